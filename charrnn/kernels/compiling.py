@@ -1,0 +1,84 @@
+"""How kernels are compiled: once on a machine, into a cache whose name holds a hash of the kernels' sources.
+
+Numba's own cache is keyed by the CPU and by one file's time stamp, not by edits in the files that a kernel was linked
+with; the hash makes it right. Where no cache folder can be written, kernels are compiled anew in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba import njit
+from numba.core import config
+from platformdirs import user_cache_dir
+
+PACKAGE = Path(__file__).resolve().parent.parent
+SOURCES = ("kernels", "cells")
+
+listeners: list[Callable[[str], None]] = []
+"""Called with a kernel's name before it is compiled or loaded; the command line shows progress with it."""
+
+
+def sources_hash() -> str:
+    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM or Python does."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}".encode())
+    for folder in SOURCES:
+        for path in sorted((PACKAGE / folder).glob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_folder() -> Path | None:
+    """The folder of compiled kernels for these sources, made if need be; None where none can be written."""
+    root = os.environ.get("CHARRNN_CACHE_DIR") or user_cache_dir("charrnn", appauthor=False)
+    folder = Path(root) / f"kernels-{sources_hash()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        return None
+
+
+def count_kernels() -> int:
+    """How many kernels there are, told from the sources without importing them."""
+    paths = (path for folder in SOURCES for path in (PACKAGE / folder).glob("*.py"))
+    return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
+
+
+FOLDER = cache_folder()
+
+
+@contextmanager
+def _numba_cache() -> Iterator[None]:
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(FOLDER)
+    try:
+        yield
+    finally:
+        config.CACHE_DIR = before
+
+
+def kernel(signature) -> Callable[[Callable], Callable]:
+    """Compile a function for one signature now, without the GIL, from the cache if it is there."""
+
+    def decorate(function: Callable) -> Callable:
+        for listener in listeners:
+            listener(function.__name__)
+        with _numba_cache():
+            # error_model="numpy": Python's zero test before each division would stop LLVM from vectorising
+            return njit(signature, cache=FOLDER is not None, nogil=True, error_model="numpy")(function)
+
+    return decorate
+
+
+inline = njit(nogil=True, error_model="numpy")
+"""For small functions that a kernel calls: compiled into it, not by themselves."""

@@ -1,0 +1,125 @@
+"""What surrounds the time loop: characters in, layer to layer, dropout, and the gradients of the weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int32, int64, types, uint32, void
+
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.pointwise import ZERO, add_row, copy_row, fill_row, multiply_row
+from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
+from charrnn.kernels.recurrent import CUBE
+from charrnn.kernels.simd import NR, LANES, address
+
+IDS = int32[:, ::1]
+DEPTH = 128
+"""Rows of dz packed at a time for a weight gradient: 128 x 64 floats stay in the first-level cache."""
+COLUMNS = 64
+"""Columns of a weight gradient that one job computes."""
+
+
+@kernel(void(MATRIX, VECTOR, IDS, CUBE, int64, int64, int64))
+def look_up(table, bias, ids, z, steps, start, stop):
+    """z[t, n] = table[ids[t, n]] + bias for streams start:stop: the first layer's product with a one-hot input."""
+    for t in range(steps):
+        for n in range(start, stop):
+            row = z[t, n]
+            copy_row(row, table[ids[t, n]])
+            add_row(row, bias)
+
+
+@kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64))
+def project(product, x, panels, bias, z, offset, steps, start, stop):
+    """z[t, n] = x[t + offset, n] W + bias for streams start:stop; panels are W packed."""
+    N, D, Z = z.shape[1], x.shape[2], z.shape[2]
+    for t in range(steps):
+        for n in range(start, stop):
+            copy_row(z[t, n], bias)
+    a, b = address(x, (offset * N + start) * D), address(z, start * Z)
+    product(a, D, 1, N * D, panels, b, Z, N * Z, steps, stop - start, D, Z, 1)
+
+
+@kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, CUBE, int64, int64, int64))
+def project_back(product, dz, panels, dx, steps, start, stop):
+    """dx[t, n] = dz[t, n] W^T for streams start:stop; panels are the transpose of W packed."""
+    N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
+    a, b = address(dz, start * Z), address(dx, start * D)
+    product(a, Z, 1, N * Z, panels, b, D, N * D, steps, stop - start, Z, D, 0)
+
+
+@kernel(void(uint32, uint32, float32, CUBE, int64, int64, int64))
+def draw_mask(key, threshold, scale, mask, steps, start, stop):
+    """mask[t, n, u] = scale where a hash of (key, t, n, u) is at least threshold (of 2^32), else 0.
+
+    The draw depends on its place alone, so any thread may make any part, and a resumed run draws the same. The mixing is
+    the final avalanche of MurmurHash3 (Appleby 2011), twice.
+    """
+    N, H = mask.shape[1], mask.shape[2]
+    for t in range(steps):
+        for n in range(start, stop):
+            row = mask[t, n]
+            first = np.uint32((t * N + n) * H)
+            for u in range(H):
+                x = np.uint32(first + np.uint32(u)) * np.uint32(0x9E3779B1) + key
+                x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+                x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+                x = (x ^ (x >> np.uint32(16))) + key
+                x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+                x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+                x = x ^ (x >> np.uint32(16))
+                row[u] = scale if x >= threshold else ZERO
+
+
+@kernel(void(CUBE, CUBE, CUBE, int64, int64, int64))
+def drop(h, mask, x, steps, start, stop):
+    """x[t] = h[t + 1] * mask[t] for streams start:stop."""
+    for t in range(steps):
+        for n in range(start, stop):
+            row = x[t, n]
+            copy_row(row, h[t + 1, n])
+            multiply_row(row, mask[t, n])
+
+
+@kernel(void(CUBE, CUBE, int64, int64, int64))
+def drop_back(dx, mask, steps, start, stop):
+    """dx *= mask for streams start:stop."""
+    for t in range(steps):
+        for n in range(start, stop):
+            multiply_row(dx[t, n], mask[t, n])
+
+
+@kernel(void(types.FunctionType(PRODUCT), MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64))
+def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, start, stop):
+    """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop (multiples of COLUMNS, or the end).
+
+    x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Each sum runs over k in order, so the bits
+    do not depend on who computes it. scratch (DEPTH * COLUMNS): dz, packed once for both products.
+    """
+    K, D, H, Z = dz.shape[0], x.shape[1], h.shape[1], dz.shape[1]
+    for n in range(start, stop, COLUMNS):
+        columns = min(COLUMNS, stop - n)
+        fill_row(db[n : n + columns], ZERO)
+        for k in range(0, K, DEPTH):
+            depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
+            m = 0
+            while m < columns:
+                width = NR if columns - m >= NR else LANES
+                for j in range(depth):
+                    to = m * depth + j * width
+                    row = dz[k + j, n + m : n + m + width]
+                    copy_row(scratch[to : to + width], row)
+                    add_row(db[n + m : n + m + width], row)
+                m += width
+            if D > 0:
+                product(address(x, k * D), 1, D, 0, scratch, address(dw_x, n), Z, 0, 1, D, depth, columns, later)
+            if H > 0:
+                product(address(h, k * H), 1, H, 0, scratch, address(dw_h, n), Z, 0, 1, H, depth, columns, later)
+
+
+@kernel(void(int32[::1], MATRIX, MATRIX, int64, int64))
+def table_gradient(ids, dz, d_table, start, stop):
+    """d_table[v] = the sum of dz[k] over all k with ids[k] = v, for columns start:stop: the gradient of `look_up`."""
+    for v in range(d_table.shape[0]):
+        fill_row(d_table[v, start:stop], ZERO)
+    for k in range(ids.size):
+        add_row(d_table[ids[k], start:stop], dz[k, start:stop])

@@ -1,0 +1,294 @@
+"""From what a user names as a text to pieces of it: files, globs, folders, standard input; unpacked, decoded, tidied.
+
+Everything is an iterator over pieces of about a megabyte, so that a text is never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import gzip
+import io
+import lzma
+import os
+import sys
+import unicodedata
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.vocab import name_of
+
+STDIN = "-"
+CHUNK = 1 << 20  # bytes read at a time: larger ones fall out of the second-level cache between the passes over them
+SNIFFED = 8192  # bytes of a file in a folder that decide whether it is text
+_ZST_PIECE = 4096  # compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB, so this bounds the memory
+_MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
+
+Sources = str | Path | Sequence[str | Path]
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file to read, or standard input (path "-"). `size` in bytes on disk, None for a stream; `swept`: of a folder."""
+
+    path: str
+    size: int | None
+    swept: bool = False
+
+
+def find(sources: Sources) -> tuple[list[Found], str]:
+    """The files behind sources, in order, and a name for the text (of the first: its stem, or its folder's).
+
+    A glob stands for what it matches, sorted; a folder for all its files that are not hidden, sorted by path, at any depth.
+    `CorpusError` if a source does not exist or holds no file.
+    """
+    listed = [sources] if isinstance(sources, str | Path) else list(sources)
+    if not listed:
+        raise CorpusError("no text to read: name a file, a folder, a glob, or - for standard input")
+    if sum(str(source) == STDIN for source in listed) > 1:
+        raise CorpusError("standard input (-) is named twice, but can be read only once")
+    found: list[Found] = []
+    name = ""
+    for source in listed:
+        files, this = _find(str(source))
+        found += files
+        name = name or this
+    return found, name
+
+
+def _find(source: str) -> tuple[list[Found], str]:
+    if source == STDIN:
+        return [Found(STDIN, None)], "stdin"
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return _files_in(path), path.resolve().name
+        if path.exists():
+            return [_found(path)], _stem(path)
+        if glob.has_magic(source):
+            matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
+            files = [f for m in matches for f in (_files_in(m, may_be_empty=True) if m.is_dir() else [_found(m)])]
+            if not files:
+                raise CorpusError(f"{source}: no file matches; relative paths start at {Path.cwd()}")
+            first = Path(files[0].path)
+            return files, _stem(first) if len(files) == 1 else first.parent.name
+    except (OSError, ValueError) as e:  # ValueError: a NUL in the path
+        raise _unreadable(source, e) from None
+    raise CorpusError(f"{source}: no such file or folder; relative paths start at {Path.cwd()}")
+
+
+def _found(path: Path, swept: bool = False) -> Found:
+    size = path.stat().st_size if path.is_file() else None
+    return Found(str(path.absolute()), size, swept)
+
+
+def _files_in(folder: Path, may_be_empty: bool = False) -> list[Found]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    files = []
+    for parent, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        files += [Path(parent, n) for n in names if not n.startswith(".") and Path(parent, n).is_file()]
+    if not files and not may_be_empty:
+        raise CorpusError(f"{folder}: the folder holds no file (hidden ones are not read)")
+    return [_found(path, swept=True) for path in sorted(files, key=Path.as_posix)]
+
+
+def _stem(path: Path) -> str:
+    return Path(path.stem).stem if path.suffix.removeprefix(".") in _MAGIC else path.stem
+
+
+def read_bytes(found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]) -> Iterator[bytes]:
+    """The contents of a file, unpacked, in pieces. `tick(n)` is called for n bytes read from disk.
+
+    Compressed files (gz, xz, zst) are recognised by their first bytes, or by the ending of their name.
+    `CorpusError` if the file cannot be read or is damaged.
+    """
+    try:
+        with _opened(found.path, stdin) as stream:
+            counted = _Counted(stream, tick)
+            ending = Path(found.path).suffix.removeprefix(".")
+            kind = next((k for k, magic in _MAGIC.items() if counted.head.startswith(magic)), None)
+            if kind is None and ending in _MAGIC and counted.head:
+                kind = ending
+            if kind == "zst":
+                yield from _zst(counted)
+            else:
+                file: Any = {"gz": _gzip, "xz": _xz}[kind](counted) if kind else counted
+                while piece := file.read(CHUNK):
+                    yield piece
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as e:
+        detail = " ".join(str(e).split())
+        raise CorpusError(
+            f"{found.path}: damaged or truncated compressed file ({detail}); fetch or pack it again"
+        ) from None
+    except (OSError, ValueError) as e:
+        raise _unreadable(found.path, e) from None
+
+
+def _opened(path: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
+    if path != STDIN:
+        return cast(BinaryIO, Path(path).open("rb", buffering=0))
+    if stdin is None and sys.stdin is None:
+        raise OSError("standard input is closed")
+    return nullcontext(stdin or sys.stdin.buffer)
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+    return CorpusError(f"{path}: cannot be read ({reason}); check the path and its permissions")
+
+
+class _Counted:
+    """A binary stream whose first bytes can be looked at, and whose progress is told. Pipes may hand out one byte a read."""
+
+    def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
+        self._stream, self._tick = stream, tick
+        self.head = b""
+        while len(self.head) < 6 and (more := stream.read(6 - len(self.head))):
+            self.head += more
+        self._rest = self.head
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end only."""
+        if self._rest:
+            data, self._rest = self._rest[:size], self._rest[size:]
+            data += self._stream.read(size - len(data)) or b""
+        else:
+            data = self._stream.read(size) or b""
+        self._tick(len(data))
+        return data
+
+
+def _gzip(stream: _Counted) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=cast(BinaryIO, stream), mode="rb")
+
+
+def _xz(stream: _Counted) -> lzma.LZMAFile:
+    return lzma.LZMAFile(cast(BinaryIO, stream))
+
+
+def _zst(stream: _Counted) -> Iterator[bytes]:
+    # Not zstandard's stream_reader: it ends silently where a file was cut off.
+    import zstandard
+
+    frame, pieces, size = None, [], 0
+    try:
+        while data := stream.read(_ZST_PIECE):
+            while data:
+                frame = frame or zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+                pieces.append(frame.decompress(data))
+                size += len(pieces[-1])
+                data = frame.unused_data if frame.eof else b""
+                frame = None if frame.eof else frame
+            if size >= CHUNK:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+    except zstandard.ZstdError as e:
+        raise EOFError(str(e)) from None
+    if frame is not None:
+        raise EOFError("it ends inside a frame")
+    if size:
+        yield b"".join(pieces)
+
+
+def decoder_for(encoding: str) -> codecs.IncrementalDecoder:
+    """A decoder of a text encoding; `ConfigError` if there is none of that name."""
+    try:
+        info = codecs.lookup(encoding)
+        if info.name == "utf-8-sig":  # the mark is removed anyway, and this decoder's error positions do not count it
+            info = codecs.lookup("utf-8")
+        if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
+            raise LookupError
+        return info.incrementaldecoder()
+    except (LookupError, ValueError):
+        raise ConfigError(
+            f"--encoding {encoding!r}: no such text encoding; common ones are utf-8, utf-16, latin-1, cp1252"
+        ) from None
+
+
+def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
+    """The characters of encoded bytes, without a byte order mark.
+
+    `CorpusError` with the position of a byte that does not decode, or of a NUL, which no text has.
+    """
+    decoder = decoder_for(encoding)
+    offset = characters = 0
+    for chunk in _with_end(chunks):
+        try:
+            text = decoder.decode(chunk, final=not chunk)
+        except UnicodeError as e:
+            raise _undecodable(e, chunk, offset, encoding, where) from None
+        if not characters:
+            text = text.removeprefix("\ufeff")
+        if "\0" in text:
+            at = characters + text.index("\0")
+            raise CorpusError(f"{where}: binary, not text: a NUL at character {at}; use --unit byte to train on bytes")
+        offset += len(chunk)
+        characters += len(text)
+        yield text
+
+
+def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks, and an empty one that tells the decoder that nothing follows."""
+    yield from (chunk for chunk in chunks if chunk)
+    yield b""
+
+
+def _undecodable(error: UnicodeError, chunk: bytes, offset: int, encoding: str, where: str) -> CorpusError:
+    if not isinstance(error, UnicodeDecodeError):
+        return CorpusError(
+            f"{where}: cannot be decoded as {encoding} ({error}); name its real encoding with --encoding"
+        )
+    # The decoder may have put held-back bytes before the chunk.
+    at = offset + len(chunk) - len(error.object) + error.start
+    if error.object.startswith((b"\xff\xfe", b"\xfe\xff")) and at == 0:
+        advice = "it looks like UTF-16: try --encoding utf-16"
+    elif b"\0" in error.object:
+        advice = "it looks binary: use --unit byte to train on bytes"
+    else:
+        advice = "name its real encoding (--encoding latin-1, cp1252, ...) or use --unit byte"
+    return CorpusError(
+        f"{where}: not {encoding}: byte 0x{error.object[error.start]:02x} at byte {at} ({error.reason}); {advice}"
+    )
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether ordinary text in this encoding is full of zero bytes."""
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+
+
+def tidy(pieces: Iterator[str], newlines: str, normalize: str) -> Iterator[str]:
+    """The pieces with CRLF and CR as LF (unless newlines="keep"), and in a Unicode normalisation form (unless "none")."""
+    if newlines == "lf":
+        pieces = _with_lf(pieces)
+    return pieces if normalize == "none" else _normalized(pieces, cast(Form, normalize))
+
+
+def _with_lf(pieces: Iterator[str]) -> Iterator[str]:
+    # Holds back a CR at the end of a piece: LF may follow.
+    translator = io.IncrementalNewlineDecoder(None, translate=True)
+    for piece in pieces:
+        yield translator.decode(piece)  # type: ignore[arg-type]
+    yield translator.decode("", final=True)  # type: ignore[arg-type]
+
+
+def _normalized(pieces: Iterator[str], form: Form) -> Iterator[str]:
+    # Cut before an ASCII character: in every form it stays itself and never joins what comes before it. A piece without
+    # any is held back whole.
+    held: list[str] = []
+    for piece in pieces:
+        cut = next((i for i in range(len(piece) - 1, -1, -1) if piece[i].isascii()), None)
+        if cut is None:
+            held.append(piece)
+        else:
+            yield unicodedata.normalize(form, "".join(held) + piece[:cut])
+            held = [piece[cut:]]
+    yield unicodedata.normalize(form, "".join(held))

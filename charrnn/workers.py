@@ -1,0 +1,58 @@
+"""Threads that run kernels side by side, and how work is divided among them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+
+def available_threads() -> int:
+    """How many processors this process may use: its affinity, and on Linux its control group's quota."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:
+        count = os.cpu_count() or 1
+    return max(1, min(count, _quota()))
+
+
+def _quota() -> int:
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:  # noqa: PTH123
+            limit, period = file.read().split()
+        return max(1, round(int(limit) / int(period)))
+    except (OSError, ValueError):
+        return 1 << 16
+
+
+def ranges(size: int, parts: int, grain: int = 1) -> list[tuple[int, int]]:
+    """At most `parts` ranges (start, stop) that cover 0:size, nearly equal, cut at multiples of `grain`."""
+    grains = -(-size // grain)
+    parts = max(1, min(parts, grains))
+    cuts = [min(size, part * grains // parts * grain) for part in range(parts + 1)]
+    return list(zip(cuts, cuts[1:], strict=False))
+
+
+class Workers:
+    """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not write the same place."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads or available_threads()
+        self._pool = ThreadPoolExecutor(self.threads - 1, "charrnn") if self.threads > 1 else None
+
+    def run(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
+        """Call function(*job) for every job, the last one in this thread, and return when all are done."""
+        if self._pool is None or len(jobs) == 1:
+            for job in jobs:
+                function(*job)
+            return
+        futures = [self._pool.submit(function, *job) for job in jobs[:-1]]
+        function(*jobs[-1])
+        for future in futures:
+            future.result()
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
