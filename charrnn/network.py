@@ -43,7 +43,7 @@ class Network:
             self.dh, self.dx, self.dc = aligned(T, N, H), aligned(T, N, H), aligned(N, H)
             self.gradient = model.parameters.like()
             self.d_table = aligned(*self.panels.table.shape) if model.config.embedding else None
-            self.scratch = [aligned(layers.DEPTH * layers.COLUMNS) for _ in range(workers.threads)]
+            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + 2 * H)) for _ in range(workers.threads)]
         self.refresh()
 
     def refresh(self) -> None:
@@ -140,7 +140,7 @@ class Network:
                     (None, x.reshape(-1), dz, table, a, b) for a, b in ranges(dz.shape[1], threads, layers.COLUMNS)
                 ]
             dw_h, db = g[f"rnn.weight_hh_l{layer}"], g[f"rnn.bias_ih_l{layer}"]
-            for a, b in ranges(dz.shape[1], 4 * threads, layers.COLUMNS):
+            for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
                 jobs.append((below, before, dz, dw_x, dw_h, db, a, b))
         top, dz = self._outputs(len(self.h) - 1, steps), _rows(self.logits, 0, steps)
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):

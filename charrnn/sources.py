@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.vocab import name_of
 
 STDIN = "-"
 CHUNK = 1 << 20  # bytes read at a time: larger ones fall out of the second-level cache between the passes over them
@@ -35,7 +34,7 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 @dataclass(frozen=True)
 class Found:
-    """A file to read, or standard input (path "-"). `size` in bytes on disk, None for a stream; `swept`: of a folder."""
+    """A file to read, or standard input ("-"). `size` in bytes on disk, None for a stream; `swept`: of a folder."""
 
     path: str
     size: int | None
@@ -45,7 +44,7 @@ class Found:
 def find(sources: Sources) -> tuple[list[Found], str]:
     """The files behind sources, in order, and a name for the text (of the first: its stem, or its folder's).
 
-    A glob stands for what it matches, sorted; a folder for all its files that are not hidden, sorted by path, at any depth.
+    A glob stands for what it matches, sorted; a folder for all files in it that are not hidden, at any depth, sorted.
     `CorpusError` if a source does not exist or holds no file.
     """
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
@@ -67,12 +66,12 @@ def _find(source: str) -> tuple[list[Found], str]:
         return [Found(STDIN, None)], "stdin"
     path = Path(source)
     try:
-        if path.is_dir():
+        if source and path.is_dir():  # Path("") is the working folder
             return _files_in(path), path.resolve().name
-        if path.exists():
+        if source and path.exists():
             return [_found(path)], _stem(path)
         if glob.has_magic(source):
-            matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
+            matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207
             files = [f for m in matches for f in (_files_in(m, may_be_empty=True) if m.is_dir() else [_found(m)])]
             if not files:
                 raise CorpusError(f"{source}: no file matches; relative paths start at {Path.cwd()}")
@@ -80,7 +79,7 @@ def _find(source: str) -> tuple[list[Found], str]:
             return files, _stem(first) if len(files) == 1 else first.parent.name
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
         raise _unreadable(source, e) from None
-    raise CorpusError(f"{source}: no such file or folder; relative paths start at {Path.cwd()}")
+    raise CorpusError(f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}")
 
 
 def _found(path: Path, swept: bool = False) -> Found:
@@ -102,7 +101,7 @@ def _files_in(folder: Path, may_be_empty: bool = False) -> list[Found]:
 
 
 def _stem(path: Path) -> str:
-    return Path(path.stem).stem if path.suffix.removeprefix(".") in _MAGIC else path.stem
+    return Path(path.stem).stem if path.suffix.lower().removeprefix(".") in _MAGIC else path.stem
 
 
 def read_bytes(found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]) -> Iterator[bytes]:
@@ -114,7 +113,7 @@ def read_bytes(found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]
     try:
         with _opened(found.path, stdin) as stream:
             counted = _Counted(stream, tick)
-            ending = Path(found.path).suffix.removeprefix(".")
+            ending = Path(found.path).suffix.lower().removeprefix(".")
             kind = next((k for k, magic in _MAGIC.items() if counted.head.startswith(magic)), None)
             if kind is None and ending in _MAGIC and counted.head:
                 kind = ending
@@ -147,7 +146,7 @@ def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
 
 
 class _Counted:
-    """A binary stream whose first bytes can be looked at, and whose progress is told. Pipes may hand out one byte a read."""
+    """A binary stream whose first bytes can be looked at, and whose progress is told. Pipes may give a byte a read."""
 
     def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
         self._stream, self._tick = stream, tick
@@ -221,12 +220,14 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
     """
     decoder = decoder_for(encoding)
     offset = characters = 0
+    started = False
     for chunk in _with_end(chunks):
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeError as e:
             raise _undecodable(e, chunk, offset, encoding, where) from None
-        if not characters:
+        if text and not started:
+            started = True
             text = text.removeprefix("\ufeff")
         if "\0" in text:
             at = characters + text.index("\0")
@@ -266,7 +267,7 @@ def is_wide(encoding: str) -> bool:
 
 
 def tidy(pieces: Iterator[str], newlines: str, normalize: str) -> Iterator[str]:
-    """The pieces with CRLF and CR as LF (unless newlines="keep"), and in a Unicode normalisation form (unless "none")."""
+    """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalisation form (unless "none")."""
     if newlines == "lf":
         pieces = _with_lf(pieces)
     return pieces if normalize == "none" else _normalized(pieces, cast(Form, normalize))
@@ -276,8 +277,8 @@ def _with_lf(pieces: Iterator[str]) -> Iterator[str]:
     # Holds back a CR at the end of a piece: LF may follow.
     translator = io.IncrementalNewlineDecoder(None, translate=True)
     for piece in pieces:
-        yield translator.decode(piece)  # type: ignore[arg-type]
-    yield translator.decode("", final=True)  # type: ignore[arg-type]
+        yield translator.decode(piece)
+    yield translator.decode("", final=True)
 
 
 def _normalized(pieces: Iterator[str], form: Form) -> Iterator[str]:

@@ -115,7 +115,8 @@ class Vocab:
 
         What the vocabulary lacks: "error" raises `VocabError` that names it, "skip" leaves it out, "nearest" replaces
         it by the most similar symbol and leaves out what resembles none, "fold" makes it the unknown symbol
-        (`VocabError` if there is none). With the unit "byte", a str is encoded as UTF-8 first; with "char", bytes are decoded as UTF-8.
+        (`VocabError` if there is none). With the unit "byte", a str is encoded as UTF-8 first; with "char", bytes are
+        decoded as UTF-8.
         """
         text = self._as_characters(text)
         if unknown == "fold" and self.unknown is None:

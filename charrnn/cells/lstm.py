@@ -54,15 +54,15 @@ def step(z, h_previous, c_previous, h, c, start, stop):
 
 
 @inline
-def _through_h(o, c, dh, dc, dz_o):
+def _through_h(o, c, dh, dc):
     for u in range(c.size):
-        y = tanh(c[u])
-        dc[u] = fma(dh[u] * o[u], fma(-y, y, ONE), dc[u])
-        dz_o[u] = dh[u] * y * o[u] * (ONE - o[u])
+        y, shown = tanh(c[u]), dh[u] * o[u]
+        dc[u] = fma(shown, fma(-y, y, ONE), dc[u])
+        o[u] = shown * y * (ONE - o[u])
 
 
 @inline
-def _through_gates(i, f, g, dc):
+def _through_gates(i, g, dc):
     for u in range(dc.size):
         di = dc[u] * g[u]
         g[u] = dc[u] * i[u] * fma(-g[u], g[u], ONE)
@@ -83,6 +83,6 @@ def step_back(z, h_previous, c_previous, h, c, dh, dc, start, stop):
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H :]
-        _through_h(o, c[n], dh[n], dc[n], o)
-        _through_gates(i, f, g, dc[n])
+        _through_h(o, c[n], dh[n], dc[n])
+        _through_gates(i, g, dc[n])
         _through_memory(f, c_previous[n], dc[n])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int32, int64, types, uint32, void
 
-from charrnn.kernels.compiling import kernel
+from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import ZERO, add_row, copy_row, fill_row, multiply_row
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import CUBE
@@ -13,7 +13,7 @@ from charrnn.kernels.simd import NR, LANES, address
 
 IDS = int32[:, ::1]
 DEPTH = 128
-"""Rows of dz packed at a time for a weight gradient: 128 x 64 floats stay in the first-level cache."""
+"""Rows of dz packed at a time for a weight gradient."""
 COLUMNS = 64
 """Columns of a weight gradient that one job computes."""
 
@@ -88,19 +88,34 @@ def drop_back(dx, mask, steps, start, stop):
             multiply_row(dx[t, n], mask[t, n])
 
 
+@inline
+def _transpose(x, start, depth, out):
+    """out (D, depth), flat, = the transpose of rows start:start + depth of x (K, D)."""
+    D = x.shape[1]
+    for m in range(0, D, LANES):
+        for j in range(depth):
+            row = x[start + j]
+            for u in range(m, m + LANES):
+                out[u * depth + j] = row[u]
+
+
 @kernel(void(types.FunctionType(PRODUCT), MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64))
 def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop (multiples of COLUMNS, or the end).
 
     x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Each sum runs over k in order, so the bits
-    do not depend on who computes it. scratch (DEPTH * COLUMNS): dz, packed once for both products.
+    do not depend on who computes it. scratch (DEPTH * (COLUMNS + D + H)): dz packed once for both products, x and h
+    transposed: read as they lie, a column's numbers are a power of two apart and evict one another from the cache.
     """
     K, D, H, Z = dz.shape[0], x.shape[1], h.shape[1], dz.shape[1]
-    for n in range(start, stop, COLUMNS):
-        columns = min(COLUMNS, stop - n)
-        fill_row(db[n : n + columns], ZERO)
-        for k in range(0, K, DEPTH):
-            depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
+    x_block, h_block = scratch[DEPTH * COLUMNS :], scratch[DEPTH * (COLUMNS + D) :]
+    fill_row(db[start:stop], ZERO)
+    for k in range(0, K, DEPTH):
+        depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
+        _transpose(x, k, depth, x_block)
+        _transpose(h, k, depth, h_block)
+        for n in range(start, stop, COLUMNS):
+            columns = min(COLUMNS, stop - n)
             m = 0
             while m < columns:
                 width = NR if columns - m >= NR else LANES
@@ -111,9 +126,9 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, start, stop):
                     add_row(db[n + m : n + m + width], row)
                 m += width
             if D > 0:
-                product(address(x, k * D), 1, D, 0, scratch, address(dw_x, n), Z, 0, 1, D, depth, columns, later)
+                product(address(x_block, 0), depth, 1, 0, scratch, address(dw_x, n), Z, 0, 1, D, depth, columns, later)
             if H > 0:
-                product(address(h, k * H), 1, H, 0, scratch, address(dw_h, n), Z, 0, 1, H, depth, columns, later)
+                product(address(h_block, 0), depth, 1, 0, scratch, address(dw_h, n), Z, 0, 1, H, depth, columns, later)
 
 
 @kernel(void(int32[::1], MATRIX, MATRIX, int64, int64))
