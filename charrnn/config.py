@@ -6,6 +6,7 @@ checked when they are made, so a configuration that exists is valid.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, get_type_hints
@@ -70,6 +71,7 @@ def _checked(name: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
+DEFAULT_EPOCHS = 30
 TEXT, NETWORK, TRAINING, RUN = "Text", "Network", "Training", "Run"
 
 
@@ -126,22 +128,46 @@ class TrainConfig(Settings):
 
     batch_size: int = setting(32, "Streams N trained side by side.", TRAINING, minimum=1, maximum=65536)
     seq_length: int = setting(64, "Characters T between updates (truncated BPTT).", TRAINING, minimum=1, maximum=65536)
-    learning_rate: float = setting(0.003, "Peak step size of Adam.", TRAINING, minimum=0.0, maximum=10.0)
+    optimizer: str = setting("adam", "Rule of the update.", TRAINING, choices=("adam",))
+    learning_rate: float = setting(0.003, "Step size of the optimiser, at its peak.", TRAINING, minimum=0.0, maximum=10.0)
+    schedule: str = setting(
+        "inverse-sqrt",
+        "How the learning rate falls: as 1 / sqrt(1 + step / 1000), or not.",
+        TRAINING,
+        choices=("inverse-sqrt", "constant"),
+    )
+    beta1: float = setting(0.9, "Adam's memory of the gradient.", TRAINING, minimum=0.0, maximum=0.99999)
+    beta2: float = setting(0.999, "Adam's memory of its square.", TRAINING, minimum=0.0, maximum=0.9999999)
+    epsilon: float = setting(1e-8, "Adam's guard against division by zero.", TRAINING, minimum=0.0, maximum=1.0)
     clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )
     clip_value: float = setting(
         0.0, "Largest absolute value of a gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )
-    epochs: float | None = setting(None, "Passes over the training text (fractions too).", RUN, minimum=0.0, maximum=1e9)
+    epochs: float | None = setting(
+        None, "Passes over the training text (default: 30 if --steps is not given).", RUN, minimum=1e-9, maximum=1e9
+    )
     steps: int | None = setting(None, "Updates to make, in all.", RUN, minimum=1, maximum=10**12)
     seed: int = setting(0, "Seed of everything random.", RUN, minimum=0, maximum=2**63 - 1)
     eval_every: int | None = setting(
-        None, "Steps between validations (default: one an epoch, at least every 1000).", RUN, minimum=1, maximum=10**12
+        None, "Steps between validations (default: one an epoch, but 100 to 1000 steps).", RUN, minimum=1, maximum=10**12
     )
     sample_every: int | None = setting(
-        None, "Steps between samples shown (default: with each validation; 0 for none).", RUN, minimum=0, maximum=10**12
+        None, "Steps between samples shown (default: every fifth validation; 0: none).", RUN, minimum=0, maximum=10**12
     )
     save_every: int | None = setting(
-        None, "Steps between checkpoints besides those of validations (default: none).", RUN, minimum=1, maximum=10**12
+        None, "Steps between checkpoints (default: with each validation).", RUN, minimum=1, maximum=10**12
     )
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """How many updates the run makes: `steps` or `epochs`, whichever ends first."""
+        epochs = DEFAULT_EPOCHS if self.epochs is None and self.steps is None else self.epochs
+        limits = [self.steps] if self.steps is not None else []
+        if epochs is not None:
+            limits.append(max(1, math.ceil(epochs * steps_per_epoch - 1e-9)))
+        return min(limits)
+
+    def eval_interval(self, steps_per_epoch: int) -> int:
+        """Steps between validations."""
+        return self.eval_every or min(max(steps_per_epoch, 100), 1000)

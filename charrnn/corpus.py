@@ -24,7 +24,8 @@ from charrnn.vocab import MAX_SYMBOLS, UNKNOWN, Unit, Vocab, name_of
 Ids = npt.NDArray[Any]  # uint8 or uint16, 1-D
 Progress = Callable[[int, int | None], None]
 
-_SLICE = 1 << 18  # ids handled at a time in passes over the whole text
+_SLICE = 1 << 16  # ids handled at a time in passes over the whole text: they stay in the cache
+_TELL = 1 << 20  # bytes between two reports of progress
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Corpus:
         found, name = find(sources)
         told = _Told(found, progress)
         gathered = _Gathered(config.unit, capacity=sum(1 + (file.size or 0) for file in found))
-        paths, starts, skipped = [], [], []
+        paths: list[str] = []
+        starts: list[int] = []
+        skipped: list[str] = []
         for file in found:
             pieces = _pieces(file, read_bytes(file, stdin, told.tick), config)
             if pieces is None:
@@ -136,8 +139,8 @@ class Corpus:
         made = cls(ids, vocab, config, tuple(sources), _sha256(ids, vocab), _folder_name(name), skipped)
         if len(made.train) < 2:
             raise CorpusError(
-                f"{where}: the text has {_count(ids.size, 'character')}, of which {len(made.train)} to train on; at least 2 "
-                "are needed: use a longer text, or smaller --val-fraction and --test-fraction"
+                f"{where}: the text has {_count(ids.size, 'character')}, of which {len(made.train)} to train on; at "
+                "least 2 are needed: use a longer text, or smaller --val-fraction and --test-fraction"
             )
         return made
 
@@ -195,7 +198,7 @@ class _Told:
 
     def tick(self, n: int) -> None:
         self._done += n
-        if self._progress and self._done - self._said >= CHUNK:
+        if self._progress and self._done - self._said >= _TELL:
             self._progress(self._done, self._total)
             self._said = self._done
 
@@ -330,15 +333,13 @@ def _vocabulary(gathered: _Gathered, config: CorpusConfig, extend: Vocab | None,
     known: Iterable[str] = extend.index if extend else ()
     kept = sorted(counts.keys() & known | {ch for ch, n in counts.items() if n >= config.min_count})
     folded = len(kept) < len(counts)
-    if not kept:
-        most = max(counts, key=lambda ch: counts[ch])
-        often = f"{name_of(most, gathered.unit)}, occurs {_count(counts[most], 'time')}"
-        raise CorpusError(
-            f"{where}: --min-count {config.min_count} leaves no symbol; the most frequent, {often}: make it that or less"
-        )
+    most = max(counts, key=lambda ch: counts[ch])
+    often = f"{name_of(most, gathered.unit)}, {_count(counts[most], 'time')}"
     if len(counts) < 2 and not extend:
-        only = f"{name_of(kept[0], gathered.unit)}, {_count(gathered.length, 'time')}"
-        raise CorpusError(f"{where}: the text holds nothing but {only}; at least two different symbols are needed")
+        raise CorpusError(f"{where}: the text holds nothing but {often}; at least two different symbols are needed")
+    if not kept:
+        floor = f"--min-count {config.min_count}"
+        raise CorpusError(f"{where}: {floor} leaves no symbol; the most frequent is {often}: make it that or less")
     if len(kept) + folded > MAX_SYMBOLS:
         raise CorpusError(
             f"{where}: {len(kept) + folded} different symbols, more than {MAX_SYMBOLS}; fold the rare ones with "

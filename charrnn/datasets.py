@@ -86,11 +86,13 @@ def _download(url: str, partial: Path, dataset: DataSet, target: Path, progress:
     import pooch  # takes a tenth of a second, and only this needs it
 
     by_hand = f"or fetch {dataset.url} by hand and save it as {target} (sha256 {dataset.sha256})"
+    responses: list[Any] = []
     downloader = pooch.HTTPDownloader(
         progressbar=progress or False,
         chunk_size=1 << 16,
         timeout=_TIMEOUT,
         headers={"Accept-Encoding": "identity"},  # so that the length announced is that of the file
+        hooks={"response": lambda response, **_: responses.append(response)},
     )
     try:
         downloader(url, str(partial), None)
@@ -98,6 +100,9 @@ def _download(url: str, partial: Path, dataset: DataSet, target: Path, progress:
         raise DataError(
             f"{url}: cannot be fetched ({_reason(e)}); check the network and try again, {by_hand}"
         ) from None
+    finally:
+        for response in responses:  # pooch leaves the connection of a failed download open
+            response.close()
     if wrong := _wrong(partial, dataset):
         raise DataError(f"{url}: what arrived is not {dataset.name} ({wrong}); try again, {by_hand}")
 

@@ -23,11 +23,22 @@ NOTHING = np.zeros((0, 0), np.float32)
 
 
 class Network:
-    """Buffers for at most T steps of N streams. `training` adds what the backward pass needs."""
+    """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
-    def __init__(self, model: Model, seq_length: int, streams: int, workers: Workers, training: bool = False) -> None:
-        self.model, self.workers, self.training = model, workers, training
-        self.panels = Panels(model, backward=training)
+    `panels` of another network of the same model are shared, and then that network refreshes them.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        seq_length: int,
+        streams: int,
+        workers: Workers,
+        training: bool = False,
+        panels: Panels | None = None,
+    ) -> None:
+        self.model, self.workers = model, workers
+        self.panels = panels or Panels(model, backward=training)
         T, N, L, H, V = seq_length, streams, model.config.layers, model.width, padded(model.config.vocab_size)
         Z = len(model.cell.gates) * H
         self.shape = T, N
@@ -44,7 +55,8 @@ class Network:
             self.gradient = model.parameters.like()
             self.d_table = aligned(*self.panels.table.shape) if model.config.embedding else None
             self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + 2 * H)) for _ in range(workers.threads)]
-        self.refresh()
+        if panels is None:
+            self.refresh()
 
     def refresh(self) -> None:
         """Read the model's parameters anew, after they have changed."""

@@ -26,7 +26,7 @@ Unknown = Literal["error", "skip", "nearest", "fold"]
 UNKNOWN = "<unk>"
 MAX_SYMBOLS = 65536
 NAMED = 5  # unknown characters that a message names
-_PIECE = 1 << 20  # characters encoded at a time: their four-byte code points stay a few megabytes
+_PIECE = 1 << 16  # characters encoded at a time: their code points and ids stay in the cache
 _REPLACEMENT = 0xFFFD
 _NO_BYTE = 0xFF  # occurs nowhere in UTF-8, so that decoding turns it into U+FFFD
 
@@ -154,10 +154,11 @@ class Vocab:
 
     def complaint(self, positions: Mapping[str, int], advice: str, where: str = "") -> VocabError:
         """The error that names characters the vocabulary lacks (character -> first position), earliest first."""
+        noun = "byte" if self.unit == "byte" else "character"
         named = []
         for ch, at in sorted(positions.items(), key=lambda item: item[1])[:NAMED]:
             alike = ", ".join(repr(c) for c in itertools.islice(self._alike(ch), 3))
-            named.append(f"{name_of(ch, self.unit)} at {self.unit} {at}" + (f" (nearest: {alike})" if alike else ""))
+            named.append(f"{name_of(ch, self.unit)} at {noun} {at}" + (f" (nearest: {alike})" if alike else ""))
         others = f" and {len(positions) - NAMED} more" if len(positions) > NAMED else ""
         return VocabError(f"{where}not in the vocabulary: {', '.join(named)}{others}; {advice}")
 

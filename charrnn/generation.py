@@ -1,0 +1,205 @@
+"""Writing text with a network: ids from ids, and on top of that characters from characters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.errors import ConfigError
+from charrnn.kernels import sampling
+from charrnn.kernels.product import product
+from charrnn.model import Model, Panels, State
+from charrnn.parameters import aligned, padded
+from charrnn.vocab import Decoder, Unknown, Vocab
+from charrnn.workers import Workers, ranges
+
+CHUNK = 16
+"""Characters written between two returns to Python."""
+
+Progress = Callable[[int, int], None]
+
+
+class Writer:
+    """A network that writes `streams` texts side by side, one step after another; it holds their state.
+
+    Stream n draws with coins of its own, from (seed, n): it writes the same text whatever the number of streams and threads.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        streams: int = 1,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        seed: int = 0,
+        banned: Sequence[int] = (),
+        workers: Workers | None = None,
+        panels: Panels | None = None,
+    ) -> None:
+        if not temperature >= 0 or not np.isfinite(temperature):
+            raise ConfigError(f"--temperature must be 0 or more, not {temperature:g}")
+        if top_k < 0:
+            raise ConfigError(f"--top-k must be 0 (all symbols) or more, not {top_k}")
+        if streams < 1:
+            raise ConfigError(f"--count must be at least 1, not {streams}")
+        V = model.config.vocab_size
+        if len(set(banned)) >= V:
+            raise ConfigError("every symbol of the vocabulary is banned: nothing is left to write")
+        self.model, self.streams = model, streams
+        # below this, dividing by the temperature overflows; the most probable symbol is then all that is left
+        self.temperature = np.float32(temperature if temperature > 1e-6 else 0)
+        self.top_k = min(top_k, V)
+        self.banned = np.zeros(V, np.bool_)
+        self.banned[list(banned)] = True
+        self.coins = [np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n]))) for n in range(streams)]
+        self.workers = workers or Workers(1)
+        self.panels = panels or Panels(model, backward=False)
+        if panels is None:
+            self.panels.refresh(self.workers)
+        self.state = State(model, streams)
+        self._next = State(model, streams)
+        self._bias = aligned(model.config.layers, self.panels.bias[0].size)
+        for layer, bias in enumerate(self.panels.bias):
+            self._bias[layer] = bias
+        self._z = aligned(streams, self._bias.shape[1])
+        self._logits = aligned(streams, padded(V))
+        self._scratch = aligned(streams * V)
+
+    def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
+        """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`."""
+        ids = np.asarray(ids, np.int32)
+        for a in range(0, len(ids) - 1, 256):
+            block = np.repeat(ids[a : min(a + 257, len(ids)), None], self.streams, 1)
+            self._run(np.ascontiguousarray(block), given=len(block), coins=np.zeros((len(block) - 1, self.streams)))
+            if progress is not None:
+                progress(min(a + 256, len(ids) - 1), len(ids) - 1)
+        self._last = np.full(self.streams, ids[-1], np.int32)
+
+    def write(self, length: int) -> NDArray[np.int32]:
+        """The next `length` ids of every stream, (length, streams) int32."""
+        ids = np.zeros((length + 1, self.streams), np.int32)
+        ids[0] = self._last
+        self._run(ids, given=1, coins=np.stack([rng.random(length) for rng in self.coins], 1))
+        self._last = ids[-1].copy()
+        return ids[1:]
+
+    def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
+        p, cell, now, following = self.panels, self.model.cell, self.state, self._next
+        arguments = (
+            *(product, cell.step, sampling.draw, ids, given, np.ascontiguousarray(coins), p.table, self._bias),
+            *(p.decoder_bias, p.forward, now.h, now.c, following.h, following.c, self._z, self._logits),
+            *(self.banned, self.temperature, self.top_k, self._scratch),
+        )
+        self.workers.run(sampling.write, [(*arguments, a, b) for a, b in ranges(self.streams, self.workers.threads)])
+
+
+def start_ids(vocab: Vocab) -> NDArray[Any]:
+    """What a text without a prime starts after, one id: a line's end, else a space, else the first symbol."""
+    first = next((c for c in "\n " if c in vocab.index), vocab.symbols[0 if vocab.unknown != 0 else 1])
+    return vocab.encode(first if vocab.unit == "char" else first.encode("latin-1"))
+
+
+def generate_ids(model: Model, prime: NDArray[Any], length: int, **options: Any) -> Iterator[NDArray[np.int32]]:
+    """Blocks (k, streams) int32 of ids that follow prime (K,), K >= 1, `length` in all; options as for `Writer`."""
+    writer = Writer(model, **options)
+    writer.read(prime)
+    for done in range(0, length, CHUNK):
+        yield writer.write(min(CHUNK, length - done))
+
+
+def generate(
+    model: Model,
+    vocab: Vocab,
+    prime: str = "",
+    length: int = 500,
+    *,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    seed: int = 0,
+    stop: str | None = None,
+    unknown: Unknown = "error",
+    panels: Panels | None = None,
+    progress: Progress | None = None,
+) -> Iterator[str]:
+    """Text that follows `prime`, at most `length` characters (bytes, with the unit byte), in pieces as it is made.
+
+    Symbols are drawn from softmax(logits / temperature), or the most probable is taken at temperature 0; top_k > 0 leaves only
+    so many. The text ends before the first occurrence of `stop`. `unknown` says what becomes of the prime's characters that
+    the vocabulary lacks, as for `Vocab.encode`, which raises `VocabError`. `progress(read, in_all)` follows a long prime.
+    """
+    ids = vocab.encode(prime, unknown)
+    writer = Writer(model, temperature=temperature, top_k=top_k, seed=seed, banned=_never_written(vocab), panels=panels)
+    writer.read(ids if len(ids) else start_ids(vocab), progress)
+    decoder, until = Decoder(vocab), Stop(stop)
+    for done in range(0, length, CHUNK):
+        text = until.feed(decoder.feed(writer.write(min(CHUNK, length - done))[:, 0]))
+        if text:
+            yield text
+        if until.reached:
+            return
+    rest = until.feed(decoder.end()) + until.end()
+    if rest:
+        yield rest
+
+
+def generate_many(
+    model: Model,
+    vocab: Vocab,
+    count: int,
+    prime: str = "",
+    length: int = 500,
+    *,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    seed: int = 0,
+    stop: str | None = None,
+    unknown: Unknown = "error",
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """`count` texts that follow `prime`, written side by side; the first is what `generate` writes with this seed."""
+    ids = vocab.encode(prime, unknown)
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
+    writer = Writer(model, count, banned=_never_written(vocab), workers=workers, **options)
+    writer.read(ids if len(ids) else start_ids(vocab))
+    blocks = [np.zeros((0, count), np.int32)]
+    for done in range(0, length, CHUNK):
+        blocks.append(writer.write(min(CHUNK, length - done)))
+        if progress is not None:
+            progress(min(length, done + CHUNK), length)
+    columns = np.concatenate(blocks).T
+    return [Stop(stop).feed(vocab.decode(column), last=True) for column in columns]
+
+
+def _never_written(vocab: Vocab) -> tuple[int, ...]:
+    return () if vocab.unknown is None else (vocab.unknown,)
+
+
+class Stop:
+    """Text up to a string, as it comes: what may be the beginning of the string is held back."""
+
+    def __init__(self, string: str | None) -> None:
+        self._string, self._held, self.reached = string or "", "", False
+
+    def feed(self, text: str, last: bool = False) -> str:
+        """The text that is certain not to be, or to follow, the string; with `last`, all that stands before it."""
+        if not self._string:
+            return text
+        text = self._held + text
+        place = text.find(self._string)
+        if place >= 0:
+            self.reached, self._held = True, ""
+            return text[:place]
+        sizes = range(min(len(self._string) - 1, len(text)), 0, -1)
+        held = 0 if last else next((k for k in sizes if text.endswith(self._string[:k])), 0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
+
+    def end(self) -> str:
+        """What was held back, when the text ends without the string."""
+        held, self._held = self._held, ""
+        return held

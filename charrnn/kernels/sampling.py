@@ -1,0 +1,115 @@
+"""Writing text: the network's steps and the draws between them, for several streams at once, without going back to Python."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import boolean, float32, float64, int32, int64, types, void
+
+from charrnn.kernels.compiling import inline, kernel
+from charrnn.kernels.pointwise import ZERO, add_row, copy_row, exp
+from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
+from charrnn.kernels.recurrent import CUBE, PLANE, STEP
+from charrnn.kernels.simd import address
+
+DRAW = int64(VECTOR, boolean[::1], float32, int64, float64, VECTOR)
+
+
+@inline
+def _cut(row, top_k, largest):
+    """The value of the top_k-th largest number; `largest` (top_k) is scratch."""
+    count = 0
+    for v in range(row.size):
+        if count < top_k or row[v] > largest[count - 1]:
+            place = min(count, top_k - 1)
+            while place > 0 and largest[place - 1] < row[v]:
+                largest[place] = largest[place - 1]
+                place -= 1
+            largest[place] = row[v]
+            count = min(count + 1, top_k)
+    return largest[count - 1]
+
+
+@kernel(DRAW)
+def draw(logits, banned, temperature, top_k, coin, scratch):
+    """The symbol that a coin in [0, 1) draws from softmax(logits / temperature) (V,), which is overwritten.
+
+    Banned symbols (V,) are never drawn. temperature 0 takes the most probable, the first of equals. top_k > 0 leaves only the
+    top_k most probable, of equals at the border the first. scratch (V,).
+    """
+    V = logits.size
+    best = -1
+    for v in range(V):
+        if banned[v]:
+            logits[v] = -np.float32(np.inf)
+        elif best < 0 or logits[v] > logits[best]:
+            best = v
+    if temperature <= ZERO:
+        return best
+    allowed = V
+    cut = -np.float32(np.inf)
+    if 0 < top_k < V:
+        cut, allowed = _cut(logits, top_k, scratch), top_k
+        for v in range(V):
+            if logits[v] > cut:
+                allowed -= 1
+    largest, total = logits[best], 0.0
+    for v in range(V):
+        kept = logits[v] > cut
+        if logits[v] == cut and allowed > 0 and not banned[v]:
+            kept = True
+            allowed -= 1
+        p = exp((logits[v] - largest) / temperature) if kept and not banned[v] else ZERO
+        logits[v] = p
+        total += np.float64(p)
+    left = coin * total
+    chosen = best
+    for v in range(V):
+        if logits[v] > ZERO:
+            chosen = v
+            left -= np.float64(logits[v])
+            if left < 0.0:
+                return chosen
+    return chosen
+
+
+@kernel(
+    void(
+        types.FunctionType(PRODUCT), types.FunctionType(STEP), types.FunctionType(DRAW), int32[:, ::1], int64, float64[:, ::1],
+        MATRIX, MATRIX, VECTOR, VECTOR, CUBE, CUBE, CUBE, CUBE, PLANE, PLANE, boolean[::1], float32, int64, VECTOR, int64, int64,
+    )
+)  # fmt: skip
+def write(product, step, draw, ids, given, coins, table, bias, out_bias, panels, h, c, h_next, c_next, z, logits, banned,
+          temperature, top_k, scratch, start, stop):  # fmt: skip
+    """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
+
+    ids (S + 1, N); coins (S, N) in [0, 1); table (V, GH), bias (L, GH) and out_bias (V padded) as in `model.Panels`; panels:
+    W_h of every layer, W_x of layers 2 to L, the decoder, packed, one behind the other. h, c (L, N, H) hold the state and the
+    new one; h_next, c_next (L, N, H), z (N, GH), logits (N, V padded) and scratch (N * V) are overwritten.
+    """
+    L, H, Z, V, width = h.shape[0], h.shape[2], z.shape[1], table.shape[0], logits.shape[1]
+    N = stop - start
+    for s in range(ids.shape[0] - 1):
+        for layer in range(L):
+            if layer == 0:
+                for n in range(start, stop):
+                    copy_row(z[n], table[ids[s, n]])
+                    add_row(z[n], bias[0])
+            else:
+                for n in range(start, stop):
+                    copy_row(z[n], bias[layer])
+                up = panels[L * H * Z + (layer - 1) * H * Z :]
+                product(address(h[layer - 1], start * H), H, 1, 0, up, address(z, start * Z), Z, 0, 1, N, H, Z, 1)
+            over = panels[layer * H * Z :]
+            product(address(h[layer], start * H), H, 1, 0, over, address(z, start * Z), Z, 0, 1, N, H, Z, 1)
+            step(z, h[layer], c[layer], h_next[layer], c_next[layer], start, stop)
+            for n in range(start, stop):
+                copy_row(h[layer, n], h_next[layer, n])
+                copy_row(c[layer, n], c_next[layer, n])
+        if s + 1 >= given:
+            for n in range(start, stop):
+                copy_row(logits[n], out_bias)
+            out = panels[(2 * L - 1) * H * Z :]
+            product(address(h[L - 1], start * H), H, 1, 0, out, address(logits, start * width), width, 0, 1, N, H, width, 1)
+            for n in range(start, stop):
+                row, own = logits[n, :V], scratch[n * V : (n + 1) * V]
+                ids[s + 1, n] = draw(row, banned, temperature, top_k, coins[s, n], own)

@@ -1,0 +1,143 @@
+"""A run: everything that training goes on from, and nothing of the clock or the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.corpus import Corpus, Source, Streams, fit_batch_shape
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.model import Model, State
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.parameters import Parameters
+from charrnn.vocab import Vocab
+
+FIXED = ("batch_size", "seq_length", "seed", "optimizer")
+"""What cannot change when a run goes on: the meaning of its streams, slots and random draws."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come. Losses are nats a character; `since` counts the steps summed in `loss_sum`."""
+
+    step: int = 0
+    smoothed_loss: float | None = None
+    loss_sum: float = 0.0
+    since: int = 0
+    best_loss: float | None = None
+    best_step: int | None = None
+
+
+@dataclass
+class Run:
+    """A model in training: its settings, text, parameters, optimiser slots, carried state, progress and history.
+
+    Two runs with the same seed, text and settings are equal to the last bit after the same number of steps, however often
+    they were interrupted and on however many threads; so are their checkpoints, which is why none of this is a time.
+    """
+
+    model: Model
+    vocab: Vocab
+    corpus_config: CorpusConfig
+    config: TrainConfig
+    sources: tuple[Source, ...]
+    sha256: str
+    slots: dict[str, Parameters]
+    state: State
+    progress: Progress = field(default_factory=Progress)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    steps_per_epoch: int = 1
+    init_from: str | None = None
+
+    @classmethod
+    def new(cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None) -> Run:
+        """A run that has not begun. A text too short for the batch shape shrinks it; `vocab_size` follows from the text."""
+        model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
+        config = config or TrainConfig()
+        return cls._begun(corpus, Model.initialised(model, config.seed), config)
+
+    @classmethod
+    def from_weights(cls, corpus: Corpus, other: Run, config: TrainConfig | None = None, *, dropout: float | None = None) -> Run:
+        """A new run on a new text that starts from another's weights.
+
+        The corpus must have been read with `extend=other.vocab`: symbols that the other knows keep their ids and weights, new
+        ones get new rows, drawn like those of a new network, and start out improbable.
+        """
+        old, config = other.model.config, config or TrainConfig()
+        if corpus.vocab.symbols[: old.vocab_size] != other.vocab.symbols:
+            raise ConfigError("the text was not read with the vocabulary of the weights; read it with extend=run.vocab")
+        rate = old.dropout if dropout is None else dropout
+        model = Model.initialised(replace(old, vocab_size=len(corpus.vocab), dropout=rate), config.seed)
+        for tensor in model.parameters.tensors:
+            array = tensor.to_disk(model.parameters[tensor.name])
+            known = dict(other.model.parameters.to_disk())[tensor.name]
+            if tensor.name == "decoder.bias":
+                array[:] = known.min()
+            array[tuple(slice(size) for size in known.shape)] = known
+            tensor.from_disk(array, model.parameters[tensor.name])
+        return cls._begun(corpus, model, config)
+
+    @classmethod
+    def _begun(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
+        shape = fit_batch_shape(len(corpus.train), config.batch_size, config.seq_length)
+        config = replace(config, batch_size=shape[0], seq_length=shape[1])
+        slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
+        run = cls(model, corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256, slots, State(model, shape[0]))
+        run.steps_per_epoch = run.streams(corpus).steps
+        return run
+
+    @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return self.progress.step
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training text so far."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in all when the run is done."""
+        return self.config.total_steps(self.steps_per_epoch)
+
+    @property
+    def is_finished(self) -> bool:
+        """True when no step is left."""
+        return self.step >= self.total_steps
+
+    def streams(self, corpus: Corpus) -> Streams:
+        """The training text as this run's parallel streams."""
+        return Streams(corpus.train, self.config.batch_size, self.config.seq_length)
+
+    def check_text(self, corpus: Corpus) -> None:
+        """`CorpusError` unless the corpus is the text that this run was started on."""
+        if corpus.sha256 != self.sha256:
+            characters = sum(source.characters for source in self.sources)
+            raise CorpusError(
+                f"the text is not the one of this run: {len(corpus):,} characters, sha256 {corpus.sha256[:12]}, where the run "
+                f"had {characters:,}, {self.sha256[:12]}; restore the text, or start a new run with --init-from"
+            )
+
+    def change(self, **settings: Any) -> None:
+        """Go on with other settings of training, such as more epochs; `ConfigError` for those that are fixed."""
+        for name, value in settings.items():
+            if name in FIXED and value != getattr(self.config, name):
+                flag = "--" + name.replace("_", "-")
+                raise ConfigError(
+                    f"{flag} cannot change when a run goes on: it was {getattr(self.config, name)}, not {value}; leave it out, "
+                    "or start a new run with --init-from and another --out"
+                )
+        if "steps" in settings and "epochs" not in settings:
+            settings["epochs"] = None
+        elif "epochs" in settings and "steps" not in settings:
+            settings["steps"] = None
+        self.config = replace(self.config, **settings)
+
+    def dropout_key(self) -> int:
+        """The number that this step's dropout masks are drawn from."""
+        words = np.random.SeedSequence([self.config.seed, 0xD409, self.step]).generate_state(2, np.uint32)
+        return int(words[0]) << 32 | int(words[1])

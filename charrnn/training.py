@@ -1,0 +1,180 @@
+"""Training: steps of truncated backpropagation through time, and now and then a look at the validation text.
+
+The hidden state at the end of a batch is the start of the next; gradients stop there. A new pass over the text starts from
+zero. Validation and samples have states of their own and disturb nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from charrnn.corpus import Corpus
+from charrnn.errors import CharrnnError
+from charrnn.evaluation import evaluate
+from charrnn.generation import generate
+from charrnn.network import Network
+from charrnn.optimizers import OPTIMIZERS, Clipper, update_parameters
+from charrnn.run import Run
+from charrnn.run_folder import RunFolder
+from charrnn.schedules import SCHEDULES
+from charrnn.workers import Workers
+
+SMOOTHING = 0.98
+SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 240, 0.8
+
+
+class DivergenceError(CharrnnError):
+    """The loss or the gradient is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one step did. Losses are nats a character; `characters` were trained on in this step, in `seconds`.
+
+    `validation_loss` and `train_loss`, the mean since the last validation, are there after a validation, `sample` now and then.
+    """
+
+    step: int
+    total_steps: int
+    epoch: float
+    characters: int
+    seconds: float
+    loss: float
+    smoothed_loss: float
+    gradient_norm: float
+    learning_rate: float
+    validation_loss: float | None = None
+    train_loss: float | None = None
+    is_best: bool = False
+    sample: str | None = None
+
+    @property
+    def chars_per_second(self) -> float:
+        """Speed of this step."""
+        return self.characters / self.seconds if self.seconds > 0 else 0.0
+
+
+def train(
+    run: Run,
+    corpus: Corpus,
+    *,
+    folder: RunFolder | None = None,
+    threads: int | None = None,
+    sample_prime: str = "",
+) -> Iterator[Report]:
+    """Train until the run is finished; a report after each step, at which the caller may stop and later go on.
+
+    With a folder, `last` is saved with every validation, every `save_every` steps, at the end, and when the iteration is
+    closed before it; `best` when the validation loss is the lowest so far; the caller holds the folder's lock. Raises
+    `DivergenceError` when the loss or the gradient is not finite: the parameters, and the checkpoints, are then those from before
+    that step.
+    """
+    run.check_text(corpus)
+    trainer = _Trainer(run, corpus, folder, Workers(threads), sample_prime)
+    try:
+        while not run.is_finished:
+            yield trainer.step()
+    except GeneratorExit:
+        trainer.save()
+        raise
+    finally:
+        trainer.workers.close()
+
+
+class _Trainer:
+    """The buffers and the loop's body of `train`."""
+
+    def __init__(
+        self, run: Run, corpus: Corpus, folder: RunFolder | None, workers: Workers, sample_prime: str
+    ) -> None:
+        self.run, self.corpus, self.folder, self.workers, self.sample_prime = run, corpus, folder, workers, sample_prime
+        self.streams = run.streams(corpus)
+        config = run.config
+        self.network = Network(run.model, config.seq_length, config.batch_size, workers, training=True)
+        self.optimizer, self.schedule = OPTIMIZERS[config.optimizer], SCHEDULES[config.schedule]
+        self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
+        self.saved_step: int | None = None
+
+    def step(self) -> Report:
+        run, start = self.run, time.perf_counter()
+        index = run.step % self.streams.steps
+        if index == 0:
+            run.state.reset()
+        x, y = self.streams.batch(index)
+        loss, norm, rate = self._update(x, y)
+        self._advance(loss)
+        seconds = time.perf_counter() - start
+        total = run.total_steps
+        report = Report(
+            run.step, total, run.epoch, x.size, seconds, loss, run.progress.smoothed_loss or loss, norm, rate
+        )
+        return self._look_and_save(report)
+
+    def _update(self, x: Any, y: Any) -> tuple[float, float, float]:
+        run = self.run
+        loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key())
+        norm, scale = self.clipper.measure(gradient.flat)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergenceError(
+                f"step {run.step + 1}: the loss is {loss:g} and the gradient's norm {norm:g}; the checkpoints are from before "
+                "that: go on with --resume and a lower --learning-rate or --clip-norm"
+            )
+        rate = run.config.learning_rate * self.schedule(run.step)
+        rule = self.optimizer.rule(run.config, rate, run.step + 1)
+        clip = (self.clipper.limit, scale)
+        update_parameters(self.optimizer, run.model.parameters, gradient, run.slots, rule, clip, self.workers)
+        self.network.refresh()
+        return loss, norm, rate
+
+    def _advance(self, loss: float) -> None:
+        before = self.run.progress
+        smoothed = loss if before.smoothed_loss is None else SMOOTHING * before.smoothed_loss + (1 - SMOOTHING) * loss
+        self.run.progress = replace(
+            before, step=before.step + 1, smoothed_loss=smoothed, loss_sum=before.loss_sum + loss, since=before.since + 1
+        )
+
+    def _look_and_save(self, report: Report) -> Report:
+        config, step = self.run.config, self.run.step
+        interval = config.eval_interval(self.run.steps_per_epoch)
+        looks = step % interval == 0 or self.run.is_finished
+        if looks:
+            report = self._look(report)
+        samples = config.sample_every if config.sample_every is not None else 5 * interval
+        if samples and step % samples == 0:
+            report = replace(report, sample=self._sample())
+        if looks or (config.save_every and step % config.save_every == 0):
+            self.save()
+        return report
+
+    def _look(self, report: Report) -> Report:
+        """Measure the validation loss, note it in the history, and keep the best."""
+        run, before = self.run, self.run.progress
+        train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
+        validation = self.corpus.validation
+        loss = None
+        if len(validation) >= 2:
+            loss = evaluate(run.model, validation, workers=self.workers, panels=self.network.panels).nats_per_char
+        judged = train_loss if loss is None else loss
+        is_best = before.best_loss is None or judged < before.best_loss
+        run.progress = replace(before, loss_sum=0.0, since=0)
+        if is_best:
+            run.progress = replace(run.progress, best_loss=judged, best_step=run.step)
+        entry = {"step": run.step, "epoch": run.epoch, "train_loss": train_loss, "validation_loss": loss}
+        run.history.append({**entry, "learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm})
+        if is_best and self.folder is not None:
+            self.folder.save_best(run)
+        return replace(report, validation_loss=loss, train_loss=train_loss, is_best=is_best)
+
+    def _sample(self) -> str:
+        run, panels = self.run, self.network.panels
+        options: dict[str, Any] = {"temperature": SAMPLE_TEMPERATURE, "seed": run.step, "panels": panels}
+        return "".join(generate(run.model, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options))
+
+    def save(self) -> None:
+        if self.folder is not None and self.saved_step != self.run.step:
+            self.folder.save_last(self.run)
+            self.saved_step = self.run.step
