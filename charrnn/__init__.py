@@ -1,0 +1,76 @@
+"""charrnn: train a character-level LSTM on your own text, on the laptop that you have, and let it write.
+
+    import charrnn
+
+    corpus = charrnn.Corpus.read("book.txt")
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=256), charrnn.TrainConfig(epochs=5))
+    for report in charrnn.train(run, corpus):
+        print(report.step, report.smoothed_loss)
+    charrnn.save("book.safetensors", run)
+    print("".join(charrnn.generate(run.model, run.vocab, "Once", length=200)))
+
+Names are imported when they are first used: the compiled parts take a second to load.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint import load, save
+    from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+    from charrnn.corpus import Corpus
+    from charrnn.datasets import bundled_corpus, fetch
+    from charrnn.errors import (
+        CharrnnError,
+        CheckpointError,
+        ConfigError,
+        CorpusError,
+        DataError,
+        RunError,
+        VocabError,
+    )
+    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, per_character
+    from charrnn.generation import Writer, generate, generate_ids, generate_many
+    from charrnn.model import Model
+    from charrnn.run import Run
+    from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
+    from charrnn.training import DivergenceError, Report, train
+    from charrnn.vocab import Vocab
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "checkpoint": ("load", "save"),
+    "config": ("CorpusConfig", "ModelConfig", "TrainConfig"),
+    "corpus": ("Corpus",),
+    "datasets": ("bundled_corpus", "fetch"),
+    "errors": ("CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "RunError", "VocabError"),
+    "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "per_character"),
+    "generation": ("Writer", "generate", "generate_ids", "generate_many"),
+    "model": ("Model",),
+    "run": ("Run",),
+    "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
+    "training": ("DivergenceError", "Report", "train"),
+    "vocab": ("Vocab",),
+}
+
+__all__ = [  # noqa: RUF022
+    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch",
+    "Model", "ModelConfig", "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run",
+    "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
+    "evaluate", "evaluate_windows", "per_character", "Evaluation", "save", "load",
+    "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"charrnn.{module}"), name)
+    raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

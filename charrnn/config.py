@@ -117,7 +117,7 @@ class ModelConfig(Settings):
         0, "Size of learned character vectors; 0 feeds one-hot characters.", NETWORK, minimum=0, maximum=16384
     )
     dropout: float = setting(
-        0.2, "Share of every layer's outputs dropped in training.", NETWORK, minimum=0.0, maximum=0.95
+        0.3, "Share of every layer's outputs dropped in training.", NETWORK, minimum=0.0, maximum=0.95
     )
     forget_bias: float = setting(1.0, "Initial bias of the forget gates.", NETWORK, minimum=-20.0, maximum=20.0)
 

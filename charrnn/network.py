@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.kernels import layers
-from charrnn.kernels.product import product
+from charrnn.kernels.product import pack_transposed, product
 from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.model import Model, Panels, State
@@ -51,10 +51,11 @@ class Network:
         self.masks = [aligned(T, N, H) for _ in range(L)] if drops else []
         self.dropped = [aligned(T, N, H) for _ in range(L)] if drops else []
         if training:
+            embedded = padded(model.config.embedding)
             self.dh, self.dx, self.dc = aligned(T, N, H), aligned(T, N, H), aligned(N, H)
             self.gradient = model.parameters.like()
-            self.d_table = aligned(*self.panels.table.shape) if model.config.embedding else None
-            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + 2 * H)) for _ in range(workers.threads)]
+            self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
+            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + max(2 * H, embedded))) for _ in range(workers.threads)]
         if panels is None:
             self.refresh()
 
@@ -63,7 +64,11 @@ class Network:
         self.panels.refresh(self.workers)
 
     def evaluate(self, x: Ids, y: Ids, state: State) -> Floats:
-        """The loss of every character, nats (T, N); x, y int32 (T, N); state is read and becomes the state at the end."""
+        """The loss of every character, nats (T, N), a buffer that the next call overwrites.
+
+        x, y int32 (T, N); state is read and becomes the state at the end.
+        """
+        self._check(x, y, state)
         self._enter(state)
         self.workers.run(self._forward, [(x, y, np.float32(1), None, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
@@ -75,12 +80,24 @@ class Network:
         x, y int32 (T, N); state as for `evaluate`; gradients do not go back beyond it (truncated BPTT). The gradient is
         overwritten by the next call.
         """
+        self._check(x, y, state)
         self._enter(state)
         scale = np.float32(1 / x.size)
         self.workers.run(self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
         self._weight_gradients(x)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
+
+    def _check(self, x: Ids, y: Ids, state: State) -> None:
+        """Kernels do not check bounds: what would read or write past an array stops here."""
+        T, N = self.shape
+        for ids in (x, y):
+            if ids.dtype != np.int32 or not ids.flags.c_contiguous or ids.ndim != 2 or not 1 <= len(ids) <= T or ids.shape[1] != N:
+                raise ValueError(f"ids must be int32, C-contiguous, (1 to {T}, {N}), not {ids.dtype} {ids.shape}")
+            if ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
+                raise ValueError(f"ids must be 0 to {self.model.config.vocab_size - 1}, not {ids.min()} to {ids.max()}")
+        if len(x) != len(y) or state.h.shape[1] != N:
+            raise ValueError(f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit together")
 
     def _shards(self) -> list[tuple[int, int]]:
         return ranges(self.shape[1], self.workers.threads)
@@ -147,7 +164,7 @@ class Network:
                 below, dw_x = self._outputs(layer - 1, steps), g[f"rnn.weight_ih_l{layer}"]
             else:
                 below, dw_x = NOTHING, NOTHING
-                table = g["rnn.weight_ih_l0"] if self.d_table is None else self.d_table
+                table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
                 jobs += [
                     (None, x.reshape(-1), dz, table, a, b) for a, b in ranges(dz.shape[1], threads, layers.COLUMNS)
                 ]
@@ -158,8 +175,8 @@ class Network:
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
             jobs.append((top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"], a, b))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
-        if self.d_table is not None:
-            self._embedding_gradients(self.d_table)
+        if self.embedding is not None:
+            self.embedding.compute(g, self.scratch[0])
 
     def _gradient_jobs(self, jobs: list[tuple], scratch: Floats) -> None:
         for first, *rest in jobs:
@@ -169,13 +186,25 @@ class Network:
                 *arrays, a, b = rest
                 layers.weight_gradients(product, first, *arrays, scratch, a, b)
 
-    def _embedding_gradients(self, d_table: Floats) -> None:
-        weight, embedding = self.model.parameters["rnn.weight_ih_l0"], self.model.parameters["embedding.weight"]
-        np.matmul(embedding.T, d_table, out=self.gradient["rnn.weight_ih_l0"])
-        np.matmul(d_table, weight.T, out=self.gradient["embedding.weight"])
-
     def _outputs(self, layer: int, steps: int) -> Floats:
         return _rows(self.dropped[layer], 0, steps) if self.masks else _rows(self.h[layer], 1, steps)
+
+
+class _EmbeddingGradients:
+    """From the gradient of the first layer's table, embedding times W_x, to those of its two factors."""
+
+    def __init__(self, model: Model, panels: Panels) -> None:
+        self.weight, self.embedding = model.parameters["rnn.weight_ih_l0"], model.parameters["embedding.weight"]
+        self.d_table = aligned(*panels.table.shape)
+        self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
+
+    def compute(self, gradient: Parameters, scratch: Floats) -> None:
+        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
+        (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
+        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
+        layers.weight_gradients(product, self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, Z)
+        pack_transposed(self.weight, self._panels, 0, E)
+        product(d_table.ctypes.data, Z, 1, 0, self._panels, de.ctypes.data, E, 0, 1, V, Z, E, 0)
 
 
 def _rows(cube: Floats, offset: int, steps: int) -> Floats:

@@ -67,9 +67,9 @@ class Tensor:
     def to_disk(self, view: Floats) -> Floats:
         """The array as a checkpoint holds it, a copy; view has `shape`."""
         if not self.transposed:
-            return np.ascontiguousarray(view[:, : self.inputs])
+            return np.array(view[:, : self.inputs], order="C")
         rows = view.reshape(-1, self.gates, padded(self.outputs))[: self.inputs or 1, :, : self.outputs]
-        return np.ascontiguousarray(rows.transpose(1, 2, 0).reshape(self.disk_shape))
+        return np.array(rows.transpose(1, 2, 0).reshape(self.disk_shape), order="C")
 
     def from_disk(self, array: Floats, view: Floats) -> None:
         """Fill view (of `shape`) from an array of `disk_shape`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
+
+from charrnn.errors import ConfigError
 
 
 def available_threads() -> int:
@@ -38,17 +40,22 @@ class Workers:
     """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not write the same place."""
 
     def __init__(self, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise ConfigError(f"--threads must be at least 1, not {threads}")
         self.threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self.threads - 1, "charrnn") if self.threads > 1 else None
 
     def run(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
-        """Call function(*job) for every job, the last one in this thread, and return when all are done."""
-        if self._pool is None or len(jobs) == 1:
+        """Call function(*job) for every job, the last one in this thread, and return, or raise, when all are done."""
+        if self._pool is None or len(jobs) <= 1:
             for job in jobs:
                 function(*job)
             return
         futures = [self._pool.submit(function, *job) for job in jobs[:-1]]
-        function(*jobs[-1])
+        try:
+            function(*jobs[-1])
+        finally:
+            wait(futures)
         for future in futures:
             future.result()
 

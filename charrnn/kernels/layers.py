@@ -47,26 +47,29 @@ def project_back(product, dz, panels, dx, steps, start, stop):
     product(a, Z, 1, N * Z, panels, b, D, N * D, steps, stop - start, Z, D, 0)
 
 
+@inline
+def _mixed(x):
+    """The final avalanche of MurmurHash3 (Appleby 2011). Each step says uint32: Numba would widen the products to 64 bits."""
+    x = np.uint32(np.uint32(x ^ np.uint32(x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
+    x = np.uint32(np.uint32(x ^ np.uint32(x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ np.uint32(x >> np.uint32(16)))
+
+
 @kernel(void(uint32, uint32, float32, CUBE, int64, int64, int64))
 def draw_mask(key, threshold, scale, mask, steps, start, stop):
     """mask[t, n, u] = scale where a hash of (key, t, n, u) is at least threshold (of 2^32), else 0.
 
-    The draw depends on its place alone, so any thread may make any part, and a resumed run draws the same. The mixing is
-    the final avalanche of MurmurHash3 (Appleby 2011), twice.
+    The draw depends on its place alone, so any thread may make any part, and a resumed run draws the same.
     """
     N, H = mask.shape[1], mask.shape[2]
     for t in range(steps):
         for n in range(start, stop):
             row = mask[t, n]
             first = np.uint32((t * N + n) * H)
-            for u in range(H):
-                x = np.uint32(first + np.uint32(u)) * np.uint32(0x9E3779B1) + key
-                x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-                x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-                x = (x ^ (x >> np.uint32(16))) + key
-                x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-                x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-                x = x ^ (x >> np.uint32(16))
+            for u in range(row.size):
+                place = np.uint32(first + np.uint32(u))
+                x = _mixed(np.uint32(np.uint32(place * np.uint32(0x9E3779B1)) + key))
+                x = _mixed(np.uint32(x + key))
                 row[u] = scale if x >= threshold else ZERO
 
 

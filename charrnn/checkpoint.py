@@ -1,0 +1,246 @@
+"""Checkpoints: one safetensors file that holds everything a run goes on from.
+
+Tensors have PyTorch's names, shapes and gate order: `embedding.weight` (if there is an embedding), `rnn.weight_ih_l0` (4H, D),
+`rnn.weight_hh_l0` (4H, H), `rnn.bias_ih_l0`, `rnn.bias_hh_l0` (zero: one bias is trained), ..., `decoder.weight` (V, H),
+`decoder.bias`; the optimiser's slots stand under `optimizer.<slot>.`, the carried state is `state.h` and `state.c` (L, N, H). The
+metadata has one key, `charrnn`, JSON: `format_version`, `model`, `train`, `corpus`, `vocab` (a list of symbols, the index is the
+id), `unit`, `unknown`, `step`, `epoch`, `progress`, `history`, `sources`, `sha256`. A file read here is not trusted: it holds
+numbers and JSON only, nothing in it is run, and every size is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from charrnn.cells import CELLS
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.corpus import Source
+from charrnn.errors import CharrnnError, CheckpointError
+from charrnn.model import Model, State
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.parameters import tensors_of
+from charrnn.run import Progress, Run
+from charrnn.vocab import Vocab
+
+FORMAT_VERSION = 1
+KEY = "charrnn"
+
+
+def save(path: str | os.PathLike[str], run: Run) -> None:
+    """Write a run to a file, whole or not at all, and onto the disk before this returns; `CheckpointError` if it cannot be."""
+    data = to_bytes(_tensors(run), {KEY: json.dumps(_metadata(run), ensure_ascii=False, separators=(",", ":"))})
+    write_atomically(Path(path), data)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file by these bytes: a temporary file beside it, flushed, synced and renamed, then the folder synced."""
+    temporary = None
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
+        os.replace(temporary, path)  # noqa: PTH105
+        temporary = None
+        if os.name == "posix":
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}; free some space or choose another --out") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _tensors(run: Run) -> dict[str, NDArray[np.float32]]:
+    parameters, H = run.model.parameters, run.model.config.hidden
+    tensors = dict(parameters.to_disk())
+    for layer in range(run.model.config.layers):
+        tensors[f"rnn.bias_hh_l{layer}"] = np.zeros_like(tensors[f"rnn.bias_ih_l{layer}"])
+    for slot, values in run.slots.items():
+        tensors.update({f"optimizer.{slot}.{name}": array for name, array in values.to_disk()})
+    tensors["state.h"] = np.ascontiguousarray(run.state.h[..., :H])
+    tensors["state.c"] = np.ascontiguousarray(run.state.c[..., :H])
+    return tensors
+
+
+def _metadata(run: Run) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "model": asdict(run.model.config),
+        "train": asdict(run.config),
+        "corpus": asdict(run.corpus_config),
+        "vocab": run.vocab.to_list(),
+        "unit": run.vocab.unit,
+        "unknown": run.vocab.unknown,
+        "step": run.step,
+        "epoch": run.epoch,
+        "steps_per_epoch": run.steps_per_epoch,
+        "progress": asdict(run.progress),
+        "history": run.history,
+        "sources": [asdict(source) for source in run.sources],
+        "sha256": run.sha256,
+        "init_from": run.init_from,
+    }
+
+
+def load(path: str | os.PathLike[str]) -> Run:
+    """The run in a checkpoint file. `CheckpointError`, one line, for whatever is not a sound checkpoint of a known format."""
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = _read_metadata(file.metadata() or {})
+            return _run(file, metadata)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file; give a checkpoint, or the folder of a run") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({_one_line(error)})") from None
+    except CharrnnError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A checkpoint's metadata, checked as by `load`, with the sizes of its tensors left unread."""
+    return _metadata(load(path))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def _read_metadata(metadata: dict[str, str]) -> dict[str, Any]:
+    if KEY not in metadata:
+        raise CheckpointError("a safetensors file, but not one of charrnn's: it has no charrnn metadata")
+    try:
+        found = json.loads(metadata[KEY], parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the metadata is not JSON ({_one_line(error)}); the file is damaged") from None
+    version = found.get("format_version") if isinstance(found, dict) else None
+    if type(version) is not int or version < 1:
+        raise CheckpointError("the metadata names no format version; the file is damaged")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"format version {version} is newer than this program's, {FORMAT_VERSION}; update charrnn: pip install -U charrnn-numba"
+        )
+    return found
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _get(metadata: dict[str, Any], key: str, kind: type) -> Any:
+    """metadata[key], which must be of this type (an int will do for a float)."""
+    value = metadata.get(key)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise CheckpointError(f"the metadata's {key!r} should be of type {kind.__name__}, but is {value!r:.60}; the file is damaged")
+    return value
+
+
+def _run(file: Any, metadata: dict[str, Any]) -> Run:
+    model_config = ModelConfig.from_mapping(_get(metadata, "model", dict), "the metadata's 'model'")
+    config = TrainConfig.from_mapping(_get(metadata, "train", dict), "the metadata's 'train'")
+    corpus_config = CorpusConfig.from_mapping(_get(metadata, "corpus", dict), "the metadata's 'corpus'")
+    vocab = Vocab.from_list(metadata.get("vocab"), metadata.get("unit"), metadata.get("unknown"))
+    if len(vocab) != model_config.vocab_size:
+        raise CheckpointError(f"the vocabulary holds {len(vocab)} symbols, the network {model_config.vocab_size}; the file is damaged")
+    arrays = _arrays(file, model_config, config)
+    model = Model(model_config)
+    _add_second_bias(arrays, model_config.layers)
+    model.parameters.from_disk(arrays)
+    slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
+    for name, values in slots.items():
+        values.from_disk(arrays, f"optimizer.{name}.")
+    state = State(model, config.batch_size)
+    state.h[..., : model_config.hidden], state.c[..., : model_config.hidden] = arrays["state.h"], arrays["state.c"]
+    history = _get(metadata, "history", list)
+    if not all(isinstance(entry, dict) and type(entry.get("step")) is int for entry in history):
+        raise CheckpointError("the metadata's 'history' is not a list of validations; the file is damaged")
+    steps_per_epoch = _get(metadata, "steps_per_epoch", int)
+    if steps_per_epoch < 1:
+        raise CheckpointError(f"the metadata's 'steps_per_epoch' is {steps_per_epoch}; the file is damaged")
+    sources, sha256 = _sources(_get(metadata, "sources", list)), _get(metadata, "sha256", str)
+    run = Run(model, vocab, corpus_config, config, sources, sha256, slots, state)
+    run.progress = _progress(_get(metadata, "progress", dict))
+    run.history, run.steps_per_epoch = history, steps_per_epoch
+    run.init_from = metadata.get("init_from") if isinstance(metadata.get("init_from"), str) else None
+    return run
+
+
+def _arrays(file: Any, model: ModelConfig, config: TrainConfig) -> dict[str, NDArray[Any]]:
+    """Every tensor that the configuration asks for; shapes are compared before anything of that size is made."""
+    tensors = tensors_of(model, len(CELLS[model.cell].gates))
+    shapes = {tensor.name: tensor.disk_shape for tensor in tensors}
+    for slot in OPTIMIZERS[config.optimizer].slots:
+        shapes |= {f"optimizer.{slot}.{tensor.name}": tensor.disk_shape for tensor in tensors}
+    shapes |= {name: (model.layers, config.batch_size, model.hidden) for name in ("state.h", "state.c")}
+    present = set(file.keys())
+    seconds = {f"rnn.bias_hh_l{layer}": (shapes[f"rnn.bias_ih_l{layer}"]) for layer in range(model.layers)}
+    shapes |= {name: shape for name, shape in seconds.items() if name in present}
+    for name, shape in shapes.items():
+        if name not in present:
+            raise CheckpointError(f"the tensor {name} is missing; the file is damaged")
+        header = file.get_slice(name)
+        if tuple(header.get_shape()) != shape or header.get_dtype() != "F32":
+            raise CheckpointError(
+                f"the tensor {name} is {header.get_dtype()} {list(header.get_shape())}, where the configuration asks for F32 "
+                f"{list(shape)}; the file is damaged"
+            )
+    arrays = {name: np.array(file.get_tensor(name)) for name in shapes}
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"the tensor {name} holds a NaN or an infinity; the file is damaged")
+    return arrays
+
+
+def _add_second_bias(arrays: dict[str, NDArray[Any]], layers: int) -> None:
+    """A file from elsewhere may have trained PyTorch's second bias: only the sum counts."""
+    for layer in range(layers):
+        second = arrays.pop(f"rnn.bias_hh_l{layer}", None)
+        if second is not None and second.any():
+            arrays[f"rnn.bias_ih_l{layer}"] = arrays[f"rnn.bias_ih_l{layer}"] + second
+
+
+def _progress(found: dict[str, Any]) -> Progress:
+    kinds = {"step": int, "since": int, "loss_sum": float, "smoothed_loss": float, "best_loss": float, "best_step": int}
+    optional = {"smoothed_loss", "best_loss", "best_step"}
+    values = {}
+    for f in fields(Progress):
+        missing = f.name in optional and found.get(f.name) is None
+        values[f.name] = None if missing else _get(found, f.name, kinds[f.name])
+    if values["step"] < 0 or values["since"] < 0:
+        raise CheckpointError("the metadata's 'progress' counts below zero; the file is damaged")
+    return Progress(**values)
+
+
+def _sources(found: list[Any]) -> tuple[Source, ...]:
+    sources = []
+    for entry in found:
+        if not isinstance(entry, dict):
+            raise CheckpointError("the metadata's 'sources' are no list of files; the file is damaged")
+        sources.append(Source(_get(entry, "path", str), _get(entry, "characters", int)))
+    return tuple(sources)

@@ -1,0 +1,138 @@
+"""A run's folder: `last.safetensors`, `best.safetensors`, `history.jsonl`, `config.toml`, and a lock while it is trained in."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from filelock import FileLock, Timeout
+
+from charrnn.checkpoint import load, save, write_atomically
+from charrnn.errors import RunError
+from charrnn.run import Run
+
+ROOT = Path("checkpoints")
+
+
+class RunFolder:
+    """A folder for one run. Nothing is written before `create` or `resume`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._started, self._seconds_before = time.monotonic(), 0.0
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, which training goes on from."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation loss."""
+        return self.path / "best.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """One JSON object a line and validation, with `seconds` of training so far."""
+        return self.path / "history.jsonl"
+
+    @property
+    def config(self) -> Path:
+        """The settings that the run was started with, as `--config` reads them."""
+        return self.path / "config.toml"
+
+    @property
+    def holds_run(self) -> bool:
+        """True when there is something here that a new run would overwrite."""
+        return any(path.exists() for path in (self.last, self.best, self.history, self.config))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, made if need be, for this process; `RunError` while another has it. Ends with the process."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(f"{self.path}: another process is training in this folder; wait for it, or choose another --out") from None
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be used: {error.strerror or error}; choose another --out") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def create(self, settings: Mapping[str, Any]) -> None:
+        """Begin a run here; `RunError` if there is one already. `settings` become config.toml; those that are None are left out."""
+        if self.holds_run:
+            raise RunError(
+                f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose another folder: --out"
+            )
+        kept = {name: value for name, value in settings.items() if value is not None}
+        write_atomically(self.config, tomli_w.dumps(kept).encode())
+        write_atomically(self.history, b"")
+
+    def resume(self) -> Run:
+        """The run as it was last saved here; lines of the history from after that are dropped: they will come again."""
+        if not self.last.exists():
+            found = "no last.safetensors" if self.path.exists() else "no such folder"
+            raise RunError(f"{self.path}: there is no run to resume here ({found}); start one with charrnn train")
+        run = load(self.last)
+        entries = [entry for entry in self._read_history() if entry["step"] <= run.step]
+        write_atomically(self.history, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
+        self._seconds_before = max((float(entry.get("seconds", 0)) for entry in entries), default=0.0)
+        self._started = time.monotonic()
+        return run
+
+    def save_last(self, run: Run) -> None:
+        """Write the checkpoint to go on from, and what is new in the history."""
+        save(self.last, run)
+        self._extend_history(run)
+
+    def save_best(self, run: Run) -> None:
+        """Write the checkpoint of the lowest validation loss."""
+        save(self.best, run)
+
+    def _extend_history(self, run: Run) -> None:
+        known = max((entry["step"] for entry in self._read_history()), default=0)
+        seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
+        lines = [json.dumps({**entry, "seconds": seconds}) + "\n" for entry in run.history if entry["step"] > known]
+        if lines:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.writelines(lines)
+
+    def _read_history(self) -> list[dict[str, Any]]:
+        """The history's entries; a line that was cut off by a crash is left out."""
+        entries = []
+        try:
+            for line in self.history.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                if isinstance(entry, dict) and type(entry.get("step")) is int:
+                    entries.append(entry)
+        except (OSError, ValueError):
+            pass
+        return entries
+
+
+def newest_run(root: str | Path = ROOT) -> RunFolder:
+    """The run below `root` that was saved last; `RunError` if there is none."""
+    saved = [(path.stat().st_mtime, path) for path in Path(root).glob("*/last.safetensors")]
+    if not saved:
+        raise RunError(f"there is no run in {root}/; start one with charrnn train, or name a checkpoint")
+    return RunFolder(max(saved)[1].parent)
+
+
+def find_checkpoint(path: str | Path | None, root: str | Path = ROOT) -> Path:
+    """The checkpoint that a user means: a file, a run's folder (its best, else its last), or None for the newest run."""
+    folder = newest_run(root) if path is None else RunFolder(path)
+    if path is not None and not folder.path.is_dir():
+        return folder.path
+    for checkpoint in (folder.best, folder.last):
+        if checkpoint.exists():
+            return checkpoint
+    raise RunError(f"{folder.path}: there is no checkpoint here (best.safetensors or last.safetensors)")
