@@ -61,7 +61,9 @@ def write_atomically(path: Path, data: bytes) -> None:
             finally:
                 os.close(folder)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}; free some space or choose another --out") from None
+        raise CheckpointError(
+            f"{path}: cannot be written: {error.strerror or error}; free some space or choose another --out"
+        ) from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
@@ -121,11 +123,6 @@ def load(path: str | os.PathLike[str]) -> Run:
         raise CheckpointError(f"{path}: {error}") from None
 
 
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A checkpoint's metadata, checked as by `load`, with the sizes of its tensors left unread."""
-    return _metadata(load(path))
-
-
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:160]
 
@@ -134,7 +131,7 @@ def _read_metadata(metadata: dict[str, str]) -> dict[str, Any]:
     if KEY not in metadata:
         raise CheckpointError("a safetensors file, but not one of charrnn's: it has no charrnn metadata")
     try:
-        found = json.loads(metadata[KEY], parse_constant=_no_constant)
+        found: Any = json.loads(metadata[KEY], parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the metadata is not JSON ({_one_line(error)}); the file is damaged") from None
     version = found.get("format_version") if isinstance(found, dict) else None
@@ -144,7 +141,7 @@ def _read_metadata(metadata: dict[str, str]) -> dict[str, Any]:
         raise CheckpointError(
             f"format version {version} is newer than this program's, {FORMAT_VERSION}; update charrnn: pip install -U charrnn-numba"
         )
-    return found
+    return dict(found)
 
 
 def _no_constant(name: str) -> float:
@@ -157,7 +154,9 @@ def _get(metadata: dict[str, Any], key: str, kind: type) -> Any:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise CheckpointError(f"the metadata's {key!r} should be of type {kind.__name__}, but is {value!r:.60}; the file is damaged")
+        raise CheckpointError(
+            f"the metadata's {key!r} should be of type {kind.__name__}, but is {value!r:.60}; the file is damaged"
+        )
     return value
 
 
@@ -167,7 +166,9 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
     corpus_config = CorpusConfig.from_mapping(_get(metadata, "corpus", dict), "the metadata's 'corpus'")
     vocab = Vocab.from_list(metadata.get("vocab"), metadata.get("unit"), metadata.get("unknown"))
     if len(vocab) != model_config.vocab_size:
-        raise CheckpointError(f"the vocabulary holds {len(vocab)} symbols, the network {model_config.vocab_size}; the file is damaged")
+        raise CheckpointError(
+            f"the vocabulary holds {len(vocab)} symbols, the network {model_config.vocab_size}; the file is damaged"
+        )
     arrays = _arrays(file, model_config, config)
     model = Model(model_config)
     _add_second_bias(arrays, model_config.layers)
@@ -197,7 +198,7 @@ def _arrays(file: Any, model: ModelConfig, config: TrainConfig) -> dict[str, NDA
     shapes = {tensor.name: tensor.disk_shape for tensor in tensors}
     for slot in OPTIMIZERS[config.optimizer].slots:
         shapes |= {f"optimizer.{slot}.{tensor.name}": tensor.disk_shape for tensor in tensors}
-    shapes |= {name: (model.layers, config.batch_size, model.hidden) for name in ("state.h", "state.c")}
+    shapes |= dict.fromkeys(("state.h", "state.c"), (model.layers, config.batch_size, model.hidden))
     present = set(file.keys())
     seconds = {f"rnn.bias_hh_l{layer}": (shapes[f"rnn.bias_ih_l{layer}"]) for layer in range(model.layers)}
     shapes |= {name: shape for name, shape in seconds.items() if name in present}
@@ -228,7 +229,7 @@ def _add_second_bias(arrays: dict[str, NDArray[Any]], layers: int) -> None:
 def _progress(found: dict[str, Any]) -> Progress:
     kinds = {"step": int, "since": int, "loss_sum": float, "smoothed_loss": float, "best_loss": float, "best_step": int}
     optional = {"smoothed_loss", "best_loss", "best_step"}
-    values = {}
+    values: dict[str, Any] = {}
     for f in fields(Progress):
         missing = f.name in optional and found.get(f.name) is None
         values[f.name] = None if missing else _get(found, f.name, kinds[f.name])

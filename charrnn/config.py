@@ -129,7 +129,9 @@ class TrainConfig(Settings):
     batch_size: int = setting(32, "Streams N trained side by side.", TRAINING, minimum=1, maximum=65536)
     seq_length: int = setting(64, "Characters T between updates (truncated BPTT).", TRAINING, minimum=1, maximum=65536)
     optimizer: str = setting("adam", "Rule of the update.", TRAINING, choices=("adam",))
-    learning_rate: float = setting(0.003, "Step size of the optimiser, at its peak.", TRAINING, minimum=0.0, maximum=10.0)
+    learning_rate: float = setting(
+        0.003, "Step size of the optimiser, at its peak.", TRAINING, minimum=0.0, maximum=10.0
+    )
     schedule: str = setting(
         "inverse-sqrt",
         "How the learning rate falls: as 1 / sqrt(1 + step / 1000), or not.",
@@ -151,7 +153,11 @@ class TrainConfig(Settings):
     steps: int | None = setting(None, "Updates to make, in all.", RUN, minimum=1, maximum=10**12)
     seed: int = setting(0, "Seed of everything random.", RUN, minimum=0, maximum=2**63 - 1)
     eval_every: int | None = setting(
-        None, "Steps between validations (default: one an epoch, but 100 to 1000 steps).", RUN, minimum=1, maximum=10**12
+        None,
+        "Steps between validations (default: one an epoch, but 100 to 1000 steps).",
+        RUN,
+        minimum=1,
+        maximum=10**12,
     )
     sample_every: int | None = setting(
         None, "Steps between samples shown (default: every fifth validation; 0: none).", RUN, minimum=0, maximum=10**12

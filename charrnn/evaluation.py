@@ -88,7 +88,12 @@ def per_character(
 
 
 def evaluate_windows(
-    model: Model, ids: NDArray[Any], window: int = 256, *, workers: Workers | None = None, progress: Progress | None = None
+    model: Model,
+    ids: NDArray[Any],
+    window: int = 256,
+    *,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """The loss over windows of `window` predictions, one behind the other, each from a zero state.
 
@@ -118,7 +123,9 @@ def evaluate_windows(
 
 def _check(ids: NDArray[Any]) -> None:
     if len(ids) < 2:
-        raise CorpusError(f"a text to evaluate needs at least 2 characters that the model knows; this one has {len(ids)}")
+        raise CorpusError(
+            f"a text to evaluate needs at least 2 characters that the model knows; this one has {len(ids)}"
+        )
 
 
 def _columns(ids: NDArray[Any], starts: list[int], done: int, steps: int) -> tuple[Ids, Ids]:
@@ -128,7 +135,7 @@ def _columns(ids: NDArray[Any], starts: list[int], done: int, steps: int) -> tup
     return block[:-1], block[1:]
 
 
-class _network:  # noqa: N801
+class _network:
     """A network for evaluation, with threads that are ended again if they were made here."""
 
     def __init__(self, model: Model, streams: int, workers: Workers | None, panels: Panels | None) -> None:

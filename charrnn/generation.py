@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from charrnn.errors import ConfigError
 from charrnn.kernels import sampling
 from charrnn.kernels.product import product
+from charrnn.kernels.simd import padded
 from charrnn.model import Model, Panels, State
-from charrnn.parameters import aligned, padded
+from charrnn.parameters import aligned
 from charrnn.vocab import Decoder, Unknown, Vocab
 from charrnn.workers import Workers, ranges
 

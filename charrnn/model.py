@@ -8,13 +8,17 @@ Every layer's output passes a dropout mask on its way up, never on its way to th
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 
 from charrnn.cells import CELLS
 from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
-from charrnn.kernels.product import NR, pack, pack_transposed, product
-from charrnn.parameters import Floats, Parameters, aligned, padded, tensors_of
+from charrnn.kernels.product import pack, pack_transposed, product
+from charrnn.kernels.simd import NR, padded
+from charrnn.parameters import Floats, Parameters, aligned, tensors_of
 from charrnn.workers import Workers, ranges
 
 
@@ -83,7 +87,7 @@ class Panels:
 
     def __init__(self, model: Model, backward: bool) -> None:
         self.model = model
-        L, H, p = model.config.layers, model.width, model.parameters
+        L, p = model.config.layers, model.parameters
         self.recurrent = [p[f"rnn.weight_hh_l{layer}"] for layer in range(L)]
         self.inputs = [p[f"rnn.weight_ih_l{layer}"] for layer in range(L)]
         self.bias = [p[f"rnn.bias_ih_l{layer}"] for layer in range(L)]
@@ -109,7 +113,7 @@ class Panels:
     @staticmethod
     def _place(memory: Floats, weights: list[Floats]) -> list[Floats]:
         cuts = np.cumsum([0, *(w.size for w in weights)])
-        return [memory[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        return [memory[a:b] for a, b in pairwise(cuts)]
 
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
@@ -127,6 +131,6 @@ class Panels:
             product(embedding.ctypes.data, E, 1, 0, self._first, self.table.ctypes.data, Z, 0, 1, V, E, Z, 0)
 
 
-def _run_all(jobs: list[tuple]) -> None:
+def _run_all(jobs: list[tuple[Any, ...]]) -> None:
     for function, *arguments in jobs:
         function(*arguments)

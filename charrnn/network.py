@@ -7,15 +7,18 @@ whatever the shards and the threads, so results are the same bits on any number 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.kernels import layers
 from charrnn.kernels.product import pack_transposed, product
 from charrnn.kernels.recurrent import backward_layer, forward_layer
+from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.model import Model, Panels, State
-from charrnn.parameters import Floats, Parameters, aligned, padded
+from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import Workers, ranges
 
 Ids = NDArray[np.int32]
@@ -55,7 +58,9 @@ class Network:
             self.dh, self.dx, self.dc = aligned(T, N, H), aligned(T, N, H), aligned(N, H)
             self.gradient = model.parameters.like()
             self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
-            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + max(2 * H, embedded))) for _ in range(workers.threads)]
+            self.scratch = [
+                aligned(layers.DEPTH * (layers.COLUMNS + max(2 * H, embedded))) for _ in range(workers.threads)
+            ]
         if panels is None:
             self.refresh()
 
@@ -92,12 +97,20 @@ class Network:
         """Kernels do not check bounds: what would read or write past an array stops here."""
         T, N = self.shape
         for ids in (x, y):
-            if ids.dtype != np.int32 or not ids.flags.c_contiguous or ids.ndim != 2 or not 1 <= len(ids) <= T or ids.shape[1] != N:
+            if (
+                ids.dtype != np.int32
+                or not ids.flags.c_contiguous
+                or ids.ndim != 2
+                or not 1 <= len(ids) <= T
+                or ids.shape[1] != N
+            ):
                 raise ValueError(f"ids must be int32, C-contiguous, (1 to {T}, {N}), not {ids.dtype} {ids.shape}")
             if ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
                 raise ValueError(f"ids must be 0 to {self.model.config.vocab_size - 1}, not {ids.min()} to {ids.max()}")
         if len(x) != len(y) or state.h.shape[1] != N:
-            raise ValueError(f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit together")
+            raise ValueError(
+                f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit together"
+            )
 
     def _shards(self) -> list[tuple[int, int]]:
         return ranges(self.shape[1], self.workers.threads)
@@ -157,7 +170,7 @@ class Network:
 
     def _weight_gradients(self, x: Ids) -> None:
         steps, threads, g = len(x), self.workers.threads, self.gradient
-        jobs: list[tuple] = []
+        jobs: list[tuple[Any, ...]] = []
         for layer, z in enumerate(self.z):
             dz, before = _rows(z, 0, steps), _rows(self.h[layer], 0, steps)
             if layer:
@@ -178,7 +191,7 @@ class Network:
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
 
-    def _gradient_jobs(self, jobs: list[tuple], scratch: Floats) -> None:
+    def _gradient_jobs(self, jobs: list[tuple[Any, ...]], scratch: Floats) -> None:
         for first, *rest in jobs:
             if first is None:
                 layers.table_gradient(*rest)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from charrnn.config import TrainConfig
 from charrnn.kernels import update
-from charrnn.parameters import LANES, Floats, Parameters
+from charrnn.kernels.simd import LANES
+from charrnn.parameters import Floats, Parameters
 from charrnn.workers import Workers, ranges
 
 Rule = NDArray[np.float32]

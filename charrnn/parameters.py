@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError
-
-LANES = 16
+from charrnn.kernels.simd import LANES, padded
 
 Floats = NDArray[np.float32]
-
-
-def padded(size: int) -> int:
-    """The size rounded up to a whole number of LANES."""
-    return -(-size // LANES) * LANES
 
 
 def aligned(*shape: int) -> Floats:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.corpus import Corpus, Source, Streams, fit_batch_shape
+from charrnn.corpus import Corpus, Source
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.model import Model, State
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.parameters import Parameters
+from charrnn.streams import Streams, fit_batch_shape
 from charrnn.vocab import Vocab
 
 FIXED = ("batch_size", "seq_length", "seed", "optimizer")
@@ -60,7 +61,9 @@ class Run:
         return cls._begun(corpus, Model.initialised(model, config.seed), config)
 
     @classmethod
-    def from_weights(cls, corpus: Corpus, other: Run, config: TrainConfig | None = None, *, dropout: float | None = None) -> Run:
+    def from_weights(
+        cls, corpus: Corpus, other: Run, config: TrainConfig | None = None, *, dropout: float | None = None
+    ) -> Run:
         """A new run on a new text that starts from another's weights.
 
         The corpus must have been read with `extend=other.vocab`: symbols that the other knows keep their ids and weights, new
@@ -85,7 +88,9 @@ class Run:
         shape = fit_batch_shape(len(corpus.train), config.batch_size, config.seq_length)
         config = replace(config, batch_size=shape[0], seq_length=shape[1])
         slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
-        run = cls(model, corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256, slots, State(model, shape[0]))
+        run = cls(
+            model, corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256, slots, State(model, shape[0])
+        )
         run.steps_per_epoch = run.streams(corpus).steps
         return run
 

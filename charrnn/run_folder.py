@@ -59,7 +59,9 @@ class RunFolder:
             lock = FileLock(self.path / ".lock")
             lock.acquire(timeout=0)
         except Timeout:
-            raise RunError(f"{self.path}: another process is training in this folder; wait for it, or choose another --out") from None
+            raise RunError(
+                f"{self.path}: another process is training in this folder; wait for it, or choose another --out"
+            ) from None
         except OSError as error:
             raise RunError(f"{self.path}: cannot be used: {error.strerror or error}; choose another --out") from None
         try:

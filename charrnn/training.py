@@ -88,9 +88,7 @@ def train(
 class _Trainer:
     """The buffers and the loop's body of `train`."""
 
-    def __init__(
-        self, run: Run, corpus: Corpus, folder: RunFolder | None, workers: Workers, sample_prime: str
-    ) -> None:
+    def __init__(self, run: Run, corpus: Corpus, folder: RunFolder | None, workers: Workers, sample_prime: str) -> None:
         self.run, self.corpus, self.folder, self.workers, self.sample_prime = run, corpus, folder, workers, sample_prime
         self.streams = run.streams(corpus)
         config = run.config
@@ -134,7 +132,11 @@ class _Trainer:
         before = self.run.progress
         smoothed = loss if before.smoothed_loss is None else SMOOTHING * before.smoothed_loss + (1 - SMOOTHING) * loss
         self.run.progress = replace(
-            before, step=before.step + 1, smoothed_loss=smoothed, loss_sum=before.loss_sum + loss, since=before.since + 1
+            before,
+            step=before.step + 1,
+            smoothed_loss=smoothed,
+            loss_sum=before.loss_sum + loss,
+            since=before.since + 1,
         )
 
     def _look_and_save(self, report: Report) -> Report:

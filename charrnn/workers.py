@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any
 
 from charrnn.errors import ConfigError
@@ -33,7 +34,7 @@ def ranges(size: int, parts: int, grain: int = 1) -> list[tuple[int, int]]:
     grains = -(-size // grain)
     parts = max(1, min(parts, grains))
     cuts = [min(size, part * grains // parts * grain) for part in range(parts + 1)]
-    return list(zip(cuts, cuts[1:], strict=False))
+    return list(pairwise(cuts))
 
 
 class Workers:

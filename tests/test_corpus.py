@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 import charrnn.sources
 from charrnn.config import CorpusConfig
-from charrnn.corpus import Corpus, Source, Streams, fit_batch_shape
+from charrnn.corpus import Corpus, Source
 from charrnn.errors import ConfigError, CorpusError, VocabError
 from charrnn.sources import tidy
+from charrnn.streams import Streams, fit_batch_shape
 from charrnn.vocab import UNKNOWN, Vocab
 
 TEXT = "To be, or not to be:\nthat is the question.\n"

@@ -9,7 +9,7 @@ from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import ZERO, add_row, copy_row, fill_row, multiply_row
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import CUBE
-from charrnn.kernels.simd import NR, LANES, address
+from charrnn.kernels.simd import LANES, NR, address
 
 IDS = int32[:, ::1]
 DEPTH = 128

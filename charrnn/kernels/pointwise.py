@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from charrnn.kernels.compiling import inline
-from charrnn.kernels.simd import fma, float_from_bits
+from charrnn.kernels.simd import float_from_bits, fma
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 

@@ -76,11 +76,15 @@ def product(a, a_row, a_col, a_step, panels, c, c_row, c_step, steps, rows, dept
         b = address(panels, n * depth)
         if columns - n >= NR:
             for s in range(steps):
-                wide_panel(a + 4 * s * a_step, a_row, a_col, b, c + 4 * (s * c_step + n), c_row, rows, depth, accumulate)
+                wide_panel(
+                    a + 4 * s * a_step, a_row, a_col, b, c + 4 * (s * c_step + n), c_row, rows, depth, accumulate
+                )
             n += NR
         else:
             for s in range(steps):
-                slim_panel(a + 4 * s * a_step, a_row, a_col, b, c + 4 * (s * c_step + n), c_row, rows, depth, accumulate)
+                slim_panel(
+                    a + 4 * s * a_step, a_row, a_col, b, c + 4 * (s * c_step + n), c_row, rows, depth, accumulate
+                )
             n += LANES
 
 
@@ -109,4 +113,3 @@ def pack_transposed(matrix, panels, start, stop):
                 for k in range(block, min(block + 64, K)):
                     panels[n * K + k * width + j] = matrix[n + j, k]
         n += width
-

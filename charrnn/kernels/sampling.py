@@ -109,7 +109,9 @@ def write(product, step, draw, ids, given, coins, table, bias, out_bias, panels,
             for n in range(start, stop):
                 copy_row(logits[n], out_bias)
             out = panels[(2 * L - 1) * H * Z :]
-            product(address(h[L - 1], start * H), H, 1, 0, out, address(logits, start * width), width, 0, 1, N, H, width, 1)
+            product(
+                address(h[L - 1], start * H), H, 1, 0, out, address(logits, start * width), width, 0, 1, N, H, width, 1
+            )
             for n in range(start, stop):
                 row, own = logits[n, :V], scratch[n * V : (n + 1) * V]
                 ids[s + 1, n] = draw(row, banned, temperature, top_k, coins[s, n], own)

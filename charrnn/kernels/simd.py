@@ -51,7 +51,9 @@ def address(typingctx, array, offset):
 
 def _multiply_add(builder, kind, suffix, a, b, c):
     if HAS_FMA:
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), "llvm.fma." + suffix)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind] * 3), "llvm.fma." + suffix
+        )
         return builder.call(function, [a, b, c])
     return builder.fadd(builder.fmul(a, b), c)
 

@@ -1,0 +1,49 @@
+# Everything happens in an environment of its own, .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO := checkpoints/demo
+
+.PHONY: help demo test check static format clean
+
+help:
+	@echo "make demo    train on the plays that ship, about two minutes, then print a sample"
+	@echo "make test    run the tests"
+	@echo "make check   format, lint, types, import contract, tests"
+
+$(BIN)/charrnn: pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.version_info < (3, 11) and sys.exit(f"charrnn needs Python 3.11 or newer, this is {v}; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev: $(BIN)/charrnn
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(BIN)/charrnn
+	@if [ -e $(DEMO)/last.safetensors ]; then \
+	  $(BIN)/charrnn train --resume $(DEMO); \
+	else \
+	  $(BIN)/charrnn train --epochs 12 --out $(DEMO); \
+	fi
+	@echo
+	$(BIN)/charrnn sample $(DEMO) --length 600 --temperature 0.7 --seed 1 --prime "TAMSIN:"
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+static: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: static test
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,0 +1,1 @@
+"""The command line: one file a command; `main` holds the group and the one place where an error becomes text."""

@@ -1,0 +1,111 @@
+"""The group `charrnn`, and the one place where an error becomes text and an exit status.
+
+0 done    1 error    2 wrong flag or setting    130 interrupted    141 nobody reads the output    143 terminated
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+import charrnn
+from charrnn.errors import CharrnnError, ConfigError
+from charrnn.terminal import tell_error
+
+COMMANDS = {
+    "train": ("charrnn.cli.train:train", "Train a network on a text, or go on with a run."),
+    "sample": ("charrnn.cli.sample:sample", "Let a trained network write."),
+    "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
+    "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
+    "data": ("charrnn.cli.data:data", "List and fetch texts to train on."),
+}
+"""Name -> where it lives, and its line in the help. Commands are imported when they are called: `--help` must be quick."""
+
+USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and turns errors into one line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None if there is no such name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands' lines from the table, so that none is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it raises becomes one line on stderr and an exit status."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except CharrnnError as error:
+            tell_error(str(error))
+            ctx.exit(USAGE if isinstance(error, ConfigError) else 1)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _close_output()
+            ctx.exit(BROKEN_PIPE)
+        except MemoryError as error:
+            reason = f" ({error})" if str(error) else ""
+            tell_error(f"out of memory{reason}; use a smaller network or batch, or a shorter text")
+            ctx.exit(1)
+        except OSError as error:
+            _close_output()
+            place = f"{error.filename}: " if error.filename else ""
+            tell_error(f"{place}{error.strerror or error}; check the disk and the file's permissions")
+            ctx.exit(1)
+
+
+def _close_output() -> None:
+    """Let what is still buffered go nowhere: the interpreter would complain of it when it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(charrnn.__version__, prog_name="charrnn")
+def cli() -> None:
+    """Train a character-level LSTM on your own text, on the laptop that you have, and let it write.
+
+    \b
+    Examples:
+      charrnn train                        learn from the plays that ship
+      charrnn train book.txt --hidden 512  learn from a text of yours
+      charrnn sample --prime "KING:"       let the newest run write
+    """
+
+
+def main() -> None:
+    """The entry point of the program; ends the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # a character that the terminal's encoding lacks is shown as an escape; it must not end the program
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        cli(prog_name="charrnn")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()
