@@ -48,8 +48,8 @@ class RunFolder:
 
     @property
     def holds_run(self) -> bool:
-        """True when there is something here that a new run would overwrite."""
-        return any(path.exists() for path in (self.last, self.best, self.history, self.config))
+        """True when there is a checkpoint here, which a new run would overwrite."""
+        return self.last.exists() or self.best.exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -68,7 +68,7 @@ def train(
 ) -> Iterator[Report]:
     """Train until the run is finished; a report after each step, at which the caller may stop and later go on.
 
-    With a folder, `last` is saved with every validation, every `save_every` steps, at the end, and when the iteration is
+    With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at the end, and when the iteration is
     closed before it; `best` when the validation loss is the lowest so far; the caller holds the folder's lock. Raises
     `DivergenceError` when the loss or the gradient is not finite: the parameters, and the checkpoints, are then those from before
     that step.
@@ -96,6 +96,8 @@ class _Trainer:
         self.optimizer, self.schedule = OPTIMIZERS[config.optimizer], SCHEDULES[config.schedule]
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.saved_step: int | None = None
+        if run.step == 0:  # so that a run which is killed in its first minute can be resumed too
+            self.save()
 
     def step(self) -> Report:
         run, start = self.run, time.perf_counter()

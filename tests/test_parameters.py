@@ -11,7 +11,8 @@ from charrnn import parameters
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError
 from charrnn.kernels import simd
-from charrnn.parameters import Parameters, Tensor, aligned, padded, tensors_of
+from charrnn.kernels.simd import padded
+from charrnn.parameters import Parameters, Tensor, aligned, tensors_of
 from tests import reference
 
 SHAPES = [(V, E, H, L) for V in (2, 17) for E in (0, 1, 16, 20) for H in (1, 5, 16, 33) for L in (1, 3)]

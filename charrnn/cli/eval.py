@@ -1,0 +1,207 @@
+"""`charrnn eval`: how well a network predicts a text."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from charrnn import terminal
+from charrnn.errors import CorpusError, VocabError
+
+if TYPE_CHECKING:
+    from charrnn.corpus import Corpus
+    from charrnn.run import Run
+
+EPILOG = """\b
+Examples:
+  charrnn eval                                    the newest run, on its validation text
+  charrnn eval checkpoints/plays --split test
+  charrnn eval checkpoints/plays other.txt --unknown nearest
+  charrnn eval checkpoints/plays --json
+  charrnn eval checkpoints/plays page.txt --per-char > losses.jsonl
+"""
+
+
+@click.command("eval", epilog=EPILOG)
+@click.argument("checkpoint", required=False)
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "test", "train"]),
+    help="Part of the run's own text. [default: validation]",
+)
+@click.option(
+    "--window", type=click.IntRange(min=0), default=256, show_default=True, help="Characters a cold window; 0: none."
+)
+@click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
+@click.option(
+    "--unknown",
+    type=click.Choice(["error", "skip", "nearest"]),
+    default="error",
+    show_default=True,
+    help="What becomes of characters that the model does not know; where it has an unknown symbol, error takes that.",
+)
+@click.option("--per-char", is_flag=True, help="Print a JSON object a predicted character: char, nats.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads. [default: all processors]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def eval_(
+    checkpoint: str | None,
+    texts: tuple[str, ...],
+    split: str | None,
+    window: int,
+    encoding: str | None,
+    unknown: str,
+    per_char: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Measure how well a network predicts a text, in nats and bits a character.
+
+    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Without TEXT the run's own
+    validation part is read; with it, all of TEXT (files, globs, folders, - for standard input). The state is carried
+    through the whole text; beside that stands the loss over windows of --window characters, each from a cold state.
+    """
+    if per_char and as_json:
+        raise click.UsageError("--per-char and --json cannot both be given")
+    if texts and split:
+        raise click.UsageError("--split is for the run's own text: give it without TEXT")
+    if not texts and (encoding or unknown != "error"):
+        raise click.UsageError("--encoding and --unknown are for a TEXT: the run's own text is read as in training")
+    terminal.compiling()
+    from charrnn.checkpoint import load
+    from charrnn.run_folder import find_checkpoint
+
+    path = find_checkpoint(checkpoint)
+    run = load(path)
+    ids = other_ids(run, texts, encoding, unknown) if texts else own_ids(run, split or "validation")
+    if per_char:
+        _print_per_char(run, ids, threads)
+        return
+    result = _measure(run, ids, window, threads)
+    if as_json:
+        click.echo(json.dumps({**result, "checkpoint": str(path)}))
+        return
+    what = "its text" if texts else f"the {split or 'validation'} part of its text"
+    click.echo(f"{terminal.escaped(str(path))} on {'the text' if texts else what}, {result['characters']:,} characters")
+    _print_figures("state carried", result)
+    if window:
+        _print_figures(f"windows of {window}", result["window"])
+
+
+def own_ids(run: Run, split: str) -> Any:
+    """A part of the text that a run was started on, read again; `CorpusError` if it is gone, has changed, or is empty."""
+    corpus = _read(run, [source.path for source in run.sources])
+    run.check_text(corpus)
+    ids = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}[split]
+    if len(ids) < 2:
+        flag = "--test-fraction" if split == "test" else "--val-fraction"
+        raise CorpusError(f"the run has no {split} part (it was trained with {flag} 0, or the text is short); name a TEXT to eval")
+    return ids
+
+
+def _read(run: Run, paths: Sequence[str]) -> Corpus:
+    from charrnn.corpus import Corpus
+
+    if not paths:
+        raise CorpusError("the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT")
+    try:
+        with _bar("reading", "B") as bar:
+            return Corpus.read(paths, run.corpus_config, vocab=run.vocab, progress=_follow(bar))
+    except VocabError as error:
+        raise CorpusError(f"the run's text has changed: {error}") from None
+    except CorpusError as error:
+        raise CorpusError(f"the run's text: {error}, or name a text: charrnn eval CHECKPOINT TEXT") from None
+
+
+def other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
+    """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it lacks, if "error"."""
+    from charrnn.corpus import Corpus
+
+    config = replace(run.corpus_config, val_fraction=0.0, test_fraction=0.0)
+    config = replace(config, min_count=1, encoding=encoding or config.encoding)
+    with _bar("reading", "B") as bar:
+        if unknown != "error":
+            corpus = Corpus.read(texts, config, extend=run.vocab, progress=_follow(bar))
+            return _known(corpus, run, unknown)
+        try:
+            return Corpus.read(texts, config, vocab=run.vocab, progress=_follow(bar)).ids
+        except VocabError as error:
+            raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
+
+
+def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
+    """The ids without those of symbols that the run does not know, or with the nearest symbol's in their place."""
+    import numpy as np
+
+    symbols, known = corpus.vocab.symbols, len(run.vocab)
+    table = np.arange(len(symbols), dtype=np.int32)
+    for i in range(known, len(symbols)):
+        alike = run.vocab.nearest(symbols[i]) if unknown == "nearest" else None
+        table[i] = -1 if alike is None else run.vocab.index[alike]
+    if (table >= 0).all() and known == len(symbols):
+        return corpus.ids
+    ids = table[corpus.ids]
+    return ids[ids >= 0].astype(run.vocab.dtype)
+
+
+def _measure(run: Run, ids: Any, window: int, threads: int | None) -> dict[str, Any]:
+    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows
+    from charrnn.workers import Workers
+
+    def figures(found: Evaluation) -> dict[str, Any]:
+        return {
+            "nats_per_char": found.nats_per_char,
+            "bits_per_char": found.bits_per_char,
+            "characters": found.characters,
+        }
+
+    workers = Workers(threads)
+    try:
+        with _bar("evaluating", "char") as bar:
+            result = figures(evaluate(run.model, ids, workers=workers, progress=_follow(bar)))
+        if window:
+            with _bar(f"windows of {window}", "window") as bar:
+                found = evaluate_windows(run.model, ids, window, workers=workers, progress=_follow(bar))
+            result["window"] = {"size": window, **figures(found)}
+    finally:
+        workers.close()
+    return result
+
+
+def _print_per_char(run: Run, ids: Any, threads: int | None) -> None:
+    from charrnn.evaluation import per_character
+    from charrnn.workers import Workers
+
+    workers = Workers(threads)
+    try:
+        with _bar("evaluating", "char") as bar:
+            losses = per_character(run.model, ids, workers=workers, progress=_follow(bar))
+    finally:
+        workers.close()
+    symbols = [json.dumps(symbol) for symbol in run.vocab.symbols]
+    for a in range(0, len(losses), 4096):
+        block = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+        lines = [f'{{"char": {symbols[i]}, "nats": {nats:.6g}}}\n' for i, nats in block]
+        click.echo("".join(lines), nl=False)
+
+
+def _print_figures(name: str, figures: dict[str, Any]) -> None:
+    click.echo(f"  {name:<16} {figures['nats_per_char']:.4f} nats  {figures['bits_per_char']:.4f} bits a character")
+
+
+def _bar(what: str, unit: str) -> Any:
+    return tqdm(desc=what, unit=unit, unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr)
+
+
+def _follow(bar: Any) -> Any:
+    def progress(done: int, total: int | None) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    return progress
