@@ -1,4 +1,4 @@
-"""Train on a text with the defaults for a given time and print the learning curve as CSV, then a sample from the best checkpoint."""
+"""Train on a text with the defaults for a given time; print the learning curve as CSV, then a sample of the best checkpoint."""
 
 from __future__ import annotations
 

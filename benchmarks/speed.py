@@ -1,7 +1,8 @@
 """Training speed against PyTorch on the same shapes: each in a process of its own, in turn; the median of the pairs' ratios.
 
 Two LSTM layers, 65 symbols, 50 streams of 50 characters, Adam, clipping by norm. PyTorch: nn.Embedding of H, nn.LSTM,
-nn.Linear, fused Adam. Ours: the whole step of `charrnn.training`, from ids to packed new weights. Run it with a Python that has both.
+nn.Linear, fused Adam. Ours: the whole step of `charrnn.training`, from ids to packed new weights. It needs a Python that has
+both.
 """
 
 from __future__ import annotations

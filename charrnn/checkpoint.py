@@ -11,6 +11,7 @@ numbers and JSON only, nothing in it is run, and every size is checked before it
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from dataclasses import asdict, fields
@@ -34,11 +35,14 @@ from charrnn.vocab import Vocab
 
 FORMAT_VERSION = 1
 KEY = "charrnn"
+TEMPORARY = ".tmp"
+"""How the name of a file ends that is being written; one that a killed process left behind is of no use."""
 
 
 def save(path: str | os.PathLike[str], run: Run) -> None:
     """Write a run to a file, whole or not at all, and onto the disk before this returns; `CheckpointError` if it cannot be."""
-    data = to_bytes(_tensors(run), {KEY: json.dumps(_metadata(run), ensure_ascii=False, separators=(",", ":"))})
+    # ASCII only: a file's name that is not UTF-8 holds surrogates, which cannot be encoded but can be escaped
+    data = to_bytes(_tensors(run), {KEY: json.dumps(_metadata(run), allow_nan=False, separators=(",", ":"))})
     write_atomically(Path(path), data)
 
 
@@ -46,7 +50,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file by these bytes: a temporary file beside it, flushed, synced and renamed, then the folder synced."""
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False) as file:
             temporary = file.name
             file.write(data)
             file.flush()
@@ -114,6 +118,8 @@ def load(path: str | os.PathLike[str]) -> Run:
             metadata = _read_metadata(file.metadata() or {})
             return _run(file, metadata)
     except FileNotFoundError:
+        if os.path.isdir(path):  # noqa: PTH112
+            raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
         raise CheckpointError(f"{path}: there is no such file; give a checkpoint, or the folder of a run") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -131,7 +137,7 @@ def _read_metadata(metadata: dict[str, str]) -> dict[str, Any]:
     if KEY not in metadata:
         raise CheckpointError("a safetensors file, but not one of charrnn's: it has no charrnn metadata")
     try:
-        found: Any = json.loads(metadata[KEY], parse_constant=_no_constant)
+        found: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the metadata is not JSON ({_one_line(error)}); the file is damaged") from None
     version = found.get("format_version") if isinstance(found, dict) else None
@@ -146,6 +152,14 @@ def _read_metadata(metadata: dict[str, str]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    """The number; 1e999 is one in JSON, but an infinity here."""
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{digits:.20} is too large")
+    return value
 
 
 def _get(metadata: dict[str, Any], key: str, kind: type) -> Any:

@@ -83,7 +83,7 @@ def per_character(
                 if a + skip < b:
                     losses[a + skip : b] = found[skip : b - a, n]
             if progress is not None:
-                progress(min(targets, (done + steps) * streams), length * streams)
+                progress((done + steps) * streams, length * streams)
     return losses
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from charrnn import terminal
 from charrnn.errors import CorpusError, VocabError
@@ -87,8 +85,8 @@ def eval_(
     if as_json:
         click.echo(json.dumps({**result, "checkpoint": str(path)}))
         return
-    what = "its text" if texts else f"the {split or 'validation'} part of its text"
-    click.echo(f"{terminal.escaped(str(path))} on {'the text' if texts else what}, {result['characters']:,} characters")
+    what = "the text" if texts else f"the {split or 'validation'} part of its text"
+    click.echo(f"{terminal.one_line(str(path))} on {what}, {result['characters']:,} characters")
     _print_figures("state carried", result)
     if window:
         _print_figures(f"windows of {window}", result["window"])
@@ -101,7 +99,9 @@ def own_ids(run: Run, split: str) -> Any:
     ids = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}[split]
     if len(ids) < 2:
         flag = "--test-fraction" if split == "test" else "--val-fraction"
-        raise CorpusError(f"the run has no {split} part (it was trained with {flag} 0, or the text is short); name a TEXT to eval")
+        raise CorpusError(
+            f"the run has no {split} part (it was trained with {flag} 0, or the text is short); name a TEXT to eval"
+        )
     return ids
 
 
@@ -111,8 +111,8 @@ def _read(run: Run, paths: Sequence[str]) -> Corpus:
     if not paths:
         raise CorpusError("the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT")
     try:
-        with _bar("reading", "B") as bar:
-            return Corpus.read(paths, run.corpus_config, vocab=run.vocab, progress=_follow(bar))
+        with terminal.progress_bar("reading", unit="B") as bar:
+            return Corpus.read(paths, run.corpus_config, vocab=run.vocab, progress=bar)
     except VocabError as error:
         raise CorpusError(f"the run's text has changed: {error}") from None
     except CorpusError as error:
@@ -125,12 +125,12 @@ def other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str
 
     config = replace(run.corpus_config, val_fraction=0.0, test_fraction=0.0)
     config = replace(config, min_count=1, encoding=encoding or config.encoding)
-    with _bar("reading", "B") as bar:
+    with terminal.progress_bar("reading", unit="B") as bar:
         if unknown != "error":
-            corpus = Corpus.read(texts, config, extend=run.vocab, progress=_follow(bar))
+            corpus = Corpus.read(texts, config, extend=run.vocab, progress=bar)
             return _known(corpus, run, unknown)
         try:
-            return Corpus.read(texts, config, vocab=run.vocab, progress=_follow(bar)).ids
+            return Corpus.read(texts, config, vocab=run.vocab, progress=bar).ids
         except VocabError as error:
             raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
 
@@ -163,11 +163,11 @@ def _measure(run: Run, ids: Any, window: int, threads: int | None) -> dict[str, 
 
     workers = Workers(threads)
     try:
-        with _bar("evaluating", "char") as bar:
-            result = figures(evaluate(run.model, ids, workers=workers, progress=_follow(bar)))
+        with terminal.progress_bar("evaluating", unit="char") as bar:
+            result = figures(evaluate(run.model, ids, workers=workers, progress=bar))
         if window:
-            with _bar(f"windows of {window}", "window") as bar:
-                found = evaluate_windows(run.model, ids, window, workers=workers, progress=_follow(bar))
+            with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
+                found = evaluate_windows(run.model, ids, window, workers=workers, progress=bar)
             result["window"] = {"size": window, **figures(found)}
     finally:
         workers.close()
@@ -180,8 +180,8 @@ def _print_per_char(run: Run, ids: Any, threads: int | None) -> None:
 
     workers = Workers(threads)
     try:
-        with _bar("evaluating", "char") as bar:
-            losses = per_character(run.model, ids, workers=workers, progress=_follow(bar))
+        with terminal.progress_bar("evaluating", unit="char") as bar:
+            losses = per_character(run.model, ids, workers=workers, progress=bar)
     finally:
         workers.close()
     symbols = [json.dumps(symbol) for symbol in run.vocab.symbols]
@@ -193,15 +193,3 @@ def _print_per_char(run: Run, ids: Any, threads: int | None) -> None:
 
 def _print_figures(name: str, figures: dict[str, Any]) -> None:
     click.echo(f"  {name:<16} {figures['nats_per_char']:.4f} nats  {figures['bits_per_char']:.4f} bits a character")
-
-
-def _bar(what: str, unit: str) -> Any:
-    return tqdm(desc=what, unit=unit, unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr)
-
-
-def _follow(bar: Any) -> Any:
-    def progress(done: int, total: int | None) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return progress

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from tqdm import tqdm
 
 from charrnn import terminal
 from charrnn.errors import CorpusError
@@ -27,7 +26,7 @@ EPILOG = """\b
 Examples:
   charrnn sample                                  the newest run's best checkpoint
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
-  charrnn sample --prime "KING:" --stop "\\n\\n"     no: --stop $'\\n\\n' (the shell's escapes)
+  charrnn sample --prime "KING:" --stop $'\\n\\n'   up to the first blank line
   echo "KING:" | charrnn sample                   the prime, with echo's newline
   charrnn sample --count 5 --seed 7 --json
 """
@@ -52,7 +51,9 @@ Examples:
     help="What becomes of the prime's characters that the model does not know.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for --count. [default: all processors]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the seed; its text is without the prime.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, with the seed; its text is without the prime."
+)
 def sample(
     checkpoint: str | None,
     seed: int | None,
@@ -91,7 +92,7 @@ def sample(
         for n, made_text in enumerate(_texts(run, text, count, threads, {**options, "seed": seed})):
             if n:
                 _write(_rule(n + 1, count))
-            _write(_with_newline(_shown(shown + made_text)))
+            _write(_with_newline(terminal.escaped(shown + made_text, sys.stdout)))
 
 
 def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
@@ -108,7 +109,9 @@ def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
         return Path(prime_file).read_bytes()
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise CorpusError(f"{prime_file}: the prime cannot be read ({reason}); check the path and its permissions") from None
+        raise CorpusError(
+            f"{prime_file}: the prime cannot be read ({reason}); check the path and its permissions"
+        ) from None
 
 
 def _stdin_is_for_us() -> bool:
@@ -126,7 +129,7 @@ def _read_stdin() -> bytes:
         raise CorpusError("standard input is closed; give the prime by --prime or --prime-file")
     try:
         if os.name == "posix" and not sys.stdin.isatty() and not select.select([sys.stdin], [], [], PATIENCE)[0]:
-            click.echo('waiting for a prime on standard input (for none: --prime "")', err=True)
+            terminal.tell('waiting for a prime on standard input (for none: --prime "")')
     except (OSError, ValueError):
         pass  # not a file of the system's: it cannot be silent
     return sys.stdin.buffer.read()
@@ -143,7 +146,9 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
             given = given.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             found = f"byte 0x{error.object[error.start]:02x} at position {error.start}"
-            raise CorpusError(f"{where}: the prime is not UTF-8 ({found}); convert it, for instance with iconv") from None
+            raise CorpusError(
+                f"{where}: the prime is not UTF-8 ({found}); convert it, for instance with iconv"
+            ) from None
     return "".join(tidy(iter([given]), run.corpus_config.newlines, run.corpus_config.normalize))
 
 
@@ -153,10 +158,8 @@ def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[
 
     workers = Workers(threads)
     try:
-        with _bar("writing") as bar:
-            return generate_many(
-                run.model, run.vocab, count, prime, workers=workers, progress=_follow(bar), **options
-            )
+        with terminal.progress_bar("writing", unit="char") as bar:
+            return generate_many(run.model, run.vocab, count, prime, workers=workers, progress=bar, **options)
     finally:
         workers.close()
 
@@ -165,16 +168,16 @@ def _stream(run: Run, prime: str, no_prime: bool, options: dict[str, Any]) -> No
     """Write the text as it is made; the prime only once it has been read, so that an error comes before any text."""
     from charrnn.generation import generate
 
-    with _bar("reading the prime") as bar:
-        pieces = generate(run.model, run.vocab, prime, progress=_follow(bar), **options)
+    with terminal.progress_bar("reading the prime", unit="char") as bar:
+        pieces = generate(run.model, run.vocab, prime, progress=bar, **options)
         first = next(pieces, "")
     last = ""
     try:
         for piece in _joined("" if no_prime else prime, first, pieces):
-            _write(_shown(piece))
+            _write(terminal.escaped(piece, sys.stdout))
             last = piece or last
     finally:
-        if sys.stdout.isatty() and not last.endswith("\n"):
+        if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             _write("\n")
 
 
@@ -184,25 +187,11 @@ def _joined(prime: str, first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _bar(what: str) -> Any:
-    return tqdm(desc=what, unit="char", unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr)
-
-
-def _follow(bar: Any) -> Any:
-    def progress(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return progress
-
-
-def _shown(text: str) -> str:
-    return terminal.escaped(text) if sys.stdout.isatty() else text
-
-
 def _rule(n: int, count: int) -> str:
     """What stands between two texts: a blank line; on a terminal a dim rule."""
-    return "\n" + (click.style(f"--- {n} of {count} ---", dim=not os.environ.get("NO_COLOR")) + "\n\n" if sys.stdout.isatty() else "")
+    if not terminal.is_terminal(sys.stdout):
+        return "\n"
+    return "\n" + terminal.dim(f"--- {n} of {count} ---", sys.stdout) + "\n\n"
 
 
 def _with_newline(text: str) -> str:
@@ -217,5 +206,6 @@ def _write(text: str) -> None:
         data = text.encode(encoding, "surrogateescape")
     except UnicodeEncodeError:
         data = text.encode(encoding, "backslashreplace")
+    stream.flush()
     stream.buffer.write(data)
     stream.buffer.flush()

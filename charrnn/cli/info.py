@@ -1,0 +1,134 @@
+"""`charrnn info`: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn import terminal
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
+
+EPILOG = """\b
+Examples:
+  charrnn info                                    the newest run's best checkpoint
+  charrnn info checkpoints/plays/last.safetensors
+  charrnn info checkpoints/plays --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("checkpoint", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: all metadata, and sizes.")
+def info(checkpoint: str | None, as_json: bool) -> None:
+    """Show what a checkpoint holds: configuration, size, history, vocabulary, where it came from.
+
+    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best.
+    """
+    terminal.compiling()
+    from charrnn.checkpoint import read_metadata
+    from charrnn.run_folder import find_checkpoint
+
+    path = find_checkpoint(checkpoint)
+    about = read_metadata(path)
+    size, count = path.stat().st_size, _parameters(about["model"])
+    if as_json:
+        click.echo(json.dumps({"checkpoint": str(path), "bytes": size, "parameters": count, **about}))
+        return
+    output = terminal.console()
+    output.print(_overview(path, size, count, about))
+    if about["history"]:
+        output.print()
+        output.print(_history(about["history"][-HISTORY_LINES:]))
+
+
+def _parameters(model: dict[str, Any]) -> int:
+    from charrnn.cells import CELLS
+    from charrnn.config import ModelConfig
+    from charrnn.parameters import tensors_of
+
+    config = ModelConfig(**model)
+    return sum(math.prod(tensor.disk_shape) for tensor in tensors_of(config, len(CELLS[config.cell].gates)))
+
+
+def _overview(path: Path, size: int, count: int, about: dict[str, Any]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _facts(path, size, count, about):
+        table.add_row(Text(name), Text(value))
+    return table
+
+
+def _facts(path: Path, size: int, count: int, about: dict[str, Any]) -> list[tuple[str, str]]:
+    progress = about["progress"]
+    best = terminal.loss_text(progress["best_loss"])
+    facts = [
+        ("checkpoint", terminal.one_line(str(path))),
+        ("size", f"{terminal.size_text(size)}, format version {about['format_version']}"),
+        ("parameters", f"{count:,}"),
+        ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f} ({about['steps_per_epoch']:,} steps each)"),
+        ("best", best if progress["best_step"] is None else f"{best}, at step {progress['best_step']:,}"),
+        ("model", _settings(about["model"])),
+        ("training", _settings(about["train"])),
+        ("text", _settings(about["corpus"])),
+        ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
+        *(
+            ("read from", f"{terminal.one_line(s['path'])}, {s['characters']:,} {about['unit']}s")
+            for s in about["sources"]
+        ),
+        ("sha256", terminal.one_line(about["sha256"])),
+    ]
+    if about["init_from"]:
+        facts.append(("weights from", terminal.one_line(about["init_from"])))
+    return facts
+
+
+def _settings(values: dict[str, Any]) -> str:
+    shown = (
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+        if value is not None
+    )
+    return terminal.one_line(", ".join(shown))
+
+
+def _symbols(about: dict[str, Any]) -> str:
+    """The symbols in a row, those that cannot be seen as escapes; bytes beyond ASCII in hexadecimal."""
+    names = []
+    for symbol in about["vocab"][:SYMBOLS_SHOWN]:
+        plain = symbol.isprintable() and (about["unit"] == "char" or symbol.isascii())
+        names.append("\\\\" if symbol == "\\" else symbol if plain else ascii(symbol)[1:-1])
+    rest = len(about["vocab"]) - len(names)
+    return "".join(names) + (f" ... and {rest} more" if rest > 0 else "")
+
+
+def _history(entries: list[dict[str, Any]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("step", "epoch", "train (nats)", "validation (nats)", "(bits)"):
+        table.add_column(name, justify="right")
+    for entry in entries:
+        loss = entry.get("validation_loss")
+        bits = loss / math.log(2) if isinstance(loss, int | float) else None
+        cells = [_number(entry.get("epoch"), 2), *(_number(x, 4) for x in (entry.get("train_loss"), loss, bits))]
+        table.add_row(f"{entry['step']:,}", *(Text(cell) for cell in cells))
+    return table
+
+
+def _number(value: Any, digits: int) -> str:
+    """The number, or a dash for whatever a strange file has in its place."""
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"

@@ -1,0 +1,56 @@
+"""What README and docs show must work: the Python example runs, and every command line shown is one that the program takes."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from charrnn.cli.main import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            match = re.match(r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|info|data)\b[^|#]*)", line)
+            if match:
+                found.append((page.name, match[1].strip()))
+    return found
+
+
+def test_pages_show_commands():
+    assert {line.split()[1] for _, line in shown_commands()} == {"train", "sample", "eval", "info", "data"}
+
+
+@pytest.mark.parametrize(("page", "line"), shown_commands())
+def test_a_shown_command_parses(page, line):
+    context, arguments = click.Context(cli, info_name="charrnn"), shlex.split(line)[1:]
+    command = cli.get_command(context, arguments[0])
+    command.make_context(arguments[0], arguments[1:], parent=context)
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "nats a character" in printed
+    assert len(printed) > 200
+
+
+def test_every_command_has_help_with_an_example_and_stands_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    context = click.Context(cli, info_name="charrnn")
+    names = cli.list_commands(context)
+    assert set(names) >= {"train", "sample", "eval", "info", "data"}
+    for name in names:
+        command = cli.get_command(context, name)
+        text = command.get_help(click.Context(command, info_name=name, parent=context))
+        assert f"charrnn {name}" in text, name
+        assert "xample" in text, name
+        assert f"charrnn {name}" in readme, name
