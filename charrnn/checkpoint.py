@@ -42,7 +42,7 @@ TEMPORARY = ".tmp"
 def save(path: str | os.PathLike[str], run: Run) -> None:
     """Write a run to a file, whole or not at all, and onto the disk before this returns; `CheckpointError` if it cannot be."""
     # ASCII only: a file's name that is not UTF-8 holds surrogates, which cannot be encoded but can be escaped
-    data = to_bytes(_tensors(run), {KEY: json.dumps(_metadata(run), allow_nan=False, separators=(",", ":"))})
+    data = to_bytes(_tensors(run), {KEY: json.dumps(metadata_of(run), allow_nan=False, separators=(",", ":"))})
     write_atomically(Path(path), data)
 
 
@@ -50,7 +50,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file by these bytes: a temporary file beside it, flushed, synced and renamed, then the folder synced."""
     temporary = None
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False
+        ) as file:
             temporary = file.name
             file.write(data)
             file.flush()
@@ -91,7 +93,8 @@ def _tensors(run: Run) -> dict[str, NDArray[np.float32]]:
     return tensors
 
 
-def _metadata(run: Run) -> dict[str, Any]:
+def metadata_of(run: Run) -> dict[str, Any]:
+    """What a checkpoint says of a run beside its tensors, fit for JSON; the keys stand in the module's docstring."""
     return {
         "format_version": FORMAT_VERSION,
         "model": asdict(run.model.config),

@@ -54,7 +54,7 @@ def _checked(name: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
         return None
     kind = next(t for t in (bool, int, float, str) if t.__name__ in str(hint))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(min(max(value, -(10**300)), 10**300))  # what is larger would overflow, and is out of range anyway
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise ConfigError(f"{flag} must be {_KINDS[kind]}, not {value!r}")
     if about["choices"] and value not in about["choices"]:
@@ -63,10 +63,15 @@ def _checked(name: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
     if kind is float and value != value:
         raise ConfigError(f"{flag} must be a number, not nan")
     if low is not None and value < low:
-        raise ConfigError(f"{flag} must be at least {low:g}, not {value:g}")
+        raise ConfigError(f"{flag} must be at least {low:g}, not {_shown(value)}")
     if high is not None and value > high:
-        raise ConfigError(f"{flag} must be at most {high:g}, not {value:g}")
+        raise ConfigError(f"{flag} must be at most {high:g}, not {_shown(value)}")
     return value
+
+
+def _shown(value: float) -> str:
+    """A number for a message; an int from a file may have thousands of digits, too many for a float."""
+    return f"{value:g}" if abs(value) < 10**300 else "a number of more than 300 digits"
 
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -140,7 +145,7 @@ class TrainConfig(Settings):
     )
     beta1: float = setting(0.9, "Adam's memory of the gradient.", TRAINING, minimum=0.0, maximum=0.99999)
     beta2: float = setting(0.999, "Adam's memory of its square.", TRAINING, minimum=0.0, maximum=0.9999999)
-    epsilon: float = setting(1e-8, "Adam's guard against division by zero.", TRAINING, minimum=0.0, maximum=1.0)
+    epsilon: float = setting(1e-8, "Adam's guard against division by zero.", TRAINING, minimum=1e-15, maximum=1.0)
     clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )

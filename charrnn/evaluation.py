@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.errors import CorpusError
+from charrnn.errors import ConfigError, CorpusError
 from charrnn.model import Model, Panels, State
 from charrnn.network import Ids, Network
 from charrnn.workers import Workers
@@ -100,6 +100,8 @@ def evaluate_windows(
     This is how nanoGPT's figures are made, but for its drawing windows at random. A rest shorter than a window is a window.
     """
     _check(ids)
+    if window < 1:
+        raise ConfigError(f"--window must be at least 1, not {window}")
     targets = len(ids) - 1
     count = -(-targets // window)
     streams = min(count, STREAMS)

@@ -47,12 +47,14 @@ class Writer:
             raise ConfigError(f"--top-k must be 0 (all symbols) or more, not {top_k}")
         if streams < 1:
             raise ConfigError(f"--count must be at least 1, not {streams}")
+        if seed < 0:
+            raise ConfigError(f"--seed must be 0 or more, not {seed}")
         V = model.config.vocab_size
         if len(set(banned)) >= V:
             raise ConfigError("every symbol of the vocabulary is banned: nothing is left to write")
         self.model, self.streams = model, streams
         # below this, dividing by the temperature overflows; the most probable symbol is then all that is left
-        self.temperature = np.float32(temperature if temperature > 1e-6 else 0)
+        self.temperature = np.float32(min(temperature, 1e30) if temperature > 1e-6 else 0)
         self.top_k = min(top_k, V)
         self.banned = np.zeros(V, np.bool_)
         self.banned[list(banned)] = True
@@ -73,6 +75,9 @@ class Writer:
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`."""
         ids = np.asarray(ids, np.int32)
+        # kernels do not check bounds
+        if not len(ids) or ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
+            raise ValueError(f"ids to read must be at least one, and 0 to {self.model.config.vocab_size - 1}")
         for a in range(0, len(ids) - 1, 256):
             block = np.repeat(ids[a : min(a + 257, len(ids)), None], self.streams, 1)
             self._run(np.ascontiguousarray(block), given=len(block), coins=np.zeros((len(block) - 1, self.streams)))

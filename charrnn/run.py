@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,13 +119,21 @@ class Run:
         return Streams(corpus.train, self.config.batch_size, self.config.seq_length)
 
     def check_text(self, corpus: Corpus) -> None:
-        """`CorpusError` unless the corpus is the text that this run was started on."""
+        """`CorpusError` unless the corpus is the text that this run was started on, divided in the same way."""
         if corpus.sha256 != self.sha256:
             characters = sum(source.characters for source in self.sources)
             raise CorpusError(
                 f"the text is not the one of this run: {len(corpus):,} characters, sha256 {corpus.sha256[:12]}, where the run "
                 f"had {characters:,}, {self.sha256[:12]}; restore the text, or start a new run with --init-from"
             )
+
+        for name in ("unit", "val_fraction", "test_fraction"):
+            was, found = getattr(self.corpus_config, name), getattr(corpus.config, name)
+            if was != found:
+                flag = "--" + name.replace("_", "-")
+                raise CorpusError(
+                    f"the text was read with {flag} {found}, where the run had {was}; read it with {flag} {was}"
+                )
 
     def change(self, **settings: Any) -> None:
         """Go on with other settings of training, such as more epochs; `ConfigError` for those that are fixed."""
@@ -140,7 +148,7 @@ class Run:
             settings["epochs"] = None
         elif "epochs" in settings and "steps" not in settings:
             settings["steps"] = None
-        self.config = replace(self.config, **settings)
+        self.config = TrainConfig.from_mapping({**asdict(self.config), **settings})
 
     def dropout_key(self) -> int:
         """The number that this step's dropout masks are drawn from."""

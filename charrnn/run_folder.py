@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from charrnn.checkpoint import load, save, write_atomically
+from charrnn.checkpoint import TEMPORARY, load, save, write_atomically
 from charrnn.errors import RunError
 from charrnn.run import Run
 
@@ -76,8 +76,9 @@ class RunFolder:
                 f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose another folder: --out"
             )
         kept = {name: value for name, value in settings.items() if value is not None}
-        write_atomically(self.config, tomli_w.dumps(kept).encode())
         write_atomically(self.history, b"")
+        # "replace": a path that is not UTF-8 cannot stand in TOML
+        write_atomically(self.config, tomli_w.dumps(kept).encode("utf-8", "replace"))
 
     def resume(self) -> Run:
         """The run as it was last saved here; lines of the history from after that are dropped: they will come again."""
@@ -85,10 +86,12 @@ class RunFolder:
             found = "no last.safetensors" if self.path.exists() else "no such folder"
             raise RunError(f"{self.path}: there is no run to resume here ({found}); start one with charrnn train")
         run = load(self.last)
+        for left_behind in self.path.glob(f".*{TEMPORARY}"):
+            left_behind.unlink(missing_ok=True)
         entries = [entry for entry in self._read_history() if entry["step"] <= run.step]
-        write_atomically(self.history, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
-        self._seconds_before = max((float(entry.get("seconds", 0)) for entry in entries), default=0.0)
+        self._seconds_before = max((_seconds(entry) for entry in entries), default=0.0)
         self._started = time.monotonic()
+        self._write_history(entries, run)
         return run
 
     def save_last(self, run: Run) -> None:
@@ -101,12 +104,16 @@ class RunFolder:
         save(self.best, run)
 
     def _extend_history(self, run: Run) -> None:
-        known = max((entry["step"] for entry in self._read_history()), default=0)
+        entries = self._read_history()
+        if run.history and run.history[-1]["step"] > _last_step(entries):
+            self._write_history(entries, run)
+
+    def _write_history(self, entries: list[dict[str, Any]], run: Run) -> None:
+        """Replace the file by these entries and those of the run that come after them."""
+        known = _last_step(entries)
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
-        lines = [json.dumps({**entry, "seconds": seconds}) + "\n" for entry in run.history if entry["step"] > known]
-        if lines:
-            with self.history.open("a", encoding="utf-8") as file:
-                file.writelines(lines)
+        new = [{**entry, "seconds": seconds} for entry in run.history if entry["step"] > known]
+        write_atomically(self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode())
 
     def _read_history(self) -> list[dict[str, Any]]:
         """The history's entries; a line that was cut off by a crash is left out."""
@@ -119,6 +126,15 @@ class RunFolder:
         except (OSError, ValueError):
             pass
         return entries
+
+
+def _last_step(entries: list[dict[str, Any]]) -> int:
+    return max((entry["step"] for entry in entries), default=0)
+
+
+def _seconds(entry: dict[str, Any]) -> float:
+    value = entry.get("seconds")
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:

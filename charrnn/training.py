@@ -16,6 +16,7 @@ from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError
 from charrnn.evaluation import evaluate
 from charrnn.generation import generate
+from charrnn.model import State
 from charrnn.network import Network
 from charrnn.optimizers import OPTIMIZERS, Clipper, update_parameters
 from charrnn.run import Run
@@ -70,8 +71,8 @@ def train(
 
     With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at the end, and when the iteration is
     closed before it; `best` when the validation loss is the lowest so far; the caller holds the folder's lock. Raises
-    `DivergenceError` when the loss or the gradient is not finite: the parameters, and the checkpoints, are then those from before
-    that step.
+    `DivergenceError` when the loss or the gradient is not finite: the run, and the checkpoints, are then those from before that
+    step.
     """
     run.check_text(corpus)
     trainer = _Trainer(run, corpus, folder, Workers(threads), sample_prime)
@@ -95,6 +96,7 @@ class _Trainer:
         self.network = Network(run.model, config.seq_length, config.batch_size, workers, training=True)
         self.optimizer, self.schedule = OPTIMIZERS[config.optimizer], SCHEDULES[config.schedule]
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
+        self.before = State(run.model, config.batch_size)
         self.saved_step: int | None = None
         if run.step == 0:  # so that a run which is killed in its first minute can be resumed too
             self.save()
@@ -116,9 +118,11 @@ class _Trainer:
 
     def _update(self, x: Any, y: Any) -> tuple[float, float, float]:
         run = self.run
+        self.before.copy_from(run.state)
         loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key())
         norm, scale = self.clipper.measure(gradient.flat)
         if not (math.isfinite(loss) and math.isfinite(norm)):
+            run.state.copy_from(self.before)
             raise DivergenceError(
                 f"step {run.step + 1}: the loss is {loss:g} and the gradient's norm {norm:g}; the checkpoints are from before "
                 "that: go on with --resume and a lower --learning-rate or --clip-norm"

@@ -65,17 +65,10 @@ def list_(as_json: bool) -> None:
         for text in texts:
             click.echo(json.dumps(text))
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
     for text in texts:
-        table.add_row(Text(text["name"]), Text(f"{text['size']:,} bytes, {text['about']}"))
-        table.add_row("", Text(terminal.one_line(text["path"] or text["url"])))
-        table.add_row("", Text(f"sha256 {text['sha256']}"))
-    terminal.console().print(table)
+        click.echo(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
+        click.echo(f"  {terminal.one_line(text['path'] or text['url'])}")
+        click.echo(f"  sha256 {text['sha256']}")
 
 
 def _bundled() -> dict[str, Any]:

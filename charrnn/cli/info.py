@@ -33,11 +33,11 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best.
     """
     terminal.compiling()
-    from charrnn.checkpoint import read_metadata
+    from charrnn.checkpoint import load, metadata_of
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    about = read_metadata(path)
+    about = metadata_of(load(path))
     size, count = path.stat().st_size, _parameters(about["model"])
     if as_json:
         click.echo(json.dumps({"checkpoint": str(path), "bytes": size, "parameters": count, **about}))

@@ -35,7 +35,9 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
 @click.option("--length", type=click.IntRange(min=0), default=500, show_default=True, help="Characters to write.")
-@click.option("--temperature", type=float, default=0.8, show_default=True, help="Daring; 0 takes the most probable.")
+@click.option(
+    "--temperature", type=float, default=0.8, show_default=True, help="How daring; 0 takes the most probable."
+)
 @click.option("--top-k", type=int, default=0, show_default=True, help="Draw from so many most probable; 0: from all.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed writes the same text. [default: random]")
 @click.option("--prime", metavar="TEXT", help="Text to go on from; may be empty.")

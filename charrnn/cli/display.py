@@ -1,0 +1,174 @@
+"""What training shows: a bar over the whole run, a line for every validation, samples, JSON, and the end."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import shutil
+import sys
+import textwrap
+import time
+from typing import TYPE_CHECKING, Any
+
+from charrnn.terminal import dim, duration_text, escaped, is_terminal, loss_text, tell
+
+if TYPE_CHECKING:
+    from charrnn.run import Run
+    from charrnn.run_folder import RunFolder
+    from charrnn.training import Report
+
+ESTIMATED_AFTER = 2.0
+"""Seconds of training before it is told how long it will take."""
+
+BAR_NEEDS = 30
+"""Columns for percentage, bar and time left; what the terminal has more is for figures."""
+
+
+def fitted(fields: list[tuple[int, str]], width: int, gap: str = "  ") -> str:
+    """The texts side by side, without the least important (highest number) ones where they do not fit the width."""
+    kept = list(fields)
+    while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
+        kept.remove(max(kept, key=lambda field: field[0]))
+    return gap.join(text for _, text in kept)
+
+
+def speed_text(characters_per_second: float) -> str:
+    """Three digits: 950, 9.5k, 187k, 1.2M chars/s."""
+    for letter, scale in (("M", 1e6), ("k", 1e3)):
+        if characters_per_second >= scale:
+            value = characters_per_second / scale
+            return f"{value:.1f}{letter} chars/s" if value < 10 else f"{value:.0f}{letter} chars/s"
+    return f"{characters_per_second:.0f} chars/s"
+
+
+class Display:
+    """Shows the reports of one call of `train`; lines and the bar on stderr, JSON on stdout."""
+
+    def __init__(self, run: Run, *, quiet: bool = False, as_json: bool = False) -> None:
+        self._run, self._quiet, self._json = run, quiet, as_json
+        self._live = not quiet and is_terminal(sys.stderr)
+        self._start, self._first_step = time.monotonic(), run.step
+        self._estimated = False
+        self._characters = self._seconds = 0.0
+        self._validation = next((e.get("validation_loss") for e in reversed(run.history)), None)
+        self._bar: Any = self._make_bar() if self._live else None
+
+    def _make_bar(self) -> Any:
+        from tqdm import tqdm
+
+        options = {"leave": False, "dynamic_ncols": True, "smoothing": 0.05, "bar_format": "{percentage:3.0f}%|{bar}|"}
+        return tqdm(total=self._run.total_steps, initial=self._run.step, file=sys.stderr, **options)
+
+    @property
+    def seconds(self) -> float:
+        """Since training began."""
+        return time.monotonic() - self._start
+
+    def show(self, report: Report) -> None:
+        """What one step did."""
+        self._characters = 0.95 * self._characters + report.characters
+        self._seconds = 0.95 * self._seconds + report.seconds
+        if report.train_loss is not None:
+            self._validation = report.validation_loss
+            self._show_validation(report)
+        if report.sample is not None and self._live:
+            self._say(self._sample(report.sample))
+        self._estimate(report)
+        if self._bar is not None:
+            self._bar.bar_format = "{percentage:3.0f}%|{bar}| {remaining} left  " + self._figures(report)
+            self._bar.update(1)
+
+    def _figures(self, report: Report) -> str:
+        nats = report.smoothed_loss
+        fields = [
+            (0, f"{nats:.3f} nats {nats / math.log(2):.2f} bits"),
+            (2, speed_text(self._characters / max(self._seconds, 1e-9))),
+            (3, f"gradient {report.gradient_norm:.2f}"),
+        ]
+        if self._validation is not None:
+            fields.append((1, f"val {self._validation:.4f}"))
+        width = self._width() - BAR_NEEDS
+        return fitted(fields, width) if width >= len(fields[0][1]) else f"{nats:.3f} nats"
+
+    def _show_validation(self, report: Report) -> None:
+        if self._json:
+            _print_json(
+                step=report.step,
+                epoch=report.epoch,
+                train_loss=report.train_loss,
+                validation_loss=report.validation_loss,
+                learning_rate=report.learning_rate,
+                gradient_norm=report.gradient_norm,
+                is_best=report.is_best,
+                seconds=round(self.seconds, 3),
+            )
+        if self._quiet:
+            return
+        loss = report.train_loss if report.validation_loss is None else report.validation_loss
+        assert loss is not None and report.train_loss is not None
+        fields = [(0, f"step {report.step}"), (2, f"epoch {report.epoch:.1f}"), (1, f"train {report.train_loss:.4f}")]
+        if report.validation_loss is not None:
+            fields.append((0, f"val {report.validation_loss:.4f}"))
+        fields[-1] = (fields[-1][0], fields[-1][1] + " nats")
+        fields.append((3, f"{loss / math.log(2):.2f} bits"))
+        if report.is_best:
+            fields.append((0, "*best*"))
+        self._say(fitted(fields, self._width()))
+
+    def _estimate(self, report: Report) -> None:
+        """Once, when the speed is known, how long it will take."""
+        done = report.step - self._first_step
+        if self._estimated or self._quiet or self.seconds < ESTIMATED_AFTER:
+            return
+        self._estimated = True
+        left = (report.total_steps - report.step) * self.seconds / done
+        speed = speed_text(self._characters / max(self._seconds, 1e-9))
+        if left > 1:
+            self._say(f"about {duration_text(left)} to go, at {speed}")
+
+    def _sample(self, text: str) -> str:
+        width = max(20, self._width() - 4)
+        lines = [piece for line in escaped(text).split("\n") for piece in textwrap.wrap(line, width) or [""]]
+        return "\n" + dim("\n".join(f"    {line}".rstrip() for line in lines), sys.stderr) + "\n"
+
+    def _width(self) -> int:
+        return shutil.get_terminal_size((80, 24)).columns if self._live else 1000
+
+    def _say(self, text: str) -> None:
+        """A line above the bar, on stderr."""
+        if self._bar is None:
+            tell(text)
+        else:
+            self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def end(self, folder: RunFolder, stopped: bool) -> None:
+        """Where the best checkpoint is, and how to sample from it; as JSON, all of that in one object."""
+        run, best = self._run, folder.best if folder.best.exists() else None
+        validated = any(entry.get("validation_loss") is not None for entry in run.history)
+        if self._json:
+            _print_json(
+                run=str(folder.path),
+                best=str(best) if best else None,
+                validation_loss=run.progress.best_loss if validated else None,
+                steps=run.step,
+                seconds=round(self.seconds, 3),
+                finished=not stopped,
+            )
+        path = shlex.quote(str(folder.path))
+        if best is not None:
+            kind = "validation loss" if validated else "training loss"
+            tell(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
+        if stopped:
+            tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
+        elif best is not None:
+            tell(f"sample from it: charrnn sample {path}")
+
+
+def _print_json(**values: Any) -> None:
+    print(json.dumps(values), flush=True)
