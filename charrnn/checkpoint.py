@@ -35,6 +35,8 @@ from charrnn.vocab import Vocab
 
 FORMAT_VERSION = 1
 KEY = "charrnn"
+MOST = 10**15
+"""What no count in a checkpoint can reach."""
 TEMPORARY = ".tmp"
 """How the name of a file ends that is being written; one that a killed process left behind is of no use."""
 
@@ -128,12 +130,14 @@ def load(path: str | os.PathLike[str]) -> Run:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a checkpoint, or a damaged one ({_one_line(error)})") from None
+    except (RecursionError, OverflowError, ValueError) as error:  # a bomb in the metadata, or a path with a zero byte
+        raise CheckpointError(f"{path!r}: cannot be read ({_one_line(error)})") from None
     except CharrnnError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{path}: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+    return " ".join(str(error).split())[:400]
 
 
 def _read_metadata(metadata: dict[str, str]) -> dict[str, Any]:
@@ -196,10 +200,12 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
     state = State(model, config.batch_size)
     state.h[..., : model_config.hidden], state.c[..., : model_config.hidden] = arrays["state.h"], arrays["state.c"]
     history = _get(metadata, "history", list)
-    if not all(isinstance(entry, dict) and type(entry.get("step")) is int for entry in history):
+    if not all(
+        isinstance(entry, dict) and type(entry.get("step")) is int and 0 <= entry["step"] <= MOST for entry in history
+    ):
         raise CheckpointError("the metadata's 'history' is not a list of validations; the file is damaged")
     steps_per_epoch = _get(metadata, "steps_per_epoch", int)
-    if steps_per_epoch < 1:
+    if not 1 <= steps_per_epoch <= MOST:
         raise CheckpointError(f"the metadata's 'steps_per_epoch' is {steps_per_epoch}; the file is damaged")
     sources, sha256 = _sources(_get(metadata, "sources", list)), _get(metadata, "sha256", str)
     run = Run(model, vocab, corpus_config, config, sources, sha256, slots, state)
@@ -250,8 +256,9 @@ def _progress(found: dict[str, Any]) -> Progress:
     for f in fields(Progress):
         missing = f.name in optional and found.get(f.name) is None
         values[f.name] = None if missing else _get(found, f.name, kinds[f.name])
-    if values["step"] < 0 or values["since"] < 0:
-        raise CheckpointError("the metadata's 'progress' counts below zero; the file is damaged")
+    for name in ("step", "since", "best_step"):
+        if not 0 <= (values[name] or 0) <= MOST:
+            raise CheckpointError(f"the metadata's {name!r} is not between 0 and {MOST}; the file is damaged")
     return Progress(**values)
 
 

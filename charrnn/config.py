@@ -69,7 +69,7 @@ def _checked(name: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
     return value
 
 
-def _shown(value: float) -> str:
+def _shown(value: Any) -> str:
     """A number for a message; an int from a file may have thousands of digits, too many for a float."""
     return f"{value:g}" if abs(value) < 10**300 else "a number of more than 300 digits"
 

@@ -103,6 +103,7 @@ def evaluate_windows(
     if window < 1:
         raise ConfigError(f"--window must be at least 1, not {window}")
     targets = len(ids) - 1
+    window = min(window, targets)  # a longer one would only read past the end
     count = -(-targets // window)
     streams = min(count, STREAMS)
     total = 0.0

@@ -6,8 +6,9 @@ import math
 
 from charrnn.cells import CELLS
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.kernels.simd import padded
 from charrnn.optimizers import OPTIMIZERS
-from charrnn.parameters import padded, tensors_of
+from charrnn.parameters import tensors_of
 
 
 def memory_estimate(model: ModelConfig, train: TrainConfig) -> int:

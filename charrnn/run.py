@@ -78,7 +78,8 @@ class Run:
             array = tensor.to_disk(model.parameters[tensor.name])
             known = dict(other.model.parameters.to_disk())[tensor.name]
             if tensor.name == "decoder.bias":
-                array[:] = known.min()
+                # all new symbols together are then about as probable as the least probable of the old
+                array[:] = known.min() - np.log(max(1, len(array) - len(known)))
             array[tuple(slice(size) for size in known.shape)] = known
             tensor.from_disk(array, model.parameters[tensor.name])
         return cls._begun(corpus, model, config)

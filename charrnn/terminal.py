@@ -124,7 +124,7 @@ class ProgressBar:
             from tqdm import tqdm
 
             options = {"unit": self._unit, "unit_scale": True, "leave": False, "dynamic_ncols": True}
-            self._bar = tqdm(total=total, desc=self._label, file=sys.stderr, initial=0, **options)
+            self._bar = tqdm(total=total, desc=self._label, file=sys.stderr, initial=done, **options)
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 

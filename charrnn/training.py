@@ -69,10 +69,10 @@ def train(
 ) -> Iterator[Report]:
     """Train until the run is finished; a report after each step, at which the caller may stop and later go on.
 
-    With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at the end, and when the iteration is
-    closed before it; `best` when the validation loss is the lowest so far; the caller holds the folder's lock. Raises
-    `DivergenceError` when the loss or the gradient is not finite: the run, and the checkpoints, are then those from before that
-    step.
+    With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at the end, and when the
+    iteration is closed before it; `best` when the validation loss is the lowest so far; the caller holds the folder's lock.
+    Raises `DivergenceError` when the loss or the gradient is not finite: the run, and the checkpoints, are then those from
+    before that step.
     """
     run.check_text(corpus)
     trainer = _Trainer(run, corpus, folder, Workers(threads), sample_prime)

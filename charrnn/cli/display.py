@@ -1,19 +1,22 @@
-"""What training shows: a bar over the whole run, a line for every validation, samples, JSON, and the end."""
+"""What training shows: the start, a bar over the whole run, a line for every validation, samples, JSON, and the end."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
-import shutil
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charrnn.terminal import dim, duration_text, escaped, is_terminal, loss_text, tell
+from charrnn.terminal import dim, duration_text, escaped, is_terminal, loss_text, one_line, size_text, tell
 
 if TYPE_CHECKING:
+    from charrnn.config import TrainConfig
+    from charrnn.corpus import Corpus
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder
     from charrnn.training import Report
@@ -40,6 +43,39 @@ def speed_text(characters_per_second: float) -> str:
             value = characters_per_second / scale
             return f"{value:.1f}{letter} chars/s" if value < 10 else f"{value:.0f}{letter} chars/s"
     return f"{characters_per_second:.0f} chars/s"
+
+
+def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None) -> None:
+    """What was read, and what will be made of it; `asked` is the configuration before its batch shape was fitted to the text."""
+    from charrnn.memory import memory_estimate
+    from charrnn.workers import available_threads
+
+    first = Path(corpus.sources[0].path)
+    name = "standard input" if str(first) == "-" else first.name
+    name += f" and {len(corpus.sources) - 1} more" if len(corpus.sources) > 1 else ""
+    unit = "bytes" if corpus.vocab.unit == "byte" else "characters"
+    parts = f"train {len(corpus.train):,}, validation {len(corpus.validation):,}, test {len(corpus.test):,}"
+    tell(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
+    if corpus.skipped:
+        names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (", ..." if len(corpus.skipped) > 3 else "")
+        tell(f"skipped, because binary: {len(corpus.skipped)} files ({one_line(names)})")
+    model, config = run.model.config, run.config
+    if run.step == 0 and (asked.batch_size, asked.seq_length) != (config.batch_size, config.seq_length):
+        tell(
+            f"the text is short: batches of {config.batch_size} x {config.seq_length} characters instead of "
+            f"{asked.batch_size} x {asked.seq_length}"
+        )
+    memory = size_text(memory_estimate(model, config) + corpus.ids.nbytes)
+    tell(
+        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.parameters.count():,} parameters, "
+        f"about {memory} of memory"
+    )
+    going_on = f", going on from step {run.step:,}" if run.step else ""
+    threads = threads or available_threads()
+    tell(
+        f"training: {run.total_steps:,} steps, {run.total_steps / run.steps_per_epoch:.1f} epochs, on {threads} "
+        f"thread{'s' * (threads > 1)}, into {folder.path}{going_on}"
+    )
 
 
 class Display:
@@ -133,7 +169,12 @@ class Display:
         return "\n" + dim("\n".join(f"    {line}".rstrip() for line in lines), sys.stderr) + "\n"
 
     def _width(self) -> int:
-        return shutil.get_terminal_size((80, 24)).columns if self._live else 1000
+        if not self._live:
+            return 1000  # nobody watches: nothing is left out
+        try:
+            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
 
     def _say(self, text: str) -> None:
         """A line above the bar, on stderr."""

@@ -105,10 +105,10 @@ def _settings(values: dict[str, Any]) -> str:
 
 def _symbols(about: dict[str, Any]) -> str:
     """The symbols in a row, those that cannot be seen as escapes; bytes beyond ASCII in hexadecimal."""
-    names = []
+    names, signs = [], {" ": "\N{OPEN BOX}", "\\": "\\\\"}
     for symbol in about["vocab"][:SYMBOLS_SHOWN]:
         plain = symbol.isprintable() and (about["unit"] == "char" or symbol.isascii())
-        names.append("\\\\" if symbol == "\\" else symbol if plain else ascii(symbol)[1:-1])
+        names.append(signs.get(symbol) or (symbol if plain else ascii(symbol)[1:-1]))
     rest = len(about["vocab"]) - len(names)
     return "".join(names) + (f" ... and {rest} more" if rest > 0 else "")
 

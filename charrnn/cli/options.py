@@ -31,12 +31,12 @@ class GroupedCommand(click.Command):
     """A command whose help shows its options under their headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each group in the order of its first option; what has none comes last."""
+        """Each group in the order of its first option; what has no group, such as --help, stands with the last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(parameter, "group", "Other"), []).append(record)
+            if record is not None and isinstance(parameter, click.Option):
+                groups.setdefault(getattr(parameter, "group", RUN), []).append(record)
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
@@ -78,7 +78,9 @@ def of_kind(settings: type[Settings], values: Mapping[str, Any]) -> dict[str, An
     return {name: values[name] for name in names_of(settings) if name in values}
 
 
-def read_settings(path: str, kinds: Collection[type[Settings]], others: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+def read_settings(
+    path: str, kinds: Collection[type[Settings]], others: Mapping[str, type | tuple[type, ...]]
+) -> dict[str, Any]:
     """The settings in a flat TOML file, by name with underscores, types and ranges checked; `ConfigError` names the file.
 
     `kinds` are the configurations whose fields are known; `others` are further keys and their types.

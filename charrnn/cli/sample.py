@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -143,7 +144,10 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
 
     if run.vocab.unit == "byte":
         return given if isinstance(given, str) else given.decode("utf-8", "surrogateescape")
-    if isinstance(given, bytes):
+    if isinstance(given, str):  # UTF-8 on the command line arrives as surrogates where the locale knows only ASCII
+        with contextlib.suppress(UnicodeError):
+            given = given.encode("utf-8", "surrogateescape").decode("utf-8")
+    else:
         try:
             given = given.decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -1,0 +1,293 @@
+"""`charrnn train`: start a run, or go on with one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from charrnn import terminal
+from charrnn.cli.options import Command, GroupedCommand, GroupedOption, of_kind, options_for, read_settings
+from charrnn.cli.signals import Stop
+from charrnn.config import RUN, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.errors import ConfigError, CorpusError, VocabError
+
+if TYPE_CHECKING:
+    from charrnn.cli.display import Display
+    from charrnn.corpus import Corpus
+    from charrnn.run import Run
+    from charrnn.run_folder import RunFolder
+
+CONFIGS: tuple[type[CorpusConfig] | type[ModelConfig] | type[TrainConfig], ...] = (
+    CorpusConfig,
+    ModelConfig,
+    TrainConfig,
+)
+OTHER_KEYS: dict[str, type | tuple[type, ...]] = {"text": (str, list), "out": str, "threads": int, "init_from": str}
+"""What a settings file may hold beside the configurations' fields."""
+
+EXAMPLES = """\b
+Examples:
+  charrnn train                              the plays that ship, with the defaults
+  charrnn train book.txt --hidden 512        a text of yours, a larger network
+  charrnn train 'novels/*.txt' notes/ --out checkpoints/novels
+  zcat log.gz | charrnn train - --unit byte --steps 2000
+  charrnn train --config run.toml --seed 2   settings from a file; flags win
+  charrnn train --resume                     go on with the newest run
+  charrnn train --resume checkpoints/plays --epochs 60
+  charrnn train sonnets.txt --init-from checkpoints/plays
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for. `given` holds the settings that were given, by flag or by file, by name."""
+
+    text: tuple[str, ...]
+    given: dict[str, Any]
+    out: str | None
+    threads: int | None
+    init_from: str | None
+    quiet: bool
+    as_json: bool
+
+
+def _option(flag: str, help: str, **kwargs: Any) -> Callable[[Command], Command]:
+    return click.option(flag, cls=GroupedOption, help=help, **{"group": RUN, "default": None, **kwargs})
+
+
+@click.command(cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("text", nargs=-1, type=click.Path())
+@options_for(CorpusConfig)
+@options_for(ModelConfig, without=("vocab_size",))
+@options_for(TrainConfig)
+@_option("--out", "Folder of the run.  [default: checkpoints/<name of the text>]", type=click.Path())
+@_option("--threads", "Threads to compute with; the result does not depend on it.  [default: all]", type=int)
+@_option("--config", "TOML file with settings, named like the flags; flags win.", type=click.Path(), metavar="FILE")
+@_option(
+    "--resume",
+    "Go on with a run: its folder, or none for --out or the newest. Put TEXT before this flag.",
+    type=click.Path(),
+    is_flag=False,
+    flag_value="",
+    metavar="[RUN]",
+)
+@_option("--init-from", "Start from the weights of a checkpoint or run.", type=click.Path(), metavar="CHECKPOINT")
+@_option("--quiet", "Show nothing but errors and the end.", is_flag=True, default=False)
+@_option("--json", "One JSON object a validation, and one at the end, on stdout.", is_flag=True, default=False)
+@click.pass_context
+def train(ctx: click.Context, /, text: tuple[str, ...], config: str | None, resume: str | None, **flags: Any) -> None:
+    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, on the plays that ship.
+
+    Ctrl-C saves and ends; --resume goes on from there, with the same result as never having stopped.
+    """
+    settings = read_settings(config, CONFIGS, OTHER_KEYS) if config is not None else {}
+    # a flag that was not given is None; of the switches, which a file cannot hold, False
+    flags = {
+        name: value for name, value in flags.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    merged = {**settings, **flags}
+    named = settings.get("text", [])
+    request = Request(
+        text=text or (() if resume is not None else _texts([named] if isinstance(named, str) else named, config)),
+        given={name: value for kind in CONFIGS for name, value in of_kind(kind, merged).items()},
+        out=merged.get("out"),
+        threads=merged.get("threads"),
+        init_from=merged.get("init_from"),
+        quiet=merged.get("quiet", False),
+        as_json=merged.get("json", False),
+    )
+    _check(request, config, resume)
+    status = _resumed(request, resume) if resume is not None else _started(request, config)
+    if status:
+        ctx.exit(status)
+
+
+def _texts(named: list[Any], config: str | None) -> tuple[str, ...]:
+    if not all(isinstance(name, str) for name in named):
+        raise ConfigError(f"{config}: text must be a path, or a list of paths")
+    return tuple(named)
+
+
+def _check(request: Request, config: str | None, resume: str | None) -> None:
+    """Settings that are wrong are told before anything is read."""
+    for kind in CONFIGS:
+        kind(**of_kind(kind, request.given))
+    if request.threads is not None and request.threads < 1:
+        raise ConfigError(f"--threads must be at least 1, not {request.threads}")
+    if resume is not None and request.init_from is not None:
+        raise ConfigError("--resume goes on with a run, --init-from starts a new one; give one of them")
+    if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
+        raise ConfigError(
+            f"--resume {resume} and --out {request.out} are two folders; a run goes on where it is: leave --out out"
+        )
+
+
+def _started(request: Request, config: str | None) -> int:
+    """Begin a new run and train it; the exit status."""
+    from charrnn.datasets import bundled_corpus
+    from charrnn.run_folder import ROOT, RunFolder, find_checkpoint
+
+    if request.out is not None and RunFolder(request.out).holds_run:
+        RunFolder(request.out).create({})  # raises: better now than when all is read
+    text = [str(bundled_corpus())] if not request.text else list(request.text)
+    other = None
+    if request.init_from is not None:
+        terminal.compiling(request.quiet)
+        from charrnn.checkpoint import load
+
+        other = load(find_checkpoint(request.init_from))
+        _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
+        request.given.setdefault("unit", other.vocab.unit)
+    corpus = _read(
+        text, CorpusConfig(**of_kind(CorpusConfig, request.given)), request.quiet, extend=other and other.vocab
+    )
+    folder = RunFolder(request.out or ROOT / corpus.name)
+    if config is not None and not folder.holds_run and folder.config.exists() and folder.config.samefile(config):
+        raise ConfigError(f"{config}: the run would write its own settings over this file; choose another --out")
+    terminal.compiling(request.quiet)
+    run = _new_run(request, corpus, other)
+    settings = {
+        **_settings(request, run),
+        "text": [name if name == "-" else str(Path(name).absolute()) for name in text],
+    }
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop.installed())
+        stack.enter_context(folder.locked())
+        folder.create(settings)
+        return _trained(request, run, corpus, folder, stop)
+
+
+def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
+    from charrnn.run import Run
+
+    config = TrainConfig(**of_kind(TrainConfig, request.given))
+    if other is None:
+        return Run.new(corpus, ModelConfig(**of_kind(ModelConfig, request.given)), config)
+    run = Run.from_weights(corpus, other, config, dropout=request.given.get("dropout"))
+    run.init_from = request.init_from
+    return run
+
+
+def _settings(request: Request, run: Run) -> dict[str, Any]:
+    """What config.toml holds: the batch shape as it was asked for, since it may have been shrunk to fit the text."""
+    model = {name: value for name, value in asdict(run.model.config).items() if name != "vocab_size"}
+    asked = TrainConfig(**of_kind(TrainConfig, request.given))
+    return {**asdict(run.corpus_config), **model, **asdict(asked), "init_from": request.init_from}
+
+
+def _resumed(request: Request, resume: str | None) -> int:
+    """Go on with a run; the exit status."""
+    terminal.compiling(request.quiet)
+    folder = _folder_of(resume or request.out)
+    if not folder.last.exists():
+        folder.resume()  # raises; `locked` would make the folder
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        run = folder.resume()
+        _check_model(request.given, run, "the run", ())
+        _check_corpus(request.given, run)
+        corpus = _text_of(run, request, folder)
+        run.change(**_changes(request.given, run, corpus))
+        return _trained(request, run, corpus, folder, stack.enter_context(Stop.installed()))
+
+
+def _folder_of(path: str | None) -> RunFolder:
+    from charrnn.run_folder import RunFolder, newest_run
+
+    if not path:
+        return newest_run()
+    return RunFolder(Path(path).parent if path.endswith(".safetensors") and Path(path).is_file() else path)
+
+
+def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
+    """The text that the run was started on, read again; `CorpusError` if it is not there or not the same."""
+    again = f"charrnn train TEXT --resume {folder.path}"
+    text = list(request.text) or [source.path for source in run.sources]
+    if not request.text:
+        if "-" in text:
+            raise CorpusError(
+                f"the run's text came from standard input; pipe it in again: charrnn train - --resume {folder.path}"
+            )
+        for path in text:
+            if not Path(path).exists():
+                raise CorpusError(f"{path}: the run's text is not there any more; give its new place: {again}")
+    try:
+        corpus = _read(text, run.corpus_config, request.quiet, vocab=run.vocab)
+    except VocabError as error:
+        raise CorpusError(
+            f"the text is not the one of this run: {error}; restore it, and give its place: {again}"
+        ) from None
+    run.check_text(corpus)
+    run.sources = corpus.sources  # it may have moved
+    return corpus
+
+
+def _changes(given: dict[str, Any], run: Run, corpus: Corpus) -> dict[str, Any]:
+    """The settings of training that were given; a batch shape that would be shrunk to the run's is no change."""
+    from charrnn.streams import fit_batch_shape
+
+    changes = of_kind(TrainConfig, given)
+    own = run.config.batch_size, run.config.seq_length
+    shape = changes.get("batch_size", own[0]), changes.get("seq_length", own[1])
+    if fit_batch_shape(len(corpus.train), *shape) == own:
+        changes = {name: value for name, value in changes.items() if name not in ("batch_size", "seq_length")}
+    return changes
+
+
+def _check_model(given: dict[str, Any], other: Run, whose: str, free: tuple[str, ...]) -> None:
+    """`ConfigError` where the network is to have another shape than the weights."""
+    _check_same(of_kind(ModelConfig, given), other.model.config, whose, free)
+
+
+def _check_corpus(given: dict[str, Any], run: Run) -> None:
+    """`ConfigError` where the text is to be read otherwise than before."""
+    _check_same(of_kind(CorpusConfig, given), run.corpus_config, "the run", ())
+
+
+def _check_same(given: dict[str, Any], found: CorpusConfig | ModelConfig, whose: str, free: tuple[str, ...]) -> None:
+    for name, value in given.items():
+        if name not in free and value != getattr(found, name):
+            flag = "--" + name.replace("_", "-")
+            raise ConfigError(
+                f"{flag} {value} does not fit {whose}: there it is {getattr(found, name)}; leave {flag} out, or start a new run"
+            )
+
+
+def _read(text: list[str], config: CorpusConfig, quiet: bool, **options: Any) -> Corpus:
+    from charrnn.corpus import Corpus
+
+    with terminal.progress_bar("reading", quiet=quiet) as bar:
+        return Corpus.read(text, config, progress=bar, **options)
+
+
+def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop: Stop) -> int:
+    """Train until the end or a signal, and tell about it; the exit status."""
+    from charrnn.cli.display import Display, tell_start
+    from charrnn.training import train as steps
+
+    if not request.quiet:
+        tell_start(run, corpus, folder, TrainConfig(**of_kind(TrainConfig, request.given)), request.threads)
+    if run.is_finished:
+        done = f"{run.step:,} steps, {run.epoch:.1f} epochs"
+        terminal.tell(f"{folder.path} is finished ({done}); for more: --resume with a larger --epochs or --steps")
+    with closing(Display(run, quiet=request.quiet, as_json=request.as_json)) as display:
+        with closing(steps(run, corpus, folder=folder, threads=request.threads)) as reports:  # type: ignore[type-var]
+            _follow(reports, display, stop)
+        display.close()
+        display.end(folder, stopped=not run.is_finished)
+    return stop.status if not run.is_finished else 0
+
+
+def _follow(reports: Iterator[Any], display: Display, stop: Stop) -> None:
+    if stop.status:
+        return
+    for report in reports:
+        display.show(report)
+        if stop.status:
+            return

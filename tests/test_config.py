@@ -1,0 +1,101 @@
+"""Settings: a configuration that exists is valid."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, asdict, fields
+from typing import Any
+
+import pytest
+
+from charrnn.cells import CELLS
+from charrnn.config import CorpusConfig, ModelConfig, Settings, TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.optimizers import OPTIMIZERS
+from charrnn.schedules import SCHEDULES
+
+ALL: list[type[Any]] = [CorpusConfig, ModelConfig, TrainConfig]
+EVERY = [(kind, f) for kind in ALL for f in fields(kind)]
+NAMES = [f.name for _, f in EVERY]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_defaults_and_back(kind: type[Settings]) -> None:
+    default: Any = kind()
+    assert kind.from_mapping(asdict(default)) == default == kind.from_mapping({})
+    with pytest.raises(FrozenInstanceError):
+        setattr(default, fields(default)[0].name, 1)
+
+
+def test_names_are_used_once() -> None:
+    """They are flags of one command."""
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@pytest.mark.parametrize(("kind", "f"), EVERY, ids=NAMES)
+def test_every_setting_knows_its_help_and_its_range(kind: type[Any], f: Any) -> None:
+    about, flag = f.metadata, "--" + f.name.replace("_", "-")
+    assert about["help"].endswith(".") and about["group"]
+    bad: list[Any] = [[], {}, object(), True, b"x"]
+    is_text = isinstance(f.default, str)
+    bad += [1, 2.5] if is_text else ["3", "x", 10**400, -(10**400), float("nan"), float("inf"), float("-inf")]
+    if not is_text:
+        low, high = about["minimum"], about["maximum"]
+        assert kind(**{f.name: low}) is not None
+        bad.append(low - 1)
+        if high is not None:
+            bad.append(high * 2)
+        elif f.name == "min_count":
+            bad.remove(10**400)
+    if about["choices"]:
+        bad.append("none of them")
+        assert {getattr(kind(**{f.name: choice}), f.name) for choice in about["choices"]} == set(about["choices"])
+    for value in bad:
+        with pytest.raises(ConfigError, match=f"^{flag} must be") as caught:
+            kind(**{f.name: value})
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+    if f.default is not None:
+        with pytest.raises(ConfigError, match=f"^{flag} must be"):
+            kind(**{f.name: None})
+
+
+def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
+    config = TrainConfig(learning_rate=1, epochs=3)
+    assert type(config.learning_rate) is float and type(config.epochs) is float
+    with pytest.raises(ConfigError, match="whole number"):
+        TrainConfig(steps=3.0)  # type: ignore[arg-type]
+
+
+def test_unknown_settings_are_named() -> None:
+    with pytest.raises(ConfigError, match=r"^run\.toml: there is no setting 'hiden'; known are: cell, dropout"):
+        ModelConfig.from_mapping({"hiden": 3}, "run.toml")
+
+
+def test_the_choices_are_the_registries() -> None:
+    choices = {f.name: f.metadata["choices"] for _, f in EVERY}
+    assert set(choices["cell"]) == set(CELLS)
+    assert set(choices["optimizer"]) == set(OPTIMIZERS)
+    assert set(choices["schedule"]) == set(SCHEDULES)
+
+
+def test_fractions_leave_something_to_train_on() -> None:
+    CorpusConfig(val_fraction=0.5, test_fraction=0.4)
+    with pytest.raises(ConfigError, match="leave less than a tenth"):
+        CorpusConfig(val_fraction=0.5, test_fraction=0.45)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, 3000), ({"steps": 7}, 7), ({"epochs": 2.0}, 200), ({"epochs": 2.0, "steps": 150}, 150),
+        ({"epochs": 1.0, "steps": 150}, 100), ({"epochs": 0.001}, 1), ({"epochs": 0.015}, 2), ({"epochs": 0.07}, 7),
+        ({"steps": 5000}, 5000),
+    ],
+)  # fmt: skip
+def test_total_steps(settings: dict[str, Any], steps: int) -> None:
+    assert TrainConfig(**settings).total_steps(100) == steps
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "interval"), [(1, 100), (100, 100), (456, 456), (9999, 1000)])
+def test_eval_interval(steps_per_epoch: int, interval: int) -> None:
+    assert TrainConfig().eval_interval(steps_per_epoch) == interval
+    assert TrainConfig(eval_every=7).eval_interval(steps_per_epoch) == 7
