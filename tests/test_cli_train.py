@@ -188,14 +188,14 @@ def test_the_settings_file_given_is_not_written_over(text):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_and_resumed_is_uninterrupted(text, number):
-    request = ["train", text, *TINY, "--steps", 500, "--eval-every", 50]
+    request = ["train", text, *TINY, "--steps", 500, "--eval-every", 100]
     whole = program(*request, "--out", "whole", "--quiet")
     assert whole.returncode == 0, whole.stderr
     status, said = stop_at_first_validation(number, *request, "--out", "parts")
     assert status == 128 + number
     assert re.search(r"^stopped at step \d+; go on with: charrnn train --resume parts$", said, re.M)
     step = load("parts/last.safetensors").step
-    assert 50 <= step < 500
+    assert 100 <= step < 500
     # on two threads, and with the settings of the first command given again
     resumed = program(*request, "--out", "parts", "--threads", 2, "--resume")
     assert resumed.returncode == 0, resumed.stderr
@@ -203,7 +203,7 @@ def test_interrupted_and_resumed_is_uninterrupted(text, number):
     for name in ("last.safetensors", "best.safetensors"):
         assert (text.parent / "parts" / name).read_bytes() == (text.parent / "whole" / name).read_bytes()
     steps = [json.loads(line)["step"] for line in (text.parent / "parts/history.jsonl").read_text().splitlines()]
-    assert steps == list(range(50, 501, 50))
+    assert steps == list(range(100, 501, 100))
 
 
 def test_a_resumed_run_goes_on_for_more_steps(text):
@@ -334,6 +334,30 @@ def test_two_processes_cannot_train_into_one_folder(text):
         == "error: out: another process is training in this folder; wait for it, or choose another --out\n"
     )
     assert first.returncode == 143
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["train", "sea.txt", *TINY, "--steps", "1", "--json"]]
+)
+def test_a_full_disk_is_one_line(text, arguments):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(PROGRAM + arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: No space left on device")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError("12 GB"), OSError(5, "broken", "place")])
+def test_what_a_command_raises_becomes_a_status(text, monkeypatch, error):
+    def read(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(charrnn.Corpus, "read", read)
+    result = invoke("train", text)
+    assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    said = {OSError: "error: place: broken;", MemoryError: "error: out of memory (12 GB);"}.get(type(error), "")
+    assert result.stderr.startswith(said) and result.stderr.count("\n") == bool(said)
 
 
 def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):

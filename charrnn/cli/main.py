@@ -55,23 +55,27 @@ class LazyGroup(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except CharrnnError as error:
-            tell_error(str(error))
-            ctx.exit(USAGE if isinstance(error, ConfigError) else 1)
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
-        except BrokenPipeError:
-            _close_output()
-            ctx.exit(BROKEN_PIPE)
-        except MemoryError as error:
-            reason = f" ({error})" if str(error) else ""
-            tell_error(f"out of memory{reason}; use a smaller network or batch, or a shorter text")
-            ctx.exit(1)
-        except OSError as error:
-            _close_output()
-            place = f"{error.filename}: " if error.filename else ""
-            tell_error(f"{place}{error.strerror or error}; check the disk and the file's permissions")
-            ctx.exit(1)
+        except (CharrnnError, KeyboardInterrupt, MemoryError, OSError) as error:
+            ctx.exit(told(error))
+
+
+def told(error: BaseException) -> int:
+    """Tell an error that a user can cause, in one line on stderr, and return the exit status that it asks for."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        _close_output()
+        return BROKEN_PIPE
+    if isinstance(error, OSError):
+        _close_output()
+        place = f"{error.filename}: " if error.filename else ""
+        tell_error(f"{place}{error.strerror or error}; check the disk and the file's permissions")
+    elif isinstance(error, MemoryError):
+        reason = f" ({error})" if str(error) else ""
+        tell_error(f"out of memory{reason}; use a smaller network or batch, or a shorter text")
+    else:
+        tell_error(str(error))
+    return USAGE if isinstance(error, ConfigError) else 1
 
 
 def _close_output() -> None:
@@ -103,8 +107,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         cli(prog_name="charrnn")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    except (KeyboardInterrupt, OSError) as error:  # from outside of a command, such as its help
+        sys.exit(told(error))
 
 
 if __name__ == "__main__":

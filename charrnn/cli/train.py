@@ -124,23 +124,25 @@ def _check(request: Request, config: str | None, resume: str | None) -> None:
         raise ConfigError("--resume goes on with a run, --init-from starts a new one; give one of them")
     if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
         raise ConfigError(
-            f"--resume {resume} and --out {request.out} are two folders; a run goes on where it is: leave --out out"
+            f"--resume {resume} and --out {request.out} are two folders; a run goes on where it is: leave out --out"
         )
 
 
 def _started(request: Request, config: str | None) -> int:
     """Begin a new run and train it; the exit status."""
     from charrnn.datasets import bundled_corpus
+    from charrnn.sources import find
+
+    text = list(request.text) or [str(bundled_corpus())]
+    find(text)  # a text that is not there is told before the kernels are loaded, or compiled
+    terminal.compiling(request.quiet)
+    from charrnn.checkpoint import load
     from charrnn.run_folder import ROOT, RunFolder, find_checkpoint
 
     if request.out is not None and RunFolder(request.out).holds_run:
         RunFolder(request.out).create({})  # raises: better now than when all is read
-    text = [str(bundled_corpus())] if not request.text else list(request.text)
     other = None
     if request.init_from is not None:
-        terminal.compiling(request.quiet)
-        from charrnn.checkpoint import load
-
         other = load(find_checkpoint(request.init_from))
         _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
         request.given.setdefault("unit", other.vocab.unit)
@@ -150,7 +152,6 @@ def _started(request: Request, config: str | None) -> int:
     folder = RunFolder(request.out or ROOT / corpus.name)
     if config is not None and not folder.holds_run and folder.config.exists() and folder.config.samefile(config):
         raise ConfigError(f"{config}: the run would write its own settings over this file; choose another --out")
-    terminal.compiling(request.quiet)
     run = _new_run(request, corpus, other)
     settings = {
         **_settings(request, run),
