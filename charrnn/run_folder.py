@@ -75,6 +75,10 @@ class RunFolder:
             raise RunError(
                 f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose another folder: --out"
             )
+        if self.config.exists() and not self.history.exists():
+            raise RunError(
+                f"{self.config} belongs to something else and would be overwritten; choose another folder: --out"
+            )
         kept = {name: value for name, value in settings.items() if value is not None}
         write_atomically(self.history, b"")
         # "replace": a path that is not UTF-8 cannot stand in TOML

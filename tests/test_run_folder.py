@@ -166,3 +166,10 @@ def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path / "a" / "last.safetensors") == tmp_path / "a" / "last.safetensors"
     with pytest.raises(RunError, match="no checkpoint here"):
         find_checkpoint(tmp_path / "empty")
+
+
+def test_a_foreign_config_is_not_overwritten(tmp_path):
+    (tmp_path / "config.toml").write_text("mine = 1\n")
+    with pytest.raises(RunError, match="belongs to something else"):
+        RunFolder(tmp_path).create({})
+    assert (tmp_path / "config.toml").read_text() == "mine = 1\n"
