@@ -80,7 +80,9 @@ def console(stream: TextIO | None = None) -> Console:
     """A rich console on stdout, or this stream, for tables. Pass it `rich.text.Text`, not strings with markup."""
     from rich.console import Console
 
-    return Console(file=stream or sys.stdout, highlight=False, markup=False, emoji=False)
+    stream = stream or sys.stdout
+    colours: Any = "auto" if has_colour(stream) else None  # None leaves out bold and the like as well
+    return Console(file=stream, highlight=False, markup=False, emoji=False, color_system=colours)
 
 
 def size_text(size: float) -> str:

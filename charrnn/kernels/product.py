@@ -44,7 +44,7 @@ def wide_panel(a, a_row, a_col, b, c, c_row, rows, depth, accumulate):
 
 @kernel(void(intp, int64, int64, intp, intp, int64, int64, int64, int64))
 def slim_panel(a, a_row, a_col, b, c, c_row, rows, depth, accumulate):
-    """As wide_panel, for a panel of LANES columns."""
+    """As wide_panel, for a panel of LANES columns; written out again because Numba does not cache closures reliably."""
     tiles = (rows + MR - 1) // MR
     for tile in range(tiles):
         m = tile * rows // tiles
