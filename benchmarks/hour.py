@@ -18,6 +18,8 @@ def main() -> None:
     corpus = charrnn.Corpus.read(options.text)
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(), charrnn.TrainConfig(epochs=1000))
     folder = charrnn.RunFolder(options.out)
+    if folder.holds_run:
+        parser.error(f"{options.out} already holds a run; choose another --out")
     print("step,epoch,seconds,train,validation")
     with folder.locked():
         folder.create({})

@@ -35,6 +35,7 @@ from charrnn.vocab import Vocab
 
 FORMAT_VERSION = 1
 KEY = "charrnn"
+HISTORY_NUMBERS = ("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm")
 MOST = 10**15
 """What no count in a checkpoint can reach."""
 TEMPORARY = ".tmp"
@@ -204,6 +205,8 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
         isinstance(entry, dict) and type(entry.get("step")) is int and 0 <= entry["step"] <= MOST for entry in history
     ):
         raise CheckpointError("the metadata's 'history' is not a list of validations; the file is damaged")
+    if not all(_is_number(entry.get(name)) for entry in history for name in HISTORY_NUMBERS):
+        raise CheckpointError("the metadata's 'history' holds a loss that is no number; the file is damaged")
     steps_per_epoch = _get(metadata, "steps_per_epoch", int)
     if not 1 <= steps_per_epoch <= MOST:
         raise CheckpointError(f"the metadata's 'steps_per_epoch' is {steps_per_epoch}; the file is damaged")
@@ -213,6 +216,10 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
     run.history, run.steps_per_epoch = history, steps_per_epoch
     run.init_from = metadata.get("init_from") if isinstance(metadata.get("init_from"), str) else None
     return run
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) < 1e300)
 
 
 def _arrays(file: Any, model: ModelConfig, config: TrainConfig) -> dict[str, NDArray[Any]]:

@@ -76,7 +76,7 @@ def _shown(value: Any) -> str:
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
-DEFAULT_EPOCHS = 30
+DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000  # without --epochs and --steps: a tiny text needs more passes
 TEXT, NETWORK, TRAINING, RUN = "Text", "Network", "Training", "Run"
 
 
@@ -85,7 +85,9 @@ class CorpusConfig(Settings):
     """How a text is read and split."""
 
     encoding: str = setting("utf-8", "Character encoding of the text.", TEXT)
-    newlines: str = setting("lf", "lf turns CRLF and CR into LF; keep leaves them.", TEXT, choices=("lf", "keep"))
+    newlines: str = setting(
+        "lf", "lf turns CRLF and CR into LF; keep leaves them (bytes: always).", TEXT, choices=("lf", "keep")
+    )
     normalize: str = setting(
         "none", "Unicode normalisation form.", TEXT, choices=("none", "NFC", "NFD", "NFKC", "NFKD")
     )
@@ -153,7 +155,11 @@ class TrainConfig(Settings):
         0.0, "Largest absolute value of a gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )
     epochs: float | None = setting(
-        None, "Passes over the training text (default: 30 if --steps is not given).", RUN, minimum=1e-9, maximum=1e9
+        None,
+        "Passes over the training text (default: 30, but at least 1000 steps; none with --steps).",
+        RUN,
+        minimum=1e-9,
+        maximum=1e9,
     )
     steps: int | None = setting(None, "Updates to make, in all.", RUN, minimum=1, maximum=10**12)
     seed: int = setting(0, "Seed of everything random.", RUN, minimum=0, maximum=2**63 - 1)
@@ -173,10 +179,11 @@ class TrainConfig(Settings):
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """How many updates the run makes: `steps` or `epochs`, whichever ends first."""
-        epochs = DEFAULT_EPOCHS if self.epochs is None and self.steps is None else self.epochs
+        if self.epochs is None and self.steps is None:
+            return max(DEFAULT_EPOCHS * steps_per_epoch, LEAST_STEPS)
         limits = [self.steps] if self.steps is not None else []
-        if epochs is not None:
-            limits.append(max(1, math.ceil(epochs * steps_per_epoch - 1e-9)))
+        if self.epochs is not None:
+            limits.append(max(1, math.ceil(self.epochs * steps_per_epoch - 1e-9)))
         return min(limits)
 
     def eval_interval(self, steps_per_epoch: int) -> int:

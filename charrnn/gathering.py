@@ -162,4 +162,4 @@ def vocabulary_of(gathered: Gathered, config: CorpusConfig, extend: Vocab | None
 
 def counted(n: int, noun: str) -> str:
     """The number with its noun, in the plural unless it is one."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

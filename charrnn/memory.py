@@ -1,4 +1,4 @@
-"""How much memory training takes, told before it is taken."""
+"""How much memory training takes, told before it begins."""
 
 from __future__ import annotations
 

@@ -75,6 +75,10 @@ class RunFolder:
             raise RunError(
                 f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose another folder: --out"
             )
+        if self._read_history():
+            raise RunError(
+                f"{self.path} holds the history of a run whose checkpoints are gone; choose another folder: --out"
+            )
         if self.config.exists() and not self.history.exists():
             raise RunError(
                 f"{self.config} belongs to something else and would be overwritten; choose another folder: --out"

@@ -25,6 +25,8 @@ from charrnn.schedules import SCHEDULES
 from charrnn.workers import Workers
 
 SMOOTHING = 0.98
+VALIDATED = 200_000
+"""Characters of a longer validation text that are read while training; `charrnn eval` reads all of them."""
 SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 240, 0.8
 
 
@@ -162,7 +164,7 @@ class _Trainer:
         """Measure the validation loss, note it in the history, and keep the best."""
         run, before = self.run, self.run.progress
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
-        validation = self.corpus.validation
+        validation = self.corpus.validation[:VALIDATED]
         loss = None
         if len(validation) >= 2:
             loss = evaluate(run.model, validation, workers=self.workers, panels=self.network.panels).nats_per_char

@@ -10,6 +10,8 @@ from typing import Any
 
 from charrnn.errors import ConfigError
 
+MOST_THREADS = 1024
+
 
 def available_threads() -> int:
     """How many processors this process may use: its affinity, and on Linux its control group's quota."""
@@ -18,6 +20,12 @@ def available_threads() -> int:
     except AttributeError:
         count = os.cpu_count() or 1
     return max(1, min(count, _quota()))
+
+
+def check_threads(threads: int | None) -> None:
+    """`ConfigError` unless it is a sensible number, or None for all there are."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
 
 
 def _quota() -> int:
@@ -41,8 +49,7 @@ class Workers:
     """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not write the same place."""
 
     def __init__(self, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise ConfigError(f"--threads must be at least 1, not {threads}")
+        check_threads(threads)
         self.threads = threads or available_threads()
         self._pool = ThreadPoolExecutor(self.threads - 1, "charrnn") if self.threads > 1 else None
 

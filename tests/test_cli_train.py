@@ -145,7 +145,7 @@ def test_a_wrong_settings_file_is_one_line_and_status_2(text, toml, said):
     ("arguments", "status", "said"),
     [
         (["--hidden", "0"], 2, "error: --hidden must be at least 1, not 0"),
-        (["--threads", "0"], 2, "error: --threads must be at least 1"),
+        (["--threads", "0"], 2, "error: --threads must be 1 to 1024"),
         (["--config", "none.toml"], 2, "error: none.toml: cannot be read: No such file or directory"),
         (["--resume", "a", "--init-from", "b"], 2, "error: --resume goes on with a run"),
         (["--resume", "a", "--out", "b"], 2, "error: --resume a and --out b are two folders"),
@@ -407,3 +407,16 @@ def test_fields_are_dropped_by_importance():
 @pytest.mark.parametrize(("speed", "text"), [(950, "950 chars/s"), (9500, "9.5k chars/s"), (187_000, "187k chars/s")])
 def test_speeds(speed, text):
     assert speed_text(speed) == text
+
+
+def test_a_run_goes_on_from_last_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(b"x")
+    result = CliRunner().invoke(cli, ["train", "--resume", "best.safetensors"])
+    assert result.exit_code == 1 and "--init-from" in result.output
+
+
+def test_too_many_threads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["train", "--threads", "1000000"])
+    assert result.exit_code == 2 and "--threads must be 1 to 1024" in result.output

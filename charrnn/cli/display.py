@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 ESTIMATED_AFTER = 2.0
 """Seconds of training before it is told how long it will take."""
 
-BAR_NEEDS = 30
+PROGRAM = 150e6  # bytes that Python, its libraries and the compiled kernels take by themselves
+BAR_NEEDS = 24
 """Columns for percentage, bar and time left; what the terminal has more is for figures."""
 
 
@@ -47,6 +48,7 @@ def speed_text(characters_per_second: float) -> str:
 
 def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None) -> None:
     """What was read, and what will be made of it; `asked` is the configuration before its batch shape was fitted to the text."""
+    from charrnn.gathering import counted
     from charrnn.memory import memory_estimate
     from charrnn.workers import available_threads
 
@@ -58,14 +60,14 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     tell(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
     if corpus.skipped:
         names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (", ..." if len(corpus.skipped) > 3 else "")
-        tell(f"skipped, because binary: {len(corpus.skipped)} files ({one_line(names)})")
+        tell(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     model, config = run.model.config, run.config
     if run.step == 0 and (asked.batch_size, asked.seq_length) != (config.batch_size, config.seq_length):
         tell(
             f"the text is short: batches of {config.batch_size} x {config.seq_length} characters instead of "
             f"{asked.batch_size} x {asked.seq_length}"
         )
-    memory = size_text(memory_estimate(model, config) + corpus.ids.nbytes)
+    memory = size_text(memory_estimate(model, config) + corpus.ids.nbytes + PROGRAM)
     tell(
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.parameters.count():,} parameters, "
         f"about {memory} of memory"
@@ -73,8 +75,8 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = threads or available_threads()
     tell(
-        f"training: {run.total_steps:,} steps, {run.total_steps / run.steps_per_epoch:.1f} epochs, on {threads} "
-        f"thread{'s' * (threads > 1)}, into {folder.path}{going_on}"
+        f"training: {counted(run.total_steps, 'step')}, {run.total_steps / run.steps_per_epoch:.1f} epochs, on "
+        f"{counted(threads, 'thread')}, into {folder.path}{going_on}"
     )
 
 
@@ -120,7 +122,7 @@ class Display:
         fields = [
             (0, f"{nats:.3f} nats {nats / math.log(2):.2f} bits"),
             (2, speed_text(self._characters / max(self._seconds, 1e-9))),
-            (3, f"gradient {report.gradient_norm:.2f}"),
+            (3, f"grad {report.gradient_norm:.2f}"),
         ]
         if self._validation is not None:
             fields.append((1, f"val {self._validation:.4f}"))
@@ -137,6 +139,7 @@ class Display:
                 learning_rate=report.learning_rate,
                 gradient_norm=report.gradient_norm,
                 is_best=report.is_best,
+                sample=report.sample,
                 seconds=round(self.seconds, 3),
             )
         if self._quiet:

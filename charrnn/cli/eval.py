@@ -94,7 +94,10 @@ def eval_(
 
 def own_ids(run: Run, split: str) -> Any:
     """A part of the text that a run was started on, read again; `CorpusError` if it is gone, has changed, or is empty."""
-    corpus = _read(run, [source.path for source in run.sources])
+    paths = [source.path for source in run.sources]
+    if "-" in paths:
+        raise CorpusError("the run's text came from standard input; name one: charrnn eval CHECKPOINT TEXT")
+    corpus = _read(run, paths)
     run.check_text(corpus)
     ids = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}[split]
     if len(ids) < 2:

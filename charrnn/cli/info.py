@@ -71,13 +71,16 @@ def _overview(path: Path, size: int, count: int, about: dict[str, Any]) -> Table
 
 
 def _facts(path: Path, size: int, count: int, about: dict[str, Any]) -> list[tuple[str, str]]:
+    from charrnn.gathering import counted
+
     progress = about["progress"]
+    epoch = f"{about['epoch']:.2f} ({counted(about['steps_per_epoch'], 'step')} each)"
     best = terminal.loss_text(progress["best_loss"])
     facts = [
         ("checkpoint", terminal.one_line(str(path))),
         ("size", f"{terminal.size_text(size)}, format version {about['format_version']}"),
         ("parameters", f"{count:,}"),
-        ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f} ({about['steps_per_epoch']:,} steps each)"),
+        ("progress", f"step {about['step']:,}, epoch {epoch}"),
         ("best", best if progress["best_step"] is None else f"{best}, at step {progress['best_step']:,}"),
         ("model", _settings(about["model"])),
         ("training", _settings(about["train"])),

@@ -89,7 +89,7 @@ def read_settings(
     known = {name: kind for kind in kinds for name in names_of(kind) if name != "vocab_size"}
     for name, value in found.items():
         if name in others:
-            if not isinstance(value, others[name]) or isinstance(value, bool):
+            if not isinstance(value, others[name]) or isinstance(value, bool) != (others[name] is bool):
                 raise ConfigError(f"{path}: {name} cannot be {value!r:.60}")
         elif name not in known:
             near = difflib.get_close_matches(name, [*known, *others], 1)

@@ -12,7 +12,7 @@ from charrnn.terminal import is_terminal
 
 
 class Stop:
-    """Remembers the first SIGINT or SIGTERM, as the exit status that it asks for; later ones are ignored."""
+    """Remembers the first SIGINT, SIGTERM or SIGHUP, as the exit status that it asks for; later ones are ignored."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -28,7 +28,10 @@ class Stop:
     def installed(cls) -> Iterator[Stop]:
         """Signals are noted from here to the end of the block."""
         stop = cls()
-        before = {number: signal.signal(number, stop._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, stop._note) for number in numbers}
         try:
             yield stop
         finally:

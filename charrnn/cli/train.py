@@ -15,7 +15,8 @@ from charrnn import terminal
 from charrnn.cli.options import Command, GroupedCommand, GroupedOption, of_kind, options_for, read_settings
 from charrnn.cli.signals import Stop
 from charrnn.config import RUN, CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import ConfigError, CorpusError, VocabError
+from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
+from charrnn.workers import check_threads
 
 if TYPE_CHECKING:
     from charrnn.cli.display import Display
@@ -28,7 +29,10 @@ CONFIGS: tuple[type[CorpusConfig] | type[ModelConfig] | type[TrainConfig], ...] 
     ModelConfig,
     TrainConfig,
 )
-OTHER_KEYS: dict[str, type | tuple[type, ...]] = {"text": (str, list), "out": str, "threads": int, "init_from": str}
+OTHER_KEYS: dict[str, type | tuple[type, ...]] = {
+    **{"text": (str, list), "out": str, "threads": int, "init_from": str},
+    **{"quiet": bool, "json": bool},
+}
 """What a settings file may hold beside the configurations' fields."""
 
 EXAMPLES = """\b
@@ -87,6 +91,8 @@ def train(ctx: click.Context, /, text: tuple[str, ...], config: str | None, resu
     Ctrl-C saves and ends; --resume goes on from there, with the same result as never having stopped.
     """
     settings = read_settings(config, CONFIGS, OTHER_KEYS) if config is not None else {}
+    if resume is not None:
+        settings.pop("init_from", None)  # a run's own config.toml says where it came from
     # a flag that was not given is None; of the switches, which a file cannot hold, False
     flags = {
         name: value for name, value in flags.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
@@ -118,8 +124,7 @@ def _check(request: Request, config: str | None, resume: str | None) -> None:
     """Settings that are wrong are told before anything is read."""
     for kind in CONFIGS:
         kind(**of_kind(kind, request.given))
-    if request.threads is not None and request.threads < 1:
-        raise ConfigError(f"--threads must be at least 1, not {request.threads}")
+    check_threads(request.threads)
     if resume is not None and request.init_from is not None:
         raise ConfigError("--resume goes on with a run, --init-from starts a new one; give one of them")
     if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
@@ -179,7 +184,12 @@ def _settings(request: Request, run: Run) -> dict[str, Any]:
     """What config.toml holds: the batch shape as it was asked for, since it may have been shrunk to fit the text."""
     model = {name: value for name, value in asdict(run.model.config).items() if name != "vocab_size"}
     asked = TrainConfig(**of_kind(TrainConfig, request.given))
-    return {**asdict(run.corpus_config), **model, **asdict(asked), "init_from": request.init_from}
+    return {
+        **asdict(run.corpus_config),
+        **model,
+        **asdict(asked),
+        "init_from": request.init_from and str(Path(request.init_from).absolute()),
+    }
 
 
 def _resumed(request: Request, resume: str | None) -> int:
@@ -203,7 +213,14 @@ def _folder_of(path: str | None) -> RunFolder:
 
     if not path:
         return newest_run()
-    return RunFolder(Path(path).parent if path.endswith(".safetensors") and Path(path).is_file() else path)
+    if not Path(path).is_file():
+        return RunFolder(path)
+    folder = RunFolder(Path(path).parent)
+    if Path(path).name != folder.last.name:
+        raise RunError(
+            f"{path}: a run goes on from its {folder.last.name}; to start a new one from this file use --init-from"
+        )
+    return folder
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
@@ -270,12 +287,13 @@ def _read(text: list[str], config: CorpusConfig, quiet: bool, **options: Any) ->
 def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop: Stop) -> int:
     """Train until the end or a signal, and tell about it; the exit status."""
     from charrnn.cli.display import Display, tell_start
+    from charrnn.gathering import counted
     from charrnn.training import train as steps
 
     if not request.quiet:
         tell_start(run, corpus, folder, TrainConfig(**of_kind(TrainConfig, request.given)), request.threads)
     if run.is_finished:
-        done = f"{run.step:,} steps, {run.epoch:.1f} epochs"
+        done = f"{counted(run.step, 'step')}, {run.epoch:.1f} epochs"
         terminal.tell(f"{folder.path} is finished ({done}); for more: --resume with a larger --epochs or --steps")
     with closing(Display(run, quiet=request.quiet, as_json=request.as_json)) as display:
         with closing(steps(run, corpus, folder=folder, threads=request.threads)) as reports:  # type: ignore[type-var]
@@ -286,8 +304,6 @@ def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop
 
 
 def _follow(reports: Iterator[Any], display: Display, stop: Stop) -> None:
-    if stop.status:
-        return
     for report in reports:
         display.show(report)
         if stop.status:
