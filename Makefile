@@ -25,10 +25,10 @@ demo: $(BIN)/charrnn
 	@if [ -e $(DEMO)/last.safetensors ]; then \
 	  $(BIN)/charrnn train --resume $(DEMO); \
 	else \
-	  $(BIN)/charrnn train --epochs 12 --out $(DEMO); \
+	  $(BIN)/charrnn train --epochs 10 --out $(DEMO); \
 	fi
 	@echo
-	$(BIN)/charrnn sample $(DEMO) --length 600 --temperature 0.7 --seed 1 --prime "TAMSIN:"
+	$(BIN)/charrnn sample $(DEMO) --length 600 --temperature 0.5 --seed 1 --prime "TAMSIN:"
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
