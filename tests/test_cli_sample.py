@@ -201,7 +201,10 @@ def test_text_comes_as_it_is_made_and_an_interruption_is_quiet() -> None:
     assert child.stdout is not None
     first = os.read(child.stdout.fileno(), 4)
     child.send_signal(signal.SIGINT)
-    rest, err = child.communicate(timeout=60)
+    try:
+        rest, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
     assert child.returncode == 130 and b"Traceback" not in err
     assert written("", 4, seed=1) == (first + rest).decode()[:4]
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn import terminal
+from charrnn.cli.signals import remembered_interrupt
 from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:
@@ -179,9 +180,11 @@ def _stream(run: Run, prime: str, no_prime: bool, options: dict[str, Any]) -> No
         first = next(pieces, "")
     last = ""
     try:
-        for piece in _joined("" if no_prime else prime, first, pieces):
-            _write(terminal.escaped(piece, sys.stdout))
-            last = piece or last
+        with remembered_interrupt() as check:
+            for piece in _joined("" if no_prime else prime, first, pieces):
+                check()
+                _write(terminal.escaped(piece, sys.stdout))
+                last = piece or last
     finally:
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             _write("\n")

@@ -1,11 +1,11 @@
-"""Signals that end a training after the step that is being made."""
+"""Signals: those that end a training after the step that is being made, and an interrupt that cannot get lost."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from charrnn.terminal import is_terminal
@@ -37,3 +37,30 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def remembered_interrupt() -> Iterator[Callable[[], None]]:
+    """Yields a function that raises `KeyboardInterrupt` if there was one.
+
+    One that arrives while compiled code asks Python for something is swallowed there, and the text would go on.
+    """
+    noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if noted:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.SIG_IGN:  # a job in the background
+        yield check
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
