@@ -7,6 +7,7 @@ checked when they are made, so a configuration that exists is valid.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, get_type_hints
@@ -76,8 +77,26 @@ def _shown(value: Any) -> str:
 
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds in a time like 90s, 20m, 1.5h or 2d (a plain number is seconds); None if it is not one, or not positive."""
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
+    seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
+    return seconds if seconds > 0 else None
+
+
 DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000  # without --epochs and --steps: a tiny text needs more passes
-TEXT, NETWORK, TRAINING, RUN = "Text", "Network", "Training", "Run"
+TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
+CELL_NAMES = ("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid")
+ACTIVATIONS = ("tanh", "softsign", "relu")
+LEARNING_RATES = {
+    **{"adam": 0.003, "adamw": 0.003, "rmsprop": 0.002, "adagrad": 0.01, "adadelta": 1.0},
+    **{"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1},
+}
+"""The optimisers, and the learning rate of each where none is given."""
+SCHEDULE_NAMES = ("inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle", "plateau")
 
 
 @dataclass(frozen=True)
@@ -101,10 +120,18 @@ class CorpusConfig(Settings):
     test_fraction: float = setting(
         0.0, "Share of the text, after the validation part, never touched in training.", TEXT, minimum=0.0, maximum=0.9
     )
+    document_separator: str | None = setting(
+        None, "Regular expression after whose matches a new document begins: the state starts from zero there.", TEXT
+    )
 
     def __post_init__(self) -> None:
-        """As for all settings, and the two fractions must leave something to train on."""
+        """As for all settings; the two fractions must leave something to train on, and the separator must be a pattern."""
         super().__post_init__()
+        if self.document_separator is not None:
+            try:
+                re.compile(self.document_separator)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ConfigError(f"--document-separator is not a regular expression: {error}") from None
         if self.val_fraction + self.test_fraction > 0.9 + 1e-9:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} leave less than a tenth "
@@ -117,16 +144,48 @@ class ModelConfig(Settings):
     """The shape of the network; `vocab_size` follows from the text."""
 
     vocab_size: int = setting(2, "Number of symbols V.", NETWORK, minimum=2, maximum=65536)
-    cell: str = setting("lstm", "Recurrent cell.", NETWORK, choices=("lstm",))
+    cell: str = setting("lstm", "Recurrent cell; docs/networks.md has their equations.", NETWORK, choices=CELL_NAMES)
     layers: int = setting(2, "Stacked recurrent layers L.", NETWORK, minimum=1, maximum=64)
     hidden: int = setting(256, "Units H of each layer.", NETWORK, minimum=1, maximum=16384)
     embedding: int = setting(
         0, "Size of learned character vectors; 0 feeds one-hot characters.", NETWORK, minimum=0, maximum=16384
     )
-    dropout: float = setting(
-        0.3, "Share of every layer's outputs dropped in training.", NETWORK, minimum=0.0, maximum=0.95
+    residual: bool = setting(False, "Add to every layer's output, from the second on, what came into it.", NETWORK)
+    activation: str = setting(
+        "tanh", "Nonlinearity of what enters and leaves the cell (gates are sigmoids).", NETWORK, choices=ACTIVATIONS
+    )
+    clockwork_groups: int = setting(
+        8, "Groups of the clockwork cell's units, updated every 1, 2, 4, ... steps.", NETWORK, minimum=1, maximum=16
+    )
+    init: str = setting(
+        "xavier-uniform",
+        "First weights: Glorot and Bengio's, or uniform within --init-scale.",
+        NETWORK,
+        choices=("xavier-uniform", "xavier-normal", "uniform"),
+    )
+    init_scale: float = setting(0.08, "Largest first weight of --init uniform.", NETWORK, minimum=0.0, maximum=10.0)
+    recurrent_init: str = setting(
+        "same", "First recurrent weights: as --init, or these.", NETWORK, choices=("same", "orthogonal", "identity")
     )
     forget_bias: float = setting(1.0, "Initial bias of the forget gates.", NETWORK, minimum=-20.0, maximum=20.0)
+    dropout: float = setting(
+        0.3, "Share of every layer's outputs dropped in training.", DROPPED, minimum=0.0, maximum=0.95
+    )
+    input_dropout: float = setting(
+        0.0, "Share of the characters that the network does not see in training.", DROPPED, minimum=0.0, maximum=0.95
+    )
+    recurrent_dropout: float = setting(
+        0.0, "Share of the recurrent weights dropped in each batch (DropConnect).", DROPPED, minimum=0.0, maximum=0.95
+    )
+    locked_dropout: bool = setting(
+        False, "Draw the masks of --dropout and --input-dropout once for all steps of a batch.", DROPPED
+    )
+    zoneout_c: float = setting(
+        0.0, "Share of the cell states that keep their old value in training.", DROPPED, minimum=0.0, maximum=0.95
+    )
+    zoneout_h: float = setting(
+        0.0, "Share of the hidden states that keep their old value in training.", DROPPED, minimum=0.0, maximum=0.95
+    )
 
 
 @dataclass(frozen=True)
@@ -135,19 +194,68 @@ class TrainConfig(Settings):
 
     batch_size: int = setting(32, "Streams N trained side by side.", TRAINING, minimum=1, maximum=65536)
     seq_length: int = setting(64, "Characters T between updates (truncated BPTT).", TRAINING, minimum=1, maximum=65536)
-    optimizer: str = setting("adam", "Rule of the update.", TRAINING, choices=("adam",))
-    learning_rate: float = setting(
-        0.003, "Step size of the optimiser, at its peak.", TRAINING, minimum=0.0, maximum=10.0
-    )
-    schedule: str = setting(
-        "inverse-sqrt",
-        "How the learning rate falls: as 1 / sqrt(1 + step / 1000), or not.",
+    reset_every: int = setting(
+        0,
+        "Characters of a stream after which its state is set to zero; 0: never within the text.",
         TRAINING,
-        choices=("inverse-sqrt", "constant"),
+        minimum=0,
+        maximum=10**12,
+    )
+    optimizer: str = setting("adam", "Rule of the update.", TRAINING, choices=tuple(LEARNING_RATES))
+    learning_rate: float | None = setting(
+        None,
+        "Step size of the optimiser, at its peak (default: by optimiser; adam 0.003).",
+        TRAINING,
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    momentum: float = setting(0.9, "Of momentum and nesterov.", TRAINING, minimum=0.0, maximum=0.99999)
+    rho: float | None = setting(
+        None, "Memory of the squares (default: rmsprop 0.9, adadelta 0.95).", TRAINING, minimum=0.0, maximum=0.9999999
     )
     beta1: float = setting(0.9, "Adam's memory of the gradient.", TRAINING, minimum=0.0, maximum=0.99999)
     beta2: float = setting(0.999, "Adam's memory of its square.", TRAINING, minimum=0.0, maximum=0.9999999)
-    epsilon: float = setting(1e-8, "Adam's guard against division by zero.", TRAINING, minimum=1e-15, maximum=1.0)
+    epsilon: float | None = setting(
+        None,
+        "Guard against division by zero (default: adam, adamw and rmsprop 1e-8, adagrad 1e-10, adadelta 1e-6).",
+        TRAINING,
+        minimum=1e-15,
+        maximum=1.0,
+    )
+    schedule: str = setting(
+        "inverse-sqrt", "How the learning rate changes; docs/training.md.", TRAINING, choices=SCHEDULE_NAMES
+    )
+    warmup: int = setting(
+        0, "Steps in which the learning rate rises from zero, with any schedule.", TRAINING, minimum=0, maximum=10**12
+    )
+    decay_rate: float = setting(
+        0.5, "Factor of a fall of the learning rate: step, exponential, plateau.", TRAINING, minimum=0.0, maximum=1.0
+    )
+    decay_every: float = setting(
+        1.0, "Epochs between two falls: step, exponential.", TRAINING, minimum=1e-9, maximum=1e9
+    )
+    decay_after: float = setting(
+        0.0, "Epochs before the learning rate begins to fall: step, exponential.", TRAINING, minimum=0.0, maximum=1e9
+    )
+    final_rate: float = setting(
+        0.0, "Where cosine and one-cycle end, as a share of the peak rate.", TRAINING, minimum=0.0, maximum=1.0
+    )
+    plateau_patience: int = setting(
+        3, "Validations without a new best before plateau lets the rate fall.", TRAINING, minimum=1, maximum=10**6
+    )
+    l1: float = setting(
+        0.0, "Added to the gradient of weights: l1 times their sign.", TRAINING, minimum=0.0, maximum=1e3
+    )
+    l2: float = setting(
+        0.0, "Added to the gradient of weights: l2 times the weight.", TRAINING, minimum=0.0, maximum=1e3
+    )
+    weight_decay: float | None = setting(
+        None,
+        "Share of every weight, times the learning rate, taken away at each step (default: adamw 0.01, others 0).",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e3,
+    )
     clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )
@@ -162,6 +270,10 @@ class TrainConfig(Settings):
         maximum=1e9,
     )
     steps: int | None = setting(None, "Updates to make, in all.", RUN, minimum=1, maximum=10**12)
+    max_time: str | None = setting(None, "Training time after which the run ends: 90s, 20m, 1.5h.", RUN)
+    patience: int | None = setting(
+        None, "Validations without a new best after which the run ends.", RUN, minimum=1, maximum=10**6
+    )
     seed: int = setting(0, "Seed of everything random.", RUN, minimum=0, maximum=2**63 - 1)
     eval_every: int | None = setting(
         None,
@@ -176,6 +288,17 @@ class TrainConfig(Settings):
     save_every: int | None = setting(
         None, "Steps between checkpoints (default: with each validation).", RUN, minimum=1, maximum=10**12
     )
+
+    def __post_init__(self) -> None:
+        """As for all settings, and `max_time` must be a duration."""
+        super().__post_init__()
+        if self.max_time is not None and seconds_of(self.max_time) is None:
+            raise ConfigError(f"--max-time must be a time such as 90s, 20m or 1.5h, not {self.max_time!r:.40}")
+
+    @property
+    def max_seconds(self) -> float | None:
+        """`max_time` in seconds."""
+        return None if self.max_time is None else seconds_of(self.max_time)
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """How many updates the run makes: `steps` or `epochs`, whichever ends first."""

@@ -16,7 +16,7 @@ from charrnn.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_KINDS = {int: click.INT, float: click.FLOAT, str: click.STRING}
+_KINDS: dict[type, click.ParamType] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
 
 
 class GroupedOption(click.Option):
@@ -51,10 +51,10 @@ def options_for(settings: type[Settings], without: Collection[str] = ()) -> Call
             if f.name in without:
                 continue
             kind = next(kind for kind in _KINDS if kind.__name__ in str(hints[f.name]))
-            shown = "" if f.default is None else f"  [default: {f.default}]"
-            choices = f.metadata["choices"]
+            shown = "" if f.default is None or kind is bool else f"  [default: {f.default}]"
+            choices, flag = f.metadata["choices"], "--" + f.name.replace("_", "-")
             option = click.option(
-                "--" + f.name.replace("_", "-"),
+                f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
                 cls=GroupedOption,
                 group=f.metadata["group"],
                 type=_KINDS[kind],
