@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.layer import Ids
 from charrnn.model import Model, Panels, State
-from charrnn.network import Ids, Network
+from charrnn.network import Network
 from charrnn.workers import Workers
 
 WARM_UP = 512

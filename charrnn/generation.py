@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from charrnn.errors import ConfigError
 from charrnn.kernels import sampling
 from charrnn.kernels.product import product
+from charrnn.kernels.recurrent import forward_layer
 from charrnn.kernels.simd import padded
 from charrnn.model import Model, Panels, State
-from charrnn.parameters import aligned
+from charrnn.parameters import Floats, aligned
 from charrnn.vocab import Decoder, Unknown, Vocab
 from charrnn.workers import Workers, ranges
 
@@ -64,13 +65,7 @@ class Writer:
         if panels is None:
             self.panels.refresh(self.workers)
         self.state = State(model, streams)
-        self._next = State(model, streams)
-        self._bias = aligned(model.config.layers, self.panels.bias[0].size)
-        for layer, bias in enumerate(self.panels.bias):
-            self._bias[layer] = bias
-        self._z = aligned(streams, self._bias.shape[1])
-        self._logits = aligned(streams, padded(V))
-        self._scratch = aligned(streams * V)
+        self._buffers = _Buffers(model, streams, self.panels)
 
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`."""
@@ -94,13 +89,57 @@ class Writer:
         return ids[1:]
 
     def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
-        p, cell, now, following = self.panels, self.model.cell, self.state, self._next
+        p, model, buffers, state = self.panels, self.model, self._buffers, self.state
+        buffers.h[:, 0], buffers.c[:, 0] = state.h, state.c
         arguments = (
-            *(product, cell.step, sampling.draw, ids, given, np.ascontiguousarray(coins), p.table, self._bias),
-            *(p.decoder_bias, p.forward, now.h, now.c, following.h, following.c, self._z, self._logits),
-            *(self.banned, self.temperature, self.top_k, self._scratch),
+            *(product, forward_layer, model.cell.prepare, model.cell.step, sampling.draw, ids, given),
+            *(np.ascontiguousarray(coins), p.table, buffers.memory_table, buffers.bias, p.decoder_bias, buffers.p),
+            *(p.forward, model.activation, model.borders(), buffers.h, buffers.c, buffers.m, buffers.z, buffers.q),
+            *(
+                buffers.y,
+                buffers.x,
+                buffers.logits,
+                buffers.keep_h,
+                buffers.keep_c,
+                buffers.no_starts,
+                p.table.shape[1],
+            ),
+            *(int(model.cell.has_output), int(model.config.residual), self.banned, self.temperature, self.top_k),
+            buffers.scratch,
         )
         self.workers.run(sampling.write, [(*arguments, a, b) for a, b in ranges(self.streams, self.workers.threads)])
+        state.h[:], state.c[:] = buffers.h[:, 0], buffers.c[:, 0]
+
+
+class _Buffers:
+    """What `kernels.sampling.write` reads and overwrites, made once."""
+
+    def __init__(self, model: Model, streams: int, panels: Panels) -> None:
+        config, L, N, H, V = model.config, model.config.layers, streams, model.width, model.config.vocab_size
+        self.bias = aligned(L, panels.bias[0].size)
+        self.p = aligned(L, *model.vectors(0).shape)
+        for layer, bias in enumerate(panels.bias):
+            self.bias[layer], self.p[layer] = bias, model.vectors(layer)
+        below = model.cell.reads_below
+        self.memory_table = model.parameters["rnn.memory.weight"] if below else aligned(0, 0)
+        self.h, self.c, self.m = aligned(L, 2, N, H), aligned(L, 2, N, H), aligned(2, 1, N, H)
+        self.z, self.q, self.y, self.x = (
+            aligned(1, N, self.bias.shape[1]),
+            aligned(1, N, H),
+            aligned(1, N, H),
+            aligned(N, H),
+        )
+        self.logits, self.scratch = aligned(N, padded(V)), aligned(N * V)
+        self.keep_h = _constant(config.zoneout_h, N, H)
+        self.keep_c = _constant(config.zoneout_c if model.cell.has_memory else 0.0, N, H)
+        self.no_starts = np.zeros((0, N), np.bool_)
+
+
+def _constant(rate: float, N: int, H: int) -> Floats:
+    """Zoneout by its expectation (1, N, H); empty without zoneout."""
+    keep = aligned(1 if rate > 0 else 0, N, H)
+    keep[:] = np.float32(rate)
+    return keep
 
 
 def start_ids(vocab: Vocab) -> NDArray[Any]:

@@ -33,7 +33,7 @@ def adam_rule(config: TrainConfig, learning_rate: float, step: int) -> Rule:
     """The numbers of `kernels.update.adam`, with the bias corrections of Kingma & Ba 2015."""
     beta1, beta2 = config.beta1, config.beta2
     correction = 1 / np.sqrt(1 - beta2**step)
-    return np.array([beta1, beta2, config.epsilon, learning_rate / (1 - beta1**step), correction], np.float32)
+    return np.array([beta1, beta2, config.epsilon or 1e-8, learning_rate / (1 - beta1**step), correction], np.float32)
 
 
 OPTIMIZERS: dict[str, Optimizer] = {"adam": Optimizer(("m", "v"), update.adam, adam_rule)}

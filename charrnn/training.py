@@ -129,7 +129,7 @@ class _Trainer:
                 f"step {run.step + 1}: the loss is {loss:g} and the gradient's norm {norm:g}; the checkpoints are from before "
                 "that: go on with --resume and a lower --learning-rate or --clip-norm"
             )
-        rate = run.config.learning_rate * self.schedule(run.step)
+        rate = (run.config.learning_rate or 0.003) * self.schedule(run.step)
         rule = self.optimizer.rule(run.config, rate, run.step + 1)
         clip = (self.clipper.limit, scale)
         update_parameters(self.optimizer, run.model.parameters, gradient, run.slots, rule, clip, self.workers)

@@ -69,7 +69,7 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
         )
     memory = size_text(memory_estimate(model, config) + corpus.ids.nbytes + PROGRAM)
     tell(
-        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.parameters.count():,} parameters, "
+        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} parameters, "
         f"about {memory} of memory"
     )
     going_on = f", going on from step {run.step:,}" if run.step else ""

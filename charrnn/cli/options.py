@@ -16,7 +16,7 @@ from charrnn.errors import ConfigError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_KINDS: dict[type, click.ParamType] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
+_KINDS: dict[type, Any] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
 
 
 class GroupedOption(click.Option):
