@@ -63,13 +63,16 @@ class Value:
 
         def back(d: Array) -> Array:
             whole = np.zeros_like(self.data)
-            np.add.at(whole, place, d)
+            if isinstance(place, np.ndarray):
+                np.add.at(whole, place, d)
+            else:
+                whole[place] = d
             return whole
 
         return Value(self.data[place], ((self, back),))
 
     @property
-    def T(self) -> Value:  # noqa: N802
+    def T(self) -> Value:
         return Value(self.data.T, ((self, lambda d: d.T),))
 
     def sum(self) -> Value:
