@@ -87,7 +87,7 @@ def torch_optimizer_answer(case: str, problem: shared.Arrays) -> shared.Arrays:
     optimizer = getattr(torch.optim, tried.torch_class)([w], **tried.torch_settings)
     answer = {}
     for step in range(1, max(shared.STEPS) + 1):
-        w.grad = torch.from_numpy(shared.optimizer_gradient(problem, w.detach().numpy()))
+        w.grad = torch.from_numpy(shared.optimizer_gradient(problem, w.detach().numpy(), step))
         optimizer.step()
         if step in shared.STEPS:
             answer[str(step)] = w.detach().numpy().copy()

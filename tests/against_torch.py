@@ -78,11 +78,16 @@ def select(arrays: Arrays, prefix: str) -> Arrays:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
+def config_of(case: str) -> ModelConfig:
+    """The network of a module's problem."""
+    (cell, activation), (V, E, H, L, *_) = MODULES[case], SHAPE.values()
+    return ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell, activation=activation, dropout=0.0)
+
+
 def module_answer(case: str, problem: Arrays) -> Arrays:
     """What charrnn makes of a module's problem: loss, h and, for the LSTM, c at the end, and the gradient by every parameter."""
-    cell, activation = MODULES[case]
-    V, E, H, L, T, N = SHAPE.values()
-    config = ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell, activation=activation, dropout=0.0)
+    config = config_of(case)
+    cell, N, T, H = config.cell, SHAPE["N"], SHAPE["T"], SHAPE["H"]
     model = Model(config)
     model.parameters.from_disk(select(problem, "parameter."))
     state = State(model, N)
@@ -105,11 +110,15 @@ def optimizer_problem(seed: int = 1, size: int = 32) -> Arrays:
     return {name: array.astype(np.float32) for name, array in drawn.items()}
 
 
-def optimizer_gradient(problem: Arrays, w: Any) -> Any:
-    """Of 1/2 sum a (w - b)^2 + 1/2 (u . (w - b))^2 + 1/2 sum sin(2 w)."""
-    away = np.asarray(w, np.float64) - problem["low"]
-    across = problem["across"].astype(np.float64)
-    return problem["curvature"] * away + across * (across @ away) + np.cos(2 * np.asarray(w, np.float64))
+def optimizer_gradient(problem: Arrays, w: Any, step: int) -> Any:
+    """Of 1/2 sum a (w - b)^2 + 1/2 (u . (w - b))^2 + 1/2 sum sin(2 w) + n . w, with slopes n that differ from step to step.
+
+    They stand for the noise of batches: without it rules that divide by the gradient's size end in rounding errors.
+    """
+    w = np.asarray(w, np.float64)
+    away, across = w - problem["low"], problem["across"].astype(np.float64)
+    noise = np.sin(step * (1.0 + np.arange(w.size)))
+    return problem["curvature"] * away + across * (across @ away) + np.cos(2 * w) + noise
 
 
 def optimizer_answer(case: str, problem: Arrays) -> Arrays:
@@ -122,7 +131,7 @@ def optimizer_answer(case: str, problem: Arrays) -> Arrays:
     slots = [np.zeros_like(w) for _ in optimizer.slots]
     answer: Arrays = {}
     for step in range(1, max(STEPS) + 1):
-        gradient = optimizer_gradient(problem, w).astype(np.float32)
+        gradient = optimizer_gradient(problem, w, step).astype(np.float32)
         if penalties is not None:
             update.penalise(w, gradient, penalties, *UNCLIPPED, 0, w.size)
         optimizer.kernel(w, gradient, *slots, optimizer.rule(config, rate, step), *UNCLIPPED, 0, w.size)
