@@ -102,22 +102,34 @@ class Writer:
 
     def write(self, length: int) -> NDArray[np.int32]:
         """The next `length` ids of every stream, (length, streams) int32."""
-        if self._documents is None:
-            return self._write(length)
-        ids = np.empty((length, self.streams), np.int32)
-        for s in range(length):
-            ids[s] = self._write(1)[0]
-            begun = self._documents.follow(ids[s])
-            self.state.h[:, begun] = 0
-            self.state.c[:, begun] = 0
-        return ids
-
-    def _write(self, length: int) -> NDArray[np.int32]:
         ids = np.zeros((length + 1, self.streams), np.int32)
         ids[0] = self._last
-        self._run(ids, given=1, coins=np.stack([rng.random(length) for rng in self.coins], 1))
+        coins = np.stack([rng.random(length) for rng in self.coins], 1)
+        # A call costs more than a step of one stream; but the more streams, the sooner a document begins in one of them.
+        steps = length if self._documents is None else max(1, CHUNK // self.streams)
+        done = 0
+        while done < length:
+            done += self._write(ids[done : done + steps + 1], coins[done : done + steps])
         self._last = ids[-1].copy()
         return ids[1:]
+
+    def _write(self, ids: NDArray[np.int32], coins: NDArray[np.float64]) -> int:
+        """Write ids[1:] (K, N) behind ids[0], up to the first with which a document begins; the number written."""
+        if self._documents is None:
+            self._run(ids, given=1, coins=coins)
+            return len(coins)
+        before, begun, done = State(self.model, self.streams), list[int](), 0
+        before.copy_from(self.state)
+        self._run(ids, given=1, coins=coins)
+        while done < len(coins) and not begun:
+            done += 1
+            begun = self._documents.follow(ids[done])
+        if done < len(coins):  # what was written behind it did not know that
+            self.state.copy_from(before)
+            self._run(ids[: done + 1], given=done + 1, coins=coins[:done])
+        self.state.h[:, begun] = 0
+        self.state.c[:, begun] = 0
+        return done
 
     def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
         p, cell, now, following = self.panels, self.model.cell, self.state, self._next

@@ -133,7 +133,7 @@ class Run:
             was, found = getattr(self.corpus_config, name), getattr(corpus.config, name)
             if was != found:
                 had, read = _given(name, was), _given(name, found)
-                raise CorpusError(f"the text was read {read}, where the run was started {had}; read it {had}")
+                raise CorpusError(f"the text was read {read}, but the run had it {had}; read it {had}")
 
     def change(self, **settings: Any) -> None:
         """Go on with other settings of training, such as more epochs; `ConfigError` for those that are fixed."""
