@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.documents import DocumentTrackers
 from charrnn.errors import ConfigError
 from charrnn.kernels import sampling
 from charrnn.kernels.product import product
@@ -28,6 +30,8 @@ class Writer:
     """A network that writes `streams` texts side by side, one step after another; it holds their state.
 
     Stream n draws with coins of its own, from (seed, n): it writes the same text whatever the number of streams and threads.
+    With a `document_separator`, for which it needs the `vocab`, a stream's state is zero before it reads the first character of a
+    document, as in training (see `documents`).
     """
 
     def __init__(
@@ -39,6 +43,8 @@ class Writer:
         top_k: int = 0,
         seed: int = 0,
         banned: Sequence[int] = (),
+        document_separator: str | None = None,
+        vocab: Vocab | None = None,
         workers: Workers | None = None,
         panels: Panels | None = None,
     ) -> None:
@@ -53,6 +59,9 @@ class Writer:
         V = model.config.vocab_size
         if len(set(banned)) >= V:
             raise ConfigError("every symbol of the vocabulary is banned: nothing is left to write")
+        if document_separator is not None and vocab is None:
+            raise ConfigError("a document separator is a pattern of characters: give the writer the vocabulary too")
+        self._documents = DocumentTrackers(vocab, document_separator, streams) if document_separator and vocab else None
         self.model, self.streams = model, streams
         # below this, dividing by the temperature overflows; the most probable symbol is then all that is left
         self.temperature = np.float32(min(temperature, 1e30) if temperature > 1e-6 else 0)
@@ -73,20 +82,49 @@ class Writer:
         # kernels do not check bounds
         if not len(ids) or ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
             raise ValueError(f"ids to read must be at least one, and 0 to {self.model.config.vocab_size - 1}")
-        for a in range(0, len(ids) - 1, 256):
-            block = np.repeat(ids[a : min(a + 257, len(ids)), None], self.streams, 1)
+        last = len(ids) - 1
+        starts = set(self._documents.read(ids)) if self._documents is not None else set()
+        for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
+            if a in starts:
+                self.state.reset()
+            block = np.repeat(ids[a : b + 1, None], self.streams, 1)
             self._run(np.ascontiguousarray(block), given=len(block), coins=np.zeros((len(block) - 1, self.streams)))
             if progress is not None:
-                progress(min(a + 256, len(ids) - 1), len(ids) - 1)
+                progress(b, last)
+        if last in starts:
+            self.state.reset()
         self._last = np.full(self.streams, ids[-1], np.int32)
 
     def write(self, length: int) -> NDArray[np.int32]:
         """The next `length` ids of every stream, (length, streams) int32."""
         ids = np.zeros((length + 1, self.streams), np.int32)
         ids[0] = self._last
-        self._run(ids, given=1, coins=np.stack([rng.random(length) for rng in self.coins], 1))
+        coins = np.stack([rng.random(length) for rng in self.coins], 1)
+        # A call costs more than a step of one stream; but the more streams, the sooner a document begins in one of them.
+        steps = length if self._documents is None else max(1, CHUNK // self.streams)
+        done = 0
+        while done < length:
+            done += self._write(ids[done : done + steps + 1], coins[done : done + steps])
         self._last = ids[-1].copy()
         return ids[1:]
+
+    def _write(self, ids: NDArray[np.int32], coins: NDArray[np.float64]) -> int:
+        """Write ids[1:] (K, N) behind ids[0], up to the first with which a document begins; the number written."""
+        if self._documents is None:
+            self._run(ids, given=1, coins=coins)
+            return len(coins)
+        before, begun, done = State(self.model, self.streams), list[int](), 0
+        before.copy_from(self.state)
+        self._run(ids, given=1, coins=coins)
+        while done < len(coins) and not begun:
+            done += 1
+            begun = self._documents.follow(ids[done])
+        if done < len(coins):  # what was written behind it did not know that
+            self.state.copy_from(before)
+            self._run(ids[: done + 1], given=done + 1, coins=coins[:done])
+        self.state.h[:, begun] = 0
+        self.state.c[:, begun] = 0
+        return done
 
     def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
         p, model, buffers, state = self.panels, self.model, self._buffers, self.state
@@ -167,6 +205,7 @@ def generate(
     seed: int = 0,
     stop: str | None = None,
     unknown: Unknown = "error",
+    document_separator: str | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> Iterator[str]:
@@ -174,10 +213,17 @@ def generate(
 
     Symbols are drawn from softmax(logits / temperature), or the most probable is taken at temperature 0; top_k > 0 leaves only
     so many. The text ends before the first occurrence of `stop`. `unknown` says what becomes of the prime's characters that
-    the vocabulary lacks, as for `Vocab.encode`, which raises `VocabError`. `progress(read, in_all)` follows a long prime.
+    the vocabulary lacks, as for `Vocab.encode`, which raises `VocabError`. With a `document_separator` the state is zero at the
+    start of each document, in the prime too. `progress(read, in_all)` follows a long prime.
     """
     ids = vocab.encode(prime, unknown)
-    writer = Writer(model, temperature=temperature, top_k=top_k, seed=seed, banned=_never_written(vocab), panels=panels)
+    options: dict[str, Any] = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "seed": seed,
+        "banned": _never_written(vocab),
+    }
+    writer = Writer(model, document_separator=document_separator, vocab=vocab, panels=panels, **options)
     writer.read(ids if len(ids) else start_ids(vocab), progress)
     decoder, until = Decoder(vocab), Stop(stop)
     for done in range(0, length, CHUNK):
@@ -203,13 +249,19 @@ def generate_many(
     seed: int = 0,
     stop: str | None = None,
     unknown: Unknown = "error",
+    document_separator: str | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
     """`count` texts that follow `prime`, written side by side; the first is what `generate` writes with this seed."""
     ids = vocab.encode(prime, unknown)
-    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed}
-    writer = Writer(model, count, banned=_never_written(vocab), workers=workers, **options)
+    options: dict[str, Any] = {
+        "temperature": temperature,
+        "top_k": top_k,
+        "seed": seed,
+        "banned": _never_written(vocab),
+    }
+    writer = Writer(model, count, document_separator=document_separator, vocab=vocab, workers=workers, **options)
     writer.read(ids if len(ids) else start_ids(vocab))
     blocks = [np.zeros((0, count), np.int32)]
     for done in range(0, length, CHUNK):

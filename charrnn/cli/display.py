@@ -61,6 +61,9 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     if corpus.skipped:
         names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (", ..." if len(corpus.skipped) > 3 else "")
         tell(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
+    if corpus.document_starts is not None:
+        found = len(corpus.document_starts)
+        tell(f"documents: {found + 1:,}" if found else "documents: 1; --document-separator occurs nowhere in the text")
     model, config = run.model.config, run.config
     if run.step == 0 and (asked.batch_size, asked.seq_length) != (config.batch_size, config.seq_length):
         tell(
