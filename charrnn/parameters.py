@@ -48,9 +48,9 @@ class Tensor:
     is_table: bool = False
 
     @property
-    def is_bias(self) -> bool:
-        """True for what no penalty shrinks."""
-        return not self.inputs
+    def decays(self) -> bool:
+        """True if penalties on weights act on it; biases are exempt."""
+        return "bias" not in self.name
 
     @property
     def disk_shape(self) -> tuple[int, ...]:
@@ -127,15 +127,17 @@ def parameter_count(config: ModelConfig, cell: Cell) -> int:
 class Parameters:
     """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have the same layout.
 
-    Weights come first, then biases: `flat[:decayed]` is what penalties shrink. Biases of a layer lie side by side.
+    Weights come first, then biases, of which those of a layer lie side by side.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.tensors = tuple(tensors)
-        laid = sorted(self.tensors, key=lambda tensor: tensor.is_bias)
+        laid = sorted(self.tensors, key=lambda tensor: not tensor.decays)
         sizes = [math.prod(tensor.shape) for tensor in laid]
         self.flat = aligned(sum(sizes))
-        self.decayed = sum(size for tensor, size in zip(laid, sizes, strict=True) if not tensor.is_bias)
+        border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
+        self.regions = ((0, border, True), (border, self.flat.size, False))
+        """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases, which are exempt."""
         self.views: dict[str, Floats] = {}
         self._starts: dict[str, int] = {}
         start = 0
