@@ -5,8 +5,8 @@ Tensors have PyTorch's names, shapes and order of gates, here for the LSTM: `emb
 block of gru-after that no input feeds), ..., `decoder.weight` (V, H), `decoder.bias`; and for some cells `rnn.peephole_l0` (K, H)
 and `rnn.memory.weight` (V, H). The optimiser's slots stand under `optimizer.<slot>.`, the carried state is `state.h` and `state.c`
 (L, N, H). The metadata has one key, `charrnn`, JSON: `format_version`, `model`, `train`, `corpus`, `vocab` (a list of symbols, the
-index is the id), `unit`, `unknown`, `step`, `epoch`, `progress`, `history`, `sources`, `sha256`. A file read here is not trusted: it
-holds numbers and JSON only, nothing in it is run, and every size is checked before it is used.
+index is the id), `unit`, `unknown`, `step`, `epoch`, `progress`, `history`, `sources`, `sha256`. A file read here is not trusted:
+it holds numbers and JSON only, nothing in it is run, and every size is checked before it is used.
 """
 
 from __future__ import annotations

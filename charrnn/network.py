@@ -48,7 +48,8 @@ class Network:
             self.layers.append(Layer(model, self.panels, index, self.shape, training, shared))
         self.logits, self.losses = aligned(T, N, V), aligned(T, N)
         self.memory = aligned(T, N, model.width) if model.cell.reads_below else None
-        self.input_factor = np.ones((T, N), np.float32)
+        self._factor = np.ones((T, N), np.float32)
+        self.input_factor = self._factor if model.config.input_dropout > 0 else None
         self._no_starts = np.zeros((0, N), np.bool_)
         if training:
             shapes = Backward.shapes(model.config, model.cell, T, N)
@@ -87,6 +88,8 @@ class Network:
         """
         self._check(x, y, state, starts)
         self._enter(x, state, starts, key)
+        if self._starts.size and "base" not in self._backward:
+            self._backward["base"] = aligned(*self.shape, self.model.width)
         if self.model.config.recurrent_dropout > 0:
             self.panels.replace_recurrent([layer.draw_recurrent(key) for layer in self.layers], self.workers)
         scale = np.float32(1 / x.size)
@@ -143,14 +146,14 @@ class Network:
         """
         config = self.model.config
         rate = config.input_dropout if key is not None else 0.0
-        self.input_factor[:] = 1
+        self._factor[:] = 1
         if rate > 0:
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([key or 0, 0x1D])))
             T, N = x.shape
             kept = rng.random((config.vocab_size, N) if config.locked_dropout else (T, N)) >= rate
             if config.locked_dropout:
                 kept = np.take_along_axis(kept, x, axis=0)
-            self.input_factor[:T] = kept / np.float32(1 - rate)
+            self._factor[:T] = kept / np.float32(1 - rate)
 
     def _leave(self, state: State, steps: int) -> None:
         for index, layer in enumerate(self.layers):
@@ -161,11 +164,11 @@ class Network:
         m_below, below = self.memory, None
         if self.memory is not None:
             table = self.model.parameters["rnn.memory.weight"]
-            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self.input_factor, self.memory, steps, a, b)
+            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, steps, a, b)
         for index, layer in enumerate(self.layers):
             layer.c[0, a:b] = self._start_c[index, a:b]
             if below is None:
-                layer.feed_characters(x, self.input_factor, steps, a, b)
+                layer.feed_characters(x, self._factor, steps, a, b)
             else:
                 layer.feed(below, steps, a, b)
             if key is None:
@@ -195,7 +198,7 @@ class Network:
     def _weight_gradients(self, x: Ids) -> None:
         steps, threads, g = len(x), self.workers.threads, self.gradient
         jobs: list[tuple[Any, ...]] = []
-        symbols, factor = x.reshape(-1), self.input_factor[:steps].reshape(-1)
+        symbols, factor = x.reshape(-1), self._factor[:steps].reshape(-1)
         for index, layer in enumerate(self.layers):
             below = rows(self.layers[index - 1].out, 0, steps) if index else NOTHING
             jobs += layer.gradient_jobs(below, self._memory_below(index), g, steps, threads)
