@@ -77,7 +77,7 @@ def draw(logits, banned, temperature, top_k, coin, scratch):
     void(
         types.FunctionType(PRODUCT), types.FunctionType(FORWARD), types.FunctionType(PREPARE), types.FunctionType(STEP),
         types.FunctionType(DRAW), int32[:, ::1], int64, float64[:, ::1], MATRIX, MATRIX, MATRIX, VECTOR, CUBE, VECTOR, int64,
-        BORDERS, GRID, GRID, GRID, CUBE, CUBE, CUBE, CUBE, PLANE, CUBE, CUBE, STARTS, int64, int64, int64,
+        BORDERS, GRID, GRID, GRID, CUBE, CUBE, CUBE, PLANE, PLANE, CUBE, CUBE, STARTS, int64, int64, int64,
         boolean[::1], float32, int64, VECTOR, int64, int64,
     )
 )  # fmt: skip
