@@ -92,8 +92,8 @@ def random_starts(case: Case, share: float = 0.25) -> np.ndarray:
     return starts
 
 
-def masks_of(network: Network) -> reference.Masks:
-    """What the network drew, without padding; all its masks are there exactly where its options ask for them."""
+def masks_of(network: Network, steps: int) -> reference.Masks:
+    """What the network drew for so many steps, without padding; every mask is there exactly where an option asks for it."""
     config, H, layers = network.model.config, network.model.config.hidden, network.layers
     drawn: dict[str, list[Any]] = {}
     rates = {"mask": config.dropout, "keep_h": config.zoneout_h, "recurrent_mask": config.recurrent_dropout}
@@ -102,7 +102,7 @@ def masks_of(network: Network) -> reference.Masks:
         masks = [getattr(layer, name) for layer in layers]
         assert all((mask is not None) == (rate > 0) for mask in masks), name
         drawn[name] = masks if rate else []
-    assert (network.input_factor is not None) == (config.input_dropout > 0)
+    assert (network.input_factor[:steps] != 1).any() == (config.input_dropout > 0)
     recurrent = network.model.parameters.like()
     for layer, mask in enumerate(drawn["recurrent_mask"]):
         recurrent[f"rnn.weight_hh_l{layer}"][:] = mask
@@ -112,7 +112,7 @@ def masks_of(network: Network) -> reference.Masks:
         keep_h=[mask[..., :H] for mask in drawn["keep_h"]],
         keep_c=[mask[..., :H] for mask in drawn["keep_c"]],
         recurrent=[on_disk[f"rnn.weight_hh_l{layer}"] for layer in range(len(drawn["recurrent_mask"]))],
-        input=network.input_factor,
+        input=network.input_factor[:steps],
     )
 
 
@@ -166,7 +166,7 @@ def test_loss_gradients_and_states(cell: str, setting: str, has_starts: bool) ->
     x, y = case.x[:steps], case.y[:steps]
     loss, gradient = network.gradients(x, y, state, 3, starts)
     exact, wanted, states = reference.gradients(
-        case.config, case.parameters, x, y, case.states, starts, masks_of(network)
+        case.config, case.parameters, x, y, case.states, starts, masks_of(network, steps)
     )
     assert loss == pytest.approx(exact, rel=2e-6)
     found = dict(gradient.to_disk())
@@ -379,12 +379,13 @@ def test_a_new_network_has_nothing_where_it_has_no_weights(cell: str) -> None:
 # Chance -------------------------------------------------------------------------------------------------------------
 
 
-def values_of(network: Network) -> dict[str, list[np.ndarray]]:
-    masks = masks_of(network)
-    return {
-        **{"dropout": list(masks.output), "zoneout_h": list(masks.keep_h), "zoneout_c": list(masks.keep_c)},
-        **{"recurrent_dropout": list(masks.recurrent), "input_dropout": [masks.input]},
+def masks_by_option(network: Network, steps: int) -> dict[str, list[np.ndarray]]:
+    masks = masks_of(network, steps)
+    found = {
+        **{"dropout": masks.output, "zoneout_h": masks.keep_h, "zoneout_c": masks.keep_c},
+        **{"recurrent_dropout": masks.recurrent, "input_dropout": [masks.input]},
     }
+    return {name: [np.array(mask) for mask in drawn] for name, drawn in found.items()}
 
 
 @pytest.mark.parametrize("is_locked", [False, True])
@@ -396,21 +397,28 @@ def test_masks_have_their_rates_and_differ(is_locked: bool) -> None:
     drawn = []
     for key in (0, 1, 2**40, 1):
         network.gradients(case.x, case.y, case.state(), key)
-        drawn.append({name: [mask.copy() for mask in masks] for name, masks in values_of(network).items()})
+        drawn.append(masks_by_option(network, 30))
     for name, rate in rates.items():
         scale, share = (1.0, 1 - rate) if "zoneout" in name else (1 / (1 - rate), rate)
         masks = [mask for by_key in drawn[:3] for mask in by_key[name]]
-        for mask in masks:
-            assert set(np.unique(mask).tolist()) <= {0.0, float(np.float32(scale))}, name
-            varies = mask[:1] if is_locked and name == "dropout" else mask
-            assert (mask == varies).all(), "one mask for all steps"
-            if is_locked and name == "input_dropout":
-                for n, symbol in np.ndindex(20, case.config.vocab_size):
-                    seen = mask[case.x[:, n] == symbol, n]
-                    assert len(set(seen.tolist())) <= 1, "a stream sees a kind of character always, or never"
-                continue
-            assert abs((varies == 0).mean() - share) < 5 * (share * (1 - share) / varies.size) ** 0.5, name
+        size = V * 20 if is_locked and name == "input_dropout" else masks[0].size  # of what is drawn independently
         for k, mask in enumerate(masks):
+            assert set(np.unique(mask).tolist()) == {0.0, float(np.float32(scale))}, name
+            assert abs((mask == 0).mean() - share) < 5 * (share * (1 - share) / size) ** 0.5, name
             assert not any(np.array_equal(mask, other) for other in masks[:k]), name
         assert all(map(np.array_equal, drawn[1][name], drawn[3][name])), f"{name}: the same key draws the same mask"
     assert not np.array_equal(drawn[0]["zoneout_h"][0], drawn[0]["zoneout_c"][0])
+
+
+def test_locked_masks_are_drawn_once_for_all_steps() -> None:
+    """Those of the outputs for every unit, those of the inputs for every kind of character; a stream has its own."""
+    case = make_case("lstm", "small", T=30, N=20, locked_dropout=True, dropout=0.3, input_dropout=0.3)
+    network = Network(case.model, 30, 20, Workers(2), training=True)
+    network.gradients(case.x, case.y, case.state(), 0)
+    assert all(len(layer.mask) == 1 and (layer.mask[0, 1:] != layer.mask[0, 0]).any() for layer in network.layers)
+    kept = np.full((V, 20), np.nan)
+    for ids, factors in zip(case.x, network.input_factor, strict=True):
+        before = kept[ids, np.arange(20)]
+        assert ((before == factors) | np.isnan(before)).all()
+        kept[ids, np.arange(20)] = factors
+    assert all(len(np.unique(row[~np.isnan(row)])) == 2 for row in kept), "each kind is dropped in some streams only"
