@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from charrnn.model import Model
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
+    from charrnn.settings import configs_of, preset, presets
     from charrnn.training import DivergenceError, Report, train
     from charrnn.vocab import Vocab
 
@@ -52,6 +53,7 @@ _HOMES = {
     "model": ("Model",),
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
+    "settings": ("configs_of", "preset", "presets"),
     "training": ("DivergenceError", "Report", "train"),
     "vocab": ("Vocab",),
 }
@@ -59,6 +61,7 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch",
     "Model", "ModelConfig", "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run",
+    "preset", "presets", "configs_of",
     "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
     "evaluate", "evaluate_windows", "per_character", "Evaluation", "save", "load",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",

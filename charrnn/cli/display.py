@@ -72,6 +72,11 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.parameters.count():,} parameters, "
         f"about {memory} of memory"
     )
+    if run.model.parameters.count() > len(corpus.train):
+        tell(
+            f"warning: more parameters than {unit} to train on: the network may learn the text by heart; watch the validation "
+            "loss, or take fewer --hidden units or a longer text"
+        )
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = threads or available_threads()
     tell(
