@@ -258,12 +258,14 @@ def _add_second_bias(arrays: dict[str, NDArray[Any]], layers: int) -> None:
 
 def _progress(found: dict[str, Any]) -> Progress:
     kinds = {"step": int, "since": int, "loss_sum": float, "smoothed_loss": float, "best_loss": float, "best_step": int}
+    kinds["falls"] = int
+    found = {"falls": 0, **found}  # files from before there was a plateau schedule have none
     optional = {"smoothed_loss", "best_loss", "best_step"}
     values: dict[str, Any] = {}
     for f in fields(Progress):
         missing = f.name in optional and found.get(f.name) is None
         values[f.name] = None if missing else _get(found, f.name, kinds[f.name])
-    for name in ("step", "since", "best_step"):
+    for name in ("step", "since", "best_step", "falls"):
         if not 0 <= (values[name] or 0) <= MOST:
             raise CheckpointError(f"the metadata's {name!r} is not between 0 and {MOST}; the file is damaged")
     return Progress(**values)

@@ -235,7 +235,11 @@ class TrainConfig(Settings):
         1.0, "Epochs between two falls: step, exponential.", TRAINING, minimum=1e-9, maximum=1e9
     )
     decay_after: float = setting(
-        0.0, "Epochs before the learning rate begins to fall: step, exponential.", TRAINING, minimum=0.0, maximum=1e9
+        0.0,
+        "Epochs until the learning rate begins to fall (0: --decay-every): step, exponential.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e9,
     )
     final_rate: float = setting(
         0.0, "Where cosine and one-cycle end, as a share of the peak rate.", TRAINING, minimum=0.0, maximum=1.0

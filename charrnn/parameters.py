@@ -44,6 +44,11 @@ class Tensor:
     transposed: bool = True
 
     @property
+    def decays(self) -> bool:
+        """True if penalties on weights act on it; biases are exempt."""
+        return "bias" not in self.name
+
+    @property
     def disk_shape(self) -> tuple[int, ...]:
         """The shape in a checkpoint, PyTorch's."""
         return (self.gates * self.outputs, self.inputs) if self.inputs else (self.gates * self.outputs,)
@@ -97,8 +102,12 @@ class Parameters:
         sizes = [int(np.prod(tensor.shape)) for tensor in self.tensors]
         self.flat = aligned(sum(sizes))
         self.views: dict[str, Floats] = {}
+        self.regions: list[tuple[int, int, bool]] = []
+        """(start, stop, decays) of the flat vector: by turns tensors that penalties act on, and biases, which are exempt."""
         start = 0
         for tensor, size in zip(self.tensors, sizes, strict=True):
+            begin = self.regions.pop()[0] if self.regions and self.regions[-1][2] == tensor.decays else start
+            self.regions.append((begin, start + size, tensor.decays))
             self.views[tensor.name] = self.flat[start : start + size].reshape(tensor.shape)
             start += size
 

@@ -22,7 +22,10 @@ FIXED = ("batch_size", "seq_length", "seed", "optimizer")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come. Losses are nats a character; `since` counts the steps summed in `loss_sum`."""
+    """How far a run has come. Losses are nats a character; `since` counts the steps summed in `loss_sum`.
+
+    `falls` is how often the plateau schedule has lowered the learning rate.
+    """
 
     step: int = 0
     smoothed_loss: float | None = None
@@ -30,6 +33,7 @@ class Progress:
     since: int = 0
     best_loss: float | None = None
     best_step: int | None = None
+    falls: int = 0
 
 
 @dataclass
@@ -111,9 +115,23 @@ class Run:
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
+    def validations_since_best(self) -> int:
+        """Validations after the one with the lowest loss."""
+        return sum(entry["step"] > (self.progress.best_step or 0) for entry in self.history)
+
+    def ended_by(self, seconds: float = 0.0) -> str | None:
+        """What has ended the run after so many seconds of training: steps, epochs, patience, time; None while it goes on."""
+        config = self.config
+        if self.step >= self.total_steps:
+            return "steps" if config.steps == self.total_steps else "epochs"
+        if config.patience is not None and self.validations_since_best >= config.patience:
+            return "patience"
+        return "time" if config.max_seconds is not None and seconds >= config.max_seconds else None
+
+    @property
     def is_finished(self) -> bool:
-        """True when no step is left."""
-        return self.step >= self.total_steps
+        """True when no step is left, or patience is at its end. Of the time that it took a run knows nothing."""
+        return self.ended_by() is not None
 
     def streams(self, corpus: Corpus) -> Streams:
         """The training text as this run's parallel streams."""

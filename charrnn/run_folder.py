@@ -47,6 +47,11 @@ class RunFolder:
         return self.path / "config.toml"
 
     @property
+    def seconds_before(self) -> float:
+        """Training time of this run's earlier sessions, up to the last validation of each, told from the history."""
+        return max((_seconds(entry) for entry in self._read_history()), default=0.0)
+
+    @property
     def holds_run(self) -> bool:
         """True when there is a checkpoint here, which a new run would overwrite."""
         return self.last.exists() or self.best.exists()

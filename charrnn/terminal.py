@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -146,19 +147,22 @@ def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterato
         bar.close()
 
 
-def compiling(quiet: bool = False) -> None:
+def compiling(quiet: bool = False, optimizer: str | None = None) -> None:
     """Import the kernels; while they are compiled, which happens once on a machine, show how far that is.
 
-    To be called before anything of the library that computes is imported. Silent when they come from the cache.
+    An optimiser's kernel is among them if it is named; else it is loaded when it is needed. To be called before
+    anything of the library that computes is imported. Silent when they come from the cache.
     """
     if "charrnn.training" in sys.modules:
         return
     from charrnn.kernels import compiling as kernels
 
-    shown = _Compiling(kernels.count_kernels(), quiet)
+    shown = _Compiling(kernels.count_kernels(optimizer), quiet)
     kernels.listeners.append(shown.tick)
     try:
-        import charrnn.training  # noqa: F401
+        import_module("charrnn.training")
+        if optimizer is not None:
+            import_module(f"charrnn.kernels.{kernels.OPTIMIZER_MODULES[optimizer]}")
     finally:
         kernels.listeners.remove(shown.tick)
         shown.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +18,10 @@ from charrnn.evaluation import evaluate
 from charrnn.generation import generate
 from charrnn.model import State
 from charrnn.network import Network
-from charrnn.optimizers import OPTIMIZERS, Clipper, update_parameters
+from charrnn.optimizers import OPTIMIZERS, Clipper, coefficients_of, penalties_of, update_parameters
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
-from charrnn.schedules import SCHEDULES
+from charrnn.schedules import Moment, rate_factor
 from charrnn.workers import Workers
 
 SMOOTHING = 0.98
@@ -39,6 +39,7 @@ class Report:
     """What one step did. Losses are nats a character; `characters` were trained on in this step, in `seconds`.
 
     `validation_loss` and `train_loss`, the mean since the last validation, are there after a validation, `sample` now and then.
+    `ended` says what ended the run with this step: "epochs", "steps", "patience" (validations without a new best) or "time".
     """
 
     step: int
@@ -54,6 +55,7 @@ class Report:
     train_loss: float | None = None
     is_best: bool = False
     sample: str | None = None
+    ended: str | None = None
 
     @property
     def chars_per_second(self) -> float:
@@ -68,18 +70,20 @@ def train(
     folder: RunFolder | None = None,
     threads: int | None = None,
     sample_prime: str = "",
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Report]:
     """Train until the run is finished; a report after each step, at which the caller may stop and later go on.
 
     With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at the end, and when the
     iteration is closed before it; `best` when the validation loss is the lowest so far; the caller holds the folder's lock.
+    The run's time limit counts what `clock` says has passed, and with a folder that of earlier sessions too.
     Raises `DivergenceError` when the loss or the gradient is not finite: the run, and the checkpoints, are then those from
     before that step.
     """
     run.check_text(corpus)
-    trainer = _Trainer(run, corpus, folder, Workers(threads), sample_prime)
+    trainer = _Trainer(run, corpus, folder, Workers(threads), sample_prime, clock)
     try:
-        while not run.is_finished:
+        while trainer.ended is None:
             yield trainer.step()
     except GeneratorExit:
         trainer.save()
@@ -91,17 +95,31 @@ def train(
 class _Trainer:
     """The buffers and the loop's body of `train`."""
 
-    def __init__(self, run: Run, corpus: Corpus, folder: RunFolder | None, workers: Workers, sample_prime: str) -> None:
+    def __init__(
+        self,
+        run: Run,
+        corpus: Corpus,
+        folder: RunFolder | None,
+        workers: Workers,
+        sample_prime: str,
+        clock: Callable[[], float],
+    ) -> None:
         self.run, self.corpus, self.folder, self.workers, self.sample_prime = run, corpus, folder, workers, sample_prime
         self.streams = run.streams(corpus)
         config = run.config
         self.network = Network(run.model, config.seq_length, config.batch_size, workers, training=True)
-        self.optimizer, self.schedule = OPTIMIZERS[config.optimizer], SCHEDULES[config.schedule]
+        self.optimizer, self.peak_rate = OPTIMIZERS[config.optimizer], coefficients_of(config).learning_rate
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.before = State(run.model, config.batch_size)
         self.saved_step: int | None = None
+        self._clock, self._since = clock, clock() - (folder.seconds_before if folder is not None else 0.0)
+        self.ended = run.ended_by(self._seconds())
         if run.step == 0:  # so that a run which is killed in its first minute can be resumed too
             self.save()
+
+    def _seconds(self) -> float:
+        """Training time so far, with that of earlier sessions."""
+        return self._clock() - self._since
 
     def step(self) -> Report:
         run, start = self.run, time.perf_counter()
@@ -129,10 +147,11 @@ class _Trainer:
                 f"step {run.step + 1}: the loss is {loss:g} and the gradient's norm {norm:g}; the checkpoints are from before "
                 "that: go on with --resume and a lower --learning-rate or --clip-norm"
             )
-        rate = run.config.learning_rate * self.schedule(run.step)
-        rule = self.optimizer.rule(run.config, rate, run.step + 1)
-        clip = (self.clipper.limit, scale)
-        update_parameters(self.optimizer, run.model.parameters, gradient, run.slots, rule, clip, self.workers)
+        at = Moment(run.step, run.steps_per_epoch, run.total_steps, run.progress.falls)
+        rate = self.peak_rate * rate_factor(at, run.config)
+        rule, penalties = self.optimizer.rule(run.config, rate, run.step + 1), penalties_of(run.config, rate)
+        vectors, clip = (run.model.parameters, gradient, run.slots), (self.clipper.limit, scale)
+        update_parameters(self.optimizer, *vectors, rule, clip, self.workers, penalties)
         self.network.refresh()
         return loss, norm, rate
 
@@ -150,7 +169,8 @@ class _Trainer:
     def _look_and_save(self, report: Report) -> Report:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
-        looks = step % interval == 0 or self.run.is_finished
+        ended = self.run.ended_by(self._seconds())
+        looks = step % interval == 0 or ended is not None
         if looks:
             report = self._look(report)
         samples = config.sample_every if config.sample_every is not None else 5 * interval
@@ -158,7 +178,8 @@ class _Trainer:
             report = replace(report, sample=self._sample())
         if looks or (config.save_every and step % config.save_every == 0):
             self.save()
-        return report
+        self.ended = ended or self.run.ended_by()  # by patience: only now it is known
+        return replace(report, ended=self.ended)
 
     def _look(self, report: Report) -> Report:
         """Measure the validation loss, note it in the history, and keep the best."""
@@ -175,6 +196,9 @@ class _Trainer:
             run.progress = replace(run.progress, best_loss=judged, best_step=run.step)
         entry = {"step": run.step, "epoch": run.epoch, "train_loss": train_loss, "validation_loss": loss}
         run.history.append({**entry, "learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm})
+        stale = run.validations_since_best
+        if run.config.schedule == "plateau" and stale and stale % run.config.plateau_patience == 0:
+            run.progress = replace(run.progress, falls=run.progress.falls + 1)
         if is_best and self.folder is not None:
             self.folder.save_best(run)
         return replace(report, validation_loss=loss, train_loss=train_loss, is_best=is_best)

@@ -88,10 +88,12 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
 class Display:
     """Shows the reports of one call of `train`; lines and the bar on stderr, JSON on stdout."""
 
-    def __init__(self, run: Run, *, quiet: bool = False, as_json: bool = False) -> None:
+    def __init__(self, run: Run, *, quiet: bool = False, as_json: bool = False, seconds_before: float = 0.0) -> None:
         self._run, self._quiet, self._json = run, quiet, as_json
         self._live = not quiet and is_terminal(sys.stderr)
         self._start, self._first_step = time.monotonic(), run.step
+        limit = run.config.max_seconds
+        self._limit = None if limit is None else max(0.0, limit - seconds_before)
         self._estimated = False
         self._characters = self._seconds = 0.0
         self._validation = next((e.get("validation_loss") for e in reversed(run.history)), None)
@@ -119,7 +121,10 @@ class Display:
             self._say(self._sample(report.sample))
         self._estimate(report)
         if self._bar is not None:
-            self._bar.bar_format = "{percentage:3.0f}%|{bar}| {remaining} left  " + self._figures(report)
+            left = "{remaining}"  # tqdm's, from the steps
+            if self._limit is not None:
+                left = self._bar.format_interval(self._left(report, report.step - self._first_step))
+            self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + left + " left  " + self._figures(report)
             self._bar.update(1)
 
     def _figures(self, report: Report) -> str:
@@ -166,10 +171,15 @@ class Display:
         if self._estimated or self._quiet or self.seconds < ESTIMATED_AFTER:
             return
         self._estimated = True
-        left = (report.total_steps - report.step) * self.seconds / done
+        left = self._left(report, done)
         speed = speed_text(self._characters / max(self._seconds, 1e-9))
         if left > 1:
             self._say(f"about {duration_text(left)} to go, at {speed}")
+
+    def _left(self, report: Report, done: int) -> float:
+        """Seconds until the last step, or until the limit of the time."""
+        left = (report.total_steps - report.step) * self.seconds / done
+        return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
 
     def _sample(self, text: str) -> str:
         width = max(20, self._width() - 4)
@@ -196,8 +206,8 @@ class Display:
         if self._bar is not None:
             self._bar.close()
 
-    def end(self, folder: RunFolder, stopped: bool) -> None:
-        """Where the best checkpoint is, and how to sample from it; as JSON, all of that in one object."""
+    def end(self, folder: RunFolder, ended: str | None) -> None:
+        """What ended the run (None: it was stopped), where the best checkpoint is, and what to do next; as JSON, one object."""
         run, best = self._run, folder.best if folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._json:
@@ -207,16 +217,29 @@ class Display:
                 validation_loss=run.progress.best_loss if validated else None,
                 steps=run.step,
                 seconds=round(self.seconds, 3),
-                finished=not stopped,
+                finished=ended is not None,
+                ended=ended,
             )
         path = shlex.quote(str(folder.path))
         if best is not None:
             kind = "validation loss" if validated else "training loss"
             tell(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
-        if stopped:
+        if ended is None:
             tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
-        elif best is not None:
+        elif run.step > self._first_step:
+            tell(self._why(ended))
+        if ended is not None and best is not None:
             tell(f"sample from it: charrnn sample {path}")
+
+    def _why(self, ended: str) -> str:
+        """One line about the end of the run."""
+        step, config = f"ended at step {self._run.step:,}", self._run.config
+        return {
+            "steps": f"{step}, the last",
+            "epochs": f"{step}, after {self._run.epoch:.1f} epochs",
+            "patience": f"{step}: no new best in {config.patience} validations; a larger --patience goes on",
+            "time": f"{step}: the {config.max_time} of --max-time are over; a larger one goes on",
+        }[ended]
 
 
 def _print_json(**values: Any) -> None:

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 OTHER_KEYS: Others = {**COMMON_KEYS, "init_from": str}
 """What a settings file may hold beside the configurations' fields."""
 
+LIMITS = {"patience": "--patience", "time": "--max-time"}
+"""The flags of what can end a run before its last step."""
+
 EXAMPLES = """\b
 Examples:
   charrnn train                              the plays that ship, with the defaults
@@ -122,7 +125,7 @@ def _started(request: Request, files: list[str]) -> int:
 
     text = list(request.text) or [str(bundled_corpus())]
     find(text)  # a text that is not there is told before the kernels are loaded, or compiled
-    terminal.compiling(request.quiet)
+    terminal.compiling(request.quiet, TrainConfig(**of_kind(TrainConfig, request.given)).optimizer)
     from charrnn.checkpoint import load
     from charrnn.run_folder import ROOT, RunFolder, find_checkpoint
 
@@ -268,19 +271,26 @@ def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop
 
     if not request.quiet:
         tell_start(run, corpus, folder, TrainConfig(**of_kind(TrainConfig, request.given)), request.threads)
-    if run.is_finished:
-        done = f"{counted(run.step, 'step')}, {run.epoch:.1f} epochs"
-        terminal.tell(f"{folder.path} is finished ({done}); for more: --resume with a larger --epochs or --steps")
-    with closing(Display(run, quiet=request.quiet, as_json=request.as_json)) as display:
+    before = folder.seconds_before
+    ended = run.ended_by(before)
+    if ended is not None:
+        done = (
+            f"{counted(run.step, 'step')}, {run.epoch:.1f} epochs{', ended by its ' + ended if ended in LIMITS else ''}"
+        )
+        flags = LIMITS.get(ended, "--epochs or --steps")
+        terminal.tell(f"{folder.path} is finished ({done}); for more: --resume with a larger {flags}")
+    with closing(Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)) as display:
         with closing(steps(run, corpus, folder=folder, threads=request.threads)) as reports:  # type: ignore[type-var]
-            _follow(reports, display, stop)
+            ended = _follow(reports, display, stop) or ended
         display.close()
-        display.end(folder, stopped=not run.is_finished)
-    return stop.status if not run.is_finished else 0
+        display.end(folder, ended)
+    return stop.status if ended is None else 0
 
 
-def _follow(reports: Iterator[Any], display: Display, stop: Stop) -> None:
+def _follow(reports: Iterator[Any], display: Display, stop: Stop) -> str | None:
+    """Show the reports until the run ends, and return what ended it, or until a signal."""
     for report in reports:
         display.show(report)
-        if stop.status:
-            return
+        if report.ended is not None or stop.status:
+            return str(report.ended) if report.ended is not None else None
+    return None

@@ -1,4 +1,7 @@
-"""What happens to parameters after the gradients are known: norm, clipping, and the optimisers' rules, over flat vectors."""
+"""What happens to parameters before an optimiser's step: the gradient's norm, clipping, and penalties, over flat vectors.
+
+The optimisers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import numpy as np
 from numba import float32, float64, int64, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import ONE
 from charrnn.kernels.product import VECTOR
 
 BLOCK = 4096
@@ -14,7 +16,8 @@ BLOCK = 4096
 
 
 @inline
-def _clamped(g, limit):
+def clamped(g, limit):
+    """The number within +-limit; a NaN stays one."""
     g = limit if g > limit else g
     return -limit if g < -limit else g
 
@@ -25,25 +28,23 @@ def square_sums(gradient, clip_value, sums, start, stop):
     for block in range(start, stop):
         total = 0.0
         for k in range(block * BLOCK, min((block + 1) * BLOCK, gradient.size)):
-            g = np.float64(_clamped(gradient[k], clip_value))
+            g = np.float64(clamped(gradient[k], clip_value))
             total += g * g
         sums[block] = total
 
 
-@kernel(void(VECTOR, VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
-def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
-    """Adam (Kingma & Ba 2015, algorithm 1) on elements start:stop; g = scale * clamp(gradient).
+@kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+def penalise(w, gradient, penalties, clip_value, scale, start, stop):
+    """Clipping and weight penalties on elements start:stop; the gradient and w are overwritten.
 
-        m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g g,  w -= rate m / (sqrt(v) correction + epsilon)
+        g = scale * clamp(g) + l2 w + l1 sign(w),  w -= decay w
 
-    rule = (beta1, beta2, epsilon, rate, correction), where the caller folds 1 - beta1^t into the rate and has correction =
-    1 / sqrt(1 - beta2^t).
+    penalties = (l1, l2, decay): the gradients of l1 |w| and of l2/2 w^2, and the decoupled weight decay of Loshchilov & Hutter
+    2019 (algorithm 2, line 12), where the caller has multiplied it by the learning rate. Zeros, such as padding, stay zero.
     """
-    beta1, beta2, epsilon, rate, correction = rule[0], rule[1], rule[2], rule[3], rule[4]
-    a, b = ONE - beta1, ONE - beta2
-    w, gradient, m, v = w[start:stop], gradient[start:stop], m[start:stop], v[start:stop]
+    l1, l2, decay = penalties[0], penalties[1], penalties[2]
+    w, gradient = w[start:stop], gradient[start:stop]
     for k in range(w.size):
-        g = scale * _clamped(gradient[k], clip_value)
-        m[k] = beta1 * m[k] + a * g
-        v[k] = beta2 * v[k] + b * g * g
-        w[k] -= rate * m[k] / (np.sqrt(v[k]) * correction + epsilon)
+        sign = np.float32(w[k] > 0) - np.float32(w[k] < 0)
+        gradient[k] = scale * clamped(gradient[k], clip_value) + l2 * w[k] + l1 * sign
+        w[k] -= decay * w[k]

@@ -1,0 +1,30 @@
+"""Adam's step, over flat vectors; AdamW is the same with weight decay before it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float32, int64, void
+
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.pointwise import ONE
+from charrnn.kernels.product import VECTOR
+from charrnn.kernels.update import clamped
+
+
+@kernel(void(VECTOR, VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
+    """Adam (Kingma & Ba 2015, algorithm 1) on elements start:stop; g = scale * clamp(gradient).
+
+        m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g g,  w -= rate m / (sqrt(v) correction + epsilon)
+
+    rule = (beta1, beta2, epsilon, rate, correction), where the caller folds 1 - beta1^t into the rate and has correction =
+    1 / sqrt(1 - beta2^t). w, m, v are updated, gradient is read.
+    """
+    beta1, beta2, epsilon, rate, correction = rule[0], rule[1], rule[2], rule[3], rule[4]
+    a, b = ONE - beta1, ONE - beta2
+    w, gradient, m, v = w[start:stop], gradient[start:stop], m[start:stop], v[start:stop]
+    for k in range(w.size):
+        g = scale * clamped(gradient[k], clip_value)
+        m[k] = beta1 * m[k] + a * g
+        v[k] = beta2 * v[k] + b * g * g
+        w[k] -= rate * m[k] / (np.sqrt(v[k]) * correction + epsilon)

@@ -1,0 +1,51 @@
+"""Steps along the gradient, plain or with momentum, over flat vectors: elements start:stop, g = scale * clamp(gradient).
+
+w and v are updated, gradient is read.
+"""
+
+from __future__ import annotations
+
+from numba import float32, int64, void
+
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.product import VECTOR
+from charrnn.kernels.update import clamped
+
+WITH_VELOCITY = void(VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64)
+
+
+@kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+def sgd(w, gradient, rule, clip_value, scale, start, stop):
+    """Stochastic gradient descent (Robbins & Monro 1951): w -= rate g. rule = (rate,)."""
+    rate = rule[0]
+    w, gradient = w[start:stop], gradient[start:stop]
+    for k in range(w.size):
+        w[k] -= rate * (scale * clamped(gradient[k], clip_value))
+
+
+@kernel(WITH_VELOCITY)
+def momentum(w, gradient, v, rule, clip_value, scale, start, stop):
+    """The heavy ball (Polyak 1964, equation 9): v = mu v + g,  w -= rate v. rule = (mu, rate).
+
+    The rate is outside the velocity, as in PyTorch, so that a fall of the rate acts at once on all of the step.
+    """
+    mu, rate = rule[0], rule[1]
+    w, gradient, v = w[start:stop], gradient[start:stop], v[start:stop]
+    for k in range(w.size):
+        v[k] = mu * v[k] + scale * clamped(gradient[k], clip_value)
+        w[k] -= rate * v[k]
+
+
+@kernel(WITH_VELOCITY)
+def nesterov(w, gradient, v, rule, clip_value, scale, start, stop):
+    """Nesterov's accelerated gradient: v = mu v + g,  w -= rate (g + mu v). rule = (mu, rate).
+
+    Sutskever et al. 2013 (equations 3 and 4) take the gradient ahead, at w + mu v; here w is that point already (Bengio,
+    Boulanger-Lewandowski & Pascanu 2013, equation 7), with the rate outside the velocity as in PyTorch.
+    """
+    mu, rate = rule[0], rule[1]
+    w, gradient, v = w[start:stop], gradient[start:stop], v[start:stop]
+    for k in range(w.size):
+        g = scale * clamped(gradient[k], clip_value)
+        v[k] = mu * v[k] + g
+        w[k] -= rate * (g + mu * v[k])
