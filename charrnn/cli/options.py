@@ -12,7 +12,7 @@ from charrnn.config import RUN, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_KINDS: dict[type, click.ParamType] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
+KINDS: dict[type, Any] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
 
 
 class GroupedOption(click.Option):
@@ -46,14 +46,14 @@ def options_for(settings: type[Settings], without: Collection[str] = ()) -> Call
         for f in reversed(fields(settings)):  # type: ignore[arg-type]
             if f.name in without:
                 continue
-            kind = next(kind for kind in _KINDS if kind.__name__ in str(hints[f.name]))
+            kind = next(kind for kind in KINDS if kind.__name__ in str(hints[f.name]))
             shown = "" if f.default is None or kind is bool else f"  [default: {f.default}]"
             choices, flag = f.metadata["choices"], "--" + f.name.replace("_", "-")
             option = click.option(
                 f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
                 cls=GroupedOption,
                 group=f.metadata["group"],
-                type=_KINDS[kind],
+                type=KINDS[kind],
                 default=None,
                 help=f.metadata["help"] + shown,
                 metavar="|".join(choices) if choices else None,
