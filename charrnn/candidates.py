@@ -76,7 +76,8 @@ def combinations(settings: Mapping[str, Any], varied: Mapping[str, Sequence[Any]
 def _shown(setting: str, value: Any) -> str:
     if setting == "cell":
         return str(value)
-    text = f"{value:g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = text.lower() if value is None or isinstance(value, bool) else text
     return f"{setting.replace('_', '-')}={text}"
 
 

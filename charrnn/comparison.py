@@ -7,12 +7,12 @@ Every run has a folder of its own, like any other run, and goes on where it was 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _work(candidate: Candidate) -> float:
     if training.max_seconds is not None:
         return training.max_seconds
     shape = fit_batch_shape(len(text), training.batch_size, training.seq_length)
-    return float(training.total_steps(Streams(text, *shape).steps)) * prod(shape) * candidate.parameters
+    return float(training.total_steps(Streams(text, *shape).steps)) * math.prod(shape) * candidate.parameters
 
 
 class _Job:
@@ -217,6 +217,7 @@ class _Job:
         if self.folder.best.exists():
             best = load(self.folder.best)
             loss, entry = self._loss(best), best.history[-1]
+            loss = loss if math.isfinite(loss) else None
         return Outcome(
             seed=self.seed,
             validation_loss=loss,

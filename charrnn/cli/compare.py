@@ -188,7 +188,7 @@ def _compared(request: Request, candidates: list[Candidate]) -> int:
     total = len(candidates) * len(request.seeds)
     with (
         Stop.installed() as stop,
-        closing(Progress(candidates, request.seeds, folder, request.quiet)) as progress,
+        closing(Progress(len(request.seeds), folder, request.quiet)) as progress,
         closing(runs(candidates, request.seeds, folder, threads=request.threads)) as events,  # type: ignore[type-var]
     ):
         for event in events:

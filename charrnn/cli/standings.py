@@ -15,27 +15,30 @@ from charrnn.terminal import console, duration_text, is_terminal, loss_text, one
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charrnn.candidates import Candidate
     from charrnn.comparison import Event, Outcome, Result
 
+Column = tuple[int, str, list[str]]
+"""Importance (0 is the highest, and the names'), heading and cells."""
 UNWATCHED = 1000  # columns where nobody watches: nothing is left out or wrapped
 
 
 class Progress:
     """Shows the events of a comparison on stderr."""
 
-    def __init__(self, candidates: Sequence[Candidate], seeds: Sequence[int], folder: Path, quiet: bool) -> None:
+    def __init__(self, seeds: int, folder: Path, quiet: bool) -> None:
         self._quiet, self._bar = quiet, None
+        self._seeds, self._folder = seeds, folder
         self._begun: tuple[float, float] | None = None  # when training began, and the share that was done by then
         self._trained: tuple[str, int] | None = None  # the run that is being trained
-        self._estimated = False
-        if quiet:
-            return
+        self._told = self._estimated = False
+
+    def _tell_start(self, event: Event) -> None:
         from charrnn.gathering import counted
 
-        configurations, each = counted(len(candidates), "configuration"), counted(len(seeds), "seed")
-        runs = counted(len(candidates) * len(seeds), "run")
-        tell(f"{configurations}, {each}: {runs}, one after the other, into {one_line(str(folder))}")
+        self._told = True
+        configurations, each = counted(event.runs // self._seeds, "configuration"), counted(self._seeds, "seed")
+        runs = counted(event.runs, "run")
+        tell(f"{configurations}, {each}: {runs}, one after the other, into {one_line(str(self._folder))}")
         if is_terminal(sys.stderr):
             from tqdm import tqdm
 
@@ -46,6 +49,8 @@ class Progress:
         """What happened."""
         if self._quiet:
             return
+        if not self._told:
+            self._tell_start(event)
         if event.report is not None:
             self._trained = (event.candidate.name, event.seed)
             self._begun = self._begun or (time.monotonic(), event.share)
@@ -112,13 +117,18 @@ def print_table(results: Sequence[Result], seeds: int) -> None:
     if not is_terminal(sys.stdout):
         output.width = UNWATCHED
     columns = _columns(results, seeds)
-    while len(columns) > 2 and _table(columns).__rich_measure__(output, output.options).minimum > output.width:
+    while len(columns) > 2 and _width_of(columns, output.width) > output.width:
         columns.remove(max(columns, key=lambda column: column[0]))
     output.print(_table(columns))
 
 
-def _columns(results: Sequence[Result], seeds: int) -> list[tuple[int, str, list[str]]]:
-    """Importance (low is important), heading and cells of each column."""
+def _width_of(columns: Sequence[Column], room: int) -> int:
+    """The columns' width with their borders, if the names, which can take several lines, have a third of the room."""
+    first, *others = (max(map(len, (heading, *cells))) for _, heading, cells in columns)
+    return max(len(columns[0][1]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
+
+
+def _columns(results: Sequence[Result], seeds: int) -> list[Column]:
     columns = [
         (0, "configuration", [one_line(one.candidate.name) for one in results]),
         (5, "hidden", [f"{one.candidate.model.hidden:,}" for one in results]),
@@ -143,15 +153,17 @@ def _epochs(result: Result) -> str:
     return f"{statistics.fmean(one.epochs for one in result.outcomes):.1f}" if result.outcomes else ""
 
 
-def _table(columns: list[tuple[int, str, list[str]]]) -> Any:
+def _table(columns: list[Column]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for importance, heading, _ in columns:
-        wide = importance == 0
-        table.add_column(heading, justify="left" if wide else "right", no_wrap=not wide, overflow="fold")
+        if importance == 0:
+            table.add_column(heading, overflow="fold", min_width=len(heading))
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
     for row in zip(*(cells for _, _, cells in columns), strict=True):
         table.add_row(*(Text(cell) for cell in row))
     return table
