@@ -74,8 +74,7 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     )
     if run.model.parameters.count() > len(corpus.train):
         tell(
-            f"warning: more parameters than {unit} to train on: the network may learn the text by heart; watch the validation "
-            "loss, or take fewer --hidden units or a longer text"
+            f"warning: there are more parameters than {unit} to train on: watch the validation loss, or use a smaller --hidden"
         )
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = threads or available_threads()
