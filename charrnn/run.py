@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,8 @@ class Run:
     @property
     def validations_since_best(self) -> int:
         """Validations after the one with the lowest loss."""
-        return sum(entry["step"] > (self.progress.best_step or 0) for entry in self.history)
+        best = self.progress.best_step or 0
+        return sum(1 for _ in takewhile(lambda entry: bool(entry["step"] > best), reversed(self.history)))
 
     def ended_by(self, seconds: float = 0.0) -> str | None:
         """What has ended the run after so many seconds of training: steps, epochs, patience, time; None while it goes on."""

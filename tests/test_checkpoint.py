@@ -110,6 +110,13 @@ def test_a_second_bias_from_elsewhere_is_added_to_the_first(sound: Path, tmp_pat
     np.testing.assert_array_equal(dict(load(tmp_path / "a").model.parameters.to_disk())["rnn.bias_ih_l1"], before)
 
 
+def test_a_file_from_before_the_plateau_schedule(sound: Path, tmp_path: Path) -> None:
+    tensors, metadata = opened(sound)
+    assert metadata["progress"].pop("falls") == 0
+    write(tmp_path / "a", tensors, metadata)
+    assert load(tmp_path / "a").progress == load(sound).progress
+
+
 def test_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
     run = make(tmp_path / "a")
     run.sources = (Source("/texts/caf\udce9.txt", 3),)
@@ -187,7 +194,7 @@ PLACES = [
     *[(key,) for key in ("format_version", "model", "train", "corpus", "vocab", "unit", "progress", "history")],
     *[("model", key) for key in ("vocab_size", "hidden", "layers", "cell", "embedding", "dropout")],
     *[("train", key) for key in ("batch_size", "optimizer", "learning_rate", "steps", "seed", "beta1")],
-    *[("progress", key) for key in ("step", "since", "loss_sum", "best_loss", "best_step")],
+    *[("progress", key) for key in ("step", "since", "loss_sum", "best_loss", "best_step", "falls")],
     *[("vocab", 3), ("history", 0), ("history", 0, "step"), ("sources",), ("sources", 0), ("sources", 0, "path")],
     *[("sha256",), ("steps_per_epoch",), ("unknown",), ("corpus", "val_fraction"), ("corpus", "unit"), ("init_from",)],
 ]
@@ -227,6 +234,7 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
         (("vocab", 1), "ab", "one character"),
         (("vocab", 1), "\ud800", "surrogate"),
         (("progress", "step"), -3, "between 0 and"),
+        (("progress", "falls"), -1, "between 0 and"),
         (("progress",), {}, "step"),
         (("steps_per_epoch",), 0, "steps_per_epoch"),
         (("format_version",), True, "format version"),

@@ -215,6 +215,42 @@ def test_a_resumed_run_goes_on_for_more_steps(text):
     assert load("checkpoints/sea/last.safetensors").step == 9
 
 
+def ended(result):
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["finished"]
+    return found["steps"], found["ended"]
+
+
+def test_patience_ends_a_run_and_more_of_it_goes_on(text):
+    """Without a learning rate the first validation stays the best."""
+    still = ["--learning-rate", 0, "--eval-every", 2, "--patience", 2, "--steps", 99, "--json"]
+    result = invoke("train", text, *TINY, *still)
+    assert ended(result) == (6, "patience")
+    assert "ended at step 6: no new best in 2 validations; a larger --patience goes on\n" in result.stderr
+    again = invoke("train", "--resume", "--json")
+    assert ended(again) == (6, "patience")
+    assert (
+        "checkpoints/sea is finished (6 steps, 0.0 epochs, ended by its patience); for more: --resume with a larger --patience\n"
+        in again.stderr
+    )
+    assert ended(invoke("train", "--resume", "--patience", 4, "--json")) == (10, "patience")
+
+
+def test_time_ends_a_run_and_more_of_it_goes_on(text):
+    result = invoke("train", text, *TINY, "--max-time", "0.2s", "--steps", 10**9, "--json")
+    steps, why = ended(result)
+    assert why == "time" and load("checkpoints/sea/last.safetensors").step == steps > 0
+    assert f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n" in result.stderr
+    again = invoke("train", "--resume", "--json")
+    assert ended(again) == (steps, "time")
+    assert "ended by its time); for more: --resume with a larger --max-time\n" in again.stderr
+    assert ended(invoke("train", "--resume", "--max-time", "1h", "--steps", steps + 2, "--json")) == (
+        steps + 2,
+        "steps",
+    )
+
+
 def test_what_a_run_is_cannot_change_when_it_goes_on(text):
     assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
     for flag, value in (
@@ -292,7 +328,11 @@ def test_nobody_watching_gets_plain_lines(text):
 
 def test_quiet_says_only_the_end(text):
     result = program("train", text, *TINY, "--steps", 2, "--quiet")
-    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["best checkpoint", "sample from it"]
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+        "ended at step 2, the last",
+        "best checkpoint",
+        "sample from it",
+    ]
 
 
 def test_a_short_text_shrinks_the_batch_and_says_so(text):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, asdict, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
 from charrnn.cells import CELLS
-from charrnn.config import CorpusConfig, ModelConfig, Settings, TrainConfig
+from charrnn.config import LEARNING_RATES, SCHEDULE_NAMES, CorpusConfig, ModelConfig, Settings, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.schedules import SCHEDULES
@@ -35,10 +35,15 @@ def test_names_are_used_once() -> None:
 def test_every_setting_knows_its_help_and_its_range(kind: type[Any], f: Any) -> None:
     about, flag = f.metadata, "--" + f.name.replace("_", "-")
     assert about["help"].endswith(".") and about["group"]
-    bad: list[Any] = [[], {}, object(), True, b"x"]
-    is_text = isinstance(f.default, str)
-    bad += [1, 2.5] if is_text else ["3", "x", 10**400, -(10**400), float("nan"), float("inf"), float("-inf")]
-    if not is_text:
+    hint = str(get_type_hints(kind)[f.name])
+    bad: list[Any] = [[], {}, object(), b"x"]
+    if "str" in hint:
+        bad += [1, 2.5, True]
+    elif "bool" in hint:
+        bad += [0, 1, 2.5, "true", "x"]
+        assert kind(**{f.name: not f.default}) is not None
+    else:
+        bad += [True, "3", "x", 10**400, -(10**400), float("nan"), float("inf"), float("-inf")]
         low, high = about["minimum"], about["maximum"]
         assert kind(**{f.name: low}) is not None
         bad.append(low - 1)
@@ -66,7 +71,7 @@ def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"^run\.toml: there is no setting 'hiden'; known are: cell, dropout"):
+    with pytest.raises(ConfigError, match=r"^run\.toml: there is no setting 'hiden'; known are: activation, cell, "):
         ModelConfig.from_mapping({"hiden": 3}, "run.toml")
 
 
@@ -74,7 +79,23 @@ def test_the_choices_are_the_registries() -> None:
     choices = {f.name: f.metadata["choices"] for _, f in EVERY}
     assert set(choices["cell"]) == set(CELLS)
     assert set(choices["optimizer"]) == set(OPTIMIZERS)
-    assert set(choices["schedule"]) == set(SCHEDULES)
+    assert set(choices["optimizer"]) == set(LEARNING_RATES)
+    assert set(choices["schedule"]) == set(SCHEDULES) == set(SCHEDULE_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("20m", 1200), ("1.5h", 5400), (" 2d ", 172_800)]
+)
+def test_times(text: str, seconds: float) -> None:
+    assert TrainConfig(max_time=text).max_seconds == seconds
+
+
+def test_what_is_no_time() -> None:
+    assert TrainConfig().max_seconds is None
+    for text in ("", "0", "0s", "-3m", "3 m", "1e3", "soon", "m", "1m30s", "1" * 400):
+        with pytest.raises(ConfigError, match=r"^--max-time must be a time such as 90s, 20m or 1\.5h") as caught:
+            TrainConfig(max_time=text)
+        assert len(str(caught.value)) < 200
 
 
 def test_fractions_leave_something_to_train_on() -> None:

@@ -1,18 +1,22 @@
-"""Optimisers by hand and on hills of known shape; clipping; schedules."""
+"""Optimisers by hand, against float64 and on hills of known shape; penalties; clipping."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.optimizers import OPTIMIZERS, Clipper, update_parameters
+from charrnn.kernels.compiling import OPTIMIZER_MODULES, count_kernels
+from charrnn.optimizers import OPTIMIZERS, Clipper, coefficients_of, penalties_of, update_parameters
 from charrnn.parameters import Parameters, tensors_of
-from charrnn.schedules import SCHEDULES
 from charrnn.workers import Workers
-from tests import reference
+from tests import reference, reference_optimizers
 
 ONE = Workers(1)
 Gradient = Callable[[np.ndarray], np.ndarray]
@@ -25,26 +29,31 @@ def layout(hidden: int = 3) -> Parameters:
 def step(
     w: Parameters, g: Parameters, slots: dict[str, Parameters], config: TrainConfig, t: int, workers: Workers = ONE
 ) -> None:
-    optimizer = OPTIMIZERS[config.optimizer]
+    optimizer, rate = OPTIMIZERS[config.optimizer], coefficients_of(config).learning_rate
     clipper = Clipper(w, workers, config.clip_value, config.clip_norm)
     _, scale = clipper.measure(g.flat)
-    rule = optimizer.rule(config, config.learning_rate, t)
-    update_parameters(optimizer, w, g, slots, rule, (clipper.limit, scale), workers)
+    rule, penalties = optimizer.rule(config, rate, t), penalties_of(config, rate)
+    update_parameters(optimizer, w, g, slots, rule, (clipper.limit, scale), workers, penalties)
 
 
 def slots_of(w: Parameters, name: str) -> dict[str, Parameters]:
     return {slot: w.like() for slot in OPTIMIZERS[name].slots}
 
 
-def descend(name: str, gradient: Gradient, start: list[float], rate: float, steps: int) -> np.ndarray:
+# Hills --------------------------------------------------------------------------------------------------------------
+
+
+def descend(name: str, gradient: Gradient, start: list[float], settings: dict[str, float], steps: int) -> np.ndarray:
     """Where the optimiser comes to, in the first elements of a vector, the rest of which must stay where it is."""
-    config = TrainConfig(optimizer=name, learning_rate=rate, clip_norm=0)
+    config = TrainConfig(optimizer=name, weight_decay=0, **settings)
+    optimizer, rate = OPTIMIZERS[name], coefficients_of(config).learning_rate
     w = layout()
     g, slots = w.like(), slots_of(w, name)
     w.flat[: len(start)] = start
+    unclipped = np.float32(np.inf), np.float32(1)
     for t in range(1, steps + 1):
         g.flat[: len(start)] = gradient(w.flat[: len(start)].astype(np.float64))
-        step(w, g, slots, config, t)
+        update_parameters(optimizer, w, g, slots, optimizer.rule(config, rate, t), unclipped, ONE)
     assert not w.flat[len(start) :].any()
     return w.flat[: len(start)]
 
@@ -58,36 +67,252 @@ def rosenbrock(w: np.ndarray) -> np.ndarray:
     return np.array([-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)])
 
 
-@pytest.mark.parametrize(("name", "rate", "steps"), [("adam", 0.05, 1500)])
-def test_parabola(name: str, rate: float, steps: int) -> None:
-    np.testing.assert_allclose(descend(name, parabola, [0, 0, 0], rate, steps), [3, -1, 0.5], atol=2e-3)
+PARABOLA = {
+    "sgd": ({"learning_rate": 0.06}, 1000),
+    "momentum": ({"learning_rate": 0.02}, 600),
+    "nesterov": ({"learning_rate": 0.02}, 600),
+    "adagrad": ({"learning_rate": 1.0}, 500),
+    "adadelta": ({"learning_rate": 1.0}, 2000),
+    "rmsprop": ({"learning_rate": 0.002}, 2500),
+    "adam": ({"learning_rate": 0.05}, 1500),
+    "adamw": ({"learning_rate": 0.05}, 1500),
+}
+ROSENBROCK = {
+    "sgd": ({"learning_rate": 0.0015}, 20000),
+    "momentum": ({"learning_rate": 0.0005}, 8000),
+    "nesterov": ({"learning_rate": 0.0005}, 8000),
+    "adagrad": ({"learning_rate": 0.5}, 10000),
+    "adadelta": ({"learning_rate": 0.3, "rho": 0.9, "epsilon": 1e-8}, 10000),
+    "rmsprop": ({"learning_rate": 0.001}, 10000),
+    "adam": ({"learning_rate": 0.02}, 8000),
+    "adamw": ({"learning_rate": 0.02}, 8000),
+}
 
 
-@pytest.mark.parametrize(("name", "rate", "steps"), [("adam", 0.02, 8000)])
-def test_rosenbrock(name: str, rate: float, steps: int) -> None:
-    np.testing.assert_allclose(descend(name, rosenbrock, [-1.2, 1.0], rate, steps), [1, 1], atol=0.02)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_parabola(name: str) -> None:
+    np.testing.assert_allclose(descend(name, parabola, [0, 0, 0], *PARABOLA[name]), [3, -1, 0.5], atol=2e-3)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_rosenbrock(name: str) -> None:
+    np.testing.assert_allclose(descend(name, rosenbrock, [-1.2, 1.0], *ROSENBROCK[name]), [1, 1], atol=0.02)
+
+
+# By hand ------------------------------------------------------------------------------------------------------------
+
+BY_HAND: list[tuple[str, dict[str, Any], list[float], list[float], dict[str, float]]] = [
+    # w is 1 at first; (optimiser, settings, three gradients, w after each, slots at the end), all computed on paper
+    ("sgd", {"learning_rate": 0.1}, [2, -1, 2], [0.8, 0.9, 0.7], {}),
+    # v = 2, 0, 2
+    ("momentum", {"learning_rate": 0.1, "momentum": 0.5}, [2, -1, 2], [0.8, 0.8, 0.6], {"v": 2}),
+    # v = 2, 0, 2; steps of 2 + 1, -1 + 0, 2 + 1
+    ("nesterov", {"learning_rate": 0.1, "momentum": 0.5}, [2, -1, 2], [0.7, 0.8, 0.5], {"v": 2}),
+    # s = 9, 25, 169; steps of 3/3, 4/5, 12/13
+    ("adagrad", {"learning_rate": 0.13}, [3, 4, 12], [0.87, 0.766, 0.646], {"s": 169}),
+    # s = 4, 4, 4; steps of 4/(2 + 1), 2/3, -2/3
+    ("rmsprop", {"learning_rate": 0.3, "rho": 0.75, "epsilon": 1.0}, [4, 2, -2], [0.6, 0.4, 0.6], {"s": 4}),
+    # s = 8, 6, 11; d = 4/3, -2 sqrt(17/63), 4 sqrt(125/756); u = 8/9, 62/63, then 31/63 + 500/378
+    (
+        "adadelta",
+        {"learning_rate": 0.3, "rho": 0.5, "epsilon": 1.0},
+        [4, -2, 4],
+        [0.6, 0.911678, 0.423727],
+        {"s": 11, "u": 1.814815},
+    ),
+    # m = 2, 0, 1 over 1/2, 3/4, 7/8; v = 4, 4, 4 over 1/4, 7/16, 37/64
+    (
+        "adam",
+        {"learning_rate": 0.1, "beta1": 0.5, "beta2": 0.75},
+        [4, -2, 2],
+        [0.9, 0.9, 0.8565517],
+        {"m": 1, "v": 4},
+    ),
+    # the same steps from 0.95, 0.95 * 0.85, 0.95 * 0.8075
+    (
+        "adamw",
+        {"learning_rate": 0.1, "beta1": 0.5, "beta2": 0.75, "weight_decay": 0.5},
+        [4, -2, 2],
+        [0.85, 0.8075, 0.7236767],
+        {"m": 1, "v": 4},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "gradients", "places", "slots_after"), BY_HAND, ids=lambda v: str(v)[:9])
+def test_three_steps_by_hand(
+    name: str,
+    settings: dict[str, Any],
+    gradients: list[float],
+    places: list[float],
+    slots_after: dict[str, float],
+) -> None:
+    config = TrainConfig(optimizer=name, clip_norm=0, **settings)
+    w = layout()
+    g, slots = w.like(), slots_of(w, name)
+    w.flat[:2] = 1, -1
+    for t, (gradient, place) in enumerate(zip(gradients, places, strict=True), 1):
+        g.flat[:2] = gradient, -gradient
+        step(w, g, slots, config, t)
+        np.testing.assert_allclose(w.flat[:3], [place, -place, 0], rtol=2e-6)
+    found = {slot: values.flat[0] for slot, values in slots.items()}
+    assert found == pytest.approx(slots_after, rel=1e-6)
 
 
 def test_every_optimizer_is_in_the_tables() -> None:
-    tables = {mark.args[1][0][0] for test in (test_parabola, test_rosenbrock) for mark in test.pytestmark}
-    assert tables == set(OPTIMIZERS)
+    for table in (PARABOLA, ROSENBROCK, reference_optimizers.RULES, {name for name, *_ in BY_HAND}, OPTIMIZER_MODULES):
+        assert set(table) == set(OPTIMIZERS)
 
 
-def test_adams_first_steps_by_hand() -> None:
-    """The first step is the learning rate against the gradient's sign; the second was computed on paper."""
-    config = TrainConfig(learning_rate=0.1, clip_norm=0, beta1=0.5, beta2=0.75, epsilon=1e-8)
+def test_what_is_left_open_is_filled_in() -> None:
+    names = ("learning_rate", "rho", "epsilon", "weight_decay")
+    found = {
+        name: tuple(getattr(coefficients_of(TrainConfig(optimizer=name)), field) for field in names)
+        for name in OPTIMIZERS
+    }
+    assert found == {
+        "sgd": (1.0, 0, 0, 0), "momentum": (0.1, 0, 0, 0), "nesterov": (0.1, 0, 0, 0), "adagrad": (0.01, 0, 1e-10, 0),
+        "adadelta": (1.0, 0.95, 1e-6, 0), "rmsprop": (0.002, 0.9, 1e-8, 0), "adam": (0.003, 0, 1e-8, 0),
+        "adamw": (0.003, 0, 1e-8, 0.01),
+    }  # fmt: skip
+    given = coefficients_of(TrainConfig(optimizer="rmsprop", learning_rate=0.5, rho=0.0, epsilon=0.1, weight_decay=0.2))
+    assert [getattr(given, field) for field in names] == [0.5, 0, 0.1, 0.2]
+    assert coefficients_of(TrainConfig(optimizer="adamw", weight_decay=0.0)).weight_decay == 0
+
+
+# Against float64 ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("penalties", [{}, {"l1": 0.01, "l2": 0.02, "weight_decay": 0.03}], ids=["plain", "penalties"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fifty_steps_are_the_references(name: str, penalties: dict[str, float]) -> None:
+    """Random gradients that depend on the weights, clipped both ways; padding stays zero; threads do not matter."""
+    settings = {"clip_value": 1.5, "clip_norm": 12.0, **penalties}
+    config = TrainConfig(optimizer=name, learning_rate=1.0 if name == "adadelta" else 0.005, **settings)
+    rate, two = coefficients_of(config).learning_rate, Workers(2)
+    rng = np.random.default_rng(0)
+    w, other = layout(hidden=21), layout(hidden=21)
+    # far enough from zero that no sign changes, which would multiply a rounding error
+    start = {t.name: (rng.choice([-1, 1], t.disk_shape) * rng.uniform(0.6, 2, t.disk_shape)) for t in w.tensors}
+    start = {tensor: array.astype(np.float32) for tensor, array in start.items()}
+    noise = [{t.name: 0.3 * rng.normal(size=t.disk_shape).astype(np.float32) for t in w.tensors} for _ in range(50)]
+    w.from_disk(start)
+    other.from_disk(start)
+    slots, other_slots = slots_of(w, name), slots_of(w, name)
+    exact = {tensor: array.astype(np.float64) for tensor, array in start.items()}
+    exact_slots: dict[str, dict[str, np.ndarray]] = {tensor: {} for tensor in start}
+    for t, random in enumerate(noise, 1):
+        for weights, kept, workers in ((w, slots, ONE), (other, other_slots, two)):
+            g = w.like()
+            g.from_disk({tensor: array + np.sin(weights_of(weights, tensor)) for tensor, array in random.items()})
+            step(weights, g, kept, config, t, workers)
+        gradient = {tensor: array + np.sin(exact[tensor]) for tensor, array in random.items()}
+        clipped = reference.clip(gradient, 12.0, 1.5)
+        for tensor, value in exact.items():
+            decays, places = float("bias" not in tensor), (value, clipped[tensor], exact_slots[tensor])
+            exact[tensor] = reference_optimizers.step(name, *places, t, rate, decays, **penalties)
+    two.close()
+    for tensor, array in w.to_disk():
+        np.testing.assert_allclose(array, exact[tensor], atol=1e-5, err_msg=tensor)
+        for slot, values in slots.items():
+            found = dict(values.to_disk())[tensor]
+            np.testing.assert_allclose(
+                found, exact_slots[tensor][slot], rtol=2e-3, atol=1e-4, err_msg=f"{slot} {tensor}"
+            )
+    np.testing.assert_array_equal(w.flat, other.flat)
+    again = w.like()
+    again.from_disk(dict(w.to_disk()))
+    np.testing.assert_array_equal(w.flat, again.flat)  # what is on disk is all there is: padding is zero
+
+
+def weights_of(w: Parameters, name: str) -> np.ndarray:
+    return dict(w.to_disk())[name]
+
+
+# Penalties ----------------------------------------------------------------------------------------------------------
+
+
+def test_penalties_by_hand() -> None:
+    """g = 1 + 0.5 w + 0.25 sign(w); w is first made less by 0.1 * 0.2 of itself. A bias sees the gradient only."""
+    config = TrainConfig(optimizer="sgd", learning_rate=0.1, l1=0.25, l2=0.5, weight_decay=0.2, clip_norm=0)
     w = layout()
-    g, slots = w.like(), slots_of(w, "adam")
-    w.flat[:2] = 1, 1
-    g.flat[:2] = 4, -0.25
-    step(w, g, slots, config, 1)
-    np.testing.assert_allclose(w.flat[:3], [0.9, 1.1, 0], rtol=1e-6)
-    np.testing.assert_allclose([slots["m"].flat[0], slots["v"].flat[0]], [2, 4])
-    g.flat[:2] = -2, -0.25
-    step(w, g, slots, config, 2)
-    # m = 0.5 * 2 - 0.5 * 2 = 0;  v = 0.75 * 4 + 0.25 * 4 = 4
-    np.testing.assert_allclose([slots["m"].flat[0], slots["v"].flat[0]], [0, 4])
-    np.testing.assert_allclose(w.flat[:2], [0.9, 1.2], rtol=1e-6)
+    g = w.like()
+    w["rnn.weight_hh_l0"][0, :3] = 2, -2, 0
+    w["rnn.bias_ih_l0"][:3] = 2, -2, 0
+    for name in ("rnn.weight_hh_l0", "rnn.bias_ih_l0"):
+        g[name].flat[:2] = 1, 1
+    step(w, g, {}, config, 1)
+    np.testing.assert_allclose(w["rnn.weight_hh_l0"][0, :4], [1.735, -1.935, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(w["rnn.bias_ih_l0"][:4], [1.9, -2.1, -0.0, 0], rtol=1e-6)
+
+
+def test_clipping_comes_before_the_penalties() -> None:
+    config = TrainConfig(optimizer="sgd", learning_rate=1.0, l2=0.5, clip_norm=1.0, clip_value=3.0)
+    w = layout()
+    g = w.like()
+    w["decoder.weight"][0, 0] = 8
+    g["decoder.weight"][0, 0] = 100
+    step(w, g, {}, config, 1)
+    assert w["decoder.weight"][0, 0] == 8 - 1 - 4
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("penalty", ["l1", "l2", "weight_decay"])
+def test_only_weights_decay(name: str, penalty: str) -> None:
+    """Without a gradient every weight moves towards zero, and no bias moves."""
+    config = TrainConfig(optimizer=name, **{"learning_rate": 0.01, "weight_decay": 0.0, penalty: 0.1})
+    w = layout(hidden=16)
+    rng = np.random.default_rng(2)
+    w.from_disk({t.name: rng.choice([-1.0, 1.0], t.disk_shape).astype(np.float32) for t in w.tensors})
+    before = dict(w.to_disk())
+    slots = slots_of(w, name)
+    for t in (1, 2):
+        step(w, w.like(), slots, config, t)
+    for tensor, array in w.to_disk():
+        if "bias" in tensor:
+            np.testing.assert_array_equal(array, before[tensor])
+        else:
+            assert (np.sign(array) == before[tensor]).all() and (np.abs(array) < 1).all(), tensor
+
+
+def test_regions_cover_the_vector() -> None:
+    config = ModelConfig(vocab_size=5, hidden=7, layers=3, embedding=4)
+    w = Parameters(tensors_of(config, 4))
+    starts, stops, decays = zip(*w.regions, strict=True)
+    assert starts == (0, *stops[:-1]) and stops[-1] == w.flat.size
+    assert all(one != following for one, following in pairwise(decays))
+    marks = w.like()
+    for start, stop, does in w.regions:
+        marks.flat[start:stop] = does
+    assert {name: set(view.ravel()) for name, view in marks.views.items()} == {
+        t.name: {float("bias" not in t.name)} for t in w.tensors
+    }
+
+
+# Loading ------------------------------------------------------------------------------------------------------------
+
+LOADED = """
+import sys
+from charrnn.kernels import compiling
+names = []
+compiling.listeners.append(names.append)
+import charrnn.training
+assert len(names) == compiling.count_kernels(), names
+assert not {f"charrnn.kernels.{m}" for m in compiling.OPTIMIZER_MODULES.values()} & set(sys.modules)
+from charrnn import terminal
+from charrnn.optimizers import OPTIMIZERS
+OPTIMIZERS["rmsprop"].kernel
+assert len(names) == compiling.count_kernels("rmsprop"), names
+assert "adam" not in names and "sgd" not in names and "rmsprop" in names
+"""
+
+
+def test_only_the_kernels_of_one_optimizer_are_loaded() -> None:
+    subprocess.run([sys.executable, "-c", LOADED], check=True)
+    assert count_kernels() < count_kernels("adam") == count_kernels("adamw") < count_kernels("adagrad")
+
+
+# Clipping -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("clip_value", "clip_norm"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.5, 1.5), (9.0, 1e6)])
@@ -141,8 +366,3 @@ def test_what_has_no_gradient_stays() -> None:
     for t in range(1, 4):
         step(w, w.like(), slots, config, t)
     assert (w.flat == 1).all()
-
-
-def test_schedules() -> None:
-    assert [SCHEDULES["constant"](step) for step in (0, 10**6)] == [1, 1]
-    assert [SCHEDULES["inverse-sqrt"](step) for step in (0, 3000, 99_000)] == pytest.approx([1, 0.5, 0.1])

@@ -18,8 +18,10 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import evaluate, per_character
+from charrnn.optimizers import OPTIMIZERS
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
+from charrnn.schedules import SCHEDULES
 from charrnn.training import DivergenceError, train
 from tests import reference
 from tests.small import small_corpus, small_run, trained
@@ -58,6 +60,27 @@ def test_saved_and_continued_equals_uninterrupted(tmp_path: Path, threads: int, 
         threads = 3 - threads
     assert folder.last.read_bytes() == whole
     assert folder.best.read_bytes() == (tmp_path / "whole" / "best.safetensors").read_bytes()
+
+
+GOING_ON = [*((name, "inverse-sqrt") for name in OPTIMIZERS), *(("momentum", name) for name in SCHEDULES)]
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), GOING_ON)
+def test_every_optimizer_and_schedule_goes_on_exactly(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    """12 steps are 5 on two threads, and then 7 on one; with penalties, a warm-up, and falls of the rate on both sides."""
+    corpus = small_corpus()
+    settings = {
+        **{"optimizer": optimizer, "schedule": schedule, "l1": 1e-4, "l2": 1e-3, "weight_decay": 0.01, "warmup": 3},
+        **{"decay_every": 0.02, "eval_every": 2, "plateau_patience": 1, "learning_rate": None, "sample_every": 0},
+    }
+    whole = finished(tmp_path / "whole", corpus, **settings)
+    folder = created(tmp_path / "parts")
+    trained(small_run(corpus, **settings), corpus, folder, steps=5, threads=2)
+    run = folder.resume()
+    assert run.step == 5 and tuple(run.slots) == OPTIMIZERS[optimizer].slots
+    assert all(values.flat.any() for values in run.slots.values())
+    assert len(trained(run, corpus, folder)) == 7
+    assert folder.last.read_bytes() == whole
 
 
 def test_closing_before_the_first_step_loses_nothing(tmp_path: Path) -> None:

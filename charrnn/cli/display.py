@@ -220,14 +220,14 @@ class Display:
                 ended=ended,
             )
         path = shlex.quote(str(folder.path))
+        if ended is not None and run.step > self._first_step:
+            tell(self._why(ended))
         if best is not None:
             kind = "validation loss" if validated else "training loss"
             tell(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
-        elif run.step > self._first_step:
-            tell(self._why(ended))
-        if ended is not None and best is not None:
+        elif best is not None:
             tell(f"sample from it: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:
