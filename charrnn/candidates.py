@@ -7,15 +7,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from math import prod
 from pathlib import Path
 from typing import Any
 
-from charrnn.cells import CELLS
+from charrnn.cells import cell_named
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError, RunError
-from charrnn.parameters import tensors_of
+from charrnn.parameters import parameter_count
 from charrnn.settings import configs_of
 
 MOST_HIDDEN = 16384
@@ -39,7 +38,7 @@ class Candidate:
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
-        return parameter_count(self.model)
+        return _parameters(self.model)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -48,9 +47,8 @@ class Candidate:
         return {name: value for name, value in found.items() if name not in ("seed", "vocab_size")}
 
 
-def parameter_count(config: ModelConfig) -> int:
-    """How many numbers a network of this shape has, told without making it."""
-    return sum(prod(tensor.disk_shape) for tensor in tensors_of(config, len(CELLS[config.cell].gates)))
+def _parameters(config: ModelConfig) -> int:
+    return parameter_count(config, cell_named(config.cell))
 
 
 def combinations(settings: Mapping[str, Any], varied: Mapping[str, Sequence[Any]]) -> list[tuple[str, dict[str, Any]]]:
@@ -91,9 +89,11 @@ def _hidden_for(model: ModelConfig, target: int) -> int:
     """The number of units with which a network comes nearest to so many parameters; the smaller of two that do."""
 
     def count(hidden: int) -> int:
-        return parameter_count(replace(model, hidden=hidden))
+        return _parameters(replace(model, hidden=hidden))
 
-    low, high = 1, MOST_HIDDEN
+    low = high = 1
+    while high < MOST_HIDDEN and count(high) < target:
+        low, high = high, 2 * high
     while low < high:  # the least number that reaches the target; the count grows with it
         middle = (low + high) // 2
         low, high = (low, middle) if count(middle) >= target else (middle + 1, high)

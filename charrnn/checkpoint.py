@@ -1,11 +1,12 @@
 """Checkpoints: one safetensors file that holds everything a run goes on from.
 
-Tensors have PyTorch's names, shapes and gate order: `embedding.weight` (if there is an embedding), `rnn.weight_ih_l0` (4H, D),
-`rnn.weight_hh_l0` (4H, H), `rnn.bias_ih_l0`, `rnn.bias_hh_l0` (zero: one bias is trained), ..., `decoder.weight` (V, H),
-`decoder.bias`; the optimiser's slots stand under `optimizer.<slot>.`, the carried state is `state.h` and `state.c` (L, N, H). The
-metadata has one key, `charrnn`, JSON: `format_version`, `model`, `train`, `corpus`, `vocab` (a list of symbols, the index is the
-id), `unit`, `unknown`, `step`, `epoch`, `progress`, `history`, `sources`, `sha256`. A file read here is not trusted: it holds
-numbers and JSON only, nothing in it is run, and every size is checked before it is used.
+Tensors have PyTorch's names, shapes and order of gates, here for the LSTM: `embedding.weight` (if there is an embedding),
+`rnn.weight_ih_l0` (4H, D), `rnn.weight_hh_l0` (4H, H), `rnn.bias_ih_l0`, `rnn.bias_hh_l0` (zero: one bias is trained, but for the
+block of gru-after that no input feeds), ..., `decoder.weight` (V, H), `decoder.bias`; and for some cells `rnn.peephole_l0` (K, H)
+and `rnn.memory.weight` (V, H). The optimiser's slots stand under `optimizer.<slot>.`, the carried state is `state.h` and `state.c`
+(L, N, H). The metadata has one key, `charrnn`, JSON: `format_version`, `model`, `train`, `corpus`, `vocab` (a list of symbols, the
+index is the id), `unit`, `unknown`, `step`, `epoch`, `progress`, `history`, `sources`, `sha256`. A file read here is not trusted:
+it holds numbers and JSON only, nothing in it is run, and every size is checked before it is used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
-from charrnn.cells import CELLS
+from charrnn.cells import cell_named
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.corpus import Source
 from charrnn.errors import CharrnnError, CheckpointError
@@ -88,12 +89,17 @@ def _tensors(run: Run) -> dict[str, NDArray[np.float32]]:
     parameters, H = run.model.parameters, run.model.config.hidden
     tensors = dict(parameters.to_disk())
     for layer in range(run.model.config.layers):
-        tensors[f"rnn.bias_hh_l{layer}"] = np.zeros_like(tensors[f"rnn.bias_ih_l{layer}"])
+        tensors.setdefault(f"rnn.bias_hh_l{layer}", np.zeros(_second_bias(run.model.config), np.float32))
     for slot, values in run.slots.items():
         tensors.update({f"optimizer.{slot}.{name}": array for name, array in values.to_disk()})
     tensors["state.h"] = np.ascontiguousarray(run.state.h[..., :H])
     tensors["state.c"] = np.ascontiguousarray(run.state.c[..., :H])
     return tensors
+
+
+def _second_bias(config: ModelConfig) -> tuple[int]:
+    """The shape of PyTorch's second bias."""
+    return (len(cell_named(config.cell).recurrent_gates) * config.hidden,)
 
 
 def metadata_of(run: Run) -> dict[str, Any]:
@@ -193,7 +199,7 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
         )
     arrays = _arrays(file, model_config, config)
     model = Model(model_config)
-    _add_second_bias(arrays, model_config.layers)
+    _add_second_bias(arrays, model)
     model.parameters.from_disk(arrays)
     slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
     for name, values in slots.items():
@@ -224,13 +230,13 @@ def _is_number(value: Any) -> bool:
 
 def _arrays(file: Any, model: ModelConfig, config: TrainConfig) -> dict[str, NDArray[Any]]:
     """Every tensor that the configuration asks for; shapes are compared before anything of that size is made."""
-    tensors = tensors_of(model, len(CELLS[model.cell].gates))
+    tensors = tensors_of(model, cell_named(model.cell))
     shapes = {tensor.name: tensor.disk_shape for tensor in tensors}
     for slot in OPTIMIZERS[config.optimizer].slots:
         shapes |= {f"optimizer.{slot}.{tensor.name}": tensor.disk_shape for tensor in tensors}
     shapes |= dict.fromkeys(("state.h", "state.c"), (model.layers, config.batch_size, model.hidden))
     present = set(file.keys())
-    seconds = {f"rnn.bias_hh_l{layer}": (shapes[f"rnn.bias_ih_l{layer}"]) for layer in range(model.layers)}
+    seconds = dict.fromkeys((f"rnn.bias_hh_l{layer}" for layer in range(model.layers)), _second_bias(model))
     shapes |= {name: shape for name, shape in seconds.items() if name in present}
     for name, shape in shapes.items():
         if name not in present:
@@ -248,12 +254,17 @@ def _arrays(file: Any, model: ModelConfig, config: TrainConfig) -> dict[str, NDA
     return arrays
 
 
-def _add_second_bias(arrays: dict[str, NDArray[Any]], layers: int) -> None:
-    """A file from elsewhere may have trained PyTorch's second bias: only the sum counts."""
-    for layer in range(layers):
-        second = arrays.pop(f"rnn.bias_hh_l{layer}", None)
-        if second is not None and second.any():
-            arrays[f"rnn.bias_ih_l{layer}"] = arrays[f"rnn.bias_ih_l{layer}"] + second
+def _add_second_bias(arrays: dict[str, NDArray[Any]], model: Model) -> None:
+    """A file from elsewhere may have trained PyTorch's second bias: of blocks that have both, only the sum counts."""
+    cell, H = model.cell, model.config.hidden
+    for layer in range(model.config.layers):
+        first, second = arrays[f"rnn.bias_ih_l{layer}"], arrays.get(f"rnn.bias_hh_l{layer}")
+        if second is None:
+            continue
+        for place, gate in enumerate(cell.recurrent_gates):
+            if gate in cell.input_gates:
+                to = cell.input_gates.index(gate)
+                first[to * H : (to + 1) * H] += second[place * H : (place + 1) * H]
 
 
 def _progress(found: dict[str, Any]) -> Progress:

@@ -233,7 +233,9 @@ class _Job:
         """The loss of a checkpoint on all of the validation text; training may have looked at a part of it only."""
         workers = Workers(self.threads)
         try:
-            return evaluate(best.model, self.candidate.corpus.validation, workers=workers).nats_per_char
+            corpus = self.candidate.corpus
+            found = evaluate(best.model, corpus.validation, starts=corpus.validation_starts, workers=workers)
+            return found.nats_per_char
         finally:
             workers.close()
 

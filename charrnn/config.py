@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self, get_type_hints
@@ -70,6 +71,19 @@ def _checked(name: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
     return value
 
 
+def _check_pattern(flag: str, pattern: str) -> None:
+    """`ConfigError` unless it is a regular expression of at most 200 characters, of one meaning in all versions of Python."""
+    if len(pattern) > LONGEST_PATTERN:
+        raise ConfigError(f"{flag} must be at most {LONGEST_PATTERN} characters long, not {len(pattern)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(pattern)
+    except (re.error, RecursionError, OverflowError, ValueError, Warning) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{flag} {pattern!r} is not a regular expression: {reason}") from None
+
+
 def _shown(value: Any) -> str:
     """A number for a message; an int from a file may have thousands of digits, too many for a float."""
     return f"{value:g}" if abs(value) < 10**300 else "a number of more than 300 digits"
@@ -87,6 +101,7 @@ def seconds_of(text: str) -> float | None:
     return seconds if seconds > 0 else None
 
 
+LONGEST_PATTERN = 200
 DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000  # without --epochs and --steps: a tiny text needs more passes
 TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
 CELL_NAMES = ("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid")
@@ -128,10 +143,7 @@ class CorpusConfig(Settings):
         """As for all settings; the two fractions must leave something to train on, and the separator must be a pattern."""
         super().__post_init__()
         if self.document_separator is not None:
-            try:
-                re.compile(self.document_separator)
-            except (re.error, RecursionError, OverflowError) as error:
-                raise ConfigError(f"--document-separator is not a regular expression: {error}") from None
+            _check_pattern("--document-separator", self.document_separator)
         if self.val_fraction + self.test_fraction > 0.9 + 1e-9:
             raise ConfigError(
                 f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} leave less than a tenth "

@@ -11,9 +11,13 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import BinaryIO, Self
 
+import numpy as np
+
 from charrnn.config import CorpusConfig
+from charrnn.documents import Starts, document_starts
 from charrnn.errors import CorpusError
 from charrnn.gathering import Gathered, Ids, counted, utf8, vocabulary_of
 from charrnn.sources import CHUNK, SNIFFED, Found, Sources, decode, decoder_for, find, is_wide, read_bytes, tidy
@@ -157,6 +161,31 @@ class Corpus:
     def test(self) -> Ids:
         """The text to keep for the end; a view, maybe empty."""
         return self.ids[self._borders[1] :]
+
+    @cached_property
+    def document_starts(self) -> Starts | None:
+        """Where documents begin in all of the text, but at 0, int64, sorted; None without a document separator."""
+        pattern = self.config.document_separator
+        return None if pattern is None else document_starts(self.ids, self.vocab, pattern)
+
+    @property
+    def train_starts(self) -> Starts | None:
+        """Where documents begin in `train`; None without a document separator."""
+        return self._starts_in(0, self._borders[0])
+
+    @property
+    def validation_starts(self) -> Starts | None:
+        """The same of `validation`, as positions in it."""
+        return self._starts_in(*self._borders)
+
+    @property
+    def test_starts(self) -> Starts | None:
+        """The same of `test`, as positions in it."""
+        return self._starts_in(self._borders[1], len(self))
+
+    def _starts_in(self, a: int, b: int) -> Starts | None:
+        starts = self.document_starts
+        return None if starts is None else starts[slice(*np.searchsorted(starts, (a, b)))] - a
 
     @property
     def _borders(self) -> tuple[int, int]:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.documents import Starts, starts_in_batch
 from charrnn.errors import ConfigError, CorpusError
+from charrnn.layer import Ids
 from charrnn.model import Model, Panels, State
-from charrnn.network import Ids, Network
+from charrnn.network import Network
 from charrnn.workers import Workers
 
 WARM_UP = 512
@@ -39,6 +41,7 @@ def evaluate(
     model: Model,
     ids: NDArray[Any],
     *,
+    starts: Starts | None = None,
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
@@ -47,9 +50,10 @@ def evaluate(
 
     ids (K,), any integer type, K >= 2, else `CorpusError`. Long texts are read in up to 32 parts side by side, each with a state
     warmed up on the 512 characters before it; a test shows that this is the loss of one stream to 1e-4. Texts below 8,192
-    characters are read in one stream.
+    characters are read in one stream. `starts` are the positions in ids at which a document begins, if the state is to be zero
+    there: int64, sorted (`documents.document_starts`).
     """
-    losses = per_character(model, ids, workers=workers, panels=panels, progress=progress)
+    losses = per_character(model, ids, starts=starts, workers=workers, panels=panels, progress=progress)
     return Evaluation(float(losses.mean(dtype=np.float64)), len(losses))
 
 
@@ -57,6 +61,7 @@ def per_character(
     model: Model,
     ids: NDArray[Any],
     *,
+    starts: Starts | None = None,
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
@@ -67,7 +72,7 @@ def per_character(
     streams = max(1, min(STREAMS, targets // 4096))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
-    starts = [max(0, min(n * part, targets - part) - warm_up) for n in range(streams)]
+    firsts = [max(0, min(n * part, targets - part) - warm_up) for n in range(streams)]
     losses = np.empty(targets, np.float32)
     with _network(model, streams, workers, panels) as network:
         state = State(model, streams)
@@ -75,11 +80,10 @@ def per_character(
         length = part + warm_up
         for done in range(0, length, STEPS):
             steps = min(STEPS, length - done)
-            x, y = _columns(ids, starts, done, steps)
-            found = network.evaluate(x, y, state)
-            for n, start in enumerate(starts):
-                a, b = start + done, min(start + done + steps, targets)
-                skip = max(0, (start + warm_up if n else 0) - a)
+            found = network.evaluate(*_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps))
+            for n, first in enumerate(firsts):
+                a, b = first + done, min(first + done + steps, targets)
+                skip = max(0, (first + warm_up if n else 0) - a)
                 if a + skip < b:
                     losses[a + skip : b] = found[skip : b - a, n]
             if progress is not None:
@@ -92,12 +96,14 @@ def evaluate_windows(
     ids: NDArray[Any],
     window: int = 256,
     *,
+    starts: Starts | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """The loss over windows of `window` predictions, one behind the other, each from a zero state.
 
     This is how nanoGPT's figures are made, but for its drawing windows at random. A rest shorter than a window is a window.
+    `starts` as for `evaluate`.
     """
     _check(ids)
     if window < 1:
@@ -110,14 +116,15 @@ def evaluate_windows(
     with _network(model, streams, workers, None) as network:
         state = State(model, streams)
         for first in range(0, count, streams):
-            starts = [min(first + n, count - 1) * window for n in range(streams)]
+            firsts = [min(first + n, count - 1) * window for n in range(streams)]
             state.reset()
             for done in range(0, window, STEPS):
                 steps = min(STEPS, window - done)
-                x, y = _columns(ids, starts, done, steps)
-                found = network.evaluate(x, y, state)
+                found = network.evaluate(
+                    *_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps)
+                )
                 for n in range(min(streams, count - first)):
-                    kept = max(0, min(steps, targets - starts[n] - done))
+                    kept = max(0, min(steps, targets - firsts[n] - done))
                     total += float(found[:kept, n].sum(dtype=np.float64))
             if progress is not None:
                 progress(min(first + streams, count), count)
@@ -131,11 +138,16 @@ def _check(ids: NDArray[Any]) -> None:
         )
 
 
-def _columns(ids: NDArray[Any], starts: list[int], done: int, steps: int) -> tuple[Ids, Ids]:
+def _columns(ids: NDArray[Any], firsts: list[int], done: int, steps: int) -> tuple[Ids, Ids]:
     """x and y (steps, N): each stream's next characters; past the end of the text, its last one again."""
-    places = np.minimum(np.array(starts)[None, :] + done + np.arange(steps + 1)[:, None], len(ids) - 1)
+    places = np.minimum(np.array(firsts)[None, :] + done + np.arange(steps + 1)[:, None], len(ids) - 1)
     block = np.ascontiguousarray(ids[places], np.int32)
     return block[:-1], block[1:]
+
+
+def _resets(starts: Starts | None, firsts: list[int], done: int, steps: int) -> NDArray[np.bool_] | None:
+    """Where a document begins among the same characters, (steps, N)."""
+    return None if starts is None else starts_in_batch(starts, np.array(firsts, np.int64) + done, steps)
 
 
 class _network:

@@ -8,17 +8,18 @@ Every layer's output passes a dropout mask on its way up, never on its way to th
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charrnn.cells import CELLS
+from charrnn.cells import cell_named
 from charrnn.cells.cell import Cell
-from charrnn.config import ModelConfig
+from charrnn.config import ACTIVATIONS, ModelConfig
+from charrnn.initialisation import initialise
 from charrnn.kernels.product import pack, pack_transposed, product
 from charrnn.kernels.simd import NR, padded
-from charrnn.parameters import Floats, Parameters, aligned, tensors_of
+from charrnn.parameters import Floats, Parameters, aligned, parameter_count, tensors_of
 from charrnn.workers import Workers, ranges
 
 
@@ -27,39 +28,52 @@ class Model:
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
-        self.parameters = Parameters(tensors_of(config, len(self.cell.gates)))
-
-    @property
-    def cell(self) -> Cell:
-        """The recurrent cell of every layer."""
-        return CELLS[self.config.cell]
+        self.cell: Cell = cell_named(config.cell)
+        self.parameters = Parameters(tensors_of(config, self.cell))
 
     @property
     def width(self) -> int:
         """Units of a layer in memory: hidden, padded."""
         return padded(self.config.hidden)
 
+    @property
+    def activation(self) -> int:
+        """The number of the nonlinearity, as kernels know it."""
+        return ACTIVATIONS.index(self.config.activation)
+
+    def count(self) -> int:
+        """How many parameters are trained."""
+        return parameter_count(self.config, self.cell)
+
+    def borders(self) -> NDArray[np.int64]:
+        """Columns of z between which the recurrent products write: first, middle, last (see `kernels.recurrent`)."""
+        first, last = self.cell.first_recurrent, len(self.cell.gates)
+        return np.array([first, last - self.cell.gated, last], np.int64) * self.width
+
+    def vectors(self, layer: int) -> Floats:
+        """The rows p of a layer's cell, trained or constant, float32 (K, H padded); one row of zeros if it has none."""
+        if self.cell.peepholes:
+            return self.parameters[f"rnn.peephole_l{layer}"]
+        rows = aligned(1, self.width)
+        if self.cell.constants is not None:
+            constants = self.cell.constants(self.config)
+            rows = aligned(len(constants), self.width)
+            rows[:, : self.config.hidden] = constants
+        return rows
+
+    def recurrent_mask(self) -> Floats | None:
+        """1 where W_h may be other than zero, float32 (H padded, columns); None where that is everywhere."""
+        if self.cell.recurrent_mask is None:
+            return None
+        mask, H = np.zeros(self.parameters["rnn.weight_hh_l0"].shape, np.float32), self.config.hidden
+        mask[:H, :H] = self.cell.recurrent_mask(self.config)
+        return mask
+
     @classmethod
     def initialised(cls, config: ModelConfig, seed: int) -> Model:
-        """A network to train: weights by Xavier's rule, biases by the cell's.
-
-        Uniform within +-sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16), each gate a matrix of its own. A
-        one-hot input has a fan-in of 1: only one of its rows acts at a time, so the rows start as small as the recurrent ones.
-        """
+        """A network to train, with parameters as `initialisation.initialise` draws them."""
         model = cls(config)
-        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x1817])))
-        for tensor in model.parameters.tensors:
-            if tensor.name.endswith("bias"):
-                continue
-            if ".bias_" in tensor.name:
-                array = model.cell.initial_bias(config.hidden, config.forget_bias).reshape(tensor.disk_shape)
-            elif not tensor.transposed:
-                array = rng.standard_normal(tensor.disk_shape, np.float32) * np.float32(0.1)
-            else:
-                fan_in = tensor.inputs if tensor.pad_inputs else tensor.outputs
-                limit = np.sqrt(6 / (fan_in + tensor.outputs))
-                array = rng.uniform(-limit, limit, tensor.disk_shape).astype(np.float32)
-            tensor.from_disk(array, model.parameters[tensor.name])
+        initialise(model.parameters, config, model.cell, seed)
         return model
 
 
@@ -79,56 +93,91 @@ class State:
         self.h[:], self.c[:] = 0, 0
 
 
+class _Packed:
+    """Columns first:first+count of a matrix, packed into a piece of memory; transposed for the way back."""
+
+    def __init__(self, matrix: Floats, first: int, count: int, memory: Floats, transposed: bool = False) -> None:
+        self.matrix, self.first, self.count, self.memory, self.transposed = matrix, first, count, memory, transposed
+
+    def jobs(self, parts: int) -> list[tuple[Any, ...]]:
+        function = pack_transposed if self.transposed else pack
+        size = self.matrix.shape[0] if self.transposed else self.count
+        if not self.count:
+            return []
+        pieces = ranges(size, parts, NR)
+        return [(function, self.matrix, self.memory, self.first, self.count, a, b) for a, b in pieces]
+
+
 class Panels:
     """The weights packed for the matrix product, made anew after each change of the parameters.
 
-    `table` (V, GH) is the first layer's product with each character, `bias` not included.
+    over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the decoder's; *_back and down: their
+    transposes. `table` (V, X) is the first layer's product with each character, `bias` not included. `forward` is over and second
+    of every layer, up, and out, one behind the other.
     """
 
     def __init__(self, model: Model, backward: bool) -> None:
         self.model = model
-        L, p = model.config.layers, model.parameters
-        self.recurrent = [p[f"rnn.weight_hh_l{layer}"] for layer in range(L)]
+        L, p, gates = model.config.layers, model.parameters, len(model.cell.gates)
         self.inputs = [p[f"rnn.weight_ih_l{layer}"] for layer in range(L)]
-        self.bias = [p[f"rnn.bias_ih_l{layer}"] for layer in range(L)]
+        self.recurrent = [p[f"rnn.weight_hh_l{layer}"] for layer in range(L)]
+        self.bias = [p.bias(layer) for layer in range(L)]
         self.decoder, self.decoder_bias = p["decoder.weight"], p["decoder.bias"]
-        embeds = model.config.embedding > 0
-        self.table = aligned(model.config.vocab_size, self.bias[0].size) if embeds else self.inputs[0]
-        self.forward = aligned(sum(w.size for w in self._forward_weights()))
-        self._forward = list(self._place(self.forward, self._forward_weights()))
-        self._first = aligned(self.inputs[0].size) if embeds else None
-        self._backward_weights = [*self.recurrent, *self.inputs[1:], self.decoder] if backward else []
-        self._backward = [aligned(w.size) for w in self._backward_weights]
-        self.up = [None, *self._forward[L : 2 * L - 1]]
-        self.over = self._forward[:L]
-        self.out = self._forward[-1]
+        first, middle, last = model.borders()
+        assert last == gates * model.width
+        self.split = int(middle - first), int(last - middle)
+        pieces = [(w, a, n) for w in self.recurrent for a, n in zip((0, self.split[0]), self.split, strict=True)]
+        pieces += [(w, 0, w.shape[1]) for w in (*self.inputs[1:], self.decoder)]
+        self.forward = aligned(sum(w.shape[0] * count for w, _, count in pieces))
+        self._forward = self._placed(pieces, self.forward, False)
+        backs = aligned(self.forward.size if backward else 0)
+        self._backward = self._placed(pieces, backs, True) if backward else []
+        forward, back = ([packed.memory for packed in kind] for kind in (self._forward, self._backward))
+        self.over, self.second, self.up, self.out = (
+            forward[: 2 * L : 2],
+            forward[1 : 2 * L : 2],
+            [None, *forward[2 * L : -1]],
+            forward[-1],
+        )
         if backward:
-            self.over_back = self._backward[:L]
-            self.down = [None, *self._backward[L : 2 * L - 1]]
-            self.out_back = self._backward[-1]
-
-    def _forward_weights(self) -> list[Floats]:
-        return [*self.recurrent, *self.inputs[1:], self.decoder]
+            self.over_back, self.second_back = back[: 2 * L : 2], back[1 : 2 * L : 2]
+            self.down, self.out_back = [None, *back[2 * L : -1]], back[-1]
+        embeds = model.config.embedding > 0
+        self.table = aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
+        self._first = aligned(self.inputs[0].size) if embeds else None
 
     @staticmethod
-    def _place(memory: Floats, weights: list[Floats]) -> list[Floats]:
-        cuts = np.cumsum([0, *(w.size for w in weights)])
-        return [memory[a:b] for a, b in pairwise(cuts)]
+    def _placed(pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool) -> list[_Packed]:
+        placed, at = [], 0
+        for matrix, first, count in pieces:
+            size = matrix.shape[0] * count
+            placed.append(_Packed(matrix, first, count, memory[at : at + size], transposed))
+            at += size
+        return placed
 
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
-        jobs = []
-        for weight, panels in zip(self._forward_weights(), self._forward, strict=True):
-            jobs += [(pack, weight, panels, a, b) for a, b in ranges(weight.shape[1], workers.threads, NR)]
-        for weight, panels in zip(self._backward_weights, self._backward, strict=True):
-            jobs += [(pack_transposed, weight, panels, a, b) for a, b in ranges(weight.shape[0], workers.threads, NR)]
-        share = [jobs[k :: workers.threads] for k in range(workers.threads)]
-        workers.run(_run_all, [(jobs,) for jobs in share if jobs])
+        self._pack([*self._forward, *self._backward], workers)
         if self._first is not None:
             embedding, weight = self.model.parameters["embedding.weight"], self.inputs[0]
-            pack(weight, self._first, 0, weight.shape[1])
+            pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
             (V, E), Z = embedding.shape, weight.shape[1]
             product(embedding.ctypes.data, E, 1, 0, self._first, self.table.ctypes.data, Z, 0, 1, V, E, Z, 0)
+
+    def replace_recurrent(self, weights: list[Floats], workers: Workers) -> None:
+        """Pack other recurrent weights, one (H, columns) a layer, in the place of the model's, until the next `refresh`."""
+        L = len(weights)
+        placed = [*self._forward[: 2 * L], *self._backward[: 2 * L]]
+        others = [
+            _Packed(weights[k % (2 * L) // 2], p.first, p.count, p.memory, p.transposed) for k, p in enumerate(placed)
+        ]
+        self._pack(others, workers)
+
+    @staticmethod
+    def _pack(pieces: list[_Packed], workers: Workers) -> None:
+        jobs = [job for piece in pieces for job in piece.jobs(workers.threads)]
+        share = [jobs[k :: workers.threads] for k in range(workers.threads)]
+        workers.run(_run_all, [(jobs,) for jobs in share if jobs])
 
 
 def _run_all(jobs: list[tuple[Any, ...]]) -> None:

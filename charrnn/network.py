@@ -10,19 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.kernels import layers
 from charrnn.kernels.product import pack_transposed, product
-from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
+from charrnn.layer import NOTHING, Backward, Ids, Layer, Starts, rows
 from charrnn.model import Model, Panels, State
 from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import Workers, ranges
 
-Ids = NDArray[np.int32]
-NOTHING = np.zeros((0, 0), np.float32)
+NO_BIAS = np.zeros(16384, np.float32)
 
 
 class Network:
@@ -42,25 +40,25 @@ class Network:
     ) -> None:
         self.model, self.workers = model, workers
         self.panels = panels or Panels(model, backward=training)
-        T, N, L, H, V = seq_length, streams, model.config.layers, model.width, padded(model.config.vocab_size)
-        Z = len(model.cell.gates) * H
+        T, N, L, V = seq_length, streams, model.config.layers, padded(model.config.vocab_size)
         self.shape = T, N
-        planes = L if training else 1
-        self.z = [aligned(T, N, Z) for _ in range(planes)] * (L // planes)
-        self.h = [aligned(T + 1, N, H) for _ in range(L)]
-        self.c = [aligned(T + 1, N, H) for _ in range(planes)] * (L // planes)
+        self.layers: list[Layer] = []
+        for index in range(L):
+            shared = self.layers[0] if index and not training else None
+            self.layers.append(Layer(model, self.panels, index, self.shape, training, shared))
         self.logits, self.losses = aligned(T, N, V), aligned(T, N)
-        drops = training and model.config.dropout > 0
-        self.masks = [aligned(T, N, H) for _ in range(L)] if drops else []
-        self.dropped = [aligned(T, N, H) for _ in range(L)] if drops else []
+        self.memory = aligned(T, N, model.width) if model.cell.reads_below else None
+        self._factor = np.ones((T, N), np.float32)
+        self.input_factor = self._factor if model.config.input_dropout > 0 else None
+        self._no_starts = np.zeros((0, N), np.bool_)
         if training:
-            embedded = padded(model.config.embedding)
-            self.dh, self.dx, self.dc = aligned(T, N, H), aligned(T, N, H), aligned(N, H)
+            shapes = Backward.shapes(model.config, model.cell, T, N)
+            self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
             self.gradient = model.parameters.like()
             self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
-            self.scratch = [
-                aligned(layers.DEPTH * (layers.COLUMNS + max(2 * H, embedded))) for _ in range(workers.threads)
-            ]
+            depth = max(2 * model.width, padded(model.config.embedding))
+            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + depth)) for _ in range(workers.threads)]
+            self.recurrent_mask = model.recurrent_mask()
         if panels is None:
             self.refresh()
 
@@ -68,32 +66,41 @@ class Network:
         """Read the model's parameters anew, after they have changed."""
         self.panels.refresh(self.workers)
 
-    def evaluate(self, x: Ids, y: Ids, state: State) -> Floats:
+    def evaluate(self, x: Ids, y: Ids, state: State, starts: Starts | None = None) -> Floats:
         """The loss of every character, nats (T, N), a buffer that the next call overwrites.
 
-        x, y int32 (T, N); state is read and becomes the state at the end.
+        x, y int32 (T, N); state is read and becomes the state at the end. starts bool (T, N): where the state is set to zero
+        before a character is read.
         """
-        self._check(x, y, state)
-        self._enter(state)
+        self._check(x, y, state, starts)
+        self._enter(x, state, starts, None)
         self.workers.run(self._forward, [(x, y, np.float32(1), None, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
         return self.losses[: len(x)]
 
-    def gradients(self, x: Ids, y: Ids, state: State, key: int) -> tuple[float, Parameters]:
-        """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws the dropout masks.
+    def gradients(
+        self, x: Ids, y: Ids, state: State, key: int, starts: Starts | None = None
+    ) -> tuple[float, Parameters]:
+        """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
 
-        x, y int32 (T, N); state as for `evaluate`; gradients do not go back beyond it (truncated BPTT). The gradient is
-        overwritten by the next call.
+        x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
+        across a start. The gradient is overwritten by the next call.
         """
-        self._check(x, y, state)
-        self._enter(state)
+        self._check(x, y, state, starts)
+        self._enter(x, state, starts, key)
+        if self._starts.size and "base" not in self._backward:
+            self._backward["base"] = aligned(*self.shape, self.model.width)
+        if self.model.config.recurrent_dropout > 0:
+            self.panels.replace_recurrent([layer.draw_recurrent(key) for layer in self.layers], self.workers)
         scale = np.float32(1 / x.size)
         self.workers.run(self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
         self._weight_gradients(x)
+        if self.model.config.recurrent_dropout > 0:
+            self.panels.replace_recurrent(self.panels.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
-    def _check(self, x: Ids, y: Ids, state: State) -> None:
+    def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
         """Kernels do not check bounds: what would read or write past an array stops here."""
         T, N = self.shape
         for ids in (x, y):
@@ -111,96 +118,124 @@ class Network:
             raise ValueError(
                 f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit together"
             )
+        if starts is not None and (
+            starts.shape != x.shape or starts.dtype != np.bool_ or not starts.flags.c_contiguous
+        ):
+            raise ValueError(f"starts must be bool, C-contiguous, {x.shape}, not {starts.dtype} {starts.shape}")
 
     def _shards(self) -> list[tuple[int, int]]:
         return ranges(self.shape[1], self.workers.threads)
 
-    def _enter(self, state: State) -> None:
-        for layer, h in enumerate(self.h):
-            h[0] = state.h[layer]
+    def _enter(self, x: Ids, state: State, starts: Starts | None, key: int | None) -> None:
+        self._starts = self._no_starts if starts is None or not starts.any() else starts
         self._start_c = state.c.copy()
         self._end_c = state.c
+        for index, layer in enumerate(self.layers):
+            layer.h[0] = state.h[index]
+            layer.prepare_outputs(self._starts)
+            layer.choose_out(drops=key is not None)
+            if self._starts.size:
+                layer.h[0, self._starts[0]] = 0
+                self._start_c[index, self._starts[0]] = 0
+        self._drop_inputs(x, key)
+
+    def _drop_inputs(self, x: Ids, key: int | None) -> None:
+        """The factor of every character: 1, or in training 0 for those dropped and 1 / (1 - rate) for the rest.
+
+        With locked dropout it is kinds of characters that a stream does not see (Gal & Ghahramani 2016, section 4).
+        """
+        config = self.model.config
+        rate = config.input_dropout if key is not None else 0.0
+        self._factor[:] = 1
+        if rate > 0:
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([key or 0, 0x1D])))
+            T, N = x.shape
+            kept = rng.random((config.vocab_size, N) if config.locked_dropout else (T, N)) >= rate
+            if config.locked_dropout:
+                kept = np.take_along_axis(kept, x, axis=0)
+            self._factor[:T] = kept / np.float32(1 - rate)
 
     def _leave(self, state: State, steps: int) -> None:
-        for layer, h in enumerate(self.h):
-            state.h[layer] = h[steps]
+        for index, layer in enumerate(self.layers):
+            state.h[index] = layer.h[steps]
 
-    def _forward(self, x: Ids, y: Ids, scale: np.float32, key: int | None, start: int, stop: int) -> None:
-        steps, p, step = len(x), self.panels, self.model.cell.step
-        below, offset = self.h[0], 1
-        for layer, (z, h, c) in enumerate(zip(self.z, self.h, self.c, strict=True)):
-            c[0, start:stop] = self._start_c[layer, start:stop]
-            if layer == 0:
-                layers.look_up(p.table, p.bias[0], x, z, steps, start, stop)
+    def _forward(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
+        steps, panels, starts = len(x), self.panels, self._starts
+        m_below, below = self.memory, None
+        if self.memory is not None:
+            table = self.model.parameters["rnn.memory.weight"]
+            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, steps, a, b)
+        for index, layer in enumerate(self.layers):
+            layer.c[0, a:b] = self._start_c[index, a:b]
+            if below is None:
+                layer.feed_characters(x, self._factor, steps, a, b)
             else:
-                layers.project(product, below, p.up[layer], p.bias[layer], z, offset, steps, start, stop)
-            forward_layer(product, step, z, h, c, p.over[layer], steps, start, stop)
-            self._end_c[layer, start:stop] = c[steps, start:stop]
-            below, offset = h, 1
-            if key is not None and self.masks:
-                self._drop(layer, key, steps, start, stop)
-                below, offset = self.dropped[layer], 0
-        layers.project(product, below, p.out, p.decoder_bias, self.logits, offset, steps, start, stop)
-        symbols = self.model.config.vocab_size
-        cross_entropy(self.logits, y, self.losses, symbols, scale, steps, start, stop)
+                layer.feed(below, steps, a, b)
+            if key is None:
+                layer.expect_masks(a, b)
+            else:
+                layer.draw_masks(key, steps, a, b)
+            layer.forward(m_below, starts, steps, a, b)
+            self._end_c[index, a:b] = layer.c[steps, a:b]
+            layer.hand_up(below, key is not None, steps, a, b)
+            below, m_below = layer.out, layer.m
+        assert below is not None
+        layers.project(product, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], steps, a, b)
+        cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
-    def _drop(self, layer: int, key: int, steps: int, start: int, stop: int) -> None:
-        rate = self.model.config.dropout
-        mask = self.masks[layer]
-        words = np.random.SeedSequence([key, layer]).generate_state(1)
-        threshold, scale = np.uint32(min(rate * 2**32, 2**32 - 1)), np.float32(1 / (1 - rate))
-        layers.draw_mask(words[0], threshold, scale, mask, steps, start, stop)
-        layers.drop(self.h[layer], mask, self.dropped[layer], steps, start, stop)
+    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
+        self._forward(x, y, scale, key, a, b)
+        steps, back = len(x), Backward(self._backward)
+        layers.project_back(product, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, a, b)
+        if back.m is not None:
+            back.m[:, a:b] = 0
+        for index in reversed(range(len(self.layers))):
+            self.layers[index].backward(self._memory_below(index), back, self._starts, steps, a, b)
 
-    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, start: int, stop: int) -> None:
-        self._forward(x, y, scale, key, start, stop)
-        steps, p, dh, dx = len(x), self.panels, self.dh, self.dx
-        layers.project_back(product, self.logits, p.out_back, dh, steps, start, stop)
-        for layer in reversed(range(len(self.h))):
-            if self.masks:
-                layers.drop_back(dh, self.masks[layer], steps, start, stop)
-            z, h, c = self.z[layer], self.h[layer], self.c[layer]
-            self.dc[start:stop] = 0
-            backward_layer(
-                product, self.model.cell.step_back, z, h, c, dh, self.dc, p.over_back[layer], steps, start, stop
-            )
-            if layer:
-                layers.project_back(product, z, p.down[layer], dx, steps, start, stop)
-                dh, dx = dx, dh
+    def _memory_below(self, index: int) -> Floats | None:
+        return self.layers[index - 1].m if index else self.memory
 
     def _weight_gradients(self, x: Ids) -> None:
         steps, threads, g = len(x), self.workers.threads, self.gradient
         jobs: list[tuple[Any, ...]] = []
-        for layer, z in enumerate(self.z):
-            dz, before = _rows(z, 0, steps), _rows(self.h[layer], 0, steps)
-            if layer:
-                below, dw_x = self._outputs(layer - 1, steps), g[f"rnn.weight_ih_l{layer}"]
-            else:
-                below, dw_x = NOTHING, NOTHING
-                table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
-                jobs += [
-                    (None, x.reshape(-1), dz, table, a, b) for a, b in ranges(dz.shape[1], threads, layers.COLUMNS)
-                ]
-            dw_h, db = g[f"rnn.weight_hh_l{layer}"], g[f"rnn.bias_ih_l{layer}"]
-            for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-                jobs.append((below, before, dz, dw_x, dw_h, db, a, b))
-        top, dz = self._outputs(len(self.h) - 1, steps), _rows(self.logits, 0, steps)
+        symbols, factor = x.reshape(-1), self._factor[:steps].reshape(-1)
+        for index, layer in enumerate(self.layers):
+            below = rows(self.layers[index - 1].out, 0, steps) if index else NOTHING
+            jobs += layer.gradient_jobs(below, self._memory_below(index), g, steps, threads)
+        table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
+        looked_up = [(rows(self.layers[0].z, 0, steps), table)]
+        if self.memory is not None:
+            dm = self._backward["m_below" if len(self.layers) % 2 else "m"]
+            looked_up.append((rows(dm, 0, steps), g["rnn.memory.weight"]))
+        for dz, d_table in looked_up:
+            arrays: tuple[Any, ...] = (symbols, factor, dz, d_table)
+            jobs += [
+                (layers.table_gradient, arrays, border) for border in ranges(d_table.shape[1], threads, layers.COLUMNS)
+            ]
+        top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            jobs.append((top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"], a, b))
+            arrays = (product, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
+            jobs.append((layers.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
+        self._mask_gradients()
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
 
     def _gradient_jobs(self, jobs: list[tuple[Any, ...]], scratch: Floats) -> None:
-        for first, *rest in jobs:
-            if first is None:
-                layers.table_gradient(*rest)
+        for function, arrays, places in jobs:
+            if function is layers.weight_gradients:
+                function(*arrays, scratch, *places)
             else:
-                *arrays, a, b = rest
-                layers.weight_gradients(product, first, *arrays, scratch, a, b)
+                function(*arrays, *places)
 
-    def _outputs(self, layer: int, steps: int) -> Floats:
-        return _rows(self.dropped[layer], 0, steps) if self.masks else _rows(self.h[layer], 1, steps)
+    def _mask_gradients(self) -> None:
+        """Weights that a cell holds at zero have no gradient; those of dropped weights are zero, of kept ones scaled."""
+        for index, layer in enumerate(self.layers):
+            gradient = self.gradient[f"rnn.weight_hh_l{index}"]
+            if self.recurrent_mask is not None:
+                gradient *= self.recurrent_mask
+            if layer.recurrent_mask is not None:
+                gradient *= layer.recurrent_mask
 
 
 class _EmbeddingGradients:
@@ -215,10 +250,6 @@ class _EmbeddingGradients:
         """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
         dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
-        layers.weight_gradients(product, self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, Z)
-        pack_transposed(self.weight, self._panels, 0, E)
+        layers.weight_gradients(product, self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
+        pack_transposed(self.weight, self._panels, 0, Z, 0, E)
         product(d_table.ctypes.data, Z, 1, 0, self._panels, de.ctypes.data, E, 0, 1, V, Z, E, 0)
-
-
-def _rows(cube: Floats, offset: int, steps: int) -> Floats:
-    return cube[offset : offset + steps].reshape(-1, cube.shape[2])

@@ -1,18 +1,20 @@
 """All parameters of a network in one flat vector, with named views, and how they look on disk.
 
-In memory a weight is (inputs, gates * outputs), every gate's block padded with zeros to a multiple of LANES columns, so
-that kernels need no remainders. Padding starts at zero, its gradient is zero, and so it stays. On disk names, shapes and
-gate order are PyTorch's.
+In memory a weight is (inputs, blocks * outputs), every block padded with zeros to a multiple of LANES columns, so that kernels
+need no remainders. Padding starts at zero, its gradient is zero, and so it stays. On disk names, shapes and the order of blocks are
+PyTorch's, where it has the module.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError
 from charrnn.kernels.simd import LANES, padded
@@ -30,18 +32,20 @@ def aligned(*shape: int) -> Floats:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One parameter: its name, its parts on disk, and whether it is stored transposed in memory.
+    """One parameter: its name, its parts, and how it lies on disk and in memory.
 
-    A weight is (gates * outputs, inputs) on disk and (inputs, gates * outputs) in memory; a bias has inputs = 0; an embedding
-    is (outputs, inputs) in both.
+    A weight is (disk_blocks * outputs, inputs) on disk and (inputs, blocks * outputs) in memory; a bias has inputs = 0; a table
+    (an embedding, or a cell's vectors) is (outputs, inputs) in both. `order[b]` is the place on disk of block b of memory; places
+    that no block takes are zero on disk.
     """
 
     name: str
     outputs: int
     inputs: int
-    gates: int = 1
+    order: tuple[int, ...] = (0,)
+    disk_blocks: int = 1
     pad_inputs: bool = True
-    transposed: bool = True
+    is_table: bool = False
 
     @property
     def decays(self) -> bool:
@@ -50,66 +54,103 @@ class Tensor:
 
     @property
     def disk_shape(self) -> tuple[int, ...]:
-        """The shape in a checkpoint, PyTorch's."""
-        return (self.gates * self.outputs, self.inputs) if self.inputs else (self.gates * self.outputs,)
+        """The shape in a checkpoint, PyTorch's where it has the module."""
+        rows = self.disk_blocks * self.outputs
+        return (rows, self.inputs) if self.inputs else (rows,)
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The padded shape in memory."""
-        if not self.transposed:
+        if self.is_table:
             return self.outputs, padded(self.inputs)
-        columns = self.gates * padded(self.outputs)
+        columns = len(self.order) * padded(self.outputs)
         if not self.inputs:
             return (columns,)
         return (padded(self.inputs) if self.pad_inputs else self.inputs), columns
 
+    @property
+    def count(self) -> int:
+        """How many numbers are trained."""
+        return len(self.order) * self.outputs * (self.inputs or 1)
+
     def to_disk(self, view: Floats) -> Floats:
         """The array as a checkpoint holds it, a copy; view has `shape`."""
-        if not self.transposed:
+        if self.is_table:
             return np.array(view[:, : self.inputs], order="C")
-        rows = view.reshape(-1, self.gates, padded(self.outputs))[: self.inputs or 1, :, : self.outputs]
-        return np.array(rows.transpose(1, 2, 0).reshape(self.disk_shape), order="C")
+        rows = view.reshape(-1, len(self.order), padded(self.outputs))[: self.inputs or 1, :, : self.outputs]
+        blocks = np.zeros((self.disk_blocks, self.outputs, len(rows)), np.float32)
+        blocks[list(self.order)] = rows.transpose(1, 2, 0)
+        return blocks.reshape(self.disk_shape)
 
     def from_disk(self, array: Floats, view: Floats) -> None:
         """Fill view (of `shape`) from an array of `disk_shape`."""
-        if not self.transposed:
+        if self.is_table:
             view[:, : self.inputs] = array
             return
-        rows = array.reshape(self.gates, self.outputs, -1).transpose(2, 0, 1)
-        view.reshape(-1, self.gates, padded(self.outputs))[: self.inputs or 1, :, : self.outputs] = rows
+        rows = array.reshape(self.disk_blocks, self.outputs, -1)[list(self.order)].transpose(2, 0, 1)
+        view.reshape(-1, len(self.order), padded(self.outputs))[: self.inputs or 1, :, : self.outputs] = rows
 
 
-def tensors_of(config: ModelConfig, gates: int) -> tuple[Tensor, ...]:
-    """The parameters of a network, in the order of the flat vector."""
-    V, E, H = config.vocab_size, config.embedding, config.hidden
-    tensors = [Tensor("embedding.weight", V, E, transposed=False)] if E else []
-    for layer in range(config.layers):
+def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
+    """The parameters of a network."""
+    V, E, H, L = config.vocab_size, config.embedding, config.hidden, config.layers
+    tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E else []
+    if cell.reads_below:
+        tensors.append(Tensor("rnn.memory.weight", V, H, is_table=True))
+    fed, recurrent = cell.input_gates, cell.recurrent_gates
+    by_input = tuple(fed.index(gate) for gate in cell.gates[: len(fed)])
+    by_state = tuple(recurrent.index(gate) for gate in cell.gates[len(cell.gates) - len(recurrent) :])
+    for layer in range(L):
         inputs = H if layer else E or V
         one_hot = layer == 0 and not E
         tensors += [
-            Tensor(f"rnn.weight_ih_l{layer}", H, inputs, gates, pad_inputs=not one_hot),
-            Tensor(f"rnn.weight_hh_l{layer}", H, H, gates),
-            Tensor(f"rnn.bias_ih_l{layer}", H, 0, gates),
+            Tensor(f"rnn.weight_ih_l{layer}", H, inputs, by_input, len(fed), pad_inputs=not one_hot),
+            Tensor(f"rnn.weight_hh_l{layer}", H, H, by_state, len(recurrent)),
+            Tensor(f"rnn.bias_ih_l{layer}", H, 0, by_input, len(fed)),
         ]
+        if len(cell.gates) > len(fed):
+            own = tuple(recurrent.index(gate) for gate in cell.gates[len(fed) :])
+            tensors.append(Tensor(f"rnn.bias_hh_l{layer}", H, 0, own, len(recurrent)))
+        if cell.peepholes:
+            tensors.append(Tensor(f"rnn.peephole_l{layer}", len(cell.peepholes), H, is_table=True))
     return (*tensors, Tensor("decoder.weight", V, H), Tensor("decoder.bias", V, 0))
 
 
+def parameter_count(config: ModelConfig, cell: Cell) -> int:
+    """How many numbers a network trains; weights that a cell holds at zero are left out."""
+    total = sum(tensor.count for tensor in tensors_of(config, cell))
+    if cell.recurrent_mask is not None:
+        total -= config.layers * int((~cell.recurrent_mask(config)).sum())
+    return total
+
+
 class Parameters:
-    """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have the same layout."""
+    """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have the same layout.
+
+    Weights come first, then biases, of which those of a layer lie side by side.
+    """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
         self.tensors = tuple(tensors)
-        sizes = [int(np.prod(tensor.shape)) for tensor in self.tensors]
+        laid = sorted(self.tensors, key=lambda tensor: not tensor.decays)
+        sizes = [math.prod(tensor.shape) for tensor in laid]
         self.flat = aligned(sum(sizes))
+        border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
+        self.regions = ((0, border, True), (border, self.flat.size, False))
+        """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases, which are exempt."""
         self.views: dict[str, Floats] = {}
-        self.regions: list[tuple[int, int, bool]] = []
-        """(start, stop, decays) of the flat vector: by turns tensors that penalties act on, and biases, which are exempt."""
+        self._starts: dict[str, int] = {}
         start = 0
-        for tensor, size in zip(self.tensors, sizes, strict=True):
-            begin = self.regions.pop()[0] if self.regions and self.regions[-1][2] == tensor.decays else start
-            self.regions.append((begin, start + size, tensor.decays))
+        for tensor, size in zip(laid, sizes, strict=True):
             self.views[tensor.name] = self.flat[start : start + size].reshape(tensor.shape)
+            self._starts[tensor.name] = start
             start += size
+
+    def bias(self, layer: int) -> Floats:
+        """All biases of a layer as one vector, in the order of the cell's gates."""
+        names = [name for name in (f"rnn.bias_ih_l{layer}", f"rnn.bias_hh_l{layer}") if name in self.views]
+        start = self._starts[names[0]]
+        return self.flat[start : start + sum(self.views[name].size for name in names)]
 
     def __getitem__(self, name: str) -> Floats:
         return self.views[name]
@@ -120,7 +161,7 @@ class Parameters:
 
     def count(self) -> int:
         """How many numbers there are, padding left out."""
-        return sum(int(np.prod(tensor.disk_shape)) for tensor in self.tensors)
+        return sum(tensor.count for tensor in self.tensors)
 
     def to_disk(self) -> Iterator[tuple[str, Floats]]:
         """Each tensor's name and its array in PyTorch's shape."""

@@ -137,7 +137,8 @@ class Run:
 
     def streams(self, corpus: Corpus) -> Streams:
         """The training text as this run's parallel streams."""
-        return Streams(corpus.train, self.config.batch_size, self.config.seq_length)
+        config = self.config
+        return Streams(corpus.train, config.batch_size, config.seq_length, corpus.train_starts, config.reset_every)
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless the corpus is the text that this run was started on, divided in the same way."""
@@ -148,13 +149,11 @@ class Run:
                 f"had {characters:,}, {self.sha256[:12]}; restore the text, or start a new run with --init-from"
             )
 
-        for name in ("unit", "val_fraction", "test_fraction"):
+        for name in ("unit", "val_fraction", "test_fraction", "document_separator"):
             was, found = getattr(self.corpus_config, name), getattr(corpus.config, name)
             if was != found:
-                flag = "--" + name.replace("_", "-")
-                raise CorpusError(
-                    f"the text was read with {flag} {found}, where the run had {was}; read it with {flag} {was}"
-                )
+                had, read = _given(name, was), _given(name, found)
+                raise CorpusError(f"the text was read {read}, but the run had it {had}; read it {had}")
 
     def change(self, **settings: Any) -> None:
         """Go on with other settings of training, such as more epochs; `ConfigError` for those that are fixed."""
@@ -175,3 +174,11 @@ class Run:
         """The number that this step's dropout masks are drawn from."""
         words = np.random.SeedSequence([self.config.seed, 0xD409, self.step]).generate_state(2, np.uint32)
         return int(words[0]) << 32 | int(words[1])
+
+
+def _given(name: str, value: object) -> str:
+    """A setting of the text for a message; a pattern may hold newlines."""
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return f"without {flag}"
+    return f"with {flag} {value!r}" if name == "document_separator" else f"with {flag} {value}"

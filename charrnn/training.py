@@ -1,7 +1,7 @@
 """Training: steps of truncated backpropagation through time, and now and then a look at the validation text.
 
 The hidden state at the end of a batch is the start of the next; gradients stop there. A new pass over the text starts from
-zero. Validation and samples have states of their own and disturb nothing.
+zero, and so does each document, if they are told apart. Validation and samples have states of their own and disturb nothing.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class _Trainer:
         if index == 0:
             run.state.reset()
         x, y = self.streams.batch(index)
-        loss, norm, rate = self._update(x, y)
+        loss, norm, rate = self._update(x, y, self.streams.starts(index))
         self._advance(loss)
         seconds = time.perf_counter() - start
         total = run.total_steps
@@ -136,10 +136,10 @@ class _Trainer:
         )
         return self._look_and_save(report)
 
-    def _update(self, x: Any, y: Any) -> tuple[float, float, float]:
+    def _update(self, x: Any, y: Any, starts: Any) -> tuple[float, float, float]:
         run = self.run
         self.before.copy_from(run.state)
-        loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key())
+        loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key(), starts)
         norm, scale = self.clipper.measure(gradient.flat)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             run.state.copy_from(self.before)
@@ -188,7 +188,8 @@ class _Trainer:
         validation = self.corpus.validation[:VALIDATED]
         loss = None
         if len(validation) >= 2:
-            loss = evaluate(run.model, validation, workers=self.workers, panels=self.network.panels).nats_per_char
+            shared: dict[str, Any] = {"workers": self.workers, "panels": self.network.panels}
+            loss = evaluate(run.model, validation, starts=self.corpus.validation_starts, **shared).nats_per_char
         judged = train_loss if loss is None else loss
         is_best = before.best_loss is None or judged < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
@@ -206,6 +207,7 @@ class _Trainer:
     def _sample(self) -> str:
         run, panels = self.run, self.network.panels
         options: dict[str, Any] = {"temperature": SAMPLE_TEMPERATURE, "seed": run.step, "panels": panels}
+        options["document_separator"] = run.corpus_config.document_separator
         return "".join(generate(run.model, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options))
 
     def save(self) -> None:

@@ -76,10 +76,7 @@ def test_a_table_and_the_same_as_json(text: Path) -> None:
             f"{one['seeds'][0]['epochs']:.1f}",
         ]
         assert [seed["seed"] for seed in one["seeds"]] == [0, 1]
-        assert (
-            one["parameters"]
-            == load(f"checkpoints/compare-sea/{one['name']}-seed1/best.safetensors").model.parameters.count()
-        )
+        assert one["parameters"] == load(f"checkpoints/compare-sea/{one['name']}-seed1/best.safetensors").model.count()
     assert result.stderr.splitlines()[0] == (
         "2 configurations, 2 seeds: 4 runs, one after the other, into checkpoints/compare-sea"
     )
@@ -100,6 +97,17 @@ def test_parameters_are_equal_unless_something_else_is_asked_for(text: Path) -> 
             assert Model(load(f"{equal}/{one['name'].replace(' ', '-')}-seed0/best.safetensors").model.config)
     varied = found("sea.txt", *TINY, "--seeds", 1, "--vary", "hidden=5,9", "--out", "varied")["configurations"]
     assert {one["hidden"] for one in varied} == {5, 9}
+
+
+def test_cells_are_compared(text: Path) -> None:
+    answer = found("sea.txt", *TINY, "--cells", "lstm,gru-after, rnn", "--seeds", 1)
+    assert {one["name"]: one["settings"]["cell"] for one in answer["configurations"]} == {
+        name: name for name in ("lstm", "gru-after", "rnn")
+    }
+    sizes = [one["parameters"] for one in answer["configurations"]]
+    assert max(sizes) - min(sizes) < 0.2 * max(sizes)
+    hidden = {one["name"]: one["hidden"] for one in answer["configurations"]}
+    assert hidden["lstm"] == 6 < hidden["gru-after"] < hidden["rnn"]
 
 
 def test_settings_come_from_preset_file_and_flags(text: Path) -> None:

@@ -70,12 +70,16 @@ def assert_padding_is_zero(parameters: Parameters, values: np.ndarray) -> None:
     assert not values[real.flat == 0].any()
 
 
+def masks_of(network: Network) -> list[np.ndarray]:
+    return [layer.mask for layer in network.layers if layer.mask is not None]
+
+
 def check(case: Case, network: Network, steps: int, key: int = 3) -> None:
     """Loss, state and gradients of the first `steps` steps against the reference, with the network's own masks."""
     H, state = case.model.config.hidden, case.state()
     x, y = case.x[:steps], case.y[:steps]
     loss, gradient = network.gradients(x, y, state, key)
-    masks = [mask[:steps, :, :H] for mask in network.masks] or None
+    masks = [mask[:steps, :, :H] for mask in masks_of(network)] or None
     assert (masks is not None) == (case.model.config.dropout > 0)
     exact, gradients, states = reference.gradients(case.parameters, x, y, case.states, masks)
     assert loss == pytest.approx(exact, rel=1e-6)
@@ -193,7 +197,7 @@ def test_any_number_of_threads_gives_the_same_bits(
             assert other_loss == loss
             assert np.array_equal(other_gradient, gradient)
             assert np.array_equal(other_state.h, state.h) and np.array_equal(other_state.c, state.c)
-            for mask, other_mask in zip(network.masks, other.masks, strict=True):
+            for mask, other_mask in zip(masks_of(network), masks_of(other), strict=True):
                 assert np.array_equal(mask, other_mask)
         assert np.array_equal(other.evaluate(case.x, case.y, case.state()), evaluated)
 
@@ -270,7 +274,7 @@ def test_masks_of_the_network(rate: float) -> None:
     *_, network = case.gradients(TWO, key=0)
     for key in (0, 1, 2**40):
         network.gradients(case.x, case.y, case.state(), key)
-        masks |= {(key, layer): mask.copy() for layer, mask in enumerate(network.masks)}
+        masks |= {(key, layer): mask.copy() for layer, mask in enumerate(masks_of(network))}
     for mask in masks.values():
         assert np.unique(mask).tolist() == [0, np.float32(1 / (1 - rate))]
         assert abs((mask == 0).mean() - rate) < 5 * (rate * (1 - rate) / mask.size) ** 0.5
@@ -280,7 +284,7 @@ def test_masks_of_the_network(rate: float) -> None:
             by_chance = rate**2 + (1 - rate) ** 2
             assert abs((mask == other).mean() - by_chance) < 5 * (by_chance * (1 - by_chance) / mask.size) ** 0.5
     network.gradients(case.x, case.y, case.state(), key=1)
-    assert np.array_equal(network.masks[1], masks[1, 1]), "the same key draws the same mask"
+    assert np.array_equal(masks_of(network)[1], masks[1, 1]), "the same key draws the same mask"
 
 
 def test_dropout_is_drawn_and_used() -> None:
@@ -289,7 +293,7 @@ def test_dropout_is_drawn_and_used() -> None:
     *_, network = case.gradients(TWO)
     losses = {network.gradients(case.x, case.y, case.state(), key)[0] for key in range(5)}
     assert len(losses) == 5
-    assert make_case(V=7, E=0, H=32, L=2).gradients(TWO)[-1].masks == []
+    assert masks_of(make_case(V=7, E=0, H=32, L=2).gradients(TWO)[-1]) == []
 
 
 # Initialisation -----------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_the_rates_fall_when_those_of_the_originals_did() -> None:
 def test_a_preset_runs(name: str) -> None:
     corpus_config, model, training = configs_of(preset(name))
     corpus = small_corpus(**{f.name: getattr(corpus_config, f.name) for f in fields(CorpusConfig)})
-    run = charrnn.Run.new(corpus, replace(model, hidden=16), replace(training, steps=4))
+    run = charrnn.Run.new(corpus, replace(model, hidden=16), replace(training, epochs=None, steps=4))
     reports = list(charrnn.train(run, corpus, threads=1))
     assert len(reports) == 4
     assert reports[-1].loss < reports[0].loss

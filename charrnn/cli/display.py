@@ -61,6 +61,9 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     if corpus.skipped:
         names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (", ..." if len(corpus.skipped) > 3 else "")
         tell(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
+    if corpus.document_starts is not None:
+        found = len(corpus.document_starts)
+        tell(f"documents: {found + 1:,}" if found else "documents: 1; --document-separator occurs nowhere in the text")
     model, config = run.model.config, run.config
     if run.step == 0 and (asked.batch_size, asked.seq_length) != (config.batch_size, config.seq_length):
         tell(
@@ -69,10 +72,10 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
         )
     memory = size_text(memory_estimate(model, config) + corpus.ids.nbytes + PROGRAM)
     tell(
-        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.parameters.count():,} parameters, "
+        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} parameters, "
         f"about {memory} of memory"
     )
-    if run.model.parameters.count() > len(corpus.train):
+    if run.model.count() > len(corpus.train):
         tell(
             f"warning: there are more parameters than {unit} to train on: watch the validation loss, or use a smaller --hidden"
         )

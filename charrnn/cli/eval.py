@@ -14,6 +14,7 @@ from charrnn.errors import CorpusError, VocabError
 
 if TYPE_CHECKING:
     from charrnn.corpus import Corpus
+    from charrnn.documents import Starts
     from charrnn.run import Run
 
 EPILOG = """\b
@@ -77,11 +78,11 @@ def eval_(
 
     path = find_checkpoint(checkpoint)
     run = load(path)
-    ids = other_ids(run, texts, encoding, unknown) if texts else own_ids(run, split or "validation")
+    text = other_text(run, texts, encoding, unknown) if texts else own_text(run, split or "validation")
     if per_char:
-        _print_per_char(run, ids, threads)
+        _print_per_char(run, *text, threads)
         return
-    result = _measure(run, ids, window, threads)
+    result = _measure(run, *text, window, threads)
     if as_json:
         click.echo(json.dumps({**result, "checkpoint": str(path)}))
         return
@@ -92,20 +93,27 @@ def eval_(
         _print_figures(f"windows of {window}", result["window"])
 
 
-def own_ids(run: Run, split: str) -> Any:
-    """A part of the text that a run was started on, read again; `CorpusError` if it is gone, has changed, or is empty."""
+def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
+    """A part of the text that a run was started on, and where documents begin in it.
+
+    It is read again; `CorpusError` if it is gone, has changed, or is empty.
+    """
     paths = [source.path for source in run.sources]
     if "-" in paths:
         raise CorpusError("the run's text came from standard input; name one: charrnn eval CHECKPOINT TEXT")
     corpus = _read(run, paths)
     run.check_text(corpus)
-    ids = {"train": corpus.train, "validation": corpus.validation, "test": corpus.test}[split]
+    ids, starts = {
+        "train": (corpus.train, corpus.train_starts),
+        "validation": (corpus.validation, corpus.validation_starts),
+        "test": (corpus.test, corpus.test_starts),
+    }[split]
     if len(ids) < 2:
         flag = "--test-fraction" if split == "test" else "--val-fraction"
         raise CorpusError(
             f"the run has no {split} part (it was trained with {flag} 0, or the text is short); name a TEXT to eval"
         )
-    return ids
+    return ids, starts
 
 
 def _read(run: Run, paths: Sequence[str]) -> Corpus:
@@ -122,7 +130,15 @@ def _read(run: Run, paths: Sequence[str]) -> Corpus:
         raise CorpusError(f"the run's text: {error}, or name a text: charrnn eval CHECKPOINT TEXT") from None
 
 
-def other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
+def other_text(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> tuple[Any, Starts | None]:
+    """The ids of another text, and where documents begin in what the network reads of it."""
+    from charrnn.documents import document_starts
+
+    ids, separator = _other_ids(run, texts, encoding, unknown), run.corpus_config.document_separator
+    return ids, None if separator is None else document_starts(ids, run.vocab, separator)
+
+
+def _other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
     """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it lacks, if "error"."""
     from charrnn.corpus import Corpus
 
@@ -153,7 +169,7 @@ def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
     return ids[ids >= 0].astype(run.vocab.dtype)
 
 
-def _measure(run: Run, ids: Any, window: int, threads: int | None) -> dict[str, Any]:
+def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: int | None) -> dict[str, Any]:
     from charrnn.evaluation import Evaluation, evaluate, evaluate_windows
     from charrnn.workers import Workers
 
@@ -167,24 +183,24 @@ def _measure(run: Run, ids: Any, window: int, threads: int | None) -> dict[str, 
     workers = Workers(threads)
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
-            result = figures(evaluate(run.model, ids, workers=workers, progress=bar))
+            result = figures(evaluate(run.model, ids, starts=starts, workers=workers, progress=bar))
         if window:
             with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
-                found = evaluate_windows(run.model, ids, window, workers=workers, progress=bar)
+                found = evaluate_windows(run.model, ids, window, starts=starts, workers=workers, progress=bar)
             result["window"] = {"size": window, **figures(found)}
     finally:
         workers.close()
     return result
 
 
-def _print_per_char(run: Run, ids: Any, threads: int | None) -> None:
+def _print_per_char(run: Run, ids: Any, starts: Starts | None, threads: int | None) -> None:
     from charrnn.evaluation import per_character
     from charrnn.workers import Workers
 
     workers = Workers(threads)
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
-            losses = per_character(run.model, ids, workers=workers, progress=bar)
+            losses = per_character(run.model, ids, starts=starts, workers=workers, progress=bar)
     finally:
         workers.close()
     symbols = [json.dumps(symbol) for symbol in run.vocab.symbols]

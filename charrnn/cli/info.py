@@ -50,12 +50,12 @@ def info(checkpoint: str | None, as_json: bool) -> None:
 
 
 def _parameters(model: dict[str, Any]) -> int:
-    from charrnn.cells import CELLS
+    from charrnn.cells import cell_named
     from charrnn.config import ModelConfig
-    from charrnn.parameters import tensors_of
+    from charrnn.parameters import parameter_count
 
     config = ModelConfig(**model)
-    return sum(math.prod(tensor.disk_shape) for tensor in tensors_of(config, len(CELLS[config.cell].gates)))
+    return parameter_count(config, cell_named(config.cell))
 
 
 def _overview(path: Path, size: int, count: int, about: dict[str, Any]) -> Table:

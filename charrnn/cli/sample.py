@@ -82,6 +82,7 @@ def sample(
     path = find_checkpoint(checkpoint)
     run = load(path)
     seed = secrets.randbits(53) if seed is None else seed
+    options["document_separator"] = run.corpus_config.document_separator
     text = _as_text(given, run, prime_file or "standard input")
     if as_json:
         texts = _texts(run, text, count, threads, {**options, "seed": seed})

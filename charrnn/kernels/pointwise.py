@@ -12,6 +12,8 @@ from charrnn.kernels.compiling import inline
 from charrnn.kernels.simd import float_from_bits, fma
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+TANH, SOFTSIGN, RELU = 0, 1, 2
+"""Numbers of the nonlinearities phi, in the order of `config.ACTIVATIONS`."""
 
 # tanh(x) = x P(x x) / Q(x x) on [-9, 9]: our least-maximum fit, relative error 2e-8; in float32 within 3.1e-7
 TANH_LIMIT = np.float32(9)
@@ -37,6 +39,36 @@ def tanh(x):
     y = x * p / q
     y = ONE if y > ONE else y
     return -ONE if y < -ONE else y
+
+
+@inline
+def tanh_slope(y):
+    """The derivative of tanh where it is y: 1 - y^2."""
+    return fma(-y, y, ONE)
+
+
+@inline
+def softsign(x):
+    """x / (1 + |x|), in (-1, 1) (Glorot & Bengio 2010, section 2.2)."""
+    return x / (ONE + abs(x))
+
+
+@inline
+def softsign_slope(y):
+    """The derivative of softsign where it is y: (1 - |y|)^2."""
+    return (ONE - abs(y)) * (ONE - abs(y))
+
+
+@inline
+def relu(x):
+    """max(x, 0), NaN for NaN."""
+    return ZERO if x < ZERO else x
+
+
+@inline
+def relu_slope(y):
+    """The derivative of relu where it is y: 1 above zero."""
+    return ONE if y > ZERO else ZERO
 
 
 @inline
@@ -80,10 +112,31 @@ def sigmoid_row(a):
 
 
 @inline
-def tanh_row(a):
-    """a = tanh(a)."""
-    for u in range(a.size):
-        a[u] = tanh(a[u])
+def squash_row(a, phi):
+    """a = phi(a), phi one of TANH, SOFTSIGN, RELU."""
+    if phi == TANH:
+        for u in range(a.size):
+            a[u] = tanh(a[u])
+    elif phi == SOFTSIGN:
+        for u in range(a.size):
+            a[u] = softsign(a[u])
+    else:
+        for u in range(a.size):
+            a[u] = relu(a[u])
+
+
+@inline
+def slope_row(a, y, phi):
+    """a *= phi'(x), where y = phi(x)."""
+    if phi == TANH:
+        for u in range(a.size):
+            a[u] *= tanh_slope(y[u])
+    elif phi == SOFTSIGN:
+        for u in range(a.size):
+            a[u] *= softsign_slope(y[u])
+    else:
+        for u in range(a.size):
+            a[u] *= relu_slope(y[u])
 
 
 @inline
@@ -98,3 +151,17 @@ def multiply_row(a, b):
     """a *= b."""
     for u in range(a.size):
         a[u] *= b[u]
+
+
+@inline
+def add_product_row(a, b, c):
+    """a += b * c."""
+    for u in range(a.size):
+        a[u] = fma(b[u], c[u], a[u])
+
+
+@inline
+def add_scaled_row(a, factor, b):
+    """a += factor * b."""
+    for u in range(a.size):
+        a[u] = fma(factor, b[u], a[u])

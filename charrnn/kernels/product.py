@@ -88,28 +88,28 @@ def product(a, a_row, a_col, a_step, panels, c, c_row, c_step, steps, rows, dept
             n += LANES
 
 
-@kernel(void(MATRIX, VECTOR, int64, int64))
-def pack(matrix, panels, start, stop):
-    """Pack columns start:stop (multiples of NR, or the end) of a (K, N) matrix into its panels."""
-    K, N = matrix.shape
+@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+def pack(matrix, panels, first, columns, start, stop):
+    """Pack columns first:first+columns of a (K, N) matrix into panels; of those this call packs start:stop (multiples of NR)."""
+    K = matrix.shape[0]
     n = start
     while n < stop:
-        width = NR if N - n >= NR else LANES
+        width = NR if columns - n >= NR else LANES
         for k in range(K):
             to = n * K + k * width
-            copy_row(panels[to : to + width], matrix[k, n : n + width])
+            copy_row(panels[to : to + width], matrix[k, first + n : first + n + width])
         n += width
 
 
-@kernel(void(MATRIX, VECTOR, int64, int64))
-def pack_transposed(matrix, panels, start, stop):
-    """As pack, for the transpose of an (N, K) matrix: the packed one is (K, N)."""
-    N, K = matrix.shape
+@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+def pack_transposed(matrix, panels, first, depth, start, stop):
+    """Pack the transpose, (depth, N), of columns first:first+depth of an (N, K) matrix; this call its columns start:stop."""
+    N = matrix.shape[0]
     n = start
     while n < stop:
         width = NR if N - n >= NR else LANES
-        for block in range(0, K, 64):
+        for block in range(0, depth, 64):
             for j in range(width):
-                for k in range(block, min(block + 64, K)):
-                    panels[n * K + k * width + j] = matrix[n + j, k]
+                for k in range(block, min(block + 64, depth)):
+                    panels[n * depth + k * width + j] = matrix[n + j, first + k]
         n += width

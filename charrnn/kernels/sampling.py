@@ -8,9 +8,10 @@ from numba import boolean, float32, float64, int32, int64, types, void
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import ZERO, add_row, copy_row, exp
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
-from charrnn.kernels.recurrent import CUBE, PLANE, STEP
+from charrnn.kernels.recurrent import BORDERS, CUBE, FORWARD, PLANE, PREPARE, STARTS, STEP
 from charrnn.kernels.simd import address
 
+GRID = float32[:, :, :, ::1]
 DRAW = int64(VECTOR, boolean[::1], float32, int64, float64, VECTOR)
 
 
@@ -74,44 +75,53 @@ def draw(logits, banned, temperature, top_k, coin, scratch):
 
 @kernel(
     void(
-        types.FunctionType(PRODUCT), types.FunctionType(STEP), types.FunctionType(DRAW), int32[:, ::1], int64, float64[:, ::1],
-        MATRIX, MATRIX, VECTOR, VECTOR, CUBE, CUBE, CUBE, CUBE, PLANE, PLANE, boolean[::1], float32, int64, VECTOR, int64, int64,
+        types.FunctionType(PRODUCT), types.FunctionType(FORWARD), types.FunctionType(PREPARE), types.FunctionType(STEP),
+        types.FunctionType(DRAW), int32[:, ::1], int64, float64[:, ::1], MATRIX, MATRIX, MATRIX, VECTOR, CUBE, VECTOR, int64,
+        BORDERS, GRID, GRID, GRID, CUBE, CUBE, CUBE, PLANE, PLANE, CUBE, CUBE, STARTS, int64, int64, int64,
+        boolean[::1], float32, int64, VECTOR, int64, int64,
     )
 )  # fmt: skip
-def write(product, step, draw, ids, given, coins, table, bias, out_bias, panels, h, c, h_next, c_next, z, logits, banned,
-          temperature, top_k, scratch, start, stop):  # fmt: skip
+def write(product, forward, prepare, step, draw, ids, given, coins, table, memory_table, bias, out_bias, p, panels, activation,
+          borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, no_starts, columns, has_output, is_residual, banned, temperature,
+          top_k, scratch, start, stop):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
 
-    ids (S + 1, N); coins (S, N) in [0, 1); table (V, GH), bias (L, GH) and out_bias (V padded) as in `model.Panels`; panels:
-    W_h of every layer, W_x of layers 2 to L, the decoder, packed, one behind the other. h, c (L, N, H) hold the state and the
-    new one; h_next, c_next (L, N, H), z (N, GH), logits (N, V padded) and scratch (N * V) are overwritten.
+    ids (S + 1, N); coins (S, N) in [0, 1); table (V, X), bias (L, GH), p (L, K, H) and out_bias (V padded) as in `model`;
+    memory_table (V, H), or (0, 0) without one; panels: as `Panels.forward`; columns: X. h, c (L, 2, N, H): plane 0 holds the state.
+    m (2, 1, N, H), z (1, N, GH), q, y (1, N, H), x (N, H), logits (N, V padded) and scratch (N * V) are overwritten. keep_h, keep_c
+    and no_starts as for `forward_layer`.
     """
-    L, H, Z, V, width = h.shape[0], h.shape[2], z.shape[1], table.shape[0], logits.shape[1]
-    N = stop - start
+    L, H, Z, V, width = h.shape[0], h.shape[3], z.shape[2], table.shape[0], logits.shape[1]
+    N, over = stop - start, borders[2] - borders[0]
     for s in range(ids.shape[0] - 1):
         for layer in range(L):
             if layer == 0:
                 for n in range(start, stop):
-                    copy_row(z[n], table[ids[s, n]])
-                    add_row(z[n], bias[0])
+                    copy_row(z[0, n], bias[0])
+                    add_row(z[0, n, :columns], table[ids[s, n]])
+                    if memory_table.shape[0] > 0:
+                        copy_row(m[1, 0, n], memory_table[ids[s, n]])
             else:
                 for n in range(start, stop):
-                    copy_row(z[n], bias[layer])
-                up = panels[L * H * Z + (layer - 1) * H * Z :]
-                product(address(h[layer - 1], start * H), H, 1, 0, up, address(z, start * Z), Z, 0, 1, N, H, Z, 1)
-            over = panels[layer * H * Z :]
-            product(address(h[layer], start * H), H, 1, 0, over, address(z, start * Z), Z, 0, 1, N, H, Z, 1)
-            step(z, h[layer], c[layer], h_next[layer], c_next[layer], start, stop)
+                    copy_row(z[0, n], bias[layer])
+                up = panels[L * H * over + (layer - 1) * H * columns :]
+                product(address(x, start * H), H, 1, 0, up, address(z, start * Z), Z, 0, 1, N, H, columns, 1)
+            first = panels[layer * H * over :]
+            second = panels[layer * H * over + H * (borders[1] - borders[0]) :]
+            forward(product, prepare, step, z, h[layer], c[layer], q, m[(layer + 1) % 2], y, m[layer % 2], p[layer], activation,
+                    first, second, borders, 0, keep_h, keep_c, no_starts, 1, start, stop)  # fmt: skip
             for n in range(start, stop):
-                copy_row(h[layer, n], h_next[layer, n])
-                copy_row(c[layer, n], c_next[layer, n])
+                if is_residual and layer > 0:
+                    add_row(x[n], y[0, n] if has_output else h[layer, 1, n])
+                else:
+                    copy_row(x[n], y[0, n] if has_output else h[layer, 1, n])
+                copy_row(h[layer, 0, n], h[layer, 1, n])
+                copy_row(c[layer, 0, n], c[layer, 1, n])
         if s + 1 >= given:
             for n in range(start, stop):
                 copy_row(logits[n], out_bias)
-            out = panels[(2 * L - 1) * H * Z :]
-            product(
-                address(h[L - 1], start * H), H, 1, 0, out, address(logits, start * width), width, 0, 1, N, H, width, 1
-            )
+            out = panels[L * H * over + (L - 1) * H * columns :]
+            product(address(x, start * H), H, 1, 0, out, address(logits, start * width), width, 0, 1, N, H, width, 1)
             for n in range(start, stop):
                 row, own = logits[n, :V], scratch[n * V : (n + 1) * V]
                 ids[s + 1, n] = draw(row, banned, temperature, top_k, coins[s, n], own)
