@@ -2,8 +2,8 @@
 
 Same shapes for all: 65 symbols, 50 streams of 50 characters, Adam, clipping by norm. The cells take turns, a few steps each, and
 every turn is compared with the LSTM's of the same round; figures are medians. A multiplication by a parameter is one weight times
-one number on the way forward: W_h and, from the second layer on, W_x, and the decoder; the first layer's input is a look-up. Weights
-that the clockwork cell holds at zero do not count.
+one number on the way forward: W_h and, from the second layer on, W_x, and the decoder; the first layer's input is a look-up.
+Weights that the clockwork cell holds at zero do not count.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def test_what_the_originals_did_by_default() -> None:
     assert (model.cell, model.layers, model.hidden, model.dropout, model.init_scale) == ("lstm", 2, 128, 0, 0.08)
     assert (training.batch_size, training.seq_length, training.epochs) == (50, 50, 50)
     assert (training.optimizer, training.learning_rate, training.rho) == ("rmsprop", 2e-3, 0.95)
-    assert training.clip_value * training.seq_length == 5  # it clips the sum over the steps
+    assert (training.clip_value, training.reduction) == (5, "sum-over-time")
     assert corpus.val_fraction == 0.05
     corpus, model, training = configs_of(preset("torch-rnn"))
     assert (model.cell, model.layers, model.hidden, model.embedding) == ("lstm", 2, 128, 64)

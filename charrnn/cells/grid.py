@@ -71,7 +71,7 @@ def _back_row(phi, z, c_before, dc_before, dh, dc, scratch):
     slope_row(dh, scratch, phi)
     remember(i, f, g, c_before, scratch)
     _through_output(o, scratch, dh, dc)
-    through_input(phi, i, g, dc, scratch)
+    through_input(phi, i, g, dc)
     through_forget(f, c_before, dc, dc_before)
 
 

@@ -130,7 +130,7 @@ def copy_rows(a, b, steps, start, stop):
 
 @inline
 def _transpose(x, start, depth, out):
-    """out (D, PITCH), flat, = the transpose of rows start:start + depth of x (K, D): lines are written whole, and read piecewise."""
+    """out (D, PITCH), flat, = the transpose of rows start:start + depth of x (K, D): lines are written whole, read piecewise."""
     D = x.shape[1]
     whole = depth // LANES * LANES
     for block in range(0, whole, LANES):
