@@ -57,7 +57,7 @@ class Network:
             self.gradient = model.parameters.like()
             self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
             depth = max(2 * model.width, padded(model.config.embedding))
-            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + depth)) for _ in range(workers.threads)]
+            self.scratch = [aligned(layers.scratch_size(depth)) for _ in range(workers.threads)]
             self.recurrent_mask = model.recurrent_mask()
         if panels is None:
             self.refresh()

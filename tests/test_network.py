@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from charrnn.config import ModelConfig
-from charrnn.kernels import update
+from charrnn.kernels import adam
 from charrnn.model import Model, State
 from charrnn.network import Network
 from charrnn.parameters import Parameters
@@ -242,7 +242,7 @@ def train(case: Case, workers: Workers, updates: int) -> Model:
     for step in range(1, updates + 1):
         _, gradient = network.gradients(case.x, case.y, state, key=step)
         rule = np.array([0.9, 0.999, 1e-8, 0.01 / (1 - 0.9**step), (1 - 0.999**step) ** -0.5], np.float32)
-        update.adam(p.flat, gradient.flat, m, v, rule, np.float32(np.inf), np.float32(1), 0, p.flat.size)
+        adam.adam(p.flat, gradient.flat, m, v, rule, np.float32(np.inf), np.float32(1), 0, p.flat.size)
         network.refresh()
     return case.model
 

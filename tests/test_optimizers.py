@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.cells import cell_named
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.kernels.compiling import OPTIMIZER_MODULES, count_kernels
 from charrnn.optimizers import OPTIMIZERS, Clipper, coefficients_of, penalties_of, update_parameters
@@ -23,7 +24,7 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 
 
 def layout(hidden: int = 3) -> Parameters:
-    return Parameters(tensors_of(ModelConfig(vocab_size=5, hidden=hidden, layers=1), 4))
+    return Parameters(tensors_of(ModelConfig(vocab_size=5, hidden=hidden, layers=1), cell_named("lstm")))
 
 
 def step(
@@ -277,7 +278,7 @@ def test_only_weights_decay(name: str, penalty: str) -> None:
 
 def test_regions_cover_the_vector() -> None:
     config = ModelConfig(vocab_size=5, hidden=7, layers=3, embedding=4)
-    w = Parameters(tensors_of(config, 4))
+    w = Parameters(tensors_of(config, cell_named("lstm")))
     starts, stops, decays = zip(*w.regions, strict=True)
     assert starts == (0, *stops[:-1]) and stops[-1] == w.flat.size
     assert all(one != following for one, following in pairwise(decays))

@@ -55,10 +55,12 @@ def cache_folder() -> Path | None:
         return None
 
 
-def count_kernels(optimizer: str | None = None) -> int:
-    """How many kernels are loaded for a run with this optimiser, or for one that does not train, told from the sources alone."""
+def count_kernels(optimizer: str | None = None, cell: str | None = None) -> int:
+    """How many kernels are loaded for this optimiser and this cell, None for neither, told from the sources alone."""
     left_out = set(OPTIMIZER_MODULES.values()) - ({OPTIMIZER_MODULES[optimizer]} if optimizer else set())
-    paths = (path for folder in SOURCES for path in (PACKAGE / folder).glob("*.py") if path.stem not in left_out)
+    paths = [path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in left_out]
+    if cell:
+        paths.append(PACKAGE / "cells" / f"{cell.replace('-', '_')}.py")
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 
 
