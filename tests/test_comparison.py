@@ -61,9 +61,11 @@ def test_equal_size_is_the_nearest_to_the_first() -> None:
     given = [Candidate(str(shape), corpus, ModelConfig(**({"hidden": 40} | shape)), TrainConfig()) for shape in shapes]
     target = given[0].parameters
     for one in of_equal_size(given):
-        sizes = [replace(one, model=replace(one.model, hidden=hidden)).parameters for hidden in range(1, 120)]
-        distances = [abs(size - target) for size in sizes]
-        assert distances[one.model.hidden - 1] == min(distances), one.name
+        near = [
+            hidden for hidden in (*range(1, 120, 20), *range(one.model.hidden - 2, one.model.hidden + 3)) if hidden > 0
+        ]
+        sizes = {hidden: replace(one, model=replace(one.model, hidden=hidden)).parameters for hidden in near}
+        assert one.model.hidden == min(sizes, key=lambda hidden: abs(sizes[hidden] - target)), one.name
         assert one.parameters == Model(one.model).count()
     assert of_equal_size(given)[0].model == given[0].model == of_equal_size(given)[4].model
 
