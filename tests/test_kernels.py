@@ -15,8 +15,11 @@ import pytest
 from numba import njit
 
 from charrnn import cells, kernels
+from charrnn.cells import cell_named, lstm
+from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
-from charrnn.kernels.compiling import count_kernels
+from charrnn.kernels.compiling import OPTIMIZER_MODULES, count_kernels
+from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
 from charrnn.kernels.product import pack, pack_transposed
 from charrnn.kernels.simd import HAS_FMA, LANES, NR
 from tests import reference
@@ -52,17 +55,30 @@ def windows(memory: np.ndarray, step: int, row: int, column: int, shape: tuple[i
 # What is a kernel ---------------------------------------------------------------------------------------------------
 
 
+def kernels_in(module: str) -> list:
+    """The compiled functions that a module defines."""
+    return [
+        value
+        for value in vars(import_module(module)).values()
+        if hasattr(value, "py_func") and not value._can_compile and value.py_func.__module__ == module
+    ]
+
+
 def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     names = [f"{package.__name__}.{m.name}" for package in (kernels, cells) for m in iter_modules(package.__path__)]
-    found = [
-        value
-        for module in map(import_module, names)
-        for value in vars(module).values()
-        if hasattr(value, "py_func") and not value._can_compile and value.py_func.__module__ == module.__name__
-    ]
-    each = [count_kernels(optimizer) - count_kernels() for optimizer in ("adam", "sgd", "rmsprop")]
-    assert len(found) == count_kernels() + sum(each) > 10 and min(each) > 0
-    assert all(kernel.targetoptions["nogil"] for kernel in found)
+    found = {name.removeprefix("charrnn."): kernels_in(name) for name in names}
+    assert all(kernel.targetoptions["nogil"] for of_module in found.values() for kernel in of_module)
+    left = {name: len(of_module) for name, of_module in found.items() if of_module}
+    for cell in CELL_NAMES:
+        own = left.pop(f"cells.{cell.replace('-', '_')}")
+        assert count_kernels(cell=cell) - count_kernels() == own >= 2
+    for optimizer, module in OPTIMIZER_MODULES.items():
+        assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
+        assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
+    for module in set(OPTIMIZER_MODULES.values()):
+        left.pop(f"kernels.{module}")
+    assert sum(left.values()) == count_kernels() > 10
+    assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
 
 
 # The product --------------------------------------------------------------------------------------------------------
@@ -133,21 +149,24 @@ def test_the_bits_of_a_product_do_not_depend_on_its_tiles() -> None:
         assert np.array_equal(sum_of_two, whole)
 
 
+@pytest.mark.parametrize("first", [0, 16, 48])
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("K", [1, 2, 33, 63, 64, 65, 130])
-def test_pack(K: int, transposed: bool) -> None:
+def test_pack(K: int, transposed: bool, first: int) -> None:
+    """A range of a matrix's columns, or of its transpose's rows, whose neighbours are NaN."""
     for N in [*COLUMNS, 208]:
-        matrix = normal(K * N, K, N)
-        source = np.ascontiguousarray(matrix.T) if transposed else matrix
-        kernel = pack_transposed if transposed else pack
+        matrix, kernel = normal(K * N, K, N), pack_transposed if transposed else pack
+        wide = np.full((N, first + K + 5) if transposed else (K, first + N + 16), np.nan, np.float32)
+        wide[:, first : first + (K if transposed else N)] = matrix.T if transposed else matrix
+        counted = K if transposed else N
         expected = packed(matrix, tail=0)
         for cut in range(0, N + NR, NR):
             panels = np.full(K * N + 32, CANARY)
-            kernel(source, panels, min(cut, N), N)
+            kernel(wide, panels, first, counted, min(cut, N), N)
             done = min(cut, N) * K
             assert (panels[:done] == CANARY).all() and (panels[K * N :] == CANARY).all()
             np.testing.assert_array_equal(panels[done : K * N], expected[done:])
-            kernel(source, panels, 0, min(cut, N))
+            kernel(wide, panels, first, counted, 0, min(cut, N))
             np.testing.assert_array_equal(panels[: K * N], expected)
 
 
@@ -171,10 +190,15 @@ def map_exp(x: np.ndarray) -> None:
         x[k] = pointwise.exp(x[k])
 
 
+def squashed(x: np.ndarray, phi: int) -> np.ndarray:
+    y = x.copy()
+    pointwise.squash_row(y, phi)
+    return y
+
+
 def test_tanh() -> None:
     x = dense(-30, 30)
-    y = x.copy()
-    pointwise.tanh_row(y)
+    y = squashed(x, TANH)
     exact = np.tanh(x.astype(np.float64))
     assert np.array_equal(np.isnan(y), np.isnan(x)) and np.isnan(x).any()
     assert np.nanmax(np.abs(y - exact)) < 3.1e-7
@@ -183,10 +207,50 @@ def test_tanh() -> None:
     assert np.nanmax(np.abs(y)) <= 1
     assert np.array_equal(np.signbit(y[x == 0]), np.signbit(x[x == 0]))
     assert y[x == np.inf] >= 1 - U and y[x == -np.inf] <= U - 1
-    row = -np.sort(-x[np.isfinite(x)])
-    odd = -row
-    pointwise.tanh_row(row), pointwise.tanh_row(odd)
-    assert np.array_equal(row, -odd)
+    finite = x[np.isfinite(x)]
+    assert np.array_equal(squashed(finite, TANH), -squashed(-finite, TANH))
+
+
+def test_softsign() -> None:
+    x = dense(-1e6, 1e6)
+    y, finite = squashed(x, SOFTSIGN), np.isfinite(x)
+    assert np.isnan(y[~finite]).all(), "a network does not get over an infinity unseen"
+    x, y = x[finite], y[finite]
+    exact = x.astype(np.float64) / (1 + np.abs(x.astype(np.float64)))
+    # the sum and the quotient are rounded once each; denormals may lose their last bit
+    assert (np.abs(y - exact) <= bound(2, np.abs(exact)) + 1.5e-45).all()
+    assert np.abs(y).max() == 1 and np.array_equal(squashed(-x, SOFTSIGN), -y)
+
+
+def test_relu() -> None:
+    x = dense(-30, 30)
+    y = squashed(x, RELU)
+    assert np.array_equal(y, np.where(x < 0, 0, x), equal_nan=True)
+    assert np.isnan(y[np.isnan(x)]).all() and np.isnan(x).any() and y[x == np.inf] == np.inf
+
+
+@pytest.mark.parametrize("phi", [TANH, SOFTSIGN, RELU])
+def test_slopes(phi: int) -> None:
+    """The derivative, told from the value: what it takes to go back without the number that was squashed."""
+    x = np.linspace(-6, 6, 20_001)
+    x = x[x != 0].astype(np.float32)
+    y, x64 = squashed(x, phi), x.astype(np.float64)
+    exact = [1 - np.tanh(x64) ** 2, (1 + np.abs(x64)) ** -2, np.where(x64 > 0, 1, 0)][phi]
+    factor = normal(5, x.size)
+    slopes = factor.copy()
+    pointwise.slope_row(slopes, y, phi)
+    np.testing.assert_allclose(slopes, factor * exact, rtol=2e-6, atol=4e-6)
+    at_zero = np.ones(3, np.float32)
+    pointwise.slope_row(at_zero, np.zeros(3, np.float32), phi)
+    assert (at_zero == (0 if phi == RELU else 1)).all()
+    assert ACTIVATIONS[phi] == ("tanh", "softsign", "relu")[phi]
+
+
+def test_a_broken_slope_is_seen() -> None:
+    for phi in (TANH, SOFTSIGN):
+        slopes = np.ones(2, np.float32)
+        pointwise.slope_row(slopes, np.array([np.nan, 0.5], np.float32), phi)
+        assert np.isnan(slopes).tolist() == [True, False]
 
 
 def test_sigmoid() -> None:
@@ -214,26 +278,31 @@ def test_exp() -> None:
 def test_rows_have_the_same_bits_wherever_they_start() -> None:
     """Vector code and the scalars at a loop's end must agree, or the padding would change results."""
     x = normal(4, 130) * 4
-    for function in (pointwise.tanh_row, pointwise.sigmoid_row, map_exp):
+    maps: list[tuple] = [
+        (pointwise.sigmoid_row,),
+        (map_exp,),
+        *((pointwise.squash_row, k) for k in (TANH, SOFTSIGN, RELU)),
+    ]
+    for function, *phi in maps:
         x = -np.abs(x) if function is map_exp else x
         whole = x.copy()
-        function(whole)
+        function(whole, *phi)
         for start, stop in ((0, 1), (1, 17), (3, 34), (7, 130), (64, 79)):
             part = x[start:stop].copy()
-            function(part)
+            function(part, *phi)
             assert np.array_equal(part, whole[start:stop])
 
 
-# The cell -----------------------------------------------------------------------------------------------------------
+# The cells ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("H", [16, 48, 112])
 def test_lstm_step_and_back(H: int) -> None:
     N, start, stop = 5, 1, 4
     z, h_before, c_before = normal(1, N, 4 * H) * 2, normal(2, N, H), normal(3, N, H)
-    h, c = np.full((N, H), CANARY), np.full((N, H), CANARY)
+    h, c, unused = np.full((N, H), CANARY), np.full((N, H), CANARY), np.full((N, H), np.nan, np.float32)
     gates, inside = z.copy(), slice(start, stop)
-    cells.lstm.step(gates, h_before, c_before, h, c, start, stop)
+    lstm.step(gates, h_before, c_before, h, c, unused, unused, unused, unused, TANH, start, stop)
 
     exact = reference.lstm_step(z.astype(np.float64), c_before.astype(np.float64))
     expected = np.concatenate([exact.i, exact.f, exact.g, exact.o], axis=1)
@@ -243,14 +312,61 @@ def test_lstm_step_and_back(H: int) -> None:
     assert np.array_equal(gates[outside], z[outside])
     assert (h[outside] == CANARY).all() and (c[outside] == CANARY).all()
 
-    dh, dc, left = normal(5, N, H), normal(6, N, H), gates.copy()
-    dh_before, dc_before = dh.copy(), dc.copy()
-    cells.lstm.step_back(gates, h_before, c_before, h, c, dh, dc, start, stop)
-    dz, dc_exact = reference.lstm_step_back(exact, dh.astype(np.float64), dc_before.astype(np.float64))
+    dh, dc, dc_before, left = normal(5, N, H), normal(6, N, H), normal(7, N, H), gates.copy()
+    dz, dc_exact = reference.lstm_step_back(exact, dh.astype(np.float64), dc.astype(np.float64))
+    wanted, kept, dh_before, scratch = dc_before + dc_exact, dc_before.copy(), unused.copy(), unused.copy()
+    lstm.step_back(gates, h_before, c_before, unused, unused, TANH, dh_before, dc_before, dh, dc, scratch,
+                   unused, unused, unused, start, stop)  # fmt: skip
     np.testing.assert_allclose(gates[inside], dz[inside], rtol=1e-6, atol=4e-6)
-    np.testing.assert_allclose(dc[inside], dc_exact[inside], rtol=1e-6, atol=4e-6)
-    assert np.array_equal(dh, dh_before)
-    assert np.array_equal(gates[outside], left[outside]) and np.array_equal(dc[outside], dc_before[outside])
+    np.testing.assert_allclose(dc_before[inside], wanted[inside], rtol=1e-6, atol=4e-6)
+    assert np.isnan(dh_before).all() and np.isnan(unused).all()
+    assert np.array_equal(gates[outside], left[outside]) and np.array_equal(dc_before[outside], kept[outside])
+
+
+@pytest.mark.parametrize("H", [16, 48, 112])
+@pytest.mark.parametrize("name", CELL_NAMES)
+def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
+    """Streams that are not its own are not read, being NaN, nor written; its own get the bits that they get among all."""
+    cell, N, inside, outside = cell_named(name), 5, slice(1, 4), [0, 4]
+    rows = [
+        f"{kind}{row}" for kind in ("", "d") for row in ("h_before", "c_before", "h", "c", "q", "m_below", "m", "y")
+    ]
+    whole = {row: normal(k, N, H) for k, row in enumerate([*rows, "scratch"])}
+    whole["z"] = normal(90, N, len(cell.gates) * H)
+    if name == "clockwork":
+        whole["c_before"] = np.random.default_rng(91).integers(3, size=(N, H)).astype(np.float32)
+    p = normal(92, max(1, len(cell.peepholes)), H)
+    if cell.constants is not None:
+        p = cell.constants(ModelConfig(cell=name, hidden=H))
+    part, vectors = {row: array.copy() for row, array in whole.items()}, p.copy()
+    for array in part.values():
+        array[outside] = np.nan
+
+    def walk(a: dict[str, np.ndarray], *streams: int) -> None:
+        cell.prepare(a["z"], a["h_before"], a["q"], *streams)
+        cell.step(
+            a["z"], a["h_before"], a["c_before"], a["h"], a["c"], a["m_below"], a["y"], a["m"], p, SOFTSIGN, *streams
+        )
+        cell.step_back(a["z"], a["h_before"], a["c_before"], a["m_below"], p, SOFTSIGN, a["dh_before"], a["dc_before"], a["dh"],
+                       a["dc"], a["dq"], a["dy"], a["dm"], a["dm_below"], *streams)  # fmt: skip
+        cell.prepare_back(a["z"], a["h_before"], a["dq"], a["dh_before"], *streams)
+
+    before = {row: array.copy() for row, array in whole.items()}
+    walk(whole, 0, N)
+    walk(part, 1, 4)
+    for row, array in part.items():
+        assert np.array_equal(array[inside], whole[row][inside]), row
+        assert np.isnan(array[outside]).all(), f"{row} of another stream was written"
+    for row in ("h_before", "c_before", "m_below"):
+        assert np.array_equal(whole[row], before[row]), f"{row} is only read"
+    assert np.array_equal(p, vectors) and not np.array_equal(whole["z"], before["z"])
+    written = {row for row in ("h", "c", "y", "m", "dm_below") if not np.array_equal(whole[row], before[row])}
+    assert {"y", "m", "dm_below"} & written == (
+        ({"y"} if cell.has_output else set())
+        | ({"m"} if cell.keeps_memory else set())
+        | ({"dm_below"} if cell.reads_below else set())
+    )
+    assert "h" in written and ("c" in written or not cell.has_memory)
 
 
 # Loss ---------------------------------------------------------------------------------------------------------------
@@ -297,69 +413,109 @@ def test_a_broken_logit_shows_in_the_loss(place: int, poison: float) -> None:
 
 
 def test_look_up() -> None:
-    T, N, V, Z, start, stop, steps = 4, 5, 7, 48, 1, 4, 3
-    table, bias = normal(1, V, Z), normal(2, Z)
+    T, N, V, X, Z, start, stop, steps = 4, 5, 7, 48, 64, 1, 4, 3
+    table, bias, factor = normal(1, V, X), normal(2, Z), normal(4, T, N)
+    factor[:, ::2] = 1
+    factor[0, 1] = factor[2, 3] = 0
     ids = np.random.default_rng(3).integers(V, size=(T, N)).astype(np.int32)
     z = np.full((T, N, Z), CANARY)
-    layers.look_up(table, bias, ids, z, steps, start, stop)
+    layers.look_up(table, bias, ids, factor, z, steps, start, stop)
     part = np.s_[:steps, start:stop]
-    np.testing.assert_array_equal(z[part], table[ids[part]] + bias)
+    exact = factor[part][..., None].astype(np.float64) * table[ids[part]]
+    assert (np.abs(z[part][..., :X] - exact - bias[:X]) <= bound(2, np.abs(exact) + np.abs(bias[:X]))).all()
+    np.testing.assert_array_equal(z[part][:, 1, :X], table[ids[:steps, 2]] + bias[:X])  # a factor of 1 rounds nothing
+    np.testing.assert_array_equal(z[0, 1, :X], bias[:X])  # and one of 0 leaves the bias
+    np.testing.assert_array_equal(z[part][..., X:], np.broadcast_to(bias[X:], (*ids[part].shape, Z - X)))
     z[part] = CANARY
     assert (z == CANARY).all()
 
 
-@pytest.mark.parametrize("offset", [0, 1])
-def test_project_and_back(offset: int) -> None:
+@pytest.mark.parametrize("columns", [16, 64, 80])
+def test_project_and_back(columns: int) -> None:
+    """A product into the first columns of z, the rest of which holds the bias alone, and going back is not read."""
     T, N, D, Z, start, stop, steps = 5, 6, 32, 80, 1, 5, 4
-    x, w, bias = normal(1, T, N, D), normal(2, D, Z), normal(3, Z)
+    x, w, bias = normal(1, T, N, D), normal(2, D, columns), normal(3, Z)
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
-    layers.project(product.product, x, packed(w), bias, z, offset, steps, start, stop)
-    part, source = np.s_[:steps, start:stop], np.s_[offset : offset + steps, start:stop]
-    x64, w64, z_part = x[source].astype(np.float64), w.astype(np.float64), z[part].copy()
-    assert (np.abs(z_part - (x64 @ w64 + bias)) <= bound(D + 2, np.abs(x64) @ np.abs(w64) + np.abs(bias))).all()
+    own = np.isin(np.arange(N), range(start, stop))[:, None]
+    layers.project(product.product, np.where(own, x, np.nan), packed(w), bias, z, columns, steps, start, stop)
+    part = np.s_[:steps, start:stop]
+    x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
+    magnitudes = np.abs(x64) @ np.abs(w64) + np.abs(bias[:columns])
+    assert (np.abs(found - (x64 @ w64 + bias[:columns])) <= bound(D + 2, magnitudes)).all()
+    assert (z[part][..., columns:] == bias[columns:]).all()
 
-    dz = np.where(np.isin(np.arange(N), range(start, stop))[:, None], normal(4, T, N, Z), np.float32(np.nan))
-    layers.project_back(product.product, dz, packed(np.ascontiguousarray(w.T)), dx, steps, start, stop)
-    dz64 = dz[part].astype(np.float64)
-    assert (np.abs(dx[part] - dz64 @ w64.T) <= bound(Z + 1, np.abs(dz64) @ np.abs(w64.T))).all()
+    dz = np.where(own & (np.arange(Z) < columns), normal(4, T, N, Z), np.float32(np.nan))
+    layers.project_back(product.product, dz, packed(np.ascontiguousarray(w.T)), dx, columns, steps, start, stop)
+    dz64 = dz[part][..., :columns].astype(np.float64)
+    assert (np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))).all()
     z[part] = dx[part] = CANARY
     assert (z == CANARY).all() and (dx == CANARY).all()
 
 
+def weight_gradients(
+    into: list[np.ndarray], x: np.ndarray, h: np.ndarray, dz: np.ndarray, scratch: np.ndarray, *columns: int
+) -> None:
+    dw_x, dw_h, (db,) = into
+    layers.weight_gradients(product.product, x, h, dz, dw_x, dw_h, db, scratch, *columns)
+
+
+@pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])
 @pytest.mark.parametrize("K", [1, 2, 31, 127, 128, 129, 300])
 @pytest.mark.parametrize(("D", "H"), [(0, 16), (48, 0), (16, 112), (112, 16)])
-def test_weight_gradients(K: int, D: int, H: int) -> None:
+def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) -> None:
+    """Columns first to Z of dz, which stand x_column and h_column further left in the gradients; those have other columns too."""
+    first = max(x_column, h_column)
     for Z in (16, 48, 64, 80, 144, 208):
-        x, h, dz = normal(K, K, D), normal(K + 1, K, H), normal(K + 2, K, Z)
-        exact = [a.T.astype(np.float64) @ dz for a in (x, h, np.ones((K, 1)))]
-        sizes = [np.abs(a).T.astype(np.float64) @ np.abs(dz) for a in (x, h, np.ones((K, 1)))]
-        whole = [np.full(shape, CANARY) for shape in ((D, Z), (H, Z), (1, Z))]
+        x, h, dz = normal(K, K, D), normal(K + 1, K, H), normal(K + 2, K, first + Z)
+        used = dz[:, first:].copy()
+        dz[:, :first] = np.nan
+        exact = [a.T.astype(np.float64) @ used for a in (x, h, np.ones((K, 1)))]
+        sizes = [np.abs(a).T.astype(np.float64) @ np.abs(used) for a in (x, h, np.ones((K, 1)))]
+        places = [first - x_column, first - h_column, first]
+        whole = [np.full((n, at + Z + 16), CANARY) for n, at in zip((D, H, 1), places, strict=True)]
         memory = np.full(layers.DEPTH * (layers.COLUMNS + D + H) + 64, CANARY)
-        scratch = memory[: memory.size - 64]
+        arrays = x, h, dz, memory[: memory.size - 64], x_column, h_column
         for start in range(0, Z, layers.COLUMNS):
             stop = min(start + layers.COLUMNS, Z)
-            later = [w[:, stop:].copy() for w in whole]
-            layers.weight_gradients(product.product, x, h, dz, whole[0], whole[1], whole[2][0], scratch, start, stop)
-            assert all((w[:, stop:] == kept).all() for w, kept in zip(whole, later, strict=True))
-        for found, wanted, size in zip(whole, exact, sizes, strict=True):
-            assert (np.abs(found - wanted) <= bound(K + 1, size)).all(), (Z, found.shape)
+            weight_gradients(whole, *arrays, first + start, first + stop)
+            for w, at in zip(whole, places, strict=True):
+                assert (w[:, at + stop :] == CANARY).all() and (w[:, :at] == CANARY).all()
+        for found, at, wanted, size in zip(whole, places, exact, sizes, strict=True):
+            assert (np.abs(found[:, at : at + Z] - wanted) <= bound(K + 1, size)).all(), (Z, found.shape)
         assert (memory[-64:] == CANARY).all()
         # In one piece: the same bits, and a gradient that was not zero before is overwritten
-        again = [w + 1 for w in whole]
-        layers.weight_gradients(product.product, x, h, dz, again[0], again[1], again[2][0], scratch, 0, Z)
+        again = [np.where(w == CANARY, w, w + 1) for w in whole]
+        weight_gradients(again, *arrays, first, first + Z)
         assert all(np.array_equal(a, w) for a, w in zip(again, whole, strict=True))
 
 
 def test_table_gradient() -> None:
     K, V, Z = 200, 9, 80
     ids = np.random.default_rng(1).integers(V - 1, size=K).astype(np.int32)  # the last symbol does not occur
-    dz = normal(2, K, Z)
+    dz, factor = normal(2, K, Z), np.random.default_rng(3).choice(np.array([0, 1, 1.25], np.float32), K)
     d_table = np.full((V, Z), CANARY)
-    layers.table_gradient(ids, dz, d_table, 16, 64)
+    layers.table_gradient(ids, factor, dz, d_table, 16, 64)
     assert (d_table[:, :16] == CANARY).all() and (d_table[:, 64:] == CANARY).all()
-    one_hot = np.eye(V)[ids].T
-    assert (np.abs(d_table - one_hot @ dz)[:, 16:64] <= bound(K, one_hot @ np.abs(dz))[:, 16:64]).all()
+    seen = np.eye(V)[ids].T * factor
+    assert (np.abs(d_table - seen @ dz)[:, 16:64] <= bound(K + 1, seen @ np.abs(dz))[:, 16:64]).all()
     assert (d_table[-1, 16:64] == 0).all()
+
+
+@pytest.mark.parametrize("K", [1, 31, 300])
+@pytest.mark.parametrize("column", [0, 48, 96])
+def test_peephole_gradient(K: int, column: int) -> None:
+    """The sum over all steps and streams of dz, of one gate, times the memory that the gate saw."""
+    H, start, stop = 48, 16, 48
+    dz, memory, d = normal(1, K, 144), normal(2, K, H), np.full(H, CANARY)
+    gate = dz[:, column : column + H].astype(np.float64)
+    hidden = np.isin(np.arange(144), range(column + start, column + stop))
+    layers.peephole_gradient(np.where(hidden, dz, np.float32(np.nan)), memory, d, column, start, stop)
+    wanted, size = (gate * memory).sum(axis=0), np.abs(gate * memory).sum(axis=0)
+    assert (d[:start] == CANARY).all()
+    assert (np.abs(d - wanted)[start:stop] <= bound(K, size)[start:stop]).all()
+    again = d + 1
+    layers.peephole_gradient(dz, memory, again, column, start, stop)
+    assert np.array_equal(again[start:stop], d[start:stop]), "what stood there before is overwritten"
 
 
 # Dropout ------------------------------------------------------------------------------------------------------------
@@ -414,19 +570,38 @@ def test_a_mask_may_be_drawn_in_parts() -> None:
     assert np.array_equal(parts, whole)
 
 
-def test_drop_and_back() -> None:
+EMPTY = np.zeros((0, 0, 0), np.float32)
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 4], ids=["unmasked", "one mask", "a mask a step"])
+@pytest.mark.parametrize("residual", [False, True])
+def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
-    h, mask, x = normal(1, T + 1, N, H), normal(2, T, N, H), np.full((T, N, H), CANARY)
-    part = np.s_[:steps, start:stop]
-    layers.drop(h, mask, x, steps, start, stop)
-    np.testing.assert_array_equal(x[part], h[1 : steps + 1, start:stop] * mask[part])
-    dx = normal(3, T, N, H)
-    expected = dx.copy()
-    expected[part] *= mask[part]
-    layers.drop_back(dx, mask, steps, start, stop)
-    np.testing.assert_array_equal(dx, expected)
-    x[part] = CANARY
-    assert (x == CANARY).all()
+    own = np.isin(np.arange(N), range(start, stop))[:, None]
+    y, mask, below = (np.where(own, normal(seed, T, N, H), np.float32(np.nan)) for seed in (1, 2, 3))
+    mask, out, part = mask[:drawn] if drawn else EMPTY, np.full((T, N, H), CANARY), np.s_[:steps, start:stop]
+    layers.hand_up(y, mask, below if residual else EMPTY, out, steps, start, stop)
+    factor = mask[:steps, start:stop] if drawn else np.float32(1)
+    np.testing.assert_array_equal(out[part], y[part] * factor + (below[part] if residual else 0))
+    out[part] = CANARY
+    assert (out == CANARY).all()
+    if drawn:
+        dy = normal(3, T, N, H)
+        expected = dy.copy()
+        expected[part] *= factor
+        layers.drop_back(dy, mask, steps, start, stop)
+        np.testing.assert_array_equal(dy, expected)
+
+
+def test_rows_are_added_and_copied() -> None:
+    T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
+    part, before = np.s_[:steps, start:stop], normal(1, T, N, H)
+    other = np.where(np.isin(np.arange(N), range(start, stop))[:, None], normal(2, T, N, H), np.float32(np.nan))
+    for kernel, wanted in ((layers.add_rows, before + other), (layers.copy_rows, other)):
+        found, expected = before.copy(), before.copy()
+        expected[part] = wanted[part]
+        kernel(found, other, steps, start, stop)
+        np.testing.assert_array_equal(found, expected)
 
 
 # Updates ------------------------------------------------------------------------------------------------------------
