@@ -1,4 +1,4 @@
-"""charrnn: train a character-level LSTM on your own text, on the laptop that you have, and let it write.
+"""charrnn: train a character-level recurrent network on your own text, on the laptop that you have, and let it write.
 
     import charrnn
 
