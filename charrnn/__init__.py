@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         VocabError,
     )
     from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, per_character
-    from charrnn.generation import Writer, generate, generate_ids, generate_many
+    from charrnn.generation import generate, generate_ids, generate_many
     from charrnn.gradient_flow import gradient_norms
     from charrnn.model import Model
     from charrnn.run import Run
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from charrnn.settings import configs_of, preset, presets
     from charrnn.training import DivergenceError, Report, train
     from charrnn.vocab import Vocab
+    from charrnn.writer import Writer
 
 __version__ = "0.1.0"
 
@@ -54,7 +55,7 @@ _HOMES = {
     "datasets": ("bundled_corpus", "fetch"),
     "errors": ("CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "RunError", "VocabError"),
     "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "per_character"),
-    "generation": ("Writer", "generate", "generate_ids", "generate_many"),
+    "generation": ("generate", "generate_ids", "generate_many"),
     "gradient_flow": ("gradient_norms",),
     "model": ("Model",),
     "run": ("Run",),
@@ -62,6 +63,7 @@ _HOMES = {
     "settings": ("configs_of", "preset", "presets"),
     "training": ("DivergenceError", "Report", "train"),
     "vocab": ("Vocab",),
+    "writer": ("Writer",),
 }
 
 __all__ = [  # noqa: RUF022

@@ -17,11 +17,11 @@ from charrnn.checkpoint import load, save
 from charrnn.config import CELL_NAMES, CorpusConfig, ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.evaluation import evaluate, per_character
-from charrnn.generation import Writer
 from charrnn.model import Model, State
 from charrnn.network import Network
 from charrnn.run import Run
 from charrnn.workers import Workers
+from charrnn.writer import Writer
 from tests import reference_cells as reference
 from tests.small import TEXT, trained
 

@@ -23,13 +23,14 @@ from charrnn.corpus import Corpus
 from charrnn.documents import DocumentTracker, document_starts, starts_in_batch
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import evaluate, evaluate_windows, per_character
-from charrnn.generation import Writer, generate, generate_ids, generate_many
+from charrnn.generation import generate, generate_ids, generate_many
 from charrnn.model import Model, State
 from charrnn.network import Network
 from charrnn.run_folder import RunFolder
 from charrnn.streams import Streams
 from charrnn.vocab import UNKNOWN, Vocab
 from charrnn.workers import Workers
+from charrnn.writer import Writer
 from tests import reference
 from tests.small import TEXT, small_corpus, small_run, trained
 from tests.test_training import created

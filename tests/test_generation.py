@@ -10,12 +10,13 @@ import pytest
 
 from charrnn.config import ModelConfig
 from charrnn.errors import ConfigError, VocabError
-from charrnn.generation import CHUNK, Stop, Writer, generate, generate_ids, generate_many, start_ids
+from charrnn.generation import Stop, generate, generate_ids, generate_many, start_ids
 from charrnn.kernels import sampling
 from charrnn.model import Model, State
 from charrnn.network import Network
 from charrnn.vocab import UNKNOWN, Vocab
 from charrnn.workers import Workers
+from charrnn.writer import CHUNK, Writer
 from tests import reference
 
 # The draw -----------------------------------------------------------------------------------------------------------
