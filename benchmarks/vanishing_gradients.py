@@ -1,7 +1,7 @@
 """How far back a loss is felt, in a plain recurrent net and in an LSTM: the figure of docs/vanishing-gradients.md.
 
-Networks of one layer are measured as they are drawn and again after training, on the validation part of the plays that ship. It writes
-the norms as JSON on stdout and draws them (this needs matplotlib) into the file given.
+Networks of one layer are measured as they are drawn and again after training, on the validation part of the plays that ship. It
+writes the norms as JSON on stdout and draws them (this needs matplotlib) into the file given.
 """
 
 from __future__ import annotations

@@ -257,6 +257,14 @@ def test_padding_stays_zero_and_the_loss_falls(V: int, E: int, H: int) -> None:
     assert after < before - 0.1
 
 
+def test_the_gradient_of_the_sum_over_time() -> None:
+    case = make_case(20, 3, 33, 2, T=7)
+    loss, gradient, *_, network = case.gradients(TWO)
+    other, summed = network.gradients(case.x, case.y, case.state(), 3, sums_over_time=True)
+    assert other == loss
+    close(summed.flat, 7 * gradient, "the gradient", tolerance=1e-5)
+
+
 def test_a_nan_among_the_weights_reaches_the_loss() -> None:
     case = make_case(20, 0, 33, 2)
     case.model.parameters["rnn.weight_hh_l0"][3, 5] = np.nan
