@@ -18,7 +18,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charrnn.candidates import Candidate, combinations, of_equal_size
     from charrnn.checkpoint import load, save
+    from charrnn.comparison import Event, Outcome, Result, compare, results
     from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
     from charrnn.corpus import Corpus
     from charrnn.datasets import bundled_corpus, fetch
@@ -36,13 +38,16 @@ if TYPE_CHECKING:
     from charrnn.model import Model
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
+    from charrnn.settings import configs_of, preset, presets
     from charrnn.training import DivergenceError, Report, train
     from charrnn.vocab import Vocab
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "candidates": ("Candidate", "combinations", "of_equal_size"),
     "checkpoint": ("load", "save"),
+    "comparison": ("Event", "Outcome", "Result", "compare", "results"),
     "config": ("CorpusConfig", "ModelConfig", "TrainConfig"),
     "corpus": ("Corpus",),
     "datasets": ("bundled_corpus", "fetch"),
@@ -52,6 +57,7 @@ _HOMES = {
     "model": ("Model",),
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
+    "settings": ("configs_of", "preset", "presets"),
     "training": ("DivergenceError", "Report", "train"),
     "vocab": ("Vocab",),
 }
@@ -59,6 +65,8 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch",
     "Model", "ModelConfig", "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run",
+    "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
+    "combinations", "of_equal_size",
     "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
     "evaluate", "evaluate_windows", "per_character", "Evaluation", "save", "load",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",

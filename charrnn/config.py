@@ -272,6 +272,12 @@ class TrainConfig(Settings):
         minimum=0.0,
         maximum=1e3,
     )
+    reduction: str = setting(
+        "mean",
+        "What the gradient is of: the mean loss of a batch, or its sum over the steps (counts for clipping, and for sgd).",
+        TRAINING,
+        choices=("mean", "sum-over-time"),
+    )
     clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )

@@ -57,7 +57,7 @@ class Network:
             self.gradient = model.parameters.like()
             self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
             depth = max(2 * model.width, padded(model.config.embedding))
-            self.scratch = [aligned(layers.DEPTH * (layers.COLUMNS + depth)) for _ in range(workers.threads)]
+            self.scratch = [aligned(layers.scratch_size(depth)) for _ in range(workers.threads)]
             self.recurrent_mask = model.recurrent_mask()
         if panels is None:
             self.refresh()
@@ -79,12 +79,12 @@ class Network:
         return self.losses[: len(x)]
 
     def gradients(
-        self, x: Ids, y: Ids, state: State, key: int, starts: Starts | None = None
+        self, x: Ids, y: Ids, state: State, key: int, starts: Starts | None = None, sums_over_time: bool = False
     ) -> tuple[float, Parameters]:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
-        across a start. The gradient is overwritten by the next call.
+        across a start. With `sums_over_time` it is the gradient of T times that mean. It is overwritten by the next call.
         """
         self._check(x, y, state, starts)
         self._enter(x, state, starts, key)
@@ -92,7 +92,7 @@ class Network:
             self._backward["base"] = aligned(*self.shape, self.model.width)
         if self.model.config.recurrent_dropout > 0:
             self.panels.replace_recurrent([layer.draw_recurrent(key) for layer in self.layers], self.workers)
-        scale = np.float32(1 / x.size)
+        scale = np.float32(1 / (x.shape[1] if sums_over_time else x.size))
         self.workers.run(self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
         self._weight_gradients(x)

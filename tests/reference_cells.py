@@ -132,11 +132,14 @@ def depth_gated(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Kalchbrenner, Danihelka & Graves 2015, two dimensions, weights not tied: one LSTM along time and one along depth."""
+    """Kalchbrenner, Danihelka & Graves 2015, two dimensions, weights not tied: one LSTM along time and one along depth.
+
+    The output gate stands inside phi (their equation 1).
+    """
     i, f, g, o, i_d, f_d, g_d, o_d = p.z(x, h).blocks(8)
     c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
     up = sigmoid(f_d) * m + sigmoid(i_d) * p.phi(g_d)
-    return Step(sigmoid(o) * p.phi(c), c, y=sigmoid(o_d) * p.phi(up), m=up)
+    return Step(p.phi(sigmoid(o) * c), c, y=p.phi(sigmoid(o_d) * up), m=up)
 
 
 STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {

@@ -17,14 +17,14 @@ def shown_commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
-            match = re.match(r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|info|data)\b[^|#]*)", line)
+            match = re.match(r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|compare|info|data)\b[^|#]*)", line)
             if match:
                 found.append((page.name, match[1].strip()))
     return found
 
 
 def test_pages_show_commands():
-    assert {line.split()[1] for _, line in shown_commands()} == {"train", "sample", "eval", "info", "data"}
+    assert {line.split()[1] for _, line in shown_commands()} == {"train", "sample", "eval", "compare", "info", "data"}
 
 
 @pytest.mark.parametrize(("page", "line"), shown_commands())
@@ -43,11 +43,19 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
     assert len(printed) > 200
 
 
+def test_the_example_of_a_comparison_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/compare.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("a rose is a rose is a rose\n" * 60)
+    exec(compile(code, "docs/compare.md", "exec"), {})
+    assert {" ".join(line.split()[:2]) for line in capsys.readouterr().out.splitlines()} == {"64 units", "128 units"}
+
+
 def test_every_command_has_help_with_an_example_and_stands_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     context = click.Context(cli, info_name="charrnn")
     names = cli.list_commands(context)
-    assert set(names) >= {"train", "sample", "eval", "info", "data"}
+    assert set(names) >= {"train", "sample", "eval", "compare", "info", "data"}
     for name in names:
         command = cli.get_command(context, name)
         text = command.get_help(click.Context(command, info_name=name, parent=context))

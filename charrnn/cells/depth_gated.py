@@ -71,7 +71,7 @@ def _back_row(phi, z, c_before, m, dc_before, dh, dc, scratch, dm_below, p):
     through_peeping_output(phi, o, scratch, dh, dc, p[2])
     _through_depth(d, m, dc, dm_below)
     add_product_row(dm_below, p[4], d)
-    through_input(phi, i, g, dc, scratch)
+    through_input(phi, i, g, dc)
     through_forget(f, c_before, dc, dc_before)
     add_product_row(dc_before, p[0], i)
     add_product_row(dc_before, p[1], f)

@@ -3,24 +3,45 @@
 Each layer holds two LSTMs that read the same pair of hidden vectors, h' from the step before and x from the layer below: z =
 W_x x + W_h h' + b in eight blocks. The first four are the gates along time, the last four those along depth:
 
-    c = f_t * c' + i_t * g_t      h = o_t * phi(c)      on to the next step
-    m = f_d * m_below + i_d * g_d     y = o_d * phi(m)      up to the next layer, or the output
+    c = f_t * c' + i_t * g_t          h = phi(o_t * c)      on to the next step
+    m = f_d * m_below + i_d * g_d     y = phi(o_d * m)      up to the next layer, or the output
 
+The output gate stands inside phi, as in the paper's equation 1, other than in `lstm`.
 Below the lowest layer, x is the character (or its embedding) and m_below a learned vector of it.
 """
 
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import lstm_row, through_lstm_row
-from charrnn.kernels.compiling import kernel
+from charrnn.cells.rows import remember, through_forget, through_input
+from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import (
+    ONE,
     ZERO,
+    copy_row,
     fill_row,
+    fma,
+    multiply_row,
+    sigmoid_row,
+    slope_row,
+    squash_row,
 )
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
+
+
+@inline
+def _step_row(phi, z, c_before, h, c):
+    H = h.size
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    sigmoid_row(z[: 2 * H])
+    squash_row(g, phi)
+    sigmoid_row(o)
+    remember(i, f, g, c_before, c)
+    copy_row(h, c)
+    multiply_row(h, o)
+    squash_row(h, phi)
 
 
 @kernel(STEP)
@@ -29,8 +50,29 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     H = h.shape[1]
     for n in range(start, stop):
         time, depth = z[n, : 4 * H], z[n, 4 * H :]
-        lstm_row(activation, time, c_before[n], h[n], c[n])
-        lstm_row(activation, depth, m_below[n], y[n], m[n])
+        _step_row(activation, time, c_before[n], h[n], c[n])
+        _step_row(activation, depth, m_below[n], y[n], m[n])
+
+
+@inline
+def _through_output(o, c, dh, dc):
+    for u in range(c.size):
+        dc[u] = fma(dh[u], o[u], dc[u])
+        o[u] = dh[u] * c[u] * o[u] * (ONE - o[u])
+
+
+@inline
+def _back_row(phi, z, c_before, dc_before, dh, dc, scratch):
+    H = dh.size
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    remember(i, f, g, c_before, scratch)
+    multiply_row(scratch, o)
+    squash_row(scratch, phi)
+    slope_row(dh, scratch, phi)
+    remember(i, f, g, c_before, scratch)
+    _through_output(o, scratch, dh, dc)
+    through_input(phi, i, g, dc)
+    through_forget(f, c_before, dc, dc_before)
 
 
 @kernel(STEP_BACK)
@@ -41,8 +83,8 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
     for n in range(start, stop):
         time, depth = z[n, : 4 * H], z[n, 4 * H :]
         fill_row(dm_below[n], ZERO)
-        through_lstm_row(activation, time, c_before[n], dc_before[n], dh[n], dc[n], scratch[n])
-        through_lstm_row(activation, depth, m_below[n], dm_below[n], dy[n], dm[n], scratch[n])
+        _back_row(activation, time, c_before[n], dc_before[n], dh[n], dc[n], scratch[n])
+        _back_row(activation, depth, m_below[n], dm_below[n], dy[n], dm[n], scratch[n])
 
 
 CELL = Cell(

@@ -54,9 +54,9 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @inline
-def _back_row(phi, z, h_before, dh_before, dh, scratch):
+def _back_row(phi, z, h_before, dh_before, dh):
     H = dh.size
-    through_mix(phi, z[H : 2 * H], z[2 * H :], h_before, dh, scratch)
+    through_mix(phi, z[H : 2 * H], z[2 * H :], h_before, dh)
     add_row(dh_before, dh)
 
 
@@ -65,7 +65,7 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
               start, stop):  # fmt: skip
     """Back through `step`. The blocks u and n of z become dz; dh is read, dh_before is added to."""
     for n in range(start, stop):
-        _back_row(activation, z[n], h_before[n], dh_before[n], dh[n], scratch[n])
+        _back_row(activation, z[n], h_before[n], dh_before[n], dh[n])
 
 
 @inline

@@ -52,10 +52,10 @@ def _through_reset(dz_n, r, k):
 
 
 @inline
-def _back_row(phi, z, h_before, dh_before, dh, scratch):
+def _back_row(phi, z, h_before, dh_before, dh):
     H = dh.size
     n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
-    through_mix(phi, u, n, h_before, dh, scratch)
+    through_mix(phi, u, n, h_before, dh)
     _through_reset(n, r, k)
     add_row(dh_before, dh)
 
@@ -65,7 +65,7 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
               start, stop):  # fmt: skip
     """Back through `step`. z holds its blocks and then dz; dh is read, dh_before is added to."""
     for n in range(start, stop):
-        _back_row(activation, z[n], h_before[n], dh_before[n], dh[n], scratch[n])
+        _back_row(activation, z[n], h_before[n], dh_before[n], dh[n])
 
 
 CELL = Cell(

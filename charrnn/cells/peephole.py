@@ -55,7 +55,7 @@ def _back_row(phi, z, c_before, dc_before, dh, dc, scratch, p_i, p_f, p_o):
     i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
     remember(i, f, g, c_before, scratch)
     through_peeping_output(phi, o, scratch, dh, dc, p_o)
-    through_input(phi, i, g, dc, scratch)
+    through_input(phi, i, g, dc)
     through_forget(f, c_before, dc, dc_before)
     add_product_row(dc_before, p_i, i)
     add_product_row(dc_before, p_f, f)

@@ -1,7 +1,7 @@
 """What several cells share: rows of the equations of LSTMs and GRUs, and of their derivatives.
 
-All rows are float32 (H,); phi is the number of the nonlinearity. Each function is a few loops over few rows, since LLVM gives up on
-a loop over many.
+All rows are float32 (H,); phi is the number of the nonlinearity. Each function is a loop over few rows, since LLVM gives up on one
+over many. The loops stand there once for each nonlinearity: a function that was passed as an argument could not be cached.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 from charrnn.kernels.compiling import inline
 from charrnn.kernels.pointwise import (
     ONE,
+    SOFTSIGN,
+    TANH,
     add_product_row,
-    add_row,
-    copy_row,
     fma,
-    multiply_row,
+    relu,
+    relu_slope,
     sigmoid_row,
-    slope_row,
+    softsign,
+    softsign_slope,
     squash_row,
+    tanh,
+    tanh_slope,
 )
 
 
@@ -30,25 +34,35 @@ def remember(i, f, g, c_before, c):
 @inline
 def show(phi, o, c, h):
     """h = o * phi(c)."""
-    copy_row(h, c)
-    squash_row(h, phi)
-    multiply_row(h, o)
-
-
-@inline
-def _through_gate(o, y, shown):
-    for u in range(o.size):
-        o[u] = shown[u] * y[u] * (ONE - o[u])
+    if phi == TANH:
+        for u in range(h.size):
+            h[u] = o[u] * tanh(c[u])
+    elif phi == SOFTSIGN:
+        for u in range(h.size):
+            h[u] = o[u] * softsign(c[u])
+    else:
+        for u in range(h.size):
+            h[u] = o[u] * relu(c[u])
 
 
 @inline
 def through_output(phi, o, c, dh, dc):
-    """Back through `show`: dc += dh * o * phi'(c), and o becomes dz_o. c and dh are used up."""
-    squash_row(c, phi)
-    multiply_row(dh, o)
-    _through_gate(o, c, dh)
-    slope_row(dh, c, phi)
-    add_row(dc, dh)
+    """Back through `show`: dc += dh * o * phi'(c), and o becomes dz_o."""
+    if phi == TANH:
+        for u in range(c.size):
+            y, shown = tanh(c[u]), dh[u] * o[u]
+            dc[u] = fma(shown, tanh_slope(y), dc[u])
+            o[u] = shown * y * (ONE - o[u])
+    elif phi == SOFTSIGN:
+        for u in range(c.size):
+            y, shown = softsign(c[u]), dh[u] * o[u]
+            dc[u] = fma(shown, softsign_slope(y), dc[u])
+            o[u] = shown * y * (ONE - o[u])
+    else:
+        for u in range(c.size):
+            y, shown = relu(c[u]), dh[u] * o[u]
+            dc[u] = fma(shown, relu_slope(y), dc[u])
+            o[u] = shown * y * (ONE - o[u])
 
 
 @inline
@@ -59,19 +73,23 @@ def through_peeping_output(phi, o, c, dh, dc, p_o):
 
 
 @inline
-def _through_product(i, g, dc, di):
-    for u in range(dc.size):
-        di[u] = dc[u] * g[u] * i[u] * (ONE - i[u])
-        i[u] *= dc[u]
-
-
-@inline
-def through_input(phi, i, g, dc, scratch):
+def through_input(phi, i, g, dc):
     """Back through i * g: i becomes dz_i, g becomes dz_g."""
-    _through_product(i, g, dc, scratch)
-    slope_row(i, g, phi)
-    copy_row(g, i)
-    copy_row(i, scratch)
+    if phi == TANH:
+        for u in range(dc.size):
+            di = dc[u] * g[u]
+            g[u] = dc[u] * i[u] * tanh_slope(g[u])
+            i[u] = di * i[u] * (ONE - i[u])
+    elif phi == SOFTSIGN:
+        for u in range(dc.size):
+            di = dc[u] * g[u]
+            g[u] = dc[u] * i[u] * softsign_slope(g[u])
+            i[u] = di * i[u] * (ONE - i[u])
+    else:
+        for u in range(dc.size):
+            di = dc[u] * g[u]
+            g[u] = dc[u] * i[u] * relu_slope(g[u])
+            i[u] = di * i[u] * (ONE - i[u])
 
 
 @inline
@@ -102,7 +120,7 @@ def through_lstm_row(phi, z, c_before, dc_before, dh, dc, scratch):
     i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
     remember(i, f, g, c_before, scratch)
     through_output(phi, o, scratch, dh, dc)
-    through_input(phi, i, g, dc, scratch)
+    through_input(phi, i, g, dc)
     through_forget(f, c_before, dc, dc_before)
 
 
@@ -114,17 +132,23 @@ def mix(u, n, h_before, h):
 
 
 @inline
-def _through_update(u, n, h_before, dh, dn):
-    for k in range(dh.size):
-        du = dh[k] * (h_before[k] - n[k])
-        dn[k] = dh[k] * (ONE - u[k])
-        dh[k] *= u[k]
-        u[k] = du * u[k] * (ONE - u[k])
-
-
-@inline
-def through_mix(phi, u, n, h_before, dh, scratch):
+def through_mix(phi, u, n, h_before, dh):
     """Back through `mix` and n = phi(z_n): u and n become dz_u and dz_n, and dh what goes on to h'."""
-    _through_update(u, n, h_before, dh, scratch)
-    slope_row(scratch, n, phi)
-    copy_row(n, scratch)
+    if phi == TANH:
+        for k in range(dh.size):
+            du = dh[k] * (h_before[k] - n[k])
+            n[k] = dh[k] * (ONE - u[k]) * tanh_slope(n[k])
+            dh[k] *= u[k]
+            u[k] = du * u[k] * (ONE - u[k])
+    elif phi == SOFTSIGN:
+        for k in range(dh.size):
+            du = dh[k] * (h_before[k] - n[k])
+            n[k] = dh[k] * (ONE - u[k]) * softsign_slope(n[k])
+            dh[k] *= u[k]
+            u[k] = du * u[k] * (ONE - u[k])
+    else:
+        for k in range(dh.size):
+            du = dh[k] * (h_before[k] - n[k])
+            n[k] = dh[k] * (ONE - u[k]) * relu_slope(n[k])
+            dh[k] *= u[k]
+            u[k] = du * u[k] * (ONE - u[k])

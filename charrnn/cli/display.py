@@ -75,6 +75,10 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} parameters, "
         f"about {memory} of memory"
     )
+    if run.model.count() > len(corpus.train):
+        tell(
+            f"warning: there are more parameters than {unit} to train on: watch the validation loss, or use a smaller --hidden"
+        )
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = threads or available_threads()
     tell(

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a network on a text, or go on with a run."),
     "sample": ("charrnn.cli.sample:sample", "Let a trained network write."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
+    "compare": ("charrnn.cli.compare:compare", "Train several configurations, and say which predicts best."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
     "data": ("charrnn.cli.data:data", "List and fetch texts to train on."),
 }

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from charrnn import terminal
-from charrnn.cli.options import Command, GroupedCommand, GroupedOption, of_kind, options_for, read_settings
+from charrnn.cli.given import (
+    COMMON_KEYS,
+    configurations_among,
+    merged_settings,
+    option,
+    read_text,
+    setting_options,
+    texts,
+)
+from charrnn.cli.options import GroupedCommand
 from charrnn.cli.signals import Stop
-from charrnn.config import RUN, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
+from charrnn.settings import Others, of_kind
 from charrnn.workers import check_threads
 
 if TYPE_CHECKING:
@@ -24,15 +33,7 @@ if TYPE_CHECKING:
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder
 
-CONFIGS: tuple[type[CorpusConfig] | type[ModelConfig] | type[TrainConfig], ...] = (
-    CorpusConfig,
-    ModelConfig,
-    TrainConfig,
-)
-OTHER_KEYS: dict[str, type | tuple[type, ...]] = {
-    **{"text": (str, list), "out": str, "threads": int, "init_from": str},
-    **{"quiet": bool, "json": bool},
-}
+OTHER_KEYS: Others = {**COMMON_KEYS, "init_from": str}
 """What a settings file may hold beside the configurations' fields."""
 
 LIMITS = {"patience": "--patience", "time": "--max-time"}
@@ -45,6 +46,7 @@ Examples:
   charrnn train 'novels/*.txt' notes/ --out checkpoints/novels
   zcat log.gz | charrnn train - --unit byte --steps 2000
   charrnn train --config run.toml --seed 2   settings from a file; flags win
+  charrnn train book.txt --preset char-rnn   as char-rnn did by default
   charrnn train --resume                     go on with the newest run
   charrnn train --resume checkpoints/plays --epochs 60
   charrnn train sonnets.txt --init-from checkpoints/plays
@@ -64,19 +66,12 @@ class Request:
     as_json: bool
 
 
-def _option(flag: str, help: str, **kwargs: Any) -> Callable[[Command], Command]:
-    return click.option(flag, cls=GroupedOption, help=help, **{"group": RUN, "default": None, **kwargs})
-
-
 @click.command(cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("text", nargs=-1, type=click.Path())
-@options_for(CorpusConfig)
-@options_for(ModelConfig, without=("vocab_size",))
-@options_for(TrainConfig)
-@_option("--out", "Folder of the run.  [default: checkpoints/<name of the text>]", type=click.Path())
-@_option("--threads", "Threads to compute with; the result does not depend on it.  [default: all]", type=int)
-@_option("--config", "TOML file with settings, named like the flags; flags win.", type=click.Path(), metavar="FILE")
-@_option(
+@setting_options
+@option("--out", "Folder of the run.  [default: checkpoints/<name of the text>]", type=click.Path())
+@option("--threads", "Threads to compute with; the result does not depend on it.  [default: all]", type=int)
+@option(
     "--resume",
     "Go on with a run: its folder, or none for --out or the newest. Put TEXT before this flag.",
     type=click.Path(),
@@ -84,49 +79,36 @@ def _option(flag: str, help: str, **kwargs: Any) -> Callable[[Command], Command]
     flag_value="",
     metavar="[RUN]",
 )
-@_option("--init-from", "Start from the weights of a checkpoint or run.", type=click.Path(), metavar="CHECKPOINT")
-@_option("--quiet", "Show nothing but errors and the end.", is_flag=True, default=False)
-@_option("--json", "One JSON object a validation, and one at the end, on stdout.", is_flag=True, default=False)
+@option("--init-from", "Start from the weights of a checkpoint or run.", type=click.Path(), metavar="CHECKPOINT")
+@option("--quiet", "Show nothing but errors and the end.", is_flag=True, default=False)
+@option("--json", "One JSON object a validation, and one at the end, on stdout.", is_flag=True, default=False)
 @click.pass_context
-def train(ctx: click.Context, /, text: tuple[str, ...], config: str | None, resume: str | None, **flags: Any) -> None:
+def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **flags: Any) -> None:
     """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, on the plays that ship.
 
     Ctrl-C saves and ends; --resume goes on from there, with the same result as never having stopped.
     """
-    settings = read_settings(config, CONFIGS, OTHER_KEYS) if config is not None else {}
-    if resume is not None:
-        settings.pop("init_from", None)  # a run's own config.toml says where it came from
-    # a flag that was not given is None; of the switches, which a file cannot hold, False
-    flags = {
-        name: value for name, value in flags.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
-    merged = {**settings, **flags}
-    named = settings.get("text", [])
+    settings, merged = merged_settings(ctx, flags, OTHER_KEYS)
+    files = [path for path in (flags["preset"], flags["config"]) if path is not None]
+    if resume is not None and "init_from" in settings:  # a run's own config.toml says where it came from
+        merged["init_from"] = flags["init_from"]
     request = Request(
-        text=text or (() if resume is not None else _texts([named] if isinstance(named, str) else named, config)),
-        given={name: value for kind in CONFIGS for name, value in of_kind(kind, merged).items()},
+        text=text or (() if resume is not None else texts(settings, " and ".join(files))),
+        given=configurations_among(merged),
         out=merged.get("out"),
         threads=merged.get("threads"),
         init_from=merged.get("init_from"),
         quiet=merged.get("quiet", False),
         as_json=merged.get("json", False),
     )
-    _check(request, config, resume)
-    status = _resumed(request, resume) if resume is not None else _started(request, config)
+    _check(request, resume)
+    status = _resumed(request, resume) if resume is not None else _started(request, files)
     if status:
         ctx.exit(status)
 
 
-def _texts(named: list[Any], config: str | None) -> tuple[str, ...]:
-    if not all(isinstance(name, str) for name in named):
-        raise ConfigError(f"{config}: text must be a path, or a list of paths")
-    return tuple(named)
-
-
-def _check(request: Request, config: str | None, resume: str | None) -> None:
-    """Settings that are wrong are told before anything is read."""
-    for kind in CONFIGS:
-        kind(**of_kind(kind, request.given))
+def _check(request: Request, resume: str | None) -> None:
+    """Flags that are wrong, or contradict each other, are told before anything is read."""
     check_threads(request.threads)
     if resume is not None and request.init_from is not None:
         raise ConfigError("--resume goes on with a run, --init-from starts a new one; give one of them")
@@ -136,8 +118,8 @@ def _check(request: Request, config: str | None, resume: str | None) -> None:
         )
 
 
-def _started(request: Request, config: str | None) -> int:
-    """Begin a new run and train it; the exit status."""
+def _started(request: Request, files: list[str]) -> int:
+    """Begin a new run, with settings from these files, and train it; the exit status."""
     from charrnn.datasets import bundled_corpus
     from charrnn.sources import find
 
@@ -154,12 +136,13 @@ def _started(request: Request, config: str | None) -> int:
         other = load(find_checkpoint(request.init_from))
         _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
         request.given.setdefault("unit", other.vocab.unit)
-    corpus = _read(
+    corpus = read_text(
         text, CorpusConfig(**of_kind(CorpusConfig, request.given)), request.quiet, extend=other and other.vocab
     )
     folder = RunFolder(request.out or ROOT / corpus.name)
-    if config is not None and not folder.holds_run and folder.config.exists() and folder.config.samefile(config):
-        raise ConfigError(f"{config}: the run would write its own settings over this file; choose another --out")
+    for path in files if folder.config.exists() and not folder.holds_run else ():
+        if Path(path).exists() and folder.config.samefile(path):
+            raise ConfigError(f"{path}: the run would write its own settings over this file; choose another --out")
     run = _new_run(request, corpus, other)
     settings = {
         **_settings(request, run),
@@ -239,7 +222,7 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
             if not Path(path).exists():
                 raise CorpusError(f"{path}: the run's text is not there any more; give its new place: {again}")
     try:
-        corpus = _read(text, run.corpus_config, request.quiet, vocab=run.vocab)
+        corpus = read_text(text, run.corpus_config, request.quiet, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(
             f"the text is not the one of this run: {error}; restore it, and give its place: {again}"
@@ -278,13 +261,6 @@ def _check_same(given: dict[str, Any], found: CorpusConfig | ModelConfig, whose:
             raise ConfigError(
                 f"{flag} {value} does not fit {whose}: there it is {getattr(found, name)}; leave {flag} out, or start a new run"
             )
-
-
-def _read(text: list[str], config: CorpusConfig, quiet: bool, **options: Any) -> Corpus:
-    from charrnn.corpus import Corpus
-
-    with terminal.progress_bar("reading", quiet=quiet) as bar:
-        return Corpus.read(text, config, progress=bar, **options)
 
 
 def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop: Stop) -> int:

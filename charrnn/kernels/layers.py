@@ -22,6 +22,8 @@ from charrnn.kernels.simd import LANES, NR, address
 IDS = int32[:, ::1]
 DEPTH = 128
 """Rows of dz packed at a time for a weight gradient."""
+PITCH = DEPTH + LANES
+"""Floats between two rows of a transposed block: not a power of two, so that they do not evict one another."""
 COLUMNS = 64
 """Columns of a weight gradient that one job computes."""
 
@@ -128,13 +130,22 @@ def copy_rows(a, b, steps, start, stop):
 
 @inline
 def _transpose(x, start, depth, out):
-    """out (D, depth), flat, = the transpose of rows start:start + depth of x (K, D)."""
+    """out (D, PITCH), flat, = the transpose of rows start:start + depth of x (K, D): lines are written whole, read piecewise."""
     D = x.shape[1]
-    for m in range(0, D, LANES):
-        for j in range(depth):
-            row = x[start + j]
-            for u in range(m, m + LANES):
-                out[u * depth + j] = row[u]
+    whole = depth // LANES * LANES
+    for block in range(0, whole, LANES):
+        for u in range(D):
+            to = u * PITCH + block
+            for j in range(LANES):
+                out[to + j] = x[start + block + j, u]
+    for j in range(whole, depth):
+        for u in range(D):
+            out[u * PITCH + j] = x[start + j, u]
+
+
+def scratch_size(rows: int) -> int:
+    """Floats that `weight_gradients` needs for x and h of so many columns together."""
+    return DEPTH * COLUMNS + PITCH * rows
 
 
 @kernel(
@@ -146,12 +157,12 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_col
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz (multiples of LANES).
 
     x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz belongs to column n - x_column of
-    dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on who computes it. scratch (DEPTH *
-    (COLUMNS + D + H)): dz packed once for both products, x and h transposed: read as they lie, a column's numbers are a power of
-    two apart and evict one another from the cache.
+    dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on who computes it. scratch
+    (`scratch_size(D + H)`): dz packed once for both products, x and h transposed: read as they lie, a column's numbers are a power
+    of two apart and evict one another from the cache.
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
-    x_block, h_block = scratch[DEPTH * COLUMNS :], scratch[DEPTH * (COLUMNS + D) :]
+    x_block, h_block = scratch[DEPTH * COLUMNS :], scratch[DEPTH * COLUMNS + PITCH * D :]
     fill_row(db[start:stop], ZERO)
     for k in range(0, K, DEPTH):
         depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
@@ -170,10 +181,10 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_col
                 m += width
             if D > 0:
                 to = address(dw_x, n - x_column)
-                product(address(x_block, 0), depth, 1, 0, scratch, to, dw_x.shape[1], 0, 1, D, depth, columns, later)
+                product(address(x_block, 0), PITCH, 1, 0, scratch, to, dw_x.shape[1], 0, 1, D, depth, columns, later)
             if H > 0:
                 to = address(dw_h, n - h_column)
-                product(address(h_block, 0), depth, 1, 0, scratch, to, dw_h.shape[1], 0, 1, H, depth, columns, later)
+                product(address(h_block, 0), PITCH, 1, 0, scratch, to, dw_h.shape[1], 0, 1, H, depth, columns, later)
 
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))
