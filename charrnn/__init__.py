@@ -1,4 +1,4 @@
-"""charrnn: train a character-level LSTM on your own text, on the laptop that you have, and let it write.
+"""charrnn: train a character-level recurrent network on your own text, on the laptop that you have, and let it write.
 
     import charrnn
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, per_character
     from charrnn.generation import Writer, generate, generate_ids, generate_many
+    from charrnn.gradient_flow import gradient_norms
     from charrnn.model import Model
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
@@ -54,6 +55,7 @@ _HOMES = {
     "errors": ("CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "RunError", "VocabError"),
     "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "per_character"),
     "generation": ("Writer", "generate", "generate_ids", "generate_many"),
+    "gradient_flow": ("gradient_norms",),
     "model": ("Model",),
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
@@ -68,7 +70,7 @@ __all__ = [  # noqa: RUF022
     "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size",
     "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
-    "evaluate", "evaluate_windows", "per_character", "Evaluation", "save", "load",
+    "evaluate", "evaluate_windows", "per_character", "Evaluation", "gradient_norms", "save", "load",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip
 

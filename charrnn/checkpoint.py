@@ -36,7 +36,8 @@ from charrnn.parameters import tensors_of
 from charrnn.run import Progress, Run
 from charrnn.vocab import Vocab
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 had the LSTM with Adam alone; its files are read as they are."""
 KEY = "charrnn"
 HISTORY_NUMBERS = ("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm")
 MOST = 10**15

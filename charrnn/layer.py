@@ -143,12 +143,14 @@ class Layer:
         np.multiply(weight, self.recurrent_mask, out=self._dropped)
         return self._dropped
 
-    def backward(self, m_below: Floats | None, back: Backward, starts: Starts, steps: int, a: int, b: int) -> None:
+    def backward(
+        self, m_below: Floats | None, back: Backward, starts: Starts, steps: int, a: int, b: int, drops: bool = True
+    ) -> None:
         """Back over streams a:b: z becomes dz. back.up[1:] holds the derivative by the outputs `out`."""
         cell, dy = self.cell, back.up[1:]
         if self.index and self.model.config.residual:
             layers.copy_rows(back.kept, dy, steps, a, b)
-        if self.mask is not None:
+        if self.mask is not None and drops:
             layers.drop_back(dy, self.mask, steps, a, b)
         dh = back.up
         if cell.has_output:

@@ -100,6 +100,31 @@ class Network:
             self.panels.replace_recurrent(self.panels.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
+    def state_gradients(self, x: Ids, y: Ids, state: State) -> State:
+        """The derivative of each stream's last loss by the state before its first character; nothing is dropped.
+
+        x, y int32 (T, N); the state is read and becomes the state at the end. h and c (L, N, H) of the result are the derivatives
+        of losses[-1], in nats, by h and c; c is zero for cells without a memory cell.
+        """
+        self._check(x, y, state, None)
+        self._enter(x, state, None, None)
+        N, steps, found = self.shape[1], len(x), State(self.model, self.shape[1])
+        self._forward(x, y, np.float32(1), None, 0, N)
+        self.logits[: steps - 1] = 0
+        back, (first, middle, _) = Backward(self._backward), self.model.borders()
+        layers.project_back(product, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, 0, N)
+        if back.m is not None:
+            back.m[:] = 0
+        for index in reversed(range(len(self.layers))):
+            layer, dh = self.layers[index], back.time if self.model.cell.has_output else back.up
+            layer.backward(self._memory_below(index), back, self._starts, steps, 0, N, drops=False)
+            through_product = layer.z[0, :, first:middle] @ self.panels.recurrent[index][:, : middle - first].T
+            found.h[index] = dh[0] + through_product
+            if self.model.cell.has_memory:
+                found.c[index] = back.c[0]
+        self._leave(state, steps)
+        return found
+
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
         """Kernels do not check bounds: what would read or write past an array stops here."""
         T, N = self.shape

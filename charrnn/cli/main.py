@@ -90,7 +90,7 @@ def _close_output() -> None:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(charrnn.__version__, prog_name="charrnn")
 def cli() -> None:
-    """Train a character-level LSTM on your own text, on the laptop that you have, and let it write.
+    """Train a character-level recurrent network on your own text, on the laptop that you have, and let it write.
 
     \b
     Examples:
