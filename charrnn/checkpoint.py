@@ -15,6 +15,8 @@ import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -126,10 +128,22 @@ def metadata_of(run: Run) -> dict[str, Any]:
 
 def load(path: str | os.PathLike[str]) -> Run:
     """The run in a checkpoint file. `CheckpointError`, one line, for whatever is not a sound checkpoint of a known format."""
+    with _opened(path) as file:
+        return _run(file, _read_metadata(file.metadata() or {}))
+
+
+def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainConfig]:
+    """The network's and the training's configuration in a checkpoint file, of which no tensor is read; errors as for `load`."""
+    with _opened(path) as file:
+        return _configurations(_read_metadata(file.metadata() or {}))
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """The open safetensors file; what goes wrong in the block becomes a `CheckpointError` that names the file."""
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = _read_metadata(file.metadata() or {})
-            return _run(file, metadata)
+            yield file
     except FileNotFoundError:
         if os.path.isdir(path):  # noqa: PTH112
             raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
@@ -189,9 +203,13 @@ def _get(metadata: dict[str, Any], key: str, kind: type) -> Any:
     return value
 
 
+def _configurations(metadata: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+    model = ModelConfig.from_mapping(_get(metadata, "model", dict), "the metadata's 'model'")
+    return model, TrainConfig.from_mapping(_get(metadata, "train", dict), "the metadata's 'train'")
+
+
 def _run(file: Any, metadata: dict[str, Any]) -> Run:
-    model_config = ModelConfig.from_mapping(_get(metadata, "model", dict), "the metadata's 'model'")
-    config = TrainConfig.from_mapping(_get(metadata, "train", dict), "the metadata's 'train'")
+    model_config, config = _configurations(metadata)
     corpus_config = CorpusConfig.from_mapping(_get(metadata, "corpus", dict), "the metadata's 'corpus'")
     vocab = Vocab.from_list(metadata.get("vocab"), metadata.get("unit"), metadata.get("unknown"))
     if len(vocab) != model_config.vocab_size:

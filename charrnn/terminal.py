@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 LOADING_SHOWN_AFTER = 1.5
 """Seconds that kernels may take to load from the cache before it is called compiling."""
 
+FEW_KERNELS = 12
+"""So many, such as those of one cell and of one optimiser, are compiled in a few seconds."""
+
 READING_SHOWN_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
@@ -147,22 +150,21 @@ def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterato
         bar.close()
 
 
-def compiling(quiet: bool = False, optimizer: str | None = None) -> None:
+def compiling(*names: str, quiet: bool = False) -> None:
     """Import the kernels; while they are compiled, which happens once on a machine, show how far that is.
 
-    An optimiser's kernel is among them if it is named; else it is loaded when it is needed. To be called before
-    anything of the library that computes is imported. Silent when they come from the cache.
+    `names`: cells and optimisers whose kernels are among them. To be called before anything of the library that computes is
+    imported, and again for names that only a checkpoint tells. Silent when all come from the cache.
     """
-    if "charrnn.training" in sys.modules:
-        return
     from charrnn.kernels import compiling as kernels
 
-    shown = _Compiling(kernels.count_kernels(optimizer), quiet)
+    needed = {name: kernels.module_of(name) for name in names if kernels.module_of(name) not in sys.modules}
+    loaded = "charrnn.training" in sys.modules
+    shown = _Compiling(kernels.count_kernels(*needed) - loaded * kernels.count_kernels(), quiet)
     kernels.listeners.append(shown.tick)
     try:
-        import_module("charrnn.training")
-        if optimizer is not None:
-            import_module(f"charrnn.kernels.{kernels.OPTIMIZER_MODULES[optimizer]}")
+        for module in ("charrnn.training", *needed.values()):
+            import_module(module)
     finally:
         kernels.listeners.remove(shown.tick)
         shown.close()
@@ -176,15 +178,18 @@ class _Compiling:
         self._begun = 0
         self._start = time.monotonic()
         self._bar: Any = None
-        self._told = False
+        self._compiles, self._told = False, False
 
-    def tick(self, _: str) -> None:
+    def tick(self, _: str, cached: bool) -> None:
         done, self._begun = self._begun, self._begun + 1
-        if self._quiet or time.monotonic() - self._start < LOADING_SHOWN_AFTER:
+        # what another machine put into the cache is compiled as well, so that takes long too
+        self._compiles |= not cached or time.monotonic() - self._start > LOADING_SHOWN_AFTER
+        if self._quiet or not self._compiles:
             return
         if not is_terminal(sys.stderr):
             if not self._told:
-                tell("compiling kernels for this machine (once, about 15 s)")
+                time_needed = "about 15 s" if self._total - done > FEW_KERNELS else "a few seconds"
+                tell(f"compiling kernels for this machine (once, {time_needed})")
             self._told = True
             return
         if self._bar is None:

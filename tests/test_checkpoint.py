@@ -17,7 +17,7 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from charrnn import checkpoint
-from charrnn.checkpoint import load, save
+from charrnn.checkpoint import configurations_of, load, save
 from charrnn.corpus import Source
 from charrnn.errors import CheckpointError
 from charrnn.run import Run
@@ -52,6 +52,10 @@ def complaint(path: Path) -> str:
         load(path)
     message = str(caught.value)
     assert path.name in message and "\n" not in message and len(message) < 700
+    try:
+        configurations_of(path)
+    except CheckpointError as error:
+        assert str(error) == message, "what reads the settings alone complains as what reads everything"
     return message
 
 
@@ -73,6 +77,18 @@ def test_everything_comes_back(tmp_path: Path, embedding: int) -> None:
     np.testing.assert_array_equal(found.state.c, run.state.c)
     save(tmp_path / "b", found)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_settings_without_the_rest(sound: Path, tmp_path: Path) -> None:
+    """They are read from a file whose tensors are damaged, too, so none of them is looked at."""
+    run, (tensors, metadata) = load(sound), opened(sound)
+    assert configurations_of(sound) == (run.model.config, run.config)
+    write(tmp_path / "a", {**tensors, "decoder.bias": np.full(3, np.nan, np.float32)}, metadata)
+    assert "decoder.bias" in complaint(tmp_path / "a")
+    assert configurations_of(tmp_path / "a") == (run.model.config, run.config)
+    for missing in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(CheckpointError, match=missing.name):
+            configurations_of(missing)
 
 
 def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:

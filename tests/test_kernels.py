@@ -71,7 +71,7 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     left = {name: len(of_module) for name, of_module in found.items() if of_module}
     for cell in CELL_NAMES:
         own = left.pop(f"cells.{cell.replace('-', '_')}")
-        assert count_kernels(cell=cell) - count_kernels() == own >= 2
+        assert count_kernels(cell) - count_kernels() == own >= 2
     for optimizer, module in OPTIMIZER_MODULES.items():
         assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4

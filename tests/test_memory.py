@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import CELL_NAMES, ModelConfig, TrainConfig
 from charrnn.memory import memory_estimate
-from charrnn.model import Model
+from charrnn.model import Model, State
 from charrnn.network import Network
+from charrnn.optimizers import OPTIMIZERS
 from charrnn.workers import Workers
 
 
@@ -19,18 +22,64 @@ def _bytes_of(value, seen):
         return sum(_bytes_of(item, seen) for item in value.values())
     if isinstance(value, list | tuple):
         return sum(_bytes_of(item, seen) for item in value)
-    return sum(_bytes_of(item, seen) for item in vars(value).values()) if hasattr(value, "__dict__") else 0
+    ours = type(value).__module__.startswith("charrnn.")
+    return sum(_bytes_of(item, seen) for item in vars(value).values()) if ours else 0
 
 
-@pytest.mark.parametrize("embedding", [0, 48])
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize(("layers", "hidden", "batch_size"), [(1, 200, 8), (3, 70, 33)])
-def test_the_estimate_is_what_a_network_takes(layers, hidden, batch_size, dropout, embedding):
-    config = ModelConfig(vocab_size=90, layers=layers, hidden=hidden, dropout=dropout, embedding=embedding)
-    train = TrainConfig(batch_size=batch_size, seq_length=50)
-    workers = Workers(1)
-    network = Network(Model(config), train.seq_length, batch_size, workers, training=True)
+def _found(config, train, starts=None):
+    """Bytes of a network that has made a step, of the optimiser's slots, and of nothing that is there once a thread."""
+    model, shape = Model(config), (train.seq_length, train.batch_size)
+    network, state, ids = (
+        Network(model, *shape, Workers(1), training=True),
+        State(model, shape[1]),
+        np.zeros(shape, np.int32),
+    )
+    network.gradients(ids, ids, state, 1, starts)
     scratch = sum(array.base.nbytes for array in network.scratch)
-    slots = 2 * network.gradient.flat.nbytes  # Adam's, which a run owns
-    found = _bytes_of(network, set()) - scratch + slots
-    assert memory_estimate(config, train) == pytest.approx(found, rel=0.05)
+    slots = len(OPTIMIZERS[train.optimizer].slots) * network.gradient.flat.nbytes  # which a run owns
+    return _bytes_of([network, state], set()) - scratch + slots
+
+
+SETTINGS = {
+    "plain": {},
+    "residual": {"residual": True, "dropout": 0.3},
+    "embedded": {"embedding": 48, "dropout": 0.3, "input_dropout": 0.2},
+    "locked": {"dropout": 0.3, "locked_dropout": True},
+    "zoneout": {"zoneout_h": 0.2, "zoneout_c": 0.1},
+    "recurrent": {"recurrent_dropout": 0.3},
+    "everything": {
+        **{"residual": True, "embedding": 7, "dropout": 0.3, "input_dropout": 0.2, "recurrent_dropout": 0.3},
+        **{"zoneout_h": 0.2, "zoneout_c": 0.1},
+    },
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize(("layers", "hidden", "batch_size"), [(1, 200, 8), (3, 70, 33)])
+def test_the_estimate_is_what_a_network_takes(layers, hidden, batch_size, cell, setting):
+    shape = {"vocab_size": 90, "layers": layers, "hidden": hidden, "dropout": 0.0}
+    config = ModelConfig(cell=cell, **(shape | SETTINGS[setting]))
+    train = TrainConfig(batch_size=batch_size, seq_length=50)
+    assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_documents_take_memory_too(cell):
+    config = ModelConfig(vocab_size=90, layers=3, hidden=70, cell=cell, dropout=0.2)
+    train = TrainConfig(batch_size=33, seq_length=50)
+    starts = np.zeros((50, 33), np.bool_)
+    starts[3, 7] = True
+    found = _found(config, train, starts)
+    assert memory_estimate(config, train, documents=True) == pytest.approx(found, rel=0.01)
+    assert memory_estimate(config, replace(train, reset_every=100)) == memory_estimate(config, train, documents=True)
+    assert memory_estimate(config, train) < 0.99 * found
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adadelta"])
+def test_an_optimizer_has_its_slots(optimizer):
+    config, train = (
+        ModelConfig(vocab_size=90, hidden=200),
+        TrainConfig(optimizer=optimizer, batch_size=4, seq_length=10),
+    )
+    assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)

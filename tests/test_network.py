@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from charrnn.config import ModelConfig
+from charrnn.cells import cell_named
+from charrnn.config import CELL_NAMES, ModelConfig
 from charrnn.kernels import adam
 from charrnn.model import Model, State
 from charrnn.network import Network
@@ -332,6 +333,104 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
     assert model.parameters.count() == sum(array.size for array in arrays.values())
 
 
+def initial(**settings: object) -> dict[str, np.ndarray]:
+    """The first parameters as they stand on disk; padding is zero."""
+    model = Model.initialised(ModelConfig(**({"vocab_size": 40, "layers": 2, "hidden": 100} | settings)), seed=7)
+    assert_padding_is_zero(model.parameters, model.parameters.flat)
+    return dict(model.parameters.to_disk())
+
+
+def blocks_of(array: np.ndarray, rows: int = 100) -> list[np.ndarray]:
+    return [array[k : k + rows].astype(np.float64) for k in range(0, len(array), rows)]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru-after", "rnn"])
+def test_xavier_normal(cell: str) -> None:
+    """The variance 2 / (fan_in + fan_out) block by block, and a normal distribution's tails."""
+    arrays = initial(cell=cell, init="xavier-normal", embedding=25)
+    fans = {"rnn.weight_ih_l0": 125, "rnn.weight_hh_l0": 200, "rnn.weight_ih_l1": 200, "rnn.weight_hh_l1": 200}
+    for name, sum_of_fans in (fans | {"decoder.weight": 140}).items():
+        for block in blocks_of(arrays[name]):
+            square = block**2 * sum_of_fans / 2
+            assert abs(square.mean() - 1) < 5 * (2 / block.size) ** 0.5, name
+            assert abs((square < 1).mean() - 0.6827) < 5 * (0.22 / block.size) ** 0.5, name
+            assert abs(block.mean()) < 5 * (2 / sum_of_fans / block.size) ** 0.5, name
+
+
+@pytest.mark.parametrize("scale", [0.08, 0.5])
+def test_uniform(scale: float) -> None:
+    """All weights within +-init_scale, whatever their fans; embeddings are as ever."""
+    arrays = initial(init="uniform", init_scale=scale, embedding=25, vocab_size=90)
+    for name, array in arrays.items():
+        if name.startswith(("rnn.weight", "decoder.weight")):
+            assert 0.99 * scale < np.abs(array).max() <= scale * (1 + 1e-7), name
+            assert array.std() == pytest.approx(scale / 3**0.5, rel=0.03), name
+    assert arrays["embedding.weight"].std() == pytest.approx(0.1, rel=0.1)
+
+
+@pytest.mark.parametrize(("cell", "count"), [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4)])
+def test_orthogonal_recurrent_weights(cell: str, count: int) -> None:
+    """Each block is a rotation or a reflection of its own; the other weights keep their bounds."""
+    arrays, same = initial(cell=cell, recurrent_init="orthogonal"), initial(cell=cell)
+    every = [q for layer in (0, 1) for q in blocks_of(arrays[f"rnn.weight_hh_l{layer}"])]
+    assert len(every) == 2 * count
+    for k, q in enumerate(every):
+        np.testing.assert_allclose(q.T @ q, np.eye(100), atol=1e-6)
+        assert abs(np.trace(q)) < 6, "of random rotations, the trace is normal with deviation 1"
+        assert not any(np.allclose(q, other) for other in every[:k])
+    decoder = np.abs(arrays["decoder.weight"]).max()
+    assert decoder == pytest.approx(np.abs(same["decoder.weight"]).max(), rel=0.02)
+
+
+def test_orthogonal_blocks_are_not_all_reflections_or_all_rotations() -> None:
+    """Of random ones half are; the Q of a decomposition is a reflection or not by its size alone."""
+    arrays = initial(cell="grid", recurrent_init="orthogonal", hidden=5, layers=4)
+    signs = [np.sign(np.linalg.det(q)) for k in range(4) for q in blocks_of(arrays[f"rnn.weight_hh_l{k}"], 5)]
+    assert len(signs) == 32 and 8 < signs.count(1) < 24
+    corners = [q[0, 0] for k in range(4) for q in blocks_of(arrays[f"rnn.weight_hh_l{k}"], 5)]
+    assert 8 < sum(corner > 0 for corner in corners) < 24, "the decomposition's own sign is not random"
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru-after", "rnn"])
+def test_identity_recurrent_weights(cell: str) -> None:
+    arrays = initial(cell=cell, recurrent_init="identity")
+    for layer in (0, 1):
+        for block in blocks_of(arrays[f"rnn.weight_hh_l{layer}"]):
+            assert np.array_equal(block, np.eye(100))
+        assert len(np.unique(arrays[f"rnn.weight_ih_l{layer}"])) > 100
+
+
+FORGET = {
+    **dict.fromkeys(("lstm", "peephole", "coupled", "depth-gated"), ("f",)),
+    **dict.fromkeys(("gru", "gru-after", "rnn", "clockwork"), ()),
+    "grid": ("ft", "fd"),
+}
+
+
+@pytest.mark.parametrize("recurrent_init", ["same", "orthogonal", "identity"])
+@pytest.mark.parametrize("name", CELL_NAMES)
+def test_every_cell_begins_sensibly(name: str, recurrent_init: str) -> None:
+    """Only forget gates have a bias, peepholes are zero, memories small, and what is masked is zero."""
+    config = ModelConfig(vocab_size=40, cell=name, hidden=33, forget_bias=1.5, recurrent_init=recurrent_init)
+    model, cell = Model.initialised(config, seed=7), cell_named(name)
+    biased = set()
+    for layer in (0, 1):
+        for place, gate in enumerate(cell.gates):
+            block = model.parameters.bias(layer)[48 * place : 48 * place + 33]
+            assert (block == block[0]).all() and block[0] in (0, 1.5)
+            biased |= {gate} if block[0] else set()
+        if cell.peepholes:
+            assert not model.parameters[f"rnn.peephole_l{layer}"].any()
+        weight = model.parameters[f"rnn.weight_hh_l{layer}"]
+        if cell.recurrent_mask is not None:
+            reads = cell.recurrent_mask(config)
+            assert not weight[:33, :33][~reads].any() and weight[:33, :33][reads].any()
+    assert biased == set(FORGET[name])
+    if cell.reads_below:
+        assert model.parameters["rnn.memory.weight"][:, :33].std() == pytest.approx(0.1, rel=0.1)
+    assert_padding_is_zero(model.parameters, model.parameters.flat)
+
+
 def test_a_seed_fixes_the_weights() -> None:
     config = ModelConfig(vocab_size=30, embedding=5, hidden=20)
     first, again, other = (Model.initialised(config, seed).parameters.flat for seed in (3, 3, 4))
@@ -340,10 +439,11 @@ def test_a_seed_fixes_the_weights() -> None:
     Model.initialised(config, seed=2**63 - 1)
 
 
-def test_a_new_network_knows_nothing() -> None:
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_a_new_network_knows_nothing(cell: str) -> None:
     """Its loss is near ln V whatever its size."""
     for V, E, H, L in ((65, 0, 100, 2), (130, 20, 33, 3)):
-        model = Model.initialised(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L), seed=0)
+        model = Model.initialised(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0)
         x, y = np.random.default_rng(0).integers(V, size=(2, 20, 10)).astype(np.int32)
         loss = Network(model, 20, 10, TWO).evaluate(x, y, State(model, 10)).mean()
         assert loss == pytest.approx(np.log(V), rel=0.02)

@@ -296,7 +296,7 @@ LOADED = """
 import sys
 from charrnn.kernels import compiling
 names = []
-compiling.listeners.append(names.append)
+compiling.listeners.append(lambda name, cached: names.append(name))
 import charrnn.training
 assert len(names) == compiling.count_kernels(), names
 assert not {f"charrnn.kernels.{m}" for m in compiling.OPTIMIZER_MODULES.values()} & set(sys.modules)
@@ -304,11 +304,14 @@ from charrnn import terminal
 from charrnn.optimizers import OPTIMIZERS
 OPTIMIZERS["rmsprop"].kernel
 assert len(names) == compiling.count_kernels("rmsprop"), names
+terminal.compiling("rmsprop", "gru-after", quiet=True)
+assert len(names) == compiling.count_kernels("rmsprop", "gru-after") == compiling.count_kernels("rmsprop") + 2, names
+assert [n for n in sys.modules if n.startswith("charrnn.cells.") and n[14:] not in ("cell", "rows")] == ["charrnn.cells.gru_after"]
 assert "adam" not in names and "sgd" not in names and "rmsprop" in names
 """
 
 
-def test_only_the_kernels_of_one_optimizer_are_loaded() -> None:
+def test_only_the_kernels_of_one_optimizer_and_cell_are_loaded() -> None:
     subprocess.run([sys.executable, "-c", LOADED], check=True)
     assert count_kernels() < count_kernels("adam") == count_kernels("adamw") < count_kernels("adagrad")
 

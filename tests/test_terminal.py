@@ -1,8 +1,14 @@
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from charrnn import terminal
+
+ROOT = Path(__file__).parent.parent
 
 
 class Screen(io.StringIO):
@@ -80,23 +86,85 @@ def test_progress_appears_late_and_only_on_a_terminal(monkeypatch):
     assert pipe.getvalue() == ""
 
 
-def test_compiling_is_told_once_where_nobody_watches(monkeypatch, capsys):
-    shown = terminal._Compiling(3, quiet=False)
-    shown.tick("a")
+@pytest.mark.parametrize(("kernels", "text"), [(30, "about 15 s"), (3, "a few seconds")])
+def test_compiling_is_told_once_where_nobody_watches(capsys, kernels, text):
+    shown = terminal._Compiling(kernels, quiet=False)
+    shown.tick("a", True)
     assert capsys.readouterr().err == ""
+    shown.tick("b", False)
+    shown.tick("c", False)
+    assert capsys.readouterr().err == f"compiling kernels for this machine (once, {text})\n"
+
+
+def test_a_cache_that_loads_slowly_is_no_cache(monkeypatch, capsys):
+    """It may have been filled on another kind of processor."""
     monkeypatch.setattr(terminal, "LOADING_SHOWN_AFTER", -1.0)
-    shown.tick("b")
-    shown.tick("c")
-    assert capsys.readouterr().err == "compiling kernels for this machine (once, about 15 s)\n"
+    terminal._Compiling(3, quiet=True).tick("a", True)
+    assert capsys.readouterr().err == ""
+    terminal._Compiling(3, quiet=False).tick("a", True)
+    assert "compiling" in capsys.readouterr().err
 
 
 def test_compiling_shows_a_bar_on_a_terminal(monkeypatch):
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr(terminal, "LOADING_SHOWN_AFTER", -1.0)
     shown = terminal._Compiling(3, quiet=False)
-    for name in "abc":
-        shown.tick(name)
+    shown.tick("a", True)
+    assert screen.getvalue() == ""
+    for name in "bc":
+        shown.tick(name, False)
     shown.close()
     assert "Compiling for this machine, once" in screen.getvalue()
     assert "2/3" in screen.getvalue()
+
+
+WATCHED = """
+import sys
+from charrnn.kernels import compiling
+from charrnn.cli.main import main
+names = []
+def hear(name, cached):
+    assert len(compiling.listeners) == 2, f"{name} is compiled while nothing is shown"
+    names.append(name)
+compiling.listeners.append(hear)
+expected = compiling.count_kernels(*sys.argv.pop().split())
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert len(names) == expected, (len(names), expected, names)
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """Runs a command in a folder with a run; fails unless exactly the kernels for these names are loaded, and where it shows."""
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "t.txt").write_text("in the beginning there was a word " * 20)
+
+    def charrnn(names, command):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        options = {"cwd": folder, "env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run([sys.executable, "-c", WATCHED, *command.split(), names], **options)
+        assert done.returncode == 0, done.stderr
+
+    shape = "--hidden 4 --batch-size 2 --seq-length 8"
+    charrnn("clockwork sgd", f"train t.txt --out a --cell clockwork --optimizer sgd --steps 2 {shape} --quiet")
+    return charrnn
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        ("train t.txt --init-from a --out b --steps 2 --optimizer rmsprop --quiet", "clockwork rmsprop"),
+        ("train --resume a --steps 3 --quiet", "clockwork sgd"),
+        ("compare t.txt --out c --cells gru,rnn --seeds 1 --hidden 4 --steps 2 --quiet", "gru rnn adam"),
+        ("sample a", "clockwork"),
+        ("eval a", "clockwork"),
+        ("info a", "clockwork"),
+    ],
+    ids=["init-from", "resume", "compare", "sample", "eval", "info"],
+)
+def test_no_kernel_is_compiled_unseen(watched, command, names):
+    """Not even where the cell is known from a checkpoint only."""
+    watched(names, command)

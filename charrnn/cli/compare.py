@@ -23,7 +23,7 @@ from charrnn.cli.given import (
 )
 from charrnn.cli.options import KINDS, GroupedCommand
 from charrnn.cli.signals import Stop
-from charrnn.config import CorpusConfig
+from charrnn.config import CELL_NAMES, LEARNING_RATES, CorpusConfig
 from charrnn.errors import ConfigError
 from charrnn.settings import CONFIGS, configs_of, of_kind
 from charrnn.workers import check_threads
@@ -96,7 +96,7 @@ def compare(ctx: click.Context, /, text: tuple[str, ...], **flags: Any) -> None:
     files = [path for path in (flags["preset"], flags["config"]) if path is not None]
     request = _request(list(text or texts(settings, " and ".join(files))) or [str(bundled_corpus())], merged)
     find(request.text)  # a text that is not there is told before the kernels are loaded, or compiled
-    terminal.compiling(request.quiet)
+    terminal.compiling(*_kernels(request), quiet=request.quiet)
     status = _compared(request, _candidates(request))
     if status:
         ctx.exit(status)
@@ -127,6 +127,13 @@ def _request(text: list[str], merged: dict[str, Any]) -> Request:
         quiet=merged.get("quiet", False),
         as_json=merged.get("json", False),
     )
+
+
+def _kernels(request: Request) -> list[str]:
+    """The cells and optimisers that will be at work; what is no name of one is told later."""
+    _, model, training = configs_of(request.settings)
+    names = request.varied.get("cell", [model.cell]) + request.varied.get("optimizer", [training.optimizer])
+    return [name for name in names if name in (*CELL_NAMES, *LEARNING_RATES)]
 
 
 def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Any]]:

@@ -70,7 +70,7 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
             f"the text is short: batches of {config.batch_size} x {config.seq_length} characters instead of "
             f"{asked.batch_size} x {asked.seq_length}"
         )
-    memory = size_text(memory_estimate(model, config) + corpus.ids.nbytes + PROGRAM)
+    memory = size_text(memory_estimate(model, config, corpus.document_starts is not None) + corpus.ids.nbytes + PROGRAM)
     tell(
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} parameters, "
         f"about {memory} of memory"

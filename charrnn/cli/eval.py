@@ -73,10 +73,11 @@ def eval_(
     if not texts and (encoding or unknown != "error"):
         raise click.UsageError("--encoding and --unknown are for a TEXT: the run's own text is read as in training")
     terminal.compiling()
-    from charrnn.checkpoint import load
+    from charrnn.checkpoint import configurations_of, load
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
+    terminal.compiling(configurations_of(path)[0].cell)
     run = load(path)
     text = other_text(run, texts, encoding, unknown) if texts else own_text(run, split or "validation")
     if per_char:

@@ -76,10 +76,11 @@ def sample(
     """
     given = _given_prime(prime, prime_file)
     terminal.compiling()
-    from charrnn.checkpoint import load
+    from charrnn.checkpoint import configurations_of, load
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
+    terminal.compiling(configurations_of(path)[0].cell)
     run = load(path)
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator

@@ -125,15 +125,17 @@ def _started(request: Request, files: list[str]) -> int:
 
     text = list(request.text) or [str(bundled_corpus())]
     find(text)  # a text that is not there is told before the kernels are loaded, or compiled
-    terminal.compiling(request.quiet, TrainConfig(**of_kind(TrainConfig, request.given)).optimizer)
-    from charrnn.checkpoint import load
+    terminal.compiling(*_kernels(request), quiet=request.quiet)
+    from charrnn.checkpoint import configurations_of, load
     from charrnn.run_folder import ROOT, RunFolder, find_checkpoint
 
     if request.out is not None and RunFolder(request.out).holds_run:
         RunFolder(request.out).create({})  # raises: better now than when all is read
     other = None
     if request.init_from is not None:
-        other = load(find_checkpoint(request.init_from))
+        weights = find_checkpoint(request.init_from)
+        terminal.compiling(configurations_of(weights)[0].cell, quiet=request.quiet)
+        other = load(weights)
         _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
         request.given.setdefault("unit", other.vocab.unit)
     corpus = read_text(
@@ -153,6 +155,12 @@ def _started(request: Request, files: list[str]) -> int:
         stack.enter_context(folder.locked())
         folder.create(settings)
         return _trained(request, run, corpus, folder, stop)
+
+
+def _kernels(request: Request) -> list[str]:
+    """The optimiser of a new run, and its cell where that is not the one of other weights."""
+    names = [TrainConfig(**of_kind(TrainConfig, request.given)).optimizer]
+    return names if request.init_from is not None else [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
 
 
 def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
@@ -180,10 +188,14 @@ def _settings(request: Request, run: Run) -> dict[str, Any]:
 
 def _resumed(request: Request, resume: str | None) -> int:
     """Go on with a run; the exit status."""
-    terminal.compiling(request.quiet)
+    terminal.compiling(quiet=request.quiet)
+    from charrnn.checkpoint import configurations_of
+
     folder = _folder_of(resume or request.out)
     if not folder.last.exists():
         folder.resume()  # raises; `locked` would make the folder
+    model, training = configurations_of(folder.last)
+    terminal.compiling(model.cell, training.optimizer, quiet=request.quiet)
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         run = folder.resume()

@@ -30,8 +30,8 @@ OPTIMIZER_MODULES = {
 }
 """Where each optimiser's kernel is: modules that are imported only when they are needed."""
 
-listeners: list[Callable[[str], None]] = []
-"""Called with a kernel's name before it is compiled or loaded; the command line shows progress with it."""
+listeners: list[Callable[[str, bool], None]] = []
+"""Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
 
 
 def sources_hash() -> str:
@@ -55,12 +55,17 @@ def cache_folder() -> Path | None:
         return None
 
 
-def count_kernels(optimizer: str | None = None, cell: str | None = None) -> int:
-    """How many kernels are loaded for this optimiser and this cell, None for neither, told from the sources alone."""
-    left_out = set(OPTIMIZER_MODULES.values()) - ({OPTIMIZER_MODULES[optimizer]} if optimizer else set())
-    paths = [path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in left_out]
-    if cell:
-        paths.append(PACKAGE / "cells" / f"{cell.replace('-', '_')}.py")
+def module_of(name: str) -> str:
+    """The module with the kernels of the optimiser, or else the cell, of this name."""
+    if name in OPTIMIZER_MODULES:
+        return f"charrnn.kernels.{OPTIMIZER_MODULES[name]}"
+    return f"charrnn.cells.{name.replace('-', '_')}"
+
+
+def count_kernels(*names: str) -> int:
+    """How many kernels are loaded for every run, and for cells and optimisers of these names, told from the sources alone."""
+    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in OPTIMIZER_MODULES.values()}
+    paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 
 
@@ -77,12 +82,18 @@ def _numba_cache() -> Iterator[None]:
         config.CACHE_DIR = before
 
 
+def _is_cached(function: Callable) -> bool:
+    """True if the function was compiled before, on this machine or one that shares the folder."""
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+    return FOLDER is not None and any(FOLDER.glob(f"*/{name}-*.nbi"))
+
+
 def kernel(signature) -> Callable[[Callable], Callable]:
     """Compile a function for one signature now, without the GIL, from the cache if it is there."""
 
     def decorate(function: Callable) -> Callable:
         for listener in listeners:
-            listener(function.__name__)
+            listener(function.__name__, _is_cached(function))
         with _numba_cache():
             # error_model="numpy": Python's zero test before each division would stop LLVM from vectorising
             return njit(signature, cache=FOLDER is not None, nogil=True, error_model="numpy")(function)
