@@ -473,7 +473,7 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
         sizes = [np.abs(a).T.astype(np.float64) @ np.abs(used) for a in (x, h, np.ones((K, 1)))]
         places = [first - x_column, first - h_column, first]
         whole = [np.full((n, at + Z + 16), CANARY) for n, at in zip((D, H, 1), places, strict=True)]
-        memory = np.full(layers.DEPTH * (layers.COLUMNS + D + H) + 64, CANARY)
+        memory = np.full(layers.scratch_size(D + H) + 64, CANARY)
         arrays = x, h, dz, memory[: memory.size - 64], x_column, h_column
         for start in range(0, Z, layers.COLUMNS):
             stop = min(start + layers.COLUMNS, Z)
