@@ -17,7 +17,7 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from charrnn import checkpoint
-from charrnn.checkpoint import configurations_of, load, save
+from charrnn.checkpoint import FORMAT_VERSION, configurations_of, load, save
 from charrnn.corpus import Source
 from charrnn.errors import CheckpointError
 from charrnn.run import Run
@@ -107,7 +107,7 @@ def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
     assert {name: array.shape for name, array in tensors.items()} == expected
     assert {array.dtype for array in tensors.values()} == {np.dtype(np.float32)}
     assert not tensors["rnn.bias_hh_l0"].any()
-    assert metadata["format_version"] == 2 and metadata["vocab"] == list(run.vocab.symbols)
+    assert metadata["format_version"] == FORMAT_VERSION and metadata["vocab"] == list(run.vocab.symbols)
     assert metadata["model"] == asdict(run.model.config) and metadata["step"] == 12
     assert [entry["step"] for entry in metadata["history"]] == [5, 10, 12]
 
@@ -191,7 +191,7 @@ def test_safetensors_of_another_program(tmp_path: Path) -> None:
 
 def test_a_newer_format(sound: Path, tmp_path: Path) -> None:
     tensors, metadata = opened(sound)
-    write(tmp_path / "a", tensors, {**metadata, "format_version": checkpoint.FORMAT_VERSION + 1})
+    write(tmp_path / "a", tensors, {**metadata, "format_version": FORMAT_VERSION + 1})
     assert "newer" in complaint(tmp_path / "a") and "pip install -U" in complaint(tmp_path / "a")
 
 

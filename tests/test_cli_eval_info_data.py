@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import charrnn
+from charrnn.checkpoint import FORMAT_VERSION
 from charrnn.cli.main import cli
 from charrnn.datasets import DATASETS, DataSet
 
@@ -185,7 +186,7 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
     found = json.loads(charrnn_("info", "checkpoints/tiny", "--json").stdout)
     assert found["parameters"] == run.model.parameters.count()
     assert found["bytes"] == (folder / "checkpoints/tiny/last.safetensors").stat().st_size
-    assert found["vocab"] == run.vocab.to_list() and found["step"] == 20 and found["format_version"] == 2
+    assert found["vocab"] == run.vocab.to_list() and found["step"] == 20 and found["format_version"] == FORMAT_VERSION
     assert found["model"]["hidden"] == 16 and found["history"] == run.history
     assert found["sources"][0]["path"] == str(folder / "tiny.txt")
 
@@ -193,7 +194,11 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
 def test_info_shows_what_matters(run: charrnn.Run) -> None:
     text = charrnn_("info").stdout
     assert f"{run.model.parameters.count():,}" in text and "hidden 16" in text and "step 20" in text
-    assert f"{len(run.vocab)} symbols: \\n\u2423,." in text and "format version 2" in text and "tiny.txt" in text
+    assert (
+        f"{len(run.vocab)} symbols: \\n\u2423,." in text
+        and f"format version {FORMAT_VERSION}" in text
+        and "tiny.txt" in text
+    )
     assert [line.split()[0] for line in text.splitlines()[-6:] if line.strip()] == ["4", "8", "12", "16", "20"]
     assert f"{run.history[-1]['validation_loss']:.4f}" in text
 

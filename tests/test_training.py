@@ -299,8 +299,8 @@ def test_divergence_leaves_the_run_as_it_was(
     before = folder.last.read_bytes()
     real = training.Network.gradients
 
-    def diverging(network: Any, x: Any, y: Any, state: Any, *settings: Any) -> Any:
-        loss, gradient = real(network, x, y, state, *settings)
+    def diverging(network: Any, x: Any, y: Any, state: Any, key: int, *more: Any) -> Any:
+        loss, gradient = real(network, x, y, state, key, *more)
         if where == "gradient":
             gradient.flat[7] = bad
         state.h[:] = np.nan
