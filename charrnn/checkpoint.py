@@ -220,6 +220,7 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
     model = Model(model_config)
     _add_second_bias(arrays, model)
     model.parameters.from_disk(arrays)
+    model.hold_zeros()  # a file from elsewhere may have numbers there
     slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
     for name, values in slots.items():
         values.from_disk(arrays, f"optimizer.{name}.")

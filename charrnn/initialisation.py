@@ -30,9 +30,6 @@ def initialise(parameters: Parameters, config: ModelConfig, cell: Cell, seed: in
         if "weight" in tensor.name:
             array = _weight(tensor, config, rng)
         tensor.from_disk(array, parameters[tensor.name])
-        if "weight_hh" in tensor.name and cell.recurrent_mask is not None:
-            H = config.hidden
-            parameters[tensor.name][:H, :H] *= cell.recurrent_mask(config)
     for layer in range(config.layers):
         parameters.bias(layer).reshape(len(cell.gates), -1)[:, : config.hidden] = biases
 

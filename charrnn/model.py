@@ -69,11 +69,21 @@ class Model:
         mask[:H, :H] = self.cell.recurrent_mask(self.config)
         return mask
 
+    def hold_zeros(self) -> None:
+        """Set to zero the recurrent weights that the cell does not have."""
+        mask = self.recurrent_mask()
+        if mask is None:
+            return
+        for layer in range(self.config.layers):
+            weight = self.parameters[f"rnn.weight_hh_l{layer}"]
+            weight *= mask
+
     @classmethod
     def initialised(cls, config: ModelConfig, seed: int) -> Model:
         """A network to train, with parameters as `initialisation.initialise` draws them."""
         model = cls(config)
         initialise(model.parameters, config, model.cell, seed)
+        model.hold_zeros()
         return model
 
 

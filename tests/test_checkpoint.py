@@ -18,6 +18,7 @@ from safetensors.numpy import save as to_bytes
 
 from charrnn import checkpoint
 from charrnn.checkpoint import FORMAT_VERSION, configurations_of, load, save
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Source
 from charrnn.errors import CheckpointError
 from charrnn.run import Run
@@ -146,6 +147,19 @@ def test_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
 def write(path: Path, tensors: Tensors, metadata: Any) -> None:
     text = metadata if isinstance(metadata, str) else json.dumps(metadata)
     path.write_bytes(to_bytes(tensors, {"charrnn": text}))
+
+
+def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
+    corpus = small_corpus()
+    run = Run.new(corpus, ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4), TrainConfig(batch_size=2))
+    save(tmp_path / "a", run)
+    tensors, metadata = opened(tmp_path / "a")
+    before = tensors["rnn.weight_hh_l1"].copy()
+    assert (before == 0).sum() == 24
+    tensors["rnn.weight_hh_l1"] = np.where(before == 0, np.float32(1), before)
+    write(tmp_path / "b", tensors, metadata)
+    found = dict(load(tmp_path / "b").model.parameters.to_disk())
+    assert np.array_equal(found["rnn.weight_hh_l1"], before)
 
 
 def test_a_truncated_file(sound: Path, tmp_path: Path) -> None:
