@@ -96,7 +96,7 @@ def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
 def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
     """With the bias corrections of Kingma & Ba 2015, section 2, folded in."""
     correction = 1 / np.sqrt(1 - c.beta2**step)
-    return c.beta1, c.beta2, c.epsilon, learning_rate / (1 - c.beta1**step), correction
+    return c.beta1, 1 - c.beta1, c.beta2, 1 - c.beta2, c.epsilon, learning_rate / (1 - c.beta1**step), correction
 
 
 def _momentum_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:

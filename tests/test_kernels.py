@@ -611,7 +611,7 @@ BETA1, BETA2, EPSILON = (float(np.float32(b)) for b in (0.9, 0.999, 1e-8))  # th
 
 def rule(step: int, learning_rate: float) -> np.ndarray:
     rate, correction = learning_rate / (1 - BETA1**step), 1 / (1 - BETA2**step) ** 0.5
-    return np.array([BETA1, BETA2, EPSILON, rate, correction], np.float32)
+    return np.array([BETA1, 1 - BETA1, BETA2, 1 - BETA2, EPSILON, rate, correction], np.float32)
 
 
 @pytest.mark.parametrize("size", [1, 4095, 4096, 4097, 10_000])

@@ -6,7 +6,6 @@ import numpy as np
 from numba import float32, int64, void
 
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.pointwise import ONE
 from charrnn.kernels.product import VECTOR
 from charrnn.kernels.update import clamped
 
@@ -17,11 +16,12 @@ def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
 
         m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g g,  w -= rate m / (sqrt(v) correction + epsilon)
 
-    rule = (beta1, beta2, epsilon, rate, correction), where the caller folds 1 - beta1^t into the rate and has correction =
-    1 / sqrt(1 - beta2^t). w, m, v are updated, gradient is read.
+    rule = (beta1, 1 - beta1, beta2, 1 - beta2, epsilon, rate, correction), where the caller folds 1 - beta1^t into the rate and has
+    correction = 1 / sqrt(1 - beta2^t); differences from 1 are formed there, since in float32 1 - 0.999 is wrong in the fifth
+    digit. w, m, v are updated, gradient is read.
     """
-    beta1, beta2, epsilon, rate, correction = rule[0], rule[1], rule[2], rule[3], rule[4]
-    a, b = ONE - beta1, ONE - beta2
+    beta1, a, beta2, b = rule[0], rule[1], rule[2], rule[3]
+    epsilon, rate, correction = rule[4], rule[5], rule[6]
     w, gradient, m, v = w[start:stop], gradient[start:stop], m[start:stop], v[start:stop]
     for k in range(w.size):
         g = scale * clamped(gradient[k], clip_value)
