@@ -188,7 +188,7 @@ class _Compiling:
             return
         if not is_terminal(sys.stderr):
             if not self._told:
-                time_needed = "about 15 s" if self._total - done > FEW_KERNELS else "a few seconds"
+                time_needed = "about 20 s" if self._total - done > FEW_KERNELS else "a few seconds"
                 tell(f"compiling kernels for this machine (once, {time_needed})")
             self._told = True
             return

@@ -86,7 +86,7 @@ def test_progress_appears_late_and_only_on_a_terminal(monkeypatch):
     assert pipe.getvalue() == ""
 
 
-@pytest.mark.parametrize(("kernels", "text"), [(30, "about 15 s"), (3, "a few seconds")])
+@pytest.mark.parametrize(("kernels", "text"), [(30, "about 20 s"), (3, "a few seconds")])
 def test_compiling_is_told_once_where_nobody_watches(capsys, kernels, text):
     shown = terminal._Compiling(kernels, quiet=False)
     shown.tick("a", True)
