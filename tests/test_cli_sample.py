@@ -51,7 +51,11 @@ def sample(*arguments: str, status: int = 0) -> Result:
 def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    return subprocess.Popen([*COMMAND, *arguments], env={**os.environ, "PYTHONPATH": paths}, **pipes)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
+    try:
+        return subprocess.Popen([*COMMAND, *arguments], env={**os.environ, "PYTHONPATH": paths}, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def written(prime: str = "", length: int = 500, **options: Any) -> str:
