@@ -54,7 +54,7 @@ class Layer:
     def __init__(
         self, model: Model, panels: Panels, index: int, shape: tuple[int, int], training: bool, shared: Layer | None
     ) -> None:
-        self.model, self.panels, self.index, self.training = model, panels, index, training
+        self.model, self.panels, self.index = model, panels, index
         self.cell, self.activation, self.borders = model.cell, model.activation, model.borders()
         self.shape = shape
         shapes = layer_shapes(model.config, model.cell, *shape, training, index)
