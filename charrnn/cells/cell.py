@@ -60,11 +60,6 @@ class Cell:
         """The first block that W_h feeds."""
         return len(self.gates) - len(self.recurrent_gates)
 
-    def bias_gates(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The blocks of the two biases: b_ih belongs to the input gates, b_hh to those that no input feeds."""
-        n = len(self.input_gates)
-        return self.gates[:n], self.gates[n:]
-
 
 def forget_bias_for(
     gates: tuple[str, ...], forget: tuple[str, ...] = ("f",)

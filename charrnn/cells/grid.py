@@ -13,7 +13,7 @@ Below the lowest layer, x is the character (or its embedding) and m_below a lear
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import remember, through_forget, through_input
+from charrnn.cells.rows import lstm_memory_row, remember, through_forget, through_input
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import (
     ONE,
@@ -22,7 +22,6 @@ from charrnn.kernels.pointwise import (
     fill_row,
     fma,
     multiply_row,
-    sigmoid_row,
     slope_row,
     squash_row,
 )
@@ -33,14 +32,9 @@ GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
 
 @inline
 def _step_row(phi, z, c_before, h, c):
-    H = h.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
-    sigmoid_row(z[: 2 * H])
-    squash_row(g, phi)
-    sigmoid_row(o)
-    remember(i, f, g, c_before, c)
+    lstm_memory_row(phi, z, c_before, c)
     copy_row(h, c)
-    multiply_row(h, o)
+    multiply_row(h, z[3 * h.size :])
     squash_row(h, phi)
 
 

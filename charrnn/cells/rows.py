@@ -102,15 +102,21 @@ def through_forget(f, c_before, dc, dc_before):
 
 
 @inline
-def lstm_row(phi, z, c_before, h, c):
-    """A step of the LSTM: z (4H,), blocks i f g o, becomes the gates; h, c (H,) are written."""
-    H = h.size
+def lstm_memory_row(phi, z, c_before, c):
+    """The gates of an LSTM and its new c: z (4H,), blocks i f g o, becomes the gates; c (H,) is written."""
+    H = c.size
     i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
     sigmoid_row(z[: 2 * H])
     squash_row(g, phi)
     sigmoid_row(o)
     remember(i, f, g, c_before, c)
-    show(phi, o, c, h)
+
+
+@inline
+def lstm_row(phi, z, c_before, h, c):
+    """A step of the LSTM: as `lstm_memory_row`, and h (H,) is written."""
+    lstm_memory_row(phi, z, c_before, c)
+    show(phi, z[3 * c.size :], c, h)
 
 
 @inline
