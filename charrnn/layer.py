@@ -187,7 +187,7 @@ class Layer:
             x = below if self.index and stop <= self.columns else NOTHING
             q = rows(self.q, 0, steps) if self.q is not None and start >= middle else h
             factor = q if start >= first else NOTHING
-            arrays: tuple[Any, ...] = (product, x, factor, dz, dw_x, dw_h, g.bias(self.index))
+            arrays: tuple[Any, ...] = (x, factor, dz, dw_x, dw_h, g.bias(self.index))
             for a, b in ranges(stop - start, parts, layers.COLUMNS):
                 jobs.append((layers.weight_gradients, arrays, (0, first, start + a, start + b)))
         for k, peephole in enumerate(self.cell.peepholes):

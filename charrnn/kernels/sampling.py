@@ -105,7 +105,8 @@ def write(product, forward, prepare, step, draw, ids, given, coins, table, memor
                 for n in range(start, stop):
                     copy_row(z[0, n], bias[layer])
                 up = panels[L * H * over + (layer - 1) * H * columns :]
-                product(address(x, start * H), H, 1, 0, up, address(z, start * Z), Z, 0, 1, N, H, columns, 1)
+                to = address(z, start * Z)
+                product(address(x, start * H), H, 0, up, to, Z, 0, to, Z, 0, 1, N, H, columns)
             first = panels[layer * H * over :]
             second = panels[layer * H * over + H * (borders[1] - borders[0]) :]
             forward(product, prepare, step, z, h[layer], c[layer], q, m[(layer + 1) % 2], y, m[layer % 2], p[layer], activation,
@@ -121,7 +122,8 @@ def write(product, forward, prepare, step, draw, ids, given, coins, table, memor
             for n in range(start, stop):
                 copy_row(logits[n], out_bias)
             out = panels[L * H * over + (L - 1) * H * columns :]
-            product(address(x, start * H), H, 1, 0, out, address(logits, start * width), width, 0, 1, N, H, width, 1)
+            to = address(logits, start * width)
+            product(address(x, start * H), H, 0, out, to, width, 0, to, width, 0, 1, N, H, width)
             for n in range(start, stop):
                 row, own = logits[n, :V], scratch[n * V : (n + 1) * V]
                 ids[s + 1, n] = draw(row, banned, temperature, top_k, coins[s, n], own)
