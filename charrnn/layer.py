@@ -14,7 +14,7 @@ from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.product import product
 from charrnn.kernels.recurrent import backward_layer, forward_layer
-from charrnn.kernels.simd import padded
+from charrnn.kernels.simd import padded, pitch
 from charrnn.model import Model, Panels
 from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import ranges
@@ -31,7 +31,7 @@ def layer_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The buffers of a layer and their shapes."""
     H = padded(config.hidden)
-    shapes: dict[str, tuple[int, ...]] = {"z": (T, N, len(cell.gates) * H), "h": (T + 1, N, H), "c": (T + 1, N, H)}
+    shapes: dict[str, tuple[int, ...]] = {"z": (T, N, pitch(len(cell.gates) * H)), "h": (T + 1, N, H), "c": (T + 1, N, H)}
     wanted = {
         "q": cell.gated > 0,
         "m": cell.keeps_memory,

@@ -49,7 +49,7 @@ def look_up(table, bias, ids, factor, z, steps, start, stop):
     for t in range(steps):
         for n in range(start, stop):
             row = z[t, n]
-            copy_row(row, bias)
+            copy_row(row[: bias.size], bias)
             add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
 
 
@@ -57,10 +57,10 @@ def look_up(table, bias, ids, factor, z, steps, start, stop):
 def project(product, x, panels, bias, z, columns, steps, start, stop):
     """z[t, n] = bias, plus x[t, n] W in the first columns, for streams start:stop; panels are W (D, columns) packed."""
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
-    if columns < Z:
+    if columns < bias.size:
         for t in range(steps):
             for n in range(start, stop):
-                copy_row(z[t, n, columns:], bias[columns:])
+                copy_row(z[t, n, columns : bias.size], bias[columns:])
     a, b, c = address(x, start * D), address(bias, 0), address(z, start * Z)
     product(a, D, N * D, panels, b, 0, 0, c, Z, N * Z, steps, stop - start, D, columns)
 

@@ -18,7 +18,7 @@ PRODUCT = void(intp, int64, int64, VECTOR, intp, int64, int64, intp, int64, int6
 TILE = 16
 """Floats of a row of a packed tile: its rows (MR at most) and what is left."""
 BLOCK = 1 << 16
-"""Floats of A that go through all panels before the next are read: they stay in the second cache."""
+"""Floats of A and C that go through all panels before the next are read: they stay in the second cache."""
 
 tile = tile_kernel()
 packed_tile = tile_kernel(TILE)
@@ -65,7 +65,7 @@ def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps,
     a, s and c are addresses; A_t(m, k) lies t * a_step + m * a_row + k floats on, S_t(m, n) t * s_step + m * s_row + n, C likewise.
     S may be C; s = 0 stands for zeros. One panel serves all steps of a block before the next is read.
     """
-    block = max(1, BLOCK // max(1, rows * depth))
+    block = max(1, BLOCK // max(1, rows * (depth + columns)))
     tall, tall_rows = tile_heights(rows)
     for first in range(0, steps, block):
         n = 0

@@ -38,6 +38,11 @@ def padded(size: int) -> int:
     return -(-size // LANES) * LANES
 
 
+def pitch(size: int) -> int:
+    """Floats from one row of so many columns to the next: rows whole kilobytes apart would evict one another from the cache."""
+    return padded(size) + LANES if padded(size) % 256 == 0 else padded(size)
+
+
 @intrinsic
 def address(typingctx, array, offset):
     """The address of array.flat[offset] of a C-contiguous array, as an integer."""
@@ -49,7 +54,7 @@ def address(typingctx, array, offset):
     return types.intp(array, types.intp), codegen
 
 
-def _multiply_add(builder, kind, suffix, a, b, c):
+def emit_multiply_add(builder, kind, suffix, a, b, c):
     if HAS_FMA:
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), "llvm.fma." + suffix
@@ -63,7 +68,7 @@ def fma(typingctx, a, b, c):
     """a * b + c with one rounding, where the machine has it; vectorises."""
 
     def codegen(context, builder, signature, args):
-        return _multiply_add(builder, ir.FloatType(), "f32", *args)
+        return emit_multiply_add(builder, ir.FloatType(), "f32", *args)
 
     return types.float32(types.float32, types.float32, types.float32), codegen
 
@@ -228,7 +233,7 @@ class _Tile:
         for m in range(self.rows):
             scalar = self._broadcast(build.load(scalars[m]))
             for v in range(self.vectors):
-                new[m, v] = _multiply_add(build, self.vector, f"v{VL}f32", scalar, across[v], total[m, v])
+                new[m, v] = emit_multiply_add(build, self.vector, f"v{VL}f32", scalar, across[v], total[m, v])
         return new
 
     def _pointer(self, number):
