@@ -98,7 +98,7 @@ def measure(
     after each round. Raises `PeerError` if there is no such peer, `ConfigError` for a shape that is none.
     """
     corpus = corpus or generated_corpus(shape)
-    run = _run(shape, corpus)
+    run = new_run(shape, corpus)
     if (run.config.batch_size, run.config.seq_length) != (shape.batch_size, shape.seq_length):
         needed = shape.batch_size * shape.seq_length + 1
         raise ConfigError(f"the text is too short for {shape.batch_size} x {shape.seq_length}: it has {len(corpus):,} "
@@ -158,7 +158,7 @@ def generated_corpus(shape: Shape, symbols: int = SYMBOLS) -> Corpus:
     return Corpus.from_text(text, CorpusConfig(val_fraction=0.0))
 
 
-def _run(shape: Shape, corpus: Corpus) -> Run:
+def new_run(shape: Shape, corpus: Corpus) -> Run:
     """A run that never looks up, saves or ends; nothing is dropped, as in the peer."""
     model: dict[str, Any] = {"layers": shape.layers, "hidden": shape.hidden, "dropout": 0.0}
     training: dict[str, Any] = {"batch_size": shape.batch_size, "seq_length": shape.seq_length, "clip_norm": CLIP_NORM}

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,22 @@ class PeerError(CharrnnError):
     """A peer is not installed, or failed."""
 
 
-def check_peer(name: str) -> None:
-    """`PeerError` unless the peer's library is installed; it is not loaded."""
+def installed_version(name: str) -> str:
+    """The version of a peer's library, which is not loaded; `PeerError` if it is not installed."""
     if name not in PEERS:
         raise PeerError(f"there is no peer {name!r:.40}; known: {', '.join(PEERS)}")
-    if find_spec(name) is None:
-        raise PeerError(f"{name} is not installed beside this Python; pip install {name}, or leave out --against")
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        reason = f"{name} is not installed beside this Python; pip install {name}, or leave out --against"
+        raise PeerError(reason) from None
 
 
 class Peer:
     """A peer's process, which waits, doing nothing, until it is called with the seconds to work."""
 
     def __init__(self, name: str, task: str, shape: Mapping[str, Any]) -> None:
-        check_peer(name)
+        installed_version(name)
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         # -P: the folder of the program, which is this package, must not be where its imports are looked for

@@ -87,10 +87,11 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
     threads = given.pop("threads") or [available_threads()]
     for count in threads:
         check_threads(count)
+    versions = {"charrnn": charrnn.__version__}
     if against is not None:
-        from charrnn.peers import check_peer
+        from charrnn.peers import installed_version
 
-        check_peer(against)
+        versions[against] = installed_version(against)
     terminal.compiling("lstm", "adam")
     from charrnn.machine import measure_machine
 
@@ -99,7 +100,7 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
     machine = measure_machine(max(threads))
     found = _measured(request, corpus)
     if as_json:
-        described = {**asdict(machine), "versions": {"charrnn": charrnn.__version__, **machine.versions}}
+        described = {**asdict(machine), "versions": versions | machine.versions}
         lists = {task: [one.as_json() for name, one in found if name == task] for task in MEASURED}
         click.echo(json.dumps({"machine": described, **lists}))
         return
