@@ -14,6 +14,7 @@ from charrnn.model import Model
 from charrnn.peers import Peer, PeerError
 
 TINY = Shape(layers=1, hidden=5, batch_size=3, seq_length=4, threads=1)
+medians = benchmark._medians
 FIELDS = {"layers", "hidden", "batch_size", "seq_length", "threads", "precision"}
 
 FAKE = """
@@ -170,6 +171,14 @@ def test_the_table():
     assert [line.split("  ")[0].strip() for line in table[2:]] == ["training, 2 x 4", "forward, 2 x 4"]
     assert "3 x 50" in table[2] and "PyTorch" not in table[0] and "precision" not in table[0]
     assert "let nothing else run" in result.stderr
+
+
+@pytest.mark.parametrize(("speed", "told"), [("1000.0", False), ("1000.0 * (k % 2 + 1)", True)])
+def test_rounds_that_disagree_are_told(peer, monkeypatch, speed, told):
+    peer(FAKE.replace('1000.0 * task["hidden"] * (k + 1)', speed))
+    monkeypatch.setattr(benchmark, "_medians", lambda shape, own, *others: medians(shape, [1.0] * len(own), *others))
+    shape = ["--hidden", 4, "--threads", 1, "--batch-size", 3, "--only", "training", "--rounds", 2]
+    assert ("rounds disagree in 1 of 1 rows" in bench(*shape, "--against", "torch").stderr) == told
 
 
 def test_the_machine_alone():

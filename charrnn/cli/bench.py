@@ -31,6 +31,8 @@ Examples:
 
 MEASURED = ("training", "sampling", "forward")
 PRECISIONS = ("float32", "bf16", "int8")
+WIDE = 1.6
+"""From here on the highest and the lowest ratio of a row are too far apart for it to be trusted."""
 SAMPLED = 64
 """Characters of each text that sampling writes between two looks at the clock."""
 
@@ -103,10 +105,11 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
         described = {**asdict(machine), "versions": versions | machine.versions}
         lists = {task: [one.as_json() for name, one in found if name == task] for task in MEASURED}
         click.echo(json.dumps({"machine": described, **lists}))
-        return
-    _print_machine(machine)
-    if found:
-        _print_table(found)
+    else:
+        _print_machine(machine)
+        if found:
+            _print_table(found)
+    _warn(found)
 
 
 def _shapes(tasks: tuple[str, ...], given: dict[str, list[Any]]) -> Iterator[tuple[str, Shape]]:
@@ -179,6 +182,15 @@ def _print_table(found: list[tuple[str, Measured]]) -> None:
     if all(one.shape.precision == "float32" for _, one in found):
         columns = [one for one in columns if one[1] != "precision"]
     print_columns(columns)
+
+
+def _warn(found: list[tuple[str, Measured]]) -> None:
+    """Tell where rounds disagree, which they do when a peer's threads must share a processor."""
+    wide = [one.ratios for _, one in found if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]]
+    if wide:
+        terminal.tell(
+            f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? measure them again"
+        )
 
 
 def _batch(task: str, shape: Shape) -> str:
