@@ -15,7 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -95,10 +95,11 @@ def measure(
     """The speed of a task, "training", "sampling" or "forward" (reading, as in evaluation), at a shape.
 
     The text is a generated one of 65 symbols, unless a corpus is given. `against` names a peer, see `peers`. progress() is called
-    after each round. Raises `PeerError` if there is no such peer, `ConfigError` for a shape that is none.
+    after each round. Raises `PeerError` if there is no such peer, `ConfigError` for a shape or a precision that cannot be had.
     """
     corpus = corpus or generated_corpus(shape)
-    run = new_run(shape, corpus)
+    # a network that writes rounds its weights by itself
+    run = new_run(replace(shape, precision="float32") if task == "sampling" else shape, corpus)
     if (run.config.batch_size, run.config.seq_length) != (shape.batch_size, shape.seq_length):
         needed = shape.batch_size * shape.seq_length + 1
         raise ConfigError(f"the text is too short for {shape.batch_size} x {shape.seq_length}: it has {len(corpus):,} "
@@ -163,11 +164,19 @@ def new_run(shape: Shape, corpus: Corpus) -> Run:
     model: dict[str, Any] = {"layers": shape.layers, "hidden": shape.hidden, "dropout": 0.0}
     training: dict[str, Any] = {"batch_size": shape.batch_size, "seq_length": shape.seq_length, "clip_norm": CLIP_NORM}
     training |= {"learning_rate": LEARNING_RATE, "steps": ENDLESS, "eval_every": ENDLESS, "sample_every": 0}
-    # the precision is a setting of one of the two, or of none yet
     for kind, settings in ((ModelConfig, model), (TrainConfig, training)):
-        if "precision" in {f.name for f in fields(kind)} and shape.precision != "int8":
+        if "precision" in {f.name for f in fields(kind)}:
             settings["precision"] = shape.precision
+            break
+    else:
+        _only_float32(shape)
     return Run.new(corpus, ModelConfig(**model), TrainConfig(**training))
+
+
+def _only_float32(shape: Shape) -> None:
+    """Where the precision is not a setting."""
+    if shape.precision != "float32":
+        raise ConfigError(f"--precision {shape.precision}: this can only be done in float32; leave --precision out")
 
 
 @contextmanager
@@ -205,6 +214,8 @@ def _sampling(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Itera
     options: dict[str, Any] = {"streams": shape.batch_size, "temperature": 1.0, "workers": workers}
     if "precision" in inspect.signature(Writer).parameters:
         options["precision"] = shape.precision
+    else:
+        _only_float32(shape)
     done = 0
     for block in generate_ids(run.model, corpus.ids[:1], ENDLESS, **options):
         done += block.size

@@ -1,6 +1,7 @@
 """`charrnn bench`: what is counted, whose turn it is, what is told of it, and how a peer that fails is told of."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -208,6 +209,12 @@ def test_a_text_of_ones_own(tmp_path):
 )
 def test_wrong_flags(arguments):
     assert bench(*arguments, "--only", "machine").exit_code == 2
+
+
+@pytest.mark.parametrize("task", benchmark.TASKS)
+def test_a_precision_that_is_none_is_refused(task):
+    with pytest.raises(ConfigError, match="precision"):
+        measure(task, replace(TINY, precision="int9"), rounds=1)
 
 
 def test_a_generated_text_has_all_its_symbols_and_some_batches():

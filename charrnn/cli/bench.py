@@ -94,6 +94,10 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
         from charrnn.peers import installed_version
 
         versions[against] = installed_version(against)
+    if text is not None:
+        from charrnn.sources import find
+
+        find([text])  # a text that is not there is told before the kernels are loaded, or compiled
     terminal.compiling("lstm", "adam")
     from charrnn.machine import measure_machine
 
