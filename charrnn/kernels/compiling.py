@@ -30,6 +30,9 @@ OPTIMIZER_MODULES = {
 }
 """Where each optimiser's kernel is: modules that are imported only when they are needed."""
 
+SEPARATE = ("machine",)
+"""Modules with kernels that no run needs."""
+
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
 
@@ -64,7 +67,8 @@ def module_of(name: str) -> str:
 
 def count_kernels(*names: str) -> int:
     """How many kernels are loaded for every run, and for cells and optimisers of these names, told from the sources alone."""
-    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in OPTIMIZER_MODULES.values()}
+    others = {*OPTIMIZER_MODULES.values(), *SEPARATE}
+    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in others}
     paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 
