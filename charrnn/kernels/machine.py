@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from charrnn.kernels.compiling import kernel
 from charrnn.kernels.product import VECTOR
-from charrnn.kernels.simd import HAS_FMA, VL, _multiply_add, address
+from charrnn.kernels.simd import HAS_FMA, VL, address, emit_multiply_add
 
 CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
 """Independent sums. A multiply-add takes four or five cycles, and two (NEON: four) start in each, so that many keep the units busy;
@@ -66,7 +66,7 @@ def _chains(typingctx, turns, factor, term):
         first = [ir.Constant(vector, [float(chain)] * VL) for chain in range(CHAINS)]
 
         def body(now, turn):
-            return [_multiply_add(builder, vector, f"v{VL}f32", x, factor, term) for x in now]
+            return [emit_multiply_add(builder, vector, f"v{VL}f32", x, factor, term) for x in now]
 
         return _total(builder, _looped(builder, args[0], first, body))
 
