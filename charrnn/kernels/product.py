@@ -96,14 +96,13 @@ def tile_place(tile_start, rows):
 def pack_tiles(matrix, start, depth, tiles):
     """Pack rows start:start+depth of a (K, D) matrix, as the left factor of the transpose: tile after tile, each (depth, TILE)."""
     D = matrix.shape[1]
-    m, to = 0, address(tiles, 0)
     tall, tall_rows = tile_heights(D)
-    while m < D:
-        source = address(matrix, start * D + m - tile_place(m, D))
-        for j in range(depth):
-            copy_lanes(to + 4 * j * TILE, source + 4 * j * D)
-        m += next_height(D, m, tall, tall_rows)
-        to += 4 * depth * TILE
+    for j in range(depth):
+        m, to, source = 0, address(tiles, j * TILE), address(matrix, (start + j) * D)
+        while m < D:
+            copy_lanes(to, source + 4 * (m - tile_place(m, D)))
+            m += next_height(D, m, tall, tall_rows)
+            to += 4 * depth * TILE
 
 
 def tiles_size(rows: int, depth: int) -> int:
