@@ -35,7 +35,8 @@ PARTS = {
     "gates": ("step", "step_back"),
     "softmax": ("cross_entropy",),
     "update": ("adam", "square_sums", "penalise"),
-    "packing": ("pack", "pack_transposed", "weight_gradients"),
+    "packing": ("pack", "pack_transposed"),
+    "weight gradients": ("weight_gradients",),
     "look-up": ("look_up", "table_gradient"),
     "copies": ("project", "project_back", "forward_layer", "backward_layer", "prepare_nothing", "prepare_nothing_back"),
 }

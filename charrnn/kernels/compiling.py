@@ -100,10 +100,10 @@ def kernel(signature) -> Callable[[Callable], Callable]:
             listener(function.__name__, _is_cached(function))
         with _numba_cache():
             # error_model="numpy": Python's zero test before each division would stop LLVM from vectorising
-            return njit(signature, cache=FOLDER is not None, nogil=True, error_model="numpy")(function)
+            return njit(signature, cache=FOLDER is not None, nogil=True, error_model="numpy", _nrt=False)(function)
 
     return decorate
 
 
-inline = njit(nogil=True, error_model="numpy")
+inline = njit(nogil=True, error_model="numpy", _nrt=False)
 """For small functions that a kernel calls: compiled into it, not by themselves."""
