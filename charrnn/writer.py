@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 
 from charrnn.documents import DocumentTrackers
 from charrnn.errors import ConfigError
-from charrnn.kernels import sampling
+from charrnn.kernels import sampling, writing
 from charrnn.kernels.product import product
-from charrnn.kernels.recurrent import forward_layer
 from charrnn.kernels.simd import padded
 from charrnn.model import Model, Panels, State
 from charrnn.parameters import Floats, aligned
+from charrnn.rounding import Precision, rounded
+from charrnn.shares import Share, by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.vocab import Vocab
 from charrnn.workers import Workers, ranges
 
 CHUNK = 16
-"""Characters written between two returns to Python."""
+"""Characters written between two returns to Python, at least."""
+CHUNK_BYTES, MOST = 1 << 27, 512
+"""Bytes of weights read between two returns to Python, a few milliseconds' worth, and characters written at most."""
 
 Progress = Callable[[int, int], None]
 
@@ -29,7 +32,9 @@ Progress = Callable[[int, int], None]
 class Writer:
     """A network that writes `streams` texts side by side, one step after another; it holds their state.
 
-    Stream n draws with coins of its own, from (seed, n): it writes the same text whatever the number of streams and threads.
+    Stream n draws with coins of its own, from (seed, n): it writes the same text whatever the number of streams and threads. One
+    stream is divided among the threads by units where that pays, several are dealt out to them. With a `precision` other than
+    float32 the weights are rounded (see `rounding`), which makes one stream faster, not several; `panels` are of no use then.
     With a `document_separator`, for which it needs the `vocab`, a stream's state is zero before it reads the first character of a
     document, as in training (see `documents`).
     """
@@ -47,6 +52,7 @@ class Writer:
         vocab: Vocab | None = None,
         workers: Workers | None = None,
         panels: Panels | None = None,
+        precision: Precision = "float32",
     ) -> None:
         if not temperature >= 0 or not np.isfinite(temperature):
             raise ConfigError(f"--temperature must be 0 or more, not {temperature:g}")
@@ -62,7 +68,7 @@ class Writer:
         if document_separator is not None and vocab is None:
             raise ConfigError("a document separator is a pattern of characters: give the writer the vocabulary too")
         self._documents = DocumentTrackers(vocab, document_separator, streams) if document_separator and vocab else None
-        self.model, self.streams = model, streams
+        self.model, self.streams = rounded(model, precision), streams
         # below this, dividing by the temperature overflows; the most probable symbol is then all that is left
         self.temperature = np.float32(min(temperature, 1e30) if temperature > 1e-6 else 0)
         self.top_k = min(top_k, V)
@@ -70,11 +76,25 @@ class Writer:
         self.banned[list(banned)] = True
         self.coins = [np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n]))) for n in range(streams)]
         self.workers = workers or Workers(1)
-        self.panels = panels or Panels(model, backward=False)
-        if panels is None:
+        self.panels = panels if panels is not None and self.model is model else Panels(self.model, backward=False)
+        if self.panels is not panels:
             self.panels.refresh(self.workers)
-        self.state = State(model, streams)
-        self._buffers = _Buffers(model, streams, self.panels)
+        self.state = State(self.model, streams)
+        threads = self.workers.threads
+        if streams == 1:
+            self._shares = shares_of_stream(self.model, threads, precision)
+            self._parts, self._shards = len(self._shares), [(0, 1)] * len(self._shares)
+        else:
+            self._parts, self._shards = 1, ranges(streams, threads)
+            self._shares = [share_of_panels(self.model, self.panels)] * len(self._shards)
+        self._product = product_of(precision if streams == 1 else "float32")
+        self._buffers = _Buffers(self.model, streams, self.panels, self._shares[: self._parts], len(self._shares))
+
+    @property
+    def chunk(self) -> int:
+        """Characters of every stream to write at a time, so that neither going back to Python nor waiting for it is felt."""
+        read = sum(share.weights.nbytes for share in self._shares)
+        return max(CHUNK, min(MOST, CHUNK_BYTES // (read * self.streams)))
 
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`."""
@@ -127,43 +147,49 @@ class Writer:
         return done
 
     def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
-        p, model, buffers, state = self.panels, self.model, self._buffers, self.state
-        buffers.h[:, 0], buffers.c[:, 0] = state.h, state.c
+        model, buffers, state, end = self.model, self._buffers, self.state, (len(ids) - 1) % 2
+        buffers.h[:, 0], buffers.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
+        buffers.counter[0] = 0
+        functions = (product, self._product, model.cell.prepare, model.cell.step, sampling.draw)
         arguments = (
-            *(product, forward_layer, model.cell.prepare, model.cell.step, sampling.draw, ids, given),
-            *(np.ascontiguousarray(coins), p.table, buffers.memory_table, buffers.bias, p.decoder_bias, buffers.p),
-            *(p.forward, model.activation, model.borders(), buffers.h, buffers.c, buffers.m, buffers.z, buffers.q),
-            *(buffers.y, buffers.x, buffers.logits, buffers.keep_h, buffers.keep_c, buffers.no_starts),
-            p.table.shape[1],
-            *(int(model.cell.has_output), int(model.config.residual), self.banned, self.temperature, self.top_k),
-            buffers.scratch,
+            *(*functions, self.streams == 1, ids, given, np.ascontiguousarray(coins), buffers.table, buffers.memory_table),
+            *(buffers.bias, self.panels.decoder_bias, buffers.p, model.activation, model.borders(), buffers.h, buffers.c),
+            *(buffers.m, buffers.z, buffers.q, buffers.y, buffers.x, buffers.logits, buffers.keep_h, buffers.keep_c),
+            *(model.cell.has_output, model.config.residual, self.banned, self.temperature, self.top_k),
+            *(buffers.counter.ctypes.data, self._parts),
         )
-        self.workers.run(sampling.write, [(*arguments, a, b) for a, b in ranges(self.streams, self.workers.threads)])
-        state.h[:], state.c[:] = buffers.h[:, 0], buffers.c[:, 0]
+        jobs = [
+            (*arguments, scratch, share.weights, share.places, *shard, *share.units, *share.logits)
+            for shard, share, scratch in zip(self._shards, self._shares, buffers.scratch, strict=True)
+        ]
+        self.workers.run(writing.write, jobs, buffers.release)
+        for kept, found in ((state.h, buffers.h), (state.c, buffers.c)):
+            kept[:] = found[:, end].reshape(kept.shape)
 
 
 class _Buffers:
-    """What `kernels.sampling.write` reads and overwrites, made once."""
+    """What `kernels.writing.write` reads and overwrites, made once; `shares` are those of one stream, or the one of several."""
 
-    def __init__(self, model: Model, streams: int, panels: Panels) -> None:
-        config, L, N, H, V = model.config, model.config.layers, streams, model.width, model.config.vocab_size
-        self.bias = aligned(L, panels.bias[0].size)
-        self.p = aligned(L, *model.vectors(0).shape)
-        for layer, bias in enumerate(panels.bias):
-            self.bias[layer], self.p[layer] = bias, model.vectors(layer)
-        below = model.cell.reads_below
-        self.memory_table = model.parameters["rnn.memory.weight"] if below else aligned(0, 0)
-        self.h, self.c, self.m = aligned(L, 2, N, H), aligned(L, 2, N, H), aligned(2, 1, N, H)
-        self.z, self.x = aligned(1, N, self.bias.shape[1]), aligned(N, H)
-        self.q, self.y = aligned(1, N, H), aligned(1, N, H)
-        self.logits, self.scratch = aligned(N, padded(V)), aligned(N * V)
-        self.keep_h = _constant(config.zoneout_h, N, H)
-        self.keep_c = _constant(config.zoneout_c if model.cell.has_memory else 0.0, N, H)
-        self.no_starts = np.zeros((0, N), np.bool_)
+    def __init__(self, model: Model, streams: int, panels: Panels, shares: list[Share], threads: int) -> None:
+        config, L, N, H, V = model.config, model.config.layers, streams, model.width, padded(model.config.vocab_size)
+        self.bias = by_share(np.stack(panels.bias), shares, H)
+        vectors = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
+        self.p, self.table = by_share(vectors, shares, H), by_share(panels.table, shares, H)
+        self.memory_table = model.parameters["rnn.memory.weight"] if model.cell.reads_below else aligned(0, 0)
+        self.h, self.c, self.m, self.x = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(2, N * H), aligned(2, N * H)
+        self.z, self.q, self.y = aligned(N * self.bias.shape[1]), aligned(N * H), aligned(N * H)
+        self.logits, self.scratch = aligned(N, V), [aligned(2, V) for _ in range(threads)]
+        self.keep_h = _constant(config.zoneout_h, N * H)
+        self.keep_c = _constant(config.zoneout_c if model.cell.has_memory else 0.0, N * H)
+        self.counter = np.zeros(1, np.int64)
+
+    def release(self) -> None:
+        """Let threads that wait for one which will not come run to their end."""
+        self.counter[0] = 1 << 62
 
 
-def _constant(rate: float, N: int, H: int) -> Floats:
-    """Zoneout by its expectation (1, N, H); empty without zoneout."""
-    keep = aligned(1 if rate > 0 else 0, N, H)
+def _constant(rate: float, size: int) -> Floats:
+    """Zoneout by its expectation; empty without zoneout."""
+    keep = aligned(size if rate > 0 else 0)
     keep[:] = np.float32(rate)
     return keep
