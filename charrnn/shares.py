@@ -20,7 +20,7 @@ from charrnn.parameters import Floats, aligned
 from charrnn.rounding import Precision, scales
 from charrnn.workers import ranges
 
-SHARE = 1 << 18
+SHARE = 1 << 10
 """Bytes of weights for which another thread is worth the meetings."""
 
 
@@ -126,4 +126,6 @@ def _block(weight: Floats, precision: Precision) -> Floats:
 
 def _bytes(model: Model, precision: Precision) -> int:
     """Bytes of weights that a character takes."""
-    return sum(weight.size for row in _matrices(model) for weight in row) * {"float32": 4, "bf16": 2, "int8": 1}[precision]
+    return (
+        sum(weight.size for row in _matrices(model) for weight in row) * {"float32": 4, "bf16": 2, "int8": 1}[precision]
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from charrnn.documents import DocumentTrackers
 from charrnn.errors import ConfigError
 from charrnn.kernels import sampling, writing
+from charrnn.kernels.calling import address_of
 from charrnn.kernels.product import product
 from charrnn.kernels.simd import padded
 from charrnn.model import Model, Panels, State
@@ -87,7 +88,8 @@ class Writer:
         else:
             self._parts, self._shards = 1, ranges(streams, threads)
             self._shares = [share_of_panels(self.model, self.panels)] * len(self._shards)
-        self._product = product_of(precision if streams == 1 else "float32")
+        kernels = (product, product_of(precision), self.model.cell.prepare, self.model.cell.step, sampling.draw)
+        self._functions = [address_of(kernel) for kernel in kernels]
         self._buffers = _Buffers(self.model, streams, self.panels, self._shares[: self._parts], len(self._shares))
 
     @property
@@ -150,16 +152,31 @@ class Writer:
         model, buffers, state, end = self.model, self._buffers, self.state, (len(ids) - 1) % 2
         buffers.h[:, 0], buffers.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
         buffers.counter[0] = 0
-        functions = (product, self._product, model.cell.prepare, model.cell.step, sampling.draw)
         arguments = (
-            *(*functions, self.streams == 1, ids, given, np.ascontiguousarray(coins), buffers.table, buffers.memory_table),
-            *(buffers.bias, self.panels.decoder_bias, buffers.p, model.activation, model.borders(), buffers.h, buffers.c),
+            *(
+                *self._functions,
+                self.streams == 1,
+                ids,
+                given,
+                np.ascontiguousarray(coins),
+                buffers.table,
+                buffers.memory_table,
+            ),
+            *(
+                buffers.bias,
+                self.panels.decoder_bias,
+                buffers.p,
+                model.activation,
+                model.borders(),
+                buffers.h,
+                buffers.c,
+            ),
             *(buffers.m, buffers.z, buffers.q, buffers.y, buffers.x, buffers.logits, buffers.keep_h, buffers.keep_c),
             *(model.cell.has_output, model.config.residual, self.banned, self.temperature, self.top_k),
             *(buffers.counter.ctypes.data, self._parts),
         )
         jobs = [
-            (*arguments, scratch, share.weights, share.places, *shard, *share.units, *share.logits)
+            (*arguments, scratch, share.weights.ctypes.data, share.places, *shard, *share.units, *share.logits)
             for shard, share, scratch in zip(self._shards, self._shares, buffers.scratch, strict=True)
         ]
         self.workers.run(writing.write, jobs, buffers.release)
@@ -176,7 +193,12 @@ class _Buffers:
         vectors = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
         self.p, self.table = by_share(vectors, shares, H), by_share(panels.table, shares, H)
         self.memory_table = model.parameters["rnn.memory.weight"] if model.cell.reads_below else aligned(0, 0)
-        self.h, self.c, self.m, self.x = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(2, N * H), aligned(2, N * H)
+        self.h, self.c, self.m, self.x = (
+            aligned(L, 2, N * H),
+            aligned(L, 2, N * H),
+            aligned(2, N * H),
+            aligned(2, N * H),
+        )
         self.z, self.q, self.y = aligned(N * self.bias.shape[1]), aligned(N * H), aligned(N * H)
         self.logits, self.scratch = aligned(N, V), [aligned(2, V) for _ in range(threads)]
         self.keep_h = _constant(config.zoneout_h, N * H)

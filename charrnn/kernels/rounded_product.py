@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.simd import LANES, VL, address
+from charrnn.kernels.simd import LANES, VL
 from charrnn.kernels.vector_product import FLOAT, I32, I64, LANE, VECTOR_PRODUCT, WIDE, Emitter
 
 I8 = ir.IntType(8)
@@ -56,7 +56,9 @@ def int8_block(vectors: int):
 
             def pair(weights, k):
                 rows = [builder.mul(builder.add(k, I64(step)), I64(width)) for step in range(2)]
-                bytes_of = [[emit.load(weights, I8, builder.add(row, I64(VL * v))) for v in range(vectors)] for row in rows]
+                bytes_of = [
+                    [emit.load(weights, I8, builder.add(row, I64(VL * v))) for v in range(vectors)] for row in rows
+                ]
                 return [[builder.sitofp(builder.sext(each, WORD), LANE) for each in row] for row in bytes_of]
 
             scales = [emit.load(weights, FLOAT, VL * v) for v in range(vectors)]
@@ -78,22 +80,22 @@ int8_wide, int8_slim = int8_block(WIDE // VL), int8_block(LANES // VL)
 @kernel(VECTOR_PRODUCT)
 def bf16_product(x, weights, z, depth, columns):
     """As `vector_product`, over bfloat16."""
-    n, place = 0, address(weights, 0)
+    n = 0
     while columns - n >= WIDE:
-        bf16_wide(x, place + 2 * n * depth, z + 4 * n, depth)
+        bf16_wide(x, weights + 2 * n * depth, z + 4 * n, depth)
         n += WIDE
     while n < columns:
-        bf16_slim(x, place + 2 * n * depth, z + 4 * n, depth)
+        bf16_slim(x, weights + 2 * n * depth, z + 4 * n, depth)
         n += LANES
 
 
 @kernel(VECTOR_PRODUCT)
 def int8_product(x, weights, z, depth, columns):
     """As `vector_product`, over int8; a block is 4 bytes a column, its scale, and then one byte a weight."""
-    n, place = 0, address(weights, 0)
+    n = 0
     while columns - n >= WIDE:
-        int8_wide(x, place + n * (4 + depth), z + 4 * n, depth)
+        int8_wide(x, weights + n * (4 + depth), z + 4 * n, depth)
         n += WIDE
     while n < columns:
-        int8_slim(x, place + n * (4 + depth), z + 4 * n, depth)
+        int8_slim(x, weights + n * (4 + depth), z + 4 * n, depth)
         n += LANES

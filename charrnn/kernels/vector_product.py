@@ -12,12 +12,11 @@ from numba import int64, intp, types, void
 from numba.extending import intrinsic
 
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.product import VECTOR
-from charrnn.kernels.simd import LANES, VL, _multiply_add, address
+from charrnn.kernels.simd import LANES, VL, _multiply_add
 
 WIDE = 64 if VL > 4 else 32
 """Columns of a block: 4 vectors of AVX-512, and 8 of anything else."""
-VECTOR_PRODUCT = void(intp, VECTOR, intp, int64, int64)
+VECTOR_PRODUCT = void(intp, intp, intp, int64, int64)
 
 I16, I32, I64, FLOAT = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 LANE = ir.VectorType(FLOAT, VL)
@@ -104,11 +103,11 @@ wide, slim = float32_block(WIDE // VL), float32_block(LANES // VL)
 
 @kernel(VECTOR_PRODUCT)
 def vector_product(x, weights, z, depth, columns):
-    """z (columns,) += x (depth,) @ the matrix that lies in `weights`; x and z are addresses."""
-    n, place = 0, address(weights, 0)
+    """z (columns,) += x (depth,) @ the matrix at `weights`; all three are addresses."""
+    n = 0
     while columns - n >= WIDE:
-        wide(x, place + 4 * n * depth, z + 4 * n, depth)
+        wide(x, weights + 4 * n * depth, z + 4 * n, depth)
         n += WIDE
     while n < columns:
-        slim(x, place + 4 * n * depth, z + 4 * n, depth)
+        slim(x, weights + 4 * n * depth, z + 4 * n, depth)
         n += LANES

@@ -8,8 +8,12 @@ before the draw, which each of them makes for itself.
 
 from __future__ import annotations
 
-from numba import boolean, float32, float64, int32, int64, types, void
+from llvmlite import ir
+from numba import boolean, float32, float64, int32, int64, intp, types, void
+from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
+from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.meeting import meet
 from charrnn.kernels.pointwise import add_row, copy_row
@@ -21,21 +25,39 @@ from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
 IDS = int32[:, ::1]
 PLACES = int64[:, ::1]
+call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
+call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
+
+
+@intrinsic
+def _matrix_at(typingctx, place, rows, columns):
+    """The float32 (rows, columns) at an address, which belong to somebody else: slices would count their owners at each step."""
+
+    def codegen(context, builder, signature, args):
+        kind, (place, rows, columns) = signature.return_type, args
+        array, size = context.make_array(kind)(context, builder), ir.IntType(64)(4)
+        data = builder.inttoptr(place, array.data.type)
+        strides = [builder.mul(columns, size), size]
+        populate_array(array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None)
+        return array._getvalue()
+
+    return MATRIX(types.intp, types.intp, types.intp), codegen
 
 
 @inline
-def _own(row, N, first, last):
-    """Columns first:last of the (N, columns) matrix that lies in a row: all of them, unless N is 1."""
-    return row[N * first : N * last].reshape((N, last - first))
+def _own(place, N, first, last):
+    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
+    return _matrix_at(place + 4 * N * first, N, last - first)
 
 
 @inline
 def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, rows, columns):
-    """z (rows, columns) += a (rows, depth) @ weights; a and z are addresses, rows of z are z_row apart."""
+    """z (rows, columns) += a (rows, depth) @ weights; a, weights and z are addresses, rows of z are z_row apart."""
     if is_vector:
-        vector_product(a, weights, z, depth, columns)
+        call_vector_product(vector_product, (a, weights, z, depth, columns))
     else:
-        product(a, depth, 1, 0, weights, z, z_row, 0, 1, rows, depth, columns, 1)
+        panels = _matrix_at(weights, 1, 0)[0]
+        call_product(product, (a, depth, 1, 0, panels, z, z_row, 0, 1, rows, depth, columns, 1))
 
 
 @inline
@@ -47,10 +69,9 @@ def _keep(before, after, keep):
 
 @kernel(
     void(
-        types.FunctionType(PRODUCT), types.FunctionType(VECTOR_PRODUCT), types.FunctionType(PREPARE),
-        types.FunctionType(STEP), types.FunctionType(DRAW), boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
+        intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
         PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean, boolean,
-        boolean[::1], float32, int64, int64, int64, PLANE, VECTOR, PLACES, int64, int64, int64, int64, int64, int64,
+        boolean[::1], float32, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
     )
 )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table, memory_table, bias, out_bias, p,
@@ -58,27 +79,40 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
           counter, parts, scratch, weights, places, start, stop, first, last, first_out, last_out):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
 
+    product, vector_product, prepare, step, draw, weights and counter are addresses.
     ids (S + 1, N); coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by itself, if one
     stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own are units first:last and logits
     first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds W_x, W_h
     and W_q of layer l from places[l] on, and the decoder from places[L, 0]. h, c (L, 2, N H): plane 0 holds the state before, plane
     S % 2 that behind. m, x (2, N H), z (N GH), q, y (N H), logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty.
-    scratch (2, V padded), of this thread. counter is the address of an int64, 0, at which `parts` threads meet.
+    scratch (2, V padded), of this thread. counter is an int64, 0, at which `parts` threads meet.
     """
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
     from_h, from_q, end = (borders[0] // H) * units, (borders[1] // H) * units, (borders[2] // H) * units
-    gates, q_own, y_own = _own(z, N, G * first, G * last), _own(q, N, first, last), _own(y, N, first, last)
+    gates, q_own, y_own = (
+        _own(address(z, 0), N, G * first, G * last),
+        _own(address(q, 0), N, first, last),
+        _own(address(y, 0), N, first, last),
+    )
     for s in range(S):
         now, then = s % 2, 1 - s % 2
         for layer in range(L):
             above, below = layer % 2, (layer + 1) % 2
-            h_before, h_after = _own(h[layer, now], N, first, last), _own(h[layer, then], N, first, last)
-            c_before, c_after = _own(c[layer, now], N, first, last), _own(c[layer, then], N, first, last)
-            m_below, x_above = _own(m[below], N, first, last), _own(x[above], N, first, last)
-            x_below = _own(x[below], N, first, last)
+            before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
+            h_before, h_after = _own(address(h, before), N, first, last), _own(address(h, after), N, first, last)
+            c_before, c_after = _own(address(c, before), N, first, last), _own(address(c, after), N, first, last)
+            m_below, m_above = (
+                _own(address(m, below * N * H), N, first, last),
+                _own(address(m, above * N * H), N, first, last),
+            )
+            x_below, x_above = (
+                _own(address(x, below * N * H), N, first, last),
+                _own(address(x, above * N * H), N, first, last),
+            )
+            vectors = _own(address(p, layer * K * H), K, first, last)
             for n in range(start, stop):
                 copy_row(gates[n], bias[layer, G * first : G * last])
             if layer == 0:
@@ -88,23 +122,23 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
                         copy_row(m_below[n], memory_table[ids[s, n], first:last])
             else:
                 _multiply(product, vector_product, is_vector, address(x, (below * N + start) * H), H,
-                          weights[places[layer, 0] :], address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
-            _multiply(product, vector_product, is_vector, address(h, ((layer * 2 + now) * N + start) * H), H,
-                      weights[places[layer, 1] :], address(gates, start * Z + from_h), Z, rows, from_q - from_h)  # fmt: skip
+                          weights + 4 * places[layer, 0], address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
+            _multiply(product, vector_product, is_vector, address(h, before + start * H), H,
+                      weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows, from_q - from_h)  # fmt: skip
             if end > from_q:
-                prepare(gates, h_before, q_own, start, stop)
+                call_prepare(prepare, (gates, h_before, q_own, start, stop))
                 if parts > 1:
                     met += parts
                     meet(counter, met)
-                _multiply(product, vector_product, is_vector, address(q, start * H), H, weights[places[layer, 2] :],
+                _multiply(product, vector_product, is_vector, address(q, start * H), H, weights + 4 * places[layer, 2],
                           address(gates, start * Z + from_q), Z, rows, end - from_q)  # fmt: skip
-            step(gates, h_before, c_before, h_after, c_after, m_below, y_own, _own(m[above], N, first, last),
-                 _own(p[layer], K, first, last), activation, start, stop)  # fmt: skip
+            call_step(step, (gates, h_before, c_before, h_after, c_after, m_below, y_own, m_above, vectors,
+                             activation, start, stop))  # fmt: skip
             for n in range(start, stop):
                 if keep_h.size > 0:
-                    _keep(h_before[n], h_after[n], _own(keep_h, N, first, last)[n])
+                    _keep(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
                 if keep_c.size > 0:
-                    _keep(c_before[n], c_after[n], _own(keep_c, N, first, last)[n])
+                    _keep(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
                 copy_row(x_above[n], y_own[n] if has_output else h_after[n])
                 if is_residual and layer > 0:
                     add_row(x_above[n], x_below[n])
@@ -115,11 +149,11 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
             continue
         for n in range(start, stop):
             copy_row(logits[n, first_out:last_out], out_bias[first_out:last_out])
-        _multiply(product, vector_product, is_vector, address(x, ((L - 1) % 2 * N + start) * H), H, weights[places[L, 0] :],
+        _multiply(product, vector_product, is_vector, address(x, ((L - 1) % 2 * N + start) * H), H, weights + 4 * places[L, 0],
                   address(logits, start * width + first_out), width, rows, last_out - first_out)  # fmt: skip
         if parts > 1:
             met += parts
             meet(counter, met)
         for n in range(start, stop):
             copy_row(scratch[0], logits[n])
-            ids[s + 1, n] = draw(scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1])
+            ids[s + 1, n] = call_draw(draw, (scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1]))
