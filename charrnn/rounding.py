@@ -1,11 +1,11 @@
 """Weights of fewer bits, for writing: what the product with them reads is a half or a quarter of float32.
 
-Matrices that are read as a whole for every character are rounded: W_h of all layers, W_x from the second layer on, the decoder's. The
-first layer's W_x, of which one row is read, embeddings, vectors and biases stay as they are.
+Matrices that are read as a whole for every character are rounded: W_h of all layers, W_x from the second layer on, the decoder's.
+The first layer's W_x, of which one row is read, embeddings, vectors and biases stay as they are.
 
     bf16    the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
-    int8    q s: q from -127 to 127, s for each column of a matrix (the weights of one gate of one unit), the least power of two with
-            which the largest weight fits
+    int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the least power of two with which the
+            largest weight fits
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
 from charrnn.model import Model
@@ -52,7 +53,7 @@ def matrices(model: Model) -> list[str]:
 
 def to_bf16(weight: Floats) -> Floats:
     """The nearest numbers whose lower 16 bits are zero, of two equally near the one whose last bit is zero."""
-    bits = weight.view(np.uint32)
+    bits: NDArray[np.uint32] = weight.view(np.uint32)
     half = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
     return (bits + half & np.uint32(0xFFFF0000)).view(np.float32)
 
@@ -61,4 +62,5 @@ def scales(weight: Floats) -> Floats:
     """s of each column of a matrix (K, N), float32 (N,); those of a rounded matrix are the ones it was rounded with."""
     largest = np.abs(weight).max(0).astype(np.float64) / 127
     exponents = np.ceil(np.log2(np.maximum(largest, LEAST_SCALE)))
-    return (2.0**exponents).astype(np.float32)
+    found: Floats = (2.0**exponents).astype(np.float32)
+    return found

@@ -6,6 +6,8 @@ of its units: a share of every matrix, in an order of its own. Arrays that go by
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.kernels.compiling import module_of
 from charrnn.kernels.simd import LANES, padded
 from charrnn.kernels.vector_product import WIDE, vector_product
 from charrnn.model import Model, Panels
@@ -20,8 +23,10 @@ from charrnn.parameters import Floats, aligned
 from charrnn.rounding import Precision, scales
 from charrnn.workers import ranges
 
-SHARE = 1 << 10
+SHARE = 1 << 18
 """Bytes of weights for which another thread is worth the meetings."""
+PAGE = 1 << 21
+"""Bytes of a large page."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ def product_of(precision: Precision) -> Any:
     """The kernel; those for fewer bits are loaded, or compiled, when they are first asked for."""
     if precision == "float32":
         return vector_product
-    return getattr(import_module("charrnn.kernels.rounded_product"), f"{precision}_product")
+    return getattr(import_module(module_of(precision)), f"{precision}_product")
 
 
 def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
@@ -94,9 +99,21 @@ def _share(model: Model, precision: Precision, units: tuple[int, int], logits: t
     rows = [*own, [decoder[:, slice(*logits)], decoder[:, :0], decoder[:, :0]]]
     pieces = [[blocks(weight, precision) for weight in row] for row in rows]
     sizes = np.array([[piece.size for piece in row] for row in pieces], np.int64)
-    weights, ends = aligned(int(sizes.sum())), sizes.cumsum().reshape(sizes.shape)
+    weights, ends = _memory(int(sizes.sum())), sizes.cumsum().reshape(sizes.shape)
     np.concatenate([piece for row in pieces for piece in row], out=weights)
     return Share(weights, ends - sizes, units, logits)
+
+
+def _memory(size: int) -> Floats:
+    """Float32 in large pages, where the system has them: small ones, scattered, evict one another from a cache that holds them."""
+    if size * 4 < SHARE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return aligned(size)
+    memory = mmap.mmap(-1, size * 4 + PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    whole: Floats = np.frombuffer(memory, np.float32)
+    start = -whole.ctypes.data % PAGE // 4
+    return whole[start : start + size]
 
 
 def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:

@@ -24,7 +24,7 @@ from charrnn.workers import Workers, ranges
 
 CHUNK = 16
 """Characters written between two returns to Python, at least."""
-CHUNK_BYTES, MOST = 1 << 27, 512
+CHUNK_BYTES, MOST = 1 << 28, 512
 """Bytes of weights read between two returns to Python, a few milliseconds' worth, and characters written at most."""
 
 Progress = Callable[[int, int], None]
@@ -95,8 +95,8 @@ class Writer:
     @property
     def chunk(self) -> int:
         """Characters of every stream to write at a time, so that neither going back to Python nor waiting for it is felt."""
-        read = sum(share.weights.nbytes for share in self._shares)
-        return max(CHUNK, min(MOST, CHUNK_BYTES // (read * self.streams)))
+        read = sum(share.weights.nbytes for share in self._shares[: self._parts]) * self.streams
+        return max(CHUNK, min(MOST, CHUNK_BYTES // read))
 
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`."""
@@ -123,7 +123,7 @@ class Writer:
         ids[0] = self._last
         coins = np.stack([rng.random(length) for rng in self.coins], 1)
         # A call costs more than a step of one stream; but the more streams, the sooner a document begins in one of them.
-        steps = length if self._documents is None else max(1, CHUNK // self.streams)
+        steps = length if self._documents is None else max(1, min(self.chunk, 4 * CHUNK) // self.streams)
         done = 0
         while done < length:
             done += self._write(ids[done : done + steps + 1], coins[done : done + steps])

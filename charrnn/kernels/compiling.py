@@ -30,6 +30,9 @@ OPTIMIZER_MODULES = {
 }
 """Where each optimiser's kernel is: modules that are imported only when they are needed."""
 
+PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
+"""The same for the precisions of sampling."""
+
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
 
@@ -56,15 +59,17 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, or else the cell, of this name."""
-    if name in OPTIMIZER_MODULES:
-        return f"charrnn.kernels.{OPTIMIZER_MODULES[name]}"
+    """The module with the kernels of the optimiser, the precision or else the cell of this name."""
+    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES):
+        if name in modules:
+            return f"charrnn.kernels.{modules[name]}"
     return f"charrnn.cells.{name.replace('-', '_')}"
 
 
 def count_kernels(*names: str) -> int:
-    """How many kernels are loaded for every run, and for cells and optimisers of these names, told from the sources alone."""
-    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in OPTIMIZER_MODULES.values()}
+    """How many kernels are loaded for every run, and for cells, optimisers, precisions of these names, told by the sources."""
+    seldom = {*OPTIMIZER_MODULES.values(), *PRECISION_MODULES.values()}
+    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in seldom}
     paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 

@@ -1,4 +1,4 @@
-"""Where threads wait for one another inside a kernel, several times a character: far too often to go through the operating system."""
+"""Where threads wait for one another inside a kernel, several times a character: too often to ask the operating system."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The product of one row with a matrix: all it does is to read the weights once, as fast as the memory gives them.
 
-A matrix (K, N), K even, N a multiple of LANES, lies in blocks of columns, each (K, width) and contiguous: blocks of WIDE columns while
-they fit, then blocks of LANES. The sums of a block stay in registers, one chain of multiply-adds each, in the order of k, from what
-z holds: the same bits as `product`. A block is as wide as hides the latency of the multiply-adds and no wider.
+A matrix (K, N), K even, N a multiple of LANES, lies in blocks of columns, each (K, width) and contiguous: blocks of WIDE columns
+while they fit, then blocks of LANES. The sums of a block stay in registers, each one chain of multiply-adds in the order of k, from
+what z holds: the same bits as `product`. A block is as wide as hides the latency of the multiply-adds, and no wider.
 """
 
 from __future__ import annotations

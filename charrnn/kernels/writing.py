@@ -1,8 +1,8 @@
 """Writing text: the network's steps and the draws between them, without going back to Python.
 
-Several streams are divided among the threads; each goes through all steps with its own, by `product`. One stream is divided by units:
-each thread has the columns of every weight that belong to its units, so that its part of the weights stays in its own cache, and
-takes the cell's step for them. The threads meet where one needs what the others made: behind each layer, behind `prepare`, and
+Several streams are divided among the threads; each goes through all steps with its own, by `product`. One stream is divided by
+units: each thread has the columns of every weight that belong to its units, so that its part of the weights stays in its own cache,
+and takes the cell's step for them. The threads meet where one needs what the others made: behind each layer, behind `prepare`, and
 before the draw, which each of them makes for itself.
 """
 
@@ -82,21 +82,18 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
     product, vector_product, prepare, step, draw, weights and counter are addresses.
     ids (S + 1, N); coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by itself, if one
     stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own are units first:last and logits
-    first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds W_x, W_h
-    and W_q of layer l from places[l] on, and the decoder from places[L, 0]. h, c (L, 2, N H): plane 0 holds the state before, plane
-    S % 2 that behind. m, x (2, N H), z (N GH), q, y (N H), logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty.
-    scratch (2, V padded), of this thread. counter is an int64, 0, at which `parts` threads meet.
+    first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds
+    W_x, W_h and W_q of layer l from places[l] on, and the decoder from places[L, 0]. h, c (L, 2, N H): plane 0 holds the state
+    before, plane S % 2 that behind. m, x (2, N H), z (N GH), q, y (N H), logits (N, V padded) are overwritten. keep_h, keep_c
+    (N H), or empty. scratch (2, V padded), of this thread. counter is an int64, 0, at which `parts` threads meet.
     """
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
     from_h, from_q, end = (borders[0] // H) * units, (borders[1] // H) * units, (borders[2] // H) * units
-    gates, q_own, y_own = (
-        _own(address(z, 0), N, G * first, G * last),
-        _own(address(q, 0), N, first, last),
-        _own(address(y, 0), N, first, last),
-    )
+    gates = _own(address(z, 0), N, G * first, G * last)
+    q_own, y_own = _own(address(q, 0), N, first, last), _own(address(y, 0), N, first, last)
     for s in range(S):
         now, then = s % 2, 1 - s % 2
         for layer in range(L):
@@ -104,14 +101,10 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
             before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
             h_before, h_after = _own(address(h, before), N, first, last), _own(address(h, after), N, first, last)
             c_before, c_after = _own(address(c, before), N, first, last), _own(address(c, after), N, first, last)
-            m_below, m_above = (
-                _own(address(m, below * N * H), N, first, last),
-                _own(address(m, above * N * H), N, first, last),
-            )
-            x_below, x_above = (
-                _own(address(x, below * N * H), N, first, last),
-                _own(address(x, above * N * H), N, first, last),
-            )
+            m_below = _own(address(m, below * N * H), N, first, last)
+            m_above = _own(address(m, above * N * H), N, first, last)
+            x_below = _own(address(x, below * N * H), N, first, last)
+            x_above = _own(address(x, above * N * H), N, first, last)
             vectors = _own(address(p, layer * K * H), K, first, last)
             for n in range(start, stop):
                 copy_row(gates[n], bias[layer, G * first : G * last])
