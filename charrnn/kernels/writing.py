@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import boolean, float32, float64, int32, int64, intp, types, void
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
 from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.meeting import meet
-from charrnn.kernels.pointwise import add_row, copy_row
+from charrnn.kernels.pointwise import add_row
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP
 from charrnn.kernels.sampling import DRAW
@@ -42,6 +43,19 @@ def _matrix_at(typingctx, place, rows, columns):
         return array._getvalue()
 
     return MATRIX(types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _copy(typingctx, target, source, count):
+    """Copy so many float32 from one address to another."""
+
+    def codegen(context, builder, signature, args):
+        byte = ir.IntType(8).as_pointer()
+        target, source = (builder.inttoptr(place, byte) for place in args[:2])
+        cgutils.raw_memcpy(builder, target, source, args[2], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
 
 
 @inline
@@ -107,12 +121,13 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
             x_above = _own(address(x, above * N * H), N, first, last)
             vectors = _own(address(p, layer * K * H), K, first, last)
             for n in range(start, stop):
-                copy_row(gates[n], bias[layer, G * first : G * last])
+                _copy(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
             if layer == 0:
                 for n in range(start, stop):
-                    add_row(gates[n, : G_x * units], table[ids[s, n], G_x * first : G_x * last])
+                    looked_up = address(table, (ids[s, n] * H + first) * G_x)
+                    add_row(gates[n, : G_x * units], _matrix_at(looked_up, 1, G_x * units)[0])
                     if memory_table.shape[0] > 0:
-                        copy_row(m_below[n], memory_table[ids[s, n], first:last])
+                        _copy(address(m_below, n * units), address(memory_table, ids[s, n] * H + first), units)
             else:
                 _multiply(product, vector_product, is_vector, address(x, (below * N + start) * H), H,
                           weights + 4 * places[layer, 0], address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
@@ -132,7 +147,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
                     _keep(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
                 if keep_c.size > 0:
                     _keep(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
-                copy_row(x_above[n], y_own[n] if has_output else h_after[n])
+                _copy(address(x_above, n * units), address(y_own if has_output else h_after, n * units), units)
                 if is_residual and layer > 0:
                     add_row(x_above[n], x_below[n])
             if parts > 1:
@@ -141,12 +156,12 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
         if s + 1 < given:
             continue
         for n in range(start, stop):
-            copy_row(logits[n, first_out:last_out], out_bias[first_out:last_out])
+            _copy(address(logits, n * width + first_out), address(out_bias, first_out), last_out - first_out)
         _multiply(product, vector_product, is_vector, address(x, ((L - 1) % 2 * N + start) * H), H, weights + 4 * places[L, 0],
                   address(logits, start * width + first_out), width, rows, last_out - first_out)  # fmt: skip
         if parts > 1:
             met += parts
             meet(counter, met)
         for n in range(start, stop):
-            copy_row(scratch[0], logits[n])
+            _copy(address(scratch, 0), address(logits, n * width), V)
             ids[s + 1, n] = call_draw(draw, (scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1]))
