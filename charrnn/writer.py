@@ -81,22 +81,22 @@ class Writer:
         if self.panels is not panels:
             self.panels.refresh(self.workers)
         self.state = State(self.model, streams)
-        threads = self.workers.threads
-        if streams == 1:
-            self._shares = shares_of_stream(self.model, threads, precision)
-            self._parts, self._shards = len(self._shares), [(0, 1)] * len(self._shares)
-        else:
-            self._parts, self._shards = 1, ranges(streams, threads)
-            self._shares = [share_of_panels(self.model, self.panels)] * len(self._shards)
         kernels = (product, product_of(precision), self.model.cell.prepare, self.model.cell.step, sampling.draw)
-        self._functions = [address_of(kernel) for kernel in kernels]
-        self._buffers = _Buffers(self.model, streams, self.panels, self._shares[: self._parts], len(self._shares))
+        self._functions, self._precision = [address_of(kernel) for kernel in kernels], precision
+        self._work, self._turns = self._divided(self.workers.threads), _Turns()
+        self._alone: _Work | None = None
+
+    def _divided(self, threads: int) -> _Work:
+        if self.streams == 1:
+            shares = shares_of_stream(self.model, threads, self._precision)
+            return _Work(self.model, 1, self.panels, shares, [(0, 1)] * len(shares))
+        shards = ranges(self.streams, threads)
+        return _Work(self.model, self.streams, self.panels, [share_of_panels(self.model, self.panels)], shards)
 
     @property
     def chunk(self) -> int:
         """Characters of every stream to write at a time, so that neither going back to Python nor waiting for it is felt."""
-        read = sum(share.weights.nbytes for share in self._shares[: self._parts]) * self.streams
-        return max(CHUNK, min(MOST, CHUNK_BYTES // read))
+        return max(CHUNK, min(MOST, CHUNK_BYTES // (self._work.weights * self.streams)))
 
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`."""
@@ -123,7 +123,7 @@ class Writer:
         ids[0] = self._last
         coins = np.stack([rng.random(length) for rng in self.coins], 1)
         # A call costs more than a step of one stream; but the more streams, the sooner a document begins in one of them.
-        steps = length if self._documents is None else max(1, min(self.chunk, 4 * CHUNK) // self.streams)
+        steps = self.chunk if self._documents is None else max(1, min(self.chunk, 4 * CHUNK) // self.streams)
         done = 0
         while done < length:
             done += self._write(ids[done : done + steps + 1], coins[done : done + steps])
@@ -149,65 +149,104 @@ class Writer:
         return done
 
     def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
-        model, buffers, state, end = self.model, self._buffers, self.state, (len(ids) - 1) % 2
-        buffers.h[:, 0], buffers.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
-        buffers.counter[0] = 0
+        work, model, options = self._work, self.model, (self.banned, self.temperature, self.top_k)
+        if work.parts > 1 and self._turns.is_alone():
+            work = self._alone = self._alone or self._divided(1)
+        coins = np.ascontiguousarray(coins)
+        decoder_bias, switches = self.panels.decoder_bias, (model.cell.has_output, model.config.residual)
         arguments = (
             *(
                 *self._functions,
                 self.streams == 1,
                 ids,
                 given,
-                np.ascontiguousarray(coins),
-                buffers.table,
-                buffers.memory_table,
+                coins,
+                work.table,
+                work.memory_table,
+                work.bias,
+                decoder_bias,
             ),
             *(
-                buffers.bias,
-                self.panels.decoder_bias,
-                buffers.p,
+                work.p,
                 model.activation,
                 model.borders(),
-                buffers.h,
-                buffers.c,
+                work.h,
+                work.c,
+                work.m,
+                work.z,
+                work.q,
+                work.y,
+                work.x,
+                work.logits,
             ),
-            *(buffers.m, buffers.z, buffers.q, buffers.y, buffers.x, buffers.logits, buffers.keep_h, buffers.keep_c),
-            *(model.cell.has_output, model.config.residual, self.banned, self.temperature, self.top_k),
-            *(buffers.counter.ctypes.data, self._parts),
+            *(work.keep_h, work.keep_c, *switches, *options, work.meeting.ctypes.data, work.parts),
         )
-        jobs = [
-            (*arguments, scratch, share.weights.ctypes.data, share.places, *shard, *share.units, *share.logits)
-            for shard, share, scratch in zip(self._shards, self._shares, buffers.scratch, strict=True)
-        ]
-        self.workers.run(writing.write, jobs, buffers.release)
-        for kept, found in ((state.h, buffers.h), (state.c, buffers.c)):
-            kept[:] = found[:, end].reshape(kept.shape)
+        work.enter(self.state)
+        self.workers.run(writing.write, [(*arguments, *own) for own in work.own], work.release)
+        work.leave(self.state, len(coins))
+        if work.parts > 1:
+            self._turns.judge(int(work.meeting[1]), len(coins))
 
 
-class _Buffers:
-    """What `kernels.writing.write` reads and overwrites, made once; `shares` are those of one stream, or the one of several."""
+class _Turns:
+    """When one stream is written on one thread although it is divided: while others want the processors.
 
-    def __init__(self, model: Model, streams: int, panels: Panels, shares: list[Share], threads: int) -> None:
+    A thread then waits long at each meeting, since rarely all of them have a processor. So some calls are made alone, and then one
+    tries again; each time that it was in vain, twice as many are.
+    """
+
+    def __init__(self) -> None:
+        self._left, self._next = 0, 8
+
+    def is_alone(self) -> bool:
+        """What the next call is to be."""
+        self._left -= 1
+        return self._left >= 0
+
+    def judge(self, sleeps: int, steps: int) -> None:
+        """After a call on several threads: how often one of them slept, in so many steps."""
+        in_vain = sleeps > steps / 8
+        self._left, self._next = (self._next, min(2 * self._next, 256)) if in_vain else (0, 8)
+
+
+class _Work:
+    """What `kernels.writing.write` reads and overwrites, made once. One stream has shares, several streams have shards."""
+
+    def __init__(
+        self, model: Model, streams: int, panels: Panels, shares: list[Share], shards: list[tuple[int, int]]
+    ) -> None:
         config, L, N, H, V = model.config, model.config.layers, streams, model.width, padded(model.config.vocab_size)
+        self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.bias = by_share(np.stack(panels.bias), shares, H)
         vectors = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
         self.p, self.table = by_share(vectors, shares, H), by_share(panels.table, shares, H)
         self.memory_table = model.parameters["rnn.memory.weight"] if model.cell.reads_below else aligned(0, 0)
-        self.h, self.c, self.m, self.x = (
-            aligned(L, 2, N * H),
-            aligned(L, 2, N * H),
-            aligned(2, N * H),
-            aligned(2, N * H),
-        )
+        self.h, self.c = aligned(L, 2, N * H), aligned(L, 2, N * H)
+        self.m, self.x = aligned(2, N * H), aligned(2, N * H)
         self.z, self.q, self.y = aligned(N * self.bias.shape[1]), aligned(N * H), aligned(N * H)
-        self.logits, self.scratch = aligned(N, V), [aligned(2, V) for _ in range(threads)]
+        self.logits, self.meeting = aligned(N, V), np.zeros(2, np.int64)
         self.keep_h = _constant(config.zoneout_h, N * H)
         self.keep_c = _constant(config.zoneout_c if model.cell.has_memory else 0.0, N * H)
-        self.counter = np.zeros(1, np.int64)
+        every = shares if self.parts > 1 else shares * len(shards)
+        self._shares = shares  # the kernel is given addresses
+        self.own = [
+            (aligned(2, V), share.weights.ctypes.data, share.places, *shard, *share.units, *share.logits)
+            for shard, share in zip(shards, every, strict=True)
+        ]
+
+    def enter(self, state: State) -> None:
+        """Begin a call in this state."""
+        self.h[:, 0], self.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
+        self.meeting[:] = 0
+
+    def leave(self, state: State, steps: int) -> None:
+        """The state after so many steps."""
+        for kept, found in ((state.h, self.h), (state.c, self.c)):
+            kept[:] = found[:, steps % 2].reshape(kept.shape)
 
     def release(self) -> None:
         """Let threads that wait for one which will not come run to their end."""
-        self.counter[0] = 1 << 62
+        self.meeting[0] = 1 << 62
 
 
 def _constant(rate: float, size: int) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numba import njit
 from charrnn.config import CELL_NAMES, ModelConfig
 from charrnn.errors import ConfigError
 from charrnn.kernels.calling import address_of, caller
-from charrnn.kernels.meeting import SPINS, meet
+from charrnn.kernels.meeting import meet
 from charrnn.kernels.product import pack, product
 from charrnn.kernels.vector_product import VECTOR_PRODUCT, WIDE
 from charrnn.model import Model, State
@@ -20,7 +21,7 @@ from charrnn.network import Network
 from charrnn.rounding import PRECISIONS, Precision, matrices, rounded, scales, to_bf16
 from charrnn.shares import SHARE, blocks, by_share, product_of, shares_of_stream
 from charrnn.workers import Workers
-from charrnn.writer import Writer
+from charrnn.writer import Writer, _Turns
 
 CANARY = np.float32(-777.25)
 SIZES = [16, 32, 48, WIDE, WIDE + 16, 2 * WIDE, 2 * WIDE + 48]
@@ -128,7 +129,7 @@ def test_writing_has_the_bits_of_evaluation(cell: str, precision: Precision) -> 
     for threads, streams in ((1, 1), (2, 1), (3, 1), (2, 3)):
         workers = Workers(threads)
         writer = Writer(m, streams, workers=workers, precision=precision, seed=4)
-        assert len(writer._shares) == threads
+        assert len(writer._work.own) == min(threads, 3)
         writer.read(np.array([1, 2, 3]))
         texts.append(np.concatenate([writer.write(k)[:, 0] for k in (1, 8, 11)]))
         states.append((writer.state.h[:, 0].copy(), writer.state.c[:, 0].copy()))
@@ -214,9 +215,9 @@ def add_in_turns(counter: int, sums: np.ndarray, own: int, threads: int, rounds:
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_meet_every_time(threads: int) -> None:
     """Each reads what all wrote, then writes: if one ran ahead or fell behind, the numbers would differ."""
-    rounds, counter, sums = 300, np.zeros(8, np.int64), np.ones(threads, np.int64)
+    rounds, counter, sums = 300, np.zeros(2, np.int64), np.ones(threads, np.int64)
     arguments = [(counter.ctypes.data, sums, own, threads, rounds) for own in range(threads)]
-    add_in_turns(np.full(1, 1 << 62).ctypes.data, sums.copy(), 0, 1, 1)
+    add_in_turns(np.full(2, 1 << 62).ctypes.data, sums.copy(), 0, 1, 1)
     running = [threading.Thread(target=add_in_turns, args=each) for each in arguments]
     for thread in running:
         thread.start()
@@ -226,4 +227,45 @@ def test_threads_meet_every_time(threads: int) -> None:
     for _ in range(rounds):
         wanted += wanted.sum() % 7 + np.arange(threads)
     np.testing.assert_array_equal(sums, wanted)
-    assert counter[0] == 2 * rounds * threads and SPINS > 0
+    assert counter[0] == 2 * rounds * threads
+
+
+def test_a_thread_that_waits_long_sleeps_and_tells_so() -> None:
+    @njit(nogil=True)
+    def come(counter: int) -> None:
+        meet(counter, 2)
+
+    come(np.full(2, 1 << 62).ctypes.data)
+    counter = np.zeros(2, np.int64)
+    waiting = threading.Thread(target=come, args=(counter.ctypes.data,))
+    waiting.start()
+    while not counter[1]:
+        time.sleep(0.001)
+    assert waiting.is_alive() and counter[0] == 1
+    come(counter.ctypes.data)
+    waiting.join(10)
+    assert not waiting.is_alive() and counter[0] == 2
+
+
+def test_a_call_in_vain_is_followed_by_some_alone() -> None:
+    turns, calls = _Turns(), []
+    for contended in [False] * 3 + [True] * 60 + [False] * 67:
+        calls.append("alone" if turns.is_alone() else "together")
+        if calls[-1] == "together":
+            turns.judge(100 if contended else 1, 80)
+    tried = [k for k, call in enumerate(calls) if call == "together"]
+    assert tried == [0, 1, 2, 3, 12, 29, 62, 127, 128, 129]
+
+
+@pytest.mark.usefixtures("divided")
+def test_a_text_is_the_same_when_it_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, calm = Workers(2), Writer(model("gru"))
+    writer = Writer(model("gru"), workers=workers)
+    turns = [False, True, True, False, True] * 2
+    monkeypatch.setattr(writer._turns, "is_alone", lambda: turns.pop())
+    for each in (writer, calm):
+        each.read(np.array([1, 2]))
+    texts = [np.concatenate([each.write(k) for k in (1, 2, 3, 4, 5, 6)]) for each in (writer, calm)]
+    np.testing.assert_array_equal(*texts)
+    assert len(turns) < 5 and writer._alone is not None and writer._alone.parts == 1 < writer._work.parts
+    workers.close()
