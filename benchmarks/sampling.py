@@ -4,7 +4,7 @@
 
 Two LSTM layers, 65 symbols, random weights. PyTorch: an embedding's row, two LSTMCells and a Linear in inference mode on the
 number of threads that is best for it, softmax, and a draw in numpy, which is faster than `torch.multinomial`. The medians of
-programs that took turns. Then 64 texts at once, against `Network.evaluate` over 50 streams of 50 characters, its forward pass and losses.
+programs that took turns. Then 64 texts at once, against `Network.evaluate` over 50 streams of 50 characters: forward and losses.
 """
 
 from __future__ import annotations
