@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any
 
@@ -51,19 +52,33 @@ class Workers:
     def __init__(self, threads: int | None = None) -> None:
         check_threads(threads)
         self.threads = threads or available_threads()
+        self._turn = threading.Lock()  # jobs that wait for one another must not wait for threads that other jobs have
         self._pool = ThreadPoolExecutor(self.threads - 1, "charrnn") if self.threads > 1 else None
 
-    def run(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
-        """Call function(*job) for every job, the last one in this thread, and return, or raise, when all are done."""
+    def run(
+        self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], release: Callable[[], None] | None = None
+    ) -> None:
+        """Call function(*job) for every job, the last one in this thread, and return, or raise, when all are done.
+
+        Jobs that wait for one another, of which there are no more than threads, need a `release`: if one of them cannot start, as
+        when an interrupt comes between, it lets the others end.
+        """
         if self._pool is None or len(jobs) <= 1:
             for job in jobs:
                 function(*job)
             return
-        futures = [self._pool.submit(function, *job) for job in jobs[:-1]]
-        try:
-            function(*jobs[-1])
-        finally:
-            wait(futures)
+        futures: list[Future[Any]] = []
+        with self._turn:
+            try:
+                for job in jobs[:-1]:
+                    futures.append(self._pool.submit(function, *job))
+                function(*jobs[-1])
+            except BaseException:
+                if release is not None:
+                    release()
+                raise
+            finally:
+                wait(futures)
         for future in futures:
             future.result()
 

@@ -33,6 +33,9 @@ OPTIMIZER_MODULES = {
 SEPARATE = ("machine",)
 """Modules with kernels that no run needs."""
 
+PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
+"""The same for the precisions of sampling."""
+
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
 
@@ -59,15 +62,16 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, or else the cell, of this name."""
-    if name in OPTIMIZER_MODULES:
-        return f"charrnn.kernels.{OPTIMIZER_MODULES[name]}"
+    """The module with the kernels of the optimiser, the precision or else the cell of this name."""
+    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES):
+        if name in modules:
+            return f"charrnn.kernels.{modules[name]}"
     return f"charrnn.cells.{name.replace('-', '_')}"
 
 
 def count_kernels(*names: str) -> int:
-    """How many kernels are loaded for every run, and for cells and optimisers of these names, told from the sources alone."""
-    others = {*OPTIMIZER_MODULES.values(), *SEPARATE}
+    """How many kernels are loaded for every run, and for cells, optimisers, precisions of these names, told by the sources."""
+    others = {*OPTIMIZER_MODULES.values(), *PRECISION_MODULES.values(), *SEPARATE}
     paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in others}
     paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
