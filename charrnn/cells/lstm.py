@@ -33,7 +33,13 @@ def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
     """Their derivatives: the gates become dz, and dc' is added to."""
     y, shown = phi(fma(f, c_before, i * g)), dh * o
     dc = fma(shown, phi.slope(y), dc)
-    return dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g), shown * y * (1.0 - o), fma(dc, f, dc_before)
+    return (
+        dc * g * slope(i),
+        dc * c_before * slope(f),
+        dc * i * phi.slope(g),
+        shown * y * (1.0 - o),
+        fma(dc, f, dc_before),
+    )
 
 
 @kernel(STEP)

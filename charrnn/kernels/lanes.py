@@ -168,7 +168,13 @@ def rows(*written: str) -> Callable[[Callable[..., Any]], Any]:
                 kinds, values = signature.args[0].types[chooses:], given[chooses:]
                 if len(values) != len(operands):
                     raise TypeError(f"{equation.__name__} takes {operands}, not {len(values)} arrays")
-                data = dict(zip(operands, (_pointer_or_number(context, builder, k, v) for k, v in zip(kinds, values, strict=True)), strict=True))
+                data = dict(
+                    zip(
+                        operands,
+                        (_pointer_or_number(context, builder, k, v) for k, v in zip(kinds, values, strict=True)),
+                        strict=True,
+                    )
+                )
                 first = context.make_array(kinds[0])(context, builder, values[0])
                 (size,) = cgutils.unpack_tuple(builder, first.shape)
                 if not chooses:

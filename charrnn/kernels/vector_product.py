@@ -62,7 +62,9 @@ class Emitter:
         new = list(totals)
         for step, across in enumerate(pair(weights, k)):
             scalar = self.broadcast(builder.load(self.at(x, FLOAT, builder.add(k, I64(step)))))
-            new = [emit_multiply_add(builder, LANE, f"v{VL}f32", scalar, w, s) for w, s in zip(across, new, strict=True)]
+            new = [
+                emit_multiply_add(builder, LANE, f"v{VL}f32", scalar, w, s) for w, s in zip(across, new, strict=True)
+            ]
         following = builder.add(k, I64(2))
         k.add_incoming(following, body)
         for total, first, value in zip(totals, sums, new, strict=True):

@@ -30,19 +30,35 @@ call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 
+def _emit_matrix(context, builder, place, rows, columns):
+    """The float32 (rows, columns) at an address, which belong to somebody else."""
+    array, size = context.make_array(MATRIX)(context, builder), ir.IntType(64)(4)
+    data = builder.inttoptr(place, array.data.type)
+    strides = [builder.mul(columns, size), size]
+    populate_array(array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None)
+    return array._getvalue()
+
+
 @intrinsic
 def _matrix_at(typingctx, place, rows, columns):
-    """The float32 (rows, columns) at an address, which belong to somebody else: slices would count their owners at each step."""
+    """The float32 (rows, columns) at an address."""
 
     def codegen(context, builder, signature, args):
-        kind, (place, rows, columns) = signature.return_type, args
-        array, size = context.make_array(kind)(context, builder), ir.IntType(64)(4)
-        data = builder.inttoptr(place, array.data.type)
-        strides = [builder.mul(columns, size), size]
-        populate_array(array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None)
-        return array._getvalue()
+        return _emit_matrix(context, builder, *args)
 
     return MATRIX(types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _own(typingctx, place, N, first, last):
+    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
+
+    def codegen(context, builder, signature, args):
+        place, N, first, last = args
+        skipped = builder.mul(builder.mul(N, first), ir.IntType(64)(4))
+        return _emit_matrix(context, builder, builder.add(place, skipped), N, builder.sub(last, first))
+
+    return MATRIX(types.intp, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
@@ -56,12 +72,6 @@ def _copy(typingctx, target, source, count):
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp), codegen
-
-
-@inline
-def _own(place, N, first, last):
-    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
-    return _matrix_at(place + 4 * N * first, N, last - first)
 
 
 @inline
