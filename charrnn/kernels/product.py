@@ -121,6 +121,7 @@ def pack_panels(matrix, start, depth, column, columns, panels):
     for j in range(depth):
         for n in range(0, wide, NR):
             for lane in range(0, NR, LANES):
+                prefetch(source + 4 * ((j + 16) * N + n + lane))
                 copy_lanes(to + 4 * (n * depth + j * NR + lane), source + 4 * (j * N + n + lane))
         for n in range(wide, columns, LANES):
             copy_lanes(to + 4 * (n * depth + j * LANES), source + 4 * (j * N + n))

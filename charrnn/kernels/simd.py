@@ -1,33 +1,19 @@
 """Vector instructions that Numba does not offer, as intrinsics that emit LLVM vector code.
 
-The tile of the matrix product follows the host: VL float32 lanes in a vector, NV vectors across, MR rows down; MR * NV
-sums, NV columns and one broadcast must fit the registers (32 on AVX-512 and NEON, 16 otherwise).
+The tile of the matrix product follows the machine (see `target`): VL float32 lanes in a vector, NV vectors across, MR rows down.
 """
 
 from __future__ import annotations
 
-import platform
-
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-
-def host_tile() -> tuple[int, int, int, bool]:
-    """VL, NV, MR for this machine, and whether it multiplies and adds in one instruction."""
-    if platform.machine().lower() in ("arm64", "aarch64"):
-        return 4, 4, 6, True
-    features = binding.get_host_cpu_features()
-    fused = bool(features.get("fma"))
-    if fused and features.get("avx512f"):
-        return 16, 2, 14, True
-    if fused and features.get("avx2"):
-        return 8, 2, 6, True
-    return 4, 2, 4, fused
+from charrnn.kernels.target import TARGET
 
 
-VL, NV, MR, HAS_FMA = host_tile()
+VL, NV, MR, HAS_FMA = TARGET.lanes, TARGET.vectors, TARGET.rows, TARGET.is_fused
 NR = NV * VL
 LANES = 16
 """Columns are padded to a multiple of this on every machine, so that arrays have one layout everywhere."""
