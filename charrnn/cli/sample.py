@@ -75,12 +75,12 @@ def sample(
     as it comes, unless --prime or --prime-file is given; a script whose input is not for this should give --prime "".
     """
     given = _given_prime(prime, prime_file)
-    terminal.compiling()
+    terminal.compiling(training=False)
     from charrnn.checkpoint import configurations_of, load
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    terminal.compiling(configurations_of(path)[0].cell)
+    terminal.compiling(configurations_of(path)[0].cell, training=False)
     run = load(path)
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator
