@@ -60,7 +60,7 @@ def small(tmp_path: Path) -> Path:
 
 
 ALL = """
-import sys, json
+import json, sys
 sys.path.insert(0, sys.argv[1])
 from charrnn.kernels import companion, compiling
 {before}
@@ -116,8 +116,13 @@ def test_a_companion_that_dies_is_no_harm(small: Path) -> None:
 
 @pytest.mark.parametrize(
     "before",
-    ["companion.available_threads = lambda: 1", f"{TWO}; sys.executable = ''", f"{TWO}; sys.frozen = True"]
-    + [f"{TWO}; sys.executable = '/nowhere/python'", f"{TWO}; compiling.FOLDER = None"],
+    [
+        "companion.available_threads = lambda: 1",
+        f"{TWO}; sys.executable = ''",
+        f"{TWO}; sys.frozen = True",
+        f"{TWO}; sys.executable = '/nowhere/python'",
+        f"{TWO}; compiling.FOLDER = None",
+    ],
 )
 def test_where_there_is_no_companion(small: Path, before: str) -> None:
     assert import_small(small, before) == (False, NAMED, NAMED)
