@@ -35,6 +35,12 @@ def check_threads(threads: int | None) -> None:
         raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
 
 
+def usable_threads(asked: int | None) -> int:
+    """As many threads as asked for, or all there are, but not more than processors: two on each take up to twice as long."""
+    check_threads(asked)
+    return min(asked or UNLIMITED, available_threads())
+
+
 def _quota() -> int:
     """The processors that our control groups, of version 1 or 2, and all those above them leave us.
 

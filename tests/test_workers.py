@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from charrnn import workers
-from charrnn.workers import Workers, available_threads, ranges
+from charrnn.errors import ConfigError
+from charrnn.workers import Workers, available_threads, ranges, usable_threads
 
 
 @pytest.mark.parametrize("grain", [1, 16, 64])
@@ -191,6 +192,21 @@ def test_available_threads(monkeypatch: pytest.MonkeyPatch, affinity: int, quota
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
     monkeypatch.setattr(workers, "_quota", lambda: quota)
     assert available_threads() == expected
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, 4), (1, 1), (4, 4), (5, 4), (1024, 4)])
+def test_more_threads_than_processors_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, used: int
+) -> None:
+    """They would take turns on them."""
+    monkeypatch.setattr(workers, "available_threads", lambda: 4)
+    assert usable_threads(asked) == used
+
+
+@pytest.mark.parametrize("asked", [0, -1, 1025])
+def test_no_sensible_number_of_threads(asked: int) -> None:
+    with pytest.raises(ConfigError, match=f"--threads must be 1 to 1024, not {asked}"):
+        usable_threads(asked)
 
 
 def test_available_threads_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,9 +163,9 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
 
 def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[str, Any]) -> list[str]:
     from charrnn.generation import generate_many
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("writing", unit="char") as bar:
             return generate_many(run.model, run.vocab, count, prime, workers=workers, progress=bar, **options)
