@@ -15,33 +15,22 @@ import sys
 from collections.abc import Iterator
 
 import charrnn
-from benchmarks.speed import LENGTH, STREAMS, SYMBOLS, processor
+from charrnn.benchmark import Shape, generated_corpus, multiplications
 from charrnn.config import CELL_NAMES
+from charrnn.machine import processor
 
+STREAMS, LENGTH = 50, 50
 ROUNDS, TURN = 9, 6
 
 
 def steps_of(cell: str, hidden: int, layers: int, threads: int) -> tuple[charrnn.Run, Iterator[charrnn.Report]]:
-    import numpy as np
-
-    characters = [chr(48 + i) for i in range(SYMBOLS)]
-    text = "".join(np.random.default_rng(0).choice(characters, STREAMS * LENGTH * 40))
-    corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(val_fraction=0.0))
+    shape = Shape(layers, hidden, STREAMS, LENGTH, threads)
+    corpus = generated_corpus(shape)
     train = charrnn.TrainConfig(
         batch_size=STREAMS, seq_length=LENGTH, steps=10**6, eval_every=10**9, sample_every=0, clip_norm=5.0
     )
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(cell=cell, layers=layers, hidden=hidden, dropout=0.0), train)
     return run, iter(charrnn.train(run, corpus, threads=threads))
-
-
-def multiplications(run: charrnn.Run) -> int:
-    """By parameters, for one character."""
-    model = run.model
-    weights = [t for t in model.parameters.tensors if ".weight_" in t.name or t.name == "decoder.weight"]
-    count = sum(t.count for t in weights if t.name != "rnn.weight_ih_l0")
-    if model.cell.recurrent_mask is not None:
-        count -= model.config.layers * int((~model.cell.recurrent_mask(model.config)).sum())
-    return count
 
 
 def main() -> None:
@@ -58,7 +47,7 @@ def main() -> None:
         for name, (_, reports) in running.items():
             turn = [next(reports) for _ in range(TURN)]
             speeds[name].append(statistics.median(report.chars_per_second for report in turn))
-    work = {name: multiplications(run) for name, (run, _) in running.items()}
+    work = {name: multiplications(run.model) for name, (run, _) in running.items()}
     for name, (run, _) in running.items():
         rounds = list(zip(speeds[name], speeds["lstm"], strict=True))[1:]  # the first round warms up
         share = statistics.median(own * work[name] / (lstm * work["lstm"]) for own, lstm in rounds)

@@ -14,7 +14,7 @@ from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.product import product
 from charrnn.kernels.recurrent import backward_layer, forward_layer
-from charrnn.kernels.simd import padded
+from charrnn.kernels.simd import padded, pitch
 from charrnn.model import Model, Panels
 from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import ranges
@@ -31,7 +31,11 @@ def layer_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The buffers of a layer and their shapes."""
     H = padded(config.hidden)
-    shapes: dict[str, tuple[int, ...]] = {"z": (T, N, len(cell.gates) * H), "h": (T + 1, N, H), "c": (T + 1, N, H)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "z": (T, N, pitch(len(cell.gates) * H)),
+        "h": (T + 1, N, H),
+        "c": (T + 1, N, H),
+    }
     wanted = {
         "q": cell.gated > 0,
         "m": cell.keeps_memory,
@@ -187,7 +191,7 @@ class Layer:
             x = below if self.index and stop <= self.columns else NOTHING
             q = rows(self.q, 0, steps) if self.q is not None and start >= middle else h
             factor = q if start >= first else NOTHING
-            arrays: tuple[Any, ...] = (product, x, factor, dz, dw_x, dw_h, g.bias(self.index))
+            arrays: tuple[Any, ...] = (x, factor, dz, dw_x, dw_h, g.bias(self.index))
             for a, b in ranges(stop - start, parts, layers.COLUMNS):
                 jobs.append((layers.weight_gradients, arrays, (0, first, start + a, start + b)))
         for k, peephole in enumerate(self.cell.peepholes):

@@ -172,7 +172,7 @@ class Panels:
             embedding, weight = self.model.parameters["embedding.weight"], self.inputs[0]
             pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
             (V, E), Z = embedding.shape, weight.shape[1]
-            product(embedding.ctypes.data, E, 1, 0, self._first, self.table.ctypes.data, Z, 0, 1, V, E, Z, 0)
+            product(embedding.ctypes.data, E, 0, self._first, 0, 0, 0, self.table.ctypes.data, Z, 0, 1, V, E, Z)
 
     def replace_recurrent(self, weights: list[Floats], workers: Workers) -> None:
         """Pack other recurrent weights, one (H, columns) a layer, in the place of the model's, until the next `refresh`."""

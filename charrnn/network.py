@@ -56,8 +56,10 @@ class Network:
             self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
             self.gradient = model.parameters.like()
             self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
-            depth = max(2 * model.width, padded(model.config.embedding))
-            self.scratch = [aligned(layers.scratch_size(depth)) for _ in range(workers.threads)]
+            size = max(
+                layers.scratch_size(model.width, model.width), layers.scratch_size(padded(model.config.embedding))
+            )
+            self.scratch = [aligned(size) for _ in range(workers.threads)]
             self.recurrent_mask = model.recurrent_mask()
         if panels is None:
             self.refresh()
@@ -239,7 +241,7 @@ class Network:
             ]
         top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            arrays = (product, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
+            arrays = (top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
             jobs.append((layers.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
         self._mask_gradients()
@@ -275,6 +277,6 @@ class _EmbeddingGradients:
         """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
         dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
-        layers.weight_gradients(product, self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
+        layers.weight_gradients(self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
         pack_transposed(self.weight, self._panels, 0, Z, 0, E)
-        product(d_table.ctypes.data, Z, 1, 0, self._panels, de.ctypes.data, E, 0, 1, V, Z, E, 0)
+        product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)

@@ -208,6 +208,7 @@ class _Trainer:
     def _sample(self) -> str:
         run, panels = self.run, self.network.panels
         options: dict[str, Any] = {"temperature": SAMPLE_TEMPERATURE, "seed": run.step, "panels": panels}
+        options["workers"] = self.network.workers
         options["document_separator"] = run.corpus_config.document_separator
         return "".join(generate(run.model, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options))
 

@@ -92,27 +92,39 @@ class Workers:
     def __init__(self, threads: int | None = None) -> None:
         check_threads(threads)
         self.threads = threads or available_threads()
+        self._turn = threading.Lock()  # jobs that wait for one another must not wait for threads that other jobs have
         self._others: list[_Worker] = []
         self._stop = weakref.finalize(self, _stop, self._others)
 
-    def run(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
-        """Call function(*job) for every job, the last one in this thread, and return, or raise, when all are done."""
+    def run(
+        self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], release: Callable[[], None] | None = None
+    ) -> None:
+        """Call function(*job) for every job, the last one in this thread, and return, or raise, when all are done.
+
+        Jobs that wait for one another, of which there are no more than threads, need a `release`: if one of them cannot start, as
+        when an interrupt comes between, it lets the others end.
+        """
         count = min(len(jobs), self.threads)
         if count <= 1:
             for job in jobs:
                 function(*job)
             return
-        while len(self._others) < count - 1:
-            self._others.append(_Worker())
-        others, ours = self._others[: count - 1], (len(jobs) - 1) % count
-        places = [place for place in range(count) if place != ours]
-        try:
-            for worker, place in zip(others, places, strict=True):
-                worker.begin(function, jobs[place::count])
-            for job in jobs[ours::count]:
-                function(*job)
-        finally:
-            errors = _ended(others)
+        with self._turn:
+            while len(self._others) < count - 1:
+                self._others.append(_Worker())
+            others, ours = self._others[: count - 1], (len(jobs) - 1) % count
+            places = [place for place in range(count) if place != ours]
+            try:
+                for worker, place in zip(others, places, strict=True):
+                    worker.begin(function, jobs[place::count])
+                for job in jobs[ours::count]:
+                    function(*job)
+            except BaseException:
+                if release is not None:
+                    release()
+                raise
+            finally:
+                errors = _ended(others)
         for error in errors:
             raise error
 

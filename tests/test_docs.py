@@ -11,20 +11,21 @@ from charrnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = {"train", "sample", "eval", "compare", "bench", "info", "data"}
 
 
 def shown_commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
-            match = re.match(r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|compare|info|data)\b[^|#]*)", line)
+            match = re.match(r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|compare|bench|info|data)\b[^|#]*)", line)
             if match:
                 found.append((page.name, match[1].strip()))
     return found
 
 
 def test_pages_show_commands():
-    assert {line.split()[1] for _, line in shown_commands()} == {"train", "sample", "eval", "compare", "info", "data"}
+    assert {line.split()[1] for _, line in shown_commands()} == COMMANDS
 
 
 @pytest.mark.parametrize(("page", "line"), shown_commands())
@@ -51,11 +52,18 @@ def test_the_example_of_a_comparison_runs(tmp_path, monkeypatch, capsys):
     assert {" ".join(line.split()[:2]) for line in capsys.readouterr().out.splitlines()} == {"64 units", "128 units"}
 
 
+def test_the_example_of_a_measurement_runs(monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/bench.md").read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.setattr("charrnn.benchmark.ROUND_SECONDS", 0.01)
+    exec(compile(code, "docs/bench.md", "exec"), {})
+    assert re.fullmatch(r"[\d,]+ characters a second, \d+% of the peak\n", capsys.readouterr().out)
+
+
 def test_every_command_has_help_with_an_example_and_stands_in_the_readme():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     context = click.Context(cli, info_name="charrnn")
     names = cli.list_commands(context)
-    assert set(names) >= {"train", "sample", "eval", "compare", "info", "data"}
+    assert set(names) >= COMMANDS
     for name in names:
         command = cli.get_command(context, name)
         text = command.get_help(click.Context(command, info_name=name, parent=context))

@@ -18,10 +18,10 @@ from charrnn import cells, kernels
 from charrnn.cells import cell_named, lstm
 from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
-from charrnn.kernels.compiling import OPTIMIZER_MODULES, count_kernels
+from charrnn.kernels.compiling import OPTIMIZER_MODULES, PRECISION_MODULES, SEPARATE, count_kernels
 from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
 from charrnn.kernels.product import pack, pack_transposed
-from charrnn.kernels.simd import HAS_FMA, LANES, NR
+from charrnn.kernels.simd import HAS_FMA, LANES, MR, NR
 from tests import reference
 
 CANARY = np.float32(-777.25)
@@ -75,7 +75,9 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     for optimizer, module in OPTIMIZER_MODULES.items():
         assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
-    for module in set(OPTIMIZER_MODULES.values()):
+    for precision, module in PRECISION_MODULES.items():
+        assert count_kernels(precision) - count_kernels() == left[f"kernels.{module}"] > 0
+    for module in {*OPTIMIZER_MODULES.values(), *PRECISION_MODULES.values(), *SEPARATE}:
         left.pop(f"kernels.{module}")
     assert sum(left.values()) == count_kernels() > 10
     assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
@@ -84,33 +86,46 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
 # The product --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize("accumulate", [0, 1])
-def test_product_at_every_remainder(transposed: bool, accumulate: int) -> None:
+@pytest.mark.parametrize("begins_with", ["zeros", "itself", "a row"])
+def test_product_at_every_remainder(begins_with: str) -> None:
     rng = np.random.default_rng(1)
     numbers = rng.standard_normal(60_000, np.float32)
     for columns in COLUMNS:
-        for depth in range(1, 34):
+        for depth in [*range(1, 14), 16, 31, 32, 33]:
             b = rng.standard_normal((depth, columns), np.float32)
-            panels = packed(b)
-            for rows in range(1, 14):
+            panels, bias = packed(b), rng.standard_normal(columns, np.float32)
+            for rows in range(1, 2 * MR + 2):
                 steps = 1 + (rows + depth) % 3
-                a_row, a_col = (1, rows + 2) if transposed else (depth + 3, 1)
-                a_step = rows * a_row + depth * a_col + 5
+                a_row = depth + 3
+                a_step = rows * a_row + depth + 5
                 c_row = columns + 7
                 c_step = rows * c_row + 9
                 a_memory = np.full(steps * a_step, np.nan, np.float32)
-                a = windows(a_memory, a_step, a_row, a_col, (steps, rows, depth))
+                a = windows(a_memory, a_step, a_row, 1, (steps, rows, depth))
                 a[:] = numbers[: a.size].reshape(a.shape)
                 c_memory = np.full(64 + steps * c_step + 64, CANARY)
                 c = windows(c_memory[64:], c_step, c_row, 1, (steps, rows, columns))
-                c[:] = numbers[-c.size :].reshape(c.shape) if accumulate else np.nan
-                start = c.astype(np.float64) * accumulate if accumulate else np.zeros(c.shape)
-
+                c[:] = numbers[-c.size :].reshape(c.shape) if begins_with == "itself" else np.nan
+                place = c_memory.ctypes.data + 4 * 64
+                start, begin = {
+                    "zeros": (np.zeros(c.shape), (0, 0, 0)),
+                    "itself": (c.astype(np.float64), (place, c_row, c_step)),
+                    "a row": (np.broadcast_to(bias.astype(np.float64), c.shape), (bias.ctypes.data, 0, 0)),
+                }[begins_with]
                 product.product(
-                    a_memory.ctypes.data, a_row, a_col, a_step, panels,
-                    c_memory.ctypes.data + 4 * 64, c_row, c_step, steps, rows, depth, columns, accumulate,
-                )  # fmt: skip
+                    a_memory.ctypes.data,
+                    a_row,
+                    a_step,
+                    panels,
+                    *begin,
+                    place,
+                    c_row,
+                    c_step,
+                    steps,
+                    rows,
+                    depth,
+                    columns,
+                )
 
                 # A fused multiply-add rounds once; two roundings are allowed for machines without it
                 a64, b64 = a.astype(np.float64), b.astype(np.float64)
@@ -128,9 +143,9 @@ def test_the_bits_of_a_product_do_not_depend_on_its_tiles() -> None:
 
     def multiply(a: np.ndarray, b: np.ndarray, c: np.ndarray, accumulate: int) -> None:
         (rows, depth), columns = a.shape, b.shape[1]
-        address, panels = c.ctypes.data, packed(b)
-        row = a.strides[0] // 4
-        product.product(a.ctypes.data, row, 1, 0, panels, address, columns, 0, 1, rows, depth, columns, accumulate)
+        to, panels = (c.ctypes.data, columns, 0), packed(b)
+        begin = to if accumulate else (0, 0, 0)
+        product.product(a.ctypes.data, a.strides[0] // 4, 0, panels, *begin, *to, 1, rows, depth, columns)
 
     whole = np.zeros((rows, columns), np.float32)
     multiply(a, b, whole, 0)
@@ -467,11 +482,11 @@ def weight_gradients(
     into: list[np.ndarray], x: np.ndarray, h: np.ndarray, dz: np.ndarray, scratch: np.ndarray, *columns: int
 ) -> None:
     dw_x, dw_h, (db,) = into
-    layers.weight_gradients(product.product, x, h, dz, dw_x, dw_h, db, scratch, *columns)
+    layers.weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, *columns)
 
 
 @pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])
-@pytest.mark.parametrize("K", [1, 2, 31, 127, 128, 129, 300])
+@pytest.mark.parametrize("K", [1, 2, 31, 255, 256, 257, 600])
 @pytest.mark.parametrize(("D", "H"), [(0, 16), (48, 0), (16, 112), (112, 16)])
 def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) -> None:
     """Columns first to Z of dz, which stand x_column and h_column further left in the gradients; those have other columns too."""
@@ -484,7 +499,7 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
         sizes = [np.abs(a).T.astype(np.float64) @ np.abs(used) for a in (x, h, np.ones((K, 1)))]
         places = [first - x_column, first - h_column, first]
         whole = [np.full((n, at + Z + 16), CANARY) for n, at in zip((D, H, 1), places, strict=True)]
-        memory = np.full(layers.scratch_size(D + H) + 64, CANARY)
+        memory = np.full(layers.scratch_size(D, H) + 64, CANARY)
         arrays = x, h, dz, memory[: memory.size - 64], x_column, h_column
         for start in range(0, Z, layers.COLUMNS):
             stop = min(start + layers.COLUMNS, Z)

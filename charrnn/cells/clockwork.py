@@ -57,9 +57,10 @@ def _tick(z, h_before, c_before, h, c, period):
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, H) is read and then holds phi(z); h, c (N, H) are written; p (1, H) periods."""
+    H = h.shape[1]
     for n in range(start, stop):
-        squash_row(z[n], activation)
-        _tick(z[n], h_before[n], c_before[n], h[n], c[n], p[0])
+        squash_row(z[n, :H], activation)
+        _tick(z[n, :H], h_before[n], c_before[n], h[n], c[n], p[0])
 
 
 @inline
@@ -81,8 +82,9 @@ def _back_row(phi, z, c_before, dh_before, dh):
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds phi(z) and then dz; dh is read, dh_before is added to."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n], c_before[n], dh_before[n], dh[n])
+        _back_row(activation, z[n, :H], c_before[n], dh_before[n], dh[n])
 
 
 CELL = Cell(

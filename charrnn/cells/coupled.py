@@ -35,7 +35,7 @@ def _remember(f, g, c_before, c):
 @inline
 def _step_row(phi, z, c_before, h, c):
     H = h.size
-    f, g, o = z[:H], z[H : 2 * H], z[2 * H :]
+    f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H]
     sigmoid_row(f)
     squash_row(g, phi)
     sigmoid_row(o)
@@ -62,7 +62,7 @@ def _through_memory(f, g, c_before, dc, dg):
 @inline
 def _back_row(phi, z, c_before, dc_before, dh, dc, scratch):
     H = dh.size
-    f, g, o = z[:H], z[H : 2 * H], z[2 * H :]
+    f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H]
     _remember(f, g, c_before, scratch)
     through_output(phi, o, scratch, dh, dc)
     _through_memory(f, g, c_before, dc, scratch)

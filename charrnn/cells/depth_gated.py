@@ -32,7 +32,7 @@ GATES = ("d", "i", "f", "g", "o")
 @inline
 def _step_row(phi, z, c_before, m, h, c, p):
     H = h.size
-    d, i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H], z[4 * H :]
+    d, i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H], z[4 * H : 5 * H]
     add_product_row(d, p[3], c_before)
     add_product_row(d, p[4], m)
     add_product_row(i, p[0], c_before)
@@ -65,7 +65,7 @@ def _through_depth(d, m, dc, dm_below):
 @inline
 def _back_row(phi, z, c_before, m, dc_before, dh, dc, scratch, dm_below, p):
     H = dh.size
-    d, i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H], z[4 * H :]
+    d, i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H], z[4 * H : 5 * H]
     remember(i, f, g, c_before, scratch)
     add_product_row(scratch, d, m)
     through_peeping_output(phi, o, scratch, dh, dc, p[2])

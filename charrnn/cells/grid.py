@@ -34,7 +34,7 @@ GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
 def _step_row(phi, z, c_before, h, c):
     lstm_memory_row(phi, z, c_before, c)
     copy_row(h, c)
-    multiply_row(h, z[3 * h.size :])
+    multiply_row(h, z[3 * h.size : 4 * h.size])
     squash_row(h, phi)
 
 
@@ -43,7 +43,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     """One step of streams start:stop. z (N, 8H) is read and then holds the gates; h, c, y, m (N, H) are written."""
     H = h.shape[1]
     for n in range(start, stop):
-        time, depth = z[n, : 4 * H], z[n, 4 * H :]
+        time, depth = z[n, : 4 * H], z[n, 4 * H : 8 * H]
         _step_row(activation, time, c_before[n], h[n], c[n])
         _step_row(activation, depth, m_below[n], y[n], m[n])
 
@@ -58,7 +58,7 @@ def _through_output(o, c, dh, dc):
 @inline
 def _back_row(phi, z, c_before, dc_before, dh, dc, scratch):
     H = dh.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     remember(i, f, g, c_before, scratch)
     multiply_row(scratch, o)
     squash_row(scratch, phi)
@@ -75,7 +75,7 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
     """Back through `step`. z holds the gates and then dz; dh, dc, dy, dm are read, dc_before is added to, dm_below written."""
     H = dh.shape[1]
     for n in range(start, stop):
-        time, depth = z[n, : 4 * H], z[n, 4 * H :]
+        time, depth = z[n, : 4 * H], z[n, 4 * H : 8 * H]
         fill_row(dm_below[n], ZERO)
         _back_row(activation, time, c_before[n], dc_before[n], dh[n], dc[n], scratch[n])
         _back_row(activation, depth, m_below[n], dm_below[n], dy[n], dm[n], scratch[n])

@@ -40,7 +40,7 @@ def prepare(z, h_before, q, start, stop):
 @inline
 def _step_row(phi, z, h_before, h):
     H = h.size
-    u, n = z[H : 2 * H], z[2 * H :]
+    u, n = z[H : 2 * H], z[2 * H : 3 * H]
     sigmoid_row(u)
     squash_row(n, phi)
     mix(u, n, h_before, h)
@@ -56,7 +56,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 @inline
 def _back_row(phi, z, h_before, dh_before, dh):
     H = dh.size
-    through_mix(phi, z[H : 2 * H], z[2 * H :], h_before, dh)
+    through_mix(phi, z[H : 2 * H], z[2 * H : 3 * H], h_before, dh)
     add_row(dh_before, dh)
 
 

@@ -29,7 +29,7 @@ GATES = ("n", "r", "z", "k")
 @inline
 def _step_row(phi, z, h_before, h):
     H = h.size
-    n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     sigmoid_row(z[H : 3 * H])
     add_product_row(n, r, k)
     squash_row(n, phi)
@@ -54,7 +54,7 @@ def _through_reset(dz_n, r, k):
 @inline
 def _back_row(phi, z, h_before, dh_before, dh):
     H = dh.size
-    n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     through_mix(phi, u, n, h_before, dh)
     _through_reset(n, r, k)
     add_row(dh_before, dh)

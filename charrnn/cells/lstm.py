@@ -13,26 +13,52 @@ remembers (Gers et al. 2000; Jozefowicz et al. 2015).
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import lstm_row, through_lstm_row
 from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma, rows, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 
 GATES = ("i", "f", "g", "o")
 
 
+@rows("i", "f", "g", "o", "c", "h")
+def lstm(phi, i, f, g, o, c_before):
+    """The equations above; the gates stand where z was."""
+    i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
+    c = fma(f, c_before, i * g)
+    return i, f, g, o, c, o * phi(c)
+
+
+@rows("i", "f", "g", "o", "dc_before")
+def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
+    """Their derivatives: the gates become dz, and dc' is added to."""
+    y, shown = phi(fma(f, c_before, i * g)), dh * o
+    dc = fma(shown, phi.slope(y), dc)
+    return (
+        dc * g * slope(i),
+        dc * c_before * slope(f),
+        dc * i * phi.slope(g),
+        shown * y * (1.0 - o),
+        fma(dc, f, dc_before),
+    )
+
+
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c (N, H) are written."""
+    H = h.shape[1]
     for n in range(start, stop):
-        lstm_row(activation, z[n], c_before[n], h[n], c[n])
+        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        lstm(activation, i, f, g, o, c_before[n], c[n], h[n])
 
 
 @kernel(STEP_BACK)
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before is added to."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        through_lstm_row(activation, z[n], c_before[n], dc_before[n], dh[n], dc[n], scratch[n])
+        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        through_lstm(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
 
 
 CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES))

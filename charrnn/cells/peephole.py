@@ -30,7 +30,7 @@ GATES = ("i", "f", "g", "o")
 @inline
 def _step_row(phi, z, c_before, h, c, p_i, p_f, p_o):
     H = h.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     add_product_row(i, p_i, c_before)
     add_product_row(f, p_f, c_before)
     sigmoid_row(z[: 2 * H])
@@ -52,7 +52,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 @inline
 def _back_row(phi, z, c_before, dc_before, dh, dc, scratch, p_i, p_f, p_o):
     H = dh.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     remember(i, f, g, c_before, scratch)
     through_peeping_output(phi, o, scratch, dh, dc, p_o)
     through_input(phi, i, g, dc)

@@ -27,8 +27,9 @@ def _step_row(phi, z, h):
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, H) is read and then holds phi(z), as does h (N, H)."""
+    H = h.shape[1]
     for n in range(start, stop):
-        _step_row(activation, z[n], h[n])
+        _step_row(activation, z[n, :H], h[n])
 
 
 @inline
@@ -41,8 +42,9 @@ def _back_row(phi, z, dh):
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds phi(z) and then dz; dh is read."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n], dh[n])
+        _back_row(activation, z[n, :H], dh[n])
 
 
 CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES, ()), has_memory=False)

@@ -105,7 +105,7 @@ def through_forget(f, c_before, dc, dc_before):
 def lstm_memory_row(phi, z, c_before, c):
     """The gates of an LSTM and its new c: z (4H,), blocks i f g o, becomes the gates; c (H,) is written."""
     H = c.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     sigmoid_row(z[: 2 * H])
     squash_row(g, phi)
     sigmoid_row(o)
@@ -116,14 +116,14 @@ def lstm_memory_row(phi, z, c_before, c):
 def lstm_row(phi, z, c_before, h, c):
     """A step of the LSTM: as `lstm_memory_row`, and h (H,) is written."""
     lstm_memory_row(phi, z, c_before, c)
-    show(phi, z[3 * c.size :], c, h)
+    show(phi, z[3 * c.size : 4 * c.size], c, h)
 
 
 @inline
 def through_lstm_row(phi, z, c_before, dc_before, dh, dc, scratch):
     """Back through `lstm_row`: the gates in z become dz, dc_before is added to; dh and dc are used up."""
     H = dh.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H :]
+    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
     remember(i, f, g, c_before, scratch)
     through_output(phi, o, scratch, dh, dc)
     through_input(phi, i, g, dc)

@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": ("charrnn.cli.sample:sample", "Let a trained network write."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "compare": ("charrnn.cli.compare:compare", "Train several configurations, and say which predicts best."),
+    "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
     "data": ("charrnn.cli.data:data", "List and fetch texts to train on."),
 }

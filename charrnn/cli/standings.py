@@ -7,19 +7,16 @@ import statistics
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from charrnn.cli.display import BAR_NEEDS, ESTIMATED_AFTER, fitted, speed_text
-from charrnn.terminal import console, duration_text, is_terminal, loss_text, one_line, tell
+from charrnn.cli.tables import Column, print_columns
+from charrnn.terminal import duration_text, is_terminal, loss_text, one_line, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charrnn.comparison import Event, Outcome, Result
-
-Column = tuple[int, str, list[str]]
-"""Importance (0 is the highest, and the names'), heading and cells."""
-UNWATCHED = 1000  # columns where nobody watches: nothing is left out or wrapped
 
 
 class Progress:
@@ -110,22 +107,8 @@ class Progress:
 
 
 def print_table(results: Sequence[Result], seeds: int) -> None:
-    """The results on stdout, in the order given; columns that a narrow terminal has no room for are left out."""
-    from rich.console import Console
-
-    output: Console = console()
-    if not is_terminal(sys.stdout):
-        output.width = UNWATCHED
-    columns = _columns(results, seeds)
-    while len(columns) > 2 and _width_of(columns, output.width) > output.width:
-        columns.remove(max(columns, key=lambda column: column[0]))
-    output.print(_table(columns))
-
-
-def _width_of(columns: Sequence[Column], room: int) -> int:
-    """The columns' width with their borders, if the names, which can take several lines, have a third of the room."""
-    first, *others = (max(map(len, (heading, *cells))) for _, heading, cells in columns)
-    return max(len(columns[0][1]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
+    """The results on stdout, in the order given."""
+    print_columns(_columns(results, seeds))
 
 
 def _columns(results: Sequence[Result], seeds: int) -> list[Column]:
@@ -151,19 +134,3 @@ def _loss(result: Result) -> str:
 
 def _epochs(result: Result) -> str:
     return f"{statistics.fmean(one.epochs for one in result.outcomes):.1f}" if result.outcomes else ""
-
-
-def _table(columns: list[Column]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for importance, heading, _ in columns:
-        if importance == 0:
-            table.add_column(heading, overflow="fold", min_width=len(heading))
-        else:
-            table.add_column(heading, justify="right", no_wrap=True)
-    for row in zip(*(cells for _, _, cells in columns), strict=True):
-        table.add_row(*(Text(cell) for cell in row))
-    return table

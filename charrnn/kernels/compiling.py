@@ -41,6 +41,12 @@ OPTIMIZER_MODULES = {
 TRAINING_MODULES = ("layers", "softmax")
 """Modules of kernels that a network which only writes does not need."""
 
+SEPARATE = ("machine",)
+"""Modules with kernels that no run needs."""
+
+PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
+"""As OPTIMIZER_MODULES, for the precisions of sampling."""
+
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
 
@@ -86,19 +92,24 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, or else the cell, of this name."""
-    if name in OPTIMIZER_MODULES:
-        return f"charrnn.kernels.{OPTIMIZER_MODULES[name]}"
+    """The module with the kernels of the optimiser, the precision or else the cell of this name."""
+    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES):
+        if name in modules:
+            return f"charrnn.kernels.{modules[name]}"
     return f"charrnn.cells.{name.replace('-', '_')}"
 
 
 def kernel_modules(*names: str, training: bool = True) -> list[str]:
-    """The modules with the kernels of every run, or of one that only writes, and of cells and optimisers of these names."""
-    chosen = {*OPTIMIZER_MODULES.values(), *(() if training else TRAINING_MODULES)}
-    stems = [path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in chosen]
-    return [f"charrnn.kernels.{stem}" for stem in stems if stem != "__init__"] + list(
-        dict.fromkeys(map(module_of, names))
-    )
+    """The modules with the kernels of every run, or of one that only writes, and of what these names choose."""
+    others = {
+        *OPTIMIZER_MODULES.values(),
+        *PRECISION_MODULES.values(),
+        *SEPARATE,
+        *(() if training else TRAINING_MODULES),
+    }
+    stems = [path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others]
+    every = [f"charrnn.kernels.{stem}" for stem in stems if stem != "__init__"]
+    return list(dict.fromkeys([*every, *map(module_of, names)]))
 
 
 def kernels_in(module: str) -> list[str]:

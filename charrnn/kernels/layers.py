@@ -7,6 +7,7 @@ from numba import float32, int32, int64, types, uint32, void
 
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import (
+    ONE,
     ZERO,
     add_product_row,
     add_row,
@@ -15,17 +16,27 @@ from charrnn.kernels.pointwise import (
     fill_row,
     multiply_row,
 )
-from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
+from charrnn.kernels.product import (
+    MATRIX,
+    PRODUCT,
+    TILE,
+    VECTOR,
+    add_columns,
+    pack_panels,
+    pack_tiles,
+    product_packed,
+    tiles_size,
+)
 from charrnn.kernels.recurrent import CUBE, PLANE
-from charrnn.kernels.simd import LANES, NR, address
+from charrnn.kernels.simd import LANES, MR, NR, address
 
 IDS = int32[:, ::1]
-DEPTH = 128
+DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
-PITCH = DEPTH + LANES
-"""Floats between two rows of a transposed block: not a power of two, so that they do not evict one another."""
+GROUP = 128
+"""Columns of dz packed at a time."""
 COLUMNS = 64
-"""Columns of a weight gradient that one job computes."""
+"""Weight gradients are divided among threads by so many columns."""
 
 
 @kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64))
@@ -38,7 +49,7 @@ def look_up(table, bias, ids, factor, z, steps, start, stop):
     for t in range(steps):
         for n in range(start, stop):
             row = z[t, n]
-            copy_row(row, bias)
+            copy_row(row[: bias.size], bias)
             add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
 
 
@@ -46,11 +57,12 @@ def look_up(table, bias, ids, factor, z, steps, start, stop):
 def project(product, x, panels, bias, z, columns, steps, start, stop):
     """z[t, n] = bias, plus x[t, n] W in the first columns, for streams start:stop; panels are W (D, columns) packed."""
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
-    for t in range(steps):
-        for n in range(start, stop):
-            copy_row(z[t, n], bias)
-    a, b = address(x, start * D), address(z, start * Z)
-    product(a, D, 1, N * D, panels, b, Z, N * Z, steps, stop - start, D, columns, 1)
+    if columns < bias.size:
+        for t in range(steps):
+            for n in range(start, stop):
+                copy_row(z[t, n, columns : bias.size], bias[columns:])
+    a, b, c = address(x, start * D), address(bias, 0), address(z, start * Z)
+    product(a, D, N * D, panels, b, 0, 0, c, Z, N * Z, steps, stop - start, D, columns)
 
 
 @kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, CUBE, int64, int64, int64, int64))
@@ -58,7 +70,7 @@ def project_back(product, dz, panels, dx, columns, steps, start, stop):
     """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W packed."""
     N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
     a, b = address(dz, start * Z), address(dx, start * D)
-    product(a, Z, 1, N * Z, panels, b, D, N * D, steps, stop - start, columns, D, 0)
+    product(a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D)
 
 
 @inline
@@ -128,63 +140,39 @@ def copy_rows(a, b, steps, start, stop):
             copy_row(a[t, n], b[t, n])
 
 
-@inline
-def _transpose(x, start, depth, out):
-    """out (D, PITCH), flat, = the transpose of rows start:start + depth of x (K, D): lines are written whole, read piecewise."""
-    D = x.shape[1]
-    whole = depth // LANES * LANES
-    for block in range(0, whole, LANES):
-        for u in range(D):
-            to = u * PITCH + block
-            for j in range(LANES):
-                out[to + j] = x[start + block + j, u]
-    for j in range(whole, depth):
-        for u in range(D):
-            out[u * PITCH + j] = x[start + j, u]
+def scratch_size(*rows: int) -> int:
+    """Floats that `weight_gradients` needs for an x and an h of so many columns."""
+    return DEPTH * (GROUP + TILE) + sum(tiles_size(size, DEPTH) for size in rows)
 
 
-def scratch_size(rows: int) -> int:
-    """Floats that `weight_gradients` needs for x and h of so many columns together."""
-    return DEPTH * COLUMNS + PITCH * rows
-
-
-@kernel(
-    void(
-        types.FunctionType(PRODUCT), MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64,
-    )
-)  # fmt: skip
-def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
+@kernel(void(MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
+def weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz (multiples of LANES).
 
     x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz belongs to column n - x_column of
     dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on who computes it. scratch
-    (`scratch_size(D + H)`): dz packed once for both products, x and h transposed: read as they lie, a column's numbers are a power
-    of two apart and evict one another from the cache.
+    (`scratch_size(D, H)`): a panel of dz for both products, ones, tiles of x and h.
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
-    x_block, h_block = scratch[DEPTH * COLUMNS :], scratch[DEPTH * COLUMNS + PITCH * D :]
-    fill_row(db[start:stop], ZERO)
+    ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
+    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
+    fill_row(ones[: DEPTH * TILE], ONE)
     for k in range(0, K, DEPTH):
-        depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
-        _transpose(x, k, depth, x_block)
-        _transpose(h, k, depth, h_block)
-        for n in range(start, stop, COLUMNS):
-            columns = min(COLUMNS, stop - n)
-            m = 0
-            while m < columns:
-                width = NR if columns - m >= NR else LANES
-                for j in range(depth):
-                    to = m * depth + j * width
-                    row = dz[k + j, n + m : n + m + width]
-                    copy_row(scratch[to : to + width], row)
-                    add_row(db[n + m : n + m + width], row)
-                m += width
-            if D > 0:
-                to = address(dw_x, n - x_column)
-                product(address(x_block, 0), PITCH, 1, 0, scratch, to, dw_x.shape[1], 0, 1, D, depth, columns, later)
-            if H > 0:
-                to = address(dw_h, n - h_column)
-                product(address(h_block, 0), PITCH, 1, 0, scratch, to, dw_h.shape[1], 0, 1, H, depth, columns, later)
+        depth, later = min(DEPTH, K - k), k > 0
+        pack_tiles(x, k, depth, x_tiles)
+        pack_tiles(h, k, depth, h_tiles)
+        for group in range(start, stop, GROUP):
+            end = min(group + GROUP, stop)
+            pack_panels(dz, k, depth, group, end - group, scratch)
+            n = group
+            while n < end:
+                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * depth)
+                add_columns(ones, panel, width, address(db, n), depth, later)
+                if D > 0:
+                    product_packed(x_tiles, panel, width, address(dw_x, n - x_column), dw_x.shape[1], D, depth, later)
+                if H > 0:
+                    product_packed(h_tiles, panel, width, address(dw_h, n - h_column), dw_h.shape[1], H, depth, later)
+                n += width
 
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))

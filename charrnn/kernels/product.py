@@ -8,84 +8,144 @@ from __future__ import annotations
 
 from numba import float32, int64, intp, void
 
-from charrnn.kernels.compiling import kernel
+from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import copy_row
-from charrnn.kernels.simd import LANES, MR, NR, NV, VL, address, tile_kernel
+from charrnn.kernels.simd import LANES, MR, NR, VL, address, copy_lanes, prefetch, tile_kernel
 
 MATRIX = float32[:, ::1]
 VECTOR = float32[::1]
-PRODUCT = void(intp, int64, int64, int64, VECTOR, intp, int64, int64, int64, int64, int64, int64, int64)
+PRODUCT = void(intp, int64, int64, VECTOR, intp, int64, int64, intp, int64, int64, int64, int64, int64, int64)
+TILE = 16
+"""Floats of a row of a packed tile: its rows (MR at most) and what is left."""
+BLOCK = 1 << 16
+"""Floats of A and C that go through all panels before the next are read: they stay in the second cache."""
 
-wide1, wide2, wide3, wide4, wide5, wide6 = (tile_kernel(rows, NV) for rows in range(1, 7))
-slim1, slim2, slim3, slim4, slim5, slim6 = (tile_kernel(rows, LANES // VL) for rows in range(1, 7))
-
-
-@kernel(void(intp, int64, int64, intp, intp, int64, int64, int64, int64))
-def wide_panel(a, a_row, a_col, b, c, c_row, rows, depth, accumulate):
-    """C[rows, NR] (+)= A[rows, depth] @ B[depth, NR], in tiles of nearly equal height."""
-    tiles = (rows + MR - 1) // MR
-    for tile in range(tiles):
-        m = tile * rows // tiles
-        height = (tile + 1) * rows // tiles - m
-        x, y = a + 4 * m * a_row, c + 4 * m * c_row
-        if height == 6:
-            wide6(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 5:
-            wide5(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 4:
-            wide4(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 3:
-            wide3(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 2:
-            wide2(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        else:
-            wide1(x, a_row, a_col, b, y, c_row, depth, accumulate)
+tile = tile_kernel()
+packed_tile = tile_kernel(TILE)
 
 
-@kernel(void(intp, int64, int64, intp, intp, int64, int64, int64, int64))
-def slim_panel(a, a_row, a_col, b, c, c_row, rows, depth, accumulate):
-    """As wide_panel, for a panel of LANES columns; written out again because Numba does not cache closures reliably."""
-    tiles = (rows + MR - 1) // MR
-    for tile in range(tiles):
-        m = tile * rows // tiles
-        height = (tile + 1) * rows // tiles - m
-        x, y = a + 4 * m * a_row, c + 4 * m * c_row
-        if height == 6:
-            slim6(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 5:
-            slim5(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 4:
-            slim4(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 3:
-            slim3(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        elif height == 2:
-            slim2(x, a_row, a_col, b, y, c_row, depth, accumulate)
-        else:
-            slim1(x, a_row, a_col, b, y, c_row, depth, accumulate)
+@inline
+def tile_heights(rows):
+    """(tall, first): the first `first` rows go into tiles of `tall` rows and all others into tiles of tall - 1, of nearly equal height.
+
+    Fewer rows than half a tile go into tiles of powers of two: then `tall` is the first of them, and `first` is 0.
+    """
+    if rows >= MR // 2:
+        tiles = (rows + MR - 1) // MR
+        low = rows // tiles
+        return low + 1, (rows - low * tiles) * (low + 1)
+    height = 1
+    while 2 * height <= rows:
+        height *= 2
+    return height, 0
+
+
+@inline
+def next_height(rows, m, tall, first):
+    """Rows of the tile that begins at row m."""
+    if rows >= MR // 2:
+        return tall if m < first else tall - 1
+    while tall > rows - m:
+        tall //= 2
+    return tall
+
+
+@inline
+def _prefetch_rows(place, row, rows):
+    """Ask for the numbers from which the next tile starts: it cannot begin without them."""
+    for m in range(rows):
+        for line in range(0, 4 * NR, 64):
+            prefetch(place + 4 * m * row + line)
 
 
 @kernel(PRODUCT)
-def product(a, a_row, a_col, a_step, panels, c, c_row, c_step, steps, rows, depth, columns, accumulate):
-    """For s in range(steps): C_s (rows, columns) (+)= A_s (rows, depth) @ the matrix packed in `panels`.
+def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns):
+    """For t in range(steps): C_t (rows, columns) = S_t + A_t (rows, depth) @ the matrix packed in `panels`.
 
-    a and c are addresses; A_s(m, k) lies s * a_step + m * a_row + k * a_col floats on, C_s(m, n) s * c_step + m * c_row
-    + n. One panel serves all steps before the next is read.
+    a, s and c are addresses; A_t(m, k) lies t * a_step + m * a_row + k floats on, S_t(m, n) t * s_step + m * s_row + n, C likewise.
+    S may be C; s = 0 stands for zeros. One panel serves all steps of a block before the next is read.
     """
-    n = 0
-    while n < columns:
-        b = address(panels, n * depth)
-        if columns - n >= NR:
-            for s in range(steps):
-                wide_panel(
-                    a + 4 * s * a_step, a_row, a_col, b, c + 4 * (s * c_step + n), c_row, rows, depth, accumulate
-                )
-            n += NR
-        else:
-            for s in range(steps):
-                slim_panel(
-                    a + 4 * s * a_step, a_row, a_col, b, c + 4 * (s * c_step + n), c_row, rows, depth, accumulate
-                )
-            n += LANES
+    block = max(1, BLOCK // max(1, rows * (depth + columns)))
+    tall, tall_rows = tile_heights(rows)
+    for first in range(0, steps, block):
+        n = 0
+        while n < columns:
+            width = NR if columns - n >= NR else LANES
+            b = address(panels, n * depth)
+            for t in range(first, min(first + block, steps)):
+                m = 0
+                while m < rows:
+                    height = next_height(rows, m, tall, tall_rows)
+                    x = a + 4 * (t * a_step + m * a_row)
+                    y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
+                    z = c + 4 * (t * c_step + m * c_row + n)
+                    if y != 0 and s_row != 0 and m + height < rows:
+                        _prefetch_rows(y + 4 * height * s_row, s_row, min(height, rows - m - height))
+                    tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, depth)
+                    m += height
+            n += width
+
+
+@inline
+def tile_place(tile_start, rows):
+    """Where a packed tile begins in its TILE floats: the last one of few rows is at the end, so that nothing is read past a row."""
+    return max(0, tile_start + TILE - rows)
+
+
+@inline
+def pack_tiles(matrix, start, depth, tiles):
+    """Pack rows start:start+depth of a (K, D) matrix, as the left factor of the transpose: tile after tile, each (depth, TILE)."""
+    D = matrix.shape[1]
+    tall, tall_rows = tile_heights(D)
+    for j in range(depth):
+        m, to, source = 0, address(tiles, j * TILE), address(matrix, (start + j) * D)
+        while m < D:
+            copy_lanes(to, source + 4 * (m - tile_place(m, D)))
+            m += next_height(D, m, tall, tall_rows)
+            to += 4 * depth * TILE
+
+
+def tiles_size(rows: int, depth: int) -> int:
+    """Floats that `pack_tiles` writes for so many rows of the transpose, at most."""
+    return -(-rows // (MR // 2)) * depth * TILE
+
+
+@inline
+def pack_panels(matrix, start, depth, column, columns, panels):
+    """Pack columns column:column+columns of rows start:start+depth of a matrix into panels, as `pack` does.
+
+    Row by row: lines of a row that lie together are fetched together, and pages are seldom changed.
+    """
+    N, wide = matrix.shape[1], columns // NR * NR
+    source, to = address(matrix, start * N + column), address(panels, 0)
+    for j in range(depth):
+        for n in range(0, wide, NR):
+            for lane in range(0, NR, LANES):
+                copy_lanes(to + 4 * (n * depth + j * NR + lane), source + 4 * (j * N + n + lane))
+        for n in range(wide, columns, LANES):
+            copy_lanes(to + 4 * (n * depth + j * LANES), source + 4 * (j * N + n))
+
+
+@inline
+def add_columns(ones, panel, width, total, depth, accumulate):
+    """total (width,) (+)= the sums of a panel's columns; total is an address, ones (depth * TILE) are ones."""
+    packed_tile(1 + 64 * (width // VL), address(ones, 0), 1, panel, total if accumulate else 0, 0, total, 0, depth)
+
+
+@inline
+def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
+    """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width); c is an address."""
+    m, a = 0, address(tiles, 0)
+    tall, tall_rows = tile_heights(rows)
+    while m < rows:
+        height = next_height(rows, m, tall, tall_rows)
+        z = c + 4 * m * c_row
+        start = z if accumulate else 0
+        if accumulate:
+            _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height))
+        packed_tile(height + 64 * (width // VL), a + 4 * tile_place(m, rows), 1, panel, start, c_row, z, c_row, depth)
+        m += height
+        a += 4 * depth * TILE
 
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))

@@ -117,11 +117,11 @@ def forward_layer(product, prepare, step, z, h, c, q, m_below, y, m, p, activati
     first, middle, last = borders[0], borders[1], borders[2]
     for t in range(steps):
         at = (t * N + start) * Z
-        product(address(h, (t * N + start) * H), H, 1, 0, panels, address(z, at + first), Z, 0, 1, stop - start, H,
-                middle - first, 1)  # fmt: skip
+        to = address(z, at + first)
+        product(address(h, (t * N + start) * H), H, 0, panels, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
         prepare(z[t], h[t], q[t], start, stop)
-        product(address(q, (t * N + start) * H), H, 1, 0, second, address(z, at + middle), Z, 0, 1, stop - start, H,
-                last - middle, 1)  # fmt: skip
+        to = address(z, at + middle)
+        product(address(q, (t * N + start) * H), H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
         step(z[t], h[t], c[t], h[t + 1], c[t + 1], m_below[t], y[t], m[t], p, activation, start, stop)
         carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop)
 
@@ -154,8 +154,10 @@ def backward_layer(product, prepare_back, step_back, z, h, c, m_below, p, activa
         carry_back(t, dh, before, after, base, keep_h, keep_c, starts, start, stop)
         step_back(z[t], h[t], c[t], m_below[t], p, activation, dh[t], before, dh[t + 1], after, dq, dy[t], dm[t], dm_below[t],
                   start, stop)  # fmt: skip
-        product(address(z, at + middle), Z, 1, 0, second, address(dq, start * H), H, 0, 1, gated, last - middle, H, 0)
+        product(
+            address(z, at + middle), Z, 0, second, 0, 0, 0, address(dq, start * H), H, 0, 1, gated, last - middle, H
+        )
         prepare_back(z[t], h[t], dq, dh[t], start, stop)
         if t > 0:
-            product(address(z, at + first), Z, 1, 0, panels, address(dh, (t * N + start) * H), H, 0, 1, stop - start,
-                    middle - first, H, 1)  # fmt: skip
+            to = address(dh, (t * N + start) * H)
+            product(address(z, at + first), Z, 0, panels, to, H, 0, to, H, 0, 1, stop - start, middle - first, H)

@@ -1,0 +1,115 @@
+"""Where the time of `charrnn train` with the defaults goes: in steps, and in validations, checkpoints, samples and display.
+
+The command itself runs, in this process, on the plays that ship, with its display on a terminal; as much of a run as has five
+validations and, as by default, one sample. Start and reading of the text are left out: they do not grow with the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pty
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import Row, shown
+
+VALIDATIONS = 5
+spent: dict[str, float] = defaultdict(float)
+
+
+def clocked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any, **options: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            spent[part] += time.perf_counter() - start
+
+    return call
+
+
+def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]:
+    import charrnn
+    from charrnn import training
+    from charrnn.cli import display
+    from charrnn.run_folder import RunFolder
+
+    spent.clear()
+    corpus = charrnn.Corpus.read(charrnn.bundled_corpus())
+    per_epoch = charrnn.Run.new(corpus).steps_per_epoch
+    steps = validations * charrnn.TrainConfig().eval_interval(per_epoch)
+    size = [] if hidden is None else ["--hidden", str(hidden)]
+    trainer = training._Trainer
+    shows = display.Display
+    patched = [
+        (training, "evaluate", "validation"),
+        (RunFolder, "save_last", "checkpoints"),
+        (RunFolder, "save_best", "checkpoints"),
+        (shows, "show", "display"),
+        (trainer, "_sample", "samples"),
+        (trainer, "step", "all of training"),
+    ]
+    before = [(place, name, getattr(place, name)) for place, name, _ in patched if hasattr(place, name)]
+    for place, name, part in patched:
+        if hasattr(place, name):
+            setattr(place, name, clocked(part, getattr(place, name)))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            _train_on_a_terminal(["--steps", str(steps), "--out", str(Path(folder, "run")), *size])
+    finally:
+        for place, name, function in before:
+            setattr(place, name, function)
+    whole = spent.pop("all of training") + spent["display"]
+    parts = {"steps": whole - sum(spent.values()), **spent}
+    parts["all but the steps"] = sum(spent.values())
+    return [
+        {"part": part, "seconds": round(seconds, 3), "share": f"{seconds / whole:.2%}"}
+        for part, seconds in {**parts, f"all of {steps} steps": whole}.items()
+    ]
+
+
+def _train_on_a_terminal(arguments: list[str]) -> None:
+    """Run the command, with a terminal as standard error that nobody looks at."""
+    from charrnn.cli.train import train
+
+    ours, its = pty.openpty()
+    reader = threading.Thread(target=_read_away, args=(ours,), daemon=True)
+    reader.start()
+    kept = os.dup(2)
+    os.dup2(its, 2)
+    try:
+        train.main(arguments, standalone_mode=False)
+        sys.stderr.flush()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(its)
+        reader.join(1)
+
+
+def _read_away(place: int) -> None:
+    try:
+        while os.read(place, 65536):
+            pass
+    except OSError:  # the terminal is closed
+        os.close(place)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hidden", type=int, help="units of a layer, other than the default")
+    parser.add_argument("--validations", type=int, default=VALIDATIONS)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    print(shown(rows(options.hidden, options.validations), options.json))
+
+
+if __name__ == "__main__":
+    main()

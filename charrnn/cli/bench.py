@@ -1,0 +1,201 @@
+"""`charrnn bench`: how fast this machine trains and samples, and how much of what it could do that is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import charrnn
+from charrnn import terminal
+from charrnn.cli.options import Command
+from charrnn.workers import available_threads, check_threads
+
+if TYPE_CHECKING:
+    from charrnn.benchmark import Measured, Shape
+    from charrnn.corpus import Corpus
+    from charrnn.machine import Machine
+
+EPILOG = """\b
+Examples:
+  charrnn bench
+  charrnn bench --against torch
+  charrnn bench --hidden 128,256,512 --threads 1,2 --against torch --json > bench.json
+  charrnn bench --only training --hidden 700 --layers 3 --batch-size 100
+  charrnn bench --only machine
+"""
+
+MEASURED = ("training", "sampling", "forward")
+PRECISIONS = ("float32", "bf16", "int8")
+WIDE = 1.6
+"""From here on the highest and the lowest ratio of a row are too far apart for it to be trusted."""
+SAMPLED = 64
+"""Characters of each text that sampling writes between two looks at the clock."""
+
+
+def several(flag: str, kind: Any, metavar: str, default: str | None, help: str) -> Callable[[Command], Command]:
+    """An option that takes one value, or several with commas between them, and passes a list."""
+
+    def split(ctx: click.Context, option: click.Parameter, value: str | None) -> list[Any] | None:
+        return None if value is None else [kind.convert(one.strip(), option, ctx) for one in value.split(",")]
+
+    shown = default is not None
+    return click.option(flag, callback=split, metavar=metavar, default=default, show_default=shown, help=help)
+
+
+def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Command]:
+    """The same for whole numbers from 1 on."""
+    return several(flag, click.IntRange(min=1), "N,...", default, help)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asks for: names of tasks, each with its shapes, and how to measure them."""
+
+    shapes: list[tuple[str, Shape]]
+    rounds: int
+    against: str | None
+
+
+@click.command(epilog=EPILOG)
+@counts("--layers", "2", "Layers of the LSTM.")
+@counts("--hidden", "128,256,512", "Units of a layer.")
+@counts("--batch-size", "50", "Streams trained side by side.")
+@counts("--seq-length", "50", "Characters between updates.")
+@counts("--streams", "1,64", "Texts written at once, in sampling.")
+@counts("--threads", None, "Threads to compute with. [default: all processors]")
+@several("--precision", click.Choice(PRECISIONS), "NAME,...", "float32", "float32, bf16, or int8 (for sampling).")
+@click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Turns of each side.")
+@click.option("--text", type=click.Path(), metavar="FILE", help="Text to train on. [default: 65 random symbols]")
+@click.option(
+    "--only",
+    type=click.Choice(["machine", *MEASURED]),
+    multiple=True,
+    help="Measure this; may be repeated. forward reads without training. [default: training and sampling]",
+)
+@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch too, in turn with this program.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **given: Any) -> None:
+    """Measure this machine, then training and sampling on it, in characters a second.
+
+    The share of the peak says how much of what the multiply-add units could do goes into operations that the task needs. With
+    --against torch, ratio is how many times as fast as PyTorch this program is. Let nothing else run meanwhile.
+    """
+    tasks = given.pop("only") or ("training", "sampling")
+    threads = given.pop("threads") or [available_threads()]
+    for count in threads:
+        check_threads(count)
+    versions = {"charrnn": charrnn.__version__}
+    if against is not None:
+        from charrnn.peers import installed_version
+
+        versions[against] = installed_version(against)
+    if text is not None:
+        from charrnn.sources import find
+
+        find([text])  # a text that is not there is told before the kernels are loaded, or compiled
+    terminal.compiling("lstm", "adam")
+    from charrnn.machine import measure_machine
+
+    request = Request(list(_shapes(tasks, {**given, "threads": threads})), rounds, against)
+    corpus = _read(text)
+    machine = measure_machine(max(threads))
+    found = _measured(request, corpus)
+    if as_json:
+        described = {**asdict(machine), "versions": versions | machine.versions}
+        lists = {task: [one.as_json() for name, one in found if name == task] for task in MEASURED}
+        click.echo(json.dumps({"machine": described, **lists}))
+    else:
+        _print_machine(machine)
+        if found:
+            _print_table(found)
+    _warn(found)
+
+
+def _shapes(tasks: tuple[str, ...], given: dict[str, list[Any]]) -> Iterator[tuple[str, Shape]]:
+    """Every combination of the values given, as far as the task knows them."""
+    from charrnn.benchmark import Shape
+
+    streams, batch_sizes, lengths = (given.pop(name) for name in ("streams", "batch_size", "seq_length"))
+    for task in MEASURED:
+        own = {"batch_size": streams, "seq_length": [SAMPLED]} if task == "sampling" else {}
+        every = {**given, "batch_size": batch_sizes, "seq_length": lengths, **own}
+        if task != "sampling" and "int8" in every["precision"]:
+            every["precision"] = [name for name in every["precision"] if name != "int8"]
+        for values in product(*every.values()) if task in tasks else ():
+            yield task, Shape(**dict(zip(every, values, strict=True)))
+
+
+def _read(text: str | None) -> Corpus | None:
+    if text is None:
+        return None
+    from charrnn.cli.given import read_text
+    from charrnn.config import CorpusConfig
+
+    return read_text([text], CorpusConfig(val_fraction=0.0), quiet=False)
+
+
+def _measured(request: Request, corpus: Corpus | None) -> list[tuple[str, Measured]]:
+    """Measure all, with progress."""
+    from charrnn.benchmark import expected_seconds, measure
+
+    found: list[tuple[str, Measured]] = []
+    seconds = len(request.shapes) * expected_seconds(request.rounds, request.against)
+    if request.shapes:
+        terminal.tell(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
+    total = len(request.shapes) * request.rounds
+    with terminal.progress_bar("measuring", unit="round") as bar:
+        for k, (task, shape) in enumerate(request.shapes):
+            done = iter(range(k * request.rounds + 1, total + 1))
+            options: dict[str, Any] = {"rounds": request.rounds, "against": request.against}
+            found.append((task, measure(task, shape, corpus, progress=lambda: bar(next(done), total), **options)))  # noqa: B023
+    return found
+
+
+def _print_machine(machine: Machine) -> None:
+    threads = f"{machine.fma_peak_gflops:.0f} on {machine.threads} threads" if machine.threads > 1 else ""
+    peaks = ", ".join(filter(None, (f"{machine.fma_peak_gflops_per_thread:.0f} GFLOP/s on one thread", threads)))
+    click.echo(f"{terminal.one_line(machine.cpu)}, {machine.simd}")
+    click.echo(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
+
+
+def _print_table(found: list[tuple[str, Measured]]) -> None:
+    from charrnn.cli.tables import Column, print_columns
+
+    def column(importance: int, heading: str, cell: Any) -> Column:
+        return importance, heading, [cell(task, one) for task, one in found]
+
+    columns = [
+        column(0, "what", lambda task, one: f"{task}, {one.shape.layers} x {one.shape.hidden}"),
+        column(4, "batch", lambda task, one: _batch(task, one.shape)),
+        column(3, "threads", lambda task, one: str(one.shape.threads)),
+        column(2, "precision", lambda task, one: one.shape.precision),
+        column(1, "chars/s", lambda task, one: f"{one.chars_per_second:,.0f}"),
+        column(2, "of peak", lambda task, one: f"{one.share_of_peak:.1%}"),
+    ]
+    if any(one.ratio is not None for _, one in found):
+        columns += [
+            column(3, "PyTorch", lambda task, one: f"{one.peer_chars_per_second:,.0f}"),
+            column(1, "ratio", lambda task, one: f"{one.ratio:.2f}"),
+            column(5, "spread", lambda task, one: "{:.2f} to {:.2f}".format(*one.ratios)),
+        ]
+    if all(one.shape.precision == "float32" for _, one in found):
+        columns = [one for one in columns if one[1] != "precision"]
+    print_columns(columns)
+
+
+def _warn(found: list[tuple[str, Measured]]) -> None:
+    """Tell where rounds disagree, which they do when a peer's threads must share a processor."""
+    wide = [one.ratios for _, one in found if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]]
+    if wide:
+        terminal.tell(
+            f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? measure them again"
+        )
+
+
+def _batch(task: str, shape: Shape) -> str:
+    return str(shape.batch_size) if task == "sampling" else f"{shape.batch_size} x {shape.seq_length}"

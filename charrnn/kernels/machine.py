@@ -1,0 +1,106 @@
+"""What the machine can do at most: chains of multiply-adds that never leave the registers, and a read through memory.
+
+Neither computes anything; they are the yardstick for kernels that do. They are compiled when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import float32, int64, types
+from numba.extending import intrinsic
+
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.product import VECTOR
+from charrnn.kernels.simd import HAS_FMA, VL, address, emit_multiply_add
+
+CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
+"""Independent sums. A multiply-add takes four or five cycles, and two (NEON: four) start in each, so that many keep the units busy;
+with two vectors for the factors they must fit the registers, 32 on AVX-512 and NEON, 16 otherwise."""
+
+FLOPS = 2 * CHAINS * VL
+"""Operations of one turn of `multiply_adds`."""
+
+READS = 8
+"""Vectors that one turn of `read_through` loads."""
+
+
+def _looped(builder, turns, first, body):
+    """Emit a loop that takes the values `first` through body(values, turn) `turns` >= 1 times; the values behind it."""
+    before, i64 = builder.block, ir.IntType(64)
+    loop, end = (builder.function.append_basic_block(name) for name in ("loop", "end"))
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    turn, now = builder.phi(i64), [builder.phi(value.type) for value in first]
+    for phi, value in zip([turn, *now], [i64(0), *first], strict=True):
+        phi.add_incoming(value, before)
+    following = builder.add(turn, i64(1))
+    for phi, value in zip([turn, *now], [following, *body(now, turn)], strict=True):
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, turns), loop, end)
+    builder.position_at_end(end)
+    return [phi.incomings[1][0] for phi in now]
+
+
+def _total(builder, vectors):
+    """The sum of all lanes, so that no chain is left out as useless."""
+    total = vectors[0]
+    for vector in vectors[1:]:
+        total = builder.fadd(total, vector)
+    lanes = [builder.extract_element(total, ir.IntType(32)(lane)) for lane in range(VL)]
+    for lane in lanes[1:]:
+        lanes[0] = builder.fadd(lanes[0], lane)
+    return lanes[0]
+
+
+@intrinsic
+def _chains(typingctx, turns, factor, term):
+    """x = x * factor + term, `turns` times, for CHAINS vectors x."""
+
+    def codegen(context, builder, signature, args):
+        vector, none = ir.VectorType(ir.FloatType(), VL), ir.IntType(32)
+        zeros = ir.Constant(ir.VectorType(none, VL), [0] * VL)
+        undefined = ir.Constant(vector, ir.Undefined)
+        factor, term = (
+            builder.shuffle_vector(builder.insert_element(undefined, x, none(0)), undefined, zeros) for x in args[1:]
+        )
+        first = [ir.Constant(vector, [float(chain)] * VL) for chain in range(CHAINS)]
+
+        def body(now, turn):
+            return [emit_multiply_add(builder, vector, f"v{VL}f32", x, factor, term) for x in now]
+
+        return _total(builder, _looped(builder, args[0], first, body))
+
+    return types.float32(types.int64, types.float32, types.float32), codegen
+
+
+@intrinsic
+def _sum(typingctx, start, turns):
+    """The sum of `turns` * READS vectors from the address `start` on."""
+
+    def codegen(context, builder, signature, args):
+        vector, i64 = ir.VectorType(ir.FloatType(), VL), ir.IntType(64)
+        base = builder.inttoptr(args[0], vector.as_pointer())
+
+        def body(now, turn):
+            at = builder.mul(turn, i64(READS))
+            loads = [builder.load(builder.gep(base, [builder.add(at, i64(k))])) for k in range(READS)]
+            for load in loads:
+                load.align = 4
+            return [builder.fadd(x, load) for x, load in zip(now, loads, strict=True)]
+
+        first = [ir.Constant(vector, [0.0] * VL) for _ in range(READS)]
+        return _total(builder, _looped(builder, args[1], first, body))
+
+    return types.float32(types.intp, types.int64), codegen
+
+
+@kernel(float32(int64, float32, float32))
+def multiply_adds(turns, factor, term):
+    """CHAINS * VL numbers, each made x * factor + term `turns` >= 1 times, and then summed: `turns` * FLOPS operations."""
+    return _chains(turns, factor, term)
+
+
+@kernel(float32(VECTOR, int64, int64))
+def read_through(numbers, start, stop):
+    """The sum of numbers[start:stop], but for a rest of less than READS * VL; at least so many must be there."""
+    return _sum(address(numbers, start), (stop - start) // (READS * VL))

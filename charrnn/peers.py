@@ -1,0 +1,92 @@
+"""PyTorch at work in a process of its own, to be measured beside charrnn: nothing of it is loaded here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from charrnn.errors import CharrnnError
+
+PEERS = {"torch": Path(__file__).with_name("torch_peer.py")}
+"""Name -> the program, which knows nothing of charrnn.
+
+It reads a JSON object, task and shape, from its standard input, and then a number of seconds a line. It answers each line with a
+JSON object: first {"version"}, then {"chars_per_second"}.
+"""
+
+SETTLING_SECONDS = 0.03
+"""OpenMP's threads go on spinning for some milliseconds after their work, on the processors that we measure next."""
+
+
+class PeerError(CharrnnError):
+    """A peer is not installed, or failed."""
+
+
+def installed_version(name: str) -> str:
+    """The version of a peer's library, which is not loaded; `PeerError` if it is not installed."""
+    if name not in PEERS:
+        raise PeerError(f"there is no peer {name!r:.40}; known: {', '.join(PEERS)}")
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        reason = f"{name} is not installed beside this Python; pip install {name}, or leave out --against"
+        raise PeerError(reason) from None
+
+
+class Peer:
+    """A peer's process, which waits, doing nothing, until it is called with the seconds to work."""
+
+    def __init__(self, name: str, task: str, shape: Mapping[str, Any]) -> None:
+        installed_version(name)
+        self.name = name
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        # -P: the folder of the program, which is this package, must not be where its imports are looked for
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(PEERS[name])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            encoding="utf-8",
+        )
+        try:
+            self.version = str(self._asked(json.dumps({"task": task, **shape}))["version"])
+        except BaseException:
+            self.close()
+            raise
+
+    def __call__(self, seconds: float) -> float:
+        """Characters a second, while it works for about so many seconds."""
+        speed = float(self._asked(json.dumps(seconds))["chars_per_second"])
+        time.sleep(SETTLING_SECONDS)
+        return speed
+
+    def _asked(self, line: str) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        except (OSError, ValueError):
+            raise PeerError(f"{self.name} failed: {self._last_error()}") from None
+        return answer
+
+    def _last_error(self) -> str:
+        """The last line that it wrote when it ended."""
+        status = self._process.wait()
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        return lines[-1] if lines else f"its process ended with status {status}"
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()

@@ -1,0 +1,122 @@
+"""PyTorch's side of a comparison, as a program: see `peers`. Run by its path; it imports nothing but PyTorch.
+
+The network is what a user of PyTorch would write: nn.Embedding of H, nn.LSTM, nn.Linear; Adam, fused, with clipping by norm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+CLIP_NORM, LEARNING_RATE = 5.0, 1e-3
+DRAWN = 256
+"""Steps whose random numbers are drawn at once."""
+
+
+def training(task: dict[str, Any]) -> Iterator[int]:
+    """Characters trained on in each step, after it."""
+    V, H, N, T = (task[name] for name in ("symbols", "hidden", "batch_size", "seq_length"))
+    embedding, lstm = torch.nn.Embedding(V, H), torch.nn.LSTM(H, H, task["layers"])
+    decoder = torch.nn.Linear(H, V)
+    parameters = [*embedding.parameters(), *lstm.parameters(), *decoder.parameters()]
+    adam = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
+    x, y = torch.randint(0, V, (2, T, N))
+    state = None
+    while True:
+        with _precision(task["precision"]):
+            outputs, state = lstm(embedding(x), state)
+            loss = torch.nn.functional.cross_entropy(decoder(outputs).view(-1, V), y.view(-1))
+        state = tuple(part.detach() for part in state)
+        adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        adam.step()
+        loss.item()
+        yield T * N
+
+
+def _precision(name: str) -> Any:
+    """The context in which the network runs."""
+    return torch.autocast("cpu", dtype=torch.bfloat16) if name == "bf16" else contextlib.nullcontext()
+
+
+def forward(task: dict[str, Any]) -> Iterator[int]:
+    """Characters read in each batch, with their losses."""
+    V, H, N, T = (task[name] for name in ("symbols", "hidden", "batch_size", "seq_length"))
+    embedding, lstm = torch.nn.Embedding(V, H), torch.nn.LSTM(H, H, task["layers"])
+    decoder = torch.nn.Linear(H, V)
+    x, y = torch.randint(0, V, (2, T, N))
+    state = None
+    while True:
+        with _precision(task["precision"]):
+            outputs, state = lstm(embedding(x), state)
+            torch.nn.functional.cross_entropy(decoder(outputs).view(-1, V), y.view(-1), reduction="none")
+        yield T * N
+
+
+def sampling(task: dict[str, Any]) -> Iterator[int]:
+    """Characters written in each step of all streams.
+
+    As fast as a loop over LSTM cells can be written: torch.lstm_cell is what nn.LSTMCell calls after its checks, which take up to a
+    third of a step of one stream. A symbol is the largest of the logits plus Gumbel noise, made for many steps at once: cheaper
+    than a softmax and torch.multinomial. One stream's input is a row made beforehand, so nothing is gathered.
+    """
+    V, H, N = (task[name] for name in ("symbols", "hidden", "batch_size"))
+    cells = [tuple(torch.nn.LSTMCell(H, H).parameters()) for _ in range(task["layers"])]
+    decoder, table = torch.nn.Linear(H, V), torch.nn.Embedding(V, H).weight
+    rows = [table[v : v + 1].clone() for v in range(V)]
+    states = [(torch.zeros(N, H), torch.zeros(N, H)) for _ in cells]
+    x = table[torch.zeros(N, dtype=torch.long)]
+    while True:
+        for noise in -torch.empty(DRAWN, N, V).exponential_().log_():
+            for k, weights in enumerate(cells):
+                states[k] = torch.lstm_cell(x, states[k], *weights)
+                x = states[k][0]
+            drawn = torch.nn.functional.linear(x, decoder.weight, decoder.bias).add_(noise).argmax(1)
+            x = rows[drawn.item()] if N == 1 else table[drawn]
+            yield N
+
+
+TASKS: dict[str, Callable[[dict[str, Any]], Iterator[int]]] = {
+    "training": training,
+    "forward": forward,
+    "sampling": sampling,
+}
+
+
+def speed(steps: Iterator[int], seconds: float) -> float:
+    """Characters a second, while it works for about so many seconds."""
+    done, start = 0, time.perf_counter()
+    while True:
+        done += next(steps)
+        elapsed = time.perf_counter() - start
+        if elapsed >= seconds:
+            return done / elapsed
+
+
+def main() -> None:
+    """Answer the lines of standard input."""
+    task = json.loads(sys.stdin.readline())
+    torch.manual_seed(0)
+    torch.set_num_threads(task["threads"])
+    steps = TASKS[task["task"]](task)
+    answer({"version": torch.__version__})
+    with torch.inference_mode(task["task"] != "training"):
+        for line in sys.stdin:
+            answer({"chars_per_second": speed(steps, json.loads(line))})
+
+
+def answer(found: dict[str, Any]) -> None:
+    """One line."""
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
