@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
+from charrnn.kernels.calling import address_of
 from charrnn.kernels.product import product
 from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.simd import padded, pitch
@@ -24,6 +25,7 @@ Starts = NDArray[np.bool_]
 Jobs = list[tuple[Any, ...]]
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
+PRODUCT = address_of(product)
 
 
 def layer_shapes(
@@ -75,6 +77,8 @@ class Layer:
         self.copied: Floats | None = None
         self.recurrent_mask: Floats | None = None
         self.p = model.vectors(index)
+        self.functions = (PRODUCT, address_of(self.cell.prepare), address_of(self.cell.step))
+        self.functions_back = (PRODUCT, address_of(self.cell.prepare_back), address_of(self.cell.step_back))
         self.columns = len(self.cell.input_gates) * model.width
 
     def prepare_outputs(self, starts: Starts) -> None:
@@ -92,7 +96,7 @@ class Layer:
         """z = W_x below + b."""
         panels = self.panels
         layers.project(
-            product, below, panels.up[self.index], panels.bias[self.index], self.z, self.columns, steps, a, b
+            PRODUCT, below, panels.up[self.index], panels.bias[self.index], self.z, self.columns, steps, a, b
         )
 
     def forward(self, m_below: Floats | None, starts: Starts, steps: int, a: int, b: int) -> None:
@@ -104,7 +108,7 @@ class Layer:
         panels, second = self.panels.over[self.index], self.panels.second[self.index]
         kept = _or(EMPTY, self.keep_h, self.keep_c)
         arrays = (self.z, h, self.c, q, m_below, y, m, self.p, self.activation, panels, second, self.borders)
-        forward_layer(product, cell.prepare, cell.step, *arrays, copies, *kept, starts, steps, a, b)
+        forward_layer(*self.functions, *arrays, copies, *kept, starts, steps, a, b)
 
     def hand_up(self, below: Floats | None, drops: bool, steps: int, a: int, b: int) -> None:
         """What the next layer reads: the outputs, masked if it `drops`, plus what came in if the layer is residual."""
@@ -169,10 +173,9 @@ class Layer:
         panels, second = self.panels.over_back[self.index], self.panels.second_back[self.index]
         arrays = (self.z, self.h, self.c, m_below, self.p, self.activation, dh, back.c, back.q, dy, dm, dm_below, base)
         kept = _or(EMPTY, self.keep_h, self.keep_c)
-        functions = (product, cell.prepare_back, cell.step_back)
-        backward_layer(*functions, *arrays, panels, second, self.borders, *kept, starts, steps, a, b)
+        backward_layer(*self.functions_back, *arrays, panels, second, self.borders, *kept, starts, steps, a, b)
         if self.index:
-            layers.project_back(product, self.z, self.panels.down[self.index], back.down[1:], self.columns, steps, a, b)
+            layers.project_back(PRODUCT, self.z, self.panels.down[self.index], back.down[1:], self.columns, steps, a, b)
             if self.model.config.residual:
                 layers.add_rows(back.down[1:], back.kept, steps, a, b)
         back.swap()

@@ -15,7 +15,7 @@ from charrnn.kernels import layers
 from charrnn.kernels.product import pack_transposed, product
 from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
-from charrnn.layer import NOTHING, Backward, Ids, Layer, Starts, rows
+from charrnn.layer import NOTHING, PRODUCT, Backward, Ids, Layer, Starts, rows
 from charrnn.model import Model, Panels, State
 from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import Workers, ranges
@@ -114,7 +114,7 @@ class Network:
         self._forward(x, y, np.float32(1), None, 0, N)
         self.logits[: steps - 1] = 0
         back, (first, middle, _) = Backward(self._backward), self.model.borders()
-        layers.project_back(product, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, 0, N)
+        layers.project_back(PRODUCT, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, 0, N)
         if back.m is not None:
             back.m[:] = 0
         for index in reversed(range(len(self.layers))):
@@ -207,13 +207,13 @@ class Network:
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
         assert below is not None
-        layers.project(product, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], steps, a, b)
+        layers.project(PRODUCT, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], steps, a, b)
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
-        layers.project_back(product, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, a, b)
+        layers.project_back(PRODUCT, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, a, b)
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):

@@ -18,6 +18,7 @@ from charrnn import cells, kernels
 from charrnn.cells import cell_named, lstm
 from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
+from charrnn.kernels.calling import address_of
 from charrnn.kernels.compiling import OPTIMIZER_MODULES, PRECISION_MODULES, SEPARATE, count_kernels
 from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
 from charrnn.kernels.product import pack, pack_transposed
@@ -463,7 +464,9 @@ def test_project_and_back(columns: int) -> None:
     x, w, bias = normal(1, T, N, D), normal(2, D, columns), normal(3, Z)
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
     own = np.isin(np.arange(N), range(start, stop))[:, None]
-    layers.project(product.product, np.where(own, x, np.nan), packed(w), bias, z, columns, steps, start, stop)
+    layers.project(
+        address_of(product.product), np.where(own, x, np.nan), packed(w), bias, z, columns, steps, start, stop
+    )
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
     magnitudes = np.abs(x64) @ np.abs(w64) + np.abs(bias[:columns])
@@ -471,7 +474,9 @@ def test_project_and_back(columns: int) -> None:
     assert (z[part][..., columns:] == bias[columns:]).all()
 
     dz = np.where(own & (np.arange(Z) < columns), normal(4, T, N, Z), np.float32(np.nan))
-    layers.project_back(product.product, dz, packed(np.ascontiguousarray(w.T)), dx, columns, steps, start, stop)
+    layers.project_back(
+        address_of(product.product), dz, packed(np.ascontiguousarray(w.T)), dx, columns, steps, start, stop
+    )
     dz64 = dz[part][..., :columns].astype(np.float64)
     assert (np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))).all()
     z[part] = dx[part] = CANARY

@@ -155,13 +155,15 @@ class _Cache(FunctionCache):
 def kernel(signature) -> Callable[[Callable], Callable]:
     """Compile a function for one signature now, without the GIL, from the cache if it is there.
 
-    Kernels make no arrays: without Numba's reference counts (`_nrt`) they compile in less time.
+    Kernels make no arrays: without Numba's reference counts (`_nrt`) they compile in less time. Nor are they passed as function
+    values, which are slow: see `calling`.
     """
 
     def decorate(function: Callable) -> Callable:
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         # error_model="numpy": Python's zero test before each division would stop LLVM from vectorising
-        dispatcher = njit(nogil=True, error_model="numpy", _nrt=False)(function)
+        options = {"nogil": True, "no_cfunc_wrapper": True, "_nrt": False}
+        dispatcher = njit(error_model="numpy", **options)(function)
         if FOLDER is not None:
             with _numba_cache():
                 dispatcher._cache = _Cache(function)

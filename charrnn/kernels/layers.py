@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32, int64, types, uint32, void
+from numba import float32, int32, int64, intp, uint32, void
 
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import (
@@ -18,7 +18,6 @@ from charrnn.kernels.pointwise import (
 )
 from charrnn.kernels.product import (
     MATRIX,
-    PRODUCT,
     TILE,
     VECTOR,
     add_columns,
@@ -27,7 +26,7 @@ from charrnn.kernels.product import (
     product_packed,
     tiles_size,
 )
-from charrnn.kernels.recurrent import CUBE, PLANE
+from charrnn.kernels.recurrent import CUBE, PLANE, call_product
 from charrnn.kernels.simd import LANES, MR, NR, address
 
 IDS = int32[:, ::1]
@@ -53,7 +52,7 @@ def look_up(table, bias, ids, factor, z, steps, start, stop):
             add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
 
 
-@kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64))
+@kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64))
 def project(product, x, panels, bias, z, columns, steps, start, stop):
     """z[t, n] = bias, plus x[t, n] W in the first columns, for streams start:stop; panels are W (D, columns) packed."""
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
@@ -62,15 +61,15 @@ def project(product, x, panels, bias, z, columns, steps, start, stop):
             for n in range(start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
     a, b, c = address(x, start * D), address(bias, 0), address(z, start * Z)
-    product(a, D, N * D, panels, b, 0, 0, c, Z, N * Z, steps, stop - start, D, columns)
+    call_product(product, (a, D, N * D, panels, b, 0, 0, c, Z, N * Z, steps, stop - start, D, columns))
 
 
-@kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, CUBE, int64, int64, int64, int64))
+@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
 def project_back(product, dz, panels, dx, columns, steps, start, stop):
     """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W packed."""
     N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
     a, b = address(dz, start * Z), address(dx, start * D)
-    product(a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D)
+    call_product(product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D))
 
 
 @inline

@@ -1,7 +1,7 @@
 """The time loop of a layer, forward and backward, for any cell.
 
-A cell is a few compiled functions, passed as values: each loop is compiled once, not once for each cell, and stays in the cache.
-So is the matrix product: linking it into every caller would cost seconds.
+A cell is a few compiled functions, passed as addresses (see `calling`): each loop is compiled once, not once for each cell, and
+stays in the cache. So is the matrix product: linking it into every caller would cost seconds.
 
 A step of any cell goes through the same stations, the second and third of them empty for most:
 
@@ -16,8 +16,9 @@ Going back, a step never reads the states that came after it, only its gates and
 
 from __future__ import annotations
 
-from numba import boolean, float32, int64, types, void
+from numba import boolean, float32, int64, intp, void
 
+from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.pointwise import ONE, ZERO, copy_row, fill_row
 from charrnn.kernels.product import PRODUCT, VECTOR
@@ -33,6 +34,8 @@ STEP = void(PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64
 STEP_BACK = void(
     PLANE, PLANE, PLANE, PLANE, PLANE, int64, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64, int64
 )
+call_product, call_prepare, call_step = caller(PRODUCT), caller(PREPARE), caller(STEP)
+call_prepare_back, call_step_back = caller(PREPARE_BACK), caller(STEP_BACK)
 
 
 @kernel(PREPARE)
@@ -96,7 +99,7 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
 
 
 FORWARD = void(
-    types.FunctionType(PRODUCT), types.FunctionType(PREPARE), types.FunctionType(STEP),
+    intp, intp, intp,
     CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, PLANE, int64, VECTOR, VECTOR, BORDERS,
     int64, CUBE, CUBE, STARTS, int64, int64, int64,
 )  # fmt: skip
@@ -118,17 +121,19 @@ def forward_layer(product, prepare, step, z, h, c, q, m_below, y, m, p, activati
     for t in range(steps):
         at = (t * N + start) * Z
         to = address(z, at + first)
-        product(address(h, (t * N + start) * H), H, 0, panels, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
-        prepare(z[t], h[t], q[t], start, stop)
+        a = address(h, (t * N + start) * H)
+        call_product(product, (a, H, 0, panels, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first))
+        call_prepare(prepare, (z[t], h[t], q[t], start, stop))
         to = address(z, at + middle)
-        product(address(q, (t * N + start) * H), H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
-        step(z[t], h[t], c[t], h[t + 1], c[t + 1], m_below[t], y[t], m[t], p, activation, start, stop)
+        a = address(q, (t * N + start) * H)
+        call_product(product, (a, H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle))
+        call_step(step, (z[t], h[t], c[t], h[t + 1], c[t + 1], m_below[t], y[t], m[t], p, activation, start, stop))
         carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop)
 
 
 @kernel(
     void(
-        types.FunctionType(PRODUCT), types.FunctionType(PREPARE_BACK), types.FunctionType(STEP_BACK),
+        intp, intp, intp,
         CUBE, CUBE, CUBE, CUBE, PLANE, int64, CUBE, CUBE, PLANE, CUBE, CUBE, CUBE, CUBE, VECTOR, VECTOR, BORDERS,
         CUBE, CUBE, STARTS, int64, int64, int64,
     )
@@ -152,12 +157,12 @@ def backward_layer(product, prepare_back, step_back, z, h, c, m_below, p, activa
         at = (t * N + start) * Z
         before, after = dc[t % 2], dc[(t + 1) % 2]
         carry_back(t, dh, before, after, base, keep_h, keep_c, starts, start, stop)
-        step_back(z[t], h[t], c[t], m_below[t], p, activation, dh[t], before, dh[t + 1], after, dq, dy[t], dm[t], dm_below[t],
-                  start, stop)  # fmt: skip
-        product(
-            address(z, at + middle), Z, 0, second, 0, 0, 0, address(dq, start * H), H, 0, 1, gated, last - middle, H
-        )
-        prepare_back(z[t], h[t], dq, dh[t], start, stop)
+        call_step_back(step_back, (z[t], h[t], c[t], m_below[t], p, activation, dh[t], before, dh[t + 1], after, dq, dy[t],
+                                   dm[t], dm_below[t], start, stop))  # fmt: skip
+        to = address(dq, start * H)
+        call_product(product, (address(z, at + middle), Z, 0, second, 0, 0, 0, to, H, 0, 1, gated, last - middle, H))
+        call_prepare_back(prepare_back, (z[t], h[t], dq, dh[t], start, stop))
         if t > 0:
             to = address(dh, (t * N + start) * H)
-            product(address(z, at + first), Z, 0, panels, to, H, 0, to, H, 0, 1, stop - start, middle - first, H)
+            a = address(z, at + first)
+            call_product(product, (a, Z, 0, panels, to, H, 0, to, H, 0, 1, stop - start, middle - first, H))

@@ -29,10 +29,11 @@ call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 
-def _emit_matrix(context, builder, kind, place, rows, columns):
+def _emit_matrix(context, builder, place, rows, columns):
+    """The float32 (rows, columns) at an address, which belong to somebody else."""
     from numba.np.arrayobj import populate_array  # which takes a tenth of a second, and only to compile
 
-    array, size = context.make_array(kind)(context, builder), ir.IntType(64)(4)
+    array, size = context.make_array(MATRIX)(context, builder), ir.IntType(64)(4)
     data = builder.inttoptr(place, array.data.type)
     strides = [builder.mul(columns, size), size]
     populate_array(array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None)
@@ -41,26 +42,22 @@ def _emit_matrix(context, builder, kind, place, rows, columns):
 
 @intrinsic
 def _matrix_at(typingctx, place, rows, columns):
-    """The float32 (rows, columns) at an address, which belong to somebody else: slices would count their owners at each step."""
+    """The float32 (rows, columns) at an address."""
 
     def codegen(context, builder, signature, args):
-        return _emit_matrix(context, builder, signature.return_type, *args)
+        return _emit_matrix(context, builder, *args)
 
     return MATRIX(types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
 def _own(typingctx, place, N, first, last):
-    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1.
-
-    Not a function of its own: without reference counts none may return an array that was made in it.
-    """
+    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
 
     def codegen(context, builder, signature, args):
         place, N, first, last = args
         skipped = builder.mul(builder.mul(N, first), ir.IntType(64)(4))
-        matrix = builder.add(place, skipped), N, builder.sub(last, first)
-        return _emit_matrix(context, builder, signature.return_type, *matrix)
+        return _emit_matrix(context, builder, builder.add(place, skipped), N, builder.sub(last, first))
 
     return MATRIX(types.intp, types.intp, types.intp, types.intp), codegen
 
