@@ -25,6 +25,7 @@ Starts = NDArray[np.bool_]
 Jobs = list[tuple[Any, ...]]
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
+NO_PANELS = np.zeros(0, np.float32)
 PRODUCT = address_of(product)
 
 
@@ -77,7 +78,8 @@ class Layer:
         self.copied: Floats | None = None
         self.recurrent_mask: Floats | None = None
         self.p = model.vectors(index)
-        self.functions = (PRODUCT, address_of(self.cell.prepare), address_of(self.cell.step))
+        feed = layers.feed_layer if index else layers.feed_characters
+        self.functions = (PRODUCT, address_of(feed), address_of(self.cell.prepare), address_of(self.cell.step))
         self.functions_back = (PRODUCT, address_of(self.cell.prepare_back), address_of(self.cell.step_back))
         self.columns = len(self.cell.input_gates) * model.width
 
@@ -88,27 +90,19 @@ class Layer:
                 self.copied = aligned(self.shape[0], self.shape[1], self.model.width)
             self.y = self.h[1:] if not starts.size or self.copied is None else self.copied
 
-    def feed_characters(self, ids: Ids, factor: Floats, steps: int, a: int, b: int) -> None:
-        """z = the rows of the table that belong to the characters, plus the bias."""
-        layers.look_up(self.panels.table, self.panels.bias[0], ids, factor, self.z, steps, a, b)
-
-    def feed(self, below: Floats, steps: int, a: int, b: int) -> None:
-        """z = W_x below + b."""
-        panels = self.panels
-        layers.project(
-            PRODUCT, below, panels.up[self.index], panels.bias[self.index], self.z, self.columns, steps, a, b
-        )
-
-    def forward(self, m_below: Floats | None, starts: Starts, steps: int, a: int, b: int) -> None:
-        """Walk the streams a:b from the state in row 0 of h and c."""
-        h, cell = self.h, self.cell
+    def forward(
+        self, ids: Ids, factor: Floats, below: Floats | None, m_below: Floats | None, starts: Starts, steps: int, a: int, b: int
+    ) -> None:
+        """Walk the streams a:b from the state in row 0 of h and c: the lowest layer reads ids times factor, others `below`."""
+        h, cell, panels = self.h, self.cell, self.panels
         copies = int(starts.size > 0 and not cell.has_output)
-        q, m_below = _or(h, self.q, m_below)
+        x, q, m_below = _or(h, below, self.q, m_below)
         y, m = _or(h, self.y if copies or cell.has_output else None, self.m)
-        panels, second = self.panels.over[self.index], self.panels.second[self.index]
+        over, second, up = panels.over[self.index], panels.second[self.index], panels.up[self.index]
         kept = _or(EMPTY, self.keep_h, self.keep_c)
-        arrays = (self.z, h, self.c, q, m_below, y, m, self.p, self.activation, panels, second, self.borders)
-        forward_layer(*self.functions, *arrays, copies, *kept, starts, steps, a, b)
+        fed = (x, ids, factor, panels.table, NO_PANELS if up is None else up, panels.bias[self.index], self.columns)
+        arrays = (self.z, h, self.c, q, m_below, y, m, self.p, self.activation, over, second, self.borders)
+        forward_layer(*self.functions, *fed, *arrays, copies, *kept, starts, steps, a, b)
 
     def hand_up(self, below: Floats | None, drops: bool, steps: int, a: int, b: int) -> None:
         """What the next layer reads: the outputs, masked if it `drops`, plus what came in if the layer is residual."""

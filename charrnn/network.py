@@ -191,23 +191,19 @@ class Network:
         m_below, below = self.memory, None
         if self.memory is not None:
             table = self.model.parameters["rnn.memory.weight"]
-            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, steps, a, b)
+            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, 0, steps, a, b)
         for index, layer in enumerate(self.layers):
             layer.c[0, a:b] = self._start_c[index, a:b]
-            if below is None:
-                layer.feed_characters(x, self._factor, steps, a, b)
-            else:
-                layer.feed(below, steps, a, b)
             if key is None:
                 layer.expect_masks(a, b)
             else:
                 layer.draw_masks(key, steps, a, b)
-            layer.forward(m_below, starts, steps, a, b)
+            layer.forward(x, self._factor, below, m_below, starts, steps, a, b)
             self._end_c[index, a:b] = layer.c[steps, a:b]
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
         assert below is not None
-        layers.project(PRODUCT, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], steps, a, b)
+        layers.project(PRODUCT, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], 0, steps, a, b)
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:

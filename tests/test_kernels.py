@@ -446,7 +446,7 @@ def test_look_up() -> None:
     factor[0, 1] = factor[2, 3] = 0
     ids = np.random.default_rng(3).integers(V, size=(T, N)).astype(np.int32)
     z = np.full((T, N, Z), CANARY)
-    layers.look_up(table, bias, ids, factor, z, steps, start, stop)
+    layers.look_up(table, bias, ids, factor, z, 0, steps, start, stop)
     part = np.s_[:steps, start:stop]
     exact = factor[part][..., None].astype(np.float64) * table[ids[part]]
     assert (np.abs(z[part][..., :X] - exact - bias[:X]) <= bound(2, np.abs(exact) + np.abs(bias[:X]))).all()
@@ -465,7 +465,7 @@ def test_project_and_back(columns: int) -> None:
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
     own = np.isin(np.arange(N), range(start, stop))[:, None]
     layers.project(
-        address_of(product.product), np.where(own, x, np.nan), packed(w), bias, z, columns, steps, start, stop
+        address_of(product.product), np.where(own, x, np.nan), packed(w), bias, z, columns, 0, steps, start, stop
     )
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]

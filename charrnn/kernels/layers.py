@@ -26,10 +26,9 @@ from charrnn.kernels.product import (
     product_packed,
     tiles_size,
 )
-from charrnn.kernels.recurrent import CUBE, PLANE, call_product
+from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
 from charrnn.kernels.simd import LANES, MR, NR, address
 
-IDS = int32[:, ::1]
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
 GROUP = 128
@@ -38,30 +37,42 @@ COLUMNS = 64
 """Weight gradients are divided among threads by so many columns."""
 
 
-@kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64))
-def look_up(table, bias, ids, factor, z, steps, start, stop):
-    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for streams start:stop: the product with a one-hot input.
+@kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
+def look_up(table, bias, ids, factor, z, first, last, start, stop):
+    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for steps first:last, streams start:stop: the product with a one-hot input.
 
     table (V, X), bias (Z,), factor (T, N) 1 but for dropped inputs. Columns of z from X on hold the bias alone.
     """
     X = table.shape[1]
-    for t in range(steps):
+    for t in range(first, last):
         for n in range(start, stop):
             row = z[t, n]
             copy_row(row[: bias.size], bias)
             add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
 
 
-@kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64))
-def project(product, x, panels, bias, z, columns, steps, start, stop):
-    """z[t, n] = bias, plus x[t, n] W in the first columns, for streams start:stop; panels are W (D, columns) packed."""
+@kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64, int64))
+def project(product, x, panels, bias, z, columns, first, last, start, stop):
+    """z[t, n] = bias, plus x[t, n] W in the first columns, for steps first:last, streams start:stop; panels are W (D, columns)."""
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
     if columns < bias.size:
-        for t in range(steps):
+        for t in range(first, last):
             for n in range(start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
-    a, b, c = address(x, start * D), address(bias, 0), address(z, start * Z)
-    call_product(product, (a, D, N * D, panels, b, 0, 0, c, Z, N * Z, steps, stop - start, D, columns))
+    a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
+    call_product(product, (a, D, N * D, panels, address(bias, 0), 0, 0, c, Z, N * Z, last - first, stop - start, D, columns))
+
+
+@kernel(FEED)
+def feed_characters(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
+    """z for the lowest layer: rows of the table. See `look_up`."""
+    look_up(table, bias, ids, factor, z, first, last, start, stop)
+
+
+@kernel(FEED)
+def feed_layer(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
+    """z for every other layer: the outputs x of the layer below times W_x. See `project`."""
+    project(product, x, panels, bias, z, columns, first, last, start, stop)
 
 
 @kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))

@@ -16,7 +16,7 @@ Going back, a step never reads the states that came after it, only its gates and
 
 from __future__ import annotations
 
-from numba import boolean, float32, int64, intp, void
+from numba import boolean, float32, int32, int64, intp, void
 
 from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
@@ -28,14 +28,18 @@ PLANE = float32[:, ::1]
 CUBE = float32[:, :, ::1]
 STARTS = boolean[:, ::1]
 BORDERS = int64[::1]
+IDS = int32[:, ::1]
+FEED = void(intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64, CUBE, int64, int64, int64, int64)
 PREPARE = void(PLANE, PLANE, PLANE, int64, int64)
 PREPARE_BACK = void(PLANE, PLANE, PLANE, PLANE, int64, int64)
 STEP = void(PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64, int64, int64)
 STEP_BACK = void(
     PLANE, PLANE, PLANE, PLANE, PLANE, int64, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64, int64
 )
-call_product, call_prepare, call_step = caller(PRODUCT), caller(PREPARE), caller(STEP)
+call_product, call_feed, call_prepare, call_step = caller(PRODUCT), caller(FEED), caller(PREPARE), caller(STEP)
 call_prepare_back, call_step_back = caller(PREPARE_BACK), caller(STEP_BACK)
+FED = 3 << 14
+"""Floats of z that are written at a time: they stay in the second cache until the time loop has gone over them."""
 
 
 @kernel(PREPARE)
@@ -99,18 +103,19 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
 
 
 FORWARD = void(
-    intp, intp, intp,
+    intp, intp, intp, intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64,
     CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, PLANE, int64, VECTOR, VECTOR, BORDERS,
     int64, CUBE, CUBE, STARTS, int64, int64, int64,
 )  # fmt: skip
 
 
 @kernel(FORWARD)
-def forward_layer(product, prepare, step, z, h, c, q, m_below, y, m, p, activation, panels, second, borders,
-                  copies, keep_h, keep_c, starts, steps, start, stop):  # fmt: skip
+def forward_layer(product, feed, prepare, step, x, ids, factor, table, up, bias, columns, z, h, c, q, m_below, y, m, p, activation,
+                  panels, second, borders, copies, keep_h, keep_c, starts, steps, start, stop):  # fmt: skip
     """Streams start:stop of one layer over `steps` steps.
 
-    z (T, N, GH) holds W_x x + b and then the gates; h, c (T+1, N, H), row 0 the initial state, are written. What only some cells
+    feed writes W_x x + b into z (T, N, GH), for a few steps at a time, which are then still in the cache; x, ids, factor, table, up,
+    bias and columns are for it (see `layers.feed_layer` and `layers.feed_characters`). z becomes the gates; h, c (T+1, N, H), row 0 the initial state, are written. What only some cells
     have, others are handed h for, and leave it alone: q (T, N, H), the factor of the second product; m_below (T, N, H), memory
     from the layer below; y (T, N, H), an output that is not h; m (T, N, H), memory for the layer above. p (K, H) are the
     cell's vectors; panels and second are W_h (H, middle - first) and W_q (H, last - middle) packed; borders = (first,
@@ -118,7 +123,10 @@ def forward_layer(product, prepare, step, z, h, c, q, m_below, y, m, p, activati
     """
     N, H, Z = h.shape[1], h.shape[2], z.shape[2]
     first, middle, last = borders[0], borders[1], borders[2]
+    fed = max(1, FED // ((stop - start) * Z))
     for t in range(steps):
+        if t % fed == 0:
+            call_feed(feed, (product, x, ids, factor, table, up, bias, columns, z, t, min(t + fed, steps), start, stop))
         at = (t * N + start) * Z
         to = address(z, at + first)
         a = address(h, (t * N + start) * H)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import float32, int64, void
 
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.layers import IDS
+from charrnn.kernels.recurrent import IDS
 from charrnn.kernels.pointwise import ZERO, exp, fill_row
 from charrnn.kernels.recurrent import CUBE, PLANE
 
