@@ -20,7 +20,7 @@ from charrnn.workers import Workers
 WARM_UP = 512
 """Characters before a stream's part that it reads without being judged, so that its state is that of one long stream."""
 PART = 1024
-"""Least characters of a part. Few long parts would fill no tile of the product: those of 4,096 took twice as long for short texts."""
+"""Least characters of a part. Few long parts fill no tile of the product: with 4,096, short texts took twice as long."""
 STREAMS, STEPS = 32, 64
 
 Progress = Callable[[int, int], None]

@@ -91,7 +91,15 @@ class Layer:
             self.y = self.h[1:] if not starts.size or self.copied is None else self.copied
 
     def forward(
-        self, ids: Ids, factor: Floats, below: Floats | None, m_below: Floats | None, starts: Starts, steps: int, a: int, b: int
+        self,
+        ids: Ids,
+        factor: Floats,
+        below: Floats | None,
+        m_below: Floats | None,
+        starts: Starts,
+        steps: int,
+        a: int,
+        b: int,
     ) -> None:
         """Walk the streams a:b from the state in row 0 of h and c: the lowest layer reads ids times factor, others `below`."""
         h, cell, panels = self.h, self.cell, self.panels

@@ -203,7 +203,9 @@ class Network:
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
         assert below is not None
-        layers.project(PRODUCT, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], 0, steps, a, b)
+        layers.project(
+            PRODUCT, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], 0, steps, a, b
+        )
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:

@@ -159,16 +159,15 @@ def compiling(*names: str, training: bool = True, quiet: bool = False) -> None:
     from charrnn.kernels import companion
     from charrnn.kernels import compiling as kernels
 
-    modules = [name for name in kernels.kernel_modules(*names, training=training) if name not in sys.modules]
-    needed = [kernel for module in modules for kernel in kernels.kernels_in(module)]
+    modules = kernels.kernel_modules(*names, training=training)
+    needed = [kernel for module in modules if module not in sys.modules for kernel in kernels.kernels_in(module)]
     missing = [kernel for kernel in needed if not kernels.is_cached(kernel)]
     above = ("charrnn.training",) if training else ("charrnn.checkpoint", "charrnn.generation")
-    imported = (*above, *map(kernels.module_of, names))
-    with companion.beside(imported, len(missing)) as beside:
+    with companion.beside(modules, len(missing)) as beside:
         shown = _Compiling(len(needed), len(missing), quiet, beside)
         kernels.listeners.append(shown.tick)
         try:
-            for module in imported:
+            for module in (*modules, *above):  # in the order of the companion, which goes through it backwards
                 import_module(module)
         finally:
             kernels.listeners.remove(shown.tick)

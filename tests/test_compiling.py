@@ -156,6 +156,23 @@ os._exit(0)
     assert not Path(f"/proc/{pid}").exists()
 
 
+def test_the_companion_gets_to_know_every_kernel() -> None:
+    """It imports their modules without compiling: what is done with a kernel at import would end it, unseen."""
+    code = """
+from importlib import import_module
+from charrnn.config import CELL_NAMES
+from charrnn.kernels import compiling
+compiling.deferred = {}
+names = [*CELL_NAMES, *compiling.OPTIMIZER_MODULES, *compiling.PRECISION_MODULES]
+modules = compiling.kernel_modules(*names)
+for module in modules:
+    import_module(module)
+assert sorted(compiling.deferred) == sorted(name for module in modules for name in compiling.kernels_in(module))
+assert len(compiling.deferred) == compiling.count_kernels(*names) > 40
+"""
+    run(code)
+
+
 # Claims, by hand -----------------------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,7 @@ class Companion:
 def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
     """A companion for the block that imports these modules, if so many kernels are missing that it is worth it, else None.
 
+    The modules must be content with kernels that are not compiled yet: what computes with kernels when it is imported is not.
     There is none either without a cache, on one processor, or where no process can be started.
     """
     if missing < WORTH_IT or compiling.FOLDER is None or available_threads() < 2 or compiling.helper is not None:

@@ -60,7 +60,9 @@ def project(product, x, panels, bias, z, columns, first, last, start, stop):
             for n in range(start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
     a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
-    call_product(product, (a, D, N * D, panels, address(bias, 0), 0, 0, c, Z, N * Z, last - first, stop - start, D, columns))
+    call_product(
+        product, (a, D, N * D, panels, address(bias, 0), 0, 0, c, Z, N * Z, last - first, stop - start, D, columns)
+    )
 
 
 @kernel(FEED)
