@@ -200,6 +200,17 @@ def dense(low: float, high: float) -> np.ndarray:
     return numbers if high > 0 else numbers[~(numbers > 0)]
 
 
+squash_row, slope_row, sigmoid_row = (
+    njit(error_model="numpy")(f.py_func) for f in (pointwise.squash_row, pointwise.slope_row, pointwise.sigmoid_row)
+)
+
+
+def test_what_is_only_for_kernels_says_so() -> None:
+    """Called from Python it would end the process."""
+    with pytest.raises(TypeError, match=r"squash_row is compiled into kernels.*njit\(squash_row.py_func\)"):
+        pointwise.squash_row(np.ones(3, np.float32), TANH)
+
+
 @njit
 def map_exp(x: np.ndarray) -> None:
     for k in range(x.size):
@@ -208,7 +219,7 @@ def map_exp(x: np.ndarray) -> None:
 
 def squashed(x: np.ndarray, phi: int) -> np.ndarray:
     y = x.copy()
-    pointwise.squash_row(y, phi)
+    squash_row(y, phi)
     return y
 
 
@@ -254,10 +265,10 @@ def test_slopes(phi: int) -> None:
     exact = [1 - np.tanh(x64) ** 2, (1 + np.abs(x64)) ** -2, np.where(x64 > 0, 1, 0)][phi]
     factor = normal(5, x.size)
     slopes = factor.copy()
-    pointwise.slope_row(slopes, y, phi)
+    slope_row(slopes, y, phi)
     np.testing.assert_allclose(slopes, factor * exact, rtol=2e-6, atol=4e-6)
     at_zero = np.ones(3, np.float32)
-    pointwise.slope_row(at_zero, np.zeros(3, np.float32), phi)
+    slope_row(at_zero, np.zeros(3, np.float32), phi)
     assert (at_zero == (0 if phi == RELU else 1)).all()
     assert ACTIVATIONS[phi] == ("tanh", "softsign", "relu")[phi]
 
@@ -265,14 +276,14 @@ def test_slopes(phi: int) -> None:
 def test_a_broken_slope_is_seen() -> None:
     for phi in (TANH, SOFTSIGN):
         slopes = np.ones(2, np.float32)
-        pointwise.slope_row(slopes, np.array([np.nan, 0.5], np.float32), phi)
+        slope_row(slopes, np.array([np.nan, 0.5], np.float32), phi)
         assert np.isnan(slopes).tolist() == [True, False]
 
 
 def test_sigmoid() -> None:
     x = dense(-60, 60)
     y = x.copy()
-    pointwise.sigmoid_row(y)
+    sigmoid_row(y)
     exact = reference.sigmoid(x.astype(np.float64))
     assert np.array_equal(np.isnan(y), np.isnan(x)) and np.isnan(x).any()
     assert np.nanmax(np.abs(y - exact)) < 2.2e-7  # half of tanh's error, and one rounding
@@ -295,9 +306,9 @@ def test_rows_have_the_same_bits_wherever_they_start() -> None:
     """Vector code and the scalars at a loop's end must agree, or the padding would change results."""
     x = normal(4, 130) * 4
     maps: list[tuple] = [
-        (pointwise.sigmoid_row,),
+        (sigmoid_row,),
         (map_exp,),
-        *((pointwise.squash_row, k) for k in (TANH, SOFTSIGN, RELU)),
+        *((squash_row, k) for k in (TANH, SOFTSIGN, RELU)),
     ]
     for function, *phi in maps:
         x = -np.abs(x) if function is map_exp else x

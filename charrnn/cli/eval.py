@@ -172,7 +172,7 @@ def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
 
 def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: int | None) -> dict[str, Any]:
     from charrnn.evaluation import Evaluation, evaluate, evaluate_windows
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
     def figures(found: Evaluation) -> dict[str, Any]:
         return {
@@ -181,7 +181,7 @@ def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: in
             "characters": found.characters,
         }
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
             result = figures(evaluate(run.model, ids, starts=starts, workers=workers, progress=bar))
@@ -196,9 +196,9 @@ def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: in
 
 def _print_per_char(run: Run, ids: Any, starts: Starts | None, threads: int | None) -> None:
     from charrnn.evaluation import per_character
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
             losses = per_character(run.model, ids, starts=starts, workers=workers, progress=bar)

@@ -82,12 +82,13 @@ def sample(
     as it comes, unless --prime or --prime-file is given; a script whose input is not for this should give --prime "".
     """
     given = _given_prime(prime, prime_file)
-    terminal.compiling()
+    terminal.compiling(training=False)
     from charrnn.checkpoint import configurations_of, load
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    terminal.compiling(configurations_of(path)[0].cell, *({options["precision"]} - {"float32"}))
+    precision = {options["precision"]} - {"float32"}
+    terminal.compiling(configurations_of(path)[0].cell, *precision, training=False)
     run = load(path)
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator
@@ -170,9 +171,9 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
 
 def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[str, Any]) -> list[str]:
     from charrnn.generation import generate_many
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("writing", unit="char") as bar:
             return generate_many(run.model, run.vocab, count, prime, workers=workers, progress=bar, **options)

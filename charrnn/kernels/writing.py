@@ -12,7 +12,6 @@ from llvmlite import ir
 from numba import boolean, float32, float64, int32, int64, intp, types, void
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numba.np.arrayobj import populate_array
 
 from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
@@ -32,6 +31,8 @@ call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 def _emit_matrix(context, builder, place, rows, columns):
     """The float32 (rows, columns) at an address, which belong to somebody else."""
+    from numba.np.arrayobj import populate_array  # which takes a tenth of a second, and only to compile
+
     array, size = context.make_array(MATRIX)(context, builder), ir.IntType(64)(4)
     data = builder.inttoptr(place, array.data.type)
     strides = [builder.mul(columns, size), size]
