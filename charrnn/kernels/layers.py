@@ -6,16 +6,8 @@ import numpy as np
 from numba import float32, int32, int64, types, uint32, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    ZERO,
-    add_product_row,
-    add_row,
-    add_scaled_row,
-    copy_row,
-    fill_row,
-    multiply_row,
-)
+from charrnn.kernels.lanes import fma
+from charrnn.kernels.pointwise import ONE, ZERO
 from charrnn.kernels.product import (
     MATRIX,
     PRODUCT,
@@ -28,6 +20,7 @@ from charrnn.kernels.product import (
     tiles_size,
 )
 from charrnn.kernels.recurrent import CUBE, PLANE
+from charrnn.kernels.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
 from charrnn.kernels.simd import LANES, MR, NR, address
 
 IDS = int32[:, ::1]
@@ -37,6 +30,12 @@ GROUP = 128
 """Columns of dz packed at a time."""
 COLUMNS = 64
 """Weight gradients are divided among threads by so many columns."""
+
+
+@rows("a")
+def set_product_row(a, b, c, d):
+    """a = b * c + d, c a row or a number."""
+    return fma(b, c, d)
 
 
 @kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64))
@@ -49,8 +48,8 @@ def look_up(table, bias, ids, factor, z, steps, start, stop):
     for t in range(steps):
         for n in range(start, stop):
             row = z[t, n]
-            copy_row(row[: bias.size], bias)
-            add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
+            set_product_row(row[:X], table[ids[t, n]], factor[t, n], bias[:X])
+            copy_row(row[X : bias.size], bias[X:])
 
 
 @kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64))
@@ -181,7 +180,7 @@ def table_gradient(ids, factor, dz, d_table, start, stop):
     for v in range(d_table.shape[0]):
         fill_row(d_table[v, start:stop], ZERO)
     for k in range(ids.size):
-        add_scaled_row(d_table[ids[k], start:stop], factor[k], dz[k, start:stop])
+        add_product_row(d_table[ids[k], start:stop], dz[k, start:stop], factor[k])
 
 
 @kernel(void(MATRIX, MATRIX, VECTOR, int64, int64, int64))

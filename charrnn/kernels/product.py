@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import float32, int64, intp, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import copy_row
+from charrnn.kernels.rows import copy_row
 from charrnn.kernels.simd import LANES, MR, NR, VL, address, copy_lanes, prefetch, tile_kernel
 
 MATRIX = float32[:, ::1]

@@ -18,9 +18,11 @@ from __future__ import annotations
 
 from numba import boolean, float32, int64, types, void
 
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import ONE, ZERO, copy_row, fill_row
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma
+from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.product import PRODUCT, VECTOR
+from charrnn.kernels.rows import copy_row, fill_row, rows
 from charrnn.kernels.simd import address
 
 PLANE = float32[:, ::1]
@@ -45,10 +47,10 @@ def prepare_nothing_back(z, h_before, dq, dh_before, start, stop):
     """For a cell without a second product."""
 
 
-@inline
-def _keep(before, after, keep):
-    for u in range(after.size):
-        after[u] += keep[u] * (before[u] - after[u])
+@rows("after")
+def keep_some(before, after, keep):
+    """after += keep * (before - after)."""
+    return fma(keep, before - after, after)
 
 
 @kernel(void(int64, CUBE, CUBE, CUBE, int64, CUBE, CUBE, STARTS, int64, int64))
@@ -61,9 +63,9 @@ def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
-            _keep(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
-            _keep(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
         if copies:
             copy_row(y[t, n], h[t + 1, n])
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -71,11 +73,10 @@ def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
             fill_row(c[t + 1, n], ZERO)
 
 
-@inline
-def _keep_back(d_before, d_after, keep):
-    for u in range(d_after.size):
-        d_before[u] += keep[u] * d_after[u]
-        d_after[u] *= ONE - keep[u]
+@rows("d_before", "d_after")
+def keep_some_back(d_before, d_after, keep):
+    """d_before += keep * d_after, d_after *= 1 - keep."""
+    return fma(keep, d_after, d_before), d_after * (1.0 - keep)
 
 
 @kernel(void(int64, CUBE, PLANE, PLANE, CUBE, CUBE, CUBE, STARTS, int64, int64))
@@ -90,9 +91,9 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             fill_row(dc[n], ZERO)
         fill_row(dc_before[n], ZERO)
         if keep_h.shape[0] > 0:
-            _keep_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
-            _keep_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
 
 
 FORWARD = void(

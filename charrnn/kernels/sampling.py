@@ -6,9 +6,10 @@ import numpy as np
 from numba import boolean, float32, float64, int32, int64, types, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import ZERO, add_row, copy_row, exp
+from charrnn.kernels.pointwise import ZERO, exp
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, FORWARD, PLANE, PREPARE, STARTS, STEP
+from charrnn.kernels.rows import add_row, copy_row
 from charrnn.kernels.simd import address
 
 GRID = float32[:, :, :, ::1]
