@@ -250,7 +250,7 @@ def test_another_processor_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatc
     assert compiling.sources_hash() != here
     monkeypatch.undo()
     assert compiling.sources_hash() == here
-    monkeypatch.setattr(compiling, "host_tile", lambda: (1, 1, 1, False))
+    monkeypatch.setattr(compiling, "TARGET", "another")
     assert compiling.sources_hash() != here
 
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma, rows, sigmoid, slope
+from charrnn.kernels.lanes import fma, sigmoids, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("i", "f", "g", "o")
 
@@ -23,7 +24,8 @@ GATES = ("i", "f", "g", "o")
 @rows("i", "f", "g", "o", "c", "h")
 def lstm(phi, i, f, g, o, c_before):
     """The equations above; the gates stand where z was."""
-    i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
+    i, f, o = sigmoids(i, f, o)
+    g = phi(g)
     c = fma(f, c_before, i * g)
     return i, f, g, o, c, o * phi(c)
 
@@ -33,13 +35,8 @@ def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
     """Their derivatives: the gates become dz, and dc' is added to."""
     y, shown = phi(fma(f, c_before, i * g)), dh * o
     dc = fma(shown, phi.slope(y), dc)
-    return (
-        dc * g * slope(i),
-        dc * c_before * slope(f),
-        dc * i * phi.slope(g),
-        shown * y * (1.0 - o),
-        fma(dc, f, dc_before),
-    )
+    dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
+    return dz_i, dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
 
 
 @kernel(STEP)

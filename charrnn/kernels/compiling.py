@@ -26,7 +26,7 @@ from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 from platformdirs import user_cache_dir
 
-from charrnn.kernels.simd import host_tile
+from charrnn.kernels.target import TARGET
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SOURCES = ("kernels", "cells")
@@ -71,7 +71,7 @@ deferred: dict[str, tuple[Any, Any]] | None = None
 def sources_hash() -> str:
     """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM or Python does, or the processor."""
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}"
-    machine = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()} {host_tile()}"
+    machine = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()} {TARGET}"
     digest = hashlib.sha256(f"{versions} {machine}".encode())
     for folder in SOURCES:
         for path in sorted((PACKAGE / folder).glob("*.py")):

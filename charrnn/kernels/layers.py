@@ -6,16 +6,8 @@ import numpy as np
 from numba import float32, int32, int64, intp, uint32, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    ZERO,
-    add_product_row,
-    add_row,
-    add_scaled_row,
-    copy_row,
-    fill_row,
-    multiply_row,
-)
+from charrnn.kernels.lanes import fma
+from charrnn.kernels.pointwise import ONE, ZERO
 from charrnn.kernels.product import (
     MATRIX,
     TILE,
@@ -27,6 +19,7 @@ from charrnn.kernels.product import (
     tiles_size,
 )
 from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
+from charrnn.kernels.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
 from charrnn.kernels.simd import LANES, MR, NR, address
 
 DEPTH = 256
@@ -35,6 +28,12 @@ GROUP = 128
 """Columns of dz packed at a time."""
 COLUMNS = 64
 """Weight gradients are divided among threads by so many columns."""
+
+
+@rows("a")
+def set_product_row(a, b, c, d):
+    """a = b * c + d, c a row or a number."""
+    return fma(b, c, d)
 
 
 @kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
@@ -47,8 +46,8 @@ def look_up(table, bias, ids, factor, z, first, last, start, stop):
     for t in range(first, last):
         for n in range(start, stop):
             row = z[t, n]
-            copy_row(row[: bias.size], bias)
-            add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
+            set_product_row(row[:X], table[ids[t, n]], factor[t, n], bias[:X])
+            copy_row(row[X : bias.size], bias[X:])
 
 
 @kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64, int64))
@@ -193,7 +192,7 @@ def table_gradient(ids, factor, dz, d_table, start, stop):
     for v in range(d_table.shape[0]):
         fill_row(d_table[v, start:stop], ZERO)
     for k in range(ids.size):
-        add_scaled_row(d_table[ids[k], start:stop], factor[k], dz[k, start:stop])
+        add_product_row(d_table[ids[k], start:stop], dz[k, start:stop], factor[k])
 
 
 @kernel(void(MATRIX, MATRIX, VECTOR, int64, int64, int64))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import float32, int64, intp, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import copy_row
+from charrnn.kernels.rows import copy_row
 from charrnn.kernels.simd import LANES, MR, NR, VL, address, copy_lanes, prefetch, tile_kernel
 
 MATRIX = float32[:, ::1]
@@ -26,7 +26,7 @@ packed_tile = tile_kernel(TILE)
 
 @inline
 def tile_heights(rows):
-    """(tall, first): the first `first` rows go into tiles of `tall` rows and all others into tiles of tall - 1, of nearly equal height.
+    """(tall, first): the first rows, `first` in number, go into tiles of `tall` rows, all others into tiles of one row less.
 
     Fewer rows than half a tile go into tiles of powers of two: then `tall` is the first of them, and `first` is 0.
     """

@@ -19,9 +19,11 @@ from __future__ import annotations
 from numba import boolean, float32, int32, int64, intp, void
 
 from charrnn.kernels.calling import caller
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import ONE, ZERO, copy_row, fill_row
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma
+from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.product import PRODUCT, VECTOR
+from charrnn.kernels.rows import copy_row, fill_row, rows
 from charrnn.kernels.simd import address
 
 PLANE = float32[:, ::1]
@@ -52,10 +54,10 @@ def prepare_nothing_back(z, h_before, dq, dh_before, start, stop):
     """For a cell without a second product."""
 
 
-@inline
-def _keep(before, after, keep):
-    for u in range(after.size):
-        after[u] += keep[u] * (before[u] - after[u])
+@rows("after")
+def keep_some(before, after, keep):
+    """after += keep * (before - after)."""
+    return fma(keep, before - after, after)
 
 
 @kernel(void(int64, CUBE, CUBE, CUBE, int64, CUBE, CUBE, STARTS, int64, int64))
@@ -68,9 +70,9 @@ def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
-            _keep(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
-            _keep(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
         if copies:
             copy_row(y[t, n], h[t + 1, n])
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -78,11 +80,10 @@ def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
             fill_row(c[t + 1, n], ZERO)
 
 
-@inline
-def _keep_back(d_before, d_after, keep):
-    for u in range(d_after.size):
-        d_before[u] += keep[u] * d_after[u]
-        d_after[u] *= ONE - keep[u]
+@rows("d_before", "d_after")
+def keep_some_back(d_before, d_after, keep):
+    """d_before += keep * d_after, d_after *= 1 - keep."""
+    return fma(keep, d_after, d_before), d_after * (1.0 - keep)
 
 
 @kernel(void(int64, CUBE, PLANE, PLANE, CUBE, CUBE, CUBE, STARTS, int64, int64))
@@ -97,9 +98,9 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             fill_row(dc[n], ZERO)
         fill_row(dc_before[n], ZERO)
         if keep_h.shape[0] > 0:
-            _keep_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
-            _keep_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
 
 
 FORWARD = void(
@@ -114,10 +115,11 @@ def forward_layer(product, feed, prepare, step, x, ids, factor, table, up, bias,
                   panels, second, borders, copies, keep_h, keep_c, starts, steps, start, stop):  # fmt: skip
     """Streams start:stop of one layer over `steps` steps.
 
-    feed writes W_x x + b into z (T, N, GH), for a few steps at a time, which are then still in the cache; x, ids, factor, table, up,
-    bias and columns are for it (see `layers.feed_layer` and `layers.feed_characters`). z becomes the gates; h, c (T+1, N, H), row 0 the initial state, are written. What only some cells
-    have, others are handed h for, and leave it alone: q (T, N, H), the factor of the second product; m_below (T, N, H), memory
-    from the layer below; y (T, N, H), an output that is not h; m (T, N, H), memory for the layer above. p (K, H) are the
+    feed writes W_x x + b into z (T, N, GH) for a few steps at a time, which are then still in the cache; x, ids, factor, table,
+    up, bias and columns are for it (see `layers.feed_layer` and `layers.feed_characters`). z becomes the gates; h, c (T+1, N, H),
+    row 0 the initial state, are written. What only some cells have, others are handed h for, and leave it alone: q (T, N, H), the
+    factor of the second product; m_below (T, N, H), memory from the layer below; y (T, N, H), an output that is not h; m (T, N, H),
+    memory for the layer above. p (K, H) are the
     cell's vectors; panels and second are W_h (H, middle - first) and W_q (H, last - middle) packed; borders = (first,
     middle, last). copies, keep_h, keep_c and starts as for `carry`.
     """

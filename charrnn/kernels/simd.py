@@ -12,7 +12,6 @@ from numba.extending import intrinsic
 
 from charrnn.kernels.target import TARGET
 
-
 VL, NV, MR, HAS_FMA = TARGET.lanes, TARGET.vectors, TARGET.rows, TARGET.is_fused
 NR = NV * VL
 LANES = 16
@@ -41,6 +40,7 @@ def address(typingctx, array, offset):
 
 
 def emit_multiply_add(builder, kind, suffix, a, b, c):
+    """The code for a * b + c, of numbers of a kind, of which LLVM's functions have the suffix."""
     if HAS_FMA:
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), "llvm.fma." + suffix
@@ -116,14 +116,14 @@ UNROLL = 4
 def tile_kernel(a_pitch: int = 0):
     """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for the `shapes` of this host.
 
-    kernel(shape, a, a_row, b, s, s_row, c, c_row, depth); shape = rows + 64 * vectors; addresses are in bytes, strides in floats.
-    A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`, at a + 4 * (m + k * a_pitch), packed. S, what the sums start
-    from, lies at s + 4 * (m * s_row), and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in registers
-    for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the tile.
+    kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses are in bytes, strides in
+    floats. A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`, at a + 4 * (m + k * a_pitch), packed. S, what the sums
+    start from, lies at s + 4 * (m * s_row), and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in
+    registers for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the tile.
 
-    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take issue slots from the multiply-adds
-    (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the distances between
-    rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
+    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take issue slots from the
+    multiply-adds (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the
+    distances between rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
     """
 
     @intrinsic

@@ -1,7 +1,7 @@
 """Which instructions kernels are compiled for: what this machine has, or less if CHARRNN_SIMD asks for it.
 
-CHARRNN_SIMD=avx2 leaves AVX-512 out, CHARRNN_SIMD=none every vector instruction and fused multiply-adds: for tests, and for machines
-whose vector units are not to be trusted. It holds for all that Numba compiles in the process.
+CHARRNN_SIMD=avx2 leaves AVX-512 out, CHARRNN_SIMD=none every vector instruction and fused multiply-adds: for tests, and for
+machines whose vector units are not to be trusted. It holds for all that Numba compiles in the process.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from charrnn.errors import ConfigError
 class Target:
     """Lanes of a float32 vector, vectors across and rows down in a tile of the product, whether there is a fused multiply-add.
 
-    rows * vectors sums, `vectors` columns and one broadcast must fit the registers: 32 with AVX-512 and NEON, 16 otherwise. A tile is
-    at least 16 columns wide.
+    rows * vectors sums, `vectors` columns and one broadcast must fit the registers: 32 with AVX-512 and NEON, 16 otherwise. A
+    tile is at least 16 columns wide.
     """
 
     name: str

@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.meeting import meet
-from charrnn.kernels.pointwise import add_row
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP
+from charrnn.kernels.rows import add_row
 from charrnn.kernels.sampling import DRAW
 from charrnn.kernels.simd import address
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
