@@ -153,8 +153,8 @@ def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterato
 def compiling(*names: str, quiet: bool = False) -> None:
     """Import the kernels; while they are compiled, which happens once on a machine, show how far that is.
 
-    `names`: cells and optimisers whose kernels are among them. To be called before anything of the library that computes is
-    imported, and again for names that only a checkpoint tells. Silent when all come from the cache.
+    `names`: cells, optimisers and the like whose kernels are among them, as for `module_of`. To be called before anything of the
+    library that computes is imported, and again for names that only a checkpoint tells. Silent when all come from the cache.
     """
     from charrnn.kernels import compiling as kernels
 

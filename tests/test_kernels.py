@@ -18,7 +18,7 @@ from charrnn import cells, kernels
 from charrnn.cells import cell_named, lstm
 from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
-from charrnn.kernels.compiling import OPTIMIZER_MODULES, count_kernels
+from charrnn.kernels.compiling import LARGE_TEXTS, OPTIMIZER_MODULES, count_kernels
 from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
 from charrnn.kernels.product import pack, pack_transposed
 from charrnn.kernels.simd import HAS_FMA, LANES, NR
@@ -77,6 +77,7 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
     for module in set(OPTIMIZER_MODULES.values()):
         left.pop(f"kernels.{module}")
+    assert count_kernels(LARGE_TEXTS) - count_kernels() == left.pop(f"kernels.{LARGE_TEXTS}") > 0
     assert sum(left.values()) == count_kernels() > 10
     assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
 

@@ -7,7 +7,6 @@ with; the hash makes it right. Where no cache folder can be written, kernels are
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ import llvmlite
 import numba
 from numba import njit
 from numba.core import config
-from platformdirs import user_cache_dir
+
+from charrnn.cache import cache_root
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SOURCES = ("kernels", "cells")
@@ -29,6 +29,9 @@ OPTIMIZER_MODULES = {
     **dict.fromkeys(("adam", "adamw"), "adam"),
 }
 """Where each optimiser's kernel is: modules that are imported only when they are needed."""
+
+LARGE_TEXTS = "utf8"
+"""The name of the kernels, and of their module, that only reading a large text needs."""
 
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
@@ -45,8 +48,7 @@ def sources_hash() -> str:
 
 def cache_folder() -> Path | None:
     """The folder of compiled kernels for these sources, made if need be; None where none can be written."""
-    root = os.environ.get("CHARRNN_CACHE_DIR") or user_cache_dir("charrnn", appauthor=False)
-    folder = Path(root) / f"kernels-{sources_hash()}"
+    folder = cache_root() / f"kernels-{sources_hash()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -56,15 +58,16 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, or else the cell, of this name."""
-    if name in OPTIMIZER_MODULES:
-        return f"charrnn.kernels.{OPTIMIZER_MODULES[name]}"
+    """The module with the kernels of this name: of an optimiser, for large texts, or else of a cell."""
+    if name in OPTIMIZER_MODULES or name == LARGE_TEXTS:
+        return f"charrnn.kernels.{OPTIMIZER_MODULES.get(name, name)}"
     return f"charrnn.cells.{name.replace('-', '_')}"
 
 
 def count_kernels(*names: str) -> int:
-    """How many kernels are loaded for every run, and for cells and optimisers of these names, told from the sources alone."""
-    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in OPTIMIZER_MODULES.values()}
+    """How many kernels are loaded for every run, and for these names (as for `module_of`), told from the sources alone."""
+    not_always = {*OPTIMIZER_MODULES.values(), LARGE_TEXTS}
+    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in not_always}
     paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 
