@@ -13,16 +13,18 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import BinaryIO, Self
 
 import numpy as np
 
+from charrnn.cache import CacheFile
 from charrnn.config import CorpusConfig
 from charrnn.documents import Starts, document_starts
 from charrnn.errors import CorpusError
 from charrnn.gathering import Characters, Gathered, Ids, counted, utf8, vocabulary_of
-from charrnn.keeping import Encoded, Keeper, find_kept, key_of
-from charrnn.reading import Progress, Told, pieces_of, read
+from charrnn.keeping import KEPT_FROM, Encoded, find_kept, keep, kept_starts, key_of
+from charrnn.reading import Progress, Told, pieces_of, read_files
 from charrnn.sources import CHUNK, Found, Sources, decoder_for, find
 from charrnn.vocab import Vocab
 
@@ -44,6 +46,7 @@ class Corpus:
     ids: (n,) uint8, or uint16 for more than 256 symbols; all the text.
     sha256: of the ids as little-endian bytes, then the symbols as JSON: the text as read, wherever its files lie.
     name: fit for a folder's name. skipped: paths of files in folders that were passed over because they are binary.
+    kept_in: the file of the cache that holds the ids, if there is one.
 
     The text is split into [train | validation | test], views of `ids`. A validation or test part of fewer than 2
     characters is empty instead, and its text belongs to the part before it.
@@ -56,6 +59,7 @@ class Corpus:
     sha256: str
     name: str
     skipped: tuple[str, ...] = ()
+    kept_in: Path | None = field(default=None, repr=False)
 
     @classmethod
     def read(
@@ -86,12 +90,12 @@ class Corpus:
         encoded = find_kept(key, vocab, extend) if key else None
         told = Told(found, progress)
         if encoded is None:
-            text, read_files, skipped = read(found, config, told.tick, stdin)
-            if not read_files:
+            text, files, skipped = read_files(found, config, told.tick, stdin)
+            if not files:
                 raise CorpusError(f"{found[0].path}: binary, like all files found; use --unit byte to train on bytes")
-            chosen = _vocab_for(text, config, vocab, extend, read_files)
-            with Keeper(key.path(vocab or extend) if key else None, lambda: key_of(found, config) == key) as keeper:
-                encoded = _encoded(text, chosen, read_files, skipped, keeper)
+            chosen = _vocab_for(text, config, vocab, extend, files)
+            with CacheFile(key.path(vocab, extend) if key else None, lambda: key_of(found, config) == key) as file:
+                encoded = _encoded(text, chosen, files, skipped, file)
         told.end()
         return cls._made(encoded, config, vocab, name)
 
@@ -116,7 +120,7 @@ class Corpus:
             pieces_of(Found(where, len(data)), chunks, replace(config, encoding=encoding)) or (), where=where
         )
         sources = [(where, gathered.length)]
-        encoded = _encoded(gathered, _vocab_for(gathered, config, vocab, extend, sources), sources, [], Keeper(None))
+        encoded = _encoded(gathered, _vocab_for(gathered, config, vocab, extend, sources), sources, [], CacheFile(None))
         return cls._made(encoded, config, vocab, name)
 
     @classmethod
@@ -130,6 +134,7 @@ class Corpus:
             encoded.sha256,
             _folder_name(name),
             tuple(encoded.skipped),
+            encoded.path,
         )
         if len(made.train) < 2:
             raise CorpusError(
@@ -160,7 +165,13 @@ class Corpus:
     def document_starts(self) -> Starts | None:
         """Where documents begin in all of the text, but at 0, int64, sorted; None without a document separator."""
         pattern = self.config.document_separator
-        return None if pattern is None else document_starts(self.ids, self.vocab, pattern)
+        if pattern is None:
+            return None
+
+        def find_starts() -> Starts:
+            return document_starts(self.ids, self.vocab, pattern)
+
+        return find_starts() if self.kept_in is None else kept_starts(self.kept_in, pattern, find_starts)
 
     @property
     def train_starts(self) -> Starts | None:
@@ -209,19 +220,20 @@ def _vocab_for(
 
 
 def _encoded(
-    text: Characters, vocab: Vocab, sources: list[tuple[str, int]], skipped: list[str], keeper: Keeper
+    text: Characters, vocab: Vocab, sources: list[tuple[str, int]], skipped: list[str], file: CacheFile
 ) -> Encoded:
     """The text in ids, which are hashed and kept while they are made."""
-    keeper.start(text.length * vocab.dtype.itemsize)
+    size = text.length * vocab.dtype.itemsize
+    if size >= KEPT_FROM:
+        file.start(size)
     with _Fingerprint() as fingerprint:
 
         def new_piece(piece: Ids) -> None:
             fingerprint.add(piece)
-            keeper.write(piece)
+            file.write(piece)
 
         encoded = Encoded(text.ids(vocab, new_piece), vocab, sources, skipped, fingerprint.end(vocab))
-    keeper.finish(encoded)
-    return encoded
+    return keep(file, encoded)
 
 
 class _Fingerprint:

@@ -15,7 +15,7 @@ Progress = Callable[[int, int | None], None]
 _TELL = 1 << 20  # bytes between two reports of progress
 
 
-def read(
+def read_files(
     found: list[Found], config: CorpusConfig, tick: Callable[[int], None], stdin: BinaryIO | None
 ) -> tuple[Characters, list[tuple[str, int]], list[str]]:
     """The text of files, those that were read with how many characters came of each, and those in folders that are binary.

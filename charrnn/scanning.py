@@ -19,7 +19,7 @@ import numpy as np
 from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.gathering import Ids, NewPiece, check_unit, lacking
-from charrnn.sources import HEAD, SNIFFED, Found, decode, packing, read_bytes, unreadable
+from charrnn.sources import HEAD, SNIFFED, Found, decode, decoder_for, packing, read_bytes, unreadable
 from charrnn.vocab import Unit, Vocab
 from charrnn.workers import available_threads
 
@@ -38,11 +38,17 @@ def is_large(found: list[Found]) -> bool:
 
 
 def can_scan(found: list[Found], config: CorpusConfig) -> bool:
-    """Whether all is large enough, in plain files and either bytes or UTF-8, so that `Scanned` reads it."""
+    """Whether all is large enough, in plain files and either bytes or UTF-8, so that `Scanned` reads it.
+
+    `ConfigError` for an encoding that does not exist, `CorpusError` for a file that cannot be read.
+    """
     if not is_large(found) or any(file.size is None for file in found):
         return False
-    plain = codecs.lookup(config.encoding).name in ("utf-8", "utf-8-sig") and config.normalize == "none"
-    return (plain or config.unit == "byte") and not any(_is_packed(file.path) for file in found)
+    if config.unit == "char":
+        decoder_for(config.encoding)
+        if codecs.lookup(config.encoding).name not in ("utf-8", "utf-8-sig") or config.normalize != "none":
+            return False
+    return not any(_is_packed(file.path) for file in found)
 
 
 def _is_packed(path: str) -> bool:
@@ -158,8 +164,8 @@ class Scanned:
     @property
     def sources(self) -> list[tuple[str, int]]:
         """The files that were read, and how many characters came of each; a newline between two counts to the first."""
-        joints = [file.joint for file in self._files[1:]] + [False]
-        return [(file.path, file.characters + joint) for file, joint in zip(self._files, joints, strict=True)]
+        joints = [file.joint for file in (*self._files[1:], _Read(""))]
+        return [(file.path, file.characters + joint) for file, joint in zip(self._files, joints, strict=False)]
 
     def _is_binary(self, file: Found) -> bool:
         if not file.swept or self.unit == "byte":

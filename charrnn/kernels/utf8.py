@@ -59,6 +59,12 @@ def _check(r, q, p, a, b, kept):
 
 
 @inline
+def _is_whole(data, stop):
+    """Whether the last character is not cut off."""
+    return data[stop - 1] < 0xC0 and data[stop - 2] < 0xE0 and data[stop - 3] < 0xF0
+
+
+@inline
 def _find(a, b, c, d, found):
     """The code points that begin at bytes a, where one does; b, c and d are the bytes after them."""
     for k in range(a.size):
@@ -83,7 +89,9 @@ def _join_lines(p, a, found, kept):
 def look(data, start, stop, mode, found, kept):
     """Looks at data[start:stop]. 1: its bytes are its characters; 0: characters are in found where kept is 1; -1: not UTF-8."""
     p, a, b = data[start - 1 : stop - 1], data[start:stop], data[start + 1 : stop + 1]
-    if mode == AS_BYTES or _is_plain(a):
+    if mode == AS_BYTES or _is_plain(
+        data[start - 1 : stop]
+    ):  # of a character, or a CRLF, that began before, that byte tells
         return 1
     if not _check(data[start - 3 : stop - 3], data[start - 2 : stop - 2], p, a, b, kept):
         return -1
@@ -110,7 +118,7 @@ def count(data, start, stop, mode, counts, found, kept):
             for k in range(INDEX(last - first)):
                 counts[found[k]] += kept[k]
                 total += kept[k]
-    return total
+    return total if mode == AS_BYTES or _is_whole(data, stop) else -1
 
 
 @inline
@@ -134,7 +142,7 @@ def _encode(data, start, stop, mode, table, out, found, kept):
             n += INDEX(kept[k])
         if n > most:
             return -1
-    return int64(n)
+    return int64(n) if mode == AS_BYTES or _is_whole(data, stop) else -1
 
 
 @kernel(int64(BYTES, int64, int64, int64, BYTES, BYTES, *SCRATCH))
