@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -28,7 +29,7 @@ from charrnn.reading import Progress, Told, pieces_of, read_files
 from charrnn.sources import CHUNK, Found, Sources, decoder_for, find
 from charrnn.vocab import Vocab
 
-_AHEAD = 4  # pieces of ids that wait for their hash
+_AHEAD = 4  # pieces of ids that wait to be hashed and written
 
 
 @dataclass(frozen=True)
@@ -222,47 +223,50 @@ def _vocab_for(
 def _encoded(
     text: Characters, vocab: Vocab, sources: list[tuple[str, int]], skipped: list[str], file: CacheFile
 ) -> Encoded:
-    """The text in ids, which are hashed and kept while they are made."""
+    """The text in ids, which are hashed (`Corpus.sha256`) and written while they are made."""
     size = text.length * vocab.dtype.itemsize
     if size >= KEPT_FROM:
         file.start(size)
-    with _Fingerprint() as fingerprint:
+    digest = hashlib.sha256()
+
+    def add(piece: Ids) -> None:
+        digest.update(piece.astype(piece.dtype.newbyteorder("<"), copy=False).data)
+
+    with _Follower(add) as hashing, _Follower(file.write) as writing:
 
         def new_piece(piece: Ids) -> None:
-            fingerprint.add(piece)
-            file.write(piece)
+            hashing.add(piece)
+            writing.add(piece)
 
-        encoded = Encoded(text.ids(vocab, new_piece), vocab, sources, skipped, fingerprint.end(vocab))
-    return keep(file, encoded)
+        ids = text.ids(vocab, new_piece)
+    digest.update(json.dumps(vocab.to_list()).encode())
+    return keep(file, Encoded(ids, vocab, sources, skipped, digest.hexdigest()))
 
 
-class _Fingerprint:
-    """`Corpus.sha256`, made on a thread of its own while the ids are: it takes longer than they do."""
+class _Follower:
+    """Calls a function with one piece of ids after the other, on a thread of its own: hashing takes longer than making them.
 
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
+    A context, at whose end all calls are done. Raises what they raise.
+    """
+
+    def __init__(self, function: Callable[[Ids], None]) -> None:
+        self._function = function
         self._pool = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        for future in self._pending if kind is None else ():
+            future.result()
 
     def add(self, ids: Ids) -> None:
-        """The next ids, which must stay as they are until the end; waits where they come too fast."""
-        data = ids.astype(ids.dtype.newbyteorder("<"), copy=False).data
-        self._pending.append(self._pool.submit(self._digest.update, data))
+        """The next ids, which must stay as they are; waits where they come too fast."""
+        self._pending.append(self._pool.submit(self._function, ids))
         if len(self._pending) > _AHEAD:
             self._pending.popleft().result()
-
-    def end(self, vocab: Vocab) -> str:
-        """The hash of all ids, and of the symbols."""
-        for future in self._pending:
-            future.result()
-        self._digest.update(json.dumps(vocab.to_list()).encode())
-        return self._digest.hexdigest()
 
 
 def _folder_name(name: str) -> str:

@@ -27,13 +27,13 @@ U8, U16, U32, INDEX = np.uint8, np.uint16, np.uint32, np.uint64  # a signed inde
 
 
 @inline
-def _is_plain(a):
-    """Whether bytes are ASCII without CR."""
+def _has_more(a):
+    """Whether among bytes there is one beyond ASCII, and whether there is a CR."""
     high, cr = U8(0), U8(0)
     for byte in a:
         high = U8(high | byte)
         cr = U8(cr | U8(byte == U8(13)))
-    return high < 128 and cr == 0
+    return high >= 128, cr == 1
 
 
 @inline
@@ -78,6 +78,14 @@ def _find(a, b, c, d, found):
 
 
 @inline
+def _take(a, found, kept):
+    """Bytes of ASCII as they are."""
+    for k in range(a.size):
+        kept[k] = U8(1)
+        found[k] = U32(a[k])
+
+
+@inline
 def _join_lines(p, a, found, kept):
     """CRLF and CR become LF: the LF of a pair is not kept, and CR is found as LF."""
     for k in range(a.size):
@@ -88,15 +96,22 @@ def _join_lines(p, a, found, kept):
 @kernel(int64(BYTES, int64, int64, int64, *SCRATCH))
 def look(data, start, stop, mode, found, kept):
     """Looks at data[start:stop]. 1: its bytes are its characters; 0: characters are in found where kept is 1; -1: not UTF-8."""
-    p, a, b = data[start - 1 : stop - 1], data[start:stop], data[start + 1 : stop + 1]
-    if mode == AS_BYTES or _is_plain(
-        data[start - 1 : stop]
-    ):  # of a character, or a CRLF, that began before, that byte tells
+    if mode == AS_BYTES:
         return 1
-    if not _check(data[start - 3 : stop - 3], data[start - 2 : stop - 2], p, a, b, kept):
+    beyond_ascii, has_cr = _has_more(
+        data[start - 1 : stop]
+    )  # the byte before tells of a character, or a CRLF, that began there
+    has_cr &= mode == WITH_LF
+    if not beyond_ascii and not has_cr:
+        return 1
+    p, a, b = data[start - 1 : stop - 1], data[start:stop], data[start + 1 : stop + 1]
+    if not beyond_ascii:
+        _take(a, found, kept)
+    elif _check(data[start - 3 : stop - 3], data[start - 2 : stop - 2], p, a, b, kept):
+        _find(a, b, data[start + 2 : stop + 2], data[start + 3 : stop + 3], found)
+    else:
         return -1
-    _find(a, b, data[start + 2 : stop + 2], data[start + 3 : stop + 3], found)
-    if mode == WITH_LF:
+    if has_cr:
         _join_lines(p, a, found, kept)
     return 0
 
@@ -116,8 +131,9 @@ def count(data, start, stop, mode, counts, found, kept):
             total += last - first
         else:
             for k in range(INDEX(last - first)):
-                counts[found[k]] += kept[k]
                 total += kept[k]
+            for k in range(INDEX(last - first)):
+                counts[found[k]] += kept[k]
     return total if mode == AS_BYTES or _is_whole(data, stop) else -1
 
 
