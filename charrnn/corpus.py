@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +25,7 @@ from charrnn.keeping import KEPT_FROM, Encoded, find_kept, keep, kept_starts, ke
 from charrnn.reading import Progress, Told, pieces_of, read_files
 from charrnn.sources import CHUNK, Found, Sources, decoder_for, find
 from charrnn.vocab import Vocab
-
-_AHEAD = 4  # pieces of ids that wait to be hashed and written
+from charrnn.workers import Follower
 
 
 @dataclass(frozen=True)
@@ -232,7 +228,7 @@ def _encoded(
     def add(piece: Ids) -> None:
         digest.update(piece.astype(piece.dtype.newbyteorder("<"), copy=False).data)
 
-    with _Follower(add) as hashing, _Follower(file.write) as writing:
+    with Follower(add) as hashing, Follower(file.write) as writing:
 
         def new_piece(piece: Ids) -> None:
             hashing.add(piece)
@@ -241,32 +237,6 @@ def _encoded(
         ids = text.ids(vocab, new_piece)
     digest.update(json.dumps(vocab.to_list()).encode())
     return keep(file, Encoded(ids, vocab, sources, skipped, digest.hexdigest()))
-
-
-class _Follower:
-    """Calls a function with one piece of ids after the other, on a thread of its own: hashing takes longer than making them.
-
-    A context, at whose end all calls are done. Raises what they raise.
-    """
-
-    def __init__(self, function: Callable[[Ids], None]) -> None:
-        self._function = function
-        self._pool = ThreadPoolExecutor(1)
-        self._pending: deque[Future[None]] = deque()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
-        for future in self._pending if kind is None else ():
-            future.result()
-
-    def add(self, ids: Ids) -> None:
-        """The next ids, which must stay as they are; waits where they come too fast."""
-        self._pending.append(self._pool.submit(self._function, ids))
-        if len(self._pending) > _AHEAD:
-            self._pending.popleft().result()
 
 
 def _folder_name(name: str) -> str:

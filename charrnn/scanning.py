@@ -12,21 +12,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.gathering import Ids, NewPiece, check_unit, lacking
+from charrnn.segments import Segment
 from charrnn.sources import HEAD, SNIFFED, Found, decode, decoder_for, packing, read_bytes, unreadable
 from charrnn.vocab import Unit, Vocab
 from charrnn.workers import available_threads
 
 LARGE = 1 << 26
 """From so many bytes on, reading twice is faster than what `Gathered` does, also with some tenths of a second to load kernels."""
-SEGMENT = 1 << 22  # bytes read, and written, at a time; with a megabyte the system takes a third longer to write
-BLOCK = 1 << 12  # bytes that a kernel takes at a time: 20 KB of scratch, in the nearest cache
 MOST_THREADS = 8
 
 Tick = Callable[[int], None]
@@ -69,62 +67,6 @@ class _Read:
     characters: int = 0
 
 
-class _Segment:
-    """A buffer for the kernels, their scratch, and the counts of what was read into it: about 10 MB, most of it never touched."""
-
-    def __init__(self) -> None:
-        from charrnn.kernels import utf8  # they take a moment to load, and only large texts need them
-
-        self.kernels = utf8
-        self.data = np.zeros(2 * utf8.PAD + 4 + SEGMENT, np.uint8)
-        self.scratch = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint8)
-        self.counts = np.zeros(utf8.CODES, np.int64)
-        self.start = self.stop = utf8.PAD
-
-    def fill(self, stream: Any, held: bytes, most: int, mode: int) -> tuple[int, bytes]:
-        """Read up to `most` bytes behind those held back before: how many (0 at the end only), and what is held back now.
-
-        A character that is not all there is held back, and a CR, which LF may follow.
-        """
-        pad, begin = self.kernels.PAD, self.kernels.PAD + len(held)
-        self.data[:begin] = np.frombuffer(bytes(pad) + held, np.uint8)
-        n: int = stream.readinto(self.data[begin : begin + min(most, SEGMENT)].data) or 0
-        end = stop = begin + n
-        if n and mode != self.kernels.AS_BYTES:
-            stop -= _left_over(self.data[pad:end][-pad:].tobytes(), mode == self.kernels.WITH_LF)
-        held = self.data[stop:end].tobytes()
-        self.data[stop : stop + pad] = 0
-        self.start, self.stop = pad, stop
-        return n, held
-
-    def skip_mark(self) -> None:
-        """Leave out a byte order mark at the beginning."""
-        if self.data[self.start : self.stop][:3].tobytes() == codecs.BOM_UTF8:
-            self.data[self.start : self.start + 3] = 0
-            self.start += 3
-
-    def count(self, mode: int) -> int:
-        """The number of characters, which are counted; -1 if they are not UTF-8, or a NUL is among them."""
-        n: int = self.kernels.count(self.data, self.start, self.stop, mode, self.counts, *self.scratch)
-        return -1 if mode != self.kernels.AS_BYTES and self.counts[0] else n
-
-    def encode(self, mode: int, table: Ids, out: Ids) -> int:
-        """Writes the characters' ids to out, and returns how many they are; -1 if they are too many, or not UTF-8."""
-        kernel = self.kernels.encode_small if table.itemsize == 1 else self.kernels.encode_wide
-        n: int = kernel(self.data, self.start, self.stop, mode, table, out, *self.scratch)
-        return n
-
-
-def _left_over(tail: bytes, with_lf: bool) -> int:
-    """How many of the last bytes wait for what follows."""
-    for back, byte in enumerate(reversed(tail), 1):
-        if byte >= 0xC0:
-            return back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
-        if byte < 0x80:
-            break
-    return int(with_lf and tail.endswith(b"\r"))
-
-
 class Scanned:
     """Files, read once; as `Gathered`, but their ids are not known before the vocabulary is, and then read from them.
 
@@ -142,7 +84,7 @@ class Scanned:
         self._files: list[_Read] = []
         self.skipped: list[str] = []
         threads = min(available_threads(), MOST_THREADS)
-        self._segments = [_Segment() for _ in range(threads + 1)]
+        self._segments = [Segment() for _ in range(threads + 1)]
         self._segment = self._segments[0]  # of the second reading
         with ThreadPoolExecutor(threads) as pool:
             ends_in_newline = True
@@ -179,7 +121,7 @@ class Scanned:
     def _count(self, file: Found, pool: ThreadPoolExecutor) -> tuple[_Read, bytes]:
         """The first reading of a file, and its last byte."""
         read, last = _Read(file.path), b"\n"
-        pending: deque[tuple[_Segment, Future[int]]] = deque()
+        pending: deque[tuple[Segment, Future[int]]] = deque()
         free = list(self._segments)
 
         def settle(left: int) -> None:
@@ -201,14 +143,14 @@ class Scanned:
         settle(0)
         return read, last
 
-    def _filled(self, path: str, free: Callable[[], _Segment], size: int | None) -> Iterator[tuple[_Segment, int]]:
+    def _filled(self, path: str, free: Callable[[], Segment], size: int | None) -> Iterator[tuple[Segment, int]]:
         """The file, or its first bytes, in segments that `free` gives, and how many bytes were read for each."""
         try:
             with Path(path).open("rb", buffering=0) as stream:
                 held, first, n = b"", True, -1
                 while n:
                     segment = free()
-                    n, held = segment.fill(stream, held, SEGMENT if size is None else size, self._mode)
+                    n, held = segment.fill(stream, held, size, self._mode)
                     if first and self._mode != segment.kernels.AS_BYTES:
                         segment.skip_mark()
                     size = None if size is None else size - n

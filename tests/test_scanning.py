@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import charrnn.scanning
+import charrnn.segments
+from charrnn import terminal
+from charrnn.cli.given import read_text
 from charrnn.config import CorpusConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError, ConfigError, CorpusError, VocabError
 from charrnn.kernels import utf8
 from charrnn.reading import read_files
-from charrnn.scanning import Scanned, _left_over, can_scan
+from charrnn.scanning import Scanned, can_scan
+from charrnn.segments import left_over
 from charrnn.sources import find
 from charrnn.vocab import UNKNOWN, Vocab
 
@@ -24,8 +28,8 @@ TEXT = "\ufeffIn — am…\r\n\rд漢\r\n𝔸e\u0301\ufeffx🙂\r"
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch):
     monkeypatch.setattr(charrnn.scanning, "LARGE", 1)
-    monkeypatch.setattr(charrnn.scanning, "SEGMENT", 5)
-    monkeypatch.setattr(charrnn.scanning, "BLOCK", 4)
+    monkeypatch.setattr(charrnn.segments, "SIZE", 5)
+    monkeypatch.setattr(charrnn.segments, "BLOCK", 4)
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -68,7 +72,7 @@ class TestTheSame:
     @settings(max_examples=150)
     @given(st.text(st.sampled_from("ab\r\n\ufeffé\u07ff\u0800漢\uffff𝔸\U0010ffff")), CONFIGS, st.integers(1, 9))
     def test_any_text(self, tmp_path_factory, text, config, segment):
-        charrnn.scanning.SEGMENT = segment
+        charrnn.segments.SIZE = segment
         scanned, gathered = both(write(tmp_path_factory.mktemp("t") / "a", "ab" + text), config)
         assert scanned == gathered
 
@@ -82,7 +86,7 @@ class TestTheSame:
         st.integers(1, 9),
     )
     def test_any_bytes(self, tmp_path_factory, data, segment):
-        charrnn.scanning.SEGMENT = segment
+        charrnn.segments.SIZE = segment
         path = write(tmp_path_factory.mktemp("t") / "a", b"ab" + data)
         scanned, gathered = both(path)
         assert scanned == gathered
@@ -129,8 +133,8 @@ class TestTheSame:
         assert scanned == gathered and len(scanned[1]) == 300
 
     def test_every_character(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(charrnn.scanning, "SEGMENT", 4099)
-        monkeypatch.setattr(charrnn.scanning, "BLOCK", 1024)
+        monkeypatch.setattr(charrnn.segments, "SIZE", 4099)
+        monkeypatch.setattr(charrnn.segments, "BLOCK", 1024)
         everything = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x110000)]))
         text = Scanned(find(write(tmp_path / "a", everything))[0], CorpusConfig(newlines="keep"), lambda n: None)
         assert text.counts() == dict.fromkeys(everything, 1)
@@ -217,11 +221,11 @@ class TestReading:
         ],
     )
     def test_what_waits_at_the_end_of_a_segment(self, tail, waits):
-        assert _left_over(tail, True) == waits
-        assert _left_over(tail, False) == (0 if tail == b"\r" else waits)
+        assert left_over(tail, True) == waits
+        assert left_over(tail, False) == (0 if tail == b"\r" else waits)
 
     def test_of_four_bytes_up_to_three_wait(self):
-        assert [_left_over("a🙂".encode()[:n][-3:], True) for n in range(1, 6)] == [0, 1, 2, 3, 0]
+        assert [left_over("a🙂".encode()[:n][-3:], True) for n in range(1, 6)] == [0, 1, 2, 3, 0]
 
 
 def test_memory_is_that_of_the_ids(tmp_path, monkeypatch):
@@ -237,8 +241,17 @@ def test_memory_is_that_of_the_ids(tmp_path, monkeypatch):
     tracemalloc.stop()
     assert corpus.ids.nbytes > 4e6
     segments = charrnn.scanning.MOST_THREADS + 1
-    assert peak < 1.1 * corpus.ids.nbytes + segments * (charrnn.scanning.SEGMENT + utf8.CODES * 8) + 5e6
+    assert peak < 1.1 * corpus.ids.nbytes + segments * (charrnn.segments.SIZE + utf8.CODES * 8) + 5e6
 
 
 def test_the_mark_of_utf8_is_three_bytes():
     assert "\ufeff".encode() == codecs.BOM_UTF8 and len(codecs.BOM_UTF8) == utf8.PAD
+
+
+@pytest.mark.parametrize(("size", "needed"), [(9, []), (10, ["utf8"])])
+def test_kernels_are_announced_where_a_text_needs_them(tmp_path, monkeypatch, size, needed):
+    asked = []
+    monkeypatch.setattr(terminal, "compiling", lambda *names, quiet: asked.extend(names))
+    monkeypatch.setattr(charrnn.scanning, "LARGE", 10)
+    corpus = read_text([str(write(tmp_path / "a", "ababababab"[:size]))], CorpusConfig(), quiet=True)
+    assert len(corpus) == size and asked == needed
