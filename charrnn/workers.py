@@ -1,19 +1,23 @@
-"""Threads that run kernels side by side, and how work is divided among them."""
+"""Threads that run kernels side by side, and how work is divided among them; a thread that follows another."""
 
 from __future__ import annotations
 
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 from charrnn.errors import ConfigError
 
 MOST_THREADS = 1024
+AHEAD = 4
+"""Things that may wait for a `Follower`."""
 
 
 UNLIMITED = 1 << 16
@@ -198,3 +202,29 @@ def _ended(workers: Sequence[_Worker]) -> list[BaseException]:
 def _stop(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         worker.stop()
+
+
+class Follower:
+    """Calls a function with one thing after the other, in order, on a thread of its own, beside the one that makes them.
+
+    A context, at whose end all calls are done. Raises what they raise.
+    """
+
+    def __init__(self, function: Callable[[Any], None]) -> None:
+        self._function = function
+        self._pool = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=kind is not None)
+        for future in self._pending if kind is None else ():
+            future.result()
+
+    def add(self, thing: Any) -> None:
+        """The next one; waits where they come too fast."""
+        self._pending.append(self._pool.submit(self._function, thing))
+        if len(self._pending) > AHEAD:
+            self._pending.popleft().result()

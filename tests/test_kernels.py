@@ -19,7 +19,7 @@ from charrnn.cells import cell_named, lstm
 from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
 from charrnn.kernels.calling import address_of
-from charrnn.kernels.compiling import OPTIMIZER_MODULES, PRECISION_MODULES, SEPARATE, count_kernels
+from charrnn.kernels.compiling import LARGE_TEXTS, OPTIMIZER_MODULES, PRECISION_MODULES, SEPARATE, count_kernels
 from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
 from charrnn.kernels.product import pack, pack_transposed
 from charrnn.kernels.simd import HAS_FMA, LANES, MR, NR
@@ -80,6 +80,7 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
         assert count_kernels(precision) - count_kernels() == left[f"kernels.{module}"] > 0
     for module in {*OPTIMIZER_MODULES.values(), *PRECISION_MODULES.values(), *SEPARATE}:
         left.pop(f"kernels.{module}")
+    assert count_kernels(LARGE_TEXTS) - count_kernels() == left.pop(f"kernels.{LARGE_TEXTS}") > 0
     assert sum(left.values()) == count_kernels() > 10
     assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
 

@@ -8,7 +8,6 @@ a second process may help: see `companion`.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import sys
 import tempfile
@@ -24,8 +23,8 @@ from numba import njit
 from numba.core import config
 from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
-from platformdirs import user_cache_dir
 
+from charrnn.cache import cache_root
 from charrnn.kernels.target import TARGET
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -46,6 +45,9 @@ SEPARATE = ("machine",)
 
 PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
 """As OPTIMIZER_MODULES, for the precisions of sampling."""
+
+LARGE_TEXTS = "utf8"
+"""The name of the kernels, and of their module, that only reading a large text needs."""
 
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
@@ -81,8 +83,7 @@ def sources_hash() -> str:
 
 def cache_folder() -> Path | None:
     """The folder of compiled kernels for these sources, made if need be; None where none can be written."""
-    root = os.environ.get("CHARRNN_CACHE_DIR") or user_cache_dir("charrnn", appauthor=False)
-    folder = Path(root) / f"kernels-{sources_hash()}"
+    folder = cache_root() / f"kernels-{sources_hash()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -110,6 +111,19 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
     stems = [path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others]
     every = [f"charrnn.kernels.{stem}" for stem in stems if stem != "__init__"]
     return list(dict.fromkeys([*every, *map(module_of, names)]))
+
+    """The module with the kernels of this name: of an optimiser, for large texts, or else of a cell."""
+    if name in OPTIMIZER_MODULES or name == LARGE_TEXTS:
+        return f"charrnn.kernels.{OPTIMIZER_MODULES.get(name, name)}"
+    return f"charrnn.cells.{name.replace('-', '_')}"
+
+
+def count_kernels(*names: str) -> int:
+    """How many kernels are loaded for every run, and for these names (as for `module_of`), told from the sources alone."""
+    not_always = {*OPTIMIZER_MODULES.values(), LARGE_TEXTS}
+    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in not_always}
+    paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
+    return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 
 
 def kernels_in(module: str) -> list[str]:
