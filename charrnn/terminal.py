@@ -152,9 +152,9 @@ def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterato
 def compiling(*names: str, training: bool = True, quiet: bool = False) -> None:
     """Import the kernels; while they are compiled, which happens once on a machine, show how far that is.
 
-    `names`: cells, optimisers and the like whose kernels are among them; without `training`, only what a network needs to write. To be
-    called before anything of the library that computes is imported, and again for names that only a checkpoint tells. Silent
-    when all come from the cache.
+    `names`: cells, optimisers and the like whose kernels are among them (see `compiling.module_of`); without `training`, only what
+    a network needs to write. To be called before anything of the library that computes is imported, and again for names that
+    only a checkpoint tells. Silent when all come from the cache.
     """
     from charrnn.kernels import companion
     from charrnn.kernels import compiling as kernels

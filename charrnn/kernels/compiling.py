@@ -93,10 +93,12 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, the precision or else the cell of this name."""
+    """The module with the kernels of the optimiser, the precision, of large texts, or else the cell of this name."""
     for modules in (OPTIMIZER_MODULES, PRECISION_MODULES):
         if name in modules:
             return f"charrnn.kernels.{modules[name]}"
+    if name == LARGE_TEXTS:
+        return f"charrnn.kernels.{name}"
     return f"charrnn.cells.{name.replace('-', '_')}"
 
 
@@ -106,24 +108,12 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
         *OPTIMIZER_MODULES.values(),
         *PRECISION_MODULES.values(),
         *SEPARATE,
+        LARGE_TEXTS,
         *(() if training else TRAINING_MODULES),
     }
     stems = [path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others]
     every = [f"charrnn.kernels.{stem}" for stem in stems if stem != "__init__"]
     return list(dict.fromkeys([*every, *map(module_of, names)]))
-
-    """The module with the kernels of this name: of an optimiser, for large texts, or else of a cell."""
-    if name in OPTIMIZER_MODULES or name == LARGE_TEXTS:
-        return f"charrnn.kernels.{OPTIMIZER_MODULES.get(name, name)}"
-    return f"charrnn.cells.{name.replace('-', '_')}"
-
-
-def count_kernels(*names: str) -> int:
-    """How many kernels are loaded for every run, and for these names (as for `module_of`), told from the sources alone."""
-    not_always = {*OPTIMIZER_MODULES.values(), LARGE_TEXTS}
-    paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in not_always}
-    paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
-    return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
 
 
 def kernels_in(module: str) -> list[str]:
