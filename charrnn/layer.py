@@ -13,7 +13,7 @@ from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.calling import address_of
-from charrnn.kernels.product import product
+from charrnn.kernels.product import product, product_packed
 from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.simd import padded, pitch
 from charrnn.model import Model, Panels
@@ -26,7 +26,7 @@ Jobs = list[tuple[Any, ...]]
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
 NO_PANELS = np.zeros(0, np.float32)
-PRODUCT = address_of(product)
+PRODUCT, PACKED = address_of(product), address_of(product_packed)
 
 
 def layer_shapes(
@@ -196,7 +196,7 @@ class Layer:
             x = below if self.index and stop <= self.columns else NOTHING
             q = rows(self.q, 0, steps) if self.q is not None and start >= middle else h
             factor = q if start >= first else NOTHING
-            arrays: tuple[Any, ...] = (x, factor, dz, dw_x, dw_h, g.bias(self.index))
+            arrays: tuple[Any, ...] = (PACKED, x, factor, dz, dw_x, dw_h, g.bias(self.index))
             for a, b in ranges(stop - start, parts, layers.COLUMNS):
                 jobs.append((layers.weight_gradients, arrays, (0, first, start + a, start + b)))
         for k, peephole in enumerate(self.cell.peepholes):

@@ -15,7 +15,7 @@ from charrnn.kernels import layers
 from charrnn.kernels.product import pack_transposed, product
 from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
-from charrnn.layer import NOTHING, PRODUCT, Backward, Ids, Layer, Starts, rows
+from charrnn.layer import NOTHING, PACKED, PRODUCT, Backward, Ids, Layer, Starts, rows
 from charrnn.model import Model, Panels, State
 from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import Workers, ranges
@@ -239,7 +239,7 @@ class Network:
             ]
         top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            arrays = (top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
+            arrays = (PACKED, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
             jobs.append((layers.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
         self._mask_gradients()
@@ -275,6 +275,6 @@ class _EmbeddingGradients:
         """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
         dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
-        layers.weight_gradients(self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
+        layers.weight_gradients(PACKED, self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
         pack_transposed(self.weight, self._panels, 0, Z, 0, E)
         product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)

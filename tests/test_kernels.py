@@ -488,7 +488,7 @@ def weight_gradients(
     into: list[np.ndarray], x: np.ndarray, h: np.ndarray, dz: np.ndarray, scratch: np.ndarray, *columns: int
 ) -> None:
     dw_x, dw_h, (db,) = into
-    layers.weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, *columns)
+    layers.weight_gradients(address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, scratch, *columns)
 
 
 @pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])

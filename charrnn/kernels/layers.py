@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int32, int64, intp, uint32, void
 
+from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.lanes import fma
 from charrnn.kernels.pointwise import ONE, ZERO
 from charrnn.kernels.product import (
     MATRIX,
+    PACKED,
     TILE,
     VECTOR,
-    add_columns,
     pack_panels,
     pack_tiles,
-    product_packed,
     tiles_size,
 )
 from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
@@ -156,20 +156,23 @@ def scratch_size(*rows: int) -> int:
     return DEPTH * (GROUP + TILE) + sum(tiles_size(size, DEPTH) for size in rows)
 
 
-@kernel(void(MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
-def weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
+call_packed = caller(PACKED)
+
+
+@kernel(void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
+def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz (multiples of LANES).
 
-    x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz belongs to column n - x_column of
-    dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on who computes it. scratch
-    (`scratch_size(D, H)`): a panel of dz for both products, ones, tiles of x and h.
+    product is `product_packed`. x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz
+    belongs to column n - x_column of dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on
+    who computes it. scratch (`scratch_size(D, H)`): panels of dz for both products, ones, tiles of x and h.
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
     h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
     fill_row(ones[: DEPTH * TILE], ONE)
     for k in range(0, K, DEPTH):
-        depth, later = min(DEPTH, K - k), k > 0
+        depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
         pack_tiles(x, k, depth, x_tiles)
         pack_tiles(h, k, depth, h_tiles)
         for group in range(start, stop, GROUP):
@@ -178,11 +181,13 @@ def weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, star
             n = group
             while n < end:
                 width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * depth)
-                add_columns(ones, panel, width, address(db, n), depth, later)
+                call_packed(product, (address(ones, 0), panel, width, address(db, n), 0, 1, depth, later))
                 if D > 0:
-                    product_packed(x_tiles, panel, width, address(dw_x, n - x_column), dw_x.shape[1], D, depth, later)
+                    c = address(dw_x, n - x_column)
+                    call_packed(product, (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later))
                 if H > 0:
-                    product_packed(h_tiles, panel, width, address(dw_h, n - h_column), dw_h.shape[1], H, depth, later)
+                    c = address(dw_h, n - h_column)
+                    call_packed(product, (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later))
                 n += width
 
 

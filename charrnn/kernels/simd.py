@@ -103,18 +103,18 @@ def _emit_prefetch(builder, place):
     builder.call(function, [builder.bitcast(place, pointer), i32(0), i32(3), i32(1)])
 
 
-def heights(most: int) -> list[int]:
-    """Heights of tiles from which any number of rows can be put together: all from the half on, then powers of two."""
-    return sorted({*range(most // 2, most + 1), *(1 << k for k in range(most.bit_length()) if 1 << k <= most)})
-
-
 AHEAD = 8
 """Rows of a panel that the prefetch is ahead of the product."""
 UNROLL = 4
 
 
-def tile_kernel(a_pitch: int = 0):
-    """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for the `shapes` of this host.
+def powers_below(most: int) -> list[int]:
+    """The powers of two up to a number."""
+    return [1 << k for k in range(most.bit_length())]
+
+
+def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0):
+    """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for each of the shapes, (rows, vectors).
 
     kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses are in bytes, strides in
     floats. A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`, at a + 4 * (m + k * a_pitch), packed. S, what the sums
@@ -132,13 +132,12 @@ def tile_kernel(a_pitch: int = 0):
             shape, *places = args
             end = builder.function.append_basic_block("done")
             switch = builder.switch(shape, end)
-            for vectors in sorted({NV, LANES // VL}):
-                for rows in heights(MR):
-                    block = builder.function.append_basic_block(f"tile{rows}x{vectors}")
-                    switch.add_case(ir.Constant(ir.IntType(64), rows + 64 * vectors), block)
-                    builder.position_at_end(block)
-                    _Tile(builder, rows, vectors, a_pitch).emit(*places)
-                    builder.branch(end)
+            for rows, vectors in sorted(shapes):
+                block = builder.function.append_basic_block(f"tile{rows}x{vectors}")
+                switch.add_case(ir.Constant(ir.IntType(64), rows + 64 * vectors), block)
+                builder.position_at_end(block)
+                _Tile(builder, rows, vectors, a_pitch).emit(*places)
+                builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
 
