@@ -308,8 +308,20 @@ def test_a_wrong_call_is_an_error_while_compiling() -> None:
         call_fill(a, None)
     with pytest.raises(TypingError, match=r"y of squash\(phi, x, y\) must be a contiguous row of float32, not float64"):
         call_squash(TANH, a, 1.0)
+    with pytest.raises(TypingError, match=r"value of fill_row\(a, value\) must be a contiguous row of float32 or a number, not none"):
+        call_fill(a, None)
+    with pytest.raises(TypingError, match=r"y of squash\(phi, x, y\) must be a contiguous row of float32, not float64"):
+        call_squash(TANH, a, 1.0)
     with pytest.raises(TypingError, match=r"phi of squash\(phi, x, y\) must be an integer, not float64"):
         call_squash(1.0, a, a)
+
+
+def test_an_equation_has_a_fold_or_a_choice() -> None:
+    with pytest.raises(TypeError, match="squashed_sum chooses phi"):
+
+        @over_rows(fold=SUM)
+        def squashed_sum(phi: Nonlinearity, x: Lanes) -> Lanes:
+            return phi(x)
 
 
 def test_an_equation_has_a_fold_or_a_choice() -> None:

@@ -68,9 +68,7 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
                 kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
                 pairs = zip(kinds[chooses:], values[chooses:], strict=True)
                 data = dict(zip(operands, (_operand(context, builder, *pair) for pair in pairs), strict=True))
-                (size,) = cgutils.unpack_tuple(
-                    builder, context.make_array(kinds[chooses])(context, builder, values[chooses]).shape
-                )
+                (size,) = cgutils.unpack_tuple(builder, context.make_array(kinds[chooses])(context, builder, values[chooses]).shape)
                 emit = _Loop(builder, data, size, read, written, fold).emit
                 if fold is not None:
                     return emit(equation)
