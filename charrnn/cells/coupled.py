@@ -11,25 +11,29 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma, sigmoids, slope
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.kernels.rows import rows
 
 GATES = ("f", "g", "o")
 
 
-@rows("f", "g", "o", "h", "c")
-def coupled(phi, f, g, o, c_before):
-    """The equations above; the gates stand where z was."""
-    f, o = sigmoids(f, o)
-    g = phi(g)
-    c = fma(f, c_before - g, g)
-    return f, g, o, o * phi(c), c
+@rows("f", "g", "o", "c")
+def remember(phi, f, g, o, c_before):
+    """The gates, which stand where z was, and c."""
+    f, g, o = sigmoid(f), phi(g), sigmoid(o)
+    return f, g, o, fma(f, c_before - g, g)
+
+
+@rows("h")
+def show(phi, o, c):
+    """h = o * phi(c)."""
+    return o * phi(c)
 
 
 @rows("f", "g", "o", "dc_before")
 def through_coupled(phi, f, g, o, c_before, dh, dc, dc_before):
-    """Their derivatives: the gates become dz, and dc' is added to."""
+    """The derivatives of both: the gates become dz, and dc' is added to."""
     y, shown = phi(fma(f, c_before - g, g)), dh * o
     dc = fma(shown, phi.slope(y), dc)
     dz_f, dz_g = dc * (c_before - g) * slope(f), dc * (1.0 - f) * phi.slope(g)
@@ -41,7 +45,9 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     """One step of streams start:stop. z (N, 3H) is read and then holds the gates; h, c (N, H) are written."""
     H = h.shape[1]
     for n in range(start, stop):
-        coupled(activation, z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], c_before[n], h[n], c[n])
+        f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H]
+        remember(activation, f, g, o, c_before[n], c[n])
+        show(activation, o, c[n], h[n])
 
 
 @kernel(STEP_BACK)

@@ -15,27 +15,32 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, Peephole, forget_bias_for
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma, sigmoid, sigmoids, slope
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.kernels.rows import rows
 
 GATES = ("d", "i", "f", "g", "o")
 
 
-@rows("d", "i", "f", "g", "o", "h", "c", "m")
-def depth_gated(phi, d, i, f, g, o, c_before, m_below, p_i, p_f, p_o, w_c, w_m):
-    """The equations above, and m = c for the layer above; the gates stand where z was."""
-    d = fma(w_m, m_below, fma(w_c, c_before, d))
-    d, i, f = sigmoids(d, fma(p_i, c_before, i), fma(p_f, c_before, f))
-    g = phi(g)
+@rows("d", "i", "f", "g", "c", "m")
+def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
+    """The gates into the memory, which stand where z was, c, and m = c for the layer above."""
+    d = sigmoid(fma(w_m, m_below, fma(w_c, c_before, d)))
+    i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
     c = fma(d, m_below, fma(f, c_before, i * g))
+    return d, i, f, g, c, c
+
+
+@rows("o", "h")
+def show(phi, o, c, p_o):
+    """The output gate, where z was, and h."""
     o = sigmoid(fma(p_o, c, o))
-    return d, i, f, g, o, o * phi(c), c, c
+    return o, o * phi(c)
 
 
 @rows("d", "i", "f", "g", "o", "dc_before", "dm_below")
 def through_depth_gated(phi, d, i, f, g, o, c_before, m_below, p_i, p_f, p_o, w_c, w_m, dh, dc, dm, dc_before):
-    """Their derivatives: the gates become dz, dc' is added to, and dm of the layer below is set."""
+    """The derivatives of both: the gates become dz, dc' is added to, and dm of the layer below is set."""
     y, shown = phi(fma(d, m_below, fma(f, c_before, i * g))), dh * o
     dz_o = shown * y * (1.0 - o)
     dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc + dm))
@@ -50,7 +55,8 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     H = h.shape[1]
     for n in range(start, stop):
         d, i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H]
-        depth_gated(activation, d, i, f, g, o, c_before[n], m_below[n], p[0], p[1], p[2], p[3], p[4], h[n], c[n], m[n])
+        remember(activation, d, i, f, g, c_before[n], m_below[n], p[0], p[1], p[3], p[4], c[n], m[n])
+        show(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)

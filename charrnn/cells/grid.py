@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.lanes import fma, sigmoids, slope
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.kernels.rows import fill_row, rows
@@ -22,18 +22,22 @@ from charrnn.kernels.rows import fill_row, rows
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
 
 
-@rows("i", "f", "g", "o", "c", "h")
-def grid(phi, i, f, g, o, c_before):
-    """The equations above, along one dimension; the gates stand where z was."""
-    i, f, o = sigmoids(i, f, o)
-    g = phi(g)
-    c = fma(f, c_before, i * g)
-    return i, f, g, o, c, phi(o * c)
+@rows("i", "f", "g", "o", "c")
+def remember(phi, i, f, g, o, c_before):
+    """The gates along one dimension, which stand where z was, and c."""
+    i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
+    return i, f, g, o, fma(f, c_before, i * g)
+
+
+@rows("h")
+def show(phi, o, c):
+    """h = phi(o * c)."""
+    return phi(o * c)
 
 
 @rows("i", "f", "g", "o", "dc_before")
 def through_grid(phi, i, f, g, o, c_before, dh, dc, dc_before):
-    """Their derivatives: the gates become dz, and dc' is added to."""
+    """The derivatives of both: the gates become dz, and dc' is added to."""
     c = fma(f, c_before, i * g)
     shown = dh * phi.slope(phi(o * c))
     dc = fma(shown, o, dc)
@@ -53,9 +57,11 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = _gates(z[n], H)
-        grid(activation, i, f, g, o, c_before[n], c[n], h[n])
+        remember(activation, i, f, g, o, c_before[n], c[n])
+        show(activation, o, c[n], h[n])
         i, f, g, o = _gates(z[n, 4 * H :], H)
-        grid(activation, i, f, g, o, m_below[n], m[n], y[n])
+        remember(activation, i, f, g, o, m_below[n], m[n])
+        show(activation, o, m[n], y[n])
 
 
 @kernel(STEP_BACK)

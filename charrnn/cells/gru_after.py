@@ -13,24 +13,30 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma, sigmoids, slope
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.kernels.rows import rows
 
 GATES = ("n", "r", "z", "k")
 
 
-@rows("n", "r", "u", "h")
-def gru_after(phi, n, r, u, k, h_before):
-    """The equations above; the gates stand where z was."""
-    r, u = sigmoids(r, u)
-    n = phi(fma(r, k, n))
-    return n, r, u, fma(u, h_before - n, n)
+@rows("n", "r", "u")
+def reset(n, r, u, k):
+    """The gates, which stand where z was, and what n is phi of."""
+    r, u = sigmoid(r), sigmoid(u)
+    return fma(r, k, n), r, u
+
+
+@rows("n", "h")
+def mix(phi, n, u, h_before):
+    """n = phi(n) and h."""
+    n = phi(n)
+    return n, fma(u, h_before - n, n)
 
 
 @rows("n", "r", "u", "k", "dh_before")
 def through_gru_after(phi, n, r, u, k, h_before, dh, dh_before):
-    """Their derivatives: all blocks become dz, and dh' is added to."""
+    """The derivatives of both: all blocks become dz, and dh' is added to."""
     dz_n = dh * (1.0 - u) * phi.slope(n)
     return dz_n, dz_n * k * slope(r), dh * (h_before - n) * slope(u), dz_n * r, fma(dh, u, dh_before)
 
@@ -41,7 +47,8 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     H = h.shape[1]
     for s in range(start, stop):
         n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
-        gru_after(activation, n, r, u, k, h_before[s], h[s])
+        reset(n, r, u, k)
+        mix(activation, n, u, h_before[s], h[s])
 
 
 @kernel(STEP_BACK)

@@ -15,26 +15,31 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, Peephole, forget_bias_for
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma, sigmoid, sigmoids, slope
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.kernels.rows import rows
 
 GATES = ("i", "f", "g", "o")
 
 
-@rows("i", "f", "g", "o", "h", "c", "m")
-def peephole(phi, i, f, g, o, c_before, p_i, p_f, p_o):
-    """The equations above, and m = c for the layer above; the gates stand where z was."""
-    i, f = sigmoids(fma(p_i, c_before, i), fma(p_f, c_before, f))
-    g = phi(g)
+@rows("i", "f", "g", "c", "m")
+def remember(phi, i, f, g, c_before, p_i, p_f):
+    """The gates into the memory, which stand where z was, c, and m = c for the layer above."""
+    i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
     c = fma(f, c_before, i * g)
+    return i, f, g, c, c
+
+
+@rows("o", "h")
+def show(phi, o, c, p_o):
+    """The output gate, where z was, and h."""
     o = sigmoid(fma(p_o, c, o))
-    return i, f, g, o, o * phi(c), c, c
+    return o, o * phi(c)
 
 
 @rows("i", "f", "g", "o", "dc_before")
 def through_peephole(phi, i, f, g, o, c_before, p_i, p_f, p_o, dh, dc, dc_before):
-    """Their derivatives: the gates become dz, and dc' is added to."""
+    """The derivatives of both: the gates become dz, and dc' is added to."""
     y, shown = phi(fma(f, c_before, i * g)), dh * o
     dz_o = shown * y * (1.0 - o)
     dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc))
@@ -48,7 +53,8 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
-        peephole(activation, i, f, g, o, c_before[n], p[0], p[1], p[2], h[n], c[n], m[n])
+        remember(activation, i, f, g, c_before[n], p[0], p[1], c[n], m[n])
+        show(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)

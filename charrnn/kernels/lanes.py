@@ -55,9 +55,6 @@ class Lanes:
     def __truediv__(self, other: Lanes | float) -> Lanes:
         return self._with(other, "fdiv")
 
-    def __rtruediv__(self, other: float) -> Lanes:
-        return self._with(other, "fdiv", turned=True)
-
     def __neg__(self) -> Lanes:
         return Lanes(self.builder, self.builder.fneg(self.value))
 
@@ -114,23 +111,6 @@ def polynomial(coefficients: tuple[float, ...], x: Lanes) -> Lanes:
     return total
 
 
-def reciprocals(*q: Lanes) -> list[Lanes]:
-    """1 / q of each by one division, that of their product: dividing takes a vector's unit as long as thirty multiplications."""
-
-    def product(factors: tuple[Lanes, ...]) -> Lanes:
-        half = len(factors) // 2
-        return product(factors[:half]) * product(factors[half:]) if half else factors[0]
-
-    def parted(factors: tuple[Lanes, ...], inverse: Lanes) -> list[Lanes]:
-        half = len(factors) // 2
-        if not half:
-            return [inverse]
-        low, high = factors[:half], factors[half:]
-        return parted(low, inverse * product(high)) + parted(high, inverse * product(low))
-
-    return parted(q, 1.0 / product(q))
-
-
 # tanh(x) = x P(x x) / Q(x x) on [-9, 9]: our least-maximum fit, relative error 2e-8; in float32 within 3.1e-7
 TANH_LIMIT = 9.0
 P = (0.99999998, 0.13381033393, 3.4955970427e-3, 2.0609218729e-5, 1.3354832390e-8)
@@ -146,22 +126,15 @@ def tanh(x: Lanes) -> Lanes:
     return maximum(minimum(x * polynomial(P, u) / polynomial(Q, u), 1.0), -1.0)
 
 
-def sigmoids(*x: Lanes) -> list[Lanes]:
-    """1 / (1 + exp(-x)) = 1/2 + tanh(x / 2) / 2 of each, with one division for all of them."""
-    u = [minimum(v * v, (2 * TANH_LIMIT) ** 2) for v in x]
-    p = [v * polynomial(HALF_P, w) for v, w in zip(x, u, strict=True)]
-    inverses = reciprocals(*(polynomial(HALF_Q, w) for w in u))
-    return [maximum(minimum(a * r, 0.5), -0.5) + 0.5 for a, r in zip(p, inverses, strict=True)]
-
-
 def sigmoid(x: Lanes) -> Lanes:
-    """1 / (1 + exp(-x)), in [0, 1], NaN for NaN."""
-    return sigmoids(x)[0]
+    """1 / (1 + exp(-x)) = 1/2 + tanh(x / 2) / 2, in [0, 1], NaN for NaN."""
+    u = minimum(x * x, (2 * TANH_LIMIT) ** 2)
+    return maximum(minimum(x * polynomial(HALF_P, u) / polynomial(HALF_Q, u), 0.5), -0.5) + 0.5
 
 
 def slope(y: Lanes) -> Lanes:
     """The derivative of the sigmoid where it is y."""
-    return y * (1.0 - y)
+    return fma(-y, y, y)
 
 
 # exp(x) = 2^n e^r with n whole and |r| <= ln(2) / 2; ln(2) in two parts, e^r by its Taylor series

@@ -47,42 +47,41 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
     """Make an equation into what a kernel calls, with arrays for the arguments' names and then for those of `written` that are no
     arguments.
 
-    Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; a number is the same for all. The
-    equation returns the new value of each array in `written`, and with a `fold` one more, of which the call returns the fold. It
-    may take `phi` first, which the kernel gives as a number (see NONLINEARITIES).
+    Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; what is only read may also be a
+    number, the same for all. The equation returns the new value of each array in `written`, and with a `fold` one more, of which
+    the call returns the fold. Without a fold it may take `phi` first, which the kernel gives as a number (see NONLINEARITIES).
     """
 
     def decorate(equation: Callable[..., Any]) -> Any:
         names = list(inspect.signature(equation).parameters)
         chooses = names[0] == "phi"
+        if chooses and fold is not None:
+            raise TypeError(f"{equation.__name__} chooses phi: then it cannot have a fold")
         read = names[chooses:]
         operands = read + [name for name in written if name not in read]
 
         @intrinsic
         def loop(typingctx, *arguments):
-            _check(equation.__name__, ["phi"] * chooses + operands, arguments)
-            result = types.void if fold is None else types.float32
+            _check(equation.__name__, names[:chooses] + operands, arguments, written)
 
             def codegen(context, builder, signature, args):
-                kinds, given = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
-                data = [
-                    _operand(context, builder, *pair) for pair in zip(kinds[chooses:], given[chooses:], strict=True)
-                ]
-                first = context.make_array(kinds[chooses])(context, builder, given[chooses])
-                (size,) = cgutils.unpack_tuple(builder, first.shape)
-                emit = _Loop(builder, dict(zip(operands, data, strict=True)), size, read, written, fold).emit
-                if not chooses:
-                    return emit(equation) or context.get_dummy_value()
-                end = builder.append_basic_block("chosen")
-                switch = builder.switch(context.cast(builder, given[0], kinds[0], types.int64), end)
-                for number, phi in enumerate(NONLINEARITIES):
-                    switch.add_case(I64(number), builder.append_basic_block(f"phi{number}"))
-                    builder.position_at_end(switch.cases[-1][1])
-                    emit(lambda *lanes, phi=phi: equation(phi, *lanes))
-                    builder.branch(end)
-                builder.position_at_end(end)
+                kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
+                pairs = zip(kinds[chooses:], values[chooses:], strict=True)
+                data = dict(zip(operands, (_operand(context, builder, *pair) for pair in pairs), strict=True))
+                (size,) = cgutils.unpack_tuple(
+                    builder, context.make_array(kinds[chooses])(context, builder, values[chooses]).shape
+                )
+                emit = _Loop(builder, data, size, read, written, fold).emit
+                if fold is not None:
+                    return emit(equation)
+                if chooses:
+                    phi = context.cast(builder, values[0], kinds[0], types.int64)
+                    _choose(builder, phi, lambda phi: emit(lambda *lanes: equation(phi, *lanes)))
+                else:
+                    emit(equation)
                 return context.get_dummy_value()
 
+            result = types.void if fold is None else types.float32
             return result(types.StarArgTuple(arguments)), codegen
 
         loop.__doc__ = equation.__doc__
@@ -91,21 +90,21 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
     return decorate
 
 
-def _check(name, operands, arguments):
+def _check(name, operands, arguments, written):
     """Said while the kernel is compiled; Numba adds the line of the call."""
     call = f"{name}({', '.join(operands)})"
     if len(arguments) != len(operands):
         raise TypingError(f"{call} takes {len(operands)} arguments, not {len(arguments)}")
-    first = 1 if operands[0] == "phi" else 0
-    for place, (operand, kind) in enumerate(zip(operands, arguments, strict=True)):
+    first = operands[operands[0] == "phi"]
+    for operand, kind in zip(operands, arguments, strict=True):
         is_row = isinstance(kind, types.Array) and (kind.dtype, kind.ndim, kind.layout) == (types.float32, 1, "C")
-        fits = (
-            isinstance(kind, types.Integer)
-            if place < first
-            else is_row or (place > first and isinstance(kind, types.Number))
-        )
+        if operand == "phi":
+            fits, wanted = isinstance(kind, types.Integer), "an integer"
+        elif operand == first or operand in written:
+            fits, wanted = is_row, "a contiguous row of float32"
+        else:
+            fits, wanted = is_row or isinstance(kind, types.Number), "a contiguous row of float32 or a number"
         if not fits:
-            wanted = "an integer" if place < first else "a contiguous row of float32"
             raise TypingError(f"{operand} of {call} must be {wanted}, not {kind}")
 
 
@@ -119,45 +118,55 @@ def _operand(context, builder, kind, value):
     return builder.shuffle_vector(one, none, constant(ir.VectorType(I32, VL), 0))
 
 
-class _Loop:
-    """Emits the loop over one nonlinearity's equation: load, compute, store, fold."""
+def _choose(builder, number, emit):
+    """The code of one nonlinearity or another: a loop for each, since a choice within would be made at every vector."""
+    end = builder.append_basic_block("chosen")
+    switch = builder.switch(number, end)
+    for k, phi in enumerate(NONLINEARITIES):
+        block = builder.append_basic_block(f"phi{k}")
+        switch.add_case(I64(k), block)
+        builder.position_at_end(block)
+        emit(phi)
+        builder.branch(end)
+    builder.position_at_end(end)
 
-    def __init__(self, builder, data, size, read, written, fold):
-        self.builder, self.data, self.size, self.read, self.written, self.fold = (
-            builder,
-            data,
-            size,
-            read,
-            written,
-            fold,
-        )
-        self.vectors = 1 if fold is None else LANES // VL
+
+@dataclass
+class _Loop:
+    """Emits the loop over an equation: load, compute, store, fold."""
+
+    builder: ir.IRBuilder
+    data: dict[str, ir.Value]
+    size: ir.Value
+    read: list[str]
+    written: tuple[str, ...]
+    fold: Fold | None
 
     def emit(self, equation):
         """What the fold gives, or None without one."""
-        build, before = self.builder, self.builder.block
+        build, before, vectors = self.builder, self.builder.block, 1 if self.fold is None else LANES // VL
         loop, end = build.append_basic_block("rows"), build.append_basic_block("rows_end")
         build.cbranch(build.icmp_signed(">", self.size, I64(0)), loop, end)
         build.position_at_end(loop)
         u = self._phi(I64, (I64(0), before))
         start = constant(VECTOR, self.fold.start) if self.fold else None
-        partial = [self._phi(VECTOR, (start, before)) for _ in range(self.vectors if self.fold else 0)]
-        folded = [self._vector(equation, build.add(u, I64(v * VL)), partial[v : v + 1]) for v in range(self.vectors)]
-        following = build.add(u, I64(VL * self.vectors))
+        partial = [self._phi(VECTOR, (start, before)) for _ in range(vectors)] if self.fold else []
+        folded = [self._vector(equation, build.add(u, I64(v * VL)), *partial[v : v + 1]) for v in range(vectors)]
+        following = build.add(u, I64(VL * vectors))
         u.add_incoming(following, loop)
-        for old, new in zip(partial, folded, strict=bool(self.fold)):
+        for old, new in zip(partial, folded, strict=bool(partial)):
             old.add_incoming(new.value, loop)
         build.cbranch(build.icmp_signed("<", following, self.size), loop, end)
         build.position_at_end(end)
-        if self.fold:
-            return self._across([Lanes(build, self._phi(VECTOR, (start, before), (new.value, loop))) for new in folded])
-        return None
+        if not self.fold:
+            return None
+        return self._across([Lanes(build, self._phi(VECTOR, (start, before), (new.value, loop))) for new in folded])
 
-    def _vector(self, equation, place, partial):
+    def _vector(self, equation, place, partial=None):
         """The equation at one place; the partial result with its last value folded in."""
         results = equation(*(self._load(self.data[name], place) for name in self.read))
         results = list(results) if isinstance(results, tuple) else [results]
-        folded = self.fold.combine(Lanes(self.builder, *partial), results.pop()) if self.fold else None
+        folded = self.fold.combine(Lanes(self.builder, partial), results.pop()) if self.fold else None
         for name, result in zip(self.written, results, strict=True):
             self.builder.store(result.value, self._at(self.data[name], place)).align = 4
         return folded
