@@ -17,7 +17,7 @@ from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.meeting import meet
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
-from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP
+from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, keep_some
 from charrnn.kernels.rows import add_row
 from charrnn.kernels.sampling import DRAW
 from charrnn.kernels.simd import address
@@ -85,13 +85,6 @@ def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, r
         call_product(product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns))
 
 
-@inline
-def _keep(before, after, keep):
-    """Zoneout by its expectation: after += keep * (before - after), all (units,)."""
-    for u in range(after.size):
-        after[u] += keep[u] * (before[u] - after[u])
-
-
 @kernel(
     void(
         intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
@@ -155,9 +148,9 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
                              activation, start, stop))  # fmt: skip
             for n in range(start, stop):
                 if keep_h.size > 0:
-                    _keep(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
+                    keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
                 if keep_c.size > 0:
-                    _keep(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
+                    keep_some(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
                 _copy(address(x_above, n * units), address(y_own if has_output else h_after, n * units), units)
                 if is_residual and layer > 0:
                     add_row(x_above[n], x_below[n])
