@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
-from charrnn.kernels.product import product
 from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.simd import padded, pitch
 from charrnn.model import Model, Panels
@@ -31,7 +30,11 @@ def layer_shapes(
 ) -> dict[str, tuple[int, ...]]:
     """The buffers of a layer and their shapes."""
     H = padded(config.hidden)
-    shapes: dict[str, tuple[int, ...]] = {"z": (T, N, pitch(len(cell.gates) * H)), "h": (T + 1, N, H), "c": (T + 1, N, H)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "z": (T, N, pitch(len(cell.gates) * H)),
+        "h": (T + 1, N, H),
+        "c": (T + 1, N, H),
+    }
     wanted = {
         "q": cell.gated > 0,
         "m": cell.keeps_memory,
@@ -88,7 +91,15 @@ class Layer:
         """z = W_x below + b."""
         panels = self.panels
         layers.project(
-            product, below, panels.up[self.index], panels.bias[self.index], self.z, self.columns, steps, a, b
+            panels.arithmetic.product,
+            below,
+            panels.up[self.index],
+            panels.bias[self.index],
+            self.z,
+            self.columns,
+            steps,
+            a,
+            b,
         )
 
     def forward(self, m_below: Floats | None, starts: Starts, steps: int, a: int, b: int) -> None:
@@ -100,7 +111,9 @@ class Layer:
         panels, second = self.panels.over[self.index], self.panels.second[self.index]
         kept = _or(EMPTY, self.keep_h, self.keep_c)
         arrays = (self.z, h, self.c, q, m_below, y, m, self.p, self.activation, panels, second, self.borders)
-        forward_layer(product, cell.prepare, cell.step, *arrays, copies, *kept, starts, steps, a, b)
+        forward_layer(
+            self.panels.arithmetic.product, cell.prepare, cell.step, *arrays, copies, *kept, starts, steps, a, b
+        )
 
     def hand_up(self, below: Floats | None, drops: bool, steps: int, a: int, b: int) -> None:
         """What the next layer reads: the outputs, masked if it `drops`, plus what came in if the layer is residual."""
@@ -165,6 +178,7 @@ class Layer:
         panels, second = self.panels.over_back[self.index], self.panels.second_back[self.index]
         arrays = (self.z, self.h, self.c, m_below, self.p, self.activation, dh, back.c, back.q, dy, dm, dm_below, base)
         kept = _or(EMPTY, self.keep_h, self.keep_c)
+        product = self.panels.arithmetic.product
         functions = (product, cell.prepare_back, cell.step_back)
         backward_layer(*functions, *arrays, panels, second, self.borders, *kept, starts, steps, a, b)
         if self.index:
@@ -189,7 +203,7 @@ class Layer:
             factor = q if start >= first else NOTHING
             arrays: tuple[Any, ...] = (x, factor, dz, dw_x, dw_h, g.bias(self.index))
             for a, b in ranges(stop - start, parts, layers.COLUMNS):
-                jobs.append((layers.weight_gradients, arrays, (0, first, start + a, start + b)))
+                jobs.append((self.panels.arithmetic.weight_gradients, arrays, (0, first, start + a, start + b)))
         for k, peephole in enumerate(self.cell.peepholes):
             memories = {"before": rows(self.c, 0, steps), "after": self.m, "below": m_below}
             memory = memories[peephole.reads]

@@ -20,6 +20,8 @@ from numba import njit
 from numba.core import config
 from platformdirs import user_cache_dir
 
+from charrnn.kernels.bfloat16 import EMULATED, HAS_INSTRUCTION
+
 PACKAGE = Path(__file__).resolve().parent.parent
 SOURCES = ("kernels", "cells")
 
@@ -30,6 +32,9 @@ OPTIMIZER_MODULES = {
 }
 """Where each optimiser's kernel is: modules that are imported only when they are needed."""
 
+TRAINING_MODULES = {"bf16-training": "bfloat16_product"}
+"""And where the products of training in other precisions are."""
+
 SEPARATE = ("machine",)
 """Modules with kernels that no run needs."""
 
@@ -38,8 +43,10 @@ listeners: list[Callable[[str, bool], None]] = []
 
 
 def sources_hash() -> str:
-    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM or Python does."""
+    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM or Python does, or the environment changes code."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}".encode())
+    if EMULATED and HAS_INSTRUCTION:
+        digest.update(b"bf16 emulated")
     for folder in SOURCES:
         for path in sorted((PACKAGE / folder).glob("*.py")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -59,15 +66,17 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, or else the cell, of this name."""
+    """The module with the kernels of the optimiser, the products, or else the cell, of this name."""
     if name in OPTIMIZER_MODULES:
         return f"charrnn.kernels.{OPTIMIZER_MODULES[name]}"
+    if name in TRAINING_MODULES:
+        return f"charrnn.kernels.{TRAINING_MODULES[name]}"
     return f"charrnn.cells.{name.replace('-', '_')}"
 
 
 def count_kernels(*names: str) -> int:
     """How many kernels are loaded for every run, and for cells and optimisers of these names, told from the sources alone."""
-    others = {*OPTIMIZER_MODULES.values(), *SEPARATE}
+    others = {*OPTIMIZER_MODULES.values(), *TRAINING_MODULES.values(), *SEPARATE}
     paths = {path for path in (PACKAGE / "kernels").glob("*.py") if path.stem not in others}
     paths |= {PACKAGE.parent / f"{module_of(name).replace('.', '/')}.py" for name in names}
     return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in paths)
