@@ -18,7 +18,7 @@ from charrnn import cells, kernels
 from charrnn.cells import cell_named, lstm
 from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
-from charrnn.kernels.compiling import OPTIMIZER_MODULES, SEPARATE, count_kernels
+from charrnn.kernels.compiling import OPTIMIZER_MODULES, SEPARATE, TRAINING_MODULES, count_kernels
 from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
 from charrnn.kernels.product import pack, pack_transposed
 from charrnn.kernels.simd import HAS_FMA, LANES, MR, NR
@@ -75,7 +75,9 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     for optimizer, module in OPTIMIZER_MODULES.items():
         assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
-    for module in {*OPTIMIZER_MODULES.values(), *SEPARATE}:
+    for precision, module in TRAINING_MODULES.items():
+        assert count_kernels(precision) - count_kernels() == left[f"kernels.{module}"] > 0
+    for module in {*OPTIMIZER_MODULES.values(), *TRAINING_MODULES.values(), *SEPARATE}:
         left.pop(f"kernels.{module}")
     assert sum(left.values()) == count_kernels() > 10
     assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
