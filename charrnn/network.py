@@ -26,8 +26,8 @@ NO_BIAS = np.zeros(16384, np.float32)
 class Network:
     """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
-    `panels` of another network of the same model are shared, and then that network refreshes them; the products are in the
-    precision that they were packed in, otherwise in `precision` (see `arithmetic`): `ConfigError` where this machine cannot do that.
+    `panels` of another network of the same model are shared, and then that network refreshes them; products are in the
+    precision that they were packed for, otherwise in `precision` (see `arithmetic`): `ConfigError` where that cannot be had here.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ zero there; that rounding makes them zero already is therefore no loss. Words ar
 with them as such.
 
 What is emitted here comes in two forms, with the instructions or with plain float32 ones (`instruction`). They give the same bits,
-but for sums below 2^-126. The second form is as slow as float32, or slower: for tests where the instructions are not at hand.
+but for sums below 2^-126. The second form is no faster than float32: it is for tests where the instructions are not at hand.
 """
 
 from __future__ import annotations

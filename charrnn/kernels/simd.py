@@ -139,7 +139,7 @@ def tile_kernel(a_pitch: int = 0, multiply_add=emit_multiply_add):
     (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the distances between
     rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
 
-    multiply_add(builder, kind, suffix, a, b, c), vectors of VL, emits the sums' step: another one may read other numbers of 32 bits.
+    multiply_add(builder, kind, suffix, a, b, c), vectors of VL, emits the sums' step; another one may read the 32 bits otherwise.
     """
 
     @intrinsic
