@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := checkpoints/demo
+KERNEL_TESTS := $(addprefix tests/test_,kernels.py cells.py golden.py network.py vector_product.py training.py generation.py)
 
-.PHONY: help demo test check static format clean
+.PHONY: help demo test test-avx2 check static format clean
 
 help:
 	@echo "make demo    train on the plays that ship, about two minutes, then print a sample"
 	@echo "make test    run the tests"
+	@echo "make test-avx2   those of the kernels and the network, compiled without AVX-512"
 	@echo "make check   format, lint, types, import contract, tests"
 
 $(BIN)/charrnn: pyproject.toml
@@ -32,6 +34,9 @@ demo: $(BIN)/charrnn
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
+
+test-avx2: $(VENV)/dev
+	CHARRNN_SIMD=avx2 $(BIN)/python -m pytest $(KERNEL_TESTS)
 
 static: $(VENV)/dev
 	$(BIN)/ruff format --check .

@@ -8,27 +8,57 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 from charrnn.errors import ConfigError
-from charrnn.kernels import layers
 from charrnn.kernels import product as products
+from charrnn.kernels.calling import address_of
 
 Kernel = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Kernels with the signatures of those in `kernels.product` and `kernels.layers`; `density` numbers are packed into 4 bytes."""
+    """Kernels with the signatures of those in `kernels.product`; `density` numbers are packed into 4 bytes.
+
+    `gradients` is where the kernel like `layers.weight_gradients` is, module and name: only training loads it.
+    """
 
     product: Kernel
+    product_packed: Kernel
     pack: Kernel
     pack_transposed: Kernel
-    weight_gradients: Kernel
+    gradients: tuple[str, str]
     density: int
 
+    @cached_property
+    def weight_gradients(self) -> Kernel:
+        """The kernel of this signature; its first argument is `packed_at`."""
+        module, name = self.gradients
+        kernel: Kernel = getattr(import_module(f"charrnn.kernels.{module}"), name)
+        return kernel
 
-FLOAT32 = Arithmetic(products.product, products.pack, products.pack_transposed, layers.weight_gradients, 1)
+    @cached_property
+    def product_at(self) -> int:
+        """The address of `product`, for the kernels that call it."""
+        return address_of(self.product)
+
+    @cached_property
+    def packed_at(self) -> int:
+        """The address of `product_packed`."""
+        return address_of(self.product_packed)
+
+
+FLOAT32 = Arithmetic(
+    products.product,
+    products.product_packed,
+    products.pack,
+    products.pack_transposed,
+    ("layers", "weight_gradients"),
+    density=1,
+)
 
 
 def arithmetic_of(precision: str) -> Arithmetic:
@@ -42,4 +72,11 @@ def arithmetic_of(precision: str) -> Arithmetic:
     check_bf16()
     from charrnn.kernels import bfloat16_product as pairs
 
-    return Arithmetic(pairs.pair_product, pairs.pack_pairs, pairs.pack_pairs_transposed, pairs.pair_weight_gradients, 2)
+    return Arithmetic(
+        pairs.pair_product,
+        pairs.pair_product_packed,
+        pairs.pack_pairs,
+        pairs.pack_pairs_transposed,
+        ("bfloat16_product", "pair_weight_gradients"),
+        density=2,
+    )

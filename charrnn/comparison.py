@@ -24,7 +24,7 @@ from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from charrnn.streams import Streams, fit_batch_shape
 from charrnn.training import DivergenceError, Report, train
-from charrnn.workers import Workers
+from charrnn.workers import Workers, usable_threads
 
 SPEEDS_KEPT = 1000
 """Steps, the last of a run, over which its median speed is taken."""
@@ -231,7 +231,7 @@ class _Job:
 
     def _loss(self, best: Run) -> float:
         """The loss of a checkpoint on all of the validation text; training may have looked at a part of it only."""
-        workers = Workers(self.threads)
+        workers = Workers(usable_threads(self.threads))
         try:
             corpus = self.candidate.corpus
             found = evaluate(best.model, corpus.validation, starts=corpus.validation_starts, workers=workers)

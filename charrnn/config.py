@@ -305,7 +305,7 @@ class TrainConfig(Settings):
     seed: int = setting(0, "Seed of everything random.", RUN, minimum=0, maximum=2**63 - 1)
     eval_every: int | None = setting(
         None,
-        "Steps between validations (default: one an epoch, but 100 to 1000 steps).",
+        "Steps between validations (default: one an epoch, or after as many as are 200 steps, at most 1000).",
         RUN,
         minimum=1,
         maximum=10**12,
@@ -338,5 +338,5 @@ class TrainConfig(Settings):
         return min(limits)
 
     def eval_interval(self, steps_per_epoch: int) -> int:
-        """Steps between validations."""
-        return self.eval_every or min(max(steps_per_epoch, 100), 1000)
+        """Steps between validations: by default whole epochs, so many that they are 200 steps, but at most 1000 steps."""
+        return self.eval_every or min(-(-200 // steps_per_epoch) * steps_per_epoch, 1000)

@@ -1,7 +1,7 @@
 """A text as numbers: `Corpus` reads, encodes and splits it.
 
-A text of n characters takes n bytes (2n with more than 256 symbols), at no time several times that: characters get
-provisional ids as they are read, and those are replaced in place once the whole vocabulary is known.
+A text of n characters takes n bytes (2n with more than 256 symbols), at no time several times that. Large texts stay as ids in
+the user's cache folder, and are mapped from there when they are read again.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import BinaryIO, Self
 
 import numpy as np
 
+from charrnn.cache import CacheFile
 from charrnn.config import CorpusConfig
 from charrnn.documents import Starts, document_starts
 from charrnn.errors import CorpusError
-from charrnn.gathering import Gathered, Ids, counted, utf8, vocabulary_of
-from charrnn.sources import CHUNK, SNIFFED, Found, Sources, decode, decoder_for, find, is_wide, read_bytes, tidy
+from charrnn.gathering import Characters, Gathered, Ids, counted, utf8, vocabulary_of
+from charrnn.keeping import KEPT_FROM, Encoded, find_kept, keep, kept_starts, key_of
+from charrnn.reading import Progress, Told, pieces_of, read_files
+from charrnn.sources import CHUNK, Found, Sources, decoder_for, find
 from charrnn.vocab import Vocab
-
-Progress = Callable[[int, int | None], None]
-
-_TELL = 1 << 20  # bytes between two reports of progress
+from charrnn.workers import Follower
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Corpus:
     ids: (n,) uint8, or uint16 for more than 256 symbols; all the text.
     sha256: of the ids as little-endian bytes, then the symbols as JSON: the text as read, wherever its files lie.
     name: fit for a folder's name. skipped: paths of files in folders that were passed over because they are binary.
+    kept_in: the file of the cache that holds the ids, if there is one.
 
     The text is split into [train | validation | test], views of `ids`. A validation or test part of fewer than 2
     characters is empty instead, and its text belongs to the part before it.
@@ -55,6 +56,7 @@ class Corpus:
     sha256: str
     name: str
     skipped: tuple[str, ...] = ()
+    kept_in: Path | None = field(default=None, repr=False)
 
     @classmethod
     def read(
@@ -66,36 +68,33 @@ class Corpus:
         extend: Vocab | None = None,
         progress: Progress | None = None,
         stdin: BinaryIO | None = None,
+        keep: bool = True,
     ) -> Self:
         """The text of files, globs, folders and standard input ("-"), in this order, with a newline between two files.
 
         `vocab` fixes the vocabulary (what it lacks becomes its unknown symbol; without one, `VocabError`); `extend`
         keeps the ids of that vocabulary and adds what is new. `progress(bytes_read, bytes_in_all_or_None)` is called
         now and then. Files in folders that hold NUL bytes at their beginning are skipped (not with the unit "byte").
+        With `keep`, the ids of a large text are kept in the user's cache folder; next time they come from there, read-only,
+        unless its files have changed.
         Raises `CorpusError` for a text that is missing, unreadable, not in its encoding, or unfit to train on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
             decoder_for(config.encoding)  # a wrong name is told before anything is read
         found, name = find(sources)
-        told = _Told(found, progress)
-        gathered = Gathered(config.unit, capacity=sum(1 + (file.size or 0) for file in found))
-        paths: list[str] = []
-        starts: list[int] = []
-        skipped: list[str] = []
-        for file in found:
-            pieces = _pieces(file, read_bytes(file, stdin, told.tick), config)
-            if pieces is None:
-                skipped.append(file.path)
-            else:
-                starts.append(gathered.extend(pieces, joint=bool(starts), where=file.path))
-                paths.append(file.path)
+        key = key_of(found, config) if keep else None
+        encoded = find_kept(key, vocab, extend) if key else None
+        told = Told(found, progress)
+        if encoded is None:
+            text, files, skipped = read_files(found, config, told.tick, stdin)
+            if not files:
+                raise CorpusError(f"{found[0].path}: binary, like all files found; use --unit byte to train on bytes")
+            chosen = _vocab_for(text, config, vocab, extend, files)
+            with CacheFile(key.path(vocab, extend) if key else None, lambda: key_of(found, config) == key) as file:
+                encoded = _encoded(text, chosen, files, skipped, file)
         told.end()
-        if not paths:
-            raise CorpusError(f"{found[0].path}: binary, like all files found; use --unit byte to train on bytes")
-        ends = [*starts[1:], gathered.length]
-        read = [Source(path, end - start) for path, start, end in zip(paths, starts, ends, strict=True)]
-        return cls._made(gathered, config, read, name, tuple(skipped), vocab, extend)
+        return cls._made(encoded, config, vocab, name)
 
     @classmethod
     def from_text(
@@ -114,33 +113,30 @@ class Corpus:
         data = utf8(text, where) if isinstance(text, str) else text
         chunks = (data[a : a + CHUNK] for a in range(0, len(data), CHUNK))
         gathered = Gathered(config.unit, capacity=len(data))
-        gathered.extend(_pieces(Found(where, len(data)), chunks, replace(config, encoding=encoding)) or (), where=where)
-        return cls._made(gathered, config, [Source(where, gathered.length)], name, (), vocab, extend)
+        gathered.extend(
+            pieces_of(Found(where, len(data)), chunks, replace(config, encoding=encoding)) or (), where=where
+        )
+        sources = [(where, gathered.length)]
+        encoded = _encoded(gathered, _vocab_for(gathered, config, vocab, extend, sources), sources, [], CacheFile(None))
+        return cls._made(encoded, config, vocab, name)
 
     @classmethod
-    def _made(
-        cls,
-        gathered: Gathered,
-        config: CorpusConfig,
-        sources: list[Source],
-        name: str,
-        skipped: tuple[str, ...],
-        vocab: Vocab | None,
-        extend: Vocab | None,
-    ) -> Self:
-        where = sources[0].path + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
-        if not gathered.length:
-            raise CorpusError(f"{where}: the text is empty; there is nothing to train on")
-        if vocab is None:
-            vocab = vocabulary_of(gathered, config, extend, where)
-        else:
-            gathered.check(vocab, where)
-        ids = gathered.ids(vocab)
-        made = cls(ids, vocab, config, tuple(sources), _sha256(ids, vocab), _folder_name(name), skipped)
+    def _made(cls, encoded: Encoded, config: CorpusConfig, vocab: Vocab | None, name: str) -> Self:
+        sources = tuple(Source(path, characters) for path, characters in encoded.sources)
+        made = cls(
+            encoded.ids,
+            vocab or encoded.vocab,
+            config,
+            sources,
+            encoded.sha256,
+            _folder_name(name),
+            tuple(encoded.skipped),
+            encoded.path,
+        )
         if len(made.train) < 2:
             raise CorpusError(
-                f"{where}: the text has {counted(ids.size, 'character')}, of which {len(made.train)} to train on; at "
-                "least 2 are needed: use a longer text, or smaller --val-fraction and --test-fraction"
+                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, of which {len(made.train)} to "
+                "train on; at least 2 are needed: use a longer text, or smaller --val-fraction and --test-fraction"
             )
         return made
 
@@ -166,7 +162,13 @@ class Corpus:
     def document_starts(self) -> Starts | None:
         """Where documents begin in all of the text, but at 0, int64, sorted; None without a document separator."""
         pattern = self.config.document_separator
-        return None if pattern is None else document_starts(self.ids, self.vocab, pattern)
+        if pattern is None:
+            return None
+
+        def find_starts() -> Starts:
+            return document_starts(self.ids, self.vocab, pattern)
+
+        return find_starts() if self.kept_in is None else kept_starts(self.kept_in, pattern, find_starts)
 
     @property
     def train_starts(self) -> Starts | None:
@@ -197,45 +199,44 @@ class Corpus:
         return (first if second - first >= 2 and self.config.val_fraction else second), second
 
 
-def _pieces(file: Found, chunks: Iterator[bytes], config: CorpusConfig) -> Iterator[str] | Iterator[bytes] | None:
-    """The tidy characters of a file, or its bytes as they are; None if it is a binary file in a folder."""
-    if config.unit == "byte":
-        return chunks
-    first = next(chunks, b"")
-    if file.swept and not is_wide(config.encoding) and b"\0" in first[:SNIFFED]:
-        return None
-    return tidy(decode(_chain(first, chunks), config.encoding, file.path), config.newlines, config.normalize)
+def _where(sources: list[tuple[str, int]]) -> str:
+    return sources[0][0] + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+def _vocab_for(
+    text: Characters, config: CorpusConfig, vocab: Vocab | None, extend: Vocab | None, sources: list[tuple[str, int]]
+) -> Vocab:
+    """The vocabulary given, if the text can be told in it; or else the text's own, or one that extends another."""
+    where = _where(sources)
+    if not text.length:
+        raise CorpusError(f"{where}: the text is empty; there is nothing to train on")
+    if vocab is None:
+        return vocabulary_of(text, config, extend, where)
+    text.check(vocab, where)
+    return vocab
 
 
-class _Told:
-    """Counts bytes read, and tells the caller."""
+def _encoded(
+    text: Characters, vocab: Vocab, sources: list[tuple[str, int]], skipped: list[str], file: CacheFile
+) -> Encoded:
+    """The text in ids, which are hashed (`Corpus.sha256`) and written while they are made."""
+    size = text.length * vocab.dtype.itemsize
+    if size >= KEPT_FROM:
+        file.start(size)
+    digest = hashlib.sha256()
 
-    def __init__(self, found: list[Found], progress: Progress | None) -> None:
-        sizes = [file.size for file in found if file.size is not None]
-        self._total = sum(sizes) if len(sizes) == len(found) else None
-        self._done = self._said = 0
-        self._progress = progress
+    def add(piece: Ids) -> None:
+        digest.update(piece.astype(piece.dtype.newbyteorder("<"), copy=False).data)
 
-    def tick(self, n: int) -> None:
-        self._done += n
-        if self._progress and self._done - self._said >= _TELL:
-            self._progress(self._done, self._total)
-            self._said = self._done
+    with Follower(add) as hashing, Follower(file.write) as writing:
 
-    def end(self) -> None:
-        if self._progress:  # skipped files were not read to their end
-            self._progress(self._total or self._done, self._total)
+        def new_piece(piece: Ids) -> None:
+            hashing.add(piece)
+            writing.add(piece)
 
-
-def _sha256(ids: Ids, vocab: Vocab) -> str:
-    digest = hashlib.sha256(ids.astype(ids.dtype.newbyteorder("<"), copy=False).data)
+        ids = text.ids(vocab, new_piece)
     digest.update(json.dumps(vocab.to_list()).encode())
-    return digest.hexdigest()
+    return keep(file, Encoded(ids, vocab, sources, skipped, digest.hexdigest()))
 
 
 def _folder_name(name: str) -> str:

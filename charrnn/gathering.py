@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,30 @@ from charrnn.errors import CorpusError, VocabError
 from charrnn.vocab import MAX_SYMBOLS, UNKNOWN, Unit, Vocab, name_of
 
 Ids = npt.NDArray[Any]  # uint8 or uint16, 1-D
+NewPiece = Callable[[Ids], None]
 
 _SLICE = 1 << 16  # ids handled at a time in passes over the whole text: they stay in the cache
+
+
+class Characters(Protocol):
+    """A text that was read, but is no ids yet, since its vocabulary is still to be made."""
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted."""
+
+    @property
+    def length(self) -> int:
+        """How many there are."""
+
+    def counts(self) -> dict[str, int]:
+        """How often each character occurs."""
+
+    def check(self, vocab: Vocab, where: str) -> None:
+        """Raise `VocabError` for other units, or a character that the vocabulary lacks without an unknown symbol."""
+
+    def ids(self, vocab: Vocab, new_piece: NewPiece) -> Ids:
+        """The text in the ids of a vocabulary (n,), once. `new_piece` is called with its parts, in order, as they are there."""
 
 
 class Gathered:
@@ -76,18 +98,15 @@ class Gathered:
             yield a, self._ids[a : min(a + _SLICE, self.length)]
 
     def counts(self) -> dict[str, int]:
-        """How often each character occurs."""
+        """As of `Characters`."""
         counts = np.zeros(len(self._codes), np.int64)
         for _, ids in self.slices():
             counts += np.bincount(ids, minlength=len(self._codes))
         return {chr(code): int(n) for code, n in zip(self._codes, counts, strict=True) if n}
 
     def check(self, vocab: Vocab, where: str) -> None:
-        """Raise `VocabError` for other units, or a character that the vocabulary lacks without an unknown symbol."""
-        if vocab.unit != self.unit:
-            raise VocabError(
-                f"{where}: read as {self.unit}s, but the vocabulary is of {vocab.unit}s; set --unit {vocab.unit}"
-            )
+        """As of `Characters`."""
+        check_unit(vocab, self.unit, where)
         if vocab.unknown is not None:
             return
         is_absent = np.array([chr(code) not in vocab.index for code in self._codes], np.uint8)
@@ -97,19 +116,40 @@ class Gathered:
             for i, at in zip(*np.unique(ids[hits], return_index=True), strict=True):
                 positions.setdefault(chr(self._codes[i]), a + int(hits[at]))
         if positions:
-            raise vocab.complaint(positions, "take it out of the text, or train with --min-count 2", f"{where}: ")
+            raise lacking(vocab, positions, where)
 
-    def ids(self, vocab: Vocab) -> Ids:
-        """The text in the ids of a vocabulary (n,), in the memory of the provisional ones, which end with this."""
+    def ids(self, vocab: Vocab, new_piece: NewPiece) -> Ids:
+        """As of `Characters`, in the memory of the provisional ids, which end with this."""
         # 0: for ASCII characters that neither the text nor the vocabulary holds.
         absent = 0 if vocab.unknown is None else vocab.unknown
         table = np.array([vocab.index.get(chr(code), absent) for code in self._codes], vocab.dtype)
-        out = self._ids if self._ids.dtype == vocab.dtype else np.empty(self.length, vocab.dtype)
+        self._ids.resize(self.length, refcheck=False)
+        out = self._ids
+        if vocab.dtype.itemsize > out.itemsize:
+            out = np.empty(self.length, vocab.dtype)
+        elif vocab.dtype.itemsize < out.itemsize:
+            out = self._ids.view(vocab.dtype)  # over those that were read already
         for a, ids in self.slices():
             out[a : a + ids.size] = _looked_up(table, ids)
-        out.resize(self.length, refcheck=False)
+        if out.size > self.length:
+            del out
+            self._ids.resize(-(-self.length // 2), refcheck=False)
+            out = self._ids.view(vocab.dtype)[: self.length]
         self._ids = out
+        for _, ids in self.slices():
+            new_piece(ids)
         return out
+
+
+def check_unit(vocab: Vocab, unit: Unit, where: str) -> None:
+    """`VocabError` unless a text was read in the units of the vocabulary."""
+    if vocab.unit != unit:
+        raise VocabError(f"{where}: read as {unit}s, but the vocabulary is of {vocab.unit}s; set --unit {vocab.unit}")
+
+
+def lacking(vocab: Vocab, positions: dict[str, int], where: str) -> VocabError:
+    """The error for characters of a text that the vocabulary lacks, with the first position of each."""
+    return vocab.complaint(positions, "take it out of the text, or train with --min-count 2", f"{where}: ")
 
 
 def _looked_up(table: Ids, ids: Ids) -> Ids:
@@ -138,7 +178,7 @@ def _half(error: UnicodeEncodeError, before: int, where: str) -> CorpusError:
     return CorpusError(f"{where}: {half} at character {before + error.start} is half a character; take it out")
 
 
-def vocabulary_of(gathered: Gathered, config: CorpusConfig, extend: Vocab | None, where: str) -> Vocab:
+def vocabulary_of(gathered: Characters, config: CorpusConfig, extend: Vocab | None, where: str) -> Vocab:
     """The characters of the text in code point order; those too rare, and unknown to `extend`, as one."""
     counts = gathered.counts()
     known: Iterable[str] = extend.index if extend else ()

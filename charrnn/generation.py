@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.model import Model, Panels
+from charrnn.rounding import Precision
 from charrnn.vocab import Decoder, Unknown, Vocab
 from charrnn.workers import Workers
-from charrnn.writer import CHUNK, Progress, Writer
+from charrnn.writer import Progress, Writer
 
 
 def start_ids(vocab: Vocab) -> NDArray[Any]:
@@ -24,8 +25,7 @@ def generate_ids(model: Model, prime: NDArray[Any], length: int, **options: Any)
     """Blocks (k, streams) int32 of ids that follow prime (K,), K >= 1, `length` in all; options as for `Writer`."""
     writer = Writer(model, **options)
     writer.read(prime)
-    for done in range(0, length, CHUNK):
-        yield writer.write(min(CHUNK, length - done))
+    yield from _pieces(writer, length)
 
 
 def generate(
@@ -40,6 +40,8 @@ def generate(
     stop: str | None = None,
     unknown: Unknown = "error",
     document_separator: str | None = None,
+    precision: Precision = "float32",
+    workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> Iterator[str]:
@@ -48,20 +50,16 @@ def generate(
     Symbols are drawn from softmax(logits / temperature), or the most probable is taken at temperature 0; top_k > 0 leaves only
     so many. The text ends before the first occurrence of `stop`. `unknown` says what becomes of the prime's characters that
     the vocabulary lacks, as for `Vocab.encode`, which raises `VocabError`. With a `document_separator` the state is zero at the
-    start of each document, in the prime too. `progress(read, in_all)` follows a long prime.
+    start of each document, in the prime too. With a `precision` of bf16 or int8 the weights are rounded (see `rounding`).
+    `progress(read, in_all)` follows a long prime.
     """
     ids = vocab.encode(prime, unknown)
-    options: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "seed": seed,
-        "banned": _never_written(vocab),
-    }
-    writer = Writer(model, document_separator=document_separator, vocab=vocab, panels=panels, **options)
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed, "precision": precision}
+    writer = _writer(model, vocab, document_separator=document_separator, workers=workers, panels=panels, **options)
     writer.read(ids if len(ids) else start_ids(vocab), progress)
     decoder, until = Decoder(vocab), Stop(stop)
-    for done in range(0, length, CHUNK):
-        text = until.feed(decoder.feed(writer.write(min(CHUNK, length - done))[:, 0]))
+    for block in _pieces(writer, length):
+        text = until.feed(decoder.feed(block[:, 0]))
         if text:
             yield text
         if until.reached:
@@ -84,30 +82,33 @@ def generate_many(
     stop: str | None = None,
     unknown: Unknown = "error",
     document_separator: str | None = None,
+    precision: Precision = "float32",
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
     """`count` texts that follow `prime`, written side by side; the first is what `generate` writes with this seed."""
     ids = vocab.encode(prime, unknown)
-    options: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "seed": seed,
-        "banned": _never_written(vocab),
-    }
-    writer = Writer(model, count, document_separator=document_separator, vocab=vocab, workers=workers, **options)
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed, "precision": precision}
+    writer = _writer(model, vocab, streams=count, document_separator=document_separator, workers=workers, **options)
     writer.read(ids if len(ids) else start_ids(vocab))
-    blocks = [np.zeros((0, count), np.int32)]
-    for done in range(0, length, CHUNK):
-        blocks.append(writer.write(min(CHUNK, length - done)))
+    blocks, done = [np.zeros((0, count), np.int32)], 0
+    for block in _pieces(writer, length):
+        blocks.append(block)
+        done += len(block)
         if progress is not None:
-            progress(min(length, done + CHUNK), length)
+            progress(done, length)
     columns = np.concatenate(blocks).T
     return [Stop(stop).feed(vocab.decode(column), last=True) for column in columns]
 
 
-def _never_written(vocab: Vocab) -> tuple[int, ...]:
-    return () if vocab.unknown is None else (vocab.unknown,)
+def _writer(model: Model, vocab: Vocab, **options: Any) -> Writer:
+    """A writer of characters: the symbol for unknown ones is banned."""
+    return Writer(model, vocab=vocab, banned=() if vocab.unknown is None else (vocab.unknown,), **options)
+
+
+def _pieces(writer: Writer, length: int) -> Iterator[NDArray[np.int32]]:
+    for done in range(0, length, writer.chunk):
+        yield writer.write(min(writer.chunk, length - done))
 
 
 class Stop:

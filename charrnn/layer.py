@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
+from charrnn.kernels.calling import address_of
 from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.simd import padded, pitch
 from charrnn.model import Model, Panels
@@ -23,6 +24,7 @@ Starts = NDArray[np.bool_]
 Jobs = list[tuple[Any, ...]]
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
+NO_PANELS = np.zeros(0, np.float32)
 
 
 def layer_shapes(
@@ -74,6 +76,11 @@ class Layer:
         self.copied: Floats | None = None
         self.recurrent_mask: Floats | None = None
         self.p = model.vectors(index)
+        feed = layers.feed_layer if index else layers.feed_characters
+        self.arithmetic = panels.arithmetic
+        product = self.arithmetic.product_at
+        self.functions = (product, address_of(feed), address_of(self.cell.prepare), address_of(self.cell.step))
+        self.functions_back = (product, address_of(self.cell.prepare_back), address_of(self.cell.step_back))
         self.columns = len(self.cell.input_gates) * model.width
 
     def prepare_outputs(self, starts: Starts) -> None:
@@ -83,37 +90,27 @@ class Layer:
                 self.copied = aligned(self.shape[0], self.shape[1], self.model.width)
             self.y = self.h[1:] if not starts.size or self.copied is None else self.copied
 
-    def feed_characters(self, ids: Ids, factor: Floats, steps: int, a: int, b: int) -> None:
-        """z = the rows of the table that belong to the characters, plus the bias."""
-        layers.look_up(self.panels.table, self.panels.bias[0], ids, factor, self.z, steps, a, b)
-
-    def feed(self, below: Floats, steps: int, a: int, b: int) -> None:
-        """z = W_x below + b."""
-        panels = self.panels
-        layers.project(
-            panels.arithmetic.product,
-            below,
-            panels.up[self.index],
-            panels.bias[self.index],
-            self.z,
-            self.columns,
-            steps,
-            a,
-            b,
-        )
-
-    def forward(self, m_below: Floats | None, starts: Starts, steps: int, a: int, b: int) -> None:
-        """Walk the streams a:b from the state in row 0 of h and c."""
-        h, cell = self.h, self.cell
+    def forward(
+        self,
+        ids: Ids,
+        factor: Floats,
+        below: Floats | None,
+        m_below: Floats | None,
+        starts: Starts,
+        steps: int,
+        a: int,
+        b: int,
+    ) -> None:
+        """Walk the streams a:b from the state in row 0 of h and c: the lowest layer reads ids times factor, others `below`."""
+        h, cell, panels = self.h, self.cell, self.panels
         copies = int(starts.size > 0 and not cell.has_output)
-        q, m_below = _or(h, self.q, m_below)
+        x, q, m_below = _or(h, below, self.q, m_below)
         y, m = _or(h, self.y if copies or cell.has_output else None, self.m)
-        panels, second = self.panels.over[self.index], self.panels.second[self.index]
+        over, second, up = panels.over[self.index], panels.second[self.index], panels.up[self.index]
         kept = _or(EMPTY, self.keep_h, self.keep_c)
-        arrays = (self.z, h, self.c, q, m_below, y, m, self.p, self.activation, panels, second, self.borders)
-        forward_layer(
-            self.panels.arithmetic.product, cell.prepare, cell.step, *arrays, copies, *kept, starts, steps, a, b
-        )
+        fed = (x, ids, factor, panels.table, NO_PANELS if up is None else up, panels.bias[self.index], self.columns)
+        arrays = (self.z, h, self.c, q, m_below, y, m, self.p, self.activation, over, second, self.borders)
+        forward_layer(*self.functions, *fed, *arrays, copies, *kept, starts, steps, a, b)
 
     def hand_up(self, below: Floats | None, drops: bool, steps: int, a: int, b: int) -> None:
         """What the next layer reads: the outputs, masked if it `drops`, plus what came in if the layer is residual."""
@@ -178,11 +175,10 @@ class Layer:
         panels, second = self.panels.over_back[self.index], self.panels.second_back[self.index]
         arrays = (self.z, self.h, self.c, m_below, self.p, self.activation, dh, back.c, back.q, dy, dm, dm_below, base)
         kept = _or(EMPTY, self.keep_h, self.keep_c)
-        product = self.panels.arithmetic.product
-        functions = (product, cell.prepare_back, cell.step_back)
-        backward_layer(*functions, *arrays, panels, second, self.borders, *kept, starts, steps, a, b)
+        backward_layer(*self.functions_back, *arrays, panels, second, self.borders, *kept, starts, steps, a, b)
         if self.index:
-            layers.project_back(product, self.z, self.panels.down[self.index], back.down[1:], self.columns, steps, a, b)
+            product, down = self.arithmetic.product_at, self.panels.down[self.index]
+            layers.project_back(product, self.z, down, back.down[1:], self.columns, steps, a, b)
             if self.model.config.residual:
                 layers.add_rows(back.down[1:], back.kept, steps, a, b)
         back.swap()
@@ -195,15 +191,16 @@ class Layer:
         dz, h = rows(self.z, 0, steps), rows(self.h, 0, steps)
         first, middle, last = (int(border) for border in self.borders)
         dw_x, dw_h = g[f"rnn.weight_ih_l{self.index}"], g[f"rnn.weight_hh_l{self.index}"]
+        packed, weight_gradients = self.arithmetic.packed_at, self.arithmetic.weight_gradients
         cuts = sorted({0, first, middle, self.columns, last})
         jobs: Jobs = []
         for start, stop in pairwise(cuts):
             x = below if self.index and stop <= self.columns else NOTHING
             q = rows(self.q, 0, steps) if self.q is not None and start >= middle else h
             factor = q if start >= first else NOTHING
-            arrays: tuple[Any, ...] = (x, factor, dz, dw_x, dw_h, g.bias(self.index))
+            arrays: tuple[Any, ...] = (packed, x, factor, dz, dw_x, dw_h, g.bias(self.index))
             for a, b in ranges(stop - start, parts, layers.COLUMNS):
-                jobs.append((self.panels.arithmetic.weight_gradients, arrays, (0, first, start + a, start + b)))
+                jobs.append((weight_gradients, arrays, (0, first, start + a, start + b)))
         for k, peephole in enumerate(self.cell.peepholes):
             memories = {"before": rows(self.c, 0, steps), "after": self.m, "below": m_below}
             memory = memories[peephole.reads]

@@ -11,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from charrnn.kernels import machine as kernels
-from charrnn.kernels.simd import HAS_FMA, VL
+from charrnn.kernels.simd import VL
+from charrnn.kernels.target import TARGET
 from charrnn.parameters import aligned
 from charrnn.workers import Workers, ranges
 
@@ -90,9 +91,8 @@ def _read_speed(workers: Workers) -> float:
 
 def simd_name() -> str:
     """The kind of vector instructions that kernels use here."""
-    if VL == 4:
-        return "NEON" if HAS_FMA else "SSE"
-    return {16: "AVX-512", 8: "AVX2"}.get(VL, "none")
+    names = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "sse": "SSE", "none": "none"}
+    return names[TARGET.name]
 
 
 def processor() -> str:

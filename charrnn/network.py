@@ -117,9 +117,8 @@ class Network:
         self._forward(x, y, np.float32(1), None, 0, N)
         self.logits[: steps - 1] = 0
         back, (first, middle, _) = Backward(self._backward), self.model.borders()
-        layers.project_back(
-            self.arithmetic.product, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, 0, N
-        )
+        product, logits = self.arithmetic.product_at, self.logits
+        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, 0, N)
         if back.m is not None:
             back.m[:] = 0
         for index in reversed(range(len(self.layers))):
@@ -196,41 +195,27 @@ class Network:
         m_below, below = self.memory, None
         if self.memory is not None:
             table = self.model.parameters["rnn.memory.weight"]
-            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, steps, a, b)
+            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, 0, steps, a, b)
         for index, layer in enumerate(self.layers):
             layer.c[0, a:b] = self._start_c[index, a:b]
-            if below is None:
-                layer.feed_characters(x, self._factor, steps, a, b)
-            else:
-                layer.feed(below, steps, a, b)
             if key is None:
                 layer.expect_masks(a, b)
             else:
                 layer.draw_masks(key, steps, a, b)
-            layer.forward(m_below, starts, steps, a, b)
+            layer.forward(x, self._factor, below, m_below, starts, steps, a, b)
             self._end_c[index, a:b] = layer.c[steps, a:b]
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
         assert below is not None
-        layers.project(
-            self.arithmetic.product,
-            below,
-            panels.out,
-            panels.decoder_bias,
-            self.logits,
-            self.logits.shape[2],
-            steps,
-            a,
-            b,
-        )
+        product, logits = self.arithmetic.product_at, self.logits
+        layers.project(product, below, panels.out, panels.decoder_bias, logits, logits.shape[2], 0, steps, a, b)
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
-        layers.project_back(
-            self.arithmetic.product, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, a, b
-        )
+        product, logits = self.arithmetic.product_at, self.logits
+        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, a, b)
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):
@@ -258,7 +243,7 @@ class Network:
             ]
         top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            arrays = (top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
+            arrays = (self.arithmetic.packed_at, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
             jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
         self._mask_gradients()
@@ -295,6 +280,7 @@ class _EmbeddingGradients:
         """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
         dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
-        self.arithmetic.weight_gradients(self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
-        self.arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
-        self.arithmetic.product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)
+        arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
+        arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
+        arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
+        arithmetic.product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)

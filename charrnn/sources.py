@@ -25,6 +25,7 @@ from charrnn.errors import ConfigError, CorpusError
 STDIN = "-"
 CHUNK = 1 << 16  # bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
 SNIFFED = 8192  # bytes of a file in a folder that decide whether it is text
+HEAD = 6  # bytes of a file that tell how it is compressed
 _ZST_PIECE = 4096  # compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB, so this bounds the memory
 _MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
 
@@ -78,7 +79,7 @@ def _find(source: str) -> tuple[list[Found], str]:
             first = Path(files[0].path)
             return files, _stem(first) if len(files) == 1 else first.parent.name
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
-        raise _unreadable(source, e) from None
+        raise unreadable(source, e) from None
     raise CorpusError(f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}")
 
 
@@ -113,10 +114,7 @@ def read_bytes(found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]
     try:
         with _opened(found.path, stdin) as stream:
             counted = _Counted(stream, tick)
-            ending = Path(found.path).suffix.lower().removeprefix(".")
-            kind = next((k for k, magic in _MAGIC.items() if counted.head.startswith(magic)), None)
-            if kind is None and ending in _MAGIC and counted.head:
-                kind = ending
+            kind = packing(found.path, counted.head)
             if kind == "zst":
                 yield from _zst(counted)
             else:
@@ -129,7 +127,14 @@ def read_bytes(found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]
             f"{found.path}: damaged or truncated compressed file ({detail}); fetch or pack it again"
         ) from None
     except (OSError, ValueError) as e:
-        raise _unreadable(found.path, e) from None
+        raise unreadable(found.path, e) from None
+
+
+def packing(path: str, head: bytes) -> str | None:
+    """How a file with these first bytes is compressed: "gz", "xz", "zst" or not."""
+    ending = Path(path).suffix.lower().removeprefix(".")
+    kind = next((k for k, magic in _MAGIC.items() if head.startswith(magic)), None)
+    return ending if kind is None and ending in _MAGIC and head else kind
 
 
 def _opened(path: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
@@ -140,7 +145,8 @@ def _opened(path: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryI
     return nullcontext(stdin or sys.stdin.buffer)
 
 
-def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
+def unreadable(path: str, error: OSError | ValueError) -> CorpusError:
+    """The error that says so of a file."""
     reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
     return CorpusError(f"{path}: cannot be read ({reason}); check the path and its permissions")
 
@@ -151,7 +157,7 @@ class _Counted:
     def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
         self._stream, self._tick = stream, tick
         self.head = b""
-        while len(self.head) < 6 and (more := stream.read(6 - len(self.head))):
+        while len(self.head) < HEAD and (more := stream.read(HEAD - len(self.head))):
             self.head += more
         self._rest = self.head
 

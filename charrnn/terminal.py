@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-LOADING_SHOWN_AFTER = 1.5
-"""Seconds that kernels may take to load from the cache before it is called compiling."""
+    from charrnn.kernels.companion import Companion
 
 FEW_KERNELS = 12
 """So many, such as those of one cell and of one optimiser, are compiled in a few seconds."""
@@ -150,56 +149,65 @@ def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterato
         bar.close()
 
 
-def compiling(*names: str, quiet: bool = False) -> None:
+def compiling(*names: str, training: bool = True, quiet: bool = False) -> None:
     """Import the kernels; while they are compiled, which happens once on a machine, show how far that is.
 
-    `names`: cells and optimisers whose kernels are among them. To be called before anything of the library that computes is
-    imported, and again for names that only a checkpoint tells. Silent when all come from the cache.
+    `names`: cells, optimisers and the like whose kernels are among them (see `compiling.module_of`); without `training`, only what
+    a network needs to write. To be called before anything of the library that computes is imported, and again for names that
+    only a checkpoint tells. Silent when all come from the cache.
     """
+    from charrnn.kernels import companion
     from charrnn.kernels import compiling as kernels
 
-    needed = {name: kernels.module_of(name) for name in names if kernels.module_of(name) not in sys.modules}
-    loaded = "charrnn.training" in sys.modules
-    shown = _Compiling(kernels.count_kernels(*needed) - loaded * kernels.count_kernels(), quiet)
-    kernels.listeners.append(shown.tick)
-    try:
-        for module in ("charrnn.training", *needed.values()):
-            import_module(module)
-    finally:
-        kernels.listeners.remove(shown.tick)
-        shown.close()
+    modules = kernels.kernel_modules(*names, training=training)
+    needed = [kernel for module in modules if module not in sys.modules for kernel in kernels.kernels_in(module)]
+    missing = [kernel for kernel in needed if not kernels.is_cached(kernel)]
+    above = ("charrnn.training",) if training else ("charrnn.checkpoint", "charrnn.generation")
+    with companion.beside(modules, len(missing)) as beside:
+        shown = _Compiling(len(needed), len(missing), quiet, beside)
+        kernels.listeners.append(shown.tick)
+        try:
+            for module in (*modules, *above):  # in the order of the companion, which goes through it backwards
+                import_module(module)
+        finally:
+            kernels.listeners.remove(shown.tick)
+            shown.close()
 
 
 class _Compiling:
-    """Counts kernels; shows a bar, or off a terminal one line, once it is clear that they are being compiled."""
+    """Counts kernels; shows a bar, or off a terminal one line, when the first is compiled."""
 
-    def __init__(self, total: int, quiet: bool) -> None:
-        self._total, self._quiet = total, quiet
+    def __init__(self, total: int, missing: int, quiet: bool, beside: Companion | None = None) -> None:
+        self._total, self._missing, self._quiet, self._beside = total, missing, quiet, beside
         self._begun = 0
-        self._start = time.monotonic()
         self._bar: Any = None
-        self._compiles, self._told = False, False
+        self._told = False
 
     def tick(self, _: str, cached: bool) -> None:
         done, self._begun = self._begun, self._begun + 1
-        # what another machine put into the cache is compiled as well, so that takes long too
-        self._compiles |= not cached or time.monotonic() - self._start > LOADING_SHOWN_AFTER
-        if self._quiet or not self._compiles:
+        if self._quiet or (cached and not self._told):
             return
+        if not self._told and not is_terminal(sys.stderr):
+            tell(f"compiling kernels for this machine (once, {self._time_needed()})")
+        self._told = True
         if not is_terminal(sys.stderr):
-            if not self._told:
-                time_needed = "about 20 s" if self._total - done > FEW_KERNELS else "a few seconds"
-                tell(f"compiling kernels for this machine (once, {time_needed})")
-            self._told = True
             return
         if self._bar is None:
             from tqdm import tqdm
 
             layout = "{desc}: {bar}  {n_fmt}/{total_fmt}"
             label = "Compiling for this machine, once"
-            options = {"bar_format": layout, "leave": False, "dynamic_ncols": True, "mininterval": 0}
+            options = {"bar_format": layout, "leave": False, "dynamic_ncols": True}
+            options |= {"mininterval": 0, "miniters": 1}
             self._bar = tqdm(total=self._total, desc=label, file=sys.stderr, **options)
+        if self._beside is not None:
+            done += self._beside.ahead()
         self._bar.update(min(done, self._total) - self._bar.n)
+
+    def _time_needed(self) -> str:
+        if self._missing <= FEW_KERNELS:
+            return "a few seconds"
+        return "about 20 s" if self._beside is None else "about 10 s"
 
     def close(self) -> None:
         if self._bar is not None:

@@ -22,7 +22,7 @@ from charrnn.optimizers import OPTIMIZERS, Clipper, coefficients_of, penalties_o
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from charrnn.schedules import Moment, rate_factor
-from charrnn.workers import Workers
+from charrnn.workers import Workers, usable_threads
 
 SMOOTHING = 0.98
 VALIDATED = 200_000
@@ -81,7 +81,7 @@ def train(
     before that step.
     """
     run.check_text(corpus)
-    trainer = _Trainer(run, corpus, folder, Workers(threads), sample_prime, clock)
+    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), sample_prime, clock)
     try:
         while trainer.ended is None:
             yield trainer.step()
@@ -210,6 +210,7 @@ class _Trainer:
         run = self.run
         panels = self.network.panels if run.config.precision == "float32" else None
         options: dict[str, Any] = {"temperature": SAMPLE_TEMPERATURE, "seed": run.step, "panels": panels}
+        options["workers"] = self.network.workers
         options["document_separator"] = run.corpus_config.document_separator
         return "".join(generate(run.model, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options))
 

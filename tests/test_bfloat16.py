@@ -24,8 +24,10 @@ from charrnn.kernels.bfloat16_product import (
     pack_pairs,
     pack_pairs_transposed,
     pair_product,
+    pair_product_packed,
     pair_weight_gradients,
 )
+from charrnn.kernels.calling import address_of
 from charrnn.kernels.simd import LANES, MR, NR
 from charrnn.memory import memory_estimate
 from charrnn.model import Model, State
@@ -44,7 +46,9 @@ def rounded(x: np.ndarray) -> np.ndarray:
     bits = x.view(np.uint32)
     down, up = (candidate.view(np.float32) for candidate in (bits & 0xFFFF0000, (bits & 0xFFFF0000) + 0x10000))
     with np.errstate(all="ignore"):
-        ends = [np.where(np.isinf(end), np.copysign(np.float64(2.0**128), x), end.astype(np.float64)) for end in (down, up)]
+        ends = [
+            np.where(np.isinf(end), np.copysign(np.float64(2.0**128), x), end.astype(np.float64)) for end in (down, up)
+        ]
         below, above = (np.abs(x.astype(np.float64) - end) for end in ends)
         up_is_even = (up.view(np.uint32) >> 16) % 2 == 0
         nearest = np.where((above < below) | ((above == below) & up_is_even), up, down)
@@ -196,7 +200,9 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
         for start in range(0, Z, layers.COLUMNS):
             stop = min(start + layers.COLUMNS, Z)
             arrays = x, h, dz, *whole[:2], whole[2][0], memory[:-64]
-            pair_weight_gradients(*arrays, x_column, h_column, first + start, first + stop)
+            pair_weight_gradients(
+                address_of(pair_product_packed), *arrays, x_column, h_column, first + start, first + stop
+            )
             for w, at in zip(whole, places, strict=True):
                 assert (w[:, at + stop :] == CANARY).all() and (w[:, :at] == CANARY).all()
         assert (memory[-64:] == CANARY).all()
@@ -242,7 +248,7 @@ def test_the_instruction_gives_the_bits_of_the_emulation() -> None:
     """With numbers of all sizes whose sums stay above 2^-126."""
     found = []
     for instruction in (True, False):
-        tile = simd.tile_kernel(0, partial(bfloat16.emit_pair_multiply_add, instruction))
+        tile = simd.tile_kernel({(MR, simd.NV)}, 0, partial(bfloat16.emit_pair_multiply_add, instruction))
 
         @njit
         def multiply(a, b, c, pairs, tile=tile):

@@ -290,6 +290,16 @@ def test_data_list_shows_what_ships_and_what_can_be_fetched(server: str) -> None
     assert texts["tiny"]["path"] == "tiny.txt" and texts["tiny-shakespeare"]["path"] is None
 
 
-@pytest.mark.parametrize("command", ["eval", "info", "data", "data get", "data list"])
+def test_data_forget_removes_what_is_kept_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARRNN_CACHE_DIR", str(tmp_path))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a-b-c.ids").write_bytes(bytes(2500))
+    (tmp_path / "kernels-0").mkdir()
+    assert charrnn_("data", "forget").stderr == f"removed 1 file, 2.5 KB, from {tmp_path / 'texts'}\n"
+    assert not list((tmp_path / "texts").iterdir()) and (tmp_path / "kernels-0").exists()
+    assert "removed 0 files" in charrnn_("data", "forget").stderr
+
+
+@pytest.mark.parametrize("command", ["eval", "info", "data", "data get", "data list", "data forget"])
 def test_help_ends_with_examples(command: str) -> None:
     assert "Examples:\n    charrnn " + command.split()[0] in charrnn_(*command.split(), "--help").stdout

@@ -91,6 +91,7 @@ def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
         "temperature": 0.8,
         "top_k": 0,
         "length": 500,
+        "precision": "float32",
     }
 
 

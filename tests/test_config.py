@@ -116,7 +116,10 @@ def test_total_steps(settings: dict[str, Any], steps: int) -> None:
     assert TrainConfig(**settings).total_steps(100) == steps
 
 
-@pytest.mark.parametrize(("steps_per_epoch", "interval"), [(1, 100), (100, 100), (456, 456), (9999, 1000)])
+@pytest.mark.parametrize(
+    ("steps_per_epoch", "interval"),
+    [(1, 200), (3, 201), (100, 200), (103, 206), (199, 398), (200, 200), (456, 456), (9999, 1000)],
+)
 def test_eval_interval(steps_per_epoch: int, interval: int) -> None:
     assert TrainConfig().eval_interval(steps_per_epoch) == interval
     assert TrainConfig(eval_every=7).eval_interval(steps_per_epoch) == 7

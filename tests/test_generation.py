@@ -191,8 +191,15 @@ def test_length_and_seed() -> None:
     for length in (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 99):
         assert text(length=length) == whole[:length]
     assert text(seed=1) != whole == text(seed=0)
-    pieces = list(generate(model(), FOLDING, "abc", 100))
-    assert len(pieces) > 5 and all(pieces)
+
+
+def test_pieces() -> None:
+    """The more a character takes, the fewer come at a time; the text is the same."""
+    whole = text(length=1500)
+    pieces = list(generate(model(), FOLDING, "abc", 1500))
+    assert len(pieces) == 3 and "".join(pieces) == whole
+    assert Writer(model(), 5000).chunk == CHUNK
+    assert CHUNK <= Writer(model(H=300), 2).chunk < Writer(model(H=300)).chunk < 512
 
 
 def test_primes() -> None:

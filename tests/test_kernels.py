@@ -7,20 +7,32 @@ holds a canary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.errors import TypingError
 
 from charrnn import cells, kernels
 from charrnn.cells import cell_named, lstm
 from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
-from charrnn.kernels.compiling import OPTIMIZER_MODULES, SEPARATE, TRAINING_MODULES, count_kernels
-from charrnn.kernels.pointwise import RELU, SOFTSIGN, TANH
+from charrnn.kernels.calling import address_of
+from charrnn.kernels.compiling import (
+    LARGE_TEXTS,
+    OPTIMIZER_MODULES,
+    PRECISION_MODULES,
+    PRODUCT_MODULES,
+    SEPARATE,
+    count_kernels,
+)
+from charrnn.kernels.lanes import RELU, SOFTSIGN, TANH, Lanes, Nonlinearity, exp, sigmoid
 from charrnn.kernels.product import pack, pack_transposed
+from charrnn.kernels.rows import MAXIMUM, SUM, fill_row
+from charrnn.kernels.rows import rows as over_rows
 from charrnn.kernels.simd import HAS_FMA, LANES, MR, NR
 from tests import reference
 
@@ -75,10 +87,11 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     for optimizer, module in OPTIMIZER_MODULES.items():
         assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
-    for precision, module in TRAINING_MODULES.items():
+    for precision, module in (PRECISION_MODULES | PRODUCT_MODULES).items():
         assert count_kernels(precision) - count_kernels() == left[f"kernels.{module}"] > 0
-    for module in {*OPTIMIZER_MODULES.values(), *TRAINING_MODULES.values(), *SEPARATE}:
+    for module in {*OPTIMIZER_MODULES.values(), *PRECISION_MODULES.values(), *PRODUCT_MODULES.values(), *SEPARATE}:
         left.pop(f"kernels.{module}")
+    assert count_kernels(LARGE_TEXTS) - count_kernels() == left.pop(f"kernels.{LARGE_TEXTS}") > 0
     assert sum(left.values()) == count_kernels() > 10
     assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
 
@@ -185,6 +198,145 @@ def test_pack(K: int, transposed: bool, first: int) -> None:
             np.testing.assert_array_equal(panels[: K * N], expected)
 
 
+# Rows ---------------------------------------------------------------------------------------------------------------
+
+
+@over_rows("total", "a")
+def scaled_sum(a: Lanes, factor: Lanes, b: Lanes) -> tuple[Lanes, Lanes]:
+    return a + factor * b, b
+
+
+@over_rows(fold=SUM)
+def sum_of(a: Lanes) -> Lanes:
+    return a
+
+
+@over_rows("a", fold=MAXIMUM)
+def doubled(a: Lanes) -> tuple[Lanes, Lanes]:
+    return 2.0 * a, a
+
+
+@over_rows("y")
+def squash(phi: Nonlinearity, x: Lanes) -> Lanes:
+    return phi(x)
+
+
+@over_rows("a")
+def through_squash(phi: Nonlinearity, a: Lanes, y: Lanes) -> Lanes:
+    return a * phi.slope(y)
+
+
+@over_rows("a")
+def sigmoid_row(a: Lanes) -> Lanes:
+    return sigmoid(a)
+
+
+@over_rows("a")
+def exp_row(a: Lanes) -> Lanes:
+    return exp(a)
+
+
+# What is called in a kernel cannot be called from Python
+call_scaled_sum = njit(lambda a, factor, b, total: scaled_sum(a, factor, b, total))
+call_sum = njit(lambda a: sum_of(a))
+call_doubled = njit(lambda a: doubled(a))
+call_fill = njit(lambda a, value: fill_row(a, value))
+call_squash = njit(lambda phi, x, y: squash(phi, x, y))
+call_slope = njit(lambda phi, a, y: through_squash(phi, a, y))
+call_sigmoid = njit(lambda a: sigmoid_row(a))
+call_exp = njit(lambda a: exp_row(a))
+
+
+def on_rows(call: Callable[..., object], *arrays: np.ndarray) -> np.ndarray:
+    """The last array after the call with copies of all, which end in ones up to whole LANES."""
+    size = arrays[0].size
+    padded = [np.concatenate([array, np.ones(-size % LANES, np.float32)]) for array in arrays]
+    call(*padded)
+    return padded[-1][:size]
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 2, 5])
+def test_rows_are_read_before_they_are_written(lanes: int) -> None:
+    """An array that is only written, one that is both, a number for all, and nothing beside them."""
+    size = lanes * LANES
+    memory = np.full((3, size + 64), CANARY)
+    a, b, total = (row[32 : 32 + size] for row in memory)
+    a[:], b[:] = normal(1, size), normal(2, size)
+    before, second = a.copy(), b.copy()
+    call_scaled_sum(a, np.float32(0.5), b, total)
+    np.testing.assert_array_equal(total, before + np.float32(0.5) * second)
+    np.testing.assert_array_equal(a, second)
+    call_fill(b, 3)
+    assert (b == 3).all()
+    for row in (a, b, total):
+        row[:] = CANARY
+    assert (memory == CANARY).all()
+
+
+def in_halves(a: np.ndarray) -> np.float32:
+    """The sum of a row in the order that a fold promises."""
+    partial = np.zeros(LANES, np.float32)
+    for block in a.reshape(-1, LANES):
+        partial += block
+    while partial.size > 1:
+        partial = partial[: partial.size // 2] + partial[partial.size // 2 :]
+    return partial[0]
+
+
+@pytest.mark.parametrize("lanes", [0, 1, 2, 3, 7])
+def test_a_sum_has_one_order_whatever_the_vectors(lanes: int) -> None:
+    for seed in range(20):
+        a = normal(seed, lanes * LANES) * np.float32(1000)
+        assert call_sum(a) == in_halves(a)
+
+
+def test_the_largest_of_a_row() -> None:
+    for place in range(3 * LANES):
+        a = -np.abs(normal(place, 3 * LANES)) - 1
+        a[place] = -0.5
+        expected = 2 * a
+        assert call_doubled(a) == -0.5
+        np.testing.assert_array_equal(a, expected)
+    assert call_doubled(np.zeros(0, np.float32)) == -np.inf
+
+
+def test_a_wrong_call_is_an_error_while_compiling() -> None:
+    a = np.zeros(LANES, np.float32)
+    with pytest.raises(TypingError, match=r"fill_row\(a, value\) takes 2 arguments, not 3"):
+        njit(lambda a: fill_row(a, 1.0, a))(a)
+    with pytest.raises(
+        TypingError, match=r"a of fill_row\(a, value\) must be a contiguous row of float32, not float64"
+    ):
+        njit(lambda a: fill_row(1.0, a))(a)
+    for wrong in (a.astype(np.float64), a.reshape(4, 4), np.zeros(2 * LANES, np.float32)[::2]):
+        with pytest.raises(
+            TypingError, match=r"a of fill_row\(a, value\) must be a contiguous row of float32, not array"
+        ):
+            call_fill(wrong, 1.0)
+    with pytest.raises(
+        TypingError, match=r"value of fill_row\(a, value\) must be a contiguous row of float32 or a number, not none"
+    ):
+        call_fill(a, None)
+    with pytest.raises(TypingError, match=r"y of squash\(phi, x, y\) must be a contiguous row of float32, not float64"):
+        call_squash(TANH, a, 1.0)
+    with pytest.raises(TypingError, match=r"phi of squash\(phi, x, y\) must be an integer, not float64"):
+        call_squash(1.0, a, a)
+
+
+def test_an_equation_has_a_fold_or_a_choice() -> None:
+    with pytest.raises(TypeError, match="squashed_sum chooses phi"):
+
+        @over_rows(fold=SUM)
+        def squashed_sum(phi: Nonlinearity, x: Lanes) -> Lanes:
+            return phi(x)
+
+
+def test_a_choice_that_there_is_not_writes_nothing() -> None:
+    y = np.full(LANES, CANARY)
+    call_squash(3, np.ones(LANES, np.float32), y)
+    assert (y == CANARY).all()
+
+
 # Nonlinearities -----------------------------------------------------------------------------------------------------
 
 SPECIAL = [0.0, -0.0, 1e-45, -1e-45, 1e-40, -1e-39, 1.17549435e-38, 3.4e38, -3.4e38, np.inf, -np.inf, np.nan, 9.0, -9.0]
@@ -199,6 +351,12 @@ def dense(low: float, high: float) -> np.ndarray:
     return numbers if high > 0 else numbers[~(numbers > 0)]
 
 
+def test_what_is_only_for_kernels_says_so() -> None:
+    """Called from Python it would end the process."""
+    with pytest.raises(TypeError, match=r"tile_heights is compiled into kernels.*njit\(tile_heights.py_func\)"):
+        product.tile_heights(3)
+
+
 @njit
 def map_exp(x: np.ndarray) -> None:
     for k in range(x.size):
@@ -206,9 +364,11 @@ def map_exp(x: np.ndarray) -> None:
 
 
 def squashed(x: np.ndarray, phi: int) -> np.ndarray:
-    y = x.copy()
-    pointwise.squash_row(y, phi)
-    return y
+    return on_rows(lambda x, y: call_squash(phi, x, y), x, np.full_like(x, CANARY))
+
+
+def slopes_at(y: np.ndarray, phi: int, factor: np.ndarray) -> np.ndarray:
+    return on_rows(lambda y, a: call_slope(phi, a, y), y, factor)
 
 
 def test_tanh() -> None:
@@ -252,26 +412,21 @@ def test_slopes(phi: int) -> None:
     y, x64 = squashed(x, phi), x.astype(np.float64)
     exact = [1 - np.tanh(x64) ** 2, (1 + np.abs(x64)) ** -2, np.where(x64 > 0, 1, 0)][phi]
     factor = normal(5, x.size)
-    slopes = factor.copy()
-    pointwise.slope_row(slopes, y, phi)
-    np.testing.assert_allclose(slopes, factor * exact, rtol=2e-6, atol=4e-6)
-    at_zero = np.ones(3, np.float32)
-    pointwise.slope_row(at_zero, np.zeros(3, np.float32), phi)
+    np.testing.assert_allclose(slopes_at(y, phi, factor), factor * exact, rtol=2e-6, atol=4e-6)
+    at_zero = slopes_at(np.zeros(3, np.float32), phi, np.ones(3, np.float32))
     assert (at_zero == (0 if phi == RELU else 1)).all()
     assert ACTIVATIONS[phi] == ("tanh", "softsign", "relu")[phi]
 
 
 def test_a_broken_slope_is_seen() -> None:
     for phi in (TANH, SOFTSIGN):
-        slopes = np.ones(2, np.float32)
-        pointwise.slope_row(slopes, np.array([np.nan, 0.5], np.float32), phi)
+        slopes = slopes_at(np.array([np.nan, 0.5], np.float32), phi, np.ones(2, np.float32))
         assert np.isnan(slopes).tolist() == [True, False]
 
 
 def test_sigmoid() -> None:
     x = dense(-60, 60)
-    y = x.copy()
-    pointwise.sigmoid_row(y)
+    y = on_rows(call_sigmoid, x)
     exact = reference.sigmoid(x.astype(np.float64))
     assert np.array_equal(np.isnan(y), np.isnan(x)) and np.isnan(x).any()
     assert np.nanmax(np.abs(y - exact)) < 2.2e-7  # half of tanh's error, and one rounding
@@ -281,31 +436,27 @@ def test_sigmoid() -> None:
 
 def test_exp() -> None:
     x = dense(-120, 0)
-    y = x.copy()
-    map_exp(y)
-    exact = np.exp(np.maximum(x.astype(np.float64), -87))
+    y = on_rows(call_exp, x)
     assert np.array_equal(np.isnan(y), np.isnan(x)) and np.isnan(x).any()
-    assert np.nanmax(np.abs(y / exact - 1)) < (4 if HAS_FMA else 5) * U
-    assert (y[x == 0] == 1).all()
-    assert y[x == -np.inf] == y[x == -87][0] > 0
+    normal = x >= -87
+    exact = np.exp(x[normal].astype(np.float64))
+    assert np.abs(y[normal] / exact - 1).max() < (4 if HAS_FMA else 5) * U
+    assert (y[x == 0] == 1).all() and (x == -np.inf).any()
+    assert (y[x < -87] == 0).all() and (y[x == -87] > 0).all()
+    one_by_one = x.copy()
+    map_exp(one_by_one)
+    np.testing.assert_array_equal(one_by_one, y)
 
 
-def test_rows_have_the_same_bits_wherever_they_start() -> None:
-    """Vector code and the scalars at a loop's end must agree, or the padding would change results."""
-    x = normal(4, 130) * 4
-    maps: list[tuple] = [
-        (pointwise.sigmoid_row,),
-        (map_exp,),
-        *((pointwise.squash_row, k) for k in (TANH, SOFTSIGN, RELU)),
-    ]
-    for function, *phi in maps:
-        x = -np.abs(x) if function is map_exp else x
-        whole = x.copy()
-        function(whole, *phi)
-        for start, stop in ((0, 1), (1, 17), (3, 34), (7, 130), (64, 79)):
-            part = x[start:stop].copy()
-            function(part, *phi)
-            assert np.array_equal(part, whole[start:stop])
+def test_a_number_has_the_same_bits_in_every_lane() -> None:
+    x = normal(4, 5 * LANES) * 4
+    maps: list[Callable[[np.ndarray], object]] = [call_sigmoid, call_exp]
+    maps += [lambda a, phi=phi: call_squash(phi, a, a) for phi in (TANH, SOFTSIGN, RELU)]
+    for function in maps:
+        x = -np.abs(x) if function is call_exp else x
+        whole = on_rows(function, x)
+        for start in range(1, 2 * LANES):
+            assert np.array_equal(on_rows(function, x[start:]), whole[start:])
 
 
 # The cells ----------------------------------------------------------------------------------------------------------
@@ -434,7 +585,7 @@ def test_look_up() -> None:
     factor[0, 1] = factor[2, 3] = 0
     ids = np.random.default_rng(3).integers(V, size=(T, N)).astype(np.int32)
     z = np.full((T, N, Z), CANARY)
-    layers.look_up(table, bias, ids, factor, z, steps, start, stop)
+    layers.look_up(table, bias, ids, factor, z, 0, steps, start, stop)
     part = np.s_[:steps, start:stop]
     exact = factor[part][..., None].astype(np.float64) * table[ids[part]]
     assert (np.abs(z[part][..., :X] - exact - bias[:X]) <= bound(2, np.abs(exact) + np.abs(bias[:X]))).all()
@@ -452,7 +603,9 @@ def test_project_and_back(columns: int) -> None:
     x, w, bias = normal(1, T, N, D), normal(2, D, columns), normal(3, Z)
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
     own = np.isin(np.arange(N), range(start, stop))[:, None]
-    layers.project(product.product, np.where(own, x, np.nan), packed(w), bias, z, columns, steps, start, stop)
+    layers.project(
+        address_of(product.product), np.where(own, x, np.nan), packed(w), bias, z, columns, 0, steps, start, stop
+    )
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
     magnitudes = np.abs(x64) @ np.abs(w64) + np.abs(bias[:columns])
@@ -460,7 +613,9 @@ def test_project_and_back(columns: int) -> None:
     assert (z[part][..., columns:] == bias[columns:]).all()
 
     dz = np.where(own & (np.arange(Z) < columns), normal(4, T, N, Z), np.float32(np.nan))
-    layers.project_back(product.product, dz, packed(np.ascontiguousarray(w.T)), dx, columns, steps, start, stop)
+    layers.project_back(
+        address_of(product.product), dz, packed(np.ascontiguousarray(w.T)), dx, columns, steps, start, stop
+    )
     dz64 = dz[part][..., :columns].astype(np.float64)
     assert (np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))).all()
     z[part] = dx[part] = CANARY
@@ -471,7 +626,7 @@ def weight_gradients(
     into: list[np.ndarray], x: np.ndarray, h: np.ndarray, dz: np.ndarray, scratch: np.ndarray, *columns: int
 ) -> None:
     dw_x, dw_h, (db,) = into
-    layers.weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, *columns)
+    layers.weight_gradients(address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, scratch, *columns)
 
 
 @pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])

@@ -307,7 +307,7 @@ assert len(names) == compiling.count_kernels("rmsprop"), names
 terminal.compiling("rmsprop", "gru-after", quiet=True)
 assert len(names) == compiling.count_kernels("rmsprop", "gru-after") == compiling.count_kernels("rmsprop") + 2, names
 assert [n for n in sys.modules if n.startswith("charrnn.cells.") and n[14:] not in ("cell", "rows")] == ["charrnn.cells.gru_after"]
-assert "adam" not in names and "sgd" not in names and "rmsprop" in names
+assert "adam.adam" not in names and "descent.sgd" not in names and "adaptive.rmsprop" in names
 """
 
 

@@ -16,15 +16,10 @@ import numpy as np
 
 from charrnn.cells.cell import Cell, forget_bias_for
 from charrnn.config import ModelConfig
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    ZERO,
-    copy_row,
-    slope_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import where
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("h",)
 
@@ -46,12 +41,18 @@ def reads(config: ModelConfig) -> np.ndarray:
     return groups[:, None] >= groups[None, :]
 
 
-@inline
-def _tick(z, h_before, c_before, h, c, period):
-    for u in range(h.size):
-        h[u] = z[u] if c_before[u] == ZERO else h_before[u]
-        passed = c_before[u] + ONE
-        c[u] = ZERO if passed >= period[u] else passed
+@rows("z", "h", "c")
+def clockwork(phi, z, h_before, c_before, period):
+    """The equations above, and the clock; phi(z) stands where z was. A clock that is not above 0 is at 0."""
+    z, passed = phi(z), c_before + 1.0
+    return z, where(c_before > 0.0, h_before, z), where(passed < period, passed, 0.0)
+
+
+@rows("z", "dh_before")
+def through_clockwork(phi, z, c_before, dh, dh_before):
+    """Their derivatives: z becomes dz, and dh' is added to where h' was kept."""
+    is_kept = c_before > 0.0
+    return where(is_kept, 0.0, dh * phi.slope(z)), where(is_kept, dh_before + dh, dh_before)
 
 
 @kernel(STEP)
@@ -59,23 +60,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     """One step of streams start:stop. z (N, H) is read and then holds phi(z); h, c (N, H) are written; p (1, H) periods."""
     H = h.shape[1]
     for n in range(start, stop):
-        squash_row(z[n, :H], activation)
-        _tick(z[n, :H], h_before[n], c_before[n], h[n], c[n], p[0])
-
-
-@inline
-def _pass_by(c_before, dh_before, dh):
-    for u in range(dh.size):
-        active = c_before[u] == ZERO
-        dh_before[u] += ZERO if active else dh[u]
-        dh[u] = dh[u] if active else ZERO
-
-
-@inline
-def _back_row(phi, z, c_before, dh_before, dh):
-    _pass_by(c_before, dh_before, dh)
-    slope_row(dh, z, phi)
-    copy_row(z, dh)
+        clockwork(activation, z[n, :H], h_before[n], c_before[n], p[0], h[n], c[n])
 
 
 @kernel(STEP_BACK)
@@ -84,7 +69,7 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
     """Back through `step`. z holds phi(z) and then dz; dh is read, dh_before is added to."""
     H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n, :H], c_before[n], dh_before[n], dh[n])
+        through_clockwork(activation, z[n, :H], c_before[n], dh[n], dh_before[n])
 
 
 CELL = Cell(

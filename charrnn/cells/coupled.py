@@ -10,73 +10,54 @@ With z = W_x x + W_h h' + b in three blocks of H columns,
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import show, through_output
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    add_row,
-    copy_row,
-    fma,
-    sigmoid_row,
-    slope_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("f", "g", "o")
 
 
-@inline
-def _remember(f, g, c_before, c):
-    for u in range(c.size):
-        c[u] = fma(f[u], c_before[u] - g[u], g[u])
+@rows("f", "g", "o", "c")
+def remember(phi, f, g, o, c_before):
+    """The gates, which stand where z was, and c."""
+    f, g, o = sigmoid(f), phi(g), sigmoid(o)
+    return f, g, o, fma(f, c_before - g, g)
 
 
-@inline
-def _step_row(phi, z, c_before, h, c):
-    H = h.size
-    f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H]
-    sigmoid_row(f)
-    squash_row(g, phi)
-    sigmoid_row(o)
-    _remember(f, g, c_before, c)
-    show(phi, o, c, h)
+@rows("h")
+def show(phi, o, c):
+    """h = o * phi(c)."""
+    return o * phi(c)
+
+
+@rows("f", "g", "o", "dc_before")
+def through_coupled(phi, f, g, o, c_before, dh, dc, dc_before):
+    """The derivatives of both: the gates become dz, and dc' is added to."""
+    y, shown = phi(fma(f, c_before - g, g)), dh * o
+    dc = fma(shown, phi.slope(y), dc)
+    dz_f, dz_g = dc * (c_before - g) * slope(f), dc * (1.0 - f) * phi.slope(g)
+    return dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
 
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, 3H) is read and then holds the gates; h, c (N, H) are written."""
+    H = h.shape[1]
     for n in range(start, stop):
-        _step_row(activation, z[n], c_before[n], h[n], c[n])
-
-
-@inline
-def _through_memory(f, g, c_before, dc, dg):
-    for u in range(dc.size):
-        df = dc[u] * (c_before[u] - g[u])
-        dg[u] = dc[u] * (ONE - f[u])
-        dc[u] *= f[u]
-        f[u] = df * f[u] * (ONE - f[u])
-
-
-@inline
-def _back_row(phi, z, c_before, dc_before, dh, dc, scratch):
-    H = dh.size
-    f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H]
-    _remember(f, g, c_before, scratch)
-    through_output(phi, o, scratch, dh, dc)
-    _through_memory(f, g, c_before, dc, scratch)
-    slope_row(scratch, g, phi)
-    copy_row(g, scratch)
-    add_row(dc_before, dc)
+        f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H]
+        remember(activation, f, g, o, c_before[n], c[n])
+        show(activation, o, c[n], h[n])
 
 
 @kernel(STEP_BACK)
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before is added to."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n], c_before[n], dc_before[n], dh[n], dc[n], scratch[n])
+        f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H]
+        through_coupled(activation, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
 
 
 CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES))

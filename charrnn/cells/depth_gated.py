@@ -14,77 +14,60 @@ Below the lowest layer, m is a learned vector of the character. All vectors star
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, Peephole, forget_bias_for
-from charrnn.cells.rows import remember, show, through_forget, through_input, through_peeping_output
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    add_product_row,
-    add_row,
-    copy_row,
-    sigmoid_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("d", "i", "f", "g", "o")
 
 
-@inline
-def _step_row(phi, z, c_before, m, h, c, p):
-    H = h.size
-    d, i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H], z[4 * H : 5 * H]
-    add_product_row(d, p[3], c_before)
-    add_product_row(d, p[4], m)
-    add_product_row(i, p[0], c_before)
-    add_product_row(f, p[1], c_before)
-    sigmoid_row(z[: 3 * H])
-    squash_row(g, phi)
-    remember(i, f, g, c_before, c)
-    add_product_row(c, d, m)
-    add_product_row(o, p[2], c)
-    sigmoid_row(o)
-    show(phi, o, c, h)
+@rows("d", "i", "f", "g", "c", "m")
+def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
+    """The gates into the memory, which stand where z was, c, and m = c for the layer above."""
+    d = sigmoid(fma(w_m, m_below, fma(w_c, c_before, d)))
+    i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
+    c = fma(d, m_below, fma(f, c_before, i * g))
+    return d, i, f, g, c, c
+
+
+@rows("o", "h")
+def show(phi, o, c, p_o):
+    """The output gate, where z was, and h."""
+    o = sigmoid(fma(p_o, c, o))
+    return o, o * phi(c)
+
+
+@rows("d", "i", "f", "g", "o", "dc_before", "dm_below")
+def through_depth_gated(phi, d, i, f, g, o, c_before, m_below, p_i, p_f, p_o, w_c, w_m, dh, dc, dm, dc_before):
+    """The derivatives of both: the gates become dz, dc' is added to, and dm of the layer below is set."""
+    y, shown = phi(fma(d, m_below, fma(f, c_before, i * g))), dh * o
+    dz_o = shown * y * (1.0 - o)
+    dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc + dm))
+    dz_d, dz_i, dz_f = dc * m_below * slope(d), dc * g * slope(i), dc * c_before * slope(f)
+    dc_before = fma(w_c, dz_d, fma(p_i, dz_i, fma(p_f, dz_f, fma(dc, f, dc_before))))
+    return dz_d, dz_i, dz_f, dc * i * phi.slope(g), dz_o, dc_before, fma(w_m, dz_d, dc * d)
 
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, 5H) is read and then holds the gates; h, c and m = c (N, H) are written."""
+    H = h.shape[1]
     for n in range(start, stop):
-        _step_row(activation, z[n], c_before[n], m_below[n], h[n], c[n], p)
-        copy_row(m[n], c[n])
-
-
-@inline
-def _through_depth(d, m, dc, dm_below):
-    for u in range(d.size):
-        passed = dc[u] * d[u]
-        d[u] = passed * m[u] * (ONE - d[u])
-        dm_below[u] = passed
-
-
-@inline
-def _back_row(phi, z, c_before, m, dc_before, dh, dc, scratch, dm_below, p):
-    H = dh.size
-    d, i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H], z[4 * H : 5 * H]
-    remember(i, f, g, c_before, scratch)
-    add_product_row(scratch, d, m)
-    through_peeping_output(phi, o, scratch, dh, dc, p[2])
-    _through_depth(d, m, dc, dm_below)
-    add_product_row(dm_below, p[4], d)
-    through_input(phi, i, g, dc)
-    through_forget(f, c_before, dc, dc_before)
-    add_product_row(dc_before, p[0], i)
-    add_product_row(dc_before, p[1], f)
-    add_product_row(dc_before, p[3], d)
+        d, i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H]
+        remember(activation, d, i, f, g, c_before[n], m_below[n], p[0], p[1], p[3], p[4], c[n], m[n])
+        show(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds the gates and then dz; dh, dc, dm are read, dc_before is added to, dm_below written."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        add_row(dc[n], dm[n])
-        _back_row(activation, z[n], c_before[n], m_below[n], dc_before[n], dh[n], dc[n], scratch[n], dm_below[n], p)
+        d, i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H]
+        through_depth_gated(activation, d, i, f, g, o, c_before[n], m_below[n], p[0], p[1], p[2], p[3], p[4],
+                            dh[n], dc[n], dm[n], dc_before[n], dm_below[n])  # fmt: skip
 
 
 CELL = Cell(

@@ -13,29 +13,42 @@ Below the lowest layer, x is the character (or its embedding) and m_below a lear
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import lstm_memory_row, remember, through_forget, through_input
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    ZERO,
-    copy_row,
-    fill_row,
-    fma,
-    multiply_row,
-    slope_row,
-    squash_row,
-)
+from charrnn.kernels.lanes import fma, sigmoid, slope
+from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import fill_row, rows
 
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
 
 
+@rows("i", "f", "g", "o", "c")
+def remember(phi, i, f, g, o, c_before):
+    """The gates along one dimension, which stand where z was, and c."""
+    i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
+    return i, f, g, o, fma(f, c_before, i * g)
+
+
+@rows("h")
+def show(phi, o, c):
+    """h = phi(o * c)."""
+    return phi(o * c)
+
+
+@rows("i", "f", "g", "o", "dc_before")
+def through_grid(phi, i, f, g, o, c_before, dh, dc, dc_before):
+    """The derivatives of both: the gates become dz, and dc' is added to."""
+    c = fma(f, c_before, i * g)
+    shown = dh * phi.slope(phi(o * c))
+    dc = fma(shown, o, dc)
+    dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
+    return dz_i, dz_f, dz_g, shown * c * slope(o), fma(dc, f, dc_before)
+
+
 @inline
-def _step_row(phi, z, c_before, h, c):
-    lstm_memory_row(phi, z, c_before, c)
-    copy_row(h, c)
-    multiply_row(h, z[3 * h.size : 4 * h.size])
-    squash_row(h, phi)
+def _gates(z, H):
+    """The rows of four gates."""
+    return z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
 
 
 @kernel(STEP)
@@ -43,30 +56,12 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     """One step of streams start:stop. z (N, 8H) is read and then holds the gates; h, c, y, m (N, H) are written."""
     H = h.shape[1]
     for n in range(start, stop):
-        time, depth = z[n, : 4 * H], z[n, 4 * H : 8 * H]
-        _step_row(activation, time, c_before[n], h[n], c[n])
-        _step_row(activation, depth, m_below[n], y[n], m[n])
-
-
-@inline
-def _through_output(o, c, dh, dc):
-    for u in range(c.size):
-        dc[u] = fma(dh[u], o[u], dc[u])
-        o[u] = dh[u] * c[u] * o[u] * (ONE - o[u])
-
-
-@inline
-def _back_row(phi, z, c_before, dc_before, dh, dc, scratch):
-    H = dh.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-    remember(i, f, g, c_before, scratch)
-    multiply_row(scratch, o)
-    squash_row(scratch, phi)
-    slope_row(dh, scratch, phi)
-    remember(i, f, g, c_before, scratch)
-    _through_output(o, scratch, dh, dc)
-    through_input(phi, i, g, dc)
-    through_forget(f, c_before, dc, dc_before)
+        i, f, g, o = _gates(z[n], H)
+        remember(activation, i, f, g, o, c_before[n], c[n])
+        show(activation, o, c[n], h[n])
+        i, f, g, o = _gates(z[n, 4 * H :], H)
+        remember(activation, i, f, g, o, m_below[n], m[n])
+        show(activation, o, m[n], y[n])
 
 
 @kernel(STEP_BACK)
@@ -75,10 +70,11 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
     """Back through `step`. z holds the gates and then dz; dh, dc, dy, dm are read, dc_before is added to, dm_below written."""
     H = dh.shape[1]
     for n in range(start, stop):
-        time, depth = z[n, : 4 * H], z[n, 4 * H : 8 * H]
+        i, f, g, o = _gates(z[n], H)
+        through_grid(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
+        i, f, g, o = _gates(z[n, 4 * H :], H)
         fill_row(dm_below[n], ZERO)
-        _back_row(activation, time, c_before[n], dc_before[n], dh[n], dc[n], scratch[n])
-        _back_row(activation, depth, m_below[n], dm_below[n], dy[n], dm[n], scratch[n])
+        through_grid(activation, i, f, g, o, m_below[n], dy[n], dm[n], dm_below[n])
 
 
 CELL = Cell(

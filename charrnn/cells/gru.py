@@ -10,20 +10,38 @@ u is what the paper, the disk and PyTorch call z; here z is the pre-activations.
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import mix, through_mix
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    add_row,
-    copy_row,
-    fma,
-    multiply_row,
-    sigmoid_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import PREPARE, PREPARE_BACK, STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("r", "z", "n")
+
+
+@rows("r", "q")
+def reset(r, h_before):
+    """r, and q = r * h', the factor of U_n."""
+    r = sigmoid(r)
+    return r, r * h_before
+
+
+@rows("u", "n", "h")
+def gru(phi, u, n, h_before):
+    """u, n and h; the gates stand where z was."""
+    u, n = sigmoid(u), phi(n)
+    return u, n, fma(u, h_before - n, n)
+
+
+@rows("u", "n", "dh_before")
+def through_gru(phi, u, n, h_before, dh, dh_before):
+    """Their derivatives: u and n become dz, and dh' is added to."""
+    return dh * (h_before - n) * slope(u), dh * (1.0 - u) * phi.slope(n), fma(dh, u, dh_before)
+
+
+@rows("r", "dh_before")
+def through_reset(r, h_before, dq, dh_before):
+    """Those of r and q: r becomes dz, and dh' is added to."""
+    return dq * h_before * slope(r), fma(dq, r, dh_before)
 
 
 @kernel(PREPARE)
@@ -31,49 +49,24 @@ def prepare(z, h_before, q, start, stop):
     """q = r * h', the factor of U_n. The first block of z (N, 3H) becomes r."""
     H = q.shape[1]
     for n in range(start, stop):
-        r = z[n, :H]
-        sigmoid_row(r)
-        copy_row(q[n], h_before[n])
-        multiply_row(q[n], r)
-
-
-@inline
-def _step_row(phi, z, h_before, h):
-    H = h.size
-    u, n = z[H : 2 * H], z[2 * H : 3 * H]
-    sigmoid_row(u)
-    squash_row(n, phi)
-    mix(u, n, h_before, h)
+        reset(z[n, :H], h_before[n], q[n])
 
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop, after `prepare`. z (N, 3H) then holds the gates; h (N, H) is written."""
+    H = h.shape[1]
     for n in range(start, stop):
-        _step_row(activation, z[n], h_before[n], h[n])
-
-
-@inline
-def _back_row(phi, z, h_before, dh_before, dh):
-    H = dh.size
-    through_mix(phi, z[H : 2 * H], z[2 * H : 3 * H], h_before, dh)
-    add_row(dh_before, dh)
+        gru(activation, z[n, H : 2 * H], z[n, 2 * H : 3 * H], h_before[n], h[n])
 
 
 @kernel(STEP_BACK)
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. The blocks u and n of z become dz; dh is read, dh_before is added to."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n], h_before[n], dh_before[n], dh[n])
-
-
-@inline
-def _through_reset(r, h_before, dq, dh_before):
-    for k in range(r.size):
-        dr = dq[k] * h_before[k]
-        dh_before[k] = fma(dq[k], r[k], dh_before[k])
-        r[k] = dr * r[k] * (ONE - r[k])
+        through_gru(activation, z[n, H : 2 * H], z[n, 2 * H : 3 * H], h_before[n], dh[n], dh_before[n])
 
 
 @kernel(PREPARE_BACK)
@@ -81,7 +74,7 @@ def prepare_back(z, h_before, dq, dh_before, start, stop):
     """Back through `prepare`. The first block of z becomes dz_r; dq (N, H) is read, dh_before is added to."""
     H = dq.shape[1]
     for n in range(start, stop):
-        _through_reset(z[n, :H], h_before[n], dq[n], dh_before[n])
+        through_reset(z[n, :H], h_before[n], dq[n], dh_before[n])
 
 
 CELL = Cell(

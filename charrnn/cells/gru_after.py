@@ -12,60 +12,53 @@ variant of Cho et al. 2014, version 1 of the paper; the equations in PyTorch's d
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.cells.rows import mix, through_mix
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    add_product_row,
-    add_row,
-    sigmoid_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("n", "r", "z", "k")
 
 
-@inline
-def _step_row(phi, z, h_before, h):
-    H = h.size
-    n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-    sigmoid_row(z[H : 3 * H])
-    add_product_row(n, r, k)
-    squash_row(n, phi)
-    mix(u, n, h_before, h)
+@rows("n", "r", "u")
+def reset(n, r, u, k):
+    """The gates, which stand where z was, and what n is phi of."""
+    r, u = sigmoid(r), sigmoid(u)
+    return fma(r, k, n), r, u
+
+
+@rows("n", "h")
+def mix(phi, n, u, h_before):
+    """n = phi(n) and h."""
+    n = phi(n)
+    return n, fma(u, h_before - n, n)
+
+
+@rows("n", "r", "u", "k", "dh_before")
+def through_gru_after(phi, n, r, u, k, h_before, dh, dh_before):
+    """The derivatives of both: all blocks become dz, and dh' is added to."""
+    dz_n = dh * (1.0 - u) * phi.slope(n)
+    return dz_n, dz_n * k * slope(r), dh * (h_before - n) * slope(u), dz_n * r, fma(dh, u, dh_before)
 
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, 4H) is read and then holds n, r, u and k; h (N, H) is written."""
-    for n in range(start, stop):
-        _step_row(activation, z[n], h_before[n], h[n])
-
-
-@inline
-def _through_reset(dz_n, r, k):
-    for j in range(r.size):
-        dr = dz_n[j] * k[j]
-        k[j] = dz_n[j] * r[j]
-        r[j] = dr * r[j] * (ONE - r[j])
-
-
-@inline
-def _back_row(phi, z, h_before, dh_before, dh):
-    H = dh.size
-    n, r, u, k = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-    through_mix(phi, u, n, h_before, dh)
-    _through_reset(n, r, k)
-    add_row(dh_before, dh)
+    H = h.shape[1]
+    for s in range(start, stop):
+        n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
+        reset(n, r, u, k)
+        mix(activation, n, u, h_before[s], h[s])
 
 
 @kernel(STEP_BACK)
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds its blocks and then dz; dh is read, dh_before is added to."""
-    for n in range(start, stop):
-        _back_row(activation, z[n], h_before[n], dh_before[n], dh[n])
+    H = dh.shape[1]
+    for s in range(start, stop):
+        n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
+        through_gru_after(activation, n, r, u, k, h_before[s], dh[s], dh_before[s])
 
 
 CELL = Cell(

@@ -14,26 +14,36 @@ from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma, rows, sigmoid, slope
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("i", "f", "g", "o")
 
 
-@rows("i", "f", "g", "o", "c", "h")
-def lstm(phi, i, f, g, o, c_before):
-    """The equations above; the gates stand where z was."""
+# Two loops: in a single one phi(c) waits for the gates, and the processor does not see as far as the next vector's
+
+
+@rows("i", "f", "g", "o", "c")
+def remember(phi, i, f, g, o, c_before):
+    """The gates, which stand where z was, and c."""
     i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
-    c = fma(f, c_before, i * g)
-    return i, f, g, o, c, o * phi(c)
+    return i, f, g, o, fma(f, c_before, i * g)
+
+
+@rows("h")
+def show(phi, o, c):
+    """h = o * phi(c)."""
+    return o * phi(c)
 
 
 @rows("i", "f", "g", "o", "dc_before")
 def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
-    """Their derivatives: the gates become dz, and dc' is added to."""
+    """The derivatives of both: the gates become dz, and dc' is added to."""
     y, shown = phi(fma(f, c_before, i * g)), dh * o
     dc = fma(shown, phi.slope(y), dc)
-    return dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g), shown * y * (1.0 - o), fma(dc, f, dc_before)
+    dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
+    return dz_i, dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
 
 
 @kernel(STEP)
@@ -42,7 +52,8 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
-        lstm(activation, i, f, g, o, c_before[n], c[n], h[n])
+        remember(activation, i, f, g, o, c_before[n], c[n])
+        show(activation, o, c[n], h[n])
 
 
 @kernel(STEP_BACK)

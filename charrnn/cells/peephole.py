@@ -14,59 +14,57 @@ plain LSTM.
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, Peephole, forget_bias_for
-from charrnn.cells.rows import remember, show, through_forget, through_input, through_peeping_output
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    add_product_row,
-    copy_row,
-    sigmoid_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("i", "f", "g", "o")
 
 
-@inline
-def _step_row(phi, z, c_before, h, c, p_i, p_f, p_o):
-    H = h.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-    add_product_row(i, p_i, c_before)
-    add_product_row(f, p_f, c_before)
-    sigmoid_row(z[: 2 * H])
-    squash_row(g, phi)
-    remember(i, f, g, c_before, c)
-    add_product_row(o, p_o, c)
-    sigmoid_row(o)
-    show(phi, o, c, h)
+@rows("i", "f", "g", "c", "m")
+def remember(phi, i, f, g, c_before, p_i, p_f):
+    """The gates into the memory, which stand where z was, c, and m = c for the layer above."""
+    i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
+    c = fma(f, c_before, i * g)
+    return i, f, g, c, c
+
+
+@rows("o", "h")
+def show(phi, o, c, p_o):
+    """The output gate, where z was, and h."""
+    o = sigmoid(fma(p_o, c, o))
+    return o, o * phi(c)
+
+
+@rows("i", "f", "g", "o", "dc_before")
+def through_peephole(phi, i, f, g, o, c_before, p_i, p_f, p_o, dh, dc, dc_before):
+    """The derivatives of both: the gates become dz, and dc' is added to."""
+    y, shown = phi(fma(f, c_before, i * g)), dh * o
+    dz_o = shown * y * (1.0 - o)
+    dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc))
+    dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
+    return dz_i, dz_f, dz_g, dz_o, fma(p_i, dz_i, fma(p_f, dz_f, fma(dc, f, dc_before)))
 
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
     """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c and m = c (N, H) are written."""
+    H = h.shape[1]
     for n in range(start, stop):
-        _step_row(activation, z[n], c_before[n], h[n], c[n], p[0], p[1], p[2])
-        copy_row(m[n], c[n])
-
-
-@inline
-def _back_row(phi, z, c_before, dc_before, dh, dc, scratch, p_i, p_f, p_o):
-    H = dh.size
-    i, f, g, o = z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-    remember(i, f, g, c_before, scratch)
-    through_peeping_output(phi, o, scratch, dh, dc, p_o)
-    through_input(phi, i, g, dc)
-    through_forget(f, c_before, dc, dc_before)
-    add_product_row(dc_before, p_i, i)
-    add_product_row(dc_before, p_f, f)
+        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        remember(activation, i, f, g, c_before[n], p[0], p[1], c[n], m[n])
+        show(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)
 def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
               start, stop):  # fmt: skip
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before is added to."""
+    H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n], c_before[n], dc_before[n], dh[n], dc[n], scratch[n], p[0], p[1], p[2])
+        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        through_peephole(activation, i, f, g, o, c_before[n], p[0], p[1], p[2], dh[n], dc[n], dc_before[n])
 
 
 CELL = Cell(

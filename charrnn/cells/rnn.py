@@ -7,21 +7,24 @@ Frasconi 1994). With --activation relu --recurrent-init identity it is the IRNN 
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    copy_row,
-    slope_row,
-    squash_row,
-)
+from charrnn.kernels.compiling import kernel
 from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.kernels.rows import rows
 
 GATES = ("h",)
 
 
-@inline
-def _step_row(phi, z, h):
-    squash_row(z, phi)
-    copy_row(h, z)
+@rows("z", "h")
+def rnn(phi, z):
+    """h = phi(z), which stands where z was too."""
+    h = phi(z)
+    return h, h
+
+
+@rows("z")
+def through_rnn(phi, z, dh):
+    """z, which holds h, becomes dz."""
+    return dh * phi.slope(z)
 
 
 @kernel(STEP)
@@ -29,13 +32,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
     """One step of streams start:stop. z (N, H) is read and then holds phi(z), as does h (N, H)."""
     H = h.shape[1]
     for n in range(start, stop):
-        _step_row(activation, z[n, :H], h[n])
-
-
-@inline
-def _back_row(phi, z, dh):
-    slope_row(dh, z, phi)
-    copy_row(z, dh)
+        rnn(activation, z[n, :H], h[n])
 
 
 @kernel(STEP_BACK)
@@ -44,7 +41,7 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
     """Back through `step`. z holds phi(z) and then dz; dh is read."""
     H = dh.shape[1]
     for n in range(start, stop):
-        _back_row(activation, z[n, :H], dh[n])
+        through_rnn(activation, z[n, :H], dh[n])
 
 
 CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES, ()), has_memory=False)

@@ -18,12 +18,13 @@ Examples:
   charrnn data list
   charrnn data get tiny-shakespeare
   charrnn data get tiny-shakespeare --to texts
+  charrnn data forget
 """
 
 
 @click.group(epilog=EPILOG)
 def data() -> None:
-    """List and fetch texts to train on."""
+    """List and fetch texts to train on, and forget those that were read."""
 
 
 @data.command(
@@ -69,6 +70,21 @@ def list_(as_json: bool) -> None:
         click.echo(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
         click.echo(f"  {terminal.one_line(text['path'] or text['url'])}")
         click.echo(f"  sha256 {text['sha256']}")
+
+
+@data.command(
+    epilog="""\b
+Examples:
+  charrnn data forget
+"""
+)
+def forget() -> None:
+    """Remove what is kept of large texts for the next start: their ids. It is made again when it is needed."""
+    from charrnn.cache import forget_texts, texts_folder
+    from charrnn.gathering import counted
+
+    files, size = forget_texts()
+    terminal.tell(f"removed {counted(files, 'file')}, {terminal.size_text(size)}, from {texts_folder()}")
 
 
 def _bundled() -> dict[str, Any]:

@@ -50,7 +50,7 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     """What was read, and what will be made of it; `asked` is the configuration before its batch shape was fitted to the text."""
     from charrnn.gathering import counted
     from charrnn.memory import memory_estimate
-    from charrnn.workers import available_threads
+    from charrnn.workers import usable_threads
 
     first = Path(corpus.sources[0].path)
     name = "standard input" if str(first) == "-" else first.name
@@ -80,7 +80,7 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
             f"warning: there are more parameters than {unit} to train on: watch the validation loss, or use a smaller --hidden"
         )
     going_on = f", going on from step {run.step:,}" if run.step else ""
-    threads = threads or available_threads()
+    threads = usable_threads(threads)
     tell(
         f"training: {counted(run.total_steps, 'step')}, {run.total_steps / run.steps_per_epoch:.1f} epochs, on "
         f"{counted(threads, 'thread')}, into {folder.path}{going_on}"

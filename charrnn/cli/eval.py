@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn import terminal
+from charrnn.cli.given import read_text
 from charrnn.errors import CorpusError, VocabError
 
 if TYPE_CHECKING:
@@ -118,13 +119,10 @@ def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
 
 
 def _read(run: Run, paths: Sequence[str]) -> Corpus:
-    from charrnn.corpus import Corpus
-
     if not paths:
         raise CorpusError("the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT")
     try:
-        with terminal.progress_bar("reading", unit="B") as bar:
-            return Corpus.read(paths, run.corpus_config, vocab=run.vocab, progress=bar)
+        return read_text(paths, run.corpus_config, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(f"the run's text has changed: {error}") from None
     except CorpusError as error:
@@ -141,18 +139,14 @@ def other_text(run: Run, texts: Sequence[str], encoding: str | None, unknown: st
 
 def _other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
     """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it lacks, if "error"."""
-    from charrnn.corpus import Corpus
-
     config = replace(run.corpus_config, val_fraction=0.0, test_fraction=0.0)
     config = replace(config, min_count=1, encoding=encoding or config.encoding)
-    with terminal.progress_bar("reading", unit="B") as bar:
-        if unknown != "error":
-            corpus = Corpus.read(texts, config, extend=run.vocab, progress=bar)
-            return _known(corpus, run, unknown)
-        try:
-            return Corpus.read(texts, config, vocab=run.vocab, progress=bar).ids
-        except VocabError as error:
-            raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
+    if unknown != "error":
+        return _known(read_text(texts, config, extend=run.vocab), run, unknown)
+    try:
+        return read_text(texts, config, vocab=run.vocab).ids
+    except VocabError as error:
+        raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
 
 
 def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
@@ -172,7 +166,7 @@ def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
 
 def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: int | None) -> dict[str, Any]:
     from charrnn.evaluation import Evaluation, evaluate, evaluate_windows
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
     def figures(found: Evaluation) -> dict[str, Any]:
         return {
@@ -181,7 +175,7 @@ def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: in
             "characters": found.characters,
         }
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
             result = figures(evaluate(run.model, ids, starts=starts, workers=workers, progress=bar))
@@ -196,9 +190,9 @@ def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: in
 
 def _print_per_char(run: Run, ids: Any, starts: Starts | None, threads: int | None) -> None:
     from charrnn.evaluation import per_character
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
             losses = per_character(run.model, ids, starts=starts, workers=workers, progress=bar)

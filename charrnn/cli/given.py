@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -83,9 +83,14 @@ def texts(settings: dict[str, Any], where: str | None) -> tuple[str, ...]:
     return tuple(named)
 
 
-def read_text(text: list[str], config: CorpusConfig, quiet: bool, **options: Any) -> Corpus:
+def read_text(text: Sequence[str], config: CorpusConfig, quiet: bool = False, **options: Any) -> Corpus:
     """Read a text, with a bar where that takes long; options as for `Corpus.read`."""
     from charrnn.corpus import Corpus
+    from charrnn.kernels.compiling import LARGE_TEXTS
+    from charrnn.scanning import can_scan
+    from charrnn.sources import find
 
+    if can_scan(find(text)[0], config):
+        terminal.compiling(LARGE_TEXTS, quiet=quiet)
     with terminal.progress_bar("reading", quiet=quiet) as bar:
         return Corpus.read(text, config, progress=bar, **options)

@@ -32,12 +32,12 @@ def info(checkpoint: str | None, as_json: bool) -> None:
 
     CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best.
     """
-    terminal.compiling()
+    terminal.compiling(training=False)
     from charrnn.checkpoint import configurations_of, load, metadata_of
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    terminal.compiling(configurations_of(path)[0].cell)
+    terminal.compiling(configurations_of(path)[0].cell, training=False)
     about = metadata_of(load(path))
     size, count = path.stat().st_size, _parameters(about["model"])
     if as_json:

@@ -54,7 +54,14 @@ Examples:
     show_default=True,
     help="What becomes of the prime's characters that the model does not know.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for --count. [default: all processors]")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "int8"]),
+    default="float32",
+    show_default=True,
+    help="Weights rounded to so much: faster for one text of a large network, and nearly the same.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="[default: all processors]")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, with the seed; its text is without the prime."
 )
@@ -75,12 +82,13 @@ def sample(
     as it comes, unless --prime or --prime-file is given; a script whose input is not for this should give --prime "".
     """
     given = _given_prime(prime, prime_file)
-    terminal.compiling()
+    terminal.compiling(training=False)
     from charrnn.checkpoint import configurations_of, load
     from charrnn.run_folder import find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    terminal.compiling(configurations_of(path)[0].cell)
+    precision = {options["precision"]} - {"float32"}
+    terminal.compiling(configurations_of(path)[0].cell, *precision, training=False)
     run = load(path)
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator
@@ -88,11 +96,11 @@ def sample(
     if as_json:
         texts = _texts(run, text, count, threads, {**options, "seed": seed})
         about = {"prime": text, "checkpoint": str(path), "seed": seed}
-        about |= {name: options[name] for name in ("temperature", "top_k", "length")}
+        about |= {name: options[name] for name in ("temperature", "top_k", "length", "precision")}
         made = {"text": texts[0]} if count == 1 else {"samples": texts}
         click.echo(json.dumps(made | about))
     elif count == 1:
-        _stream(run, text, no_prime, {**options, "seed": seed})
+        _stream(run, text, no_prime, threads, {**options, "seed": seed})
     else:
         shown = "" if no_prime else text
         for n, made_text in enumerate(_texts(run, text, count, threads, {**options, "seed": seed})):
@@ -163,9 +171,9 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
 
 def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[str, Any]) -> list[str]:
     from charrnn.generation import generate_many
-    from charrnn.workers import Workers
+    from charrnn.workers import Workers, usable_threads
 
-    workers = Workers(threads)
+    workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("writing", unit="char") as bar:
             return generate_many(run.model, run.vocab, count, prime, workers=workers, progress=bar, **options)
@@ -173,21 +181,23 @@ def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[
         workers.close()
 
 
-def _stream(run: Run, prime: str, no_prime: bool, options: dict[str, Any]) -> None:
+def _stream(run: Run, prime: str, no_prime: bool, threads: int | None, options: dict[str, Any]) -> None:
     """Write the text as it is made; the prime only once it has been read, so that an error comes before any text."""
     from charrnn.generation import generate
+    from charrnn.workers import Workers
 
-    with terminal.progress_bar("reading the prime", unit="char") as bar:
-        pieces = generate(run.model, run.vocab, prime, progress=bar, **options)
-        first = next(pieces, "")
-    last = ""
+    last, workers = "", Workers(threads)
     try:
+        with terminal.progress_bar("reading the prime", unit="char") as bar:
+            pieces = generate(run.model, run.vocab, prime, workers=workers, progress=bar, **options)
+            first = next(pieces, "")
         with remembered_interrupt() as check:
             for piece in _joined("" if no_prime else prime, first, pieces):
                 check()
                 _write(terminal.escaped(piece, sys.stdout))
                 last = piece or last
     finally:
+        workers.close()
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             _write("\n")
 

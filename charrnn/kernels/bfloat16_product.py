@@ -6,13 +6,27 @@ is rounded once a call, not once a panel.
 
 from __future__ import annotations
 
-from numba import int64, void
+from numba import int64, intp, void
 
 from charrnn.kernels.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words
+from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.layers import DEPTH, GROUP
-from charrnn.kernels.pointwise import ZERO, add_row, fill_row
-from charrnn.kernels.product import MATRIX, PRODUCT, TILE, VECTOR, next_height, tile_heights, tile_place
+from charrnn.kernels.pointwise import ZERO
+from charrnn.kernels.product import (
+    MATRIX,
+    PACKED,
+    PRODUCT,
+    TILE,
+    VECTOR,
+    few_rows,
+    next_height,
+    packed_shapes,
+    product_shapes,
+    tile_heights,
+    tile_place,
+)
+from charrnn.kernels.rows import add_row, fill_row
 from charrnn.kernels.simd import LANES, MR, NR, VL, address, prefetch, tile_kernel
 
 BLOCK = 1 << 16
@@ -20,8 +34,9 @@ BLOCK = 1 << 16
 BAND = 64
 """Rows of a transpose that are packed at a time."""
 
-pair_tile = tile_kernel(0, multiply_add)
-packed_pair_tile = tile_kernel(TILE, multiply_add)
+pair_tile = tile_kernel(product_shapes(), 0, multiply_add)
+packed_pair_tile = tile_kernel(packed_shapes(), TILE, multiply_add)
+call_packed = caller(PACKED)
 
 
 @inline
@@ -58,7 +73,7 @@ def _multiply(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, step
         for t in range(steps):
             m = 0
             while m < rows:
-                height = next_height(rows, m, tall, tall_rows)
+                height = next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
                 y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
                 z = c + 4 * (t * c_step + m * c_row + n)
                 x = a + 4 * (t * a_step + m * a_row)
@@ -161,10 +176,10 @@ def _pack_panels(matrix, start, stop, column, columns, panels):
             pair_lanes(to + 4 * (panel * words + j * width + n - panel), low + place, high + place if high != 0 else 0)
 
 
-@inline
-def _multiply_packed(tiles, panel, width, c, c_row, rows, words, accumulate):
-    """As `product_packed`."""
-    m, a = 0, address(tiles, 0)
+@kernel(PACKED)
+def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
+    """As `product_packed`, of words: depth is the number of pairs."""
+    m, a = 0, tiles
     tall, tall_rows = tile_heights(rows)
     while m < rows:
         height = next_height(rows, m, tall, tall_rows)
@@ -172,20 +187,23 @@ def _multiply_packed(tiles, panel, width, c, c_row, rows, words, accumulate):
         x = a + 4 * tile_place(m, rows)
         if accumulate:
             _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height), width)
-        packed_pair_tile(height + 64 * (width // VL), x, 1, panel, z if accumulate else 0, c_row, z, c_row, words)
+        packed_pair_tile(height + 64 * (width // VL), x, 1, panel, z if accumulate else 0, c_row, z, c_row, depth)
         m += height
-        a += 4 * words * TILE
+        a += 4 * depth * TILE
 
 
-@kernel(void(MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
-def pair_weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
-    """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same scratch is enough."""
+@kernel(void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
+def pair_weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
+    """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same scratch is enough.
+
+    product is `pair_product_packed`.
+    """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     x_tiles = scratch[DEPTH * GROUP :]
     h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
     fill_row(db[start:stop], ZERO)
     for k in range(0, K, 2 * DEPTH):
-        last, later = min(k + 2 * DEPTH, K), k > 0
+        last, later = min(k + 2 * DEPTH, K), 1 if k > 0 else 0
         words = (last - k + 1) // 2
         _pack_tiles(x, k, last, x_tiles)
         _pack_tiles(h, k, last, h_tiles)
@@ -198,7 +216,9 @@ def pair_weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column,
             while n < end:
                 width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * words)
                 if D > 0:
-                    _multiply_packed(x_tiles, panel, width, address(dw_x, n - x_column), dw_x.shape[1], D, words, later)
+                    c = address(dw_x, n - x_column)
+                    call_packed(product, (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, words, later))
                 if H > 0:
-                    _multiply_packed(h_tiles, panel, width, address(dw_h, n - h_column), dw_h.shape[1], H, words, later)
+                    c = address(dw_h, n - h_column)
+                    call_packed(product, (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, words, later))
                 n += width

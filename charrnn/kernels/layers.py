@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32, int64, types, uint32, void
+from numba import float32, int32, int64, intp, uint32, void
 
+from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import (
-    ONE,
-    ZERO,
-    add_product_row,
-    add_row,
-    add_scaled_row,
-    copy_row,
-    fill_row,
-    multiply_row,
-)
+from charrnn.kernels.lanes import fma
+from charrnn.kernels.pointwise import ONE, ZERO
 from charrnn.kernels.product import (
     MATRIX,
-    PRODUCT,
+    PACKED,
     TILE,
     VECTOR,
-    add_columns,
     pack_panels,
     pack_tiles,
-    product_packed,
     tiles_size,
 )
-from charrnn.kernels.recurrent import CUBE, PLANE
+from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
+from charrnn.kernels.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
 from charrnn.kernels.simd import LANES, MR, NR, address
 
-IDS = int32[:, ::1]
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
 GROUP = 128
@@ -39,38 +30,58 @@ COLUMNS = 64
 """Weight gradients are divided among threads by so many columns."""
 
 
-@kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64))
-def look_up(table, bias, ids, factor, z, steps, start, stop):
-    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for streams start:stop: the product with a one-hot input.
+@rows("a")
+def set_product_row(a, b, c, d):
+    """a = b * c + d, c a row or a number."""
+    return fma(b, c, d)
+
+
+@kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
+def look_up(table, bias, ids, factor, z, first, last, start, stop):
+    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for steps first:last, streams start:stop: the product with a one-hot input.
 
     table (V, X), bias (Z,), factor (T, N) 1 but for dropped inputs. Columns of z from X on hold the bias alone.
     """
     X = table.shape[1]
-    for t in range(steps):
+    for t in range(first, last):
         for n in range(start, stop):
             row = z[t, n]
-            copy_row(row[: bias.size], bias)
-            add_scaled_row(row[:X], factor[t, n], table[ids[t, n]])
+            set_product_row(row[:X], table[ids[t, n]], factor[t, n], bias[:X])
+            copy_row(row[X : bias.size], bias[X:])
 
 
-@kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64))
-def project(product, x, panels, bias, z, columns, steps, start, stop):
-    """z[t, n] = bias, plus x[t, n] W in the first columns, for streams start:stop; panels are W (D, columns) packed."""
+@kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64, int64))
+def project(product, x, panels, bias, z, columns, first, last, start, stop):
+    """z[t, n] = bias, plus x[t, n] W in the first columns, for steps first:last, streams start:stop; panels are W (D, columns)."""
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
     if columns < bias.size:
-        for t in range(steps):
+        for t in range(first, last):
             for n in range(start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
-    a, b, c = address(x, start * D), address(bias, 0), address(z, start * Z)
-    product(a, D, N * D, panels, b, 0, 0, c, Z, N * Z, steps, stop - start, D, columns)
+    a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
+    call_product(
+        product, (a, D, N * D, panels, address(bias, 0), 0, 0, c, Z, N * Z, last - first, stop - start, D, columns)
+    )
 
 
-@kernel(void(types.FunctionType(PRODUCT), CUBE, VECTOR, CUBE, int64, int64, int64, int64))
+@kernel(FEED)
+def feed_characters(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
+    """z for the lowest layer: rows of the table. See `look_up`."""
+    look_up(table, bias, ids, factor, z, first, last, start, stop)
+
+
+@kernel(FEED)
+def feed_layer(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
+    """z for every other layer: the outputs x of the layer below times W_x. See `project`."""
+    project(product, x, panels, bias, z, columns, first, last, start, stop)
+
+
+@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
 def project_back(product, dz, panels, dx, columns, steps, start, stop):
     """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W packed."""
     N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
     a, b = address(dz, start * Z), address(dx, start * D)
-    product(a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D)
+    call_product(product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D))
 
 
 @inline
@@ -145,20 +156,23 @@ def scratch_size(*rows: int) -> int:
     return DEPTH * (GROUP + TILE) + sum(tiles_size(size, DEPTH) for size in rows)
 
 
-@kernel(void(MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
-def weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
+call_packed = caller(PACKED)
+
+
+@kernel(void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
+def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz (multiples of LANES).
 
-    x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz belongs to column n - x_column of
-    dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on who computes it. scratch
-    (`scratch_size(D, H)`): a panel of dz for both products, ones, tiles of x and h.
+    product is `product_packed`. x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz
+    belongs to column n - x_column of dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on
+    who computes it. scratch (`scratch_size(D, H)`): panels of dz for both products, ones, tiles of x and h.
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
     h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
     fill_row(ones[: DEPTH * TILE], ONE)
     for k in range(0, K, DEPTH):
-        depth, later = min(DEPTH, K - k), k > 0
+        depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
         pack_tiles(x, k, depth, x_tiles)
         pack_tiles(h, k, depth, h_tiles)
         for group in range(start, stop, GROUP):
@@ -167,11 +181,13 @@ def weight_gradients(x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, star
             n = group
             while n < end:
                 width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * depth)
-                add_columns(ones, panel, width, address(db, n), depth, later)
+                call_packed(product, (address(ones, 0), panel, width, address(db, n), 0, 1, depth, later))
                 if D > 0:
-                    product_packed(x_tiles, panel, width, address(dw_x, n - x_column), dw_x.shape[1], D, depth, later)
+                    c = address(dw_x, n - x_column)
+                    call_packed(product, (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later))
                 if H > 0:
-                    product_packed(h_tiles, panel, width, address(dw_h, n - h_column), dw_h.shape[1], H, depth, later)
+                    c = address(dw_h, n - h_column)
+                    call_packed(product, (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later))
                 n += width
 
 
@@ -181,7 +197,7 @@ def table_gradient(ids, factor, dz, d_table, start, stop):
     for v in range(d_table.shape[0]):
         fill_row(d_table[v, start:stop], ZERO)
     for k in range(ids.size):
-        add_scaled_row(d_table[ids[k], start:stop], factor[k], dz[k, start:stop])
+        add_product_row(d_table[ids[k], start:stop], dz[k, start:stop], factor[k])
 
 
 @kernel(void(MATRIX, MATRIX, VECTOR, int64, int64, int64))

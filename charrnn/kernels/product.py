@@ -9,35 +9,33 @@ from __future__ import annotations
 from numba import float32, int64, intp, void
 
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import copy_row
-from charrnn.kernels.simd import LANES, MR, NR, VL, address, copy_lanes, prefetch, tile_kernel
+from charrnn.kernels.rows import copy_row
+from charrnn.kernels.simd import LANES, MR, NR, NV, VL, address, copy_lanes, powers_below, prefetch, tile_kernel
 
 MATRIX = float32[:, ::1]
 VECTOR = float32[::1]
 PRODUCT = void(intp, int64, int64, VECTOR, intp, int64, int64, intp, int64, int64, int64, int64, int64, int64)
+PACKED = void(intp, intp, int64, intp, int64, int64, int64, int64)
 TILE = 16
 """Floats of a row of a packed tile: its rows (MR at most) and what is left."""
 BLOCK = 1 << 16
 """Floats of A and C that go through all panels before the next are read: they stay in the second cache."""
 
-tile = tile_kernel()
-packed_tile = tile_kernel(TILE)
+FEW = powers_below(MR)[-1]
+"""The tallest tile of a panel of LANES columns, and of few rows: such tiles have a power of two of rows, to have fewer of them."""
 
 
 @inline
 def tile_heights(rows):
-    """(tall, first): the first `first` rows go into tiles of `tall` rows and all others into tiles of tall - 1, of nearly equal height.
+    """(tall, first): the first rows, `first` in number, go into tiles of `tall` rows, all others into tiles of one row less.
 
-    Fewer rows than half a tile go into tiles of powers of two: then `tall` is the first of them, and `first` is 0.
+    Fewer rows than half a tile go into tiles of powers of two: then `first` is 0.
     """
     if rows >= MR // 2:
         tiles = (rows + MR - 1) // MR
         low = rows // tiles
         return low + 1, (rows - low * tiles) * (low + 1)
-    height = 1
-    while 2 * height <= rows:
-        height *= 2
-    return height, 0
+    return 0, 0
 
 
 @inline
@@ -45,9 +43,35 @@ def next_height(rows, m, tall, first):
     """Rows of the tile that begins at row m."""
     if rows >= MR // 2:
         return tall if m < first else tall - 1
-    while tall > rows - m:
-        tall //= 2
-    return tall
+    return few_rows(rows - m)
+
+
+@inline
+def few_rows(left):
+    """The greatest power of two up to FEW and to the number of rows that are left."""
+    height = FEW
+    while height > left:
+        height //= 2
+    return height
+
+
+def product_shapes() -> set[tuple[int, int]]:
+    """Rows and vectors of the tiles that `product` needs."""
+    whole = {*range(MR // 2, MR + 1), *powers_below(MR)}
+    return {(rows, NV) for rows in whole} | {(rows, LANES // VL) for rows in powers_below(MR) if NR > LANES}
+
+
+def packed_shapes() -> set[tuple[int, int]]:
+    """Those of packed tiles, which hold a multiple of LANES rows, and of one row of ones."""
+    heights = {1}
+    for rows in range(LANES, MR * LANES + 1, LANES):
+        tiles = -(-rows // MR)
+        heights |= {rows // tiles, -(-rows // tiles)}
+    return {(rows, vectors) for rows in heights for vectors in (NV, LANES // VL)}
+
+
+tile = tile_kernel(product_shapes())
+packed_tile = tile_kernel(packed_shapes(), TILE)
 
 
 @inline
@@ -75,7 +99,7 @@ def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps,
             for t in range(first, min(first + block, steps)):
                 m = 0
                 while m < rows:
-                    height = next_height(rows, m, tall, tall_rows)
+                    height = next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
                     x = a + 4 * (t * a_step + m * a_row)
                     y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
                     z = c + 4 * (t * c_step + m * c_row + n)
@@ -121,21 +145,19 @@ def pack_panels(matrix, start, depth, column, columns, panels):
     for j in range(depth):
         for n in range(0, wide, NR):
             for lane in range(0, NR, LANES):
+                prefetch(source + 4 * ((j + 16) * N + n + lane))
                 copy_lanes(to + 4 * (n * depth + j * NR + lane), source + 4 * (j * N + n + lane))
         for n in range(wide, columns, LANES):
             copy_lanes(to + 4 * (n * depth + j * LANES), source + 4 * (j * N + n))
 
 
-@inline
-def add_columns(ones, panel, width, total, depth, accumulate):
-    """total (width,) (+)= the sums of a panel's columns; total is an address, ones (depth * TILE) are ones."""
-    packed_tile(1 + 64 * (width // VL), address(ones, 0), 1, panel, total if accumulate else 0, 0, total, 0, depth)
-
-
-@inline
+@kernel(PACKED)
 def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
-    """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width); c is an address."""
-    m, a = 0, address(tiles, 0)
+    """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width); tiles, panel and c are addresses.
+
+    With one row, and ones for tiles, C is the sums of the panel's columns.
+    """
+    m, a = 0, tiles
     tall, tall_rows = tile_heights(rows)
     while m < rows:
         height = next_height(rows, m, tall, tall_rows)

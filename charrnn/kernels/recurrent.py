@@ -1,7 +1,7 @@
 """The time loop of a layer, forward and backward, for any cell.
 
-A cell is a few compiled functions, passed as values: each loop is compiled once, not once for each cell, and stays in the cache.
-So is the matrix product: linking it into every caller would cost seconds.
+A cell is a few compiled functions, passed as addresses (see `calling`): each loop is compiled once, not once for each cell, and
+stays in the cache. So is the matrix product: linking it into every caller would cost seconds.
 
 A step of any cell goes through the same stations, the second and third of them empty for most:
 
@@ -16,23 +16,32 @@ Going back, a step never reads the states that came after it, only its gates and
 
 from __future__ import annotations
 
-from numba import boolean, float32, int64, types, void
+from numba import boolean, float32, int32, int64, intp, void
 
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import ONE, ZERO, copy_row, fill_row
+from charrnn.kernels.calling import caller
+from charrnn.kernels.compiling import kernel
+from charrnn.kernels.lanes import fma
+from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.product import PRODUCT, VECTOR
+from charrnn.kernels.rows import copy_row, fill_row, rows
 from charrnn.kernels.simd import address
 
 PLANE = float32[:, ::1]
 CUBE = float32[:, :, ::1]
 STARTS = boolean[:, ::1]
 BORDERS = int64[::1]
+IDS = int32[:, ::1]
+FEED = void(intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64, CUBE, int64, int64, int64, int64)
 PREPARE = void(PLANE, PLANE, PLANE, int64, int64)
 PREPARE_BACK = void(PLANE, PLANE, PLANE, PLANE, int64, int64)
 STEP = void(PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64, int64, int64)
 STEP_BACK = void(
     PLANE, PLANE, PLANE, PLANE, PLANE, int64, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64, int64
 )
+call_product, call_feed, call_prepare, call_step = caller(PRODUCT), caller(FEED), caller(PREPARE), caller(STEP)
+call_prepare_back, call_step_back = caller(PREPARE_BACK), caller(STEP_BACK)
+FED = 3 << 14
+"""Floats of z that are written at a time: they stay in the second cache until the time loop has gone over them."""
 
 
 @kernel(PREPARE)
@@ -45,10 +54,10 @@ def prepare_nothing_back(z, h_before, dq, dh_before, start, stop):
     """For a cell without a second product."""
 
 
-@inline
-def _keep(before, after, keep):
-    for u in range(after.size):
-        after[u] += keep[u] * (before[u] - after[u])
+@rows("after")
+def keep_some(before, after, keep):
+    """after += keep * (before - after)."""
+    return fma(keep, before - after, after)
 
 
 @kernel(void(int64, CUBE, CUBE, CUBE, int64, CUBE, CUBE, STARTS, int64, int64))
@@ -61,9 +70,9 @@ def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
-            _keep(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
-            _keep(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
         if copies:
             copy_row(y[t, n], h[t + 1, n])
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -71,11 +80,10 @@ def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
             fill_row(c[t + 1, n], ZERO)
 
 
-@inline
-def _keep_back(d_before, d_after, keep):
-    for u in range(d_after.size):
-        d_before[u] += keep[u] * d_after[u]
-        d_after[u] *= ONE - keep[u]
+@rows("d_before", "d_after")
+def keep_some_back(d_before, d_after, keep):
+    """d_before += keep * d_after, d_after *= 1 - keep."""
+    return fma(keep, d_after, d_before), d_after * (1.0 - keep)
 
 
 @kernel(void(int64, CUBE, PLANE, PLANE, CUBE, CUBE, CUBE, STARTS, int64, int64))
@@ -90,45 +98,52 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             fill_row(dc[n], ZERO)
         fill_row(dc_before[n], ZERO)
         if keep_h.shape[0] > 0:
-            _keep_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
-            _keep_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
 
 
 FORWARD = void(
-    types.FunctionType(PRODUCT), types.FunctionType(PREPARE), types.FunctionType(STEP),
+    intp, intp, intp, intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64,
     CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, PLANE, int64, VECTOR, VECTOR, BORDERS,
     int64, CUBE, CUBE, STARTS, int64, int64, int64,
 )  # fmt: skip
 
 
 @kernel(FORWARD)
-def forward_layer(product, prepare, step, z, h, c, q, m_below, y, m, p, activation, panels, second, borders,
-                  copies, keep_h, keep_c, starts, steps, start, stop):  # fmt: skip
+def forward_layer(product, feed, prepare, step, x, ids, factor, table, up, bias, columns, z, h, c, q, m_below, y, m, p, activation,
+                  panels, second, borders, copies, keep_h, keep_c, starts, steps, start, stop):  # fmt: skip
     """Streams start:stop of one layer over `steps` steps.
 
-    z (T, N, GH) holds W_x x + b and then the gates; h, c (T+1, N, H), row 0 the initial state, are written. What only some cells
-    have, others are handed h for, and leave it alone: q (T, N, H), the factor of the second product; m_below (T, N, H), memory
-    from the layer below; y (T, N, H), an output that is not h; m (T, N, H), memory for the layer above. p (K, H) are the
+    feed writes W_x x + b into z (T, N, GH) for a few steps at a time, which are then still in the cache; x, ids, factor, table,
+    up, bias and columns are for it (see `layers.feed_layer` and `layers.feed_characters`). z becomes the gates; h, c (T+1, N, H),
+    row 0 the initial state, are written. What only some cells have, others are handed h for, and leave it alone: q (T, N, H), the
+    factor of the second product; m_below (T, N, H), memory from the layer below; y (T, N, H), an output that is not h; m (T, N, H),
+    memory for the layer above. p (K, H) are the
     cell's vectors; panels and second are W_h (H, middle - first) and W_q (H, last - middle) packed; borders = (first,
     middle, last). copies, keep_h, keep_c and starts as for `carry`.
     """
     N, H, Z = h.shape[1], h.shape[2], z.shape[2]
     first, middle, last = borders[0], borders[1], borders[2]
+    fed = max(1, FED // ((stop - start) * Z))
     for t in range(steps):
+        if t % fed == 0:
+            call_feed(feed, (product, x, ids, factor, table, up, bias, columns, z, t, min(t + fed, steps), start, stop))
         at = (t * N + start) * Z
         to = address(z, at + first)
-        product(address(h, (t * N + start) * H), H, 0, panels, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
-        prepare(z[t], h[t], q[t], start, stop)
+        a = address(h, (t * N + start) * H)
+        call_product(product, (a, H, 0, panels, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first))
+        call_prepare(prepare, (z[t], h[t], q[t], start, stop))
         to = address(z, at + middle)
-        product(address(q, (t * N + start) * H), H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
-        step(z[t], h[t], c[t], h[t + 1], c[t + 1], m_below[t], y[t], m[t], p, activation, start, stop)
+        a = address(q, (t * N + start) * H)
+        call_product(product, (a, H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle))
+        call_step(step, (z[t], h[t], c[t], h[t + 1], c[t + 1], m_below[t], y[t], m[t], p, activation, start, stop))
         carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop)
 
 
 @kernel(
     void(
-        types.FunctionType(PRODUCT), types.FunctionType(PREPARE_BACK), types.FunctionType(STEP_BACK),
+        intp, intp, intp,
         CUBE, CUBE, CUBE, CUBE, PLANE, int64, CUBE, CUBE, PLANE, CUBE, CUBE, CUBE, CUBE, VECTOR, VECTOR, BORDERS,
         CUBE, CUBE, STARTS, int64, int64, int64,
     )
@@ -152,12 +167,12 @@ def backward_layer(product, prepare_back, step_back, z, h, c, m_below, p, activa
         at = (t * N + start) * Z
         before, after = dc[t % 2], dc[(t + 1) % 2]
         carry_back(t, dh, before, after, base, keep_h, keep_c, starts, start, stop)
-        step_back(z[t], h[t], c[t], m_below[t], p, activation, dh[t], before, dh[t + 1], after, dq, dy[t], dm[t], dm_below[t],
-                  start, stop)  # fmt: skip
-        product(
-            address(z, at + middle), Z, 0, second, 0, 0, 0, address(dq, start * H), H, 0, 1, gated, last - middle, H
-        )
-        prepare_back(z[t], h[t], dq, dh[t], start, stop)
+        call_step_back(step_back, (z[t], h[t], c[t], m_below[t], p, activation, dh[t], before, dh[t + 1], after, dq, dy[t],
+                                   dm[t], dm_below[t], start, stop))  # fmt: skip
+        to = address(dq, start * H)
+        call_product(product, (address(z, at + middle), Z, 0, second, 0, 0, 0, to, H, 0, 1, gated, last - middle, H))
+        call_prepare_back(prepare_back, (z[t], h[t], dq, dh[t], start, stop))
         if t > 0:
             to = address(dh, (t * N + start) * H)
-            product(address(z, at + first), Z, 0, panels, to, H, 0, to, H, 0, 1, stop - start, middle - first, H)
+            a = address(z, at + first)
+            call_product(product, (a, Z, 0, panels, to, H, 0, to, H, 0, 1, stop - start, middle - first, H))

@@ -1,33 +1,18 @@
 """Vector instructions that Numba does not offer, as intrinsics that emit LLVM vector code.
 
-The tile of the matrix product follows the host: VL float32 lanes in a vector, NV vectors across, MR rows down; MR * NV
-sums, NV columns and one broadcast must fit the registers (32 on AVX-512 and NEON, 16 otherwise).
+The tile of the matrix product follows the machine (see `target`): VL float32 lanes in a vector, NV vectors across, MR rows down.
 """
 
 from __future__ import annotations
 
-import platform
-
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from charrnn.kernels.target import TARGET
 
-def host_tile() -> tuple[int, int, int, bool]:
-    """VL, NV, MR for this machine, and whether it multiplies and adds in one instruction."""
-    if platform.machine().lower() in ("arm64", "aarch64"):
-        return 4, 4, 6, True
-    features = binding.get_host_cpu_features()
-    fused = bool(features.get("fma"))
-    if fused and features.get("avx512f"):
-        return 16, 2, 14, True
-    if fused and features.get("avx2"):
-        return 8, 2, 6, True
-    return 4, 2, 4, fused
-
-
-VL, NV, MR, HAS_FMA = host_tile()
+VL, NV, MR, HAS_FMA = TARGET.lanes, TARGET.vectors, TARGET.rows, TARGET.is_fused
 NR = NV * VL
 LANES = 16
 """Columns are padded to a multiple of this on every machine, so that arrays have one layout everywhere."""
@@ -55,6 +40,7 @@ def address(typingctx, array, offset):
 
 
 def emit_multiply_add(builder, kind, suffix, a, b, c):
+    """The code for a * b + c, of numbers of a kind, of which LLVM's functions have the suffix."""
     if HAS_FMA:
         function = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(kind, [kind] * 3), "llvm.fma." + suffix
@@ -117,27 +103,27 @@ def _emit_prefetch(builder, place):
     builder.call(function, [builder.bitcast(place, pointer), i32(0), i32(3), i32(1)])
 
 
-def heights(most: int) -> list[int]:
-    """Heights of tiles from which any number of rows can be put together: all from the half on, then powers of two."""
-    return sorted({*range(most // 2, most + 1), *(1 << k for k in range(most.bit_length()) if 1 << k <= most)})
-
-
 AHEAD = 8
 """Rows of a panel that the prefetch is ahead of the product."""
 UNROLL = 4
 
 
-def tile_kernel(a_pitch: int = 0, multiply_add=emit_multiply_add):
-    """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for the `shapes` of this host.
+def powers_below(most: int) -> list[int]:
+    """The powers of two up to a number."""
+    return [1 << k for k in range(most.bit_length())]
 
-    kernel(shape, a, a_row, b, s, s_row, c, c_row, depth); shape = rows + 64 * vectors; addresses are in bytes, strides in floats.
-    A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`, at a + 4 * (m + k * a_pitch), packed. S, what the sums start
-    from, lies at s + 4 * (m * s_row), and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in registers
-    for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the tile.
 
-    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take issue slots from the multiply-adds
-    (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the distances between
-    rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
+def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, multiply_add=emit_multiply_add):
+    """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for each of the shapes, (rows, vectors).
+
+    kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses are in bytes, strides in
+    floats. A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`, at a + 4 * (m + k * a_pitch), packed. S, what the sums
+    start from, lies at s + 4 * (m * s_row), and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in
+    registers for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the tile.
+
+    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take issue slots from the
+    multiply-adds (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the
+    distances between rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
 
     multiply_add(builder, kind, suffix, a, b, c), vectors of VL, emits the sums' step; another one may read the 32 bits otherwise.
     """
@@ -148,13 +134,12 @@ def tile_kernel(a_pitch: int = 0, multiply_add=emit_multiply_add):
             shape, *places = args
             end = builder.function.append_basic_block("done")
             switch = builder.switch(shape, end)
-            for vectors in sorted({NV, LANES // VL}):
-                for rows in heights(MR):
-                    block = builder.function.append_basic_block(f"tile{rows}x{vectors}")
-                    switch.add_case(ir.Constant(ir.IntType(64), rows + 64 * vectors), block)
-                    builder.position_at_end(block)
-                    _Tile(builder, rows, vectors, a_pitch, multiply_add).emit(*places)
-                    builder.branch(end)
+            for rows, vectors in sorted(shapes):
+                block = builder.function.append_basic_block(f"tile{rows}x{vectors}")
+                switch.add_case(ir.Constant(ir.IntType(64), rows + 64 * vectors), block)
+                builder.position_at_end(block)
+                _Tile(builder, rows, vectors, a_pitch, multiply_add).emit(*places)
+                builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
 

@@ -6,9 +6,24 @@ import numpy as np
 from numba import float32, int64, void
 
 from charrnn.kernels.compiling import kernel
-from charrnn.kernels.layers import IDS
-from charrnn.kernels.pointwise import ZERO, exp, fill_row
-from charrnn.kernels.recurrent import CUBE, PLANE
+from charrnn.kernels.lanes import exp
+from charrnn.kernels.recurrent import CUBE, IDS, PLANE
+from charrnn.kernels.rows import MAXIMUM, SUM, multiply_row, rows
+
+NEVER = -np.float32(np.inf)
+
+
+@rows(fold=MAXIMUM)
+def largest_of(a):
+    """The largest number of a row."""
+    return a
+
+
+@rows("a", fold=SUM)
+def exp_row(a, largest):
+    """a = exp(a - largest), and the sum of that."""
+    y = exp(a - largest)
+    return y, y
 
 
 @kernel(void(CUBE, IDS, PLANE, int64, float32, int64, int64, int64))
@@ -20,19 +35,11 @@ def cross_entropy(logits, targets, losses, symbols, scale, steps, start, stop):
     for t in range(steps):
         for n in range(start, stop):
             row, y = logits[t, n], targets[t, n]
-            largest = row[0]
-            for v in range(1, symbols):
-                if row[v] > largest:
-                    largest = row[v]
+            for v in range(symbols, row.size):
+                row[v] = NEVER
+            largest = largest_of(row)
             wanted = row[y] - largest
-            for v in range(symbols):
-                row[v] = exp(row[v] - largest)
-            total = ZERO
-            for v in range(symbols):
-                total += row[v]
+            total = exp_row(row, largest)
             losses[t, n] = np.float32(np.log(np.float64(total))) - wanted
-            factor = scale / total
-            for v in range(symbols):
-                row[v] *= factor
+            multiply_row(row, scale / total)
             row[y] -= scale
-            fill_row(row[symbols:], ZERO)

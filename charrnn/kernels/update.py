@@ -22,15 +22,30 @@ def clamped(g, limit):
     return -limit if g < -limit else g
 
 
+@inline
+def _square(g, limit):
+    clipped = np.float64(clamped(g, limit))
+    return clipped * clipped
+
+
 @kernel(void(VECTOR, float32, float64[::1], int64, int64))
 def square_sums(gradient, clip_value, sums, start, stop):
-    """sums[b] = the sum of squares of block b of the gradient, each element first clamped to +-clip_value; b in start:stop."""
+    """sums[b] = the sum of squares of block b of the gradient, each element first clamped to +-clip_value; b in start:stop.
+
+    Four chains of additions, since each addition waits four cycles for the one before it.
+    """
     for block in range(start, stop):
-        total = 0.0
-        for k in range(block * BLOCK, min((block + 1) * BLOCK, gradient.size)):
-            g = np.float64(clamped(gradient[k], clip_value))
-            total += g * g
-        sums[block] = total
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        first, last = block * BLOCK, min((block + 1) * BLOCK, gradient.size)
+        whole = last - (last - first) % 4
+        for k in range(first, whole, 4):
+            a += _square(gradient[k], clip_value)
+            b += _square(gradient[k + 1], clip_value)
+            c += _square(gradient[k + 2], clip_value)
+            d += _square(gradient[k + 3], clip_value)
+        for k in range(whole, last):
+            a += _square(gradient[k], clip_value)
+        sums[block] = (a + b) + (c + d)
 
 
 @kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))

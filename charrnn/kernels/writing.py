@@ -1,0 +1,178 @@
+"""Writing text: the network's steps and the draws between them, without going back to Python.
+
+Several streams are divided among the threads; each goes through all steps with its own, by `product`. One stream is divided by
+units: each thread has the columns of every weight that belong to its units, so that its part of the weights stays in its own cache,
+and takes the cell's step for them. The threads meet where one needs what the others made: behind each layer, behind `prepare`, and
+before the draw, which each of them makes for itself.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import boolean, float32, float64, int32, int64, intp, types, void
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from charrnn.kernels.calling import caller
+from charrnn.kernels.compiling import inline, kernel
+from charrnn.kernels.meeting import meet
+from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
+from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP
+from charrnn.kernels.rows import add_row
+from charrnn.kernels.sampling import DRAW
+from charrnn.kernels.simd import address
+from charrnn.kernels.vector_product import VECTOR_PRODUCT
+
+IDS = int32[:, ::1]
+PLACES = int64[:, ::1]
+call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
+call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
+
+
+def _emit_matrix(context, builder, place, rows, columns):
+    """The float32 (rows, columns) at an address, which belong to somebody else."""
+    from numba.np.arrayobj import populate_array  # which takes a tenth of a second, and only to compile
+
+    array, size = context.make_array(MATRIX)(context, builder), ir.IntType(64)(4)
+    data = builder.inttoptr(place, array.data.type)
+    strides = [builder.mul(columns, size), size]
+    populate_array(array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None)
+    return array._getvalue()
+
+
+@intrinsic
+def _matrix_at(typingctx, place, rows, columns):
+    """The float32 (rows, columns) at an address."""
+
+    def codegen(context, builder, signature, args):
+        return _emit_matrix(context, builder, *args)
+
+    return MATRIX(types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _own(typingctx, place, N, first, last):
+    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
+
+    def codegen(context, builder, signature, args):
+        place, N, first, last = args
+        skipped = builder.mul(builder.mul(N, first), ir.IntType(64)(4))
+        return _emit_matrix(context, builder, builder.add(place, skipped), N, builder.sub(last, first))
+
+    return MATRIX(types.intp, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def _copy(typingctx, target, source, count):
+    """Copy so many float32 from one address to another."""
+
+    def codegen(context, builder, signature, args):
+        byte = ir.IntType(8).as_pointer()
+        target, source = (builder.inttoptr(place, byte) for place in args[:2])
+        cgutils.raw_memcpy(builder, target, source, args[2], 4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+@inline
+def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, rows, columns):
+    """z (rows, columns) += a (rows, depth) @ weights; a, weights and z are addresses, rows of z are z_row apart."""
+    if is_vector:
+        call_vector_product(vector_product, (a, weights, z, depth, columns))
+    else:
+        panels = _matrix_at(weights, 1, 0)[0]
+        call_product(product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns))
+
+
+@inline
+def _keep(before, after, keep):
+    """Zoneout by its expectation: after += keep * (before - after), all (units,)."""
+    for u in range(after.size):
+        after[u] += keep[u] * (before[u] - after[u])
+
+
+@kernel(
+    void(
+        intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
+        PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean, boolean,
+        boolean[::1], float32, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
+    )
+)  # fmt: skip
+def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table, memory_table, bias, out_bias, p,
+          activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output, is_residual, banned, temperature, top_k,
+          counter, parts, scratch, weights, places, start, stop, first, last, first_out, last_out):  # fmt: skip
+    """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
+
+    product, vector_product, prepare, step, draw, weights and counter are addresses.
+    ids (S + 1, N); coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by itself, if one
+    stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own are units first:last and logits
+    first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds
+    W_x, W_h and W_q of layer l from places[l] on, and the decoder from places[L, 0]. h, c (L, 2, N H): plane 0 holds the state
+    before, plane S % 2 that behind. m, x (2, N H), z (N GH), q, y (N H), logits (N, V padded) are overwritten. keep_h, keep_c
+    (N H), or empty. scratch (2, V padded), of this thread. counter is an int64, 0, at which `parts` threads meet.
+    """
+    L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
+    H = h.shape[2] // N
+    G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
+    rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
+    from_h, from_q, end = (borders[0] // H) * units, (borders[1] // H) * units, (borders[2] // H) * units
+    gates = _own(address(z, 0), N, G * first, G * last)
+    q_own, y_own = _own(address(q, 0), N, first, last), _own(address(y, 0), N, first, last)
+    for s in range(S):
+        now, then = s % 2, 1 - s % 2
+        for layer in range(L):
+            above, below = layer % 2, (layer + 1) % 2
+            before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
+            h_before, h_after = _own(address(h, before), N, first, last), _own(address(h, after), N, first, last)
+            c_before, c_after = _own(address(c, before), N, first, last), _own(address(c, after), N, first, last)
+            m_below = _own(address(m, below * N * H), N, first, last)
+            m_above = _own(address(m, above * N * H), N, first, last)
+            x_below = _own(address(x, below * N * H), N, first, last)
+            x_above = _own(address(x, above * N * H), N, first, last)
+            vectors = _own(address(p, layer * K * H), K, first, last)
+            for n in range(start, stop):
+                _copy(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
+            if layer == 0:
+                for n in range(start, stop):
+                    looked_up = address(table, (ids[s, n] * H + first) * G_x)
+                    add_row(gates[n, : G_x * units], _matrix_at(looked_up, 1, G_x * units)[0])
+                    if memory_table.shape[0] > 0:
+                        _copy(address(m_below, n * units), address(memory_table, ids[s, n] * H + first), units)
+            else:
+                _multiply(product, vector_product, is_vector, address(x, (below * N + start) * H), H,
+                          weights + 4 * places[layer, 0], address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
+            _multiply(product, vector_product, is_vector, address(h, before + start * H), H,
+                      weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows, from_q - from_h)  # fmt: skip
+            if end > from_q:
+                call_prepare(prepare, (gates, h_before, q_own, start, stop))
+                if parts > 1:
+                    met += parts
+                    meet(counter, met)
+                _multiply(product, vector_product, is_vector, address(q, start * H), H, weights + 4 * places[layer, 2],
+                          address(gates, start * Z + from_q), Z, rows, end - from_q)  # fmt: skip
+            call_step(step, (gates, h_before, c_before, h_after, c_after, m_below, y_own, m_above, vectors,
+                             activation, start, stop))  # fmt: skip
+            for n in range(start, stop):
+                if keep_h.size > 0:
+                    _keep(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
+                if keep_c.size > 0:
+                    _keep(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
+                _copy(address(x_above, n * units), address(y_own if has_output else h_after, n * units), units)
+                if is_residual and layer > 0:
+                    add_row(x_above[n], x_below[n])
+            if parts > 1:
+                met += parts
+                meet(counter, met)
+        if s + 1 < given:
+            continue
+        for n in range(start, stop):
+            _copy(address(logits, n * width + first_out), address(out_bias, first_out), last_out - first_out)
+        _multiply(product, vector_product, is_vector, address(x, ((L - 1) % 2 * N + start) * H), H, weights + 4 * places[L, 0],
+                  address(logits, start * width + first_out), width, rows, last_out - first_out)  # fmt: skip
+        if parts > 1:
+            met += parts
+            meet(counter, met)
+        for n in range(start, stop):
+            _copy(address(scratch, 0), address(logits, n * width), V)
+            ids[s + 1, n] = call_draw(draw, (scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1]))
