@@ -25,22 +25,24 @@ from numba.extending import intrinsic
 
 from benchmarks.tables import Row, shown
 from charrnn.benchmark import TASKS, Shape, generated_corpus, multiplications, new_run
+from charrnn.kernels.calling import address_of
 from charrnn.machine import multiply_add_speed
 from charrnn.training import train
 from charrnn.workers import Workers
 
 SIZES, THREADS, SECONDS = (128, 256, 512), (1, 2), 2.0
 PARTS = {
-    "products": ("product",),
+    "products": ("product", "product_packed"),
     "gates": ("step", "step_back"),
     "softmax": ("cross_entropy",),
     "update": ("adam", "square_sums", "penalise"),
-    "packing": ("pack", "pack_transposed"),
-    "weight gradients": ("weight_gradients",),
+    "packing": ("pack", "pack_transposed", "weight_gradients"),
     "look-up": ("look_up", "table_gradient"),
     "copies": ("project", "project_back", "forward_layer", "backward_layer", "prepare_nothing", "prepare_nothing_back"),
 }
-"""What a kernel's own time counts as. `weight_gradients` transposes activations and packs dz; others are shown by their names."""
+"""What a kernel's own time counts as. `weight_gradients` packs activations and dz; others are shown by their names."""
+NOT_CLOCKED = ("feed_characters", "feed_layer")
+"""Passed to a kernel, and handed what else that is passed: their time is the caller's own."""
 
 
 @intrinsic
@@ -82,23 +84,31 @@ class Value:
 class Clocked:
     """A kernel in its place in a module, which counts the seconds of its calls, and what the values that it is passed take."""
 
-    def __init__(self, kernel: Dispatcher) -> None:
-        self.kernel, self.name = kernel, kernel.__name__
+    def __init__(self, kernel: Dispatcher, addresses: dict[int, Dispatcher]) -> None:
+        self.kernel, self.name, self.addresses = kernel, kernel.__name__, addresses
         self.seconds: dict[int, float] = defaultdict(float)
         self.values: dict[int, Value] = {}
 
     def __call__(self, *arguments: Any) -> Any:
-        arguments = tuple(self._value(one) if isinstance(one, Dispatcher | Clocked) else one for one in arguments)
+        arguments = tuple(self._address(one) if isinstance(one, int) else one for one in arguments)
         start = time.perf_counter()
         result = self.kernel(*arguments)
         self.seconds[threading.get_ident()] += time.perf_counter() - start
         return result
 
-    def _value(self, passed: Dispatcher | Clocked) -> Dispatcher:
-        kernel = passed.kernel if isinstance(passed, Clocked) else passed
-        if id(kernel) not in self.values:
-            self.values[id(kernel)] = Value(kernel)
-        return self.values[id(kernel)].kernel
+    @property
+    def overloads(self) -> Any:
+        """Where `address_of` finds the kernel."""
+        return self.kernel.overloads
+
+    def _address(self, number: int) -> int:
+        """The number, or if it is a kernel's address that of the one that is clocked."""
+        kernel = self.addresses.get(number)
+        if kernel is None:
+            return number
+        if number not in self.values:
+            self.values[number] = Value(kernel)
+        return address_of(self.values[number].kernel)
 
     def forget(self) -> None:
         """Count from zero."""
@@ -116,11 +126,18 @@ class Profile:
         self._places: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> Profile:
-        for name, module in list(sys.modules.items()):
-            if name.startswith("charrnn.") and not name.startswith("charrnn.cells"):
+        modules = [(name, module) for name, module in sys.modules.items() if name.startswith("charrnn.")]
+        kernels = {id(v): v for _, module in modules for v in vars(module).values() if isinstance(v, Dispatcher)}
+        addresses = {
+            address_of(kernel): kernel
+            for kernel in kernels.values()
+            if kernel.nopython_signatures and kernel.__name__ not in NOT_CLOCKED
+        }
+        for name, module in modules:
+            if not name.startswith("charrnn.cells"):
                 for key, value in list(vars(module).items()):
                     if isinstance(value, Dispatcher) and value.nopython_signatures:
-                        self._replace(module, key, self.kernels.setdefault(id(value), Clocked(value)))
+                        self._replace(module, key, self.kernels.setdefault(id(value), Clocked(value, addresses)))
         run = Workers.run
 
         def clocked_run(workers: Workers, *arguments: Any) -> None:
