@@ -203,7 +203,7 @@ def _training(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Itera
 
 
 def _forward(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
-    network = Network(run.model, shape.seq_length, shape.batch_size, workers)
+    network = Network(run.model, shape.seq_length, shape.batch_size, workers, precision=run.config.precision)
     state, (x, y) = State(run.model, shape.batch_size), run.streams(corpus).batch(0)
     while True:
         network.evaluate(x, y, state)

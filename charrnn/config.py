@@ -284,6 +284,12 @@ class TrainConfig(Settings):
     clip_value: float = setting(
         0.0, "Largest absolute value of a gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )
+    precision: str = setting(
+        "float32",
+        "Of the factors of matrix products; bf16 needs AVX512-BF16. Sums and weights are float32 always.",
+        TRAINING,
+        choices=("float32", "bf16"),
+    )
     epochs: float | None = setting(
         None,
         "Passes over the training text (default: 30, but at least 1000 steps; none with --steps).",

@@ -13,7 +13,6 @@ from charrnn.cells.cell import Cell
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.calling import address_of
-from charrnn.kernels.product import product, product_packed
 from charrnn.kernels.recurrent import backward_layer, forward_layer
 from charrnn.kernels.simd import padded, pitch
 from charrnn.model import Model, Panels
@@ -26,7 +25,6 @@ Jobs = list[tuple[Any, ...]]
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
 NO_PANELS = np.zeros(0, np.float32)
-PRODUCT, PACKED = address_of(product), address_of(product_packed)
 
 
 def layer_shapes(
@@ -79,8 +77,10 @@ class Layer:
         self.recurrent_mask: Floats | None = None
         self.p = model.vectors(index)
         feed = layers.feed_layer if index else layers.feed_characters
-        self.functions = (PRODUCT, address_of(feed), address_of(self.cell.prepare), address_of(self.cell.step))
-        self.functions_back = (PRODUCT, address_of(self.cell.prepare_back), address_of(self.cell.step_back))
+        self.arithmetic = panels.arithmetic
+        product = self.arithmetic.product_at
+        self.functions = (product, address_of(feed), address_of(self.cell.prepare), address_of(self.cell.step))
+        self.functions_back = (product, address_of(self.cell.prepare_back), address_of(self.cell.step_back))
         self.columns = len(self.cell.input_gates) * model.width
 
     def prepare_outputs(self, starts: Starts) -> None:
@@ -177,7 +177,8 @@ class Layer:
         kept = _or(EMPTY, self.keep_h, self.keep_c)
         backward_layer(*self.functions_back, *arrays, panels, second, self.borders, *kept, starts, steps, a, b)
         if self.index:
-            layers.project_back(PRODUCT, self.z, self.panels.down[self.index], back.down[1:], self.columns, steps, a, b)
+            product, down = self.arithmetic.product_at, self.panels.down[self.index]
+            layers.project_back(product, self.z, down, back.down[1:], self.columns, steps, a, b)
             if self.model.config.residual:
                 layers.add_rows(back.down[1:], back.kept, steps, a, b)
         back.swap()
@@ -190,15 +191,16 @@ class Layer:
         dz, h = rows(self.z, 0, steps), rows(self.h, 0, steps)
         first, middle, last = (int(border) for border in self.borders)
         dw_x, dw_h = g[f"rnn.weight_ih_l{self.index}"], g[f"rnn.weight_hh_l{self.index}"]
+        packed, weight_gradients = self.arithmetic.packed_at, self.arithmetic.weight_gradients
         cuts = sorted({0, first, middle, self.columns, last})
         jobs: Jobs = []
         for start, stop in pairwise(cuts):
             x = below if self.index and stop <= self.columns else NOTHING
             q = rows(self.q, 0, steps) if self.q is not None and start >= middle else h
             factor = q if start >= first else NOTHING
-            arrays: tuple[Any, ...] = (PACKED, x, factor, dz, dw_x, dw_h, g.bias(self.index))
+            arrays: tuple[Any, ...] = (packed, x, factor, dz, dw_x, dw_h, g.bias(self.index))
             for a, b in ranges(stop - start, parts, layers.COLUMNS):
-                jobs.append((layers.weight_gradients, arrays, (0, first, start + a, start + b)))
+                jobs.append((weight_gradients, arrays, (0, first, start + a, start + b)))
         for k, peephole in enumerate(self.cell.peepholes):
             memories = {"before": rows(self.c, 0, steps), "after": self.m, "below": m_below}
             memory = memories[peephole.reads]

@@ -23,6 +23,7 @@ def memory_estimate(model: ModelConfig, train: TrainConfig, documents: bool = Fa
     copies = 2 + len(OPTIMIZERS[train.optimizer].slots)  # parameters and gradient
     products = [name for name, tensor in tensors.items() if "weight" in name and not tensor.is_table]
     packed = 2 * sum(sizes[name] for name in products if name != "rnn.weight_ih_l0")  # there and back
+    packed //= 2 if train.precision == "bf16" else 1
     H, V, fed = padded(model.hidden), padded(model.vocab_size), len(cell.input_gates) * padded(model.hidden)
     tables = 2 * (model.vocab_size * fed + sizes["rnn.weight_ih_l0"]) if model.embedding else 0
     masks = (2 * L if model.recurrent_dropout > 0 else 0) + (1 if cell.recurrent_mask is not None else 0)

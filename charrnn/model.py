@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.arithmetic import FLOAT32, Arithmetic
 from charrnn.cells import cell_named
 from charrnn.cells.cell import Cell
 from charrnn.config import ACTIVATIONS, ModelConfig
 from charrnn.initialisation import initialise
-from charrnn.kernels.product import pack, pack_transposed, product
 from charrnn.kernels.simd import NR, padded
 from charrnn.parameters import Floats, Parameters, aligned, parameter_count, tensors_of
 from charrnn.workers import Workers, ranges
@@ -109,8 +109,8 @@ class _Packed:
     def __init__(self, matrix: Floats, first: int, count: int, memory: Floats, transposed: bool = False) -> None:
         self.matrix, self.first, self.count, self.memory, self.transposed = matrix, first, count, memory, transposed
 
-    def jobs(self, parts: int) -> list[tuple[Any, ...]]:
-        function = pack_transposed if self.transposed else pack
+    def jobs(self, arithmetic: Arithmetic, parts: int) -> list[tuple[Any, ...]]:
+        function = arithmetic.pack_transposed if self.transposed else arithmetic.pack
         size = self.matrix.shape[0] if self.transposed else self.count
         if not self.count:
             return []
@@ -123,11 +123,11 @@ class Panels:
 
     over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the decoder's; *_back and down: their
     transposes. `table` (V, X) is the first layer's product with each character, `bias` not included. `forward` is over and second
-    of every layer, up, and out, one behind the other.
+    of every layer, up, and out, one behind the other. They are for the products of `arithmetic` alone.
     """
 
-    def __init__(self, model: Model, backward: bool) -> None:
-        self.model = model
+    def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
+        self.model, self.arithmetic = model, arithmetic
         L, p, gates = model.config.layers, model.parameters, len(model.cell.gates)
         self.inputs = [p[f"rnn.weight_ih_l{layer}"] for layer in range(L)]
         self.recurrent = [p[f"rnn.weight_hh_l{layer}"] for layer in range(L)]
@@ -138,7 +138,7 @@ class Panels:
         self.split = int(middle - first), int(last - middle)
         pieces = [(w, a, n) for w in self.recurrent for a, n in zip((0, self.split[0]), self.split, strict=True)]
         pieces += [(w, 0, w.shape[1]) for w in (*self.inputs[1:], self.decoder)]
-        self.forward = aligned(sum(w.shape[0] * count for w, _, count in pieces))
+        self.forward = aligned(sum(w.shape[0] * count for w, _, count in pieces) // arithmetic.density)
         self._forward = self._placed(pieces, self.forward, False)
         backs = aligned(self.forward.size if backward else 0)
         self._backward = self._placed(pieces, backs, True) if backward else []
@@ -156,11 +156,10 @@ class Panels:
         self.table = aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
         self._first = aligned(self.inputs[0].size) if embeds else None
 
-    @staticmethod
-    def _placed(pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool) -> list[_Packed]:
+    def _placed(self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool) -> list[_Packed]:
         placed, at = [], 0
         for matrix, first, count in pieces:
-            size = matrix.shape[0] * count
+            size = matrix.shape[0] * count // self.arithmetic.density
             placed.append(_Packed(matrix, first, count, memory[at : at + size], transposed))
             at += size
         return placed
@@ -170,8 +169,8 @@ class Panels:
         self._pack([*self._forward, *self._backward], workers)
         if self._first is not None:
             embedding, weight = self.model.parameters["embedding.weight"], self.inputs[0]
-            pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
-            (V, E), Z = embedding.shape, weight.shape[1]
+            self.arithmetic.pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
+            (V, E), Z, product = embedding.shape, weight.shape[1], self.arithmetic.product
             product(embedding.ctypes.data, E, 0, self._first, 0, 0, 0, self.table.ctypes.data, Z, 0, 1, V, E, Z)
 
     def replace_recurrent(self, weights: list[Floats], workers: Workers) -> None:
@@ -183,9 +182,8 @@ class Panels:
         ]
         self._pack(others, workers)
 
-    @staticmethod
-    def _pack(pieces: list[_Packed], workers: Workers) -> None:
-        jobs = [job for piece in pieces for job in piece.jobs(workers.threads)]
+    def _pack(self, pieces: list[_Packed], workers: Workers) -> None:
+        jobs = [job for piece in pieces for job in piece.jobs(self.arithmetic, workers.threads)]
         share = [jobs[k :: workers.threads] for k in range(workers.threads)]
         workers.run(_run_all, [(jobs,) for jobs in share if jobs])
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.arithmetic import arithmetic_of
 from charrnn.kernels import layers
-from charrnn.kernels.product import pack_transposed, product
 from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
-from charrnn.layer import NOTHING, PACKED, PRODUCT, Backward, Ids, Layer, Starts, rows
+from charrnn.layer import NOTHING, Backward, Ids, Layer, Starts, rows
 from charrnn.model import Model, Panels, State
 from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import Workers, ranges
@@ -26,7 +26,8 @@ NO_BIAS = np.zeros(16384, np.float32)
 class Network:
     """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
-    `panels` of another network of the same model are shared, and then that network refreshes them.
+    `panels` of another network of the same model are shared, and then that network refreshes them; products are in the
+    precision that they were packed for, otherwise in `precision` (see `arithmetic`): `ConfigError` where that cannot be had here.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Network:
         workers: Workers,
         training: bool = False,
         panels: Panels | None = None,
+        precision: str = "float32",
     ) -> None:
         self.model, self.workers = model, workers
-        self.panels = panels or Panels(model, backward=training)
+        self.panels = panels or Panels(model, training, arithmetic_of(precision))
+        self.arithmetic = self.panels.arithmetic
         T, N, L, V = seq_length, streams, model.config.layers, padded(model.config.vocab_size)
         self.shape = T, N
         self.layers: list[Layer] = []
@@ -114,7 +117,8 @@ class Network:
         self._forward(x, y, np.float32(1), None, 0, N)
         self.logits[: steps - 1] = 0
         back, (first, middle, _) = Backward(self._backward), self.model.borders()
-        layers.project_back(PRODUCT, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, 0, N)
+        product, logits = self.arithmetic.product_at, self.logits
+        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, 0, N)
         if back.m is not None:
             back.m[:] = 0
         for index in reversed(range(len(self.layers))):
@@ -203,15 +207,15 @@ class Network:
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
         assert below is not None
-        layers.project(
-            PRODUCT, below, panels.out, panels.decoder_bias, self.logits, self.logits.shape[2], 0, steps, a, b
-        )
+        product, logits = self.arithmetic.product_at, self.logits
+        layers.project(product, below, panels.out, panels.decoder_bias, logits, logits.shape[2], 0, steps, a, b)
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
-        layers.project_back(PRODUCT, self.logits, self.panels.out_back, back.up[1:], self.logits.shape[2], steps, a, b)
+        product, logits = self.arithmetic.product_at, self.logits
+        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, a, b)
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):
@@ -239,8 +243,8 @@ class Network:
             ]
         top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
         for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            arrays = (PACKED, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
-            jobs.append((layers.weight_gradients, arrays, (0, 0, a, b)))
+            arrays = (self.arithmetic.packed_at, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
+            jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
         self._mask_gradients()
         if self.embedding is not None:
@@ -248,7 +252,7 @@ class Network:
 
     def _gradient_jobs(self, jobs: list[tuple[Any, ...]], scratch: Floats) -> None:
         for function, arrays, places in jobs:
-            if function is layers.weight_gradients:
+            if function is self.arithmetic.weight_gradients:
                 function(*arrays, scratch, *places)
             else:
                 function(*arrays, *places)
@@ -269,12 +273,14 @@ class _EmbeddingGradients:
     def __init__(self, model: Model, panels: Panels) -> None:
         self.weight, self.embedding = model.parameters["rnn.weight_ih_l0"], model.parameters["embedding.weight"]
         self.d_table = aligned(*panels.table.shape)
+        self.arithmetic = panels.arithmetic
         self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
 
     def compute(self, gradient: Parameters, scratch: Floats) -> None:
         """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
         dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
-        layers.weight_gradients(PACKED, self.embedding, NOTHING, d_table, dw, NOTHING, self._sums, scratch, 0, 0, 0, Z)
-        pack_transposed(self.weight, self._panels, 0, Z, 0, E)
-        product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)
+        arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
+        arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
+        arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
+        arithmetic.product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)

@@ -107,7 +107,8 @@ class _Trainer:
         self.run, self.corpus, self.folder, self.workers, self.sample_prime = run, corpus, folder, workers, sample_prime
         self.streams = run.streams(corpus)
         config = run.config
-        self.network = Network(run.model, config.seq_length, config.batch_size, workers, training=True)
+        shape = config.seq_length, config.batch_size
+        self.network = Network(run.model, *shape, workers, training=True, precision=config.precision)
         self.optimizer, self.peak_rate = OPTIMIZERS[config.optimizer], coefficients_of(config).learning_rate
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.before = State(run.model, config.batch_size)
@@ -206,7 +207,8 @@ class _Trainer:
         return replace(report, validation_loss=loss, train_loss=train_loss, is_best=is_best)
 
     def _sample(self) -> str:
-        run, panels = self.run, self.network.panels
+        run = self.run
+        panels = self.network.panels if run.config.precision == "float32" else None
         options: dict[str, Any] = {"temperature": SAMPLE_TEMPERATURE, "seed": run.step, "panels": panels}
         options["workers"] = self.network.workers
         options["document_separator"] = run.corpus_config.document_separator

@@ -163,7 +163,7 @@ from importlib import import_module
 from charrnn.config import CELL_NAMES
 from charrnn.kernels import compiling
 compiling.deferred = {}
-names = [*CELL_NAMES, *compiling.OPTIMIZER_MODULES, *compiling.PRECISION_MODULES]
+names = [*CELL_NAMES, *compiling.OPTIMIZER_MODULES, *compiling.PRECISION_MODULES, *compiling.PRODUCT_MODULES]
 modules = compiling.kernel_modules(*names)
 for module in modules:
     import_module(module)

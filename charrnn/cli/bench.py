@@ -12,6 +12,7 @@ import click
 
 import charrnn
 from charrnn import terminal
+from charrnn.cli.given import precision_kernels
 from charrnn.cli.options import Command
 from charrnn.workers import available_threads, check_threads
 
@@ -98,7 +99,8 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
         from charrnn.sources import find
 
         find([text])  # a text that is not there is told before the kernels are loaded, or compiled
-    terminal.compiling("lstm", "adam")
+    trains = not {"training", "forward"}.isdisjoint(tasks)
+    terminal.compiling("lstm", "adam", *(precision_kernels(given["precision"]) if trains else ()))
     from charrnn.machine import measure_machine
 
     request = Request(list(_shapes(tasks, {**given, "threads": threads})), rounds, against)

@@ -17,6 +17,7 @@ from charrnn.cli.given import (
     configurations_among,
     merged_settings,
     option,
+    precision_kernels,
     read_text,
     setting_options,
     texts,
@@ -133,7 +134,8 @@ def _kernels(request: Request) -> list[str]:
     """The cells and optimisers that will be at work; what is no name of one is told later."""
     _, model, training = configs_of(request.settings)
     names = request.varied.get("cell", [model.cell]) + request.varied.get("optimizer", [training.optimizer])
-    return [name for name in names if name in (*CELL_NAMES, *LEARNING_RATES)]
+    names = [name for name in names if name in (*CELL_NAMES, *LEARNING_RATES)]
+    return [*names, *precision_kernels(request.varied.get("precision", [training.precision]))]
 
 
 def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Any]]:

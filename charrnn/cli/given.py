@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,6 +59,19 @@ def configurations_among(settings: dict[str, Any]) -> dict[str, Any]:
     for kind in CONFIGS:
         kind(**of_kind(kind, settings))
     return {name: value for kind in CONFIGS for name, value in of_kind(kind, settings).items()}
+
+
+def precision_kernels(precisions: Iterable[str]) -> list[str]:
+    """Names for `terminal.compiling` of the kernels that training in these precisions needs beside the common ones.
+
+    `ConfigError` for a precision that this machine cannot train in: better before anything is compiled or read.
+    """
+    if "bf16" not in precisions:
+        return []
+    from charrnn.kernels.bfloat16 import check_bf16
+
+    check_bf16()
+    return ["bf16-training"]
 
 
 def texts(settings: dict[str, Any], where: str | None) -> tuple[str, ...]:

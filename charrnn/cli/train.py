@@ -16,6 +16,7 @@ from charrnn.cli.given import (
     configurations_among,
     merged_settings,
     option,
+    precision_kernels,
     read_text,
     setting_options,
     texts,
@@ -158,8 +159,9 @@ def _started(request: Request, files: list[str]) -> int:
 
 
 def _kernels(request: Request) -> list[str]:
-    """The optimiser of a new run, and its cell where that is not the one of other weights."""
-    names = [TrainConfig(**of_kind(TrainConfig, request.given)).optimizer]
+    """The optimiser and the products of a new run, and its cell where that is not the one of other weights."""
+    training = TrainConfig(**of_kind(TrainConfig, request.given))
+    names = [training.optimizer, *precision_kernels([training.precision])]
     return names if request.init_from is not None else [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
 
 
@@ -195,7 +197,8 @@ def _resumed(request: Request, resume: str | None) -> int:
     if not folder.last.exists():
         folder.resume()  # raises; `locked` would make the folder
     model, training = configurations_of(folder.last)
-    terminal.compiling(model.cell, training.optimizer, quiet=request.quiet)
+    products = precision_kernels([request.given.get("precision", training.precision)])
+    terminal.compiling(model.cell, training.optimizer, *products, quiet=request.quiet)
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         run = folder.resume()

@@ -25,6 +25,7 @@ from numba.core.caching import FunctionCache
 from numba.core.registry import CPUDispatcher
 
 from charrnn.cache import cache_root
+from charrnn.kernels.bfloat16 import EMULATED, HAS_INSTRUCTION
 from charrnn.kernels.target import TARGET
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -45,6 +46,9 @@ SEPARATE = ("machine",)
 
 PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
 """As OPTIMIZER_MODULES, for the precisions of sampling."""
+
+PRODUCT_MODULES = {"bf16-training": "bfloat16_product"}
+"""And for those of training."""
 
 LARGE_TEXTS = "utf8"
 """The name of the kernels, and of their module, that only reading a large text needs."""
@@ -71,10 +75,12 @@ deferred: dict[str, tuple[Any, Any]] | None = None
 
 
 def sources_hash() -> str:
-    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM or Python does, or the processor."""
+    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM, Python, the processor or what is emulated does."""
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}"
     machine = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()} {TARGET}"
     digest = hashlib.sha256(f"{versions} {machine}".encode())
+    if EMULATED and HAS_INSTRUCTION:
+        digest.update(b"bf16 emulated")
     for folder in SOURCES:
         for path in sorted((PACKAGE / folder).glob("*.py")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -94,7 +100,7 @@ def cache_folder() -> Path | None:
 
 def module_of(name: str) -> str:
     """The module with the kernels of the optimiser, the precision, of large texts, or else the cell of this name."""
-    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES):
+    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES, PRODUCT_MODULES):
         if name in modules:
             return f"charrnn.kernels.{modules[name]}"
     if name == LARGE_TEXTS:
@@ -107,6 +113,7 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
     others = {
         *OPTIMIZER_MODULES.values(),
         *PRECISION_MODULES.values(),
+        *PRODUCT_MODULES.values(),
         *SEPARATE,
         LARGE_TEXTS,
         *(() if training else TRAINING_MODULES),

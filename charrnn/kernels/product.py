@@ -43,11 +43,11 @@ def next_height(rows, m, tall, first):
     """Rows of the tile that begins at row m."""
     if rows >= MR // 2:
         return tall if m < first else tall - 1
-    return _few(rows - m)
+    return few_rows(rows - m)
 
 
 @inline
-def _few(left):
+def few_rows(left):
     """The greatest power of two up to FEW and to the number of rows that are left."""
     height = FEW
     while height > left:
@@ -55,13 +55,13 @@ def _few(left):
     return height
 
 
-def _shapes() -> set[tuple[int, int]]:
+def product_shapes() -> set[tuple[int, int]]:
     """Rows and vectors of the tiles that `product` needs."""
     whole = {*range(MR // 2, MR + 1), *powers_below(MR)}
     return {(rows, NV) for rows in whole} | {(rows, LANES // VL) for rows in powers_below(MR) if NR > LANES}
 
 
-def _packed_shapes() -> set[tuple[int, int]]:
+def packed_shapes() -> set[tuple[int, int]]:
     """Those of packed tiles, which hold a multiple of LANES rows, and of one row of ones."""
     heights = {1}
     for rows in range(LANES, MR * LANES + 1, LANES):
@@ -70,8 +70,8 @@ def _packed_shapes() -> set[tuple[int, int]]:
     return {(rows, vectors) for rows in heights for vectors in (NV, LANES // VL)}
 
 
-tile = tile_kernel(_shapes())
-packed_tile = tile_kernel(_packed_shapes(), TILE)
+tile = tile_kernel(product_shapes())
+packed_tile = tile_kernel(packed_shapes(), TILE)
 
 
 @inline
@@ -99,7 +99,7 @@ def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps,
             for t in range(first, min(first + block, steps)):
                 m = 0
                 while m < rows:
-                    height = next_height(rows, m, tall, tall_rows) if width == NR else _few(rows - m)
+                    height = next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
                     x = a + 4 * (t * a_step + m * a_row)
                     y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
                     z = c + 4 * (t * c_step + m * c_row + n)

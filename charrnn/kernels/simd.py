@@ -113,7 +113,7 @@ def powers_below(most: int) -> list[int]:
     return [1 << k for k in range(most.bit_length())]
 
 
-def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0):
+def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, multiply_add=emit_multiply_add):
     """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for each of the shapes, (rows, vectors).
 
     kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses are in bytes, strides in
@@ -124,6 +124,8 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0):
     Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take issue slots from the
     multiply-adds (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the
     distances between rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
+
+    multiply_add(builder, kind, suffix, a, b, c), vectors of VL, emits the sums' step; another one may read the 32 bits otherwise.
     """
 
     @intrinsic
@@ -136,7 +138,7 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0):
                 block = builder.function.append_basic_block(f"tile{rows}x{vectors}")
                 switch.add_case(ir.Constant(ir.IntType(64), rows + 64 * vectors), block)
                 builder.position_at_end(block)
-                _Tile(builder, rows, vectors, a_pitch).emit(*places)
+                _Tile(builder, rows, vectors, a_pitch, multiply_add).emit(*places)
                 builder.branch(end)
             builder.position_at_end(end)
             return context.get_dummy_value()
@@ -149,8 +151,11 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0):
 class _Tile:
     """Emits the product of one tile; see `tile_kernel`."""
 
-    def __init__(self, builder: ir.IRBuilder, rows: int, vectors: int, a_pitch: int) -> None:
+    def __init__(
+        self, builder: ir.IRBuilder, rows: int, vectors: int, a_pitch: int, multiply_add=emit_multiply_add
+    ) -> None:
         self.builder, self.rows, self.vectors, self.a_pitch = builder, rows, vectors, a_pitch
+        self.multiply_add = multiply_add
         self.i32, self.i64 = ir.IntType(32), ir.IntType(64)
         self.vector = ir.VectorType(ir.FloatType(), VL)
         self.keys = [(m, v) for m in range(rows) for v in range(vectors)]
@@ -218,7 +223,7 @@ class _Tile:
         for m in range(self.rows):
             scalar = self._broadcast(build.load(scalars[m]))
             for v in range(self.vectors):
-                new[m, v] = emit_multiply_add(build, self.vector, f"v{VL}f32", scalar, across[v], total[m, v])
+                new[m, v] = self.multiply_add(build, self.vector, f"v{VL}f32", scalar, across[v], total[m, v])
         return new
 
     def _pointer(self, number):

@@ -1,0 +1,224 @@
+"""Products of factors rounded to bfloat16, with sums in float32: what `product` and `layers` do, over words (see `bfloat16`).
+
+A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2, width) words. The left factor comes as float32, and
+is rounded once a call, not once a panel.
+"""
+
+from __future__ import annotations
+
+from numba import int64, intp, void
+
+from charrnn.kernels.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words
+from charrnn.kernels.calling import caller
+from charrnn.kernels.compiling import inline, kernel
+from charrnn.kernels.layers import DEPTH, GROUP
+from charrnn.kernels.pointwise import ZERO
+from charrnn.kernels.product import (
+    MATRIX,
+    PACKED,
+    PRODUCT,
+    TILE,
+    VECTOR,
+    few_rows,
+    next_height,
+    packed_shapes,
+    product_shapes,
+    tile_heights,
+    tile_place,
+)
+from charrnn.kernels.rows import add_row, fill_row
+from charrnn.kernels.simd import LANES, MR, NR, VL, address, prefetch, tile_kernel
+
+BLOCK = 1 << 16
+"""Words of A that are rounded at a time, on the stack: a quarter of a megabyte."""
+BAND = 64
+"""Rows of a transpose that are packed at a time."""
+
+pair_tile = tile_kernel(product_shapes(), 0, multiply_add)
+packed_pair_tile = tile_kernel(packed_shapes(), TILE, multiply_add)
+call_packed = caller(PACKED)
+
+
+@inline
+def _pitch(depth):
+    """Words from one rounded row to the next; rows whole kilobytes apart would evict one another from the cache."""
+    words = depth // 2
+    return words + LANES if words % 256 == 0 else words
+
+
+@inline
+def _round_rows(to, to_row, source, source_row, rows, depth):
+    """Round (rows, depth) floats at an address to words; rows are as many words and floats apart."""
+    for m in range(rows):
+        for k in range(0, depth, LANES):
+            round_lanes(to + 4 * m * to_row + 2 * k, source + 4 * (m * source_row + k))
+
+
+@inline
+def _prefetch_rows(place, row, rows, width):
+    """Ask for the numbers from which the next tile starts."""
+    for m in range(rows):
+        for line in range(0, 4 * width, 64):
+            prefetch(place + 4 * m * row + line)
+
+
+@inline
+def _multiply(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, words, columns):
+    """The product of rounded rows; one panel serves all of them before the next is read."""
+    tall, tall_rows = tile_heights(rows)
+    n = 0
+    while n < columns:
+        width = NR if columns - n >= NR else LANES
+        b = address(panels, n * words)
+        for t in range(steps):
+            m = 0
+            while m < rows:
+                height = next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
+                y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
+                z = c + 4 * (t * c_step + m * c_row + n)
+                x = a + 4 * (t * a_step + m * a_row)
+                if y != 0 and s_row != 0 and m + height < rows:
+                    _prefetch_rows(y + 4 * height * s_row, s_row, min(height, rows - m - height), width)
+                pair_tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, words)
+                m += height
+        n += width
+
+
+@kernel(PRODUCT)
+def pair_product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns):
+    """As `product`, of A rounded and what `pack_pairs` has packed; depth is a multiple of LANES."""
+    pitch = _pitch(depth)
+    band = min(rows, max(1, BLOCK // pitch))
+    block = min(steps, max(1, BLOCK // (pitch * max(1, band))))
+    memory = stack_words(pitch * band * block)
+    for top in range(0, rows, max(1, band)):
+        height = min(band, rows - top)
+        for t in range(0, steps, max(1, block)):
+            count = min(block, steps - t)
+            for i in range(count):
+                x = a + 4 * ((t + i) * a_step + top * a_row)
+                _round_rows(memory + 4 * i * band * pitch, pitch, x, a_row, height, depth)
+            start = s + 4 * (t * s_step + top * s_row) if s != 0 else s
+            to = c + 4 * (t * c_step + top * c_row)
+            _multiply(memory, pitch, band * pitch, panels, start, s_row, s_step, to, c_row, c_step,
+                      count, height, depth // 2, columns)  # fmt: skip
+
+
+@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+def pack_pairs(matrix, panels, first, columns, start, stop):
+    """As `pack`, rounded: a word of panels is of rows 2k and 2k + 1 of the matrix, of which there are an even number."""
+    K, N = matrix.shape
+    words = K // 2
+    n = start
+    while n < stop:
+        width = NR if columns - n >= NR else LANES
+        for k in range(words):
+            to, low = address(panels, n * words + k * width), address(matrix, 2 * k * N + first + n)
+            for lane in range(0, width, LANES):
+                pair_lanes(to + 4 * lane, low + 4 * lane, low + 4 * (N + lane))
+        n += width
+
+
+@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+def pack_pairs_transposed(matrix, panels, first, depth, start, stop):
+    """As `pack_transposed`, rounded: a word is of columns 2k and 2k + 1 of the matrix; depth is a multiple of LANES."""
+    N, K = matrix.shape
+    rounded, pitch, words = stack_words(NR * BAND // 2), BAND // 2, depth // 2
+    n = start
+    while n < stop:
+        width = NR if N - n >= NR else LANES
+        for block in range(0, depth, BAND):
+            count = min(BAND, depth - block)
+            _round_rows(rounded, pitch, address(matrix, n * K + first + block), K, width, count)
+            to = address(panels, n * words + block // 2 * width)
+            for k in range(count // 2):
+                for j in range(width):
+                    copy_word(to + 4 * (k * width + j), rounded + 4 * (j * pitch + k))
+        n += width
+
+
+# Gradients of weights: the depth is the steps and streams, so words are of two rows one behind the other ---------------
+
+
+@inline
+def _above(matrix, row, stop):
+    """The address of row + 1, or 0 where that is not one of the rows before stop."""
+    return address(matrix, (row + 1) * matrix.shape[1]) if row + 1 < stop else 0
+
+
+@inline
+def _pack_tiles(matrix, start, stop, tiles):
+    """As `pack_tiles`, rounded: rows start:stop, tile after tile, each (words, TILE); behind an odd row comes a row of zeros."""
+    D, words = matrix.shape[1], (stop - start + 1) // 2
+    tall, tall_rows = tile_heights(D)
+    for j in range(words):
+        row = start + 2 * j
+        m, to, low, high = 0, address(tiles, j * TILE), address(matrix, row * D), _above(matrix, row, stop)
+        while m < D:
+            place = 4 * (m - tile_place(m, D))
+            pair_lanes(to, low + place, high + place if high != 0 else 0)
+            m += next_height(D, m, tall, tall_rows)
+            to += 4 * words * TILE
+
+
+@inline
+def _pack_panels(matrix, start, stop, column, columns, panels):
+    """As `pack_panels`, rounded: rows start:stop of some columns, by words of two rows."""
+    N, words, wide = matrix.shape[1], (stop - start + 1) // 2, columns // NR * NR
+    to = address(panels, 0)
+    for j in range(words):
+        row = start + 2 * j
+        low, high = address(matrix, row * N), _above(matrix, row, stop)
+        for n in range(0, columns, LANES):
+            width = NR if n < wide else LANES
+            panel = n // width * width
+            place = 4 * (column + n)
+            pair_lanes(to + 4 * (panel * words + j * width + n - panel), low + place, high + place if high != 0 else 0)
+
+
+@kernel(PACKED)
+def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
+    """As `product_packed`, of words: depth is the number of pairs."""
+    m, a = 0, tiles
+    tall, tall_rows = tile_heights(rows)
+    while m < rows:
+        height = next_height(rows, m, tall, tall_rows)
+        z = c + 4 * m * c_row
+        x = a + 4 * tile_place(m, rows)
+        if accumulate:
+            _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height), width)
+        packed_pair_tile(height + 64 * (width // VL), x, 1, panel, z if accumulate else 0, c_row, z, c_row, depth)
+        m += height
+        a += 4 * depth * TILE
+
+
+@kernel(void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
+def pair_weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
+    """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same scratch is enough.
+
+    product is `pair_product_packed`.
+    """
+    K, D, H = dz.shape[0], x.shape[1], h.shape[1]
+    x_tiles = scratch[DEPTH * GROUP :]
+    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
+    fill_row(db[start:stop], ZERO)
+    for k in range(0, K, 2 * DEPTH):
+        last, later = min(k + 2 * DEPTH, K), 1 if k > 0 else 0
+        words = (last - k + 1) // 2
+        _pack_tiles(x, k, last, x_tiles)
+        _pack_tiles(h, k, last, h_tiles)
+        for group in range(start, stop, GROUP):
+            end = min(group + GROUP, stop)
+            _pack_panels(dz, k, last, group, end - group, scratch)
+            for j in range(k, last):
+                add_row(db[group:end], dz[j, group:end])
+            n = group
+            while n < end:
+                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * words)
+                if D > 0:
+                    c = address(dw_x, n - x_column)
+                    call_packed(product, (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, words, later))
+                if H > 0:
+                    c = address(dw_h, n - h_column)
+                    call_packed(product, (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, words, later))
+                n += width
