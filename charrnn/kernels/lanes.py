@@ -103,6 +103,11 @@ def minimum(a: Lanes, b: Lanes | float) -> Lanes:
     return where(a > b, b, a)
 
 
+def double(a: Lanes) -> Lanes:
+    """The same numbers as float64."""
+    return Lanes(a.builder, a.builder.fpext(a.value, ir.VectorType(ir.DoubleType(), a.kind.count)))
+
+
 def polynomial(coefficients: tuple[float, ...], x: Lanes) -> Lanes:
     """The sum of coefficients[k] x^k."""
     total = x.like(coefficients[-1])

@@ -37,9 +37,16 @@ class Fold:
 
     start: float
     combine: Callable[[Lanes, Lanes], Lanes]
+    number: types.Float = types.float32
+
+    @property
+    def kind(self) -> ir.VectorType:
+        """A vector of partial results."""
+        return ir.VectorType(ir.DoubleType() if self.number == types.float64 else ir.FloatType(), VL)
 
 
 SUM = Fold(0.0, lambda a, b: a + b)
+SUM_OF_DOUBLES = Fold(0.0, lambda a, b: a + b, types.float64)
 MAXIMUM = Fold(float("-inf"), maximum)
 
 
@@ -68,9 +75,8 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
                 kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
                 pairs = zip(kinds[chooses:], values[chooses:], strict=True)
                 data = dict(zip(operands, (_operand(context, builder, *pair) for pair in pairs), strict=True))
-                (size,) = cgutils.unpack_tuple(
-                    builder, context.make_array(kinds[chooses])(context, builder, values[chooses]).shape
-                )
+                first = context.make_array(kinds[chooses])(context, builder, values[chooses])
+                (size,) = cgutils.unpack_tuple(builder, first.shape)
                 emit = _Loop(builder, data, size, read, written, fold).emit
                 if fold is not None:
                     return emit(equation)
@@ -81,7 +87,7 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
                     emit(equation)
                 return context.get_dummy_value()
 
-            result = types.void if fold is None else types.float32
+            result = types.void if fold is None else fold.number
             return result(types.StarArgTuple(arguments)), codegen
 
         loop.__doc__ = equation.__doc__
@@ -149,8 +155,8 @@ class _Loop:
         build.cbranch(build.icmp_signed(">", self.size, I64(0)), loop, end)
         build.position_at_end(loop)
         u = self._phi(I64, (I64(0), before))
-        start = constant(VECTOR, self.fold.start) if self.fold else None
-        partial = [self._phi(VECTOR, (start, before)) for _ in range(vectors)] if self.fold else []
+        start = constant(self.fold.kind, self.fold.start) if self.fold else None
+        partial = [self._phi(start.type, (start, before)) for _ in range(vectors)] if self.fold else []
         folded = [self._vector(equation, build.add(u, I64(v * VL)), *partial[v : v + 1]) for v in range(vectors)]
         following = build.add(u, I64(VL * vectors))
         u.add_incoming(following, loop)
@@ -160,7 +166,7 @@ class _Loop:
         build.position_at_end(end)
         if not self.fold:
             return None
-        return self._across([Lanes(build, self._phi(VECTOR, (start, before), (new.value, loop))) for new in folded])
+        return self._across([Lanes(build, self._phi(start.type, (start, before), (new.value, loop))) for new in folded])
 
     def _vector(self, equation, place, partial=None):
         """The equation at one place; the partial result with its last value folded in."""

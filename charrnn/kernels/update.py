@@ -9,7 +9,10 @@ import numpy as np
 from numba import float32, float64, int64, void
 
 from charrnn.kernels.compiling import inline, kernel
+from charrnn.kernels.lanes import double, maximum, minimum
 from charrnn.kernels.product import VECTOR
+from charrnn.kernels.rows import SUM_OF_DOUBLES, rows
+from charrnn.kernels.simd import LANES
 
 BLOCK = 4096
 """Elements whose squares are summed together; the blocks' sums are added in order, so threads do not change the norm."""
@@ -22,30 +25,24 @@ def clamped(g, limit):
     return -limit if g < -limit else g
 
 
-@inline
-def _square(g, limit):
-    clipped = np.float64(clamped(g, limit))
-    return clipped * clipped
+@rows(fold=SUM_OF_DOUBLES)
+def squares_of(a, limit):
+    """The sum of squares of a row, clamped to +-limit; NaN if there is one."""
+    g = double(maximum(minimum(a, limit), -limit))
+    return g * g
 
 
 @kernel(void(VECTOR, float32, float64[::1], int64, int64))
 def square_sums(gradient, clip_value, sums, start, stop):
-    """sums[b] = the sum of squares of block b of the gradient, each element first clamped to +-clip_value; b in start:stop.
-
-    Four chains of additions, since each addition waits four cycles for the one before it.
-    """
+    """sums[b] = the sum of squares of block b of the gradient, each element first clamped to +-clip_value; b in start:stop."""
     for block in range(start, stop):
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        first, last = block * BLOCK, min((block + 1) * BLOCK, gradient.size)
-        whole = last - (last - first) % 4
-        for k in range(first, whole, 4):
-            a += _square(gradient[k], clip_value)
-            b += _square(gradient[k + 1], clip_value)
-            c += _square(gradient[k + 2], clip_value)
-            d += _square(gradient[k + 3], clip_value)
-        for k in range(whole, last):
-            a += _square(gradient[k], clip_value)
-        sums[block] = (a + b) + (c + d)
+        part = gradient[block * BLOCK : min((block + 1) * BLOCK, gradient.size)]
+        whole = part.size // LANES * LANES
+        total = squares_of(part[:whole], clip_value)
+        for k in range(whole, part.size):
+            g = np.float64(clamped(part[k], clip_value))
+            total += g * g
+        sums[block] = total
 
 
 @kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
