@@ -7,7 +7,7 @@
     for report in charrnn.train(run, corpus):
         print(report.step, report.smoothed_loss)
     charrnn.save("book.safetensors", run)
-    print("".join(charrnn.generate(run.model, run.vocab, "Once", length=200)))
+    print("".join(charrnn.generate(run.result, run.vocab, "Once", length=200)))
 
 Names are imported when they are first used: the compiled parts take a second to load.
 """

@@ -3,7 +3,8 @@
 Tensors have PyTorch's names, shapes and order of gates, here for the LSTM: `embedding.weight` (if there is an embedding),
 `rnn.weight_ih_l0` (4H, D), `rnn.weight_hh_l0` (4H, H), `rnn.bias_ih_l0`, `rnn.bias_hh_l0` (zero: one bias is trained, but for the
 block of gru-after that no input feeds), ..., `decoder.weight` (V, H), `decoder.bias`; and for some cells `rnn.peephole_l0` (K, H)
-and `rnn.memory.weight` (V, H). The optimiser's slots stand under `optimizer.<slot>.`, the carried state is `state.h` and `state.c`
+and `rnn.memory.weight` (V, H). These are the weights to evaluate and to write with; of a run that averages its weights, those in
+training stand under `trained.`. The optimiser's slots stand under `optimizer.<slot>.`, the carried state is `state.h` and `state.c`
 (L, N, H). The metadata has one key, `charrnn`, JSON: `format_version`, `model`, `train`, `corpus`, `vocab` (a list of symbols, the
 index is the id), `unit`, `unknown`, `step`, `epoch`, `progress`, `history`, `sources`, `sha256`. A file read here is not trusted:
 it holds numbers and JSON only, nothing in it is run, and every size is checked before it is used.
@@ -36,9 +37,10 @@ from charrnn.parameters import tensors_of
 from charrnn.run import Progress, Run
 from charrnn.vocab import Vocab
 
-FORMAT_VERSION = 2
-"""1 had the LSTM with Adam alone; its files are read as they are."""
+FORMAT_VERSION = 3
+"""1 had the LSTM with Adam alone; 2 had no averaged weights."""
 KEY = "charrnn"
+TRAINED = "trained."
 HISTORY_NUMBERS = ("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm")
 MOST = 10**15
 """What no count in a checkpoint can reach."""
@@ -89,10 +91,12 @@ def _umask() -> int:
 
 
 def _tensors(run: Run) -> dict[str, NDArray[np.float32]]:
-    parameters, H = run.model.parameters, run.model.config.hidden
+    parameters, H = run.result.parameters, run.model.config.hidden
     tensors = dict(parameters.to_disk())
     for layer in range(run.model.config.layers):
         tensors.setdefault(f"rnn.bias_hh_l{layer}", np.zeros(_second_bias(run.model.config), np.float32))
+    if run.average is not None:
+        tensors.update({f"{TRAINED}{name}": array for name, array in run.model.parameters.to_disk()})
     for slot, values in run.slots.items():
         tensors.update({f"optimizer.{slot}.{name}": array for name, array in values.to_disk()})
     tensors["state.h"] = np.ascontiguousarray(run.state.h[..., :H])
@@ -205,7 +209,10 @@ def _get(metadata: dict[str, Any], key: str, kind: type) -> Any:
 
 def _configurations(metadata: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
     model = ModelConfig.from_mapping(_get(metadata, "model", dict), "the metadata's 'model'")
-    return model, TrainConfig.from_mapping(_get(metadata, "train", dict), "the metadata's 'train'")
+    training = _get(metadata, "train", dict)
+    if metadata["format_version"] < 3:
+        training = {**training, "average": 0.0}
+    return model, TrainConfig.from_mapping(training, "the metadata's 'train'")
 
 
 def _run(file: Any, metadata: dict[str, Any]) -> Run:
@@ -217,10 +224,15 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
             f"the vocabulary holds {len(vocab)} symbols, the network {model_config.vocab_size}; the file is damaged"
         )
     arrays = _arrays(file, model_config, config)
-    model = Model(model_config)
-    _add_second_bias(arrays, model)
-    model.parameters.from_disk(arrays)
-    model.hold_zeros()  # a file from elsewhere may have numbers there
+    result = Model(model_config)
+    _add_second_bias(arrays, result)
+    result.parameters.from_disk(arrays)
+    result.hold_zeros()  # a file from elsewhere may have numbers there
+    model = result
+    if config.average:
+        model = Model(model_config)
+        model.parameters.from_disk(arrays, TRAINED)
+        model.hold_zeros()
     slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
     for name, values in slots.items():
         values.from_disk(arrays, f"optimizer.{name}.")
@@ -238,6 +250,7 @@ def _run(file: Any, metadata: dict[str, Any]) -> Run:
         raise CheckpointError(f"the metadata's 'steps_per_epoch' is {steps_per_epoch}; the file is damaged")
     sources, sha256 = _sources(_get(metadata, "sources", list)), _get(metadata, "sha256", str)
     run = Run(model, vocab, corpus_config, config, sources, sha256, slots, state)
+    run.average = result.parameters if config.average else None
     run.progress = _progress(_get(metadata, "progress", dict))
     run.history, run.steps_per_epoch = history, steps_per_epoch
     run.init_from = metadata.get("init_from") if isinstance(metadata.get("init_from"), str) else None
@@ -252,6 +265,8 @@ def _arrays(file: Any, model: ModelConfig, config: TrainConfig) -> dict[str, NDA
     """Every tensor that the configuration asks for; shapes are compared before anything of that size is made."""
     tensors = tensors_of(model, cell_named(model.cell))
     shapes = {tensor.name: tensor.disk_shape for tensor in tensors}
+    if config.average:
+        shapes |= {f"{TRAINED}{tensor.name}": tensor.disk_shape for tensor in tensors}
     for slot in OPTIMIZERS[config.optimizer].slots:
         shapes |= {f"optimizer.{slot}.{tensor.name}": tensor.disk_shape for tensor in tensors}
     shapes |= dict.fromkeys(("state.h", "state.c"), (model.layers, config.batch_size, model.hidden))

@@ -284,6 +284,13 @@ class TrainConfig(Settings):
     clip_value: float = setting(
         0.0, "Largest absolute value of a gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
     )
+    average: float = setting(
+        0.998,
+        "Memory of the averaged weights, which are evaluated, kept and sampled; 0: the weights of the last step.",
+        TRAINING,
+        minimum=0.0,
+        maximum=0.999999,
+    )
     precision: str = setting(
         "float32",
         "Of the factors of matrix products; bf16 needs AVX512-BF16. Sums and weights are float32 always.",

@@ -20,7 +20,7 @@ def memory_estimate(model: ModelConfig, train: TrainConfig, documents: bool = Fa
     cell, T, N, L = cell_named(model.cell), train.seq_length, train.batch_size, model.layers
     tensors = {tensor.name: tensor for tensor in tensors_of(model, cell)}
     sizes = {name: math.prod(tensor.shape) for name, tensor in tensors.items()}
-    copies = 2 + len(OPTIMIZERS[train.optimizer].slots)  # parameters and gradient
+    copies = 2 + len(OPTIMIZERS[train.optimizer].slots) + (train.average > 0)  # parameters and gradient
     products = [name for name, tensor in tensors.items() if "weight" in name and not tensor.is_table]
     packed = 2 * sum(sizes[name] for name in products if name != "rnn.weight_ih_l0")  # there and back
     packed //= 2 if train.precision == "bf16" else 1

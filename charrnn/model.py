@@ -24,12 +24,12 @@ from charrnn.workers import Workers, ranges
 
 
 class Model:
-    """A configuration and its parameters."""
+    """A configuration and its parameters: zeros, unless some of its layout are given."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
         self.config = config
         self.cell: Cell = cell_named(config.cell)
-        self.parameters = Parameters(tensors_of(config, self.cell))
+        self.parameters = parameters or Parameters(tensors_of(config, self.cell))
 
     @property
     def width(self) -> int:

@@ -138,6 +138,20 @@ class Clipper:
         return norm, np.float32(min(1.0, self.clip_norm / norm) if self.clip_norm > 0 and norm > 0 else 1.0)
 
 
+def average_parameters(
+    parameters: Parameters, averaged: Parameters, memory: float, step: int, workers: Workers
+) -> None:
+    """Let the weights after update number `step`, from 1, into their exponential average (Polyak & Juditsky 1992 average evenly).
+
+        averaged = d averaged + (1 - d) w,  d = min(memory, (1 + step) / (10 + step))
+
+    The young average is thus mostly of the last tenth of the run, not of the first weights.
+    """
+    share = np.float32(1 - min(memory, (1 + step) / (10 + step)))
+    pieces = ranges(parameters.flat.size, workers.threads, LANES)
+    workers.run(update.average, [(parameters.flat, averaged.flat, share, a, b) for a, b in pieces])
+
+
 def update_parameters(
     optimizer: Optimizer,
     parameters: Parameters,

@@ -57,6 +57,7 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     steps_per_epoch: int = 1
     init_from: str | None = None
+    average: Parameters | None = None
 
     @classmethod
     def new(cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None) -> Run:
@@ -78,10 +79,13 @@ class Run:
         if corpus.vocab.symbols[: old.vocab_size] != other.vocab.symbols:
             raise ConfigError("the text was not read with the vocabulary of the weights; read it with extend=run.vocab")
         rate = old.dropout if dropout is None else dropout
-        model = Model.initialised(replace(old, vocab_size=len(corpus.vocab), dropout=rate), config.seed)
+        model, weights = (
+            Model.initialised(replace(old, vocab_size=len(corpus.vocab), dropout=rate), config.seed),
+            other.result,
+        )
         for tensor in model.parameters.tensors:
             array = tensor.to_disk(model.parameters[tensor.name])
-            known = dict(other.model.parameters.to_disk())[tensor.name]
+            known = dict(weights.parameters.to_disk())[tensor.name]
             if tensor.name == "decoder.bias":
                 # all new symbols together are then about as probable as the least probable of the old
                 array[:] = known.min() - np.log(max(1, len(array) - len(known)))
@@ -98,7 +102,21 @@ class Run:
             model, corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256, slots, State(model, shape[0])
         )
         run.steps_per_epoch = run.streams(corpus).steps
+        run._begin_average()
         return run
+
+    def _begin_average(self) -> None:
+        """Have averaged weights, or none, as the settings ask; a new average begins with the weights as they are."""
+        if self.config.average == 0:
+            self.average = None
+        elif self.average is None:
+            self.average = self.model.parameters.like()
+            self.average.flat[:] = self.model.parameters.flat
+
+    @property
+    def result(self) -> Model:
+        """The network to evaluate and to write with: with averaged weights if the run keeps them, else `model`, the trained one."""
+        return self.model if self.average is None else Model(self.model.config, self.average)
 
     @property
     def step(self) -> int:
@@ -169,6 +187,7 @@ class Run:
         elif "epochs" in settings and "steps" not in settings:
             settings["steps"] = None
         self.config = TrainConfig.from_mapping({**asdict(self.config), **settings})
+        self._begin_average()
 
     def dropout_key(self) -> int:
         """The number that this step's dropout masks are drawn from."""

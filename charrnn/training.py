@@ -16,9 +16,16 @@ from charrnn.corpus import Corpus
 from charrnn.errors import CharrnnError
 from charrnn.evaluation import evaluate
 from charrnn.generation import generate
-from charrnn.model import State
+from charrnn.model import Panels, State
 from charrnn.network import Network
-from charrnn.optimizers import OPTIMIZERS, Clipper, coefficients_of, penalties_of, update_parameters
+from charrnn.optimizers import (
+    OPTIMIZERS,
+    Clipper,
+    average_parameters,
+    coefficients_of,
+    penalties_of,
+    update_parameters,
+)
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from charrnn.schedules import Moment, rate_factor
@@ -154,6 +161,8 @@ class _Trainer:
         rule, penalties = self.optimizer.rule(run.config, rate, run.step + 1), penalties_of(run.config, rate)
         vectors, clip = (run.model.parameters, gradient, run.slots), (self.clipper.limit, scale)
         update_parameters(self.optimizer, *vectors, rule, clip, self.workers, penalties)
+        if run.average is not None:
+            average_parameters(run.model.parameters, run.average, run.config.average, run.step + 1, self.workers)
         self.network.refresh()
         return loss, norm, rate
 
@@ -190,8 +199,8 @@ class _Trainer:
         validation = self.corpus.validation[:VALIDATED]
         loss = None
         if len(validation) >= 2:
-            shared: dict[str, Any] = {"workers": self.workers, "panels": self.network.panels}
-            loss = evaluate(run.model, validation, starts=self.corpus.validation_starts, **shared).nats_per_char
+            starts, panels = self.corpus.validation_starts, self._panels()
+            loss = evaluate(run.result, validation, starts=starts, workers=self.workers, panels=panels).nats_per_char
         judged = train_loss if loss is None else loss
         is_best = before.best_loss is None or judged < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
@@ -208,11 +217,15 @@ class _Trainer:
 
     def _sample(self) -> str:
         run = self.run
-        panels = self.network.panels if run.config.precision == "float32" else None
+        panels = self._panels() if run.config.precision == "float32" else None
         options: dict[str, Any] = {"temperature": SAMPLE_TEMPERATURE, "seed": run.step, "panels": panels}
         options["workers"] = self.network.workers
         options["document_separator"] = run.corpus_config.document_separator
-        return "".join(generate(run.model, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options))
+        return "".join(generate(run.result, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options))
+
+    def _panels(self) -> Panels | None:
+        """The packed weights of the run's result, if they are those that are trained."""
+        return self.network.panels if self.run.average is None else None
 
     def save(self) -> None:
         if self.folder is not None and self.saved_step != self.run.step:

@@ -102,8 +102,8 @@ def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
     }  # fmt: skip
     trained = {"embedding.weight": (V, E), **layers, "decoder.weight": (V, H), "decoder.bias": (V,)}
     expected = dict(trained)
-    for slot in ("m", "v"):
-        expected |= {f"optimizer.{slot}.{name}": shape for name, shape in trained.items()}
+    for prefix in ("optimizer.m.", "optimizer.v.", "trained."):
+        expected |= {f"{prefix}{name}": shape for name, shape in trained.items()}
     expected |= {"rnn.bias_hh_l0": (4 * H,), "rnn.bias_hh_l1": (4 * H,), "state.h": (2, 3, H), "state.c": (2, 3, H)}
     assert {name: array.shape for name, array in tensors.items()} == expected
     assert {array.dtype for array in tensors.values()} == {np.dtype(np.float32)}
@@ -115,16 +115,28 @@ def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
 
 def test_a_second_bias_from_elsewhere_is_added_to_the_first(sound: Path, tmp_path: Path) -> None:
     tensors, metadata = opened(sound)
-    before = dict(load(sound).model.parameters.to_disk())["rnn.bias_ih_l1"]
+    before = dict(load(sound).result.parameters.to_disk())["rnn.bias_ih_l1"]
     tensors["rnn.bias_hh_l1"] = np.full(20, 0.25, np.float32)
     write(tmp_path / "a", tensors, metadata)
     np.testing.assert_array_equal(
-        dict(load(tmp_path / "a").model.parameters.to_disk())["rnn.bias_ih_l1"], before + 0.25
+        dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before + 0.25
     )
     for layer in (0, 1):
         del tensors[f"rnn.bias_hh_l{layer}"]
     write(tmp_path / "a", tensors, metadata)
-    np.testing.assert_array_equal(dict(load(tmp_path / "a").model.parameters.to_disk())["rnn.bias_ih_l1"], before)
+    np.testing.assert_array_equal(dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before)
+
+
+def test_a_file_from_before_there_were_averages(sound: Path, tmp_path: Path) -> None:
+    """Format version 2: one set of weights, and no word of an average."""
+    tensors, metadata = opened(sound)
+    kept = {name: array for name, array in tensors.items() if not name.startswith("trained.")}
+    train = {name: value for name, value in metadata["train"].items() if name != "average"}
+    write(tmp_path / "a", kept, {**metadata, "format_version": 2, "train": train})
+    run = load(tmp_path / "a")
+    assert run.average is None and run.config.average == 0 and run.result is run.model
+    for name, array in run.model.parameters.to_disk():
+        np.testing.assert_array_equal(array, tensors[name])
 
 
 def test_a_file_from_before_the_plateau_schedule(sound: Path, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def _found(config, train, starts=None):
     )
     network.gradients(ids, ids, state, 1, starts)
     scratch = sum(array.base.nbytes for array in network.scratch)
-    slots = len(OPTIMIZERS[train.optimizer].slots) * network.gradient.flat.nbytes  # which a run owns
+    owned = len(OPTIMIZERS[train.optimizer].slots) + (train.average > 0)  # by a run
+    slots = owned * network.gradient.flat.nbytes
     return _bytes_of([network, state], set()) - scratch + slots
 
 

@@ -263,7 +263,7 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
     known = len(old.vocab)
     assert new.vocab.symbols[:known] == old.vocab.symbols and len(new.vocab) > known
     assert new.model.config.dropout == 0.1 and new.model.config.hidden == old.model.config.hidden and new.step == 0
-    before, after = dict(old.model.parameters.to_disk()), dict(new.model.parameters.to_disk())
+    before, after = dict(old.result.parameters.to_disk()), dict(new.model.parameters.to_disk())
     for name, array in before.items():
         np.testing.assert_array_equal(after[name][tuple(map(slice, array.shape))], array)
     if embedding:
@@ -271,7 +271,7 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
 
     ids = old.vocab.encode(old_text[:400])
     np.testing.assert_array_equal(new.vocab.encode(old_text[:400]), ids)
-    was, is_ = per_character(old.model, ids), per_character(new.model, ids)
+    was, is_ = per_character(old.result, ids), per_character(new.result, ids)
     logits = reference.forward(after, ids[:-1, None].astype(int), reference.zero_states(1, 9, 2)).logits[:, 0]
     probability = np.exp(logits - logits.max(1, keepdims=True))
     share = probability[:, known:].sum(1) / probability.sum(1)
@@ -363,3 +363,34 @@ def test_clipping_sees_the_sum_over_time_where_that_is_asked_for() -> None:
     assert second.loss == first.loss
     assert second.gradient_norm == pytest.approx(8 * first.gradient_norm, rel=1e-5)
     np.testing.assert_allclose(total.model.parameters.flat, mean.model.parameters.flat, atol=1e-4)
+
+
+def test_the_average_is_that_of_its_equation() -> None:
+    """averaged = d averaged + (1 - d) w with d = min(memory, (1 + step) / (10 + step)), and it is what is evaluated and kept."""
+    corpus = small_corpus()
+    run = small_run(corpus, steps=30, average=0.7, eval_every=30)
+    expected = run.model.parameters.flat.astype(np.float64)
+    reports = []
+    for report in train(run, corpus, threads=1):
+        d = min(0.7, (1 + run.step) / (10 + run.step))
+        expected += (1 - d) * (run.model.parameters.flat - expected)
+        reports.append(report)
+    assert run.average is not None
+    np.testing.assert_allclose(run.average.flat, expected, atol=1e-6)
+    assert np.abs(run.average.flat - run.model.parameters.flat).max() > 1e-4
+    assert reports[-1].validation_loss == evaluate(run.result, corpus.validation).nats_per_char
+    assert reports[-1].validation_loss != evaluate(run.model, corpus.validation).nats_per_char
+
+
+def test_an_average_can_begin_and_end_within_a_run() -> None:
+    corpus = small_corpus()
+    run = small_run(corpus, steps=10, average=0.0)
+    assert run.average is None and run.result is run.model
+    trained(run, corpus)
+    run.change(steps=12, average=0.9)
+    assert run.average is not None
+    np.testing.assert_array_equal(run.average.flat, run.model.parameters.flat)
+    trained(run, corpus)
+    assert run.average is not None and (run.average.flat != run.model.parameters.flat).any()
+    run.change(average=0.0)
+    assert run.average is None

@@ -178,10 +178,10 @@ def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: in
     workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
-            result = figures(evaluate(run.model, ids, starts=starts, workers=workers, progress=bar))
+            result = figures(evaluate(run.result, ids, starts=starts, workers=workers, progress=bar))
         if window:
             with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
-                found = evaluate_windows(run.model, ids, window, starts=starts, workers=workers, progress=bar)
+                found = evaluate_windows(run.result, ids, window, starts=starts, workers=workers, progress=bar)
             result["window"] = {"size": window, **figures(found)}
     finally:
         workers.close()
@@ -195,7 +195,7 @@ def _print_per_char(run: Run, ids: Any, starts: Starts | None, threads: int | No
     workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("evaluating", unit="char") as bar:
-            losses = per_character(run.model, ids, starts=starts, workers=workers, progress=bar)
+            losses = per_character(run.result, ids, starts=starts, workers=workers, progress=bar)
     finally:
         workers.close()
     symbols = [json.dumps(symbol) for symbol in run.vocab.symbols]

@@ -176,7 +176,7 @@ def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[
     workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("writing", unit="char") as bar:
-            return generate_many(run.model, run.vocab, count, prime, workers=workers, progress=bar, **options)
+            return generate_many(run.result, run.vocab, count, prime, workers=workers, progress=bar, **options)
     finally:
         workers.close()
 
@@ -189,7 +189,7 @@ def _stream(run: Run, prime: str, no_prime: bool, threads: int | None, options: 
     last, workers = "", Workers(threads)
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
-            pieces = generate(run.model, run.vocab, prime, workers=workers, progress=bar, **options)
+            pieces = generate(run.result, run.vocab, prime, workers=workers, progress=bar, **options)
             first = next(pieces, "")
         with remembered_interrupt() as check:
             for piece in _joined("" if no_prime else prime, first, pieces):

@@ -45,6 +45,14 @@ def square_sums(gradient, clip_value, sums, start, stop):
         sums[block] = total
 
 
+@kernel(void(VECTOR, VECTOR, float32, int64, int64))
+def average(w, averaged, share, start, stop):
+    """averaged += share (w - averaged) on elements start:stop."""
+    w, averaged = w[start:stop], averaged[start:stop]
+    for k in range(w.size):
+        averaged[k] += share * (w[k] - averaged[k])
+
+
 @kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
 def penalise(w, gradient, penalties, clip_value, scale, start, stop):
     """Clipping and weight penalties on elements start:stop; the gradient and w are overwritten.
