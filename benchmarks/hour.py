@@ -35,9 +35,9 @@ def main() -> None:
                 break
     print(f"\n{characters / seconds:,.0f} characters a second, validation and checkpoints included")
     best = charrnn.load(folder.best)
-    loss = charrnn.evaluate(best.model, corpus.validation).nats_per_char
+    loss = charrnn.evaluate(best.result, corpus.validation).nats_per_char
     print(f"best checkpoint: step {best.step}, {loss:.4f} nats a character\n")
-    print("".join(charrnn.generate(best.model, best.vocab, "\n", 1000, temperature=0.7, seed=1)))
+    print("".join(charrnn.generate(best.result, best.vocab, "\n", 1000, temperature=0.7, seed=1)))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def main() -> None:
     with torch.no_grad():
         parts, long = torch_model(options.checkpoint), torch.from_numpy(ids.astype("int64"))
         theirs = torch_loss(parts, long), torch_loss(parts, long, 256)
-    ours = charrnn.evaluate(run.model, ids).nats_per_char, charrnn.evaluate_windows(run.model, ids, 256).nats_per_char
+    ours = charrnn.evaluate(run.result, ids).nats_per_char, charrnn.evaluate_windows(run.result, ids, 256).nats_per_char
     for name, a, b in zip(("carried state", "windows of 256"), ours, theirs, strict=True):
         print(f"{name}: charrnn {a:.6f}, PyTorch {b:.6f}, difference {abs(a - b):.1e}")
     sys.exit(any(abs(a - b) > 1e-4 for a, b in zip(ours, theirs, strict=True)))

@@ -33,11 +33,11 @@ def measured(settings: dict[str, Any], hidden: int, epochs: float, seeds: int) -
         model = charrnn.ModelConfig(layers=1, hidden=hidden, dropout=0.0, **settings)
         training = charrnn.TrainConfig(epochs=epochs, learning_rate=1e-3, sample_every=0, seed=seed)
         run = charrnn.Run.new(corpus, model, training)
-        before.append(np.log(charrnn.gradient_norms(run.model, corpus.validation, LAGS)))
+        before.append(np.log(charrnn.gradient_norms(run.result, corpus.validation, LAGS)))
         for _ in charrnn.train(run, corpus):
             pass
-        after.append(np.log(charrnn.gradient_norms(run.model, corpus.validation, LAGS)))
-        losses.append(charrnn.evaluate(run.model, corpus.validation).nats_per_char)
+        after.append(np.log(charrnn.gradient_norms(run.result, corpus.validation, LAGS)))
+        losses.append(charrnn.evaluate(run.result, corpus.validation).nats_per_char)
     means = [np.exp(np.mean(norms, axis=0)).tolist() for norms in (before, after)]
     return {"before": means[0], "after": means[1], "validation_loss": float(np.mean(losses))}
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from charrnn.generation import generate, generate_ids, generate_many
     from charrnn.gradient_flow import gradient_norms
     from charrnn.model import Model
+    from charrnn.planning import Plan, plan
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
     from charrnn.settings import configs_of, preset, presets
@@ -58,6 +59,7 @@ _HOMES = {
     "generation": ("generate", "generate_ids", "generate_many"),
     "gradient_flow": ("gradient_norms",),
     "model": ("Model",),
+    "planning": ("Plan", "plan"),
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
     "settings": ("configs_of", "preset", "presets"),
@@ -71,7 +73,7 @@ __all__ = [  # noqa: RUF022
     "Model", "ModelConfig", "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run",
     "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size",
-    "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
+    "plan", "Plan", "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
     "evaluate", "evaluate_windows", "per_character", "Evaluation", "gradient_norms", "save", "load",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip

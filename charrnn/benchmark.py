@@ -163,7 +163,13 @@ def new_run(shape: Shape, corpus: Corpus) -> Run:
     """A run that never looks up, saves or ends; nothing is dropped, as in the peer."""
     model: dict[str, Any] = {"layers": shape.layers, "hidden": shape.hidden, "dropout": 0.0}
     training: dict[str, Any] = {"batch_size": shape.batch_size, "seq_length": shape.seq_length, "clip_norm": CLIP_NORM}
-    training |= {"learning_rate": LEARNING_RATE, "steps": ENDLESS, "eval_every": ENDLESS, "sample_every": 0}
+    training |= {
+        "learning_rate": LEARNING_RATE,
+        "steps": ENDLESS,
+        "eval_every": ENDLESS,
+        "sample_every": 0,
+        "average": 0.0,
+    }
     for kind, settings in ((ModelConfig, model), (TrainConfig, training)):
         if "precision" in {f.name for f in fields(kind)}:
             settings["precision"] = shape.precision

@@ -362,8 +362,8 @@ def test_samples_and_evaluation_are_float32() -> None:
     run = small_run(corpus, precision="bf16", sample_every=4, eval_every=4, steps=4)
     last = trained(run, corpus)[-1]
     options = {"temperature": SAMPLE_TEMPERATURE, "seed": 4}
-    assert last.sample == "".join(generate(run.model, run.vocab, "", SAMPLE_LENGTH, unknown="skip", **options))
-    loss = evaluate(run.model, corpus.validation).nats_per_char
+    assert last.sample == "".join(generate(run.result, run.vocab, "", SAMPLE_LENGTH, unknown="skip", **options))
+    loss = evaluate(run.result, corpus.validation).nats_per_char
     assert last.validation_loss == pytest.approx(loss, rel=1e-3) and last.validation_loss != loss
 
 

@@ -294,7 +294,7 @@ def test_saved_and_resumed_it_ends_with_the_same_bits(cell: str, tmp_path: Path)
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "resumed").read_bytes()
     assert_padding_is_zero(whole.model, whole.model.parameters.flat)
     again = load(tmp_path / "whole")
-    assert evaluate(again.model, corpus.validation).nats_per_char == whole.history[-1]["validation_loss"]
+    assert evaluate(again.result, corpus.validation).nats_per_char == whole.history[-1]["validation_loss"]
 
 
 @EVERY_CELL
@@ -302,10 +302,10 @@ def test_training_lowers_the_loss(cell: str) -> None:
     corpus = Corpus.from_text(TEXT, CorpusConfig())
     run = new_run(cell, corpus, dropout=0.0, zoneout_h=0.0, zoneout_c=0.0, recurrent_dropout=0.0, input_dropout=0.0)
     run.change(steps=60)
-    before = evaluate(run.model, corpus.validation).nats_per_char
+    before = evaluate(run.result, corpus.validation).nats_per_char
     assert before == pytest.approx(np.log(len(corpus.vocab)), rel=0.05), "a new network knows nothing"
     trained(run, corpus, threads=1)
-    assert evaluate(run.model, corpus.validation).nats_per_char < before - 0.5
+    assert evaluate(run.result, corpus.validation).nats_per_char < before - 0.5
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
     writer.read(case.x[:, 0])
     found = np.bincount(writer.write(1)[0], minlength=V)
     texts = [np.append(case.x[:, 0], symbol) for symbol in range(V)]
-    expected = count * np.exp([-per_character(case.model, text)[-1].astype(np.float64) for text in texts])
+    expected = count * np.exp([-per_character(case.result, text)[-1].astype(np.float64) for text in texts])
     assert expected.sum() == pytest.approx(count, rel=1e-5)
     assert ((found - expected) ** 2 / expected).sum() < 35
 

@@ -70,11 +70,11 @@ def evaluated(*arguments: str) -> Any:
 def test_eval_measures_a_part_of_the_runs_own_text(run: charrnn.Run, split: str) -> None:
     ids = getattr(charrnn.Corpus.read("tiny.txt", SPLITS), split)
     found = evaluated("checkpoints/tiny", "--split", split)
-    expected = charrnn.evaluate(run.model, ids)
+    expected = charrnn.evaluate(run.result, ids)
     assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
     assert found["bits_per_char"] == pytest.approx(expected.nats_per_char / math.log(2), abs=1e-6)
     assert found["characters"] == len(ids) - 1
-    windows = charrnn.evaluate_windows(run.model, ids)
+    windows = charrnn.evaluate_windows(run.result, ids)
     assert found["window"]["size"] == 256
     assert found["window"]["nats_per_char"] == pytest.approx(windows.nats_per_char, abs=1e-6)
     assert found["checkpoint"].endswith("last.safetensors")
@@ -93,8 +93,8 @@ def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
     found = evaluated("checkpoints/tiny", "other.txt", "--window", "8", "--threads", "1")
     ids = run.vocab.encode("KING:\nSo the owl is good.\n")
     assert found["characters"] == len(ids) - 1
-    assert found["nats_per_char"] == pytest.approx(charrnn.evaluate(run.model, ids).nats_per_char, abs=1e-6)
-    expected = charrnn.evaluate_windows(run.model, ids, 8)
+    assert found["nats_per_char"] == pytest.approx(charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6)
+    expected = charrnn.evaluate_windows(run.result, ids, 8)
     assert found["window"]["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
     whole = evaluated("checkpoints/tiny", "other.txt", "--window", str(10**15))
     assert whole["window"]["nats_per_char"] == pytest.approx(whole["nats_per_char"], abs=1e-6)
@@ -114,7 +114,7 @@ def test_eval_can_leave_out_or_replace_unknown_characters(
 ) -> None:
     (folder / "strange.txt").write_text("So be i\u00d8\u2603, caf\u00e8", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "strange.txt", "--unknown", unknown)
-    expected = charrnn.evaluate(run.model, run.vocab.encode(as_read))
+    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read))
     assert found["characters"] == len(as_read) - 1
     assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
 

@@ -60,7 +60,7 @@ def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
 
 def written(prime: str = "", length: int = 500, **options: Any) -> str:
     run = charrnn.load("checkpoints/tiny/last.safetensors")
-    return "".join(charrnn.generate(run.model, run.vocab, prime, length, **options))
+    return "".join(charrnn.generate(run.result, run.vocab, prime, length, **options))
 
 
 def test_the_newest_run_writes_what_the_library_does() -> None:

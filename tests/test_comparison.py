@@ -100,7 +100,7 @@ def test_every_run_is_judged_by_its_best_checkpoint(tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / "all" / f"{name}-seed{one.seed}")
         best = load(folder.best)
         assert best.config.seed == one.seed and f"hidden={best.model.config.hidden}" == name
-        assert one.validation_loss == evaluate(best.model, pair[0].corpus.validation).nats_per_char
+        assert one.validation_loss == evaluate(best.result, pair[0].corpus.validation).nats_per_char
         assert one.validation_loss == pytest.approx(best.progress.best_loss, rel=1e-5)
         assert one.train_loss == best.history[-1]["train_loss"] and one.best_epoch == best.epoch
         assert one.finished and one.chars_per_second > 0 and one.seconds > 0

@@ -292,8 +292,8 @@ def test_validation_resets_too() -> None:
     loss = trained(run, corpus)[-1].validation_loss
     starts = corpus.validation_starts
     assert starts is not None and len(starts)
-    assert loss == evaluate(run.model, corpus.validation, starts=starts).nats_per_char
-    assert loss != evaluate(run.model, corpus.validation).nats_per_char
+    assert loss == evaluate(run.result, corpus.validation, starts=starts).nats_per_char
+    assert loss != evaluate(run.result, corpus.validation).nats_per_char
 
 
 @pytest.mark.parametrize(
@@ -406,18 +406,18 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.read("songs.txt", run.corpus_config, vocab=run.vocab)
     own = json.loads(ran("eval", "--json", "--window", "50").stdout)
     ids, starts = corpus.validation, corpus.validation_starts
-    assert own["nats_per_char"] == evaluate(run.model, ids, starts=starts).nats_per_char
-    assert own["window"]["nats_per_char"] == evaluate_windows(run.model, ids, 50, starts=starts).nats_per_char
-    assert own["nats_per_char"] != evaluate(run.model, ids).nats_per_char
+    assert own["nats_per_char"] == evaluate(run.result, ids, starts=starts).nats_per_char
+    assert own["window"]["nats_per_char"] == evaluate_windows(run.result, ids, 50, starts=starts).nats_per_char
+    assert own["nats_per_char"] != evaluate(run.result, ids).nats_per_char
     found = ran("eval", "checkpoints/songs", "other.txt", "--per-char").stdout.splitlines()
     ids = run.vocab.encode(TEXT[200:900])
-    losses = per_character(run.model, ids, starts=document_starts(ids, run.vocab, "fall\n"))
+    losses = per_character(run.result, ids, starts=document_starts(ids, run.vocab, "fall\n"))
     assert [json.loads(line)["nats"] for line in found] == pytest.approx(losses.tolist(), abs=1e-5)
 
     prime = "should fall\n1 green bottle"
     options = {"length": 60, "seed": 3, "document_separator": "fall\n"}
     asked = ("sample", "--prime", prime, "--length", "60", "--seed", "3")
-    text = "".join(generate(run.model, run.vocab, prime, **options))
+    text = "".join(generate(run.result, run.vocab, prime, **options))
     assert ran(*asked, "--no-prime").stdout.rstrip("\n") == text.rstrip("\n")
     assert json.loads(ran(*asked, "--count", "2", "--json").stdout)["samples"][0] == text
 

@@ -43,8 +43,8 @@ def test_the_file_is_of_the_first_format() -> None:
 def test_it_predicts_and_writes_what_it_did() -> None:
     run = load(FILE)
     assert (run.step, run.model.config.cell, run.model.config.hidden, len(run.history)) == (1000, "lstm", 4, 4)
-    np.testing.assert_allclose(per_character(run.model, run.vocab.encode(READ)), LOSSES, rtol=1e-4, atol=1e-5)
-    assert "".join(generate(run.model, run.vocab, "an", 30, temperature=0)) == WRITTEN
+    np.testing.assert_allclose(per_character(run.result, run.vocab.encode(READ)), LOSSES, rtol=1e-4, atol=1e-5)
+    assert "".join(generate(run.result, run.vocab, "an", 30, temperature=0)) == WRITTEN
 
 
 def test_it_goes_on_as_it_would_have(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_reports_and_history() -> None:
     losses = [entry["validation_loss"] for entry in run.history]
     assert run.progress.best_loss == min(losses)
     assert run.progress.best_step == run.history[int(np.argmin(losses))]["step"]
-    assert evaluate(run.model, corpus.validation).nats_per_char == losses[-1]
+    assert evaluate(run.result, corpus.validation).nats_per_char == losses[-1]
 
 
 def test_the_best_checkpoint_is_the_best(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_the_best_checkpoint_is_the_best(tmp_path: Path) -> None:
     losses = {entry["step"]: entry["validation_loss"] for entry in run.history}
     best = load(folder.best)
     assert losses[best.step] == min(losses.values()) and best.step < run.step
-    assert evaluate(best.model, corpus.validation).nats_per_char == losses[best.step]
+    assert evaluate(best.result, corpus.validation).nats_per_char == losses[best.step]
 
 
 def test_without_validation_text_the_training_loss_decides(tmp_path: Path) -> None:
@@ -379,7 +379,7 @@ def test_the_average_is_that_of_its_equation() -> None:
     np.testing.assert_allclose(run.average.flat, expected, atol=1e-6)
     assert np.abs(run.average.flat - run.model.parameters.flat).max() > 1e-4
     assert reports[-1].validation_loss == evaluate(run.result, corpus.validation).nats_per_char
-    assert reports[-1].validation_loss != evaluate(run.model, corpus.validation).nats_per_char
+    assert reports[-1].validation_loss != evaluate(run.result, corpus.validation).nats_per_char
 
 
 def test_an_average_can_begin_and_end_within_a_run() -> None:

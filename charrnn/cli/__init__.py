@@ -1,1 +1,6 @@
-"""The command line: one file a command; `main` holds the group and the one place where an error becomes text."""
+"""The command line. Nothing heavy is imported here."""
+
+import time
+
+STARTED = time.monotonic()
+"""When the program began, as good as: what is planned for a time counts from here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from charrnn import terminal
+from charrnn.cli import STARTED
 from charrnn.cli.given import (
     COMMON_KEYS,
     configurations_among,
@@ -23,7 +26,7 @@ from charrnn.cli.given import (
 )
 from charrnn.cli.options import GroupedCommand
 from charrnn.cli.signals import Stop
-from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig, seconds_of
 from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
 from charrnn.settings import Others, of_kind
 from charrnn.workers import check_threads
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder
 
-OTHER_KEYS: Others = {**COMMON_KEYS, "init_from": str}
+OTHER_KEYS: Others = {**COMMON_KEYS, "init_from": str, "for": str}
 """What a settings file may hold beside the configurations' fields."""
 
 LIMITS = {"patience": "--patience", "time": "--max-time"}
@@ -43,7 +46,8 @@ LIMITS = {"patience": "--patience", "time": "--max-time"}
 EXAMPLES = """\b
 Examples:
   charrnn train                              the plays that ship, with the defaults
-  charrnn train book.txt --hidden 512        a text of yours, a larger network
+  charrnn train book.txt --for 20m           a text of yours; the settings are chosen for the time
+  charrnn train book.txt --hidden 512        the settings are yours
   charrnn train 'novels/*.txt' notes/ --out checkpoints/novels
   zcat log.gz | charrnn train - --unit byte --steps 2000
   charrnn train --config run.toml --seed 2   settings from a file; flags win
@@ -63,6 +67,7 @@ class Request:
     out: str | None
     threads: int | None
     init_from: str | None
+    duration: str | None
     quiet: bool
     as_json: bool
 
@@ -80,6 +85,11 @@ class Request:
     flag_value="",
     metavar="[RUN]",
 )
+@option(
+    "--for",
+    "Choose size, dropout, batch and schedule for this text, this machine and this time: 90s, 20m, 1.5h; flags win.",
+    metavar="TIME",
+)
 @option("--init-from", "Start from the weights of a checkpoint or run.", type=click.Path(), metavar="CHECKPOINT")
 @option("--quiet", "Show nothing but errors and the end.", is_flag=True, default=False)
 @option("--json", "One JSON object a validation, and one at the end, on stdout.", is_flag=True, default=False)
@@ -93,12 +103,15 @@ def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **fl
     files = [path for path in (flags["preset"], flags["config"]) if path is not None]
     if resume is not None and "init_from" in settings:  # a run's own config.toml says where it came from
         merged["init_from"] = flags["init_from"]
+    if merged.get("for") is not None and resume is None:
+        _leave_to_the_plan(ctx, merged)
     request = Request(
         text=text or (() if resume is not None else texts(settings, " and ".join(files))),
         given=configurations_among(merged),
         out=merged.get("out"),
         threads=merged.get("threads"),
         init_from=merged.get("init_from"),
+        duration=merged.get("for"),
         quiet=merged.get("quiet", False),
         as_json=merged.get("json", False),
     )
@@ -108,9 +121,23 @@ def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **fl
         ctx.exit(status)
 
 
+def _leave_to_the_plan(ctx: click.Context, merged: dict[str, Any]) -> None:
+    """How long to train is said by --for alone: another flag contradicts it, and what a preset says gives way."""
+    if seconds_of(merged["for"]) is None:
+        raise ConfigError(f"--for must be a time such as 90s, 20m or 1.5h, not {merged['for']!r:.40}")
+    for name in ("steps", "epochs", "max_time"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise ConfigError(f"--for and --{name.replace('_', '-')} both say how long to train; give one of them")
+        merged.pop(name, None)
+
+
 def _check(request: Request, resume: str | None) -> None:
     """Flags that are wrong, or contradict each other, are told before anything is read."""
     check_threads(request.threads)
+    if resume is not None and request.duration is not None:
+        raise ConfigError(
+            "--for plans a new run; a run that goes on has its plan: leave out --for, or give it more --epochs"
+        )
     if resume is not None and request.init_from is not None:
         raise ConfigError("--resume goes on with a run, --init-from starts a new one; give one of them")
     if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
@@ -146,6 +173,8 @@ def _started(request: Request, files: list[str]) -> int:
     for path in files if folder.config.exists() and not folder.holds_run else ():
         if Path(path).exists() and folder.config.samefile(path):
             raise ConfigError(f"{path}: the run would write its own settings over this file; choose another --out")
+    if request.duration is not None:
+        request.given.update(_planned(request, corpus, other))
     run = _new_run(request, corpus, other)
     settings = {
         **_settings(request, run),
@@ -162,7 +191,40 @@ def _kernels(request: Request) -> list[str]:
     """The optimiser and the products of a new run, and its cell where that is not the one of other weights."""
     training = TrainConfig(**of_kind(TrainConfig, request.given))
     names = [training.optimizer, *precision_kernels([training.precision])]
-    return names if request.init_from is not None else [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
+    if request.init_from is not None:
+        return names
+    if request.duration is not None and "cell" not in request.given:
+        from charrnn.planning import MODEL
+
+        return [*names, MODEL["cell"]]
+    return [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
+
+
+def _planned(request: Request, corpus: Corpus, other: Run | None) -> dict[str, Any]:
+    """The settings for the time that was given, told with their reasons."""
+    from charrnn.planning import plan
+
+    model = of_kind(ModelConfig, request.given)
+    if other is not None:
+        model = {**asdict(other.model.config), **model}
+        del model["vocab_size"]
+        if "dropout" not in request.given:
+            del model["dropout"]
+    if not request.quiet:
+        terminal.tell("measuring how fast this machine trains on this text")
+    found = plan(
+        corpus,
+        str(request.duration),
+        model=model,
+        training=of_kind(TrainConfig, request.given),
+        threads=request.threads,
+        elapsed=lambda: time.monotonic() - STARTED,
+    )
+    for reason in found.reasons if not request.quiet else ():
+        terminal.tell(f"plan: {reason}")
+    chosen = {**asdict(found.model), **asdict(found.training)}
+    del chosen["vocab_size"]
+    return chosen if other is None else {**asdict(found.training), "dropout": found.model.dropout}
 
 
 def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
