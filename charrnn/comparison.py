@@ -234,7 +234,7 @@ class _Job:
         workers = Workers(usable_threads(self.threads))
         try:
             corpus = self.candidate.corpus
-            found = evaluate(best.model, corpus.validation, starts=corpus.validation_starts, workers=workers)
+            found = evaluate(best.result, corpus.validation, starts=corpus.validation_starts, workers=workers)
             return found.nats_per_char
         finally:
             workers.close()

@@ -143,7 +143,9 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     corpus, folder = small_corpus(), RunFolder(tmp_path / "killed")
     settings = {"steps": 100, "save_every": 1, "eval_every": 20, "sample_every": 0}
     rng, killed = np.random.default_rng(1), []
-    for _ in range(3):
+    while len(killed) < 3 or (
+        killed[-1] == 0 and len(killed) < 50
+    ):  # on a busy machine the first may come before the first step
         command = [sys.executable, "-c", KILLED, str(folder.path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None and process.stdout.readline() == "ready\n"
@@ -379,7 +381,8 @@ def test_the_average_is_that_of_its_equation() -> None:
     np.testing.assert_allclose(run.average.flat, expected, atol=1e-6)
     assert np.abs(run.average.flat - run.model.parameters.flat).max() > 1e-4
     assert reports[-1].validation_loss == evaluate(run.result, corpus.validation).nats_per_char
-    assert reports[-1].validation_loss != evaluate(run.result, corpus.validation).nats_per_char
+    without = run.model
+    assert reports[-1].validation_loss != evaluate(without, corpus.validation).nats_per_char
 
 
 def test_an_average_can_begin_and_end_within_a_run() -> None:
