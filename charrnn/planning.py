@@ -18,6 +18,7 @@ from charrnn.config import ModelConfig, TrainConfig, seconds_of
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError
 from charrnn.evaluation import evaluate
+from charrnn.optimizers import coefficients_of
 from charrnn.parameters import parameter_count
 from charrnn.run import Run
 from charrnn.training import VALIDATED, train

@@ -36,7 +36,8 @@ def train(*arguments: Any) -> Any:
 
 
 def test_the_presets_are_the_files_in_the_package() -> None:
-    assert presets() == ["char-rnn", "dl4j", "torch-rnn"] == sorted(path.stem for path in FILES.glob("*"))
+    names = ["char-rnn", "dl4j", "large", "medium", "small", "tiny", "torch-rnn"]
+    assert presets() == names == sorted(path.stem for path in FILES.glob("*"))
     assert charrnn.presets() == presets() and charrnn.preset("dl4j") == preset("dl4j")
 
 
@@ -68,6 +69,15 @@ def test_what_the_originals_did_by_default() -> None:
     assert training.learning_rate * training.weight_decay * 32 == pytest.approx(0.001)
 
 
+def test_those_by_size_grow() -> None:
+    found = [configs_of(preset(name)) for name in ("tiny", "small", "medium", "large")]
+    widths = [model.hidden for _, model, _ in found]
+    assert widths == sorted(set(widths)) and all(corpus == CorpusConfig() for corpus, _, _ in found)
+    rates = [training.learning_rate or 0 for _, _, training in found]
+    assert rates == sorted(set(rates), reverse=True)
+    assert all((training.schedule, training.average) == ("cosine", 0.998) for _, _, training in found)
+
+
 def rates(name: str, epochs: int) -> list[float]:
     """The learning rate in the first step of each epoch."""
     training = configs_of(preset(name))[2]
@@ -82,7 +92,7 @@ def test_the_rates_fall_when_those_of_the_originals_did() -> None:
     assert rates("dl4j", 3) == pytest.approx([0.1 / 32] * 3)
 
 
-@pytest.mark.parametrize("name", ["char-rnn", "dl4j", "torch-rnn"])
+@pytest.mark.parametrize("name", ["char-rnn", "dl4j", "torch-rnn", "tiny", "small", "medium", "large"])
 def test_a_preset_runs(name: str) -> None:
     corpus_config, model, training = configs_of(preset(name))
     corpus = small_corpus(**{f.name: getattr(corpus_config, f.name) for f in fields(CorpusConfig)})
@@ -130,7 +140,10 @@ def test_a_preset_of_ones_own(text: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("char-rn", "error: there is no preset 'char-rn'; there are: char-rnn, dl4j, torch-rnn, or name a TOML file"),
+        (
+            "char-rn",
+            "error: there is no preset 'char-rn'; there are: char-rnn, dl4j, large, medium, small, tiny, torch-rnn, or name a TOML file",
+        ),
         ("none.toml", "error: none.toml: cannot be read: No such file or directory"),
         ("wrong.toml", "error: wrong.toml: there is no setting 'hiden'; did you mean hidden?"),
         ("../char-rnn", "error: there is no preset '../char-rnn'; there are: "),
