@@ -88,7 +88,7 @@ def dropout_for(epochs: float, parameters: int, characters: int) -> float:
     """Share of outputs to drop: none for a text read once, up to a half where a large network reads it dozens of times."""
     if epochs <= 2:
         return 0.0
-    return round(min(0.5, 0.1 * math.log2(epochs / 2) * (parameters / characters) ** 0.25), 2)
+    return round(min(0.5, 0.1 * math.log2(epochs / 2) * math.sqrt(math.sqrt(parameters / characters))), 2)
 
 
 def learning_rate_for(width: int) -> float:
@@ -135,8 +135,9 @@ class _Planner:
         reasons = [reason, f"{speed:,.0f} characters a second here: {steps:,} steps, {epochs:.1f} passes over the text"]
         if steps == most:
             reasons.append("the text is short: more passes would only repeat it, so this takes less time than given")
+        rate = coefficients_of(training).learning_rate
         reasons.append(
-            f"dropout {model.dropout:g}, against learning by heart; the rate falls from {training.learning_rate:g} to 0"
+            f"dropout {model.dropout:g}, against learning by heart; learning rate {rate:g}, {training.schedule}"
         )
         return Plan(model, training, steps * step + looks * look, speed, tuple(reasons))
 

@@ -35,9 +35,11 @@ def train(*arguments: Any) -> Any:
     return CliRunner().invoke(cli, ["train", *(str(argument) for argument in arguments)])
 
 
+NAMES = ["char-rnn", "dl4j", "large", "medium", "small", "tiny", "torch-rnn"]
+
+
 def test_the_presets_are_the_files_in_the_package() -> None:
-    names = ["char-rnn", "dl4j", "large", "medium", "small", "tiny", "torch-rnn"]
-    assert presets() == names == sorted(path.stem for path in FILES.glob("*"))
+    assert presets() == NAMES == sorted(path.stem for path in FILES.glob("*"))
     assert charrnn.presets() == presets() and charrnn.preset("dl4j") == preset("dl4j")
 
 
@@ -142,7 +144,7 @@ def test_a_preset_of_ones_own(text: Path) -> None:
     [
         (
             "char-rn",
-            "error: there is no preset 'char-rn'; there are: char-rnn, dl4j, large, medium, small, tiny, torch-rnn, or name a TOML file",
+            f"error: there is no preset 'char-rn'; there are: {', '.join(NAMES)}, or name a TOML file",
         ),
         ("none.toml", "error: none.toml: cannot be read: No such file or directory"),
         ("wrong.toml", "error: wrong.toml: there is no setting 'hiden'; did you mean hidden?"),
