@@ -1,0 +1,78 @@
+"""How good the text is after so many seconds: runs of `charrnn train --for`, from typing the command to its end, several seeds each.
+
+Every row is a loss that is asked for on tiny-shakespeare (or any text), within a time. Runs are in processes of their own, one after
+the other; the loss is that of `charrnn eval` on the validation part, with the state carried and in cold windows of 256.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import Row, environment, program, shown
+
+ROWS = {"20s": 1.88, "132s": 1.60, "270s": 1.50, "7m": 1.4697, "20m": None, "60m": 1.41}
+"""Time given and the loss that it should reach, nats; for 20 minutes it is 1.4697 in cold windows of 256."""
+COLD = {"20m": 1.4697}
+
+
+def run(text: str, duration: str, seed: int, folder: Path, more: list[str]) -> Row:
+    """One run and its losses; `seconds` are those of the command."""
+    out = folder / f"{duration}-seed{seed}"
+    start = time.perf_counter()
+    command = program("train", text, "--for", duration, "--seed", seed, "--out", out, "--quiet", *more)
+    subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    done = subprocess.run(program("eval", out, "--json"), check=True, env=environment(), stdout=subprocess.PIPE, text=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return {"for": duration, "seed": seed, "seconds": round(seconds, 1), "folder": str(out), **found}
+
+
+def row(duration: str, runs: list[Row]) -> Row:
+    """The medians of the seeds, beside what is asked for."""
+    carried = [one["nats_per_char"] for one in runs]
+    found: Row = {"for": duration, "seeds": len(runs), "seconds": statistics.median(one["seconds"] for one in runs)}
+    found |= {"nats": round(statistics.median(carried), 4), "lowest": round(min(carried), 4), "highest": round(max(carried), 4)}
+    cold = [one["windows"]["nats_per_char"] for one in runs if "windows" in one]
+    if cold:
+        found["cold, 256"] = round(statistics.median(cold), 4)
+    return found | {"asked": ROWS.get(duration) or "", "asked cold": COLD.get(duration, "")}
+
+
+def curve(folder: Path) -> list[tuple[float, float]]:
+    """(seconds, validation loss) of a run's history."""
+    entries = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return [(entry["seconds"], entry["validation_loss"]) for entry in entries if entry.get("validation_loss") is not None]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text")
+    parser.add_argument("--for", dest="durations", nargs="+", default=list(ROWS), metavar="TIME")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/quality"))
+    parser.add_argument("--curves", type=Path, help="CSV file for the learning curves")
+    parser.add_argument("--json", action="store_true")
+    options, more = parser.parse_known_args()
+    rows, curves = [], ["for,seed,seconds,validation"]
+    for duration in options.durations:
+        runs = []
+        for seed in options.seeds:
+            runs.append(run(options.text, duration, seed, options.out, more))
+            print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
+            points = curve(Path(runs[-1]["folder"]))
+            curves += [f"{duration},{seed},{seconds:.1f},{loss:.4f}" for seconds, loss in points]
+            if options.curves:
+                options.curves.write_text("\n".join(curves) + "\n")
+        rows.append(row(duration, runs))
+    print(shown(rows, options.json))
+
+
+if __name__ == "__main__":
+    main()
