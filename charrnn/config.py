@@ -104,7 +104,10 @@ def seconds_of(text: str) -> float | None:
 LONGEST_PATTERN = 200
 DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000  # without --epochs and --steps: a tiny text needs more passes
 TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
-CELL_NAMES = ("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid")
+CELL_NAMES = (
+    *("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"),
+    *("mlstm", "mogrifier"),
+)
 ACTIVATIONS = ("tanh", "softsign", "relu")
 LEARNING_RATES = {
     **{"adam": 0.003, "adamw": 0.003, "rmsprop": 0.002, "adagrad": 0.01, "adadelta": 1.0},

@@ -142,15 +142,37 @@ def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     return Step(p.phi(sigmoid(o) * c), c, y=p.phi(sigmoid(o_d) * up), m=up)
 
 
+def mlstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Krause et al. 2016, with x and biases in both factors of their m: (W x + b) * (W x + U h' + b)."""
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    factors = along[:, :H] * (along[:, H : 2 * H] + h @ p.W_h[:H].T)
+    i, f, g, o = (along[:, 2 * H :] + factors @ p.W_h[H:].T).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
+def mogrifier(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Melis et al. 2020, equation 2 alone: h' is gated by x, and then comes an LSTM."""
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    gated = 2 * sigmoid(along[:, :H]) * h
+    i, f, g, o = (along[:, H:] + gated @ p.W_h.T).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
 STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
     **{"lstm": lstm, "peephole": peephole, "coupled": coupled, "gru": gru, "gru-after": gru_after, "rnn": rnn},
-    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid},
+    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid, "mlstm": mlstm},
+    "mogrifier": mogrifier,
 }
 GATES_X = {"coupled": 3, "gru": 3, "gru-after": 3, "rnn": 1, "clockwork": 1, "depth-gated": 5, "grid": 8}
-GATES_H = GATES_X | {"depth-gated": 4}
+GATES_X |= {"mlstm": 6, "mogrifier": 5}
+GATES_H = GATES_X | {"depth-gated": 4, "mlstm": 5, "mogrifier": 4}
 PEEPHOLES = {"peephole": 3, "depth-gated": 5}
 READS_MEMORY = ("depth-gated", "grid")
-HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid")
+HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid", "mlstm", "mogrifier")
 
 
 def clockwork_groups(config: ModelConfig) -> Array:

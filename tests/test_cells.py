@@ -358,7 +358,10 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
 
 # Beginning ----------------------------------------------------------------------------------------------------------
 
-FORGET_BLOCKS = {"lstm": (1,), "peephole": (1,), "coupled": (0,), "depth-gated": (2,), "grid": (1, 5)}
+FORGET_BLOCKS = {
+    **{"lstm": (1,), "peephole": (1,), "coupled": (0,), "depth-gated": (2,), "grid": (1, 5)},
+    **{"mlstm": (3,), "mogrifier": (2,)},
+}
 
 
 @EVERY_CELL
