@@ -122,8 +122,10 @@ class Panels:
     """The weights packed for the matrix product, made anew after each change of the parameters.
 
     over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the decoder's; *_back and down: their
-    transposes. `table` (V, X) is the first layer's product with each character, `bias` not included. `forward` is over and second
-    of every layer, up, and out, one behind the other. They are for the products of `arithmetic` alone.
+    transposes. `embedding` (V, E padded) are the characters' vectors, the decoder's transpose where they are tied (Press & Wolf
+    2017; Inan, Khosravi & Socher 2017), None for one-hot characters; `table` (V, X) is the first layer's product with each
+    character, `bias` not included. `forward` is over and second of every layer, up, and out, one behind the other. They are for the
+    products of `arithmetic` alone.
     """
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
@@ -155,6 +157,10 @@ class Panels:
         embeds = model.config.embedding > 0
         self.table = aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
         self._first = aligned(self.inputs[0].size) if embeds else None
+        self.embedding: Floats | None = None
+        if embeds:
+            tied = model.config.tie
+            self.embedding = aligned(model.config.vocab_size, model.width) if tied else p["embedding.weight"]
 
     def _placed(self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool) -> list[_Packed]:
         placed, at = [], 0
@@ -167,8 +173,10 @@ class Panels:
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
         self._pack([*self._forward, *self._backward], workers)
-        if self._first is not None:
-            embedding, weight = self.model.parameters["embedding.weight"], self.inputs[0]
+        if self._first is not None and self.embedding is not None:
+            embedding, weight = self.embedding, self.inputs[0]
+            if self.model.config.tie:
+                embedding[:] = self.decoder[:, : len(embedding)].T
             self.arithmetic.pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
             (V, E), Z, product = embedding.shape, weight.shape[1], self.arithmetic.product
             product(embedding.ctypes.data, E, 0, self._first, 0, 0, 0, self.table.ctypes.data, Z, 0, 1, V, E, Z)

@@ -21,6 +21,7 @@ from charrnn.parameters import Floats, Parameters, aligned
 from charrnn.workers import Workers, ranges
 
 NO_BIAS = np.zeros(16384, np.float32)
+NOTHING_SMOOTHED = np.float32(0)
 
 
 class Network:
@@ -54,6 +55,7 @@ class Network:
         self._factor = np.ones((T, N), np.float32)
         self.input_factor = self._factor if model.config.input_dropout > 0 else None
         self._no_starts = np.zeros((0, N), np.bool_)
+        self._smoothing = NOTHING_SMOOTHED
         if training:
             shapes = Backward.shapes(model.config, model.cell, T, N)
             self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
@@ -84,13 +86,22 @@ class Network:
         return self.losses[: len(x)]
 
     def gradients(
-        self, x: Ids, y: Ids, state: State, key: int, starts: Starts | None = None, sums_over_time: bool = False
+        self,
+        x: Ids,
+        y: Ids,
+        state: State,
+        key: int,
+        starts: Starts | None = None,
+        sums_over_time: bool = False,
+        smoothing: float = 0.0,
     ) -> tuple[float, Parameters]:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
-        across a start. With `sums_over_time` it is the gradient of T times that mean. It is overwritten by the next call.
+        across a start. With `sums_over_time` it is the gradient of T times that mean. With `smoothing` it is that of the
+        cross-entropy with smoothed labels (see `kernels.softmax`); the loss is still the plain one. The next call overwrites it.
         """
+        self._smoothing = np.float32(smoothing)
         self._check(x, y, state, starts)
         self._enter(x, state, starts, key)
         if self._starts.size and "base" not in self._backward:
@@ -209,7 +220,8 @@ class Network:
         assert below is not None
         product, logits = self.arithmetic.product_at, self.logits
         layers.project(product, below, panels.out, panels.decoder_bias, logits, logits.shape[2], 0, steps, a, b)
-        cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
+        smoothing = NOTHING_SMOOTHED if key is None else self._smoothing
+        cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
@@ -271,16 +283,24 @@ class _EmbeddingGradients:
     """From the gradient of the first layer's table, embedding times W_x, to those of its two factors."""
 
     def __init__(self, model: Model, panels: Panels) -> None:
-        self.weight, self.embedding = model.parameters["rnn.weight_ih_l0"], model.parameters["embedding.weight"]
+        assert panels.embedding is not None
+        self.weight, self.embedding, self.is_tied = (
+            model.parameters["rnn.weight_ih_l0"],
+            panels.embedding,
+            model.config.tie,
+        )
         self.d_table = aligned(*panels.table.shape)
         self.arithmetic = panels.arithmetic
         self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
+        self._own = aligned(*self.embedding.shape) if self.is_tied else None
 
     def compute(self, gradient: Parameters, scratch: Floats) -> None:
-        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
+        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T, which is added to the decoder's gradient if they are tied."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
-        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
+        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"] if self._own is None else self._own
         arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
         arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
         arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
         arithmetic.product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)
+        if self.is_tied:
+            gradient["decoder.weight"][:, :V] += de.T

@@ -1,7 +1,7 @@
 """Weights of fewer bits, for writing: what the product with them reads is a half or a quarter of float32.
 
 Matrices that are read as a whole for every character are rounded: W_h of all layers, W_x from the second layer on, the decoder's.
-The first layer's W_x, of which one row is read, embeddings, vectors and biases stay as they are.
+The first layer's W_x, of which one row is read, embeddings that are not tied to the decoder, vectors and biases stay as they are.
 
     bf16    the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
     int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the least power of two with which the

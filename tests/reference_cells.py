@@ -267,7 +267,8 @@ def _layer(config: ModelConfig, p: dict[str, Value], layer: int, masks: Masks | 
 
 def _look_up(config: ModelConfig, p: dict[str, Value], ids: Array, factor: Any) -> tuple[Value, Value]:
     """What the lowest layer gets: the character's vector (one-hot without an embedding), and its memory."""
-    x = p["embedding.weight"][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
+    table = "decoder.weight" if config.tie else "embedding.weight"
+    x = p[table][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
     m = p["rnn.memory.weight"][ids] if config.cell in READS_MEMORY else Value(np.zeros((len(ids), config.hidden)))
     if factor is not None:
         scale = np.asarray(factor, np.float64)[:, None]
@@ -325,7 +326,7 @@ def gradients(
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all parameters on disk."""
     V, E, H, cell = config.vocab_size, config.embedding, config.hidden, config.cell
-    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
+    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E and not config.tie else {}
     if cell in READS_MEMORY:
         found["rnn.memory.weight"] = (V, H)
     for layer in range(config.layers):

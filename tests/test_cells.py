@@ -42,6 +42,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"clockwork_groups": 3, "input_dropout": 0.3},
     },
     "deep": {"layers": 3, "hidden": 5, "activation": "softsign", "recurrent_dropout": 0.3, "clockwork_groups": 2},
+    "tied": {"layers": 2, "hidden": 18, "embedding": 18, "tie": True, "input_dropout": 0.3},
     "wide": {"layers": 1, "hidden": 33, "embedding": 3, "activation": "relu"},
 }
 EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS)

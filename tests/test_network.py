@@ -266,6 +266,23 @@ def test_the_gradient_of_the_sum_over_time() -> None:
     close(summed.flat, 7 * gradient, "the gradient", tolerance=1e-5)
 
 
+def test_the_gradient_with_smoothed_labels() -> None:
+    """It is that of the cross-entropy with every symbol as the target in turn, mixed; the loss is the plain one."""
+    case, V, share = make_case(20, 3, 33, 2), 20, 0.3
+    network = Network(case.model, *case.x.shape, TWO, training=True)
+    loss, gradient = network.gradients(case.x, case.y, case.state(), 3, smoothing=share)
+    exact, wanted, _ = reference.gradients(case.parameters, case.x, case.y, case.states)
+    assert loss == pytest.approx(exact, rel=1e-6)
+    others = [reference.gradients(case.parameters, case.x, np.full_like(case.y, v), case.states)[1] for v in range(V)]
+    found = dict(gradient.to_disk())
+    for name, array in wanted.items():
+        mixed = (1 - share) * array + share / V * sum(other[name] for other in others)
+        close(found[name], mixed, name)
+    assert_padding_is_zero(case.model.parameters, gradient.flat)
+    again, plain = network.gradients(case.x, case.y, case.state(), 3)
+    assert again == loss and np.array_equal(plain.flat, case.gradients(TWO)[1]), "it is not remembered"
+
+
 def test_a_nan_among_the_weights_reaches_the_loss() -> None:
     case = make_case(20, 0, 33, 2)
     case.model.parameters["rnn.weight_hh_l0"][3, 5] = np.nan
