@@ -166,6 +166,7 @@ class ModelConfig(Settings):
         0, "Size of learned character vectors; 0 feeds one-hot characters.", NETWORK, minimum=0, maximum=16384
     )
     tie: bool = setting(False, "Use the decoder's weights as the embedding too; --embedding must be --hidden.", NETWORK)
+    skip: bool = setting(False, "Let the decoder read the outputs of all layers, not of the last alone.", NETWORK)
     residual: bool = setting(False, "Add to every layer's output, from the second on, what came into it.", NETWORK)
     activation: str = setting(
         "tanh", "Nonlinearity of what enters and leaves the cell (gates are sigmoids).", NETWORK, choices=ACTIVATIONS

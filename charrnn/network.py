@@ -17,7 +17,7 @@ from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.layer import NOTHING, Backward, Ids, Layer, Starts, rows
 from charrnn.model import Model, Panels, State
-from charrnn.parameters import Floats, Parameters, aligned
+from charrnn.parameters import Floats, Parameters, aligned, decoder_names
 from charrnn.workers import Workers, ranges
 
 NO_BIAS = np.zeros(16384, np.float32)
@@ -66,6 +66,7 @@ class Network:
             )
             self.scratch = [aligned(size) for _ in range(workers.threads)]
             self.recurrent_mask = model.recurrent_mask()
+            self._sums = aligned(L - 1 if model.config.skip else 0, V)  # the decoder's bias again, of no use
         if panels is None:
             self.refresh()
 
@@ -128,12 +129,11 @@ class Network:
         self._forward(x, y, np.float32(1), None, 0, N)
         self.logits[: steps - 1] = 0
         back, (first, middle, _) = Backward(self._backward), self.model.borders()
-        product, logits = self.arithmetic.product_at, self.logits
-        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, 0, N)
         if back.m is not None:
             back.m[:] = 0
         for index in reversed(range(len(self.layers))):
             layer, dh = self.layers[index], back.time if self.model.cell.has_output else back.up
+            self._decode_back(index, back, steps, 0, N)
             layer.backward(self._memory_below(index), back, self._starts, steps, 0, N, drops=False)
             through_product = layer.z[0, :, first:middle] @ self.panels.recurrent[index][:, : middle - first].T
             found.h[index] = dh[0] + through_product
@@ -202,7 +202,7 @@ class Network:
             state.h[index] = layer.h[steps]
 
     def _forward(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
-        steps, panels, starts = len(x), self.panels, self._starts
+        steps, starts = len(x), self._starts
         m_below, below = self.memory, None
         if self.memory is not None:
             table = self.model.parameters["rnn.memory.weight"]
@@ -217,21 +217,41 @@ class Network:
             self._end_c[index, a:b] = layer.c[steps, a:b]
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
-        assert below is not None
-        product, logits = self.arithmetic.product_at, self.logits
-        layers.project(product, below, panels.out, panels.decoder_bias, logits, logits.shape[2], 0, steps, a, b)
+        self._decode(steps, a, b)
         smoothing = NOTHING_SMOOTHED if key is None else self._smoothing
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
-        product, logits = self.arithmetic.product_at, self.logits
-        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, a, b)
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):
+            self._decode_back(index, back, steps, a, b)
             self.layers[index].backward(self._memory_below(index), back, self._starts, steps, a, b)
+
+    def _decode(self, steps: int, a: int, b: int) -> None:
+        """The logits of streams a:b from the outputs of the layers that the decoder reads."""
+        product, logits, width, bias = (
+            self.arithmetic.product_at,
+            self.logits,
+            self.logits.shape[2],
+            self.panels.decoder_bias,
+        )
+        read = [(layer.out, out) for layer, out in zip(self.layers, self.panels.out, strict=True) if out is not None]
+        for k, (outputs, out) in enumerate(read):
+            if k == 0:
+                layers.project(product, outputs, out, bias, logits, width, 0, steps, a, b)
+            else:
+                layers.add_projection(product, outputs, out, logits, width, steps, a, b)
+
+    def _decode_back(self, index: int, back: Backward, steps: int, a: int, b: int) -> None:
+        """The derivative by a layer's outputs, back.up[1:], that comes from the decoder, beside that from the layer above."""
+        product, logits, out, dy = self.arithmetic.product_at, self.logits, self.panels.out_back[index], back.up[1:]
+        if index == len(self.layers) - 1:
+            layers.project_back(product, logits, out, dy, logits.shape[2], steps, a, b)
+        elif out is not None:
+            layers.add_projection(product, logits, out, dy, dy.shape[2], steps, a, b)
 
     def _memory_below(self, index: int) -> Floats | None:
         return self.layers[index - 1].m if index else self.memory
@@ -253,10 +273,15 @@ class Network:
             jobs += [
                 (layers.table_gradient, arrays, border) for border in ranges(d_table.shape[1], threads, layers.COLUMNS)
             ]
-        top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
-        for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            arrays = (self.arithmetic.packed_at, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
-            jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
+        dz = rows(self.logits, 0, steps)
+        for index, name in enumerate(decoder_names(self.model.config)):
+            if name is None:
+                continue
+            out = rows(self.layers[index].out, 0, steps)
+            sums = g["decoder.bias"] if name == "decoder.weight" else self._sums[index]
+            arrays = (self.arithmetic.packed_at, out, NOTHING, dz, g[name], NOTHING, sums)
+            for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
+                jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
         self._mask_gradients()
         if self.embedding is not None:

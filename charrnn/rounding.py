@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
 from charrnn.model import Model
-from charrnn.parameters import Floats
+from charrnn.parameters import Floats, decoder_names
 
 Precision = Literal["float32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -48,7 +48,8 @@ def matrices(model: Model) -> list[str]:
     """Names of the matrices that are rounded."""
     L = model.config.layers
     above = [f"rnn.weight_ih_l{layer}" for layer in range(1, L)]
-    return [*(f"rnn.weight_hh_l{layer}" for layer in range(L)), *above, "decoder.weight"]
+    decoders = [name for name in decoder_names(model.config) if name is not None]
+    return [*(f"rnn.weight_hh_l{layer}" for layer in range(L)), *above, *decoders]
 
 
 def to_bf16(weight: Floats) -> Floats:

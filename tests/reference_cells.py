@@ -236,6 +236,7 @@ def forward(
     losses, logits = [], []
     for t, ids in enumerate(x):
         kept = np.ones((x.shape[1], 1)) if starts is None else 1.0 - np.asarray(starts[t], np.float64)[:, None]
+        logits.append(p["decoder.bias"])
         out, m = _look_up(config, p, ids, None if masks is None or masks.input is None else masks.input[t])
         for layer, cell in enumerate(layers):
             h, c = (kept * part for part in carried[layer])
@@ -250,7 +251,8 @@ def forward(
             up = up if mask is None else mask * up
             out = up + out if config.residual and layer else up
             m = m if step.m is None else step.m
-        logits.append(out @ p["decoder.weight"].T + p["decoder.bias"])
+            is_read = config.skip or layer + 1 == config.layers
+            logits[-1] = logits[-1] + out @ p[decoder_name(config, layer)].T if is_read else logits[-1]
         losses.append(cross_entropy(logits[-1], y[t]))
     mean = (1 / x.size) * sum((loss.sum() for loss in losses), Value(0.0))
     final = [(h.data, c.data) for h, c in carried]
@@ -337,7 +339,14 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
             found[f"rnn.bias_hh_l{layer}"] = (3 * H,)
         if cell in PEEPHOLES:
             found[f"rnn.peephole_l{layer}"] = (PEEPHOLES[cell], H)
+    if config.skip:
+        found |= {decoder_name(config, layer): (V, H) for layer in range(config.layers)}
     return found | {"decoder.weight": (V, H), "decoder.bias": (V,)}
+
+
+def decoder_name(config: ModelConfig, layer: int) -> str:
+    """The decoder's weight for a layer's outputs."""
+    return "decoder.weight" if layer + 1 == config.layers else f"decoder.weight_l{layer}"
 
 
 def random_parameters(rng: np.random.Generator, config: ModelConfig) -> dict[str, Array]:

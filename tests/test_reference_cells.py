@@ -48,6 +48,7 @@ def random_masks(config: ModelConfig, rng: np.random.Generator) -> cells.Masks:
         ("tanh", {"embedding": 2}, False),
         ("softsign", {"residual": True, "zoneout_h": 0.3, "zoneout_c": 0.2, "layers": 3}, True),
         ("relu", {"zoneout_h": 0.3, "zoneout_c": 0.2, "clockwork_groups": 2}, False),
+        ("tanh", {"skip": True, "tie": True, "embedding": H}, True),
     ],
 )
 def test_gradients_are_those_of_central_differences(
@@ -292,6 +293,18 @@ def test_zoneout_that_keeps_everything_stands_still() -> None:
     np.testing.assert_allclose(trace.states, states, rtol=1e-12)
     logits = states[0][0] @ parameters["decoder.weight"].T + parameters["decoder.bias"]
     np.testing.assert_allclose(trace.logits, np.stack([logits] * T), rtol=1e-6)
+
+
+def test_a_decoder_that_skips_adds_what_it_reads_of_each_layer() -> None:
+    """Of a second layer that it reads by zeros there is nothing in the logits, and of the first what it alone would give."""
+    config = config_of("lstm", skip=True)
+    parameters, x, y, states = drawn(config)
+    parameters["decoder.weight"][:] = 0
+    alone = {name: array for name, array in parameters.items() if not name.endswith("_l1")}
+    alone["decoder.weight"] = alone.pop("decoder.weight_l0")
+    two = cells.forward(config, parameters, x, y, states)
+    one = cells.forward(config_of("lstm", layers=1), alone, x, y, states[:1])
+    np.testing.assert_allclose(two.losses, one.losses, rtol=1e-12)
 
 
 def test_residual_layers_add_what_came_into_them() -> None:
