@@ -103,8 +103,8 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
     first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds
     W_x, W_h, W_q and the decoder's weight of layer l from places[l] on; the decoder reads the layers from first_read on.
     h, c (L, 2, N H): plane 0 holds the state before, plane S % 2 that behind. m (2, N H), x (L, N H), z (N GH), q, y (N H),
-    logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V padded), of this thread. counter is an int64, 0, at which
-    `parts` threads meet.
+    logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V padded), of this thread. counter is an
+    int64, 0, at which `parts` threads meet.
     """
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
