@@ -82,14 +82,19 @@ def _shown(setting: str, value: Any) -> str:
 def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates, each with as many hidden units as bring its number of parameters nearest to that of the first."""
     target = candidates[0].parameters
-    return [replace(one, model=replace(one.model, hidden=_hidden_for(one.model, target))) for one in candidates]
+    return [replace(one, model=_of_size(one.model, _hidden_for(one.model, target))) for one in candidates]
+
+
+def _of_size(model: ModelConfig, hidden: int) -> ModelConfig:
+    """The same with so many units, and an embedding that is tied to the decoder with as many."""
+    return replace(model, hidden=hidden, embedding=hidden if model.tie else model.embedding)
 
 
 def _hidden_for(model: ModelConfig, target: int) -> int:
     """The number of units with which a network comes nearest to so many parameters; the smaller of two that do."""
 
     def count(hidden: int) -> int:
-        return _parameters(replace(model, hidden=hidden))
+        return _parameters(_of_size(model, hidden))
 
     low = high = 1
     while high < MOST_HIDDEN and count(high) < target:

@@ -104,7 +104,10 @@ def seconds_of(text: str) -> float | None:
 LONGEST_PATTERN = 200
 DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000  # without --epochs and --steps: a tiny text needs more passes
 TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
-CELL_NAMES = ("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid")
+CELL_NAMES = (
+    *("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"),
+    *("mlstm", "mogrifier"),
+)
 ACTIVATIONS = ("tanh", "softsign", "relu")
 LEARNING_RATES = {
     **{"adam": 0.003, "adamw": 0.003, "rmsprop": 0.002, "adagrad": 0.01, "adadelta": 1.0},
@@ -162,6 +165,8 @@ class ModelConfig(Settings):
     embedding: int = setting(
         0, "Size of learned character vectors; 0 feeds one-hot characters.", NETWORK, minimum=0, maximum=16384
     )
+    tie: bool = setting(False, "Use the decoder's weights as the embedding too; --embedding must be --hidden.", NETWORK)
+    skip: bool = setting(False, "Let the decoder read the outputs of all layers, not of the last alone.", NETWORK)
     residual: bool = setting(False, "Add to every layer's output, from the second on, what came into it.", NETWORK)
     activation: str = setting(
         "tanh", "Nonlinearity of what enters and leaves the cell (gates are sigmoids).", NETWORK, choices=ACTIVATIONS
@@ -198,6 +203,15 @@ class ModelConfig(Settings):
     zoneout_h: float = setting(
         0.0, "Share of the hidden states that keep their old value in training.", DROPPED, minimum=0.0, maximum=0.95
     )
+
+    def __post_init__(self) -> None:
+        """As for all settings; an embedding can only be tied to the decoder if both are of one size."""
+        super().__post_init__()
+        if self.tie and self.embedding != self.hidden:
+            raise ConfigError(
+                f"--tie takes the decoder's weights for the embedding, so --embedding must be --hidden, {self.hidden}, "
+                f"not {self.embedding}; give --embedding {self.hidden}"
+            )
 
 
 @dataclass(frozen=True)
@@ -277,6 +291,13 @@ class TrainConfig(Settings):
         "What the gradient is of: the mean loss of a batch, or its sum over the steps (counts for clipping, and for sgd).",
         TRAINING,
         choices=("mean", "sum-over-time"),
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Share of every target that all symbols have alike while training; losses are shown without it.",
+        TRAINING,
+        minimum=0.0,
+        maximum=0.99,
     )
     clip_norm: float = setting(
         1.0, "Largest norm of the gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9

@@ -2,6 +2,8 @@
 
     x_t -> [embedding] -> cell 1 -> dropout -> ... -> cell L -> dropout -> decoder -> softmax
 
+With `skip` the decoder reads every layer's output, each with a weight of its own (Graves 2013, equation 4).
+
 Every layer's output passes a dropout mask on its way up, never on its way to the next step (Zaremba, Sutskever & Vinyals
 2014).
 """
@@ -19,7 +21,7 @@ from charrnn.cells.cell import Cell
 from charrnn.config import ACTIVATIONS, ModelConfig
 from charrnn.initialisation import initialise
 from charrnn.kernels.simd import NR, padded
-from charrnn.parameters import Floats, Parameters, aligned, parameter_count, tensors_of
+from charrnn.parameters import Floats, Parameters, aligned, decoder_names, parameter_count, tensors_of
 from charrnn.workers import Workers, ranges
 
 
@@ -121,9 +123,11 @@ class _Packed:
 class Panels:
     """The weights packed for the matrix product, made anew after each change of the parameters.
 
-    over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the decoder's; *_back and down: their
-    transposes. `table` (V, X) is the first layer's product with each character, `bias` not included. `forward` is over and second
-    of every layer, up, and out, one behind the other. They are for the products of `arithmetic` alone.
+    over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the decoder's weights of the layers that
+    it reads; *_back and down: their transposes. `forward` is over and second of every layer, up, and out, one behind the other.
+    They are for the products of `arithmetic` alone. `embedding` (V, E padded) are the characters' vectors, the decoder's transpose
+    where both are tied (Press & Wolf 2017; Inan, Khosravi & Socher 2017), None for one-hot characters; `table` (V, X) is the first
+    layer's product with each character, `bias` not included.
     """
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
@@ -137,24 +141,23 @@ class Panels:
         assert last == gates * model.width
         self.split = int(middle - first), int(last - middle)
         pieces = [(w, a, n) for w in self.recurrent for a, n in zip((0, self.split[0]), self.split, strict=True)]
-        pieces += [(w, 0, w.shape[1]) for w in (*self.inputs[1:], self.decoder)]
+        read = [p[name] for name in decoder_names(model.config) if name is not None]
+        pieces += [(w, 0, w.shape[1]) for w in (*self.inputs[1:], *read)]
         self.forward = aligned(sum(w.shape[0] * count for w, _, count in pieces) // arithmetic.density)
         self._forward = self._placed(pieces, self.forward, False)
         backs = aligned(self.forward.size if backward else 0)
         self._backward = self._placed(pieces, backs, True) if backward else []
         forward, back = ([packed.memory for packed in kind] for kind in (self._forward, self._backward))
-        self.over, self.second, self.up, self.out = (
-            forward[: 2 * L : 2],
-            forward[1 : 2 * L : 2],
-            [None, *forward[2 * L : -1]],
-            forward[-1],
-        )
+        self.over, self.second, self.up, self.out = _by_layer(forward, L)
         if backward:
-            self.over_back, self.second_back = back[: 2 * L : 2], back[1 : 2 * L : 2]
-            self.down, self.out_back = [None, *back[2 * L : -1]], back[-1]
+            self.over_back, self.second_back, self.down, self.out_back = _by_layer(back, L)
         embeds = model.config.embedding > 0
         self.table = aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
         self._first = aligned(self.inputs[0].size) if embeds else None
+        self.embedding: Floats | None = None
+        if embeds:
+            tied = model.config.tie
+            self.embedding = aligned(model.config.vocab_size, model.width) if tied else p["embedding.weight"]
 
     def _placed(self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool) -> list[_Packed]:
         placed, at = [], 0
@@ -167,8 +170,10 @@ class Panels:
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
         self._pack([*self._forward, *self._backward], workers)
-        if self._first is not None:
-            embedding, weight = self.model.parameters["embedding.weight"], self.inputs[0]
+        if self._first is not None and self.embedding is not None:
+            embedding, weight = self.embedding, self.inputs[0]
+            if self.model.config.tie:
+                embedding[:] = self.decoder[:, : len(embedding)].T
             self.arithmetic.pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
             (V, E), Z, product = embedding.shape, weight.shape[1], self.arithmetic.product
             product(embedding.ctypes.data, E, 0, self._first, 0, 0, 0, self.table.ctypes.data, Z, 0, 1, V, E, Z)
@@ -186,6 +191,14 @@ class Panels:
         jobs = [job for piece in pieces for job in piece.jobs(self.arithmetic, workers.threads)]
         share = [jobs[k :: workers.threads] for k in range(workers.threads)]
         workers.run(_run_all, [(jobs,) for jobs in share if jobs])
+
+
+def _by_layer(
+    pieces: list[Floats], L: int
+) -> tuple[list[Floats], list[Floats], list[Floats | None], list[Floats | None]]:
+    """W_h, W_q, W_x and the decoder's weights of each layer; None where it has none."""
+    above, read = pieces[2 * L : 3 * L - 1], pieces[3 * L - 1 :]
+    return pieces[: 2 * L : 2], pieces[1 : 2 * L : 2], [None, *above], [*[None] * (L - len(read)), *read]
 
 
 def _run_all(jobs: list[tuple[Any, ...]]) -> None:

@@ -17,10 +17,11 @@ from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.layer import NOTHING, Backward, Ids, Layer, Starts, rows
 from charrnn.model import Model, Panels, State
-from charrnn.parameters import Floats, Parameters, aligned
+from charrnn.parameters import Floats, Parameters, aligned, decoder_names
 from charrnn.workers import Workers, ranges
 
 NO_BIAS = np.zeros(16384, np.float32)
+NOTHING_SMOOTHED = np.float32(0)
 
 
 class Network:
@@ -54,6 +55,7 @@ class Network:
         self._factor = np.ones((T, N), np.float32)
         self.input_factor = self._factor if model.config.input_dropout > 0 else None
         self._no_starts = np.zeros((0, N), np.bool_)
+        self._smoothing = NOTHING_SMOOTHED
         if training:
             shapes = Backward.shapes(model.config, model.cell, T, N)
             self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
@@ -64,6 +66,7 @@ class Network:
             )
             self.scratch = [aligned(size) for _ in range(workers.threads)]
             self.recurrent_mask = model.recurrent_mask()
+            self._sums = aligned(L - 1 if model.config.skip else 0, V)  # the decoder's bias again, of no use
         if panels is None:
             self.refresh()
 
@@ -84,13 +87,22 @@ class Network:
         return self.losses[: len(x)]
 
     def gradients(
-        self, x: Ids, y: Ids, state: State, key: int, starts: Starts | None = None, sums_over_time: bool = False
+        self,
+        x: Ids,
+        y: Ids,
+        state: State,
+        key: int,
+        starts: Starts | None = None,
+        sums_over_time: bool = False,
+        smoothing: float = 0.0,
     ) -> tuple[float, Parameters]:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
-        across a start. With `sums_over_time` it is the gradient of T times that mean. It is overwritten by the next call.
+        across a start. With `sums_over_time` it is the gradient of T times that mean. With `smoothing` it is that of the
+        cross-entropy with smoothed labels (see `kernels.softmax`); the loss is still the plain one. The next call overwrites it.
         """
+        self._smoothing = np.float32(smoothing)
         self._check(x, y, state, starts)
         self._enter(x, state, starts, key)
         if self._starts.size and "base" not in self._backward:
@@ -117,12 +129,11 @@ class Network:
         self._forward(x, y, np.float32(1), None, 0, N)
         self.logits[: steps - 1] = 0
         back, (first, middle, _) = Backward(self._backward), self.model.borders()
-        product, logits = self.arithmetic.product_at, self.logits
-        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, 0, N)
         if back.m is not None:
             back.m[:] = 0
         for index in reversed(range(len(self.layers))):
             layer, dh = self.layers[index], back.time if self.model.cell.has_output else back.up
+            self._decode_back(index, back, steps, 0, N)
             layer.backward(self._memory_below(index), back, self._starts, steps, 0, N, drops=False)
             through_product = layer.z[0, :, first:middle] @ self.panels.recurrent[index][:, : middle - first].T
             found.h[index] = dh[0] + through_product
@@ -191,7 +202,7 @@ class Network:
             state.h[index] = layer.h[steps]
 
     def _forward(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
-        steps, panels, starts = len(x), self.panels, self._starts
+        steps, starts = len(x), self._starts
         m_below, below = self.memory, None
         if self.memory is not None:
             table = self.model.parameters["rnn.memory.weight"]
@@ -206,20 +217,41 @@ class Network:
             self._end_c[index, a:b] = layer.c[steps, a:b]
             layer.hand_up(below, key is not None, steps, a, b)
             below, m_below = layer.out, layer.m
-        assert below is not None
-        product, logits = self.arithmetic.product_at, self.logits
-        layers.project(product, below, panels.out, panels.decoder_bias, logits, logits.shape[2], 0, steps, a, b)
-        cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
+        self._decode(steps, a, b)
+        smoothing = NOTHING_SMOOTHED if key is None else self._smoothing
+        cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b)
 
     def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
-        product, logits = self.arithmetic.product_at, self.logits
-        layers.project_back(product, logits, self.panels.out_back, back.up[1:], logits.shape[2], steps, a, b)
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):
+            self._decode_back(index, back, steps, a, b)
             self.layers[index].backward(self._memory_below(index), back, self._starts, steps, a, b)
+
+    def _decode(self, steps: int, a: int, b: int) -> None:
+        """The logits of streams a:b from the outputs of the layers that the decoder reads."""
+        product, logits, width, bias = (
+            self.arithmetic.product_at,
+            self.logits,
+            self.logits.shape[2],
+            self.panels.decoder_bias,
+        )
+        read = [(layer.out, out) for layer, out in zip(self.layers, self.panels.out, strict=True) if out is not None]
+        for k, (outputs, out) in enumerate(read):
+            if k == 0:
+                layers.project(product, outputs, out, bias, logits, width, 0, steps, a, b)
+            else:
+                layers.add_projection(product, outputs, out, logits, width, steps, a, b)
+
+    def _decode_back(self, index: int, back: Backward, steps: int, a: int, b: int) -> None:
+        """The derivative by a layer's outputs, back.up[1:], that comes from the decoder, beside that from the layer above."""
+        product, logits, out, dy = self.arithmetic.product_at, self.logits, self.panels.out_back[index], back.up[1:]
+        if index == len(self.layers) - 1:
+            layers.project_back(product, logits, out, dy, logits.shape[2], steps, a, b)
+        elif out is not None:
+            layers.add_projection(product, logits, out, dy, dy.shape[2], steps, a, b)
 
     def _memory_below(self, index: int) -> Floats | None:
         return self.layers[index - 1].m if index else self.memory
@@ -241,10 +273,15 @@ class Network:
             jobs += [
                 (layers.table_gradient, arrays, border) for border in ranges(d_table.shape[1], threads, layers.COLUMNS)
             ]
-        top, dz = rows(self.layers[-1].out, 0, steps), rows(self.logits, 0, steps)
-        for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-            arrays = (self.arithmetic.packed_at, top, NOTHING, dz, g["decoder.weight"], NOTHING, g["decoder.bias"])
-            jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
+        dz = rows(self.logits, 0, steps)
+        for index, name in enumerate(decoder_names(self.model.config)):
+            if name is None:
+                continue
+            out = rows(self.layers[index].out, 0, steps)
+            sums = g["decoder.bias"] if name == "decoder.weight" else self._sums[index]
+            arrays = (self.arithmetic.packed_at, out, NOTHING, dz, g[name], NOTHING, sums)
+            for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
+                jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
         self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
         self._mask_gradients()
         if self.embedding is not None:
@@ -271,16 +308,24 @@ class _EmbeddingGradients:
     """From the gradient of the first layer's table, embedding times W_x, to those of its two factors."""
 
     def __init__(self, model: Model, panels: Panels) -> None:
-        self.weight, self.embedding = model.parameters["rnn.weight_ih_l0"], model.parameters["embedding.weight"]
+        assert panels.embedding is not None
+        self.weight, self.embedding, self.is_tied = (
+            model.parameters["rnn.weight_ih_l0"],
+            panels.embedding,
+            model.config.tie,
+        )
         self.d_table = aligned(*panels.table.shape)
         self.arithmetic = panels.arithmetic
         self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
+        self._own = aligned(*self.embedding.shape) if self.is_tied else None
 
     def compute(self, gradient: Parameters, scratch: Floats) -> None:
-        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
+        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T, which is added to the decoder's gradient if they are tied."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
-        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
+        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"] if self._own is None else self._own
         arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
         arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
         arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
         arithmetic.product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)
+        if self.is_tied:
+            gradient["decoder.weight"][:, :V] += de.T

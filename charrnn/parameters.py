@@ -94,7 +94,7 @@ class Tensor:
 def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
     """The parameters of a network."""
     V, E, H, L = config.vocab_size, config.embedding, config.hidden, config.layers
-    tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E else []
+    tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E and not config.tie else []
     if cell.reads_below:
         tensors.append(Tensor("rnn.memory.weight", V, H, is_table=True))
     fed, recurrent = cell.input_gates, cell.recurrent_gates
@@ -113,7 +113,14 @@ def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
             tensors.append(Tensor(f"rnn.bias_hh_l{layer}", H, 0, own, len(recurrent)))
         if cell.peepholes:
             tensors.append(Tensor(f"rnn.peephole_l{layer}", len(cell.peepholes), H, is_table=True))
-    return (*tensors, Tensor("decoder.weight", V, H), Tensor("decoder.bias", V, 0))
+    tensors += [Tensor(name, V, H) for name in decoder_names(config) if name is not None]
+    return (*tensors, Tensor("decoder.bias", V, 0))
+
+
+def decoder_names(config: ModelConfig) -> list[str | None]:
+    """The weight by which the decoder reads each layer's outputs; None where it does not: without `skip`, below the last layer."""
+    below = [f"decoder.weight_l{layer}" if config.skip else None for layer in range(config.layers - 1)]
+    return [*below, "decoder.weight"]
 
 
 def parameter_count(config: ModelConfig, cell: Cell) -> int:

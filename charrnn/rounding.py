@@ -1,7 +1,7 @@
 """Weights of fewer bits, for writing: what the product with them reads is a half or a quarter of float32.
 
 Matrices that are read as a whole for every character are rounded: W_h of all layers, W_x from the second layer on, the decoder's.
-The first layer's W_x, of which one row is read, embeddings, vectors and biases stay as they are.
+The first layer's W_x, of which one row is read, embeddings that are not tied to the decoder, vectors and biases stay as they are.
 
     bf16    the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
     int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the least power of two with which the
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
 from charrnn.model import Model
-from charrnn.parameters import Floats
+from charrnn.parameters import Floats, decoder_names
 
 Precision = Literal["float32", "bf16", "int8"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -48,7 +48,8 @@ def matrices(model: Model) -> list[str]:
     """Names of the matrices that are rounded."""
     L = model.config.layers
     above = [f"rnn.weight_ih_l{layer}" for layer in range(1, L)]
-    return [*(f"rnn.weight_hh_l{layer}" for layer in range(L)), *above, "decoder.weight"]
+    decoders = [name for name in decoder_names(model.config) if name is not None]
+    return [*(f"rnn.weight_hh_l{layer}" for layer in range(L)), *above, *decoders]
 
 
 def to_bf16(weight: Floats) -> Floats:

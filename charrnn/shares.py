@@ -19,7 +19,7 @@ from charrnn.kernels.compiling import module_of
 from charrnn.kernels.simd import LANES, padded
 from charrnn.kernels.vector_product import WIDE, vector_product
 from charrnn.model import Model, Panels
-from charrnn.parameters import Floats, aligned
+from charrnn.parameters import Floats, aligned, decoder_names
 from charrnn.rounding import Precision, scales
 from charrnn.workers import ranges
 
@@ -31,7 +31,7 @@ PAGE = 1 << 21
 
 @dataclass(frozen=True)
 class Share:
-    """What one thread reads: weights, and from where in it (floats) W_x, W_h and W_q of each layer and the decoder begin.
+    """What one thread reads: weights, and from where in it (floats) W_x, W_h, W_q and the decoder's weight of each layer begin.
 
     units and logits are ranges (first, last) of what it computes.
     """
@@ -49,9 +49,9 @@ def share_of_panels(model: Model, panels: Panels) -> Share:
     def place(piece: Floats | None) -> int:
         return 0 if piece is None else (piece.ctypes.data - panels.forward.ctypes.data) // 4
 
-    rows = [[place(piece) for piece in row] for row in zip(panels.up, panels.over, panels.second, strict=True)]
-    places = np.array([*rows, [place(panels.out), 0, 0]], np.int64)
-    assert places.shape == (L + 1, 3)
+    matrices = zip(panels.up, panels.over, panels.second, panels.out, strict=True)
+    places = np.array([[place(piece) for piece in row] for row in matrices], np.int64)
+    assert places.shape == (L, 4)
     return Share(panels.forward, places, (0, model.width), (0, padded(model.config.vocab_size)))
 
 
@@ -83,20 +83,22 @@ def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
 
 
 def _matrices(model: Model) -> list[list[Floats]]:
-    """W_x (none in the first layer), W_h and W_q of each layer, then the decoder's."""
+    """W_x (none in the first layer), W_h, W_q and the decoder's weight (none where it does not read) of each layer."""
     p, (first, middle, _) = model.parameters, model.borders()
     found = []
-    for layer in range(model.config.layers):
+    for layer, decoder in enumerate(decoder_names(model.config)):
         w = p[f"rnn.weight_hh_l{layer}"]
         w_x = p[f"rnn.weight_ih_l{layer}"] if layer else w[:, :0]
-        found.append([w_x, w[:, : middle - first], w[:, middle - first :]])
-    return [*found, [p["decoder.weight"]]]
+        out = p["decoder.bias"][None, :0] if decoder is None else p[decoder]
+        found.append([w_x, w[:, : middle - first], w[:, middle - first :], out])
+    return found
 
 
 def _share(model: Model, precision: Precision, units: tuple[int, int], logits: tuple[int, int]) -> Share:
-    *layers, [decoder] = _matrices(model)
-    own = [[_columns(weight, model.width, units) for weight in row] for row in layers]
-    rows = [*own, [decoder[:, slice(*logits)], decoder[:, :0], decoder[:, :0]]]
+    rows = [
+        [*(_columns(weight, model.width, units) for weight in row), out[:, slice(*logits)]]
+        for *row, out in _matrices(model)
+    ]
     pieces = [[blocks(weight, precision) for weight in row] for row in rows]
     sizes = np.array([[piece.size for piece in row] for row in pieces], np.int64)
     weights, ends = _memory(int(sizes.sum())), sizes.cumsum().reshape(sizes.shape)

@@ -119,7 +119,7 @@ class _Trainer:
         self.optimizer, self.peak_rate = OPTIMIZERS[config.optimizer], coefficients_of(config).learning_rate
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.before = State(run.model, config.batch_size)
-        self.sums_over_time = config.reduction == "sum-over-time"
+        self.objective = config.reduction == "sum-over-time", config.label_smoothing
         self.saved_step: int | None = None
         self._clock, self._since = clock, clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
@@ -148,7 +148,7 @@ class _Trainer:
     def _update(self, x: Any, y: Any, starts: Any) -> tuple[float, float, float]:
         run = self.run
         self.before.copy_from(run.state)
-        loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key(), starts, self.sums_over_time)
+        loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key(), starts, *self.objective)
         norm, scale = self.clipper.measure(gradient.flat)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             run.state.copy_from(self.before)

@@ -154,6 +154,7 @@ class Writer:
             work = self._alone = self._alone or self._divided(1)
         coins = np.ascontiguousarray(coins)
         decoder_bias, switches = self.panels.decoder_bias, (model.cell.has_output, model.config.residual)
+        first_read = 0 if model.config.skip else model.config.layers - 1
         arguments = (
             *(
                 *self._functions,
@@ -179,7 +180,7 @@ class Writer:
                 work.x,
                 work.logits,
             ),
-            *(work.keep_h, work.keep_c, *switches, *options, work.meeting.ctypes.data, work.parts),
+            *(work.keep_h, work.keep_c, *switches, first_read, *options, work.meeting.ctypes.data, work.parts),
         )
         work.enter(self.state)
         self.workers.run(writing.write, [(*arguments, *own) for own in work.own], work.release)
@@ -222,7 +223,7 @@ class _Work:
         self.p, self.table = by_share(vectors, shares, H), by_share(panels.table, shares, H)
         self.memory_table = model.parameters["rnn.memory.weight"] if model.cell.reads_below else aligned(0, 0)
         self.h, self.c = aligned(L, 2, N * H), aligned(L, 2, N * H)
-        self.m, self.x = aligned(2, N * H), aligned(2, N * H)
+        self.m, self.x = aligned(2, N * H), aligned(L, N * H)
         self.z, self.q, self.y = aligned(N * self.bias.shape[1]), aligned(N * H), aligned(N * H)
         self.logits, self.meeting = aligned(N, V), np.zeros(2, np.int64)
         self.keep_h = _constant(config.zoneout_h, N * H)

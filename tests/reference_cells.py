@@ -142,15 +142,37 @@ def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     return Step(p.phi(sigmoid(o) * c), c, y=p.phi(sigmoid(o_d) * up), m=up)
 
 
+def mlstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Krause et al. 2016, with x and biases in both factors of their m: (W x + b) * (W x + U h' + b)."""
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    factors = along[:, :H] * (along[:, H : 2 * H] + h @ p.W_h[:H].T)
+    i, f, g, o = (along[:, 2 * H :] + factors @ p.W_h[H:].T).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
+def mogrifier(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Melis et al. 2020, equation 2 alone: h' is gated by x, and then comes an LSTM."""
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    gated = 2 * sigmoid(along[:, :H]) * h
+    i, f, g, o = (along[:, H:] + gated @ p.W_h.T).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
 STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
     **{"lstm": lstm, "peephole": peephole, "coupled": coupled, "gru": gru, "gru-after": gru_after, "rnn": rnn},
-    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid},
+    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid, "mlstm": mlstm},
+    "mogrifier": mogrifier,
 }
 GATES_X = {"coupled": 3, "gru": 3, "gru-after": 3, "rnn": 1, "clockwork": 1, "depth-gated": 5, "grid": 8}
-GATES_H = GATES_X | {"depth-gated": 4}
+GATES_X |= {"mlstm": 6, "mogrifier": 5}
+GATES_H = GATES_X | {"depth-gated": 4, "mlstm": 5, "mogrifier": 4}
 PEEPHOLES = {"peephole": 3, "depth-gated": 5}
 READS_MEMORY = ("depth-gated", "grid")
-HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid")
+HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid", "mlstm", "mogrifier")
 
 
 def clockwork_groups(config: ModelConfig) -> Array:
@@ -214,6 +236,7 @@ def forward(
     losses, logits = [], []
     for t, ids in enumerate(x):
         kept = np.ones((x.shape[1], 1)) if starts is None else 1.0 - np.asarray(starts[t], np.float64)[:, None]
+        logits.append(p["decoder.bias"])
         out, m = _look_up(config, p, ids, None if masks is None or masks.input is None else masks.input[t])
         for layer, cell in enumerate(layers):
             h, c = (kept * part for part in carried[layer])
@@ -228,7 +251,8 @@ def forward(
             up = up if mask is None else mask * up
             out = up + out if config.residual and layer else up
             m = m if step.m is None else step.m
-        logits.append(out @ p["decoder.weight"].T + p["decoder.bias"])
+            is_read = config.skip or layer + 1 == config.layers
+            logits[-1] = logits[-1] + out @ p[decoder_name(config, layer)].T if is_read else logits[-1]
         losses.append(cross_entropy(logits[-1], y[t]))
     mean = (1 / x.size) * sum((loss.sum() for loss in losses), Value(0.0))
     final = [(h.data, c.data) for h, c in carried]
@@ -245,7 +269,8 @@ def _layer(config: ModelConfig, p: dict[str, Value], layer: int, masks: Masks | 
 
 def _look_up(config: ModelConfig, p: dict[str, Value], ids: Array, factor: Any) -> tuple[Value, Value]:
     """What the lowest layer gets: the character's vector (one-hot without an embedding), and its memory."""
-    x = p["embedding.weight"][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
+    table = "decoder.weight" if config.tie else "embedding.weight"
+    x = p[table][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
     m = p["rnn.memory.weight"][ids] if config.cell in READS_MEMORY else Value(np.zeros((len(ids), config.hidden)))
     if factor is not None:
         scale = np.asarray(factor, np.float64)[:, None]
@@ -303,7 +328,7 @@ def gradients(
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all parameters on disk."""
     V, E, H, cell = config.vocab_size, config.embedding, config.hidden, config.cell
-    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
+    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E and not config.tie else {}
     if cell in READS_MEMORY:
         found["rnn.memory.weight"] = (V, H)
     for layer in range(config.layers):
@@ -314,7 +339,14 @@ def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
             found[f"rnn.bias_hh_l{layer}"] = (3 * H,)
         if cell in PEEPHOLES:
             found[f"rnn.peephole_l{layer}"] = (PEEPHOLES[cell], H)
+    if config.skip:
+        found |= {decoder_name(config, layer): (V, H) for layer in range(config.layers)}
     return found | {"decoder.weight": (V, H), "decoder.bias": (V,)}
+
+
+def decoder_name(config: ModelConfig, layer: int) -> str:
+    """The decoder's weight for a layer's outputs."""
+    return "decoder.weight" if layer + 1 == config.layers else f"decoder.weight_l{layer}"
 
 
 def random_parameters(rng: np.random.Generator, config: ModelConfig) -> dict[str, Array]:

@@ -42,6 +42,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"clockwork_groups": 3, "input_dropout": 0.3},
     },
     "deep": {"layers": 3, "hidden": 5, "activation": "softsign", "recurrent_dropout": 0.3, "clockwork_groups": 2},
+    "tied": {"layers": 2, "hidden": 18, "embedding": 18, "tie": True, "input_dropout": 0.3},
+    "skipped": {"layers": 3, "hidden": 5, "skip": True, "dropout": 0.2, "residual": True},
     "wide": {"layers": 1, "hidden": 33, "embedding": 3, "activation": "relu"},
 }
 EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS)
@@ -236,9 +238,11 @@ def pools() -> Iterator[list[Workers]]:
         pool.close()
 
 
-@EVERY_CELL
-def test_any_number_of_threads_gives_the_same_bits(cell: str, pools: list[Workers]) -> None:
-    case = make_case(cell, "everything", N=5)
+@pytest.mark.parametrize(
+    ("cell", "setting"), [*((cell, "everything") for cell in CELL_NAMES), ("lstm", "tied"), ("mlstm", "skipped")]
+)
+def test_any_number_of_threads_gives_the_same_bits(cell: str, setting: str, pools: list[Workers]) -> None:
+    case = make_case(cell, setting, N=5)
     starts = random_starts(case, 0.1)
     loss, gradient, state = case.gradients(pools[0], starts)
     losses = Network(case.model, T, 5, pools[0]).evaluate(case.x, case.y, case.state()).copy()
@@ -312,7 +316,7 @@ def test_training_lowers_the_loss(cell: str) -> None:
 
 
 @EVERY_CELL
-@pytest.mark.parametrize("setting", ["dropped", "zoned"])
+@pytest.mark.parametrize("setting", ["dropped", "zoned", "tied", "skipped"])
 def test_writing_goes_through_the_states_and_logits_of_the_reference(cell: str, setting: str) -> None:
     """A text drawn in two pieces ends in the reference's state; after each beginning of it, temperature 0 takes its best."""
     case = make_case(cell, setting)
@@ -358,7 +362,10 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
 
 # Beginning ----------------------------------------------------------------------------------------------------------
 
-FORGET_BLOCKS = {"lstm": (1,), "peephole": (1,), "coupled": (0,), "depth-gated": (2,), "grid": (1, 5)}
+FORGET_BLOCKS = {
+    **{"lstm": (1,), "peephole": (1,), "coupled": (0,), "depth-gated": (2,), "grid": (1, 5)},
+    **{"mlstm": (3,), "mogrifier": (2,)},
+}
 
 
 @EVERY_CELL

@@ -21,11 +21,11 @@ def model_of(cell: str, **settings: object) -> Model:
     return Model.initialised(config, seed=1)
 
 
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("cell", CELL_NAMES)
-def test_derivatives_by_the_first_state(cell: str, residual: bool) -> None:
+def test_derivatives_by_the_first_state(cell: str, adds: bool) -> None:
     """Central differences of the float64 reference's last loss, by every number of h and, where it is a memory, of c."""
-    model = model_of(cell, residual=residual)
+    model = model_of(cell, residual=adds, skip=adds)
     rng = np.random.default_rng(3)
     x, y = rng.integers(V, size=(2, T, N)).astype(np.int32)
     has_clock = cell == "clockwork"

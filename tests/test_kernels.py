@@ -538,8 +538,9 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
 # Loss ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("symbols", [2, 3, 15, 16, 17, 33, 65, 130, 300])
-def test_softmax_and_cross_entropy(symbols: int) -> None:
+def test_softmax_and_cross_entropy(symbols: int, smoothing: float) -> None:
     T, N, V, start, stop, steps = 4, 5, -(-symbols // 16) * 16, 1, 4, 3
     rng = np.random.default_rng(symbols)
     logits = np.full((T, N, V), np.nan, np.float32)
@@ -549,13 +550,14 @@ def test_softmax_and_cross_entropy(symbols: int) -> None:
     y = rng.integers(symbols, size=(T, N)).astype(np.int32)
     y[2, 2] = symbols - 1
     losses, before = np.full((T, N), CANARY), logits.copy()
-    softmax.cross_entropy(logits, y, losses, symbols, np.float32(0.25), steps, start, stop)
+    softmax.cross_entropy(logits, y, losses, symbols, np.float32(0.25), np.float32(smoothing), steps, start, stop)
 
     part = np.s_[:steps, start:stop]
     exact = before[part][..., :symbols].astype(np.float64)
     nats = -np.take_along_axis(reference.log_softmax(exact), y[part][..., None], axis=-1)[..., 0]
     np.testing.assert_allclose(losses[part], nats, rtol=1e-6, atol=1e-6)
-    derivative = 0.25 * (np.exp(reference.log_softmax(exact)) - np.eye(symbols)[y[part]])
+    wanted = (1 - smoothing) * np.eye(symbols)[y[part]] + smoothing / symbols
+    derivative = 0.25 * (np.exp(reference.log_softmax(exact)) - wanted)
     np.testing.assert_allclose(logits[part][..., :symbols], derivative, rtol=2e-6, atol=1e-7)
     assert (logits[part][..., symbols:] == 0).all()
     for found, kept in ((logits, before), (losses, np.full((T, N), CANARY))):
@@ -570,7 +572,7 @@ def test_a_broken_logit_shows_in_the_loss(place: int, poison: float) -> None:
     logits = np.zeros((1, 1, 16), np.float32)
     logits[0, 0, place] = poison
     losses = np.zeros((1, 1), np.float32)
-    softmax.cross_entropy(logits, np.array([[3]], np.int32), losses, 7, np.float32(1), 1, 0, 1)
+    softmax.cross_entropy(logits, np.array([[3]], np.int32), losses, 7, np.float32(1), np.float32(0), 1, 0, 1)
     assert not np.isfinite(losses[0, 0])
     assert np.isnan(logits[0, 0, :7]).any()
 

@@ -45,6 +45,8 @@ SETTINGS = {
     "plain": {},
     "residual": {"residual": True, "dropout": 0.3},
     "embedded": {"embedding": 48, "dropout": 0.3, "input_dropout": 0.2},
+    "tied": {"tie": True},
+    "skip": {"skip": True, "dropout": 0.3},
     "locked": {"dropout": 0.3, "locked_dropout": True},
     "zoneout": {"zoneout_h": 0.2, "zoneout_c": 0.1},
     "recurrent": {"recurrent_dropout": 0.3},
@@ -60,6 +62,7 @@ SETTINGS = {
 @pytest.mark.parametrize(("layers", "hidden", "batch_size"), [(1, 200, 8), (3, 70, 33)])
 def test_the_estimate_is_what_a_network_takes(layers, hidden, batch_size, cell, setting):
     shape = {"vocab_size": 90, "layers": layers, "hidden": hidden, "dropout": 0.0}
+    shape |= {"embedding": hidden} if setting == "tied" else {}
     config = ModelConfig(cell=cell, **(shape | SETTINGS[setting]))
     train = TrainConfig(batch_size=batch_size, seq_length=50)
     assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)

@@ -266,6 +266,23 @@ def test_the_gradient_of_the_sum_over_time() -> None:
     close(summed.flat, 7 * gradient, "the gradient", tolerance=1e-5)
 
 
+def test_the_gradient_with_smoothed_labels() -> None:
+    """It is that of the cross-entropy with every symbol as the target in turn, mixed; the loss is the plain one."""
+    case, V, share = make_case(20, 3, 33, 2), 20, 0.3
+    network = Network(case.model, *case.x.shape, TWO, training=True)
+    loss, gradient = network.gradients(case.x, case.y, case.state(), 3, smoothing=share)
+    exact, wanted, _ = reference.gradients(case.parameters, case.x, case.y, case.states)
+    assert loss == pytest.approx(exact, rel=1e-6)
+    others = [reference.gradients(case.parameters, case.x, np.full_like(case.y, v), case.states)[1] for v in range(V)]
+    found = dict(gradient.to_disk())
+    for name, array in wanted.items():
+        mixed = (1 - share) * array + share / V * sum(other[name] for other in others)
+        close(found[name], mixed, name)
+    assert_padding_is_zero(case.model.parameters, gradient.flat)
+    again, plain = network.gradients(case.x, case.y, case.state(), 3)
+    assert again == loss and np.array_equal(plain.flat, case.gradients(TWO)[1]), "it is not remembered"
+
+
 def test_a_nan_among_the_weights_reaches_the_loss() -> None:
     case = make_case(20, 0, 33, 2)
     case.model.parameters["rnn.weight_hh_l0"][3, 5] = np.nan
@@ -368,7 +385,9 @@ def test_uniform(scale: float) -> None:
     assert arrays["embedding.weight"].std() == pytest.approx(0.1, rel=0.1)
 
 
-@pytest.mark.parametrize(("cell", "count"), [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4)])
+@pytest.mark.parametrize(
+    ("cell", "count"), [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4), ("mlstm", 5)]
+)
 def test_orthogonal_recurrent_weights(cell: str, count: int) -> None:
     """Each block is a rotation or a reflection of its own; the other weights keep their bounds."""
     arrays, same = initial(cell=cell, recurrent_init="orthogonal"), initial(cell=cell)
@@ -401,7 +420,7 @@ def test_identity_recurrent_weights(cell: str) -> None:
 
 
 FORGET = {
-    **dict.fromkeys(("lstm", "peephole", "coupled", "depth-gated"), ("f",)),
+    **dict.fromkeys(("lstm", "peephole", "coupled", "depth-gated", "mlstm", "mogrifier"), ("f",)),
     **dict.fromkeys(("gru", "gru-after", "rnn", "clockwork"), ()),
     "grid": ("ft", "fd"),
 }

@@ -230,6 +230,8 @@ COUNTS = {
     # three groups of two units: of 3 x 3 blocks of 2 x 2 weights, the three above the diagonal are not there
     "clockwork": (V * H + 24 + H) + (H * H + 24 + H),
     "depth-gated": 5 * (V * H + H) + 4 * H * H + 5 * H + 5 * (H * H + H) + 4 * H * H + 5 * H + V * H,
+    "mlstm": 6 * (V * H + H) + 5 * H * H + 6 * (H * H + H) + 5 * H * H,
+    "mogrifier": 5 * (V * H + H) + 4 * H * H + 5 * (H * H + H) + 4 * H * H,
     "grid": 8 * (V * H + H * H + H) + 8 * (2 * H * H + H) + V * H,
 }
 

@@ -48,6 +48,7 @@ def random_masks(config: ModelConfig, rng: np.random.Generator) -> cells.Masks:
         ("tanh", {"embedding": 2}, False),
         ("softsign", {"residual": True, "zoneout_h": 0.3, "zoneout_c": 0.2, "layers": 3}, True),
         ("relu", {"zoneout_h": 0.3, "zoneout_c": 0.2, "clockwork_groups": 2}, False),
+        ("tanh", {"skip": True, "tie": True, "embedding": H}, True),
     ],
 )
 def test_gradients_are_those_of_central_differences(
@@ -225,6 +226,44 @@ def test_grid_is_an_lstm_along_time_and_one_along_depth() -> None:
         np.testing.assert_allclose(trace.losses[t], one.losses[0], rtol=1e-12)
 
 
+def test_mlstm_whose_factors_are_one_and_h_is_lstm() -> None:
+    config = config_of("mlstm")
+    parameters, x, y, states = drawn(config)
+    plain = dict(parameters)
+    for layer in range(2):
+        W_x, W_h, b = (f"rnn.{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias_ih"))
+        parameters[W_x][: 2 * H], parameters[b][: 2 * H] = 0, np.repeat([1, 0], H)
+        parameters[W_h][:H] = np.eye(H)
+        plain |= {W_x: parameters[W_x][2 * H :], b: parameters[b][2 * H :], W_h: parameters[W_h][H:]}
+    first = cells.forward(config, parameters, x, y, states)
+    assert_same(first, cells.forward(config_of("lstm"), plain, x, y, states))
+
+
+def test_mlstm_multiplies_the_recurrent_product_by_a_factor_of_the_character() -> None:
+    """Shut for one character: what comes after it does not depend on the state, but for what c carries."""
+    config = config_of("mlstm", layers=1)
+    parameters, x, y, states = drawn(config)
+    parameters["rnn.weight_ih_l0"][:H] = np.where(np.arange(V) == 2, 0, 1)  # s
+    parameters["rnn.bias_ih_l0"][:H] = 0
+    other = [(h + 1, c) for h, c in states]
+    for symbol in (2, 3):
+        x[0] = symbol
+        first, second = (cells.forward(config, parameters, x[:1], y[:1], s).losses for s in (states, other))
+        assert np.allclose(first, second, rtol=1e-12) == (symbol == 2)
+
+
+def test_mogrifier_with_its_gate_half_open_is_lstm() -> None:
+    config = config_of("mogrifier")
+    parameters, x, y, states = drawn(config)
+    plain = dict(parameters)
+    for layer in range(2):
+        for name in (f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}"):
+            parameters[name][:H] = 0
+            plain[name] = parameters[name][H:]
+    first = cells.forward(config, parameters, x, y, states)
+    assert_same(first, cells.forward(config_of("lstm"), plain, x, y, states))
+
+
 # Options ------------------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +293,18 @@ def test_zoneout_that_keeps_everything_stands_still() -> None:
     np.testing.assert_allclose(trace.states, states, rtol=1e-12)
     logits = states[0][0] @ parameters["decoder.weight"].T + parameters["decoder.bias"]
     np.testing.assert_allclose(trace.logits, np.stack([logits] * T), rtol=1e-6)
+
+
+def test_a_decoder_that_skips_adds_what_it_reads_of_each_layer() -> None:
+    """Of a second layer that it reads by zeros there is nothing in the logits, and of the first what it alone would give."""
+    config = config_of("lstm", skip=True)
+    parameters, x, y, states = drawn(config)
+    parameters["decoder.weight"][:] = 0
+    alone = {name: array for name, array in parameters.items() if not name.endswith("_l1")}
+    alone["decoder.weight"] = alone.pop("decoder.weight_l0")
+    two = cells.forward(config, parameters, x, y, states)
+    one = cells.forward(config_of("lstm", layers=1), alone, x, y, states[:1])
+    np.testing.assert_allclose(two.losses, one.losses, rtol=1e-12)
 
 
 def test_residual_layers_add_what_came_into_them() -> None:

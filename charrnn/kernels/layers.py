@@ -84,6 +84,14 @@ def project_back(product, dz, panels, dx, columns, steps, start, stop):
     call_product(product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D))
 
 
+@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
+def add_projection(product, x, panels, z, columns, steps, start, stop):
+    """z[t, n, :columns] += x[t, n] W for streams start:stop; panels are W (D, columns), or on the way back its transpose."""
+    N, D, Z = z.shape[1], x.shape[2], z.shape[2]
+    a, c = address(x, start * D), address(z, start * Z)
+    call_product(product, (a, D, N * D, panels, c, Z, N * Z, c, Z, N * Z, steps, stop - start, D, columns))
+
+
 @inline
 def _mixed(x):
     """The final avalanche of MurmurHash3 (Appleby 2011). Each step says uint32: Numba would widen the products to 64 bits."""

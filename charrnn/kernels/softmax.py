@@ -7,6 +7,7 @@ from numba import float32, int64, void
 
 from charrnn.kernels.compiling import kernel
 from charrnn.kernels.lanes import exp
+from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE
 from charrnn.kernels.rows import MAXIMUM, SUM, multiply_row, rows
 
@@ -26,12 +27,22 @@ def exp_row(a, largest):
     return y, y
 
 
-@kernel(void(CUBE, IDS, PLANE, int64, float32, int64, int64, int64))
-def cross_entropy(logits, targets, losses, symbols, scale, steps, start, stop):
+@rows("a")
+def weigh(a, weight, share):
+    """a = weight * a - share."""
+    return a * weight - share
+
+
+@kernel(void(CUBE, IDS, PLANE, int64, float32, float32, int64, int64, int64))
+def cross_entropy(logits, targets, losses, symbols, scale, smoothing, steps, start, stop):
     """For streams start:stop, losses[t, n] = -ln p[targets[t, n]] with p = softmax(logits[t, n, :symbols]), in nats.
 
-    logits (T, N, V padded) become the derivative scale * (p - onehot(target)); columns from `symbols` on become 0.
+    logits (T, N, V padded) become the derivative scale * (p - wanted); columns from `symbols` on become 0. What is wanted is the
+    target, onehot(target), of which label smoothing gives a share to all symbols alike (Szegedy et al. 2016, section 7):
+
+        wanted = (1 - smoothing) onehot(target) + smoothing / symbols
     """
+    hit, share = scale - scale * smoothing, scale * smoothing / np.float32(symbols)
     for t in range(steps):
         for n in range(start, stop):
             row, y = logits[t, n], targets[t, n]
@@ -41,5 +52,10 @@ def cross_entropy(logits, targets, losses, symbols, scale, steps, start, stop):
             wanted = row[y] - largest
             total = exp_row(row, largest)
             losses[t, n] = np.float32(np.log(np.float64(total))) - wanted
-            multiply_row(row, scale / total)
-            row[y] -= scale
+            if smoothing > 0:
+                weigh(row, scale / total, share)
+                for v in range(symbols, row.size):
+                    row[v] = ZERO
+            else:
+                multiply_row(row, scale / total)
+            row[y] -= hit

@@ -89,21 +89,22 @@ def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, r
     void(
         intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
         PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean, boolean,
-        boolean[::1], float32, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
+        int64, boolean[::1], float32, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
     )
 )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table, memory_table, bias, out_bias, p,
-          activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output, is_residual, banned, temperature, top_k,
-          counter, parts, scratch, weights, places, start, stop, first, last, first_out, last_out):  # fmt: skip
+          activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output, is_residual, first_read, banned,
+          temperature, top_k, counter, parts, scratch, weights, places, start, stop, first, last, first_out, last_out):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
 
     product, vector_product, prepare, step, draw, weights and counter are addresses.
     ids (S + 1, N); coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by itself, if one
     stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own are units first:last and logits
     first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds
-    W_x, W_h and W_q of layer l from places[l] on, and the decoder from places[L, 0]. h, c (L, 2, N H): plane 0 holds the state
-    before, plane S % 2 that behind. m, x (2, N H), z (N GH), q, y (N H), logits (N, V padded) are overwritten. keep_h, keep_c
-    (N H), or empty. scratch (2, V padded), of this thread. counter is an int64, 0, at which `parts` threads meet.
+    W_x, W_h, W_q and the decoder's weight of layer l from places[l] on; the decoder reads the layers from first_read on.
+    h, c (L, 2, N H): plane 0 holds the state before, plane S % 2 that behind. m (2, N H), x (L, N H), z (N GH), q, y (N H),
+    logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V padded), of this thread. counter is an
+    int64, 0, at which `parts` threads meet.
     """
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
@@ -121,8 +122,8 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
             c_before, c_after = _own(address(c, before), N, first, last), _own(address(c, after), N, first, last)
             m_below = _own(address(m, below * N * H), N, first, last)
             m_above = _own(address(m, above * N * H), N, first, last)
-            x_below = _own(address(x, below * N * H), N, first, last)
-            x_above = _own(address(x, above * N * H), N, first, last)
+            x_below = _own(address(x, max(layer - 1, 0) * N * H), N, first, last)
+            x_above = _own(address(x, layer * N * H), N, first, last)
             vectors = _own(address(p, layer * K * H), K, first, last)
             for n in range(start, stop):
                 _copy(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
@@ -133,7 +134,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
                     if memory_table.shape[0] > 0:
                         _copy(address(m_below, n * units), address(memory_table, ids[s, n] * H + first), units)
             else:
-                _multiply(product, vector_product, is_vector, address(x, (below * N + start) * H), H,
+                _multiply(product, vector_product, is_vector, address(x, ((layer - 1) * N + start) * H), H,
                           weights + 4 * places[layer, 0], address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
             _multiply(product, vector_product, is_vector, address(h, before + start * H), H,
                       weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows, from_q - from_h)  # fmt: skip
@@ -161,8 +162,9 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
             continue
         for n in range(start, stop):
             _copy(address(logits, n * width + first_out), address(out_bias, first_out), last_out - first_out)
-        _multiply(product, vector_product, is_vector, address(x, ((L - 1) % 2 * N + start) * H), H, weights + 4 * places[L, 0],
-                  address(logits, start * width + first_out), width, rows, last_out - first_out)  # fmt: skip
+        for layer in range(first_read, L):
+            _multiply(product, vector_product, is_vector, address(x, (layer * N + start) * H), H, weights + 4 * places[layer, 3],
+                      address(logits, start * width + first_out), width, rows, last_out - first_out)  # fmt: skip
         if parts > 1:
             met += parts
             meet(counter, met)
