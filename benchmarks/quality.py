@@ -1,7 +1,7 @@
-"""How good the text is after so many seconds: runs of `charrnn train --for`, from typing the command to its end, several seeds each.
+"""How good the text is after a time: runs of `charrnn train --for`, from typing the command to its end, with several seeds.
 
-Every row is a loss that is asked for on tiny-shakespeare (or any text), within a time. Runs are in processes of their own, one after
-the other; the loss is that of `charrnn eval` on the validation part, with the state carried and in cold windows of 256.
+A row is a loss that is asked for on tiny-shakespeare (or another text), within a time. Runs are processes of their own, one after the
+other; the losses are those of `charrnn eval` on the validation part, with the state carried and in cold windows of 256.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def run(text: str, duration: str, seed: int, folder: Path, more: list[str]) -> R
     command = program("train", text, "--for", duration, "--seed", seed, "--out", out, "--quiet", *more)
     subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
-    done = subprocess.run(program("eval", out, "--json"), check=True, env=environment(), stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        program("eval", out, "--json"), check=True, env=environment(), stdout=subprocess.PIPE, text=True
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return {"for": duration, "seed": seed, "seconds": round(seconds, 1), "folder": str(out), **found}
 
@@ -38,7 +40,11 @@ def row(duration: str, runs: list[Row]) -> Row:
     """The medians of the seeds, beside what is asked for."""
     carried = [one["nats_per_char"] for one in runs]
     found: Row = {"for": duration, "seeds": len(runs), "seconds": statistics.median(one["seconds"] for one in runs)}
-    found |= {"nats": round(statistics.median(carried), 4), "lowest": round(min(carried), 4), "highest": round(max(carried), 4)}
+    found |= {
+        "nats": round(statistics.median(carried), 4),
+        "lowest": round(min(carried), 4),
+        "highest": round(max(carried), 4),
+    }
     cold = [one["windows"]["nats_per_char"] for one in runs if "windows" in one]
     if cold:
         found["cold, 256"] = round(statistics.median(cold), 4)
@@ -48,7 +54,9 @@ def row(duration: str, runs: list[Row]) -> Row:
 def curve(folder: Path) -> list[tuple[float, float]]:
     """(seconds, validation loss) of a run's history."""
     entries = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    return [(entry["seconds"], entry["validation_loss"]) for entry in entries if entry.get("validation_loss") is not None]
+    return [
+        (entry["seconds"], entry["validation_loss"]) for entry in entries if entry.get("validation_loss") is not None
+    ]
 
 
 def main() -> None:
