@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from charrnn.candidates import Candidate, combinations, of_equal_size
     from charrnn.checkpoint import load, save
     from charrnn.comparison import Event, Outcome, Result, compare, results
-    from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+    from charrnn.config import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.corpus import Corpus
     from charrnn.datasets import bundled_corpus, fetch
+    from charrnn.dynamic import evaluate_dynamic, per_character_dynamic, squares_of
+    from charrnn.ensemble import Ensemble, check_alike
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
         RunError,
         VocabError,
     )
-    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, per_character
+    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, mixed, per_character
     from charrnn.generation import generate, generate_ids, generate_many
     from charrnn.gradient_flow import gradient_norms
     from charrnn.model import Model
@@ -50,11 +52,13 @@ _HOMES = {
     "candidates": ("Candidate", "combinations", "of_equal_size"),
     "checkpoint": ("load", "save"),
     "comparison": ("Event", "Outcome", "Result", "compare", "results"),
-    "config": ("CorpusConfig", "ModelConfig", "TrainConfig"),
+    "config": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
     "corpus": ("Corpus",),
     "datasets": ("bundled_corpus", "fetch"),
+    "dynamic": ("evaluate_dynamic", "per_character_dynamic", "squares_of"),
+    "ensemble": ("Ensemble", "check_alike"),
     "errors": ("CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "RunError", "VocabError"),
-    "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "per_character"),
+    "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "mixed", "per_character"),
     "generation": ("generate", "generate_ids", "generate_many"),
     "gradient_flow": ("gradient_norms",),
     "model": ("Model",),
@@ -72,7 +76,8 @@ __all__ = [  # noqa: RUF022
     "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size",
     "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
-    "evaluate", "evaluate_windows", "per_character", "Evaluation", "gradient_norms", "save", "load",
+    "evaluate", "evaluate_windows", "per_character", "Evaluation", "mixed", "gradient_norms", "save", "load",
+    "evaluate_dynamic", "per_character_dynamic", "squares_of", "DynamicConfig", "Ensemble", "check_alike",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip
 

@@ -84,9 +84,11 @@ class Network:
         return self.losses[: len(x)]
 
     def gradients(
-        self, x: Ids, y: Ids, state: State, key: int, starts: Starts | None = None, sums_over_time: bool = False
+        self, x: Ids, y: Ids, state: State, key: int | None, starts: Starts | None = None, sums_over_time: bool = False
     ) -> tuple[float, Parameters]:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
+
+        Without a key nothing is dropped, as in evaluation; a network that is used so must not have been used with one.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
         across a start. With `sums_over_time` it is the gradient of T times that mean. It is overwritten by the next call.
@@ -95,13 +97,14 @@ class Network:
         self._enter(x, state, starts, key)
         if self._starts.size and "base" not in self._backward:
             self._backward["base"] = aligned(*self.shape, self.model.width)
-        if self.model.config.recurrent_dropout > 0:
+        drops_recurrent = key is not None and self.model.config.recurrent_dropout > 0
+        if drops_recurrent and key is not None:
             self.panels.replace_recurrent([layer.draw_recurrent(key) for layer in self.layers], self.workers)
         scale = np.float32(1 / (x.shape[1] if sums_over_time else x.size))
         self.workers.run(self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
         self._weight_gradients(x)
-        if self.model.config.recurrent_dropout > 0:
+        if drops_recurrent:
             self.panels.replace_recurrent(self.panels.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
@@ -211,7 +214,7 @@ class Network:
         layers.project(product, below, panels.out, panels.decoder_bias, logits, logits.shape[2], 0, steps, a, b)
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, steps, a, b)
 
-    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
+    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
         product, logits = self.arithmetic.product_at, self.logits
@@ -219,7 +222,8 @@ class Network:
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):
-            self.layers[index].backward(self._memory_below(index), back, self._starts, steps, a, b)
+            layer, drops = self.layers[index], key is not None
+            layer.backward(self._memory_below(index), back, self._starts, steps, a, b, drops)
 
     def _memory_below(self, index: int) -> Floats | None:
         return self.layers[index - 1].m if index else self.memory
