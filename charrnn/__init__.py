@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from charrnn.candidates import Candidate, combinations, of_equal_size
     from charrnn.checkpoint import load, save
     from charrnn.comparison import Event, Outcome, Result, compare, results
+    from charrnn.compression import evaluate_xz
     from charrnn.config import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.corpus import Corpus
     from charrnn.datasets import bundled_corpus, fetch
@@ -52,6 +53,7 @@ _HOMES = {
     "candidates": ("Candidate", "combinations", "of_equal_size"),
     "checkpoint": ("load", "save"),
     "comparison": ("Event", "Outcome", "Result", "compare", "results"),
+    "compression": ("evaluate_xz",),
     "config": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
     "corpus": ("Corpus",),
     "datasets": ("bundled_corpus", "fetch"),
@@ -77,7 +79,7 @@ __all__ = [  # noqa: RUF022
     "combinations", "of_equal_size",
     "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
     "evaluate", "evaluate_windows", "per_character", "Evaluation", "mixed", "gradient_norms", "save", "load",
-    "evaluate_dynamic", "per_character_dynamic", "squares_of", "DynamicConfig", "Ensemble", "check_alike",
+    "evaluate_dynamic", "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble", "check_alike",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip
 

@@ -77,7 +77,7 @@ def per_character(
     """
     check_ids(ids)
     with using(workers) as own:
-        losses = [_carried(one, ids, starts, own, panels, told) for one, told in _in_turn(model, progress)]
+        losses = [_carried(one, ids, starts, own, panels, told) for one, told in in_turn(model, progress)]
     return mixed(losses)
 
 
@@ -130,7 +130,7 @@ def evaluate_windows(
         raise ConfigError(f"--window must be at least 1, not {window}")
     window = min(window, len(ids) - 1)  # a longer one would only read past the end
     with using(workers) as own:
-        losses = [_cold(one, ids, window, starts, own, told) for one, told in _in_turn(model, progress)]
+        losses = [_cold(one, ids, window, starts, own, told) for one, told in in_turn(model, progress)]
     return mean_of(mixed(losses))
 
 
@@ -194,7 +194,7 @@ def _resets(starts: Starts | None, firsts: list[int], done: int, steps: int) -> 
     return None if starts is None else starts_in_batch(starts, np.array(firsts, np.int64) + done, steps)
 
 
-def _in_turn(model: Models, progress: Progress | None) -> list[tuple[Model, Progress | None]]:
+def in_turn(model: Models, progress: Progress | None) -> list[tuple[Model, Progress | None]]:
     """The models, and for each how to tell its progress as a part of that of all."""
     models = [model] if isinstance(model, Model) else list(model)
 
