@@ -23,7 +23,9 @@ def evaluate_xz(ids: NDArray[Any], vocab: Vocab) -> Evaluation:
     read the training part; a megabyte takes about a second.
     """
     compressor, size = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME), 0
-    codes = np.array([min(ord(symbol), 255) for symbol in vocab.symbols], np.uint8)
+    codes = np.array(
+        [ord(symbol[0]) & 0xFF for symbol in vocab.symbols], np.uint8
+    )  # those of bytes; "<unk>" counts as one
     for first in range(0, len(ids), PART):
         part = ids[first : first + PART]
         text = codes[part].tobytes() if vocab.unit == "byte" else vocab.decode(part).encode()

@@ -167,7 +167,9 @@ class _Reader:
 def relative(squares: Parameters | None, like: Parameters) -> Floats:
     """Root mean squares whose mean is 1, float32 of the flat layout, and 0 for padding; all 1 if none are known."""
     if squares is None or not squares.flat.any():
-        return np.ones_like(like.flat)
+        every = like.like()
+        every.from_disk({tensor.name: np.ones(tensor.disk_shape, np.float32) for tensor in like.tensors})
+        return every.flat
     found: Floats = np.sqrt(squares.flat)
     found /= np.float32(found[found > 0].mean(dtype=np.float64))
     return found

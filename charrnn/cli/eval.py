@@ -105,8 +105,10 @@ def eval_(
         measure.all(window)
     earlier = _note_test(members, measure.nats) if split == "test" else []
     if as_json:
-        about = {"checkpoint": str(members[0].path), "ensemble": [str(member.path) for member in members[1:]]}
-        click.echo(json.dumps({**measure.as_json(), **about, **({"test_looks": earlier} if split == "test" else {})}))
+        about: dict[str, Any] = {"checkpoint": str(members[0].path)}
+        about |= {"ensemble": [str(member.path) for member in members[1:]]} if ensemble else {}
+        about |= {"test_looks": earlier} if split == "test" else {}
+        click.echo(json.dumps({**measure.as_json(), **about}))
     elif not per_char:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         measure.print_rows(what)

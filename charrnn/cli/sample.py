@@ -96,7 +96,8 @@ def sample(
     if as_json:
         texts = _texts(models, run.vocab, text, count, threads, {**options, "seed": seed})
         paths = [str(member.path) for member in members]
-        about = {"prime": text, "checkpoint": paths[0], "ensemble": paths[1:], "seed": seed}
+        about = {"prime": text, "checkpoint": paths[0], "seed": seed}
+        about |= {"ensemble": paths[1:]} if ensemble else {}
         about |= {name: options[name] for name in ("temperature", "top_k", "length", "precision")}
         made = {"text": texts[0]} if count == 1 else {"samples": texts}
         click.echo(json.dumps(made | about))
