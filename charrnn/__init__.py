@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from charrnn.candidates import Candidate, combinations, of_equal_size
     from charrnn.checkpoint import load, save
     from charrnn.comparison import Event, Outcome, Result, compare, results
-    from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+    from charrnn.compression import evaluate_xz
+    from charrnn.config import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.corpus import Corpus
     from charrnn.datasets import bundled_corpus, fetch
+    from charrnn.dynamic import evaluate_dynamic, per_character_dynamic, squares_of
+    from charrnn.ensemble import Ensemble, check_alike
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
         RunError,
         VocabError,
     )
-    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, per_character
+    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, mixed, per_character
     from charrnn.generation import generate, generate_ids, generate_many
     from charrnn.gradient_flow import gradient_norms
     from charrnn.model import Model
@@ -51,11 +54,14 @@ _HOMES = {
     "candidates": ("Candidate", "combinations", "of_equal_size"),
     "checkpoint": ("load", "save"),
     "comparison": ("Event", "Outcome", "Result", "compare", "results"),
-    "config": ("CorpusConfig", "ModelConfig", "TrainConfig"),
+    "compression": ("evaluate_xz",),
+    "config": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
     "corpus": ("Corpus",),
     "datasets": ("bundled_corpus", "fetch"),
+    "dynamic": ("evaluate_dynamic", "per_character_dynamic", "squares_of"),
+    "ensemble": ("Ensemble", "check_alike"),
     "errors": ("CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "RunError", "VocabError"),
-    "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "per_character"),
+    "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "mixed", "per_character"),
     "generation": ("generate", "generate_ids", "generate_many"),
     "gradient_flow": ("gradient_norms",),
     "model": ("Model",),
@@ -74,7 +80,8 @@ __all__ = [  # noqa: RUF022
     "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size",
     "plan", "Plan", "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
-    "evaluate", "evaluate_windows", "per_character", "Evaluation", "gradient_norms", "save", "load",
+    "evaluate", "evaluate_windows", "per_character", "Evaluation", "mixed", "gradient_norms", "save", "load",
+    "evaluate_dynamic", "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble", "check_alike",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip
 

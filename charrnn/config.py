@@ -104,6 +104,7 @@ def seconds_of(text: str) -> float | None:
 LONGEST_PATTERN = 200
 DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000  # without --epochs and --steps: a tiny text needs more passes
 TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
+DYNAMIC = "Dynamic evaluation"
 CELL_NAMES = (
     *("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"),
     *("mlstm", "mogrifier"),
@@ -212,6 +213,26 @@ class ModelConfig(Settings):
                 f"--tie takes the decoder's weights for the embedding, so --embedding must be --hidden, {self.hidden}, "
                 f"not {self.embedding}; give --embedding {self.hidden}"
             )
+
+
+@dataclass(frozen=True)
+class DynamicConfig(Settings):
+    """How a network learns from the text that it is judged on (see `dynamic`)."""
+
+    dynamic_rate: float = setting(
+        4e-4, "How far the weights move: eta of Krause et al. 2018.", DYNAMIC, minimum=0.0, maximum=1.0
+    )
+    dynamic_decay: float = setting(
+        1e-3, "How strongly they are drawn back to the trained ones: lambda.", DYNAMIC, minimum=0.0, maximum=1.0
+    )
+    dynamic_segment: int = setting(20, "Characters between two moves.", DYNAMIC, minimum=1, maximum=65536)
+    dynamic_streams: int = setting(
+        1,
+        "Parts of the text that are read side by side, with the same weights: faster, and the network learns less.",
+        DYNAMIC,
+        minimum=1,
+        maximum=1024,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.model import Model, Panels
+from charrnn.ensemble import Ensemble
+from charrnn.model import Model, Models, Panels
 from charrnn.rounding import Precision
 from charrnn.vocab import Decoder, Unknown, Vocab
 from charrnn.workers import Workers
@@ -29,7 +30,7 @@ def generate_ids(model: Model, prime: NDArray[Any], length: int, **options: Any)
 
 
 def generate(
-    model: Model,
+    model: Models,
     vocab: Vocab,
     prime: str = "",
     length: int = 500,
@@ -51,7 +52,7 @@ def generate(
     so many. The text ends before the first occurrence of `stop`. `unknown` says what becomes of the prime's characters that
     the vocabulary lacks, as for `Vocab.encode`, which raises `VocabError`. With a `document_separator` the state is zero at the
     start of each document, in the prime too. With a `precision` of bf16 or int8 the weights are rounded (see `rounding`).
-    `progress(read, in_all)` follows a long prime.
+    `progress(read, in_all)` follows a long prime. Several models write as an ensemble (see `ensemble`), for which `panels` are not.
     """
     ids = vocab.encode(prime, unknown)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed, "precision": precision}
@@ -70,7 +71,7 @@ def generate(
 
 
 def generate_many(
-    model: Model,
+    model: Models,
     vocab: Vocab,
     count: int,
     prime: str = "",
@@ -101,12 +102,15 @@ def generate_many(
     return [Stop(stop).feed(vocab.decode(column), last=True) for column in columns]
 
 
-def _writer(model: Model, vocab: Vocab, **options: Any) -> Writer:
+def _writer(model: Models, vocab: Vocab, *, panels: Panels | None = None, **options: Any) -> Writer | Ensemble:
     """A writer of characters: the symbol for unknown ones is banned."""
-    return Writer(model, vocab=vocab, banned=() if vocab.unknown is None else (vocab.unknown,), **options)
+    options |= {"vocab": vocab, "banned": () if vocab.unknown is None else (vocab.unknown,)}
+    if not isinstance(model, Model) and len(model) != 1:
+        return Ensemble(model, **options)
+    return Writer(model if isinstance(model, Model) else model[0], panels=panels, **options)
 
 
-def _pieces(writer: Writer, length: int) -> Iterator[NDArray[np.int32]]:
+def _pieces(writer: Writer | Ensemble, length: int) -> Iterator[NDArray[np.int32]]:
     for done in range(0, length, writer.chunk):
         yield writer.write(min(writer.chunk, length - done))
 

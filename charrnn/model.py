@@ -10,6 +10,7 @@ Every layer's output passes a dropout mask on its way up, never on its way to th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,10 @@ class Model:
         initialise(model.parameters, config, model.cell, seed)
         model.hold_zeros()
         return model
+
+
+Models = Model | Sequence[Model]
+"""One, or the members of an ensemble."""
 
 
 class State:

@@ -91,12 +91,14 @@ class Network:
         x: Ids,
         y: Ids,
         state: State,
-        key: int,
+        key: int | None,
         starts: Starts | None = None,
         sums_over_time: bool = False,
         smoothing: float = 0.0,
     ) -> tuple[float, Parameters]:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
+
+        Without a key nothing is dropped, as in evaluation; a network that is used so must not have been used with one.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
         across a start. With `sums_over_time` it is the gradient of T times that mean. With `smoothing` it is that of the
@@ -107,13 +109,14 @@ class Network:
         self._enter(x, state, starts, key)
         if self._starts.size and "base" not in self._backward:
             self._backward["base"] = aligned(*self.shape, self.model.width)
-        if self.model.config.recurrent_dropout > 0:
+        drops_recurrent = key is not None and self.model.config.recurrent_dropout > 0
+        if drops_recurrent and key is not None:
             self.panels.replace_recurrent([layer.draw_recurrent(key) for layer in self.layers], self.workers)
         scale = np.float32(1 / (x.shape[1] if sums_over_time else x.size))
         self.workers.run(self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()])
         self._leave(state, len(x))
         self._weight_gradients(x)
-        if self.model.config.recurrent_dropout > 0:
+        if drops_recurrent:
             self.panels.replace_recurrent(self.panels.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
@@ -221,14 +224,15 @@ class Network:
         smoothing = NOTHING_SMOOTHED if key is None else self._smoothing
         cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b)
 
-    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int, a: int, b: int) -> None:
+    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
         if back.m is not None:
             back.m[:, a:b] = 0
         for index in reversed(range(len(self.layers))):
             self._decode_back(index, back, steps, a, b)
-            self.layers[index].backward(self._memory_below(index), back, self._starts, steps, a, b)
+            below, drops = self._memory_below(index), key is not None
+            self.layers[index].backward(below, back, self._starts, steps, a, b, drops)
 
     def _decode(self, steps: int, a: int, b: int) -> None:
         """The logits of streams a:b from the outputs of the layers that the decoder reads."""

@@ -17,6 +17,8 @@ from charrnn.errors import RunError
 from charrnn.run import Run
 
 ROOT = Path("checkpoints")
+TEST_LOOKS = "test-looks.jsonl"
+"""The file, beside a checkpoint, that tells when its test part was evaluated; times are UTC."""
 
 
 class RunFolder:
@@ -148,6 +150,26 @@ def _last_step(entries: list[dict[str, Any]]) -> int:
 def _seconds(entry: dict[str, Any]) -> float:
     value = entry.get("seconds")
     return float(value) if isinstance(value, int | float) else 0.0
+
+
+def test_looks(checkpoint: Path) -> list[dict[str, Any]]:
+    """When the test part was evaluated with checkpoints of this folder: what `note_test_look` has noted, in order."""
+    looks = []
+    try:
+        for line in (checkpoint.parent / TEST_LOOKS).read_text(encoding="utf-8").splitlines():
+            look = json.loads(line)
+            if isinstance(look, dict) and isinstance(look.get("when"), str):
+                looks.append(look)
+    except (OSError, ValueError):
+        pass
+    return looks
+
+
+def note_test_look(checkpoint: Path, nats: float) -> None:
+    """Note beside a checkpoint that the test part was evaluated, now: a figure that is looked at again and again is no test."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    looks = [*test_looks(checkpoint), {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats}]
+    write_atomically(checkpoint.parent / TEST_LOOKS, "".join(json.dumps(look) + "\n" for look in looks).encode())
 
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:

@@ -117,6 +117,11 @@ class Writer:
             self.state.reset()
         self._last = np.full(self.streams, ids[-1], np.int32)
 
+    def step(self, ids: NDArray[np.int32]) -> Floats:
+        """Let stream n read ids[n], int32 (streams,); the logits behind it, (streams, V), overwritten by the next call."""
+        block = np.stack([ids, ids])
+        return self._run(block, given=1, coins=np.zeros((1, self.streams))).logits[:, : self.model.config.vocab_size]
+
     def write(self, length: int) -> NDArray[np.int32]:
         """The next `length` ids of every stream, (length, streams) int32."""
         ids = np.zeros((length + 1, self.streams), np.int32)
@@ -148,7 +153,7 @@ class Writer:
         self.state.c[:, begun] = 0
         return done
 
-    def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> None:
+    def _run(self, ids: NDArray[np.int32], given: int, coins: NDArray[np.float64]) -> _Work:
         work, model, options = self._work, self.model, (self.banned, self.temperature, self.top_k)
         if work.parts > 1 and self._turns.is_alone():
             work = self._alone = self._alone or self._divided(1)
@@ -187,6 +192,7 @@ class Writer:
         work.leave(self.state, len(coins))
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), len(coins))
+        return work
 
 
 class _Turns:

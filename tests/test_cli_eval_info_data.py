@@ -48,6 +48,18 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.fixture(scope="module")
+def other(folder: Path) -> Path:
+    """Another run on the same text, of another cell and size; not the newest."""
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", SPLITS)
+    settings = charrnn.TrainConfig(batch_size=4, seq_length=16, steps=12, optimizer="sgd")
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2), settings)
+    for _ in charrnn.train(run, corpus, threads=1):
+        pass
+    charrnn.save(folder / "other.safetensors", run)
+    return folder / "other.safetensors"
+
+
 @pytest.fixture
 def run() -> charrnn.Run:
     return charrnn.load("checkpoints/tiny/last.safetensors")
@@ -134,9 +146,83 @@ def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> N
     assert np.mean([line["nats"] for line in lines]) == pytest.approx(evaluated()["nats_per_char"], abs=1e-5)
 
 
+def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
+    ids = charrnn.Corpus.read("tiny.txt", SPLITS).validation
+    plain, found = evaluated(), evaluated("--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8")
+    dynamic = found.pop("dynamic")
+    assert found == plain, "the plain figures are as they were"
+    config = charrnn.DynamicConfig(dynamic_rate=0.01, dynamic_segment=8)
+    expected = charrnn.evaluate_dynamic(run.result, ids, config, squares=charrnn.squares_of(run))
+    assert dynamic["nats_per_char"] == expected.nats_per_char < plain["nats_per_char"]
+    assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (0.01, 8, 0.001, 1)
+    text = charrnn_("eval", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8").stdout
+    names = [line.split("  ")[1].strip() for line in text.splitlines()[1:]]
+    assert names == ["state carried", "windows of 256, cold", "dynamic", "xz -9e"]
+    assert f"{dynamic['nats_per_char']:.4f} nats" in text and f"{plain['nats_per_char']:.4f} nats" in text
+    lines = charrnn_(
+        "eval", "--per-char", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"
+    ).stdout.splitlines()
+    assert np.mean([json.loads(line)["nats"] for line in lines]) == pytest.approx(expected.nats_per_char, abs=1e-5)
+
+
+def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
+    ids, models = charrnn.Corpus.read("tiny.txt", SPLITS).validation, [run.result, charrnn.load(other).result]
+    found = evaluated("checkpoints/tiny", "--ensemble", str(other), "--dynamic")
+    assert found["nats_per_char"] == charrnn.evaluate(models, ids).nats_per_char
+    assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
+    squares = charrnn.squares_of(run), None
+    losses = [charrnn.per_character_dynamic(m, ids, squares=s) for m, s in zip(models, squares, strict=True)]
+    assert found["dynamic"]["nats_per_char"] == pytest.approx(charrnn.mixed(losses).mean(dtype=np.float64), abs=1e-9)
+    assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
+    result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")
+    assert "an ensemble of 2" in result.stdout and not result.stderr
+
+
+def test_eval_of_an_ensemble_says_who_may_know_the_text(folder: Path, tmp_path: Path) -> None:
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", charrnn.CorpusConfig(val_fraction=0.1))
+    stranger = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    charrnn.save(tmp_path / "stranger.safetensors", stranger)
+    told = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(tmp_path / "stranger.safetensors")).stderr
+    assert "stranger.safetensors was trained on another" in told and told.count("\n") == 1
+
+
+def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(folder: Path, tmp_path: Path) -> None:
+    for name, text, options, found in (
+        ("letters", "KING or no\n" * 60, {}, "one vocabulary"),
+        ("documents", TEXT, {"document_separator": "\n\n"}, "--document-separator"),
+    ):
+        corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(**options))
+        charrnn.save(tmp_path / f"{name}.safetensors", charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1)))
+        path = str(tmp_path / f"{name}.safetensors")
+        result = charrnn_("eval", "checkpoints/tiny", "--ensemble", path, status=2 if options else 1)
+        assert found in result.stderr and path in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_eval_notes_who_looked_at_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT)
+    note, checkpoint = tmp_path / "checkpoints/tiny/test-looks.jsonl", tmp_path / "checkpoints/tiny/last.safetensors"
+    before = checkpoint.read_bytes()
+    assert charrnn_("eval").stderr == "" and not note.exists(), "the validation part may be looked at"
+    first = charrnn_("eval", "--split", "test", "--json")
+    assert first.stderr == "" and json.loads(first.stdout)["test_looks"] == []
+    (look,) = map(json.loads, note.read_text().splitlines())
+    assert look["nats_per_char"] == json.loads(first.stdout)["nats_per_char"] and look["checkpoint"] == checkpoint.name
+    second = charrnn_("eval", "--split", "test", "--per-char")
+    assert "looked at once before" in second.stderr and look["when"] in second.stderr and second.stderr.count("\n") == 1
+    third = charrnn_("eval", "--split", "test", "--json")
+    assert "looked at 2 times before" in third.stderr and len(json.loads(third.stdout)["test_looks"]) == 2
+    note.write_text("no note\n")
+    assert charrnn_("eval", "--split", "test").stderr == "" and len(note.read_text().splitlines()) == 1
+    assert checkpoint.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
+        (("--dynamic-rate", "0.1"), 2, "add --dynamic"),
+        (("--dynamic", "--dynamic-rate", "2"), 2, "--dynamic-rate"),
+        (("--ensemble", "nothing.safetensors"), 1, "nothing.safetensors"),
         (("checkpoints/tiny", "tiny.txt", "--split", "test"), 2, "--split"),
         (("--per-char", "--json"), 2, "--json"),
         (("--unknown", "skip"), 2, "--unknown"),

@@ -79,6 +79,25 @@ def test_temperature_zero_needs_no_seed() -> None:
     )
 
 
+def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
+    run, corpus = charrnn.load("checkpoints/tiny/last.safetensors"), charrnn.Corpus.read("tiny.txt")
+    other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
+    charrnn.save(tmp_path / "other.safetensors", other)
+    models = [run.model, other.model]
+    flags = ("--seed", "3", "--prime", "KING", "--length", "60", "--ensemble", str(tmp_path / "other.safetensors"))
+    expected = "".join(charrnn.generate(models, run.vocab, "KING", 60, seed=3))
+    assert sample(*flags).stdout == "KING" + expected != "KING" + written("KING", 60, seed=3)
+    found = json.loads(sample(*flags, "--json", "--count", "2").stdout)
+    assert found["samples"][0] == expected and found["ensemble"] == [str(tmp_path / "other.safetensors")]
+
+
+def test_an_ensemble_needs_one_vocabulary(tmp_path: Path) -> None:
+    other = charrnn.Run.new(charrnn.Corpus.from_text("abc" * 60), charrnn.ModelConfig(hidden=8, layers=1))
+    charrnn.save(tmp_path / "other.safetensors", other)
+    error = sample("--ensemble", str(tmp_path / "other.safetensors"), status=1).stderr
+    assert "one vocabulary" in error and "other.safetensors" in error and error.count("\n") == 1
+
+
 def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
     first, second = (json.loads(sample("--json", "--prime", "KING").stdout) for _ in range(2))
     assert first["text"] != second["text"]

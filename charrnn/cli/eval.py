@@ -1,27 +1,35 @@
-"""`charrnn eval`: how well a network predicts a text."""
+"""`charrnn eval`: how well a network, or several together, predict a text."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn import terminal
-from charrnn.cli.given import read_text
-from charrnn.errors import CorpusError, VocabError
+from charrnn.cli.ensemble import Member, ensemble_option, load_members
+from charrnn.cli.judged_text import other_text, own_text, tell_of_other_texts
+from charrnn.cli.options import options_for
+from charrnn.config import DynamicConfig
 
 if TYPE_CHECKING:
-    from charrnn.corpus import Corpus
+    from numpy.typing import NDArray
+
     from charrnn.documents import Starts
-    from charrnn.run import Run
+    from charrnn.evaluation import Evaluation, Progress
+    from charrnn.workers import Workers
+
+XZ_MOST = 4_000_000
+"""Characters of a longer text are not compressed: that would take longer than to read it."""
 
 EPILOG = """\b
 Examples:
   charrnn eval                                    the newest run, on its validation text
   charrnn eval checkpoints/plays --split test
+  charrnn eval checkpoints/plays --dynamic
+  charrnn eval checkpoints/a --ensemble checkpoints/b --ensemble checkpoints/c
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
   charrnn eval checkpoints/plays page.txt --per-char > losses.jsonl
@@ -39,6 +47,11 @@ Examples:
 @click.option(
     "--window", type=click.IntRange(min=0), default=256, show_default=True, help="Characters a cold window; 0: none."
 )
+@click.option(
+    "--dynamic", is_flag=True, help="Also let the network learn from what it has been judged on: a row of its own."
+)
+@options_for(DynamicConfig)
+@ensemble_option
 @click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
 @click.option(
     "--unknown",
@@ -55,17 +68,21 @@ def eval_(
     texts: tuple[str, ...],
     split: str | None,
     window: int,
+    dynamic: bool,
+    ensemble: tuple[str, ...],
     encoding: str | None,
     unknown: str,
     per_char: bool,
     threads: int | None,
     as_json: bool,
+    **adapting: Any,
 ) -> None:
     """Measure how well a network predicts a text, in nats and bits a character.
 
     CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Without TEXT the run's own
     validation part is read; with it, all of TEXT (files, globs, folders, - for standard input). The state is carried
-    through the whole text; beside that stands the loss over windows of --window characters, each from a cold state.
+    through the whole text; below that stands the loss over windows of --window characters, each from a cold state, and
+    what xz makes of the same text.
     """
     if per_char and as_json:
         raise click.UsageError("--per-char and --json cannot both be given")
@@ -73,137 +90,166 @@ def eval_(
         raise click.UsageError("--split is for the run's own text: give it without TEXT")
     if not texts and (encoding or unknown != "error"):
         raise click.UsageError("--encoding and --unknown are for a TEXT: the run's own text is read as in training")
-    terminal.compiling()
-    from charrnn.checkpoint import configurations_of, load
-    from charrnn.run_folder import find_checkpoint
-
-    path = find_checkpoint(checkpoint)
-    terminal.compiling(configurations_of(path)[0].cell)
-    run = load(path)
-    text = other_text(run, texts, encoding, unknown) if texts else own_text(run, split or "validation")
+    how = _dynamic(dynamic, adapting)
+    members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
+    run = members[0].run
+    if texts:
+        text = other_text(run, texts, encoding, unknown)
+    else:
+        text = own_text(run, split or "validation")
+        tell_of_other_texts(members)
+    measure = _Measure(members, *text, how, threads)
     if per_char:
-        _print_per_char(run, *text, threads)
-        return
-    result = _measure(run, *text, window, threads)
+        measure.print_per_char()
+    else:
+        measure.all(window)
+    earlier = _note_test(members, measure.nats) if split == "test" else []
     if as_json:
-        click.echo(json.dumps({**result, "checkpoint": str(path)}))
-        return
-    what = "the text" if texts else f"the {split or 'validation'} part of its text"
-    click.echo(f"{terminal.one_line(str(path))} on {what}, {result['characters']:,} characters")
-    _print_figures("state carried", result)
-    if window:
-        _print_figures(f"windows of {window}", result["window"])
+        about: dict[str, Any] = {"checkpoint": str(members[0].path)}
+        about |= {"ensemble": [str(member.path) for member in members[1:]]} if ensemble else {}
+        about |= {"test_looks": earlier} if split == "test" else {}
+        click.echo(json.dumps({**measure.as_json(), **about}))
+    elif not per_char:
+        what = "the text" if texts else f"the {split or 'validation'} part of its text"
+        measure.print_rows(what)
 
 
-def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
-    """A part of the text that a run was started on, and where documents begin in it.
+def _dynamic(dynamic: bool, adapting: dict[str, Any]) -> DynamicConfig | None:
+    """How the networks adapt; None if they do not."""
+    given = {name: value for name, value in adapting.items() if value is not None}
+    if dynamic:
+        return DynamicConfig(**given)
+    if given:
+        raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
+    return None
 
-    It is read again; `CorpusError` if it is gone, has changed, or is empty.
-    """
-    paths = [source.path for source in run.sources]
-    if "-" in paths:
-        raise CorpusError("the run's text came from standard input; name one: charrnn eval CHECKPOINT TEXT")
-    corpus = _read(run, paths)
-    run.check_text(corpus)
-    ids, starts = {
-        "train": (corpus.train, corpus.train_starts),
-        "validation": (corpus.validation, corpus.validation_starts),
-        "test": (corpus.test, corpus.test_starts),
-    }[split]
-    if len(ids) < 2:
-        flag = "--test-fraction" if split == "test" else "--val-fraction"
-        raise CorpusError(
-            f"the run has no {split} part (it was trained with {flag} 0, or the text is short); name a TEXT to eval"
+
+class _Measure:
+    """What is measured of the members on one text: rows of figures, each by its name."""
+
+    def __init__(
+        self,
+        members: list[Member],
+        ids: NDArray[Any],
+        starts: Starts | None,
+        dynamic: DynamicConfig | None,
+        threads: int | None,
+    ) -> None:
+        self._members, self._ids, self._starts = members, ids, starts
+        self._dynamic, self._threads = dynamic, threads
+        self._models = [member.run.result for member in members]
+        self.rows: dict[str, Evaluation] = {}
+        self._window = 0
+        self.nats = 0.0
+
+    def all(self, window: int) -> None:
+        """Every row."""
+        from charrnn.compression import evaluate_xz
+        from charrnn.evaluation import evaluate, evaluate_windows, mean_of
+        from charrnn.workers import Workers, usable_threads
+
+        workers, rows, vocab = Workers(usable_threads(self._threads)), self.rows, self._members[0].run.vocab
+        options: dict[str, Any] = {"starts": self._starts, "workers": workers}
+        try:
+            with terminal.progress_bar("evaluating", unit="char") as bar:
+                rows["state carried"] = evaluate(self._models, self._ids, progress=bar, **options)
+            if window:
+                with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
+                    found = evaluate_windows(self._models, self._ids, window, progress=bar, **options)
+                self._window, rows[f"windows of {window}, cold"] = window, found
+            if self._dynamic is not None:
+                with terminal.progress_bar("dynamic evaluation", unit="char") as bar:
+                    rows["dynamic"] = mean_of(self._adapting(self._dynamic, workers, bar))
+        finally:
+            workers.close()
+        if len(self._ids) <= XZ_MOST:
+            rows["xz -9e"] = evaluate_xz(self._ids, vocab)
+        self.nats = rows["state carried"].nats_per_char
+
+    def _adapting(self, config: DynamicConfig, workers: Workers, progress: Progress) -> NDArray[Any]:
+        """The losses of the members, each of which adapts by itself."""
+        from charrnn.dynamic import per_character_dynamic, squares_of
+        from charrnn.evaluation import in_turn, mixed
+
+        options: dict[str, Any] = {"starts": self._starts, "workers": workers}
+        turns = zip(self._members, in_turn(self._models, progress), strict=True)
+        return mixed(
+            [
+                per_character_dynamic(
+                    model, self._ids, config, squares=squares_of(member.run), progress=told, **options
+                )
+                for member, (model, told) in turns
+            ]
         )
-    return ids, starts
+
+    def print_per_char(self) -> None:
+        """A line for each character: its loss with carried state, or if asked for that of dynamic evaluation."""
+        from charrnn.evaluation import mean_of, per_character
+        from charrnn.workers import Workers, usable_threads
+
+        workers = Workers(usable_threads(self._threads))
+        try:
+            with terminal.progress_bar("evaluating", unit="char") as bar:
+                if self._dynamic is None:
+                    losses = per_character(self._models, self._ids, starts=self._starts, workers=workers, progress=bar)
+                else:
+                    losses = self._adapting(self._dynamic, workers, bar)
+        finally:
+            workers.close()
+        self.nats = mean_of(losses).nats_per_char
+        symbols = [json.dumps(symbol) for symbol in self._members[0].run.vocab.symbols]
+        for a in range(0, len(losses), 4096):
+            block = zip(self._ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+            lines = [f'{{"char": {symbols[i]}, "nats": {nats:.6g}}}\n' for i, nats in block]
+            click.echo("".join(lines), nl=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures; those of carried state stand at the top."""
+        rows = {name: _figures(found) for name, found in self.rows.items()}
+        result = rows["state carried"]
+        if self._window:
+            result["window"] = {"size": self._window, **rows[f"windows of {self._window}, cold"]}
+        if self._dynamic is not None:
+            settings = {name.removeprefix("dynamic_"): value for name, value in vars(self._dynamic).items()}
+            result["dynamic"] = {**rows["dynamic"], **settings}
+        if "xz -9e" in rows:
+            result["xz"] = rows["xz -9e"]
+        return result
+
+    def print_rows(self, what: str) -> None:
+        """The table."""
+        names = [terminal.one_line(str(member.path)) for member in self._members]
+        whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
+        click.echo(f"{whose} on {what}, {self.rows['state carried'].characters:,} characters")
+        width = max(len(name) for name in self.rows)
+        for name, found in self.rows.items():
+            bits = f"{found.bits_per_char:.4f} bits a character"
+            click.echo(f"  {name:<{width}}  {found.nats_per_char:.4f} nats  {bits}")
 
 
-def _read(run: Run, paths: Sequence[str]) -> Corpus:
-    if not paths:
-        raise CorpusError("the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT")
-    try:
-        return read_text(paths, run.corpus_config, vocab=run.vocab)
-    except VocabError as error:
-        raise CorpusError(f"the run's text has changed: {error}") from None
-    except CorpusError as error:
-        raise CorpusError(f"the run's text: {error}, or name a text: charrnn eval CHECKPOINT TEXT") from None
+def _figures(found: Evaluation) -> dict[str, Any]:
+    return {"nats_per_char": found.nats_per_char, "bits_per_char": found.bits_per_char, "characters": found.characters}
 
 
-def other_text(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> tuple[Any, Starts | None]:
-    """The ids of another text, and where documents begin in what the network reads of it."""
-    from charrnn.documents import document_starts
+def _note_test(members: list[Member], nats: float) -> list[dict[str, Any]]:
+    """Note beside each checkpoint that its test part has been looked at; the earlier looks of all, of which it tells."""
+    from charrnn.run_folder import note_test_look, test_looks
 
-    ids, separator = _other_ids(run, texts, encoding, unknown), run.corpus_config.document_separator
-    return ids, None if separator is None else document_starts(ids, run.vocab, separator)
-
-
-def _other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
-    """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it lacks, if "error"."""
-    config = replace(run.corpus_config, val_fraction=0.0, test_fraction=0.0)
-    config = replace(config, min_count=1, encoding=encoding or config.encoding)
-    if unknown != "error":
-        return _known(read_text(texts, config, extend=run.vocab), run, unknown)
-    try:
-        return read_text(texts, config, vocab=run.vocab).ids
-    except VocabError as error:
-        raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
-
-
-def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
-    """The ids without those of symbols that the run does not know, or with the nearest symbol's in their place."""
-    import numpy as np
-
-    symbols, known = corpus.vocab.symbols, len(run.vocab)
-    table = np.arange(len(symbols), dtype=np.int32)
-    for i in range(known, len(symbols)):
-        alike = run.vocab.nearest(symbols[i]) if unknown == "nearest" else None
-        table[i] = -1 if alike is None else run.vocab.index[alike]
-    if (table >= 0).all() and known == len(symbols):
-        return corpus.ids
-    ids = table[corpus.ids]
-    return ids[ids >= 0].astype(run.vocab.dtype)
-
-
-def _measure(run: Run, ids: Any, starts: Starts | None, window: int, threads: int | None) -> dict[str, Any]:
-    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows
-    from charrnn.workers import Workers, usable_threads
-
-    def figures(found: Evaluation) -> dict[str, Any]:
-        return {
-            "nats_per_char": found.nats_per_char,
-            "bits_per_char": found.bits_per_char,
-            "characters": found.characters,
-        }
-
-    workers = Workers(usable_threads(threads))
-    try:
-        with terminal.progress_bar("evaluating", unit="char") as bar:
-            result = figures(evaluate(run.result, ids, starts=starts, workers=workers, progress=bar))
-        if window:
-            with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
-                found = evaluate_windows(run.result, ids, window, starts=starts, workers=workers, progress=bar)
-            result["window"] = {"size": window, **figures(found)}
-    finally:
-        workers.close()
-    return result
-
-
-def _print_per_char(run: Run, ids: Any, starts: Starts | None, threads: int | None) -> None:
-    from charrnn.evaluation import per_character
-    from charrnn.workers import Workers, usable_threads
-
-    workers = Workers(usable_threads(threads))
-    try:
-        with terminal.progress_bar("evaluating", unit="char") as bar:
-            losses = per_character(run.result, ids, starts=starts, workers=workers, progress=bar)
-    finally:
-        workers.close()
-    symbols = [json.dumps(symbol) for symbol in run.vocab.symbols]
-    for a in range(0, len(losses), 4096):
-        block = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
-        lines = [f'{{"char": {symbols[i]}, "nats": {nats:.6g}}}\n' for i, nats in block]
-        click.echo("".join(lines), nl=False)
-
-
-def _print_figures(name: str, figures: dict[str, Any]) -> None:
-    click.echo(f"  {name:<16} {figures['nats_per_char']:.4f} nats  {figures['bits_per_char']:.4f} bits a character")
+    earlier: list[dict[str, Any]] = []
+    for folder in dict.fromkeys(member.path.parent for member in members):
+        path: Path = next(member.path for member in members if member.path.parent == folder)
+        looks = test_looks(path)
+        earlier += looks
+        if looks:
+            times = "once" if len(looks) == 1 else f"{len(looks)} times"
+            terminal.tell(
+                f"{terminal.one_line(str(folder))}: the test part has been looked at {times} before, last at {looks[-1]['when']} "
+                "UTC; what is chosen by it is no longer tested by it"
+            )
+        try:
+            note_test_look(path, nats)
+        except OSError as error:
+            terminal.tell(
+                f"{terminal.one_line(str(folder))}: that the test part was looked at cannot be noted ({error.strerror})"
+            )
+    return earlier

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn import terminal
+from charrnn.cli.ensemble import ensemble_option, load_members
 from charrnn.cli.signals import remembered_interrupt
 from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:
+    from charrnn.model import Model
     from charrnn.run import Run
+    from charrnn.vocab import Vocab
 
 PATIENCE = 2.0  # seconds without a word from a pipe before a note says what is waited for
 
@@ -30,6 +33,7 @@ Examples:
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
   charrnn sample --prime "KING:" --stop $'\\n\\n'   up to the first blank line
   echo "KING:" | charrnn sample                   the prime, with echo's newline
+  charrnn sample checkpoints/a --ensemble checkpoints/b
   charrnn sample --count 5 --seed 7 --json
 """
 
@@ -41,6 +45,7 @@ Examples:
     "--temperature", type=float, default=0.8, show_default=True, help="How daring; 0 takes the most probable."
 )
 @click.option("--top-k", type=int, default=0, show_default=True, help="Draw from so many most probable; 0: from all.")
+@ensemble_option
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed writes the same text. [default: random]")
 @click.option("--prime", metavar="TEXT", help="Text to go on from; may be empty.")
 @click.option("--prime-file", metavar="FILE", help="A UTF-8 file to go on from; - is standard input.")
@@ -67,6 +72,7 @@ Examples:
 )
 def sample(
     checkpoint: str | None,
+    ensemble: tuple[str, ...],
     seed: int | None,
     prime: str | None,
     prime_file: str | None,
@@ -82,28 +88,24 @@ def sample(
     as it comes, unless --prime or --prime-file is given; a script whose input is not for this should give --prime "".
     """
     given = _given_prime(prime, prime_file)
-    terminal.compiling(training=False)
-    from charrnn.checkpoint import configurations_of, load
-    from charrnn.run_folder import find_checkpoint
-
-    path = find_checkpoint(checkpoint)
-    precision = {options["precision"]} - {"float32"}
-    terminal.compiling(configurations_of(path)[0].cell, *precision, training=False)
-    run = load(path)
+    members = load_members(checkpoint, ensemble, *({options["precision"]} - {"float32"}), training=False)
+    run, models = members[0].run, [member.run.result for member in members]
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator
     text = _as_text(given, run, prime_file or "standard input")
     if as_json:
-        texts = _texts(run, text, count, threads, {**options, "seed": seed})
-        about = {"prime": text, "checkpoint": str(path), "seed": seed}
+        texts = _texts(models, run.vocab, text, count, threads, {**options, "seed": seed})
+        paths = [str(member.path) for member in members]
+        about = {"prime": text, "checkpoint": paths[0], "seed": seed}
+        about |= {"ensemble": paths[1:]} if ensemble else {}
         about |= {name: options[name] for name in ("temperature", "top_k", "length", "precision")}
         made = {"text": texts[0]} if count == 1 else {"samples": texts}
         click.echo(json.dumps(made | about))
     elif count == 1:
-        _stream(run, text, no_prime, threads, {**options, "seed": seed})
+        _stream(models, run.vocab, text, no_prime, threads, {**options, "seed": seed})
     else:
         shown = "" if no_prime else text
-        for n, made_text in enumerate(_texts(run, text, count, threads, {**options, "seed": seed})):
+        for n, made_text in enumerate(_texts(models, run.vocab, text, count, threads, {**options, "seed": seed})):
             if n:
                 _write(_rule(n + 1, count))
             _write(_with_newline(terminal.escaped(shown + made_text, sys.stdout)))
@@ -169,19 +171,23 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
     return "".join(tidy(iter([given]), run.corpus_config.newlines, run.corpus_config.normalize))
 
 
-def _texts(run: Run, prime: str, count: int, threads: int | None, options: dict[str, Any]) -> list[str]:
+def _texts(
+    models: list[Model], vocab: Vocab, prime: str, count: int, threads: int | None, options: dict[str, Any]
+) -> list[str]:
     from charrnn.generation import generate_many
     from charrnn.workers import Workers, usable_threads
 
     workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("writing", unit="char") as bar:
-            return generate_many(run.result, run.vocab, count, prime, workers=workers, progress=bar, **options)
+            return generate_many(models, vocab, count, prime, workers=workers, progress=bar, **options)
     finally:
         workers.close()
 
 
-def _stream(run: Run, prime: str, no_prime: bool, threads: int | None, options: dict[str, Any]) -> None:
+def _stream(
+    models: list[Model], vocab: Vocab, prime: str, no_prime: bool, threads: int | None, options: dict[str, Any]
+) -> None:
     """Write the text as it is made; the prime only once it has been read, so that an error comes before any text."""
     from charrnn.generation import generate
     from charrnn.workers import Workers
@@ -189,7 +195,7 @@ def _stream(run: Run, prime: str, no_prime: bool, threads: int | None, options: 
     last, workers = "", Workers(threads)
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
-            pieces = generate(run.result, run.vocab, prime, workers=workers, progress=bar, **options)
+            pieces = generate(models, vocab, prime, workers=workers, progress=bar, **options)
             first = next(pieces, "")
         with remembered_interrupt() as check:
             for piece in _joined("" if no_prime else prime, first, pieces):

@@ -50,6 +50,9 @@ PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
 PRODUCT_MODULES = {"bf16-training": "bfloat16_product"}
 """And for those of training."""
 
+DYNAMIC_MODULES = {"dynamic": "adapting"}
+"""And for dynamic evaluation."""
+
 LARGE_TEXTS = "utf8"
 """The name of the kernels, and of their module, that only reading a large text needs."""
 
@@ -100,7 +103,7 @@ def cache_folder() -> Path | None:
 
 def module_of(name: str) -> str:
     """The module with the kernels of the optimiser, the precision, of large texts, or else the cell of this name."""
-    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES, PRODUCT_MODULES):
+    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES, PRODUCT_MODULES, DYNAMIC_MODULES):
         if name in modules:
             return f"charrnn.kernels.{modules[name]}"
     if name == LARGE_TEXTS:
@@ -114,6 +117,7 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
         *OPTIMIZER_MODULES.values(),
         *PRECISION_MODULES.values(),
         *PRODUCT_MODULES.values(),
+        *DYNAMIC_MODULES.values(),
         *SEPARATE,
         LARGE_TEXTS,
         *(() if training else TRAINING_MODULES),
