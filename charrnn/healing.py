@@ -124,6 +124,17 @@ def _loss_of_high_steps(network: Network, run: Run, batch: Callable[[int], Batch
     return total / count
 
 
+def is_good(run: Run, is_best: bool) -> bool:
+    """Whether the state at a validation is one to go back to; all of it is known to be finite.
+
+    Its loss must be calm, or on the validation text the lowest so far; and not much worse than that of guessing, which is log V:
+    so a network that fell to pieces in its first steps goes back to its very beginning.
+    """
+    now = run.progress
+    guessing = math.log(run.model.config.vocab_size)
+    return (is_best or not now.high_steps) and (now.smoothed_loss or 0.0) <= guessing + JUMP
+
+
 def found_good(progress: Progress) -> Progress:
     """After a step whose state is one to go back to."""
     return replace(progress, good_step=progress.step, high_steps=0, calm_loss=progress.smoothed_loss)

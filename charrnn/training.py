@@ -161,7 +161,7 @@ class _Trainer:
         loss, gradient = self.network.gradients(x, y, run.state, run.dropout_key(), starts, self.sums_over_time)
         norm, scale = self.clipper.measure(gradient.flat)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise Trouble(f"loss {loss:.4g}, gradient norm {norm:.4g}", loss, norm)
+            raise Trouble(f"gradient norm {norm:g}" if math.isfinite(loss) else f"loss {loss:g}", loss, norm)
         rate = self._rate()
         rule, penalties = self.optimizer.rule(run.config, rate, run.step + 1), penalties_of(run.config, rate)
         vectors, clip = (run.model.parameters, gradient, run.slots), (self.clipper.limit, scale)
@@ -225,7 +225,7 @@ class _Trainer:
         """Measure the validation loss, note it in the history, and keep the best, and what is good."""
         run, before = self.run, self.run.progress
         if not healing.is_finite(run):
-            raise Trouble("a weight that is no number", report.loss, report.gradient_norm)
+            raise Trouble("weights that are no numbers", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
         validation = self.corpus.validation[:VALIDATED]
         loss = None
@@ -247,7 +247,7 @@ class _Trainer:
         stale = run.validations_since_best
         if run.config.schedule == "plateau" and stale and stale % run.config.plateau_patience == 0:
             run.progress = replace(run.progress, falls=run.progress.falls + 1)
-        if is_best or not run.progress.high_steps:
+        if healing.is_good(run, is_best):
             self.good.keep()
         if is_best and self.folder is not None:
             self.folder.save_best(run)
