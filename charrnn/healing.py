@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ FIRST_STEPS = 100
 MOST_FALLS = 3
 """How often a run goes back before it gives up."""
 RISES, RISEN = 3, 1.01
-"""Validations in a row that rise, and the share of the lowest that the last must have reached, where a network overfits."""
+"""Validations in a row, and the share of the lowest loss that they are above, where a network overfits."""
 
 Batch = tuple[Ids, Ids, Starts | None]
 
@@ -196,13 +195,15 @@ def _take(run: Run, other: Run) -> None:
 
 
 def overfits(validations: list[dict[str, Any]]) -> bool:
-    """True when the validation loss has risen three times in a row, to 1 % above its lowest, while the training loss fell.
+    """True when the last three validation losses are 1 % above the lowest, the last is the highest, and the training loss fell.
 
-    `validations` are entries of a run's history, in their order.
+    `validations` are entries of a run's history, in their order; fell since the lowest validation loss.
     """
     losses: list[Any] = [entry.get("validation_loss") for entry in validations]
-    training: list[Any] = [entry.get("train_loss") for entry in validations[-RISES - 1 :]]
-    if len(losses) <= RISES or None in losses or None in training:
+    training: list[Any] = [entry.get("train_loss") for entry in validations]
+    if not losses or None in losses or None in training:
         return False
-    rises = all(a < b for a, b in pairwise(losses[-RISES - 1 :]))
-    return rises and training[-1] < training[0] and losses[-1] > RISEN * min(losses)
+    best = losses.index(min(losses))
+    since = losses[best + 1 :]
+    rises = len(since) >= RISES and min(since[-RISES:]) > RISEN * losses[best] and since[-1] == max(since)
+    return rises and bool(training[-1] < training[best])

@@ -225,7 +225,7 @@ class _Trainer:
         """Measure the validation loss, note it in the history, and keep the best, and what is good."""
         run, before = self.run, self.run.progress
         if not healing.is_finite(run):
-            raise Trouble("weights that are no numbers", report.loss, report.gradient_norm)
+            raise Trouble("weights not finite", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
         validation = self.corpus.validation[:VALIDATED]
         loss = None

@@ -116,13 +116,13 @@ def test_a_number_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert (rest[-1].step, rest[-1].ended) == (12, "steps") and falls(rest) == []
 
 
-@pytest.mark.parametrize("save_every", [None, 1])
-@pytest.mark.parametrize("moments", [[(8, 0)], [(6, 0), (9, 1), (6, 2), (16, 3)], [(3, 0), (1, 1), (10, 2)]])
+@pytest.mark.parametrize(
+    ("save_every", "moments"), [(1, [(8, 0)]), (None, [(6, 0), (9, 1), (6, 2)]), (None, [(3, 0), (1, 1), (10, 2)])]
+)
 def test_the_same_bytes_after_any_interruption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: int | None, moments: list[tuple[int, int]]
 ) -> None:
     """Stopped after every single report and resumed from the disk, or stopped once, at each of them."""
-    moments = moments[:3]
     harm(monkeypatch, *moments)
     corpus, settings = (
         small_corpus(),
@@ -180,8 +180,8 @@ def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert again.progress.fall_backs == 3
     again.change(learning_rate=0.001)
     assert again.progress.fall_backs == 0 and again.fall_factor == 1
-    reports = trained(again, corpus, folder)
-    assert falls(reports) == [(8, 5, 0.5), (8, 5, 0.25), (8, 5, 0.125)][:0] or falls(reports)
+    monkeypatch.undo()
+    assert [report.step for report in trained(again, corpus, folder)] == list(range(6, 13))
 
 
 def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_what_is_not_finite_is_not_saved(tmp_path: Path, name: str) -> None:
     spoiled[name][-1] = np.inf  # in the padding: no loss tells of it
     report = next(iteration)
     assert falls([report]) == [(10, 5, 0.5)]
-    assert report.fell_back is not None and report.fell_back.reason in ("weights that are no numbers", "loss nan")
+    assert report.fell_back is not None and report.fell_back.reason in ("weights not finite", "loss nan")
     assert load(folder.last).step == 5 and files(folder)["best.safetensors"] == before["best.safetensors"]
     run.model.parameters.flat[-1] = np.nan
     before = files(folder)
@@ -244,7 +244,7 @@ def test_the_good_state_stays_on_the_disk_while_last_is_another(tmp_path: Path) 
     run = small_run(corpus, save_every=1)
     iteration = train(run, corpus, folder=folder, threads=1)
     for step in range(1, 13):
-        at_validation = load(folder.last) if step % 5 == 1 else None
+        at_validation = load(folder.last) if step in (6, 11) else None
         next(iteration)
         expected = {5: 5, 10: 10, 12: 12}.get(step, step - step % 5)
         assert folder.load_good(run).step == expected == run.progress.good_step
@@ -294,7 +294,8 @@ def test_a_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert falls(reports) == [(136, 100, 0.5), (189, 150, 0.25)]
     reason = next(report.fell_back.reason for report in reports if report.fell_back)
     after, before = (float(word) for word in reason.removeprefix("loss ").split(" after "))
-    assert after > before + healing.JUMP and before == pytest.approx(reports[99].smoothed_loss, abs=0.006)
+    calm = min(report.smoothed_loss for report in reports[99:116])
+    assert after > before + healing.JUMP and before == pytest.approx(calm, abs=0.006)
     for save_every, stops in ((None, [118]), (3, [119, 16]), (None, [110, 20, 10, 40, 1])):
         folder = created(tmp_path / f"{stops}")
         trained(small_run(corpus, **LARGE), corpus, folder, steps=stops[0])
@@ -358,10 +359,6 @@ def test_how_long_is_long() -> None:
     assert [long_enough(n) for n in (32 * 64, 50 * 50, 1000, 999, 64, 1)] == [20, 20, 20, 21, 313, 20_000]
 
 
-def shape(**values: Any) -> dict[str, Any]:
-    return {"hidden": 24, "layers": 2, **values}
-
-
 SOURCE = "".join(path.read_text("utf-8") for path in sorted(Path(charrnn.__file__).parent.glob("*.py")))
 PLAYS = charrnn.bundled_corpus().read_text("utf-8")
 MIXED = (
@@ -373,8 +370,7 @@ MIXED = (
 @pytest.mark.parametrize("preset", [None, "char-rnn", "torch-rnn", "dl4j"])
 def test_no_false_alarm(preset: str | None, text: str) -> None:
     """Several epochs of every preset, of small networks, with documents and without."""
-    found = configs_of(charrnn.preset(preset)) if preset else (ModelConfig(), TrainConfig())
-    model, config = (next(one for one in found if isinstance(one, kind)) for kind in (ModelConfig, TrainConfig))
+    _, model, config = configs_of(charrnn.preset(preset) if preset else {})
     model = replace(model, hidden=24)
     config = replace(config, epochs=None, steps=250, eval_every=50, sample_every=0)
     corpus = small_corpus(text, document_separator="\n\n" if text is PLAYS[:60_000] else None)
@@ -410,7 +406,8 @@ def history(validation: list[float | None], training: list[float]) -> list[dict[
         ([2.0, 1.5, 1.6, 1.7, 1.8], [2.0, 1.5, 1.3, 1.2, 1.1], True),
         ([1.5, 1.51, 1.512, 1.514], [1.5, 1.4, 1.3, 1.2], False),  # less than 1 %
         ([1.5, 1.6, 1.7], [1.4, 1.3, 1.2], False),  # too few
-        ([1.5, 1.6, 1.7, 1.7], [1.5, 1.4, 1.3, 1.2], False),
+        ([1.5, 1.6, 1.7, 1.7], [1.5, 1.4, 1.3, 1.2], True),
+        ([1.5, 1.8, 1.7, 1.6], [1.5, 1.4, 1.3, 1.2], False),  # on its way down again
         ([1.5, 1.6, 1.55, 1.7, 1.8], [1.5, 1.4, 1.3, 1.2, 1.1], True),
         ([1.5, 1.6, 1.7, 1.8], [1.5, 1.4, 1.3, 1.5], False),  # the training loss rises too
         ([2.0, 1.9, 1.8, 1.7], [2.0, 1.9, 1.8, 1.7], False),
@@ -422,9 +419,8 @@ def test_what_overfitting_is(validation: list[float | None], training: list[floa
 
 
 def test_overfitting_is_said_once(tmp_path: Path) -> None:
-    """A network much larger than its text; and an interruption before or after it changes nothing."""
-    words = np.random.default_rng(2).choice(["sea", "sings", "of", "stone", "and", "no", "king"], 250)
-    corpus = Corpus.from_text(" ".join(words))
+    """Letters without a rule can only be learned by heart; and an interruption before or after it changes nothing."""
+    corpus = Corpus.from_text("".join(np.random.default_rng(2).choice(list("abcdefghijkl"), 700)))
     settings: dict[str, Any] = {"steps": 150, "batch_size": 8, "eval_every": 10, "dropout": 0.0, "hidden": 48}
     whole = created(tmp_path / "whole")
     reports = trained(small_run(corpus, **settings), corpus, whole)
