@@ -396,9 +396,7 @@ def reports_of(*changes):
     return [replace(first, **change) for change in changes]
 
 
-@pytest.mark.parametrize(
-    "reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"]
-)
+@pytest.mark.parametrize("reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"])
 def test_events_fit_60_columns(monkeypatch, capsys, reason):
     monkeypatch.setattr(Display, "_width", lambda self: 60)
     run = small_run(small_corpus())
