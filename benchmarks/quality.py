@@ -1,7 +1,7 @@
 """How good the text is after a time: runs of `charrnn train --for`, from typing the command to its end, with several seeds.
 
-A row is a loss that is asked for on tiny-shakespeare (or another text), within a time. Runs are processes of their own, one after the
-other; the losses are those of `charrnn eval` on the validation part, with the state carried and in cold windows of 256.
+A row is a loss that is asked for on tiny-shakespeare (or another text), within a time. Runs are processes of their own, one after
+the other; the losses are those of `charrnn eval` on the validation part, with the state carried and in cold windows of 256.
 """
 
 from __future__ import annotations

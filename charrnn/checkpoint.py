@@ -41,7 +41,10 @@ FORMAT_VERSION = 3
 """1 had the LSTM with Adam alone; 2 had no averaged weights."""
 KEY = "charrnn"
 TRAINED = "trained."
-HISTORY_NUMBERS = ("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm")
+HISTORY_NUMBERS = (
+    *("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm"),
+    *("fell_back_from", "lost", "rate_factor"),
+)
 MOST = 10**15
 """What no count in a checkpoint can reach."""
 TEMPORARY = ".tmp"
@@ -140,6 +143,12 @@ def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainC
     """The network's and the training's configuration in a checkpoint file, of which no tensor is read; errors as for `load`."""
     with _opened(path) as file:
         return _configurations(_read_metadata(file.metadata() or {}))
+
+
+def progress_of(path: str | os.PathLike[str]) -> Progress:
+    """How far the run in a checkpoint file has come; no tensor is read; errors as for `load`."""
+    with _opened(path) as file:
+        return _progress(_get(_read_metadata(file.metadata() or {}), "progress", dict))
 
 
 @contextmanager
@@ -304,14 +313,15 @@ def _add_second_bias(arrays: dict[str, NDArray[Any]], model: Model) -> None:
 
 def _progress(found: dict[str, Any]) -> Progress:
     kinds = {"step": int, "since": int, "loss_sum": float, "smoothed_loss": float, "best_loss": float, "best_step": int}
-    kinds["falls"] = int
-    found = {"falls": 0, **found}  # files from before there was a plateau schedule have none
-    optional = {"smoothed_loss", "best_loss", "best_step"}
+    kinds |= {"good_step": int, "calm_loss": float, "high_steps": int, "fall_backs": int, "lost": int, "falls": int}
+    # files from before there was a plateau schedule, or falling back, have none of these
+    found = {"falls": 0, "high_steps": 0, "fall_backs": 0, "lost": 0, **found}
+    optional = {"smoothed_loss", "best_loss", "best_step", "good_step", "calm_loss"}
     values: dict[str, Any] = {}
     for f in fields(Progress):
         missing = f.name in optional and found.get(f.name) is None
         values[f.name] = None if missing else _get(found, f.name, kinds[f.name])
-    for name in ("step", "since", "best_step", "falls"):
+    for name in (name for name, kind in kinds.items() if kind is int):
         if not 0 <= (values[name] or 0) <= MOST:
             raise CheckpointError(f"the metadata's {name!r} is not between 0 and {MOST}; the file is damaged")
     return Progress(**values)

@@ -19,13 +19,19 @@ from charrnn.vocab import Vocab
 
 FIXED = ("batch_size", "seq_length", "seed", "optimizer")
 """What cannot change when a run goes on: the meaning of its streams, slots and random draws."""
+STEERING = ("learning_rate", "clip_norm", "clip_value")
+"""What keeps training from diverging: where one of them changes, the learning rate is again the one given."""
+FALL_FACTOR = 0.5
+"""What the learning rate is multiplied by when a run falls back to its last good state."""
 
 
 @dataclass(frozen=True)
 class Progress:
     """How far a run has come. Losses are nats a character; `since` counts the steps summed in `loss_sum`.
 
-    `falls` is how often the plateau schedule has lowered the learning rate.
+    `falls` is how often the plateau schedule has lowered the learning rate. What `healing` counts: `good_step`, the step of the
+    last good state; `calm_loss`, the lowest smoothed loss since; `high_steps`, for how many steps in a row the loss has been far
+    above it; `fall_backs`, how often the run went back, and `lost`, the steps that it so lost, those of every fall back added up.
     """
 
     step: int = 0
@@ -35,6 +41,15 @@ class Progress:
     best_loss: float | None = None
     best_step: int | None = None
     falls: int = 0
+    good_step: int | None = None
+    calm_loss: float | None = None
+    high_steps: int = 0
+    fall_backs: int = 0
+    lost: int = 0
+
+    def is_good_of(self, later: Progress) -> bool:
+        """True when this is how far the last good state of a run has come, and the run as far as `later`."""
+        return (self.step, self.lost) == (later.good_step, later.lost)
 
 
 @dataclass
@@ -43,6 +58,7 @@ class Run:
 
     Two runs with the same seed, text and settings are equal to the last bit after the same number of steps, however often
     they were interrupted and on however many threads; so are their checkpoints, which is why none of this is a time.
+    `good` is the last good state of a run that is trained without a folder; it is in no checkpoint.
     """
 
     model: Model
@@ -58,6 +74,7 @@ class Run:
     steps_per_epoch: int = 1
     init_from: str | None = None
     average: Parameters | None = None
+    good: Run | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def new(cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None) -> Run:
@@ -134,10 +151,20 @@ class Run:
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
+    def fall_factor(self) -> float:
+        """What is left of the planned learning rate after the run has fallen back so often."""
+        return float(FALL_FACTOR**self.progress.fall_backs)
+
+    @property
+    def validations(self) -> list[dict[str, Any]]:
+        """The history's entries without those of falling back."""
+        return [entry for entry in self.history if "fell_back_from" not in entry]
+
+    @property
     def validations_since_best(self) -> int:
         """Validations after the one with the lowest loss."""
         best = self.progress.best_step or 0
-        return sum(1 for _ in takewhile(lambda entry: bool(entry["step"] > best), reversed(self.history)))
+        return sum(1 for _ in takewhile(lambda entry: bool(entry["step"] > best), reversed(self.validations)))
 
     def ended_by(self, seconds: float = 0.0) -> str | None:
         """What has ended the run after so many seconds of training: steps, epochs, patience, time; None while it goes on."""
@@ -174,7 +201,10 @@ class Run:
                 raise CorpusError(f"the text was read {read}, but the run had it {had}; read it {had}")
 
     def change(self, **settings: Any) -> None:
-        """Go on with other settings of training, such as more epochs; `ConfigError` for those that are fixed."""
+        """Go on with other settings of training, such as more epochs; `ConfigError` for those that are fixed.
+
+        With another learning rate, or another clipping, nothing is left of the falls of the rate that falling back brought.
+        """
         for name, value in settings.items():
             if name in FIXED and value != getattr(self.config, name):
                 flag = "--" + name.replace("_", "-")
@@ -186,7 +216,10 @@ class Run:
             settings["epochs"] = None
         elif "epochs" in settings and "steps" not in settings:
             settings["steps"] = None
-        self.config = TrainConfig.from_mapping({**asdict(self.config), **settings})
+        before = self.config
+        self.config = TrainConfig.from_mapping({**asdict(before), **settings})
+        if any(getattr(before, name) != getattr(self.config, name) for name in STEERING):
+            self.progress = replace(self.progress, fall_backs=0)
         self._begin_average()
 
     def dropout_key(self) -> int:

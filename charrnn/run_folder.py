@@ -1,19 +1,19 @@
-"""A run's folder: `last.safetensors`, `best.safetensors`, `history.jsonl`, `config.toml`, and a lock while it is trained in."""
+"""A run's folder: checkpoints (`last`, `best`, and `good` where `last` is not good), history, settings, and a lock."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 from filelock import FileLock, Timeout
 
-from charrnn.checkpoint import TEMPORARY, load, save, write_atomically
-from charrnn.errors import RunError
+from charrnn.checkpoint import TEMPORARY, load, progress_of, save, write_atomically
+from charrnn.errors import CheckpointError, RunError
 from charrnn.run import Run
 
 ROOT = Path("checkpoints")
@@ -39,8 +39,13 @@ class RunFolder:
         return self.path / "best.safetensors"
 
     @property
+    def good(self) -> Path:
+        """The checkpoint that training would go back to, where that is not `last`."""
+        return self.path / "good.safetensors"
+
+    @property
     def history(self) -> Path:
-        """One JSON object a line and validation, with `seconds` of training so far."""
+        """One JSON object a line and validation, or falling back, with `seconds` of training so far."""
         return self.path / "history.jsonl"
 
     @property
@@ -51,7 +56,7 @@ class RunFolder:
     @property
     def seconds_before(self) -> float:
         """Training time of this run's earlier sessions, up to the last validation of each, told from the history."""
-        return max((_seconds(entry) for entry in self._read_history()), default=0.0)
+        return max((_seconds(entry) for entry in self.entries()), default=0.0)
 
     @property
     def holds_run(self) -> bool:
@@ -82,7 +87,7 @@ class RunFolder:
             raise RunError(
                 f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose another folder: --out"
             )
-        if self._read_history():
+        if self.entries():
             raise RunError(
                 f"{self.path} holds the history of a run whose checkpoints are gone; choose another folder: --out"
             )
@@ -103,35 +108,68 @@ class RunFolder:
         run = load(self.last)
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
-        entries = [entry for entry in self._read_history() if entry["step"] <= run.step]
+        entries = self._entries_until(run)
         self._seconds_before = max((_seconds(entry) for entry in entries), default=0.0)
         self._started = time.monotonic()
         self._write_history(entries, run)
         return run
 
     def save_last(self, run: Run) -> None:
-        """Write the checkpoint to go on from, and what is new in the history."""
+        """Write the checkpoint to go on from, and what is new in the history; the last good state stays here, in `good`."""
+        is_good = run.step == run.progress.good_step
+        if not is_good and self._good_of(run) == self.last:
+            write_atomically(self.good, self.last.read_bytes())
         save(self.last, run)
+        if is_good:
+            self.good.unlink(missing_ok=True)
         self._extend_history(run)
 
     def save_best(self, run: Run) -> None:
         """Write the checkpoint of the lowest validation loss."""
         save(self.best, run)
 
+    def holds_good(self, run: Run) -> bool:
+        """True when the run's last good state is here."""
+        return self._good_of(run) is not None
+
+    def load_good(self, run: Run) -> Run:
+        """The run's last good state; `RunError` if its file is gone."""
+        found = self._good_of(run)
+        if found is None:
+            raise RunError(
+                f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run must go back to, is gone; start a "
+                "new run from the best one: --init-from, with a lower --learning-rate"
+            )
+        return load(found)
+
+    def _good_of(self, run: Run) -> Path | None:
+        """The file that holds the run's last good state."""
+        for path in (self.last, self.good):
+            with suppress(CheckpointError):
+                if progress_of(path).is_good_of(run.progress):
+                    return path
+        return None
+
     def _extend_history(self, run: Run) -> None:
-        entries = self._read_history()
-        if run.history and run.history[-1]["step"] > _last_step(entries):
+        found, entries = self.entries(), self._entries_until(run)
+        if len(entries) < len(found) or (run.history and _place(run.history[-1]) > _last_place(entries)):
             self._write_history(entries, run)
+
+    def _entries_until(self, run: Run) -> list[dict[str, Any]]:
+        """The history's entries without those of what the run, as it is here, has not done yet, or has gone back from."""
+        return [
+            entry for entry in self.entries() if entry["step"] <= run.step and _place(entry)[1] <= run.progress.lost
+        ]
 
     def _write_history(self, entries: list[dict[str, Any]], run: Run) -> None:
         """Replace the file by these entries and those of the run that come after them."""
-        known = _last_step(entries)
+        known = _last_place(entries)
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
-        new = [{**entry, "seconds": seconds} for entry in run.history if entry["step"] > known]
+        new = [{**entry, "seconds": seconds} for entry in run.history if _place(entry) > known]
         write_atomically(self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode())
 
-    def _read_history(self) -> list[dict[str, Any]]:
-        """The history's entries; a line that was cut off by a crash is left out."""
+    def entries(self) -> list[dict[str, Any]]:
+        """The history's entries, each with a step; a line that was cut off by a crash is left out."""
         entries = []
         try:
             for line in self.history.read_text(encoding="utf-8").splitlines():
@@ -143,8 +181,14 @@ class RunFolder:
         return entries
 
 
-def _last_step(entries: list[dict[str, Any]]) -> int:
-    return max((entry["step"] for entry in entries), default=0)
+def _place(entry: dict[str, Any]) -> tuple[int, float]:
+    """What grows from entry to entry: the step, and where the run came back to it, the steps lost so far."""
+    lost = entry.get("lost")
+    return entry["step"], lost if isinstance(lost, int | float) else 0
+
+
+def _last_place(entries: list[dict[str, Any]]) -> tuple[int, float]:
+    return max((_place(entry) for entry in entries), default=(0, 0))
 
 
 def _seconds(entry: dict[str, Any]) -> float:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import termios
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,13 @@ from click.testing import CliRunner
 
 import charrnn
 from charrnn.checkpoint import load
-from charrnn.cli.display import fitted, speed_text
+from charrnn.cli.display import Display, fitted, speed_text
 from charrnn.cli.main import COMMANDS, cli
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.healing import FallBack
 from charrnn.network import Network
+from charrnn.training import Report
+from tests.small import small_corpus, small_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main"]
 TINY = ["--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-length", "16", "--threads", "1"]
@@ -342,21 +345,102 @@ def test_a_short_text_shrinks_the_batch_and_says_so(text):
     assert "the text is short: batches of 1 x 23 characters instead of 32 x 64" in result.stderr
 
 
-def test_divergence_is_one_line_and_the_run_can_go_on(text, monkeypatch):
-    steps = []
+def failing(monkeypatch, *calls):
+    """Let these steps, counted from 1 over all of a process, have no number as their loss."""
+    real, counted = Network.gradients, []
 
     def gradients(network, *arguments):
-        steps.append(1)
+        counted.append(1)
         loss, gradient = real(network, *arguments)
-        return (float("nan") if len(steps) == 4 else loss), gradient
+        return (float("nan") if len(counted) in calls else loss), gradient
 
-    real = Network.gradients
     monkeypatch.setattr(Network, "gradients", gradients)
-    result = invoke("train", text, *TINY, "--steps", 5, "--save-every", 1)
+
+
+def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
+    failing(monkeypatch, 4, 8)
+    result = invoke("train", text, *TINY, "--steps", 7, "--eval-every", 2, "--json")
+    assert result.exit_code == 0
+    said = [line for line in result.stderr.splitlines() if "back to" in line]
+    assert said == ["step 4: loss nan, back to step 2, rate x 0.5", "step 6: loss nan, back to step 4, rate x 0.25"]
+    *objects, end = [json.loads(line) for line in result.stdout.splitlines()]
+    first, _ = [found for found in objects if "event" in found]
+    assert first.pop("seconds") > 0
+    assert first == {"event": "fell back", "step": 4, "to_step": 2, "rate_factor": 0.5, "reason": "loss nan"}
+    assert [found["step"] for found in objects] == [2, 4, 4, 6, 6, 7] and end["ended"] == "steps"
+    about = json.loads(invoke("info", "checkpoints/sea", "--json").stdout)
+    assert [event["fell_back_from"] for event in about["events"]] == [4, 6]
+    assert [line for line in invoke("info").stdout.splitlines() if "back to" in line] == [
+        "step 4: loss nan, back to step 2, rate x 0.500",
+        "step 6: loss nan, back to step 4, rate x 0.250",
+    ]
+    failing(monkeypatch, 3)
+    quiet = invoke("train", text, *TINY, "--steps", 4, "--quiet", "--out", "quiet")
+    assert quiet.exit_code == 0 and "back to" not in quiet.stderr
+
+
+def test_divergence_is_one_line_and_the_run_can_go_on(text, monkeypatch):
+    with monkeypatch.context() as patch:
+        failing(patch, 4, 6, 8, 10)
+        result = invoke("train", text, *TINY, "--steps", 5, "--eval-every", 2, "--save-every", 1)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].startswith("error: step 4: the loss is nan")
-    assert load("checkpoints/sea/last.safetensors").step == 3
-    assert invoke("train", "--resume").exit_code == 0
+    assert result.stderr.splitlines()[-1].startswith("error: step 4: loss nan; going back 3 times, to 0.125 of the")
+    assert load("checkpoints/sea/last.safetensors").step == 2
+    again = invoke("train", "--resume", "--learning-rate", 0.001)
+    assert again.exit_code == 0 and "back to" not in again.stderr
+    assert load("checkpoints/sea/last.safetensors").fall_factor == 1
+
+
+def reports_of(*changes):
+    first = Report(1, 100, 0.1, 64, 0.01, 2.0, 2.0, 1.0, 0.003)
+    return [replace(first, **change) for change in changes]
+
+
+@pytest.mark.parametrize("reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"])
+def test_events_fit_60_columns(monkeypatch, capsys, reason):
+    monkeypatch.setattr(Display, "_width", lambda self: 60)
+    run = small_run(small_corpus())
+    run.progress = replace(run.progress, best_step=123_000)
+    display = Display(run)
+    fall = FallBack(124_321, 123_400, 0.125, reason)
+    changes = {"fell_back": fall}, {"overfitting": True, "train_loss": 1.5, "validation_loss": 1.6}
+    for report in reports_of(*changes):
+        display.show(report)
+    back, _, *overfitting = capsys.readouterr().err.splitlines()
+    assert back.startswith(f"step 124321: {reason}, back to step 123400") and len(back) <= 60
+    assert max(map(len, overfitting)) <= 60 and overfitting[0].startswith("overfitting: ")
+    for word in ("step 123,000", "--dropout", "--hidden", "--patience"):
+        assert word in " ".join(overfitting)
+
+
+def test_overfitting_is_said_and_the_best_is_older(text):
+    text.write_text("".join(random.Random(2).choices("abcdefghijkl", k=700)))
+    flags = [
+        "--hidden",
+        48,
+        "--batch-size",
+        8,
+        "--seq-length",
+        8,
+        "--dropout",
+        0,
+        "--learning-rate",
+        0.01,
+        "--eval-every",
+        10,
+    ]
+    result = invoke("train", text, *flags, "--steps", 150, "--json")
+    assert result.exit_code == 0
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("overfitting: ")]
+    *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
+    (step,) = [found["step"] for found in validations if found["overfitting"]]
+    best = end["best_step"]
+    assert f"of step {best}, is kept" in said and best < step < 150
+    last = result.stderr.splitlines()[-1]
+    assert last == f"sample from it (step {best}, {150 - best} steps before the last): charrnn sample checkpoints/sea"
+    shown = invoke("info").stdout.splitlines()[-1]
+    assert shown == f"step {step}: overfitting, the validation loss rose while the training loss fell"
+    assert invoke("info", "checkpoints/sea/best.safetensors", "--json").stdout.count('"events": []') == 1
 
 
 def test_two_processes_cannot_train_into_one_folder(text):

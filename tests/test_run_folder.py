@@ -139,6 +139,7 @@ def test_resume_clears_away_what_a_kill_left(tmp_path: Path) -> None:
         folder.resume()
     assert {path.name for path in tmp_path.iterdir()} - {".lock"} == {
         "config.toml",
+        "good.safetensors",
         "history.jsonl",
         "last.safetensors",
     }

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from charrnn import training
-from charrnn.checkpoint import load, save
+from charrnn.checkpoint import load
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError, CorpusError
@@ -22,7 +22,7 @@ from charrnn.optimizers import OPTIMIZERS
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from charrnn.schedules import SCHEDULES
-from charrnn.training import DivergenceError, train
+from charrnn.training import train
 from tests import reference
 from tests.small import small_corpus, small_run, trained
 
@@ -294,37 +294,6 @@ def test_from_weights_wants_the_vocabulary_extended() -> None:
     old = small_run(small_corpus())
     with pytest.raises(ConfigError, match=r"extend=run\.vocab"):
         Run.from_weights(small_corpus("quite other text\n" * 20), old)
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-@pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_divergence_leaves_the_run_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, where: str
-) -> None:
-    corpus, folder = small_corpus(), created(tmp_path)
-    run = small_run(corpus, save_every=1)
-    iteration = train(run, corpus, folder=folder, threads=1)
-    for _ in range(3):
-        next(iteration)
-    before = folder.last.read_bytes()
-    real = training.Network.gradients
-
-    def diverging(network: Any, x: Any, y: Any, state: Any, key: int, *more: Any) -> Any:
-        loss, gradient = real(network, x, y, state, key, *more)
-        if where == "gradient":
-            gradient.flat[7] = bad
-        state.h[:] = np.nan
-        return (bad if where == "loss" else loss), gradient
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training.Network, "gradients", diverging)
-        with pytest.raises(DivergenceError, match=r"^step 4: .*--learning-rate"):
-            next(iteration)
-    assert folder.last.read_bytes() == before
-    save(tmp_path / "after", run)
-    assert (tmp_path / "after").read_bytes() == before
-    trained(run, corpus, folder)
-    assert folder.last.read_bytes() == finished(tmp_path / "whole", corpus, save_every=1)
 
 
 # Learning -----------------------------------------------------------------------------------------------------------

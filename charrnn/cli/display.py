@@ -17,6 +17,7 @@ from charrnn.terminal import dim, duration_text, escaped, is_terminal, loss_text
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
     from charrnn.corpus import Corpus
+    from charrnn.healing import FallBack
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder
     from charrnn.training import Report
@@ -25,6 +26,10 @@ ESTIMATED_AFTER = 2.0
 """Seconds of training before it is told how long it will take."""
 
 PROGRAM = 150e6  # bytes that Python, its libraries and the compiled kernels take by themselves
+OVERFITTING = (
+    "the validation loss rises while the training loss falls; the best checkpoint, of {best}, is kept. More text, more --dropout "
+    "or a smaller --hidden would help; --patience would end the run"
+)
 BAR_NEEDS = 24
 """Columns for percentage, bar and time left; what the terminal has more is for figures."""
 
@@ -98,7 +103,8 @@ class Display:
         self._limit = None if limit is None else max(0.0, limit - seconds_before)
         self._estimated = False
         self._characters = self._seconds = 0.0
-        self._validation = next((e.get("validation_loss") for e in reversed(run.history)), None)
+        self._validation = next((e.get("validation_loss") for e in reversed(run.validations)), None)
+        self._done = 0
         self._bar: Any = self._make_bar() if self._live else None
 
     def _make_bar(self) -> Any:
@@ -114,20 +120,23 @@ class Display:
 
     def show(self, report: Report) -> None:
         """What one step did."""
+        self._done += 1
         self._characters = 0.95 * self._characters + report.characters
         self._seconds = 0.95 * self._seconds + report.seconds
         if report.train_loss is not None:
             self._validation = report.validation_loss
             self._show_validation(report)
+        if report.fell_back is not None:
+            self._show_fall_back(report.fell_back)
         if report.sample is not None and self._live:
             self._say(self._sample(report.sample))
         self._estimate(report)
         if self._bar is not None:
             left = "{remaining}"  # tqdm's, from the steps
             if self._limit is not None:
-                left = self._bar.format_interval(self._left(report, report.step - self._first_step))
+                left = self._bar.format_interval(self._left(report))
             self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + left + " left  " + self._figures(report)
-            self._bar.update(1)
+            self._bar.update(report.step - self._bar.n)  # backwards after falling back
 
     def _figures(self, report: Report) -> str:
         nats = report.smoothed_loss
@@ -151,6 +160,7 @@ class Display:
                 learning_rate=report.learning_rate,
                 gradient_norm=report.gradient_norm,
                 is_best=report.is_best,
+                overfitting=report.overfitting,
                 sample=report.sample,
                 seconds=round(self.seconds, 3),
             )
@@ -166,21 +176,31 @@ class Display:
         if report.is_best:
             fields.append((0, "*best*"))
         self._say(fitted(fields, self._width()))
+        if report.overfitting:
+            best = f"step {self._run.progress.best_step:,}"
+            self._say(textwrap.fill(f"overfitting: {OVERFITTING.format(best=best)}", self._width()))
+
+    def _show_fall_back(self, fall: FallBack) -> None:
+        """One line: where something was wrong, what, and from where it goes on, how."""
+        if self._json:
+            reached = {"step": fall.from_step, "to_step": fall.to_step, "rate_factor": fall.rate_factor}
+            _print_json(event="fell back", **reached, reason=fall.reason, seconds=round(self.seconds, 3))
+        if not self._quiet:
+            self._say(fitted(_fall_back_fields(fall), self._width(), ", "))
 
     def _estimate(self, report: Report) -> None:
         """Once, when the speed is known, how long it will take."""
-        done = report.step - self._first_step
         if self._estimated or self._quiet or self.seconds < ESTIMATED_AFTER:
             return
         self._estimated = True
-        left = self._left(report, done)
+        left = self._left(report)
         speed = speed_text(self._characters / max(self._seconds, 1e-9))
         if left > 1:
             self._say(f"about {duration_text(left)} to go, at {speed}")
 
-    def _left(self, report: Report, done: int) -> float:
+    def _left(self, report: Report) -> float:
         """Seconds until the last step, or until the limit of the time."""
-        left = (report.total_steps - report.step) * self.seconds / done
+        left = (report.total_steps - report.step) * self.seconds / self._done
         return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
 
     def _sample(self, text: str) -> str:
@@ -210,12 +230,15 @@ class Display:
 
     def end(self, folder: RunFolder, ended: str | None) -> None:
         """What ended the run (None: it was stopped), where the best checkpoint is, and what to do next; as JSON, one object."""
+        from charrnn.gathering import counted
+
         run, best = self._run, folder.best if folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._json:
             _print_json(
                 run=str(folder.path),
                 best=str(best) if best else None,
+                best_step=run.progress.best_step if best else None,
                 validation_loss=run.progress.best_loss if validated else None,
                 steps=run.step,
                 seconds=round(self.seconds, 3),
@@ -231,7 +254,9 @@ class Display:
         if ended is None:
             tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
         elif best is not None:
-            tell(f"sample from it: charrnn sample {path}")
+            older = run.step - (run.progress.best_step or 0)
+            age = f" (step {run.progress.best_step:,}, {counted(older, 'step')} before the last)" if older else ""
+            tell(f"sample from it{age}: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:
         """One line about the end of the run."""
@@ -242,6 +267,12 @@ class Display:
             "patience": f"{step}: no new best in {config.patience} validations; a larger --patience goes on",
             "time": f"{step}: the {config.max_time} of --max-time are over; a larger one goes on",
         }[ended]
+
+
+def _fall_back_fields(fall: FallBack) -> list[tuple[int, str]]:
+    """A fall back in pieces, by their importance."""
+    what, to = f"step {fall.from_step}: {fall.reason}", f"back to step {fall.to_step}"
+    return [(0, what), (1, to), (2, f"rate x {fall.rate_factor:g}")]
 
 
 def _print_json(**values: Any) -> None:

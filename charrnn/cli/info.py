@@ -30,24 +30,47 @@ Examples:
 def info(checkpoint: str | None, as_json: bool) -> None:
     """Show what a checkpoint holds: configuration, size, history, vocabulary, where it came from.
 
-    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best.
+    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Of a folder it also shows where the
+    run went back to an earlier step, or began to overfit, up to its last step.
     """
+    from rich.text import Text
+
     terminal.compiling(training=False)
     from charrnn.checkpoint import configurations_of, load, metadata_of
-    from charrnn.run_folder import find_checkpoint
+    from charrnn.run_folder import RunFolder, find_checkpoint
 
     path = find_checkpoint(checkpoint)
     terminal.compiling(configurations_of(path)[0].cell, training=False)
     about = metadata_of(load(path))
+    events = _events(about["history"] if path == Path(checkpoint or "") else RunFolder(path.parent).entries())
     size, count = path.stat().st_size, _parameters(about["model"])
     if as_json:
-        click.echo(json.dumps({"checkpoint": str(path), "bytes": size, "parameters": count, **about}))
+        click.echo(json.dumps({"checkpoint": str(path), "bytes": size, "parameters": count, **about, "events": events}))
         return
     output = terminal.console()
     output.print(_overview(path, size, count, about))
-    if about["history"]:
+    validations = [entry for entry in about["history"] if "fell_back_from" not in entry]
+    if validations:
         output.print()
-        output.print(_history(about["history"][-HISTORY_LINES:]))
+        output.print(_history(validations[-HISTORY_LINES:]))
+    if events:
+        output.print()
+    for event in events:
+        output.print(Text(_event(event)))
+
+
+def _events(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What happened to a run beside its validations: it fell back, or began to overfit."""
+    return [entry for entry in entries if "fell_back_from" in entry or entry.get("overfitting") is True]
+
+
+def _event(entry: dict[str, Any]) -> str:
+    """One line about it; a strange file may have anything in its places but in `step`."""
+    step = f"step {entry['step']:,}"
+    if "fell_back_from" not in entry:
+        return f"{step}: overfitting, the validation loss rose while the training loss fell"
+    factor, reason = _number(entry.get("rate_factor"), 3), terminal.one_line(str(entry.get("reason"))[:80])
+    return f"step {_number(entry['fell_back_from'], 0)}: {reason}, back to {step}, rate x {factor}"
 
 
 def _parameters(model: dict[str, Any]) -> int:

@@ -92,12 +92,18 @@ class Request:
 )
 @option("--init-from", "Start from the weights of a checkpoint or run.", type=click.Path(), metavar="CHECKPOINT")
 @option("--quiet", "Show nothing but errors and the end.", is_flag=True, default=False)
-@option("--json", "One JSON object a validation, and one at the end, on stdout.", is_flag=True, default=False)
+@option(
+    "--json",
+    "One JSON object a validation or return to an earlier step, and one at the end, on stdout.",
+    is_flag=True,
+    default=False,
+)
 @click.pass_context
 def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **flags: Any) -> None:
     """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, on the plays that ship.
 
-    Ctrl-C saves and ends; --resume goes on from there, with the same result as never having stopped.
+    Ctrl-C saves and ends; --resume goes on from there, with the same result as never having stopped. A loss that is no number, or
+    jumps, sends the run back to its last good state, with half the learning rate.
     """
     settings, merged = merged_settings(ctx, flags, OTHER_KEYS)
     files = [path for path in (flags["preset"], flags["config"]) if path is not None]
