@@ -46,7 +46,7 @@ def test_smoothed_labels_change_the_updates_and_not_what_is_reported() -> None:
     plain, smoothed = small_run(corpus), small_run(corpus, label_smoothing=0.2)
     losses = [[report.loss for report in trained(run, corpus)] for run in (plain, smoothed)]
     assert losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
-    assert smoothed.history[-1]["validation_loss"] == evaluate(smoothed.model, corpus.validation).nats_per_char
+    assert smoothed.history[-1]["validation_loss"] == evaluate(smoothed.result, corpus.validation).nats_per_char
 
 
 # The same bits ------------------------------------------------------------------------------------------------------
