@@ -182,6 +182,13 @@ class ModelConfig(Settings):
         choices=("xavier-uniform", "xavier-normal", "uniform"),
     )
     init_scale: float = setting(0.08, "Largest first weight of --init uniform.", NETWORK, minimum=0.0, maximum=10.0)
+    input_scale: float = setting(
+        1.0,
+        "Deviation of the first embeddings, and of the first weights of one-hot characters (not with --init uniform).",
+        NETWORK,
+        minimum=0.0,
+        maximum=10.0,
+    )
     recurrent_init: str = setting(
         "same", "First recurrent weights: as --init, or these.", NETWORK, choices=("same", "orthogonal", "identity")
     )

@@ -331,9 +331,11 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
     config = ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=2, forget_bias=1.5)
     model = Model.initialised(config, seed=7)
     arrays = dict(model.parameters.to_disk())
-    fans = {"rnn.weight_ih_l0": E or H, "rnn.weight_hh_l0": H, "rnn.weight_ih_l1": H, "rnn.weight_hh_l1": H}
+    fans = {"rnn.weight_ih_l0": E, "rnn.weight_hh_l0": H, "rnn.weight_ih_l1": H, "rnn.weight_hh_l1": H}
     limits = {name: (6 / (fan_in + H)) ** 0.5 for name, fan_in in fans.items()}
     limits["decoder.weight"] = (6 / (H + V)) ** 0.5
+    if not E:  # one-hot: of the deviation input_scale
+        limits["rnn.weight_ih_l0"] = 3**0.5
     for name, limit in limits.items():
         for gate in np.split(arrays[name], 4) if name != "decoder.weight" else [arrays[name]]:
             assert 0.97 * limit < np.abs(gate).max() <= limit * (1 + 1e-7), name
@@ -345,7 +347,7 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
         assert (f == 1.5).all() and not i.any() and not g.any() and not o.any()
     assert not arrays["decoder.bias"].any()
     if E:
-        assert arrays["embedding.weight"].std() == pytest.approx(0.1, rel=0.15)
+        assert arrays["embedding.weight"].std() == pytest.approx(1, rel=0.15)
     assert_padding_is_zero(model.parameters, model.parameters.flat)
     assert model.parameters.count() == sum(array.size for array in arrays.values())
 
@@ -374,6 +376,17 @@ def test_xavier_normal(cell: str) -> None:
             assert abs(block.mean()) < 5 * (2 / sum_of_fans / block.size) ** 0.5, name
 
 
+@pytest.mark.parametrize("init", ["xavier-uniform", "xavier-normal"])
+def test_the_scale_of_what_characters_bring(init: str) -> None:
+    """The deviation of embeddings, or of one-hot characters' weights; everything else is the same, and memories are small."""
+    for name, settings in (("embedding.weight", {"embedding": 25}), ("rnn.weight_ih_l0", {})):
+        one, half = (initial(init=init, input_scale=scale, cell="grid", **settings) for scale in (1.0, 0.5))
+        assert one[name].std() == pytest.approx(1, rel=0.1)
+        np.testing.assert_allclose(half.pop(name), one.pop(name) / 2, rtol=1e-6)
+        assert all(np.array_equal(half[other], array) for other, array in one.items())
+        assert one["rnn.memory.weight"].std() == pytest.approx(0.1, rel=0.1)
+
+
 @pytest.mark.parametrize("scale", [0.08, 0.5])
 def test_uniform(scale: float) -> None:
     """All weights within +-init_scale, whatever their fans; embeddings are as ever."""
@@ -382,7 +395,7 @@ def test_uniform(scale: float) -> None:
         if name.startswith(("rnn.weight", "decoder.weight")):
             assert 0.99 * scale < np.abs(array).max() <= scale * (1 + 1e-7), name
             assert array.std() == pytest.approx(scale / 3**0.5, rel=0.03), name
-    assert arrays["embedding.weight"].std() == pytest.approx(0.1, rel=0.1)
+    assert arrays["embedding.weight"].std() == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -465,7 +478,7 @@ def test_a_new_network_knows_nothing(cell: str) -> None:
         model = Model.initialised(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0)
         x, y = np.random.default_rng(0).integers(V, size=(2, 20, 10)).astype(np.int32)
         loss = Network(model, 20, 10, TWO).evaluate(x, y, State(model, 10)).mean()
-        assert loss == pytest.approx(np.log(V), rel=0.02)
+        assert loss == pytest.approx(np.log(V), rel=0.05)
 
 
 def test_state() -> None:
