@@ -355,7 +355,7 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
     writer.read(case.x[:, 0])
     found = np.bincount(writer.write(1)[0], minlength=V)
     texts = [np.append(case.x[:, 0], symbol) for symbol in range(V)]
-    expected = count * np.exp([-per_character(case.result, text)[-1].astype(np.float64) for text in texts])
+    expected = count * np.exp([-per_character(case.model, text)[-1].astype(np.float64) for text in texts])
     assert expected.sum() == pytest.approx(count, rel=1e-5)
     assert ((found - expected) ** 2 / expected).sum() < 35
 
