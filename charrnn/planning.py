@@ -26,14 +26,14 @@ from charrnn.workers import Workers, usable_threads
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
 MODEL: dict[str, Any] = {"cell": "gru", "layers": 2, "embedding": 64}
-TRAINING: dict[str, Any] = {"schedule": "cosine", "clip_norm": 0.5, "average": 0.998}
+TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 0.5}
 TYPICAL, OVERHEAD = 128, 56
 """The width whose speed is measured first; and that at which half of a step's time is not products, to guess those of others."""
 READ_PER_PARAMETER = 8.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one would not get far enough."""
 PARAMETERS_PER_CHARACTER = 3.0
 """Of the training text, at most: a larger network would learn it by heart."""
-MOST_EPOCHS = 80.0
+MOST_EPOCHS = 40.0
 """A text that has been read so often has no more to give."""
 STEPS_AN_EPOCH = 50
 """Fewer streams are trained on a text that would otherwise take fewer steps than this."""
@@ -84,11 +84,23 @@ def plan(
     return _Planner(corpus, seconds, *settings, threads, elapsed or (lambda: time.monotonic() - start)).plan()
 
 
+def input_dropout_for(epochs: float) -> float:
+    """Share of the characters that are not seen: none in a first reading, a tenth where a text is read a dozen times or more."""
+    return round(min(0.1, 0.008 * epochs), 3) if epochs > 2 else 0.0
+
+
+def weight_decay_for(epochs: float, rate: float, steps_an_epoch: int) -> float:
+    """AdamW's decay, such that weights forget within 30 / epochs passes over the text, but not within less than one.
+
+    Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024).
+    """
+    return round(min(epochs / 30, 1.0) / (rate * steps_an_epoch), 4)
+
+
 def dropout_for(epochs: float, parameters: int, characters: int) -> float:
-    """Share of outputs to drop: none for a text read once, up to a half where a large network reads it dozens of times."""
-    if epochs <= 2:
-        return 0.0
-    return round(min(0.5, 0.1 * math.log2(epochs / 2) * math.sqrt(math.sqrt(parameters / characters))), 2)
+    """Share of a layer's outputs to drop, where the two above are not enough: in large networks that read a short text often."""
+    often = epochs * parameters / characters / 70
+    return round(min(0.5, 0.1 * math.log2(often)), 2) if often > 1 else 0.0
 
 
 def learning_rate_for(width: int) -> float:
@@ -127,18 +139,23 @@ class _Planner:
         most = math.ceil(MOST_EPOCHS * per_epoch)
         steps = min(most, math.floor((usable - looks * look) / step))
         epochs, speed = steps / per_epoch, self.characters / per_epoch / step
-        if "dropout" not in self.fixed_model:
-            model = replace(model, dropout=dropout_for(epochs, _count(model), self.characters))
+        drops = {
+            "dropout": dropout_for(epochs, _count(model), self.characters),
+            "input_dropout": input_dropout_for(epochs),
+        }
+        model = replace(model, **{**drops, **self.fixed_model})
+        rate = coefficients_of(training).learning_rate
         every, warm_up = -(-steps // looks), min(WARM_UP_STEPS, steps // 20)
-        ends = {"steps": steps, "eval_every": every, "sample_every": 5 * every, "warmup": warm_up}
+        ends: dict[str, Any] = {"steps": steps, "eval_every": every, "sample_every": 5 * every, "warmup": warm_up}
+        if training.optimizer == "adamw" and rate > 0:
+            ends["weight_decay"] = weight_decay_for(epochs, rate, per_epoch)
         training = replace(training, **{name: self.fixed.get(name, value) for name, value in ends.items()})
         reasons = [reason, f"{speed:,.0f} characters a second here: {steps:,} steps, {epochs:.1f} passes over the text"]
         if steps == most:
             reasons.append("the text is short: more passes would only repeat it, so this takes less time than given")
-        rate = coefficients_of(training).learning_rate
-        reasons.append(
-            f"dropout {model.dropout:g}, against learning by heart; learning rate {rate:g}, {training.schedule}"
-        )
+        decay = coefficients_of(training).weight_decay
+        against = f"input dropout {model.input_dropout:g}, dropout {model.dropout:g}, weight decay {decay:g}"
+        reasons.append(f"learning rate {rate:g}, {training.schedule}; against learning by heart: {against}")
         return Plan(model, training, steps * step + looks * look, speed, tuple(reasons))
 
     def _model(self, width: int) -> ModelConfig:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from charrnn.checkpoint import load
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError
-from charrnn.planning import dropout_for, learning_rate_for, plan
+from charrnn.planning import dropout_for, input_dropout_for, learning_rate_for, plan, weight_decay_for
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from tests.small import TEXT, small_corpus, trained
@@ -107,11 +109,23 @@ def test_too_little_time_for_one_step(novel: Corpus, monkeypatch: pytest.MonkeyP
 
 
 def test_rules_have_no_jumps() -> None:
-    found = [dropout_for(epochs, 2_000_000, 1_000_000) for epochs in range(1, 100)]
-    assert found == sorted(found) and found[0] == 0 and 0.3 < found[-1] <= 0.5
-    assert dropout_for(20, 200_000, 1_000_000) < dropout_for(20, 2_000_000, 1_000_000)
+    epochs = [n / 4 for n in range(4, 200)]
+    for found in (
+        [dropout_for(e, 2_000_000, 500_000) for e in epochs],
+        [input_dropout_for(e) for e in epochs],
+        [weight_decay_for(e, 0.01, 500) for e in epochs],
+    ):
+        assert found == sorted(found) and found[0] < found[-1] <= 0.5
+        assert max(b - a for a, b in pairwise(found)) < 0.11
+    assert dropout_for(20, 200_000, 1_000_000) < dropout_for(20, 4_000_000, 1_000_000)
     rates = [learning_rate_for(width) for width in planning.WIDTHS]
     assert rates == sorted(rates, reverse=True)
+
+
+@pytest.mark.parametrize("epochs", [1, 10, 30])
+def test_weights_forget_within_so_many_passes(epochs: float) -> None:
+    decay = weight_decay_for(epochs, 0.01, 400)
+    assert (1 - 0.01 * decay) ** (400 * 30 / epochs) == pytest.approx(math.exp(-1), rel=0.02)
 
 
 def test_measured_for_real_a_plan_makes_a_run_that_can_be_interrupted(tmp_path: Path) -> None:
