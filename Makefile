@@ -8,7 +8,7 @@ KERNEL_TESTS := $(addprefix tests/test_,kernels.py cells.py golden.py network.py
 .PHONY: help demo test test-avx2 check static format clean
 
 help:
-	@echo "make demo    train on the plays that ship, about two minutes, then print a sample"
+	@echo "make demo    train on the plays that ship, two minutes, then print a sample"
 	@echo "make test    run the tests"
 	@echo "make test-avx2   those of the kernels and the network, compiled without AVX-512"
 	@echo "make check   format, lint, types, import contract, tests"
@@ -27,7 +27,7 @@ demo: $(BIN)/charrnn
 	@if [ -e $(DEMO)/last.safetensors ]; then \
 	  $(BIN)/charrnn train --resume $(DEMO); \
 	else \
-	  $(BIN)/charrnn train --epochs 10 --out $(DEMO); \
+	  $(BIN)/charrnn train --for 2m --out $(DEMO); \
 	fi
 	@echo
 	$(BIN)/charrnn sample $(DEMO) --length 600 --temperature 0.5 --seed 1 --prime "TAMSIN:"
