@@ -1,0 +1,131 @@
+"""What each technique is worth: the recipe of `--for`, and the recipe with one thing changed, in equal time, from several seeds.
+
+How long a step of a variant takes, in relation to one of the recipe, is measured first, in turn with the recipe; it then makes so
+many steps that all take the same time on one thread. Schedules are complete: they end with the steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import charrnn
+from benchmarks.tables import Row, shown
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.corpus import Corpus
+from charrnn.planning import MODEL, TRAINING, input_dropout_for, learning_rate_for, weight_decay_for
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "the recipe": {},
+    "no averaged weights": {"average": 0.0},
+    "--average 0.9995": {"average": 0.9995},
+    "no weight decay": {"weight_decay": 0.0},
+    "weight decay x 3": {"weight_decay": 3.0},
+    "no input dropout": {"input_dropout": 0.0},
+    "--input-dropout 0.1": {"input_dropout": 0.1},
+    "--dropout 0.1": {"dropout": 0.1},
+    "--dropout 0.1 --locked-dropout": {"dropout": 0.1, "locked_dropout": True},
+    "--recurrent-dropout 0.1": {"recurrent_dropout": 0.1},
+    "--zoneout-h 0.05": {"zoneout_h": 0.05},
+    "--label-smoothing 0.05": {"label_smoothing": 0.05},
+    "--embedding 0": {"embedding": 0},
+    "--embedding 128 --tie": {"embedding": 128, "tie": True},
+    "--input-scale 0.1": {"input_scale": 0.1},
+    "--skip": {"skip": True},
+    "--layers 3 --hidden 104 --residual": {"layers": 3, "hidden": 104, "residual": True},
+    "--cell lstm": {"cell": "lstm"},
+    "--cell mlstm": {"cell": "mlstm"},
+    "--cell mlstm --skip": {"cell": "mlstm", "skip": True},
+    "--cell mogrifier": {"cell": "mogrifier"},
+    "--schedule one-cycle": {"schedule": "one-cycle"},
+    "--schedule inverse-sqrt": {"schedule": "inverse-sqrt"},
+    "learning rate x 1/2": {"learning_rate": 0.5},
+    "--batch-size 16": {"batch_size": 16},
+    "--batch-size 64": {"batch_size": 64},
+    "--seq-length 32": {"seq_length": 32},
+    "--seq-length 128": {"seq_length": 128},
+    "--clip-norm 5": {"clip_norm": 5.0},
+}
+RELATIVE = ("weight_decay", "learning_rate")
+"""Settings of which a variant gives the factor."""
+
+
+def recipe(corpus: Corpus, width: int, epochs: float) -> tuple[ModelConfig, TrainConfig]:
+    """As `planning` would have it."""
+    model = ModelConfig(**{"hidden": width, "vocab_size": len(corpus.vocab), "dropout": 0.0, **MODEL})
+    model = replace(model, input_dropout=input_dropout_for(epochs))
+    training = TrainConfig(learning_rate=learning_rate_for(width), sample_every=0, **TRAINING)
+    per_epoch = charrnn.Run.new(corpus, model, training).steps_per_epoch
+    steps = round(epochs * per_epoch)
+    decay = weight_decay_for(epochs, learning_rate_for(width), per_epoch)
+    return model, replace(training, steps=steps, eval_every=steps, warmup=100, weight_decay=decay)
+
+
+def varied(model: ModelConfig, training: TrainConfig, changes: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+    before = {**asdict(model), **asdict(training)}
+    new = {name: value * before[name] if name in RELATIVE else value for name, value in changes.items()}
+    of_model = {name: value for name, value in new.items() if name in asdict(model)}
+    return replace(model, **of_model), replace(training, **{name: new[name] for name in new if name not in of_model})
+
+
+def character_seconds(corpus: Corpus, model: ModelConfig, training: TrainConfig, seconds: float = 0.4) -> float:
+    """The time of a character in training, on one thread."""
+    run, read = charrnn.Run.new(corpus, model, replace(training, steps=10**9, eval_every=10**9)), 0
+    with closing(charrnn.train(run, corpus, threads=1)) as reports:  # type: ignore[type-var]
+        next(reports)
+        start = time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            read += next(reports).characters
+        return (time.perf_counter() - start) / read
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--epochs", type=float, default=4)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--out", type=Path, default=Path("checkpoints/ablations"))
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    corpus = Corpus.read(options.text)
+    base = recipe(corpus, options.width, options.epochs)
+    candidates, costs = [], {}
+    for name in options.only:
+        model, training = varied(*base, VARIANTS[name])
+        costs[name] = statistics.median(
+            character_seconds(corpus, model, training) / character_seconds(corpus, *base) for _ in range(3)
+        )
+        shape, own = (base[1].batch_size * base[1].seq_length), training.batch_size * training.seq_length
+        steps = round((base[1].steps or 0) * shape / own / costs[name])
+        candidates.append(charrnn.Candidate(name, corpus, model, replace(training, steps=steps, eval_every=steps)))
+    events = []
+    for event in charrnn.compare(candidates, options.seeds, options.out, threads=1):
+        if event.outcome is not None:
+            print(
+                f"{event.candidate.name}, seed {event.seed}: {event.outcome.validation_loss}",
+                file=sys.stderr,
+                flush=True,
+            )
+            events.append(event)
+    rows: list[Row] = [
+        {
+            "variant": one.candidate.name,
+            "nats": round(one.mean_loss, 4) if one.mean_loss is not None else "diverged",
+            "spread": round(one.loss_deviation, 4) if one.loss_deviation is not None else "",
+            "time of a character": f"{costs[one.candidate.name]:.2f}",
+        }
+        for one in charrnn.results(candidates, events)
+    ]
+    print(shown(rows, options.json))
+
+
+if __name__ == "__main__":
+    main()
