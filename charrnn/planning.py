@@ -29,7 +29,7 @@ MODEL: dict[str, Any] = {"cell": "gru", "layers": 2, "embedding": 64}
 TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 0.5}
 TYPICAL, OVERHEAD = 128, 56
 """The width whose speed is measured first; and that at which half of a step's time is not products, to guess those of others."""
-READ_PER_PARAMETER = 8.0
+READ_PER_PARAMETER = 5.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one would not get far enough."""
 PARAMETERS_PER_CHARACTER = 3.0
 """Of the training text, at most: a larger network would learn it by heart."""
