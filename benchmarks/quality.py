@@ -45,7 +45,7 @@ def row(duration: str, runs: list[Row]) -> Row:
         "lowest": round(min(carried), 4),
         "highest": round(max(carried), 4),
     }
-    cold = [one["windows"]["nats_per_char"] for one in runs if "windows" in one]
+    cold = [one["window"]["nats_per_char"] for one in runs]
     if cold:
         found["cold, 256"] = round(statistics.median(cold), 4)
     return found | {"asked": ROWS.get(duration) or "", "asked cold": COLD.get(duration, "")}

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.arithmetic import arithmetic_of
+from charrnn.embedding import EmbeddingGradients
 from charrnn.kernels import layers
 from charrnn.kernels.simd import padded
 from charrnn.kernels.softmax import cross_entropy
@@ -60,7 +61,7 @@ class Network:
             shapes = Backward.shapes(model.config, model.cell, T, N)
             self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
             self.gradient = model.parameters.like()
-            self.embedding = _EmbeddingGradients(model, self.panels) if model.config.embedding else None
+            self.embedding = EmbeddingGradients(model, self.panels) if model.config.embedding else None
             size = max(
                 layers.scratch_size(model.width, model.width), layers.scratch_size(padded(model.config.embedding))
             )
@@ -306,30 +307,3 @@ class Network:
                 gradient *= self.recurrent_mask
             if layer.recurrent_mask is not None:
                 gradient *= layer.recurrent_mask
-
-
-class _EmbeddingGradients:
-    """From the gradient of the first layer's table, embedding times W_x, to those of its two factors."""
-
-    def __init__(self, model: Model, panels: Panels) -> None:
-        assert panels.embedding is not None
-        self.weight, self.embedding, self.is_tied = (
-            model.parameters["rnn.weight_ih_l0"],
-            panels.embedding,
-            model.config.tie,
-        )
-        self.d_table = aligned(*panels.table.shape)
-        self.arithmetic = panels.arithmetic
-        self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
-        self._own = aligned(*self.embedding.shape) if self.is_tied else None
-
-    def compute(self, gradient: Parameters, scratch: Floats) -> None:
-        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T, which is added to the decoder's gradient if they are tied."""
-        (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
-        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"] if self._own is None else self._own
-        arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
-        arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
-        arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
-        arithmetic.product(d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E)
-        if self.is_tied:
-            gradient["decoder.weight"][:, :V] += de.T

@@ -41,6 +41,8 @@ VALIDATION_SHARE, MOST_VALIDATIONS = 0.03, 25
 """Of the time that validations may take, and how many there are at most."""
 MARGIN = 0.03
 """Of the time that is not planned: speed is measured before the run, and drifts."""
+ENDS_SECONDS = 0.5
+"""For the program's own start and end, which its clock does not see, and for the checkpoints at the end."""
 LEAST_SECONDS = 5.0
 WARM_UP_STEPS = 100
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -10,10 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from charrnn import terminal
-from charrnn.cli import STARTED
 from charrnn.cli.given import (
     COMMON_KEYS,
     configurations_among,
@@ -25,8 +22,9 @@ from charrnn.cli.given import (
     texts,
 )
 from charrnn.cli.options import GroupedCommand
+from charrnn.cli.planned import leave_to_the_plan, planned
 from charrnn.cli.signals import Stop
-from charrnn.config import CorpusConfig, ModelConfig, TrainConfig, seconds_of
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
 from charrnn.settings import Others, of_kind
 from charrnn.workers import check_threads
@@ -110,7 +108,7 @@ def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **fl
     if resume is not None and "init_from" in settings:  # a run's own config.toml says where it came from
         merged["init_from"] = flags["init_from"]
     if merged.get("for") is not None and resume is None:
-        _leave_to_the_plan(ctx, merged)
+        leave_to_the_plan(ctx, merged)
     request = Request(
         text=text or (() if resume is not None else texts(settings, " and ".join(files))),
         given=configurations_among(merged),
@@ -125,16 +123,6 @@ def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **fl
     status = _resumed(request, resume) if resume is not None else _started(request, files)
     if status:
         ctx.exit(status)
-
-
-def _leave_to_the_plan(ctx: click.Context, merged: dict[str, Any]) -> None:
-    """How long to train is said by --for alone: another flag contradicts it, and what a preset says gives way."""
-    if seconds_of(merged["for"]) is None:
-        raise ConfigError(f"--for must be a time such as 90s, 20m or 1.5h, not {merged['for']!r:.40}")
-    for name in ("steps", "epochs", "max_time"):
-        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise ConfigError(f"--for and --{name.replace('_', '-')} both say how long to train; give one of them")
-        merged.pop(name, None)
 
 
 def _check(request: Request, resume: str | None) -> None:
@@ -180,7 +168,7 @@ def _started(request: Request, files: list[str]) -> int:
         if Path(path).exists() and folder.config.samefile(path):
             raise ConfigError(f"{path}: the run would write its own settings over this file; choose another --out")
     if request.duration is not None:
-        request.given.update(_planned(request, corpus, other))
+        request.given.update(planned(request.duration, request.given, corpus, other, request.threads, request.quiet))
     run = _new_run(request, corpus, other)
     settings = {
         **_settings(request, run),
@@ -204,33 +192,6 @@ def _kernels(request: Request) -> list[str]:
 
         return [*names, MODEL["cell"]]
     return [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
-
-
-def _planned(request: Request, corpus: Corpus, other: Run | None) -> dict[str, Any]:
-    """The settings for the time that was given, told with their reasons."""
-    from charrnn.planning import plan
-
-    model = of_kind(ModelConfig, request.given)
-    if other is not None:
-        model = {**asdict(other.model.config), **model}
-        del model["vocab_size"]
-        if "dropout" not in request.given:
-            del model["dropout"]
-    if not request.quiet:
-        terminal.tell("measuring how fast this machine trains on this text")
-    found = plan(
-        corpus,
-        str(request.duration),
-        model=model,
-        training=of_kind(TrainConfig, request.given),
-        threads=request.threads,
-        elapsed=lambda: time.monotonic() - STARTED,
-    )
-    for reason in found.reasons if not request.quiet else ():
-        terminal.tell(f"plan: {reason}")
-    chosen = {**asdict(found.model), **asdict(found.training)}
-    del chosen["vocab_size"]
-    return chosen if other is None else {**asdict(found.training), "dropout": found.model.dropout}
 
 
 def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
