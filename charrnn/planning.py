@@ -128,7 +128,7 @@ class _Planner:
     def plan(self) -> Plan:
         width, reason = self._width()
         model, training = self._model(width), self._training(width)
-        step, look = self._step_seconds(model, training, 0.01 * self.seconds), self._look_seconds(model)
+        step, look = self._step_seconds(model, training, min(10.0, 0.02 * self.seconds)), self._look_seconds(model)
         usable = (1 - MARGIN) * (
             self.seconds - self.elapsed()
         ) - look  # at the end a checkpoint or two are written as well
