@@ -210,12 +210,14 @@ class _Planner:
         validation = self.corpus.validation[:VALIDATED]
         if len(validation) < 2:
             return 0.05
-        workers = Workers(self.threads)
-        start = time.perf_counter()
-        part = validation[: max(4096, len(validation) // 8)]
-        evaluate(Run.new(self.corpus, model).model, part, workers=workers)
+        part, times = validation[: max(4096, len(validation) // 8)], []
+        untrained, workers = Run.new(self.corpus, model).model, Workers(self.threads)
+        for _ in range(2):  # the first time buffers are made
+            start = time.perf_counter()
+            evaluate(untrained, part, workers=workers)
+            times.append(time.perf_counter() - start)
         workers.close()
-        return (time.perf_counter() - start) * len(validation) / len(part) + 0.05
+        return min(times) * len(validation) / len(part) + 0.05
 
 
 def _count(model: ModelConfig) -> int:
