@@ -92,11 +92,11 @@ def input_dropout_for(epochs: float) -> float:
 
 
 def weight_decay_for(epochs: float, rate: float, steps_an_epoch: int) -> float:
-    """AdamW's decay, such that weights forget within 30 / epochs passes over the text, but not within less than one.
+    """AdamW's decay, such that weights forget within 12 / epochs passes over the text, but not within less than four thirds.
 
     Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024).
     """
-    return round(min(epochs / 30, 1.0) / (rate * steps_an_epoch), 4)
+    return round(min(epochs / 12, 0.75) / (rate * steps_an_epoch), 4)
 
 
 def dropout_for(epochs: float, parameters: int, characters: int) -> float:
