@@ -83,7 +83,7 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
     run, corpus = charrnn.load("checkpoints/tiny/last.safetensors"), charrnn.Corpus.read("tiny.txt")
     other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
     charrnn.save(tmp_path / "other.safetensors", other)
-    models = [run.model, other.model]
+    models = [run.result, other.result]
     flags = ("--seed", "3", "--prime", "KING", "--length", "60", "--ensemble", str(tmp_path / "other.safetensors"))
     expected = "".join(charrnn.generate(models, run.vocab, "KING", 60, seed=3))
     assert sample(*flags).stdout == "KING" + expected != "KING" + written("KING", 60, seed=3)

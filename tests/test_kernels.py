@@ -22,6 +22,7 @@ from charrnn.config import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, pointwise, product, softmax, update
 from charrnn.kernels.calling import address_of
 from charrnn.kernels.compiling import (
+    DYNAMIC_MODULES,
     LARGE_TEXTS,
     OPTIMIZER_MODULES,
     PRECISION_MODULES,
@@ -87,9 +88,15 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     for optimizer, module in OPTIMIZER_MODULES.items():
         assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
-    for precision, module in (PRECISION_MODULES | PRODUCT_MODULES).items():
+    for precision, module in (PRECISION_MODULES | PRODUCT_MODULES | DYNAMIC_MODULES).items():
         assert count_kernels(precision) - count_kernels() == left[f"kernels.{module}"] > 0
-    for module in {*OPTIMIZER_MODULES.values(), *PRECISION_MODULES.values(), *PRODUCT_MODULES.values(), *SEPARATE}:
+    for module in {
+        *OPTIMIZER_MODULES.values(),
+        *PRECISION_MODULES.values(),
+        *PRODUCT_MODULES.values(),
+        *DYNAMIC_MODULES.values(),
+        *SEPARATE,
+    }:
         left.pop(f"kernels.{module}")
     assert count_kernels(LARGE_TEXTS) - count_kernels() == left.pop(f"kernels.{LARGE_TEXTS}") > 0
     assert sum(left.values()) == count_kernels() > 10
