@@ -37,8 +37,8 @@ MOST_EPOCHS = 40.0
 """A text that has been read so often has no more to give."""
 STEPS_AN_EPOCH = 50
 """Fewer streams are trained on a text that would otherwise take fewer steps than this."""
-VALIDATION_SHARE, MOST_VALIDATIONS = 0.03, 25
-"""Of the time that validations may take, and how many there are at most."""
+VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
+"""Of the time that validations may take, three times as much if there were fewer than four otherwise; and how many at most."""
 MARGIN = 0.03
 """Of the time that is not planned: speed is measured before the run, and drifts."""
 ENDS_SECONDS = 0.5
@@ -136,7 +136,8 @@ class _Planner:
             raise ConfigError(
                 f"in what is left of {self.seconds:g} seconds this network makes no step; give more time or a smaller --hidden"
             )
-        looks = max(1, min(MOST_VALIDATIONS, math.floor(VALIDATION_SHARE * usable / look)))
+        share = max(VALIDATION_SHARE, min(LEAST_VALIDATIONS * look / usable, 3 * VALIDATION_SHARE))
+        looks = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / look + 1e-9)))
         per_epoch = Run.new(self.corpus, model, training).steps_per_epoch
         most = math.ceil(MOST_EPOCHS * per_epoch)
         steps = min(most, math.floor((usable - looks * look) / step))
