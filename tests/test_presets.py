@@ -176,11 +176,11 @@ def test_settings_as_configurations() -> None:
         configs_of({"hidden": 0})
 
 
-@pytest.mark.parametrize(("hidden", "warned"), [(8, False), (64, True)])
-def test_more_parameters_than_characters_are_told(text: Path, hidden: int, warned: bool) -> None:
+@pytest.mark.parametrize(("hidden", "warned"), [(8, False), (16, False), (64, True)])
+def test_many_parameters_for_each_character_are_told(text: Path, hidden: int, warned: bool) -> None:
     result = train(text, *TINY, "--hidden", hidden)
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert len(lines) == warned
-    assert all("more parameters than characters" in line for line in lines)
+    assert all("parameters for each of the characters to train on" in line for line in lines)
     assert "warning" not in train(text, *TINY, "--hidden", hidden, "--quiet", "--out", "quiet").stderr

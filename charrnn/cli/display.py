@@ -30,6 +30,8 @@ OVERFITTING = (
     "the validation loss rises while the training loss falls; the best checkpoint, of {best}, is kept. More text, more --dropout "
     "or a smaller --hidden would help; --patience would end the run"
 )
+MANY_PARAMETERS = 3.0
+"""For each character: with more, a network soon learns a text by heart (docs/recipes.md)."""
 BAR_NEEDS = 24
 """Columns for percentage, bar and time left; what the terminal has more is for figures."""
 
@@ -80,9 +82,11 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} parameters, "
         f"about {memory} of memory"
     )
-    if run.model.count() > len(corpus.train):
+    per_character = run.model.count() / len(corpus.train)
+    if per_character > MANY_PARAMETERS:
         tell(
-            f"warning: there are more parameters than {unit} to train on: watch the validation loss, or use a smaller --hidden"
+            f"warning: {per_character:.1f} parameters for each of the {unit} to train on: watch the validation loss, or use a "
+            "smaller --hidden"
         )
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = usable_threads(threads)

@@ -168,7 +168,9 @@ def _started(request: Request, files: list[str]) -> int:
         if Path(path).exists() and folder.config.samefile(path):
             raise ConfigError(f"{path}: the run would write its own settings over this file; choose another --out")
     if not request.given and request.duration is None and not request.quiet:
-        terminal.tell("the defaults are used; --for 20m would choose settings for this text, this machine and that time")
+        terminal.tell(
+            "the defaults are used; --for 20m would choose settings for this text, this machine and that time"
+        )
     if request.duration is not None:
         request.given.update(planned(request.duration, request.given, corpus, other, request.threads, request.quiet))
     run = _new_run(request, corpus, other)
