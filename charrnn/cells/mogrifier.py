@@ -15,6 +15,7 @@ and q near h'.
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
+from charrnn.cells.memory import remember, show, through_lstm
 from charrnn.kernels.compiling import kernel
 from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.recurrent import PREPARE, PREPARE_BACK, STEP, STEP_BACK
@@ -34,28 +35,6 @@ def admit(r, h_before):
 def through_admit(r, h_before, dq, dh_before):
     """Their derivatives: r becomes dz, and dh' is added to."""
     return 2.0 * dq * h_before * slope(r), fma(2.0 * dq, r, dh_before)
-
-
-@rows("i", "f", "g", "o", "c")
-def remember(phi, i, f, g, o, c_before):
-    """The gates, which stand where z was, and c."""
-    i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
-    return i, f, g, o, fma(f, c_before, i * g)
-
-
-@rows("h")
-def show(phi, o, c):
-    """h = o * phi(c)."""
-    return o * phi(c)
-
-
-@rows("i", "f", "g", "o", "dc_before")
-def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
-    """The derivatives of both: the gates become dz, and dc' is added to."""
-    y, shown = phi(fma(f, c_before, i * g)), dh * o
-    dc = fma(shown, phi.slope(y), dc)
-    dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
-    return dz_i, dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
 
 
 @kernel(PREPARE)

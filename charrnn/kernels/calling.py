@@ -6,15 +6,21 @@ took as long to enter as fifty characters of a small network.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+COMPILED = attrgetter("library", "fndesc.llvm_func_name")
+"""Where Numba keeps the machine code of what it compiled, and the name of its entry."""
 
 
 def address_of(kernel) -> int:
     """Where a kernel's machine code begins, for a `caller` of its signature. It must stay alive, as what a module holds does."""
     (compiled,) = kernel.overloads.values()
-    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    machine_code, name = COMPILED(compiled)
+    return machine_code.get_pointer_to_function(name)
 
 
 def caller(signature):
