@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.cells import cell_named
-from charrnn.config import ModelConfig, TrainConfig, seconds_of
+from charrnn.checked import seconds_of
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError
 from charrnn.evaluation import evaluate

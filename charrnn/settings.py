@@ -16,7 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from charrnn.config import CorpusConfig, ModelConfig, Settings, TrainConfig
+from charrnn.checked import Settings
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 
 CONFIGS: tuple[type[CorpusConfig] | type[ModelConfig] | type[TrainConfig], ...] = (

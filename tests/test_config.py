@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from charrnn.cells import cell_named
-from charrnn.config import LEARNING_RATES, SCHEDULE_NAMES, CorpusConfig, ModelConfig, Settings, TrainConfig
+from charrnn.checked import Settings
+from charrnn.config import LEARNING_RATES, SCHEDULE_NAMES, CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.optimizers import OPTIMIZERS
 from charrnn.schedules import SCHEDULES

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import click
 
-from charrnn.config import RUN, Settings
+from charrnn.checked import Settings
+from charrnn.config import RUN
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -10,8 +10,9 @@ import click
 from click.core import ParameterSource
 
 from charrnn import terminal
+from charrnn.checked import seconds_of
 from charrnn.cli import STARTED
-from charrnn.config import ModelConfig, TrainConfig, seconds_of
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.settings import of_kind
 
