@@ -77,7 +77,7 @@ def varied(model: ModelConfig, training: TrainConfig, changes: dict[str, Any]) -
 def character_seconds(corpus: Corpus, model: ModelConfig, training: TrainConfig, seconds: float = 0.4) -> float:
     """The time of a character in training, on one thread."""
     run, read = charrnn.Run.new(corpus, model, replace(training, steps=10**9, eval_every=10**9)), 0
-    with closing(charrnn.train(run, corpus, threads=1)) as reports:  # type: ignore[type-var]
+    with closing(charrnn.train(run, corpus, threads=1)) as reports:
         next(reports)
         start = time.perf_counter()
         while time.perf_counter() - start < seconds:

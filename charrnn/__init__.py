@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from charrnn.generation import generate, generate_ids, generate_many
     from charrnn.gradient_flow import gradient_norms
     from charrnn.model import Model
+    from charrnn.pacing import on_time
     from charrnn.planning import Plan, plan
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
@@ -65,6 +66,7 @@ _HOMES = {
     "generation": ("generate", "generate_ids", "generate_many"),
     "gradient_flow": ("gradient_norms",),
     "model": ("Model",),
+    "pacing": ("on_time",),
     "planning": ("Plan", "plan"),
     "run": ("Run",),
     "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
@@ -79,7 +81,7 @@ __all__ = [  # noqa: RUF022
     "Model", "ModelConfig", "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run",
     "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size",
-    "plan", "Plan", "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
+    "plan", "Plan", "on_time", "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
     "evaluate", "evaluate_windows", "per_character", "Evaluation", "mixed", "gradient_norms", "save", "load",
     "evaluate_dynamic", "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble", "check_alike",
     "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",

@@ -203,7 +203,7 @@ def _ours(task: str, shape: Shape, run: Run, corpus: Corpus, workers: Workers) -
 
 
 def _training(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
-    with closing(train(run, corpus, threads=workers.threads)) as reports:  # type: ignore[type-var]
+    with closing(train(run, corpus, threads=workers.threads)) as reports:
         for report in reports:
             yield report.characters
 

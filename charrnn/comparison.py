@@ -199,7 +199,7 @@ class _Job:
     def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
         limit, before = run.config.max_seconds, self.folder.seconds_before
         try:
-            with closing(train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)) as reports:  # type: ignore[type-var]
+            with closing(train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)) as reports:
                 for report in reports:
                     self.seconds += report.seconds
                     self.speeds.append(report.chars_per_second)

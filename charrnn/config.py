@@ -200,7 +200,7 @@ class TrainConfig(Settings):
     )
     decay_after: float = setting(
         0.0,
-        "Epochs until the learning rate begins to fall (0: --decay-every): step, exponential.",
+        "Epochs until the learning rate begins to fall: cosine, and (0: --decay-every) step, exponential.",
         TRAINING,
         minimum=0.0,
         maximum=1e9,

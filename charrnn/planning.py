@@ -41,22 +41,30 @@ STEPS_AN_EPOCH = 50
 VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
 """Of the time that validations may take, three times as much if there were fewer than four otherwise; and how many at most."""
 MARGIN = 0.03
-"""Of the time that is not planned: speed is measured before the run, and drifts."""
-ENDS_SECONDS = 0.5
-"""For the program's own start and end, which its clock does not see, and for the checkpoints at the end."""
+"""Of the time that is not planned: the speed drifts."""
+HELD = 0.1
+"""Share of the steps before the learning rate falls: then their number is settled (`pacing`)."""
 LEAST_SECONDS = 5.0
 WARM_UP_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network and its training, the seconds that it will take, its speed, and in a line each what was chosen and why."""
+    """A network and its training, the seconds that it will take, its speed, and in a line each what was chosen and why.
+
+    `seconds` are those of steps, each of which takes `step_seconds`, and validations with checkpoints, each of which takes
+    `look_seconds`. The run is to end at `deadline`, a time of `time.monotonic`, after no more than `most_steps`.
+    """
 
     model: ModelConfig
     training: TrainConfig
     seconds: float
     chars_per_second: float
     reasons: tuple[str, ...]
+    step_seconds: float
+    look_seconds: float
+    deadline: float
+    most_steps: int
 
 
 def plan(
@@ -151,6 +159,7 @@ class _Planner:
         rate = coefficients_of(training).learning_rate
         every, warm_up = -(-steps // looks), min(WARM_UP_STEPS, steps // 20)
         ends: dict[str, Any] = {"steps": steps, "eval_every": every, "sample_every": 5 * every, "warmup": warm_up}
+        ends["decay_after"] = round(HELD * epochs, 6)
         if training.optimizer == "adamw" and rate > 0:
             ends["weight_decay"] = weight_decay_for(epochs, rate, per_epoch)
         training = replace(training, **{name: self.fixed.get(name, value) for name, value in ends.items()})
@@ -160,7 +169,8 @@ class _Planner:
         decay = coefficients_of(training).weight_decay
         against = f"input dropout {model.input_dropout:g}, dropout {model.dropout:g}, weight decay {decay:g}"
         reasons.append(f"learning rate {rate:g}, {training.schedule}; against learning by heart: {against}")
-        return Plan(model, training, steps * step + looks * look, speed, tuple(reasons))
+        deadline = time.monotonic() + self.seconds - self.elapsed()
+        return Plan(model, training, steps * step + looks * look, speed, tuple(reasons), step, look, deadline, most)
 
     def _model(self, width: int) -> ModelConfig:
         return ModelConfig(**{"hidden": width, "vocab_size": len(self.corpus.vocab), **self.fixed_model})
@@ -199,7 +209,7 @@ class _Planner:
         """The time of a step, everything between two steps included, measured for so many seconds but at least three steps."""
         endless = replace(training, steps=10**9, eval_every=10**9, sample_every=0)
         run, done = Run.new(self.corpus, model, endless), 0
-        with closing(train(run, self.corpus, threads=self.threads)) as reports:  # type: ignore[type-var]
+        with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)
             start = time.perf_counter()
             while done < 3 or time.perf_counter() - start < seconds:

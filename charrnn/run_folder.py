@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -95,8 +96,16 @@ class RunFolder:
             raise RunError(
                 f"{self.config} belongs to something else and would be overwritten; choose another folder: --out"
             )
-        kept = {name: value for name, value in settings.items() if value is not None}
         write_atomically(self.history, b"")
+        self._write_settings(settings)
+
+    def change_settings(self, **settings: Any) -> None:
+        """Put these into config.toml, if there is one, in the place of what it says."""
+        if self.config.exists():
+            self._write_settings({**tomllib.loads(self.config.read_text(encoding="utf-8")), **settings})
+
+    def _write_settings(self, settings: Mapping[str, Any]) -> None:
+        kept = {name: value for name, value in settings.items() if value is not None}
         # "replace": a path that is not UTF-8 cannot stand in TOML
         write_atomically(self.config, tomli_w.dumps(kept).encode("utf-8", "replace"))
 

@@ -32,10 +32,10 @@ class Moment:
         """Passes over the text that are done when the step begins."""
         return self.step / self.steps_per_epoch
 
-    @property
-    def share(self) -> float:
-        """How much of the run is done: 0 at the first step, 1 at the last."""
-        return min(1.0, self.step / max(1, self.total_steps - 1))
+    def share(self, after: float = 0.0) -> float:
+        """How much is done of the run, or of what follows its first epochs: 0 at the first step, 1 at the last."""
+        first = after * self.steps_per_epoch
+        return min(1.0, max(0.0, self.step - first) / max(1.0, self.total_steps - 1 - first))
 
 
 def constant(at: Moment, config: TrainConfig) -> float:
@@ -69,9 +69,9 @@ def exponential(at: Moment, config: TrainConfig) -> float:
 def cosine(at: Moment, config: TrainConfig) -> float:
     """Half a period, from the peak to final_rate at the last step (Loshchilov & Hutter 2017, equation 5, without restarts).
 
-    final_rate + (1 - final_rate) (1 + cos(pi share)) / 2
+    final_rate + (1 - final_rate) (1 + cos(pi share)) / 2, with the share of what follows epoch decay_after; until then it is 1.
     """
-    return _fall(at.share, config.final_rate)
+    return _fall(at.share(config.decay_after), config.final_rate)
 
 
 def one_cycle(at: Moment, config: TrainConfig) -> float:
@@ -79,9 +79,10 @@ def one_cycle(at: Moment, config: TrainConfig) -> float:
 
     The shares are those of PyTorch's OneCycleLR; Smith changes momentum as well, which is not done here.
     """
-    if at.share < CYCLE_RISE:
-        return CYCLE_START + (1 - CYCLE_START) * at.share / CYCLE_RISE
-    return _fall((at.share - CYCLE_RISE) / (1 - CYCLE_RISE), config.final_rate)
+    share = at.share()
+    if share < CYCLE_RISE:
+        return CYCLE_START + (1 - CYCLE_START) * share / CYCLE_RISE
+    return _fall((share - CYCLE_RISE) / (1 - CYCLE_RISE), config.final_rate)
 
 
 def plateau(at: Moment, config: TrainConfig) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,7 +85,7 @@ def train(
     threads: int | None = None,
     sample_prime: str = "",
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Report]:
+) -> Generator[Report, None, None]:
     """Train until the run is finished; a report after each step, at which the caller may stop and later go on.
 
     With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at the end, and when the

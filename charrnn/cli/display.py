@@ -102,7 +102,7 @@ class Display:
     def __init__(self, run: Run, *, quiet: bool = False, as_json: bool = False, seconds_before: float = 0.0) -> None:
         self._run, self._quiet, self._json = run, quiet, as_json
         self._live = not quiet and is_terminal(sys.stderr)
-        self._start, self._first_step = time.monotonic(), run.step
+        self._start, self._first_step, self._total = time.monotonic(), run.step, run.total_steps
         limit = run.config.max_seconds
         self._limit = None if limit is None else max(0.0, limit - seconds_before)
         self._estimated = False
@@ -125,6 +125,8 @@ class Display:
     def show(self, report: Report) -> None:
         """What one step did."""
         self._done += 1
+        if report.total_steps != self._total:
+            self._show_change(report.total_steps)
         self._characters = 0.95 * self._characters + report.characters
         self._seconds = 0.95 * self._seconds + report.seconds
         if report.train_loss is not None:
@@ -183,6 +185,15 @@ class Display:
         if report.overfitting:
             best = f"step {self._run.progress.best_step:,}"
             self._say(textwrap.fill(f"overfitting: {OVERFITTING.format(best=best)}", self._width()))
+
+    def _show_change(self, total: int) -> None:
+        """A plan's number of steps was settled anew."""
+        if not self._quiet:
+            pace = "slower" if total < self._total else "faster"
+            self._say(f"plan: this goes {pace} than it was measured: {total:,} steps instead of {self._total:,}")
+        if self._bar is not None:
+            self._bar.total = total
+        self._total = total
 
     def _show_fall_back(self, fall: FallBack) -> None:
         """One line: where something was wrong, what, and from where it goes on, how."""

@@ -18,6 +18,7 @@ from charrnn.settings import of_kind
 
 if TYPE_CHECKING:
     from charrnn.corpus import Corpus
+    from charrnn.planning import Plan
     from charrnn.run import Run
 
 
@@ -33,8 +34,8 @@ def leave_to_the_plan(ctx: click.Context, merged: dict[str, Any]) -> None:
 
 def planned(
     duration: str, given: dict[str, Any], corpus: Corpus, other: Run | None, threads: int | None, quiet: bool
-) -> dict[str, Any]:
-    """The settings for the time that was given, told with their reasons."""
+) -> tuple[Plan, dict[str, Any]]:
+    """The plan for the time that was given, told with its reasons, and its settings."""
     from charrnn.planning import plan
 
     model = of_kind(ModelConfig, given)
@@ -57,4 +58,4 @@ def planned(
         terminal.tell(f"plan: {reason}")
     chosen = {**asdict(found.model), **asdict(found.training)}
     del chosen["vocab_size"]
-    return chosen if other is None else {**asdict(found.training), "dropout": found.model.dropout}
+    return found, chosen if other is None else {**asdict(found.training), "dropout": found.model.dropout}

@@ -32,6 +32,7 @@ from charrnn.workers import check_threads
 if TYPE_CHECKING:
     from charrnn.cli.display import Display
     from charrnn.corpus import Corpus
+    from charrnn.planning import Plan
     from charrnn.run import Run
     from charrnn.run_folder import RunFolder
 
@@ -153,7 +154,7 @@ def _started(request: Request, files: list[str]) -> int:
 
     if request.out is not None and RunFolder(request.out).holds_run:
         RunFolder(request.out).create({})  # raises: better now than when all is read
-    other = None
+    other = plan = None
     if request.init_from is not None:
         weights = find_checkpoint(request.init_from)
         terminal.compiling(configurations_of(weights)[0].cell, quiet=request.quiet)
@@ -172,7 +173,8 @@ def _started(request: Request, files: list[str]) -> int:
             "the defaults are used; --for 20m would choose settings for this text, this machine and that time"
         )
     if request.duration is not None:
-        request.given.update(planned(request.duration, request.given, corpus, other, request.threads, request.quiet))
+        plan, chosen = planned(request.duration, request.given, corpus, other, request.threads, request.quiet)
+        request.given.update(chosen)
     run = _new_run(request, corpus, other)
     settings = {
         **_settings(request, run),
@@ -182,7 +184,7 @@ def _started(request: Request, files: list[str]) -> int:
         stop = stack.enter_context(Stop.installed())
         stack.enter_context(folder.locked())
         folder.create(settings)
-        return _trained(request, run, corpus, folder, stop)
+        return _trained(request, run, corpus, folder, stop, plan)
 
 
 def _kernels(request: Request) -> list[str]:
@@ -311,10 +313,13 @@ def _check_same(given: dict[str, Any], found: CorpusConfig | ModelConfig, whose:
             )
 
 
-def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop: Stop) -> int:
-    """Train until the end or a signal, and tell about it; the exit status."""
+def _trained(
+    request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop: Stop, plan: Plan | None = None
+) -> int:
+    """Train until the end or a signal, keeping to the plan's time if there is one, and tell about it; the exit status."""
     from charrnn.cli.display import Display, tell_start
     from charrnn.gathering import counted
+    from charrnn.pacing import on_time
     from charrnn.training import train as steps
 
     if not request.quiet:
@@ -328,7 +333,8 @@ def _trained(request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop
         flags = LIMITS.get(ended, "--epochs or --steps")
         terminal.tell(f"{folder.path} is finished ({done}); for more: --resume with a larger {flags}")
     with closing(Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)) as display:
-        with closing(steps(run, corpus, folder=folder, threads=request.threads)) as reports:  # type: ignore[type-var]
+        reports = steps(run, corpus, folder=folder, threads=request.threads)
+        with closing(reports if plan is None else on_time(reports, run, plan, folder)) as reports:
             ended = _follow(reports, display, stop) or ended
         display.close()
         display.end(folder, ended)
