@@ -19,15 +19,14 @@ import charrnn
 from benchmarks.tables import Row, shown
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
-from charrnn.planning import MODEL, TRAINING, input_dropout_for, learning_rate_for, weight_decay_for
+from charrnn.planning import HELD, MODEL, TRAINING, input_dropout_for, learning_rate_for, weight_decay_for
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "no averaged weights": {"average": 0.0},
     "--average 0.9995": {"average": 0.9995},
     "no weight decay": {"weight_decay": 0.0},
-    "weight decay x 3": {"weight_decay": 3.0},
-    "no input dropout": {"input_dropout": 0.0},
+    "weight decay x 1/3": {"weight_decay": 1 / 3},
     "--input-dropout 0.1": {"input_dropout": 0.1},
     "--dropout 0.1": {"dropout": 0.1},
     "--dropout 0.1 --locked-dropout": {"dropout": 0.1, "locked_dropout": True},
@@ -41,8 +40,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "--layers 3 --hidden 104 --residual": {"layers": 3, "hidden": 104, "residual": True},
     "--cell lstm": {"cell": "lstm"},
     "--cell mlstm": {"cell": "mlstm"},
-    "--cell mlstm --skip": {"cell": "mlstm", "skip": True},
     "--cell mogrifier": {"cell": "mogrifier"},
+    "--decay-after 0": {"decay_after": 0.0},
     "--schedule one-cycle": {"schedule": "one-cycle"},
     "--schedule inverse-sqrt": {"schedule": "inverse-sqrt"},
     "learning rate x 1/2": {"learning_rate": 0.5},
@@ -64,7 +63,8 @@ def recipe(corpus: Corpus, width: int, epochs: float) -> tuple[ModelConfig, Trai
     per_epoch = charrnn.Run.new(corpus, model, training).steps_per_epoch
     steps = round(epochs * per_epoch)
     decay = weight_decay_for(epochs, learning_rate_for(width), per_epoch)
-    return model, replace(training, steps=steps, eval_every=steps, warmup=100, weight_decay=decay)
+    ends: dict[str, Any] = {"steps": steps, "eval_every": steps, "warmup": 100, "decay_after": HELD * epochs}
+    return model, replace(training, **ends, weight_decay=decay)
 
 
 def varied(model: ModelConfig, training: TrainConfig, changes: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
