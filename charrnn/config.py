@@ -79,6 +79,7 @@ class ModelConfig(Settings):
     tie: bool = setting(False, "Use the decoder's weights as the embedding too; --embedding must be --hidden.", NETWORK)
     skip: bool = setting(False, "Let the decoder read the outputs of all layers, not of the last alone.", NETWORK)
     residual: bool = setting(False, "Add to every layer's output, from the second on, what came into it.", NETWORK)
+    layer_norm: bool = setting(False, "Normalise the outputs of every layer over its units before they go up.", NETWORK)
     activation: str = setting(
         "tanh", "Nonlinearity of what enters and leaves the cell (gates are sigmoids).", NETWORK, choices=ACTIVATIONS
     )

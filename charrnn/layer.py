@@ -41,7 +41,7 @@ def layer_shapes(
         "q": cell.gated > 0,
         "m": cell.keeps_memory,
         "y": cell.has_output,
-        "out": (training and config.dropout > 0) or (config.residual and layer > 0),
+        "out": (training and config.dropout > 0) or (config.residual and layer > 0) or config.layer_norm,
     }
     shapes |= {name: (T, N, H) for name, needed in wanted.items() if needed}
     drawn = T if training else 1
@@ -75,6 +75,7 @@ class Layer:
         self.out = self.y
         self.copied: Floats | None = None
         self.recurrent_mask: Floats | None = None
+        self.normal_units = model.config.hidden if model.config.layer_norm else 0
         self.p = model.vectors(index)
         feed = layers.feed_layer if index else layers.feed_characters
         self.arithmetic = panels.arithmetic
@@ -113,18 +114,18 @@ class Layer:
         forward_layer(*self.functions, *fed, *arrays, copies, *kept, starts, steps, a, b)
 
     def hand_up(self, below: Floats | None, drops: bool, steps: int, a: int, b: int) -> None:
-        """What the next layer reads: the outputs, masked if it `drops`, plus what came in if the layer is residual."""
+        """What the next layer reads: outputs, normalised, masked if it `drops`, and what came in added if it is residual."""
         mask = self.mask if drops and self.mask is not None else EMPTY
         added = below if below is not None and self.model.config.residual else EMPTY
-        if mask.size or added.size:
+        if mask.size or added.size or self.normal_units:
             assert self.out_buffer is not None
-            layers.hand_up(self.y, mask, added, self.out_buffer, steps, a, b)
+            layers.hand_up(self.y, mask, added, self.out_buffer, self.normal_units, steps, a, b)
 
     def choose_out(self, drops: bool) -> None:
         """Where the outputs will stand."""
         masked = drops and self.mask is not None
-        residual = self.model.config.residual and self.index > 0
-        self.out = self.out_buffer if (masked or residual) and self.out_buffer is not None else self.y
+        differs = masked or self.normal_units > 0 or (self.model.config.residual and self.index > 0)
+        self.out = self.out_buffer if differs and self.out_buffer is not None else self.y
 
     def draw_masks(self, key: int, steps: int, a: int, b: int) -> None:
         """This step's masks of dropout and zoneout for streams a:b."""
@@ -162,6 +163,8 @@ class Layer:
             layers.copy_rows(back.kept, dy, steps, a, b)
         if self.mask is not None and drops:
             layers.drop_back(dy, self.mask, steps, a, b)
+        if self.normal_units:
+            layers.normal_back(dy, self.y, self.normal_units, steps, a, b)
         dh = back.up
         if cell.has_output:
             dh = back.time

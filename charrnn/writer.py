@@ -160,6 +160,7 @@ class Writer:
         coins = np.ascontiguousarray(coins)
         decoder_bias, switches = self.panels.decoder_bias, (model.cell.has_output, model.config.residual)
         first_read = 0 if model.config.skip else model.config.layers - 1
+        norm = model.config.hidden if model.config.layer_norm else 0
         arguments = (
             *(
                 *self._functions,
@@ -185,7 +186,7 @@ class Writer:
                 work.x,
                 work.logits,
             ),
-            *(work.keep_h, work.keep_c, *switches, first_read, *options, work.meeting.ctypes.data, work.parts),
+            *(work.keep_h, work.keep_c, *switches, first_read, *options, work.meeting.ctypes.data, work.parts, norm),
         )
         work.enter(self.state)
         self.workers.run(writing.write, [(*arguments, *own) for own in work.own], work.release)

@@ -75,6 +75,17 @@ class Value:
     def T(self) -> Value:
         return Value(self.data.T, ((self, lambda d: d.T),))
 
+    def normalised(self) -> Value:
+        """Every row less its mean, divided by its standard deviation (with 1e-5 added to the variance)."""
+        centred = self.data - self.data.mean(-1, keepdims=True)
+        r = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        out = centred * r
+
+        def back(d: Array) -> Array:
+            return r * (d - d.mean(-1, keepdims=True) - out * (d * out).mean(-1, keepdims=True))
+
+        return Value(out, ((self, back),))
+
     def sum(self) -> Value:
         return Value(self.data.sum(), ((self, lambda d: np.broadcast_to(d, self.shape)),))
 

@@ -44,6 +44,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "deep": {"layers": 3, "hidden": 5, "activation": "softsign", "recurrent_dropout": 0.3, "clockwork_groups": 2},
     "tied": {"layers": 2, "hidden": 18, "embedding": 18, "tie": True, "input_dropout": 0.3},
     "skipped": {"layers": 3, "hidden": 5, "skip": True, "dropout": 0.2, "residual": True},
+    "normal": {"layers": 2, "hidden": 37, "layer_norm": True, "residual": True, "dropout": 0.2, "locked_dropout": True},
     "wide": {"layers": 1, "hidden": 33, "embedding": 3, "activation": "relu"},
 }
 EVERY_SETTING = pytest.mark.parametrize("setting", SETTINGS)

@@ -25,7 +25,7 @@ def model_of(cell: str, **settings: object) -> Model:
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_derivatives_by_the_first_state(cell: str, adds: bool) -> None:
     """Central differences of the float64 reference's last loss, by every number of h and, where it is a memory, of c."""
-    model = model_of(cell, residual=adds, skip=adds)
+    model = model_of(cell, residual=adds, skip=adds, layer_norm=adds)
     rng = np.random.default_rng(3)
     x, y = rng.integers(V, size=(2, T, N)).astype(np.int32)
     has_clock = cell == "clockwork"

@@ -759,7 +759,7 @@ def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
     own = np.isin(np.arange(N), range(start, stop))[:, None]
     y, mask, below = (np.where(own, normal(seed, T, N, H), np.float32(np.nan)) for seed in (1, 2, 3))
     mask, out, part = mask[:drawn] if drawn else EMPTY, np.full((T, N, H), CANARY), np.s_[:steps, start:stop]
-    layers.hand_up(y, mask, below if residual else EMPTY, out, steps, start, stop)
+    layers.hand_up(y, mask, below if residual else EMPTY, out, 0, steps, start, stop)
     factor = mask[:steps, start:stop] if drawn else np.float32(1)
     np.testing.assert_array_equal(out[part], y[part] * factor + (below[part] if residual else 0))
     out[part] = CANARY
@@ -770,6 +770,42 @@ def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
         expected[part] *= factor
         layers.drop_back(dy, mask, steps, start, stop)
         np.testing.assert_array_equal(dy, expected)
+
+
+@pytest.mark.parametrize("units", [17, 31, 32])
+def test_outputs_are_normalised(units: int) -> None:
+    """Against float64, there and back (the derivative by differences); behind the units there is nothing."""
+    T, N, H, steps, start, stop = 3, 5, 32, 2, 1, 4
+    part, own = np.s_[:steps, start:stop, :units], np.s_[:steps, start:stop]
+    y, dy = (normal(seed, T, N, H) * np.float32(3) + np.float32(2) for seed in (1, 2))
+    y[..., units:] = dy[..., units:] = 0
+
+    def normalised(a: np.ndarray) -> np.ndarray:
+        centred = a - a.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+
+    out = np.full((T, N, H), CANARY)
+    layers.hand_up(y, EMPTY, EMPTY, out, units, steps, start, stop)
+    np.testing.assert_allclose(out[part], normalised(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6)
+    assert (out[own][..., units:] == 0).all()
+    out[own] = CANARY
+    assert (out == CANARY).all()
+    exact, found, step = y[part].astype(np.float64), dy.copy(), 1e-5
+    expected = np.empty_like(exact)
+    for u in range(units):
+        moved = [exact + sign * step * (np.arange(units) == u) for sign in (1, -1)]
+        expected[..., u] = ((normalised(moved[0]) - normalised(moved[1])) * dy[part]).sum(-1) / (2 * step)
+    layers.normal_back(found, y, units, steps, start, stop)
+    np.testing.assert_allclose(found[part], expected, rtol=1e-5, atol=1e-5)
+    assert (found[own][..., units:] == 0).all()
+    found[own] = dy[own]
+    assert (found == dy).all()
+
+
+def test_a_row_of_equal_numbers_is_normalised_to_zero() -> None:
+    y, out = np.full((1, 1, 32), 0.7, np.float32), np.full((1, 1, 32), CANARY)
+    layers.hand_up(y, EMPTY, EMPTY, out, 32, 1, 0, 1)
+    assert (out == 0).all()
 
 
 def test_rows_are_added_and_copied() -> None:

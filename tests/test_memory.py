@@ -46,6 +46,7 @@ SETTINGS = {
     "residual": {"residual": True, "dropout": 0.3},
     "embedded": {"embedding": 48, "dropout": 0.3, "input_dropout": 0.2},
     "tied": {"tie": True},
+    "normal": {"layer_norm": True},
     "skip": {"skip": True, "dropout": 0.3},
     "locked": {"dropout": 0.3, "locked_dropout": True},
     "zoneout": {"zoneout_h": 0.2, "zoneout_c": 0.1},

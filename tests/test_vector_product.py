@@ -125,7 +125,8 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("divided")
 def test_writing_has_the_bits_of_evaluation(cell: str, precision: Precision) -> None:
     """One stream on any number of threads and several at once, of every cell, by the rounded weights."""
-    m = model(cell, residual=True, skip=cell in ("lstm", "grid"), zoneout_h=0.1, embedding=7)
+    others = {"skip": cell in ("lstm", "grid"), "layer_norm": cell in ("gru", "lstm", "mlstm", "depth-gated", "grid")}
+    m = model(cell, residual=True, zoneout_h=0.1, embedding=7, **others)
     texts, states = [], []
     for threads, streams in ((1, 1), (2, 1), (3, 1), (2, 3)):
         workers = Workers(threads)

@@ -8,6 +8,7 @@ from numba import float32, int32, int64, intp, uint32, void
 from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.lanes import fma
+from charrnn.kernels.normalisation import normalise, normalise_back
 from charrnn.kernels.pointwise import ONE, ZERO
 from charrnn.kernels.product import (
     MATRIX,
@@ -118,17 +119,21 @@ def draw_mask(key, threshold, scale, mask, steps, start, stop):
                 row[u] = scale if x >= threshold else ZERO
 
 
-@kernel(void(CUBE, CUBE, CUBE, CUBE, int64, int64, int64))
-def hand_up(y, mask, below, out, steps, start, stop):
+@kernel(void(CUBE, CUBE, CUBE, CUBE, int64, int64, int64, int64))
+def hand_up(y, mask, below, out, units, steps, start, stop):
     """out[t] = y[t] * mask[t] + below[t] for streams start:stop.
 
-    mask (T, N, H), or (1, N, H) for all steps, or empty for none; below (T, N, H), what came into the layer, or empty.
+    mask (T, N, H), or (1, N, H) for all steps, or empty for none; below (T, N, H), what came into the layer, or empty. y is
+    normalised first over so many units, unless they are 0 (see `normalisation`).
     """
     masked, added = mask.shape[0] > 0, below.shape[0] > 0
     for t in range(steps):
         for n in range(start, stop):
             row = out[t, n]
-            copy_row(row, y[t, n])
+            if units > 0:
+                normalise(y[t, n], row, units)
+            else:
+                copy_row(row, y[t, n])
             if masked:
                 multiply_row(row, mask[min(t, mask.shape[0] - 1), n])
             if added:
@@ -141,6 +146,14 @@ def drop_back(dy, mask, steps, start, stop):
     for t in range(steps):
         for n in range(start, stop):
             multiply_row(dy[t, n], mask[min(t, mask.shape[0] - 1), n])
+
+
+@kernel(void(CUBE, CUBE, int64, int64, int64, int64))
+def normal_back(dy, y, units, steps, start, stop):
+    """dy, the derivative by y normalised over so many units, becomes that by y, for streams start:stop."""
+    for t in range(steps):
+        for n in range(start, stop):
+            normalise_back(y[t, n], dy[t, n], units)
 
 
 @kernel(void(CUBE, CUBE, int64, int64, int64))

@@ -2,8 +2,8 @@
 
 Several streams are divided among the threads; each goes through all steps with its own, by `product`. One stream is divided by
 units: each thread has the columns of every weight that belong to its units, so that its part of the weights stays in its own cache,
-and takes the cell's step for them. The threads meet where one needs what the others made: behind each layer, behind `prepare`, and
-before the draw, which each of them makes for itself.
+and takes the cell's step for them. The threads meet where one needs what the others made: behind each layer, behind `prepare`,
+before outputs are normalised, and before the draw, which each of them makes for itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from charrnn.kernels.calling import caller
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.meeting import meet
+from charrnn.kernels.normalisation import moments, standardise
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, keep_some
 from charrnn.kernels.rows import add_row
@@ -89,12 +90,13 @@ def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, r
     void(
         intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
         PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean, boolean,
-        int64, boolean[::1], float32, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
+        int64, boolean[::1], float32, int64, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
     )
 )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table, memory_table, bias, out_bias, p,
           activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output, is_residual, first_read, banned,
-          temperature, top_k, counter, parts, scratch, weights, places, start, stop, first, last, first_out, last_out):  # fmt: skip
+          temperature, top_k, counter, parts, normal, scratch, weights, places, start, stop, first, last, first_out,
+          last_out):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
 
     product, vector_product, prepare, step, draw, weights and counter are addresses.
@@ -104,7 +106,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
     W_x, W_h, W_q and the decoder's weight of layer l from places[l] on; the decoder reads the layers from first_read on.
     h, c (L, 2, N H): plane 0 holds the state before, plane S % 2 that behind. m (2, N H), x (L, N H), z (N GH), q, y (N H),
     logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V padded), of this thread. counter is an
-    int64, 0, at which `parts` threads meet.
+    int64, 0, at which `parts` threads meet. normal: over how many units layers' outputs are normalised, or 0.
     """
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
@@ -153,7 +155,16 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
                 if keep_c.size > 0:
                     keep_some(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
                 _copy(address(x_above, n * units), address(y_own if has_output else h_after, n * units), units)
-                if is_residual and layer > 0:
+            if normal > 0:  # over all units, of which others may have made some
+                if parts > 1:
+                    met += parts
+                    meet(counter, met)
+                outputs = _matrix_at(address(y, 0) if has_output else address(h, after), N, H)
+                for n in range(start, stop):
+                    mean, r = moments(outputs[n], normal)
+                    standardise(x_above[n], mean, r, min(units, normal - first))
+            if is_residual and layer > 0:
+                for n in range(start, stop):
                     add_row(x_above[n], x_below[n])
             if parts > 1:
                 met += parts
