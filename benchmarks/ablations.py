@@ -37,6 +37,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "--embedding 128 --tie": {"embedding": 128, "tie": True},
     "--input-scale 0.1": {"input_scale": 0.1},
     "--skip": {"skip": True},
+    "--layer-norm": {"layer_norm": True},
+    "--layer-norm --skip": {"layer_norm": True, "skip": True},
     "--layers 3 --hidden 104 --residual": {"layers": 3, "hidden": 104, "residual": True},
     "--cell lstm": {"cell": "lstm"},
     "--cell mlstm": {"cell": "mlstm"},
