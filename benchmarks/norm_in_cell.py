@@ -1,10 +1,10 @@
-"""Where layer normalisation belongs in a GRU: within the cell, or behind it. By PyTorch, in equal steps, since it decided what to build.
+"""Where layer normalisation belongs in a GRU, within the cell or behind it: by PyTorch, in equal steps, to decide what to build.
 
     within    W_x x and W_h h' are normalised over all gates, with gains (Ba, Kiros & Hinton 2016, as they do in the LSTM)
     state     h' is normalised before the product W_h h'
     outputs   what a layer hands up is normalised: `--layer-norm`
 
-The network and its training are those of `--for`: 2 layers, embedding 64, AdamW, warm-up, cosine, clipping at 0.5. Slow: a loop in Python.
+The network and its training are those of `--for`: 2 layers, embedding 64, AdamW, warm-up, cosine, clipping at 0.5.
 """
 
 from __future__ import annotations
