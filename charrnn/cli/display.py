@@ -190,7 +190,8 @@ class Display:
         """A plan's number of steps was settled anew."""
         if not self._quiet:
             pace = "slower" if total < self._total else "faster"
-            self._say(f"plan: this goes {pace} than it was measured: {total:,} steps instead of {self._total:,}")
+            said = f"plan: this goes {pace} than it was measured: {total:,} steps instead of {self._total:,}"
+            self._say(textwrap.fill(said, self._width()))
         if self._bar is not None:
             self._bar.total = total
         self._total = total
