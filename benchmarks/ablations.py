@@ -24,7 +24,6 @@ from charrnn.planning import HELD, MODEL, TRAINING, input_dropout_for, learning_
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "no averaged weights": {"average": 0.0},
-    "--average 0.9995": {"average": 0.9995},
     "no weight decay": {"weight_decay": 0.0},
     "weight decay x 1/3": {"weight_decay": 1 / 3},
     "--input-dropout 0.1": {"input_dropout": 0.1},
@@ -38,9 +37,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "--input-scale 0.1": {"input_scale": 0.1},
     "--skip": {"skip": True},
     "--layer-norm": {"layer_norm": True},
-    "--layer-norm --skip": {"layer_norm": True, "skip": True},
     "--layers 3 --hidden 104 --residual": {"layers": 3, "hidden": 104, "residual": True},
     "--cell lstm": {"cell": "lstm"},
+    "--cell depth-gated": {"cell": "depth-gated"},
     "--cell mlstm": {"cell": "mlstm"},
     "--cell mogrifier": {"cell": "mogrifier"},
     "--decay-after 0": {"decay_after": 0.0},
@@ -51,7 +50,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "--batch-size 64": {"batch_size": 64},
     "--seq-length 32": {"seq_length": 32},
     "--seq-length 128": {"seq_length": 128},
-    "--clip-norm 5": {"clip_norm": 5.0},
+    "--clip-norm 0.5": {"clip_norm": 0.5},
 }
 RELATIVE = ("weight_decay", "learning_rate")
 """Settings of which a variant gives the factor."""

@@ -27,7 +27,7 @@ from charrnn.workers import Workers, usable_threads
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
 MODEL: dict[str, Any] = {"cell": "gru", "layers": 2, "embedding": 64}
-TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 0.5}
+TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 5.0}
 TYPICAL, OVERHEAD = 128, 56
 """The width whose speed is measured first; and that at which half of a step's time is not products, to guess those of others."""
 READ_PER_PARAMETER = 5.0
