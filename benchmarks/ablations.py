@@ -75,15 +75,28 @@ def varied(model: ModelConfig, training: TrainConfig, changes: dict[str, Any]) -
     return replace(model, **of_model), replace(training, **{name: new[name] for name in new if name not in of_model})
 
 
-def character_seconds(corpus: Corpus, model: ModelConfig, training: TrainConfig, seconds: float = 0.4) -> float:
-    """The time of a character in training, on one thread."""
-    run, read = charrnn.Run.new(corpus, model, replace(training, steps=10**9, eval_every=10**9)), 0
-    with closing(charrnn.train(run, corpus, threads=1)) as reports:
-        next(reports)
-        start = time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            read += next(reports).characters
-        return (time.perf_counter() - start) / read
+Settings = tuple[ModelConfig, TrainConfig]
+
+
+def relative_time(corpus: Corpus, variant: Settings, base: Settings, rounds: int = 5, seconds: float = 0.4) -> float:
+    """The time of a character in training on one thread, in relation to that of other settings, measured in turn.
+
+    It is the first decile of the steps' times: what else runs on the machine makes some steps longer, and none shorter.
+    """
+    if variant == base:
+        return 1.0
+    times: list[list[float]] = [[], []]
+    for _ in range(rounds):
+        for (model, training), found in zip((variant, base), times, strict=True):
+            run = charrnn.Run.new(corpus, model, replace(training, steps=10**9, eval_every=10**9))
+            with closing(charrnn.train(run, corpus, threads=1)) as reports:
+                next(reports)
+                start = time.perf_counter()
+                while time.perf_counter() - start < seconds:
+                    report = next(reports)
+                    found.append(report.seconds / report.characters)
+    first, second = (statistics.quantiles(found, n=10)[0] for found in times)
+    return first / second
 
 
 def main() -> None:
@@ -101,9 +114,7 @@ def main() -> None:
     candidates, costs = [], {}
     for name in options.only:
         model, training = varied(*base, VARIANTS[name])
-        costs[name] = statistics.median(
-            character_seconds(corpus, model, training) / character_seconds(corpus, *base) for _ in range(3)
-        )
+        costs[name] = relative_time(corpus, (model, training), base)
         shape, own = (base[1].batch_size * base[1].seq_length), training.batch_size * training.seq_length
         steps = round((base[1].steps or 0) * shape / own / costs[name])
         candidates.append(charrnn.Candidate(name, corpus, model, replace(training, steps=steps, eval_every=steps)))

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 import charrnn
-from benchmarks.ablations import character_seconds, recipe
+from benchmarks.ablations import recipe, relative_time
 from benchmarks.tables import Row, shown
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
@@ -49,9 +49,7 @@ def parts(
         own = replace(training, batch_size=int(shape[0] * batch), seq_length=int(shape[1] * sequence))
         size = own.batch_size, own.seq_length
         if size not in costs:
-            costs[size] = statistics.median(
-                character_seconds(corpus, model, own) / character_seconds(corpus, model, training) for _ in range(3)
-            )
+            costs[size] = relative_time(corpus, (model, own), (model, training))
         at += round(characters / len(COURSES[course]) / costs[size] / (size[0] * size[1]))
         found.append(replace(own, steps=at))
     return found
