@@ -34,8 +34,8 @@ READ_PER_PARAMETER = 5.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one would not get far enough."""
 PARAMETERS_PER_CHARACTER = 3.0
 """Of the training text, at most: a larger network would learn it by heart."""
-MOST_EPOCHS = 40.0
-"""A text that has been read so often has no more to give."""
+MOST_EPOCHS, FEW_PARAMETERS = 40.0, 500_000
+"""A text that has been read so often has no more to give, and to larger networks than this after fewer passes."""
 STEPS_AN_EPOCH = 50
 """Fewer streams are trained on a text that would otherwise take fewer steps than this."""
 VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
@@ -95,6 +95,11 @@ def plan(
     return _Planner(corpus, seconds, *settings, threads, elapsed or (lambda: time.monotonic() - start)).plan()
 
 
+def most_epochs_for(parameters: int) -> float:
+    """Passes after which a text has no more to give: 40, but for large networks, which remember more of each reading, fewer."""
+    return MOST_EPOCHS * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
+
+
 def input_dropout_for(epochs: float) -> float:
     """Share of the characters that are not seen: none in a first reading, a tenth where a text is read a dozen times or more."""
     return round(min(0.1, 0.008 * epochs), 3) if epochs > 2 else 0.0
@@ -148,7 +153,7 @@ class _Planner:
         share = max(VALIDATION_SHARE, min(LEAST_VALIDATIONS * look / usable, 3 * VALIDATION_SHARE))
         looks = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / look + 1e-9)))
         per_epoch = Run.new(self.corpus, model, training).steps_per_epoch
-        most = math.ceil(MOST_EPOCHS * per_epoch)
+        most = math.ceil(most_epochs_for(_count(model)) * per_epoch)
         steps = min(most, math.floor((usable - looks * look) / step))
         epochs, speed = steps / per_epoch, self.characters / per_epoch / step
         drops = {
@@ -195,7 +200,8 @@ class _Planner:
         best, reason = WIDTHS[0], "the largest that is planned"
         for width in WIDTHS:
             parameters = _count(self._model(width))
-            read = min(typical / parameters / (1 + OVERHEAD / width) * self.seconds, MOST_EPOCHS * self.characters)
+            most = most_epochs_for(parameters) * self.characters
+            read = min(typical / parameters / (1 + OVERHEAD / width) * self.seconds, most)
             if parameters > PARAMETERS_PER_CHARACTER * self.characters:
                 reason = f"{width} would learn a text of {self.characters:,} characters by heart"
                 break

@@ -57,7 +57,8 @@ def test_the_time_is_used_and_not_exceeded(machine: Machine, novel: Corpus, minu
     used = machine.now + found.training.steps * step + 0.2 * looks
     epochs = found.training.steps / Run.new(novel, found.model, found.training).steps_per_epoch
     assert used < 60 * minutes
-    assert used > 0.9 * 60 * minutes or epochs == pytest.approx(planning.MOST_EPOCHS, rel=0.01)
+    most = planning.most_epochs_for(planning._count(found.model))
+    assert used > 0.9 * 60 * minutes or epochs == pytest.approx(most, rel=0.01)
     assert found.training.schedule == "cosine" and looks <= planning.MOST_VALIDATIONS + 1
     assert found.chars_per_second == pytest.approx(32 * 64 / step, rel=0.01)
 
@@ -118,6 +119,8 @@ def test_rules_have_no_jumps() -> None:
         assert found == sorted(found) and found[0] < found[-1] <= 0.5
         assert max(b - a for a, b in pairwise(found)) < 0.11
     assert dropout_for(20, 200_000, 1_000_000) < dropout_for(20, 4_000_000, 1_000_000)
+    most = [planning.most_epochs_for(parameters) for parameters in range(10_000, 10_000_000, 50_000)]
+    assert most == sorted(most, reverse=True) and most[0] == planning.MOST_EPOCHS and most[-1] > 10
     rates = [learning_rate_for(width) for width in planning.WIDTHS]
     assert rates == sorted(rates, reverse=True)
 
