@@ -130,8 +130,8 @@ def main() -> None:
     rows: list[Row] = [
         {
             "variant": one.candidate.name,
-            "nats": round(one.mean_loss, 4) if one.mean_loss is not None else "diverged",
-            "spread": round(one.loss_deviation, 4) if one.loss_deviation is not None else "",
+            "nats": f"{one.mean_loss:.4f}" if one.mean_loss is not None else "diverged",
+            "spread": f"{one.loss_deviation:.4f}" if one.loss_deviation is not None else "",
             "time of a character": f"{costs[one.candidate.name]:.2f}",
         }
         for one in charrnn.results(candidates, events)

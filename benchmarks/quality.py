@@ -41,13 +41,13 @@ def row(duration: str, runs: list[Row]) -> Row:
     carried = [one["nats_per_char"] for one in runs]
     found: Row = {"for": duration, "seeds": len(runs), "seconds": statistics.median(one["seconds"] for one in runs)}
     found |= {
-        "nats": round(statistics.median(carried), 4),
-        "lowest": round(min(carried), 4),
-        "highest": round(max(carried), 4),
+        "nats": f"{statistics.median(carried):.4f}",
+        "lowest": f"{min(carried):.4f}",
+        "highest": f"{max(carried):.4f}",
     }
     cold = [one["window"]["nats_per_char"] for one in runs]
     if cold:
-        found["cold, 256"] = round(statistics.median(cold), 4)
+        found["cold, 256"] = f"{statistics.median(cold):.4f}"
     return found | {"asked": ROWS.get(duration) or "", "asked cold": COLD.get(duration, "")}
 
 
