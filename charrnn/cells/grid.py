@@ -13,20 +13,14 @@ Below the lowest layer, x is the character (or its embedding) and m_below a lear
 from __future__ import annotations
 
 from charrnn.cells.cell import Cell, forget_bias_for
+from charrnn.cells.memory import remember
 from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.lanes import fma, sigmoid, slope
+from charrnn.kernels.lanes import fma, slope
 from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.kernels.rows import fill_row, rows
 
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
-
-
-@rows("i", "f", "g", "o", "c")
-def remember(phi, i, f, g, o, c_before):
-    """The gates along one dimension, which stand where z was, and c."""
-    i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
-    return i, f, g, o, fma(f, c_before, i * g)
 
 
 @rows("h")

@@ -1,4 +1,4 @@
-"""The memory cell of the LSTM and of those that change only what its gates read: its equations, without a kernel.
+"""The memory cell of the LSTM and of those that change only what its gates read (of `grid`, what it remembers): no kernel.
 
 i = sigmoid(z_i)   f = sigmoid(z_f)   g = phi(z_g)   o = sigmoid(z_o)
 c = f * c' + i * g
