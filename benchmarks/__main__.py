@@ -1,7 +1,8 @@
 """Everything that is measured by itself, in one command: `python -m benchmarks`, about ten minutes.
 
-What `charrnn bench` says, against PyTorch if it is there, and what the programs of this folder say of memory, start, overhead, the
-parts of a step, and large texts. It writes a page into `results/`, with machine, versions and date. Let nothing else run meanwhile.
+What `charrnn bench` says, against PyTorch if it is there, and what the programs of this folder say
+of memory, start, overhead, the parts of a step, and large texts. It writes a page into `results/`,
+with machine, versions and date. Let nothing else run meanwhile.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ PROGRAMS = {
 
 def output(command: Sequence[str]) -> str:
     print(" ".join(command), file=sys.stderr, flush=True)
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()).stdout
+    return subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
+    ).stdout
 
 
 def bench(arguments: Sequence[str]) -> dict[str, Any]:
@@ -46,10 +49,16 @@ def bench_rows(found: dict[str, Any]) -> list[Row]:
         for one in found[task]:
             row = {"what": f"{task}, {one['layers']} x {one['hidden']}"}
             row |= {name: one[name] for name in ("batch_size", "threads", "precision")}
-            row |= {"chars/s": round(one["chars_per_second"]), "of peak": f"{one['share_of_peak']:.1%}"}
+            row |= {
+                "chars/s": round(one["chars_per_second"]),
+                "of peak": f"{one['share_of_peak']:.1%}",
+            }
             if "ratio" in one:
                 low, high = one["ratios"]
-                row |= {"PyTorch": round(one["peer_chars_per_second"]), "ratio": f"{one['ratio']:.2f}"}
+                row |= {
+                    "PyTorch": round(one["peer_chars_per_second"]),
+                    "ratio": f"{one['ratio']:.2f}",
+                }
                 row |= {"spread": f"{low:.2f} to {high:.2f}"}
             rows.append(row)
     return rows
@@ -59,13 +68,18 @@ def page(found: dict[str, Any], others: dict[str, list[Row]], command: str) -> s
     machine = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
-        f"# {time.strftime('%Y-%m-%d')}, {machine['cpu']}, {machine['simd']}, {machine['threads']} threads",
+        f"# {time.strftime('%Y-%m-%d')}, {machine['cpu']}, {machine['simd']}, "
+        f"{machine['threads']} threads",
         f"{versions}. Made by `{command}`.",
-        f"Multiply-adds: {machine['fma_peak_gflops_per_thread']} GFLOP/s on one thread, {machine['fma_peak_gflops']} on "
+        f"Multiply-adds: {machine['fma_peak_gflops_per_thread']} GFLOP/s on one thread, "
+        f"{machine['fma_peak_gflops']} on "
         f"{machine['threads']}. Memory: {machine['memory_bandwidth_gb_per_s']} GB/s.",
     ]
     if found["training"] or found["sampling"]:
-        about = "Characters a second, medians of rounds in turn; `ratio` is the median of the rounds' ratios."
+        about = (
+            "Characters a second, medians of rounds in turn; `ratio` is the median of the "
+            "rounds' ratios."
+        )
         lines += [f"## Speed\n\n{about}", markdown(bench_rows(found))]
     for name, rows in others.items():
         lines += [f"## {PROGRAMS[name]} (`python -m benchmarks.{name}`)", markdown(rows)]
@@ -73,9 +87,18 @@ def page(found: dict[str, Any], others: dict[str, list[Row]], command: str) -> s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, epilog="What follows -- goes to charrnn bench.")
-    parser.add_argument("--only", action="append", choices=["bench", *PROGRAMS], help="measure this (may be repeated)")
-    parser.add_argument("--to", type=Path, help="the page to write; by default a new one in benchmarks/results")
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="What follows -- goes to charrnn bench."
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=["bench", *PROGRAMS],
+        help="measure this (may be repeated)",
+    )
+    parser.add_argument(
+        "--to", type=Path, help="the page to write; by default a new one in benchmarks/results"
+    )
     parser.add_argument("rest", nargs="*", metavar="BENCH", help=argparse.SUPPRESS)
     options = parser.parse_args()
     chosen = options.only or ["bench", *PROGRAMS]
@@ -87,7 +110,9 @@ def main() -> None:
             lines = output([sys.executable, "-m", f"benchmarks.{name}", "--json"]).splitlines()
             others[name] = [json.loads(line) for line in lines]
     to = options.to or free_name(RESULTS / f"{time.strftime('%Y-%m-%d')}-bench.md")
-    to.write_text(page(found, others, " ".join(["python -m benchmarks", *sys.argv[1:]])), encoding="utf-8")
+    to.write_text(
+        page(found, others, " ".join(["python -m benchmarks", *sys.argv[1:]])), encoding="utf-8"
+    )
     print(to)
 
 

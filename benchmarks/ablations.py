@@ -1,7 +1,9 @@
-"""What each technique is worth: the recipe of `--for`, and the recipe with one thing changed, in equal time, from several seeds.
+"""What each technique is worth: the recipe of `--for`, and the recipe with one thing changed, in
+equal time, from several seeds.
 
-How long a step of a variant takes, in relation to one of the recipe, is measured first, in turn with the recipe; it then makes so
-many steps that all take the same time on one thread. Schedules are complete: they end with the steps.
+How long a step of a variant takes, in relation to one of the recipe, is measured first, in turn
+with the recipe; it then makes so many steps that all take the same time on one thread. Schedules
+are complete: they end with the steps.
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ import charrnn
 from benchmarks.tables import Row, shown
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
-from charrnn.planning import HELD, MODEL, TRAINING, input_dropout_for, learning_rate_for, weight_decay_for
+from charrnn.planning import (
+    HELD,
+    MODEL,
+    TRAINING,
+    input_dropout_for,
+    learning_rate_for,
+    weight_decay_for,
+)
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
@@ -58,30 +67,47 @@ RELATIVE = ("weight_decay", "learning_rate")
 
 def recipe(corpus: Corpus, width: int, epochs: float) -> tuple[ModelConfig, TrainConfig]:
     """As `planning` would have it."""
-    model = ModelConfig(**{"hidden": width, "vocab_size": len(corpus.vocab), "dropout": 0.0, **MODEL})
+    model = ModelConfig(
+        **{"hidden": width, "vocab_size": len(corpus.vocab), "dropout": 0.0, **MODEL}
+    )
     model = replace(model, input_dropout=input_dropout_for(epochs))
     training = TrainConfig(learning_rate=learning_rate_for(width), sample_every=0, **TRAINING)
     per_epoch = charrnn.Run.new(corpus, model, training).steps_per_epoch
     steps = round(epochs * per_epoch)
     decay = weight_decay_for(epochs, learning_rate_for(width), per_epoch)
-    ends: dict[str, Any] = {"steps": steps, "eval_every": steps, "warmup": 100, "decay_after": HELD * epochs}
+    ends: dict[str, Any] = {
+        "steps": steps,
+        "eval_every": steps,
+        "warmup": 100,
+        "decay_after": HELD * epochs,
+    }
     return model, replace(training, **ends, weight_decay=decay)
 
 
-def varied(model: ModelConfig, training: TrainConfig, changes: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+def varied(
+    model: ModelConfig, training: TrainConfig, changes: dict[str, Any]
+) -> tuple[ModelConfig, TrainConfig]:
     before = {**asdict(model), **asdict(training)}
-    new = {name: value * before[name] if name in RELATIVE else value for name, value in changes.items()}
+    new = {
+        name: value * before[name] if name in RELATIVE else value for name, value in changes.items()
+    }
     of_model = {name: value for name, value in new.items() if name in asdict(model)}
-    return replace(model, **of_model), replace(training, **{name: new[name] for name in new if name not in of_model})
+    return replace(model, **of_model), replace(
+        training, **{name: new[name] for name in new if name not in of_model}
+    )
 
 
 Settings = tuple[ModelConfig, TrainConfig]
 
 
-def relative_time(corpus: Corpus, variant: Settings, base: Settings, rounds: int = 5, seconds: float = 0.4) -> float:
-    """The time of a character in training on one thread, in relation to that of other settings, measured in turn.
+def relative_time(
+    corpus: Corpus, variant: Settings, base: Settings, rounds: int = 5, seconds: float = 0.4
+) -> float:
+    """The time of a character in training on one thread, in relation to that of other settings,
+    measured in turn.
 
-    It is the first decile of the steps' times: what else runs on the machine makes some steps longer, and none shorter.
+    It is the first decile of the steps' times: what else runs on the machine makes some steps
+    longer, and none shorter.
     """
     if variant == base:
         return 1.0
@@ -105,7 +131,9 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--epochs", type=float, default=4)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument(
+        "--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT"
+    )
     parser.add_argument("--out", type=Path, default=Path("checkpoints/ablations"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -115,9 +143,14 @@ def main() -> None:
     for name in options.only:
         model, training = varied(*base, VARIANTS[name])
         costs[name] = relative_time(corpus, (model, training), base)
-        shape, own = (base[1].batch_size * base[1].seq_length), training.batch_size * training.seq_length
+        shape, own = (
+            (base[1].batch_size * base[1].seq_length),
+            training.batch_size * training.seq_length,
+        )
         steps = round((base[1].steps or 0) * shape / own / costs[name])
-        candidates.append(charrnn.Candidate(name, corpus, model, replace(training, steps=steps, eval_every=steps)))
+        candidates.append(
+            charrnn.Candidate(name, corpus, model, replace(training, steps=steps, eval_every=steps))
+        )
     events = []
     for event in charrnn.compare(candidates, options.seeds, options.out, threads=1):
         if event.outcome is not None:

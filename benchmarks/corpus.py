@@ -1,8 +1,9 @@
-"""How fast a large text is read, how much memory that takes, and how long the second start takes, when its ids are kept.
+"""How fast a large text is read, how much memory that takes, and how long the second start takes,
+when its ids are kept.
 
-Texts of several scripts are generated in a temporary folder. Each is read twice, by processes of their own: first the text, which
-the system has in its file cache, then the ids that were kept. Peak memory is what a process had at most, less what it had before
-it read, in relation to the ids.
+Texts of several scripts are generated in a temporary folder. Each is read twice, by processes of
+their own: first the text, which the system has in its file cache, then the ids that were kept. Peak
+memory is what a process had at most, less what it had before it read, in relation to the ids.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ BLOCK = 20_000  # lines that are generated; the file repeats them
 
 
 def generate(kind: str, size: int, path: Path) -> None:
-    """A text of about so many bytes, of lines of invented words, each with a probability that falls with its rank."""
+    """A text of about so many bytes, of lines of invented words, each with a probability that falls
+    with its rank.
+    """
     rng = random.Random(kind)
 
     def words(alphabet: str, number: int) -> list[str]:
@@ -37,13 +40,19 @@ def generate(kind: str, size: int, path: Path) -> None:
         "ascii": latin,
         "cyrillic": words(CYRILLIC, 3000),
         "han": words(HAN, 3000),
-        "mixed": [*latin, *words(CYRILLIC + GREEK, 300), *["“naïve”", "—", "café’s", "🙂", "漢字"] * 60],
+        "mixed": [
+            *latin,
+            *words(CYRILLIC + GREEK, 300),
+            *["“naïve”", "—", "café’s", "🙂", "漢字"] * 60,
+        ],
         "crlf": latin,
     }[kind]
     rng.shuffle(known)
     weights = [1 / (rank + 10) for rank in range(len(known))]
     end = ".\r\n" if kind == "crlf" else ".\n"
-    text = "".join(" ".join(rng.choices(known, weights, k=12)).capitalize() + end for _ in range(BLOCK)).encode()
+    text = "".join(
+        " ".join(rng.choices(known, weights, k=12)).capitalize() + end for _ in range(BLOCK)
+    ).encode()
     with path.open("wb") as file:
         for _ in range(-(-size // len(text))):
             file.write(text)
@@ -53,7 +62,9 @@ def generate(kind: str, size: int, path: Path) -> None:
 
 def peak() -> int:
     """Bytes of memory that this process had at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )
 
 
 def measured(path: Path) -> dict[str, object]:
@@ -96,10 +107,16 @@ def row(kind: str, size: int, folder: Path) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=1000, help="size of each text (default 1000)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--megabytes", type=int, default=1000, help="size of each text (default 1000)"
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
-    parser.add_argument("--folder", help="where the texts are generated; it needs three times their size")
+    parser.add_argument(
+        "--folder", help="where the texts are generated; it needs three times their size"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -118,7 +135,11 @@ def main() -> None:
     if args.json:
         print(
             json.dumps(
-                {"machine": platform.processor() or platform.machine(), "megabytes": args.megabytes, "texts": rows}
+                {
+                    "machine": platform.processor() or platform.machine(),
+                    "megabytes": args.megabytes,
+                    "texts": rows,
+                }
             )
         )
 
@@ -127,7 +148,8 @@ def show(row: dict[str, object], first: bool) -> None:
     if first:
         print("text       symbols  seconds    MB/s  peak/ids  second start")
     print(
-        f"{row['text']:<10} {row['symbols']:7,}  {row['seconds']:7.2f}  {row['megabytes_per_second']:6.0f}  "
+        f"{row['text']:<10} {row['symbols']:7,}  {row['seconds']:7.2f}  "
+        f"{row['megabytes_per_second']:6.0f}  "
         f"{row['peak_over_ids']:8.2f}  {row['second_start_seconds']:10.3f} s",
         flush=True,
     )

@@ -1,7 +1,9 @@
-"""What other courses of batches are worth: batches or sequences that grow at half the time, and a new offset for every pass.
+"""What other courses of batches are worth: batches or sequences that grow at half the time, and a
+new offset for every pass.
 
-charrnn has none of these, since none earned its place. Each run here is put together from runs of the recipe of `--for`: the second
-goes on with the weights, the optimiser's slots and the place in the schedule that the first came to. In equal time, as `ablations`.
+charrnn has none of these, since none earned its place. Each run here is put together from runs of
+the recipe of `--for`: the second goes on with the weights, the optimiser's slots and the place in
+the schedule that the first came to. In equal time, as `ablations`.
 """
 
 from __future__ import annotations
@@ -37,16 +39,24 @@ COURSES: dict[str, list[tuple[float, float]]] = {
 
 
 def parts(
-    course: str, corpus: Corpus, model: ModelConfig, training: TrainConfig, costs: dict[tuple[int, int], float]
+    course: str,
+    corpus: Corpus,
+    model: ModelConfig,
+    training: TrainConfig,
+    costs: dict[tuple[int, int], float],
 ) -> list[TrainConfig]:
-    """The settings of each part, all with the steps of the whole; `steps` of part k are where it ends."""
+    """The settings of each part, all with the steps of the whole; `steps` of part k are where it
+    ends.
+    """
     shape, characters = (
         (training.batch_size, training.seq_length),
         (training.steps or 0) * training.batch_size * training.seq_length,
     )
     found, at = [], 0
     for batch, sequence in COURSES[course]:
-        own = replace(training, batch_size=int(shape[0] * batch), seq_length=int(shape[1] * sequence))
+        own = replace(
+            training, batch_size=int(shape[0] * batch), seq_length=int(shape[1] * sequence)
+        )
         size = own.batch_size, own.seq_length
         if size not in costs:
             costs[size] = relative_time(corpus, (model, own), (model, training))
@@ -56,13 +66,17 @@ def parts(
 
 
 def offset_by(corpus: Corpus, characters: int) -> Corpus:
-    """The text read in a circle from another place: with other borders of batches, and the same characters."""
+    """The text read in a circle from another place: with other borders of batches, and the same
+    characters.
+    """
     ids, train = np.array(corpus.ids), len(corpus.train)
     ids[:train] = np.roll(ids[:train], -characters)
     return replace(corpus, ids=ids)
 
 
-def passes(corpus: Corpus, run: charrnn.Run, steps: int, shifts: bool) -> Iterator[tuple[Corpus, int]]:
+def passes(
+    corpus: Corpus, run: charrnn.Run, steps: int, shifts: bool
+) -> Iterator[tuple[Corpus, int]]:
     """The texts to read one after the other, and the steps at which each ends."""
     if not shifts:
         yield corpus, steps
@@ -72,7 +86,9 @@ def passes(corpus: Corpus, run: charrnn.Run, steps: int, shifts: bool) -> Iterat
         yield offset_by(corpus, int(rng.integers(run.config.seq_length))), min(end, steps)
 
 
-def trained(course: str, corpus: Corpus, model: ModelConfig, parts: list[TrainConfig], seed: int) -> float:
+def trained(
+    course: str, corpus: Corpus, model: ModelConfig, parts: list[TrainConfig], seed: int
+) -> float:
     """The validation loss behind all parts, nats a character."""
     before: charrnn.Run | None = None
     for part in parts:
@@ -81,7 +97,11 @@ def trained(course: str, corpus: Corpus, model: ModelConfig, parts: list[TrainCo
         if before is not None:
             assert run.average is not None and before.average is not None
             pairs = [(run.slots[name], before.slots[name]) for name in run.slots]
-            for mine, other in [*pairs, (run.model.parameters, before.model.parameters), (run.average, before.average)]:
+            for mine, other in [
+                *pairs,
+                (run.model.parameters, before.model.parameters),
+                (run.average, before.average),
+            ]:
                 mine.flat[:] = other.flat
             run.progress = before.progress
         for text, end in passes(corpus, run, part.steps or 0, course == "a new offset every pass"):
@@ -101,7 +121,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--only", nargs="+", choices=COURSES, default=list(COURSES), metavar="COURSE")
+    parser.add_argument(
+        "--only", nargs="+", choices=COURSES, default=list(COURSES), metavar="COURSE"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     corpus = Corpus.read(options.text)

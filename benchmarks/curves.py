@@ -1,4 +1,6 @@
-"""Draws learning curves over wall-clock time, from a CSV file with the columns what, seconds, validation (needs matplotlib)."""
+"""Draws learning curves over wall-clock time, from a CSV file with the columns what, seconds,
+validation (needs matplotlib).
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,29 @@ def draw(rows: list[dict[str, str]], path: str) -> None:
     told: set[str] = set()
     for what, points in groupby(rows, key=lambda row: row["what"]):
         kind = what.split(" seed ")[0]
-        found = [(float(row["seconds"]), float(row["validation"])) for row in points if float(row["seconds"]) > 0]
+        found = [
+            (float(row["seconds"]), float(row["validation"]))
+            for row in points
+            if float(row["seconds"]) > 0
+        ]
         ours, label = kind.startswith("charrnn"), kind if kind not in told else None
         told.add(kind)
         colour = f"C{len(told) - 1}"
-        axes.semilogx(*zip(*found, strict=True), ".-" if ours else "--", color=colour, linewidth=1.2, label=label)
+        axes.semilogx(
+            *zip(*found, strict=True),
+            ".-" if ours else "--",
+            color=colour,
+            linewidth=1.2,
+            label=label,
+        )
     axes.axhline(NANOGPT_ON_A_GPU, color="gray", linewidth=0.8)
-    axes.text(1000, NANOGPT_ON_A_GPU + 0.008, "nanoGPT, 10.65 M parameters, on an A100", fontsize=8, color="gray")
+    axes.text(
+        1000,
+        NANOGPT_ON_A_GPU + 0.008,
+        "nanoGPT, 10.65 M parameters, on an A100",
+        fontsize=8,
+        color="gray",
+    )
     axes.set(xlabel="seconds", ylabel="validation loss, nats a character", ylim=(1.34, 2.1))
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)

@@ -1,8 +1,10 @@
-"""A short run that saves at every step, killed with SIGKILL at random moments and resumed, again and again, until it is through.
+"""A short run that saves at every step, killed with SIGKILL at random moments and resumed, again
+and again, until it is through.
 
-Every time it must resume, and it must end with the bytes of a run that was never stopped. `--kills 100` counts the kills that hit a
-process which had begun to train; the run starts again from nothing as often as that takes. With `--falling` the learning rate is so
-high that the run goes back to an earlier step on its way.
+Every time it must resume, and it must end with the bytes of a run that was never stopped. `--kills
+100` counts the kills that hit a process which had begun to train; the run starts again from nothing
+as often as that takes. With `--falling` the learning rate is so high that the run goes back to an
+earlier step on its way.
 """
 
 from __future__ import annotations
@@ -38,13 +40,18 @@ def main() -> None:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text.txt")
-        text.write_text(charrnn.bundled_corpus().read_text(encoding="utf-8")[:6000], encoding="utf-8")
+        text.write_text(
+            charrnn.bundled_corpus().read_text(encoding="utf-8")[:6000], encoding="utf-8"
+        )
         whole = Path(folder, "whole")
         subprocess.run(command(text, "--out", whole, *flags), check=True)
         falls = load(whole / "last.safetensors").progress.fall_backs
         if options.falling and not falls:
             sys.exit("the run did not fall back; here it takes another --learning-rate")
-        wanted = {name: Path(whole, name).read_bytes() for name in ("last.safetensors", "best.safetensors")}
+        wanted = {
+            name: Path(whole, name).read_bytes()
+            for name in ("last.safetensors", "best.safetensors")
+        }
         kills = rounds = 0
         while kills < options.kills:
             rounds += 1
@@ -52,11 +59,15 @@ def main() -> None:
             kills += one_run(text, out, rng, options.kills - kills, 1 + rounds % 2, flags)
             for name, data in wanted.items():
                 if Path(out, name).read_bytes() != data:
-                    sys.exit(f"run {rounds}: {name} differs from that of the run that was never stopped")
+                    sys.exit(
+                        f"run {rounds}: {name} differs from that of the run that was never stopped"
+                    )
             print(f"run {rounds}: the same bytes; {kills} kills so far", flush=True)
 
 
-def one_run(text: Path, out: Path, rng: random.Random, most: int, threads: int, flags: Sequence[str]) -> int:
+def one_run(
+    text: Path, out: Path, rng: random.Random, most: int, threads: int, flags: Sequence[str]
+) -> int:
     """Start a run, kill it up to `most` times, let it end; the number of kills."""
     kills = 0
     last = out / "last.safetensors"

@@ -1,4 +1,6 @@
-"""Peak memory of training, against PyTorch's where it is installed, and of importing alone: each in a process of its own."""
+"""Peak memory of training, against PyTorch's where it is installed, and of importing alone: each in
+a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,45 @@ b.measure("training", b.Shape({layers}, {hidden}, {streams}, {length}, {threads}
 
 
 def rows(hidden: int = HIDDEN, threads: int = THREADS) -> list[Row]:
-    shape = {"layers": LAYERS, "hidden": hidden, "streams": STREAMS, "length": LENGTH, "threads": threads}
+    shape = {
+        "layers": LAYERS,
+        "hidden": hidden,
+        "streams": STREAMS,
+        "length": LENGTH,
+        "threads": threads,
+    }
     name = f"training {LAYERS} x {hidden}, {STREAMS} x {LENGTH}, {threads} threads"
     python = [sys.executable, "-c"]
     found = [
-        {"what": "charrnn, import charrnn.training", "MB": peak_memory([*python, "import charrnn.training"])},
+        {
+            "what": "charrnn, import charrnn.training",
+            "MB": peak_memory([*python, "import charrnn.training"]),
+        },
         {"what": f"charrnn, {name}", "MB": peak_memory([*python, STEPS.format(**shape)])},
     ]
     with tempfile.TemporaryDirectory() as folder:
-        size = ["--layers", LAYERS, "--hidden", hidden, "--batch-size", STREAMS, "--seq-length", LENGTH]
-        run = ["--steps", 6, "--eval-every", 3, "--dropout", 0, "--threads", threads, "--out", Path(folder, "run")]
+        size = [
+            "--layers",
+            LAYERS,
+            "--hidden",
+            hidden,
+            "--batch-size",
+            STREAMS,
+            "--seq-length",
+            LENGTH,
+        ]
+        run = [
+            "--steps",
+            6,
+            "--eval-every",
+            3,
+            "--dropout",
+            0,
+            "--threads",
+            threads,
+            "--out",
+            Path(folder, "run"),
+        ]
         found.append(
             {
                 "what": "charrnn train, the same, validations and checkpoints",
@@ -37,10 +68,20 @@ def rows(hidden: int = HIDDEN, threads: int = THREADS) -> list[Row]:
             }
         )
     if find_spec("torch") is not None:
-        task = {"task": "training", "symbols": 65, "layers": LAYERS, "hidden": hidden, "batch_size": STREAMS}
+        task = {
+            "task": "training",
+            "symbols": 65,
+            "layers": LAYERS,
+            "hidden": hidden,
+            "batch_size": STREAMS,
+        }
         task |= {"seq_length": LENGTH, "threads": threads, "precision": "float32"}
-        found.append({"what": "PyTorch, import torch", "MB": peak_memory([*python, "import torch"])})
-        peer = peak_memory([sys.executable, "-P", str(PEERS["torch"])], json.dumps(task) + "\n1.0\n")
+        found.append(
+            {"what": "PyTorch, import torch", "MB": peak_memory([*python, "import torch"])}
+        )
+        peer = peak_memory(
+            [sys.executable, "-P", str(PEERS["torch"])], json.dumps(task) + "\n1.0\n"
+        )
         found.append({"what": f"PyTorch, {name}", "MB": peer})
         for row in found:
             row["share of PyTorch's"] = round(row["MB"] / peer, 3)

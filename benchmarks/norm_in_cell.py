@@ -1,10 +1,12 @@
-"""Where layer normalisation belongs in a GRU, within the cell or behind it: by PyTorch, in equal steps, to decide what to build.
+"""Where layer normalisation belongs in a GRU, within the cell or behind it: by PyTorch, in equal
+steps, to decide what to build.
 
-    within    W_x x and W_h h' are normalised over all gates, with gains (Ba, Kiros & Hinton 2016, as they do in the LSTM)
-    state     h' is normalised before the product W_h h'
-    outputs   what a layer hands up is normalised: `--layer-norm`
+    within    W_x x and W_h h' are normalised over all gates, with gains (Ba, Kiros & Hinton 2016,
+    as they do in the LSTM) state     h' is normalised before the product W_h h' outputs   what a
+    layer hands up is normalised: `--layer-norm`
 
-The network and its training are those of `--for`: 2 layers, embedding 64, AdamW, warm-up, cosine, clipping at 0.5.
+The network and its training are those of `--for`: 2 layers, embedding 64, AdamW, warm-up, cosine,
+clipping at 0.5.
 """
 
 from __future__ import annotations
@@ -29,7 +31,10 @@ class Layer(nn.Module):
     def __init__(self, inputs: int, norm: str) -> None:
         super().__init__()
         self.norm = norm
-        self.w_x, self.w_h = nn.Parameter(torch.empty(3 * H, inputs)), nn.Parameter(torch.empty(3 * H, H))
+        self.w_x, self.w_h = (
+            nn.Parameter(torch.empty(3 * H, inputs)),
+            nn.Parameter(torch.empty(3 * H, H)),
+        )
         for weight in (self.w_x, self.w_h):
             for gate in weight.data.split(H):
                 nn.init.xavier_uniform_(gate)
@@ -100,7 +105,9 @@ def loss_of(norm: str, ids: np.ndarray, symbols: int, epochs: float, seed: int) 
             states = [torch.zeros(N, H)] * 2
         a, b = len(x) * index // per_epoch, len(x) * (index + 1) // per_epoch
         for group in optimizer.param_groups:
-            group["lr"] = peak * min(1, (step + 1) / 100) * (1 + math.cos(math.pi * step / steps)) / 2
+            group["lr"] = (
+                peak * min(1, (step + 1) / 100) * (1 + math.cos(math.pi * step / steps)) / 2
+            )
         logits, states = network(x[a:b], states)
         loss = cross_entropy(logits.flatten(0, 1), y[a:b].flatten())
         optimizer.zero_grad()
@@ -112,7 +119,9 @@ def loss_of(norm: str, ids: np.ndarray, symbols: int, epochs: float, seed: int) 
         states, total = [torch.zeros(64, H)] * 2, 0.0
         for a in range(0, len(x), T):
             logits, states = network(x[a : a + T], states)
-            total += cross_entropy(logits.flatten(0, 1), y[a : a + T].flatten(), reduction="sum").item()
+            total += cross_entropy(
+                logits.flatten(0, 1), y[a : a + T].flatten(), reduction="sum"
+            ).item()
     return total / x.numel()
 
 
@@ -128,7 +137,11 @@ def main() -> None:
     ids = np.array([symbols[symbol] for symbol in text])
     for norm in ("none", "within", "state", "outputs"):
         for seed in options.seeds:
-            print(f"{norm}, seed {seed}: {loss_of(norm, ids, len(symbols), options.epochs, seed):.4f}", flush=True)
+            print(
+                f"{norm}, seed {seed}: "
+                f"{loss_of(norm, ids, len(symbols), options.epochs, seed):.4f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Where the time of `charrnn train` with the defaults goes: in steps, and in validations, checkpoints, samples and display.
+"""Where the time of `charrnn train` with the defaults goes: in steps, and in validations,
+checkpoints, samples and display.
 
-The command itself runs, in this process, on the plays that ship, with its display on a terminal; as much of a run as has five
-validations and, as by default, one sample. Start and reading of the text are left out: they do not grow with the run.
+The command itself runs, in this process, on the plays that ship, with its display on a terminal; as
+much of a run as has five validations and, as by default, one sample. Start and reading of the text
+are left out: they do not grow with the run.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]
         (trainer, "_sample", "samples"),
         (trainer, "step", "all of training"),
     ]
-    before = [(place, name, getattr(place, name)) for place, name, _ in patched if hasattr(place, name)]
+    before = [
+        (place, name, getattr(place, name)) for place, name, _ in patched if hasattr(place, name)
+    ]
     for place, name, part in patched:
         if hasattr(place, name):
             setattr(place, name, clocked(part, getattr(place, name)))

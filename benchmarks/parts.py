@@ -1,8 +1,10 @@
-"""A training step by part: products, gates, softmax, update, packing, Python, at three sizes and on one thread and two.
+"""A training step by part: products, gates, softmax, update, packing, Python, at three sizes and on
+one thread and two.
 
-Every kernel is clocked where Python calls it. Functions that are passed to a kernel as values, the product and the cell's steps,
-are replaced by compiled ones that read the processor's time stamp before and after; what is left of that kernel's time is its own.
-A thread's time outside of all kernels is Python's while no jobs are out, and waiting while there are: for other threads, for the
+Every kernel is clocked where Python calls it. Functions that are passed to a kernel as values, the
+product and the cell's steps, are replaced by compiled ones that read the processor's time stamp
+before and after; what is left of that kernel's time is its own. A thread's time outside of all
+kernels is Python's while no jobs are out, and waiting while there are: for other threads, for the
 interpreter, or for Python within a job. Shares are of all threads' time.
 """
 
@@ -38,9 +40,18 @@ PARTS = {
     "update": ("adam", "square_sums", "penalise"),
     "packing": ("pack", "pack_transposed", "weight_gradients"),
     "look-up": ("look_up", "table_gradient"),
-    "copies": ("project", "project_back", "forward_layer", "backward_layer", "prepare_nothing", "prepare_nothing_back"),
+    "copies": (
+        "project",
+        "project_back",
+        "forward_layer",
+        "backward_layer",
+        "prepare_nothing",
+        "prepare_nothing_back",
+    ),
 }
-"""What a kernel's own time counts as. `weight_gradients` packs activations and dz; others are shown by their names."""
+"""What a kernel's own time counts as. `weight_gradients` packs activations and dz; others are shown
+by their names.
+"""
 NOT_CLOCKED = ("feed_characters", "feed_layer")
 """Passed to a kernel, and handed what else that is passed: their time is the caller's own."""
 
@@ -75,14 +86,21 @@ class Value:
         self.name, self.ticks = kernel.__name__, np.zeros(1, np.int64)
         (signature,) = kernel.nopython_signatures
         names = ", ".join(f"a{k}" for k in range(len(signature.args)))
-        body = f"    start = ticks()\n    inner({names})\n    add_at({self.ticks.ctypes.data}, ticks() - start)"
+        body = (
+            f"    start = ticks()\n    inner({names})\n    add_at({self.ticks.ctypes.data}, "
+            "ticks() - start)"
+        )
         space: dict[str, Any] = {"ticks": ticks, "add_at": add_at, "inner": kernel}
         exec(f"def clocked({names}):\n{body}", space)
-        self.kernel = njit(types.void(*signature.args), nogil=True, error_model="numpy")(space["clocked"])
+        self.kernel = njit(types.void(*signature.args), nogil=True, error_model="numpy")(
+            space["clocked"]
+        )
 
 
 class Clocked:
-    """A kernel in its place in a module, which counts the seconds of its calls, and what the values that it is passed take."""
+    """A kernel in its place in a module, which counts the seconds of its calls, and what the values
+    that it is passed take.
+    """
 
     def __init__(self, kernel: Dispatcher, addresses: dict[int, Dispatcher]) -> None:
         self.kernel, self.name, self.addresses = kernel, kernel.__name__, addresses
@@ -118,7 +136,9 @@ class Clocked:
 
 
 class Profile:
-    """While it is open, every kernel that Python reaches through a module is clocked, and so are parallel regions."""
+    """While it is open, every kernel that Python reaches through a module is clocked, and so are
+    parallel regions.
+    """
 
     def __init__(self) -> None:
         self.kernels: dict[int, Clocked] = {}
@@ -126,8 +146,15 @@ class Profile:
         self._places: list[tuple[Any, str, Any]] = []
 
     def __enter__(self) -> Profile:
-        modules = [(name, module) for name, module in sys.modules.items() if name.startswith("charrnn.")]
-        kernels = {id(v): v for _, module in modules for v in vars(module).values() if isinstance(v, Dispatcher)}
+        modules = [
+            (name, module) for name, module in sys.modules.items() if name.startswith("charrnn.")
+        ]
+        kernels = {
+            id(v): v
+            for _, module in modules
+            for v in vars(module).values()
+            if isinstance(v, Dispatcher)
+        }
         addresses = {
             address_of(kernel): kernel
             for kernel in kernels.values()
@@ -137,7 +164,11 @@ class Profile:
             if not name.startswith("charrnn.cells"):
                 for key, value in list(vars(module).items()):
                     if isinstance(value, Dispatcher) and value.nopython_signatures:
-                        self._replace(module, key, self.kernels.setdefault(id(value), Clocked(value, addresses)))
+                        self._replace(
+                            module,
+                            key,
+                            self.kernels.setdefault(id(value), Clocked(value, addresses)),
+                        )
         run = Workers.run
 
         def clocked_run(workers: Workers, *arguments: Any) -> None:
@@ -164,9 +195,14 @@ class Profile:
 
     def parts(self, tick: float) -> dict[str, float]:
         """Seconds of all threads together."""
-        found, part_of = dict.fromkeys(PARTS, 0.0), {name: part for part, names in PARTS.items() for name in names}
+        found, part_of = (
+            dict.fromkeys(PARTS, 0.0),
+            {name: part for part, names in PARTS.items() for name in names},
+        )
         for clocked in self.kernels.values():
-            taken = [(value.name, float(value.ticks[0]) * tick) for value in clocked.values.values()]
+            taken = [
+                (value.name, float(value.ticks[0]) * tick) for value in clocked.values.values()
+            ]
             own = sum(clocked.seconds.values()) - sum(seconds for _, seconds in taken)
             for name, seconds in [(clocked.name, own), *taken]:
                 part = part_of.get(name, name)
@@ -182,9 +218,15 @@ def tick_seconds() -> float:
     return (time.perf_counter() - start) / (read() - first)
 
 
-def rows(sizes: tuple[int, ...] = SIZES, threads: tuple[int, ...] = THREADS, seconds: float = SECONDS) -> list[Row]:
+def rows(
+    sizes: tuple[int, ...] = SIZES, threads: tuple[int, ...] = THREADS, seconds: float = SECONDS
+) -> list[Row]:
     tick = tick_seconds()
-    return [profiled(Shape(2, hidden, 50, 50, count), seconds, tick) for hidden in sizes for count in threads]
+    return [
+        profiled(Shape(2, hidden, 50, 50, count), seconds, tick)
+        for hidden in sizes
+        for count in threads
+    ]
 
 
 def profiled(shape: Shape, seconds: float, tick: float) -> Row:
@@ -210,7 +252,9 @@ def profiled(shape: Shape, seconds: float, tick: float) -> Row:
     row |= {"with clocks": round(1000 * statistics.median(times), 2)}
     row |= {part: f"{share:.1%}" for part, share in shares.items()}
     row["of peak"] = f"{work / statistics.median(plain) / peak:.1%}"
-    row["products, of peak"] = f"{work * len(times) / (parts['products'] / shape.threads) / peak:.1%}"
+    row["products, of peak"] = (
+        f"{work * len(times) / (parts['products'] / shape.threads) / peak:.1%}"
+    )
     return row
 
 
@@ -231,7 +275,9 @@ def timed_steps(reports: Any, seconds: float) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hidden", type=int, action="append", help="units of a layer (may be repeated)")
+    parser.add_argument(
+        "--hidden", type=int, action="append", help="units of a layer (may be repeated)"
+    )
     parser.add_argument("--threads", type=int, action="append", help="(may be repeated)")
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--json", action="store_true")

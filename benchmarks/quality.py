@@ -1,7 +1,9 @@
-"""How good the text is after a time: runs of `charrnn train --for`, from typing the command to its end, with several seeds.
+"""How good the text is after a time: runs of `charrnn train --for`, from typing the command to its
+end, with several seeds.
 
-A row is a loss that is asked for on tiny-shakespeare (or another text), within a time. Runs are processes of their own, one after
-the other; the losses are those of `charrnn eval` on the validation part, with the state carried and in cold windows of 256.
+A row is a loss that is asked for on tiny-shakespeare (or another text), within a time. Runs are
+processes of their own, one after the other; the losses are those of `charrnn eval` on the
+validation part, with the state carried and in cold windows of 256.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from typing import Any
 from benchmarks.tables import Row, environment, program, shown
 
 ROWS = {"20s": 1.88, "132s": 1.60, "270s": 1.50, "7m": 1.4697, "20m": None, "60m": 1.41}
-"""Time given and the loss that it should reach, nats; for 20 minutes it is 1.4697 in cold windows of 256."""
+"""Time given and the loss that it should reach, nats; for 20 minutes it is 1.4697 in cold windows
+of 256.
+"""
 COLD = {"20m": 1.4697}
 
 
@@ -26,20 +30,36 @@ def run(text: str, duration: str, seed: int, folder: Path, more: list[str]) -> R
     """One run and its losses; `seconds` are those of the command."""
     out = folder / f"{duration}-seed{seed}"
     start = time.perf_counter()
-    command = program("train", text, "--for", duration, "--seed", seed, "--out", out, "--quiet", *more)
+    command = program(
+        "train", text, "--for", duration, "--seed", seed, "--out", out, "--quiet", *more
+    )
     subprocess.run(command, check=True, env=environment(), stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
     done = subprocess.run(
-        program("eval", out, "--json"), check=True, env=environment(), stdout=subprocess.PIPE, text=True
+        program("eval", out, "--json"),
+        check=True,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     found: dict[str, Any] = json.loads(done.stdout)
-    return {"for": duration, "seed": seed, "seconds": round(seconds, 1), "folder": str(out), **found}
+    return {
+        "for": duration,
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "folder": str(out),
+        **found,
+    }
 
 
 def row(duration: str, runs: list[Row]) -> Row:
     """The medians of the seeds, beside what is asked for."""
     carried = [one["nats_per_char"] for one in runs]
-    found: Row = {"for": duration, "seeds": len(runs), "seconds": statistics.median(one["seconds"] for one in runs)}
+    found: Row = {
+        "for": duration,
+        "seeds": len(runs),
+        "seconds": statistics.median(one["seconds"] for one in runs),
+    }
     found |= {
         "nats": f"{statistics.median(carried):.4f}",
         "lowest": f"{min(carried):.4f}",
@@ -55,7 +75,9 @@ def curve(folder: Path) -> list[tuple[float, float]]:
     """(seconds, validation loss) of a run's history."""
     entries = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     return [
-        (entry["seconds"], entry["validation_loss"]) for entry in entries if entry.get("validation_loss") is not None
+        (entry["seconds"], entry["validation_loss"])
+        for entry in entries
+        if entry.get("validation_loss") is not None
     ]
 
 

@@ -1,10 +1,12 @@
-"""Sampling speed: one text on one thread and on two, with weights of each precision, against a loop over `torch.nn.LSTMCell`.
+"""Sampling speed: one text on one thread and on two, with weights of each precision, against a loop
+over `torch.nn.LSTMCell`.
 
     python -m benchmarks.sampling [--hidden 256] [--json]     (a Python that has both)
 
-Two LSTM layers, 65 symbols, random weights. PyTorch: an embedding's row, two LSTMCells and a Linear in inference mode on the
-number of threads that is best for it, softmax, and a draw in numpy, which is faster than `torch.multinomial`. The medians of
-programs that took turns. Then 64 texts at once, against `Network.evaluate` over 50 streams of 50 characters: forward and losses.
+Two LSTM layers, 65 symbols, random weights. PyTorch: an embedding's row, two LSTMCells and a Linear
+in inference mode on the number of threads that is best for it, softmax, and a draw in numpy, which
+is faster than `torch.multinomial`. The medians of programs that took turns. Then 64 texts at once,
+against `Network.evaluate` over 50 streams of 50 characters: forward and losses.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ def timed(write: Callable[[int], int]) -> Speed:
 
 def torch_loop(hidden: int, threads: int) -> Speed:
     cells = [torch.nn.LSTMCell(hidden, hidden) for _ in range(LAYERS)]
-    embedding, decoder = torch.nn.Embedding(SYMBOLS, hidden).weight.detach(), torch.nn.Linear(hidden, SYMBOLS)
+    embedding, decoder = (
+        torch.nn.Embedding(SYMBOLS, hidden).weight.detach(),
+        torch.nn.Linear(hidden, SYMBOLS),
+    )
     states = [(torch.zeros(1, hidden), torch.zeros(1, hidden)) for _ in cells]
     rng, symbol = np.random.default_rng(0), 0
 
@@ -84,7 +89,9 @@ def evaluation(model: Model, threads: Workers) -> Speed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hidden", type=int, action="append", help="units of a layer (may be repeated)")
+    parser.add_argument(
+        "--hidden", type=int, action="append", help="units of a layer (may be repeated)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a size")
     options = parser.parse_args()
     one, two = Workers(1), Workers(2)
@@ -93,7 +100,10 @@ def main() -> None:
         speeds = {f"LSTMCell, {n} threads": torch_loop(hidden, n) for n in (1, 2)}
         speeds |= {f"float32, {n} threads": writer(model, w) for n, w in ((1, one), (2, two))}
         speeds |= {f"{p}, 2 threads": writer(model, two, precision=p) for p in PRECISIONS[1:]}
-        speeds |= {f"{TEXTS} texts": writer(model, two, TEXTS), "evaluation": evaluation(model, two)}
+        speeds |= {
+            f"{TEXTS} texts": writer(model, two, TEXTS),
+            "evaluation": evaluation(model, two),
+        }
         for speed in speeds.values():
             speed()
         turns = [{name: speed() for name, speed in speeds.items()} for _ in range(TURNS)]
@@ -104,7 +114,10 @@ def main() -> None:
             continue
         print(f"{LAYERS} x {hidden}")
         for name, speed in found.items():
-            print(f"  {name:24}{speed:12,} characters a second   {speed / peer:6.2f} times LSTMCell's best")
+            print(
+                f"  {name:24}{speed:12,} characters a second   {speed / peer:6.2f} times "
+                "LSTMCell's best"
+            )
     for workers in (one, two):
         workers.close()
 

@@ -1,7 +1,9 @@
-"""How long one waits: for the help, for a sample's first character, for training's first step, and for compiling, once.
+"""How long one waits: for the help, for a sample's first character, for training's first step, and
+for compiling, once.
 
-All but the last with kernels in the cache; wall time of whole processes, medians. Compiling is on an empty cache, with one step
-of training on the text that ships, and its own part is what that takes longer than with a full one.
+All but the last with kernels in the cache; wall time of whole processes, medians. Compiling is on
+an empty cache, with one step of training on the text that ships, and its own part is what that
+takes longer than with a full one.
 """
 
 from __future__ import annotations
@@ -22,25 +24,35 @@ def rows(tries: int = TRIES, compiles: bool = True) -> list[Row]:
 
         def train() -> list[str]:
             out = Path(folder, f"run-{next(taken)}")
-            return program("train", "--steps", 1, "--hidden", 128, "--out", out, "--sample-every", 0)
+            return program(
+                "train", "--steps", 1, "--hidden", 128, "--out", out, "--sample-every", 0
+            )
 
         timed(train())  # fills the cache
         sample = program("sample", Path(folder, "run-0"), "--length", 1, "--seed", 1)
         timed(sample)
         waits = {
             "charrnn --help": [timed(program("--help")) for _ in range(tries)],
-            "charrnn sample, first character": [timed(sample, until_output=True) for _ in range(tries)],
+            "charrnn sample, first character": [
+                timed(sample, until_output=True) for _ in range(tries)
+            ],
             "charrnn train --steps 1, all of it": [timed(train()) for _ in range(tries)],
         }
         found = [
-            {"what": what, "seconds": round(statistics.median(times), 3), "least": round(min(times), 3)}
+            {
+                "what": what,
+                "seconds": round(statistics.median(times), 3),
+                "least": round(min(times), 3),
+            }
             for what, times in waits.items()
         ]
         if compiles:
             empty = Path(folder, "cache")
             first = timed(train(), CHARRNN_CACHE_DIR=str(empty))
             again = timed(train(), CHARRNN_CACHE_DIR=str(empty))
-            found.append({"what": "charrnn train --steps 1 on an empty cache", "seconds": round(first, 3)})
+            found.append(
+                {"what": "charrnn train --steps 1 on an empty cache", "seconds": round(first, 3)}
+            )
             found.append({"what": "of that, compiling", "seconds": round(first - again, 3)})
     return found
 

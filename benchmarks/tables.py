@@ -1,4 +1,6 @@
-"""What the programs of this folder share: how their rows are shown, and how a program's time and memory are taken."""
+"""What the programs of this folder share: how their rows are shown, and how a program's time and
+memory are taken.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ def program(*arguments: object) -> list[str]:
 
 
 def timed(command: Sequence[str], until_output: bool = False, **variables: str) -> float:
-    """Seconds from the start of a process to its end, or to the first byte of its standard output."""
+    """Seconds from a process's start to its end, or to the first byte of its standard output."""
     start = time.perf_counter()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(**variables)
@@ -64,9 +66,15 @@ def timed(command: Sequence[str], until_output: bool = False, **variables: str) 
 
 
 def peak_memory(command: Sequence[str], given: str = "") -> float:
-    """The largest resident memory of a process, in 10^6 bytes. It cannot be less than this process's own."""
+    """The largest resident memory of a process, in 10^6 bytes. It cannot be less than this
+    process's own.
+    """
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
     )
     assert process.stdin is not None
     process.stdin.write(given.encode())

@@ -1,8 +1,10 @@
-"""Losses and gradients of our cells beside torch.nn's, and steps of our optimisers beside torch.optim's, on random problems.
+"""Losses and gradients of our cells beside torch.nn's, and steps of our optimisers beside
+torch.optim's, on random problems.
 
-PyTorch computes in float64 from float32 inputs, charrnn in float32; printed is the largest difference of each quantity as a
-share of its largest element. Exit status 1 if one is above 2e-5. `--write` keeps the problems and PyTorch's answers as the
-tests' golden files; `--seed` draws other problems.
+PyTorch computes in float64 from float32 inputs, charrnn in float32; printed is the largest
+difference of each quantity as a share of its largest element. Exit status 1 if one is above 2e-5.
+`--write` keeps the problems and PyTorch's answers as the tests' golden files; `--seed` draws other
+problems.
 """
 
 from __future__ import annotations
@@ -71,7 +73,10 @@ def torch_module_answer(case: str, problem: shared.Arrays) -> shared.Arrays:
     loss = torch.nn.functional.cross_entropy(model["decoder"](outputs).flatten(0, 1), y.flatten())
     loss.backward()
     answer = {"loss": np.array([loss.item()])}
-    answer |= {k: part.detach().numpy() for k, part in zip("hc", end if len(start) == 2 else (end,), strict=False)}
+    answer |= {
+        k: part.detach().numpy()
+        for k, part in zip("hc", end if len(start) == 2 else (end,), strict=False)
+    }
     for name, parameter in model.named_parameters():
         if is_trained(case, name):
             gradient = parameter.grad.numpy().copy()
@@ -117,7 +122,9 @@ def main() -> None:
         modules |= {f"{case}.problem.{name}": array for name, array in problem.items()}
         modules |= {f"{case}.answer.{name}": array for name, array in answer.items()}
         if not options.write:
-            worst = max(worst, compare(f"torch.nn, {case}", shared.module_answer(case, problem), answer))
+            worst = max(
+                worst, compare(f"torch.nn, {case}", shared.module_answer(case, problem), answer)
+            )
     problem = shared.optimizer_problem(options.seed)
     optimizers = {f"problem.{name}": array for name, array in problem.items()}
     for case in shared.OPTIMIZERS_TRIED:

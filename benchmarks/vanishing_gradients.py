@@ -1,7 +1,9 @@
-"""How far back a loss is felt, in a plain recurrent net and in an LSTM: the figure of docs/vanishing-gradients.md.
+"""How far back a loss is felt, in a plain recurrent net and in an LSTM: the figure of
+docs/vanishing-gradients.md.
 
-Networks of one layer are measured as they are drawn and again after training, on the validation part of the plays that ship. It
-writes the norms as JSON on stdout and draws them (this needs matplotlib) into the file given.
+Networks of one layer are measured as they are drawn and again after training, on the validation
+part of the plays that ship. It writes the norms as JSON on stdout and draws them (this needs
+matplotlib) into the file given.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ NETWORKS: dict[str, dict[str, Any]] = {
 
 
 def measured(settings: dict[str, Any], hidden: int, epochs: float, seeds: int) -> dict[str, Any]:
-    """Norms over lags before and after training, the geometric mean over seeds, and the mean validation loss."""
+    """Norms over lags before and after training, the geometric mean over seeds, and the mean
+    validation loss.
+    """
     corpus = charrnn.Corpus.read(str(charrnn.bundled_corpus()))
     before, after, losses = [], [], []
     for seed in range(seeds):
@@ -50,7 +54,9 @@ def draw(found: dict[str, dict[str, Any]], path: str) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.6), sharey=True)
-    for panel, when, title in zip(axes, ("before", "after"), ("as drawn", "after training"), strict=True):
+    for panel, when, title in zip(
+        axes, ("before", "after"), ("as drawn", "after training"), strict=True
+    ):
         for name, result in found.items():
             style = "--" if name.startswith("rnn") else "-"
             panel.semilogy(np.maximum(result[when], 1e-12), style, linewidth=1.4, label=name)

@@ -1,4 +1,5 @@
-"""charrnn: train a character-level recurrent network on your own text, on the laptop that you have, and let it write.
+"""charrnn: train a character-level recurrent network on your own text, on the laptop that you have,
+and let it write.
 
     import charrnn
 
@@ -61,7 +62,15 @@ _HOMES = {
     "datasets": ("bundled_corpus", "fetch"),
     "dynamic": ("evaluate_dynamic", "per_character_dynamic", "squares_of"),
     "ensemble": ("Ensemble", "check_alike"),
-    "errors": ("CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "RunError", "VocabError"),
+    "errors": (
+        "CharrnnError",
+        "CheckpointError",
+        "ConfigError",
+        "CorpusError",
+        "DataError",
+        "RunError",
+        "VocabError",
+    ),
     "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "mixed", "per_character"),
     "generation": ("generate", "generate_ids", "generate_many"),
     "gradient_flow": ("gradient_norms",),
@@ -77,14 +86,15 @@ _HOMES = {
 }
 
 __all__ = [  # noqa: RUF022
-    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch",
-    "Model", "ModelConfig", "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run",
-    "preset", "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
-    "combinations", "of_equal_size",
-    "plan", "Plan", "on_time", "train", "Report", "generate", "generate_many", "generate_ids", "Writer",
-    "evaluate", "evaluate_windows", "per_character", "Evaluation", "mixed", "gradient_norms", "save", "load",
-    "evaluate_dynamic", "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble", "check_alike",
-    "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
+    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch", "Model", "ModelConfig",
+    "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run", "preset",
+    "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
+    "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
+    "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows", "per_character",
+    "Evaluation", "mixed", "gradient_norms", "save", "load", "evaluate_dynamic",
+    "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble",
+    "check_alike", "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError",
+    "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The matrix products of a network in one precision or another; everything else is float32 always.
 
-float32   all in float32
-bf16      factors rounded to bfloat16, to nearest even, wherever two matrices are multiplied; sums, and what is kept, in float32
+float32   all in float32 bf16      factors rounded to bfloat16, to nearest even, wherever two
+matrices are multiplied; sums, and what is kept, in float32
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ Kernel = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Kernels with the signatures of those in `kernels.product`; `density` numbers are packed into 4 bytes.
+    """Kernels with the signatures of those in `kernels.product`; `density` numbers are packed into
+    4 bytes.
 
-    `gradients` is where the kernel like `layers.weight_gradients` is, module and name: only training loads it.
+    `gradients` is where the kernel like `layers.weight_gradients` is, module and name: only
+    training loads it.
     """
 
     product: Kernel
@@ -62,7 +64,9 @@ FLOAT32 = Arithmetic(
 
 
 def arithmetic_of(precision: str) -> Arithmetic:
-    """The products in this precision, whose kernels are loaded now; `ConfigError` where they cannot be had on this machine."""
+    """The products in this precision, whose kernels are loaded now; `ConfigError` where they cannot
+    be had on this machine.
+    """
     if precision == "float32":
         return FLOAT32
     if precision != "bf16":

@@ -1,7 +1,9 @@
-"""Where this machine keeps what can be made again: compiled kernels, and arrays that took long to make from a text.
+"""Where this machine keeps what can be made again: compiled kernels, and arrays that took long to
+make from a text.
 
-An array's file holds its bytes as they are in memory, then JSON about it, then a trailer. It is mapped, not read. The name of each
-begins with what it was made from, and the state that this was in: source-state-more. All of them together have a limit.
+An array's file holds its bytes as they are in memory, then JSON about it, then a trailer. It is
+mapped, not read. The name of each begins with what it was made from, and the state that this was
+in: source-state-more. All of them together have a limit.
 """
 
 from __future__ import annotations
@@ -24,16 +26,20 @@ import numpy.typing as npt
 from platformdirs import user_cache_dir
 
 MOST_KEPT = 8_000_000_000
-"""Bytes that all arrays may have together; those that were not used for the longest time make room."""
+"""Bytes that all arrays may have together; those that were not used for the longest time make room.
+"""
 
 _TRAILER = struct.Struct("<8sQ32s")  # _MAGIC, size of the JSON, its SHA-256
 _MAGIC = b"charrnn\0"
 _ROW = 4096  # numbers of 8 bytes in a sum of the check
-_ABANDONED = 3600.0  # seconds without a change after which an unfinished file is one of a process that was killed
+# seconds without a change after which an unfinished file is one of a process that was killed
+_ABANDONED = 3600.0
 
 
 def cache_root() -> Path:
-    """The folder CHARRNN_CACHE_DIR, or else the user's own cache folder for charrnn; it may not exist yet."""
+    """The folder CHARRNN_CACHE_DIR, or else the user's own cache folder for charrnn; it may not
+    exist yet.
+    """
     return Path(os.environ.get("CHARRNN_CACHE_DIR") or user_cache_dir("charrnn", appauthor=False))
 
 
@@ -43,7 +49,8 @@ def texts_folder() -> Path:
 
 
 def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """What is said about a file's data, and the data, (n,) read-only; `OSError` or `ValueError` if it is not there, or damaged.
+    """What is said about a file's data, and the data, (n,) read-only; `OSError` or `ValueError` if
+    it is not there, or damaged.
 
     All of it is checked: that takes a seventh of a second for a gigabyte.
     """
@@ -54,7 +61,9 @@ def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
         text = file.read(size)
         if magic != _MAGIC or hashlib.sha256(text).digest() != digest:
             raise ValueError("damaged")
-        data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[: end - size]
+        data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[
+            : end - size
+        ]
     about: dict[str, Any] = json.loads(text)
     if _check(data) != about["check"]:
         raise ValueError("damaged")
@@ -69,11 +78,12 @@ def _check(data: npt.NDArray[np.uint8]) -> str:
 
 
 class CacheFile:
-    """Writes a file of the cache piece by piece; a context, at whose end the file is there whole, or not at all.
+    """Writes a file of the cache piece by piece; a context, at whose end the file is there whole,
+    or not at all.
 
-    It gives up silently, without room, permission or a path, or if `is_same` says at the end that the data is stale: nothing
-    depends on it. Of two processes that write the same file, the last one wins. Nothing waits for the disk: what a power
-    cut spoilt is found to be damaged.
+    It gives up silently, without room, permission or a path, or if `is_same` says at the end that
+    the data is stale: nothing depends on it. Of two processes that write the same file, the last
+    one wins. Nothing waits for the disk: what a power cut spoilt is found to be damaged.
     """
 
     def __init__(self, path: Path | None, is_same: Callable[[], bool] = lambda: True) -> None:
@@ -81,12 +91,16 @@ class CacheFile:
         self._file: BinaryIO | None = None
 
     def start(self, size: int) -> None:
-        """There will be so many bytes; if that is too much, or nothing was to be kept, the other calls do nothing."""
+        """There will be so many bytes; if that is too much, or nothing was to be kept, the other
+        calls do nothing.
+        """
         if self.path is not None and size <= MOST_KEPT:
             with contextlib.suppress(OSError):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 _make_room(self.path, size)
-                if shutil.disk_usage(self.path.parent).free > 2 * size:  # leave something for others
+                if (
+                    shutil.disk_usage(self.path.parent).free > 2 * size
+                ):  # leave something for others
                     self._open(self.path.parent)
 
     def _open(self, folder: Path) -> None:
@@ -120,7 +134,9 @@ class CacheFile:
         if self._file is None or self.path is None or not self._is_same():
             return False
         text = json.dumps({**about, "check": _check(data.view(np.uint8))}).encode()
-        self._write(memoryview(text + _TRAILER.pack(_MAGIC, len(text), hashlib.sha256(text).digest())))
+        self._write(
+            memoryview(text + _TRAILER.pack(_MAGIC, len(text), hashlib.sha256(text).digest()))
+        )
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()  # for systems that do not rename open files
@@ -130,7 +146,9 @@ class CacheFile:
 
 
 def _make_room(path: Path, size: int) -> None:
-    """Remove what was made from another state of the same source, what killed processes left, and what was not used for long."""
+    """Remove what was made from another state of the same source, what killed processes left, and
+    what was not used for long.
+    """
     source, state = path.name.split("-")[:2]
     others = []
     for other in _files():
@@ -148,7 +166,11 @@ def _make_room(path: Path, size: int) -> None:
 
 
 def _files() -> list[Path]:
-    return [path for path in texts_folder().glob("*") if path.suffix in (".ids", ".starts", ".part") and path.is_file()]
+    return [
+        path
+        for path in texts_folder().glob("*")
+        if path.suffix in (".ids", ".starts", ".part") and path.is_file()
+    ]
 
 
 def forget_texts() -> tuple[int, int]:

@@ -1,4 +1,6 @@
-"""What is compared: configurations side by side, as combinations of settings, of equal size if that is asked for."""
+"""What is compared: configurations side by side, as combinations of settings, of equal size if that
+is asked for.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ PLAN = "compare.json"
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One configuration of a comparison: its name, the text as it reads it, its network and its training."""
+    """One configuration of a comparison: its name, the text as it reads it, its network and its
+    training.
+    """
 
     name: str
     corpus: Corpus
@@ -51,11 +55,15 @@ def _parameters(config: ModelConfig) -> int:
     return parameter_count(config, cell_named(config.cell))
 
 
-def combinations(settings: Mapping[str, Any], varied: Mapping[str, Sequence[Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """The settings with every combination of the varied ones' values, each under a name made of those; the last vary fastest.
+def combinations(
+    settings: Mapping[str, Any], varied: Mapping[str, Sequence[Any]]
+) -> list[tuple[str, dict[str, Any]]]:
+    """The settings with every combination of the varied ones' values, each under a name made of
+    those; the last vary fastest.
 
-    {"cell": ["lstm", "gru"], "dropout": [0.0, 0.3]} gives "lstm dropout=0", "lstm dropout=0.3", "gru dropout=0", ...
-    Values and names are checked; `ConfigError` also for a value that is there twice.
+    {"cell": ["lstm", "gru"], "dropout": [0.0, 0.3]} gives "lstm dropout=0", "lstm dropout=0.3",
+    "gru dropout=0", ... Values and names are checked; `ConfigError` also for a value that is there
+    twice.
     """
     found = []
     for values in product(*varied.values()):
@@ -80,9 +88,14 @@ def _shown(setting: str, value: Any) -> str:
 
 
 def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, each with as many hidden units as bring its number of parameters nearest to that of the first."""
+    """The candidates, each with as many hidden units as bring its number of parameters nearest to
+    that of the first.
+    """
     target = candidates[0].parameters
-    return [replace(one, model=_of_size(one.model, _hidden_for(one.model, target))) for one in candidates]
+    return [
+        replace(one, model=_of_size(one.model, _hidden_for(one.model, target)))
+        for one in candidates
+    ]
 
 
 def _of_size(model: ModelConfig, hidden: int) -> ModelConfig:
@@ -91,7 +104,9 @@ def _of_size(model: ModelConfig, hidden: int) -> ModelConfig:
 
 
 def _hidden_for(model: ModelConfig, target: int) -> int:
-    """The number of units with which a network comes nearest to so many parameters; the smaller of two that do."""
+    """The number of units with which a network comes nearest to so many parameters; the smaller of
+    two that do.
+    """
 
     def count(hidden: int) -> int:
         return _parameters(_of_size(model, hidden))
@@ -106,7 +121,9 @@ def _hidden_for(model: ModelConfig, target: int) -> int:
 
 
 def folder_names(candidates: Sequence[Candidate]) -> list[str]:
-    """A name for each candidate that can be a folder's, no two alike even where case does not count."""
+    """A name for each candidate that can be a folder's, no two alike even where case does not
+    count.
+    """
     taken: list[str] = []
     for candidate in candidates:
         plain = re.sub(r"[^\w.=+-]+", "-", candidate.name).strip("-.")[:60] or "candidate"
@@ -134,7 +151,9 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
         raise RunError(f"{path} cannot be read ({error}); choose another --out") from None
     asked = json.loads(json.dumps(plan_of(candidates, seeds)))
     if found != asked:
-        raise RunError(f"{folder} holds another comparison{_difference(found, asked)}; choose another --out")
+        raise RunError(
+            f"{folder} holds another comparison{_difference(found, asked)}; choose another --out"
+        )
 
 
 def _difference(found: Any, asked: dict[str, Any]) -> str:
@@ -147,7 +166,11 @@ def _difference(found: Any, asked: dict[str, Any]) -> str:
         return f" ({', '.join(found['candidates'])})"
     for name, settings in asked["candidates"].items():
         for setting, value in settings.items():
-            there = found["candidates"][name].get(setting) if isinstance(found["candidates"][name], dict) else None
+            there = (
+                found["candidates"][name].get(setting)
+                if isinstance(found["candidates"][name], dict)
+                else None
+            )
             if there != value:
                 return f" ({name}: {setting} {there!r:.40}, not {value!r:.40})"
     return ""

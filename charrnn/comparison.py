@@ -1,7 +1,9 @@
-"""Comparing configurations: each is trained from several seeds, one run after the other, and judged by its best checkpoint.
+"""Comparing configurations: each is trained from several seeds, one run after the other, and judged
+by its best checkpoint.
 
-Every run has a folder of its own, like any other run, and goes on where it was interrupted. Beside them stands the plan,
-`compare.json`, which says what is compared; in each of them `measured.json`, what a checkpoint does not know: speed and time.
+Every run has a folder of its own, like any other run, and goes on where it was interrupted. Beside
+them stands the plan, `compare.json`, which says what is compared; in each of them `measured.json`,
+what a checkpoint does not know: speed and time.
 """
 
 from __future__ import annotations
@@ -32,10 +34,12 @@ SPEEDS_KEPT = 1000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run. Losses are nats a character, of its best checkpoint: validation_loss on all of the validation text.
+    """What came of one run. Losses are nats a character, of its best checkpoint: validation_loss on
+    all of the validation text.
 
-    `seconds` were spent on training steps, over all sessions; `chars_per_second` is the median over the last 1000 steps.
-    A run that diverged is not finished; its losses are from before that, or None.
+    `seconds` were spent on training steps, over all sessions; `chars_per_second` is the median over
+    the last 1000 steps. A run that diverged is not finished; its losses are from before that, or
+    None.
     """
 
     seed: int
@@ -50,7 +54,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened in run number `run` of `runs`: a step (`report`), or its end (`outcome`). `share` of all the work is done."""
+    """What happened in run number `run` of `runs`: a step (`report`), or its end (`outcome`).
+    `share` of all the work is done.
+    """
 
     candidate: Candidate
     seed: int
@@ -71,7 +77,11 @@ class Result:
     @property
     def losses(self) -> list[float]:
         """The validation losses of the runs that are finished."""
-        return [one.validation_loss for one in self.outcomes if one.finished and one.validation_loss is not None]
+        return [
+            one.validation_loss
+            for one in self.outcomes
+            if one.finished and one.validation_loss is not None
+        ]
 
     @property
     def mean_loss(self) -> float | None:
@@ -86,7 +96,11 @@ class Result:
     @property
     def chars_per_second(self) -> float | None:
         """The median over the runs; None without any."""
-        return statistics.median(one.chars_per_second for one in self.outcomes) if self.outcomes else None
+        return (
+            statistics.median(one.chars_per_second for one in self.outcomes)
+            if self.outcomes
+            else None
+        )
 
     def as_json(self) -> dict[str, Any]:
         """All of it, fit for JSON."""
@@ -103,7 +117,9 @@ class Result:
 
 
 def results(candidates: Sequence[Candidate], events: Iterable[Event]) -> list[Result]:
-    """The outcomes among the events, by candidate, the lowest mean loss first and what has none last."""
+    """The outcomes among the events, by candidate, the lowest mean loss first and what has none
+    last.
+    """
     found = [event for event in events if event.outcome is not None]
     made = []
     for candidate in candidates:
@@ -113,22 +129,32 @@ def results(candidates: Sequence[Candidate], events: Iterable[Event]) -> list[Re
 
 
 def compare(
-    candidates: Sequence[Candidate], seeds: Sequence[int], folder: str | Path, *, threads: int | None = None
+    candidates: Sequence[Candidate],
+    seeds: Sequence[int],
+    folder: str | Path,
+    *,
+    threads: int | None = None,
 ) -> Iterator[Event]:
-    """Train every candidate from every seed; an event for each step, and one for the end of each run.
+    """Train every candidate from every seed; an event for each step, and one for the end of each
+    run.
 
-    The first seed of all candidates comes first. Where the iteration is closed, or the process dies, another call with the
-    same candidates and seeds goes on; runs that are finished give their outcome at once. `RunError` if the folder holds
-    another comparison or is in use, `ConfigError` for a text without a validation part. A run that diverges is an outcome.
+    The first seed of all candidates comes first. Where the iteration is closed, or the process
+    dies, another call with the same candidates and seeds goes on; runs that are finished give their
+    outcome at once. `RunError` if the folder holds another comparison or is in use, `ConfigError`
+    for a text without a validation part. A run that diverges is an outcome.
     """
     check_comparison(candidates, seeds)
     place = RunFolder(folder)
     check_plan(place.path, candidates, seeds)
     with place.locked():
         check_plan(place.path, candidates, seeds)
-        write_atomically(place.path / PLAN, json.dumps(plan_of(candidates, seeds), indent=1).encode())
+        write_atomically(
+            place.path / PLAN, json.dumps(plan_of(candidates, seeds), indent=1).encode()
+        )
         names = folder_names(candidates)
-        jobs = [(one, seed, name) for seed in seeds for one, name in zip(candidates, names, strict=True)]
+        jobs = [
+            (one, seed, name) for seed in seeds for one, name in zip(candidates, names, strict=True)
+        ]
         work = [_work(candidate) for candidate, _, _ in jobs]
         for k, (candidate, seed, name) in enumerate(jobs):
             event = Event(candidate, seed, k + 1, len(jobs), sum(work[:k]) / sum(work))
@@ -141,28 +167,39 @@ def compare(
 def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
     """`ConfigError` unless there is something to compare, and by which."""
     if not candidates or not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigError("a comparison needs at least one configuration and one seed, and no seed twice")
+        raise ConfigError(
+            "a comparison needs at least one configuration and one seed, and no seed twice"
+        )
     for candidate in candidates:
         if len(candidate.corpus.validation) < 2:
             raise ConfigError(
-                "configurations are compared by their loss on the validation text, and there is none: "
+                "configurations are compared by their loss on the validation text, and there is "
+                "none: "
                 "give a larger --val-fraction, or a longer text"
             )
 
 
 def _work(candidate: Candidate) -> float:
-    """How much a run is to do, as far as one can say: multiplications, or seconds where those are what ends it."""
+    """How much a run is to do, as far as one can say: multiplications, or seconds where those are
+    what ends it.
+    """
     training, text = candidate.training, candidate.corpus.train
     if training.max_seconds is not None:
         return training.max_seconds
     shape = fit_batch_shape(len(text), training.batch_size, training.seq_length)
-    return float(training.total_steps(Streams(text, *shape).steps)) * math.prod(shape) * candidate.parameters
+    return (
+        float(training.total_steps(Streams(text, *shape).steps))
+        * math.prod(shape)
+        * candidate.parameters
+    )
 
 
 class _Job:
     """One run of a comparison, in its folder."""
 
-    def __init__(self, candidate: Candidate, seed: int, folder: RunFolder, threads: int | None) -> None:
+    def __init__(
+        self, candidate: Candidate, seed: int, folder: RunFolder, threads: int | None
+    ) -> None:
         self.candidate, self.seed, self.folder, self.threads = candidate, seed, folder, threads
         self.seconds, self.speeds = 0.0, deque[float](maxlen=SPEEDS_KEPT)
 
@@ -172,7 +209,9 @@ class _Job:
         return self.folder.path / "measured.json"
 
     def events(self) -> Iterator[tuple[float, Report | None, Outcome | None]]:
-        """Train, from where it was left: the share of this run that is done, and each step's report or the outcome."""
+        """Train, from where it was left: the share of this run that is done, and each step's report
+        or the outcome.
+        """
         outcome = self._read()
         if outcome is None:
             with self.folder.locked():
@@ -191,7 +230,11 @@ class _Job:
             run = self.folder.resume()
             run.check_text(self.candidate.corpus)
             return run
-        run = Run.new(self.candidate.corpus, self.candidate.model, replace(self.candidate.training, seed=self.seed))
+        run = Run.new(
+            self.candidate.corpus,
+            self.candidate.model,
+            replace(self.candidate.training, seed=self.seed),
+        )
         texts = [source.path for source in self.candidate.corpus.sources]
         self.folder.create({**self.candidate.settings, "seed": self.seed, "text": texts})
         return run
@@ -199,7 +242,9 @@ class _Job:
     def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
         limit, before = run.config.max_seconds, self.folder.seconds_before
         try:
-            with closing(train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)) as reports:
+            with closing(
+                train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
+            ) as reports:
                 for report in reports:
                     self.seconds += report.seconds
                     self.speeds.append(report.chars_per_second)
@@ -230,17 +275,23 @@ class _Job:
         )
 
     def _loss(self, best: Run) -> float:
-        """The loss of a checkpoint on all of the validation text; training may have looked at a part of it only."""
+        """The loss of a checkpoint on all of the validation text; training may have looked at a
+        part of it only.
+        """
         workers = Workers(usable_threads(self.threads))
         try:
             corpus = self.candidate.corpus
-            found = evaluate(best.result, corpus.validation, starts=corpus.validation_starts, workers=workers)
+            found = evaluate(
+                best.result, corpus.validation, starts=corpus.validation_starts, workers=workers
+            )
             return found.nats_per_char
         finally:
             workers.close()
 
     def _read(self) -> Outcome | None:
-        """Take up what earlier sessions measured; the outcome, if there is one. A damaged file counts as none."""
+        """Take up what earlier sessions measured; the outcome, if there is one. A damaged file
+        counts as none.
+        """
         try:
             found = json.loads(self.measured.read_text(encoding="utf-8"))
             self.seconds = float(found["seconds"])

@@ -1,4 +1,6 @@
-"""How well a compressor predicts a text: a yardstick that knows nothing of language, and that no good network should lose to."""
+"""How well a compressor predicts a text: a yardstick that knows nothing of language, and that no
+good network should lose to.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ PART = 1 << 20
 
 
 def evaluate_xz(ids: NDArray[Any], vocab: Vocab) -> Evaluation:
-    """What `xz -9e` makes of the same characters, in nats for each of them: its whole output, with its 60 bytes or so of frame.
+    """What `xz -9e` makes of the same characters, in nats for each of them: its whole output, with
+    its 60 bytes or so of frame.
 
-    The text is compressed as UTF-8, or as the bytes that it is with the unit byte. It starts knowing nothing, where a network has
-    read the training part; a megabyte takes about a second.
+    The text is compressed as UTF-8, or as the bytes that it is with the unit byte. It starts
+    knowing nothing, where a network has read the training part; a megabyte takes about a second.
     """
     compressor, size = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME), 0
     codes = np.array(

@@ -1,7 +1,8 @@
 """A text as numbers: `Corpus` reads, encodes and splits it.
 
-A text of n characters takes n bytes (2n with more than 256 symbols), at no time several times that. Large texts stay as ids in
-the user's cache folder, and are mapped from there when they are read again.
+A text of n characters takes n bytes (2n with more than 256 symbols), at no time several times that.
+Large texts stay as ids in the user's cache folder, and are mapped from there when they are read
+again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from charrnn.workers import Follower
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read: its absolute path ("-" for standard input), and how many characters came of it."""
+    """A file that was read: its absolute path ("-" for standard input), and how many characters
+    came of it.
+    """
 
     path: str
     characters: int
@@ -40,13 +43,13 @@ class Source:
 class Corpus:
     """A text as ids, with its vocabulary and where it came from.
 
-    ids: (n,) uint8, or uint16 for more than 256 symbols; all the text.
-    sha256: of the ids as little-endian bytes, then the symbols as JSON: the text as read, wherever its files lie.
-    name: fit for a folder's name. skipped: paths of files in folders that were passed over because they are binary.
-    kept_in: the file of the cache that holds the ids, if there is one.
+    ids: (n,) uint8, or uint16 for more than 256 symbols; all the text. sha256: of the ids as
+    little-endian bytes, then the symbols as JSON: the text as read, wherever its files lie. name:
+    fit for a folder's name. skipped: paths of files in folders that were passed over because they
+    are binary. kept_in: the file of the cache that holds the ids, if there is one.
 
-    The text is split into [train | validation | test], views of `ids`. A validation or test part of fewer than 2
-    characters is empty instead, and its text belongs to the part before it.
+    The text is split into [train | validation | test], views of `ids`. A validation or test part of
+    fewer than 2 characters is empty instead, and its text belongs to the part before it.
     """
 
     ids: Ids = field(repr=False)
@@ -70,14 +73,16 @@ class Corpus:
         stdin: BinaryIO | None = None,
         keep: bool = True,
     ) -> Self:
-        """The text of files, globs, folders and standard input ("-"), in this order, with a newline between two files.
+        """The text of files, globs, folders and standard input ("-"), in this order, with a newline
+        between two files.
 
-        `vocab` fixes the vocabulary (what it lacks becomes its unknown symbol; without one, `VocabError`); `extend`
-        keeps the ids of that vocabulary and adds what is new. `progress(bytes_read, bytes_in_all_or_None)` is called
-        now and then. Files in folders that hold NUL bytes at their beginning are skipped (not with the unit "byte").
-        With `keep`, the ids of a large text are kept in the user's cache folder; next time they come from there, read-only,
-        unless its files have changed.
-        Raises `CorpusError` for a text that is missing, unreadable, not in its encoding, or unfit to train on.
+        `vocab` fixes the vocabulary (what it lacks becomes its unknown symbol; without one,
+        `VocabError`); `extend` keeps the ids of that vocabulary and adds what is new.
+        `progress(bytes_read, bytes_in_all_or_None)` is called now and then. Files in folders that
+        hold NUL bytes at their beginning are skipped (not with the unit "byte"). With `keep`, the
+        ids of a large text are kept in the user's cache folder; next time they come from there,
+        read-only, unless its files have changed. Raises `CorpusError` for a text that is missing,
+        unreadable, not in its encoding, or unfit to train on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
@@ -89,9 +94,14 @@ class Corpus:
         if encoded is None:
             text, files, skipped = read_files(found, config, told.tick, stdin)
             if not files:
-                raise CorpusError(f"{found[0].path}: binary, like all files found; use --unit byte to train on bytes")
+                raise CorpusError(
+                    f"{found[0].path}: binary, like all files found; use --unit byte to train on "
+                    "bytes"
+                )
             chosen = _vocab_for(text, config, vocab, extend, files)
-            with CacheFile(key.path(vocab, extend) if key else None, lambda: key_of(found, config) == key) as file:
+            with CacheFile(
+                key.path(vocab, extend) if key else None, lambda: key_of(found, config) == key
+            ) as file:
                 encoded = _encoded(text, chosen, files, skipped, file)
         told.end()
         return cls._made(encoded, config, vocab, name)
@@ -114,10 +124,17 @@ class Corpus:
         chunks = (data[a : a + CHUNK] for a in range(0, len(data), CHUNK))
         gathered = Gathered(config.unit, capacity=len(data))
         gathered.extend(
-            pieces_of(Found(where, len(data)), chunks, replace(config, encoding=encoding)) or (), where=where
+            pieces_of(Found(where, len(data)), chunks, replace(config, encoding=encoding)) or (),
+            where=where,
         )
         sources = [(where, gathered.length)]
-        encoded = _encoded(gathered, _vocab_for(gathered, config, vocab, extend, sources), sources, [], CacheFile(None))
+        encoded = _encoded(
+            gathered,
+            _vocab_for(gathered, config, vocab, extend, sources),
+            sources,
+            [],
+            CacheFile(None),
+        )
         return cls._made(encoded, config, vocab, name)
 
     @classmethod
@@ -135,8 +152,10 @@ class Corpus:
         )
         if len(made.train) < 2:
             raise CorpusError(
-                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, of which {len(made.train)} to "
-                "train on; at least 2 are needed: use a longer text, or smaller --val-fraction and --test-fraction"
+                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, of "
+                f"which {len(made.train)} to "
+                "train on; at least 2 are needed: use a longer text, or smaller --val-fraction "
+                "and --test-fraction"
             )
         return made
 
@@ -160,7 +179,9 @@ class Corpus:
 
     @cached_property
     def document_starts(self) -> Starts | None:
-        """Where documents begin in all of the text, but at 0, int64, sorted; None without a document separator."""
+        """Where documents begin in all of the text, but at 0, int64, sorted; None without a
+        document separator.
+        """
         pattern = self.config.document_separator
         if pattern is None:
             return None
@@ -168,7 +189,11 @@ class Corpus:
         def find_starts() -> Starts:
             return document_starts(self.ids, self.vocab, pattern)
 
-        return find_starts() if self.kept_in is None else kept_starts(self.kept_in, pattern, find_starts)
+        return (
+            find_starts()
+            if self.kept_in is None
+            else kept_starts(self.kept_in, pattern, find_starts)
+        )
 
     @property
     def train_starts(self) -> Starts | None:
@@ -204,9 +229,15 @@ def _where(sources: list[tuple[str, int]]) -> str:
 
 
 def _vocab_for(
-    text: Characters, config: CorpusConfig, vocab: Vocab | None, extend: Vocab | None, sources: list[tuple[str, int]]
+    text: Characters,
+    config: CorpusConfig,
+    vocab: Vocab | None,
+    extend: Vocab | None,
+    sources: list[tuple[str, int]],
 ) -> Vocab:
-    """The vocabulary given, if the text can be told in it; or else the text's own, or one that extends another."""
+    """The vocabulary given, if the text can be told in it; or else the text's own, or one that
+    extends another.
+    """
     where = _where(sources)
     if not text.length:
         raise CorpusError(f"{where}: the text is empty; there is nothing to train on")
@@ -217,7 +248,11 @@ def _vocab_for(
 
 
 def _encoded(
-    text: Characters, vocab: Vocab, sources: list[tuple[str, int]], skipped: list[str], file: CacheFile
+    text: Characters,
+    vocab: Vocab,
+    sources: list[tuple[str, int]],
+    skipped: list[str],
+    file: CacheFile,
 ) -> Encoded:
     """The text in ids, which are hashed (`Corpus.sha256`) and written while they are made."""
     size = text.length * vocab.dtype.itemsize

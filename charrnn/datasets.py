@@ -49,15 +49,19 @@ def bundled_corpus() -> Path:
     for place in places:
         if place.is_file():
             return place
-    raise DataError(f"{places[0]}: the bundled text is missing; install charrnn again, or name a text of your own")
+    raise DataError(
+        f"{places[0]}: the bundled text is missing; install charrnn again, or name a text of your "
+        "own"
+    )
 
 
 def fetch(name: str, folder: Path, *, url: str | None = None, progress: Any = None) -> Path:
-    """Fetch a data set into `folder`/`name`.txt, check it, and return its path; what is there already is kept.
+    """Fetch a data set into `folder`/`name`.txt, check it, and return its path; what is there
+    already is kept.
 
     `progress` is an object like tqdm's: `total`, `update(n)`, `reset()`, `close()`; n in bytes.
-    `DataError` if the name is unknown, the file cannot be fetched or written, is not the known one, or would overwrite
-    another. The file appears whole or not at all.
+    `DataError` if the name is unknown, the file cannot be fetched or written, is not the known one,
+    or would overwrite another. The file appears whole or not at all.
     """
     dataset = DATASETS.get(name)
     if dataset is None:
@@ -67,12 +71,15 @@ def fetch(name: str, folder: Path, *, url: str | None = None, progress: Any = No
         if target.exists():
             if wrong := _wrong(target, dataset):
                 raise DataError(
-                    f"{target} is already there, but is not {name} ({wrong}); move it away, or choose another folder"
+                    f"{target} is already there, but is not {name} ({wrong}); move it away, or "
+                    "choose another folder"
                 )
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise DataError(f"{e.filename or target}: cannot be used ({e.strerror}); choose another folder") from None
+        raise DataError(
+            f"{e.filename or target}: cannot be used ({e.strerror}); choose another folder"
+        ) from None
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         _download(url or dataset.url, partial, dataset, target, progress)
@@ -104,7 +111,9 @@ def _download(url: str, partial: Path, dataset: DataSet, target: Path, progress:
         for response in responses:  # pooch leaves the connection of a failed download open
             response.close()
     if wrong := _wrong(partial, dataset):
-        raise DataError(f"{url}: what arrived is not {dataset.name} ({wrong}); try again, {by_hand}")
+        raise DataError(
+            f"{url}: what arrived is not {dataset.name} ({wrong}); try again, {by_hand}"
+        )
 
 
 def _wrong(path: Path, dataset: DataSet) -> str:

@@ -1,11 +1,13 @@
 """Documents: where in a text they begin, and with them a network's state from zero.
 
-A document begins at the character that follows a match of a pattern, unless the match is empty; matches are those of
-`re.finditer` over the whole text. The state is zero when that character is read: it was still predicted from the document before.
-The text is that of the ids: the unknown symbol is U+FFFD, and a byte is the character of its value.
+A document begins at the character that follows a match of a pattern, unless the match is empty;
+matches are those of `re.finditer` over the whole text. The state is zero when that character is
+read: it was still predicted from the document before. The text is that of the ids: the unknown
+symbol is U+FFFD, and a byte is the character of its value.
 
-The pattern is the user's own, or comes with a checkpoint, which is not trusted. It cannot run anything, and `CorpusConfig`
-limits its length, but Python's regular expressions backtrack: nothing keeps a pattern such as (a+)+b from taking forever.
+The pattern is the user's own, or comes with a checkpoint, which is not trusted. It cannot run
+anything, and `CorpusConfig` limits its length, but Python's regular expressions backtrack: nothing
+keeps a pattern such as (a+)+b from taking forever.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ Starts = npt.NDArray[np.int64]
 
 
 def document_starts(ids: Ids, vocab: Vocab, pattern: str) -> Starts:
-    """The positions of the characters of ids (n,) with which a document begins, int64, sorted; 0 is not among them.
+    """The positions of the characters of ids (n,) with which a document begins, int64, sorted; 0 is
+    not among them.
 
-    The text is decoded a window of a million characters at a time. A separator that is longer than 65,536 characters may be missed.
+    The text is decoded a window of a million characters at a time. A separator that is longer than
+    65,536 characters may be missed.
     """
     return np.fromiter(_ends(ids, vocab, re.compile(pattern)), np.int64)
 
@@ -46,7 +50,8 @@ def _ends(ids: Ids, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
     while place < n:
         first, end = max(0, place - CONTEXT), min(place + WINDOW + LONGEST, n)
         text = codes[ids[first:end]].tobytes().decode("utf-32-le")
-        # A match that begins behind the border may go on behind the window: it is left to the next one.
+        # A match that begins behind the border may go on behind the window: it is left to the next
+        # one.
         border = n if end == n else end - LONGEST
         for match in pattern.finditer(text, place - first):
             if first + match.start() >= border:
@@ -60,11 +65,17 @@ def _ends(ids: Ids, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
 
 def _code_points(vocab: Vocab) -> npt.NDArray[np.uint32]:
     """Ids to code points (V,)."""
-    return np.array([0xFFFD if i == vocab.unknown else ord(s) for i, s in enumerate(vocab.symbols)], "<u4")
+    return np.array(
+        [0xFFFD if i == vocab.unknown else ord(s) for i, s in enumerate(vocab.symbols)], "<u4"
+    )
 
 
-def starts_in_batch(starts: Starts, firsts: npt.NDArray[np.int64], steps: int) -> npt.NDArray[np.bool_]:
-    """(T, N), C-contiguous: True where a document begins at position firsts[n] + t; starts sorted, firsts (N,), T = steps."""
+def starts_in_batch(
+    starts: Starts, firsts: npt.NDArray[np.int64], steps: int
+) -> npt.NDArray[np.bool_]:
+    """(T, N), C-contiguous: True where a document begins at position firsts[n] + t; starts sorted,
+    firsts (N,), T = steps.
+    """
     found = np.zeros((steps, len(firsts)), np.bool_)
     low, high = np.searchsorted(starts, firsts), np.searchsorted(starts, firsts + steps)
     for n in np.flatnonzero(low < high):
@@ -75,9 +86,10 @@ def starts_in_batch(starts: Starts, firsts: npt.NDArray[np.int64], steps: int) -
 class DocumentTracker:
     """Follows a text that is still growing, and says which of its characters begin a document.
 
-    That is judged when a character is known and the next one is not. It is what `document_starts` finds in the whole text for all
-    patterns that need to look no further ahead than one character to know where they end, such as "\\n\\n+", and for separators
-    of up to 1,024 characters. Only some thousand characters are kept.
+    That is judged when a character is known and the next one is not. It is what `document_starts`
+    finds in the whole text for all patterns that need to look no further ahead than one character
+    to know where they end, such as "\\n\\n+", and for separators of up to 1,024 characters. Only
+    some thousand characters are kept.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -108,13 +120,19 @@ class DocumentTrackers:
         self._trackers = [DocumentTracker(pattern)] * streams
 
     def read(self, ids: Ids) -> list[int]:
-        """The places in ids (K,), read by all streams at their beginning, where a document begins."""
+        """Where in ids (K,), which all streams read at their beginning, a document begins."""
         tracker = self._trackers[0]
-        begins = [n for n, i in enumerate(ids.tolist()) if tracker.begins_document(self._characters[i])]
+        begins = [
+            n for n, i in enumerate(ids.tolist()) if tracker.begins_document(self._characters[i])
+        ]
         self._trackers = [copy.copy(tracker) for _ in self._trackers]
         return begins
 
     def follow(self, ids: Ids) -> list[int]:
         """The streams in which a document begins with the next ids (N,), one a stream."""
         next_ids = zip(self._trackers, ids.tolist(), strict=True)
-        return [n for n, (tracker, i) in enumerate(next_ids) if tracker.begins_document(self._characters[i])]
+        return [
+            n
+            for n, (tracker, i) in enumerate(next_ids)
+            if tracker.begins_document(self._characters[i])
+        ]

@@ -1,8 +1,10 @@
-"""Dynamic evaluation: a network that goes on learning from the text that it is judged on (Krause, Kahembwe, Murray & Renals 2018).
+"""Dynamic evaluation: a network that goes on learning from the text that it is judged on (Krause,
+Kahembwe, Murray & Renals 2018).
 
-The text is read in segments. Each is first scored, with the weights as they are, and then learned from, by one step of gradient
-descent: no character is predicted by weights that have seen it. What comes out is not the loss of the trained network, and is not
-to be compared with such losses: it is that of a network which also remembers in its weights.
+The text is read in segments. Each is first scored, with the weights as they are, and then learned
+from, by one step of gradient descent: no character is predicted by weights that have seen it. What
+comes out is not the loss of the trained network, and is not to be compared with such losses: it is
+that of a network which also remembers in its weights.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ from charrnn.run import Run
 from charrnn.workers import Workers, ranges
 
 LEAST_PART = 4096
-"""Characters of a part, at least, for several to be read side by side: each begins without a memory."""
+"""Characters of a part, at least, for several to be read side by side: each begins without a
+memory.
+"""
 EPSILON = np.float32(0.3)
 """Added to the relative root mean squares, whose mean is 1."""
 LONGEST = 2.0
@@ -48,22 +52,30 @@ def evaluate_dynamic(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The loss of a text that the network learns from as it reads on, nats a character. The model itself stays as it is.
+    """The loss of a text that the network learns from as it reads on, nats a character. The model
+    itself stays as it is.
 
     After each segment, of mean loss E, a copy of the model, which began as theta_0, moves by
 
         theta += -rate g / (r + 0.3) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
 
-    (equations 5 and 6 of the paper). r are the root mean squares of gradients over the training text, whose
-    mean is taken to be 1: how sensitive each weight is. `squares` holds them squared, and `squares_of` finds them in a run;
-    without them r is 1 everywhere. s is the one number that brings r to the size of this text's gradients so far, so
-    that a rate means nearly the same for networks of any size and segments of any length; no g is longer than 2 |r|.
+    (equations 5 and 6 of the paper). r are the root mean squares of gradients over the training
+    text, whose mean is taken to be 1: how sensitive each weight is. `squares` holds them squared,
+    and `squares_of` finds them in a run; without them r is 1 everywhere. s is the one number that
+    brings r to the size of this text's gradients so far, so that a rate means nearly the same for
+    networks of any size and segments of any length; no g is longer than 2 |r|.
 
-    ids and `starts` as for `evaluation.evaluate`. Nothing is dropped. With more than one of `dynamic_streams` the text is
-    read in so many parts of equal length side by side, all with the same weights, which learn from all of them at once, each from
-    a zero state. The result is the same bits on any number of threads. `ConfigError` if the weights grow without bounds.
+    ids and `starts` as for `evaluation.evaluate`. Nothing is dropped. With more than one of
+    `dynamic_streams` the text is read in so many parts of equal length side by side, all with the
+    same weights, which learn from all of them at once, each from a zero state. The result is the
+    same bits on any number of threads. `ConfigError` if the weights grow without bounds.
     """
-    given: dict[str, Any] = {"squares": squares, "starts": starts, "workers": workers, "progress": progress}
+    given: dict[str, Any] = {
+        "squares": squares,
+        "starts": starts,
+        "workers": workers,
+        "progress": progress,
+    }
     return mean_of(per_character_dynamic(model, ids, config, **given))
 
 
@@ -77,7 +89,9 @@ def per_character_dynamic(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """The loss of each character but the first, nats, float32 (K - 1,), as `evaluate_dynamic` averages them."""
+    """The loss of each character but the first, nats, float32 (K - 1,), as `evaluate_dynamic`
+    averages them.
+    """
     check_ids(ids)
     config = config or DynamicConfig()
     streams = max(1, min(config.dynamic_streams, (len(ids) - 1) // LEAST_PART))
@@ -87,7 +101,9 @@ def per_character_dynamic(
 
 
 def squares_of(run: Run) -> Parameters | None:
-    """Sums or averages of squared gradients that a run's optimiser keeps; None where it keeps none, as SGD."""
+    """Sums or averages of squared gradients that a run's optimiser keeps; None where it keeps none,
+    as SGD.
+    """
     slot = SQUARES.get(run.config.optimizer)
     return None if slot is None else run.slots[slot]
 
@@ -96,9 +112,18 @@ class _Learner:
     """A copy of a model that learns."""
 
     def __init__(
-        self, model: Model, config: DynamicConfig, streams: int, squares: Parameters | None, workers: Workers
+        self,
+        model: Model,
+        config: DynamicConfig,
+        streams: int,
+        squares: Parameters | None,
+        workers: Workers,
     ) -> None:
-        self.model, self.workers, self._trained = Model(model.config), workers, model.parameters.flat.copy()
+        self.model, self.workers, self._trained = (
+            Model(model.config),
+            workers,
+            model.parameters.flat.copy(),
+        )
         self.model.parameters.flat[:] = self._trained
         self.network = Network(self.model, config.dynamic_segment, streams, workers, training=True)
         self._rms = relative(squares, model.parameters)
@@ -113,7 +138,8 @@ class _Learner:
         if not math.isfinite(norm):
             rate, done = self._rule[0], counted(self._steps, "step")
             raise ConfigError(
-                f"the loss is no longer a number after {done} of dynamic evaluation: --dynamic-rate {rate:g} is too high"
+                f"the loss is no longer a number after {done} of dynamic evaluation: "
+                f"--dynamic-rate {rate:g} is too high"
             )
         self._sum, self._steps = self._sum + norm * norm, self._steps + 1
         size = math.sqrt(self._sum / self._steps)
@@ -122,7 +148,9 @@ class _Learner:
         scale = np.float32(self._length / size * min(1.0, LONGEST * size / norm if norm else 1.0))
         w = self.model.parameters.flat
         arrays = (w, gradient.flat, self._trained, self._rms, self._rule, scale)
-        self.workers.run(adapt, [(*arrays, a, b) for a, b in ranges(w.size, self.workers.threads, LANES)])
+        self.workers.run(
+            adapt, [(*arrays, a, b) for a, b in ranges(w.size, self.workers.threads, LANES)]
+        )
         self.network.refresh()
 
 
@@ -137,14 +165,22 @@ class _Reader:
         self._state = State(learner.model, streams)
 
     def columns(self, done: int, steps: int) -> tuple[Ids, Ids, NDArray[np.bool_] | None]:
-        """x, y and starts (steps, N) of every part from a place in it; past the end of the text, its last character again."""
+        """x, y and starts (steps, N) of every part from a place in it; past the end of the text,
+        its last character again.
+        """
         places = np.minimum(self._firsts + done + np.arange(steps + 1)[:, None], len(self._ids) - 1)
         block = np.ascontiguousarray(self._ids[places], np.int32)
-        resets = None if self._starts is None else starts_in_batch(self._starts, self._firsts + done, steps)
+        resets = (
+            None
+            if self._starts is None
+            else starts_in_batch(self._starts, self._firsts + done, steps)
+        )
         return block[:-1], block[1:], resets
 
     def read(self, segment: int, progress: Progress | None) -> NDArray[np.float32]:
-        """The losses. What is left of the division, fewer characters than parts, belongs to the last part."""
+        """The losses. What is left of the division, fewer characters than parts, belongs to the
+        last part.
+        """
         network, state, whole = self._learner.network, self._state, len(self._ids) - 1
         losses = np.empty(whole, np.float32)
         by_part = losses[: whole - self.rest].reshape(-1, self.part)
@@ -165,10 +201,14 @@ class _Reader:
 
 
 def relative(squares: Parameters | None, like: Parameters) -> Floats:
-    """Root mean squares whose mean is 1, float32 of the flat layout, and 0 for padding; all 1 if none are known."""
+    """Root mean squares whose mean is 1, float32 of the flat layout, and 0 for padding; all 1 if
+    none are known.
+    """
     if squares is None or not squares.flat.any():
         every = like.like()
-        every.from_disk({tensor.name: np.ones(tensor.disk_shape, np.float32) for tensor in like.tensors})
+        every.from_disk(
+            {tensor.name: np.ones(tensor.disk_shape, np.float32) for tensor in like.tensors}
+        )
         return every.flat
     found: Floats = np.sqrt(squares.flat)
     found /= np.float32(found[found > 0].mean(dtype=np.float64))

@@ -1,4 +1,6 @@
-"""Several networks that write one text together: each next character is drawn from the mean of their distributions."""
+"""Several networks that write one text together: each next character is drawn from the mean of
+their distributions.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ from charrnn.writer import CHUNK, Progress, Writer
 
 
 class Ensemble:
-    """A `Writer` for several models of the same vocabulary; they may be of different cells and sizes. Options as for `Writer`.
+    """A `Writer` for several models of the same vocabulary; they may be of different cells and
+    sizes. Options as for `Writer`.
 
-    The mean is that of the distributions at temperature 1; banned symbols, temperature and top_k are applied to it, and one coin
-    draws. Streams draw with the coins that a single writer's would.
+    The mean is that of the distributions at temperature 1; banned symbols, temperature and top_k
+    are applied to it, and one coin draws. Streams draw with the coins that a single writer's would.
     """
 
     chunk = CHUNK
@@ -40,15 +43,22 @@ class Ensemble:
         sizes = sorted({model.config.vocab_size for model in models})
         if len(sizes) > 1:
             raise ConfigError(
-                f"the models of an ensemble must have one vocabulary, not some of {sizes[0]} and of {sizes[1]} symbols"
+                f"the models of an ensemble must have one vocabulary, not some of {sizes[0]} and "
+                f"of {sizes[1]} symbols"
             )
         options |= {"document_separator": document_separator, "vocab": vocab}
         self._writers = [Writer(model, streams, **options) for model in models]
-        self._documents = DocumentTrackers(vocab, document_separator, streams) if document_separator and vocab else None
+        self._documents = (
+            DocumentTrackers(vocab, document_separator, streams)
+            if document_separator and vocab
+            else None
+        )
         self._scratch = np.zeros(sizes[0], np.float32)
 
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
-        """Let every stream of every model read ids (K,), K >= 1: all but the last, which waits for `write`."""
+        """Let every stream of every model read ids (K,), K >= 1: all but the last, which waits for
+        `write`.
+        """
         for writer in self._writers:
             writer.read(ids, progress)
         if self._documents is not None:
@@ -104,6 +114,7 @@ def check_alike(vocab: Vocab, other: Vocab, where: str) -> None:
         what = "lacks" if missing else "has also"
         found = f"it {what} {odd!r}" if odd else "its symbols are in another order"
     raise VocabError(
-        f"{where}: an ensemble needs one vocabulary, and this is not that of the first ({found}); leave it out, or "
+        f"{where}: an ensemble needs one vocabulary, and this is not that of the first ({found}); "
+        "leave it out, or "
         "train it on the same text"
     )

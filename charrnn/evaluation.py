@@ -1,4 +1,5 @@
-"""How well a network, or several together, predict a text: nats a character, with carried state or in cold windows.
+"""How well a network, or several together, predict a text: nats a character, with carried state or
+in cold windows.
 
 Several models are an ensemble: the probability of a character is the mean of theirs.
 """
@@ -22,9 +23,13 @@ from charrnn.network import Network
 from charrnn.workers import Workers
 
 WARM_UP = 512
-"""Characters before a stream's part that it reads without being judged, so that its state is that of one long stream."""
+"""Characters before a stream's part that it reads without being judged, so that its state is that
+of one long stream.
+"""
 PART = 1024
-"""Least characters of a part. Few long parts fill no tile of the product: with 4,096, short texts took twice as long."""
+"""Least characters of a part. Few long parts fill no tile of the product: with 4,096, short texts
+took twice as long.
+"""
 STREAMS, STEPS = 32, 64
 
 Progress = Callable[[int, int], None]
@@ -52,14 +57,18 @@ def evaluate(
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The loss of a text with carried state: every character after the first, given all before it, by a model or an ensemble.
+    """The loss of a text with carried state: every character after the first, given all before it,
+    by a model or an ensemble.
 
-    ids (K,), any integer type, K >= 2, else `CorpusError`. Long texts are read in up to 32 parts side by side, each with a state
-    warmed up on the 512 characters before it; a test shows that this is the loss of one stream to 1e-4. Texts below 2,049
-    characters are read in one stream. `starts` are the positions in ids at which a document begins, if the state is to be zero
-    there: int64, sorted (`documents.document_starts`).
+    ids (K,), any integer type, K >= 2, else `CorpusError`. Long texts are read in up to 32 parts
+    side by side, each with a state warmed up on the 512 characters before it; a test shows that
+    this is the loss of one stream to 1e-4. Texts below 2,049 characters are read in one stream.
+    `starts` are the positions in ids at which a document begins, if the state is to be zero there:
+    int64, sorted (`documents.document_starts`).
     """
-    return mean_of(per_character(model, ids, starts=starts, workers=workers, panels=panels, progress=progress))
+    return mean_of(
+        per_character(model, ids, starts=starts, workers=workers, panels=panels, progress=progress)
+    )
 
 
 def per_character(
@@ -71,13 +80,16 @@ def per_character(
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """The loss of each character but the first, nats, float32 (K - 1,), as `evaluate` averages them.
+    """The loss of each character but the first, nats, float32 (K - 1,), as `evaluate` averages
+    them.
 
     `panels` are those of a single model.
     """
     check_ids(ids)
     with using(workers) as own:
-        losses = [_carried(one, ids, starts, own, panels, told) for one, told in in_turn(model, progress)]
+        losses = [
+            _carried(one, ids, starts, own, panels, told) for one, told in in_turn(model, progress)
+        ]
     return mixed(losses)
 
 
@@ -96,11 +108,14 @@ def _carried(
     firsts = [max(0, min(n * part, targets - part) - warm_up) for n in range(streams)]
     losses = np.empty(targets, np.float32)
     network, state = Network(model, STEPS, streams, workers, panels=panels), State(model, streams)
-    # the first stream has nothing to warm up on: it runs ahead of the others and stops where they do
+    # the first stream has nothing to warm up on: it runs ahead of the others and stops where they
+    # do
     length = part + warm_up
     for done in range(0, length, STEPS):
         steps = min(STEPS, length - done)
-        found = network.evaluate(*_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps))
+        found = network.evaluate(
+            *_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps)
+        )
         for n, first in enumerate(firsts):
             a, b = first + done, min(first + done + steps, targets)
             skip = max(0, (first + warm_up if n else 0) - a)
@@ -122,20 +137,27 @@ def evaluate_windows(
 ) -> Evaluation:
     """The loss over windows of `window` predictions, one behind the other, each from a zero state.
 
-    This is how nanoGPT's figures are made, but for its drawing windows at random. A rest shorter than a window is a window.
-    `starts` as for `evaluate`.
+    This is how nanoGPT's figures are made, but for its drawing windows at random. A rest shorter
+    than a window is a window. `starts` as for `evaluate`.
     """
     check_ids(ids)
     if window < 1:
         raise ConfigError(f"--window must be at least 1, not {window}")
     window = min(window, len(ids) - 1)  # a longer one would only read past the end
     with using(workers) as own:
-        losses = [_cold(one, ids, window, starts, own, told) for one, told in in_turn(model, progress)]
+        losses = [
+            _cold(one, ids, window, starts, own, told) for one, told in in_turn(model, progress)
+        ]
     return mean_of(mixed(losses))
 
 
 def _cold(
-    model: Model, ids: NDArray[Any], window: int, starts: Starts | None, workers: Workers, progress: Progress | None
+    model: Model,
+    ids: NDArray[Any],
+    window: int,
+    starts: Starts | None,
+    workers: Workers,
+    progress: Progress | None,
 ) -> NDArray[np.float32]:
     targets = len(ids) - 1
     count = -(-targets // window)
@@ -147,7 +169,9 @@ def _cold(
         state.reset()
         for done in range(0, window, STEPS):
             steps = min(STEPS, window - done)
-            found = network.evaluate(*_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps))
+            found = network.evaluate(
+                *_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps)
+            )
             for n in range(min(streams, count - first)):
                 a = firsts[n] + done
                 kept = max(0, min(steps, targets - a))
@@ -163,7 +187,9 @@ def mean_of(losses: NDArray[np.float32]) -> Evaluation:
 
 
 def mixed(losses: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The losses of an ensemble: -log of the mean of e^-loss, for each character. Those of one model are as they were."""
+    """The losses of an ensemble: -log of the mean of e^-loss, for each character. Those of one
+    model are as they were.
+    """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
     if len(losses) == 1:
@@ -178,20 +204,31 @@ def check_ids(ids: NDArray[Any]) -> None:
     """`CorpusError` for a text of fewer than two characters."""
     if len(ids) < 2:
         raise CorpusError(
-            f"a text to evaluate needs at least 2 characters that the model knows; this one has {len(ids)}"
+            "a text to evaluate needs at least 2 characters that the model knows; this one has "
+            f"{len(ids)}"
         )
 
 
 def _columns(ids: NDArray[Any], firsts: list[int], done: int, steps: int) -> tuple[Ids, Ids]:
-    """x and y (steps, N): each stream's next characters; past the end of the text, its last one again."""
-    places = np.minimum(np.array(firsts)[None, :] + done + np.arange(steps + 1)[:, None], len(ids) - 1)
+    """x and y (steps, N): each stream's next characters; past the end of the text, its last one
+    again.
+    """
+    places = np.minimum(
+        np.array(firsts)[None, :] + done + np.arange(steps + 1)[:, None], len(ids) - 1
+    )
     block = np.ascontiguousarray(ids[places], np.int32)
     return block[:-1], block[1:]
 
 
-def _resets(starts: Starts | None, firsts: list[int], done: int, steps: int) -> NDArray[np.bool_] | None:
+def _resets(
+    starts: Starts | None, firsts: list[int], done: int, steps: int
+) -> NDArray[np.bool_] | None:
     """Where a document begins among the same characters, (steps, N)."""
-    return None if starts is None else starts_in_batch(starts, np.array(firsts, np.int64) + done, steps)
+    return (
+        None
+        if starts is None
+        else starts_in_batch(starts, np.array(firsts, np.int64) + done, steps)
+    )
 
 
 def in_turn(model: Models, progress: Progress | None) -> list[tuple[Model, Progress | None]]:

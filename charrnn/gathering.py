@@ -1,4 +1,6 @@
-"""Characters to provisional ids as they are read, and those to a vocabulary's once all of the text is known."""
+"""Characters to provisional ids as they are read, and those to a vocabulary's once all of the text
+is known.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +35,21 @@ class Characters(Protocol):
         """How often each character occurs."""
 
     def check(self, vocab: Vocab, where: str) -> None:
-        """Raise `VocabError` for other units, or a character that the vocabulary lacks without an unknown symbol."""
+        """Raise `VocabError` for other units, or a character that the vocabulary lacks without an
+        unknown symbol.
+        """
 
     def ids(self, vocab: Vocab, new_piece: NewPiece) -> Ids:
-        """The text in the ids of a vocabulary (n,), once. `new_piece` is called with its parts, in order, as they are there."""
+        """The text in the ids of a vocabulary (n,), once. `new_piece` is called with its parts, in
+        order, as they are there.
+        """
 
 
 class Gathered:
     """Ids by order of appearance, in one array that grows.
 
-    The first 128 ids (with bytes, 256) are the code points themselves, so that ASCII text is copied as it is.
+    The first 128 ids (with bytes, 256) are the code points themselves, so that ASCII text is copied
+    as it is.
     """
 
     def __init__(self, unit: str, capacity: int) -> None:
@@ -55,11 +62,20 @@ class Gathered:
         # Memory that is never touched costs nothing, so the size in bytes is a good first guess.
         self._ids: Ids = np.empty(max(capacity, 1 << 16), np.uint8)
 
-    def extend(self, pieces: Iterable[str] | Iterable[bytes], joint: bool = False, where: str = "") -> int:
-        """Append a file; with `joint`, a newline first unless there is one. Returns where the file begins."""
+    def extend(
+        self, pieces: Iterable[str] | Iterable[bytes], joint: bool = False, where: str = ""
+    ) -> int:
+        """Append a file; with `joint`, a newline first unless there is one. Returns where the file
+        begins.
+        """
         start = self.length
         for piece in pieces:
-            if joint and piece and self.length and chr(self._codes[self._ids[self.length - 1]]) not in "\r\n":
+            if (
+                joint
+                and piece
+                and self.length
+                and chr(self._codes[self._ids[self.length - 1]]) not in "\r\n"
+            ):
                 self._append(np.full(1, ord("\n"), np.uint8))
                 start = self.length
             joint = joint and not piece
@@ -87,7 +103,8 @@ class Gathered:
             wider[: self.length] = self._ids[: self.length]
             self._ids = wider
         if end > self._ids.size:
-            # Grows by remapping pages where the system can, and by little, since the new part is zeroed.
+            # Grows by remapping pages where the system can, and by little, since the new part is
+            # zeroed.
             self._ids.resize(max(end, self._ids.size + self._ids.size // 4), refcheck=False)
         self._ids[self.length : end] = ids
         self.length = end
@@ -144,12 +161,19 @@ class Gathered:
 def check_unit(vocab: Vocab, unit: Unit, where: str) -> None:
     """`VocabError` unless a text was read in the units of the vocabulary."""
     if vocab.unit != unit:
-        raise VocabError(f"{where}: read as {unit}s, but the vocabulary is of {vocab.unit}s; set --unit {vocab.unit}")
+        raise VocabError(
+            f"{where}: read as {unit}s, but the vocabulary is of {vocab.unit}s; set --unit "
+            f"{vocab.unit}"
+        )
 
 
 def lacking(vocab: Vocab, positions: dict[str, int], where: str) -> VocabError:
-    """The error for characters of a text that the vocabulary lacks, with the first position of each."""
-    return vocab.complaint(positions, "take it out of the text, or train with --min-count 2", f"{where}: ")
+    """The error for characters of a text that the vocabulary lacks, with the first position of
+    each.
+    """
+    return vocab.complaint(
+        positions, "take it out of the text, or train with --min-count 2", f"{where}: "
+    )
 
 
 def _looked_up(table: Ids, ids: Ids) -> Ids:
@@ -175,11 +199,17 @@ def utf8(text: str, where: str) -> bytes:
 
 def _half(error: UnicodeEncodeError, before: int, where: str) -> CorpusError:
     half = name_of(error.object[error.start])
-    return CorpusError(f"{where}: {half} at character {before + error.start} is half a character; take it out")
+    return CorpusError(
+        f"{where}: {half} at character {before + error.start} is half a character; take it out"
+    )
 
 
-def vocabulary_of(gathered: Characters, config: CorpusConfig, extend: Vocab | None, where: str) -> Vocab:
-    """The characters of the text in code point order; those too rare, and unknown to `extend`, as one."""
+def vocabulary_of(
+    gathered: Characters, config: CorpusConfig, extend: Vocab | None, where: str
+) -> Vocab:
+    """The characters of the text in code point order; those too rare, and unknown to `extend`, as
+    one.
+    """
     counts = gathered.counts()
     known: Iterable[str] = extend.index if extend else ()
     kept = sorted(counts.keys() & known | {ch for ch, n in counts.items() if n >= config.min_count})
@@ -187,16 +217,24 @@ def vocabulary_of(gathered: Characters, config: CorpusConfig, extend: Vocab | No
     most = max(counts, key=lambda ch: counts[ch])
     often = f"{name_of(most, gathered.unit)}, {counted(counts[most], 'time')}"
     if len(counts) < 2 and not extend:
-        raise CorpusError(f"{where}: the text holds nothing but {often}; at least two different symbols are needed")
+        raise CorpusError(
+            f"{where}: the text holds nothing but {often}; at least two different symbols are "
+            "needed"
+        )
     if not kept:
         floor = f"--min-count {config.min_count}"
-        raise CorpusError(f"{where}: {floor} leaves no symbol; the most frequent is {often}: make it that or less")
+        raise CorpusError(
+            f"{where}: {floor} leaves no symbol; the most frequent is {often}: make it that or less"
+        )
     if len(kept) + folded > MAX_SYMBOLS:
         raise CorpusError(
-            f"{where}: {len(kept) + folded} different symbols, more than {MAX_SYMBOLS}; fold the rare ones with "
+            f"{where}: {len(kept) + folded} different symbols, more than {MAX_SYMBOLS}; fold the "
+            "rare ones with "
             "--min-count 2 or more, or use --unit byte"
         )
-    found = Vocab((*kept, UNKNOWN) if folded else tuple(kept), gathered.unit, len(kept) if folded else None)
+    found = Vocab(
+        (*kept, UNKNOWN) if folded else tuple(kept), gathered.unit, len(kept) if folded else None
+    )
     return extend.extended(found) if extend else found
 
 

@@ -18,7 +18,9 @@ from charrnn.workers import Workers, ranges
 
 TRIES = 7
 PEAK_SECONDS = 0.03
-"""Time of one measurement of the peak: long against the hand-over to a thread, short against what is measured beside it."""
+"""Time of one measurement of the peak: long against the hand-over to a thread, short against what
+is measured beside it.
+"""
 WARM_UP_SECONDS = 0.2
 """A processor takes its time to settle on the clock that it keeps under vector instructions."""
 MEMORY_READ = 256 << 20
@@ -27,7 +29,8 @@ MEMORY_READ = 256 << 20
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine and what it reached; peaks are of multiply-adds in float32, counted as two operations.
+    """A machine and what it reached; peaks are of multiply-adds in float32, counted as two
+    operations.
 
     `fma_peak_gflops` and `memory_bandwidth_gb_per_s` are of all `threads`.
     """
@@ -66,7 +69,9 @@ def measure_machine(threads: int | None = None) -> Machine:
 
 
 def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float:
-    """Operations a second, all threads together, of multiply-adds that touch no memory; takes about so many seconds."""
+    """Operations a second, all threads together, of multiply-adds that touch no memory; takes about
+    so many seconds.
+    """
     turns = 10_000
     while True:
         start = time.perf_counter()
@@ -78,7 +83,9 @@ def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float
 
 
 def _read_speed(workers: Workers) -> float:
-    """Bytes a second that all threads together read from memory, one range each; the median of some passes."""
+    """Bytes a second that all threads together read from memory, one range each; the median of some
+    passes.
+    """
     numbers, speeds = aligned(MEMORY_READ // 4), []
     numbers[:] = 1  # zeros that nobody has written need not be memory
     jobs = [(numbers, a, b) for a, b in ranges(numbers.size, workers.threads, kernels.READS * VL)]
@@ -99,11 +106,16 @@ def processor() -> str:
     """The processor's name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:
     """Of Python, and of what kernels are made with."""
-    return {"python": platform.python_version(), **{name: version(name) for name in ("numba", "llvmlite", "numpy")}}
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numba", "llvmlite", "numpy")},
+    }

@@ -1,11 +1,13 @@
-"""The network: its configuration and parameters, and what a stack of cells needs from the weights before it can run.
+"""The network: its configuration and parameters, and what a stack of cells needs from the weights
+before it can run.
 
     x_t -> [embedding] -> cell 1 -> dropout -> ... -> cell L -> dropout -> decoder -> softmax
 
-With `skip` the decoder reads every layer's output, each with a weight of its own (Graves 2013, equation 4).
+With `skip` the decoder reads every layer's output, each with a weight of its own (Graves 2013,
+equation 4).
 
-Every layer's output passes a dropout mask on its way up, never on its way to the next step (Zaremba, Sutskever & Vinyals
-2014).
+Every layer's output passes a dropout mask on its way up, never on its way to the next step
+(Zaremba, Sutskever & Vinyals 2014).
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from charrnn.cells.cell import Cell
 from charrnn.config import ACTIVATIONS, ModelConfig
 from charrnn.initialisation import initialise
 from charrnn.kernels.simd import NR, padded
-from charrnn.parameters import Floats, Parameters, aligned, decoder_names, parameter_count, tensors_of
+from charrnn.parameters import (
+    Floats,
+    Parameters,
+    aligned,
+    decoder_names,
+    parameter_count,
+    tensors_of,
+)
 from charrnn.workers import Workers, ranges
 
 
@@ -49,12 +58,16 @@ class Model:
         return parameter_count(self.config, self.cell)
 
     def borders(self) -> NDArray[np.int64]:
-        """Columns of z between which the recurrent products write: first, middle, last (see `kernels.recurrent`)."""
+        """Columns of z between which the recurrent products write: first, middle, last (see
+        `kernels.recurrent`).
+        """
         first, last = self.cell.first_recurrent, len(self.cell.gates)
         return np.array([first, last - self.cell.gated, last], np.int64) * self.width
 
     def vectors(self, layer: int) -> Floats:
-        """The rows p of a layer's cell, trained or constant, float32 (K, H padded); one row of zeros if it has none."""
+        """The rows p of a layer's cell, trained or constant, float32 (K, H padded); one row of
+        zeros if it has none.
+        """
         if self.cell.peepholes:
             return self.parameters[f"rnn.peephole_l{layer}"]
         rows = aligned(1, self.width)
@@ -65,10 +78,15 @@ class Model:
         return rows
 
     def recurrent_mask(self) -> Floats | None:
-        """1 where W_h may be other than zero, float32 (H padded, columns); None where that is everywhere."""
+        """1 where W_h may be other than zero, float32 (H padded, columns); None where that is
+        everywhere.
+        """
         if self.cell.recurrent_mask is None:
             return None
-        mask, H = np.zeros(self.parameters["rnn.weight_hh_l0"].shape, np.float32), self.config.hidden
+        mask, H = (
+            np.zeros(self.parameters["rnn.weight_hh_l0"].shape, np.float32),
+            self.config.hidden,
+        )
         mask[:H, :H] = self.cell.recurrent_mask(self.config)
         return mask
 
@@ -95,7 +113,9 @@ Models = Model | Sequence[Model]
 
 
 class State:
-    """What a stack of cells carries from one character to the next: h and c, float32 (L, N, H padded)."""
+    """What a stack of cells carries from one character to the next: h and c, float32 (L, N, H
+    padded).
+    """
 
     def __init__(self, model: Model, streams: int) -> None:
         self.h = aligned(model.config.layers, streams, model.width)
@@ -111,10 +131,20 @@ class State:
 
 
 class _Packed:
-    """Columns first:first+count of a matrix, packed into a piece of memory; transposed for the way back."""
+    """Columns first:first+count of a matrix, packed into a piece of memory; transposed for the way
+    back.
+    """
 
-    def __init__(self, matrix: Floats, first: int, count: int, memory: Floats, transposed: bool = False) -> None:
-        self.matrix, self.first, self.count, self.memory, self.transposed = matrix, first, count, memory, transposed
+    def __init__(
+        self, matrix: Floats, first: int, count: int, memory: Floats, transposed: bool = False
+    ) -> None:
+        self.matrix, self.first, self.count, self.memory, self.transposed = (
+            matrix,
+            first,
+            count,
+            memory,
+            transposed,
+        )
 
     def jobs(self, arithmetic: Arithmetic, parts: int) -> list[tuple[Any, ...]]:
         function = arithmetic.pack_transposed if self.transposed else arithmetic.pack
@@ -122,17 +152,21 @@ class _Packed:
         if not self.count:
             return []
         pieces = ranges(size, parts, NR)
-        return [(function, self.matrix, self.memory, self.first, self.count, a, b) for a, b in pieces]
+        return [
+            (function, self.matrix, self.memory, self.first, self.count, a, b) for a, b in pieces
+        ]
 
 
 class Panels:
     """The weights packed for the matrix product, made anew after each change of the parameters.
 
-    over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the decoder's weights of the layers that
-    it reads; *_back and down: their transposes. `forward` is over and second of every layer, up, and out, one behind the other.
-    They are for the products of `arithmetic` alone. `embedding` (V, E padded) are the characters' vectors, the decoder's transpose
-    where both are tied (Press & Wolf 2017; Inan, Khosravi & Socher 2017), None for one-hot characters; `table` (V, X) is the first
-    layer's product with each character, `bias` not included.
+    over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the
+    decoder's weights of the layers that it reads; *_back and down: their transposes. `forward` is
+    over and second of every layer, up, and out, one behind the other. They are for the products of
+    `arithmetic` alone. `embedding` (V, E padded) are the characters' vectors, the decoder's
+    transpose where both are tied (Press & Wolf 2017; Inan, Khosravi & Socher 2017), None for
+    one-hot characters; `table` (V, X) is the first layer's product with each character, `bias` not
+    included.
     """
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
@@ -145,26 +179,40 @@ class Panels:
         first, middle, last = model.borders()
         assert last == gates * model.width
         self.split = int(middle - first), int(last - middle)
-        pieces = [(w, a, n) for w in self.recurrent for a, n in zip((0, self.split[0]), self.split, strict=True)]
+        pieces = [
+            (w, a, n)
+            for w in self.recurrent
+            for a, n in zip((0, self.split[0]), self.split, strict=True)
+        ]
         read = [p[name] for name in decoder_names(model.config) if name is not None]
         pieces += [(w, 0, w.shape[1]) for w in (*self.inputs[1:], *read)]
-        self.forward = aligned(sum(w.shape[0] * count for w, _, count in pieces) // arithmetic.density)
+        self.forward = aligned(
+            sum(w.shape[0] * count for w, _, count in pieces) // arithmetic.density
+        )
         self._forward = self._placed(pieces, self.forward, False)
         backs = aligned(self.forward.size if backward else 0)
         self._backward = self._placed(pieces, backs, True) if backward else []
-        forward, back = ([packed.memory for packed in kind] for kind in (self._forward, self._backward))
+        forward, back = (
+            [packed.memory for packed in kind] for kind in (self._forward, self._backward)
+        )
         self.over, self.second, self.up, self.out = _by_layer(forward, L)
         if backward:
             self.over_back, self.second_back, self.down, self.out_back = _by_layer(back, L)
         embeds = model.config.embedding > 0
-        self.table = aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
+        self.table = (
+            aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
+        )
         self._first = aligned(self.inputs[0].size) if embeds else None
         self.embedding: Floats | None = None
         if embeds:
             tied = model.config.tie
-            self.embedding = aligned(model.config.vocab_size, model.width) if tied else p["embedding.weight"]
+            self.embedding = (
+                aligned(model.config.vocab_size, model.width) if tied else p["embedding.weight"]
+            )
 
-    def _placed(self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool) -> list[_Packed]:
+    def _placed(
+        self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool
+    ) -> list[_Packed]:
         placed, at = [], 0
         for matrix, first, count in pieces:
             size = matrix.shape[0] * count // self.arithmetic.density
@@ -181,14 +229,32 @@ class Panels:
                 embedding[:] = self.decoder[:, : len(embedding)].T
             self.arithmetic.pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
             (V, E), Z, product = embedding.shape, weight.shape[1], self.arithmetic.product
-            product(embedding.ctypes.data, E, 0, self._first, 0, 0, 0, self.table.ctypes.data, Z, 0, 1, V, E, Z)
+            product(
+                embedding.ctypes.data,
+                E,
+                0,
+                self._first,
+                0,
+                0,
+                0,
+                self.table.ctypes.data,
+                Z,
+                0,
+                1,
+                V,
+                E,
+                Z,
+            )
 
     def replace_recurrent(self, weights: list[Floats], workers: Workers) -> None:
-        """Pack other recurrent weights, one (H, columns) a layer, in the place of the model's, until the next `refresh`."""
+        """Pack other recurrent weights, one (H, columns) a layer, in the place of the model's,
+        until the next `refresh`.
+        """
         L = len(weights)
         placed = [*self._forward[: 2 * L], *self._backward[: 2 * L]]
         others = [
-            _Packed(weights[k % (2 * L) // 2], p.first, p.count, p.memory, p.transposed) for k, p in enumerate(placed)
+            _Packed(weights[k % (2 * L) // 2], p.first, p.count, p.memory, p.transposed)
+            for k, p in enumerate(placed)
         ]
         self._pack(others, workers)
 
@@ -203,7 +269,12 @@ def _by_layer(
 ) -> tuple[list[Floats], list[Floats], list[Floats | None], list[Floats | None]]:
     """W_h, W_q, W_x and the decoder's weights of each layer; None where it has none."""
     above, read = pieces[2 * L : 3 * L - 1], pieces[3 * L - 1 :]
-    return pieces[: 2 * L : 2], pieces[1 : 2 * L : 2], [None, *above], [*[None] * (L - len(read)), *read]
+    return (
+        pieces[: 2 * L : 2],
+        pieces[1 : 2 * L : 2],
+        [None, *above],
+        [*[None] * (L - len(read)), *read],
+    )
 
 
 def _run_all(jobs: list[tuple[Any, ...]]) -> None:

@@ -1,8 +1,10 @@
-"""A network at work: buffers for one batch shape, the forward and the backward pass over shards of the streams.
+"""A network at work: buffers for one batch shape, the forward and the backward pass over shards of
+the streams.
 
-Each shard, a range of the batch's streams, walks through the whole sequence in one thread, without a barrier. Then the
-weights' gradients, sums over all streams, are divided by columns. Every number is computed by the same chain of operations
-whatever the shards and the threads, so results are the same bits on any number of threads.
+Each shard, a range of the batch's streams, walks through the whole sequence in one thread, without
+a barrier. Then the weights' gradients, sums over all streams, are divided by columns. Every number
+is computed by the same chain of operations whatever the shards and the threads, so results are the
+same bits on any number of threads.
 """
 
 from __future__ import annotations
@@ -28,8 +30,9 @@ NOTHING_SMOOTHED = np.float32(0)
 class Network:
     """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
-    `panels` of another network of the same model are shared, and then that network refreshes them; products are in the
-    precision that they were packed for, otherwise in `precision` (see `arithmetic`): `ConfigError` where that cannot be had here.
+    `panels` of another network of the same model are shared, and then that network refreshes them;
+    products are in the precision that they were packed for, otherwise in `precision` (see
+    `arithmetic`): `ConfigError` where that cannot be had here.
     """
 
     def __init__(
@@ -61,13 +64,18 @@ class Network:
             shapes = Backward.shapes(model.config, model.cell, T, N)
             self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
             self.gradient = model.parameters.like()
-            self.embedding = EmbeddingGradients(model, self.panels) if model.config.embedding else None
+            self.embedding = (
+                EmbeddingGradients(model, self.panels) if model.config.embedding else None
+            )
             size = max(
-                layers.scratch_size(model.width, model.width), layers.scratch_size(padded(model.config.embedding))
+                layers.scratch_size(model.width, model.width),
+                layers.scratch_size(padded(model.config.embedding)),
             )
             self.scratch = [aligned(size) for _ in range(workers.threads)]
             self.recurrent_mask = model.recurrent_mask()
-            self._sums = aligned(L - 1 if model.config.skip else 0, V)  # the decoder's bias again, of no use
+            self._sums = aligned(
+                L - 1 if model.config.skip else 0, V
+            )  # the decoder's bias again, of no use
         if panels is None:
             self.refresh()
 
@@ -78,12 +86,14 @@ class Network:
     def evaluate(self, x: Ids, y: Ids, state: State, starts: Starts | None = None) -> Floats:
         """The loss of every character, nats (T, N), a buffer that the next call overwrites.
 
-        x, y int32 (T, N); state is read and becomes the state at the end. starts bool (T, N): where the state is set to zero
-        before a character is read.
+        x, y int32 (T, N); state is read and becomes the state at the end. starts bool (T, N): where
+        the state is set to zero before a character is read.
         """
         self._check(x, y, state, starts)
         self._enter(x, state, starts, None)
-        self.workers.run(self._forward, [(x, y, np.float32(1), None, a, b) for a, b in self._shards()])
+        self.workers.run(
+            self._forward, [(x, y, np.float32(1), None, a, b) for a, b in self._shards()]
+        )
         self._leave(state, len(x))
         return self.losses[: len(x)]
 
@@ -97,13 +107,16 @@ class Network:
         sums_over_time: bool = False,
         smoothing: float = 0.0,
     ) -> tuple[float, Parameters]:
-        """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all that is random.
+        """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all
+        that is random.
 
-        Without a key nothing is dropped, as in evaluation; a network that is used so must not have been used with one.
+        Without a key nothing is dropped, as in evaluation; a network that is used so must not have
+        been used with one.
 
-        x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the state (truncated BPTT) nor
-        across a start. With `sums_over_time` it is the gradient of T times that mean. With `smoothing` it is that of the
-        cross-entropy with smoothed labels (see `kernels.softmax`); the loss is still the plain one. The next call overwrites it.
+        x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the
+        state (truncated BPTT) nor across a start. With `sums_over_time` it is the gradient of T
+        times that mean. With `smoothing` it is that of the cross-entropy with smoothed labels (see
+        `kernels.softmax`); the loss is still the plain one. The next call overwrites it.
         """
         self._smoothing = np.float32(smoothing)
         self._check(x, y, state, starts)
@@ -112,9 +125,13 @@ class Network:
             self._backward["base"] = aligned(*self.shape, self.model.width)
         drops_recurrent = key is not None and self.model.config.recurrent_dropout > 0
         if drops_recurrent and key is not None:
-            self.panels.replace_recurrent([layer.draw_recurrent(key) for layer in self.layers], self.workers)
+            self.panels.replace_recurrent(
+                [layer.draw_recurrent(key) for layer in self.layers], self.workers
+            )
         scale = np.float32(1 / (x.shape[1] if sums_over_time else x.size))
-        self.workers.run(self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()])
+        self.workers.run(
+            self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()]
+        )
         self._leave(state, len(x))
         self._weight_gradients(x)
         if drops_recurrent:
@@ -122,10 +139,12 @@ class Network:
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
     def state_gradients(self, x: Ids, y: Ids, state: State) -> State:
-        """The derivative of each stream's last loss by the state before its first character; nothing is dropped.
+        """The derivative of each stream's last loss by the state before its first character;
+        nothing is dropped.
 
-        x, y int32 (T, N); the state is read and becomes the state at the end. h and c (L, N, H) of the result are the derivatives
-        of losses[-1], in nats, by h and c; c is zero for cells without a memory cell.
+        x, y int32 (T, N); the state is read and becomes the state at the end. h and c (L, N, H) of
+        the result are the derivatives of losses[-1], in nats, by h and c; c is zero for cells
+        without a memory cell.
         """
         self._check(x, y, state, None)
         self._enter(x, state, None, None)
@@ -139,7 +158,9 @@ class Network:
             layer, dh = self.layers[index], back.time if self.model.cell.has_output else back.up
             self._decode_back(index, back, steps, 0, N)
             layer.backward(self._memory_below(index), back, self._starts, steps, 0, N, drops=False)
-            through_product = layer.z[0, :, first:middle] @ self.panels.recurrent[index][:, : middle - first].T
+            through_product = (
+                layer.z[0, :, first:middle] @ self.panels.recurrent[index][:, : middle - first].T
+            )
             found.h[index] = dh[0] + through_product
             if self.model.cell.has_memory:
                 found.c[index] = back.c[0]
@@ -157,17 +178,25 @@ class Network:
                 or not 1 <= len(ids) <= T
                 or ids.shape[1] != N
             ):
-                raise ValueError(f"ids must be int32, C-contiguous, (1 to {T}, {N}), not {ids.dtype} {ids.shape}")
+                raise ValueError(
+                    f"ids must be int32, C-contiguous, (1 to {T}, {N}), not {ids.dtype} {ids.shape}"
+                )
             if ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
-                raise ValueError(f"ids must be 0 to {self.model.config.vocab_size - 1}, not {ids.min()} to {ids.max()}")
+                raise ValueError(
+                    f"ids must be 0 to {self.model.config.vocab_size - 1}, not {ids.min()} to "
+                    f"{ids.max()}"
+                )
         if len(x) != len(y) or state.h.shape[1] != N:
             raise ValueError(
-                f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit together"
+                f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit "
+                "together"
             )
         if starts is not None and (
             starts.shape != x.shape or starts.dtype != np.bool_ or not starts.flags.c_contiguous
         ):
-            raise ValueError(f"starts must be bool, C-contiguous, {x.shape}, not {starts.dtype} {starts.shape}")
+            raise ValueError(
+                f"starts must be bool, C-contiguous, {x.shape}, not {starts.dtype} {starts.shape}"
+            )
 
     def _shards(self) -> list[tuple[int, int]]:
         return ranges(self.shape[1], self.workers.threads)
@@ -186,9 +215,11 @@ class Network:
         self._drop_inputs(x, key)
 
     def _drop_inputs(self, x: Ids, key: int | None) -> None:
-        """The factor of every character: 1, or in training 0 for those dropped and 1 / (1 - rate) for the rest.
+        """The factor of every character: 1, or in training 0 for those dropped and 1 / (1 - rate)
+        for the rest.
 
-        With locked dropout it is kinds of characters that a stream does not see (Gal & Ghahramani 2016, section 4).
+        With locked dropout it is kinds of characters that a stream does not see (Gal & Ghahramani
+        2016, section 4).
         """
         config = self.model.config
         rate = config.input_dropout if key is not None else 0.0
@@ -210,7 +241,9 @@ class Network:
         m_below, below = self.memory, None
         if self.memory is not None:
             table = self.model.parameters["rnn.memory.weight"]
-            layers.look_up(table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, 0, steps, a, b)
+            layers.look_up(
+                table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, 0, steps, a, b
+            )
         for index, layer in enumerate(self.layers):
             layer.c[0, a:b] = self._start_c[index, a:b]
             if key is None:
@@ -223,9 +256,13 @@ class Network:
             below, m_below = layer.out, layer.m
         self._decode(steps, a, b)
         smoothing = NOTHING_SMOOTHED if key is None else self._smoothing
-        cross_entropy(self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b)
+        cross_entropy(
+            self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b
+        )
 
-    def _there_and_back(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
+    def _there_and_back(
+        self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int
+    ) -> None:
         self._forward(x, y, scale, key, a, b)
         steps, back = len(x), Backward(self._backward)
         if back.m is not None:
@@ -243,7 +280,11 @@ class Network:
             self.logits.shape[2],
             self.panels.decoder_bias,
         )
-        read = [(layer.out, out) for layer, out in zip(self.layers, self.panels.out, strict=True) if out is not None]
+        read = [
+            (layer.out, out)
+            for layer, out in zip(self.layers, self.panels.out, strict=True)
+            if out is not None
+        ]
         for k, (outputs, out) in enumerate(read):
             if k == 0:
                 layers.project(product, outputs, out, bias, logits, width, 0, steps, a, b)
@@ -251,8 +292,15 @@ class Network:
                 layers.add_projection(product, outputs, out, logits, width, steps, a, b)
 
     def _decode_back(self, index: int, back: Backward, steps: int, a: int, b: int) -> None:
-        """The derivative by a layer's outputs, back.up[1:], that comes from the decoder, beside that from the layer above."""
-        product, logits, out, dy = self.arithmetic.product_at, self.logits, self.panels.out_back[index], back.up[1:]
+        """The derivative by a layer's outputs, back.up[1:], that comes from the decoder, beside
+        that from the layer above.
+        """
+        product, logits, out, dy = (
+            self.arithmetic.product_at,
+            self.logits,
+            self.panels.out_back[index],
+            back.up[1:],
+        )
         if index == len(self.layers) - 1:
             layers.project_back(product, logits, out, dy, logits.shape[2], steps, a, b)
         elif out is not None:
@@ -276,7 +324,8 @@ class Network:
         for dz, d_table in looked_up:
             arrays: tuple[Any, ...] = (symbols, factor, dz, d_table)
             jobs += [
-                (layers.table_gradient, arrays, border) for border in ranges(d_table.shape[1], threads, layers.COLUMNS)
+                (layers.table_gradient, arrays, border)
+                for border in ranges(d_table.shape[1], threads, layers.COLUMNS)
             ]
         dz = rows(self.logits, 0, steps)
         for index, name in enumerate(decoder_names(self.model.config)):
@@ -287,7 +336,9 @@ class Network:
             arrays = (self.arithmetic.packed_at, out, NOTHING, dz, g[name], NOTHING, sums)
             for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
                 jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
-        self.workers.run(self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)])
+        self.workers.run(
+            self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)]
+        )
         self._mask_gradients()
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
@@ -300,7 +351,9 @@ class Network:
                 function(*arrays, *places)
 
     def _mask_gradients(self) -> None:
-        """Weights that a cell holds at zero have no gradient; those of dropped weights are zero, of kept ones scaled."""
+        """Weights that a cell holds at zero have no gradient; those of dropped weights are zero, of
+        kept ones scaled.
+        """
         for index, layer in enumerate(self.layers):
             gradient = self.gradient[f"rnn.weight_hh_l{index}"]
             if self.recurrent_mask is not None:

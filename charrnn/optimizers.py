@@ -1,7 +1,9 @@
-"""The optimisers, by name: which slots each keeps, and its numbers. All of them work on flat vectors of one layout.
+"""The optimisers, by name: which slots each keeps, and its numbers. All of them work on flat
+vectors of one layout.
 
-The equations stand in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/adam.py`, of which only the module of the
-optimiser in use is loaded, or compiled. Penalties on weights go with any of them.
+The equations stand in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/adam.py`, of which
+only the module of the optimiser in use is loaded, or compiled. Penalties on weights go with any of
+them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers of an optimiser, where the settings leave one open those that its paper, or PyTorch, gives."""
+    """The numbers of an optimiser, where the settings leave one open those that its paper, or
+    PyTorch, gives.
+    """
 
     learning_rate: float
     momentum: float
@@ -42,9 +46,11 @@ class Coefficients:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Slots of the parameters' layout, and a kernel kernel(w, gradient, *slots, rule, clip_value, scale, start, stop).
+    """Slots of the parameters' layout, and a kernel kernel(w, gradient, *slots, rule, clip_value,
+    scale, start, stop).
 
-    `numbers(coefficients, learning_rate, step)` are what the kernel takes as its rule; the first step is 1.
+    `numbers(coefficients, learning_rate, step)` are what the kernel takes as its rule; the first
+    step is 1.
     """
 
     name: str
@@ -63,7 +69,9 @@ class Optimizer:
         return kernel
 
     def rule(self, config: TrainConfig, learning_rate: float, step: int) -> Rule:
-        """The kernel's numbers for this step, the first of which is 1; learning_rate is that of this step."""
+        """The kernel's numbers for this step, the first of which is 1; learning_rate is that of
+        this step.
+        """
         return np.array(self.numbers(coefficients_of(config), learning_rate, step), np.float32)
 
 
@@ -86,7 +94,9 @@ def coefficients_of(config: TrainConfig) -> Coefficients:
 
 
 def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
-    """(l1, l2, decay) for `kernels.update.penalise` at this learning rate; None where nothing is to be done."""
+    """(l1, l2, decay) for `kernels.update.penalise` at this learning rate; None where nothing is to
+    be done.
+    """
     weight_decay = coefficients_of(config).weight_decay
     if config.l1 == config.l2 == weight_decay == 0:
         return None
@@ -96,7 +106,15 @@ def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
 def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
     """With the bias corrections of Kingma & Ba 2015, section 2, folded in."""
     correction = 1 / np.sqrt(1 - c.beta2**step)
-    return c.beta1, 1 - c.beta1, c.beta2, 1 - c.beta2, c.epsilon, learning_rate / (1 - c.beta1**step), correction
+    return (
+        c.beta1,
+        1 - c.beta1,
+        c.beta2,
+        1 - c.beta2,
+        c.epsilon,
+        learning_rate / (1 - c.beta1**step),
+        correction,
+    )
 
 
 def _momentum_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
@@ -113,7 +131,9 @@ OPTIMIZERS: dict[str, Optimizer] = {
         Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,)),
         Optimizer("momentum", "momentum", ("v",), _momentum_numbers),
         Optimizer("nesterov", "nesterov", ("v",), _momentum_numbers),
-        Optimizer("adagrad", "adagrad", ("s",), lambda c, rate, step: (c.epsilon, rate), epsilon=1e-10),
+        Optimizer(
+            "adagrad", "adagrad", ("s",), lambda c, rate, step: (c.epsilon, rate), epsilon=1e-10
+        ),
         Optimizer("adadelta", "adadelta", ("s", "u"), _squares_numbers, rho=0.95, epsilon=1e-6),
         Optimizer("rmsprop", "rmsprop", ("s",), _squares_numbers, rho=0.9, epsilon=1e-8),
         Optimizer("adam", "adam", ("m", "v"), _adam_numbers, epsilon=1e-8),
@@ -123,25 +143,37 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 class Clipper:
-    """Clipping, first by value and then by norm (Pascanu, Mikolov & Bengio 2013); 0 switches either off."""
+    """Clipping, first by value and then by norm (Pascanu, Mikolov & Bengio 2013); 0 switches either
+    off.
+    """
 
-    def __init__(self, parameters: Parameters, workers: Workers, clip_value: float, clip_norm: float) -> None:
+    def __init__(
+        self, parameters: Parameters, workers: Workers, clip_value: float, clip_norm: float
+    ) -> None:
         self.workers, self.clip_norm = workers, clip_norm
         self.limit = np.float32(clip_value if clip_value > 0 else np.inf)
         self._sums = np.zeros(-(-parameters.flat.size // update.BLOCK))
 
     def measure(self, gradient: Floats) -> tuple[float, np.float32]:
-        """The norm of the gradient, clipped by value, and the factor that brings it below clip_norm."""
-        jobs = [(gradient, self.limit, self._sums, a, b) for a, b in ranges(self._sums.size, self.workers.threads)]
+        """The norm of the gradient, clipped by value, and the factor that brings it below
+        clip_norm.
+        """
+        jobs = [
+            (gradient, self.limit, self._sums, a, b)
+            for a, b in ranges(self._sums.size, self.workers.threads)
+        ]
         self.workers.run(update.square_sums, jobs)
         norm = float(np.sqrt(self._sums.sum()))
-        return norm, np.float32(min(1.0, self.clip_norm / norm) if self.clip_norm > 0 and norm > 0 else 1.0)
+        return norm, np.float32(
+            min(1.0, self.clip_norm / norm) if self.clip_norm > 0 and norm > 0 else 1.0
+        )
 
 
 def average_parameters(
     parameters: Parameters, averaged: Parameters, memory: float, step: int, workers: Workers
 ) -> None:
-    """Let the weights after update number `step`, from 1, into their exponential average (Polyak & Juditsky 1992 average evenly).
+    """Let the weights after update number `step`, from 1, into their exponential average (Polyak &
+    Juditsky 1992 average evenly).
 
         averaged = d averaged + (1 - d) w,  d = min(memory, (1 + step) / (10 + step))
 
@@ -162,7 +194,9 @@ def update_parameters(
     workers: Workers,
     penalties: Rule | None = None,
 ) -> None:
-    """One step of the optimiser, after the penalties on weights, of which biases are exempt; the gradient may be overwritten."""
+    """One step of the optimiser, after the penalties on weights, of which biases are exempt; the
+    gradient may be overwritten.
+    """
     flats = (parameters.flat, gradient.flat, *(slots[name].flat for name in optimizer.slots))
     kernel, threads = optimizer.kernel, workers.threads
     if penalties is None:
@@ -178,4 +212,6 @@ def update_parameters(
         kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
 
     regions = parameters.regions
-    workers.run(move, [(d, s + a, s + b) for s, e, d in regions for a, b in ranges(e - s, threads, LANES)])
+    workers.run(
+        move, [(d, s + a, s + b) for s, e, d in regions for a, b in ranges(e - s, threads, LANES)]
+    )

@@ -1,7 +1,9 @@
-"""Keeping to a planned time: the number of steps is settled once more when the learning rate is about to fall.
+"""Keeping to a planned time: the number of steps is settled once more when the learning rate is
+about to fall.
 
-A laptop that was cool when it was measured is slower a minute later, and other programs come and go. While the learning rate is
-held at its peak no step depends on how many there will be, so a run that is given the final number at its start has the same bits.
+A laptop that was cool when it was measured is slower a minute later, and other programs come and
+go. While the learning rate is held at its peak no step depends on how many there will be, so a run
+that is given the final number at its start has the same bits.
 """
 
 from __future__ import annotations
@@ -19,14 +21,21 @@ from charrnn.training import Report
 UNCHANGED = 0.02
 """A number of steps that would differ by less is left as it is."""
 MOST_MORE = 1.5
-"""Of the planned steps: what keeps the network from learning by heart was chosen for their number."""
+"""Of the planned steps: what keeps the network from learning by heart was chosen for their number.
+"""
 
 
 def held_steps(run: Run) -> int:
-    """Steps at the start that do not depend on the length of the run: those before a cosine falls, of one-cycle none."""
+    """Steps at the start that do not depend on the length of the run: those before a cosine falls,
+    of one-cycle none.
+    """
     if run.config.schedule == "one-cycle":
         return 0
-    held = run.config.decay_after * run.steps_per_epoch if run.config.schedule == "cosine" else HELD * run.total_steps
+    held = (
+        run.config.decay_after * run.steps_per_epoch
+        if run.config.schedule == "cosine"
+        else HELD * run.total_steps
+    )
     return min(math.floor(held + 1e-9), run.total_steps - 1)
 
 
@@ -37,10 +46,12 @@ def on_time(
     folder: RunFolder | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
-    """The reports of a run that was just begun with a plan; before the rate falls, its steps are fitted to the time that is left.
+    """The reports of a run that was just begun with a plan; before the rate falls, its steps are
+    fitted to the time that is left.
 
-    The pace is that of the steps so far, without the first of them and without validations. What is found is written into the
-    run's settings and, with a folder, into its `last` checkpoint and its config.toml: whoever goes on with it goes on with that.
+    The pace is that of the steps so far, without the first of them and without validations. What is
+    found is written into the run's settings and, with a folder, into its `last` checkpoint and its
+    config.toml: whoever goes on with it goes on with that.
     """
     held, taken, timed, before = held_steps(run), 0.0, 0, clock()
     with closing(reports):
@@ -54,11 +65,17 @@ def on_time(
             before = clock()
 
 
-def _settle(run: Run, plan: Plan, step_seconds: float, now: float, folder: RunFolder | None) -> None:
+def _settle(
+    run: Run, plan: Plan, step_seconds: float, now: float, folder: RunFolder | None
+) -> None:
     """Have the run end in time at this pace."""
     planned, look = run.total_steps, plan.look_seconds * step_seconds / plan.step_seconds
-    left = (1 - MARGIN) * (plan.deadline - now) - look  # the last one, with checkpoints, takes longer
-    steps = run.step + math.floor(left / (step_seconds + look / run.config.eval_interval(run.steps_per_epoch)))
+    left = (1 - MARGIN) * (
+        plan.deadline - now
+    ) - look  # the last one, with checkpoints, takes longer
+    steps = run.step + math.floor(
+        left / (step_seconds + look / run.config.eval_interval(run.steps_per_epoch))
+    )
     steps = max(run.step + 1, min(steps, plan.most_steps, math.floor(MOST_MORE * planned)))
     if abs(steps - planned) < UNCHANGED * planned:
         return

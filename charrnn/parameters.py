@@ -1,8 +1,8 @@
 """All parameters of a network in one flat vector, with named views, and how they look on disk.
 
-In memory a weight is (inputs, blocks * outputs), every block padded with zeros to a multiple of LANES columns, so that kernels
-need no remainders. Padding starts at zero, its gradient is zero, and so it stays. On disk names, shapes and the order of blocks are
-PyTorch's, where it has the module.
+In memory a weight is (inputs, blocks * outputs), every block padded with zeros to a multiple of
+LANES columns, so that kernels need no remainders. Padding starts at zero, its gradient is zero, and
+so it stays. On disk names, shapes and the order of blocks are PyTorch's, where it has the module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 
 
 def aligned(*shape: int) -> Floats:
-    """Zeros, float32, that start on a cache line: vectors that straddle two lines halve the speed."""
+    """Zeros, float32, from a cache line on: vectors that straddle two lines halve the speed."""
     count = int(np.prod(shape, dtype=np.int64))
     memory = np.zeros(count + LANES, np.float32)
     start = (-memory.ctypes.data % 64) // 4
@@ -34,9 +34,10 @@ def aligned(*shape: int) -> Floats:
 class Tensor:
     """One parameter: its name, its parts, and how it lies on disk and in memory.
 
-    A weight is (disk_blocks * outputs, inputs) on disk and (inputs, blocks * outputs) in memory; a bias has inputs = 0; a table
-    (an embedding, or a cell's vectors) is (outputs, inputs) in both. `order[b]` is the place on disk of block b of memory; places
-    that no block takes are zero on disk.
+    A weight is (disk_blocks * outputs, inputs) on disk and (inputs, blocks * outputs) in memory; a
+    bias has inputs = 0; a table (an embedding, or a cell's vectors) is (outputs, inputs) in both.
+    `order[b]` is the place on disk of block b of memory; places that no block takes are zero on
+    disk.
     """
 
     name: str
@@ -77,7 +78,9 @@ class Tensor:
         """The array as a checkpoint holds it, a copy; view has `shape`."""
         if self.is_table:
             return np.array(view[:, : self.inputs], order="C")
-        rows = view.reshape(-1, len(self.order), padded(self.outputs))[: self.inputs or 1, :, : self.outputs]
+        rows = view.reshape(-1, len(self.order), padded(self.outputs))[
+            : self.inputs or 1, :, : self.outputs
+        ]
         blocks = np.zeros((self.disk_blocks, self.outputs, len(rows)), np.float32)
         blocks[list(self.order)] = rows.transpose(1, 2, 0)
         return blocks.reshape(self.disk_shape)
@@ -87,8 +90,12 @@ class Tensor:
         if self.is_table:
             view[:, : self.inputs] = array
             return
-        rows = array.reshape(self.disk_blocks, self.outputs, -1)[list(self.order)].transpose(2, 0, 1)
-        view.reshape(-1, len(self.order), padded(self.outputs))[: self.inputs or 1, :, : self.outputs] = rows
+        rows = array.reshape(self.disk_blocks, self.outputs, -1)[list(self.order)].transpose(
+            2, 0, 1
+        )
+        view.reshape(-1, len(self.order), padded(self.outputs))[
+            : self.inputs or 1, :, : self.outputs
+        ] = rows
 
 
 def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
@@ -99,12 +106,16 @@ def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
         tensors.append(Tensor("rnn.memory.weight", V, H, is_table=True))
     fed, recurrent = cell.input_gates, cell.recurrent_gates
     by_input = tuple(fed.index(gate) for gate in cell.gates[: len(fed)])
-    by_state = tuple(recurrent.index(gate) for gate in cell.gates[len(cell.gates) - len(recurrent) :])
+    by_state = tuple(
+        recurrent.index(gate) for gate in cell.gates[len(cell.gates) - len(recurrent) :]
+    )
     for layer in range(L):
         inputs = H if layer else E or V
         one_hot = layer == 0 and not E
         tensors += [
-            Tensor(f"rnn.weight_ih_l{layer}", H, inputs, by_input, len(fed), pad_inputs=not one_hot),
+            Tensor(
+                f"rnn.weight_ih_l{layer}", H, inputs, by_input, len(fed), pad_inputs=not one_hot
+            ),
             Tensor(f"rnn.weight_hh_l{layer}", H, H, by_state, len(recurrent)),
             Tensor(f"rnn.bias_ih_l{layer}", H, 0, by_input, len(fed)),
         ]
@@ -118,8 +129,12 @@ def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
 
 
 def decoder_names(config: ModelConfig) -> list[str | None]:
-    """The weight by which the decoder reads each layer's outputs; None where it does not: without `skip`, below the last layer."""
-    below = [f"decoder.weight_l{layer}" if config.skip else None for layer in range(config.layers - 1)]
+    """The weight by which the decoder reads each layer's outputs; None where it does not: without
+    `skip`, below the last layer.
+    """
+    below = [
+        f"decoder.weight_l{layer}" if config.skip else None for layer in range(config.layers - 1)
+    ]
     return [*below, "decoder.weight"]
 
 
@@ -132,7 +147,8 @@ def parameter_count(config: ModelConfig, cell: Cell) -> int:
 
 
 class Parameters:
-    """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have the same layout.
+    """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have
+    the same layout.
 
     Weights come first, then biases, of which those of a layer lie side by side.
     """
@@ -144,7 +160,9 @@ class Parameters:
         self.flat = aligned(sum(sizes))
         border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
         self.regions = ((0, border, True), (border, self.flat.size, False))
-        """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases, which are exempt."""
+        """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases,
+        which are exempt.
+        """
         self.views: dict[str, Floats] = {}
         self._starts: dict[str, int] = {}
         start = 0
@@ -155,7 +173,11 @@ class Parameters:
 
     def bias(self, layer: int) -> Floats:
         """All biases of a layer as one vector, in the order of the cell's gates."""
-        names = [name for name in (f"rnn.bias_ih_l{layer}", f"rnn.bias_hh_l{layer}") if name in self.views]
+        names = [
+            name
+            for name in (f"rnn.bias_ih_l{layer}", f"rnn.bias_hh_l{layer}")
+            if name in self.views
+        ]
         start = self._starts[names[0]]
         return self.flat[start : start + sum(self.views[name].size for name in names)]
 
@@ -176,7 +198,9 @@ class Parameters:
             yield tensor.name, tensor.to_disk(self[tensor.name])
 
     def from_disk(self, arrays: Mapping[str, NDArray[np.generic]], prefix: str = "") -> None:
-        """Fill from arrays of PyTorch's names and shapes; `CheckpointError` when one is missing, misshapen or not finite."""
+        """Fill from arrays of PyTorch's names and shapes; `CheckpointError` when one is missing,
+        misshapen or not finite.
+        """
         for tensor in self.tensors:
             name = prefix + tensor.name
             if name not in arrays:
@@ -184,7 +208,8 @@ class Parameters:
             array = arrays[name]
             if array.shape != tensor.disk_shape or array.dtype != np.float32:
                 raise CheckpointError(
-                    f"the tensor {name} is {array.dtype} {array.shape}, where the configuration asks for float32 "
+                    f"the tensor {name} is {array.dtype} {array.shape}, where the configuration "
+                    "asks for float32 "
                     f"{tensor.disk_shape}"
                 )
             if not np.isfinite(array).all():

@@ -1,4 +1,6 @@
-"""PyTorch at work in a process of its own, to be measured beside charrnn: nothing of it is loaded here."""
+"""PyTorch at work in a process of its own, to be measured beside charrnn: nothing of it is loaded
+here.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,14 @@ from charrnn.errors import CharrnnError
 PEERS = {"torch": Path(__file__).with_name("torch_peer.py")}
 """Name -> the program, which knows nothing of charrnn.
 
-It reads a JSON object, task and shape, from its standard input, and then a number of seconds a line. It answers each line with a
-JSON object: first {"version"}, then {"chars_per_second"}.
+It reads a JSON object, task and shape, from its standard input, and then a number of seconds a
+line. It answers each line with a JSON object: first {"version"}, then {"chars_per_second"}.
 """
 
 SETTLING_SECONDS = 0.03
-"""OpenMP's threads go on spinning for some milliseconds after their work, on the processors that we measure next."""
+"""OpenMP's threads go on spinning for some milliseconds after their work, on the processors that we
+measure next.
+"""
 
 
 class PeerError(CharrnnError):
@@ -36,7 +40,10 @@ def installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        reason = f"{name} is not installed beside this Python; pip install {name}, or leave out --against"
+        reason = (
+            f"{name} is not installed beside this Python; pip install {name}, or leave out "
+            "--against"
+        )
         raise PeerError(reason) from None
 
 
@@ -47,7 +54,8 @@ class Peer:
         installed_version(name)
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        # -P: the folder of the program, which is this package, must not be where its imports are looked for
+        # -P: the folder of the program, which is this package, must not be where its imports are
+        # looked for
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(PEERS[name])],
             stdin=subprocess.PIPE,

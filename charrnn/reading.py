@@ -1,4 +1,6 @@
-"""Files to characters, each kind in its way: large plain ones are scanned twice, all others gathered piece by piece."""
+"""Files to characters, each kind in its way: large plain ones are scanned twice, all others
+gathered piece by piece.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,11 @@ _TELL = 1 << 20  # bytes between two reports of progress
 def read_files(
     found: list[Found], config: CorpusConfig, tick: Callable[[int], None], stdin: BinaryIO | None
 ) -> tuple[Characters, list[tuple[str, int]], list[str]]:
-    """The text of files, those that were read with how many characters came of each, and those in folders that are binary.
+    """The text of files, those that were read with how many characters came of each, and those in
+    folders that are binary.
 
-    `tick(n)` is called for n bytes read. A large text may still be read when its ids are asked for. Raises as `Corpus.read`.
+    `tick(n)` is called for n bytes read. A large text may still be read when its ids are asked for.
+    Raises as `Corpus.read`.
     """
     if can_scan(found, config):
         scanned = Scanned(found, config, tick)
@@ -37,17 +41,27 @@ def read_files(
             starts.append(gathered.extend(pieces, joint=bool(starts), where=file.path))
             paths.append(file.path)
     ends = [*starts[1:], gathered.length]
-    return gathered, [(path, b - a) for path, a, b in zip(paths, starts, ends, strict=False)], skipped
+    return (
+        gathered,
+        [(path, b - a) for path, a, b in zip(paths, starts, ends, strict=False)],
+        skipped,
+    )
 
 
-def pieces_of(file: Found, chunks: Iterator[bytes], config: CorpusConfig) -> Iterator[str] | Iterator[bytes] | None:
-    """The tidy characters of a file, or its bytes as they are; None if it is a binary file in a folder."""
+def pieces_of(
+    file: Found, chunks: Iterator[bytes], config: CorpusConfig
+) -> Iterator[str] | Iterator[bytes] | None:
+    """The tidy characters of a file, or its bytes as they are; None if it is a binary file in a
+    folder.
+    """
     if config.unit == "byte":
         return chunks
     first = next(chunks, b"")
     if file.swept and not is_wide(config.encoding) and b"\0" in first[:SNIFFED]:
         return None
-    return tidy(decode(_chain(first, chunks), config.encoding, file.path), config.newlines, config.normalize)
+    return tidy(
+        decode(_chain(first, chunks), config.encoding, file.path), config.newlines, config.normalize
+    )
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,6 @@
-"""A run's folder: checkpoints (`last`, `best`, and `good` where `last` is not good), history, settings, and a lock."""
+"""A run's folder: checkpoints (`last`, `best`, and `good` where `last` is not good), history,
+settings, and a lock.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class RunFolder:
 
     @property
     def history(self) -> Path:
-        """One JSON object a line and validation, or falling back, with `seconds` of training so far."""
+        """One JSON object a line and validation, or falling back, with `seconds` of training so
+        far.
+        """
         return self.path / "history.jsonl"
 
     @property
@@ -56,7 +60,9 @@ class RunFolder:
 
     @property
     def seconds_before(self) -> float:
-        """Training time of this run's earlier sessions, up to the last validation of each, told from the history."""
+        """Training time of this run's earlier sessions, up to the last validation of each, told
+        from the history.
+        """
         return max((_seconds(entry) for entry in self.entries()), default=0.0)
 
     @property
@@ -66,35 +72,45 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, made if need be, for this process; `RunError` while another has it. Ends with the process."""
+        """Hold the folder, made if need be, for this process; `RunError` while another has it. Ends
+        with the process.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / ".lock")
             lock.acquire(timeout=0)
         except Timeout:
             raise RunError(
-                f"{self.path}: another process is training in this folder; wait for it, or choose another --out"
+                f"{self.path}: another process is training in this folder; wait for it, or choose "
+                "another --out"
             ) from None
         except OSError as error:
-            raise RunError(f"{self.path}: cannot be used: {error.strerror or error}; choose another --out") from None
+            raise RunError(
+                f"{self.path}: cannot be used: {error.strerror or error}; choose another --out"
+            ) from None
         try:
             yield
         finally:
             lock.release()
 
     def create(self, settings: Mapping[str, Any]) -> None:
-        """Begin a run here; `RunError` if there is one already. `settings` become config.toml; those that are None are left out."""
+        """Begin a run here; `RunError` if there is one already. `settings` become config.toml;
+        those that are None are left out.
+        """
         if self.holds_run:
             raise RunError(
-                f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose another folder: --out"
+                f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose "
+                "another folder: --out"
             )
         if self.entries():
             raise RunError(
-                f"{self.path} holds the history of a run whose checkpoints are gone; choose another folder: --out"
+                f"{self.path} holds the history of a run whose checkpoints are gone; choose "
+                "another folder: --out"
             )
         if self.config.exists() and not self.history.exists():
             raise RunError(
-                f"{self.config} belongs to something else and would be overwritten; choose another folder: --out"
+                f"{self.config} belongs to something else and would be overwritten; choose "
+                "another folder: --out"
             )
         write_atomically(self.history, b"")
         self._write_settings(settings)
@@ -102,7 +118,9 @@ class RunFolder:
     def change_settings(self, **settings: Any) -> None:
         """Put these into config.toml, if there is one, in the place of what it says."""
         if self.config.exists():
-            self._write_settings({**tomllib.loads(self.config.read_text(encoding="utf-8")), **settings})
+            self._write_settings(
+                {**tomllib.loads(self.config.read_text(encoding="utf-8")), **settings}
+            )
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         kept = {name: value for name, value in settings.items() if value is not None}
@@ -110,10 +128,15 @@ class RunFolder:
         write_atomically(self.config, tomli_w.dumps(kept).encode("utf-8", "replace"))
 
     def resume(self) -> Run:
-        """The run as it was last saved here; lines of the history from after that are dropped: they will come again."""
+        """The run as it was last saved here; lines of the history from after that are dropped: they
+        will come again.
+        """
         if not self.last.exists():
             found = "no last.safetensors" if self.path.exists() else "no such folder"
-            raise RunError(f"{self.path}: there is no run to resume here ({found}); start one with charrnn train")
+            raise RunError(
+                f"{self.path}: there is no run to resume here ({found}); start one with charrnn "
+                "train"
+            )
         run = load(self.last)
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
@@ -124,7 +147,9 @@ class RunFolder:
         return run
 
     def save_last(self, run: Run) -> None:
-        """Write the checkpoint to go on from, and what is new in the history; the last good state stays here, in `good`."""
+        """Write the checkpoint to go on from, and what is new in the history; the last good state
+        stays here, in `good`.
+        """
         is_good = run.step == run.progress.good_step
         if not is_good and self._good_of(run) == self.last:
             write_atomically(self.good, self.last.read_bytes())
@@ -146,7 +171,8 @@ class RunFolder:
         found = self._good_of(run)
         if found is None:
             raise RunError(
-                f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run must go back to, is gone; start a "
+                f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run "
+                "must go back to, is gone; start a "
                 "new run from the best one: --init-from, with a lower --learning-rate"
             )
         return load(found)
@@ -161,13 +187,19 @@ class RunFolder:
 
     def _extend_history(self, run: Run) -> None:
         found, entries = self.entries(), self._entries_until(run)
-        if len(entries) < len(found) or (run.history and _place(run.history[-1]) > _last_place(entries)):
+        if len(entries) < len(found) or (
+            run.history and _place(run.history[-1]) > _last_place(entries)
+        ):
             self._write_history(entries, run)
 
     def _entries_until(self, run: Run) -> list[dict[str, Any]]:
-        """The history's entries without those of what the run, as it is here, has not done yet, or has gone back from."""
+        """The history's entries without those of what the run, as it is here, has not done yet, or
+        has gone back from.
+        """
         return [
-            entry for entry in self.entries() if entry["step"] <= run.step and _place(entry)[1] <= run.progress.lost
+            entry
+            for entry in self.entries()
+            if entry["step"] <= run.step and _place(entry)[1] <= run.progress.lost
         ]
 
     def _write_history(self, entries: list[dict[str, Any]], run: Run) -> None:
@@ -175,10 +207,12 @@ class RunFolder:
         known = _last_place(entries)
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
         new = [{**entry, "seconds": seconds} for entry in run.history if _place(entry) > known]
-        write_atomically(self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode())
+        write_atomically(
+            self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode()
+        )
 
     def entries(self) -> list[dict[str, Any]]:
-        """The history's entries, each with a step; a line that was cut off by a crash is left out."""
+        """The history's entries, each with a step; a line that a crash cut off is left out."""
         entries = []
         try:
             for line in self.history.read_text(encoding="utf-8").splitlines():
@@ -191,7 +225,9 @@ class RunFolder:
 
 
 def _place(entry: dict[str, Any]) -> tuple[int, float]:
-    """What grows from entry to entry: the step, and where the run came back to it, the steps lost so far."""
+    """What grows from entry to entry: the step, and where the run came back to it, the steps lost
+    so far.
+    """
     lost = entry.get("lost")
     return entry["step"], lost if isinstance(lost, int | float) else 0
 
@@ -206,7 +242,9 @@ def _seconds(entry: dict[str, Any]) -> float:
 
 
 def test_looks(checkpoint: Path) -> list[dict[str, Any]]:
-    """When the test part was evaluated with checkpoints of this folder: what `note_test_look` has noted, in order."""
+    """When the test part was evaluated with checkpoints of this folder: what `note_test_look` has
+    noted, in order.
+    """
     looks = []
     try:
         for line in (checkpoint.parent / TEST_LOOKS).read_text(encoding="utf-8").splitlines():
@@ -219,26 +257,39 @@ def test_looks(checkpoint: Path) -> list[dict[str, Any]]:
 
 
 def note_test_look(checkpoint: Path, nats: float) -> None:
-    """Note beside a checkpoint that the test part was evaluated, now: a figure that is looked at again and again is no test."""
+    """Note beside a checkpoint that the test part was evaluated, now: a figure that is looked at
+    again and again is no test.
+    """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    looks = [*test_looks(checkpoint), {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats}]
-    write_atomically(checkpoint.parent / TEST_LOOKS, "".join(json.dumps(look) + "\n" for look in looks).encode())
+    looks = [
+        *test_looks(checkpoint),
+        {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats},
+    ]
+    write_atomically(
+        checkpoint.parent / TEST_LOOKS, "".join(json.dumps(look) + "\n" for look in looks).encode()
+    )
 
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:
     """The run below `root` that was saved last; `RunError` if there is none."""
     saved = [(path.stat().st_mtime, path) for path in Path(root).glob("*/last.safetensors")]
     if not saved:
-        raise RunError(f"there is no run in {root}/; start one with charrnn train, or name a checkpoint")
+        raise RunError(
+            f"there is no run in {root}/; start one with charrnn train, or name a checkpoint"
+        )
     return RunFolder(max(saved)[1].parent)
 
 
 def find_checkpoint(path: str | Path | None, root: str | Path = ROOT) -> Path:
-    """The checkpoint that a user means: a file, a run's folder (its best, else its last), or None for the newest run."""
+    """The checkpoint that a user means: a file, a run's folder (its best, else its last), or None
+    for the newest run.
+    """
     folder = newest_run(root) if path is None else RunFolder(path)
     if path is not None and not folder.path.is_dir():
         return folder.path
     for checkpoint in (folder.best, folder.last):
         if checkpoint.exists():
             return checkpoint
-    raise RunError(f"{folder.path}: there is no checkpoint here (best.safetensors or last.safetensors)")
+    raise RunError(
+        f"{folder.path}: there is no checkpoint here (best.safetensors or last.safetensors)"
+    )

@@ -1,7 +1,8 @@
 """Large texts in plain files, UTF-8 or bytes: read twice, by compiled code.
 
-The first reading, on all processors, counts the characters, and so gives the vocabulary; the second writes the ids. They are the
-only large thing in memory, and never have another size than in the end.
+The first reading, on all processors, counts the characters, and so gives the vocabulary; the second
+writes the ids. They are the only large thing in memory, and never have another size than in the
+end.
 """
 
 from __future__ import annotations
@@ -19,12 +20,23 @@ from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.gathering import Ids, NewPiece, check_unit, lacking
 from charrnn.segments import Segment
-from charrnn.sources import HEAD, SNIFFED, Found, decode, decoder_for, packing, read_bytes, unreadable
+from charrnn.sources import (
+    HEAD,
+    SNIFFED,
+    Found,
+    decode,
+    decoder_for,
+    packing,
+    read_bytes,
+    unreadable,
+)
 from charrnn.vocab import Unit, Vocab
 from charrnn.workers import available_threads
 
 LARGE = 1 << 26
-"""From so many bytes on, reading twice is faster than what `Gathered` does, also with some tenths of a second to load kernels."""
+"""From so many bytes on, reading twice is faster than what `Gathered` does, also with some tenths
+of a second to load kernels.
+"""
 MOST_THREADS = 8
 
 Tick = Callable[[int], None]
@@ -36,7 +48,8 @@ def is_large(found: list[Found]) -> bool:
 
 
 def can_scan(found: list[Found], config: CorpusConfig) -> bool:
-    """Whether all is large enough, in plain files and either bytes or UTF-8, so that `Scanned` reads it.
+    """Whether all is large enough, in plain files and either bytes or UTF-8, so that `Scanned`
+    reads it.
 
     `ConfigError` for an encoding that does not exist, `CorpusError` for a file that cannot be read.
     """
@@ -44,7 +57,10 @@ def can_scan(found: list[Found], config: CorpusConfig) -> bool:
         return False
     if config.unit == "char":
         decoder_for(config.encoding)
-        if codecs.lookup(config.encoding).name not in ("utf-8", "utf-8-sig") or config.normalize != "none":
+        if (
+            codecs.lookup(config.encoding).name not in ("utf-8", "utf-8-sig")
+            or config.normalize != "none"
+        ):
             return False
     return not any(_is_packed(file.path) for file in found)
 
@@ -59,7 +75,9 @@ def _is_packed(path: str) -> bool:
 
 @dataclass
 class _Read:
-    """A file after the first reading. `joint`: a newline is put before it. size in bytes; `characters` without that newline."""
+    """A file after the first reading. `joint`: a newline is put before it. size in bytes;
+    `characters` without that newline.
+    """
 
     path: str
     joint: bool = False
@@ -68,10 +86,11 @@ class _Read:
 
 
 class Scanned:
-    """Files, read once; as `Gathered`, but their ids are not known before the vocabulary is, and then read from them.
+    """Files, read once; as `Gathered`, but their ids are not known before the vocabulary is, and
+    then read from them.
 
-    `tick(n)` is called for parts of the bytes, in all as many as there are. `CorpusError` for what is not UTF-8, holds a NUL, or
-    cannot be read.
+    `tick(n)` is called for parts of the bytes, in all as many as there are. `CorpusError` for what
+    is not UTF-8, holds a NUL, or cannot be read.
     """
 
     def __init__(self, found: list[Found], config: CorpusConfig, tick: Tick) -> None:
@@ -105,9 +124,14 @@ class Scanned:
 
     @property
     def sources(self) -> list[tuple[str, int]]:
-        """The files that were read, and how many characters came of each; a newline between two counts to the first."""
+        """The files that were read, and how many characters came of each; a newline between two
+        counts to the first.
+        """
         joints = [file.joint for file in (*self._files[1:], _Read(""))]
-        return [(file.path, file.characters + joint) for file, joint in zip(self._files, joints, strict=False)]
+        return [
+            (file.path, file.characters + joint)
+            for file, joint in zip(self._files, joints, strict=False)
+        ]
 
     def _is_binary(self, file: Found) -> bool:
         if not file.swept or self.unit == "byte":
@@ -143,8 +167,12 @@ class Scanned:
         settle(0)
         return read, last
 
-    def _filled(self, path: str, free: Callable[[], Segment], size: int | None) -> Iterator[tuple[Segment, int]]:
-        """The file, or its first bytes, in segments that `free` gives, and how many bytes were read for each."""
+    def _filled(
+        self, path: str, free: Callable[[], Segment], size: int | None
+    ) -> Iterator[tuple[Segment, int]]:
+        """The file, or its first bytes, in segments that `free` gives, and how many bytes were read
+        for each.
+        """
         try:
             with Path(path).open("rb", buffering=0) as stream:
                 held, first, n = b"", True, -1
@@ -161,7 +189,9 @@ class Scanned:
 
     def _unfit(self, path: str) -> CorpusError:
         """Why a file cannot be used, found again by reading it character by character."""
-        for _ in decode(read_bytes(Found(path, None), None, lambda n: None), self._config.encoding, path):
+        for _ in decode(
+            read_bytes(Found(path, None), None, lambda n: None), self._config.encoding, path
+        ):
             pass
         return _changed(path)
 
@@ -172,7 +202,9 @@ class Scanned:
     def check(self, vocab: Vocab, where: str) -> None:
         """As `Gathered.check`."""
         check_unit(vocab, self.unit, where)
-        absent = [chr(code) for code in np.flatnonzero(self._counts) if chr(code) not in vocab.index]
+        absent = [
+            chr(code) for code in np.flatnonzero(self._counts) if chr(code) not in vocab.index
+        ]
         if vocab.unknown is None and absent:
             table = np.zeros(len(self._counts), np.uint16)
             for number, ch in enumerate(absent[:65535], 1):
@@ -185,7 +217,9 @@ class Scanned:
             raise lacking(vocab, positions, where)
 
     def ids(self, vocab: Vocab, new_piece: NewPiece) -> Ids:
-        """The text in the ids of a vocabulary (n,), read again. `new_piece` is called with each part of it, in order."""
+        """The text in the ids of a vocabulary (n,), read again. `new_piece` is called with each
+        part of it, in order.
+        """
         table = np.zeros(len(self._counts), vocab.dtype)
         if vocab.unknown is not None:
             table[:] = vocab.unknown
@@ -197,7 +231,9 @@ class Scanned:
         return out
 
     def _encoded(self, table: Ids, out: Ids | None) -> Iterator[tuple[int, Ids]]:
-        """The text through a table of code points, in parts: position, and values, which are a part of out, if it is given."""
+        """The text through a table of code points, in parts: position, and values, which are a part
+        of out, if it is given.
+        """
         at = 0
         for file in self._files:
             if file.joint:
@@ -220,4 +256,7 @@ class Scanned:
 
 
 def _changed(path: str) -> CorpusError:
-    return CorpusError(f"{path}: it changed while it was read; wait until it is written, or copy it, and start again")
+    return CorpusError(
+        f"{path}: it changed while it was read; wait until it is written, or copy it, and start "
+        "again"
+    )

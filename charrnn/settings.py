@@ -1,9 +1,11 @@
-"""Settings in TOML files: one's own, and the presets that come with the package, which are files of the same kind.
+"""Settings in TOML files: one's own, and the presets that come with the package, which are files of
+the same kind.
 
     settings = charrnn.preset("char-rnn")
     corpus_config, model_config, train_config = charrnn.configs_of(settings)
 
-A file is flat and holds names and values as in `charrnn.config`, with underscores or dashes: `batch_size = 50`.
+A file is flat and holds names and values as in `charrnn.config`, with underscores or dashes:
+`batch_size = 50`.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ def of_kind(settings: type[Settings], values: Mapping[str, Any]) -> dict[str, An
 
 
 def configs_of(settings: Mapping[str, Any]) -> tuple[CorpusConfig, ModelConfig, TrainConfig]:
-    """The three configurations with these settings, and defaults for the rest; `ConfigError` for one that does not fit."""
+    """The three configurations with these settings, and defaults for the rest; `ConfigError` for
+    one that does not fit.
+    """
     _check_names(settings, {}, "the settings")
     corpus, model, training = (of_kind(kind, settings) for kind in CONFIGS)
     return CorpusConfig(**corpus), ModelConfig(**model), TrainConfig(**training)
@@ -49,11 +53,16 @@ def configs_of(settings: Mapping[str, Any]) -> tuple[CorpusConfig, ModelConfig, 
 
 def presets() -> list[str]:
     """The names of the presets that come with the package."""
-    return sorted(path.name.removesuffix(".toml") for path in _preset_files().iterdir() if path.name.endswith(".toml"))
+    return sorted(
+        path.name.removesuffix(".toml")
+        for path in _preset_files().iterdir()
+        if path.name.endswith(".toml")
+    )
 
 
 def preset(name: str, others: Others | None = None) -> dict[str, Any]:
-    """The settings of a preset, or of a TOML file of one's own, by name; `ConfigError` if there is neither.
+    """The settings of a preset, or of a TOML file of one's own, by name; `ConfigError` if there is
+    neither.
 
     `others` as for `read_settings`.
     """
@@ -62,11 +71,14 @@ def preset(name: str, others: Others | None = None) -> dict[str, Any]:
         return _settings(text, f"preset {name}", others or {})
     if name.endswith(".toml") or Path(name).is_file():
         return read_settings(name, others)
-    raise ConfigError(f"there is no preset {name!r:.60}; there are: {', '.join(presets())}, or name a TOML file")
+    raise ConfigError(
+        f"there is no preset {name!r:.60}; there are: {', '.join(presets())}, or name a TOML file"
+    )
 
 
 def read_settings(path: str | Path, others: Others | None = None) -> dict[str, Any]:
-    """The settings in a flat TOML file, by name with underscores, types and ranges checked; `ConfigError` names the file.
+    """The settings in a flat TOML file, by name with underscores, types and ranges checked;
+    `ConfigError` names the file.
 
     `others` are keys that may stand there beside the settings, and their types.
     """
@@ -98,11 +110,15 @@ def _settings(text: str, where: str, others: Others) -> dict[str, Any]:
 
 
 def _check_names(found: Mapping[str, Any], others: Others, where: str) -> None:
-    """`ConfigError` for a name that is no setting, with the nearest one, and for a value of `others` of another type."""
+    """`ConfigError` for a name that is no setting, with the nearest one, and for a value of
+    `others` of another type.
+    """
     known = [name for kind in CONFIGS for name in names_of(kind) if name != "vocab_size"]
     for name, value in found.items():
         if name in others:
-            if not isinstance(value, others[name]) or isinstance(value, bool) != (others[name] is bool):
+            if not isinstance(value, others[name]) or isinstance(value, bool) != (
+                others[name] is bool
+            ):
                 raise ConfigError(f"{where}: {name} cannot be {value!r:.60}")
         elif name not in known:
             near = difflib.get_close_matches(name, [*known, *others], 1)

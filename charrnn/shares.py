@@ -1,7 +1,8 @@
 """The weights as they are read for writing, and how those of one stream are divided among threads.
 
-Several streams read the `Panels` of the model. One stream reads blocks of its own (`kernels.vector_product`), and each thread those
-of its units: a share of every matrix, in an order of its own. Arrays that go by units are put into the same order here.
+Several streams read the `Panels` of the model. One stream reads blocks of its own
+(`kernels.vector_product`), and each thread those of its units: a share of every matrix, in an order
+of its own. Arrays that go by units are put into the same order here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ PAGE = 1 << 21
 
 @dataclass(frozen=True)
 class Share:
-    """What one thread reads: weights, and from where in it (floats) W_x, W_h, W_q and the decoder's weight of each layer begin.
+    """What one thread reads: weights, and from where in it (floats) W_x, W_h, W_q and the decoder's
+    weight of each layer begin.
 
     units and logits are ranges (first, last) of what it computes.
     """
@@ -56,7 +58,9 @@ def share_of_panels(model: Model, panels: Panels) -> Share:
 
 
 def shares_of_stream(model: Model, threads: int, precision: Precision) -> list[Share]:
-    """The weights, rounded before, divided among at most so many threads, for the vector product of the precision."""
+    """The weights, rounded before, divided among at most so many threads, for the vector product of
+    the precision.
+    """
     size = _bytes(model, precision)
     units = ranges(model.width, max(1, min(threads, size // SHARE)), LANES)
     logits = ranges(padded(model.config.vocab_size), len(units), LANES)
@@ -72,7 +76,9 @@ def product_of(precision: Precision) -> Any:
 
 
 def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
-    """An array (R, B * width) whose rows are blocks of `width` units, with each share's units of all blocks side by side."""
+    """An array (R, B * width) whose rows are blocks of `width` units, with each share's units of
+    all blocks side by side.
+    """
     if len(shares) == 1:
         return array
     blocks = array.reshape(len(array), -1, width)
@@ -83,7 +89,9 @@ def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
 
 
 def _matrices(model: Model) -> list[list[Floats]]:
-    """W_x (none in the first layer), W_h, W_q and the decoder's weight (none where it does not read) of each layer."""
+    """W_x (none in the first layer), W_h, W_q and the decoder's weight (none where it does not
+    read) of each layer.
+    """
     p, (first, middle, _) = model.parameters, model.borders()
     found = []
     for layer, decoder in enumerate(decoder_names(model.config)):
@@ -94,7 +102,9 @@ def _matrices(model: Model) -> list[list[Floats]]:
     return found
 
 
-def _share(model: Model, precision: Precision, units: tuple[int, int], logits: tuple[int, int]) -> Share:
+def _share(
+    model: Model, precision: Precision, units: tuple[int, int], logits: tuple[int, int]
+) -> Share:
     rows = [
         [*(_columns(weight, model.width, units) for weight in row), out[:, slice(*logits)]]
         for *row, out in _matrices(model)
@@ -107,7 +117,9 @@ def _share(model: Model, precision: Precision, units: tuple[int, int], logits: t
 
 
 def _memory(size: int) -> Floats:
-    """Float32 in large pages, where the system has them: small ones, scattered, evict one another from a cache that holds them."""
+    """Float32 in large pages, where the system has them: small ones, scattered, evict one another
+    from a cache that holds them.
+    """
     if size * 4 < SHARE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return aligned(size)
     memory = mmap.mmap(-1, size * 4 + PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -124,7 +136,9 @@ def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:
 
 
 def blocks(weight: Floats, precision: Precision) -> Floats:
-    """A matrix (K, N), rounded before, as `kernels.vector_product` or `kernels.rounded_product` reads it, flat."""
+    """A matrix (K, N), rounded before, as `kernels.vector_product` or `kernels.rounded_product`
+    reads it, flat.
+    """
     N = weight.shape[1]
     wide = N // WIDE * WIDE
     pieces = [_block(weight[:, n : n + WIDE], precision) for n in range(0, wide, WIDE)]
@@ -146,5 +160,6 @@ def _block(weight: Floats, precision: Precision) -> Floats:
 def _bytes(model: Model, precision: Precision) -> int:
     """Bytes of weights that a character takes."""
     return (
-        sum(weight.size for row in _matrices(model) for weight in row) * {"float32": 4, "bf16": 2, "int8": 1}[precision]
+        sum(weight.size for row in _matrices(model) for weight in row)
+        * {"float32": 4, "bf16": 2, "int8": 1}[precision]
     )

@@ -1,6 +1,8 @@
-"""From what a user names as a text to pieces of it: files, globs, folders, standard input; unpacked, decoded, tidied.
+"""From what a user names as a text to pieces of it: files, globs, folders, standard input;
+unpacked, decoded, tidied.
 
-Everything is an iterator over pieces of some kilobytes, so that a text is never in memory as a whole.
+Everything is an iterator over pieces of some kilobytes, so that a text is never in memory as a
+whole.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from typing import Any, BinaryIO, Literal, cast
 from charrnn.errors import ConfigError, CorpusError
 
 STDIN = "-"
-CHUNK = 1 << 16  # bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
+# bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
+CHUNK = 1 << 16
 SNIFFED = 8192  # bytes of a file in a folder that decide whether it is text
 HEAD = 6  # bytes of a file that tell how it is compressed
-_ZST_PIECE = 4096  # compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB, so this bounds the memory
+# compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB: this bounds the memory
+_ZST_PIECE = 4096
 _MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
 
 Sources = str | Path | Sequence[str | Path]
@@ -35,7 +39,9 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 @dataclass(frozen=True)
 class Found:
-    """A file to read, or standard input ("-"). `size` in bytes on disk, None for a stream; `swept`: of a folder."""
+    """A file to read, or standard input ("-"). `size` in bytes on disk, None for a stream; `swept`:
+    of a folder.
+    """
 
     path: str
     size: int | None
@@ -43,10 +49,11 @@ class Found:
 
 
 def find(sources: Sources) -> tuple[list[Found], str]:
-    """The files behind sources, in order, and a name for the text (of the first: its stem, or its folder's).
+    """The files behind sources, in order, and a name for the text (of the first: its stem, or its
+    folder's).
 
-    A glob stands for what it matches, sorted; a folder for all files in it that are not hidden, at any depth, sorted.
-    `CorpusError` if a source does not exist or holds no file.
+    A glob stands for what it matches, sorted; a folder for all files in it that are not hidden, at
+    any depth, sorted. `CorpusError` if a source does not exist or holds no file.
     """
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
@@ -73,14 +80,22 @@ def _find(source: str) -> tuple[list[Found], str]:
             return [_found(path)], _stem(path)
         if glob.has_magic(source):
             matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207
-            files = [f for m in matches for f in (_files_in(m, may_be_empty=True) if m.is_dir() else [_found(m)])]
+            files = [
+                f
+                for m in matches
+                for f in (_files_in(m, may_be_empty=True) if m.is_dir() else [_found(m)])
+            ]
             if not files:
-                raise CorpusError(f"{source}: no file matches; relative paths start at {Path.cwd()}")
+                raise CorpusError(
+                    f"{source}: no file matches; relative paths start at {Path.cwd()}"
+                )
             first = Path(files[0].path)
             return files, _stem(first) if len(files) == 1 else first.parent.name
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
         raise unreadable(source, e) from None
-    raise CorpusError(f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}")
+    raise CorpusError(
+        f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}"
+    )
 
 
 def _found(path: Path, swept: bool = False) -> Found:
@@ -95,7 +110,9 @@ def _files_in(folder: Path, may_be_empty: bool = False) -> list[Found]:
     files = []
     for parent, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        files += [Path(parent, n) for n in names if not n.startswith(".") and Path(parent, n).is_file()]
+        files += [
+            Path(parent, n) for n in names if not n.startswith(".") and Path(parent, n).is_file()
+        ]
     if not files and not may_be_empty:
         raise CorpusError(f"{folder}: the folder holds no file (hidden ones are not read)")
     return [_found(path, swept=True) for path in sorted(files, key=Path.as_posix)]
@@ -105,11 +122,13 @@ def _stem(path: Path) -> str:
     return Path(path.stem).stem if path.suffix.lower().removeprefix(".") in _MAGIC else path.stem
 
 
-def read_bytes(found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]) -> Iterator[bytes]:
+def read_bytes(
+    found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]
+) -> Iterator[bytes]:
     """The contents of a file, unpacked, in pieces. `tick(n)` is called for n bytes read from disk.
 
-    Compressed files (gz, xz, zst) are recognised by their first bytes, or by the ending of their name.
-    `CorpusError` if the file cannot be read or is damaged.
+    Compressed files (gz, xz, zst) are recognised by their first bytes, or by the ending of their
+    name. `CorpusError` if the file cannot be read or is damaged.
     """
     try:
         with _opened(found.path, stdin) as stream:
@@ -147,12 +166,16 @@ def _opened(path: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryI
 
 def unreadable(path: str, error: OSError | ValueError) -> CorpusError:
     """The error that says so of a file."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+    reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(
+        str(error).split()
+    )
     return CorpusError(f"{path}: cannot be read ({reason}); check the path and its permissions")
 
 
 class _Counted:
-    """A binary stream whose first bytes can be looked at, and whose progress is told. Pipes may give a byte a read."""
+    """A binary stream whose first bytes can be looked at, and whose progress is told. Pipes may
+    give a byte a read.
+    """
 
     def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
         self._stream, self._tick = stream, tick
@@ -208,14 +231,17 @@ def decoder_for(encoding: str) -> codecs.IncrementalDecoder:
     """A decoder of a text encoding; `ConfigError` if there is none of that name."""
     try:
         info = codecs.lookup(encoding)
-        if info.name == "utf-8-sig":  # the mark is removed anyway, and this decoder's error positions do not count it
+        if (
+            info.name == "utf-8-sig"
+        ):  # the mark is removed anyway, and this decoder's error positions do not count it
             info = codecs.lookup("utf-8")
         if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
             raise LookupError
         return info.incrementaldecoder()
     except (LookupError, ValueError):
         raise ConfigError(
-            f"--encoding {encoding!r}: no such text encoding; common ones are utf-8, utf-16, latin-1, cp1252"
+            f"--encoding {encoding!r}: no such text encoding; common ones are utf-8, utf-16, "
+            "latin-1, cp1252"
         ) from None
 
 
@@ -237,7 +263,10 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
             text = text.removeprefix("\ufeff")
         if "\0" in text:
             at = characters + text.index("\0")
-            raise CorpusError(f"{where}: binary, not text: a NUL at character {at}; use --unit byte to train on bytes")
+            raise CorpusError(
+                f"{where}: binary, not text: a NUL at character {at}; use --unit byte to train on "
+                "bytes"
+            )
         offset += len(chunk)
         characters += len(text)
         yield text
@@ -249,10 +278,13 @@ def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield b""
 
 
-def _undecodable(error: UnicodeError, chunk: bytes, offset: int, encoding: str, where: str) -> CorpusError:
+def _undecodable(
+    error: UnicodeError, chunk: bytes, offset: int, encoding: str, where: str
+) -> CorpusError:
     if not isinstance(error, UnicodeDecodeError):
         return CorpusError(
-            f"{where}: cannot be decoded as {encoding} ({error}); name its real encoding with --encoding"
+            f"{where}: cannot be decoded as {encoding} ({error}); name its real encoding with "
+            "--encoding"
         )
     # The decoder may have put held-back bytes before the chunk.
     at = offset + len(chunk) - len(error.object) + error.start
@@ -263,7 +295,8 @@ def _undecodable(error: UnicodeError, chunk: bytes, offset: int, encoding: str, 
     else:
         advice = "name its real encoding (--encoding latin-1, cp1252, ...) or use --unit byte"
     return CorpusError(
-        f"{where}: not {encoding}: byte 0x{error.object[error.start]:02x} at byte {at} ({error.reason}); {advice}"
+        f"{where}: not {encoding}: byte 0x{error.object[error.start]:02x} at byte {at} "
+        f"({error.reason}); {advice}"
     )
 
 
@@ -273,7 +306,9 @@ def is_wide(encoding: str) -> bool:
 
 
 def tidy(pieces: Iterator[str], newlines: str, normalize: str) -> Iterator[str]:
-    """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalisation form (unless "none")."""
+    """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalisation form
+    (unless "none").
+    """
     if newlines == "lf":
         pieces = _with_lf(pieces)
     return pieces if normalize == "none" else _normalized(pieces, cast(Form, normalize))
@@ -288,8 +323,8 @@ def _with_lf(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _normalized(pieces: Iterator[str], form: Form) -> Iterator[str]:
-    # Cut before an ASCII character: in every form it stays itself and never joins what comes before it. A piece without
-    # any is held back whole.
+    # Cut before an ASCII character: in every form it stays itself and never joins what comes before
+    # it. A piece without any is held back whole.
     held: list[str] = []
     for piece in pieces:
         cut = next((i for i in range(len(piece) - 1, -1, -1) if piece[i].isascii()), None)

@@ -1,7 +1,7 @@
 """What people see: lines on stderr, progress, and text from models made harmless for a terminal.
 
-Results go to stdout, everything else to stderr. Nothing below this floor prints. rich and tqdm are imported when they are
-needed: `charrnn --help` is to be quick.
+Results go to stdout, everything else to stderr. Nothing below this floor prints. rich and tqdm are
+imported when they are needed: `charrnn --help` is to be quick.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ FEW_KERNELS = 12
 READING_SHOWN_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
-# C0 but tab and newline, DEL, C1; marks that reverse the order of what is read; line separators; halves of characters
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# C0 but tab and newline, DEL, C1; marks that reverse the order of what is read; line separators;
+# halves of characters
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -41,13 +44,17 @@ def is_terminal(stream: TextIO) -> bool:
 
 def has_colour(stream: TextIO) -> bool:
     """True when the stream may be sent styles: a terminal, NO_COLOR not set."""
-    return is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
 
 
 def escaped(text: str, stream: TextIO | None = None) -> str:
-    """The text with control characters and marks of direction as visible escapes, if the stream is a terminal.
+    """The text with control characters and marks of direction as visible escapes, if the stream is
+    a terminal.
 
-    Newline and tab stay. Without a stream the text is escaped in any case; in a pipe it goes as it is.
+    Newline and tab stay. Without a stream the text is escaped in any case; in a pipe it goes as it
+    is.
     """
     if stream is not None and not is_terminal(stream):
         return text
@@ -80,11 +87,14 @@ def dim(text: str, stream: TextIO) -> str:
 
 
 def console(stream: TextIO | None = None) -> Console:
-    """A rich console on stdout, or this stream, for tables. Pass it `rich.text.Text`, not strings with markup."""
+    """A rich console on stdout, or this stream, for tables. Pass it `rich.text.Text`, not strings
+    with markup.
+    """
     from rich.console import Console
 
     stream = stream or sys.stdout
-    colours: Any = "auto" if has_colour(stream) else None  # None leaves out bold and the like as well
+    # None leaves out bold and the like as well
+    colours: Any = "auto" if has_colour(stream) else None
     return Console(file=stream, highlight=False, markup=False, emoji=False, color_system=colours)
 
 
@@ -92,7 +102,9 @@ def size_text(size: float) -> str:
     """Bytes for people: 512 bytes, 1.5 MB (10^6)."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
         if size >= scale:
-            return f"{size / scale:.1f} {unit}" if size < 100 * scale else f"{size / scale:.0f} {unit}"
+            return (
+                f"{size / scale:.1f} {unit}" if size < 100 * scale else f"{size / scale:.0f} {unit}"
+            )
     return f"{size:.0f} bytes"
 
 
@@ -113,7 +125,9 @@ def loss_text(nats: float | None) -> str:
 
 
 class ProgressBar:
-    """A bar on stderr that a library's `progress(done, total)` drives; it appears after a second, on a terminal only."""
+    """A bar on stderr that a library's `progress(done, total)` drives; it appears after a second,
+    on a terminal only.
+    """
 
     def __init__(self, label: str, *, unit: str = "B", quiet: bool = False) -> None:
         self._label, self._unit = label, unit
@@ -123,13 +137,22 @@ class ProgressBar:
 
     def __call__(self, done: int, total: int | None) -> None:
         """Show how far it is; total None where it is not known."""
-        if self._quiet or (self._bar is None and time.monotonic() - self._start < READING_SHOWN_AFTER):
+        if self._quiet or (
+            self._bar is None and time.monotonic() - self._start < READING_SHOWN_AFTER
+        ):
             return
         if self._bar is None:
             from tqdm import tqdm
 
-            options = {"unit": self._unit, "unit_scale": True, "leave": False, "dynamic_ncols": True}
-            self._bar = tqdm(total=total, desc=self._label, file=sys.stderr, initial=done, **options)
+            options = {
+                "unit": self._unit,
+                "unit_scale": True,
+                "leave": False,
+                "dynamic_ncols": True,
+            }
+            self._bar = tqdm(
+                total=total, desc=self._label, file=sys.stderr, initial=done, **options
+            )
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 
@@ -150,24 +173,34 @@ def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterato
 
 
 def compiling(*names: str, training: bool = True, quiet: bool = False) -> None:
-    """Import the kernels; while they are compiled, which happens once on a machine, show how far that is.
+    """Import the kernels; while they are compiled, which happens once on a machine, show how far
+    that is.
 
-    `names`: cells, optimisers and the like whose kernels are among them (see `compiling.module_of`); without `training`, only what
-    a network needs to write. To be called before anything of the library that computes is imported, and again for names that
-    only a checkpoint tells. Silent when all come from the cache.
+    `names`: cells, optimisers and the like whose kernels are among them (see
+    `compiling.module_of`); without `training`, only what a network needs to write. To be called
+    before anything of the library that computes is imported, and again for names that only a
+    checkpoint tells. Silent when all come from the cache.
     """
     from charrnn.kernels import companion
     from charrnn.kernels import compiling as kernels
 
     modules = kernels.kernel_modules(*names, training=training)
-    needed = [kernel for module in modules if module not in sys.modules for kernel in kernels.kernels_in(module)]
+    needed = [
+        kernel
+        for module in modules
+        if module not in sys.modules
+        for kernel in kernels.kernels_in(module)
+    ]
     missing = [kernel for kernel in needed if not kernels.is_cached(kernel)]
     above = ("charrnn.training",) if training else ("charrnn.checkpoint", "charrnn.generation")
     with companion.beside(modules, len(missing)) as beside:
         shown = _Compiling(len(needed), len(missing), quiet, beside)
         kernels.listeners.append(shown.tick)
         try:
-            for module in (*modules, *above):  # in the order of the companion, which goes through it backwards
+            for module in (
+                *modules,
+                *above,
+            ):  # in the order of the companion, which goes through it backwards
                 import_module(module)
         finally:
             kernels.listeners.remove(shown.tick)
@@ -177,7 +210,9 @@ def compiling(*names: str, training: bool = True, quiet: bool = False) -> None:
 class _Compiling:
     """Counts kernels; shows a bar, or off a terminal one line, when the first is compiled."""
 
-    def __init__(self, total: int, missing: int, quiet: bool, beside: Companion | None = None) -> None:
+    def __init__(
+        self, total: int, missing: int, quiet: bool, beside: Companion | None = None
+    ) -> None:
         self._total, self._missing, self._quiet, self._beside = total, missing, quiet, beside
         self._begun = 0
         self._bar: Any = None

@@ -1,6 +1,8 @@
-"""PyTorch's side of a comparison, as a program: see `peers`. Run by its path; it imports nothing but PyTorch.
+"""PyTorch's side of a comparison, as a program: see `peers`. Run by its path; it imports nothing
+but PyTorch.
 
-The network is what a user of PyTorch would write: nn.Embedding of H, nn.LSTM, nn.Linear; Adam, fused, with clipping by norm.
+The network is what a user of PyTorch would write: nn.Embedding of H, nn.LSTM, nn.Linear; Adam,
+fused, with clipping by norm.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def training(task: dict[str, Any]) -> Iterator[int]:
 
 def _precision(name: str) -> Any:
     """The context in which the network runs."""
-    return torch.autocast("cpu", dtype=torch.bfloat16) if name == "bf16" else contextlib.nullcontext()
+    return (
+        torch.autocast("cpu", dtype=torch.bfloat16) if name == "bf16" else contextlib.nullcontext()
+    )
 
 
 def forward(task: dict[str, Any]) -> Iterator[int]:
@@ -56,16 +60,19 @@ def forward(task: dict[str, Any]) -> Iterator[int]:
     while True:
         with _precision(task["precision"]):
             outputs, state = lstm(embedding(x), state)
-            torch.nn.functional.cross_entropy(decoder(outputs).view(-1, V), y.view(-1), reduction="none")
+            torch.nn.functional.cross_entropy(
+                decoder(outputs).view(-1, V), y.view(-1), reduction="none"
+            )
         yield T * N
 
 
 def sampling(task: dict[str, Any]) -> Iterator[int]:
     """Characters written in each step of all streams.
 
-    As fast as a loop over LSTM cells can be written: torch.lstm_cell is what nn.LSTMCell calls after its checks, which take up to a
-    third of a step of one stream. A symbol is the largest of the logits plus Gumbel noise, made for many steps at once: cheaper
-    than a softmax and torch.multinomial. One stream's input is a row made beforehand, so nothing is gathered.
+    As fast as a loop over LSTM cells can be written: torch.lstm_cell is what nn.LSTMCell calls
+    after its checks, which take up to a third of a step of one stream. A symbol is the largest of
+    the logits plus Gumbel noise, made for many steps at once: cheaper than a softmax and
+    torch.multinomial. One stream's input is a row made beforehand, so nothing is gathered.
     """
     V, H, N = (task[name] for name in ("symbols", "hidden", "batch_size"))
     cells = [tuple(torch.nn.LSTMCell(H, H).parameters()) for _ in range(task["layers"])]
@@ -78,7 +85,9 @@ def sampling(task: dict[str, Any]) -> Iterator[int]:
             for k, weights in enumerate(cells):
                 states[k] = torch.lstm_cell(x, states[k], *weights)
                 x = states[k][0]
-            drawn = torch.nn.functional.linear(x, decoder.weight, decoder.bias).add_(noise).argmax(1)
+            drawn = (
+                torch.nn.functional.linear(x, decoder.weight, decoder.bias).add_(noise).argmax(1)
+            )
             x = rows[drawn.item()] if N == 1 else table[drawn]
             yield N
 

@@ -1,8 +1,8 @@
 """Characters to ids and back.
 
-A `Vocab` is a list of symbols: the index of a symbol is its id. A symbol is one character, or, with the unit "byte",
-one byte value written as the character of that code point. One more symbol, "<unk>", may stand for all that were too
-rare to keep; it can be read but never written.
+A `Vocab` is a list of symbols: the index of a symbol is its id. A symbol is one character, or, with
+the unit "byte", one byte value written as the character of that code point. One more symbol,
+"<unk>", may stand for all that were too rare to keep; it can be read but never written.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _ALIKE = ("'’‘‚‛′`´", '"“”„‟″«»', "'\"’‘“”„`´�
 class Vocab:
     """Symbols by id; `unknown` is the id of the symbol "<unk>", or None if there is none.
 
-    Checked when made, since the list may come from a file that was tampered with: `VocabError` for an empty or too long
-    list (65536 at most), for a symbol that is not one character, occurs twice or is a surrogate, and for an `unknown`
-    that is not the index of "<unk>".
+    Checked when made, since the list may come from a file that was tampered with: `VocabError` for
+    an empty or too long list (65536 at most), for a symbol that is not one character, occurs twice
+    or is a surrogate, and for an `unknown` that is not the index of "<unk>".
     """
 
     symbols: tuple[str, ...]
@@ -49,14 +49,25 @@ class Vocab:
 
     def __post_init__(self) -> None:
         if self.unit not in ("char", "byte"):
-            raise VocabError(f"the vocabulary's unit must be 'char' or 'byte', not {self.unit!r:.40}")
+            raise VocabError(
+                f"the vocabulary's unit must be 'char' or 'byte', not {self.unit!r:.40}"
+            )
         if not 1 <= len(self.symbols) <= MAX_SYMBOLS:
-            raise VocabError(f"a vocabulary holds 1 to {MAX_SYMBOLS} symbols, not {len(self.symbols)}")
+            raise VocabError(
+                f"a vocabulary holds 1 to {MAX_SYMBOLS} symbols, not {len(self.symbols)}"
+            )
         unknown = self.unknown
-        if unknown is not None and (type(unknown) is not int or not 0 <= unknown < len(self.symbols)):
-            raise VocabError(f"the id of the unknown symbol must be 0 to {len(self.symbols) - 1}, not {unknown!r:.40}")
+        if unknown is not None and (
+            type(unknown) is not int or not 0 <= unknown < len(self.symbols)
+        ):
+            raise VocabError(
+                f"the id of the unknown symbol must be 0 to {len(self.symbols) - 1}, not "
+                f"{unknown!r:.40}"
+            )
         if unknown is not None and self.symbols[unknown] != UNKNOWN:
-            raise VocabError(f"symbol {unknown} should be {UNKNOWN!r}, but is {self.symbols[unknown]!r:.40}")
+            raise VocabError(
+                f"symbol {unknown} should be {UNKNOWN!r}, but is {self.symbols[unknown]!r:.40}"
+            )
         for i, symbol in enumerate(self.symbols):
             if i != unknown:
                 self._check(i, symbol)
@@ -66,17 +77,27 @@ class Vocab:
 
     def _check(self, i: int, symbol: object) -> None:
         if not isinstance(symbol, str) or len(symbol) != 1:
-            raise VocabError(f"symbol {i} of the vocabulary must be one character, not {symbol!r:.40}")
+            raise VocabError(
+                f"symbol {i} of the vocabulary must be one character, not {symbol!r:.40}"
+            )
         if self.unit == "byte" and ord(symbol) > 255:
-            raise VocabError(f"symbol {i} of the vocabulary of bytes must be U+0000 to U+00FF, not U+{ord(symbol):04X}")
+            raise VocabError(
+                f"symbol {i} of the vocabulary of bytes must be U+0000 to U+00FF, not "
+                f"U+{ord(symbol):04X}"
+            )
         if 0xD800 <= ord(symbol) <= 0xDFFF:
-            raise VocabError(f"symbol {i} of the vocabulary is half a character: the surrogate U+{ord(symbol):04X}")
+            raise VocabError(
+                f"symbol {i} of the vocabulary is half a character: the surrogate "
+                f"U+{ord(symbol):04X}"
+            )
 
     @classmethod
     def from_list(cls, symbols: object, unit: Any = "char", unknown: Any = None) -> Self:
         """The vocabulary of a list as read from JSON; anything else raises `VocabError`."""
         if not isinstance(symbols, list):
-            raise VocabError(f"the vocabulary must be a list of symbols, not {type(symbols).__name__}")
+            raise VocabError(
+                f"the vocabulary must be a list of symbols, not {type(symbols).__name__}"
+            )
         return cls(tuple(symbols), unit, unknown)
 
     def to_list(self) -> list[str]:
@@ -100,28 +121,39 @@ class Vocab:
     def _codes(self) -> npt.NDArray[np.uint32]:
         """Ids to code points (V,)."""
         stand_in = _NO_BYTE if self.unit == "byte" else _REPLACEMENT
-        return np.array([stand_in if i == self.unknown else ord(s) for i, s in enumerate(self.symbols)], np.uint32)
+        return np.array(
+            [stand_in if i == self.unknown else ord(s) for i, s in enumerate(self.symbols)],
+            np.uint32,
+        )
 
     @cached_property
     def _ids(self) -> npt.NDArray[np.int32]:
-        """Code points to ids, -1 where there is none; the last entry is -1 and stands for all code points above."""
+        """Code points to ids, -1 where there is none; the last entry is -1 and stands for all code
+        points above.
+        """
         table = np.full(max(map(ord, self.index), default=0) + 2, -1, np.int32)
         for symbol, i in self.index.items():
             table[ord(symbol)] = i
         return table
 
-    def encode(self, text: str | bytes, unknown: Unknown = "error") -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    def encode(
+        self, text: str | bytes, unknown: Unknown = "error"
+    ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """The ids of a text, 1-D, uint8 (uint16 for more than 256 symbols).
 
-        What the vocabulary lacks: "error" raises `VocabError` that names it, "skip" leaves it out, "nearest" replaces
-        it by the most similar symbol and leaves out what resembles none, "fold" makes it the unknown symbol
-        (`VocabError` if there is none). With the unit "byte", a str is encoded as UTF-8 first; with "char", bytes are
-        decoded as UTF-8.
+        What the vocabulary lacks: "error" raises `VocabError` that names it, "skip" leaves it out,
+        "nearest" replaces it by the most similar symbol and leaves out what resembles none, "fold"
+        makes it the unknown symbol (`VocabError` if there is none). With the unit "byte", a str is
+        encoded as UTF-8 first; with "char", bytes are decoded as UTF-8.
         """
         text = self._as_characters(text)
         if unknown == "fold" and self.unknown is None:
-            raise VocabError("the vocabulary has no unknown symbol; use --unknown skip or --unknown nearest")
-        pieces = [self._encode(text, text[a : a + _PIECE], unknown) for a in range(0, len(text), _PIECE)]
+            raise VocabError(
+                "the vocabulary has no unknown symbol; use --unknown skip or --unknown nearest"
+            )
+        pieces = [
+            self._encode(text, text[a : a + _PIECE], unknown) for a in range(0, len(text), _PIECE)
+        ]
         return np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
 
     def _encode(self, text: str, piece: str, unknown: Unknown) -> npt.NDArray[Any]:
@@ -145,29 +177,43 @@ class Vocab:
         try:
             if self.unit == "char":
                 return text if isinstance(text, str) else text.decode("utf-8")
-            # surrogateescape: a command line's bytes that are not UTF-8 arrive as surrogates, and are bytes again here.
-            return (text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text).decode("latin-1")
+            # surrogateescape: a command line's bytes that are not UTF-8 arrive as surrogates, and
+            # are bytes again here.
+            return (
+                text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+            ).decode("latin-1")
         except UnicodeDecodeError as e:
-            raise VocabError(f"the text is not UTF-8: byte 0x{e.object[e.start]:02x} at position {e.start}") from None
+            raise VocabError(
+                f"the text is not UTF-8: byte 0x{e.object[e.start]:02x} at position {e.start}"
+            ) from None
         except UnicodeEncodeError as e:
-            raise VocabError(f"{name_of(e.object[e.start])} at character {e.start} is half a character") from None
+            raise VocabError(
+                f"{name_of(e.object[e.start])} at character {e.start} is half a character"
+            ) from None
 
     def complaint(self, positions: Mapping[str, int], advice: str, where: str = "") -> VocabError:
-        """The error that names characters the vocabulary lacks (character -> first position), earliest first."""
+        """The error that names characters the vocabulary lacks (character -> first position),
+        earliest first.
+        """
         noun = "byte" if self.unit == "byte" else "character"
         named = []
         for ch, at in sorted(positions.items(), key=lambda item: item[1])[:NAMED]:
             alike = ", ".join(repr(c) for c in itertools.islice(self._alike(ch), 3))
-            named.append(f"{name_of(ch, self.unit)} at {noun} {at}" + (f" (nearest: {alike})" if alike else ""))
+            named.append(
+                f"{name_of(ch, self.unit)} at {noun} {at}"
+                + (f" (nearest: {alike})" if alike else "")
+            )
         others = f" and {len(positions) - NAMED} more" if len(positions) > NAMED else ""
         return VocabError(f"{where}not in the vocabulary: {', '.join(named)}{others}; {advice}")
 
     def nearest(self, ch: str) -> str | None:
-        """The known character most like `ch` (other case, no accent, similar punctuation, another digit), or None."""
+        """The known character most like `ch` (other case, no accent, similar punctuation, another
+        digit), or None.
+        """
         return next(self._alike(ch), None)
 
     def _alike(self, ch: str) -> Iterator[str]:
-        """The known characters like `ch`, most similar first. Bytes beyond ASCII resemble nothing."""
+        """The known characters like `ch`, most similar first; bytes past ASCII resemble none."""
         if self.unit == "byte" and not ch.isascii():
             return
         seen = {ch}
@@ -177,17 +223,23 @@ class Vocab:
                 yield other
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """The text of ids, any integer type. The unknown symbol, and bytes that are not UTF-8, become U+FFFD."""
+        """The text of ids, any integer type. The unknown symbol, and bytes that are not UTF-8,
+        become U+FFFD.
+        """
         decoder = Decoder(self)
         return decoder.feed(ids) + decoder.end()
 
     def extended(self, other: Vocab) -> Vocab:
-        """This vocabulary with its ids as they are, and after them what only `other` holds, in code point order.
+        """This vocabulary with its ids as they are, and after them what only `other` holds, in code
+        point order.
 
-        Of two unknown symbols the own is kept; only the other's is added as the last. `VocabError` if units differ.
+        Of two unknown symbols the own is kept; only the other's is added as the last. `VocabError`
+        if units differ.
         """
         if self.unit != other.unit:
-            raise VocabError(f"cannot add {other.unit}s to a vocabulary of {self.unit}s; set --unit {self.unit}")
+            raise VocabError(
+                f"cannot add {other.unit}s to a vocabulary of {self.unit}s; set --unit {self.unit}"
+            )
         symbols = self.symbols + tuple(sorted(other.index.keys() - self.index.keys()))
         if self.unknown is not None or other.unknown is None:
             return Vocab(symbols, self.unit, self.unknown)
@@ -195,17 +247,23 @@ class Vocab:
 
 
 class Decoder:
-    """Ids to text as they come, for streaming: a character of several bytes is held back until it is whole."""
+    """Ids to text as they come, for streaming: a character of several bytes is held back until it
+    is whole.
+    """
 
     def __init__(self, vocab: Vocab) -> None:
         self._vocab = vocab
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def feed(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """The text that became whole with these ids; `VocabError` for an id that the vocabulary does not have."""
+        """The text that became whole with these ids; `VocabError` for an id that the vocabulary
+        does not have.
+        """
         numbers = np.asarray(ids, np.int64).reshape(-1)
         if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self._vocab)):
-            raise VocabError(f"ids must be 0 to {len(self._vocab) - 1}, not {numbers.min()} to {numbers.max()}")
+            raise VocabError(
+                f"ids must be 0 to {len(self._vocab) - 1}, not {numbers.min()} to {numbers.max()}"
+            )
         codes = self._vocab._codes[numbers]
         if self._vocab.unit == "byte":
             return self._utf8.decode(codes.astype(np.uint8).tobytes())
@@ -217,7 +275,9 @@ class Decoder:
 
 
 def name_of(ch: str, unit: Unit = "char") -> str:
-    """A character for a message: escaped, with code point and Unicode name; a byte as its hexadecimal value."""
+    """A character for a message: escaped, with code point and Unicode name; a byte as its
+    hexadecimal value.
+    """
     if unit == "byte":
         return f"byte 0x{ord(ch):02x}" + (f" ({ch!r})" if ch.isascii() else "")
     name = unicodedata.name(ch, "")
@@ -228,7 +288,9 @@ def _resembling(ch: str) -> Iterator[str]:
     """Characters like `ch`, most similar first, whether known or not."""
     base = _base(ch)
     yield from (ch.swapcase(), base, base.swapcase())
-    yield from itertools.chain.from_iterable(group for group in _ALIKE if ch in group or base in group)
+    yield from itertools.chain.from_iterable(
+        group for group in _ALIKE if ch in group or base in group
+    )
     if ch.isspace():
         yield from " \n"
     if base.isdecimal():
@@ -237,7 +299,9 @@ def _resembling(ch: str) -> Iterator[str]:
 
 
 def _base(ch: str) -> str:
-    """The letter under accents and compatibility forms: 'é' -> 'e', 'ø' -> 'o', '٣' -> '3', 'ﬁ' -> 'f'."""
+    """The letter under accents and compatibility forms: 'é' -> 'e', 'ø' -> 'o', '٣' -> '3', 'ﬁ' ->
+    'f'.
+    """
     plain = next(_without_marks(unicodedata.normalize("NFKD", ch)), ch)
     if plain.isdecimal():
         return str(unicodedata.decimal(plain))

@@ -1,4 +1,6 @@
-"""Threads that run kernels side by side, and how work is divided among them; a thread that follows another."""
+"""Threads that run kernels side by side, and how work is divided among them; a thread that follows
+another.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ SYSTEM = Path("/")
 
 
 def available_threads() -> int:
-    """How many processors this process may use: its affinity, and on Linux the quotas of its control groups."""
+    """How many processors this process may use: its affinity, and on Linux the quotas of its
+    control groups.
+    """
     try:
         count = len(os.sched_getaffinity(0))
     except AttributeError:
@@ -40,7 +44,9 @@ def check_threads(threads: int | None) -> None:
 
 
 def usable_threads(asked: int | None) -> int:
-    """As many threads as asked for, or all there are, but not more than processors: two on each take up to twice as long."""
+    """As many threads as asked for, or all there are, but not more than processors: two on each
+    take up to twice as long.
+    """
     check_threads(asked)
     return min(asked or UNLIMITED, available_threads())
 
@@ -48,10 +54,13 @@ def usable_threads(asked: int | None) -> int:
 def _quota() -> int:
     """The processors that our control groups, of version 1 or 2, and all those above them leave us.
 
-    In a container the file names the group as the host sees it, where only its end, or nothing of it, may be mounted.
+    In a container the file names the group as the host sees it, where only its end, or nothing of
+    it, may be mounted.
     """
     try:
-        lines = (SYSTEM / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (
+            (SYSTEM / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
+        )
     except OSError:
         return UNLIMITED
     limits = [UNLIMITED]
@@ -71,7 +80,9 @@ def _limit(folder: Path) -> int:
     """The quota of one control group in processors, nearest whole number but at least 1."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
-            quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
+            quota, period = " ".join(
+                (folder / name).read_text(encoding="ascii") for name in names
+            ).split()
             if int(quota) > 0:  # version 1 says -1, version 2 max, where there is no limit
                 return max(1, round(int(quota) / int(period)))
         except (OSError, ValueError, ZeroDivisionError):
@@ -80,7 +91,9 @@ def _limit(folder: Path) -> int:
 
 
 def ranges(size: int, parts: int, grain: int = 1) -> list[tuple[int, int]]:
-    """At most `parts` ranges (start, stop) that cover 0:size, nearly equal, cut at multiples of `grain`."""
+    """At most `parts` ranges (start, stop) that cover 0:size, nearly equal, cut at multiples of
+    `grain`.
+    """
     grains = -(-size // grain)
     parts = max(1, min(parts, grains))
     cuts = [min(size, part * grains // parts * grain) for part in range(parts + 1)]
@@ -88,25 +101,32 @@ def ranges(size: int, parts: int, grain: int = 1) -> list[tuple[int, int]]:
 
 
 class Workers:
-    """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not write the same place.
+    """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not
+    write the same place.
 
-    Handing over takes two locks a thread, 15 to 40 microseconds; a `ThreadPoolExecutor`, with its queue, takes 55 to 70.
+    Handing over takes two locks a thread, 15 to 40 microseconds; a `ThreadPoolExecutor`, with its
+    queue, takes 55 to 70.
     """
 
     def __init__(self, threads: int | None = None) -> None:
         check_threads(threads)
         self.threads = threads or available_threads()
-        self._turn = threading.Lock()  # jobs that wait for one another must not wait for threads that other jobs have
+        # jobs that wait for one another must not wait for threads that other jobs have
+        self._turn = threading.Lock()
         self._others: list[_Worker] = []
         self._stop = weakref.finalize(self, _stop, self._others)
 
     def run(
-        self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]], release: Callable[[], None] | None = None
+        self,
+        function: Callable[..., Any],
+        jobs: Sequence[tuple[Any, ...]],
+        release: Callable[[], None] | None = None,
     ) -> None:
-        """Call function(*job) for every job, the last one in this thread, and return, or raise, when all are done.
+        """Call function(*job) for every job, the last one in this thread, and return, or raise,
+        when all are done.
 
-        Jobs that wait for one another, of which there are no more than threads, need a `release`: if one of them cannot start, as
-        when an interrupt comes between, it lets the others end.
+        Jobs that wait for one another, of which there are no more than threads, need a `release`:
+        if one of them cannot start, as when an interrupt comes between, it lets the others end.
         """
         count = min(len(jobs), self.threads)
         if count <= 1:
@@ -141,7 +161,9 @@ class Workers:
 
 
 class _Worker:
-    """A thread that waits for jobs. What it is told, and tells, lies in attributes; the locks only wake who waits."""
+    """A thread that waits for jobs. What it is told, and tells, lies in attributes; the locks only
+    wake who waits.
+    """
 
     def __init__(self) -> None:
         self._begun, self._ended = threading.Lock(), threading.Lock()
@@ -186,7 +208,9 @@ class _Worker:
 
 
 def _ended(workers: Sequence[_Worker]) -> list[BaseException]:
-    """What was raised in the threads, once all are done; an interruption waits too, while arrays are being written."""
+    """What was raised in the threads, once all are done; an interruption waits too, while arrays
+    are being written.
+    """
     errors: list[BaseException] = []
     for worker in workers:
         while True:
@@ -205,7 +229,8 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 
 class Follower:
-    """Calls a function with one thing after the other, in order, on a thread of its own, beside the one that makes them.
+    """Calls a function with one thing after the other, in order, on a thread of its own, beside the
+    one that makes them.
 
     A context, at whose end all calls are done. Raises what they raise.
     """

@@ -25,19 +25,23 @@ from charrnn.workers import Workers, ranges
 CHUNK = 16
 """Characters written between two returns to Python, at least."""
 CHUNK_BYTES, MOST = 1 << 28, 512
-"""Bytes of weights read between two returns to Python, a few milliseconds' worth, and characters written at most."""
+"""Bytes of weights read between two returns to Python, a few milliseconds' worth, and characters
+written at most.
+"""
 
 Progress = Callable[[int, int], None]
 
 
 class Writer:
-    """A network that writes `streams` texts side by side, one step after another; it holds their state.
+    """A network that writes `streams` texts side by side, one step after another; it holds their
+    state.
 
-    Stream n draws with coins of its own, from (seed, n): it writes the same text whatever the number of streams and threads. One
-    stream is divided among the threads by units where that pays, several are dealt out to them. With a `precision` other than
-    float32 the weights are rounded (see `rounding`), which makes one stream faster, not several; `panels` are of no use then.
-    With a `document_separator`, for which it needs the `vocab`, a stream's state is zero before it reads the first character of a
-    document, as in training (see `documents`).
+    Stream n draws with coins of its own, from (seed, n): it writes the same text whatever the
+    number of streams and threads. One stream is divided among the threads by units where that pays,
+    several are dealt out to them. With a `precision` other than float32 the weights are rounded
+    (see `rounding`), which makes one stream faster, not several; `panels` are of no use then. With
+    a `document_separator`, for which it needs the `vocab`, a stream's state is zero before it reads
+    the first character of a document, as in training (see `documents`).
     """
 
     def __init__(
@@ -67,21 +71,42 @@ class Writer:
         if len(set(banned)) >= V:
             raise ConfigError("every symbol of the vocabulary is banned: nothing is left to write")
         if document_separator is not None and vocab is None:
-            raise ConfigError("a document separator is a pattern of characters: give the writer the vocabulary too")
-        self._documents = DocumentTrackers(vocab, document_separator, streams) if document_separator and vocab else None
+            raise ConfigError(
+                "a document separator is a pattern of characters: give the writer the vocabulary "
+                "too"
+            )
+        self._documents = (
+            DocumentTrackers(vocab, document_separator, streams)
+            if document_separator and vocab
+            else None
+        )
         self.model, self.streams = rounded(model, precision), streams
-        # below this, dividing by the temperature overflows; the most probable symbol is then all that is left
+        # below this, dividing by the temperature overflows; the most probable symbol is then all
+        # that is left
         self.temperature = np.float32(min(temperature, 1e30) if temperature > 1e-6 else 0)
         self.top_k = min(top_k, V)
         self.banned = np.zeros(V, np.bool_)
         self.banned[list(banned)] = True
-        self.coins = [np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n]))) for n in range(streams)]
+        self.coins = [
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
+            for n in range(streams)
+        ]
         self.workers = workers or Workers(1)
-        self.panels = panels if panels is not None and self.model is model else Panels(self.model, backward=False)
+        self.panels = (
+            panels
+            if panels is not None and self.model is model
+            else Panels(self.model, backward=False)
+        )
         if self.panels is not panels:
             self.panels.refresh(self.workers)
         self.state = State(self.model, streams)
-        kernels = (product, product_of(precision), self.model.cell.prepare, self.model.cell.step, sampling.draw)
+        kernels = (
+            product,
+            product_of(precision),
+            self.model.cell.prepare,
+            self.model.cell.step,
+            sampling.draw,
+        )
         self._functions, self._precision = [address_of(kernel) for kernel in kernels], precision
         self._work, self._turns = self._divided(self.workers.threads), _Turns()
         self._alone: _Work | None = None
@@ -91,11 +116,19 @@ class Writer:
             shares = shares_of_stream(self.model, threads, self._precision)
             return _Work(self.model, 1, self.panels, shares, [(0, 1)] * len(shares))
         shards = ranges(self.streams, threads)
-        return _Work(self.model, self.streams, self.panels, [share_of_panels(self.model, self.panels)], shards)
+        return _Work(
+            self.model,
+            self.streams,
+            self.panels,
+            [share_of_panels(self.model, self.panels)],
+            shards,
+        )
 
     @property
     def chunk(self) -> int:
-        """Characters of every stream to write at a time, so that neither going back to Python nor waiting for it is felt."""
+        """Characters of every stream to write at a time, so that neither going back to Python nor
+        waiting for it is felt.
+        """
         return max(CHUNK, min(MOST, CHUNK_BYTES // (self._work.weights * self.streams)))
 
     def read(self, ids: NDArray[Any], progress: Progress | None = None) -> None:
@@ -103,14 +136,20 @@ class Writer:
         ids = np.asarray(ids, np.int32)
         # kernels do not check bounds
         if not len(ids) or ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
-            raise ValueError(f"ids to read must be at least one, and 0 to {self.model.config.vocab_size - 1}")
+            raise ValueError(
+                f"ids to read must be at least one, and 0 to {self.model.config.vocab_size - 1}"
+            )
         last = len(ids) - 1
         starts = set(self._documents.read(ids)) if self._documents is not None else set()
         for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
             if a in starts:
                 self.state.reset()
             block = np.repeat(ids[a : b + 1, None], self.streams, 1)
-            self._run(np.ascontiguousarray(block), given=len(block), coins=np.zeros((len(block) - 1, self.streams)))
+            self._run(
+                np.ascontiguousarray(block),
+                given=len(block),
+                coins=np.zeros((len(block) - 1, self.streams)),
+            )
             if progress is not None:
                 progress(b, last)
         if last in starts:
@@ -118,17 +157,26 @@ class Writer:
         self._last = np.full(self.streams, ids[-1], np.int32)
 
     def step(self, ids: NDArray[np.int32]) -> Floats:
-        """Let stream n read ids[n], int32 (streams,); the logits behind it, (streams, V), overwritten by the next call."""
+        """Let stream n read ids[n], int32 (streams,); the logits behind it, (streams, V),
+        overwritten by the next call.
+        """
         block = np.stack([ids, ids])
-        return self._run(block, given=1, coins=np.zeros((1, self.streams))).logits[:, : self.model.config.vocab_size]
+        return self._run(block, given=1, coins=np.zeros((1, self.streams))).logits[
+            :, : self.model.config.vocab_size
+        ]
 
     def write(self, length: int) -> NDArray[np.int32]:
         """The next `length` ids of every stream, (length, streams) int32."""
         ids = np.zeros((length + 1, self.streams), np.int32)
         ids[0] = self._last
         coins = np.stack([rng.random(length) for rng in self.coins], 1)
-        # A call costs more than a step of one stream; but the more streams, the sooner a document begins in one of them.
-        steps = self.chunk if self._documents is None else max(1, min(self.chunk, 4 * CHUNK) // self.streams)
+        # A call costs more than a step of one stream; but the more streams, the sooner a document
+        # begins in one of them.
+        steps = (
+            self.chunk
+            if self._documents is None
+            else max(1, min(self.chunk, 4 * CHUNK) // self.streams)
+        )
         done = 0
         while done < length:
             done += self._write(ids[done : done + steps + 1], coins[done : done + steps])
@@ -136,7 +184,9 @@ class Writer:
         return ids[1:]
 
     def _write(self, ids: NDArray[np.int32], coins: NDArray[np.float64]) -> int:
-        """Write ids[1:] (K, N) behind ids[0], up to the first with which a document begins; the number written."""
+        """Write ids[1:] (K, N) behind ids[0], up to the first with which a document begins; the
+        number written.
+        """
         if self._documents is None:
             self._run(ids, given=1, coins=coins)
             return len(coins)
@@ -158,7 +208,10 @@ class Writer:
         if work.parts > 1 and self._turns.is_alone():
             work = self._alone = self._alone or self._divided(1)
         coins = np.ascontiguousarray(coins)
-        decoder_bias, switches = self.panels.decoder_bias, (model.cell.has_output, model.config.residual)
+        decoder_bias, switches = (
+            self.panels.decoder_bias,
+            (model.cell.has_output, model.config.residual),
+        )
         first_read = 0 if model.config.skip else model.config.layers - 1
         norm = model.config.hidden if model.config.layer_norm else 0
         arguments = (
@@ -186,7 +239,16 @@ class Writer:
                 work.x,
                 work.logits,
             ),
-            *(work.keep_h, work.keep_c, *switches, first_read, *options, work.meeting.ctypes.data, work.parts, norm),
+            *(
+                work.keep_h,
+                work.keep_c,
+                *switches,
+                first_read,
+                *options,
+                work.meeting.ctypes.data,
+                work.parts,
+                norm,
+            ),
         )
         work.enter(self.state)
         self.workers.run(writing.write, [(*arguments, *own) for own in work.own], work.release)
@@ -197,10 +259,12 @@ class Writer:
 
 
 class _Turns:
-    """When one stream is written on one thread although it is divided: while others want the processors.
+    """When one stream is written on one thread although it is divided: while others want the
+    processors.
 
-    A thread then waits long at each meeting, since rarely all of them have a processor. So some calls are made alone, and then one
-    tries again; each time that it was in vain, twice as many are.
+    A thread then waits long at each meeting, since rarely all of them have a processor. So some
+    calls are made alone, and then one tries again; each time that it was in vain, twice as many
+    are.
     """
 
     def __init__(self) -> None:
@@ -218,17 +282,32 @@ class _Turns:
 
 
 class _Work:
-    """What `kernels.writing.write` reads and overwrites, made once. One stream has shares, several streams have shards."""
+    """What `kernels.writing.write` reads and overwrites, made once. One stream has shares, several
+    streams have shards.
+    """
 
     def __init__(
-        self, model: Model, streams: int, panels: Panels, shares: list[Share], shards: list[tuple[int, int]]
+        self,
+        model: Model,
+        streams: int,
+        panels: Panels,
+        shares: list[Share],
+        shards: list[tuple[int, int]],
     ) -> None:
-        config, L, N, H, V = model.config, model.config.layers, streams, model.width, padded(model.config.vocab_size)
+        config, L, N, H, V = (
+            model.config,
+            model.config.layers,
+            streams,
+            model.width,
+            padded(model.config.vocab_size),
+        )
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.bias = by_share(np.stack(panels.bias), shares, H)
         vectors = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
         self.p, self.table = by_share(vectors, shares, H), by_share(panels.table, shares, H)
-        self.memory_table = model.parameters["rnn.memory.weight"] if model.cell.reads_below else aligned(0, 0)
+        self.memory_table = (
+            model.parameters["rnn.memory.weight"] if model.cell.reads_below else aligned(0, 0)
+        )
         self.h, self.c = aligned(L, 2, N * H), aligned(L, 2, N * H)
         self.m, self.x = aligned(2, N * H), aligned(L, N * H)
         self.z, self.q, self.y = aligned(N * self.bias.shape[1]), aligned(N * H), aligned(N * H)
@@ -238,7 +317,14 @@ class _Work:
         every = shares if self.parts > 1 else shares * len(shards)
         self._shares = shares  # the kernel is given addresses
         self.own = [
-            (aligned(2, V), share.weights.ctypes.data, share.places, *shard, *share.units, *share.logits)
+            (
+                aligned(2, V),
+                share.weights.ctypes.data,
+                share.places,
+                *shard,
+                *share.units,
+                *share.logits,
+            )
             for shard, share in zip(shards, every, strict=True)
         ]
 

@@ -1,6 +1,8 @@
-"""Property tests draw the same examples everywhere and are given the time they need: no test asserts times.
+"""Property tests draw the same examples everywhere and are given the time they need: no test
+asserts times.
 
-Where there is no AVX512-BF16, its arithmetic is tested as plain instructions give it; that is decided before kernels are imported.
+Where there is no AVX512-BF16, its arithmetic is tested as plain instructions give it; that is
+decided before kernels are imported.
 """
 
 import os

@@ -1,18 +1,20 @@
-"""The network as its papers state it, in NumPy float64: the executable statement of the mathematics.
+"""The network as its papers state it, in NumPy float64: the executable statement of the
+mathematics.
 
-Nothing here is fast. Every kernel is compared with it, and it is itself compared with finite differences. Each backward
-pass stands beside its forward pass, and `dx` is the derivative of the loss with respect to `x`.
+Nothing here is fast. Every kernel is compared with it, and it is itself compared with finite
+differences. Each backward pass stands beside its forward pass, and `dx` is the derivative of the
+loss with respect to `x`.
 
-T time, N streams, V symbols, E embedding size (0: one-hot), D input size of a layer, H hidden units, L layers.
-Parameters are a dict with PyTorch's names and shapes, and one bias a layer:
+T time, N streams, V symbols, E embedding size (0: one-hot), D input size of a layer, H hidden
+units, L layers. Parameters are a dict with PyTorch's names and shapes, and one bias a layer:
 
     embedding.weight   (V, E)    if E > 0            rnn.bias_ih_l0   (4H,)
     rnn.weight_ih_l0   (4H, D)   D = E, V or H       decoder.weight   (V, H)
     rnn.weight_hh_l0   (4H, H)                       decoder.bias     (V,)
 
-Ids x, y (T, N) are integers. States are one pair (h, c), each (N, H), a layer. Masks are one (T, N, H) a layer, zero
-where a unit is dropped and 1 / (1 - p) where it is kept. Any float type is accepted; all arithmetic and every result is
-float64; nothing is changed in place.
+Ids x, y (T, N) are integers. States are one pair (h, c), each (N, H), a layer. Masks are one (T, N,
+H) a layer, zero where a unit is dropped and 1 / (1 - p) where it is kept. Any float type is
+accepted; all arithmetic and every result is float64; nothing is changed in place.
 """
 
 from __future__ import annotations
@@ -35,12 +37,15 @@ def sigmoid(z: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * z))
 
 
-# One LSTM step ------------------------------------------------------------------------------------------------------
+# One LSTM step
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step leaves behind: gates i, f, g, o, the cell before and after it, and its output; each (N, H)."""
+    """What one step leaves behind: gates i, f, g, o, the cell before and after it, and its output;
+    each (N, H).
+    """
 
     i: Array
     f: Array
@@ -52,9 +57,11 @@ class Step:
 
 
 def lstm_step(z: Array, c_before: Array) -> Step:
-    """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000) from z = W_x x + W_h h' + b (N, 4H).
+    """One LSTM step (Hochreiter & Schmidhuber 1997; forget gate: Gers et al. 2000) from z = W_x x +
+    W_h h' + b (N, 4H).
 
-    i = sigmoid(z_i),  f = sigmoid(z_f),  g = tanh(z_g),  o = sigmoid(z_o);  c = f * c' + i * g,  h = o * tanh(c).
+    i = sigmoid(z_i),  f = sigmoid(z_f),  g = tanh(z_g),  o = sigmoid(z_o);  c = f * c' + i * g,  h
+    = o * tanh(c).
     """
     z_i, z_f, z_g, z_o = np.split(z, 4, axis=1)
     i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)
@@ -63,7 +70,9 @@ def lstm_step(z: Array, c_before: Array) -> Step:
 
 
 def lstm_step_back(step: Step, dh: Array, dc: Array) -> tuple[Array, Array]:
-    """(dz (N, 4H), dc_before (N, H)) from dh and from the dc that comes from the step after this one."""
+    """(dz (N, 4H), dc_before (N, H)) from dh and from the dc that comes from the step after this
+    one.
+    """
     i, f, g, o = step.i, step.f, step.g, step.o
     tanh_c = np.tanh(step.c)
     dc = dc + dh * o * (1 - tanh_c**2)
@@ -74,12 +83,15 @@ def lstm_step_back(step: Step, dh: Array, dc: Array) -> tuple[Array, Array]:
     return np.concatenate([dz_i, dz_f, dz_g, dz_o], axis=1), dc * f
 
 
-# One layer over a sequence ------------------------------------------------------------------------------------------
+# One layer over a sequence
+# ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What one layer leaves behind: its input x (T, N, D), the h before its first step, and its T steps."""
+    """What one layer leaves behind: its input x (T, N, D), the h before its first step, and its T
+    steps.
+    """
 
     x: Array
     h_before: Array
@@ -101,8 +113,10 @@ def layer_forward(x: Array, W_x: Array, W_h: Array, b: Array, h: Array, c: Array
     return Layer(x, h_before, steps)
 
 
-def layer_backward(layer: Layer, W_x: Array, W_h: Array, dh_out: Array) -> tuple[Array, Array, Array, Array]:
-    """(dx, dW_x, dW_h, db) from dh_out (T, N, H); the gradient stops at the layer's initial state."""
+def layer_backward(
+    layer: Layer, W_x: Array, W_h: Array, dh_out: Array
+) -> tuple[Array, Array, Array, Array]:
+    """(dx, dW_x, dW_h, db) from dh_out (T, N, H); gradients stop at the initial state."""
     dz = np.empty((*dh_out.shape[:2], 4 * dh_out.shape[2]))
     dh = dc = np.zeros_like(dh_out[0])
     for t in reversed(range(len(dh_out))):
@@ -114,7 +128,8 @@ def layer_backward(layer: Layer, W_x: Array, W_h: Array, dh_out: Array) -> tuple
     return dz @ W_x, dW_x, dW_h, dz.sum(axis=(0, 1))
 
 
-# Softmax and cross-entropy ------------------------------------------------------------------------------------------
+# Softmax and cross-entropy
+# ------------------------------------------------------------------------------------------
 
 
 def cross_entropy(logits: Array, y: Ids) -> float:
@@ -134,12 +149,15 @@ def log_softmax(logits: Array) -> Array:
     return shifted - np.log(total)
 
 
-# The network --------------------------------------------------------------------------------------------------------
+# The network
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A forward pass: all that its backward pass needs, and the `states` (h, c) a layer in which it ended."""
+    """A forward pass: all that its backward pass needs, and the `states` (h, c) a layer in which it
+    ended.
+    """
 
     parameters: Parameters
     x: Ids
@@ -151,15 +169,23 @@ class Trace:
 
 
 def forward(
-    parameters: Mapping[str, Array], x: Ids, states: Sequence[Any], masks: Sequence[Array] | None = None
+    parameters: Mapping[str, Array],
+    x: Ids,
+    states: Sequence[Any],
+    masks: Sequence[Array] | None = None,
 ) -> Trace:
     """Embed x (T, N), walk every layer, decode: logits = h W + b (T, N, V).
 
-    A mask multiplies what a layer hands up (to the next layer or the decoder), never what it hands on to its next step.
+    A mask multiplies what a layer hands up (to the next layer or the decoder), never what it hands
+    on to its next step.
     """
     p = {name: np.asarray(value, np.float64) for name, value in parameters.items()}
     states = [(np.asarray(h, np.float64), np.asarray(c, np.float64)) for h, c in states]
-    masks = [np.ones(())] * len(states) if masks is None else [np.asarray(mask, np.float64) for mask in masks]
+    masks = (
+        [np.ones(())] * len(states)
+        if masks is None
+        else [np.asarray(mask, np.float64) for mask in masks]
+    )
     layers = []
     one_hot = np.eye(len(p["decoder.bias"]))
     output = p.get("embedding.weight", one_hot)[x]
@@ -180,7 +206,9 @@ def backward(trace: Trace, y: Ids) -> tuple[float, Parameters]:
         "decoder.bias": dlogits.sum(axis=(0, 1)),
     }
     d_output = dlogits @ p["decoder.weight"]
-    for layer, mask, (W_x, W_h, b) in reversed(list(zip(trace.layers, trace.masks, layer_names(p), strict=True))):
+    for layer, mask, (W_x, W_h, b) in reversed(
+        list(zip(trace.layers, trace.masks, layer_names(p), strict=True))
+    ):
         d_output, *d_weights = layer_backward(layer, p[W_x], p[W_h], d_output * mask)
         gradients[W_x], gradients[W_h], gradients[b] = d_weights
     if "embedding.weight" in p:
@@ -192,29 +220,43 @@ def backward(trace: Trace, y: Ids) -> tuple[float, Parameters]:
 def layer_names(parameters: Mapping[str, Array]) -> list[tuple[str, str, str]]:
     """The names of (W_x, W_h, b) of every layer, the lowest first."""
     L = sum(name.startswith("rnn.weight_ih_l") for name in parameters)
-    return [(f"rnn.weight_ih_l{layer}", f"rnn.weight_hh_l{layer}", f"rnn.bias_ih_l{layer}") for layer in range(L)]
+    return [
+        (f"rnn.weight_ih_l{layer}", f"rnn.weight_hh_l{layer}", f"rnn.bias_ih_l{layer}")
+        for layer in range(L)
+    ]
 
 
 def loss(
-    parameters: Mapping[str, Array], x: Ids, y: Ids, states: Sequence[Any], masks: Sequence[Array] | None = None
+    parameters: Mapping[str, Array],
+    x: Ids,
+    y: Ids,
+    states: Sequence[Any],
+    masks: Sequence[Array] | None = None,
 ) -> float:
     """The loss in nats of predicting y from x, the mean over all T * N targets."""
     return cross_entropy(forward(parameters, x, states, masks).logits, y)
 
 
 def gradients(
-    parameters: Mapping[str, Array], x: Ids, y: Ids, states: Sequence[Any], masks: Sequence[Array] | None = None
+    parameters: Mapping[str, Array],
+    x: Ids,
+    y: Ids,
+    states: Sequence[Any],
+    masks: Sequence[Array] | None = None,
 ) -> tuple[float, Parameters, States]:
     """(loss, gradients, final states) of predicting y from x."""
     trace = forward(parameters, x, states, masks)
     return *backward(trace, y), trace.states
 
 
-# Starting and updating ----------------------------------------------------------------------------------------------
+# Starting and updating
+# ----------------------------------------------------------------------------------------------
 
 
 def random_parameters(rng: np.random.Generator, V: int, E: int, H: int, L: int) -> Parameters:
-    """Parameters to test with: normal, wide enough that the gates bend. Not the initialisation of training."""
+    """Parameters to test with: normal, wide enough that the gates bend. Not the initialisation of
+    training.
+    """
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
     for layer in range(L):
         shapes[f"rnn.weight_ih_l{layer}"] = (4 * H, H if layer else E or V)
@@ -235,7 +277,9 @@ def global_norm(gradients: Mapping[str, Array]) -> float:
 
 
 def clip(gradients: Mapping[str, Array], clip_norm: float, clip_value: float) -> Parameters:
-    """Clamp every element to +-clip_value, then scale all by min(1, clip_norm / norm); 0 leaves a step out."""
+    """Clamp every element to +-clip_value, then scale all by min(1, clip_norm / norm); 0 leaves a
+    step out.
+    """
     clipped = {name: np.asarray(g, np.float64) for name, g in gradients.items()}
     if clip_value:
         clipped = {name: np.clip(g, -clip_value, clip_value) for name, g in clipped.items()}
@@ -256,7 +300,8 @@ def adam(
     beta2: float = 0.999,
     epsilon: float = 1e-8,
 ) -> tuple[Parameters, dict[str, tuple[Array, Array]]]:
-    """(parameters, slots) after one step of Adam (Kingma & Ba 2015, algorithm 1); the first `step` is 1, slots are {}.
+    """(parameters, slots) after one step of Adam (Kingma & Ba 2015, algorithm 1); the first `step`
+    is 1, slots are {}.
 
     m = beta1 m' + (1 - beta1) g,  v = beta2 v' + (1 - beta2) g^2, both zero at first;
     p = p' - learning_rate * (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + epsilon).

@@ -1,12 +1,15 @@
-"""Every cell and every option as their papers state them, in float64: what the compiled kernels must compute.
+"""Every cell and every option as their papers state them, in float64: what the compiled kernels
+must compute.
 
-Only the way forward is written; gradients are those of `tests.tape`, and the tape is compared with central differences.
-T time, N streams, V symbols, E embedding size, D inputs of a layer, H hidden units; z = W_x x + W_h h' + b (N, G H), a
-prime marks the step before, phi is the activation, and products of vectors are elementwise. Parameters are named and
-shaped as on disk, gate blocks in the order that each function unpacks.
+Only the way forward is written; gradients are those of `tests.tape`, and the tape is compared with
+central differences. T time, N streams, V symbols, E embedding size, D inputs of a layer, H hidden
+units; z = W_x x + W_h h' + b (N, G H), a prime marks the step before, phi is the activation, and
+products of vectors are elementwise. Parameters are named and shaped as on disk, gate blocks in the
+order that each function unpacks.
 
-A cell is `step(p, x, h, c, m) -> Step`: p the layer's parameters, x (N, D), the state h, c (N, H) of the step before, and
-m (N, H), the memory that the layer below sends up (for the lowest layer a vector of the character).
+A cell is `step(p, x, h, c, m) -> Step`: p the layer's parameters, x (N, D), the state h, c (N, H)
+of the step before, and m (N, H), the memory that the layer below sends up (for the lowest layer a
+vector of the character).
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ States = list[tuple[Any, Any]]
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's parameters, None where the cell has none; W_h as this batch sees it, with its DropConnect mask."""
+    """One layer's parameters, None where the cell has none; W_h as this batch sees it, with its
+    DropConnect mask.
+    """
 
     config: ModelConfig
     W_x: Value
@@ -46,7 +51,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Step:
-    """The new state; what goes up if that is not h; and the memory that goes up, if any. Each (N, H)."""
+    """The new state; what goes up if that is not h; and the memory that goes up, if any. Each (N,
+    H).
+    """
 
     h: Value
     c: Value
@@ -54,7 +61,8 @@ class Step:
     m: Value | None = None
 
 
-# The cells ----------------------------------------------------------------------------------------------------------
+# The cells
+# --------------------------------------------------------------------------------------------------
 
 
 def lstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -65,7 +73,9 @@ def lstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def peephole(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Gers & Schmidhuber 2000, with diagonal peepholes (Graves 2013, equations 7 to 11): o sees the new cell state."""
+    """Gers & Schmidhuber 2000, with diagonal peepholes (Graves 2013, equations 7 to 11): o sees the
+    new cell state.
+    """
     i, f, g, o = p.z(x, h).blocks(4)
     p_i, p_f, p_o = (p.peephole[row] for row in range(3))
     c_new = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * p.phi(g)
@@ -81,7 +91,9 @@ def coupled(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def gru(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Cho et al. 2014, equations 5 to 8: r is applied before the product; z is the share that is kept, as in PyTorch."""
+    """Cho et al. 2014, equations 5 to 8: r is applied before the product; z is the share that is
+    kept, as in PyTorch.
+    """
     W_r, W_z, W_n = p.W_x.rows(3)
     U_r, U_z, U_n = p.W_h.rows(3)
     b_r, b_z, b_n = p.b.blocks(3)
@@ -92,7 +104,9 @@ def gru(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def gru_after(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """cuDNN's and PyTorch's: r is applied after the product, which has a bias of its own (the n block of b_h)."""
+    """cuDNN's and PyTorch's: r is applied after the product, which has a bias of its own (the n
+    block of b_h).
+    """
     x_r, x_z, x_n = (x @ p.W_x.T + p.b).blocks(3)
     h_r, h_z, h_n = (h @ p.W_h.T).blocks(3)
     r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
@@ -106,9 +120,11 @@ def rnn(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def clockwork(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Koutnik et al. 2014: a unit is updated when the time is a multiple of its period, and reads only units as slow as it.
+    """Koutnik et al. 2014: a unit is updated when the time is a multiple of its period, and reads
+    only units as slow as it.
 
-    c (N, H) is a clock: steps since the last update, modulo the period; a unit is updated where it is zero.
+    c (N, H) is a clock: steps since the last update, modulo the period; a unit is updated where it
+    is zero.
     """
     group = clockwork_groups(p.config)
     ticks = np.where(c.data == 0, 1.0, 0.0)
@@ -117,7 +133,8 @@ def clockwork(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def depth_gated(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Yao et al. 2015: a gate d lets the lower layer's memory m into this one's; peepholes as in `peephole`.
+    """Yao et al. 2015: a gate d lets the lower layer's memory m into this one's; peepholes as in
+    `peephole`.
 
     d = sigmoid(b_d + W_d x + w_c * c' + w_m * m) sees x and the memories, not h'.
     """
@@ -132,7 +149,8 @@ def depth_gated(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Kalchbrenner, Danihelka & Graves 2015, two dimensions, weights not tied: one LSTM along time and one along depth.
+    """Kalchbrenner, Danihelka & Graves 2015, two dimensions, weights not tied: one LSTM along time
+    and one along depth.
 
     The output gate stands inside phi (their equation 1).
     """
@@ -143,7 +161,9 @@ def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 def mlstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Krause et al. 2016, with x and biases in both factors of their m: (W x + b) * (W x + U h' + b)."""
+    """Krause et al. 2016, with x and biases in both factors of their m: (W x + b) * (W x + U h' +
+    b).
+    """
     H = p.config.hidden
     along = x @ p.W_x.T + p.b
     factors = along[:, :H] * (along[:, H : 2 * H] + h @ p.W_h[:H].T)
@@ -163,11 +183,26 @@ def mogrifier(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
 
 STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
-    **{"lstm": lstm, "peephole": peephole, "coupled": coupled, "gru": gru, "gru-after": gru_after, "rnn": rnn},
+    **{
+        "lstm": lstm,
+        "peephole": peephole,
+        "coupled": coupled,
+        "gru": gru,
+        "gru-after": gru_after,
+        "rnn": rnn,
+    },
     **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid, "mlstm": mlstm},
     "mogrifier": mogrifier,
 }
-GATES_X = {"coupled": 3, "gru": 3, "gru-after": 3, "rnn": 1, "clockwork": 1, "depth-gated": 5, "grid": 8}
+GATES_X = {
+    "coupled": 3,
+    "gru": 3,
+    "gru-after": 3,
+    "rnn": 1,
+    "clockwork": 1,
+    "depth-gated": 5,
+    "grid": 8,
+}
 GATES_X |= {"mlstm": 6, "mogrifier": 5}
 GATES_H = GATES_X | {"depth-gated": 4, "mlstm": 5, "mogrifier": 4}
 PEEPHOLES = {"peephole": 3, "depth-gated": 5}
@@ -176,27 +211,31 @@ HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid", "mlstm", "mo
 
 
 def clockwork_groups(config: ModelConfig) -> Array:
-    """The group of each unit, int (H,): as equal as may be, the fastest first; its period is 2^group."""
+    """The group of each unit, int (H,): as equal as may be, the fastest first; its period is
+    2^group.
+    """
     H = config.hidden
     groups = min(config.clockwork_groups, H)
     return np.array([unit * groups // H for unit in range(H)])
 
 
 def clockwork_reads(config: ModelConfig) -> Array:
-    """1.0 where unit u (row) reads unit v (column), which must be as slow as u or slower; (H, H)."""
+    """1.0 where unit u (row) reads unit v (column), as slow as u or slower; (H, H)."""
     group = clockwork_groups(config)
     return (group[None, :] >= group[:, None]).astype(np.float64)
 
 
-# The network --------------------------------------------------------------------------------------------------------
+# The network
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Masks:
     """What chance decides in training, a list for each layer; None or empty where an option is off.
 
-    output (T or 1, N, H): 0 or 1 / (1 - p), on what a layer sends up. keep_h, keep_c (T or 1, N, H): 1 where zoneout keeps
-    the old value. recurrent (G H, H): 0 or 1 / (1 - p) on W_h. input (T, N): 0 or 1 / (1 - p), on the character's vectors.
+    output (T or 1, N, H): 0 or 1 / (1 - p), on what a layer sends up. keep_h, keep_c (T or 1, N,
+    H): 1 where zoneout keeps the old value. recurrent (G H, H): 0 or 1 / (1 - p) on W_h. input (T,
+    N): 0 or 1 / (1 - p), on the character's vectors.
     """
 
     output: Sequence[Any] = ()
@@ -208,7 +247,9 @@ class Masks:
 
 @dataclass(frozen=True)
 class Trace:
-    """Losses (T, N) in nats, the logits (T, N, V), the final state (h, c) of every layer, and the parameters as values."""
+    """Losses (T, N) in nats, the logits (T, N, V), the final state (h, c) of every layer, and the
+    parameters as values.
+    """
 
     losses: Array
     logits: Array
@@ -226,18 +267,26 @@ def forward(
     starts: Array | None = None,
     masks: Masks | None = None,
 ) -> Trace:
-    """Walk the stack over x (T, N) and judge it by y. `masks` None: evaluation, where zoneout mixes by its rates.
+    """Walk the stack over x (T, N) and judge it by y. `masks` None: evaluation, where zoneout mixes
+    by its rates.
 
-    starts (T, N) bool: the state is zero before that character is read, and what it was does not matter.
+    starts (T, N) bool: the state is zero before that character is read, and what it was does not
+    matter.
     """
     p = {name: Value(np.asarray(array, np.float64)) for name, array in parameters.items()}
     layers = [_layer(config, p, layer, masks) for layer in range(config.layers)]
     carried = [(value(h), value(c)) for h, c in states]
     losses, logits = [], []
     for t, ids in enumerate(x):
-        kept = np.ones((x.shape[1], 1)) if starts is None else 1.0 - np.asarray(starts[t], np.float64)[:, None]
+        kept = (
+            np.ones((x.shape[1], 1))
+            if starts is None
+            else 1.0 - np.asarray(starts[t], np.float64)[:, None]
+        )
         logits.append(p["decoder.bias"])
-        out, m = _look_up(config, p, ids, None if masks is None or masks.input is None else masks.input[t])
+        out, m = _look_up(
+            config, p, ids, None if masks is None or masks.input is None else masks.input[t]
+        )
         for layer, cell in enumerate(layers):
             h, c = (kept * part for part in carried[layer])
             step = STEPS[config.cell](cell, out, h, c, m)
@@ -253,11 +302,15 @@ def forward(
             out = up + out if config.residual and layer else up
             m = m if step.m is None else step.m
             is_read = config.skip or layer + 1 == config.layers
-            logits[-1] = logits[-1] + out @ p[decoder_name(config, layer)].T if is_read else logits[-1]
+            logits[-1] = (
+                logits[-1] + out @ p[decoder_name(config, layer)].T if is_read else logits[-1]
+            )
         losses.append(cross_entropy(logits[-1], y[t]))
     mean = (1 / x.size) * sum((loss.sum() for loss in losses), Value(0.0))
     final = [(h.data, c.data) for h, c in carried]
-    return Trace(np.stack([loss.data for loss in losses]), np.stack([z.data for z in logits]), final, mean, p)
+    return Trace(
+        np.stack([loss.data for loss in losses]), np.stack([z.data for z in logits]), final, mean, p
+    )
 
 
 def _layer(config: ModelConfig, p: dict[str, Value], layer: int, masks: Masks | None) -> Layer:
@@ -265,14 +318,29 @@ def _layer(config: ModelConfig, p: dict[str, Value], layer: int, masks: Masks | 
     if masks is not None and masks.recurrent:
         W_h = np.asarray(masks.recurrent[layer], np.float64) * W_h
     names = (f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}")
-    return Layer(config, p[names[0]], W_h, p[names[1]], p.get(f"rnn.bias_hh_l{layer}"), p.get(f"rnn.peephole_l{layer}"))
+    return Layer(
+        config,
+        p[names[0]],
+        W_h,
+        p[names[1]],
+        p.get(f"rnn.bias_hh_l{layer}"),
+        p.get(f"rnn.peephole_l{layer}"),
+    )
 
 
-def _look_up(config: ModelConfig, p: dict[str, Value], ids: Array, factor: Any) -> tuple[Value, Value]:
-    """What the lowest layer gets: the character's vector (one-hot without an embedding), and its memory."""
+def _look_up(
+    config: ModelConfig, p: dict[str, Value], ids: Array, factor: Any
+) -> tuple[Value, Value]:
+    """What the lowest layer gets: the character's vector (one-hot without an embedding), and its
+    memory.
+    """
     table = "decoder.weight" if config.tie else "embedding.weight"
     x = p[table][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
-    m = p["rnn.memory.weight"][ids] if config.cell in READS_MEMORY else Value(np.zeros((len(ids), config.hidden)))
+    m = (
+        p["rnn.memory.weight"][ids]
+        if config.cell in READS_MEMORY
+        else Value(np.zeros((len(ids), config.hidden)))
+    )
     if factor is not None:
         scale = np.asarray(factor, np.float64)[:, None]
         x, m = scale * x, scale * m
@@ -280,7 +348,7 @@ def _look_up(config: ModelConfig, p: dict[str, Value], ids: Array, factor: Any) 
 
 
 def _zoneout(old: Value, new: Value, rate: float, keep: Any) -> Value:
-    """Krueger et al. 2017: kept units have their old value; in evaluation, the expectation of that."""
+    """Krueger et al. 2017: kept units have their old value; in evaluation, its expectation."""
     if not rate:
         return new
     share = rate if keep is None else keep
@@ -320,10 +388,15 @@ def gradients(
     """(mean loss, its gradient by every parameter, final states)."""
     trace = forward(config, parameters, x, y, states, starts, masks)
     trace.mean.backward()
-    return float(trace.mean.data), {name: p.grad for name, p in trace.parameters.items()}, trace.states
+    return (
+        float(trace.mean.data),
+        {name: p.grad for name, p in trace.parameters.items()},
+        trace.states,
+    )
 
 
-# What to test with --------------------------------------------------------------------------------------------------
+# What to test with
+# --------------------------------------------------------------------------------------------------
 
 
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -351,7 +424,9 @@ def decoder_name(config: ModelConfig, layer: int) -> str:
 
 
 def random_parameters(rng: np.random.Generator, config: ModelConfig) -> dict[str, Array]:
-    """Normal, float32, wide enough that gates bend at any H; zero where a cell has no weight. Not training's first ones."""
+    """Normal, float32, wide enough that gates bend at any H; zero where a cell has no weight. Not
+    training's first ones.
+    """
     H = config.hidden
     parameters = {}
     for name, shape in shapes(config).items():
@@ -365,7 +440,9 @@ def random_parameters(rng: np.random.Generator, config: ModelConfig) -> dict[str
 
 
 def random_states(rng: np.random.Generator, config: ModelConfig, N: int) -> States:
-    """A state (h, c) of every layer, float32: memories where the cell has them, clocks for the clockwork cell, else zero."""
+    """A state (h, c) of every layer, float32: memories where the cell has them, clocks for the
+    clockwork cell, else zero.
+    """
     H, states = config.hidden, []
     for _ in range(config.layers):
         h = rng.uniform(-1, 1, (N, H)).astype(np.float32)

@@ -1,4 +1,6 @@
-"""The optimisers' rules in float64, straight from the papers: slow, short, and written without the kernels."""
+"""The optimisers' rules in float64, straight from the papers: slow, short, and written without the
+kernels.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def momentum(g: Array, slots: Slots, t: int, c: dict[str, float]) -> Array:
 
 
 def nesterov(g: Array, slots: Slots, t: int, c: dict[str, float]) -> Array:
-    """As Sutskever et al. have it: the gradient was taken ahead, and the place ahead of the new one is what is kept."""
+    """As Sutskever et al. have it: the gradient was taken ahead, and the place ahead of the new one
+    is what is kept.
+    """
     before, slots["v"] = slots["v"], c["momentum"] * slots["v"] + g
     return slots["v"] + c["momentum"] * (slots["v"] - before)
 
@@ -61,13 +65,23 @@ RULES: dict[str, tuple[Rule, dict[str, float]]] = {
     "adam": (adam, {"epsilon": 1e-8}),
     "adamw": (adam, {"epsilon": 1e-8, "weight_decay": 0.01}),
 }
-"""Each optimiser's direction(gradient, slots, t, coefficients), which updates the slots, and the defaults of its own."""
+"""Each optimiser's direction(gradient, slots, t, coefficients), which updates the slots, and the
+defaults of its own.
+"""
 
 
-def step(name: str, w: Array, g: Array, slots: Slots, t: int, rate: float, decays: Array, **given: float) -> Array:
-    """w after one step; `g` is clipped already; `decays` is 1 where penalties act and 0 on biases. The first step is 1."""
+def step(
+    name: str, w: Array, g: Array, slots: Slots, t: int, rate: float, decays: Array, **given: float
+) -> Array:
+    """w after one step; `g` is clipped already; `decays` is 1 where penalties act and 0 on biases.
+    The first step is 1.
+    """
     rule, own = RULES[name]
-    c = {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "l1": 0.0, "l2": 0.0, "weight_decay": 0.0} | own | given
+    c = (
+        {"momentum": 0.9, "beta1": 0.9, "beta2": 0.999, "l1": 0.0, "l2": 0.0, "weight_decay": 0.0}
+        | own
+        | given
+    )
     if t == 1:
         slots.update({slot: np.zeros_like(w) for slot in "msuv"})
     g = g + decays * (c["l2"] * w + c["l1"] * np.sign(w))

@@ -10,7 +10,9 @@ from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from charrnn.training import Report, train
 
-TEXT = "".join(f"{n} green bottles hanging on the wall, and if {n % 7} should fall\n" for n in range(40))
+TEXT = "".join(
+    f"{n} green bottles hanging on the wall, and if {n % 7} should fall\n" for n in range(40)
+)
 
 
 def small_corpus(text: str | bytes = TEXT, **settings: Any) -> Corpus:
@@ -19,13 +21,31 @@ def small_corpus(text: str | bytes = TEXT, **settings: Any) -> Corpus:
 
 def small_run(corpus: Corpus, **settings: Any) -> Run:
     """Two layers with dropout, so that everything that a step depends on takes part."""
-    model = {name: settings.pop(name) for name in ("layers", "hidden", "embedding", "dropout") if name in settings}
-    given = {"steps": 12, "batch_size": 3, "seq_length": 8, "eval_every": 5, "learning_rate": 0.01} | settings
-    return Run.new(corpus, ModelConfig(**({"layers": 2, "hidden": 9, "dropout": 0.2} | model)), TrainConfig(**given))
+    model = {
+        name: settings.pop(name)
+        for name in ("layers", "hidden", "embedding", "dropout")
+        if name in settings
+    }
+    given = {
+        "steps": 12,
+        "batch_size": 3,
+        "seq_length": 8,
+        "eval_every": 5,
+        "learning_rate": 0.01,
+    } | settings
+    return Run.new(
+        corpus,
+        ModelConfig(**({"layers": 2, "hidden": 9, "dropout": 0.2} | model)),
+        TrainConfig(**given),
+    )
 
 
 def trained(
-    run: Run, corpus: Corpus, folder: RunFolder | None = None, steps: int | None = None, threads: int = 1
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder | None = None,
+    steps: int | None = None,
+    threads: int = 1,
 ) -> list[Report]:
     """Train to the end, or for so many steps and then stop as a user does."""
     reports = []

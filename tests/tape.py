@@ -1,8 +1,10 @@
-"""Reverse-mode differentiation of NumPy expressions in float64: a network is stated forwards, its gradients follow.
+"""Reverse-mode differentiation of NumPy expressions in float64: a network is stated forwards, its
+gradients follow.
 
-A `Value` is an array and how it came about. Operators make new values; `backward` walks from a scalar back to everything
-that it was made of and leaves the derivative of the scalar in `grad`, an array of the value's shape. Only what the
-reference of the cells needs is here. Its own proof are the central differences of `numerical_gradient`.
+A `Value` is an array and how it came about. Operators make new values; `backward` walks from a
+scalar back to everything that it was made of and leaves the derivative of the scalar in `grad`, an
+array of the value's shape. Only what the reference of the cells needs is here. Its own proof are
+the central differences of `numerical_gradient`.
 
 >>> a = Value([3.0]); (a * a + 2 * a).sum().backward(); a.grad
 array([8.])
@@ -21,7 +23,9 @@ Back = Callable[[Array], Array]
 
 
 class Value:
-    """An array, float64, and for each value that it was made of: that value, and how derivatives go back to it."""
+    """An array, float64, and for each value that it was made of: that value, and how derivatives go
+    back to it.
+    """
 
     __array_ufunc__ = None  # so that ndarray * Value is Value.__rmul__, not an array of Values
 
@@ -40,7 +44,10 @@ class Value:
 
     def __mul__(self, other: Any) -> Value:
         other = value(other)
-        return Value(self.data * other.data, ((self, lambda d: d * other.data), (other, lambda d: d * self.data)))
+        return Value(
+            self.data * other.data,
+            ((self, lambda d: d * other.data), (other, lambda d: d * self.data)),
+        )
 
     def __neg__(self) -> Value:
         return -1 * self
@@ -59,7 +66,9 @@ class Value:
     __radd__, __rmul__ = __add__, __mul__
 
     def __getitem__(self, place: Any) -> Value:
-        """A part; one that is taken several times, such as an embedding's row, gathers all its derivatives."""
+        """A part; one that is taken several times, such as an embedding's row, gathers all its
+        derivatives.
+        """
 
         def back(d: Array) -> Array:
             whole = np.zeros_like(self.data)
@@ -76,7 +85,9 @@ class Value:
         return Value(self.data.T, ((self, lambda d: d.T),))
 
     def normalised(self) -> Value:
-        """Every row less its mean, divided by its standard deviation (with 1e-5 added to the variance)."""
+        """Every row less its mean, divided by its standard deviation (with 1e-5 added to the
+        variance).
+        """
         centred = self.data - self.data.mean(-1, keepdims=True)
         r = 1 / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
         out = centred * r
@@ -113,7 +124,9 @@ def value(x: Any) -> Value:
 
 
 def _in_order(last: Value) -> list[Value]:
-    """Everything below `last`, each value after all that it was made of. No recursion: sequences are long."""
+    """Everything below `last`, each value after all that it was made of. No recursion: sequences
+    are long.
+    """
     order: list[Value] = []
     seen: set[int] = set()
     stack = [(last, False)]
@@ -162,11 +175,16 @@ def cross_entropy(logits: Value, y: Array) -> Value:
     shifted = logits.data - logits.data.max(axis=1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     rows = np.arange(len(y))
-    return Value(-log_p[rows, y], ((logits, lambda d: d[:, None] * (np.exp(log_p) - np.eye(log_p.shape[1])[y])),))
+    return Value(
+        -log_p[rows, y],
+        ((logits, lambda d: d[:, None] * (np.exp(log_p) - np.eye(log_p.shape[1])[y])),),
+    )
 
 
 def numerical_gradient(f: Callable[[Array], float], array: Array, step: float = 1e-6) -> Array:
-    """The derivative of f by each element of array: central differences, error about 1e-9 of f in float64."""
+    """The derivative of f by each element of array: central differences, error about 1e-9 of f in
+    float64.
+    """
     array = np.asarray(array, np.float64)
     gradient = np.zeros(array.size)
     for k in range(array.size):

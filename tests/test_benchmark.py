@@ -1,4 +1,6 @@
-"""`charrnn bench`: what is counted, whose turn it is, what is told of it, and how a peer that fails is told of."""
+"""`charrnn bench`: what is counted, whose turn it is, what is told of it, and how a peer that fails
+is told of.
+"""
 
 import json
 from dataclasses import replace
@@ -30,7 +32,11 @@ for k, line in enumerate(sys.stdin):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Rounds as short as can be."""
-    for module, name in ((benchmark, "ROUND_SECONDS"), (benchmark, "WARM_UP_SECONDS"), (machine, "PEAK_SECONDS")):
+    for module, name in (
+        (benchmark, "ROUND_SECONDS"),
+        (benchmark, "WARM_UP_SECONDS"),
+        (machine, "PEAK_SECONDS"),
+    ):
         monkeypatch.setattr(module, name, 0.001)
     monkeypatch.setattr(machine, "WARM_UP_SECONDS", 0.001)
     monkeypatch.setattr(machine, "MEMORY_READ", 1 << 20)
@@ -57,10 +63,17 @@ def test_multiplications_are_those_of_the_formula():
     H, V, L = 7, 11, 3
     model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L))
     assert multiplications(model) == L * 4 * H * H + (L - 1) * 4 * H * H + H * V
-    assert multiplications(Model(ModelConfig(vocab_size=V, hidden=H, layers=L, embedding=4))) == multiplications(model)
+    assert multiplications(
+        Model(ModelConfig(vocab_size=V, hidden=H, layers=L, embedding=4))
+    ) == multiplications(model)
     gru = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, cell="gru"))
     assert multiplications(gru) == 3 * (2 * L - 1) * H * H + H * V
-    assert multiplications(Model(ModelConfig(hidden=8, layers=1, cell="clockwork", clockwork_groups=2))) == 48 + 16
+    assert (
+        multiplications(
+            Model(ModelConfig(hidden=8, layers=1, cell="clockwork", clockwork_groups=2))
+        )
+        == 48 + 16
+    )
 
 
 @pytest.mark.parametrize("task", benchmark.TASKS)
@@ -89,8 +102,12 @@ def test_speed_is_characters_by_time(monkeypatch):
 def test_sides_take_turns_and_ratios_are_of_rounds(peer, monkeypatch):
     peer(FAKE)
     order, own, asked = [], iter([999.0, 5000.0, 60000.0, 30000.0]), Peer._asked
-    monkeypatch.setattr(Peer, "_asked", lambda self, line: order.append("peer") or asked(self, line))
-    monkeypatch.setattr(benchmark, "multiply_add_speed", lambda workers: order.append("peak") or 1e9)
+    monkeypatch.setattr(
+        Peer, "_asked", lambda self, line: order.append("peer") or asked(self, line)
+    )
+    monkeypatch.setattr(
+        benchmark, "multiply_add_speed", lambda workers: order.append("peak") or 1e9
+    )
 
     class Ours:
         def __enter__(self):
@@ -146,15 +163,38 @@ def test_a_peer_that_is_not_there(monkeypatch):
 
 def test_json_is_one_object_with_a_row_for_every_combination(peer):
     peer(FAKE)
-    shapes = ["--hidden", "4,5", "--threads", "1,2", "--batch-size", 3, "--seq-length", 4, "--streams", 2]
+    shapes = [
+        "--hidden",
+        "4,5",
+        "--threads",
+        "1,2",
+        "--batch-size",
+        3,
+        "--seq-length",
+        4,
+        "--streams",
+        2,
+    ]
     result = bench(*shapes, "--rounds", 1, "--against", "torch", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
     assert found["machine"]["fma_peak_gflops"] > 0 and found["machine"]["threads"] == 2
     assert {"charrnn": "0.1.0", "torch": "7"}.items() <= found["machine"]["versions"].items()
-    assert {(row["hidden"], row["threads"]) for row in found["training"]} == {(4, 1), (4, 2), (5, 1), (5, 2)}
+    assert {(row["hidden"], row["threads"]) for row in found["training"]} == {
+        (4, 1),
+        (4, 2),
+        (5, 1),
+        (5, 2),
+    }
     assert len(found["sampling"]) == 4 and found["forward"] == []
-    peered = {"rounds", "chars_per_second", "share_of_peak", "peer_chars_per_second", "ratio", "ratios"}
+    peered = {
+        "rounds",
+        "chars_per_second",
+        "share_of_peak",
+        "peer_chars_per_second",
+        "ratio",
+        "ratios",
+    }
     for row in found["training"] + found["sampling"]:
         assert set(row) == FIELDS | peered
         assert row["precision"] == "float32" and row["layers"] == 2
@@ -164,12 +204,26 @@ def test_json_is_one_object_with_a_row_for_every_combination(peer):
 
 def test_the_table():
     result = bench(
-        "--hidden", 4, "--rounds", 1, "--threads", 1, "--batch-size", 3, "--only", "training", "--only", "forward"
+        "--hidden",
+        4,
+        "--rounds",
+        1,
+        "--threads",
+        1,
+        "--batch-size",
+        3,
+        "--only",
+        "training",
+        "--only",
+        "forward",
     )
     assert result.exit_code == 0, result.output
     first, second, *table = [line.rstrip() for line in result.stdout.splitlines() if line.strip()]
     assert machine.processor() in first and "GFLOP/s on one thread" in second
-    assert [line.split("  ")[0].strip() for line in table[2:]] == ["training, 2 x 4", "forward, 2 x 4"]
+    assert [line.split("  ")[0].strip() for line in table[2:]] == [
+        "training, 2 x 4",
+        "forward, 2 x 4",
+    ]
     assert "3 x 50" in table[2] and "PyTorch" not in table[0] and "precision" not in table[0]
     assert "let nothing else run" in result.stderr
 
@@ -177,7 +231,9 @@ def test_the_table():
 @pytest.mark.parametrize(("speed", "told"), [("1000.0", False), ("1000.0 * (k % 2 + 1)", True)])
 def test_rounds_that_disagree_are_told(peer, monkeypatch, speed, told):
     peer(FAKE.replace('1000.0 * task["hidden"] * (k + 1)', speed))
-    monkeypatch.setattr(benchmark, "_medians", lambda shape, own, *others: medians(shape, [1.0] * len(own), *others))
+    monkeypatch.setattr(
+        benchmark, "_medians", lambda shape, own, *others: medians(shape, [1.0] * len(own), *others)
+    )
     shape = ["--hidden", 4, "--threads", 1, "--batch-size", 3, "--only", "training", "--rounds", 2]
     assert ("rounds disagree in 1 of 1 rows" in bench(*shape, "--against", "torch").stderr) == told
 
@@ -193,7 +249,19 @@ def test_the_machine_alone():
 def test_a_text_of_ones_own(tmp_path):
     text = tmp_path / "rose.txt"
     text.write_text("a rose is a rose\n" * 30)
-    shape = ["--hidden", 4, "--rounds", 1, "--threads", 1, "--text", text, "--only", "training", "--json"]
+    shape = [
+        "--hidden",
+        4,
+        "--rounds",
+        1,
+        "--threads",
+        1,
+        "--text",
+        text,
+        "--only",
+        "training",
+        "--json",
+    ]
     result = bench(*shape, "--batch-size", 3, "--seq-length", 20)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["training"][0]["chars_per_second"] > 0
@@ -205,7 +273,13 @@ def test_a_text_of_ones_own(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--hidden", "128,"), ("--hidden", "0"), ("--threads", "5000"), ("--precision", "float8"), ("--only", "x")],
+    [
+        ("--hidden", "128,"),
+        ("--hidden", "0"),
+        ("--threads", "5000"),
+        ("--precision", "float8"),
+        ("--only", "x"),
+    ],
 )
 def test_wrong_flags(arguments):
     assert bench(*arguments, "--only", "machine").exit_code == 2
@@ -227,7 +301,11 @@ def test_a_generated_text_has_all_its_symbols_and_some_batches():
 
 def test_rounding_for_people():
     found = Measured(TINY, 3, 1234.5678, 0.123456789, 1000.04, 1.23456, (1.0, 2.00049)).as_json()
-    assert (found["chars_per_second"], found["share_of_peak"], found["ratio"]) == (1234.6, 0.1235, 1.235)
+    assert (found["chars_per_second"], found["share_of_peak"], found["ratio"]) == (
+        1234.6,
+        0.1235,
+        1.235,
+    )
     assert (found["peer_chars_per_second"], found["ratios"]) == (1000.0, [1.0, 2.0])
 
 

@@ -1,4 +1,6 @@
-"""Training in bfloat16: rounding and products to the bit, networks close to float32, and what must never change a result."""
+"""Training in bfloat16: rounding and products to the bit, networks close to float32, and what must
+never change a result.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +43,19 @@ CANARY = np.float32(-777.25)
 
 
 def rounded(x: np.ndarray) -> np.ndarray:
-    """The nearest float32 whose lower 16 bits are zero, by comparing distances; ties to the even one; below 2^-126 zero."""
+    """The nearest float32 whose lower 16 bits are zero, by comparing distances; ties to the even
+    one; below 2^-126 zero.
+    """
     x = np.ascontiguousarray(x, np.float32)
     bits = x.view(np.uint32)
-    down, up = (candidate.view(np.float32) for candidate in (bits & 0xFFFF0000, (bits & 0xFFFF0000) + 0x10000))
+    down, up = (
+        candidate.view(np.float32)
+        for candidate in (bits & 0xFFFF0000, (bits & 0xFFFF0000) + 0x10000)
+    )
     with np.errstate(all="ignore"):
         ends = [
-            np.where(np.isinf(end), np.copysign(np.float64(2.0**128), x), end.astype(np.float64)) for end in (down, up)
+            np.where(np.isinf(end), np.copysign(np.float64(2.0**128), x), end.astype(np.float64))
+            for end in (down, up)
         ]
         below, above = (np.abs(x.astype(np.float64) - end) for end in ends)
         up_is_even = (up.view(np.uint32) >> 16) % 2 == 0
@@ -64,7 +72,9 @@ def plain(seed: int, *shape: int) -> np.ndarray:
 
 
 def chain(start: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """start + a @ b as the instruction is defined: of each pair of k the second and then the first, each sum rounded to float32."""
+    """start + a @ b as the instruction is defined: of each pair of k the second and then the first,
+    each sum rounded to float32.
+    """
     a, b = rounded(a).astype(np.float64), rounded(b).astype(np.float64)
     if a.shape[-1] % 2:
         a, b = np.concatenate([a, 0 * a[..., :1]], -1), np.concatenate([b, 0 * b[:1]])
@@ -89,15 +99,19 @@ def packed(matrix: np.ndarray) -> np.ndarray:
     return np.concatenate(panels)
 
 
-# Rounding -----------------------------------------------------------------------------------------------------------
+# Rounding
+# --------------------------------------------------------------------------------------------------
 
 
 def hard_numbers() -> np.ndarray:
-    """All halves between two neighbours and what lies beside them, at many exponents; the smallest and largest; any bits."""
+    """All halves between two neighbours and what lies beside them, at many exponents; the smallest
+    and largest; any bits.
+    """
     upper = np.arange(0, 0x10000, 7, np.uint32) << 16
     near = np.concatenate([upper | low for low in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)])
     edges = np.array(
-        [0, 1, 0x7FFFFF, 0x7F7F7FFF, 0x7F7F8000, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000], np.uint32
+        [0, 1, 0x7FFFFF, 0x7F7F7FFF, 0x7F7F8000, 0x7F7FFFFF, 0x7F800000, 0x7F800001, 0x7FC00000],
+        np.uint32,
     )
     drawn = np.random.default_rng(1).integers(2**32, size=20_000, dtype=np.uint32)
     bits = np.concatenate([near, edges, edges | 0x80000000, drawn])
@@ -106,7 +120,10 @@ def hard_numbers() -> np.ndarray:
 
 def test_rounding_to_nearest_even() -> None:
     x = hard_numbers()
-    for matrix, pack in ((x.reshape(2, -1), pack_pairs), (x.reshape(-1, 2 * LANES), pack_pairs_transposed)):
+    for matrix, pack in (
+        (x.reshape(2, -1), pack_pairs),
+        (x.reshape(-1, 2 * LANES), pack_pairs_transposed),
+    ):
         columns = matrix.shape[1]
         if columns % LANES:
             matrix = np.ascontiguousarray(matrix[:, : columns // LANES * LANES])
@@ -114,8 +131,12 @@ def test_rounding_to_nearest_even() -> None:
         if pack is pack_pairs_transposed:
             matrix = matrix[: len(matrix) // LANES * LANES]
         panels = np.full(matrix.size // 2, CANARY)
-        pack(matrix, panels, 0, columns, 0, len(matrix) if pack is pack_pairs_transposed else columns)
-        wanted = packed(matrix if pack is pack_pairs else np.ascontiguousarray(matrix.T)).view(np.uint16)
+        pack(
+            matrix, panels, 0, columns, 0, len(matrix) if pack is pack_pairs_transposed else columns
+        )
+        wanted = packed(matrix if pack is pack_pairs else np.ascontiguousarray(matrix.T)).view(
+            np.uint16
+        )
         found = panels.view(np.uint16)
         is_nan = (wanted & 0x7FFF) > 0x7F80
         assert is_nan.any() and not is_nan.all()
@@ -142,7 +163,8 @@ def test_pack(K: int, transposed: bool, first: int) -> None:
         assert (panels[-64:] == CANARY).all()
 
 
-# Products, to the bit: with the instruction, this is a test of the processor against its manual ----------------------
+# Products, to the bit: with the instruction, this is a test of the processor against its manual
+# ----------------------
 
 
 @pytest.mark.parametrize("begins_with", ["zeros", "itself", "a row"])
@@ -160,27 +182,48 @@ def test_product_at_every_remainder(begins_with: str) -> None:
                 own[:] = plain(rows + 1, *own.shape) if begins_with == "itself" else np.nan
                 place = c.ctypes.data
                 strides = c.shape[2], c[0].size
-                begin = {"zeros": (0, 0, 0), "itself": (place, *strides), "a row": (bias.ctypes.data, 0, 0)}[
-                    begins_with
-                ]
+                begin = {
+                    "zeros": (0, 0, 0),
+                    "itself": (place, *strides),
+                    "a row": (bias.ctypes.data, 0, 0),
+                }[begins_with]
                 start = {"zeros": np.float32(0), "itself": own.copy(), "a row": bias}[begins_with]
                 shape = steps, rows, depth, columns
-                pair_product(a.ctypes.data, a.shape[2], a[0].size, panels, *begin, place, *strides, *shape)
+                pair_product(
+                    a.ctypes.data, a.shape[2], a[0].size, panels, *begin, place, *strides, *shape
+                )
                 wanted = chain(start, a[:, :rows, :depth], b)
-                np.testing.assert_array_equal(own.view(np.uint32), wanted.view(np.uint32), str(shape))
+                np.testing.assert_array_equal(
+                    own.view(np.uint32), wanted.view(np.uint32), str(shape)
+                )
                 own[:] = CANARY
                 assert (c == CANARY).all()
 
 
 @pytest.mark.parametrize(
-    ("steps", "rows", "depth"), [(1, 75, 2048), (9, 33, 512), (3, 2, 2 * BLOCK), (0, 5, 16), (2, 0, 16)]
+    ("steps", "rows", "depth"),
+    [(1, 75, 2048), (9, 33, 512), (3, 2, 2 * BLOCK), (0, 5, 16), (2, 0, 16)],
 )
 def test_factors_that_are_rounded_in_parts(steps: int, rows: int, depth: int) -> None:
     """Each larger than what is rounded at a time; or nothing at all."""
     a, b, columns = plain(1, steps, rows, depth), plain(2, depth, 48), 48
     c = np.full((steps, rows, columns), CANARY)
-    pair_product(a.ctypes.data, depth, rows * depth, packed(b).view(np.float32), 0, 0, 0, c.ctypes.data, columns,
-                 rows * columns, steps, rows, depth, columns)  # fmt: skip
+    pair_product(
+        a.ctypes.data,
+        depth,
+        rows * depth,
+        packed(b).view(np.float32),
+        0,
+        0,
+        0,
+        c.ctypes.data,
+        columns,
+        rows * columns,
+        steps,
+        rows,
+        depth,
+        columns,
+    )
     np.testing.assert_array_equal(c, chain(np.float32(0), a, b))
 
 
@@ -201,7 +244,12 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
             stop = min(start + layers.COLUMNS, Z)
             arrays = x, h, dz, *whole[:2], whole[2][0], memory[:-64]
             pair_weight_gradients(
-                address_of(pair_product_packed), *arrays, x_column, h_column, first + start, first + stop
+                address_of(pair_product_packed),
+                *arrays,
+                x_column,
+                h_column,
+                first + start,
+                first + stop,
             )
             for w, at in zip(whole, places, strict=True):
                 assert (w[:, at + stop :] == CANARY).all() and (w[:, :at] == CANARY).all()
@@ -214,21 +262,28 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
         np.testing.assert_array_equal(whole[2][0, first : first + Z], sums)
 
 
-# The instruction ----------------------------------------------------------------------------------------------------
+# The instruction
+# --------------------------------------------------------------------------------------------------
 
 
 def assembly(processor: str) -> str:
-    """A tile of 14 x 2 sums of 16, and the rounding of two vectors, as LLVM translates them for a processor of that name."""
+    """A tile of 14 x 2 sums of 16, and the rounding of two vectors, as LLVM translates them for a
+    processor of that name.
+    """
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 8), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    simd._Tile(builder, 14, 2, 0, partial(bfloat16.emit_pair_multiply_add, True)).emit(*function.args)
+    simd._Tile(builder, 14, 2, 0, partial(bfloat16.emit_pair_multiply_add, True)).emit(
+        *function.args
+    )
     low, high = (bfloat16._load(builder, function.args[k], 0) for k in (0, 3))
     bfloat16._store(builder, bfloat16.emit_pairs(True, builder, low, high), function.args[6], 0)
     builder.ret_void()
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
-    target = binding.Target.from_triple("x86_64-unknown-linux-gnu").create_target_machine(cpu=processor, opt=3)
+    target = binding.Target.from_triple("x86_64-unknown-linux-gnu").create_target_machine(
+        cpu=processor, opt=3
+    )
     return target.emit_assembly(binding.parse_assembly(str(module)))
 
 
@@ -240,7 +295,9 @@ def test_the_instructions_come_out(processor: str, monkeypatch: pytest.MonkeyPat
     assert found.count("vdpbf16ps") == 14 * 2 * (simd.UNROLL + 1)
     assert found.count("vcvtneps2bf16") == 2
     assert "vfmadd" not in found and "call" not in found
-    assert not [line for line in found.splitlines() if "zmm" in line and "(%rsp)" in line], "sums left the registers"
+    assert not [line for line in found.splitlines() if "zmm" in line and "(%rsp)" in line], (
+        "sums left the registers"
+    )
 
 
 @pytest.mark.skipif(not bfloat16.HAS_INSTRUCTION, reason="no AVX512-BF16")
@@ -248,7 +305,9 @@ def test_the_instruction_gives_the_bits_of_the_emulation() -> None:
     """With numbers of all sizes whose sums stay above 2^-126."""
     found = []
     for instruction in (True, False):
-        tile = simd.tile_kernel({(MR, simd.NV)}, 0, partial(bfloat16.emit_pair_multiply_add, instruction))
+        tile = simd.tile_kernel(
+            {(MR, simd.NV)}, 0, partial(bfloat16.emit_pair_multiply_add, instruction)
+        )
 
         @njit
         def multiply(a, b, c, pairs, tile=tile):
@@ -256,7 +315,8 @@ def test_the_instruction_gives_the_bits_of_the_emulation() -> None:
 
         rng = np.random.default_rng(3)
         a, b = (
-            rounded(np.exp(rng.uniform(-30, 30, shape)) * rng.choice([-1, 1], shape)) for shape in ((MR, 64), (64, NR))
+            rounded(np.exp(rng.uniform(-30, 30, shape)) * rng.choice([-1, 1], shape))
+            for shape in ((MR, 64), (64, NR))
         )
         left, right = words(a[:, ::2], a[:, 1::2]), packed(b)
         c = np.full((MR, NR), CANARY)
@@ -272,11 +332,16 @@ def test_a_machine_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
         Network(Model(ModelConfig(hidden=8)), 2, 2, Workers(1), precision="bf16")
     (tmp_path / "text").write_text("a text of no importance " * 20)
     for command in ("train", "compare", "bench"):
-        text = [str(tmp_path / "text"), "--out", str(tmp_path / command)] if command != "bench" else []
+        text = (
+            [str(tmp_path / "text"), "--out", str(tmp_path / command)] if command != "bench" else []
+        )
         result = CliRunner().invoke(cli, [command, *text, "--precision", "bf16"])
         assert result.exit_code == 2 and not (tmp_path / command).exists()
         message = result.stderr.strip()
-        assert message.startswith("error: --precision bf16 needs a processor with AVX512-BF16") and "\n" not in message
+        assert (
+            message.startswith("error: --precision bf16 needs a processor with AVX512-BF16")
+            and "\n" not in message
+        )
 
 
 def test_an_unknown_precision_is_refused() -> None:
@@ -295,13 +360,19 @@ def test_a_forced_emulation_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPat
     assert len(hashes) == 2
 
 
-# Networks -----------------------------------------------------------------------------------------------------------
+# Networks
+# --------------------------------------------------------------------------------------------------
 
 
 def gradients(model: Model, precision: str, threads: int = 1) -> tuple[float, np.ndarray, State]:
     T, N = 20, 7
-    x, y = np.random.default_rng(0).integers(model.config.vocab_size, size=(2, T, N)).astype(np.int32)
-    network, state = Network(model, T, N, Workers(threads), training=True, precision=precision), State(model, N)
+    x, y = (
+        np.random.default_rng(0).integers(model.config.vocab_size, size=(2, T, N)).astype(np.int32)
+    )
+    network, state = (
+        Network(model, T, N, Workers(threads), training=True, precision=precision),
+        State(model, N),
+    )
     loss, gradient = network.gradients(x, y, state, 5)
     return loss, gradient.flat.copy(), state
 
@@ -309,7 +380,12 @@ def gradients(model: Model, precision: str, threads: int = 1) -> tuple[float, np
 @pytest.mark.parametrize(
     "settings",
     [
-        *({}, {"cell": "gru", "embedding": 24}, {"cell": "grid"}, {"recurrent_dropout": 0.3, "residual": True}),
+        *(
+            {},
+            {"cell": "gru", "embedding": 24},
+            {"cell": "grid"},
+            {"recurrent_dropout": 0.3, "residual": True},
+        ),
         *({"cell": "mlstm", "skip": True, "layers": 3}, {"tie": True, "embedding": 50}),
     ],
 )
@@ -361,12 +437,16 @@ def test_a_run_may_go_on_in_another_precision(tmp_path: Path) -> None:
 
 
 def test_samples_and_evaluation_are_float32() -> None:
-    """Those of a model that was trained in bf16, with averaged weights; without, validation is as training is, and close to it."""
+    """Those of a model that was trained in bf16, with averaged weights; without, validation is as
+    training is, and close to it.
+    """
     corpus = small_corpus()
     run = small_run(corpus, precision="bf16", sample_every=4, eval_every=4, steps=4)
     last = trained(run, corpus)[-1]
     options = {"temperature": SAMPLE_TEMPERATURE, "seed": 4}
-    assert last.sample == "".join(generate(run.result, run.vocab, "", SAMPLE_LENGTH, unknown="skip", **options))
+    assert last.sample == "".join(
+        generate(run.result, run.vocab, "", SAMPLE_LENGTH, unknown="skip", **options)
+    )
     assert last.validation_loss == evaluate(run.result, corpus.validation).nats_per_char
     run = small_run(corpus, precision="bf16", eval_every=4, steps=4, average=0.0)
     last, loss = trained(run, corpus)[-1], evaluate(run.result, corpus.validation).nats_per_char
@@ -376,6 +456,12 @@ def test_samples_and_evaluation_are_float32() -> None:
 def test_memory_counts_packed_weights_of_half_the_size() -> None:
     model, train = ModelConfig(hidden=512, vocab_size=65), TrainConfig()
     halved = memory_estimate(model, train) - memory_estimate(model, TrainConfig(precision="bf16"))
-    networks = [Network(Model(model), 2, 2, Workers(1), True, precision=name).panels for name in ("float32", "bf16")]
-    sizes = [panels.forward.nbytes + sum(p.memory.nbytes for p in panels._backward) for panels in networks]
+    networks = [
+        Network(Model(model), 2, 2, Workers(1), True, precision=name).panels
+        for name in ("float32", "bf16")
+    ]
+    sizes = [
+        panels.forward.nbytes + sum(p.memory.nbytes for p in panels._backward)
+        for panels in networks
+    ]
     assert halved == sizes[0] - sizes[1] == sizes[1]

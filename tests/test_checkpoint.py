@@ -1,4 +1,6 @@
-"""Checkpoints: what is written is read back, and whatever is not a sound checkpoint is one line of complaint."""
+"""Checkpoints: what is written is read back, and whatever is not a sound checkpoint is one line of
+complaint.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,14 @@ def complaint(path: Path) -> str:
     try:
         configurations_of(path)
     except CheckpointError as error:
-        assert str(error) == message, "what reads the settings alone complains as what reads everything"
+        assert str(error) == message, (
+            "what reads the settings alone complains as what reads everything"
+        )
     return message
 
 
-# Round trips --------------------------------------------------------------------------------------------------------
+# Round trips
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("embedding", [0, 4])
@@ -68,7 +73,16 @@ def test_everything_comes_back(tmp_path: Path, embedding: int) -> None:
     run = make(tmp_path / "a", embedding)
     found = load(tmp_path / "a")
     assert run.history and run.state.h.any() and all(slot.flat.any() for slot in run.slots.values())
-    for name in ("vocab", "corpus_config", "config", "sources", "sha256", "progress", "history", "steps_per_epoch"):
+    for name in (
+        "vocab",
+        "corpus_config",
+        "config",
+        "sources",
+        "sha256",
+        "progress",
+        "history",
+        "steps_per_epoch",
+    ):
         assert getattr(found, name) == getattr(run, name), name
     assert found.model.config == run.model.config and found.step == 12 and found.epoch == run.epoch
     np.testing.assert_array_equal(found.model.parameters.flat, run.model.parameters.flat)
@@ -104,11 +118,18 @@ def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
     expected = dict(trained)
     for prefix in ("optimizer.m.", "optimizer.v.", "trained."):
         expected |= {f"{prefix}{name}": shape for name, shape in trained.items()}
-    expected |= {"rnn.bias_hh_l0": (4 * H,), "rnn.bias_hh_l1": (4 * H,), "state.h": (2, 3, H), "state.c": (2, 3, H)}
+    expected |= {
+        "rnn.bias_hh_l0": (4 * H,),
+        "rnn.bias_hh_l1": (4 * H,),
+        "state.h": (2, 3, H),
+        "state.c": (2, 3, H),
+    }
     assert {name: array.shape for name, array in tensors.items()} == expected
     assert {array.dtype for array in tensors.values()} == {np.dtype(np.float32)}
     assert not tensors["rnn.bias_hh_l0"].any()
-    assert metadata["format_version"] == FORMAT_VERSION and metadata["vocab"] == list(run.vocab.symbols)
+    assert metadata["format_version"] == FORMAT_VERSION and metadata["vocab"] == list(
+        run.vocab.symbols
+    )
     assert metadata["model"] == asdict(run.model.config) and metadata["step"] == 12
     assert [entry["step"] for entry in metadata["history"]] == [5, 10, 12]
 
@@ -124,7 +145,9 @@ def test_a_second_bias_from_elsewhere_is_added_to_the_first(sound: Path, tmp_pat
     for layer in (0, 1):
         del tensors[f"rnn.bias_hh_l{layer}"]
     write(tmp_path / "a", tensors, metadata)
-    np.testing.assert_array_equal(dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before)
+    np.testing.assert_array_equal(
+        dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before
+    )
 
 
 def test_a_file_from_before_there_were_averages(sound: Path, tmp_path: Path) -> None:
@@ -153,7 +176,8 @@ def test_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
     assert load(tmp_path / "a").sources == run.sources
 
 
-# Files that are no checkpoints --------------------------------------------------------------------------------------
+# Files that are no checkpoints
+# --------------------------------------------------------------------------------------
 
 
 def write(path: Path, tensors: Tensors, metadata: Any) -> None:
@@ -163,7 +187,11 @@ def write(path: Path, tensors: Tensors, metadata: Any) -> None:
 
 def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
     corpus = small_corpus()
-    run = Run.new(corpus, ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4), TrainConfig(batch_size=2))
+    run = Run.new(
+        corpus,
+        ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4),
+        TrainConfig(batch_size=2),
+    )
     save(tmp_path / "a", run)
     tensors, metadata = opened(tmp_path / "a")
     before = tensors["rnn.weight_hh_l1"].copy()
@@ -178,7 +206,19 @@ def test_a_truncated_file(sound: Path, tmp_path: Path) -> None:
     data, path = sound.read_bytes(), tmp_path / "cut"
     header = 8 + struct.unpack("<Q", data[:8])[0]
     for length in sorted(
-        {0, 1, 7, 8, 9, 100, header - 1, header, header + 1, len(data) - 1, *range(0, len(data), 701)}
+        {
+            0,
+            1,
+            7,
+            8,
+            9,
+            100,
+            header - 1,
+            header,
+            header + 1,
+            len(data) - 1,
+            *range(0, len(data), 701),
+        }
     ):
         path.write_bytes(data[:length])
         complaint(path)
@@ -231,19 +271,68 @@ def path_set(*keys: Any) -> Callable[[dict[str, Any], Any], None]:
     return change
 
 
-WRONG: list[Any] = [None, True, -1, 0, 1.5, 10**25, 10**400, "x", "", [], [1], {}, {"step": "x"}, [[[["deep"]]]]]
+WRONG: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    10**25,
+    10**400,
+    "x",
+    "",
+    [],
+    [1],
+    {},
+    {"step": "x"},
+    [[[["deep"]]]],
+]
 PLACES = [
-    *[(key,) for key in ("format_version", "model", "train", "corpus", "vocab", "unit", "progress", "history")],
+    *[
+        (key,)
+        for key in (
+            "format_version",
+            "model",
+            "train",
+            "corpus",
+            "vocab",
+            "unit",
+            "progress",
+            "history",
+        )
+    ],
     *[("model", key) for key in ("vocab_size", "hidden", "layers", "cell", "embedding", "dropout")],
-    *[("train", key) for key in ("batch_size", "optimizer", "learning_rate", "steps", "seed", "beta1")],
-    *[("progress", key) for key in ("step", "since", "loss_sum", "best_loss", "best_step", "falls")],
-    *[("vocab", 3), ("history", 0), ("history", 0, "step"), ("sources",), ("sources", 0), ("sources", 0, "path")],
-    *[("sha256",), ("steps_per_epoch",), ("unknown",), ("corpus", "val_fraction"), ("corpus", "unit"), ("init_from",)],
+    *[
+        ("train", key)
+        for key in ("batch_size", "optimizer", "learning_rate", "steps", "seed", "beta1")
+    ],
+    *[
+        ("progress", key)
+        for key in ("step", "since", "loss_sum", "best_loss", "best_step", "falls")
+    ],
+    *[
+        ("vocab", 3),
+        ("history", 0),
+        ("history", 0, "step"),
+        ("sources",),
+        ("sources", 0),
+        ("sources", 0, "path"),
+    ],
+    *[
+        ("sha256",),
+        ("steps_per_epoch",),
+        ("unknown",),
+        ("corpus", "val_fraction"),
+        ("corpus", "unit"),
+        ("init_from",),
+    ],
 ]
 
 
 def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None:
-    """Either it is refused in one line, or what comes is a run that can be written again and read again."""
+    """Either it is refused in one line, or what comes is a run that can be written again and read
+    again.
+    """
     tensors, original = opened(sound)
     path, refused = tmp_path / "tampered", 0
     for place in PLACES:
@@ -283,14 +372,18 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
         (("history",), [{"step": "x"}], "history"),
     ],
 )
-def test_tampered_metadata_is_named(sound: Path, tmp_path: Path, place: tuple[Any, ...], value: Any, says: str) -> None:
+def test_tampered_metadata_is_named(
+    sound: Path, tmp_path: Path, place: tuple[Any, ...], value: Any, says: str
+) -> None:
     tensors, metadata = opened(sound)
     path_set(*place)(metadata, value)
     write(tmp_path / "a", tensors, metadata)
     assert says in complaint(tmp_path / "a")
 
 
-@pytest.mark.parametrize("loss", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + "0" * 400, "9" * 5000])
+@pytest.mark.parametrize(
+    "loss", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + "0" * 400, "9" * 5000]
+)
 def test_numbers_that_are_none(sound: Path, tmp_path: Path, loss: str) -> None:
     tensors, metadata = opened(sound)
     metadata["progress"]["loss_sum"] = "PLACE"
@@ -303,11 +396,15 @@ def test_numbers_that_are_none(sound: Path, tmp_path: Path, loss: str) -> None:
 def test_a_nested_bomb(sound: Path, tmp_path: Path, key: str, depth: int) -> None:
     tensors, metadata = opened(sound)
     metadata[key] = "PLACE"
-    write(tmp_path / "a", tensors, json.dumps(metadata).replace('"PLACE"', "[" * depth + "]" * depth))
+    write(
+        tmp_path / "a", tensors, json.dumps(metadata).replace('"PLACE"', "[" * depth + "]" * depth)
+    )
     complaint(tmp_path / "a")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"charrnn"', "{}", '{"format_version": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", '"charrnn"', "{}", '{"format_version": 1}']
+)
 def test_metadata_that_is_no_object(sound: Path, tmp_path: Path, text: str) -> None:
     write(tmp_path / "a", opened(sound)[0], text)
     complaint(tmp_path / "a")
@@ -329,12 +426,21 @@ def test_a_damaged_tensor_is_named(sound: Path, tmp_path: Path, name: str) -> No
     array = tensors[name]
     holed, endless = array.copy(), array.copy()
     holed.flat[-1], endless.flat[0] = np.nan, -np.inf
-    wrong = [array[:-1], array[None], array.astype(np.float64), array.astype(np.int32), holed, endless]
+    wrong = [
+        array[:-1],
+        array[None],
+        array.astype(np.float64),
+        array.astype(np.int32),
+        holed,
+        endless,
+    ]
     for other in wrong:
         write(tmp_path / "a", {**tensors, name: np.ascontiguousarray(other)}, metadata)
         assert name in complaint(tmp_path / "a")
     if name != "rnn.bias_hh_l0":  # which need not be there
-        write(tmp_path / "a", {key: value for key, value in tensors.items() if key != name}, metadata)
+        write(
+            tmp_path / "a", {key: value for key, value in tensors.items() if key != name}, metadata
+        )
         assert f"{name} is missing" in complaint(tmp_path / "a")
 
 
@@ -356,7 +462,8 @@ def test_flipped_bits(sound: Path, tmp_path: Path) -> None:
     assert refused > FLIPS / 4
 
 
-# Writing ------------------------------------------------------------------------------------------------------------
+# Writing
+# --------------------------------------------------------------------------------------------------
 
 
 def fail(*_: object, **__: object) -> None:
@@ -364,7 +471,9 @@ def fail(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_failing_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     run = make(tmp_path / "a")
     before = (tmp_path / "a").read_bytes()
     run.model.parameters.flat[:] += 1
@@ -377,11 +486,15 @@ def test_a_failing_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "a").read_bytes() != before
 
 
-def test_the_file_is_whole_before_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_is_whole_before_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Synced, then renamed, then the folder synced; and readable as other files are."""
     run, calls, replace, fsync = make(tmp_path / "a"), [], os.replace, os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: (calls.append("fsync"), fsync(number)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), load(a), replace(a, b)))
+    monkeypatch.setattr(
+        os, "replace", lambda a, b: (calls.append("replace"), load(a), replace(a, b))
+    )
     save(tmp_path / "a", run)
     assert calls == ["fsync", "replace", "fsync"]
     (tmp_path / "b").write_bytes(b"")

@@ -25,7 +25,20 @@ from charrnn.cli.main import cli
 from charrnn.model import Model
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main", "compare", "sea.txt"]
-TINY = ["--hidden", "6", "--layers", "1", "--batch-size", "4", "--seq-length", "16", "--threads", "1", "--steps", "4"]
+TINY = [
+    "--hidden",
+    "6",
+    "--layers",
+    "1",
+    "--batch-size",
+    "4",
+    "--seq-length",
+    "16",
+    "--threads",
+    "1",
+    "--steps",
+    "4",
+]
 SECONDS = 120  # the first test on a machine compiles the kernels
 
 
@@ -33,15 +46,21 @@ SECONDS = 120  # the first test on a machine compiles the kernels
 def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(Path(charrnn.__file__).parents[1]))  # for the processes that tests start
-    words = random.Random(1).choices(["the", "sea", "sings", "of", "a", "stone", "no", "king\n"], k=3000)
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(charrnn.__file__).parents[1])
+    )  # for the processes that tests start
+    words = random.Random(1).choices(
+        ["the", "sea", "sings", "of", "a", "stone", "no", "king\n"], k=3000
+    )
     path = tmp_path / "sea.txt"
     path.write_text(" ".join(words), encoding="utf-8")
     return path
 
 
 def compare(*arguments: Any, **options: Any) -> Any:
-    return CliRunner().invoke(cli, ["compare", *(str(argument) for argument in arguments)], **options)
+    return CliRunner().invoke(
+        cli, ["compare", *(str(argument) for argument in arguments)], **options
+    )
 
 
 def found(*arguments: Any) -> dict[str, Any]:
@@ -76,11 +95,17 @@ def test_a_table_and_the_same_as_json(text: Path) -> None:
             f"{one['seeds'][0]['epochs']:.1f}",
         ]
         assert [seed["seed"] for seed in one["seeds"]] == [0, 1]
-        assert one["parameters"] == load(f"checkpoints/compare-sea/{one['name']}-seed1/best.safetensors").model.count()
+        assert (
+            one["parameters"]
+            == load(f"checkpoints/compare-sea/{one['name']}-seed1/best.safetensors").model.count()
+        )
     assert result.stderr.splitlines()[0] == (
         "2 configurations, 2 seeds: 4 runs, one after the other, into checkpoints/compare-sea"
     )
-    assert re.match(r"4 of 4: dropout=0\.5, seed 1: \d\.\d{4} nats, .* chars/s, \d+ s", result.stderr.splitlines()[-1])
+    assert re.match(
+        r"4 of 4: dropout=0\.5, seed 1: \d\.\d{4} nats, .* chars/s, \d+ s",
+        result.stderr.splitlines()[-1],
+    )
 
 
 def test_parameters_are_equal_unless_something_else_is_asked_for(text: Path) -> None:
@@ -92,10 +117,16 @@ def test_parameters_are_equal_unless_something_else_is_asked_for(text: Path) -> 
         more = ["--equal", equal, "--max-time", "1s"] if equal == "time" else ["--equal", equal]
         configurations = found(*request, *more, "--out", equal)["configurations"]
         assert [one["hidden"] for one in configurations] == [20, 20]
-        assert [one["settings"]["epochs"] for one in configurations] == [1e6 if equal == "time" else None] * 2
+        assert [one["settings"]["epochs"] for one in configurations] == [
+            1e6 if equal == "time" else None
+        ] * 2
         for one in configurations:
-            assert Model(load(f"{equal}/{one['name'].replace(' ', '-')}-seed0/best.safetensors").model.config)
-    varied = found("sea.txt", *TINY, "--seeds", 1, "--vary", "hidden=5,9", "--out", "varied")["configurations"]
+            assert Model(
+                load(f"{equal}/{one['name'].replace(' ', '-')}-seed0/best.safetensors").model.config
+            )
+    varied = found("sea.txt", *TINY, "--seeds", 1, "--vary", "hidden=5,9", "--out", "varied")[
+        "configurations"
+    ]
     assert {one["hidden"] for one in varied} == {5, 9}
 
 
@@ -111,12 +142,30 @@ def test_cells_are_compared(text: Path) -> None:
 
 
 def test_settings_come_from_preset_file_and_flags(text: Path) -> None:
-    (text.parent / "mine.toml").write_text('text = "sea.txt"\nhidden = 5\nout = "there"\nseed = 7\nlayers = 1\n')
-    request = ["--preset", "torch-rnn", "--config", "mine.toml", "--steps", 3, "--batch-size", 4, "--cells", "lstm"]
+    (text.parent / "mine.toml").write_text(
+        'text = "sea.txt"\nhidden = 5\nout = "there"\nseed = 7\nlayers = 1\n'
+    )
+    request = [
+        "--preset",
+        "torch-rnn",
+        "--config",
+        "mine.toml",
+        "--steps",
+        3,
+        "--batch-size",
+        4,
+        "--cells",
+        "lstm",
+    ]
     (one,) = found(*request, "--seeds", 2)["configurations"]
     assert one["name"] == "lstm" and [seed["seed"] for seed in one["seeds"]] == [7, 8]
     settings = one["settings"]
-    assert [settings[name] for name in ("embedding", "hidden", "batch_size", "sample_every")] == [64, 5, 4, 0]
+    assert [settings[name] for name in ("embedding", "hidden", "batch_size", "sample_every")] == [
+        64,
+        5,
+        4,
+        0,
+    ]
     assert load("there/lstm-seed8/last.safetensors").config.seed == 8
 
 
@@ -139,29 +188,57 @@ def test_values_have_the_settings_types(text: Path) -> None:
         for patience in ("none", "3")
     }
     settings = names["locked-dropout=true clip-norm=2 init=uniform patience=none"]
-    assert (settings["locked_dropout"], settings["clip_norm"], settings["patience"]) == (True, 2.0, None)
+    assert (settings["locked_dropout"], settings["clip_norm"], settings["patience"]) == (
+        True,
+        2.0,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
         (["--cells", "lstm,lsm"], 2, "error: --cell must be one of lstm, peephole"),
-        (["--cells", "lstm,lstm"], 2, "error: lstm is to be compared with itself; name every value once"),
-        (["--cells", "lstm", "--vary", "cell=gru"], 2, "error: --vary cell: its values are given twice"),
+        (
+            ["--cells", "lstm,lstm"],
+            2,
+            "error: lstm is to be compared with itself; name every value once",
+        ),
+        (
+            ["--cells", "lstm", "--vary", "cell=gru"],
+            2,
+            "error: --vary cell: its values are given twice",
+        ),
         (["--vary", "hidden"], 2, "error: --vary hidden: give a setting and its values"),
         (["--vary", "hidden="], 2, "error: --vary hidden=: give a setting and its values"),
-        (["--vary", "hiden=3"], 2, "error: the settings: there is no setting 'hiden'; did you mean hidden?"),
+        (
+            ["--vary", "hiden=3"],
+            2,
+            "error: the settings: there is no setting 'hiden'; did you mean hidden?",
+        ),
         (["--vary", "hidden=3,x"], 2, "error: --vary hidden: 'x' is not a valid integer"),
         (["--vary", "hidden=3,0"], 2, "error: --hidden must be at least 1, not 0"),
         (["--vary", "layers=none"], 2, "error: --vary layers: 'none' is not a valid integer"),
         (["--vary", "seed=1,2"], 2, "error: --vary seed: --seeds says how many seeds are tried"),
-        (["--vary", "hidden=3,4", "--equal", "parameters"], 2, "error: --vary hidden and --equal parameters exclude"),
-        (["--equal", "time"], 2, "error: --equal time needs the training time of each run: --max-time 5m"),
+        (
+            ["--vary", "hidden=3,4", "--equal", "parameters"],
+            2,
+            "error: --vary hidden and --equal parameters exclude",
+        ),
+        (
+            ["--equal", "time"],
+            2,
+            "error: --equal time needs the training time of each run: --max-time 5m",
+        ),
         (["--seeds", "0"], 2, "error: --seeds must be 1 to 1000, not 0"),
         (["--threads", "0"], 2, "error: --threads must be 1 to 1024"),
         (["--hidden", "0"], 2, "error: --hidden must be at least 1, not 0"),
         (["--preset", "x"], 2, "error: there is no preset 'x'"),
-        (["--val-fraction", "0"], 2, "error: configurations are compared by their loss on the validation text"),
+        (
+            ["--val-fraction", "0"],
+            2,
+            "error: configurations are compared by their loss on the validation text",
+        ),
         (["none.txt"], 1, "error: none.txt: no such file or folder"),
     ],
 )
@@ -187,7 +264,8 @@ def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
     result = compare("sea.txt", *TINY, "--seeds", 1, "--dropout", "0.1")
     assert result.exit_code == 1 and result.stdout == ""
     assert result.stderr == (
-        "error: checkpoints/compare-sea holds another comparison (lstm: dropout 0.3, not 0.1); choose another --out\n"
+        "error: checkpoints/compare-sea holds another comparison (lstm: dropout 0.3, not 0.1); "
+        "choose another --out\n"
     )
 
 
@@ -200,7 +278,9 @@ def test_quiet_prints_the_result_only(text: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(text: Path, number: int) -> None:
     request = [*PROGRAM, *TINY, "--seeds", "1", "--vary", "steps=20,800", "--json"]
-    whole = subprocess.run([*request, "--out", "whole", "--quiet"], capture_output=True, text=True, timeout=SECONDS)
+    whole = subprocess.run(
+        [*request, "--out", "whole", "--quiet"], capture_output=True, text=True, timeout=SECONDS
+    )
     with subprocess.Popen(
         [*request, "--out", "parts"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -214,20 +294,31 @@ def test_a_signal_saves_and_the_same_command_goes_on(text: Path, number: int) ->
         said, answer = process.stderr.read(), json.loads(process.stdout.read())
         assert process.wait(SECONDS) == 128 + number
     assert said.splitlines()[-1] == "stopped after 1 of 2 runs; the same command goes on from there"
-    assert not answer["finished"] and sorted(len(one["seeds"]) for one in answer["configurations"]) == [0, 1]
+    assert not answer["finished"] and sorted(
+        len(one["seeds"]) for one in answer["configurations"]
+    ) == [0, 1]
     assert load("parts/steps=800-seed0/last.safetensors").step < 800
-    again = subprocess.run([*request, "--out", "parts"], capture_output=True, text=True, timeout=SECONDS)
+    again = subprocess.run(
+        [*request, "--out", "parts"], capture_output=True, text=True, timeout=SECONDS
+    )
     assert again.returncode == 0, again.stderr
-    assert "(from before)" in again.stderr.splitlines()[1] and "(from before)" not in again.stderr.splitlines()[-1]
+    assert (
+        "(from before)" in again.stderr.splitlines()[1]
+        and "(from before)" not in again.stderr.splitlines()[-1]
+    )
 
     def losses(text: str) -> list[Any]:
-        return [(one["name"], one["validation_loss_mean"]) for one in json.loads(text)["configurations"]]
+        return [
+            (one["name"], one["validation_loss_mean"]) for one in json.loads(text)["configurations"]
+        ]
 
     assert losses(again.stdout) == losses(whole.stdout)
 
 
 @pytest.mark.parametrize(("columns", "no_color"), [(30, ""), (58, "1"), (120, "")])
-def test_a_terminal_of_any_width(text: Path, monkeypatch: pytest.MonkeyPatch, columns: int, no_color: str) -> None:
+def test_a_terminal_of_any_width(
+    text: Path, monkeypatch: pytest.MonkeyPatch, columns: int, no_color: str
+) -> None:
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("COLUMNS", raising=False)
@@ -235,7 +326,9 @@ def test_a_terminal_of_any_width(text: Path, monkeypatch: pytest.MonkeyPatch, co
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     # env: a process that has readline in it passes on COLUMNS, which os.environ does not know of
-    with subprocess.Popen(request, stdout=theirs, stderr=theirs, stdin=theirs, env=dict(os.environ)) as process:
+    with subprocess.Popen(
+        request, stdout=theirs, stderr=theirs, stdin=theirs, env=dict(os.environ)
+    ) as process:
         os.close(theirs)
         shown = b""
         while True:
@@ -245,11 +338,15 @@ def test_a_terminal_of_any_width(text: Path, monkeypatch: pytest.MonkeyPatch, co
                 break
         assert process.wait(SECONDS) == 0
     os.close(ours)
-    plain = [re.sub("\x1b\\[[0-9;]*[mA]", "", line) for line in re.split(r"[\r\n]+", shown.decode())]
+    plain = [
+        re.sub("\x1b\\[[0-9;]*[mA]", "", line) for line in re.split(r"[\r\n]+", shown.decode())
+    ]
     table = plain[next(k for k, line in enumerate(plain) if line.strip().startswith("config")) :]
     assert max(len(line.rstrip()) for line in table) <= columns
     assert sum(bool(re.search(r"\d\.\d{4}", line)) for line in table) == 2
-    assert ("spread" in " ".join(table)) == (columns > 50) and ("epochs" in " ".join(table)) == (columns > 100)
+    assert ("spread" in " ".join(table)) == (columns > 50) and ("epochs" in " ".join(table)) == (
+        columns > 100
+    )
     assert any("%|" in line and "of 4" in line for line in plain)
     assert ("\x1b[1m" in shown.decode()) == (not no_color)
 

@@ -18,7 +18,10 @@ from charrnn.checkpoint import FORMAT_VERSION
 from charrnn.cli.main import cli
 from charrnn.datasets import DATASETS, DataSet
 
-TEXT = "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n" * 40
+TEXT = (
+    "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
+    * 40
+)
 SPLITS = charrnn.CorpusConfig(val_fraction=0.2, test_fraction=0.1)
 
 
@@ -96,7 +99,10 @@ def test_eval_without_arguments_is_the_newest_run_on_its_validation_text() -> No
     expected = evaluated("checkpoints/tiny", "--split", "validation")
     assert evaluated() == expected
     plain = charrnn_("eval").stdout
-    assert f"{expected['nats_per_char']:.4f} nats" in plain and f"{expected['bits_per_char']:.4f} bits" in plain
+    assert (
+        f"{expected['nats_per_char']:.4f} nats" in plain
+        and f"{expected['bits_per_char']:.4f} bits" in plain
+    )
     assert f"{expected['characters']:,} characters" in plain and "windows of 256" in plain
 
 
@@ -105,7 +111,9 @@ def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
     found = evaluated("checkpoints/tiny", "other.txt", "--window", "8", "--threads", "1")
     ids = run.vocab.encode("KING:\nSo the owl is good.\n")
     assert found["characters"] == len(ids) - 1
-    assert found["nats_per_char"] == pytest.approx(charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6)
+    assert found["nats_per_char"] == pytest.approx(
+        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+    )
     expected = charrnn.evaluate_windows(run.result, ids, 8)
     assert found["window"]["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
     whole = evaluated("checkpoints/tiny", "other.txt", "--window", str(10**15))
@@ -114,13 +122,17 @@ def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
 
 
 def test_eval_reads_standard_input_and_other_encodings(folder: Path) -> None:
-    piped = charrnn_("eval", "checkpoints/tiny", "-", "--json", stdin=b"So be it, caf\xc3\xa9").stdout
+    piped = charrnn_(
+        "eval", "checkpoints/tiny", "-", "--json", stdin=b"So be it, caf\xc3\xa9"
+    ).stdout
     (folder / "latin.txt").write_bytes(b"So be it, caf\xe9")
     latin = evaluated("checkpoints/tiny", "latin.txt", "--encoding", "latin-1")
     assert {**json.loads(piped)} == latin
 
 
-@pytest.mark.parametrize(("unknown", "as_read"), [("skip", "So be i, caf"), ("nearest", "So be iO, cafe")])
+@pytest.mark.parametrize(
+    ("unknown", "as_read"), [("skip", "So be i, caf"), ("nearest", "So be iO, cafe")]
+)
 def test_eval_can_leave_out_or_replace_unknown_characters(
     run: charrnn.Run, folder: Path, unknown: str, as_read: str
 ) -> None:
@@ -131,7 +143,9 @@ def test_eval_can_leave_out_or_replace_unknown_characters(
     assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
 
 
-def test_eval_folds_unknown_characters_where_the_model_can(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_folds_unknown_characters_where_the_model_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path, TEXT + "z", charrnn.CorpusConfig(min_count=2))
     (tmp_path / "other.txt").write_text("So be \u2603", encoding="utf-8")
@@ -143,36 +157,59 @@ def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> N
     lines = [json.loads(line) for line in charrnn_("eval", "--per-char").stdout.splitlines()]
     validation = charrnn.Corpus.read("tiny.txt", SPLITS).validation
     assert "".join(line["char"] for line in lines) == run.vocab.decode(validation)[1:]
-    assert np.mean([line["nats"] for line in lines]) == pytest.approx(evaluated()["nats_per_char"], abs=1e-5)
+    assert np.mean([line["nats"] for line in lines]) == pytest.approx(
+        evaluated()["nats_per_char"], abs=1e-5
+    )
 
 
 def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     ids = charrnn.Corpus.read("tiny.txt", SPLITS).validation
-    plain, found = evaluated(), evaluated("--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8")
+    plain, found = (
+        evaluated(),
+        evaluated("--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"),
+    )
     dynamic = found.pop("dynamic")
     assert found == plain, "the plain figures are as they were"
     config = charrnn.DynamicConfig(dynamic_rate=0.01, dynamic_segment=8)
     expected = charrnn.evaluate_dynamic(run.result, ids, config, squares=charrnn.squares_of(run))
     assert dynamic["nats_per_char"] == expected.nats_per_char < plain["nats_per_char"]
-    assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (0.01, 8, 0.001, 1)
+    assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (
+        0.01,
+        8,
+        0.001,
+        1,
+    )
     text = charrnn_("eval", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8").stdout
     names = [line.split("  ")[1].strip() for line in text.splitlines()[1:]]
     assert names == ["state carried", "windows of 256, cold", "dynamic", "xz -9e"]
-    assert f"{dynamic['nats_per_char']:.4f} nats" in text and f"{plain['nats_per_char']:.4f} nats" in text
+    assert (
+        f"{dynamic['nats_per_char']:.4f} nats" in text
+        and f"{plain['nats_per_char']:.4f} nats" in text
+    )
     lines = charrnn_(
         "eval", "--per-char", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"
     ).stdout.splitlines()
-    assert np.mean([json.loads(line)["nats"] for line in lines]) == pytest.approx(expected.nats_per_char, abs=1e-5)
+    assert np.mean([json.loads(line)["nats"] for line in lines]) == pytest.approx(
+        expected.nats_per_char, abs=1e-5
+    )
 
 
 def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
-    ids, models = charrnn.Corpus.read("tiny.txt", SPLITS).validation, [run.result, charrnn.load(other).result]
+    ids, models = (
+        charrnn.Corpus.read("tiny.txt", SPLITS).validation,
+        [run.result, charrnn.load(other).result],
+    )
     found = evaluated("checkpoints/tiny", "--ensemble", str(other), "--dynamic")
     assert found["nats_per_char"] == charrnn.evaluate(models, ids).nats_per_char
     assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
     squares = charrnn.squares_of(run), None
-    losses = [charrnn.per_character_dynamic(m, ids, squares=s) for m, s in zip(models, squares, strict=True)]
-    assert found["dynamic"]["nats_per_char"] == pytest.approx(charrnn.mixed(losses).mean(dtype=np.float64), abs=1e-9)
+    losses = [
+        charrnn.per_character_dynamic(m, ids, squares=s)
+        for m, s in zip(models, squares, strict=True)
+    ]
+    assert found["dynamic"]["nats_per_char"] == pytest.approx(
+        charrnn.mixed(losses).mean(dtype=np.float64), abs=1e-9
+    )
     assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
     result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")
     assert "an ensemble of 2" in result.stdout and not result.stderr
@@ -182,38 +219,66 @@ def test_eval_of_an_ensemble_says_who_may_know_the_text(folder: Path, tmp_path: 
     corpus = charrnn.Corpus.read(folder / "tiny.txt", charrnn.CorpusConfig(val_fraction=0.1))
     stranger = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
     charrnn.save(tmp_path / "stranger.safetensors", stranger)
-    told = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(tmp_path / "stranger.safetensors")).stderr
+    told = charrnn_(
+        "eval", "checkpoints/tiny", "--ensemble", str(tmp_path / "stranger.safetensors")
+    ).stderr
     assert "stranger.safetensors was trained on another" in told and told.count("\n") == 1
 
 
-def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(folder: Path, tmp_path: Path) -> None:
+def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(
+    folder: Path, tmp_path: Path
+) -> None:
     for name, text, options, found in (
         ("letters", "KING or no\n" * 60, {}, "one vocabulary"),
         ("documents", TEXT, {"document_separator": "\n\n"}, "--document-separator"),
     ):
         corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(**options))
-        charrnn.save(tmp_path / f"{name}.safetensors", charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1)))
+        charrnn.save(
+            tmp_path / f"{name}.safetensors",
+            charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1)),
+        )
         path = str(tmp_path / f"{name}.safetensors")
-        result = charrnn_("eval", "checkpoints/tiny", "--ensemble", path, status=2 if options else 1)
+        result = charrnn_(
+            "eval", "checkpoints/tiny", "--ensemble", path, status=2 if options else 1
+        )
         assert found in result.stderr and path in result.stderr and result.stderr.count("\n") == 1
 
 
-def test_eval_notes_who_looked_at_the_test_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_notes_who_looked_at_the_test_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path, TEXT)
-    note, checkpoint = tmp_path / "checkpoints/tiny/test-looks.jsonl", tmp_path / "checkpoints/tiny/last.safetensors"
+    note, checkpoint = (
+        tmp_path / "checkpoints/tiny/test-looks.jsonl",
+        tmp_path / "checkpoints/tiny/last.safetensors",
+    )
     before = checkpoint.read_bytes()
-    assert charrnn_("eval").stderr == "" and not note.exists(), "the validation part may be looked at"
+    assert charrnn_("eval").stderr == "" and not note.exists(), (
+        "the validation part may be looked at"
+    )
     first = charrnn_("eval", "--split", "test", "--json")
     assert first.stderr == "" and json.loads(first.stdout)["test_looks"] == []
     (look,) = map(json.loads, note.read_text().splitlines())
-    assert look["nats_per_char"] == json.loads(first.stdout)["nats_per_char"] and look["checkpoint"] == checkpoint.name
+    assert (
+        look["nats_per_char"] == json.loads(first.stdout)["nats_per_char"]
+        and look["checkpoint"] == checkpoint.name
+    )
     second = charrnn_("eval", "--split", "test", "--per-char")
-    assert "looked at once before" in second.stderr and look["when"] in second.stderr and second.stderr.count("\n") == 1
+    assert (
+        "looked at once before" in second.stderr
+        and look["when"] in second.stderr
+        and second.stderr.count("\n") == 1
+    )
     third = charrnn_("eval", "--split", "test", "--json")
-    assert "looked at 2 times before" in third.stderr and len(json.loads(third.stdout)["test_looks"]) == 2
+    assert (
+        "looked at 2 times before" in third.stderr
+        and len(json.loads(third.stdout)["test_looks"]) == 2
+    )
     note.write_text("no note\n")
-    assert charrnn_("eval", "--split", "test").stderr == "" and len(note.read_text().splitlines()) == 1
+    assert (
+        charrnn_("eval", "--split", "test").stderr == "" and len(note.read_text().splitlines()) == 1
+    )
     assert checkpoint.read_bytes() == before
 
 
@@ -234,7 +299,9 @@ def test_eval_notes_who_looked_at_the_test_part(tmp_path: Path, monkeypatch: pyt
         (("tiny.txt",), 1, "tiny.txt"),
     ],
 )
-def test_eval_tells_what_is_wrong(folder: Path, arguments: tuple[str, ...], status: int, told: str) -> None:
+def test_eval_tells_what_is_wrong(
+    folder: Path, arguments: tuple[str, ...], status: int, told: str
+) -> None:
     (folder / "snow.txt").write_text("So \u2603", encoding="utf-8")
     (folder / "short.txt").write_text("S\u2603\u2604", encoding="utf-8")
     result = charrnn_("eval", *arguments, status=status)
@@ -251,15 +318,23 @@ def test_eval_notices_that_the_runs_text_has_changed(
     if change == "gone":
         (tmp_path / "tiny.txt").unlink()
     else:
-        (tmp_path / "tiny.txt").write_text(TEXT + ("KING" if change == "longer" else "\u2603"), encoding="utf-8")
+        (tmp_path / "tiny.txt").write_text(
+            TEXT + ("KING" if change == "longer" else "\u2603"), encoding="utf-8"
+        )
     error = charrnn_("eval", status=1).stderr
     assert "text" in error and error.count("\n") == 1
     assert (
-        "charrnn eval CHECKPOINT TEXT" if change == "gone" else "not the one" if change == "longer" else "changed"
+        "charrnn eval CHECKPOINT TEXT"
+        if change == "gone"
+        else "not the one"
+        if change == "longer"
+        else "changed"
     ) in error
 
 
-def test_eval_of_a_part_that_the_run_does_not_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_eval_of_a_part_that_the_run_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path, TEXT, charrnn.CorpusConfig())
     assert "--test-fraction" in charrnn_("eval", "--split", "test", status=1).stderr
@@ -272,7 +347,11 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
     found = json.loads(charrnn_("info", "checkpoints/tiny", "--json").stdout)
     assert found["parameters"] == run.model.parameters.count()
     assert found["bytes"] == (folder / "checkpoints/tiny/last.safetensors").stat().st_size
-    assert found["vocab"] == run.vocab.to_list() and found["step"] == 20 and found["format_version"] == FORMAT_VERSION
+    assert (
+        found["vocab"] == run.vocab.to_list()
+        and found["step"] == 20
+        and found["format_version"] == FORMAT_VERSION
+    )
     assert found["model"]["hidden"] == 16 and found["history"] == run.history
     assert found["sources"][0]["path"] == str(folder / "tiny.txt")
 
@@ -285,7 +364,13 @@ def test_info_shows_what_matters(run: charrnn.Run) -> None:
         and f"format version {FORMAT_VERSION}" in text
         and "tiny.txt" in text
     )
-    assert [line.split()[0] for line in text.splitlines()[-6:] if line.strip()] == ["4", "8", "12", "16", "20"]
+    assert [line.split()[0] for line in text.splitlines()[-6:] if line.strip()] == [
+        "4",
+        "8",
+        "12",
+        "16",
+        "20",
+    ]
     assert f"{run.history[-1]['validation_loss']:.4f}" in text
 
 
@@ -301,7 +386,9 @@ def test_info_of_strange_symbols_and_names_is_plain_text(tmp_path: Path) -> None
 
 
 def test_info_of_what_is_no_checkpoint(folder: Path) -> None:
-    (folder / "cut.safetensors").write_bytes((folder / "checkpoints/tiny/last.safetensors").read_bytes()[:3000])
+    (folder / "cut.safetensors").write_bytes(
+        (folder / "checkpoints/tiny/last.safetensors").read_bytes()[:3000]
+    )
     for name in ("cut.safetensors", "tiny.txt", "nowhere", "."):
         error = charrnn_("info", name, status=1).stderr
         assert error.startswith("error: ") and name in error and error.count("\n") == 1
@@ -327,7 +414,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """A mirror on this machine of the data set "tiny", and an empty folder to be in."""
-    known = DataSet("tiny", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "https://example.invalid/tiny.txt")
+    known = DataSet(
+        "tiny",
+        len(CONTENT),
+        hashlib.sha256(CONTENT).hexdigest(),
+        "https://example.invalid/tiny.txt",
+    )
     monkeypatch.setitem(DATASETS, "tiny", known)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.chdir(tmp_path)
@@ -340,12 +432,18 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("place", ["here", "data", "--to"])
-def test_data_get_fetches_into_the_right_folder_and_prints_the_path(server: str, tmp_path: Path, place: str) -> None:
+def test_data_get_fetches_into_the_right_folder_and_prints_the_path(
+    server: str, tmp_path: Path, place: str
+) -> None:
     if place == "data":
         (tmp_path / "data").mkdir()
     to = ("--to", "my texts") if place == "--to" else ()
     result = charrnn_("data", "get", "tiny", "--url", f"{server}/tiny", *to)
-    expected = {"here": "tiny.txt", "data": str(Path("data/tiny.txt")), "--to": str(Path("my texts/tiny.txt"))}[place]
+    expected = {
+        "here": "tiny.txt",
+        "data": str(Path("data/tiny.txt")),
+        "--to": str(Path("my texts/tiny.txt")),
+    }[place]
     assert result.stdout == expected + "\n"
     assert (tmp_path / expected).read_bytes() == CONTENT
     assert "charrnn train" in result.stderr and ("'my texts" in result.stderr) == (place == "--to")
@@ -353,9 +451,15 @@ def test_data_get_fetches_into_the_right_folder_and_prints_the_path(server: str,
 
 @pytest.mark.parametrize(
     ("name", "path", "told"),
-    [("nothing", "/tiny", "tiny-shakespeare"), ("tiny", "/other", "14 bytes"), ("tiny", "", "by hand")],
+    [
+        ("nothing", "/tiny", "tiny-shakespeare"),
+        ("tiny", "/other", "14 bytes"),
+        ("tiny", "", "by hand"),
+    ],
 )
-def test_data_get_tells_what_is_wrong(server: str, tmp_path: Path, name: str, path: str, told: str) -> None:
+def test_data_get_tells_what_is_wrong(
+    server: str, tmp_path: Path, name: str, path: str, told: str
+) -> None:
     url = f"{server}{path}" if path else "http://127.0.0.1:1/closed"
     error = charrnn_("data", "get", name, "--url", url, status=1).stderr
     assert told in error and error.count("\n") == 1
@@ -366,7 +470,11 @@ def test_data_list_shows_what_ships_and_what_can_be_fetched(server: str) -> None
     bundled = charrnn.bundled_corpus()
     text = charrnn_("data", "list").stdout
     assert str(bundled) in text and hashlib.sha256(bundled.read_bytes()).hexdigest() in text
-    assert "1,115,394 bytes" in text and DATASETS["tiny-shakespeare"].sha256 in text and "charrnn data get tiny" in text
+    assert (
+        "1,115,394 bytes" in text
+        and DATASETS["tiny-shakespeare"].sha256 in text
+        and "charrnn data get tiny" in text
+    )
     charrnn_("data", "get", "tiny", "--url", f"{server}/tiny")
     texts = {
         entry["name"]: entry
@@ -376,16 +484,25 @@ def test_data_list_shows_what_ships_and_what_can_be_fetched(server: str) -> None
     assert texts["tiny"]["path"] == "tiny.txt" and texts["tiny-shakespeare"]["path"] is None
 
 
-def test_data_forget_removes_what_is_kept_of_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_forget_removes_what_is_kept_of_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CHARRNN_CACHE_DIR", str(tmp_path))
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a-b-c.ids").write_bytes(bytes(2500))
     (tmp_path / "kernels-0").mkdir()
-    assert charrnn_("data", "forget").stderr == f"removed 1 file, 2.5 KB, from {tmp_path / 'texts'}\n"
+    assert (
+        charrnn_("data", "forget").stderr == f"removed 1 file, 2.5 KB, from {tmp_path / 'texts'}\n"
+    )
     assert not list((tmp_path / "texts").iterdir()) and (tmp_path / "kernels-0").exists()
     assert "removed 0 files" in charrnn_("data", "forget").stderr
 
 
-@pytest.mark.parametrize("command", ["eval", "info", "data", "data get", "data list", "data forget"])
+@pytest.mark.parametrize(
+    "command", ["eval", "info", "data", "data get", "data list", "data forget"]
+)
 def test_help_ends_with_examples(command: str) -> None:
-    assert "Examples:\n    charrnn " + command.split()[0] in charrnn_(*command.split(), "--help").stdout
+    assert (
+        "Examples:\n    charrnn " + command.split()[0]
+        in charrnn_(*command.split(), "--help").stdout
+    )

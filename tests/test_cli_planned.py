@@ -42,28 +42,38 @@ def misjudge(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 
 
 @pytest.mark.parametrize(("seems", "word"), [(5.0, "faster"), (0.2, "slower")])
-def test_what_is_said_and_what_is_kept(monkeypatch: pytest.MonkeyPatch, text: str, seems: float, word: str) -> None:
-    monkeypatch.setattr(planning, "MOST_EPOCHS", 1e6)  # so small a text would be read 40 times in a moment
+def test_what_is_said_and_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, text: str, seems: float, word: str
+) -> None:
+    monkeypatch.setattr(
+        planning, "MOST_EPOCHS", 1e6
+    )  # so small a text would be read 40 times in a moment
     misjudge(monkeypatch, seems)
     result = started(monkeypatch, text, *SMALL, "--for", "6s")
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
     reasons = [line for line in lines if line.startswith("plan: ")]
-    assert any("16 units a layer, as asked" in line for line in reasons) and any("passes" in line for line in reasons)
+    assert any("16 units a layer, as asked" in line for line in reasons) and any(
+        "passes" in line for line in reasons
+    )
     (settled,) = [
-        re.fullmatch(r"plan: this goes (\w+) than .*: ([\d,]+) steps instead of ([\d,]+)", r) for r in reasons[3:]
+        re.fullmatch(r"plan: this goes (\w+) than .*: ([\d,]+) steps instead of ([\d,]+)", r)
+        for r in reasons[3:]
     ]
     assert settled is not None and settled[1] == word
     steps, planned_steps = (int(number.replace(",", "")) for number in settled.groups()[1:])
     assert (steps > planned_steps) == (word == "faster")
     assert (
-        f"training: {planned_steps:,} steps" in result.stderr and f"ended at step {steps:,}, the last" in result.stderr
+        f"training: {planned_steps:,} steps" in result.stderr
+        and f"ended at step {steps:,}, the last" in result.stderr
     )
     written = tomllib.loads(Path("run/config.toml").read_text())
     run = load("run/last.safetensors")
     assert written["steps"] == run.config.steps == run.step == steps and written["hidden"] == 16
     again = Run.new(
-        charrnn_corpus(text), ModelConfig(**own(written, ModelConfig)), TrainConfig(**own(written, TrainConfig))
+        charrnn_corpus(text),
+        ModelConfig(**own(written, ModelConfig)),
+        TrainConfig(**own(written, TrainConfig)),
     )
     assert again.total_steps == steps and again.config == run.config
 
@@ -97,9 +107,15 @@ def test_json_and_quiet_say_nothing_of_it(monkeypatch: pytest.MonkeyPatch, text:
         (("--for", "1m", "--max-time", "2m"), "--for and --max-time both say how long to train"),
     ],
 )
-def test_bad_input_is_one_line(monkeypatch: pytest.MonkeyPatch, text: str, flags: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, text: str, flags: tuple[str, ...], said: str
+) -> None:
     result = started(monkeypatch, text, *SMALL, *flags)
-    assert result.exit_code == 2 and said in result.stderr.splitlines()[-1] and "Traceback" not in result.output
+    assert (
+        result.exit_code == 2
+        and said in result.stderr.splitlines()[-1]
+        and "Traceback" not in result.output
+    )
     assert not Path("run").exists()
 
 

@@ -17,7 +17,10 @@ import charrnn
 from charrnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n" * 30
+TEXT = (
+    "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
+    * 30
+)
 COMMAND = [sys.executable, "-m", "charrnn.cli.main", "sample"]
 
 
@@ -50,10 +53,19 @@ def sample(*arguments: str, status: int = 0) -> Result:
 
 def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
+    pipes = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **options,
+    }
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # where tests run in the background it is ignored
     try:
-        return subprocess.Popen([*COMMAND, *arguments], env={**os.environ, "PYTHONPATH": paths}, **pipes)
+        return subprocess.Popen(
+            [*COMMAND, *arguments], env={**os.environ, "PYTHONPATH": paths}, **pipes
+        )
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -69,13 +81,26 @@ def test_the_newest_run_writes_what_the_library_does() -> None:
 
 @pytest.mark.parametrize("place", ["checkpoints/tiny", "checkpoints/tiny/last.safetensors"])
 def test_flags_reach_the_writer(place: str) -> None:
-    flags = ("--seed", "5", "--length", "40", "--temperature", "1.3", "--top-k", "4", "--prime", "So", "--no-prime")
+    flags = (
+        "--seed",
+        "5",
+        "--length",
+        "40",
+        "--temperature",
+        "1.3",
+        "--top-k",
+        "4",
+        "--prime",
+        "So",
+        "--no-prime",
+    )
     assert sample(place, *flags).stdout == written("So", 40, seed=5, temperature=1.3, top_k=4)
 
 
 def test_temperature_zero_needs_no_seed() -> None:
     assert (
-        sample("--temperature", "0", "--length", "80").stdout == sample("--temperature", "0", "--length", "80").stdout
+        sample("--temperature", "0", "--length", "80").stdout
+        == sample("--temperature", "0", "--length", "80").stdout
     )
 
 
@@ -84,15 +109,28 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
     other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
     charrnn.save(tmp_path / "other.safetensors", other)
     models = [run.result, other.result]
-    flags = ("--seed", "3", "--prime", "KING", "--length", "60", "--ensemble", str(tmp_path / "other.safetensors"))
+    flags = (
+        "--seed",
+        "3",
+        "--prime",
+        "KING",
+        "--length",
+        "60",
+        "--ensemble",
+        str(tmp_path / "other.safetensors"),
+    )
     expected = "".join(charrnn.generate(models, run.vocab, "KING", 60, seed=3))
     assert sample(*flags).stdout == "KING" + expected != "KING" + written("KING", 60, seed=3)
     found = json.loads(sample(*flags, "--json", "--count", "2").stdout)
-    assert found["samples"][0] == expected and found["ensemble"] == [str(tmp_path / "other.safetensors")]
+    assert found["samples"][0] == expected and found["ensemble"] == [
+        str(tmp_path / "other.safetensors")
+    ]
 
 
 def test_an_ensemble_needs_one_vocabulary(tmp_path: Path) -> None:
-    other = charrnn.Run.new(charrnn.Corpus.from_text("abc" * 60), charrnn.ModelConfig(hidden=8, layers=1))
+    other = charrnn.Run.new(
+        charrnn.Corpus.from_text("abc" * 60), charrnn.ModelConfig(hidden=8, layers=1)
+    )
     charrnn.save(tmp_path / "other.safetensors", other)
     error = sample("--ensemble", str(tmp_path / "other.safetensors"), status=1).stderr
     assert "one vocabulary" in error and "other.safetensors" in error and error.count("\n") == 1
@@ -115,17 +153,24 @@ def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
 
 
 def test_count_writes_different_texts_the_first_as_without_it() -> None:
-    samples = json.loads(sample("--count", "3", "--seed", "1", "--length", "50", "--json").stdout)["samples"]
+    samples = json.loads(sample("--count", "3", "--seed", "1", "--length", "50", "--json").stdout)[
+        "samples"
+    ]
     assert samples[0] == written("", 50, seed=1)
     assert len(set(samples)) == 3 and all(len(text) == 50 for text in samples)
-    plain = sample("--count", "3", "--seed", "1", "--length", "50", "--prime", "So", "--threads", "1").stdout
+    plain = sample(
+        "--count", "3", "--seed", "1", "--length", "50", "--prime", "So", "--threads", "1"
+    ).stdout
     assert plain.count("So") >= 3 and plain.endswith("\n")
 
 
 def test_stop_ends_before_the_string() -> None:
     text = written("KING", 300, seed=2)
     place = text.index("\n")
-    assert sample("--seed", "2", "--prime", "KING", "--stop", "\n", "--length", "300").stdout == "KING" + text[:place]
+    assert (
+        sample("--seed", "2", "--prime", "KING", "--stop", "\n", "--length", "300").stdout
+        == "KING" + text[:place]
+    )
 
 
 def test_length_zero_prints_the_prime_only() -> None:
@@ -133,7 +178,9 @@ def test_length_zero_prints_the_prime_only() -> None:
 
 
 def test_a_prime_longer_than_the_length() -> None:
-    assert sample("--length", "3", "--prime", TEXT, "--seed", "1").stdout == TEXT + written(TEXT, 3, seed=1)
+    assert sample("--length", "3", "--prime", TEXT, "--seed", "1").stdout == TEXT + written(
+        TEXT, 3, seed=1
+    )
 
 
 def test_a_prime_file_is_read_like_the_text(folder: Path) -> None:
@@ -145,12 +192,12 @@ def test_a_prime_file_is_read_like_the_text(folder: Path) -> None:
 def test_unknown_characters_are_named_unless_told_otherwise() -> None:
     error = sample("--prime", "Ki\u00f1g", status=1).stderr
     assert "U+00F1" in error and "--unknown" in error and error.count("\n") == 1
-    assert sample("--prime", "Ki\u00f1g", "--unknown", "skip", "--no-prime", "--seed", "1").stdout == written(
-        "Kig", seed=1
-    )
-    assert sample("--prime", "caf\u00e8", "--unknown", "nearest", "--no-prime", "--seed", "1").stdout == written(
-        "cafe", seed=1
-    )
+    assert sample(
+        "--prime", "Ki\u00f1g", "--unknown", "skip", "--no-prime", "--seed", "1"
+    ).stdout == written("Kig", seed=1)
+    assert sample(
+        "--prime", "caf\u00e8", "--unknown", "nearest", "--no-prime", "--seed", "1"
+    ).stdout == written("cafe", seed=1)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +217,9 @@ def test_unknown_characters_are_named_unless_told_otherwise() -> None:
         (("tiny.txt",), 1, "tiny.txt"),
     ],
 )
-def test_what_a_user_gets_wrong_is_told(folder: Path, flags: tuple[str, ...], status: int, told: str) -> None:
+def test_what_a_user_gets_wrong_is_told(
+    folder: Path, flags: tuple[str, ...], status: int, told: str
+) -> None:
     (folder / "latin.txt").write_bytes(b"caf\xe9")
     result = sample(*flags, status=status)
     assert told in result.stderr and not result.stdout
@@ -190,13 +239,21 @@ def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
     charrnn.save(tmp_path / "bytes.safetensors", run)
     (tmp_path / "prime").write_bytes(b"\xff\x00\r\n")
-    result = sample(str(tmp_path / "bytes.safetensors"), "--prime-file", str(tmp_path / "prime"), "--length", "0")
+    result = sample(
+        str(tmp_path / "bytes.safetensors"),
+        "--prime-file",
+        str(tmp_path / "prime"),
+        "--length",
+        "0",
+    )
     assert result.stdout_bytes == b"\xff\x00\r\n"
 
 
 def test_the_help_explains_every_flag_and_ends_with_examples() -> None:
     text = sample("--help").stdout
-    flags = "length temperature top-k seed prime prime-file count stop no-prime unknown json threads"
+    flags = (
+        "length temperature top-k seed prime prime-file count stop no-prime unknown json threads"
+    )
     assert all(f"--{flag}" in text for flag in flags.split()) and "Examples:" in text
 
 
@@ -259,11 +316,14 @@ def test_a_terminal_gets_no_control_characters_and_a_last_newline(tmp_path: Path
     import pty
 
     run = charrnn.Run.new(
-        charrnn.Corpus.from_text("\x1b]0;title\x07\x9b31m" * 99), charrnn.ModelConfig(hidden=8, layers=1)
+        charrnn.Corpus.from_text("\x1b]0;title\x07\x9b31m" * 99),
+        charrnn.ModelConfig(hidden=8, layers=1),
     )
     charrnn.save(tmp_path / "evil.safetensors", run)
     master, slave = pty.openpty()
-    child = process(tmp_path / "evil.safetensors", "--prime", "\x1b]0;", "--length", "200", stdout=slave)
+    child = process(
+        tmp_path / "evil.safetensors", "--prime", "\x1b]0;", "--length", "200", stdout=slave
+    )
     os.close(slave)
     seen = b""
     while True:

@@ -27,7 +27,18 @@ from charrnn.training import Report
 from tests.small import small_corpus, small_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main"]
-TINY = ["--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-length", "16", "--threads", "1"]
+TINY = [
+    "--hidden",
+    "8",
+    "--layers",
+    "1",
+    "--batch-size",
+    "4",
+    "--seq-length",
+    "16",
+    "--threads",
+    "1",
+]
 SECONDS = 120  # the first test on a machine compiles the kernels
 
 
@@ -36,7 +47,9 @@ def text(tmp_path, monkeypatch):
     """A text of 3,000 words in the working folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(Path(charrnn.__file__).parents[1]))  # for the processes that tests start
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(charrnn.__file__).parents[1])
+    )  # for the processes that tests start
     words = random.Random(1).choices(
         ["the", "sea", "sings", "of", "a", "stone", "and", "no", "king", "hears", "it\n"], k=3000
     )
@@ -51,12 +64,16 @@ def invoke(*arguments, **options):
 
 def program(*arguments, **options):
     arguments = [str(argument) for argument in arguments]
-    return subprocess.run(PROGRAM + arguments, capture_output=True, text=True, timeout=SECONDS, **options)
+    return subprocess.run(
+        PROGRAM + arguments, capture_output=True, text=True, timeout=SECONDS, **options
+    )
 
 
 def stop_at_first_validation(number, *arguments):
-    """Run the program, send it the signal after its first validation; exit status and what it said."""
-    with subprocess.Popen(PROGRAM + [str(a) for a in arguments], stderr=subprocess.PIPE, text=True) as process:
+    """Run the program, send it a signal after its first validation; exit status and output."""
+    with subprocess.Popen(
+        PROGRAM + [str(a) for a in arguments], stderr=subprocess.PIPE, text=True
+    ) as process:
         said = ""
         for line in process.stderr:
             said += line
@@ -86,7 +103,9 @@ def test_the_groups_help_names_all_commands_and_imports_no_numbers():
         "except SystemExit: pass\n"
         "print([n for n in ('numba', 'numpy', 'rich', 'tqdm') if n in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
     assert said.stdout.splitlines()[-1] == "[]"
     for name in COMMANDS:
         assert re.search(rf"^  {name} ", said.stdout, re.M)
@@ -94,11 +113,28 @@ def test_the_groups_help_names_all_commands_and_imports_no_numbers():
 
 
 def test_flags_reach_the_run_and_its_folder(text):
-    result = invoke("train", text, *TINY, "--steps", 4, "--learning-rate", "0.01", "--val-fraction", "0.2", "--seed", 7)
+    result = invoke(
+        "train",
+        text,
+        *TINY,
+        "--steps",
+        4,
+        "--learning-rate",
+        "0.01",
+        "--val-fraction",
+        "0.2",
+        "--seed",
+        7,
+    )
     assert result.exit_code == 0, result.output
     run = load("checkpoints/sea/last.safetensors")
     assert (run.model.config.hidden, run.model.config.layers) == (8, 1)
-    assert (run.config.batch_size, run.config.seq_length, run.config.steps, run.config.seed) == (4, 16, 4, 7)
+    assert (run.config.batch_size, run.config.seq_length, run.config.steps, run.config.seed) == (
+        4,
+        16,
+        4,
+        7,
+    )
     assert (run.config.learning_rate, run.corpus_config.val_fraction) == (0.01, 0.2)
     settings = tomllib.loads((text.parent / "checkpoints/sea/config.toml").read_text())
     assert settings["text"] == [str(text)]
@@ -120,8 +156,12 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(text):
 
 def test_the_settings_of_a_run_start_the_same_run_again(text):
     assert invoke("train", text, *TINY, "--steps", 5).exit_code == 0
-    assert invoke("train", "--config", "checkpoints/sea/config.toml", "--out", "again").exit_code == 0
-    first, second = (text.parent / path / "last.safetensors" for path in ("checkpoints/sea", "again"))
+    assert (
+        invoke("train", "--config", "checkpoints/sea/config.toml", "--out", "again").exit_code == 0
+    )
+    first, second = (
+        text.parent / path / "last.safetensors" for path in ("checkpoints/sea", "again")
+    )
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -149,7 +189,11 @@ def test_a_wrong_settings_file_is_one_line_and_status_2(text, toml, said):
     [
         (["--hidden", "0"], 2, "error: --hidden must be at least 1, not 0"),
         (["--threads", "0"], 2, "error: --threads must be 1 to 1024"),
-        (["--config", "none.toml"], 2, "error: none.toml: cannot be read: No such file or directory"),
+        (
+            ["--config", "none.toml"],
+            2,
+            "error: none.toml: cannot be read: No such file or directory",
+        ),
         (["--resume", "a", "--init-from", "b"], 2, "error: --resume goes on with a run"),
         (["--resume", "a", "--out", "b"], 2, "error: --resume a and --out b are two folders"),
         (["--resume"], 1, "error: there is no run in checkpoints/"),
@@ -177,7 +221,10 @@ def test_a_run_is_not_overwritten(text):
     for out in ([], ["--out", "checkpoints/sea"]):
         result = invoke("train", text, *TINY, "--steps", 3, *out)
         assert result.exit_code == 1
-        assert "checkpoints/sea already holds a run; go on with it: --resume checkpoints/sea" in result.stderr
+        assert (
+            "checkpoints/sea already holds a run; go on with it: --resume checkpoints/sea"
+            in result.stderr
+        )
     assert (text.parent / "checkpoints/sea/last.safetensors").read_bytes() == before
 
 
@@ -204,8 +251,13 @@ def test_interrupted_and_resumed_is_uninterrupted(text, number):
     assert resumed.returncode == 0, resumed.stderr
     assert f"going on from step {step:,}" in resumed.stderr
     for name in ("last.safetensors", "best.safetensors"):
-        assert (text.parent / "parts" / name).read_bytes() == (text.parent / "whole" / name).read_bytes()
-    steps = [json.loads(line)["step"] for line in (text.parent / "parts/history.jsonl").read_text().splitlines()]
+        assert (text.parent / "parts" / name).read_bytes() == (
+            text.parent / "whole" / name
+        ).read_bytes()
+    steps = [
+        json.loads(line)["step"]
+        for line in (text.parent / "parts/history.jsonl").read_text().splitlines()
+    ]
     assert steps == list(range(100, 501, 100))
 
 
@@ -230,12 +282,15 @@ def test_patience_ends_a_run_and_more_of_it_goes_on(text):
     still = ["--learning-rate", 0, "--eval-every", 2, "--patience", 2, "--steps", 99, "--json"]
     result = invoke("train", text, *TINY, *still)
     assert ended(result) == (6, "patience")
-    assert "ended at step 6: no new best in 2 validations; a larger --patience goes on\n" in result.stderr
+    assert (
+        "ended at step 6: no new best in 2 validations; a larger --patience goes on\n"
+        in result.stderr
+    )
     again = invoke("train", "--resume", "--json")
     assert ended(again) == (6, "patience")
     assert (
-        "checkpoints/sea is finished (6 steps, 0.0 epochs, ended by its patience); for more: --resume with a larger --patience\n"
-        in again.stderr
+        "checkpoints/sea is finished (6 steps, 0.0 epochs, ended by its patience); for more: "
+        "--resume with a larger --patience\n" in again.stderr
     )
     assert ended(invoke("train", "--resume", "--patience", 4, "--json")) == (10, "patience")
 
@@ -244,11 +299,16 @@ def test_time_ends_a_run_and_more_of_it_goes_on(text):
     result = invoke("train", text, *TINY, "--max-time", "0.2s", "--steps", 10**9, "--json")
     steps, why = ended(result)
     assert why == "time" and load("checkpoints/sea/last.safetensors").step == steps > 0
-    assert f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n" in result.stderr
+    assert (
+        f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n"
+        in result.stderr
+    )
     again = invoke("train", "--resume", "--json")
     assert ended(again) == (steps, "time")
     assert "ended by its time); for more: --resume with a larger --max-time\n" in again.stderr
-    assert ended(invoke("train", "--resume", "--max-time", "1h", "--steps", steps + 2, "--json")) == (
+    assert ended(
+        invoke("train", "--resume", "--max-time", "1h", "--steps", steps + 2, "--json")
+    ) == (
         steps + 2,
         "steps",
     )
@@ -282,21 +342,38 @@ def test_a_missing_a_changed_and_a_moved_text(text):
         assert result.exit_code == 1 and "the text is not the one of this run" in result.stderr
     text.unlink()
     assert invoke("train", moved, *again[1:]).exit_code == 0
-    assert invoke("train", "--resume", "checkpoints/sea", "--steps", 4).exit_code == 0  # the new place is remembered
+    assert (
+        invoke("train", "--resume", "checkpoints/sea", "--steps", 4).exit_code == 0
+    )  # the new place is remembered
 
 
 def test_standard_input_is_asked_for_again(text):
     words = text.read_text()
     assert invoke("train", "-", *TINY, "--steps", 2, input=words).exit_code == 0
     result = invoke("train", "--resume", "--steps", 3)
-    assert result.exit_code == 1 and "pipe it in again: charrnn train - --resume checkpoints/stdin" in result.stderr
-    assert invoke("train", "-", "--resume", "checkpoints/stdin", "--steps", 3, input=words).exit_code == 0
+    assert (
+        result.exit_code == 1
+        and "pipe it in again: charrnn train - --resume checkpoints/stdin" in result.stderr
+    )
+    assert (
+        invoke("train", "-", "--resume", "checkpoints/stdin", "--steps", 3, input=words).exit_code
+        == 0
+    )
 
 
 def test_init_from_keeps_the_old_symbols_and_adds_new_ones(text):
     assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
     (text.parent / "new.txt").write_text("zebras & quills\n" * 100)
-    request = ["train", "new.txt", "--init-from", "checkpoints/sea", "--batch-size", 4, "--steps", 1]
+    request = [
+        "train",
+        "new.txt",
+        "--init-from",
+        "checkpoints/sea",
+        "--batch-size",
+        4,
+        "--steps",
+        1,
+    ]
     wrong = invoke(*request, "--hidden", 9)
     assert wrong.exit_code == 2 and "--hidden 9 does not fit the weights" in wrong.stderr
     assert not (text.parent / "checkpoints/new").exists()
@@ -323,7 +400,13 @@ def test_nobody_watching_gets_plain_lines(text):
     assert result.stdout == ""
     assert "\x1b" not in result.stderr and "\r" not in result.stderr
     assert (
-        len(re.findall(r"^step \d+  epoch \S+  train \S+  val \S+ nats  \S+ bits(  \*best\*)?$", result.stderr, re.M))
+        len(
+            re.findall(
+                r"^step \d+  epoch \S+  train \S+  val \S+ nats  \S+ bits(  \*best\*)?$",
+                result.stderr,
+                re.M,
+            )
+        )
         == 3
     )
     assert "sea.txt: " in result.stderr and "parameters, about " in result.stderr
@@ -362,11 +445,20 @@ def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
     result = invoke("train", text, *TINY, "--steps", 7, "--eval-every", 2, "--json")
     assert result.exit_code == 0
     said = [line for line in result.stderr.splitlines() if "back to" in line]
-    assert said == ["step 4: loss nan, back to step 2, rate x 0.5", "step 6: loss nan, back to step 4, rate x 0.25"]
+    assert said == [
+        "step 4: loss nan, back to step 2, rate x 0.5",
+        "step 6: loss nan, back to step 4, rate x 0.25",
+    ]
     *objects, end = [json.loads(line) for line in result.stdout.splitlines()]
     first, _ = [found for found in objects if "event" in found]
     assert first.pop("seconds") > 0
-    assert first == {"event": "fell back", "step": 4, "to_step": 2, "rate_factor": 0.5, "reason": "loss nan"}
+    assert first == {
+        "event": "fell back",
+        "step": 4,
+        "to_step": 2,
+        "rate_factor": 0.5,
+        "reason": "loss nan",
+    }
     assert [found["step"] for found in objects] == [2, 4, 4, 6, 6, 7] and end["ended"] == "steps"
     about = json.loads(invoke("info", "checkpoints/sea", "--json").stdout)
     assert [event["fell_back_from"] for event in about["events"]] == [4, 6]
@@ -384,7 +476,9 @@ def test_divergence_is_one_line_and_the_run_can_go_on(text, monkeypatch):
         failing(patch, 4, 6, 8, 10)
         result = invoke("train", text, *TINY, "--steps", 5, "--eval-every", 2, "--save-every", 1)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1].startswith("error: step 4: loss nan; going back 3 times, to 0.125 of the")
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: step 4: loss nan; going back 3 times, to 0.125 of the"
+    )
     assert load("checkpoints/sea/last.safetensors").step == 2
     again = invoke("train", "--resume", "--learning-rate", 0.001)
     assert again.exit_code == 0 and "back to" not in again.stderr
@@ -396,7 +490,9 @@ def reports_of(*changes):
     return [replace(first, **change) for change in changes]
 
 
-@pytest.mark.parametrize("reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"])
+@pytest.mark.parametrize(
+    "reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"]
+)
 def test_events_fit_60_columns(monkeypatch, capsys, reason):
     monkeypatch.setattr(Display, "_width", lambda self: 60)
     run = small_run(small_corpus())
@@ -409,7 +505,11 @@ def test_events_fit_60_columns(monkeypatch, capsys, reason):
     back, _, *overfitting = capsys.readouterr().err.splitlines()
     display.show(reports_of({"total_steps": 1_234_567})[0])
     settled = capsys.readouterr().err.splitlines()
-    assert len(settled) == 2 and max(map(len, settled)) <= 60 and settled[1] == f"instead of {run.total_steps}"
+    assert (
+        len(settled) == 2
+        and max(map(len, settled)) <= 60
+        and settled[1] == f"instead of {run.total_steps}"
+    )
     assert back.startswith(f"step 124321: {reason}, back to step 123400") and len(back) <= 60
     assert max(map(len, overfitting)) <= 60 and overfitting[0].startswith("overfitting: ")
     for word in ("step 123,000", "--dropout", "--hidden", "--patience"):
@@ -440,14 +540,33 @@ def test_overfitting_is_said_and_the_best_is_older(text):
     best = end["best_step"]
     assert f"of step {best}, is kept" in said and best < step < 150
     last = result.stderr.splitlines()[-1]
-    assert last == f"sample from it (step {best}, {150 - best} steps before the last): charrnn sample checkpoints/sea"
+    assert (
+        last == f"sample from it (step {best}, {150 - best} steps before the last): charrnn sample "
+        "checkpoints/sea"
+    )
     shown = invoke("info").stdout.splitlines()[-1]
-    assert shown == f"step {step}: overfitting, the validation loss rose while the training loss fell"
-    assert invoke("info", "checkpoints/sea/best.safetensors", "--json").stdout.count('"events": []') == 1
+    assert (
+        shown == f"step {step}: overfitting, the validation loss rose while the training loss fell"
+    )
+    assert (
+        invoke("info", "checkpoints/sea/best.safetensors", "--json").stdout.count('"events": []')
+        == 1
+    )
 
 
 def test_two_processes_cannot_train_into_one_folder(text):
-    request = [*PROGRAM, "train", str(text), *TINY, "--steps", "1000000", "--eval-every", "100", "--out", "out"]
+    request = [
+        *PROGRAM,
+        "train",
+        str(text),
+        *TINY,
+        "--steps",
+        "1000000",
+        "--eval-every",
+        "100",
+        "--out",
+        "out",
+    ]
     with subprocess.Popen(request, stderr=subprocess.PIPE, text=True) as first:
         try:
             assert any(line.startswith("step ") for line in first.stderr)
@@ -458,24 +577,30 @@ def test_two_processes_cannot_train_into_one_folder(text):
     assert second.returncode == 1
     assert (
         second.stderr
-        == "error: out: another process is training in this folder; wait for it, or choose another --out\n"
+        == "error: out: another process is training in this folder; wait for it, or choose "
+        "another --out\n"
     )
     assert first.returncode == 143
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["train", "--help"], ["train", "sea.txt", *TINY, "--steps", "1", "--json"]]
+    "arguments",
+    [["--help"], ["train", "--help"], ["train", "sea.txt", *TINY, "--steps", "1", "--json"]],
 )
 def test_a_full_disk_is_one_line(text, arguments):
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        result = subprocess.run(PROGRAM + arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS)
+        result = subprocess.run(
+            PROGRAM + arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS
+        )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
     assert result.stderr.splitlines()[-1].startswith("error: No space left on device")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError("12 GB"), OSError(5, "broken", "place")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), MemoryError("12 GB"), OSError(5, "broken", "place")]
+)
 def test_what_a_command_raises_becomes_a_status(text, monkeypatch, error):
     def read(*arguments, **options):
         raise error
@@ -483,13 +608,27 @@ def test_what_a_command_raises_becomes_a_status(text, monkeypatch, error):
     monkeypatch.setattr(charrnn.Corpus, "read", read)
     result = invoke("train", text)
     assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
-    said = {OSError: "error: place: broken;", MemoryError: "error: out of memory (12 GB);"}.get(type(error), "")
+    said = {OSError: "error: place: broken;", MemoryError: "error: out of memory (12 GB);"}.get(
+        type(error), ""
+    )
     assert result.stderr.startswith(said) and result.stderr.count("\n") == bool(said)
 
 
 def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):
-    request = [*PROGRAM, "train", str(text), *TINY, "--steps", "100000", "--eval-every", "50", "--json"]
-    with subprocess.Popen(request, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    request = [
+        *PROGRAM,
+        "train",
+        str(text),
+        *TINY,
+        "--steps",
+        "100000",
+        "--eval-every",
+        "50",
+        "--json",
+    ]
+    with subprocess.Popen(
+        request, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert json.loads(process.stdout.readline())["step"] == 50
         process.stdout.close()
         said = process.stderr.read()
@@ -502,7 +641,17 @@ def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):
 def test_the_live_display_fits_a_narrow_terminal(text, monkeypatch, no_color):
     monkeypatch.setenv("NO_COLOR", no_color)
     monkeypatch.setenv("TERM", "xterm")
-    request = ["train", str(text), *TINY, "--steps", "150", "--eval-every", "50", "--sample-every", "50"]
+    request = [
+        "train",
+        str(text),
+        *TINY,
+        "--steps",
+        "150",
+        "--eval-every",
+        "50",
+        "--sample-every",
+        "50",
+    ]
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     with subprocess.Popen(PROGRAM + request, stderr=theirs, stdin=theirs) as process:
@@ -531,7 +680,9 @@ def test_fields_are_dropped_by_importance():
     assert fitted(fields, 3) == "aaaa"
 
 
-@pytest.mark.parametrize(("speed", "text"), [(950, "950 chars/s"), (9500, "9.5k chars/s"), (187_000, "187k chars/s")])
+@pytest.mark.parametrize(
+    ("speed", "text"), [(950, "950 chars/s"), (9500, "9.5k chars/s"), (187_000, "187k chars/s")]
+)
 def test_speeds(speed, text):
     assert speed_text(speed) == text
 

@@ -1,4 +1,4 @@
-"""Comparing configurations: what is compared, that runs resume, and what is made of their losses."""
+"""Comparing configurations: what is compared, that runs resume, what becomes of losses."""
 
 from __future__ import annotations
 
@@ -20,13 +20,22 @@ from charrnn.model import Model
 from charrnn.run_folder import RunFolder
 from tests.small import small_corpus
 
-SHORT = {"steps": 12, "batch_size": 3, "seq_length": 8, "eval_every": 5, "learning_rate": 0.01, "sample_every": 0}
+SHORT = {
+    "steps": 12,
+    "batch_size": 3,
+    "seq_length": 8,
+    "eval_every": 5,
+    "learning_rate": 0.01,
+    "sample_every": 0,
+}
 
 
 def candidates(**training: Any) -> list[Candidate]:
     corpus, config = small_corpus(), TrainConfig(**(SHORT | training))
     return [
-        Candidate(f"hidden={hidden}", corpus, ModelConfig(layers=1, hidden=hidden, dropout=0.2), config)
+        Candidate(
+            f"hidden={hidden}", corpus, ModelConfig(layers=1, hidden=hidden, dropout=0.2), config
+        )
         for hidden in (5, 9)
     ]
 
@@ -40,7 +49,9 @@ def losses(events: list[Event]) -> list[Any]:
 
 
 def test_combinations_are_named_after_what_varies() -> None:
-    found = combinations({"layers": 1}, {"cell": ["lstm", "gru"], "dropout": [0.0, 0.25], "residual": [True]})
+    found = combinations(
+        {"layers": 1}, {"cell": ["lstm", "gru"], "dropout": [0.0, 0.25], "residual": [True]}
+    )
     assert [name for name, _ in found] == [
         "lstm dropout=0 residual=true",
         "lstm dropout=0.25 residual=true",
@@ -56,23 +67,41 @@ def test_combinations_are_named_after_what_varies() -> None:
 
 def test_equal_size_is_the_nearest_to_the_first() -> None:
     corpus = small_corpus()
-    shapes: list[dict[str, Any]] = [{"layers": 2}, {"layers": 1}, {"layers": 3}, {"embedding": 20}, {"hidden": 3}]
+    shapes: list[dict[str, Any]] = [
+        {"layers": 2},
+        {"layers": 1},
+        {"layers": 3},
+        {"embedding": 20},
+        {"hidden": 3},
+    ]
     shapes += [{"cell": cell} for cell in CELL_NAMES]
-    given = [Candidate(str(shape), corpus, ModelConfig(**({"hidden": 40} | shape)), TrainConfig()) for shape in shapes]
+    given = [
+        Candidate(str(shape), corpus, ModelConfig(**({"hidden": 40} | shape)), TrainConfig())
+        for shape in shapes
+    ]
     target = given[0].parameters
     for one in of_equal_size(given):
         near = [
-            hidden for hidden in (*range(1, 120, 20), *range(one.model.hidden - 2, one.model.hidden + 3)) if hidden > 0
+            hidden
+            for hidden in (*range(1, 120, 20), *range(one.model.hidden - 2, one.model.hidden + 3))
+            if hidden > 0
         ]
-        sizes = {hidden: replace(one, model=replace(one.model, hidden=hidden)).parameters for hidden in near}
-        assert one.model.hidden == min(sizes, key=lambda hidden: abs(sizes[hidden] - target)), one.name
+        sizes = {
+            hidden: replace(one, model=replace(one.model, hidden=hidden)).parameters
+            for hidden in near
+        }
+        assert one.model.hidden == min(sizes, key=lambda hidden: abs(sizes[hidden] - target)), (
+            one.name
+        )
         assert one.parameters == Model(one.model).count()
     assert of_equal_size(given)[0].model == given[0].model == of_equal_size(given)[4].model
 
 
 def test_a_tied_embedding_grows_with_the_units() -> None:
     corpus, tied = small_corpus(), ModelConfig(hidden=9, embedding=9, tie=True)
-    first, second = (Candidate("x", corpus, model, TrainConfig()) for model in (ModelConfig(hidden=40), tied))
+    first, second = (
+        Candidate("x", corpus, model, TrainConfig()) for model in (ModelConfig(hidden=40), tied)
+    )
     found = of_equal_size([first, second])[1]
     assert 30 < found.model.hidden == found.model.embedding < 40
     assert found.parameters == pytest.approx(first.parameters, rel=0.05)
@@ -81,10 +110,14 @@ def test_a_tied_embedding_grows_with_the_units() -> None:
 def test_equal_size_of_the_largest_networks() -> None:
     corpus = small_corpus()
     huge, small = (
-        Candidate("x", corpus, ModelConfig(hidden=16384, layers=layers), TrainConfig()) for layers in (64, 1)
+        Candidate("x", corpus, ModelConfig(hidden=16384, layers=layers), TrainConfig())
+        for layers in (64, 1)
     )
     assert [one.model.hidden for one in of_equal_size([huge, small])] == [16384, 16384]
-    assert of_equal_size([replace(huge, model=replace(huge.model, hidden=1)), small])[1].model.hidden < 16
+    assert (
+        of_equal_size([replace(huge, model=replace(huge.model, hidden=1)), small])[1].model.hidden
+        < 16
+    )
 
 
 def test_folder_names_differ_even_without_case() -> None:
@@ -97,7 +130,12 @@ def test_folder_names_differ_even_without_case() -> None:
 def test_every_run_is_judged_by_its_best_checkpoint(tmp_path: Path) -> None:
     pair = candidates()
     events = list(compare(pair, [3, 4], tmp_path / "all", threads=1))
-    assert [(event.run, event.runs) for event in events if event.outcome] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(event.run, event.runs) for event in events if event.outcome] == [
+        (1, 4),
+        (2, 4),
+        (3, 4),
+        (4, 4),
+    ]
     assert [(name, one.seed) for name, one in outcomes(events)] == [
         ("hidden=5", 3), ("hidden=9", 3), ("hidden=5", 4), ("hidden=9", 4),
     ]  # fmt: skip
@@ -129,7 +167,10 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(tmp_path: Path) -> No
         events.close()  # type: ignore[attr-defined]
     assert losses(kept) == losses(whole)
     for path in (tmp_path / "whole").glob("*/*.safetensors"):
-        assert path.read_bytes() == (tmp_path / "parts" / path.relative_to(tmp_path / "whole")).read_bytes()
+        assert (
+            path.read_bytes()
+            == (tmp_path / "parts" / path.relative_to(tmp_path / "whole")).read_bytes()
+        )
     again = list(compare(candidates(), [0, 1], tmp_path / "parts", threads=1))
     assert all(event.report is None for event in again)
     assert [one for _, one in outcomes(again)] == [one for _, one in outcomes(kept)]
@@ -148,13 +189,18 @@ def test_a_kill_between_the_last_step_and_the_outcome(tmp_path: Path) -> None:
 
 def test_a_run_that_diverges_is_an_outcome(tmp_path: Path) -> None:
     pair = candidates()
-    training = replace(pair[0].training, optimizer="sgd", learning_rate=1000.0, l2=1000.0, clip_norm=0.0)
+    training = replace(
+        pair[0].training, optimizer="sgd", learning_rate=1000.0, l2=1000.0, clip_norm=0.0
+    )
     wild = replace(pair[0], name="wild", training=training)
     for _ in range(2):
         events = list(compare([wild, pair[1]], [0], tmp_path, threads=1))
         found = dict(outcomes(events))
         assert not found["wild"].finished and found["hidden=9"].finished
-        assert [one.candidate.name for one in results([wild, pair[1]], events)] == ["hidden=9", "wild"]
+        assert [one.candidate.name for one in results([wild, pair[1]], events)] == [
+            "hidden=9",
+            "wild",
+        ]
 
 
 def test_another_comparison_in_the_folder_is_refused(tmp_path: Path) -> None:
@@ -164,7 +210,11 @@ def test_another_comparison_in_the_folder_is_refused(tmp_path: Path) -> None:
     others: list[tuple[list[Candidate], list[int], str]] = [
         (candidates(), [0, 1], "holds another comparison (seeds 0); choose another --out"),
         (wider, [0], "holds another comparison (hidden=5, hidden=9); choose another --out"),
-        (candidates(steps=13), [0], "holds another comparison (hidden=5: steps 12, not 13); choose another --out"),
+        (
+            candidates(steps=13),
+            [0],
+            "holds another comparison (hidden=5: steps 12, not 13); choose another --out",
+        ),
     ]
     for others_candidates, seeds, said in others:
         with pytest.raises(RunError) as caught:
@@ -197,23 +247,42 @@ def test_one_process_a_comparison(tmp_path: Path) -> None:
 
 def test_texts_may_be_read_in_several_ways(tmp_path: Path) -> None:
     pair = [
-        Candidate(unit, small_corpus(unit=unit), ModelConfig(layers=1, hidden=5), TrainConfig(**SHORT))
+        Candidate(
+            unit, small_corpus(unit=unit), ModelConfig(layers=1, hidden=5), TrainConfig(**SHORT)
+        )
         for unit in ("char", "byte")
     ]
-    assert [name for name, _ in outcomes(list(compare(pair, [0], tmp_path, threads=1)))] == ["char", "byte"]
-    assert load(tmp_path / "byte-seed0" / "last.safetensors").corpus_config == CorpusConfig(unit="byte")
+    assert [name for name, _ in outcomes(list(compare(pair, [0], tmp_path, threads=1)))] == [
+        "char",
+        "byte",
+    ]
+    assert load(tmp_path / "byte-seed0" / "last.safetensors").corpus_config == CorpusConfig(
+        unit="byte"
+    )
 
 
 def made(name: str, *losses: float | None, finished: bool = True) -> list[Event]:
     candidate = Candidate(name, small_corpus(), ModelConfig(hidden=4), TrainConfig())
     return [
-        Event(candidate, k, 1, 1, 1.0, None, Outcome(k, loss, 1.0, 2.0, 3.0, 100.0 * (k + 1), 5.0, finished))
+        Event(
+            candidate,
+            k,
+            1,
+            1,
+            1.0,
+            None,
+            Outcome(k, loss, 1.0, 2.0, 3.0, 100.0 * (k + 1), 5.0, finished),
+        )
         for k, loss in enumerate(losses)
     ]
 
 
 def test_results_are_sorted_and_have_their_spread() -> None:
-    worse, better, alone = made("worse", 1.0, 2.0, 6.0), made("better", 1.5, 2.5), made("alone", 2.25)
+    worse, better, alone = (
+        made("worse", 1.0, 2.0, 6.0),
+        made("better", 1.5, 2.5),
+        made("alone", 2.25),
+    )
     lost, none = made("lost", 0.5, finished=False), made("none", 1.0)
     events = [*worse, *better, *alone, *lost]
     found = results([one[0].candidate for one in (none, lost, worse, alone, better)], events)
@@ -226,16 +295,29 @@ def test_results_are_sorted_and_have_their_spread() -> None:
 
 def test_a_result_as_json() -> None:
     events = made("one", 1.0, 2.0)
-    described = json.loads(json.dumps(Result(events[0].candidate, tuple(outcomes_of(events))).as_json()))
+    described = json.loads(
+        json.dumps(Result(events[0].candidate, tuple(outcomes_of(events))).as_json())
+    )
     assert list(described) == [
-        "name", "settings", "hidden", "parameters", "seeds", "validation_loss_mean", "validation_loss_std", "chars_per_second",
-    ]  # fmt: skip
+        "name",
+        "settings",
+        "hidden",
+        "parameters",
+        "seeds",
+        "validation_loss_mean",
+        "validation_loss_std",
+        "chars_per_second",
+    ]
     assert described["seeds"][1] == {
         "seed": 1, "validation_loss": 2.0, "train_loss": 1.0, "best_epoch": 2.0, "epochs": 3.0,
         "chars_per_second": 200.0, "seconds": 5.0, "finished": True,
     }  # fmt: skip
     settings = described["settings"]
-    assert settings["hidden"] == described["hidden"] == 4 and settings["unit"] == "char" and "seed" not in settings
+    assert (
+        settings["hidden"] == described["hidden"] == 4
+        and settings["unit"] == "char"
+        and "seed" not in settings
+    )
     charrnn.configs_of(settings)
 
 

@@ -20,13 +20,20 @@ ROOT = Path(__file__).parent.parent
 
 def run(code: str, *arguments: str, **environment: str) -> str:
     """What a fresh process prints that runs this code."""
-    options = {"env": {**os.environ, "PYTHONPATH": str(ROOT), **environment}, "capture_output": True, "text": True}
-    done = subprocess.run([sys.executable, "-c", code, *arguments], stdin=subprocess.DEVNULL, **options)
+    options = {
+        "env": {**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        "capture_output": True,
+        "text": True,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.DEVNULL, **options
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-# A small package stands for the kernels: those of the project take long to compile ------------------------------------
+# A small package stands for the kernels: those of the project take long to compile
+# ------------------------------------
 
 SMALL = """
 from numba import float32, void
@@ -52,8 +59,12 @@ NAMES = [f"small.k{k}" for k in range(8)]
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A folder with a module `small` of nine kernels; the last calls the first, directly and through an inline function."""
-    kernels = [KERNEL.format(name=name, call="") for name in ("double", *(f"k{k}" for k in range(7)))]
+    """A folder with a module `small` of nine kernels; the last calls the first, directly and
+    through an inline function.
+    """
+    kernels = [
+        KERNEL.format(name=name, call="") for name in ("double", *(f"k{k}" for k in range(7)))
+    ]
     kernels.append(KERNEL.format(name="k7", call="\n    double(x)\n    doubled(x)"))
     (tmp_path / "small.py").write_text(SMALL + "".join(kernels))
     return tmp_path
@@ -79,14 +90,17 @@ for k in range(8):
     getattr(small, f"k{{k}}")(x)
     assert (x == (8 if k == 7 else 2)).all(), (k, x)
 assert compiling.helper is None
-print(json.dumps([beside is not None, [name for name, anew in compiled if anew], [name for name, _ in compiled]]))
+fresh = [name for name, anew in compiled if anew]
+print(json.dumps([beside is not None, fresh, [name for name, _ in compiled]]))
 """
 
 
 def import_small(
     folder: Path, before: str = "", within: str = "", missing: int = 9
 ) -> tuple[bool, list[str], list[str]]:
-    """In a fresh process: whether a companion was there, the kernels that were compiled here, and all in their order."""
+    """In a fresh process: whether a companion was there, the kernels that were compiled here, and
+    all in their order.
+    """
     import json
 
     code = ALL.format(before=before, within=within, missing=missing)
@@ -102,9 +116,15 @@ def test_two_processes_compile_each_kernel_once(small: Path) -> None:
     wait = "import time\n    while not beside.ahead(): time.sleep(0.01)"
     beside, anew, named = import_small(small, TWO, wait)
     assert beside and named == NAMED
-    assert "k7" not in anew and len(anew) < len(NAMED), "the companion compiled nothing, or not from the end"
-    assert len(list((small / "cache").glob("*/*/*.nbc"))) == len(NAMED), "a kernel was compiled twice, for other types"
-    assert import_small(small, TWO, missing=0) == (False, [], NAMED), "the cache does not hold everything"
+    assert "k7" not in anew and len(anew) < len(NAMED), (
+        "the companion compiled nothing, or not from the end"
+    )
+    assert len(list((small / "cache").glob("*/*/*.nbc"))) == len(NAMED), (
+        "a kernel was compiled twice, for other types"
+    )
+    assert import_small(small, TWO, missing=0) == (False, [], NAMED), (
+        "the cache does not hold everything"
+    )
 
 
 def test_a_companion_that_dies_is_no_harm(small: Path) -> None:
@@ -134,7 +154,9 @@ def test_few_kernels_are_compiled_alone() -> None:
 
 
 def test_the_companion_ends_with_the_first(small: Path, tmp_path: Path) -> None:
-    """However that ends: here it is killed while the companion waits for a kernel that will never be done."""
+    """However that ends: here it is killed while the companion waits for a kernel that will never
+    be done.
+    """
     claims = Claims(tmp_path)
     assert claims.take("small.double")
     code = f"""
@@ -157,23 +179,28 @@ os._exit(0)
 
 
 def test_the_companion_gets_to_know_every_kernel() -> None:
-    """It imports their modules without compiling: what is done with a kernel at import would end it, unseen."""
+    """It imports their modules without compiling: what is done with a kernel at import would end
+    it, unseen.
+    """
     code = """
 from importlib import import_module
 from charrnn.config import CELL_NAMES
 from charrnn.kernels import compiling
 compiling.deferred = {}
-names = [*CELL_NAMES, *compiling.OPTIMIZER_MODULES, *compiling.PRECISION_MODULES, *compiling.PRODUCT_MODULES]
+names = [*CELL_NAMES, *compiling.OPTIMIZER_MODULES]
+names += [*compiling.PRECISION_MODULES, *compiling.PRODUCT_MODULES]
 modules = compiling.kernel_modules(*names)
 for module in modules:
     import_module(module)
-assert sorted(compiling.deferred) == sorted(name for module in modules for name in compiling.kernels_in(module))
+expected = [name for module in modules for name in compiling.kernels_in(module)]
+assert sorted(compiling.deferred) == sorted(expected)
 assert len(compiling.deferred) == compiling.count_kernels(*names) > 40
 """
     run(code)
 
 
-# Claims, by hand -----------------------------------------------------------------------------------------------------
+# Claims, by hand
+# --------------------------------------------------------------------------------------------------
 
 
 class Process:
@@ -217,7 +244,8 @@ def test_the_first_does_not_wait_forever(tmp_path: Path, monkeypatch: pytest.Mon
     assert not Companion(Claims(tmp_path), Process(1)).take("m.a")
 
 
-# The cache -----------------------------------------------------------------------------------------------------------
+# The cache
+# --------------------------------------------------------------------------------------------------
 
 
 def test_loading_prepares_no_compiler() -> None:
@@ -228,7 +256,8 @@ from charrnn import terminal
 terminal.compiling("lstm", training=False)
 loaded = {name for name in sys.modules if name.startswith("charrnn.kernels.")}
 assert not loaded & {"charrnn.kernels." + name for name in ("layers", "softmax", "adam")}, loaded
-heavy = [name for name in ("numba.np.linalg", "numba.cpython.unicode", "rich", "tqdm") if name in sys.modules]
+unwanted = ("numba.np.linalg", "numba.cpython.unicode", "rich", "tqdm")
+heavy = [name for name in unwanted if name in sys.modules]
 print(heavy)
 """
     run(code)  # now they are in the cache
@@ -241,7 +270,10 @@ def test_names_from_the_sources_are_those_of_the_kernels() -> None:
         for name in compiling.kernels_in(module):
             assert functions[name.partition(".")[2]].signatures, name
     assert "product.pack" in compiling.kernels_in("charrnn.kernels.product")
-    assert compiling.kernels_in("charrnn.cells.gru_after") == ["gru_after.step", "gru_after.step_back"]
+    assert compiling.kernels_in("charrnn.cells.gru_after") == [
+        "gru_after.step",
+        "gru_after.step_back",
+    ]
 
 
 def test_another_processor_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

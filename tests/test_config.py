@@ -55,7 +55,9 @@ def test_every_setting_knows_its_help_and_its_range(kind: type[Any], f: Any) -> 
             bad.remove(10**400)
     if about["choices"]:
         bad.append("none of them")
-        assert {getattr(kind(**{f.name: choice}), f.name) for choice in about["choices"]} == set(about["choices"])
+        assert {getattr(kind(**{f.name: choice}), f.name) for choice in about["choices"]} == set(
+            about["choices"]
+        )
     for value in bad:
         with pytest.raises(ConfigError, match=f"^{flag} must be") as caught:
             kind(**{f.name: value})
@@ -73,7 +75,9 @@ def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
 
 
 def test_unknown_settings_are_named() -> None:
-    with pytest.raises(ConfigError, match=r"^run\.toml: there is no setting 'hiden'; known are: activation, cell, "):
+    with pytest.raises(
+        ConfigError, match=r"^run\.toml: there is no setting 'hiden'; known are: activation, cell, "
+    ):
         ModelConfig.from_mapping({"hiden": 3}, "run.toml")
 
 
@@ -95,7 +99,9 @@ def test_times(text: str, seconds: float) -> None:
 def test_what_is_no_time() -> None:
     assert TrainConfig().max_seconds is None
     for text in ("", "0", "0s", "-3m", "3 m", "1e3", "soon", "m", "1m30s", "1" * 400):
-        with pytest.raises(ConfigError, match=r"^--max-time must be a time such as 90s, 20m or 1\.5h") as caught:
+        with pytest.raises(
+            ConfigError, match=r"^--max-time must be a time such as 90s, 20m or 1\.5h"
+        ) as caught:
             TrainConfig(max_time=text)
         assert len(str(caught.value)) < 200
 
@@ -103,7 +109,10 @@ def test_what_is_no_time() -> None:
 def test_what_is_tied_must_be_of_one_size() -> None:
     assert ModelConfig(tie=True, embedding=70, hidden=70).tie
     for embedding in (0, 69):
-        with pytest.raises(ConfigError, match=f"^--tie .* must be --hidden, 70, not {embedding}; give --embedding 70$"):
+        with pytest.raises(
+            ConfigError,
+            match=f"^--tie .* must be --hidden, 70, not {embedding}; give --embedding 70$",
+        ):
             ModelConfig(tie=True, embedding=embedding, hidden=70)
 
 
@@ -116,11 +125,17 @@ def test_fractions_leave_something_to_train_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [
-        ({}, 3000), ({"steps": 7}, 7), ({"epochs": 2.0}, 200), ({"epochs": 2.0, "steps": 150}, 150),
-        ({"epochs": 1.0, "steps": 150}, 100), ({"epochs": 0.001}, 1), ({"epochs": 0.015}, 2), ({"epochs": 0.07}, 7),
+        ({}, 3000),
+        ({"steps": 7}, 7),
+        ({"epochs": 2.0}, 200),
+        ({"epochs": 2.0, "steps": 150}, 150),
+        ({"epochs": 1.0, "steps": 150}, 100),
+        ({"epochs": 0.001}, 1),
+        ({"epochs": 0.015}, 2),
+        ({"epochs": 0.07}, 7),
         ({"steps": 5000}, 5000),
     ],
-)  # fmt: skip
+)
 def test_total_steps(settings: dict[str, Any], steps: int) -> None:
     assert TrainConfig(**settings).total_steps(100) == steps
 

@@ -58,15 +58,24 @@ class TestReading:
         assert text_of(Corpus.read(path)) == "é—\n\n漢\n𝔸e\u0301\ufeffx\n"
         assert text_of(Corpus.read(path, CorpusConfig(newlines="keep"))) == text[1:]
         assert text_of(Corpus.read(path, CorpusConfig(normalize="NFC"))) == "é—\n\n漢\n𝔸é\ufeffx\n"
-        assert text_of(Corpus.read(path, CorpusConfig(normalize="NFKD"))) == "e\u0301—\n\n漢\nAe\u0301\ufeffx\n"
+        assert (
+            text_of(Corpus.read(path, CorpusConfig(normalize="NFKD")))
+            == "e\u0301—\n\n漢\nAe\u0301\ufeffx\n"
+        )
 
     def test_bytes_are_kept_as_they_are(self, tmp_path: Path) -> None:
         data = b"\xef\xbb\xbfa\r\n\x00\xff\xff"
-        corpus = Corpus.read(write(tmp_path / "a", data), CorpusConfig(unit="byte", encoding="none", normalize="NFC"))
+        corpus = Corpus.read(
+            write(tmp_path / "a", data), CorpusConfig(unit="byte", encoding="none", normalize="NFC")
+        )
         assert [ord(corpus.vocab.symbols[i]) for i in corpus.ids] == list(data)
-        assert corpus.vocab.unit == "byte" and list(corpus.vocab.symbols) == sorted(set(data.decode("latin-1")))
+        assert corpus.vocab.unit == "byte" and list(corpus.vocab.symbols) == sorted(
+            set(data.decode("latin-1"))
+        )
 
-    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "cp1252", "latin-1"])
+    @pytest.mark.parametrize(
+        "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "cp1252", "latin-1"]
+    )
     def test_encodings(self, tmp_path: Path, encoding: str) -> None:
         path = write(tmp_path / "a", "déjà vu\r\n".encode(encoding))
         assert text_of(Corpus.read(path, CorpusConfig(encoding=encoding))) == "déjà vu\n"
@@ -92,18 +101,32 @@ class TestReading:
         assert text_of(Corpus.from_text(text, CorpusConfig(min_count=2)))[-3:] == "\ufffdaa"
 
     @settings(max_examples=50)
-    @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=2, max_size=80))
+    @given(
+        st.text(
+            st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+            min_size=2,
+            max_size=80,
+        )
+    )
     def test_any_text(self, text: str) -> None:
         text = "ab" + text
         assert text_of(Corpus.from_text(text, CorpusConfig(newlines="keep"))) == text
         assert text_of(Corpus.from_text(text)) == text.replace("\r\n", "\n").replace("\r", "\n")
         assert (
-            text_of(Corpus.from_text(text.encode("utf-16"), CorpusConfig(encoding="utf-16", newlines="keep"))) == text
+            text_of(
+                Corpus.from_text(
+                    text.encode("utf-16"), CorpusConfig(encoding="utf-16", newlines="keep")
+                )
+            )
+            == text
         )
 
     @settings(max_examples=200)
     @given(
-        st.lists(st.text("ae<\n \u0301\u0338\u0327\u1100\u1161\u11a8가ｶﾞ\u09c7\u09beﬁﷺ漢", max_size=6), max_size=6),
+        st.lists(
+            st.text("ae<\n \u0301\u0338\u0327\u1100\u1161\u11a8가ｶﾞ\u09c7\u09beﬁﷺ漢", max_size=6),
+            max_size=6,
+        ),
         st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]),
     )
     def test_normalisation_has_no_seams(self, pieces: list[str], form: str) -> None:
@@ -128,11 +151,17 @@ class TestReading:
 class TestSources:
     def test_several_files_are_joined_by_newlines(self, tmp_path: Path) -> None:
         paths = [
-            write(tmp_path / name, text) for name, text in [("1", "ab"), ("2", ""), ("3", "\ufeffcd\n"), ("4", "e")]
+            write(tmp_path / name, text)
+            for name, text in [("1", "ab"), ("2", ""), ("3", "\ufeffcd\n"), ("4", "e")]
         ]
         corpus = Corpus.read(paths)
         assert text_of(corpus) == "ab\ncd\ne"
-        assert [s.characters for s in corpus.sources] == [2, 1, 3, 1]  # a joining newline counts to the file before
+        assert [s.characters for s in corpus.sources] == [
+            2,
+            1,
+            3,
+            1,
+        ]  # a joining newline counts to the file before
         in_bytes = Corpus.read([paths[0], paths[3]], CorpusConfig(unit="byte"))
         assert text_of(in_bytes) == "ab\ne"
 
@@ -199,7 +228,12 @@ class TestSources:
         assert told == [(len(data), None)]
 
     @pytest.mark.parametrize(
-        ("ending", "pack"), [("gz", gzip.compress), ("xz", lzma.compress), ("zst", zstandard.ZstdCompressor().compress)]
+        ("ending", "pack"),
+        [
+            ("gz", gzip.compress),
+            ("xz", lzma.compress),
+            ("zst", zstandard.ZstdCompressor().compress),
+        ],
     )
     def test_compressed(self, tmp_path: Path, ending: str, pack) -> None:  # type: ignore[no-untyped-def]
         text = "".join(f"{i * 7919 % 10007} é\n" for i in range(30_000))
@@ -213,7 +247,11 @@ class TestSources:
             with pytest.raises(CorpusError, match=r"a\.txt: .*damaged"):
                 Corpus.read(write(tmp_path / "a.txt", packed[:cut]))
         middle = len(packed) // 4
-        spoilt = packed[:middle] + bytes(b ^ 255 for b in packed[middle : middle + 20]) + packed[middle + 20 :]
+        spoilt = (
+            packed[:middle]
+            + bytes(b ^ 255 for b in packed[middle : middle + 20])
+            + packed[middle + 20 :]
+        )
         with pytest.raises(CorpusError):
             Corpus.read(write(tmp_path / "a.txt", spoilt))
         with pytest.raises(CorpusError, match="damaged"):
@@ -248,7 +286,9 @@ class TestErrors:
         with pytest.raises(CorpusError, match="permissions"):
             Corpus.read(path)
 
-    def test_a_file_that_fails_while_it_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_file_that_fails_while_it_is_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def refuse(*_: object, **__: object) -> None:
             raise PermissionError(13, "Permission denied")
 
@@ -283,7 +323,8 @@ class TestErrors:
         monkeypatch.setattr(charrnn.sources, "CHUNK", chunk)
         path = write(tmp_path / "a.txt", data)
         with pytest.raises(
-            CorpusError, match=rf"a\.txt: not {encoding}: byte 0x{byte} at byte {at} .*--encoding|--unit"
+            CorpusError,
+            match=rf"a\.txt: not {encoding}: byte 0x{byte} at byte {at} .*--encoding|--unit",
         ):
             Corpus.read(path, CorpusConfig(encoding=encoding))
 
@@ -291,7 +332,9 @@ class TestErrors:
         with pytest.raises(CorpusError, match="--encoding utf-16"):
             Corpus.read(write(tmp_path / "a", TEXT.encode("utf-16")))
         with pytest.raises(CorpusError, match="--encoding"):
-            Corpus.read(write(tmp_path / "a", TEXT.encode("utf-16-le")), CorpusConfig(encoding="utf-16"))
+            Corpus.read(
+                write(tmp_path / "a", TEXT.encode("utf-16-le")), CorpusConfig(encoding="utf-16")
+            )
 
     @pytest.mark.parametrize("encoding", ["klingon", "base64", "rot13", "", "a\0b"])
     def test_encodings_that_are_none(self, encoding: str) -> None:
@@ -310,13 +353,17 @@ class TestErrors:
             Corpus.from_text(text)
 
     def test_one_symbol(self) -> None:
-        with pytest.raises(CorpusError, match=r"nothing but 'a' \(U\+0061 LATIN SMALL LETTER A\), 3 times"):
+        with pytest.raises(
+            CorpusError, match=r"nothing but 'a' \(U\+0061 LATIN SMALL LETTER A\), 3 times"
+        ):
             Corpus.from_text("aaa")
         with pytest.raises(CorpusError, match="nothing but byte 0x0a"):
             Corpus.from_text("\n", CorpusConfig(unit="byte"))
 
     def test_too_short_to_split(self) -> None:
-        with pytest.raises(CorpusError, match=r"10 characters, of which 1 to train on.*--val-fraction"):
+        with pytest.raises(
+            CorpusError, match=r"10 characters, of which 1 to train on.*--val-fraction"
+        ):
             Corpus.from_text("abcdefghij", CorpusConfig(val_fraction=0.9))
 
     def test_half_characters(self) -> None:
@@ -346,7 +393,8 @@ class TestVocabulary:
 
     def test_a_given_vocabulary_that_lacks_characters(self) -> None:
         with pytest.raises(
-            VocabError, match=r"'é' .* at character 2 \(nearest: 'e'\), 'x' .* at character 4; take it out"
+            VocabError,
+            match=r"'é' .* at character 2 \(nearest: 'e'\), 'x' .* at character 4; take it out",
         ):
             Corpus.from_text("aeéaxé", vocab=Vocab(tuple("ae")))
         folded = Corpus.from_text("aebéa", vocab=Vocab((UNKNOWN, "a", "e"), unknown=0))
@@ -374,7 +422,9 @@ class TestVocabulary:
         assert Corpus.from_text("cba漢").sha256 != corpus.sha256
         assert Corpus.from_text("cad漢").sha256 != corpus.sha256
 
-    @pytest.mark.parametrize(("name", "folder"), [("..", "text"), ("a/b:c", "a-b-c"), ("-x", "x"), ("漢 é", "漢-é")])
+    @pytest.mark.parametrize(
+        ("name", "folder"), [("..", "text"), ("a/b:c", "a-b-c"), ("-x", "x"), ("漢 é", "漢-é")]
+    )
     def test_names_are_fit_for_folders(self, name: str, folder: str) -> None:
         assert Corpus.from_text("ab", name=name).name == folder
 
@@ -382,7 +432,9 @@ class TestVocabulary:
 class TestSplits:
     @given(st.integers(40, 400), st.floats(0, 0.45), st.floats(0, 0.4))
     def test_the_parts_are_the_text(self, n: int, val: float, test: float) -> None:
-        corpus = Corpus.from_text("ab" * (n // 2) + "a" * (n % 2), CorpusConfig(val_fraction=val, test_fraction=test))
+        corpus = Corpus.from_text(
+            "ab" * (n // 2) + "a" * (n % 2), CorpusConfig(val_fraction=val, test_fraction=test)
+        )
         parts = [corpus.train, corpus.validation, corpus.test]
         assert np.concatenate(parts).tolist() == corpus.ids.tolist()
         assert all(np.shares_memory(p, corpus.ids) for p in parts if p.size)

@@ -40,7 +40,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
-        body = {"/corrupted": CONTENT[:-1] + b"X", "/longer": CONTENT + b"X"}.get(self.path, CONTENT)
+        body = {"/corrupted": CONTENT[:-1] + b"X", "/longer": CONTENT + b"X"}.get(
+            self.path, CONTENT
+        )
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -52,7 +54,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    known = DataSet("tiny", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "https://example.invalid/tiny.txt")
+    known = DataSet(
+        "tiny",
+        len(CONTENT),
+        hashlib.sha256(CONTENT).hexdigest(),
+        "https://example.invalid/tiny.txt",
+    )
     monkeypatch.setitem(DATASETS, "tiny", known)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     Handler.requests.clear()
@@ -70,7 +77,9 @@ def test_fetching(server: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert path == tmp_path / "new" / "folder" / "tiny.txt"
     assert path.read_bytes() == CONTENT
     assert list(path.parent.iterdir()) == [path]
-    assert progress.total == progress.n == len(CONTENT) and progress.updates > 2 and progress.is_closed
+    assert (
+        progress.total == progress.n == len(CONTENT) and progress.updates > 2 and progress.is_closed
+    )
     assert capfd.readouterr() == ("", "")
 
 
@@ -98,11 +107,15 @@ def test_another_file_is_not_overwritten(server: str, tmp_path: Path, content: b
         ("longer", rf"is not tiny \({len(CONTENT) + 1} bytes, not {len(CONTENT)}\)"),
     ],
 )
-def test_failures_leave_nothing_and_say_what_to_do(server: str, tmp_path: Path, page: str, message: str) -> None:
+def test_failures_leave_nothing_and_say_what_to_do(
+    server: str, tmp_path: Path, page: str, message: str
+) -> None:
     with pytest.raises(DataError, match=message) as error:
         fetch("tiny", tmp_path, url=f"{server}/{page}")
     assert list(tmp_path.iterdir()) == []
-    by_hand = f"fetch https://example.invalid/tiny.txt by hand and save it as {tmp_path / 'tiny.txt'}"
+    by_hand = (
+        f"fetch https://example.invalid/tiny.txt by hand and save it as {tmp_path / 'tiny.txt'}"
+    )
     assert by_hand in str(error.value) and DATASETS["tiny"].sha256 in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -139,7 +152,11 @@ def test_unknown_names(tmp_path: Path) -> None:
 
 def test_tiny_shakespeare() -> None:
     known = DATASETS["tiny-shakespeare"]
-    assert (known.size, known.sha256[:8], known.file_name) == (1115394, "86c4e6aa", "tiny-shakespeare.txt")
+    assert (known.size, known.sha256[:8], known.file_name) == (
+        1115394,
+        "86c4e6aa",
+        "tiny-shakespeare.txt",
+    )
 
 
 def test_the_bundled_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +164,10 @@ def test_the_bundled_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(datasets, "_PACKAGE", package)
     with pytest.raises(DataError, match="missing"):
         bundled_corpus()
-    for folder in (tmp_path / "data", package / "data"):  # a clone's, then a wheel's, which is preferred
+    for folder in (
+        tmp_path / "data",
+        package / "data",
+    ):  # a clone's, then a wheel's, which is preferred
         folder.mkdir(parents=True)
         (folder / "plays.txt").write_text("ROMEO:\n")
         assert bundled_corpus() == folder / "plays.txt"

@@ -1,4 +1,6 @@
-"""What README and docs show must work: the Python example runs, and every command line shown is one that the program takes."""
+"""What README and docs show must work: the Python example runs, and every command line shown is one
+that the program takes.
+"""
 
 import re
 import shlex
@@ -18,7 +20,10 @@ def shown_commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
-            match = re.match(r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|compare|bench|info|data)\b[^|#]*)", line)
+            match = re.match(
+                r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|compare|bench|info|data)\b[^|#]*)",
+                line,
+            )
             if match:
                 found.append((page.name, match[1].strip()))
     return found
@@ -36,7 +41,9 @@ def test_a_shown_command_parses(page, line):
 
 
 def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})
     printed = capsys.readouterr().out
@@ -45,15 +52,22 @@ def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_the_example_of_a_comparison_runs(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/compare.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/compare.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("a rose is a rose is a rose\n" * 60)
     exec(compile(code, "docs/compare.md", "exec"), {})
-    assert {" ".join(line.split()[:2]) for line in capsys.readouterr().out.splitlines()} == {"64 units", "128 units"}
+    assert {" ".join(line.split()[:2]) for line in capsys.readouterr().out.splitlines()} == {
+        "64 units",
+        "128 units",
+    }
 
 
 def test_the_example_of_a_measurement_runs(monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/bench.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/bench.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     monkeypatch.setattr("charrnn.benchmark.ROUND_SECONDS", 0.01)
     exec(compile(code, "docs/bench.md", "exec"), {})
     assert re.fullmatch(r"[\d,]+ characters a second, \d+% of the peak\n", capsys.readouterr().out)

@@ -56,7 +56,9 @@ PATTERNS = [
     ),
     *("b(?!a)", r"(a|b)\1", "[^-]-", "(?s:.)", "(?<!-)-"),
 ]
-"""None of them needs more than the next character to know where it ends; several match the empty text."""
+"""None of them needs more than the next character to know where it ends; several match the empty
+text.
+"""
 texts = st.text("".join(SYMBOLS), max_size=60)
 
 
@@ -66,7 +68,8 @@ def found_in(text: str, pattern: str) -> list[int]:
     return [end for end in ends if end < len(text)]
 
 
-# Where documents begin ----------------------------------------------------------------------------------------------
+# Where documents begin
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -88,11 +91,17 @@ def test_separators_across_the_borders_of_windows() -> None:
     ids = np.full(2 * documents.WINDOW + 200_000, 3, np.uint8)
     for end in (40_000, documents.WINDOW + 5, 2 * documents.WINDOW + 30_000, len(ids)):
         ids[end - 40_000 : end] = 0
-    assert document_starts(ids, VOCAB, BLANK).tolist() == [40_000, documents.WINDOW + 5, 2 * documents.WINDOW + 30_000]
+    assert document_starts(ids, VOCAB, BLANK).tolist() == [
+        40_000,
+        documents.WINDOW + 5,
+        2 * documents.WINDOW + 30_000,
+    ]
 
 
 def test_the_text_that_a_pattern_sees() -> None:
-    """Unknown symbols are U+FFFD; bytes are characters of their values; more than 256 symbols are two bytes each."""
+    """Unknown symbols are U+FFFD; bytes are characters of their values; more than 256 symbols are
+    two bytes each.
+    """
     folding = Vocab(("a", UNKNOWN, "b"), "char", 1)
     assert document_starts(folding.encode("abxxab", "fold"), folding, "\ufffd+").tolist() == [4]
     octets = Vocab((*map(chr, range(256)), UNKNOWN), "byte", 256)
@@ -104,15 +113,29 @@ def test_the_text_that_a_pattern_sees() -> None:
 
 
 def test_a_text_without_documents() -> None:
-    for text, pattern in (("", "a"), ("ab", "-"), ("aab", "b"), ("a\n\n", BLANK), ("abc", ""), ("aaa", "b*")):
-        assert document_starts(Vocab(tuple("\n-abc")).encode(text), Vocab(tuple("\n-abc")), pattern).tolist() == []
+    for text, pattern in (
+        ("", "a"),
+        ("ab", "-"),
+        ("aab", "b"),
+        ("a\n\n", BLANK),
+        ("abc", ""),
+        ("aaa", "b*"),
+    ):
+        assert (
+            document_starts(
+                Vocab(tuple("\n-abc")).encode(text), Vocab(tuple("\n-abc")), pattern
+            ).tolist()
+            == []
+        )
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @given(text=texts)
 def test_the_tracker_finds_the_same(pattern: str, text: str) -> None:
     tracker = DocumentTracker(pattern)
-    assert [n for n, character in enumerate(text) if tracker.begins_document(character)] == found_in(text, pattern)
+    assert [
+        n for n, character in enumerate(text) if tracker.begins_document(character)
+    ] == found_in(text, pattern)
 
 
 @pytest.mark.parametrize("pattern", [BLANK, "(?m)^-+$\n", "\n(?=[A-Z])", "a{300,}b"])
@@ -129,15 +152,20 @@ def test_the_tracker_follows_a_long_text_in_little_memory(pattern: str) -> None:
     assert most <= 3000
 
 
-# In parts, streams and batches --------------------------------------------------------------------------------------
+# In parts, streams and batches
+# --------------------------------------------------------------------------------------
 
 
 @given(
-    st.lists(st.integers(1, 99), unique=True), st.lists(st.integers(0, 110), min_size=1, max_size=5), st.integers(1, 20)
+    st.lists(st.integers(1, 99), unique=True),
+    st.lists(st.integers(0, 110), min_size=1, max_size=5),
+    st.integers(1, 20),
 )
 def test_starts_in_a_batch(starts: list[int], firsts: list[int], steps: int) -> None:
     found = starts_in_batch(np.array(sorted(starts), np.int64), np.array(firsts, np.int64), steps)
-    assert found.dtype == np.bool_ and found.flags.c_contiguous and found.shape == (steps, len(firsts))
+    assert (
+        found.dtype == np.bool_ and found.flags.c_contiguous and found.shape == (steps, len(firsts))
+    )
     assert found.tolist() == [[first + t in starts for first in firsts] for t in range(steps)]
 
 
@@ -156,10 +184,23 @@ def test_parts_of_a_corpus() -> None:
         assert starts.tolist() == [n - begin for n in everything if begin <= n < begin + len(ids)]
         begin += len(ids)
     plain = small_corpus()
-    assert plain.document_starts is plain.train_starts is plain.validation_starts is plain.test_starts is None
+    assert (
+        plain.document_starts
+        is plain.train_starts
+        is plain.validation_starts
+        is plain.test_starts
+        is None
+    )
 
 
-@given(st.integers(2, 200), st.integers(1, 6), st.integers(1, 30), st.integers(0, 12), st.booleans(), st.randoms())
+@given(
+    st.integers(2, 200),
+    st.integers(1, 6),
+    st.integers(1, 30),
+    st.integers(0, 12),
+    st.booleans(),
+    st.randoms(),
+)
 def test_starts_of_streams(
     n: int, batch_size: int, seq_length: int, reset_every: int, separated: bool, random: Any
 ) -> None:
@@ -172,7 +213,11 @@ def test_starts_of_streams(
         assert batches == [None] * streams.steps
         return
     for step, batch in enumerate(batches):
-        assert batch is not None and batch.flags.c_contiguous and batch.shape == streams.batch(step)[0].shape
+        assert (
+            batch is not None
+            and batch.flags.c_contiguous
+            and batch.shape == streams.batch(step)[0].shape
+        )
     whole = np.concatenate(batches)  # type: ignore[arg-type]
     for (place, stream), found in np.ndenumerate(whole):
         resets = reset_every > 0 and place % reset_every == 0
@@ -181,7 +226,8 @@ def test_starts_of_streams(
         streams.starts(streams.steps)
 
 
-# What the network makes of them -------------------------------------------------------------------------------------
+# What the network makes of them
+# -------------------------------------------------------------------------------------
 
 
 @cache
@@ -189,19 +235,25 @@ def model(V: int = 5, H: int = 6, L: int = 2) -> Model:
     """One with a memory."""
     made = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.0))
     parameters = reference.random_parameters(np.random.default_rng(V), V, 0, H, L)
-    made.parameters.from_disk({name: array.astype(np.float32) for name, array in parameters.items()})
+    made.parameters.from_disk(
+        {name: array.astype(np.float32) for name, array in parameters.items()}
+    )
     return made
 
 
 def losses_of_documents(ids: np.ndarray, starts: list[int]) -> np.ndarray:
-    """Each document read from a zero state by the reference, the first character of the next one its last target."""
+    """Each document read from a zero state by the reference, the first character of the next one
+    its last target.
+    """
     parameters, found = dict(model().parameters.to_disk()), []
     borders = [0, *starts, len(ids) - 1]
     for a, b in pairwise(borders):
         if a < b:
             x, y = ids[a:b, None].astype(int), ids[a + 1 : b + 1, None].astype(int)
             logits = reference.forward(parameters, x, reference.zero_states(1, 6, 2)).logits
-            found.append(-np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0])
+            found.append(
+                -np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0]
+            )
     return np.concatenate(found)
 
 
@@ -213,16 +265,22 @@ def test_evaluation_of_documents(length: int) -> None:
     assert len(starts)
     exact = losses_of_documents(ids, starts.tolist())
     np.testing.assert_allclose(per_character(model(), ids, starts=starts), exact, atol=1e-4)
-    assert evaluate(model(), ids, starts=starts).nats_per_char == pytest.approx(exact.mean(), abs=1e-5)
+    assert evaluate(model(), ids, starts=starts).nats_per_char == pytest.approx(
+        exact.mean(), abs=1e-5
+    )
     cold = losses_of_documents(ids, sorted({*starts.tolist(), *range(100, length - 1, 100)}))
-    assert evaluate_windows(model(), ids, 100, starts=starts).nats_per_char == pytest.approx(cold.mean(), abs=1e-5)
+    assert evaluate_windows(model(), ids, 100, starts=starts).nats_per_char == pytest.approx(
+        cold.mean(), abs=1e-5
+    )
     if length > 2:
         assert np.abs(per_character(model(), ids) - exact).max() > 0.01
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_gradients_of_documents_are_those_of_each_alone(threads: int) -> None:
-    """Their mean, weighted by length; of the first one, which goes on from a state, and of those behind it, which do not."""
+    """Their mean, weighted by length; of the first one, which goes on from a state, and of those
+    behind it, which do not.
+    """
     T, N, rng, workers = 20, 3, np.random.default_rng(3), Workers(threads)
     x, y = (rng.integers(5, size=(T, N)).astype(np.int32) for _ in range(2))
     starts = rng.random((T, N)) < 0.15
@@ -230,8 +288,14 @@ def test_gradients_of_documents_are_those_of_each_alone(threads: int) -> None:
     state, first = State(model(), N), State(model(), N)
     first.h[..., :6], first.c[..., :6] = rng.normal(size=(2, 2, N, 6))
     state.copy_from(first)
-    loss, gradient = Network(model(), T, N, workers, training=True).gradients(x, y, state, 0, starts)
-    alone, total, losses = Network(model(), T, 1, workers, training=True), np.zeros_like(gradient.flat), 0.0
+    loss, gradient = Network(model(), T, N, workers, training=True).gradients(
+        x, y, state, 0, starts
+    )
+    alone, total, losses = (
+        Network(model(), T, 1, workers, training=True),
+        np.zeros_like(gradient.flat),
+        0.0,
+    )
     for n in range(N):
         own = State(model(), 1)
         own.h[:, 0], own.c[:, 0] = first.h[:, n], first.c[:, n]
@@ -250,13 +314,21 @@ def test_gradients_of_documents_are_those_of_each_alone(threads: int) -> None:
     workers.close()
 
 
-# Training -----------------------------------------------------------------------------------------------------------
+# Training
+# --------------------------------------------------------------------------------------------------
 
 
 def test_training_resets_where_documents_begin() -> None:
-    """Streams of one character in turn know only the character before; so do documents of one character each."""
+    """Streams of one character in turn know only the character before; so do documents of one
+    character each.
+    """
     losses = {}
-    for name, separator, every in (("documents", "(?s:.)", 0), ("every", None, 1), ("both", "7", 1), ("none", None, 0)):
+    for name, separator, every in (
+        ("documents", "(?s:.)", 0),
+        ("every", None, 1),
+        ("both", "7", 1),
+        ("none", None, 0),
+    ):
         corpus = small_corpus(document_separator=separator)
         run = small_run(corpus, dropout=0.0, reset_every=every, steps=20, sample_every=0)
         losses[name] = [(report.loss, report.gradient_norm) for report in trained(run, corpus)]
@@ -297,7 +369,8 @@ def test_validation_resets_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("was", "now", "said"), [("\n", None, r"with --document-separator '\\n'"), (None, "\n", "without")]
+    ("was", "now", "said"),
+    [("\n", None, r"with --document-separator '\\n'"), (None, "\n", "without")],
 )
 def test_the_separator_is_the_runs(was: str | None, now: str | None, said: str) -> None:
     run = small_run(small_corpus(document_separator=was))
@@ -306,11 +379,14 @@ def test_the_separator_is_the_runs(was: str | None, now: str | None, said: str) 
     assert "\n" not in str(caught.value)
 
 
-# Writing ------------------------------------------------------------------------------------------------------------
+# Writing
+# --------------------------------------------------------------------------------------------------
 
 
 def state_after(ids: np.ndarray, starts: list[int]) -> State:
-    """The state that waits for the last of ids, by the network, which reads each document from zero."""
+    """The state that waits for the last of ids, by the network, which reads each document from
+    zero.
+    """
     network, state = Network(model(), len(ids), 1, Workers(1)), State(model(), 1)
     borders = sorted({0, *starts, len(ids) - 1})
     for a, b in pairwise(borders):
@@ -326,9 +402,14 @@ def state_after(ids: np.ndarray, starts: list[int]) -> State:
 @pytest.mark.parametrize("separator", [BLANK, "b", "\n(?=A)"])
 @pytest.mark.parametrize("prime", ["a", "ab\n\n", "a\n\nb", "A\n\n\nab\n\n-" * 50 + "\n"])
 def test_a_writer_starts_documents_from_zero(prime: str, separator: str) -> None:
-    """After each of 80 steps its state is that of the network which read the same documents, each from zero."""
+    """After each of 80 steps its state is that of the network which read the same documents, each
+    from zero.
+    """
     options = {"seed": 4, "document_separator": separator, "vocab": VOCAB}
-    writer, ids = Writer(model(), 2, **options), np.tile(VOCAB.encode(prime), (2, 1)).T.astype(np.int32)
+    writer, ids = (
+        Writer(model(), 2, **options),
+        np.tile(VOCAB.encode(prime), (2, 1)).T.astype(np.int32),
+    )
     writer.read(ids[:, 0])
     started = 0
     for _ in range(16):
@@ -345,14 +426,16 @@ def test_a_writer_starts_documents_from_zero(prime: str, separator: str) -> None
 
 
 def test_text_of_documents_has_the_probabilities_of_evaluation() -> None:
-    """The most probable character is written, by the losses that evaluation with resets gives it."""
+    """The most probable character is written, by the losses of evaluation with resets."""
     prime = VOCAB.encode("A\n\nab")
     options = {"temperature": 0.0, "document_separator": "-|A", "vocab": VOCAB}
     written = np.concatenate(list(generate_ids(model(), prime, 15, **options)))[:, 0]
     for n in range(15):
         ids = np.concatenate([prime, written[: n + 1]])
         starts = document_starts(ids, VOCAB, "-|A")
-        losses = [per_character(model(), np.append(ids[:-1], v), starts=starts)[-1] for v in range(5)]
+        losses = [
+            per_character(model(), np.append(ids[:-1], v), starts=starts)[-1] for v in range(5)
+        ]
         assert losses[written[n]] < min(losses) + 1e-5
 
 
@@ -364,7 +447,10 @@ def test_pieces_and_many_are_the_same_text() -> None:
     assert generate_many(model(), VOCAB, 3, "ab", 100, workers=Workers(2), **options)[0] == text
     plain = "".join(generate(model(), VOCAB, "ab", 100, **options | {"document_separator": None}))
     assert plain != text
-    assert "".join(generate(model(), VOCAB, "ab", 100, **options | {"document_separator": "#"})) == plain
+    assert (
+        "".join(generate(model(), VOCAB, "ab", 100, **options | {"document_separator": "#"}))
+        == plain
+    )
 
 
 def test_a_writer_of_ids_needs_the_vocabulary() -> None:
@@ -372,10 +458,13 @@ def test_a_writer_of_ids_needs_the_vocabulary() -> None:
         Writer(model(), document_separator="a")
 
 
-# Settings and commands ----------------------------------------------------------------------------------------------
+# Settings and commands
+# ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pattern", ["(", "[", "a{99999999999}", "(?a)(?u)x", "[[a]", "(\n", "[\n-\0]", "a" * 201])
+@pytest.mark.parametrize(
+    "pattern", ["(", "[", "a{99999999999}", "(?a)(?u)x", "[[a]", "(\n", "[\n-\0]", "a" * 201]
+)
 def test_a_separator_must_be_a_pattern(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"^--document-separator ") as caught:
         CorpusConfig(document_separator=pattern)
@@ -389,16 +478,33 @@ def ran(*arguments: str) -> Any:
 
 
 def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run keeps its separator: when it goes on, is evaluated on its own text and another, and writes."""
+    """A run keeps its separator: when it goes on, is evaluated on its own text and another, and
+    writes.
+    """
     monkeypatch.chdir(tmp_path)
     Path("songs.txt").write_text(TEXT)
     Path("other.txt").write_text(TEXT[200:900])
-    small = ("--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-length", "16", "--threads", "1")
+    small = (
+        "--hidden",
+        "8",
+        "--layers",
+        "1",
+        "--batch-size",
+        "4",
+        "--seq-length",
+        "16",
+        "--threads",
+        "1",
+    )
     rate = ("--learning-rate", "0.01")
-    said = ran("train", "songs.txt", "--document-separator", "fall\n", "--steps", "12", *small, *rate).stderr
+    said = ran(
+        "train", "songs.txt", "--document-separator", "fall\n", "--steps", "12", *small, *rate
+    ).stderr
     assert f"documents: {TEXT.count('fall')}\n" in said
     ran("train", "--resume", "--steps", "15", "--threads", "1")
-    result = CliRunner().invoke(cli, ["train", "--resume", "--steps", "20", "--document-separator", "x"])
+    result = CliRunner().invoke(
+        cli, ["train", "--resume", "--steps", "20", "--document-separator", "x"]
+    )
     assert result.exit_code == 2 and "--document-separator x does not fit the run" in result.stderr
 
     run = load("checkpoints/songs/best.safetensors")
@@ -407,7 +513,10 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = json.loads(ran("eval", "--json", "--window", "50").stdout)
     ids, starts = corpus.validation, corpus.validation_starts
     assert own["nats_per_char"] == evaluate(run.result, ids, starts=starts).nats_per_char
-    assert own["window"]["nats_per_char"] == evaluate_windows(run.result, ids, 50, starts=starts).nats_per_char
+    assert (
+        own["window"]["nats_per_char"]
+        == evaluate_windows(run.result, ids, 50, starts=starts).nats_per_char
+    )
     assert own["nats_per_char"] != evaluate(run.result, ids).nats_per_char
     found = ran("eval", "checkpoints/songs", "other.txt", "--per-char").stdout.splitlines()
     ids = run.vocab.encode(TEXT[200:900])
@@ -422,10 +531,23 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(ran(*asked, "--count", "2", "--json").stdout)["samples"][0] == text
 
 
-def test_a_separator_that_occurs_nowhere_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_separator_that_occurs_nowhere_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("songs.txt").write_text(TEXT)
-    flags = ("--steps", "1", "--hidden", "4", "--layers", "1", "--learning-rate", "0.01", "--sample-every", "0")
+    flags = (
+        "--steps",
+        "1",
+        "--hidden",
+        "4",
+        "--layers",
+        "1",
+        "--learning-rate",
+        "0.01",
+        "--sample-every",
+        "0",
+    )
     said = ran("train", "songs.txt", "--document-separator", "<end>", *flags).stderr
     assert "--document-separator occurs nowhere in the text" in said
 

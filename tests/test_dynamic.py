@@ -1,4 +1,4 @@
-"""Dynamic evaluation, against a float64 reference that is written out; and what it must never do."""
+"""Dynamic evaluation, against a float64 reference; and what it must never do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from charrnn.config import DynamicConfig, ModelConfig
-from charrnn.dynamic import LEAST_PART, evaluate_dynamic, per_character_dynamic, relative, squares_of
+from charrnn.dynamic import (
+    LEAST_PART,
+    evaluate_dynamic,
+    per_character_dynamic,
+    relative,
+    squares_of,
+)
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import evaluate, per_character
 from charrnn.model import Model, State
@@ -29,15 +35,22 @@ def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
     parameters = {name: array.astype(np.float32) for name, array in parameters.items()}
     model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.5, recurrent_dropout=0.2))
     model.parameters.from_disk(parameters)
-    squares = {name: rng.uniform(0.1, 4, array.shape).astype(np.float32) for name, array in parameters.items()}
+    squares = {
+        name: rng.uniform(0.1, 4, array.shape).astype(np.float32)
+        for name, array in parameters.items()
+    }
     return model, parameters, squares
 
 
-def exact(rate: float, decay: float, segment: int, squares: reference.Parameters | None) -> np.ndarray:
+def exact(
+    rate: float, decay: float, segment: int, squares: reference.Parameters | None
+) -> np.ndarray:
     """The losses as Krause et al. describe them, one segment after another, in float64."""
     _, trained_, _ = made()
     names = list(trained_)
-    rms = {name: np.sqrt(squares[name]) if squares else np.ones(trained_[name].shape) for name in names}
+    rms = {
+        name: np.sqrt(squares[name]) if squares else np.ones(trained_[name].shape) for name in names
+    }
     mean = np.concatenate([rms[name].ravel() for name in names]).mean()
     rms = {name: rms[name] / mean for name in names}
     now = {name: trained_[name].astype(np.float64) for name in names}
@@ -53,21 +66,31 @@ def exact(rate: float, decay: float, segment: int, squares: reference.Parameters
         shorter = min(1, 2 * size * whole / norms[-1])
         for name in names:
             g, pull = gradient[name] * shorter / size, np.minimum(decay * rms[name], 1)
-            now[name] = now[name] - rate * g / (rms[name] + 0.3) + pull * (trained_[name] - now[name])
+            now[name] = (
+                now[name] - rate * g / (rms[name] + 0.3) + pull * (trained_[name] - now[name])
+            )
     return np.concatenate(losses)
 
 
 @pytest.mark.parametrize("knows_squares", [False, True])
-@pytest.mark.parametrize(("rate", "decay", "segment"), [(0.01, 0.01, 5), (0.03, 0.9, 8), (0.02, 0.0, 100)])
-def test_it_is_what_the_paper_says(rate: float, decay: float, segment: int, knows_squares: bool) -> None:
+@pytest.mark.parametrize(
+    ("rate", "decay", "segment"), [(0.01, 0.01, 5), (0.03, 0.9, 8), (0.02, 0.0, 100)]
+)
+def test_it_is_what_the_paper_says(
+    rate: float, decay: float, segment: int, knows_squares: bool
+) -> None:
     model, _, squares = made()
     slot = model.parameters.like()
     slot.from_disk(squares)
     config = DynamicConfig(rate, decay, segment)
     found = per_character_dynamic(model, IDS, config, squares=slot if knows_squares else None)
-    np.testing.assert_allclose(found, exact(rate, decay, segment, squares if knows_squares else None), atol=2e-4)
+    np.testing.assert_allclose(
+        found, exact(rate, decay, segment, squares if knows_squares else None), atol=2e-4
+    )
     if segment < 100:
-        assert np.abs(found - per_character(model, IDS)).max() > 0.01, "nothing was learned: nothing was tested"
+        assert np.abs(found - per_character(model, IDS)).max() > 0.01, (
+            "nothing was learned: nothing was tested"
+        )
 
 
 def test_the_model_stays_as_it_is_and_nothing_is_dropped() -> None:
@@ -81,7 +104,9 @@ def test_the_model_stays_as_it_is_and_nothing_is_dropped() -> None:
 
 @pytest.mark.parametrize("streams", [1, 3])
 def test_what_comes_later_changes_nothing(streams: int) -> None:
-    """Each character is scored before anything is learned from it, or from what stands behind it in its part or another."""
+    """Each character is scored before anything is learned from it, or from what stands behind it in
+    its part or another.
+    """
     model, _, _ = made()
     part, config = LEAST_PART + 5, DynamicConfig(0.01, 0.001, 16, streams)
     ids = np.random.default_rng(5).integers(V, size=part * streams + 3).astype(np.uint8)
@@ -94,9 +119,13 @@ def test_what_comes_later_changes_nothing(streams: int) -> None:
         after, changed = per_character_dynamic(model, other, config), n * part + place
         assert after[changed] != before[changed]
         seen = place // 16 * 16
-        for m in range(streams):  # every part up to the segment in which the change is, and the changed part up to it
+        for m in range(
+            streams
+        ):  # every part up to the segment in which the change is, and the changed part up to it
             end = place if m == n else seen + 16
-            np.testing.assert_array_equal(after[m * part : m * part + end], before[m * part : m * part + end])
+            np.testing.assert_array_equal(
+                after[m * part : m * part + end], before[m * part : m * part + end]
+            )
 
 
 def test_the_rest_of_a_division_is_read_too() -> None:
@@ -111,7 +140,9 @@ def test_the_rest_of_a_division_is_read_too() -> None:
 
 def test_short_texts_are_one_part() -> None:
     model, _, _ = made()
-    one, many = (per_character_dynamic(model, IDS, DynamicConfig(dynamic_streams=n)) for n in (1, 64))
+    one, many = (
+        per_character_dynamic(model, IDS, DynamicConfig(dynamic_streams=n)) for n in (1, 64)
+    )
     np.testing.assert_array_equal(one, many)
 
 
@@ -119,7 +150,8 @@ def test_threads_change_nothing() -> None:
     model, _, _ = made()
     one, two = Workers(1), Workers(2)
     found = [
-        per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.02), workers=workers) for workers in (one, two)
+        per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.02), workers=workers)
+        for workers in (one, two)
     ]
     np.testing.assert_array_equal(*found)
     two.close()
@@ -137,7 +169,9 @@ def test_documents_begin_from_zero() -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "clockwork", "depth-gated", "grid"])
 def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
-    model = Model.initialised(ModelConfig(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0)
+    model = Model.initialised(
+        ModelConfig(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
+    )
     ids = np.tile(IDS[:20], 40)
     found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.02))
     assert found.characters == 799
@@ -145,8 +179,12 @@ def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
 
 
 def test_zoneout_goes_back_as_it_went_forward() -> None:
-    """The gradient without a key is that of the expectation, by central differences along the gradient itself."""
-    model = Model.initialised(ModelConfig(vocab_size=V, hidden=16, layers=2, zoneout_h=0.3, zoneout_c=0.2), 0)
+    """The gradient without a key is that of the expectation, by central differences along the
+    gradient itself.
+    """
+    model = Model.initialised(
+        ModelConfig(vocab_size=V, hidden=16, layers=2, zoneout_h=0.3, zoneout_c=0.2), 0
+    )
     network = Network(model, 20, 1, Workers(1), training=True)
     x, y = (np.ascontiguousarray(IDS[a : a + 20, None], np.int32) for a in (0, 1))
     _, gradient = network.gradients(x, y, State(model, 1), None)
@@ -166,10 +204,16 @@ def test_optimisers_know_the_squares(optimizer: str) -> None:
     slot = squares_of(run)
     assert slot is not None
     nothing_yet = relative(slot, run.model.parameters)
-    assert set(np.unique(nothing_yet)) == {0, 1} and nothing_yet.sum() == run.model.parameters.count()
+    assert (
+        set(np.unique(nothing_yet)) == {0, 1} and nothing_yet.sum() == run.model.parameters.count()
+    )
     trained(run, corpus)
     rms = relative(slot, run.model.parameters)
-    assert (slot.flat >= 0).all() and rms[rms > 0].mean() == pytest.approx(1, abs=1e-3) and rms.std() > 0.1
+    assert (
+        (slot.flat >= 0).all()
+        and rms[rms > 0].mean() == pytest.approx(1, abs=1e-3)
+        and rms.std() > 0.1
+    )
     assert np.isfinite(per_character_dynamic(run.model, corpus.validation, squares=slot)).all()
 
 

@@ -39,7 +39,9 @@ def exact(parameters: reference.Parameters, ids: np.ndarray) -> np.ndarray:
     return -np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0]
 
 
-@pytest.mark.parametrize("length", [2, 3, 64, 65, 66, 1000, 2047, 2048, 2049, 2050, 2060, 3072, 3073, 3074, 8192, LONG])
+@pytest.mark.parametrize(
+    "length", [2, 3, 64, 65, 66, 1000, 2047, 2048, 2049, 2050, 2060, 3072, 3073, 3074, 8192, LONG]
+)
 def test_carried_state_is_one_long_stream(length: int) -> None:
     """Also around the lengths at which a text is read in one, two and three streams."""
     model, _, ids, losses = made()
@@ -49,7 +51,9 @@ def test_carried_state_is_one_long_stream(length: int) -> None:
     result = evaluate(model, ids[:length])
     assert result.characters == length - 1
     assert result.nats_per_char == pytest.approx(losses[: length - 1].mean(), abs=1e-5)
-    assert result.bits_per_char == pytest.approx(losses[: length - 1].mean() / math.log(2), abs=2e-5)
+    assert result.bits_per_char == pytest.approx(
+        losses[: length - 1].mean() / math.log(2), abs=2e-5
+    )
 
 
 def test_the_start_of_the_text_matters_for_the_network_of_these_tests() -> None:
@@ -67,17 +71,25 @@ def test_any_integers(dtype: type) -> None:
 def test_threads_change_nothing() -> None:
     model, _, ids, _ = made()
     one, two = Workers(1), Workers(2)
-    np.testing.assert_array_equal(per_character(model, ids, workers=one), per_character(model, ids, workers=two))
-    assert evaluate_windows(model, ids, 100, workers=one) == evaluate_windows(model, ids, 100, workers=two)
+    np.testing.assert_array_equal(
+        per_character(model, ids, workers=one), per_character(model, ids, workers=two)
+    )
+    assert evaluate_windows(model, ids, 100, workers=one) == evaluate_windows(
+        model, ids, 100, workers=two
+    )
     two.close()
 
 
 @pytest.mark.parametrize(
-    ("length", "window"), [(2, 256), (3, 1), (257, 256), (258, 256), (256, 256), (1000, 7), (5000, 130), (700, 10**6)]
+    ("length", "window"),
+    [(2, 256), (3, 1), (257, 256), (258, 256), (256, 256), (1000, 7), (5000, 130), (700, 10**6)],
 )
 def test_windows_begin_cold(length: int, window: int) -> None:
     model, parameters, ids, _ = made()
-    losses = [exact(parameters, ids[a : min(a + window + 1, length)]) for a in range(0, length - 1, window)]
+    losses = [
+        exact(parameters, ids[a : min(a + window + 1, length)])
+        for a in range(0, length - 1, window)
+    ]
     wanted = np.concatenate(losses)
     assert len(wanted) == length - 1
     result = evaluate_windows(model, ids[:length], window)

@@ -19,7 +19,8 @@ from charrnn.workers import Workers
 from charrnn.writer import CHUNK, Writer
 from tests import reference
 
-# The draw -----------------------------------------------------------------------------------------------------------
+# The draw
+# --------------------------------------------------------------------------------------------------
 
 LOGITS = [1.0, -0.5, 2.0, 0.3, -3.0, 2.0]
 
@@ -32,7 +33,9 @@ def drawn(
     ban[list(banned)] = True
     scratch = np.zeros(logits.size, np.float32)
     rate = np.float32(temperature)
-    return np.array([sampling.draw(logits.copy(), ban, rate, top_k, float(coin), scratch) for coin in coins])
+    return np.array(
+        [sampling.draw(logits.copy(), ban, rate, top_k, float(coin), scratch) for coin in coins]
+    )
 
 
 @pytest.mark.parametrize("banned", [(), (0,), (2, 4)])
@@ -47,7 +50,9 @@ def test_frequencies(temperature: float, top_k: int, banned: tuple[int, ...]) ->
     p[kept] = np.exp(z[kept] / temperature)
     p /= p.sum()
     n = 4000
-    counts = np.bincount(drawn(LOGITS, (np.arange(n) + 0.5) / n, temperature, top_k, banned), minlength=z.size)
+    counts = np.bincount(
+        drawn(LOGITS, (np.arange(n) + 0.5) / n, temperature, top_k, banned), minlength=z.size
+    )
     np.testing.assert_allclose(counts, n * p, atol=2)
     assert not counts[p == 0].any()
 
@@ -74,14 +79,17 @@ def test_ties_and_extremes() -> None:
     assert set(drawn([1, 2, 3], coins, temperature=1e30)) == {0, 1, 2}
 
 
-# The writer ---------------------------------------------------------------------------------------------------------
+# The writer
+# --------------------------------------------------------------------------------------------------
 
 
 @cache
 def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
     made = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L))
     parameters = reference.random_parameters(np.random.default_rng(V), V, E, H, L)
-    made.parameters.from_disk({name: array.astype(np.float32) for name, array in parameters.items()})
+    made.parameters.from_disk(
+        {name: array.astype(np.float32) for name, array in parameters.items()}
+    )
     return made
 
 
@@ -108,7 +116,9 @@ def test_greedy_text_is_the_references(L: int, E: int) -> None:
     found = np.concatenate(list(generate_ids(m, np.array(ids), 40, temperature=0)))[:, 0]
     for symbol in found:
         x = np.array(ids)[:, None]
-        z = reference.forward(dict(m.parameters.to_disk()), x, reference.zero_states(1, 6, L)).logits[-1, 0]
+        z = reference.forward(
+            dict(m.parameters.to_disk()), x, reference.zero_states(1, 6, L)
+        ).logits[-1, 0]
         assert z[symbol] > z.max() - 1e-5
         ids.append(int(symbol))
 
@@ -119,7 +129,9 @@ def test_what_is_drawn_has_the_networks_probabilities() -> None:
     writer.read(ids)
     counts = np.bincount(writer.write(1)[0], minlength=11)
     z = (
-        reference.forward(dict(m.parameters.to_disk()), ids[:, None], reference.zero_states(1, 6, 2)).logits[-1, 0]
+        reference.forward(
+            dict(m.parameters.to_disk()), ids[:, None], reference.zero_states(1, 6, 2)
+        ).logits[-1, 0]
         / 0.7
     )
     z[2] = -np.inf
@@ -130,7 +142,9 @@ def test_what_is_drawn_has_the_networks_probabilities() -> None:
     assert (((counts - n * p)[kept] ** 2) / (n * p)[kept]).sum() < 35  # 9 degrees of freedom
 
 
-def written(streams: int, threads: int, length: int = 70, piece: int = CHUNK, **options: Any) -> np.ndarray:
+def written(
+    streams: int, threads: int, length: int = 70, piece: int = CHUNK, **options: Any
+) -> np.ndarray:
     workers = Workers(threads)
     writer = Writer(model(), streams, workers=workers, **options)
     writer.read(np.array([1, 2, 3]))
@@ -153,11 +167,15 @@ def test_neither_streams_nor_threads_nor_pieces_change_a_text() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"temperature": -1}, "--temperature"), ({"temperature": float("nan")}, "--temperature"),
-        ({"temperature": float("inf")}, "--temperature"), ({"top_k": -1}, "--top-k"), ({"streams": 0}, "--count"),
-        ({"seed": -1}, "--seed"), ({"banned": range(11)}, "banned"),
+        ({"temperature": -1}, "--temperature"),
+        ({"temperature": float("nan")}, "--temperature"),
+        ({"temperature": float("inf")}, "--temperature"),
+        ({"top_k": -1}, "--top-k"),
+        ({"streams": 0}, "--count"),
+        ({"seed": -1}, "--seed"),
+        ({"banned": range(11)}, "banned"),
     ],
-)  # fmt: skip
+)
 def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         Writer(model(), **options)
@@ -175,7 +193,8 @@ def test_ids_that_are_none(ids: list[int]) -> None:
         Writer(model()).read(np.array(ids, np.int64))
 
 
-# Characters ---------------------------------------------------------------------------------------------------------
+# Characters
+# --------------------------------------------------------------------------------------------------
 
 VOCAB = Vocab(tuple("\n abcdefgh"))  # as many symbols as the model has, less one
 FOLDING = Vocab((*VOCAB.symbols, UNKNOWN), unknown=10)
@@ -245,7 +264,9 @@ def test_the_unknown_symbol_is_never_written() -> None:
 def test_many_are_the_single_ones(stop: str | None) -> None:
     many = generate_many(model(), FOLDING, 4, "ab", 120, stop=stop, seed=2)
     assert many[0] == text(prime="ab", length=120, stop=stop, seed=2)
-    assert many[:2] == generate_many(model(), FOLDING, 2, "ab", 120, stop=stop, seed=2, workers=Workers(1))
+    assert many[:2] == generate_many(
+        model(), FOLDING, 2, "ab", 120, stop=stop, seed=2, workers=Workers(1)
+    )
     unstopped = generate_many(model(), FOLDING, 4, "ab", 120, seed=2)
     assert many == [each.split(stop)[0] if stop else each for each in unstopped]
     assert generate_many(model(), FOLDING, 2, "ab", 0) == ["", ""]
@@ -263,7 +284,9 @@ def test_stops_wherever_the_string_falls() -> None:
 
 @pytest.mark.parametrize("string", ["ab", "aab", "abab", "aaa", "abcab", "x"])
 def test_stop_in_pieces(string: str) -> None:
-    """Strings that overlap with themselves, in texts of which they are made, however the text is cut."""
+    """Strings that overlap with themselves, in texts of which they are made, however the text is
+    cut.
+    """
     rng = np.random.default_rng(0)
     for _ in range(300):
         whole = "".join(rng.choice(list("abc"), size=rng.integers(0, 14), p=[0.5, 0.4, 0.1]))
@@ -283,7 +306,9 @@ def test_characters_of_several_bytes() -> None:
     """Pieces never end inside a character, and bytes that make none become U+FFFD."""
     euro = "€".encode()
     vocab = Vocab(tuple(map(chr, sorted(euro))), "byte")
-    m = Model(ModelConfig(vocab_size=3, hidden=3, layers=1))  # which writes, after each byte, the next one of the three
+    m = Model(
+        ModelConfig(vocab_size=3, hidden=3, layers=1)
+    )  # which writes, after each byte, the next one of the three
     ids = list(vocab.encode(euro))
     for gate, bias in (("i", 30), ("f", -30), ("o", 30)):
         block = "ifgo".index(gate)

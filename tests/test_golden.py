@@ -1,4 +1,6 @@
-"""charrnn against PyTorch, by way of golden files that `benchmarks/torch_modules.py --write` made: no torch is needed here."""
+"""charrnn against PyTorch, by way of golden files that `benchmarks/torch_modules.py --write` made:
+no torch is needed here.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_the_reference_of_the_cells_is_torch_nn(case: str, modules: Arrays) -> N
     problem, wanted = (select(modules, f"{case}.{part}.") for part in ("problem", "answer"))
     c = problem.get("c", np.zeros_like(problem["h"]))
     parameters, states = select(problem, "parameter."), list(zip(problem["h"], c, strict=True))
-    loss, gradients, final = reference_cells.gradients(config_of(case), parameters, problem["x"], problem["y"], states)
+    loss, gradients, final = reference_cells.gradients(
+        config_of(case), parameters, problem["x"], problem["y"], states
+    )
     assert loss == pytest.approx(wanted["loss"][0], rel=1e-13)
     assert difference(np.stack([h for h, _ in final]), wanted["h"]) < 1e-13
     for name, gradient in gradients.items():

@@ -17,20 +17,25 @@ V, T, N = 7, 5, 3
 
 
 def model_of(cell: str, **settings: object) -> Model:
-    config = ModelConfig(vocab_size=V, **{"cell": cell, "layers": 2, "hidden": 6, "dropout": 0.3, **settings})  # type: ignore[arg-type]
+    config = ModelConfig(
+        vocab_size=V, **{"cell": cell, "layers": 2, "hidden": 6, "dropout": 0.3, **settings}
+    )  # type: ignore[arg-type]
     return Model.initialised(config, seed=1)
 
 
 @pytest.mark.parametrize("adds", [False, True])
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_derivatives_by_the_first_state(cell: str, adds: bool) -> None:
-    """Central differences of the float64 reference's last loss, by every number of h and, where it is a memory, of c."""
+    """Central differences of the float64 reference's last loss, by every number of h and, where it
+    is a memory, of c.
+    """
     model = model_of(cell, residual=adds, skip=adds, layer_norm=adds)
     rng = np.random.default_rng(3)
     x, y = rng.integers(V, size=(2, T, N)).astype(np.int32)
     has_clock = cell == "clockwork"
     states = [
-        (rng.normal(size=(N, 6)) * 0.5, np.zeros((N, 6)) if has_clock else rng.normal(size=(N, 6))) for _ in range(2)
+        (rng.normal(size=(N, 6)) * 0.5, np.zeros((N, 6)) if has_clock else rng.normal(size=(N, 6)))
+        for _ in range(2)
     ]
     state = State(model, N)
     for layer, (h, c) in enumerate(states):
@@ -46,7 +51,11 @@ def test_derivatives_by_the_first_state(cell: str, adds: bool) -> None:
                 for step in (1e-5, -1e-5):
                     moved = [[part.copy() for part in pair] for pair in states]
                     moved[layer][part][place] += step
-                    losses.append(reference.forward(model.config, parameters, x, y, moved).losses[-1, place[0]])
+                    losses.append(
+                        reference.forward(model.config, parameters, x, y, moved).losses[
+                            -1, place[0]
+                        ]
+                    )
                 wanted[place] = (losses[0] - losses[1]) / 2e-5
             values = getattr(found, name)[layer]
             np.testing.assert_allclose(
@@ -56,7 +65,9 @@ def test_derivatives_by_the_first_state(cell: str, adds: bool) -> None:
 
 
 def test_the_norm_of_a_linear_chain_is_a_power() -> None:
-    """relu, W_h = 0.9 I, all units active and the losses' derivative by the last state nearly the same: 0.9^k."""
+    """relu, W_h = 0.9 I, all units active and the losses' derivative by the last state nearly the
+    same: 0.9^k.
+    """
     model = model_of("rnn", layers=1, activation="relu", recurrent_init="identity")
     p = model.parameters
     p["rnn.weight_hh_l0"][:] *= 0.9

@@ -1,4 +1,6 @@
-"""Going back to the last good state: when, to what, how often, to the same bits after any interruption; and overfitting."""
+"""Going back to the last good state: when, to what, how often, to the same bits after any
+interruption; and overfitting.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,12 @@ def created(path: Path) -> RunFolder:
     return folder
 
 
-def harm(monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], weights: float | None = None) -> None:
-    """Before step s, of a run that has fallen back f times, for each (s, f): NaN as its loss, or weights times a number."""
+def harm(
+    monkeypatch: pytest.MonkeyPatch, *moments: tuple[int, int], weights: float | None = None
+) -> None:
+    """Before step s, of a run that has fallen back f times, for each (s, f): NaN as its loss, or
+    weights times a number.
+    """
 
     def update(trainer: Any, *batch: Any) -> Any:
         progress = trainer.run.progress
@@ -70,13 +76,18 @@ def entries(folder: RunFolder) -> list[dict[str, Any]]:
     return found
 
 
-# Falling back -------------------------------------------------------------------------------------------------------
+# Falling back
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_a_number_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, where: str) -> None:
-    """The step is not taken; the run is at its last validation, to the bit, with half the learning rate."""
+def test_a_number_that_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float, where: str
+) -> None:
+    """The step is not taken; the run is at its last validation, to the bit, with half the learning
+    rate.
+    """
     corpus, folder, calls = small_corpus(), created(tmp_path / "a"), []
     run, real = small_run(corpus, save_every=1), training.Network.gradients
     iteration = train(run, corpus, folder=folder, threads=1)
@@ -107,22 +118,37 @@ def test_a_number_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         np.testing.assert_array_equal(ours, theirs)
     assert now.progress == run.progress == replace(good.progress, fall_backs=1, lost=4)
     assert now.history == [*good.history, run.history[-1]] and run.history[-1] == {
-        **{"step": 5, "fell_back_from": 9, "lost": 4, "rate_factor": 0.5, "reason": report.fell_back.reason}
+        **{
+            "step": 5,
+            "fell_back_from": 9,
+            "lost": 4,
+            "rate_factor": 0.5,
+            "reason": report.fell_back.reason,
+        }
     }
     assert held.step == load(folder.best).step == 5
     after = next(iteration)
-    assert after.step == 6 and after.learning_rate == report.learning_rate == 0.5 * reports[5].learning_rate
+    assert (
+        after.step == 6
+        and after.learning_rate == report.learning_rate == 0.5 * reports[5].learning_rate
+    )
     rest = list(iteration)
     assert (rest[-1].step, rest[-1].ended) == (12, "steps") and falls(rest) == []
 
 
 @pytest.mark.parametrize(
-    ("save_every", "moments"), [(1, [(8, 0)]), (None, [(6, 0), (9, 1), (6, 2)]), (None, [(3, 0), (1, 1), (10, 2)])]
+    ("save_every", "moments"),
+    [(1, [(8, 0)]), (None, [(6, 0), (9, 1), (6, 2)]), (None, [(3, 0), (1, 1), (10, 2)])],
 )
 def test_the_same_bytes_after_any_interruption(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_every: int | None, moments: list[tuple[int, int]]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    save_every: int | None,
+    moments: list[tuple[int, int]],
 ) -> None:
-    """Stopped after every single report and resumed from the disk, or stopped once, at each of them."""
+    """Stopped after every single report and resumed from the disk, or stopped once, at each of
+    them.
+    """
     harm(monkeypatch, *moments)
     corpus, settings = (
         small_corpus(),
@@ -161,12 +187,15 @@ def test_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the good state in `last`; as it is, it fails again; with another learning rate it has its three times again."""
+    """With the good state in `last`; as it is, it fails again; with another learning rate it has
+    its three times again.
+    """
     corpus, folder = small_corpus(), created(tmp_path / "a")
     harm(monkeypatch, *((8, times) for times in range(4)))
     run = small_run(corpus, save_every=1)
     with pytest.raises(
-        DivergenceError, match=r"^step 8: loss nan; going back 3 times, to 0\.125 .* step 5: .*--learning-rate"
+        DivergenceError,
+        match=r"^step 8: loss nan; going back 3 times, to 0\.125 .* step 5: .*--learning-rate",
     ):
         trained(run, corpus, folder)
     assert list(files(folder)) and set(files(folder)) == {"last.safetensors", "best.safetensors"}
@@ -188,7 +217,13 @@ def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
     """Rectified cells without clipping: one falls back and learns, the other cannot be saved."""
     corpus = small_corpus()
     model = ModelConfig(cell="rnn", activation="relu", hidden=32, layers=2, dropout=0.0)
-    free: dict[str, Any] = {"clip_norm": 0.0, "batch_size": 16, "seq_length": 64, "steps": 60, "eval_every": 20}
+    free: dict[str, Any] = {
+        "clip_norm": 0.0,
+        "batch_size": 16,
+        "seq_length": 64,
+        "steps": 60,
+        "eval_every": 20,
+    }
     run = Run.new(corpus, model, TrainConfig(optimizer="sgd", learning_rate=3.0, **free))
     reports = trained(run, corpus)
     assert falls(reports) and reports[-1].ended == "steps"
@@ -201,7 +236,8 @@ def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
     assert load(folder.last).step == run.step == 0 and run.progress.fall_backs == 3
 
 
-# Nothing bad on the disk --------------------------------------------------------------------------------------------
+# Nothing bad on the disk
+# --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["model", "slots", "state"])
@@ -213,12 +249,22 @@ def test_what_is_not_finite_is_not_saved(tmp_path: Path, name: str) -> None:
     for _ in range(9):
         next(iteration)
     before = files(folder)
-    spoiled = {"model": run.model.parameters["decoder.bias"], "slots": run.slots["v"].flat, "state": run.state.h[0, 0]}
+    spoiled = {
+        "model": run.model.parameters["decoder.bias"],
+        "slots": run.slots["v"].flat,
+        "state": run.state.h[0, 0],
+    }
     spoiled[name][-1] = np.inf  # in the padding: no loss tells of it
     report = next(iteration)
     assert falls([report]) == [(10, 5, 0.5)]
-    assert report.fell_back is not None and report.fell_back.reason in ("weights not finite", "loss nan")
-    assert load(folder.last).step == 5 and files(folder)["best.safetensors"] == before["best.safetensors"]
+    assert report.fell_back is not None and report.fell_back.reason in (
+        "weights not finite",
+        "loss nan",
+    )
+    assert (
+        load(folder.last).step == 5
+        and files(folder)["best.safetensors"] == before["best.safetensors"]
+    )
     run.model.parameters.flat[-1] = np.nan
     before = files(folder)
     iteration.close()
@@ -231,11 +277,17 @@ def test_a_validation_loss_that_is_none(tmp_path: Path, monkeypatch: pytest.Monk
 
     def evaluate(model: Any, *arguments: Any, **options: Any) -> Any:
         bad = run.step == 10 and not run.progress.fall_backs
-        return replace(real(model, *arguments, **options), **({"nats_per_char": math.nan} if bad else {}))
+        return replace(
+            real(model, *arguments, **options), **({"nats_per_char": math.nan} if bad else {})
+        )
 
     monkeypatch.setattr(training, "evaluate", evaluate)
     reports = trained(run, corpus, folder)
-    assert falls(reports) == [(10, 5, 0.5)] and [entry["step"] for entry in run.validations] == [5, 10, 12]
+    assert falls(reports) == [(10, 5, 0.5)] and [entry["step"] for entry in run.validations] == [
+        5,
+        10,
+        12,
+    ]
     assert reports[9].fell_back is not None and reports[9].fell_back.reason == "validation loss nan"
 
 
@@ -255,7 +307,9 @@ def test_the_good_state_stays_on_the_disk_while_last_is_another(tmp_path: Path) 
 
 
 def test_a_good_state_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lost while nobody trained, the run is good as it is; lost while training, there is nothing to go back to."""
+    """Lost while nobody trained, the run is good as it is; lost while training, there is nothing to
+    go back to.
+    """
     harm(monkeypatch, (8, 0), (9, 1))
     corpus, folder = small_corpus(), created(tmp_path / "a")
     trained(small_run(corpus), corpus, folder, steps=6)
@@ -270,7 +324,9 @@ def test_a_good_state_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         next(iteration)
 
 
-def test_a_checkpoint_from_before_there_were_good_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_from_before_there_were_good_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     harm(monkeypatch, (9, 0))
     corpus, folder = small_corpus(), created(tmp_path / "a")
     trained(small_run(corpus), corpus, folder, steps=7)
@@ -281,13 +337,22 @@ def test_a_checkpoint_from_before_there_were_good_states(tmp_path: Path, monkeyp
     assert falls(trained(folder.resume(), corpus, folder)) == [(9, 7, 0.5)]
 
 
-# Jumps --------------------------------------------------------------------------------------------------------------
+# Jumps
+# --------------------------------------------------------------------------------------------------
 
-LARGE: dict[str, Any] = {"batch_size": 32, "seq_length": 32, "steps": 200, "eval_every": 50, "sample_every": 0}
+LARGE: dict[str, Any] = {
+    "batch_size": 32,
+    "seq_length": 32,
+    "steps": 200,
+    "eval_every": 50,
+    "sample_every": 0,
+}
 
 
 def test_a_jump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that come to be thirty times as large: after 20 steps it goes back; interrupted in those, too."""
+    """Weights that come to be thirty times as large: after 20 steps it goes back; interrupted in
+    those, too.
+    """
     harm(monkeypatch, (117, 0), (170, 1), weights=30.0)
     corpus, whole = small_corpus(), created(tmp_path / "whole")
     reports = trained(small_run(corpus, **LARGE), corpus, whole)
@@ -312,13 +377,23 @@ def test_a_jump_in_the_first_steps_is_none(monkeypatch: pytest.MonkeyPatch) -> N
     harm(monkeypatch, (20, 0), weights=30.0)
     corpus = small_corpus()
     reports = trained(small_run(corpus, **{**LARGE, "steps": 100}), corpus)
-    assert falls(reports) == [] and max(report.loss for report in reports) > reports[18].loss + healing.JUMP
+    assert (
+        falls(reports) == []
+        and max(report.loss for report in reports) > reports[18].loss + healing.JUMP
+    )
 
 
-def test_a_network_that_falls_to_pieces_in_its_first_steps_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_falls_to_pieces_in_its_first_steps_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its first validation is its best, but no state to go back to."""
     corpus = small_corpus()
-    settings: dict[str, Any] = {**LARGE, "clip_norm": 1.0, "optimizer": "sgd", "learning_rate": 1000.0}
+    settings: dict[str, Any] = {
+        **LARGE,
+        "clip_norm": 1.0,
+        "optimizer": "sgd",
+        "learning_rate": 1000.0,
+    }
     run = small_run(corpus, **settings)
     with pytest.raises(DivergenceError, match=r"^step 120: loss .* step 0:"):
         trained(run, corpus)
@@ -326,10 +401,13 @@ def test_a_network_that_falls_to_pieces_in_its_first_steps_begins_anew(monkeypat
 
 
 def test_a_text_that_becomes_hard_is_no_jump(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One stream that comes from numbers to letters: it is looked into, the text is to blame, and looking changes nothing."""
+    """One stream that comes from numbers to letters: it is looked into, the text is to blame, and
+    looking changes nothing.
+    """
     text = (
         "0123456789 " * 500
-        + "the quick brown fox jumps over the lazy dog, and sphinx of black quartz judges my vow\n" * 60
+        + "the quick brown fox jumps over the lazy dog, and sphinx of black quartz judges my vow\n"
+        * 60
     )
     corpus, found, real = small_corpus(text), [], healing.has_become_worse
     settings: dict[str, Any] = {
@@ -345,7 +423,9 @@ def test_a_text_that_becomes_hard_is_no_jump(monkeypatch: pytest.MonkeyPatch) ->
         return found[-1]
 
     plain = small_run(corpus, **settings)
-    assert falls(trained(plain, corpus)) == [] and found == []  # too short to be looked into: 20,000 characters
+    assert (
+        falls(trained(plain, corpus)) == [] and found == []
+    )  # too short to be looked into: 20,000 characters
     monkeypatch.setattr(healing, "HIGH_CHARACTERS", 0)
     monkeypatch.setattr(healing, "has_become_worse", judged)
     watched = small_run(corpus, **settings)
@@ -356,17 +436,31 @@ def test_a_text_that_becomes_hard_is_no_jump(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_how_long_is_long() -> None:
-    assert [long_enough(n) for n in (32 * 64, 50 * 50, 1000, 999, 64, 1)] == [20, 20, 20, 21, 313, 20_000]
+    assert [long_enough(n) for n in (32 * 64, 50 * 50, 1000, 999, 64, 1)] == [
+        20,
+        20,
+        20,
+        21,
+        313,
+        20_000,
+    ]
 
 
-SOURCE = "".join(path.read_text("utf-8") for path in sorted(Path(charrnn.__file__).parent.glob("*.py")))
+SOURCE = "".join(
+    path.read_text("utf-8") for path in sorted(Path(charrnn.__file__).parent.glob("*.py"))
+)
 PLAYS = charrnn.bundled_corpus().read_text("utf-8")
 MIXED = (
-    PLAYS[:20_000] + SOURCE[:20_000] + "".join(f"{n * 7919 % 10007:05d} " for n in range(3000)) + PLAYS[20_000:30_000]
+    PLAYS[:20_000]
+    + SOURCE[:20_000]
+    + "".join(f"{n * 7919 % 10007:05d} " for n in range(3000))
+    + PLAYS[20_000:30_000]
 )
 
 
-@pytest.mark.parametrize("text", [PLAYS[:60_000], SOURCE[:60_000], MIXED], ids=["plays", "source", "mixed"])
+@pytest.mark.parametrize(
+    "text", [PLAYS[:60_000], SOURCE[:60_000], MIXED], ids=["plays", "source", "mixed"]
+)
 @pytest.mark.parametrize("preset", [None, "char-rnn", "torch-rnn", "dl4j"])
 def test_no_false_alarm(preset: str | None, text: str) -> None:
     """Several epochs of every preset, of small networks, with documents and without."""
@@ -387,12 +481,19 @@ def test_no_false_alarm_with_few_streams(batch_size: int, seq_length: int) -> No
     """Passages of plays, source and numbers, one after the other, and then from the start again."""
     corpus = small_corpus(MIXED)
     run = small_run(
-        corpus, batch_size=batch_size, seq_length=seq_length, steps=1200, eval_every=100, hidden=16, learning_rate=0.005
+        corpus,
+        batch_size=batch_size,
+        seq_length=seq_length,
+        steps=1200,
+        eval_every=100,
+        hidden=16,
+        learning_rate=0.005,
     )
     assert falls(trained(run, corpus)) == []
 
 
-# Overfitting --------------------------------------------------------------------------------------------------------
+# Overfitting
+# --------------------------------------------------------------------------------------------------
 
 
 def history(validation: list[float | None], training: list[float]) -> list[dict[str, Any]]:
@@ -414,14 +515,24 @@ def history(validation: list[float | None], training: list[float]) -> list[dict[
         ([None] * 5, [5.0, 4.0, 3.0, 2.0, 1.0], False),
     ],
 )
-def test_what_overfitting_is(validation: list[float | None], training: list[float], found: bool) -> None:
+def test_what_overfitting_is(
+    validation: list[float | None], training: list[float], found: bool
+) -> None:
     assert overfits(history(validation, training)) == found
 
 
 def test_overfitting_is_said_once(tmp_path: Path) -> None:
-    """Letters without a rule can only be learned by heart; and an interruption before or after it changes nothing."""
+    """Letters without a rule can only be learned by heart; and an interruption before or after it
+    changes nothing.
+    """
     corpus = Corpus.from_text("".join(np.random.default_rng(2).choice(list("abcdefghijkl"), 700)))
-    settings: dict[str, Any] = {"steps": 150, "batch_size": 8, "eval_every": 10, "dropout": 0.0, "hidden": 48}
+    settings: dict[str, Any] = {
+        "steps": 150,
+        "batch_size": 8,
+        "eval_every": 10,
+        "dropout": 0.0,
+        "hidden": 48,
+    }
     whole = created(tmp_path / "whole")
     reports = trained(small_run(corpus, **settings), corpus, whole)
     (said,) = [report.step for report in reports if report.overfitting]

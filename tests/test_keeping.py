@@ -41,14 +41,18 @@ def readings(monkeypatch):
     """A list that grows whenever a text is read, not mapped."""
     done = []
     monkeypatch.setattr(
-        charrnn.corpus, "read_files", lambda *a, real=charrnn.corpus.read_files: done.append(a) or real(*a)
+        charrnn.corpus,
+        "read_files",
+        lambda *a, real=charrnn.corpus.read_files: done.append(a) or real(*a),
     )
     return done
 
 
 def same(one, other):
     parts = ("vocab", "config", "sources", "sha256", "name", "skipped")
-    return np.array_equal(one.ids, other.ids) and all(getattr(one, part) == getattr(other, part) for part in parts)
+    return np.array_equal(one.ids, other.ids) and all(
+        getattr(one, part) == getattr(other, part) for part in parts
+    )
 
 
 def names(cache):
@@ -62,7 +66,11 @@ class TestFinding:
         second = Corpus.read(text, progress=lambda *a: told.append(a))
         assert len(readings) == 1 and same(first, second)
         assert told == [(len(TEXT), len(TEXT))]
-        assert not second.ids.flags.writeable and type(second.ids) is np.ndarray and second.ids.dtype == np.uint8
+        assert (
+            not second.ids.flags.writeable
+            and type(second.ids) is np.ndarray
+            and second.ids.dtype == np.uint8
+        )
         assert first.kept_in == second.kept_in == cache / names(cache)[0]
         assert second.kept_in.stat().st_mode & 0o077 == 0, "a text is nobody else's business"
 
@@ -70,7 +78,9 @@ class TestFinding:
         text.write_text("".join(chr(0x4E00 + i % 400) for i in range(999)))
         for config in (CorpusConfig(), CorpusConfig(min_count=3)):
             first, second = Corpus.read(text, config), Corpus.read(text, config)
-            assert same(first, second) and second.ids.dtype == (np.uint16 if config.min_count == 1 else np.uint8)
+            assert same(first, second) and second.ids.dtype == (
+                np.uint16 if config.min_count == 1 else np.uint8
+            )
             assert (second.vocab.unknown is None) == (config.min_count == 1)
         assert len(readings) == 2
 
@@ -124,7 +134,9 @@ class TestFinding:
         vocab = Vocab((UNKNOWN, "a", "r", "o"), unknown=0)
         fixed, extended = Corpus.read(text, vocab=vocab), Corpus.read(text, extend=vocab)
         assert len(fixed.vocab) == 4 and len(extended.vocab) == 9
-        assert same(Corpus.read(text, extend=vocab), extended) and same(Corpus.read(text, vocab=vocab), fixed)
+        assert same(Corpus.read(text, extend=vocab), extended) and same(
+            Corpus.read(text, vocab=vocab), fixed
+        )
         assert same(Corpus.read(text, vocab=extended.vocab), extended)
         assert len(readings) == 2
 
@@ -144,7 +156,10 @@ class TestFinding:
         assert first.size == 49
         monkeypatch.setattr(charrnn.corpus, "document_starts", None)
         second = Corpus.read(text, config)
-        assert np.array_equal(second.document_starts, first) and second.document_starts.dtype == np.int64
+        assert (
+            np.array_equal(second.document_starts, first)
+            and second.document_starts.dtype == np.int64
+        )
         monkeypatch.undo()
 
     def test_no_documents_are_found_again_as_none(self, text):
@@ -154,7 +169,9 @@ class TestFinding:
 
 
 class TestWhatIsNotKept:
-    def test_streams_small_texts_and_where_it_is_not_wanted(self, text, tmp_path, monkeypatch, cache):
+    def test_streams_small_texts_and_where_it_is_not_wanted(
+        self, text, tmp_path, monkeypatch, cache
+    ):
         fifo = tmp_path / "pipe"
         os.mkfifo(fifo)
         feeder = threading.Thread(target=lambda: fifo.write_text(TEXT))
@@ -262,7 +279,9 @@ class TestTheFolder:
     def test_many_at_once(self, text, cache):
         expected = Corpus.read(text, keep=False)
         found = []
-        threads = [threading.Thread(target=lambda: found.append(Corpus.read(text))) for _ in range(6)]
+        threads = [
+            threading.Thread(target=lambda: found.append(Corpus.read(text))) for _ in range(6)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -1,8 +1,8 @@
 """Every kernel against NumPy float64, at every remainder, between canaries.
 
-Tolerances of sums are the a-priori bound of Higham 2002, section 3.1: a chain of n float32 operations errs by at most
-n u / (1 - n u) times the sum of the magnitudes, u = 2^-24. What a kernel must not read is NaN, what it must not write
-holds a canary.
+Tolerances of sums are the a-priori bound of Higham 2002, section 3.1: a chain of n float32
+operations errs by at most n u / (1 - n u) times the sum of the magnitudes, u = 2^-24. What a kernel
+must not read is NaN, what it must not write holds a canary.
 """
 
 from __future__ import annotations
@@ -60,12 +60,15 @@ def packed(matrix: np.ndarray, tail: int = 64) -> np.ndarray:
     return np.concatenate([*panels, np.full(tail, np.nan, np.float32)])
 
 
-def windows(memory: np.ndarray, step: int, row: int, column: int, shape: tuple[int, int, int]) -> np.ndarray:
+def windows(
+    memory: np.ndarray, step: int, row: int, column: int, shape: tuple[int, int, int]
+) -> np.ndarray:
     """A view (steps, rows, columns) of flat memory with these strides, in floats."""
     return np.lib.stride_tricks.as_strided(memory, shape, [4 * step, 4 * row, 4 * column])
 
 
-# What is a kernel ---------------------------------------------------------------------------------------------------
+# What is a kernel
+# --------------------------------------------------------------------------------------------------
 
 
 def kernels_in(module: str) -> list:
@@ -73,14 +76,22 @@ def kernels_in(module: str) -> list:
     return [
         value
         for value in vars(import_module(module)).values()
-        if hasattr(value, "py_func") and not value._can_compile and value.py_func.__module__ == module
+        if hasattr(value, "py_func")
+        and not value._can_compile
+        and value.py_func.__module__ == module
     ]
 
 
 def test_every_kernel_is_counted_and_releases_the_gil() -> None:
-    names = [f"{package.__name__}.{m.name}" for package in (kernels, cells) for m in iter_modules(package.__path__)]
+    names = [
+        f"{package.__name__}.{m.name}"
+        for package in (kernels, cells)
+        for m in iter_modules(package.__path__)
+    ]
     found = {name.removeprefix("charrnn."): kernels_in(name) for name in names}
-    assert all(kernel.targetoptions["nogil"] for of_module in found.values() for kernel in of_module)
+    assert all(
+        kernel.targetoptions["nogil"] for of_module in found.values() for kernel in of_module
+    )
     left = {name: len(of_module) for name, of_module in found.items() if of_module}
     for cell in CELL_NAMES:
         own = left.pop(f"cells.{cell.replace('-', '_')}")
@@ -100,10 +111,13 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
         left.pop(f"kernels.{module}")
     assert count_kernels(LARGE_TEXTS) - count_kernels() == left.pop(f"kernels.{LARGE_TEXTS}") > 0
     assert sum(left.values()) == count_kernels() > 10
-    assert all(name.startswith("kernels.") for name in left), "a kernel beside the cells' own modules is not counted"
+    assert all(name.startswith("kernels.") for name in left), (
+        "a kernel beside the cells' own modules is not counted"
+    )
 
 
-# The product --------------------------------------------------------------------------------------------------------
+# The product
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("begins_with", ["zeros", "itself", "a row"])
@@ -130,7 +144,10 @@ def test_product_at_every_remainder(begins_with: str) -> None:
                 start, begin = {
                     "zeros": (np.zeros(c.shape), (0, 0, 0)),
                     "itself": (c.astype(np.float64), (place, c_row, c_step)),
-                    "a row": (np.broadcast_to(bias.astype(np.float64), c.shape), (bias.ctypes.data, 0, 0)),
+                    "a row": (
+                        np.broadcast_to(bias.astype(np.float64), c.shape),
+                        (bias.ctypes.data, 0, 0),
+                    ),
                 }[begins_with]
                 product.product(
                     a_memory.ctypes.data,
@@ -147,17 +164,20 @@ def test_product_at_every_remainder(begins_with: str) -> None:
                     columns,
                 )
 
-                # A fused multiply-add rounds once; two roundings are allowed for machines without it
+                # A fused multiply-add rounds once; two roundings are allowed for machines without
+                # it
                 a64, b64 = a.astype(np.float64), b.astype(np.float64)
                 magnitudes = np.abs(start) + np.abs(a64) @ np.abs(b64)
                 wrong = np.abs(c - (start + a64 @ b64)) > bound(depth + 1, magnitudes)
                 assert not wrong.any(), (rows, columns, depth, steps)
                 c[:] = CANARY
-                assert (c_memory == CANARY).all(), f"written outside C: {rows} rows, {columns} columns, {steps} steps"
+                assert (c_memory == CANARY).all(), (
+                    f"written outside C: {rows} rows, {columns} columns, {steps} steps"
+                )
 
 
 def test_the_bits_of_a_product_do_not_depend_on_its_tiles() -> None:
-    """Nor on a cut of the depth: what results that are the same on any number of threads rest on."""
+    """Nor on a cut of the depth: the same bits on any number of threads rest on this."""
     rows, depth, columns = 13, 33, 144
     a, b = normal(2, rows, depth), normal(3, depth, columns)
 
@@ -165,7 +185,9 @@ def test_the_bits_of_a_product_do_not_depend_on_its_tiles() -> None:
         (rows, depth), columns = a.shape, b.shape[1]
         to, panels = (c.ctypes.data, columns, 0), packed(b)
         begin = to if accumulate else (0, 0, 0)
-        product.product(a.ctypes.data, a.strides[0] // 4, 0, panels, *begin, *to, 1, rows, depth, columns)
+        product.product(
+            a.ctypes.data, a.strides[0] // 4, 0, panels, *begin, *to, 1, rows, depth, columns
+        )
 
     whole = np.zeros((rows, columns), np.float32)
     multiply(a, b, whole, 0)
@@ -191,7 +213,9 @@ def test_pack(K: int, transposed: bool, first: int) -> None:
     """A range of a matrix's columns, or of its transpose's rows, whose neighbours are NaN."""
     for N in [*COLUMNS, 208]:
         matrix, kernel = normal(K * N, K, N), pack_transposed if transposed else pack
-        wide = np.full((N, first + K + 5) if transposed else (K, first + N + 16), np.nan, np.float32)
+        wide = np.full(
+            (N, first + K + 5) if transposed else (K, first + N + 16), np.nan, np.float32
+        )
         wide[:, first : first + (K if transposed else N)] = matrix.T if transposed else matrix
         counted = K if transposed else N
         expected = packed(matrix, tail=0)
@@ -205,7 +229,8 @@ def test_pack(K: int, transposed: bool, first: int) -> None:
             np.testing.assert_array_equal(panels[: K * N], expected)
 
 
-# Rows ---------------------------------------------------------------------------------------------------------------
+# Rows
+# --------------------------------------------------------------------------------------------------
 
 
 @over_rows("total", "a")
@@ -264,7 +289,7 @@ def on_rows(call: Callable[..., object], *arrays: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("lanes", [0, 1, 2, 5])
 def test_rows_are_read_before_they_are_written(lanes: int) -> None:
-    """An array that is only written, one that is both, a number for all, and nothing beside them."""
+    """An array that is only written, one that is both, a number for all, and nothing else."""
     size = lanes * LANES
     memory = np.full((3, size + 64), CANARY)
     a, b, total = (row[32 : 32 + size] for row in memory)
@@ -312,21 +337,30 @@ def test_a_wrong_call_is_an_error_while_compiling() -> None:
     with pytest.raises(TypingError, match=r"fill_row\(a, value\) takes 2 arguments, not 3"):
         njit(lambda a: fill_row(a, 1.0, a))(a)
     with pytest.raises(
-        TypingError, match=r"a of fill_row\(a, value\) must be a contiguous row of float32, not float64"
+        TypingError,
+        match=r"a of fill_row\(a, value\) must be a contiguous row of float32, not float64",
     ):
         njit(lambda a: fill_row(1.0, a))(a)
     for wrong in (a.astype(np.float64), a.reshape(4, 4), np.zeros(2 * LANES, np.float32)[::2]):
         with pytest.raises(
-            TypingError, match=r"a of fill_row\(a, value\) must be a contiguous row of float32, not array"
+            TypingError,
+            match=r"a of fill_row\(a, value\) must be a contiguous row of float32, not array",
         ):
             call_fill(wrong, 1.0)
     with pytest.raises(
-        TypingError, match=r"value of fill_row\(a, value\) must be a contiguous row of float32 or a number, not none"
+        TypingError,
+        match=r"value of fill_row\(a, value\) must be a contiguous row of float32 or a number, "
+        r"not none",
     ):
         call_fill(a, None)
-    with pytest.raises(TypingError, match=r"y of squash\(phi, x, y\) must be a contiguous row of float32, not float64"):
+    with pytest.raises(
+        TypingError,
+        match=r"y of squash\(phi, x, y\) must be a contiguous row of float32, not float64",
+    ):
         call_squash(TANH, a, 1.0)
-    with pytest.raises(TypingError, match=r"phi of squash\(phi, x, y\) must be an integer, not float64"):
+    with pytest.raises(
+        TypingError, match=r"phi of squash\(phi, x, y\) must be an integer, not float64"
+    ):
         call_squash(1.0, a, a)
 
 
@@ -344,23 +378,49 @@ def test_a_choice_that_there_is_not_writes_nothing() -> None:
     assert (y == CANARY).all()
 
 
-# Nonlinearities -----------------------------------------------------------------------------------------------------
+# Nonlinearities
+# --------------------------------------------------------------------------------------------------
 
-SPECIAL = [0.0, -0.0, 1e-45, -1e-45, 1e-40, -1e-39, 1.17549435e-38, 3.4e38, -3.4e38, np.inf, -np.inf, np.nan, 9.0, -9.0]
+SPECIAL = [
+    0.0,
+    -0.0,
+    1e-45,
+    -1e-45,
+    1e-40,
+    -1e-39,
+    1.17549435e-38,
+    3.4e38,
+    -3.4e38,
+    np.inf,
+    -np.inf,
+    np.nan,
+    9.0,
+    -9.0,
+]
 
 
 def dense(low: float, high: float) -> np.ndarray:
-    """Numbers at even distances and at even ratios, their neighbours in float32 at the clamps, and the special ones."""
+    """Numbers at even distances and at even ratios, their neighbours in float32 at the clamps, and
+    the special ones.
+    """
     even = np.linspace(low, high, 400_001)
-    ratios = np.concatenate([s * np.geomspace(1e-44, abs(low), 100_001) for s in ((-1, 1) if high > 0 else (-1,))])
-    clamps = np.array([8.999999, 9, 9.000001, 17.999998, 18, 18.000002, 86.99999, 87, 87.00001], np.float32)
-    numbers = np.concatenate([even, ratios, clamps * -1, clamps if high > 0 else [], SPECIAL]).astype(np.float32)
+    ratios = np.concatenate(
+        [s * np.geomspace(1e-44, abs(low), 100_001) for s in ((-1, 1) if high > 0 else (-1,))]
+    )
+    clamps = np.array(
+        [8.999999, 9, 9.000001, 17.999998, 18, 18.000002, 86.99999, 87, 87.00001], np.float32
+    )
+    numbers = np.concatenate(
+        [even, ratios, clamps * -1, clamps if high > 0 else [], SPECIAL]
+    ).astype(np.float32)
     return numbers if high > 0 else numbers[~(numbers > 0)]
 
 
 def test_what_is_only_for_kernels_says_so() -> None:
     """Called from Python it would end the process."""
-    with pytest.raises(TypeError, match=r"tile_heights is compiled into kernels.*njit\(tile_heights.py_func\)"):
+    with pytest.raises(
+        TypeError, match=r"tile_heights is compiled into kernels.*njit\(tile_heights.py_func\)"
+    ):
         product.tile_heights(3)
 
 
@@ -384,7 +444,8 @@ def test_tanh() -> None:
     exact = np.tanh(x.astype(np.float64))
     assert np.array_equal(np.isnan(y), np.isnan(x)) and np.isnan(x).any()
     assert np.nanmax(np.abs(y - exact)) < 3.1e-7
-    # Near zero, where gates of a new network live, every digit counts; denormals may lose their last bit
+    # Near zero, where gates of a new network live, every digit counts; denormals may lose their
+    # last bit
     assert np.nanmax(np.abs(y - exact) - 6e-7 * np.abs(exact)) <= 1.5e-45
     assert np.nanmax(np.abs(y)) <= 1
     assert np.array_equal(np.signbit(y[x == 0]), np.signbit(x[x == 0]))
@@ -413,7 +474,9 @@ def test_relu() -> None:
 
 @pytest.mark.parametrize("phi", [TANH, SOFTSIGN, RELU])
 def test_slopes(phi: int) -> None:
-    """The derivative, told from the value: what it takes to go back without the number that was squashed."""
+    """The derivative, told from the value: what it takes to go back without the number that was
+    squashed.
+    """
     x = np.linspace(-6, 6, 20_001)
     x = x[x != 0].astype(np.float32)
     y, x64 = squashed(x, phi), x.astype(np.float64)
@@ -466,43 +529,77 @@ def test_a_number_has_the_same_bits_in_every_lane() -> None:
             assert np.array_equal(on_rows(function, x[start:]), whole[start:])
 
 
-# The cells ----------------------------------------------------------------------------------------------------------
+# The cells
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("H", [16, 48, 112])
 def test_lstm_step_and_back(H: int) -> None:
     N, start, stop = 5, 1, 4
     z, h_before, c_before = normal(1, N, 4 * H) * 2, normal(2, N, H), normal(3, N, H)
-    h, c, unused = np.full((N, H), CANARY), np.full((N, H), CANARY), np.full((N, H), np.nan, np.float32)
+    h, c, unused = (
+        np.full((N, H), CANARY),
+        np.full((N, H), CANARY),
+        np.full((N, H), np.nan, np.float32),
+    )
     gates, inside = z.copy(), slice(start, stop)
     lstm.step(gates, h_before, c_before, h, c, unused, unused, unused, unused, TANH, start, stop)
 
     exact = reference.lstm_step(z.astype(np.float64), c_before.astype(np.float64))
     expected = np.concatenate([exact.i, exact.f, exact.g, exact.o], axis=1)
     for name, found, wanted in (("gates", gates, expected), ("h", h, exact.h), ("c", c, exact.c)):
-        np.testing.assert_allclose(found[inside], wanted[inside], rtol=1e-6, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            found[inside], wanted[inside], rtol=1e-6, atol=1e-6, err_msg=name
+        )
     outside = np.array([0, 4])
     assert np.array_equal(gates[outside], z[outside])
     assert (h[outside] == CANARY).all() and (c[outside] == CANARY).all()
 
     dh, dc, dc_before, left = normal(5, N, H), normal(6, N, H), normal(7, N, H), gates.copy()
     dz, dc_exact = reference.lstm_step_back(exact, dh.astype(np.float64), dc.astype(np.float64))
-    wanted, kept, dh_before, scratch = dc_before + dc_exact, dc_before.copy(), unused.copy(), unused.copy()
-    lstm.step_back(gates, h_before, c_before, unused, unused, TANH, dh_before, dc_before, dh, dc, scratch,
-                   unused, unused, unused, start, stop)  # fmt: skip
+    wanted, kept, dh_before, scratch = (
+        dc_before + dc_exact,
+        dc_before.copy(),
+        unused.copy(),
+        unused.copy(),
+    )
+    lstm.step_back(
+        gates,
+        h_before,
+        c_before,
+        unused,
+        unused,
+        TANH,
+        dh_before,
+        dc_before,
+        dh,
+        dc,
+        scratch,
+        unused,
+        unused,
+        unused,
+        start,
+        stop,
+    )
     np.testing.assert_allclose(gates[inside], dz[inside], rtol=1e-6, atol=4e-6)
     np.testing.assert_allclose(dc_before[inside], wanted[inside], rtol=1e-6, atol=4e-6)
     assert np.isnan(dh_before).all() and np.isnan(unused).all()
-    assert np.array_equal(gates[outside], left[outside]) and np.array_equal(dc_before[outside], kept[outside])
+    assert np.array_equal(gates[outside], left[outside]) and np.array_equal(
+        dc_before[outside], kept[outside]
+    )
 
 
 @pytest.mark.parametrize("H", [16, 48, 112])
 @pytest.mark.parametrize("name", CELL_NAMES)
 def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
-    """Streams that are not its own are not read, being NaN, nor written; its own get the bits that they get among all."""
+    """Streams that are not its own are not read, being NaN, nor written; its own get the bits that
+    they get among all.
+    """
     cell, N, inside, outside = cell_named(name), 5, slice(1, 4), [0, 4]
     rows = [
-        f"{kind}{row}" for kind in ("", "d") for row in ("h_before", "c_before", "h", "c", "q", "m_below", "m", "y")
+        f"{kind}{row}"
+        for kind in ("", "d")
+        for row in ("h_before", "c_before", "h", "c", "q", "m_below", "m", "y")
     ]
     whole = {row: normal(k, N, H) for k, row in enumerate([*rows, "scratch"])}
     whole["z"] = normal(90, N, len(cell.gates) * H)
@@ -518,10 +615,35 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     def walk(a: dict[str, np.ndarray], *streams: int) -> None:
         cell.prepare(a["z"], a["h_before"], a["q"], *streams)
         cell.step(
-            a["z"], a["h_before"], a["c_before"], a["h"], a["c"], a["m_below"], a["y"], a["m"], p, SOFTSIGN, *streams
+            a["z"],
+            a["h_before"],
+            a["c_before"],
+            a["h"],
+            a["c"],
+            a["m_below"],
+            a["y"],
+            a["m"],
+            p,
+            SOFTSIGN,
+            *streams,
         )
-        cell.step_back(a["z"], a["h_before"], a["c_before"], a["m_below"], p, SOFTSIGN, a["dh_before"], a["dc_before"], a["dh"],
-                       a["dc"], a["dq"], a["dy"], a["dm"], a["dm_below"], *streams)  # fmt: skip
+        cell.step_back(
+            a["z"],
+            a["h_before"],
+            a["c_before"],
+            a["m_below"],
+            p,
+            SOFTSIGN,
+            a["dh_before"],
+            a["dc_before"],
+            a["dh"],
+            a["dc"],
+            a["dq"],
+            a["dy"],
+            a["dm"],
+            a["dm_below"],
+            *streams,
+        )
         cell.prepare_back(a["z"], a["h_before"], a["dq"], a["dh_before"], *streams)
 
     before = {row: array.copy() for row, array in whole.items()}
@@ -533,7 +655,11 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     for row in ("h_before", "c_before", "m_below"):
         assert np.array_equal(whole[row], before[row]), f"{row} is only read"
     assert np.array_equal(p, vectors) and not np.array_equal(whole["z"], before["z"])
-    written = {row for row in ("h", "c", "y", "m", "dm_below") if not np.array_equal(whole[row], before[row])}
+    written = {
+        row
+        for row in ("h", "c", "y", "m", "dm_below")
+        if not np.array_equal(whole[row], before[row])
+    }
     assert {"y", "m", "dm_below"} & written == (
         ({"y"} if cell.has_output else set())
         | ({"m"} if cell.keeps_memory else set())
@@ -542,7 +668,8 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     assert "h" in written and ("c" in written or not cell.has_memory)
 
 
-# Loss ---------------------------------------------------------------------------------------------------------------
+# Loss
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -557,7 +684,9 @@ def test_softmax_and_cross_entropy(symbols: int, smoothing: float) -> None:
     y = rng.integers(symbols, size=(T, N)).astype(np.int32)
     y[2, 2] = symbols - 1
     losses, before = np.full((T, N), CANARY), logits.copy()
-    softmax.cross_entropy(logits, y, losses, symbols, np.float32(0.25), np.float32(smoothing), steps, start, stop)
+    softmax.cross_entropy(
+        logits, y, losses, symbols, np.float32(0.25), np.float32(smoothing), steps, start, stop
+    )
 
     part = np.s_[:steps, start:stop]
     exact = before[part][..., :symbols].astype(np.float64)
@@ -579,12 +708,15 @@ def test_a_broken_logit_shows_in_the_loss(place: int, poison: float) -> None:
     logits = np.zeros((1, 1, 16), np.float32)
     logits[0, 0, place] = poison
     losses = np.zeros((1, 1), np.float32)
-    softmax.cross_entropy(logits, np.array([[3]], np.int32), losses, 7, np.float32(1), np.float32(0), 1, 0, 1)
+    softmax.cross_entropy(
+        logits, np.array([[3]], np.int32), losses, 7, np.float32(1), np.float32(0), 1, 0, 1
+    )
     assert not np.isfinite(losses[0, 0])
     assert np.isnan(logits[0, 0, :7]).any()
 
 
-# Layers -------------------------------------------------------------------------------------------------------------
+# Layers
+# --------------------------------------------------------------------------------------------------
 
 
 def test_look_up() -> None:
@@ -597,23 +729,40 @@ def test_look_up() -> None:
     layers.look_up(table, bias, ids, factor, z, 0, steps, start, stop)
     part = np.s_[:steps, start:stop]
     exact = factor[part][..., None].astype(np.float64) * table[ids[part]]
-    assert (np.abs(z[part][..., :X] - exact - bias[:X]) <= bound(2, np.abs(exact) + np.abs(bias[:X]))).all()
-    np.testing.assert_array_equal(z[part][:, 1, :X], table[ids[:steps, 2]] + bias[:X])  # a factor of 1 rounds nothing
+    assert (
+        np.abs(z[part][..., :X] - exact - bias[:X]) <= bound(2, np.abs(exact) + np.abs(bias[:X]))
+    ).all()
+    np.testing.assert_array_equal(
+        z[part][:, 1, :X], table[ids[:steps, 2]] + bias[:X]
+    )  # a factor of 1 rounds nothing
     np.testing.assert_array_equal(z[0, 1, :X], bias[:X])  # and one of 0 leaves the bias
-    np.testing.assert_array_equal(z[part][..., X:], np.broadcast_to(bias[X:], (*ids[part].shape, Z - X)))
+    np.testing.assert_array_equal(
+        z[part][..., X:], np.broadcast_to(bias[X:], (*ids[part].shape, Z - X))
+    )
     z[part] = CANARY
     assert (z == CANARY).all()
 
 
 @pytest.mark.parametrize("columns", [16, 64, 80])
 def test_project_and_back(columns: int) -> None:
-    """A product into the first columns of z, the rest of which holds the bias alone, and going back is not read."""
+    """A product into the first columns of z, the rest of which holds the bias alone, and going back
+    is not read.
+    """
     T, N, D, Z, start, stop, steps = 5, 6, 32, 80, 1, 5, 4
     x, w, bias = normal(1, T, N, D), normal(2, D, columns), normal(3, Z)
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
     own = np.isin(np.arange(N), range(start, stop))[:, None]
     layers.project(
-        address_of(product.product), np.where(own, x, np.nan), packed(w), bias, z, columns, 0, steps, start, stop
+        address_of(product.product),
+        np.where(own, x, np.nan),
+        packed(w),
+        bias,
+        z,
+        columns,
+        0,
+        steps,
+        start,
+        stop,
     )
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
@@ -623,26 +772,44 @@ def test_project_and_back(columns: int) -> None:
 
     dz = np.where(own & (np.arange(Z) < columns), normal(4, T, N, Z), np.float32(np.nan))
     layers.project_back(
-        address_of(product.product), dz, packed(np.ascontiguousarray(w.T)), dx, columns, steps, start, stop
+        address_of(product.product),
+        dz,
+        packed(np.ascontiguousarray(w.T)),
+        dx,
+        columns,
+        steps,
+        start,
+        stop,
     )
     dz64 = dz[part][..., :columns].astype(np.float64)
-    assert (np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))).all()
+    assert (
+        np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))
+    ).all()
     z[part] = dx[part] = CANARY
     assert (z == CANARY).all() and (dx == CANARY).all()
 
 
 def weight_gradients(
-    into: list[np.ndarray], x: np.ndarray, h: np.ndarray, dz: np.ndarray, scratch: np.ndarray, *columns: int
+    into: list[np.ndarray],
+    x: np.ndarray,
+    h: np.ndarray,
+    dz: np.ndarray,
+    scratch: np.ndarray,
+    *columns: int,
 ) -> None:
     dw_x, dw_h, (db,) = into
-    layers.weight_gradients(address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, scratch, *columns)
+    layers.weight_gradients(
+        address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, scratch, *columns
+    )
 
 
 @pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])
 @pytest.mark.parametrize("K", [1, 2, 31, 255, 256, 257, 600])
 @pytest.mark.parametrize(("D", "H"), [(0, 16), (48, 0), (16, 112), (112, 16)])
 def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) -> None:
-    """Columns first to Z of dz, which stand x_column and h_column further left in the gradients; those have other columns too."""
+    """Columns first to Z of dz, which stand x_column and h_column further left in the gradients;
+    those have other columns too.
+    """
     first = max(x_column, h_column)
     for Z in (16, 48, 64, 80, 144, 208):
         x, h, dz = normal(K, K, D), normal(K + 1, K, H), normal(K + 2, K, first + Z)
@@ -660,7 +827,10 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
             for w, at in zip(whole, places, strict=True):
                 assert (w[:, at + stop :] == CANARY).all() and (w[:, :at] == CANARY).all()
         for found, at, wanted, size in zip(whole, places, exact, sizes, strict=True):
-            assert (np.abs(found[:, at : at + Z] - wanted) <= bound(K + 1, size)).all(), (Z, found.shape)
+            assert (np.abs(found[:, at : at + Z] - wanted) <= bound(K + 1, size)).all(), (
+                Z,
+                found.shape,
+            )
         assert (memory[-64:] == CANARY).all()
         # In one piece: the same bits, and a gradient that was not zero before is overwritten
         again = [np.where(w == CANARY, w, w + 1) for w in whole]
@@ -670,13 +840,19 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
 
 def test_table_gradient() -> None:
     K, V, Z = 200, 9, 80
-    ids = np.random.default_rng(1).integers(V - 1, size=K).astype(np.int32)  # the last symbol does not occur
-    dz, factor = normal(2, K, Z), np.random.default_rng(3).choice(np.array([0, 1, 1.25], np.float32), K)
+    # the last symbol does not occur
+    ids = np.random.default_rng(1).integers(V - 1, size=K).astype(np.int32)
+    dz, factor = (
+        normal(2, K, Z),
+        np.random.default_rng(3).choice(np.array([0, 1, 1.25], np.float32), K),
+    )
     d_table = np.full((V, Z), CANARY)
     layers.table_gradient(ids, factor, dz, d_table, 16, 64)
     assert (d_table[:, :16] == CANARY).all() and (d_table[:, 64:] == CANARY).all()
     seen = np.eye(V)[ids].T * factor
-    assert (np.abs(d_table - seen @ dz)[:, 16:64] <= bound(K + 1, seen @ np.abs(dz))[:, 16:64]).all()
+    assert (
+        np.abs(d_table - seen @ dz)[:, 16:64] <= bound(K + 1, seen @ np.abs(dz))[:, 16:64]
+    ).all()
     assert (d_table[-1, 16:64] == 0).all()
 
 
@@ -688,16 +864,21 @@ def test_peephole_gradient(K: int, column: int) -> None:
     dz, memory, d = normal(1, K, 144), normal(2, K, H), np.full(H, CANARY)
     gate = dz[:, column : column + H].astype(np.float64)
     hidden = np.isin(np.arange(144), range(column + start, column + stop))
-    layers.peephole_gradient(np.where(hidden, dz, np.float32(np.nan)), memory, d, column, start, stop)
+    layers.peephole_gradient(
+        np.where(hidden, dz, np.float32(np.nan)), memory, d, column, start, stop
+    )
     wanted, size = (gate * memory).sum(axis=0), np.abs(gate * memory).sum(axis=0)
     assert (d[:start] == CANARY).all()
     assert (np.abs(d - wanted)[start:stop] <= bound(K, size)[start:stop]).all()
     again = d + 1
     layers.peephole_gradient(dz, memory, again, column, start, stop)
-    assert np.array_equal(again[start:stop], d[start:stop]), "what stood there before is overwritten"
+    assert np.array_equal(again[start:stop], d[start:stop]), (
+        "what stood there before is overwritten"
+    )
 
 
-# Dropout ------------------------------------------------------------------------------------------------------------
+# Dropout
+# --------------------------------------------------------------------------------------------------
 
 
 def murmur(key: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -713,7 +894,15 @@ def murmur(key: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def mask_of(key: int, rate: float, shape: tuple[int, int, int]) -> np.ndarray:
     mask = np.full(shape, CANARY)
-    layers.draw_mask(np.uint32(key), np.uint32(rate * 2**32), np.float32(1 / (1 - rate)), mask, shape[0], 0, shape[1])
+    layers.draw_mask(
+        np.uint32(key),
+        np.uint32(rate * 2**32),
+        np.float32(1 / (1 - rate)),
+        mask,
+        shape[0],
+        0,
+        shape[1],
+    )
     return mask
 
 
@@ -723,10 +912,16 @@ def test_masks_drop_their_share(rate: float, key: int) -> None:
     shape = (16, 8, 256)
     mask = mask_of(key, rate, shape)
     scale = np.float32(1 / (1 - rate))
-    np.testing.assert_array_equal(mask, np.where(murmur(key, shape) >= np.uint64(rate * 2**32), scale, 0))
+    np.testing.assert_array_equal(
+        mask, np.where(murmur(key, shape) >= np.uint64(rate * 2**32), scale, 0)
+    )
     deviation = (rate * (1 - rate) / mask.size) ** 0.5
     assert abs((mask == 0).mean() - rate) < 5 * deviation
-    for axis in ((0, 1), (1, 2), (0, 2)):  # no unit, step or stream is favoured: 7 deviations cover 280 tries
+    for axis in (
+        (0, 1),
+        (1, 2),
+        (0, 2),
+    ):  # no unit, step or stream is favoured: 7 deviations cover 280 tries
         share = (mask == 0).mean(axis=axis)
         assert np.abs(share - rate).max() < 7 * (rate * (1 - rate) * share.size / mask.size) ** 0.5
 
@@ -735,7 +930,11 @@ def test_masks_of_different_keys_and_neighbouring_places_are_independent() -> No
     shape = (16, 8, 256)
     first = mask_of(1, 0.5, shape) > 0
     others = [mask_of(key, 0.5, shape) > 0 for key in (2, 3, 1 + 0x9E3779B1, 2**31)]
-    for agree in [*(first == other for other in others), first[1:] == first[:-1], first[:, :, 1:] == first[:, :, :-1]]:
+    for agree in [
+        *(first == other for other in others),
+        first[1:] == first[:-1],
+        first[:, :, 1:] == first[:, :, :-1],
+    ]:
         assert abs(agree.mean() - 0.5) < 5 * 0.5 / agree.size**0.5
 
 
@@ -757,8 +956,14 @@ EMPTY = np.zeros((0, 0, 0), np.float32)
 def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
     own = np.isin(np.arange(N), range(start, stop))[:, None]
-    y, mask, below = (np.where(own, normal(seed, T, N, H), np.float32(np.nan)) for seed in (1, 2, 3))
-    mask, out, part = mask[:drawn] if drawn else EMPTY, np.full((T, N, H), CANARY), np.s_[:steps, start:stop]
+    y, mask, below = (
+        np.where(own, normal(seed, T, N, H), np.float32(np.nan)) for seed in (1, 2, 3)
+    )
+    mask, out, part = (
+        mask[:drawn] if drawn else EMPTY,
+        np.full((T, N, H), CANARY),
+        np.s_[:steps, start:stop],
+    )
     layers.hand_up(y, mask, below if residual else EMPTY, out, 0, steps, start, stop)
     factor = mask[:steps, start:stop] if drawn else np.float32(1)
     np.testing.assert_array_equal(out[part], y[part] * factor + (below[part] if residual else 0))
@@ -774,7 +979,9 @@ def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
 
 @pytest.mark.parametrize("units", [17, 31, 32])
 def test_outputs_are_normalised(units: int) -> None:
-    """Against float64, there and back (the derivative by differences); behind the units there is nothing."""
+    """Against float64, there and back (the derivative by differences); behind the units there is
+    nothing.
+    """
     T, N, H, steps, start, stop = 3, 5, 32, 2, 1, 4
     part, own = np.s_[:steps, start:stop, :units], np.s_[:steps, start:stop]
     y, dy = (normal(seed, T, N, H) * np.float32(3) + np.float32(2) for seed in (1, 2))
@@ -786,7 +993,9 @@ def test_outputs_are_normalised(units: int) -> None:
 
     out = np.full((T, N, H), CANARY)
     layers.hand_up(y, EMPTY, EMPTY, out, units, steps, start, stop)
-    np.testing.assert_allclose(out[part], normalised(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(
+        out[part], normalised(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6
+    )
     assert (out[own][..., units:] == 0).all()
     out[own] = CANARY
     assert (out == CANARY).all()
@@ -794,7 +1003,9 @@ def test_outputs_are_normalised(units: int) -> None:
     expected = np.empty_like(exact)
     for u in range(units):
         moved = [exact + sign * step * (np.arange(units) == u) for sign in (1, -1)]
-        expected[..., u] = ((normalised(moved[0]) - normalised(moved[1])) * dy[part]).sum(-1) / (2 * step)
+        expected[..., u] = ((normalised(moved[0]) - normalised(moved[1])) * dy[part]).sum(-1) / (
+            2 * step
+        )
     layers.normal_back(found, y, units, steps, start, stop)
     np.testing.assert_allclose(found[part], expected, rtol=1e-5, atol=1e-5)
     assert (found[own][..., units:] == 0).all()
@@ -811,7 +1022,9 @@ def test_a_row_of_equal_numbers_is_normalised_to_zero() -> None:
 def test_rows_are_added_and_copied() -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
     part, before = np.s_[:steps, start:stop], normal(1, T, N, H)
-    other = np.where(np.isin(np.arange(N), range(start, stop))[:, None], normal(2, T, N, H), np.float32(np.nan))
+    other = np.where(
+        np.isin(np.arange(N), range(start, stop))[:, None], normal(2, T, N, H), np.float32(np.nan)
+    )
     for kernel, wanted in ((layers.add_rows, before + other), (layers.copy_rows, other)):
         found, expected = before.copy(), before.copy()
         expected[part] = wanted[part]
@@ -819,9 +1032,11 @@ def test_rows_are_added_and_copied() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
-# Updates ------------------------------------------------------------------------------------------------------------
+# Updates
+# --------------------------------------------------------------------------------------------------
 
-BETA1, BETA2, EPSILON = (float(np.float32(b)) for b in (0.9, 0.999, 1e-8))  # the numbers that the kernel gets
+# the numbers that the kernel gets
+BETA1, BETA2, EPSILON = (float(np.float32(b)) for b in (0.9, 0.999, 1e-8))
 
 
 def rule(step: int, learning_rate: float) -> np.ndarray:
@@ -847,7 +1062,9 @@ def test_square_sums(size: int, clip_value: float) -> None:
     assert np.isnan(sums[blocks - 1])
 
 
-@pytest.mark.parametrize(("clip_norm", "clip_value"), [(0.0, 0.0), (0.0, 0.3), (2.0, 0.0), (2.0, 0.3), (1e6, 0.0)])
+@pytest.mark.parametrize(
+    ("clip_norm", "clip_value"), [(0.0, 0.0), (0.0, 0.3), (2.0, 0.0), (2.0, 0.3), (1e6, 0.0)]
+)
 def test_five_steps_of_adam(clip_norm: float, clip_value: float) -> None:
     size, learning_rate = 5003, 0.01
     w = normal(1, size)
@@ -866,13 +1083,18 @@ def test_five_steps_of_adam(clip_norm: float, clip_value: float) -> None:
         assert np.array_equal(gradient, kept)
 
         clipped = reference.clip({"w": gradient}, clip_norm, float(limit) if clip_value else 0)
-        exact, slots = reference.adam(exact, clipped, slots, step, learning_rate, BETA1, BETA2, EPSILON)
-        # m is a sum of both signs: its error is relative to the largest gradient of its element, sqrt(v) its measure
+        exact, slots = reference.adam(
+            exact, clipped, slots, step, learning_rate, BETA1, BETA2, EPSILON
+        )
+        # m is a sum of both signs: its error is relative to the largest gradient of its element,
+        # sqrt(v) its measure
         size_of_m = np.sqrt(slots["w"][1] / (1 - BETA2))
         assert (np.abs(m - slots["w"][0]) <= 1e-6 * size_of_m).all()
         np.testing.assert_allclose(v, slots["w"][1], rtol=2e-6)
         # each step rounds w once, and moves it by at most some learning rates, right to 1e-5
-        assert (np.abs(w - exact["w"]) <= step * (2 * U * np.abs(exact["w"]) + 1e-5 * learning_rate)).all()
+        assert (
+            np.abs(w - exact["w"]) <= step * (2 * U * np.abs(exact["w"]) + 1e-5 * learning_rate)
+        ).all()
 
 
 def test_adam_leaves_the_rest_alone_and_passes_nan_on() -> None:

@@ -1,7 +1,9 @@
-"""A source whose entropy is known: nothing that we call a loss may go below it, and what is trained comes near.
+"""A source whose entropy is known: nothing that we call a loss may go below it, and what is trained
+comes near.
 
-The source is a Markov chain. Its entropy rate is H = -sum_i pi_i sum_j P_ij log P_ij, with pi its stationary distribution. On a
-text of it, the mean of -log P of what came is H but for chance, and no predictor is better in the long run.
+The source is a Markov chain. Its entropy rate is H = -sum_i pi_i sum_j P_ij log P_ij, with pi its
+stationary distribution. On a text of it, the mean of -log P of what came is H but for chance, and
+no predictor is better in the long run.
 """
 
 from __future__ import annotations
@@ -47,7 +49,12 @@ def trained() -> tuple[Run, Corpus]:
     """A small network that has seen three quarters of a text from the source."""
     corpus = Corpus.from_text(source(), CorpusConfig(val_fraction=0.25))
     settings = TrainConfig(
-        batch_size=16, seq_length=32, steps=400, learning_rate=0.02, schedule="cosine", eval_every=400
+        batch_size=16,
+        seq_length=32,
+        steps=400,
+        learning_rate=0.02,
+        schedule="cosine",
+        eval_every=400,
     )
     run = Run.new(corpus, ModelConfig(cell="gru", hidden=32, layers=1, dropout=0.0), settings)
     for _ in train(run, corpus, threads=1):
@@ -62,7 +69,9 @@ def oracle() -> np.ndarray:
 
 
 def never_below(losses: np.ndarray) -> float:
-    """How far losses are above the source's own on the same text; no less than chance allows (3 standard errors)."""
+    """How far losses are above the source's own on the same text; no less than chance allows (3
+    standard errors).
+    """
     excess = losses.astype(np.float64) - oracle()
     assert excess.mean() > -3 * excess.std() / np.sqrt(len(excess))
     return float(excess.mean())
@@ -70,20 +79,27 @@ def never_below(losses: np.ndarray) -> float:
 
 def test_the_oracle_is_at_the_entropy_rate() -> None:
     losses = oracle()
-    assert losses.mean() == pytest.approx(entropy_rate(), abs=4 * losses.std() / np.sqrt(len(losses)))
+    assert losses.mean() == pytest.approx(
+        entropy_rate(), abs=4 * losses.std() / np.sqrt(len(losses))
+    )
 
 
 def test_a_trained_network_comes_near_and_not_below() -> None:
     run, corpus = trained()
     assert never_below(per_character(run.model, corpus.validation)) < 0.02 * entropy_rate()
-    # a cold window's first character is predicted without the one before it, which is all there is to know
-    carried, cold = (f(run.model, corpus.validation).nats_per_char for f in (evaluate, evaluate_windows))
+    # a cold window's first character is predicted without the one before it, which is all there is
+    # to know
+    carried, cold = (
+        f(run.model, corpus.validation).nats_per_char for f in (evaluate, evaluate_windows)
+    )
     assert carried - 1e-3 < cold < 1.02 * carried
 
 
 @pytest.mark.parametrize("segment", [1, 20])
 @pytest.mark.parametrize("streams", [1, 2])
-def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(segment: int, streams: int) -> None:
+def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(
+    segment: int, streams: int
+) -> None:
     """If weights saw a character before it is scored, this loss would fall below the source's."""
     run, corpus = trained()
     config = DynamicConfig(2e-3, 1e-3, segment, streams)
@@ -121,5 +137,9 @@ def test_xz_is_a_floor_that_the_network_is_under() -> None:
     run, corpus = trained()
     found = evaluate_xz(corpus.validation, corpus.vocab)
     assert found.characters == len(corpus.validation)
-    assert evaluate(run.model, corpus.validation).nats_per_char < 0.9 * found.nats_per_char < np.log(256)
+    assert (
+        evaluate(run.model, corpus.validation).nats_per_char
+        < 0.9 * found.nats_per_char
+        < np.log(256)
+    )
     assert found.nats_per_char > entropy_rate()

@@ -1,4 +1,6 @@
-"""The kernels that are a yardstick do what they are said to do, so that what is counted is what was done."""
+"""The kernels that are a yardstick do what they are said to do, so that what is counted is what was
+done.
+"""
 
 import json
 
@@ -52,7 +54,9 @@ def test_a_fast_machine_is_measured_for_long_enough(monkeypatch):
     workers = Workers(1)
     monkeypatch.setattr(machine.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(
-        workers, "run", lambda function, jobs: now.__setitem__(0, now[0] + jobs[0][0] * kernels.FLOPS / 1e15)
+        workers,
+        "run",
+        lambda function, jobs: now.__setitem__(0, now[0] + jobs[0][0] * kernels.FLOPS / 1e15),
     )
     assert machine.multiply_add_speed(workers, 0.03) == pytest.approx(1e15)
     assert now[0] > 0.03
@@ -66,6 +70,11 @@ def test_a_machine_is_described(monkeypatch):
     assert found.threads == 2
     assert found.vector_bits == 32 * VL
     assert found.cpu and found.simd == machine.simd_name()
-    assert min(found.fma_peak_gflops, found.fma_peak_gflops_per_thread, found.memory_bandwidth_gb_per_s) > 0
+    assert (
+        min(
+            found.fma_peak_gflops, found.fma_peak_gflops_per_thread, found.memory_bandwidth_gb_per_s
+        )
+        > 0
+    )
     assert set(found.versions) == {"python", "numpy", "numba", "llvmlite"}
     json.dumps(found.versions)

@@ -27,7 +27,9 @@ def _bytes_of(value, seen):
 
 
 def _found(config, train, starts=None):
-    """Bytes of a network that has made a step, of the optimiser's slots, and of nothing that is there once a thread."""
+    """Bytes of a network that has made a step, of the optimiser's slots, and of nothing that is
+    there once a thread.
+    """
     model, shape = Model(config), (train.seq_length, train.batch_size)
     network, state, ids = (
         Network(model, *shape, Workers(1), training=True),
@@ -52,7 +54,13 @@ SETTINGS = {
     "zoneout": {"zoneout_h": 0.2, "zoneout_c": 0.1},
     "recurrent": {"recurrent_dropout": 0.3},
     "everything": {
-        **{"residual": True, "embedding": 7, "dropout": 0.3, "input_dropout": 0.2, "recurrent_dropout": 0.3},
+        **{
+            "residual": True,
+            "embedding": 7,
+            "dropout": 0.3,
+            "input_dropout": 0.2,
+            "recurrent_dropout": 0.3,
+        },
         **{"zoneout_h": 0.2, "zoneout_c": 0.1},
     },
 }
@@ -77,7 +85,9 @@ def test_documents_take_memory_too(cell):
     starts[3, 7] = True
     found = _found(config, train, starts)
     assert memory_estimate(config, train, documents=True) == pytest.approx(found, rel=0.01)
-    assert memory_estimate(config, replace(train, reset_every=100)) == memory_estimate(config, train, documents=True)
+    assert memory_estimate(config, replace(train, reset_every=100)) == memory_estimate(
+        config, train, documents=True
+    )
     assert memory_estimate(config, train) < 0.99 * found
 
 

@@ -1,4 +1,6 @@
-"""The whole network, forward and backward, against the float64 reference; and what must never change a result."""
+"""The whole network, forward and backward, against the float64 reference; and what must never
+change a result.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ class Case:
         """A new State, padded, that holds the case's numbers."""
         state = State(self.model, len(self.states[0][0][streams]))
         for layer, (h, c) in enumerate(self.states):
-            state.h[layer, :, : h.shape[1]], state.c[layer, :, : c.shape[1]] = h[streams], c[streams]
+            state.h[layer, :, : h.shape[1]], state.c[layer, :, : c.shape[1]] = (
+                h[streams],
+                c[streams],
+            )
         return state
 
     def gradients(self, workers: Workers, key: int = 3) -> tuple[float, np.ndarray, State, Network]:
@@ -44,22 +49,32 @@ class Case:
         return loss, gradient.flat.copy(), state, network
 
 
-def make_case(V: int, E: int, H: int, L: int, dropout: float = 0.0, T: int = 7, N: int = 5, seed: int = 1) -> Case:
-    """Weights that keep z near +-1 at every H, so that gates bend and rounding is not blown up by chaos."""
+def make_case(
+    V: int, E: int, H: int, L: int, dropout: float = 0.0, T: int = 7, N: int = 5, seed: int = 1
+) -> Case:
+    """Weights that keep z near +-1 at every H, so that gates bend and rounding is not blown up by
+    chaos.
+    """
     rng = np.random.default_rng(seed)
     model = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, dropout=dropout))
     parameters = reference.random_parameters(rng, V, E, H, L)
     for name, parameter in parameters.items():
         many_inputs = parameter.ndim == 2 and parameter.shape[1] == H and name.startswith("rnn.")
-        parameters[name] = (parameter * (min(1, 2 / H**0.5) if many_inputs else 1)).astype(np.float32)
+        parameters[name] = (parameter * (min(1, 2 / H**0.5) if many_inputs else 1)).astype(
+            np.float32
+        )
     model.parameters.from_disk(parameters)
     x, y = rng.integers(V, size=(2, T, N)).astype(np.int32)
     states = [(rng.uniform(-1, 1, (N, H)), rng.normal(size=(N, H))) for _ in range(L)]
-    return Case(model, parameters, x, y, [(h.astype(np.float32), c.astype(np.float32)) for h, c in states])
+    return Case(
+        model, parameters, x, y, [(h.astype(np.float32), c.astype(np.float32)) for h, c in states]
+    )
 
 
 def close(found: np.ndarray, wanted: np.ndarray, name: str, tolerance: float = 1e-5) -> None:
-    """Equal, relative to the largest element: a sum of terms of both signs is not better known than they are."""
+    """Equal, relative to the largest element: a sum of terms of both signs is not better known than
+    they are.
+    """
     largest = np.abs(wanted).max()
     assert largest > 0, f"{name} has no influence: nothing was tested"
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * largest, err_msg=name)
@@ -76,7 +91,9 @@ def masks_of(network: Network) -> list[np.ndarray]:
 
 
 def check(case: Case, network: Network, steps: int, key: int = 3) -> None:
-    """Loss, state and gradients of the first `steps` steps against the reference, with the network's own masks."""
+    """Loss, state and gradients of the first `steps` steps against the reference, with the
+    network's own masks.
+    """
     H, state = case.model.config.hidden, case.state()
     x, y = case.x[:steps], case.y[:steps]
     loss, gradient = network.gradients(x, y, state, key)
@@ -95,7 +112,8 @@ def check(case: Case, network: Network, steps: int, key: int = 3) -> None:
     assert_padding_is_zero(case.model.parameters, gradient.flat)
 
 
-# Against the reference ----------------------------------------------------------------------------------------------
+# Against the reference
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
@@ -108,7 +126,9 @@ def check(case: Case, network: Network, steps: int, key: int = 3) -> None:
         (65, 100, 3, 13), (130, 16, 5, 9), (130, 1, 5, 2), (130, 100, 7, 5), (7, 33, 31, 9),
     ],
 )  # fmt: skip
-def test_loss_state_and_gradients(V: int, E: int, H: int, L: int, T: int, N: int, dropout: float) -> None:
+def test_loss_state_and_gradients(
+    V: int, E: int, H: int, L: int, T: int, N: int, dropout: float
+) -> None:
     case = make_case(V, E, H, L, dropout, T, N)
     check(case, Network(case.model, T, N, TWO, training=True), steps=T)
 
@@ -140,7 +160,9 @@ def test_evaluation_is_without_dropout(V: int, E: int, H: int, L: int, training:
         network.gradients(case.x, case.y, case.state(), key=0)
     losses = network.evaluate(case.x, case.y, state)
     trace = reference.forward(case.parameters, case.x, case.states)
-    exact = -np.take_along_axis(reference.log_softmax(trace.logits), case.y[..., None], axis=-1)[..., 0]
+    exact = -np.take_along_axis(reference.log_softmax(trace.logits), case.y[..., None], axis=-1)[
+        ..., 0
+    ]
     np.testing.assert_allclose(losses, exact, rtol=1e-5, atol=1e-6)
     for layer, (h, c) in enumerate(trace.states):
         close(state.h[layer, :, :H], h, "h", 3e-6)
@@ -155,7 +177,8 @@ def test_an_evaluation_in_between_does_not_disturb_training() -> None:
     assert again == loss and np.array_equal(gradient_again.flat, gradient)
 
 
-# What must not change a bit -----------------------------------------------------------------------------------------
+# What must not change a bit
+# -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("E", "L"), [(0, 1), (5, 3)])
@@ -169,7 +192,10 @@ def test_one_sequence_equals_three_chunks_with_carried_state(E: int, L: int) -> 
     assert np.array_equal(np.concatenate(chunks), whole)
     assert np.array_equal(carried.h, state.h) and np.array_equal(carried.c, state.c)
     training, last = Network(case.model, 6, 5, TWO, training=True), case.state()
-    losses = [training.gradients(case.x[a:b], case.y[a:b], last, 0)[0] * (b - a) for a, b in ((0, 6), (6, 8), (8, 13))]
+    losses = [
+        training.gradients(case.x[a:b], case.y[a:b], last, 0)[0] * (b - a)
+        for a, b in ((0, 6), (6, 8), (8, 13))
+    ]
     assert sum(losses) / 13 == pytest.approx(whole.mean(dtype=np.float64), rel=1e-12)
     assert np.array_equal(last.h, state.h) and np.array_equal(last.c, state.c)
 
@@ -184,7 +210,8 @@ def pools() -> Iterator[list[Workers]]:
 
 @pytest.mark.parametrize("N", [1, 2, 4, 11])
 @pytest.mark.parametrize(
-    ("V", "E", "H", "L", "dropout"), [(7, 0, 16, 1, 0.0), (130, 0, 33, 2, 0.3), (65, 5, 100, 2, 0.3)]
+    ("V", "E", "H", "L", "dropout"),
+    [(7, 0, 16, 1, 0.0), (130, 0, 33, 2, 0.3), (65, 5, 100, 2, 0.3)],
 )
 def test_any_number_of_threads_gives_the_same_bits(
     V: int, E: int, H: int, L: int, dropout: float, N: int, pools: list[Workers]
@@ -204,8 +231,13 @@ def test_any_number_of_threads_gives_the_same_bits(
 
 
 def test_threads_make_the_same_bits_over_many_updates(pools: list[Workers]) -> None:
-    trained = [train(make_case(30, 5, 33, 2, dropout=0.3, T=9), workers, 6) for workers in (Workers(1), *pools)]
-    assert all(np.array_equal(other.parameters.flat, trained[0].parameters.flat) for other in trained[1:])
+    trained = [
+        train(make_case(30, 5, 33, 2, dropout=0.3, T=9), workers, 6)
+        for workers in (Workers(1), *pools)
+    ]
+    assert all(
+        np.array_equal(other.parameters.flat, trained[0].parameters.flat) for other in trained[1:]
+    )
 
 
 @pytest.mark.parametrize("L", [1, 3])
@@ -233,17 +265,27 @@ def test_a_stream_alone_gives_the_bits_that_it_gives_among_others() -> None:
     assert np.array_equal(network.evaluate(x, y, alone)[:, 0], losses[:, 4])
 
 
-# Training -----------------------------------------------------------------------------------------------------------
+# Training
+# --------------------------------------------------------------------------------------------------
 
 
 def train(case: Case, workers: Workers, updates: int) -> Model:
     """Some updates by Adam, with the state carried on."""
-    network, state, p = Network(case.model, *case.x.shape, workers, training=True), case.state(), case.model.parameters
+    network, state, p = (
+        Network(case.model, *case.x.shape, workers, training=True),
+        case.state(),
+        case.model.parameters,
+    )
     m, v = p.like().flat, p.like().flat
     for step in range(1, updates + 1):
         _, gradient = network.gradients(case.x, case.y, state, key=step)
-        rule = np.array([0.9, 0.1, 0.999, 0.001, 1e-8, 0.01 / (1 - 0.9**step), (1 - 0.999**step) ** -0.5], np.float32)
-        adam.adam(p.flat, gradient.flat, m, v, rule, np.float32(np.inf), np.float32(1), 0, p.flat.size)
+        rule = np.array(
+            [0.9, 0.1, 0.999, 0.001, 1e-8, 0.01 / (1 - 0.9**step), (1 - 0.999**step) ** -0.5],
+            np.float32,
+        )
+        adam.adam(
+            p.flat, gradient.flat, m, v, rule, np.float32(np.inf), np.float32(1), 0, p.flat.size
+        )
         network.refresh()
     return case.model
 
@@ -267,20 +309,27 @@ def test_the_gradient_of_the_sum_over_time() -> None:
 
 
 def test_the_gradient_with_smoothed_labels() -> None:
-    """It is that of the cross-entropy with every symbol as the target in turn, mixed; the loss is the plain one."""
+    """It is that of the cross-entropy with every symbol as the target in turn, mixed; the loss is
+    the plain one.
+    """
     case, V, share = make_case(20, 3, 33, 2), 20, 0.3
     network = Network(case.model, *case.x.shape, TWO, training=True)
     loss, gradient = network.gradients(case.x, case.y, case.state(), 3, smoothing=share)
     exact, wanted, _ = reference.gradients(case.parameters, case.x, case.y, case.states)
     assert loss == pytest.approx(exact, rel=1e-6)
-    others = [reference.gradients(case.parameters, case.x, np.full_like(case.y, v), case.states)[1] for v in range(V)]
+    others = [
+        reference.gradients(case.parameters, case.x, np.full_like(case.y, v), case.states)[1]
+        for v in range(V)
+    ]
     found = dict(gradient.to_disk())
     for name, array in wanted.items():
         mixed = (1 - share) * array + share / V * sum(other[name] for other in others)
         close(found[name], mixed, name)
     assert_padding_is_zero(case.model.parameters, gradient.flat)
     again, plain = network.gradients(case.x, case.y, case.state(), 3)
-    assert again == loss and np.array_equal(plain.flat, case.gradients(TWO)[1]), "it is not remembered"
+    assert again == loss and np.array_equal(plain.flat, case.gradients(TWO)[1]), (
+        "it is not remembered"
+    )
 
 
 def test_a_nan_among_the_weights_reaches_the_loss() -> None:
@@ -290,7 +339,8 @@ def test_a_nan_among_the_weights_reaches_the_loss() -> None:
     assert np.isnan(loss)
 
 
-# Dropout ------------------------------------------------------------------------------------------------------------
+# Dropout
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.95])
@@ -308,13 +358,18 @@ def test_masks_of_the_network(rate: float) -> None:
     for k, mask in enumerate(every):  # two masks agree as often as independent ones do
         for other in every[:k]:
             by_chance = rate**2 + (1 - rate) ** 2
-            assert abs((mask == other).mean() - by_chance) < 5 * (by_chance * (1 - by_chance) / mask.size) ** 0.5
+            assert (
+                abs((mask == other).mean() - by_chance)
+                < 5 * (by_chance * (1 - by_chance) / mask.size) ** 0.5
+            )
     network.gradients(case.x, case.y, case.state(), key=1)
     assert np.array_equal(masks_of(network)[1], masks[1, 1]), "the same key draws the same mask"
 
 
 def test_dropout_is_drawn_and_used() -> None:
-    """Not a mask that is drawn and then unused: losses differ by key, and a network without dropout has no masks."""
+    """Not a mask that is drawn and then unused: losses differ by key, and a network without dropout
+    has no masks.
+    """
     case = make_case(V=7, E=0, H=32, L=2, dropout=0.5)
     *_, network = case.gradients(TWO)
     losses = {network.gradients(case.x, case.y, case.state(), key)[0] for key in range(5)}
@@ -322,7 +377,8 @@ def test_dropout_is_drawn_and_used() -> None:
     assert masks_of(make_case(V=7, E=0, H=32, L=2).gradients(TWO)[-1]) == []
 
 
-# Initialisation -----------------------------------------------------------------------------------------------------
+# Initialisation
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("V", "E", "H"), [(65, 0, 100), (65, 20, 100), (30, 7, 33)])
@@ -331,7 +387,12 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
     config = ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=2, forget_bias=1.5)
     model = Model.initialised(config, seed=7)
     arrays = dict(model.parameters.to_disk())
-    fans = {"rnn.weight_ih_l0": E, "rnn.weight_hh_l0": H, "rnn.weight_ih_l1": H, "rnn.weight_hh_l1": H}
+    fans = {
+        "rnn.weight_ih_l0": E,
+        "rnn.weight_hh_l0": H,
+        "rnn.weight_ih_l1": H,
+        "rnn.weight_hh_l1": H,
+    }
     limits = {name: (6 / (fan_in + H)) ** 0.5 for name, fan_in in fans.items()}
     limits["decoder.weight"] = (6 / (H + V)) ** 0.5
     if not E:  # one-hot: of the deviation input_scale
@@ -339,7 +400,9 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
     for name, limit in limits.items():
         for gate in np.split(arrays[name], 4) if name != "decoder.weight" else [arrays[name]]:
             assert 0.97 * limit < np.abs(gate).max() <= limit * (1 + 1e-7), name
-            deviation = (4 / 45 / gate.size) ** 0.5 * limit**2  # of the mean of squares of uniform numbers
+            deviation = (
+                4 / 45 / gate.size
+            ) ** 0.5 * limit**2  # of the mean of squares of uniform numbers
             assert abs(np.mean(gate.astype(np.float64) ** 2) - limit**2 / 3) < 5 * deviation, name
             assert abs(gate.mean(dtype=np.float64)) < 5 * limit / (3 * gate.size) ** 0.5, name
     for layer in (0, 1):
@@ -354,7 +417,9 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
 
 def initial(**settings: object) -> dict[str, np.ndarray]:
     """The first parameters as they stand on disk; padding is zero."""
-    model = Model.initialised(ModelConfig(**({"vocab_size": 40, "layers": 2, "hidden": 100} | settings)), seed=7)
+    model = Model.initialised(
+        ModelConfig(**({"vocab_size": 40, "layers": 2, "hidden": 100} | settings)), seed=7
+    )
     assert_padding_is_zero(model.parameters, model.parameters.flat)
     return dict(model.parameters.to_disk())
 
@@ -367,7 +432,12 @@ def blocks_of(array: np.ndarray, rows: int = 100) -> list[np.ndarray]:
 def test_xavier_normal(cell: str) -> None:
     """The variance 2 / (fan_in + fan_out) block by block, and a normal distribution's tails."""
     arrays = initial(cell=cell, init="xavier-normal", embedding=25)
-    fans = {"rnn.weight_ih_l0": 125, "rnn.weight_hh_l0": 200, "rnn.weight_ih_l1": 200, "rnn.weight_hh_l1": 200}
+    fans = {
+        "rnn.weight_ih_l0": 125,
+        "rnn.weight_hh_l0": 200,
+        "rnn.weight_ih_l1": 200,
+        "rnn.weight_hh_l1": 200,
+    }
     for name, sum_of_fans in (fans | {"decoder.weight": 140}).items():
         for block in blocks_of(arrays[name]):
             square = block**2 * sum_of_fans / 2
@@ -378,9 +448,13 @@ def test_xavier_normal(cell: str) -> None:
 
 @pytest.mark.parametrize("init", ["xavier-uniform", "xavier-normal"])
 def test_the_scale_of_what_characters_bring(init: str) -> None:
-    """The deviation of embeddings, or of one-hot characters' weights; everything else is the same, and memories are small."""
+    """The deviation of embeddings, or of one-hot characters' weights; everything else is the same,
+    and memories are small.
+    """
     for name, settings in (("embedding.weight", {"embedding": 25}), ("rnn.weight_ih_l0", {})):
-        one, half = (initial(init=init, input_scale=scale, cell="grid", **settings) for scale in (1.0, 0.5))
+        one, half = (
+            initial(init=init, input_scale=scale, cell="grid", **settings) for scale in (1.0, 0.5)
+        )
         assert one[name].std() == pytest.approx(1, rel=0.1)
         np.testing.assert_allclose(half.pop(name), one.pop(name) / 2, rtol=1e-6)
         assert all(np.array_equal(half[other], array) for other, array in one.items())
@@ -399,7 +473,8 @@ def test_uniform(scale: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "count"), [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4), ("mlstm", 5)]
+    ("cell", "count"),
+    [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4), ("mlstm", 5)],
 )
 def test_orthogonal_recurrent_weights(cell: str, count: int) -> None:
     """Each block is a rotation or a reflection of its own; the other weights keep their bounds."""
@@ -415,12 +490,18 @@ def test_orthogonal_recurrent_weights(cell: str, count: int) -> None:
 
 
 def test_orthogonal_blocks_are_not_all_reflections_or_all_rotations() -> None:
-    """Of random ones half are; the Q of a decomposition is a reflection or not by its size alone."""
+    """Of random ones half are; the Q of a decomposition is one or not by its size alone."""
     arrays = initial(cell="grid", recurrent_init="orthogonal", hidden=5, layers=4)
-    signs = [np.sign(np.linalg.det(q)) for k in range(4) for q in blocks_of(arrays[f"rnn.weight_hh_l{k}"], 5)]
+    signs = [
+        np.sign(np.linalg.det(q))
+        for k in range(4)
+        for q in blocks_of(arrays[f"rnn.weight_hh_l{k}"], 5)
+    ]
     assert len(signs) == 32 and 8 < signs.count(1) < 24
     corners = [q[0, 0] for k in range(4) for q in blocks_of(arrays[f"rnn.weight_hh_l{k}"], 5)]
-    assert 8 < sum(corner > 0 for corner in corners) < 24, "the decomposition's own sign is not random"
+    assert 8 < sum(corner > 0 for corner in corners) < 24, (
+        "the decomposition's own sign is not random"
+    )
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru-after", "rnn"])
@@ -442,8 +523,12 @@ FORGET = {
 @pytest.mark.parametrize("recurrent_init", ["same", "orthogonal", "identity"])
 @pytest.mark.parametrize("name", CELL_NAMES)
 def test_every_cell_begins_sensibly(name: str, recurrent_init: str) -> None:
-    """Only forget gates have a bias, peepholes are zero, memories small, and what is masked is zero."""
-    config = ModelConfig(vocab_size=40, cell=name, hidden=33, forget_bias=1.5, recurrent_init=recurrent_init)
+    """Only forget gates have a bias, peepholes are zero, memories small, and what is masked is
+    zero.
+    """
+    config = ModelConfig(
+        vocab_size=40, cell=name, hidden=33, forget_bias=1.5, recurrent_init=recurrent_init
+    )
     model, cell = Model.initialised(config, seed=7), cell_named(name)
     biased = set()
     for layer in (0, 1):
@@ -475,7 +560,9 @@ def test_a_seed_fixes_the_weights() -> None:
 def test_a_new_network_knows_nothing(cell: str) -> None:
     """Its loss is near ln V whatever its size."""
     for V, E, H, L in ((65, 0, 100, 2), (130, 20, 33, 3)):
-        model = Model.initialised(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0)
+        model = Model.initialised(
+            ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0
+        )
         x, y = np.random.default_rng(0).integers(V, size=(2, 20, 10)).astype(np.int32)
         loss = Network(model, 20, 10, TWO).evaluate(x, y, State(model, 10)).mean()
         assert loss == pytest.approx(np.log(V), rel=0.05)

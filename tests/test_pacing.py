@@ -1,4 +1,6 @@
-"""Keeping to a planned time: the steps are settled once more, and what is found is the run's plan from then on."""
+"""Keeping to a planned time: the steps are settled once more, and what is found is the run's plan
+from then on.
+"""
 
 from __future__ import annotations
 
@@ -53,12 +55,29 @@ GIVEN = (STEPS + 4 * LOOK) / (1 - MARGIN)
 
 
 def plan_of(run: Run, seconds: float = GIVEN, most: int = 10**6) -> Plan:
-    """A second a step and three validations, the last twice as long, to be done after so many seconds by `Clock`."""
-    return Plan(run.model.config, run.config, STEPS + 3 * LOOK, 0.0, (), 1.0, LOOK, Clock.now + seconds, most)
+    """A second a step and three validations, the last twice as long, to be done after so many
+    seconds by `Clock`.
+    """
+    return Plan(
+        run.model.config,
+        run.config,
+        STEPS + 3 * LOOK,
+        0.0,
+        (),
+        1.0,
+        LOOK,
+        Clock.now + seconds,
+        most,
+    )
 
 
 def followed(
-    run: Run, plan: Plan, step: float, folder: RunFolder | None = None, threads: int = 1, until: int = 10**6
+    run: Run,
+    plan: Plan,
+    step: float,
+    folder: RunFolder | None = None,
+    threads: int = 1,
+    until: int = 10**6,
 ) -> float:
     """Train so, and return when the run ended; what the program does beside steps takes no time."""
     clock = Clock()
@@ -100,8 +119,12 @@ def test_there_is_always_a_step_left() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_bits_with_that_number_from_the_start_and_when_interrupted(tmp_path: Path, threads: int) -> None:
-    """As config.toml says it afterwards, and as the checkpoint does that was written when the number was settled."""
+def test_the_same_bits_with_that_number_from_the_start_and_when_interrupted(
+    tmp_path: Path, threads: int
+) -> None:
+    """As config.toml says it afterwards, and as the checkpoint does that was written when the
+    number was settled.
+    """
     fitted, again, parts = (RunFolder(tmp_path / name) for name in ("fitted", "again", "parts"))
     for folder in (fitted, again, parts):
         folder.path.mkdir()
@@ -123,7 +146,10 @@ def test_killed_right_after_it_was_settled(tmp_path: Path) -> None:
     folder.create({})
     run = Run.new(CORPUS, MODEL, config())
     reports = on_time(
-        Clock().ticking(train(run, CORPUS, folder=folder, threads=1), 1.3, 1.0), run, plan_of(run), folder
+        Clock().ticking(train(run, CORPUS, folder=folder, threads=1), 1.3, 1.0),
+        run,
+        plan_of(run),
+        folder,
     )
     for report in reports:
         if report.step == HELD:
@@ -134,7 +160,8 @@ def test_killed_right_after_it_was_settled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "held"), [("cosine", HELD), ("one-cycle", 0), ("constant", HELD), ("inverse-sqrt", HELD)]
+    ("schedule", "held"),
+    [("cosine", HELD), ("one-cycle", 0), ("constant", HELD), ("inverse-sqrt", HELD)],
 )
 def test_how_long_the_length_of_the_run_does_not_matter(schedule: str, held: int) -> None:
     run = Run.new(CORPUS, MODEL, config(schedule=schedule))
@@ -147,7 +174,9 @@ def test_until_then_the_rate_is_the_peak() -> None:
     run = Run.new(CORPUS, MODEL, config(learning_rate=0.01))
     rates = [report.learning_rate for report in train(run, CORPUS, threads=1)]
     assert rates[: HELD + 1] == [0.01] * (HELD + 1)
-    assert rates[HELD:] == sorted(rates[HELD:], reverse=True) and rates[-1] == pytest.approx(0, abs=1e-9)
+    assert rates[HELD:] == sorted(rates[HELD:], reverse=True) and rates[-1] == pytest.approx(
+        0, abs=1e-9
+    )
     longer = Run.new(CORPUS, MODEL, replace(run.config, steps=100))
     more = [report.learning_rate for report in train(longer, CORPUS, threads=1)]
     assert more[: HELD + 1] == rates[: HELD + 1] and more[HELD + 2] > rates[HELD + 2]

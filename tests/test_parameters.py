@@ -17,7 +17,9 @@ from charrnn.model import Model
 from charrnn.parameters import Parameters, Tensor, aligned, parameter_count, tensors_of
 from tests import reference_cells
 
-SHAPES = [(V, E, H, L) for V in (2, 17) for E in (0, 1, 16, 20) for H in (1, 5, 16, 33) for L in (1, 3)]
+SHAPES = [
+    (V, E, H, L) for V in (2, 17) for E in (0, 1, 16, 20) for H in (1, 5, 16, 33) for L in (1, 3)
+]
 
 
 EVERY_CELL = pytest.mark.parametrize("cell", CELL_NAMES)
@@ -32,12 +34,16 @@ def make(V: int, E: int, H: int, L: int, cell: str = "lstm") -> Parameters:
 
 
 def on_disk(V: int, E: int, H: int, L: int, cell: str = "lstm") -> dict[str, np.ndarray]:
-    """Random arrays in PyTorch's shapes, zero in no place but in those that the cell does not train."""
+    """Random arrays in PyTorch's shapes, zero in no place but in those that the cell does not
+    train.
+    """
     config = config_of(V, E, H, L, cell)
     return reference_cells.random_parameters(np.random.default_rng(0), config)
 
 
-@pytest.mark.parametrize(("size", "expected"), [(0, 0), (1, 16), (15, 16), (16, 16), (17, 32), (160, 160), (161, 176)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, 0), (1, 16), (15, 16), (16, 16), (17, 32), (160, 160), (161, 176)]
+)
 def test_padded(size: int, expected: int) -> None:
     assert padded(size) == simd.padded(size) == expected
 
@@ -67,7 +73,9 @@ def test_disk_to_memory_and_back(V: int, E: int, H: int, L: int, cell: str) -> N
         assert not np.shares_memory(written[name], memory.flat)
     numbers = sum(np.count_nonzero(array) for array in arrays.values())
     assert numbers == parameter_count(config_of(V, E, H, L, cell), cell_named(cell))
-    assert np.count_nonzero(memory.flat) == numbers, "something was written into the padding, or over something else"
+    assert np.count_nonzero(memory.flat) == numbers, (
+        "something was written into the padding, or over something else"
+    )
     assert memory.flat.astype(np.float64).sum() == pytest.approx(
         sum(array.sum(dtype=np.float64) for array in arrays.values()), abs=1e-9
     )
@@ -81,8 +89,12 @@ def test_a_weight_in_memory_is_transposed_with_every_gate_padded() -> None:
         rows, columns = slice(gate * H, gate * H + H), slice(gate * 16, gate * 16 + H)
         for layer, D in ((0, E), (1, H)):
             W_x, W_h = arrays[f"rnn.weight_ih_l{layer}"], arrays[f"rnn.weight_hh_l{layer}"]
-            np.testing.assert_array_equal(memory[f"rnn.weight_ih_l{layer}"][:D, columns], W_x[rows].T)
-            np.testing.assert_array_equal(memory[f"rnn.weight_hh_l{layer}"][:H, columns], W_h[rows].T)
+            np.testing.assert_array_equal(
+                memory[f"rnn.weight_ih_l{layer}"][:D, columns], W_x[rows].T
+            )
+            np.testing.assert_array_equal(
+                memory[f"rnn.weight_hh_l{layer}"][:H, columns], W_h[rows].T
+            )
             bias = arrays[f"rnn.bias_ih_l{layer}"]
             np.testing.assert_array_equal(memory[f"rnn.bias_ih_l{layer}"][columns], bias[rows])
     np.testing.assert_array_equal(memory["decoder.weight"][:H, :V], arrays["decoder.weight"].T)
@@ -97,7 +109,9 @@ def test_names_and_shapes_are_pytorchs() -> None:
     lstm |= {"weight_ih_l1": (20, 5), "weight_hh_l1": (20, 5), "bias_ih_l1": (20,)}
     expected = {f"rnn.{name}": shape for name, shape in lstm.items()}
     expected |= {"decoder.weight": (7, 5), "decoder.bias": (7,)}
-    assert {t.name: t.disk_shape for t in make(V, E, H, 2).tensors} == {"embedding.weight": (7, 3)} | expected
+    assert {t.name: t.disk_shape for t in make(V, E, H, 2).tensors} == {
+        "embedding.weight": (7, 3)
+    } | expected
     one_hot = expected | {"rnn.weight_ih_l0": (20, 7)}
     assert {t.name: t.disk_shape for t in make(V, 0, H, 2).tensors} == one_hot
 
@@ -125,7 +139,9 @@ def test_like_is_zero_and_apart() -> None:
     memory.from_disk(on_disk(7, 3, 5, 2))
     before, other = memory.flat.copy(), memory.like()
     assert not other.flat.any()
-    assert {n: v.shape for n, v in other.views.items()} == {n: v.shape for n, v in memory.views.items()}
+    assert {n: v.shape for n, v in other.views.items()} == {
+        n: v.shape for n, v in memory.views.items()
+    }
     other.flat[:] = 1
     assert np.array_equal(memory.flat, before)
 
@@ -158,7 +174,10 @@ def test_blocks_that_memory_does_not_have_are_zero_on_disk(inputs: int) -> None:
 
 
 def test_a_table_stands_in_memory_as_on_disk() -> None:
-    tensor, array = Tensor("t", 3, 5, is_table=True), np.arange(1, 16, dtype=np.float32).reshape(3, 5)
+    tensor, array = (
+        Tensor("t", 3, 5, is_table=True),
+        np.arange(1, 16, dtype=np.float32).reshape(3, 5),
+    )
     view = np.zeros(tensor.shape, np.float32)
     tensor.from_disk(array, view)
     assert tensor.shape == (3, 16) and tensor.disk_shape == (3, 5)
@@ -173,7 +192,9 @@ def blocks(array: np.ndarray) -> list[np.ndarray]:
 
 
 def test_the_blocks_of_gru_after() -> None:
-    """r z n on disk, as `torch.nn.GRU` has them; n r z from below and r z n from the past in memory, n's bias twice."""
+    """r z n on disk, as `torch.nn.GRU` has them; n r z from below and r z n from the past in
+    memory, n's bias twice.
+    """
     arrays, memory = on_disk(7, 3, 5, 1, "gru-after"), make(7, 3, 5, 1, "gru-after")
     memory.from_disk(arrays)
     orders = {"weight_ih": [2, 0, 1], "weight_hh": [0, 1, 2], "bias_ih": [2, 0, 1], "bias_hh": [2]}
@@ -184,8 +205,11 @@ def test_the_blocks_of_gru_after() -> None:
             part = view[..., 16 * place : 16 * place + 5]
             np.testing.assert_array_equal(part[: len(found[block])], found[block], err_msg=name)
     assert {name: array.shape for name, array in arrays.items() if "_l0" in name} == {
-        "rnn.weight_ih_l0": (15, 3), "rnn.weight_hh_l0": (15, 5), "rnn.bias_ih_l0": (15,), "rnn.bias_hh_l0": (15,),
-    }  # fmt: skip
+        "rnn.weight_ih_l0": (15, 3),
+        "rnn.weight_hh_l0": (15, 5),
+        "rnn.bias_ih_l0": (15,),
+        "rnn.bias_hh_l0": (15,),
+    }
 
 
 @EVERY_CELL
@@ -227,9 +251,16 @@ COUNTS = {
     "gru": 3 * (V * H + H * H + H) + 3 * (2 * H * H + H),
     "gru-after": 3 * (V * H + H * H + H) + 3 * (2 * H * H + H) + 2 * H,
     "rnn": (V * H + H * H + H) + (2 * H * H + H),
-    # three groups of two units: of 3 x 3 blocks of 2 x 2 weights, the three above the diagonal are not there
+    # three groups of two units: of 3 x 3 blocks of 2 x 2 weights, the three above the diagonal are
+    # not there
     "clockwork": (V * H + 24 + H) + (H * H + 24 + H),
-    "depth-gated": 5 * (V * H + H) + 4 * H * H + 5 * H + 5 * (H * H + H) + 4 * H * H + 5 * H + V * H,
+    "depth-gated": 5 * (V * H + H)
+    + 4 * H * H
+    + 5 * H
+    + 5 * (H * H + H)
+    + 4 * H * H
+    + 5 * H
+    + V * H,
     "mlstm": 6 * (V * H + H) + 5 * H * H + 6 * (H * H + H) + 5 * H * H,
     "mogrifier": 5 * (V * H + H) + 4 * H * H + 5 * (H * H + H) + 4 * H * H,
     "grid": 8 * (V * H + H * H + H) + 8 * (2 * H * H + H) + V * H,
@@ -242,14 +273,20 @@ def test_counts_by_hand(cell: str) -> None:
     wanted = COUNTS[cell] + V * H + V
     assert parameter_count(config, cell_named(cell)) == Model(config).count() == wanted
     masked = 2 * 12 if cell == "clockwork" else 0
-    assert make(V, 0, H, 2, cell).count() == wanted + masked, "the layout holds the masked weights, at zero"
+    assert make(V, 0, H, 2, cell).count() == wanted + masked, (
+        "the layout holds the masked weights, at zero"
+    )
 
 
 def test_a_prefix_reads_an_optimisers_slots() -> None:
     arrays = on_disk(7, 3, 5, 1)
     memory = make(7, 3, 5, 1)
-    memory.from_disk({f"optimizer.m.{name}": array for name, array in arrays.items()}, prefix="optimizer.m.")
-    np.testing.assert_array_equal(dict(memory.to_disk())["decoder.weight"], arrays["decoder.weight"])
+    memory.from_disk(
+        {f"optimizer.m.{name}": array for name, array in arrays.items()}, prefix="optimizer.m."
+    )
+    np.testing.assert_array_equal(
+        dict(memory.to_disk())["decoder.weight"], arrays["decoder.weight"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,8 +300,16 @@ def test_a_prefix_reads_an_optimisers_slots() -> None:
         ("decoder.weight", lambda a: a.astype(np.float64), r"decoder\.weight is float64"),
         ("decoder.weight", lambda a: a.astype(np.float16), r"decoder\.weight is float16"),
         ("decoder.weight", lambda a: a.astype(np.int32), r"decoder\.weight is int32"),
-        ("embedding.weight", lambda a: np.where(a == a.max(), np.nan, a), r"embedding\.weight holds a NaN"),
-        ("embedding.weight", lambda a: np.where(a == a.min(), -np.inf, a), r"embedding\.weight holds .* infinity"),
+        (
+            "embedding.weight",
+            lambda a: np.where(a == a.max(), np.nan, a),
+            r"embedding\.weight holds a NaN",
+        ),
+        (
+            "embedding.weight",
+            lambda a: np.where(a == a.min(), -np.inf, a),
+            r"embedding\.weight holds .* infinity",
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_clear_line(

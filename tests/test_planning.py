@@ -1,4 +1,6 @@
-"""Plans: what is chosen for a time, that it is used up, and that a run which was planned is a run like any other."""
+"""Plans: what is chosen for a time, that it is used up, and that a run which was planned is a run
+like any other.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,13 @@ from charrnn.checkpoint import load
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.corpus import Corpus
 from charrnn.errors import ConfigError
-from charrnn.planning import dropout_for, input_dropout_for, learning_rate_for, plan, weight_decay_for
+from charrnn.planning import (
+    dropout_for,
+    input_dropout_for,
+    learning_rate_for,
+    plan,
+    weight_decay_for,
+)
 from charrnn.run import Run
 from charrnn.run_folder import RunFolder
 from tests.small import TEXT, small_corpus, trained
@@ -29,10 +37,18 @@ class Machine:
         monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
         monkeypatch.setattr(planning._Planner, "_look_seconds", lambda *given: 0.2)
 
-    def step(self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float) -> float:
+    def step(
+        self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
+    ) -> float:
         self.now += max(0.1, seconds)
         shape = Run.new(planner.corpus, model, training).config
-        return shape.batch_size * shape.seq_length * planning._count(model) * (1 + 56 / model.hidden) / self.speed
+        return (
+            shape.batch_size
+            * shape.seq_length
+            * planning._count(model)
+            * (1 + 56 / model.hidden)
+            / self.speed
+        )
 
     def plan(self, corpus: Corpus, duration: str | float, **options: Any) -> planning.Plan:
         return plan(corpus, duration, elapsed=lambda: self.now, **options)
@@ -63,7 +79,9 @@ def test_the_time_is_used_and_not_exceeded(machine: Machine, novel: Corpus, minu
     assert found.chars_per_second == pytest.approx(32 * 64 / step, rel=0.01)
 
 
-def test_more_time_or_a_faster_machine_means_a_larger_network(novel: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_time_or_a_faster_machine_means_a_larger_network(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     widths = {
         (speed, seconds): Machine(monkeypatch, speed).plan(novel, seconds).model.hidden
         for speed in (2e9, 2e10)
@@ -85,9 +103,18 @@ def test_a_short_text_gets_a_small_network_few_streams_and_ends_early(machine: M
 
 def test_what_is_fixed_stays(machine: Machine, novel: Corpus) -> None:
     fixed = {"hidden": 70, "cell": "lstm", "dropout": 0.15}
-    training = {"learning_rate": 0.001, "batch_size": 7, "eval_every": 11, "warmup": 3, "schedule": "one-cycle"}
+    training = {
+        "learning_rate": 0.001,
+        "batch_size": 7,
+        "eval_every": 11,
+        "warmup": 3,
+        "schedule": "one-cycle",
+    }
     found = machine.plan(novel, 60, model=fixed, training=training)
-    assert fixed.items() <= vars(found.model).items() and training.items() <= vars(found.training).items()
+    assert (
+        fixed.items() <= vars(found.model).items()
+        and training.items() <= vars(found.training).items()
+    )
     rate = machine.plan(novel, 60, training={"optimizer": "sgd"}).training.learning_rate
     assert rate is None  # that of the optimiser
 
@@ -98,7 +125,9 @@ def test_only_one_says_how_long(novel: Corpus, name: str) -> None:
         plan(novel, "20m", training={name: "1m" if name == "max_time" else 3})
 
 
-@pytest.mark.parametrize("duration", ["", "soon", "4s", 1.0, float("nan"), float("inf"), "-20m", "20 minutes"])
+@pytest.mark.parametrize(
+    "duration", ["", "soon", "4s", 1.0, float("nan"), float("inf"), "-20m", "20 minutes"]
+)
 def test_a_time_must_be_one(novel: Corpus, duration: str | float) -> None:
     with pytest.raises(ConfigError, match="--for must be at least 5 seconds"):
         plan(novel, duration)
@@ -119,7 +148,9 @@ def test_rules_have_no_jumps() -> None:
         assert found == sorted(found) and found[0] < found[-1] <= 0.5
         assert max(b - a for a, b in pairwise(found)) < 0.11
     assert dropout_for(20, 200_000, 1_000_000) < dropout_for(20, 4_000_000, 1_000_000)
-    most = [planning.most_epochs_for(parameters) for parameters in range(10_000, 10_000_000, 50_000)]
+    most = [
+        planning.most_epochs_for(parameters) for parameters in range(10_000, 10_000_000, 50_000)
+    ]
     assert most == sorted(most, reverse=True) and most[0] == planning.MOST_EPOCHS and most[-1] > 10
     rates = [learning_rate_for(width) for width in planning.WIDTHS]
     assert rates == sorted(rates, reverse=True)

@@ -1,4 +1,6 @@
-"""The same training on every width of vectors: with fused multiply-adds to the bit, without them to rounding."""
+"""The same training on every width of vectors: with fused multiply-adds to the bit, without them to
+rounding.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ for cell in ("lstm", "gru"):
     losses = [report.loss for report in charrnn.train(run, corpus, threads=1)]
     text = "".join(charrnn.generate(run.result, run.vocab, "a", length=30))
     weights = run.model.parameters.flat
-    found[cell] = [losses, hashlib.sha256(weights.tobytes()).hexdigest(), weights[::97].tolist(), text]
+    digest = hashlib.sha256(weights.tobytes()).hexdigest()
+    found[cell] = [losses, digest, weights[::97].tolist(), text]
 print(json.dumps(found))
 """
 
@@ -45,7 +48,11 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(text: Path, simd: str) -> dict[str, Any]:
     environment = {**os.environ, "CHARRNN_SIMD": simd}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(text)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, str(text)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

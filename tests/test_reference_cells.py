@@ -1,4 +1,5 @@
-"""The reference of the cells against what needs no trust: central differences, the other reference, and identities.
+"""The reference of the cells against what needs no trust: central differences, the other reference,
+and identities.
 
 An identity is a setting of the weights with which one cell computes what another does.
 """
@@ -18,7 +19,9 @@ T, N, V, H = 5, 3, 6, 4  # all different, so that no transposed or mistaken axis
 
 
 def config_of(cell: str, **settings: Any) -> ModelConfig:
-    return ModelConfig(**({"vocab_size": V, "hidden": H, "layers": 2, "dropout": 0.0, "cell": cell} | settings))
+    return ModelConfig(
+        **({"vocab_size": V, "hidden": H, "layers": 2, "dropout": 0.0, "cell": cell} | settings)
+    )
 
 
 def drawn(config: ModelConfig, seed: int = 1) -> tuple[dict[str, Any], Any, Any, cells.States]:
@@ -38,7 +41,8 @@ def random_masks(config: ModelConfig, rng: np.random.Generator) -> cells.Masks:
     return cells.Masks(scaled[0], keep(T, N, H), keep(1, N, H), scaled[1], keep(T, N)[0] / 0.6)
 
 
-# Gradients ----------------------------------------------------------------------------------------------------------
+# Gradients
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
@@ -62,7 +66,9 @@ def test_gradients_are_those_of_central_differences(
     for name, parameter in parameters.items():
         directions = rng.normal(size=(2, *parameter.shape))  # each sees every element
 
-        def loss_along(steps: Any, name: str = name, parameter: Any = parameter, directions: Any = directions) -> float:
+        def loss_along(
+            steps: Any, name: str = name, parameter: Any = parameter, directions: Any = directions
+        ) -> float:
             moved = parameter + np.tensordot(steps, directions, axes=1)
             return cells.loss(config, parameters | {name: moved}, x, y, states, starts, masks)
 
@@ -74,11 +80,14 @@ def test_gradients_are_those_of_central_differences(
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations(activation: str) -> None:
-    wanted = {"tanh": [-0.9640276, 0.4621172], "softsign": [-2 / 3, 1 / 3], "relu": [0, 0.5]}[activation]
+    wanted = {"tanh": [-0.9640276, 0.4621172], "softsign": [-2 / 3, 1 / 3], "relu": [0, 0.5]}[
+        activation
+    ]
     np.testing.assert_allclose(cells.PHI[activation](tape.Value([-2, 0.5])).data, wanted, rtol=1e-6)
 
 
-# One cell as another ------------------------------------------------------------------------------------------------
+# One cell as another
+# ------------------------------------------------------------------------------------------------
 
 
 def rows(array: Any, count: int, chosen: list[int]) -> Any:
@@ -99,12 +108,16 @@ def test_lstm_is_the_lstm_of_the_other_reference(E: int) -> None:
     config = config_of("lstm", embedding=E)
     parameters, x, y, states = drawn(config)
     masks = [(np.random.default_rng(layer).random((T, N, H)) < 0.6) / 0.6 for layer in range(2)]
-    loss, gradients, final = cells.gradients(config, parameters, x, y, states, masks=cells.Masks(masks))
+    loss, gradients, final = cells.gradients(
+        config, parameters, x, y, states, masks=cells.Masks(masks)
+    )
     exact, wanted, final_wanted = reference.gradients(parameters, x, y, states, masks)
     assert loss == pytest.approx(exact, rel=1e-13)
     assert list(gradients) == list(wanted)
     for name in wanted:
-        np.testing.assert_allclose(gradients[name], wanted[name], rtol=1e-10, atol=1e-15, err_msg=name)
+        np.testing.assert_allclose(
+            gradients[name], wanted[name], rtol=1e-10, atol=1e-15, err_msg=name
+        )
     np.testing.assert_allclose(final, final_wanted, rtol=1e-12)
 
 
@@ -127,7 +140,8 @@ def test_lstm_whose_input_gate_mirrors_the_forget_gate_is_coupled() -> None:
         if name.startswith("rnn."):
             mirrored[name] = np.concatenate([-np.split(parameters[name], 3)[0], parameters[name]])
     assert_same(
-        cells.forward(config, parameters, x, y, states), cells.forward(config_of("lstm"), mirrored, x, y, states)
+        cells.forward(config, parameters, x, y, states),
+        cells.forward(config_of("lstm"), mirrored, x, y, states),
     )
 
 
@@ -143,7 +157,8 @@ def test_both_grus_agree_where_r_is_one_and_the_second_bias_is_zero() -> None:
     for layer in range(2):  # and the gate decides where the past is shut out
         parameters[f"rnn.bias_ih_l{layer}"][:H] = -60
     parameters |= {
-        f"rnn.weight_hh_l{layer}": rows(parameters[f"rnn.weight_hh_l{layer}"], 3, [0, 1, 0]) for layer in (0, 1)
+        f"rnn.weight_hh_l{layer}": rows(parameters[f"rnn.weight_hh_l{layer}"], 3, [0, 1, 0])
+        for layer in (0, 1)
     }
     shut = cells.forward(config, parameters, x, y, states)
     after = {name: parameters.get(name, array) for name, array in after.items()}
@@ -168,12 +183,17 @@ def test_clockwork_of_one_group_is_rnn() -> None:
 
 
 def test_clockwork_updates_at_multiples_of_its_periods() -> None:
-    """Groups of periods 1, 2, 4; a unit's h changes exactly at the multiples, counted from the zero state."""
+    """Groups of periods 1, 2, 4; a unit's h changes exactly at the multiples, counted from the zero
+    state.
+    """
     config = config_of("clockwork", clockwork_groups=3, hidden=6, layers=1)
     assert cells.clockwork_groups(config).tolist() == [0, 0, 1, 1, 2, 2]
     assert cells.clockwork_reads(config)[2].tolist() == [0, 0, 1, 1, 1, 1]
     rng = np.random.default_rng(0)
-    parameters, states = cells.random_parameters(rng, config), [(np.zeros((1, 6)), np.zeros((1, 6)))]
+    parameters, states = (
+        cells.random_parameters(rng, config),
+        [(np.zeros((1, 6)), np.zeros((1, 6)))],
+    )
     before = states[0][0]
     for t in range(9):
         ids = rng.integers(V, size=(1, 1))
@@ -201,7 +221,11 @@ def test_depth_gated_with_open_gates_adds_the_memory_below() -> None:
     parameters, x, y, states = drawn(config)
     memory = parameters["rnn.memory.weight"]
     for layer in range(2):
-        for name in (f"rnn.weight_ih_l{layer}", f"rnn.weight_hh_l{layer}", f"rnn.peephole_l{layer}"):
+        for name in (
+            f"rnn.weight_ih_l{layer}",
+            f"rnn.weight_hh_l{layer}",
+            f"rnn.peephole_l{layer}",
+        ):
             parameters[name][:] = 0
         parameters[f"rnn.bias_ih_l{layer}"][:] = np.repeat([800, -800, -800, 0, 0], H)
     trace = cells.forward(config, parameters, x, y, states)
@@ -211,15 +235,24 @@ def test_depth_gated_with_open_gates_adds_the_memory_below() -> None:
 
 
 def test_grid_is_an_lstm_along_time_and_one_along_depth() -> None:
-    """With relu, phi(o * c) = o * phi(c), so that the two cells' places of the output gate are the same."""
+    """With relu, phi(o * c) = o * phi(c), so that the two cells' places of the output gate are the
+    same.
+    """
     config = config_of("grid", layers=1, activation="relu")
     parameters, x, y, states = drawn(config)
     time, depth = dict(parameters), dict(parameters)
     for name in ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0"):
         time[name], depth[name] = np.split(parameters[name], 2)
-    lstm, trace = config_of("lstm", layers=1, activation="relu"), cells.forward(config, parameters, x, y, states)
-    np.testing.assert_allclose(trace.states, cells.forward(lstm, time, x, y, states).states, rtol=1e-12)
-    for t in range(T):  # along depth: one step, from the h of the step before and the character's memory
+    lstm, trace = (
+        config_of("lstm", layers=1, activation="relu"),
+        cells.forward(config, parameters, x, y, states),
+    )
+    np.testing.assert_allclose(
+        trace.states, cells.forward(lstm, time, x, y, states).states, rtol=1e-12
+    )
+    for t in range(
+        T
+    ):  # along depth: one step, from the h of the step before and the character's memory
         h = cells.forward(lstm, time, x[:t], y[:t], states).states[0][0] if t else states[0][0]
         memory = parameters["rnn.memory.weight"][x[t]]
         one = cells.forward(lstm, depth, x[t : t + 1], y[t : t + 1], [(h, memory)])
@@ -234,13 +267,19 @@ def test_mlstm_whose_factors_are_one_and_h_is_lstm() -> None:
         W_x, W_h, b = (f"rnn.{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias_ih"))
         parameters[W_x][: 2 * H], parameters[b][: 2 * H] = 0, np.repeat([1, 0], H)
         parameters[W_h][:H] = np.eye(H)
-        plain |= {W_x: parameters[W_x][2 * H :], b: parameters[b][2 * H :], W_h: parameters[W_h][H:]}
+        plain |= {
+            W_x: parameters[W_x][2 * H :],
+            b: parameters[b][2 * H :],
+            W_h: parameters[W_h][H:],
+        }
     first = cells.forward(config, parameters, x, y, states)
     assert_same(first, cells.forward(config_of("lstm"), plain, x, y, states))
 
 
 def test_mlstm_multiplies_the_recurrent_product_by_a_factor_of_the_character() -> None:
-    """Shut for one character: what comes after it does not depend on the state, but for what c carries."""
+    """Shut for one character: what comes after it does not depend on the state, but for what c
+    carries.
+    """
     config = config_of("mlstm", layers=1)
     parameters, x, y, states = drawn(config)
     parameters["rnn.weight_ih_l0"][:H] = np.where(np.arange(V) == 2, 0, 1)  # s
@@ -248,7 +287,9 @@ def test_mlstm_multiplies_the_recurrent_product_by_a_factor_of_the_character() -
     other = [(h + 1, c) for h, c in states]
     for symbol in (2, 3):
         x[0] = symbol
-        first, second = (cells.forward(config, parameters, x[:1], y[:1], s).losses for s in (states, other))
+        first, second = (
+            cells.forward(config, parameters, x[:1], y[:1], s).losses for s in (states, other)
+        )
         assert np.allclose(first, second, rtol=1e-12) == (symbol == 2)
 
 
@@ -264,12 +305,15 @@ def test_mogrifier_with_its_gate_half_open_is_lstm() -> None:
     assert_same(first, cells.forward(config_of("lstm"), plain, x, y, states))
 
 
-# Options ------------------------------------------------------------------------------------------------------------
+# Options
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_start_forgets_what_was_before(cell: str) -> None:
-    """Losses, states and gradients are those of texts read apart; the prediction made before a start is untouched."""
+    """Losses, states and gradients are those of texts read apart; the prediction made before a
+    start is untouched.
+    """
     config = config_of(cell, zoneout_h=0.2)
     parameters, x, y, states = drawn(config)
     starts = np.zeros((T, N), np.bool_)
@@ -281,7 +325,9 @@ def test_a_start_forgets_what_was_before(cell: str) -> None:
     assert whole[0] * 5 == pytest.approx(first[0] * 3 + second[0] * 2, rel=1e-12)
     np.testing.assert_allclose(whole[2], second[2], rtol=1e-12)
     for name in parameters:
-        np.testing.assert_allclose(5 * whole[1][name], 3 * first[1][name] + 2 * second[1][name], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            5 * whole[1][name], 3 * first[1][name] + 2 * second[1][name], rtol=1e-9, atol=1e-12
+        )
 
 
 def test_zoneout_that_keeps_everything_stands_still() -> None:
@@ -289,14 +335,18 @@ def test_zoneout_that_keeps_everything_stands_still() -> None:
     config = config_of("lstm", zoneout_h=0.3, zoneout_c=0.3, layers=1)
     parameters, x, y, states = drawn(config)
     keep = [np.ones((1, N, H))]
-    trace = cells.forward(config, parameters, x, y, states, masks=cells.Masks(keep_h=keep, keep_c=keep))
+    trace = cells.forward(
+        config, parameters, x, y, states, masks=cells.Masks(keep_h=keep, keep_c=keep)
+    )
     np.testing.assert_allclose(trace.states, states, rtol=1e-12)
     logits = states[0][0] @ parameters["decoder.weight"].T + parameters["decoder.bias"]
     np.testing.assert_allclose(trace.logits, np.stack([logits] * T), rtol=1e-6)
 
 
 def test_a_decoder_that_skips_adds_what_it_reads_of_each_layer() -> None:
-    """Of a second layer that it reads by zeros there is nothing in the logits, and of the first what it alone would give."""
+    """Of a second layer that it reads by zeros there is nothing in the logits, and of the first
+    what it alone would give.
+    """
     config = config_of("lstm", skip=True)
     parameters, x, y, states = drawn(config)
     parameters["decoder.weight"][:] = 0

@@ -32,7 +32,9 @@ def steps_in(folder: RunFolder) -> list[int]:
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "new" / "run")
     command = [sys.executable, "-c", HOLD, str(folder.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
         with pytest.raises(RunError, match="another process"), folder.locked():
             pass
@@ -40,7 +42,11 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         other.wait()
         with folder.locked():
             pass
-    with folder.locked(), pytest.raises(RunError, match="another process"), RunFolder(folder.path).locked():
+    with (
+        folder.locked(),
+        pytest.raises(RunError, match="another process"),
+        RunFolder(folder.path).locked(),
+    ):
         pass
     with pytest.raises(ZeroDivisionError), folder.locked():
         raise ZeroDivisionError
@@ -58,7 +64,11 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
 def test_create_refuses_to_overwrite(tmp_path: Path) -> None:
     folder, corpus = RunFolder(tmp_path), small_corpus()
     folder.create({"hidden": 9, "steps": None, "schedule": "constant", "text": ["a.txt"]})
-    assert tomllib.loads(folder.config.read_text()) == {"hidden": 9, "schedule": "constant", "text": ["a.txt"]}
+    assert tomllib.loads(folder.config.read_text()) == {
+        "hidden": 9,
+        "schedule": "constant",
+        "text": ["a.txt"],
+    }
     assert folder.history.read_bytes() == b"" and not folder.holds_run
     folder.create({"hidden": 10})  # nothing was trained
     trained(small_run(corpus), corpus, folder, steps=1)
@@ -164,7 +174,9 @@ def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
     save(tmp_path / "c" / "best.safetensors", run)
     assert find_checkpoint(None, tmp_path) == tmp_path / "c" / "best.safetensors"
     assert find_checkpoint(str(tmp_path / "a")) == tmp_path / "a" / "last.safetensors"
-    assert find_checkpoint(tmp_path / "a" / "last.safetensors") == tmp_path / "a" / "last.safetensors"
+    assert (
+        find_checkpoint(tmp_path / "a" / "last.safetensors") == tmp_path / "a" / "last.safetensors"
+    )
     with pytest.raises(RunError, match="no checkpoint here"):
         find_checkpoint(tmp_path / "empty")
 

@@ -1,4 +1,6 @@
-"""Large texts: what is read twice by compiled code is what all other texts are that are read piece by piece."""
+"""Large texts: what is read twice by compiled code is what all other texts are that are read piece
+by piece.
+"""
 
 import codecs
 from pathlib import Path
@@ -47,7 +49,9 @@ def both(sources, config=None, **options):
         try:
             corpus = Corpus.read(sources, config, **options)
             assert corpus.ids.dtype == corpus.vocab.dtype
-            results.append((corpus.ids.tolist(), corpus.vocab, corpus.sources, corpus.sha256, corpus.skipped))
+            results.append(
+                (corpus.ids.tolist(), corpus.vocab, corpus.sources, corpus.sha256, corpus.skipped)
+            )
         except CharrnnError as error:
             results.append((type(error), str(error)))
     charrnn.scanning.LARGE = 1
@@ -63,14 +67,20 @@ CONFIGS = st.builds(
 )
 
 
-BORDERS = [bytes([b]) for b in b"\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5\xff"]
+BORDERS = [
+    bytes([b]) for b in b"\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5\xff"
+]
 """Where the ranges of UTF-8's bytes begin and end."""
 PIECES = ["", "a", "b\n", "c\r", "\ufeff", "\ufeffd", "\n", "é", "漢\r\n"]
 
 
 class TestTheSame:
     @settings(max_examples=150)
-    @given(st.text(st.sampled_from("ab\r\n\ufeffé\u07ff\u0800漢\uffff𝔸\U0010ffff")), CONFIGS, st.integers(1, 9))
+    @given(
+        st.text(st.sampled_from("ab\r\n\ufeffé\u07ff\u0800漢\uffff𝔸\U0010ffff")),
+        CONFIGS,
+        st.integers(1, 9),
+    )
     def test_any_text(self, tmp_path_factory, text, config, segment):
         charrnn.segments.SIZE = segment
         scanned, gathered = both(write(tmp_path_factory.mktemp("t") / "a", "ab" + text), config)
@@ -79,7 +89,9 @@ class TestTheSame:
     @settings(max_examples=300)
     @given(
         st.lists(
-            st.sampled_from([*BORDERS, b"a", b"\n", b"\r", b"\0", "é".encode(), "漢".encode(), "🙂".encode()]),
+            st.sampled_from(
+                [*BORDERS, b"a", b"\n", b"\r", b"\0", "é".encode(), "漢".encode(), "🙂".encode()]
+            ),
             max_size=12,
         ).map(b"".join)
         | st.binary(max_size=12),
@@ -136,16 +148,24 @@ class TestTheSame:
         monkeypatch.setattr(charrnn.segments, "SIZE", 4099)
         monkeypatch.setattr(charrnn.segments, "BLOCK", 1024)
         everything = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x110000)]))
-        text = Scanned(find(write(tmp_path / "a", everything))[0], CorpusConfig(newlines="keep"), lambda n: None)
+        text = Scanned(
+            find(write(tmp_path / "a", everything))[0],
+            CorpusConfig(newlines="keep"),
+            lambda n: None,
+        )
         assert text.counts() == dict.fromkeys(everything, 1)
         half = everything[: len(everything) // 20]
         vocab = Vocab(tuple(reversed(half)))
-        text = Scanned(find(write(tmp_path / "b", half))[0], CorpusConfig(newlines="keep"), lambda n: None)
+        text = Scanned(
+            find(write(tmp_path / "b", half))[0], CorpusConfig(newlines="keep"), lambda n: None
+        )
         assert np.array_equal(text.ids(vocab, lambda piece: None), np.arange(len(half))[::-1])
 
 
 class TestWhatIsScanned:
-    @pytest.mark.parametrize("options", [{"normalize": "NFC"}, {"encoding": "latin-1"}, {"encoding": "utf-16"}])
+    @pytest.mark.parametrize(
+        "options", [{"normalize": "NFC"}, {"encoding": "latin-1"}, {"encoding": "utf-16"}]
+    )
     def test_other_encodings_and_forms_are_not(self, tmp_path, options):
         found = find(write(tmp_path / "a", "abc"))[0]
         assert can_scan(found, CorpusConfig()) and not can_scan(found, CorpusConfig(**options))
@@ -181,12 +201,18 @@ class TestReading:
         assert sum(ticks) == 62 and min(ticks) >= 0
 
     def test_pieces_are_the_text_in_order(self, tmp_path):
-        text, *_ = read_files(find(write(tmp_path / "a", TEXT))[0], CorpusConfig(), lambda n: None, None)
+        text, *_ = read_files(
+            find(write(tmp_path / "a", TEXT))[0], CorpusConfig(), lambda n: None, None
+        )
         pieces = []
-        ids = text.ids(Vocab(tuple(sorted(text.counts()))), lambda piece: pieces.append(piece.copy()))
+        ids = text.ids(
+            Vocab(tuple(sorted(text.counts()))), lambda piece: pieces.append(piece.copy())
+        )
         assert np.array_equal(np.concatenate(pieces), ids) and len(ids) == text.length
 
-    @pytest.mark.parametrize("now", ["", "abcdefgh", "abcdefghabcdef\n", "ééééééééé", b"\xff" * 18, "漢" * 6])
+    @pytest.mark.parametrize(
+        "now", ["", "abcdefgh", "abcdefghabcdef\n", "ééééééééé", b"\xff" * 18, "漢" * 6]
+    )
     def test_a_file_that_changes_is_told(self, tmp_path, now):
         path = write(tmp_path / "a", "abcdefghabcdefghab")
         text = Scanned(find(path)[0], CorpusConfig(), lambda n: None)
@@ -241,7 +267,9 @@ def test_memory_is_that_of_the_ids(tmp_path, monkeypatch):
     tracemalloc.stop()
     assert corpus.ids.nbytes > 4e6
     segments = charrnn.scanning.MOST_THREADS + 1
-    assert peak < 1.1 * corpus.ids.nbytes + segments * (charrnn.segments.SIZE + utf8.CODES * 8) + 5e6
+    assert (
+        peak < 1.1 * corpus.ids.nbytes + segments * (charrnn.segments.SIZE + utf8.CODES * 8) + 5e6
+    )
 
 
 def test_the_mark_of_utf8_is_three_bytes():
@@ -253,5 +281,7 @@ def test_kernels_are_announced_where_a_text_needs_them(tmp_path, monkeypatch, si
     asked = []
     monkeypatch.setattr(terminal, "compiling", lambda *names, quiet: asked.extend(names))
     monkeypatch.setattr(charrnn.scanning, "LARGE", 10)
-    corpus = read_text([str(write(tmp_path / "a", "ababababab"[:size]))], CorpusConfig(), quiet=True)
+    corpus = read_text(
+        [str(write(tmp_path / "a", "ababababab"[:size]))], CorpusConfig(), quiet=True
+    )
     assert len(corpus) == size and asked == needed

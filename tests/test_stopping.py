@@ -1,4 +1,6 @@
-"""What ends a run: steps, epochs, patience, time, whichever comes first; and the falls of the rate on a plateau."""
+"""What ends a run: steps, epochs, patience, time, whichever comes first; and the falls of the rate
+on a plateau.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def ends(reports: list[Report]) -> tuple[int, str | None]:
     return reports[-1].step, reports[-1].ended
 
 
-# Steps and epochs ---------------------------------------------------------------------------------------------------
+# Steps and epochs
+# --------------------------------------------------------------------------------------------------
 
 
 def test_steps_and_epochs() -> None:
@@ -67,7 +70,8 @@ def test_steps_and_epochs() -> None:
     assert ends(trained(small_run(corpus, steps=9), corpus, steps=3)) == (3, None)
 
 
-# Patience -----------------------------------------------------------------------------------------------------------
+# Patience
+# --------------------------------------------------------------------------------------------------
 
 
 def test_patience(losses: list[float]) -> None:
@@ -77,7 +81,11 @@ def test_patience(losses: list[float]) -> None:
     losses[:] = [3.0, 2.0, 2.5, 2.0, 1.5, 1.6, 1.5, 1.7, 9.0]
     reports = trained(run, corpus)
     assert ends(reports) == (16, "patience") and validated(reports) == list(range(2, 17, 2))
-    assert (run.progress.best_step, run.progress.best_loss, run.validations_since_best) == (10, 1.5, 3)
+    assert (run.progress.best_step, run.progress.best_loss, run.validations_since_best) == (
+        10,
+        1.5,
+        3,
+    )
     assert run.is_finished and run.ended_by() == "patience" and trained(run, corpus) == []
     run.change(patience=4)
     losses[:] = [8.0]
@@ -86,7 +94,10 @@ def test_patience(losses: list[float]) -> None:
 
 def test_the_last_step_is_told_before_patience(losses: list[float]) -> None:
     corpus = small_corpus()
-    assert ends(trained(small_run(corpus, steps=6, eval_every=2, patience=2), corpus)) == (6, "steps")
+    assert ends(trained(small_run(corpus, steps=6, eval_every=2, patience=2), corpus)) == (
+        6,
+        "steps",
+    )
 
 
 def test_patience_counts_on_after_an_interruption(tmp_path: Path, losses: list[float]) -> None:
@@ -102,11 +113,14 @@ def test_patience_counts_on_after_an_interruption(tmp_path: Path, losses: list[f
     assert folder.last.read_bytes() == whole.last.read_bytes()
 
 
-# Time ---------------------------------------------------------------------------------------------------------------
+# Time
+# --------------------------------------------------------------------------------------------------
 
 
 def test_time(tmp_path: Path) -> None:
-    """The run ends after the step in which the time is over, as at its normal end: validated, and saved."""
+    """The run ends after the step in which the time is over, as at its normal end: validated, and
+    saved.
+    """
     corpus, folder = small_corpus(), created(tmp_path / "a")
     run = small_run(corpus, steps=100, eval_every=5, max_time="70s")
     reports = list(train(run, corpus, folder=folder, threads=1, clock=clock(10.0)))
@@ -119,7 +133,9 @@ def test_no_second_validation_at_the_same_step() -> None:
     corpus = small_corpus()
     run = small_run(corpus, steps=100, eval_every=1, max_time="30s")
     reports = list(train(run, corpus, threads=1, clock=clock(10.0)))
-    assert ends(reports)[1] == "time" and [entry["step"] for entry in run.history] == validated(reports)
+    assert ends(reports)[1] == "time" and [entry["step"] for entry in run.history] == validated(
+        reports
+    )
     assert len(set(validated(reports))) == len(reports) < 5
 
 
@@ -128,11 +144,15 @@ def test_time_is_counted_over_all_sessions(tmp_path: Path) -> None:
     run = small_run(corpus, steps=100, eval_every=2, max_time="100s")
     trained(run, corpus, folder, steps=4)
     lines = [json.loads(line) for line in folder.history.read_text().splitlines()]
-    folder.history.write_text("".join(json.dumps({**line, "seconds": 20.0 * line["step"]}) + "\n" for line in lines))
+    folder.history.write_text(
+        "".join(json.dumps({**line, "seconds": 20.0 * line["step"]}) + "\n" for line in lines)
+    )
     assert folder.seconds_before == 80
     reports = list(train(folder.resume(), corpus, folder=folder, threads=1, clock=clock(9.0)))
     assert ends(reports)[1] == "time" and len(reports) < 3
-    folder.history.write_text(folder.history.read_text().replace('"seconds": 80.0', '"seconds": 100.0'))
+    folder.history.write_text(
+        folder.history.read_text().replace('"seconds": 80.0', '"seconds": 100.0')
+    )
     again = folder.resume()
     assert list(train(again, corpus, folder=folder, threads=1, clock=clock(0.0))) == []
     again.change(max_time="2h")
@@ -148,13 +168,22 @@ def test_a_limit_of_time_changes_no_bit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(limited.model.parameters.flat, free.model.parameters.flat)
 
 
-# Plateau ------------------------------------------------------------------------------------------------------------
+# Plateau
+# --------------------------------------------------------------------------------------------------
 
 
 def test_plateau_falls(tmp_path: Path, losses: list[float]) -> None:
-    """After two validations without a new best, and after two more; what was counted is in the checkpoint."""
+    """After two validations without a new best, and after two more; what was counted is in the
+    checkpoint.
+    """
     corpus, folder = small_corpus(), created(tmp_path / "a")
-    settings = {"steps": 20, "eval_every": 2, "learning_rate": 0.08, "decay_rate": 0.25, "plateau_patience": 2}
+    settings = {
+        "steps": 20,
+        "eval_every": 2,
+        "learning_rate": 0.08,
+        "decay_rate": 0.25,
+        "plateau_patience": 2,
+    }
     run = small_run(corpus, schedule="plateau", **settings)
     losses[:] = [3.0, 2.0, 2.5, 2.6, 1.9, 2.0, 2.0, 2.0, 2.0, 2.0]
     reports = trained(run, corpus, folder, steps=9)

@@ -57,13 +57,22 @@ def test_tables_keep_to_no_color(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.2, "1 s"), (45, "45 s"), (89, "89 s"), (720, "12 min"), (12000, "3 h 20 min"), (4 * 86400, "4 days")],
+    [
+        (0.2, "1 s"),
+        (45, "45 s"),
+        (89, "89 s"),
+        (720, "12 min"),
+        (12000, "3 h 20 min"),
+        (4 * 86400, "4 days"),
+    ],
 )
 def test_durations(seconds, text):
     assert terminal.duration_text(seconds) == text
 
 
-@pytest.mark.parametrize(("size", "text"), [(512, "512 bytes"), (1_500_000, "1.5 MB"), (2.34e11, "234 GB")])
+@pytest.mark.parametrize(
+    ("size", "text"), [(512, "512 bytes"), (1_500_000, "1.5 MB"), (2.34e11, "234 GB")]
+)
 def test_sizes(size, text):
     assert terminal.size_text(size) == text
 
@@ -112,7 +121,9 @@ class Beside:
         self.ahead = lambda: ahead
 
 
-@pytest.mark.parametrize(("beside", "shown_as"), [(None, "2/9"), (Beside(3), "5/9"), (Beside(30), "9/9")])
+@pytest.mark.parametrize(
+    ("beside", "shown_as"), [(None, "2/9"), (Beside(3), "5/9"), (Beside(30), "9/9")]
+)
 def test_compiling_shows_a_bar_on_a_terminal(monkeypatch, beside, shown_as):
     screen = Screen()
     monkeypatch.setattr("sys.stderr", screen)
@@ -136,7 +147,8 @@ def hear(name, cached):
     names.append(name)
 compiling.listeners.append(hear)
 needed = sys.argv.pop().split()
-expected = compiling.count_kernels(*(name for name in needed if name != "writing"), training="writing" not in needed)
+cells = [name for name in needed if name != "writing"]
+expected = compiling.count_kernels(*cells, training="writing" not in needed)
 try:
     main()
 except SystemExit as end:
@@ -147,27 +159,44 @@ assert len(names) == expected, (len(names), expected, names)
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
-    """Runs a command in a folder with a run; fails unless exactly the kernels for these names are loaded, and where it shows."""
+    """Runs a command in a folder with a run; fails unless exactly the kernels for these names are
+    loaded, and where it shows.
+    """
     folder = tmp_path_factory.mktemp("watched")
     (folder / "t.txt").write_text("in the beginning there was a word " * 20)
 
     def charrnn(names, command):
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        options = {"cwd": folder, "env": environment, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        options = {
+            "cwd": folder,
+            "env": environment,
+            "stdin": subprocess.DEVNULL,
+            "capture_output": True,
+            "text": True,
+        }
         done = subprocess.run([sys.executable, "-c", WATCHED, *command.split(), names], **options)
         assert done.returncode == 0, done.stderr
 
     shape = "--hidden 4 --batch-size 2 --seq-length 8"
-    charrnn("clockwork sgd", f"train t.txt --out a --cell clockwork --optimizer sgd --steps 2 {shape} --quiet")
+    charrnn(
+        "clockwork sgd",
+        f"train t.txt --out a --cell clockwork --optimizer sgd --steps 2 {shape} --quiet",
+    )
     return charrnn
 
 
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("train t.txt --init-from a --out b --steps 2 --optimizer rmsprop --quiet", "clockwork rmsprop"),
+        (
+            "train t.txt --init-from a --out b --steps 2 --optimizer rmsprop --quiet",
+            "clockwork rmsprop",
+        ),
         ("train --resume a --steps 3 --quiet", "clockwork sgd"),
-        ("compare t.txt --out c --cells gru,rnn --seeds 1 --hidden 4 --steps 2 --quiet", "gru rnn adam"),
+        (
+            "compare t.txt --out c --cells gru,rnn --seeds 1 --hidden 4 --steps 2 --quiet",
+            "gru rnn adam",
+        ),
         ("sample a", "clockwork writing"),
         ("eval a", "clockwork"),
         ("info a", "clockwork writing"),

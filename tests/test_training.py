@@ -1,4 +1,6 @@
-"""Training: interruptions, threads and looks change nothing; it learns what there is to learn; and the rules of a run."""
+"""Training: interruptions, threads and looks change nothing; it learns what there is to learn; and
+the rules of a run.
+"""
 
 from __future__ import annotations
 
@@ -46,19 +48,33 @@ def test_smoothed_labels_change_the_updates_and_not_what_is_reported() -> None:
     plain, smoothed = small_run(corpus), small_run(corpus, label_smoothing=0.2)
     losses = [[report.loss for report in trained(run, corpus)] for run in (plain, smoothed)]
     assert losses[0][0] == losses[1][0] and losses[0][1] != losses[1][1]
-    assert smoothed.history[-1]["validation_loss"] == evaluate(smoothed.result, corpus.validation).nats_per_char
+    assert (
+        smoothed.history[-1]["validation_loss"]
+        == evaluate(smoothed.result, corpus.validation).nats_per_char
+    )
 
 
-# The same bits ------------------------------------------------------------------------------------------------------
+# The same bits
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("embedding", [0, 5])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_saved_and_continued_equals_uninterrupted(tmp_path: Path, threads: int, embedding: int) -> None:
-    """Stopped at several steps, in one pass over the text and in the next, on one thread and two in turn."""
+def test_saved_and_continued_equals_uninterrupted(
+    tmp_path: Path, threads: int, embedding: int
+) -> None:
+    """Stopped at several steps, in one pass over the text and in the next, on one thread and two in
+    turn.
+    """
     corpus = small_corpus()
     passes = small_run(corpus).steps_per_epoch
-    settings = {"steps": passes + 9, "seq_length": 8, "batch_size": 6, "embedding": embedding, "eval_every": 20}
+    settings = {
+        "steps": passes + 9,
+        "seq_length": 8,
+        "batch_size": 6,
+        "embedding": embedding,
+        "eval_every": 20,
+    }
     whole = finished(tmp_path / "whole", corpus, **settings)
     folder = created(tmp_path / "parts")
     trained(small_run(corpus, **settings), corpus, folder, steps=1, threads=threads)
@@ -70,16 +86,36 @@ def test_saved_and_continued_equals_uninterrupted(tmp_path: Path, threads: int, 
     assert folder.best.read_bytes() == (tmp_path / "whole" / "best.safetensors").read_bytes()
 
 
-GOING_ON = [*((name, "inverse-sqrt") for name in OPTIMIZERS), *(("momentum", name) for name in SCHEDULES)]
+GOING_ON = [
+    *((name, "inverse-sqrt") for name in OPTIMIZERS),
+    *(("momentum", name) for name in SCHEDULES),
+]
 
 
 @pytest.mark.parametrize(("optimizer", "schedule"), GOING_ON)
-def test_every_optimizer_and_schedule_goes_on_exactly(tmp_path: Path, optimizer: str, schedule: str) -> None:
-    """12 steps are 5 on two threads, and then 7 on one; with penalties, a warm-up, and falls of the rate on both sides."""
+def test_every_optimizer_and_schedule_goes_on_exactly(
+    tmp_path: Path, optimizer: str, schedule: str
+) -> None:
+    """12 steps are 5 on two threads, and then 7 on one; with penalties, a warm-up, and falls of the
+    rate on both sides.
+    """
     corpus = small_corpus()
     settings = {
-        **{"optimizer": optimizer, "schedule": schedule, "l1": 1e-4, "l2": 1e-3, "weight_decay": 0.01, "warmup": 3},
-        **{"decay_every": 0.02, "eval_every": 2, "plateau_patience": 1, "learning_rate": None, "sample_every": 0},
+        **{
+            "optimizer": optimizer,
+            "schedule": schedule,
+            "l1": 1e-4,
+            "l2": 1e-3,
+            "weight_decay": 0.01,
+            "warmup": 3,
+        },
+        **{
+            "decay_every": 0.02,
+            "eval_every": 2,
+            "plateau_patience": 1,
+            "learning_rate": None,
+            "sample_every": 0,
+        },
     }
     whole = finished(tmp_path / "whole", corpus, **settings)
     folder = created(tmp_path / "parts")
@@ -119,7 +155,10 @@ def test_more_steps_go_on_as_if_they_had_been_asked_for(tmp_path: Path, unit: st
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     corpus = small_corpus()
-    quiet, curious = small_run(corpus, eval_every=1000, sample_every=0), small_run(corpus, eval_every=1, sample_every=1)
+    quiet, curious = (
+        small_run(corpus, eval_every=1000, sample_every=0),
+        small_run(corpus, eval_every=1, sample_every=1),
+    )
     trained(quiet, corpus)
     reports = trained(curious, corpus, created(tmp_path))
     assert all(report.sample and report.validation_loss for report in reports)
@@ -167,10 +206,14 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
     trained(run, corpus, folder, threads=2)
     assert folder.last.read_bytes() == finished(tmp_path / "whole", corpus, **settings)
     assert folder.best.read_bytes() == (tmp_path / "whole" / "best.safetensors").read_bytes()
-    assert not list(folder.path.glob("*.tmp")) and len(folder.history.read_text().splitlines()) == len(run.history) == 5
+    assert (
+        not list(folder.path.glob("*.tmp"))
+        and len(folder.history.read_text().splitlines()) == len(run.history) == 5
+    )
 
 
-# What a run tells ---------------------------------------------------------------------------------------------------
+# What a run tells
+# --------------------------------------------------------------------------------------------------
 
 
 def test_reports_and_history() -> None:
@@ -188,8 +231,13 @@ def test_reports_and_history() -> None:
     for entry, steps in zip(run.history, (reports[:5], reports[5:10], reports[10:]), strict=True):
         assert entry["train_loss"] == pytest.approx(np.mean([report.loss for report in steps]))
         assert entry["validation_loss"] == steps[-1].validation_loss
-        assert entry["learning_rate"] == pytest.approx(0.01 * (1 + (entry["step"] - 1) / 1000) ** -0.5)
-        assert entry["gradient_norm"] == steps[-1].gradient_norm > 0 and entry["epoch"] == steps[-1].epoch
+        assert entry["learning_rate"] == pytest.approx(
+            0.01 * (1 + (entry["step"] - 1) / 1000) ** -0.5
+        )
+        assert (
+            entry["gradient_norm"] == steps[-1].gradient_norm > 0
+            and entry["epoch"] == steps[-1].epoch
+        )
     losses = [entry["validation_loss"] for entry in run.history]
     assert run.progress.best_loss == min(losses)
     assert run.progress.best_step == run.history[int(np.argmin(losses))]["step"]
@@ -213,10 +261,14 @@ def test_without_validation_text_the_training_loss_decides(tmp_path: Path) -> No
     run = small_run(corpus)
     trained(run, corpus, folder)
     assert [entry["validation_loss"] for entry in run.history] == [None] * 3
-    assert run.progress.best_loss == min(entry["train_loss"] for entry in run.history) and folder.best.exists()
+    assert (
+        run.progress.best_loss == min(entry["train_loss"] for entry in run.history)
+        and folder.best.exists()
+    )
 
 
-# The rules ----------------------------------------------------------------------------------------------------------
+# The rules
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("text", ["ab", "abc", "ab" * 5, "hello world " * 3])
@@ -224,7 +276,9 @@ def test_tiny_texts_shrink_the_batch(tmp_path: Path, text: str) -> None:
     corpus, folder = small_corpus(text), created(tmp_path)
     run = small_run(corpus, batch_size=32, seq_length=64)
     config = run.config
-    assert config.batch_size * config.seq_length <= len(corpus.train) - 1 and config.seq_length <= 64
+    assert (
+        config.batch_size * config.seq_length <= len(corpus.train) - 1 and config.seq_length <= 64
+    )
     assert run.state.h.shape[1] == config.batch_size
     reports = trained(run, corpus, folder)
     assert len(reports) == 12 and all(math.isfinite(report.loss) for report in reports)
@@ -239,7 +293,10 @@ def test_change() -> None:
     run.change(batch_size=3, seq_length=8, seed=0, optimizer="adam", learning_rate=0.5)
     assert run.config.learning_rate == 0.5 and run.config.steps == 10
     run.change(epochs=2)
-    assert (run.config.epochs, run.config.steps) == (2.0, None) and run.total_steps == 2 * run.steps_per_epoch
+    assert (run.config.epochs, run.config.steps) == (
+        2.0,
+        None,
+    ) and run.total_steps == 2 * run.steps_per_epoch
     run.change(steps=7)
     assert (run.config.epochs, run.config.steps) == (None, 7) and run.total_steps == 7
     run.change(steps=9, epochs=100)
@@ -255,7 +312,11 @@ def test_change() -> None:
 def test_only_the_text_it_was_started_on() -> None:
     corpus = small_corpus()
     run = small_run(corpus)
-    for other in (small_corpus("something else " * 99), small_corpus(val_fraction=0.2), small_corpus(unit="byte")):
+    for other in (
+        small_corpus("something else " * 99),
+        small_corpus(val_fraction=0.2),
+        small_corpus(unit="byte"),
+    ):
         with pytest.raises(CorpusError, match="the run had"):
             next(train(run, other, threads=1))
     assert run.step == 0
@@ -263,16 +324,24 @@ def test_only_the_text_it_was_started_on() -> None:
 
 @pytest.mark.parametrize("embedding", [0, 6])
 def test_from_weights_keeps_the_meaning(embedding: int) -> None:
-    """Symbols that come before the known ones in code point order must not shift them (a cipher)."""
+    """Symbols before the known ones in code point order must not shift them (a cipher)."""
     old_text = "mind the gap between the train and the platform\n" * 30
     corpus = small_corpus(old_text)
     old = small_run(corpus, steps=150, embedding=embedding)
     trained(old, corpus)
-    new_corpus = Corpus.from_text("A new text! With UPPER CASE, 3 digits & ünlaute.\n" * 20, extend=old.vocab)
-    new = Run.from_weights(new_corpus, old, TrainConfig(steps=5, batch_size=2, seq_length=8), dropout=0.1)
+    new_corpus = Corpus.from_text(
+        "A new text! With UPPER CASE, 3 digits & ünlaute.\n" * 20, extend=old.vocab
+    )
+    new = Run.from_weights(
+        new_corpus, old, TrainConfig(steps=5, batch_size=2, seq_length=8), dropout=0.1
+    )
     known = len(old.vocab)
     assert new.vocab.symbols[:known] == old.vocab.symbols and len(new.vocab) > known
-    assert new.model.config.dropout == 0.1 and new.model.config.hidden == old.model.config.hidden and new.step == 0
+    assert (
+        new.model.config.dropout == 0.1
+        and new.model.config.hidden == old.model.config.hidden
+        and new.step == 0
+    )
     before, after = dict(old.result.parameters.to_disk()), dict(new.model.parameters.to_disk())
     for name, array in before.items():
         np.testing.assert_array_equal(after[name][tuple(map(slice, array.shape))], array)
@@ -282,7 +351,9 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
     ids = old.vocab.encode(old_text[:400])
     np.testing.assert_array_equal(new.vocab.encode(old_text[:400]), ids)
     was, is_ = per_character(old.result, ids), per_character(new.result, ids)
-    logits = reference.forward(after, ids[:-1, None].astype(int), reference.zero_states(1, 9, 2)).logits[:, 0]
+    logits = reference.forward(
+        after, ids[:-1, None].astype(int), reference.zero_states(1, 9, 2)
+    ).logits[:, 0]
     probability = np.exp(logits - logits.max(1, keepdims=True))
     share = probability[:, known:].sum(1) / probability.sum(1)
     np.testing.assert_allclose(is_, was - np.log1p(-share), atol=2e-5)
@@ -296,11 +367,14 @@ def test_from_weights_wants_the_vocabulary_extended() -> None:
         Run.from_weights(small_corpus("quite other text\n" * 20), old)
 
 
-# Learning -----------------------------------------------------------------------------------------------------------
+# Learning
+# --------------------------------------------------------------------------------------------------
 
 
 def markov_chain(rows: np.ndarray, length: int, seed: int) -> tuple[str, float]:
-    """A text of an order-1 chain over the letters from 'a', and the chain's entropy rate in nats a character."""
+    """A text of an order-1 chain over the letters from 'a', and the chain's entropy rate in nats a
+    character.
+    """
     rng, symbol, text = np.random.default_rng(seed), 0, []
     cumulative = rows.cumsum(1)
     for coin in rng.random(length):
@@ -314,12 +388,14 @@ def markov_chain(rows: np.ndarray, length: int, seed: int) -> tuple[str, float]:
 
 
 def test_a_source_of_known_entropy() -> None:
-    """The loss comes near the entropy rate, and honestly never below it by more than chance allows."""
+    """The loss comes near the entropy rate, and never below it by more than chance allows."""
     rows = np.random.default_rng(3).dirichlet(np.full(5, 0.5), 5)
     text, rate = markov_chain(rows, 60_000, 4)
     corpus = small_corpus(text, val_fraction=0.25)
     model = ModelConfig(layers=1, hidden=16, dropout=0.0)
-    config = TrainConfig(steps=400, batch_size=16, seq_length=32, learning_rate=0.02, eval_every=400, sample_every=0)
+    config = TrainConfig(
+        steps=400, batch_size=16, seq_length=32, learning_rate=0.02, eval_every=400, sample_every=0
+    )
     run = Run.new(corpus, model, config)
     losses = [report.loss for report in train(run, corpus, threads=1)]
     found = run.history[-1]["validation_loss"]
@@ -333,10 +409,13 @@ def test_a_source_of_known_entropy() -> None:
 
 
 def test_clipping_sees_the_sum_over_time_where_that_is_asked_for() -> None:
-    """char-rnn's loss: the norm of the first gradient is T times that of the mean, and adam takes no notice of it."""
+    """char-rnn's loss: the norm of the first gradient is T times that of the mean, and adam takes
+    no notice of it.
+    """
     corpus = small_corpus()
     mean, total = (
-        small_run(corpus, clip_norm=0.0, epsilon=1e-15, reduction=kind) for kind in ("mean", "sum-over-time")
+        small_run(corpus, clip_norm=0.0, epsilon=1e-15, reduction=kind)
+        for kind in ("mean", "sum-over-time")
     )
     first, second = trained(mean, corpus, steps=1)[0], trained(total, corpus, steps=1)[0]
     assert second.loss == first.loss
@@ -345,7 +424,9 @@ def test_clipping_sees_the_sum_over_time_where_that_is_asked_for() -> None:
 
 
 def test_the_average_is_that_of_its_equation() -> None:
-    """averaged = d averaged + (1 - d) w with d = min(memory, (1 + step) / (10 + step)), and it is what is evaluated and kept."""
+    """averaged = d averaged + (1 - d) w with d = min(memory, (1 + step) / (10 + step)), and it is
+    what is evaluated and kept.
+    """
     corpus = small_corpus()
     run = small_run(corpus, steps=30, average=0.7, eval_every=30)
     expected = run.model.parameters.flat.astype(np.float64)

@@ -1,4 +1,6 @@
-"""Products with one row, over float32 and over rounded weights; the rounding; and threads that meet."""
+"""Products with one row, over float32 and over rounded weights; the rounding; and threads that
+meet.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ SIZES = [16, 32, 48, WIDE, WIDE + 16, 2 * WIDE, 2 * WIDE + 48]
 
 
 def weights_of(precision: Precision, depth: int, columns: int) -> np.ndarray:
-    weight = np.random.default_rng(depth * columns).standard_normal((depth, columns)).astype(np.float32)
+    weight = (
+        np.random.default_rng(depth * columns).standard_normal((depth, columns)).astype(np.float32)
+    )
     weight[:, 1] *= 1000
     weight[:, 2] = 0
     if precision == "bf16":
@@ -36,7 +40,8 @@ def weights_of(precision: Precision, depth: int, columns: int) -> np.ndarray:
     return weight if precision == "float32" else np.rint(weight / scales(weight)) * scales(weight)
 
 
-# The products -------------------------------------------------------------------------------------------------------
+# The products
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -44,8 +49,15 @@ def test_one_row_has_the_bits_of_the_product(precision: Precision) -> None:
     """At every remainder; nothing beside z is written."""
     for columns in SIZES:
         for depth in (2, 4, 16, 50):
-            weight, x = weights_of(precision, depth, columns), np.random.default_rng(1).standard_normal(depth)
-            x, panels, wanted = x.astype(np.float32), np.zeros(weight.size, np.float32), np.zeros(columns, np.float32)
+            weight, x = (
+                weights_of(precision, depth, columns),
+                np.random.default_rng(1).standard_normal(depth),
+            )
+            x, panels, wanted = (
+                x.astype(np.float32),
+                np.zeros(weight.size, np.float32),
+                np.zeros(columns, np.float32),
+            )
             memory = np.full(64 + columns + 64, CANARY)
             z = memory[64:-64]
             z[:] = wanted[:] = np.random.default_rng(2).standard_normal(columns)
@@ -54,7 +66,9 @@ def test_one_row_has_the_bits_of_the_product(precision: Precision) -> None:
             product(x.ctypes.data, depth, 0, panels, *to, *to, 1, 1, depth, columns)
             if depth % 4 == 0 or precision != "int8":  # rows of bytes are seen as float32
                 packed = blocks(weight, precision)
-                product_of(precision)(x.ctypes.data, packed.ctypes.data, z.ctypes.data, depth, columns)
+                product_of(precision)(
+                    x.ctypes.data, packed.ctypes.data, z.ctypes.data, depth, columns
+                )
                 np.testing.assert_array_equal(z, wanted)
             assert (memory[:64] == CANARY).all() and (memory[-64:] == CANARY).all()
 
@@ -66,18 +80,34 @@ def test_a_kernel_is_called_by_its_address() -> None:
     def called(x: int, weights: int, z: int) -> None:
         call(place, (x, weights, z, 2, 16))
 
-    x, weight, z = np.array([2, 3], np.float32), np.ones((2, 16), np.float32), np.ones(16, np.float32)
+    x, weight, z = (
+        np.array([2, 3], np.float32),
+        np.ones((2, 16), np.float32),
+        np.ones(16, np.float32),
+    )
     called(x.ctypes.data, weight.ctypes.data, z.ctypes.data)
     assert (z == 6).all()
 
 
-# Rounding -----------------------------------------------------------------------------------------------------------
+# Rounding
+# --------------------------------------------------------------------------------------------------
 
 
 def test_bf16_is_the_nearest_and_of_two_the_even() -> None:
-    bits = np.array([0x3F800000, 0x3F808000, 0x3F808001, 0x3F818000, 0x3F817FFF, 0xBF818000, 0x0000FFFF], np.uint32)
+    bits = np.array(
+        [0x3F800000, 0x3F808000, 0x3F808001, 0x3F818000, 0x3F817FFF, 0xBF818000, 0x0000FFFF],
+        np.uint32,
+    )
     found = to_bf16(bits.view(np.float32)).view(np.uint32)
-    assert [hex(b) for b in found >> 16] == ["0x3f80", "0x3f80", "0x3f81", "0x3f82", "0x3f81", "0xbf82", "0x1"]
+    assert [hex(b) for b in found >> 16] == [
+        "0x3f80",
+        "0x3f80",
+        "0x3f81",
+        "0x3f82",
+        "0x3f81",
+        "0xbf82",
+        "0x1",
+    ]
     assert not (found & 0xFFFF).any()
 
 
@@ -91,7 +121,9 @@ def test_int8_has_the_least_scale_that_fits() -> None:
 
 
 def model(cell: str = "lstm", hidden: int = 40, **config: Any) -> Model:
-    made = Model.initialised(ModelConfig(vocab_size=21, hidden=hidden, layers=3, cell=cell, **config), 1)
+    made = Model.initialised(
+        ModelConfig(vocab_size=21, hidden=hidden, layers=3, cell=cell, **config), 1
+    )
     made.parameters.flat[:] *= 3
     made.hold_zeros()
     return made
@@ -103,15 +135,20 @@ def test_only_the_matrices_are_rounded(precision: Precision, most: float) -> Non
     after = rounded(before, precision)
     for name, view in before.parameters.views.items():
         change = np.abs(after.parameters[name] - view).max()
-        assert (0 < change <= most * np.abs(view).max()) if name in matrices(before) else change == 0, name
+        assert (
+            (0 < change <= most * np.abs(view).max()) if name in matrices(before) else change == 0
+        ), name
     again = rounded(after, precision)
     np.testing.assert_array_equal(again.parameters.flat, after.parameters.flat)
     assert rounded(before, "float32") is before
-    with pytest.raises(ConfigError, match="--precision must be one of float32, bf16, int8, not fp8"):
+    with pytest.raises(
+        ConfigError, match="--precision must be one of float32, bf16, int8, not fp8"
+    ):
         rounded(before, "fp8")  # type: ignore[arg-type]
 
 
-# The writer ---------------------------------------------------------------------------------------------------------
+# The writer
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -124,8 +161,13 @@ def divided(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("cell", CELL_NAMES)
 @pytest.mark.usefixtures("divided")
 def test_writing_has_the_bits_of_evaluation(cell: str, precision: Precision) -> None:
-    """One stream on any number of threads and several at once, of every cell, by the rounded weights."""
-    others = {"skip": cell in ("lstm", "grid"), "layer_norm": cell in ("gru", "lstm", "mlstm", "depth-gated", "grid")}
+    """One stream on any number of threads and several at once, of every cell, by the rounded
+    weights.
+    """
+    others = {
+        "skip": cell in ("lstm", "grid"),
+        "layer_norm": cell in ("gru", "lstm", "mlstm", "depth-gated", "grid"),
+    }
     m = model(cell, residual=True, zoneout_h=0.1, embedding=7, **others)
     texts, states = [], []
     for threads, streams in ((1, 1), (2, 1), (3, 1), (2, 3)):
@@ -154,7 +196,9 @@ def test_how_a_stream_is_divided() -> None:
     shares = shares_of_stream(m, 3, "float32")
     assert [share.units for share in shares] == [(0, 96), (96, 192), (192, 304)]
     assert [share.logits for share in shares] == [(0, 16), (16, 32), (32, 32)]
-    assert all(share.weights.ctypes.data % 64 == 0 and (share.places % 16 == 0).all() for share in shares)
+    assert all(
+        share.weights.ctypes.data % 64 == 0 and (share.places % 16 == 0).all() for share in shares
+    )
     row = np.arange(2 * 304, dtype=np.float32)[None]
     placed = by_share(row, shares, 304)[0]
     assert list(placed[[0, 95, 96, 191, 192, 287]]) == [0, 95, 304, 399, 96, 191]
@@ -169,7 +213,9 @@ def test_weights_are_of_the_size_that_is_read() -> None:
 
 @pytest.mark.usefixtures("divided")
 def test_a_job_that_cannot_start_lets_the_others_end() -> None:
-    """An interrupt between handing out the shares and taking one's own, say: the others would wait for it for ever."""
+    """An interrupt between handing out the shares and taking one's own, say: the others would wait
+    for it for ever.
+    """
     workers = Workers(2)
     writer = Writer(model(), workers=workers, temperature=0)
     writer.read(np.array([1]))
@@ -199,7 +245,8 @@ def test_a_job_that_cannot_start_lets_the_others_end() -> None:
     workers.close()
 
 
-# Meeting ------------------------------------------------------------------------------------------------------------
+# Meeting
+# --------------------------------------------------------------------------------------------------
 
 
 @njit(nogil=True)
@@ -216,7 +263,9 @@ def add_in_turns(counter: int, sums: np.ndarray, own: int, threads: int, rounds:
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_meet_every_time(threads: int) -> None:
-    """Each reads what all wrote, then writes: if one ran ahead or fell behind, the numbers would differ."""
+    """Each reads what all wrote, then writes: if one ran ahead or fell behind, the numbers would
+    differ.
+    """
     rounds, counter, sums = 300, np.zeros(2, np.int64), np.ones(threads, np.int64)
     arguments = [(counter.ctypes.data, sums, own, threads, rounds) for own in range(threads)]
     add_in_turns(np.full(2, 1 << 62).ctypes.data, sums.copy(), 0, 1, 1)
@@ -269,5 +318,9 @@ def test_a_text_is_the_same_when_it_goes_on_alone(monkeypatch: pytest.MonkeyPatc
         each.read(np.array([1, 2]))
     texts = [np.concatenate([each.write(k) for k in (1, 2, 3, 4, 5, 6)]) for each in (writer, calm)]
     np.testing.assert_array_equal(*texts)
-    assert len(turns) < 5 and writer._alone is not None and writer._alone.parts == 1 < writer._work.parts
+    assert (
+        len(turns) < 5
+        and writer._alone is not None
+        and writer._alone.parts == 1 < writer._work.parts
+    )
     workers.close()

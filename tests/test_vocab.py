@@ -48,7 +48,9 @@ def test_unknown_characters_are_named_with_the_nearest_ones() -> None:
 
 
 def test_at_most_five_unknown_characters_are_named() -> None:
-    with pytest.raises(VocabError, match=r"U\+0034[^,]* at character 4[^,]* and 5 more; use --unknown"):
+    with pytest.raises(
+        VocabError, match=r"U\+0034[^,]* at character 4[^,]* and 5 more; use --unknown"
+    ):
         ABC.encode("0123456789")
 
 
@@ -103,7 +105,9 @@ def test_the_unknown_symbol_is_no_text() -> None:
 def test_bytes() -> None:
     assert BYTES.encode("é").tolist() == [0xC3, 0xA9]
     assert BYTES.encode(b"\xff\x00").tolist() == [255, 0]
-    assert BYTES.encode("\udcff").tolist() == [255]  # what Python makes of such a byte on the command line
+    assert BYTES.encode("\udcff").tolist() == [
+        255
+    ]  # what Python makes of such a byte on the command line
     assert BYTES.decode([0xC3, 0x28]) == "\ufffd("
     some = Vocab(("a", "\xc3", UNKNOWN), "byte", 2)
     assert some.decode([0, 2, 2, 0]) == "a\ufffd\ufffda"
@@ -188,6 +192,8 @@ def test_through_json() -> None:
         (None, "char", None, "must be a list"),
     ],
 )
-def test_tampered_lists_are_refused(symbols: object, unit: object, unknown: object, message: str) -> None:
+def test_tampered_lists_are_refused(
+    symbols: object, unit: object, unknown: object, message: str
+) -> None:
     with pytest.raises(VocabError, match=message):
         Vocab.from_list(symbols, unit, unknown)

@@ -31,7 +31,9 @@ def test_ranges_cover_everything_once(parts: int, grain: int) -> None:
         assert all(start < stop and start % grain == 0 for start, stop in cuts)
         grains = [-(-(stop - start) // grain) for start, stop in cuts]
         assert max(grains) - min(grains) <= 1, "not nearly equal"
-        assert len(cuts) == min(parts, -(-size // grain)), "a thread that could work has nothing to do"
+        assert len(cuts) == min(parts, -(-size // grain)), (
+            "a thread that could work has nothing to do"
+        )
 
 
 def test_ranges_by_hand() -> None:
@@ -78,7 +80,9 @@ def test_the_last_job_is_the_callers(pool: Workers) -> None:
 
 @pytest.mark.parametrize("broken", [0, 1, 3])
 def test_an_exception_arrives_when_all_jobs_are_done(pool: Workers, broken: int) -> None:
-    """Else a caller that catches it, to save a checkpoint say, finds its arrays still being written."""
+    """Else a caller that catches it, to save a checkpoint say, finds its arrays still being
+    written.
+    """
     running: set[int] = set()
 
     def job(number: int) -> None:
@@ -158,7 +162,9 @@ def test_many_short_calls() -> None:
     assert counts == [3000, 3000, 2400, 1800, 1200, 600]
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signals to a thread on this system")
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="no signals to a thread on this system"
+)
 def test_an_interruption_waits_for_the_threads() -> None:
     """Whoever catches it finds no array being written, and a pool that works."""
     pool, main, done = Workers(2), threading.get_ident(), list[int]()
@@ -188,7 +194,9 @@ def test_threads_by_default_are_those_available(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(("affinity", "quota", "expected"), [(8, 2, 2), (2, 8, 2), (1, 1 << 16, 1)])
-def test_available_threads(monkeypatch: pytest.MonkeyPatch, affinity: int, quota: int, expected: int) -> None:
+def test_available_threads(
+    monkeypatch: pytest.MonkeyPatch, affinity: int, quota: int, expected: int
+) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
     monkeypatch.setattr(workers, "_quota", lambda: quota)
     assert available_threads() == expected
@@ -218,7 +226,8 @@ def test_available_threads_where_there_is_no_affinity(monkeypatch: pytest.Monkey
     assert available_threads() == 1
 
 
-# Control groups ------------------------------------------------------------------------------------------------------
+# Control groups
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -255,7 +264,14 @@ OF_1 = "7:memory:/a\n4:cpu,cpuacct:/a/b\n3:cpuset:/a/b\n1:name=systemd:/a\n"
         ("0::/a\n", {"b/cpu.max": "100000 100000\n"}, 12),
         ("0::/seen/by/the/host\n", {"cpu.max": "200000 100000\n"}, 2),
         ("0::/../..\n", {"cpu.max": "200000 100000\n"}, 2),
-        (OF_1, {"cpu,cpuacct/a/b/cpu.cfs_quota_us": "250000", "cpu,cpuacct/a/b/cpu.cfs_period_us": "50000"}, 5),
+        (
+            OF_1,
+            {
+                "cpu,cpuacct/a/b/cpu.cfs_quota_us": "250000",
+                "cpu,cpuacct/a/b/cpu.cfs_period_us": "50000",
+            },
+            5,
+        ),
         (OF_1, {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 12),
         (OF_1, {"cpu/a/cpu.cfs_quota_us": "300000", "cpu/a/cpu.cfs_period_us": "100000"}, 3),
         (OF_1, {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
@@ -265,7 +281,11 @@ OF_1 = "7:memory:/a\n4:cpu,cpuacct:/a/b\n3:cpuset:/a/b\n1:name=systemd:/a\n"
     ],
 )
 def test_quotas(system: Path, groups: str, files: dict[str, str], expected: int) -> None:
-    write(system, {"proc/self/cgroup": groups} | {f"sys/fs/cgroup/{name}": text for name, text in files.items()})
+    write(
+        system,
+        {"proc/self/cgroup": groups}
+        | {f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+    )
     assert available_threads() == expected
 
 

@@ -1,4 +1,6 @@
-"""The recurrent cells: each is one file, `config.CELL_NAMES` their registry; a cell is compiled when it is first asked for."""
+"""The recurrent cells: each is one file, `config.CELL_NAMES` their registry; a cell is compiled
+when it is first asked for.
+"""
 
 from __future__ import annotations
 

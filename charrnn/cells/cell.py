@@ -17,7 +17,8 @@ from charrnn.kernels.recurrent import prepare_nothing, prepare_nothing_back
 class Peephole:
     """A trained vector that multiplies a memory, unit by unit, on its way into a gate.
 
-    `reads` is the memory: "before", c of the step before; "after", c of this step; "below", m of the layer below.
+    `reads` is the memory: "before", c of the step before; "after", c of this step; "below", m of
+    the layer below.
     """
 
     gate: str
@@ -26,16 +27,18 @@ class Peephole:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: the blocks of z and what feeds them, its compiled steps, and how its parameters begin.
+    """A recurrent cell: the blocks of z and what feeds them, its compiled steps, and how its
+    parameters begin.
 
-    gates: the blocks of z (N, G H) in the order of memory. W_x feeds the first of them, `input_gates`; W_h h' feeds the last,
-    `recurrent_gates`; both name their blocks in the order of the disk, which is PyTorch's where it has the cell. Of the recurrent
-    blocks, the last `gated` are fed by W_h q instead, with q made by `prepare`.
-    step, step_back, prepare, prepare_back: kernels of the signatures in `kernels.recurrent`.
-    initial_bias(hidden, forget_bias): float32 (G, H) in the order of memory.
-    peepholes: trained vectors, the rows of p. constants(config): float32 (K, H), rows of p that are not trained.
-    has_memory: c is a memory that zoneout may keep. reads_below, keeps_memory: m_below and m of the time loop are there.
-    has_output: what goes up is y, not h. recurrent_mask(config): bool (H in, H out), False where W_h is always zero.
+    gates: the blocks of z (N, G H) in the order of memory. W_x feeds the first of them,
+    `input_gates`; W_h h' feeds the last, `recurrent_gates`; both name their blocks in the order of
+    the disk, which is PyTorch's where it has the cell. Of the recurrent blocks, the last `gated`
+    are fed by W_h q instead, with q made by `prepare`. step, step_back, prepare, prepare_back:
+    kernels of the signatures in `kernels.recurrent`. initial_bias(hidden, forget_bias): float32 (G,
+    H) in the order of memory. peepholes: trained vectors, the rows of p. constants(config): float32
+    (K, H), rows of p that are not trained. has_memory: c is a memory that zoneout may keep.
+    reads_below, keeps_memory: m_below and m of the time loop are there. has_output: what goes up is
+    y, not h. recurrent_mask(config): bool (H in, H out), False where W_h is always zero.
     """
 
     gates: tuple[str, ...]
@@ -64,7 +67,9 @@ class Cell:
 def forget_bias_for(
     gates: tuple[str, ...], forget: tuple[str, ...] = ("f",)
 ) -> Callable[[int, float], NDArray[np.float32]]:
-    """An `initial_bias` that is zero but for the forget gates (Gers et al. 2000; Jozefowicz et al. 2015)."""
+    """An `initial_bias` that is zero but for the forget gates (Gers et al. 2000; Jozefowicz et al.
+    2015).
+    """
 
     def initial_bias(hidden: int, forget_bias: float) -> NDArray[np.float32]:
         bias = np.zeros((len(gates), hidden), np.float32)

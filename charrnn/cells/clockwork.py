@@ -1,13 +1,15 @@
-"""The Clockwork RNN (Koutnik, Greff, Gomez & Schmidhuber 2014): groups of units that run at 1, 1/2, 1/4, ... of the speed.
+"""The Clockwork RNN (Koutnik, Greff, Gomez & Schmidhuber 2014): groups of units that run at 1, 1/2,
+1/4, ... of the speed.
 
-Unit u of group k = u * groups // H has the period 2^k. At step s since the last zero state, the units whose period divides s are
-active; the others keep their value:
+Unit u of group k = u * groups // H has the period 2^k. At step s since the last zero state, the
+units whose period divides s are active; the others keep their value:
 
     h = phi(W x + U h' + b)   where active
     h = h'                    elsewhere
 
-U is block triangular: a unit reads those whose period is its own or longer. The clock lies in the state c, which counts the steps
-since the unit was last active, modulo its period, and so is carried, saved and reset like any state; active is c' = 0.
+U is block triangular: a unit reads those whose period is its own or longer. The clock lies in the
+state c, which counts the steps since the unit was last active, modulo its period, and so is
+carried, saved and reset like any state; active is c' = 0.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def reads(config: ModelConfig) -> np.ndarray:
 
 @rows("z", "h", "c")
 def clockwork(phi, z, h_before, c_before, period):
-    """The equations above, and the clock; phi(z) stands where z was. A clock that is not above 0 is at 0."""
+    """The equations above, and the clock; phi(z) stands where z was. A clock that is not above 0 is
+    at 0.
+    """
     z, passed = phi(z), c_before + 1.0
     return z, where(c_before > 0.0, h_before, z), where(passed < period, passed, 0.0)
 
@@ -57,15 +61,33 @@ def through_clockwork(phi, z, c_before, dh, dh_before):
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. z (N, H) is read and then holds phi(z); h, c (N, H) are written; p (1, H) periods."""
+    """One step of streams start:stop. z (N, H) is read and then holds phi(z); h, c (N, H) are
+    written; p (1, H) periods.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         clockwork(activation, z[n, :H], h_before[n], c_before[n], p[0], h[n], c[n])
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
     """Back through `step`. z holds phi(z) and then dz; dh is read, dh_before is added to."""
     H = dh.shape[1]
     for n in range(start, stop):

@@ -1,4 +1,5 @@
-"""The LSTM with coupled gates: what is forgotten is what is written (the variant CIFG of Greff et al. 2015).
+"""The LSTM with coupled gates: what is forgotten is what is written (the variant CIFG of Greff et
+al. 2015).
 
 With z = W_x x + W_h h' + b in three blocks of H columns,
 
@@ -42,7 +43,9 @@ def through_coupled(phi, f, g, o, c_before, dh, dc, dc_before):
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. z (N, 3H) is read and then holds the gates; h, c (N, H) are written."""
+    """One step of streams start:stop. z (N, 3H) is read and then holds the gates; h, c (N, H) are
+    written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H]
@@ -51,9 +54,27 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
-    """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before is added to."""
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
+    is added to.
+    """
     H = dh.shape[1]
     for n in range(start, stop):
         f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H]

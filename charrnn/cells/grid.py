@@ -1,7 +1,9 @@
-"""The Grid LSTM in two dimensions, time and depth (Kalchbrenner, Danihelka & Graves 2015, section 3), with untied weights.
+"""The Grid LSTM in two dimensions, time and depth (Kalchbrenner, Danihelka & Graves 2015, section
+3), with untied weights.
 
-Each layer holds two LSTMs that read the same pair of hidden vectors, h' from the step before and x from the layer below: z =
-W_x x + W_h h' + b in eight blocks. The first four are the gates along time, the last four those along depth:
+Each layer holds two LSTMs that read the same pair of hidden vectors, h' from the step before and x
+from the layer below: z = W_x x + W_h h' + b in eight blocks. The first four are the gates along
+time, the last four those along depth:
 
     c = f_t * c' + i_t * g_t          h = phi(o_t * c)      on to the next step
     m = f_d * m_below + i_d * g_d     y = phi(o_d * m)      up to the next layer, or the output
@@ -47,7 +49,9 @@ def _gates(z, H):
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. z (N, 8H) is read and then holds the gates; h, c, y, m (N, H) are written."""
+    """One step of streams start:stop. z (N, 8H) is read and then holds the gates; h, c, y, m (N, H)
+    are written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = _gates(z[n], H)
@@ -59,9 +63,27 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
-    """Back through `step`. z holds the gates and then dz; dh, dc, dy, dm are read, dc_before is added to, dm_below written."""
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. z holds the gates and then dz; dh, dc, dy, dm are read, dc_before is
+    added to, dm_below written.
+    """
     H = dh.shape[1]
     for n in range(start, stop):
         i, f, g, o = _gates(z[n], H)

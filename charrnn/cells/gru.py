@@ -1,4 +1,5 @@
-"""The gated recurrent unit of Cho et al. 2014 (equations 5 to 8): the reset gate acts before the product.
+"""The gated recurrent unit of Cho et al. 2014 (equations 5 to 8): the reset gate acts before the
+product.
 
     r = sigmoid(W_r x + U_r h' + b_r)   u = sigmoid(W_u x + U_u h' + b_u)
     n = phi(W_n x + U_n (r * h') + b_n)
@@ -54,24 +55,46 @@ def prepare(z, h_before, q, start, stop):
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop, after `prepare`. z (N, 3H) then holds the gates; h (N, H) is written."""
+    """One step of streams start:stop, after `prepare`. z (N, 3H) then holds the gates; h (N, H) is
+    written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         gru(activation, z[n, H : 2 * H], z[n, 2 * H : 3 * H], h_before[n], h[n])
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
     """Back through `step`. The blocks u and n of z become dz; dh is read, dh_before is added to."""
     H = dh.shape[1]
     for n in range(start, stop):
-        through_gru(activation, z[n, H : 2 * H], z[n, 2 * H : 3 * H], h_before[n], dh[n], dh_before[n])
+        through_gru(
+            activation, z[n, H : 2 * H], z[n, 2 * H : 3 * H], h_before[n], dh[n], dh_before[n]
+        )
 
 
 @kernel(PREPARE_BACK)
 def prepare_back(z, h_before, dq, dh_before, start, stop):
-    """Back through `prepare`. The first block of z becomes dz_r; dq (N, H) is read, dh_before is added to."""
+    """Back through `prepare`. The first block of z becomes dz_r; dq (N, H) is read, dh_before is
+    added to.
+    """
     H = dq.shape[1]
     for n in range(start, stop):
         through_reset(z[n, :H], h_before[n], dq[n], dh_before[n])

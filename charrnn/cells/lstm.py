@@ -1,4 +1,5 @@
-"""The LSTM (Hochreiter & Schmidhuber 1997), with the forget gate of Gers, Schmidhuber & Cummins 2000.
+"""The LSTM (Hochreiter & Schmidhuber 1997), with the forget gate of Gers, Schmidhuber & Cummins
+2000.
 
 With z = W_x x + W_h h' + b in four blocks of H columns,
 
@@ -6,8 +7,8 @@ With z = W_x x + W_h h' + b in four blocks of H columns,
     c = f * c' + i * g
     h = o * phi(c)
 
-Gates stand in PyTorch's order, i f g o; phi is tanh, softsign or relu. The forget gates' bias starts at 1, so that a new network
-remembers (Gers et al. 2000; Jozefowicz et al. 2015).
+Gates stand in PyTorch's order, i f g o; phi is tanh, softsign or relu. The forget gates' bias
+starts at 1, so that a new network remembers (Gers et al. 2000; Jozefowicz et al. 2015).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ GATES = ("i", "f", "g", "o")
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c (N, H) are written."""
+    """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c (N, H) are
+    written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
@@ -31,9 +34,27 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
-    """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before is added to."""
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
+    is added to.
+    """
     H = dh.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]

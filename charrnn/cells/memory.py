@@ -1,4 +1,5 @@
-"""The memory cell of the LSTM and of those that change only what its gates read (of `grid`, what it remembers): no kernel.
+"""The memory cell of the LSTM and of those that change only what its gates read (of `grid`, what it
+remembers): no kernel.
 
 i = sigmoid(z_i)   f = sigmoid(z_f)   g = phi(z_g)   o = sigmoid(z_o)
 c = f * c' + i * g
@@ -10,7 +11,8 @@ from __future__ import annotations
 from charrnn.kernels.lanes import fma, sigmoid, slope
 from charrnn.kernels.rows import rows
 
-# Two loops: in a single one phi(c) waits for the gates, and the processor does not see as far as the next vector's
+# Two loops: in a single one phi(c) waits for the gates, and the processor does not see as far as
+# the next vector's
 
 
 @rows("i", "f", "g", "o", "c")

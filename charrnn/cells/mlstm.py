@@ -1,4 +1,5 @@
-"""The multiplicative LSTM (Krause, Lu, Murray & Renals 2016): the recurrent product is another for each input.
+"""The multiplicative LSTM (Krause, Lu, Murray & Renals 2016): the recurrent product is another for
+each input.
 
 Between two hidden states stands W_q diag(s) U_k, of which the diagonal depends on the character:
 
@@ -8,9 +9,10 @@ Between two hidden states stands W_q diag(s) U_k, of which the diagonal depends 
     c = f * c' + i * g
     h = o * phi(c)
 
-q is the paper's m. Its k is U_k h' alone, without W_k x, and it has no b_s and b_k; here W_x feeds the first blocks of z and W_h
-the last, so that one which both leave out has no place. In the lowest layer that costs a look-up, in the others a twelfth of the
-products. The output gate stands as in `lstm`.
+q is the paper's m. Its k is U_k h' alone, without W_k x, and it has no b_s and b_k; here W_x feeds
+the first blocks of z and W_h the last, so that one which both leave out has no place. In the lowest
+layer that costs a look-up, in the others a twelfth of the products. The output gate stands as in
+`lstm`.
 """
 
 from __future__ import annotations
@@ -46,21 +48,51 @@ def prepare(z, h_before, q, start, stop):
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. The last four blocks of z (N, 6H) then hold the gates; h, c (N, H) are written."""
+    """One step of streams start:stop. The last four blocks of z (N, 6H) then hold the gates; h, c
+    (N, H) are written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
-        i, f, g, o = z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H], z[n, 5 * H : 6 * H]
+        i, f, g, o = (
+            z[n, 2 * H : 3 * H],
+            z[n, 3 * H : 4 * H],
+            z[n, 4 * H : 5 * H],
+            z[n, 5 * H : 6 * H],
+        )
         remember(activation, i, f, g, o, c_before[n], c[n])
         show(activation, o, c[n], h[n])
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
-    """Back through `step`. The gates become dz; dh, dc of this step are read, dc_before is added to."""
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. The gates become dz; dh, dc of this step are read, dc_before is added
+    to.
+    """
     H = dh.shape[1]
     for n in range(start, stop):
-        i, f, g, o = z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H], z[n, 5 * H : 6 * H]
+        i, f, g, o = (
+            z[n, 2 * H : 3 * H],
+            z[n, 3 * H : 4 * H],
+            z[n, 4 * H : 5 * H],
+            z[n, 5 * H : 6 * H],
+        )
         through_lstm(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
 
 

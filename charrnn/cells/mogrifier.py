@@ -1,4 +1,5 @@
-"""The LSTM whose input gates what it remembers: of the Mogrifier (Melis, Kocisky & Blunsom 2020), the round that acts on h'.
+"""The LSTM whose input gates what it remembers: of the Mogrifier (Melis, Kocisky & Blunsom 2020),
+the round that acts on h'.
 
     r = sigmoid(W_r x + b_r)   q = 2 r * h'
     z = W x + U q + b, in four blocks of H columns
@@ -6,10 +7,11 @@
     c = f * c' + i * g
     h = o * phi(c)
 
-The paper takes turns: x is gated by h', then h' by what x has become, and so on, five times (its equations 1 and 2, without a
-bias). A round that gates x would put the product with W into the time loop, and take the look-up of characters from the lowest
-layer; this one costs a ninth of the products of upper layers more, and a look-up in the lowest. b_r starts at zero: r is near 1/2,
-and q near h'.
+The paper takes turns: x is gated by h', then h' by what x has become, and so on, five times (its
+equations 1 and 2, without a bias). A round that gates x would put the product with W into the time
+loop, and take the look-up of characters from the lowest layer; this one costs a ninth of the
+products of upper layers more, and a look-up in the lowest. b_r starts at zero: r is near 1/2, and q
+near h'.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def prepare(z, h_before, q, start, stop):
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. The last four blocks of z (N, 5H) then hold the gates; h, c (N, H) are written."""
+    """One step of streams start:stop. The last four blocks of z (N, 5H) then hold the gates; h, c
+    (N, H) are written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H]
@@ -56,9 +60,27 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
-    """Back through `step`. The gates become dz; dh, dc of this step are read, dc_before is added to."""
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. The gates become dz; dh, dc of this step are read, dc_before is added
+    to.
+    """
     H = dh.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H], z[n, 4 * H : 5 * H]
@@ -67,7 +89,9 @@ def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_befor
 
 @kernel(PREPARE_BACK)
 def prepare_back(z, h_before, dq, dh_before, start, stop):
-    """Back through `prepare`. The first block of z becomes dz_r; dq (N, H) is read, dh_before is added to."""
+    """Back through `prepare`. The first block of z becomes dz_r; dq (N, H) is read, dh_before is
+    added to.
+    """
     H = dq.shape[1]
     for n in range(start, stop):
         through_admit(z[n, :H], h_before[n], dq[n], dh_before[n])

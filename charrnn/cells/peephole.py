@@ -7,8 +7,8 @@ With z = W_x x + W_h h' + b in four blocks of H columns and the vectors p_i, p_f
     o = sigmoid(z_o + p_o * c)
     h = o * phi(c)
 
-The input and the forget gate see the old cell state, the output gate the new one. Peepholes start at zero: a new network is a
-plain LSTM.
+The input and the forget gate see the old cell state, the output gate the new one. Peepholes start
+at zero: a new network is a plain LSTM.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def through_peephole(phi, i, f, g, o, c_before, p_i, p_f, p_o, dh, dc, dc_before
 
 @kernel(STEP)
 def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
-    """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c and m = c (N, H) are written."""
+    """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c and m = c
+    (N, H) are written.
+    """
     H = h.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
@@ -58,13 +60,33 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
-    """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before is added to."""
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
+    is added to.
+    """
     H = dh.shape[1]
     for n in range(start, stop):
         i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
-        through_peephole(activation, i, f, g, o, c_before[n], p[0], p[1], p[2], dh[n], dc[n], dc_before[n])
+        through_peephole(
+            activation, i, f, g, o, c_before[n], p[0], p[1], p[2], dh[n], dc[n], dc_before[n]
+        )
 
 
 CELL = Cell(

@@ -1,7 +1,8 @@
 """The plain recurrent net (Elman 1990): h = phi(W x + U h' + b).
 
-Its gradient goes back through U^T diag(phi') once a step, and so it vanishes or explodes (Hochreiter 1991; Bengio, Simard &
-Frasconi 1994). With --activation relu --recurrent-init identity it is the IRNN of Le, Jaitly & Hinton 2015.
+Its gradient goes back through U^T diag(phi') once a step, and so it vanishes or explodes
+(Hochreiter 1991; Bengio, Simard & Frasconi 1994). With --activation relu --recurrent-init identity
+it is the IRNN of Le, Jaitly & Hinton 2015.
 """
 
 from __future__ import annotations
@@ -36,8 +37,24 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(z, h_before, c_before, m_below, p, activation, dh_before, dc_before, dh, dc, scratch, dy, dm, dm_below,
-              start, stop):  # fmt: skip
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
     """Back through `step`. z holds phi(z) and then dz; dh is read."""
     H = dh.shape[1]
     for n in range(start, stop):

@@ -1,4 +1,6 @@
-"""`charrnn bench`: how fast this machine trains and samples, and how much of what it could do that is."""
+"""`charrnn bench`: how fast this machine trains and samples, and how much of what it could do that
+is.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,22 @@ SAMPLED = 64
 """Characters of each text that sampling writes between two looks at the clock."""
 
 
-def several(flag: str, kind: Any, metavar: str, default: str | None, help: str) -> Callable[[Command], Command]:
+def several(
+    flag: str, kind: Any, metavar: str, default: str | None, help: str
+) -> Callable[[Command], Command]:
     """An option that takes one value, or several with commas between them, and passes a list."""
 
     def split(ctx: click.Context, option: click.Parameter, value: str | None) -> list[Any] | None:
-        return None if value is None else [kind.convert(one.strip(), option, ctx) for one in value.split(",")]
+        return (
+            None
+            if value is None
+            else [kind.convert(one.strip(), option, ctx) for one in value.split(",")]
+        )
 
     shown = default is not None
-    return click.option(flag, callback=split, metavar=metavar, default=default, show_default=shown, help=help)
+    return click.option(
+        flag, callback=split, metavar=metavar, default=default, show_default=shown, help=help
+    )
 
 
 def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Command]:
@@ -69,22 +79,45 @@ class Request:
 @counts("--seq-length", "50", "Characters between updates.")
 @counts("--streams", "1,64", "Texts written at once, in sampling.")
 @counts("--threads", None, "Threads to compute with. [default: all processors]")
-@several("--precision", click.Choice(PRECISIONS), "NAME,...", "float32", "float32, bf16, or int8 (for sampling).")
-@click.option("--rounds", type=click.IntRange(1, 1000), default=5, show_default=True, help="Turns of each side.")
-@click.option("--text", type=click.Path(), metavar="FILE", help="Text to train on. [default: 65 random symbols]")
+@several(
+    "--precision",
+    click.Choice(PRECISIONS),
+    "NAME,...",
+    "float32",
+    "float32, bf16, or int8 (for sampling).",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Turns of each side.",
+)
+@click.option(
+    "--text",
+    type=click.Path(),
+    metavar="FILE",
+    help="Text to train on. [default: 65 random symbols]",
+)
 @click.option(
     "--only",
     type=click.Choice(["machine", *MEASURED]),
     multiple=True,
-    help="Measure this; may be repeated. forward reads without training. [default: training and sampling]",
+    help="Measure this; may be repeated. forward reads without training. [default: training and "
+    "sampling]",
 )
-@click.option("--against", type=click.Choice(["torch"]), help="Measure PyTorch too, in turn with this program.")
+@click.option(
+    "--against",
+    type=click.Choice(["torch"]),
+    help="Measure PyTorch too, in turn with this program.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **given: Any) -> None:
     """Measure this machine, then training and sampling on it, in characters a second.
 
-    The share of the peak says how much of what the multiply-add units could do goes into operations that the task needs. With
-    --against torch, ratio is how many times as fast as PyTorch this program is. Let nothing else run meanwhile.
+    The share of the peak says how much of what the multiply-add units could do goes into operations
+    that the task needs. With --against torch, ratio is how many times as fast as PyTorch this
+    program is. Let nothing else run meanwhile.
     """
     tasks = given.pop("only") or ("training", "sampling")
     threads = given.pop("threads") or [available_threads()]
@@ -122,7 +155,9 @@ def _shapes(tasks: tuple[str, ...], given: dict[str, list[Any]]) -> Iterator[tup
     """Every combination of the values given, as far as the task knows them."""
     from charrnn.benchmark import Shape
 
-    streams, batch_sizes, lengths = (given.pop(name) for name in ("streams", "batch_size", "seq_length"))
+    streams, batch_sizes, lengths = (
+        given.pop(name) for name in ("streams", "batch_size", "seq_length")
+    )
     for task in MEASURED:
         own = {"batch_size": streams, "seq_length": [SAMPLED]} if task == "sampling" else {}
         every = {**given, "batch_size": batch_sizes, "seq_length": lengths, **own}
@@ -154,13 +189,18 @@ def _measured(request: Request, corpus: Corpus | None) -> list[tuple[str, Measur
         for k, (task, shape) in enumerate(request.shapes):
             done = iter(range(k * request.rounds + 1, total + 1))
             options: dict[str, Any] = {"rounds": request.rounds, "against": request.against}
-            found.append((task, measure(task, shape, corpus, progress=lambda: bar(next(done), total), **options)))  # noqa: B023
+            report = lambda done=done: bar(next(done), total)  # noqa: E731
+            found.append((task, measure(task, shape, corpus, progress=report, **options)))
     return found
 
 
 def _print_machine(machine: Machine) -> None:
-    threads = f"{machine.fma_peak_gflops:.0f} on {machine.threads} threads" if machine.threads > 1 else ""
-    peaks = ", ".join(filter(None, (f"{machine.fma_peak_gflops_per_thread:.0f} GFLOP/s on one thread", threads)))
+    threads = (
+        f"{machine.fma_peak_gflops:.0f} on {machine.threads} threads" if machine.threads > 1 else ""
+    )
+    peaks = ", ".join(
+        filter(None, (f"{machine.fma_peak_gflops_per_thread:.0f} GFLOP/s on one thread", threads))
+    )
     click.echo(f"{terminal.one_line(machine.cpu)}, {machine.simd}")
     click.echo(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
 
@@ -192,12 +232,19 @@ def _print_table(found: list[tuple[str, Measured]]) -> None:
 
 def _warn(found: list[tuple[str, Measured]]) -> None:
     """Tell where rounds disagree, which they do when a peer's threads must share a processor."""
-    wide = [one.ratios for _, one in found if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]]
+    wide = [
+        one.ratios
+        for _, one in found
+        if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]
+    ]
     if wide:
         terminal.tell(
-            f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? measure them again"
+            f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? "
+            "measure them again"
         )
 
 
 def _batch(task: str, shape: Shape) -> str:
-    return str(shape.batch_size) if task == "sampling" else f"{shape.batch_size} x {shape.seq_length}"
+    return (
+        str(shape.batch_size) if task == "sampling" else f"{shape.batch_size} x {shape.seq_length}"
+    )

@@ -47,7 +47,9 @@ Examples:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for. `settings` are those of all configurations, `varied` those in which they differ."""
+    """What the user asks for. `settings` are those of all configurations, `varied` those in which
+    they differ.
+    """
 
     text: list[str]
     settings: dict[str, Any]
@@ -60,7 +62,9 @@ class Request:
     as_json: bool
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.argument("text", nargs=-1, type=click.Path())
 @option("--cells", "Cells to compare.", group=GROUP, metavar="CELL,...")
 @option(
@@ -70,33 +74,50 @@ class Request:
     multiple=True,
     metavar="NAME=VALUE,...",
 )
-@option("--seeds", "Runs of each configuration, with seeds from --seed on.  [default: 3]", group=GROUP, type=int)
+@option(
+    "--seeds",
+    "Runs of each configuration, with seeds from --seed on.  [default: 3]",
+    group=GROUP,
+    type=int,
+)
 @option(
     "--equal",
-    "What all have in common: the number of parameters, of which the first has as many as --hidden gives it; the training "
+    "What all have in common: the number of parameters, of which the first has as many as "
+    "--hidden gives it; the training "
     "time, --max-time; or --hidden.  [default: parameters]",
     group=GROUP,
     type=click.Choice(["parameters", "time", "hidden"]),
 )
 @setting_options
-@option("--out", "Folder of the runs.  [default: checkpoints/compare-<name of the text>]", type=click.Path())
-@option("--threads", "Threads to compute with; losses do not depend on it.  [default: all]", type=int)
+@option(
+    "--out",
+    "Folder of the runs.  [default: checkpoints/compare-<name of the text>]",
+    type=click.Path(),
+)
+@option(
+    "--threads", "Threads to compute with; losses do not depend on it.  [default: all]", type=int
+)
 @option("--quiet", "Show nothing but errors and the result.", is_flag=True, default=False)
 @option("--json", "Print one JSON object.", is_flag=True, default=False)
 @click.pass_context
 def compare(ctx: click.Context, /, text: tuple[str, ...], **flags: Any) -> None:
-    """Train several configurations on TEXT, one run after the other, and print a table of how well they predict.
+    """Train several configurations on TEXT, one run after the other, and print a table of how well
+    they predict.
 
-    Each is judged by the validation loss of its best checkpoint, over several seeds. All other settings are those of train.
-    Ctrl-C saves and ends; the same command goes on from there.
+    Each is judged by the validation loss of its best checkpoint, over several seeds. All other
+    settings are those of train. Ctrl-C saves and ends; the same command goes on from there.
     """
     from charrnn.datasets import bundled_corpus
     from charrnn.sources import find
 
     settings, merged = merged_settings(ctx, flags, COMMON_KEYS)
     files = [path for path in (flags["preset"], flags["config"]) if path is not None]
-    request = _request(list(text or texts(settings, " and ".join(files))) or [str(bundled_corpus())], merged)
-    find(request.text)  # a text that is not there is told before the kernels are loaded, or compiled
+    request = _request(
+        list(text or texts(settings, " and ".join(files))) or [str(bundled_corpus())], merged
+    )
+    find(
+        request.text
+    )  # a text that is not there is told before the kernels are loaded, or compiled
     terminal.compiling(*_kernels(request), quiet=request.quiet)
     status = _compared(request, _candidates(request))
     if status:
@@ -108,7 +129,9 @@ def _request(text: list[str], merged: dict[str, Any]) -> Request:
     varied = _varied(merged.get("cells"), merged.get("vary") or ())
     equal = merged.get("equal") or ("hidden" if "hidden" in varied else "parameters")
     if equal == "parameters" and "hidden" in varied:
-        raise ConfigError("--vary hidden and --equal parameters exclude each other; leave one of them out")
+        raise ConfigError(
+            "--vary hidden and --equal parameters exclude each other; leave one of them out"
+        )
     if equal == "time":
         if settings.get("max_time") is None:
             raise ConfigError("--equal time needs the training time of each run: --max-time 5m")
@@ -133,7 +156,9 @@ def _request(text: list[str], merged: dict[str, Any]) -> Request:
 def _kernels(request: Request) -> list[str]:
     """The cells and optimisers that will be at work; what is no name of one is told later."""
     _, model, training = configs_of(request.settings)
-    names = request.varied.get("cell", [model.cell]) + request.varied.get("optimizer", [training.optimizer])
+    names = request.varied.get("cell", [model.cell]) + request.varied.get(
+        "optimizer", [training.optimizer]
+    )
     names = [name for name in names if name in (*CELL_NAMES, *LEARNING_RATES)]
     return [*names, *precision_kernels(request.varied.get("precision", [training.precision]))]
 
@@ -145,12 +170,15 @@ def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Any]]:
         name, sign, values = given.partition("=")
         name = name.strip().replace("-", "_")
         if not sign or not values:
-            raise ConfigError(f"--vary {given:.60}: give a setting and its values, such as --vary dropout=0,0.3")
+            raise ConfigError(
+                f"--vary {given:.60}: give a setting and its values, such as --vary dropout=0,0.3"
+            )
         if name in varied:
             raise ConfigError(f"--vary {name}: its values are given twice; name them all at once")
         if name in ("seed", "vocab_size"):
             raise ConfigError(
-                f"--vary {name}: --seeds says how many seeds are tried; the vocabulary follows from the text"
+                f"--vary {name}: --seeds says how many seeds are tried; the vocabulary follows "
+                "from the text"
             )
         varied[name] = [_value(name, value.strip()) for value in values.split(",")]
     return varied
@@ -176,7 +204,9 @@ def _candidates(request: Request) -> list[Candidate]:
     found = combinations(request.settings, request.varied)
     configs = {CorpusConfig(**of_kind(CorpusConfig, settings)) for _, settings in found}
     if len(configs) > 1 and "-" in request.text:
-        raise ConfigError("standard input can be read once only; give a file, to vary how it is read")
+        raise ConfigError(
+            "standard input can be read once only; give a file, to vary how it is read"
+        )
     corpora = {config: read_text(request.text, config, request.quiet) for config in configs}
     candidates = []
     for name, settings in found:
@@ -209,9 +239,13 @@ def _compared(request: Request, candidates: list[Candidate]) -> int:
     found, finished = results(candidates, kept), len(kept) == total
     if request.as_json:
         described = [one.as_json() for one in found]
-        click.echo(json.dumps({"folder": str(folder), "finished": finished, "configurations": described}))
+        click.echo(
+            json.dumps({"folder": str(folder), "finished": finished, "configurations": described})
+        )
     elif kept:
         print_table(found, len(request.seeds))
     if not finished:
-        terminal.tell(f"stopped after {len(kept)} of {total} runs; the same command goes on from there")
+        terminal.tell(
+            f"stopped after {len(kept)} of {total} runs; the same command goes on from there"
+        )
     return 0 if finished else stop.status

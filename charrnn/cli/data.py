@@ -35,16 +35,24 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--to", metavar="FOLDER", help="Where it goes. [default: data/ if there is one here, else this folder]")
+@click.option(
+    "--to",
+    metavar="FOLDER",
+    help="Where it goes. [default: data/ if there is one here, else this folder]",
+)
 @click.option("--url", hidden=True, help="Another place that has the same file.")
 def get(name: str, to: str | None, url: str | None) -> None:
-    """Fetch the text NAME, check it, and print its path. A file that is there already and right is kept."""
+    """Fetch the text NAME, check it, and print its path. A file that is there already and right is
+    kept.
+    """
     from tqdm import tqdm
 
     from charrnn.datasets import fetch
 
     options = {"unit": "B", "unit_scale": True, "leave": False, "dynamic_ncols": True}
-    with tqdm(total=0, desc=terminal.one_line(name), disable=None, file=sys.stderr, **options) as bar:
+    with tqdm(
+        total=0, desc=terminal.one_line(name), disable=None, file=sys.stderr, **options
+    ) as bar:
         path = fetch(name, _folder(to), url=url, progress=bar)
     click.echo(str(path))
     terminal.tell(f"train on it: charrnn train {shlex.quote(str(path))}")
@@ -79,12 +87,16 @@ Examples:
 """
 )
 def forget() -> None:
-    """Remove what is kept of large texts for the next start: their ids. It is made again when it is needed."""
+    """Remove what is kept of large texts for the next start: their ids. It is made again when it is
+    needed.
+    """
     from charrnn.cache import forget_texts, texts_folder
     from charrnn.gathering import counted
 
     files, size = forget_texts()
-    terminal.tell(f"removed {counted(files, 'file')}, {terminal.size_text(size)}, from {texts_folder()}")
+    terminal.tell(
+        f"removed {counted(files, 'file')}, {terminal.size_text(size)}, from {texts_folder()}"
+    )
 
 
 def _bundled() -> dict[str, Any]:
@@ -105,7 +117,12 @@ def _known() -> list[dict[str, Any]]:
         path = _folder(None) / known.file_name
         here = path.is_file() and path.stat().st_size == known.size
         about = "fetched" if here else f"not here; charrnn data get {name}"
-        found = {"size": known.size, "sha256": known.sha256, "path": str(path) if here else None, "url": known.url}
+        found = {
+            "size": known.size,
+            "sha256": known.sha256,
+            "path": str(path) if here else None,
+            "url": known.url,
+        }
         texts.append({"name": name, **found, "about": about})
     return texts
 

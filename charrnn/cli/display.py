@@ -1,4 +1,6 @@
-"""What training shows: the start, a bar over the whole run, a line for every validation, samples, JSON, and the end."""
+"""What training shows: the start, a bar over the whole run, a line for every validation, samples,
+JSON, and the end.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charrnn.terminal import dim, duration_text, escaped, is_terminal, loss_text, one_line, size_text, tell
+from charrnn.terminal import (
+    dim,
+    duration_text,
+    escaped,
+    is_terminal,
+    loss_text,
+    one_line,
+    size_text,
+    tell,
+)
 
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
@@ -27,7 +38,8 @@ ESTIMATED_AFTER = 2.0
 
 PROGRAM = 150e6  # bytes that Python, its libraries and the compiled kernels take by themselves
 OVERFITTING = (
-    "the validation loss rises while the training loss falls; the best checkpoint, of {best}, is kept. More text, more --dropout "
+    "the validation loss rises while the training loss falls; the best checkpoint, of {best}, is "
+    "kept. More text, more --dropout "
     "or a smaller --hidden would help; --patience would end the run"
 )
 MANY_PARAMETERS = 3.0
@@ -37,7 +49,9 @@ BAR_NEEDS = 24
 
 
 def fitted(fields: list[tuple[int, str]], width: int, gap: str = "  ") -> str:
-    """The texts side by side, without the least important (highest number) ones where they do not fit the width."""
+    """The texts side by side, without the least important (highest number) ones where they do not
+    fit the width.
+    """
     kept = list(fields)
     while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
         kept.remove(max(kept, key=lambda field: field[0]))
@@ -53,8 +67,12 @@ def speed_text(characters_per_second: float) -> str:
     return f"{characters_per_second:.0f} chars/s"
 
 
-def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None) -> None:
-    """What was read, and what will be made of it; `asked` is the configuration before its batch shape was fitted to the text."""
+def tell_start(
+    run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None
+) -> None:
+    """What was read, and what will be made of it; `asked` is the configuration before its batch
+    shape was fitted to the text.
+    """
     from charrnn.gathering import counted
     from charrnn.memory import memory_estimate
     from charrnn.workers import usable_threads
@@ -63,35 +81,55 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
     name = "standard input" if str(first) == "-" else first.name
     name += f" and {len(corpus.sources) - 1} more" if len(corpus.sources) > 1 else ""
     unit = "bytes" if corpus.vocab.unit == "byte" else "characters"
-    parts = f"train {len(corpus.train):,}, validation {len(corpus.validation):,}, test {len(corpus.test):,}"
+    parts = (
+        f"train {len(corpus.train):,}, validation {len(corpus.validation):,}, test "
+        f"{len(corpus.test):,}"
+    )
     tell(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
     if corpus.skipped:
-        names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (", ..." if len(corpus.skipped) > 3 else "")
+        names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
+            ", ..." if len(corpus.skipped) > 3 else ""
+        )
         tell(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
         found = len(corpus.document_starts)
-        tell(f"documents: {found + 1:,}" if found else "documents: 1; --document-separator occurs nowhere in the text")
-    model, config = run.model.config, run.config
-    if run.step == 0 and (asked.batch_size, asked.seq_length) != (config.batch_size, config.seq_length):
         tell(
-            f"the text is short: batches of {config.batch_size} x {config.seq_length} characters instead of "
+            f"documents: {found + 1:,}"
+            if found
+            else "documents: 1; --document-separator occurs nowhere in the text"
+        )
+    model, config = run.model.config, run.config
+    if run.step == 0 and (asked.batch_size, asked.seq_length) != (
+        config.batch_size,
+        config.seq_length,
+    ):
+        tell(
+            f"the text is short: batches of {config.batch_size} x {config.seq_length} characters "
+            "instead of "
             f"{asked.batch_size} x {asked.seq_length}"
         )
-    memory = size_text(memory_estimate(model, config, corpus.document_starts is not None) + corpus.ids.nbytes + PROGRAM)
+    memory = size_text(
+        memory_estimate(model, config, corpus.document_starts is not None)
+        + corpus.ids.nbytes
+        + PROGRAM
+    )
     tell(
-        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} parameters, "
+        f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} "
+        "parameters, "
         f"about {memory} of memory"
     )
     per_character = run.model.count() / len(corpus.train)
     if per_character > MANY_PARAMETERS:
         tell(
-            f"warning: {per_character:.1f} parameters for each of the {unit} to train on: watch the validation loss, or use a "
+            f"warning: {per_character:.1f} parameters for each of the {unit} to train on: watch "
+            "the validation loss, or use a "
             "smaller --hidden"
         )
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = usable_threads(threads)
     tell(
-        f"training: {counted(run.total_steps, 'step')}, {run.total_steps / run.steps_per_epoch:.1f} epochs, on "
+        f"training: {counted(run.total_steps, 'step')}, "
+        f"{run.total_steps / run.steps_per_epoch:.1f} epochs, on "
         f"{counted(threads, 'thread')}, into {folder.path}{going_on}"
     )
 
@@ -99,7 +137,9 @@ def tell_start(run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, 
 class Display:
     """Shows the reports of one call of `train`; lines and the bar on stderr, JSON on stdout."""
 
-    def __init__(self, run: Run, *, quiet: bool = False, as_json: bool = False, seconds_before: float = 0.0) -> None:
+    def __init__(
+        self, run: Run, *, quiet: bool = False, as_json: bool = False, seconds_before: float = 0.0
+    ) -> None:
         self._run, self._quiet, self._json = run, quiet, as_json
         self._live = not quiet and is_terminal(sys.stderr)
         self._start, self._first_step, self._total = time.monotonic(), run.step, run.total_steps
@@ -114,7 +154,12 @@ class Display:
     def _make_bar(self) -> Any:
         from tqdm import tqdm
 
-        options = {"leave": False, "dynamic_ncols": True, "smoothing": 0.05, "bar_format": "{percentage:3.0f}%|{bar}|"}
+        options = {
+            "leave": False,
+            "dynamic_ncols": True,
+            "smoothing": 0.05,
+            "bar_format": "{percentage:3.0f}%|{bar}|",
+        }
         return tqdm(total=self._run.total_steps, initial=self._run.step, file=sys.stderr, **options)
 
     @property
@@ -141,7 +186,9 @@ class Display:
             left = "{remaining}"  # tqdm's, from the steps
             if self._limit is not None:
                 left = self._bar.format_interval(self._left(report))
-            self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + left + " left  " + self._figures(report)
+            self._bar.bar_format = (
+                "{percentage:3.0f}%|{bar}| " + left + " left  " + self._figures(report)
+            )
             self._bar.update(report.step - self._bar.n)  # backwards after falling back
 
     def _figures(self, report: Report) -> str:
@@ -174,7 +221,11 @@ class Display:
             return
         loss = report.train_loss if report.validation_loss is None else report.validation_loss
         assert loss is not None and report.train_loss is not None
-        fields = [(0, f"step {report.step}"), (2, f"epoch {report.epoch:.1f}"), (1, f"train {report.train_loss:.4f}")]
+        fields = [
+            (0, f"step {report.step}"),
+            (2, f"epoch {report.epoch:.1f}"),
+            (1, f"train {report.train_loss:.4f}"),
+        ]
         if report.validation_loss is not None:
             fields.append((0, f"val {report.validation_loss:.4f}"))
         fields[-1] = (fields[-1][0], fields[-1][1] + " nats")
@@ -190,7 +241,10 @@ class Display:
         """A plan's number of steps was settled anew."""
         if not self._quiet:
             pace = "slower" if total < self._total else "faster"
-            said = f"plan: this goes {pace} than it was measured: {total:,} steps instead of {self._total:,}"
+            said = (
+                f"plan: this goes {pace} than it was measured: {total:,} steps instead of "
+                f"{self._total:,}"
+            )
             self._say(textwrap.fill(said, self._width()))
         if self._bar is not None:
             self._bar.total = total
@@ -199,8 +253,14 @@ class Display:
     def _show_fall_back(self, fall: FallBack) -> None:
         """One line: where something was wrong, what, and from where it goes on, how."""
         if self._json:
-            reached = {"step": fall.from_step, "to_step": fall.to_step, "rate_factor": fall.rate_factor}
-            _print_json(event="fell back", **reached, reason=fall.reason, seconds=round(self.seconds, 3))
+            reached = {
+                "step": fall.from_step,
+                "to_step": fall.to_step,
+                "rate_factor": fall.rate_factor,
+            }
+            _print_json(
+                event="fell back", **reached, reason=fall.reason, seconds=round(self.seconds, 3)
+            )
         if not self._quiet:
             self._say(fitted(_fall_back_fields(fall), self._width(), ", "))
 
@@ -221,7 +281,11 @@ class Display:
 
     def _sample(self, text: str) -> str:
         width = max(20, self._width() - 4)
-        lines = [piece for line in escaped(text).split("\n") for piece in textwrap.wrap(line, width) or [""]]
+        lines = [
+            piece
+            for line in escaped(text).split("\n")
+            for piece in textwrap.wrap(line, width) or [""]
+        ]
         return "\n" + dim("\n".join(f"    {line}".rstrip() for line in lines), sys.stderr) + "\n"
 
     def _width(self) -> int:
@@ -245,7 +309,9 @@ class Display:
             self._bar.close()
 
     def end(self, folder: RunFolder, ended: str | None) -> None:
-        """What ended the run (None: it was stopped), where the best checkpoint is, and what to do next; as JSON, one object."""
+        """What ended the run (None: it was stopped), where the best checkpoint is, and what to do
+        next; as JSON, one object.
+        """
         from charrnn.gathering import counted
 
         run, best = self._run, folder.best if folder.best.exists() else None
@@ -271,7 +337,11 @@ class Display:
             tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
         elif best is not None:
             older = run.step - (run.progress.best_step or 0)
-            age = f" (step {run.progress.best_step:,}, {counted(older, 'step')} before the last)" if older else ""
+            age = (
+                f" (step {run.progress.best_step:,}, {counted(older, 'step')} before the last)"
+                if older
+                else ""
+            )
             tell(f"sample from it{age}: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:
@@ -280,7 +350,8 @@ class Display:
         return {
             "steps": f"{step}, the last",
             "epochs": f"{step}, after {self._run.epoch:.1f} epochs",
-            "patience": f"{step}: no new best in {config.patience} validations; a larger --patience goes on",
+            "patience": f"{step}: no new best in {config.patience} validations; a larger "
+            "--patience goes on",
             "time": f"{step}: the {config.max_time} of --max-time are over; a larger one goes on",
         }[ended]
 

@@ -30,19 +30,28 @@ class Member:
     run: Run
 
 
-def load_members(checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True) -> list[Member]:
-    """The checkpoint that a user means, and the others, whose vocabulary must be the first's; `kernels` as for `compiling`."""
+def load_members(
+    checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True
+) -> list[Member]:
+    """The checkpoint that a user means, and the others, whose vocabulary must be the first's;
+    `kernels` as for `compiling`.
+    """
     terminal.compiling(training=training)
     from charrnn.checkpoint import configurations_of, load
     from charrnn.ensemble import check_alike
     from charrnn.run_folder import find_checkpoint
 
     paths = [find_checkpoint(checkpoint), *map(find_checkpoint, others)]
-    terminal.compiling(*(configurations_of(path)[0].cell for path in paths), *kernels, training=training)
+    terminal.compiling(
+        *(configurations_of(path)[0].cell for path in paths), *kernels, training=training
+    )
     members = [Member(path, load(path)) for path in paths]
     first = members[0].run
     for member in members[1:]:
         check_alike(first.vocab, member.run.vocab, str(member.path))
         if member.run.corpus_config.document_separator != first.corpus_config.document_separator:
-            raise ConfigError(f"{member.path}: its --document-separator is not that of the first network; leave it out")
+            raise ConfigError(
+                f"{member.path}: its --document-separator is not that of the first network; leave "
+                "it out"
+            )
     return members

@@ -45,10 +45,16 @@ Examples:
     help="Part of the run's own text. [default: validation]",
 )
 @click.option(
-    "--window", type=click.IntRange(min=0), default=256, show_default=True, help="Characters a cold window; 0: none."
+    "--window",
+    type=click.IntRange(min=0),
+    default=256,
+    show_default=True,
+    help="Characters a cold window; 0: none.",
 )
 @click.option(
-    "--dynamic", is_flag=True, help="Also let the network learn from what it has been judged on: a row of its own."
+    "--dynamic",
+    is_flag=True,
+    help="Also let the network learn from what it has been judged on: a row of its own.",
 )
 @options_for(DynamicConfig)
 @ensemble_option
@@ -58,9 +64,12 @@ Examples:
     type=click.Choice(["error", "skip", "nearest"]),
     default="error",
     show_default=True,
-    help="What becomes of characters that the model does not know; where it has an unknown symbol, error takes that.",
+    help="What becomes of characters that the model does not know; where it has an unknown "
+    "symbol, error takes that.",
 )
-@click.option("--per-char", is_flag=True, help="Print a JSON object a predicted character: char, nats.")
+@click.option(
+    "--per-char", is_flag=True, help="Print a JSON object a predicted character: char, nats."
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads. [default: all processors]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def eval_(
@@ -79,17 +88,19 @@ def eval_(
 ) -> None:
     """Measure how well a network predicts a text, in nats and bits a character.
 
-    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Without TEXT the run's own
-    validation part is read; with it, all of TEXT (files, globs, folders, - for standard input). The state is carried
-    through the whole text; below that stands the loss over windows of --window characters, each from a cold state, and
-    what xz makes of the same text.
+    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Without
+    TEXT the run's own validation part is read; with it, all of TEXT (files, globs, folders, - for
+    standard input). The state is carried through the whole text; below that stands the loss over
+    windows of --window characters, each from a cold state, and what xz makes of the same text.
     """
     if per_char and as_json:
         raise click.UsageError("--per-char and --json cannot both be given")
     if texts and split:
         raise click.UsageError("--split is for the run's own text: give it without TEXT")
     if not texts and (encoding or unknown != "error"):
-        raise click.UsageError("--encoding and --unknown are for a TEXT: the run's own text is read as in training")
+        raise click.UsageError(
+            "--encoding and --unknown are for a TEXT: the run's own text is read as in training"
+        )
     how = _dynamic(dynamic, adapting)
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     run = members[0].run
@@ -120,7 +131,9 @@ def _dynamic(dynamic: bool, adapting: dict[str, Any]) -> DynamicConfig | None:
     if dynamic:
         return DynamicConfig(**given)
     if given:
-        raise click.UsageError(f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic")
+        raise click.UsageError(
+            f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic"
+        )
     return None
 
 
@@ -148,14 +161,20 @@ class _Measure:
         from charrnn.evaluation import evaluate, evaluate_windows, mean_of
         from charrnn.workers import Workers, usable_threads
 
-        workers, rows, vocab = Workers(usable_threads(self._threads)), self.rows, self._members[0].run.vocab
+        workers, rows, vocab = (
+            Workers(usable_threads(self._threads)),
+            self.rows,
+            self._members[0].run.vocab,
+        )
         options: dict[str, Any] = {"starts": self._starts, "workers": workers}
         try:
             with terminal.progress_bar("evaluating", unit="char") as bar:
                 rows["state carried"] = evaluate(self._models, self._ids, progress=bar, **options)
             if window:
                 with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
-                    found = evaluate_windows(self._models, self._ids, window, progress=bar, **options)
+                    found = evaluate_windows(
+                        self._models, self._ids, window, progress=bar, **options
+                    )
                 self._window, rows[f"windows of {window}, cold"] = window, found
             if self._dynamic is not None:
                 with terminal.progress_bar("dynamic evaluation", unit="char") as bar:
@@ -166,7 +185,9 @@ class _Measure:
             rows["xz -9e"] = evaluate_xz(self._ids, vocab)
         self.nats = rows["state carried"].nats_per_char
 
-    def _adapting(self, config: DynamicConfig, workers: Workers, progress: Progress) -> NDArray[Any]:
+    def _adapting(
+        self, config: DynamicConfig, workers: Workers, progress: Progress
+    ) -> NDArray[Any]:
         """The losses of the members, each of which adapts by itself."""
         from charrnn.dynamic import per_character_dynamic, squares_of
         from charrnn.evaluation import in_turn, mixed
@@ -176,14 +197,21 @@ class _Measure:
         return mixed(
             [
                 per_character_dynamic(
-                    model, self._ids, config, squares=squares_of(member.run), progress=told, **options
+                    model,
+                    self._ids,
+                    config,
+                    squares=squares_of(member.run),
+                    progress=told,
+                    **options,
                 )
                 for member, (model, told) in turns
             ]
         )
 
     def print_per_char(self) -> None:
-        """A line for each character: its loss with carried state, or if asked for that of dynamic evaluation."""
+        """A line for each character: its loss with carried state, or if asked for that of dynamic
+        evaluation.
+        """
         from charrnn.evaluation import mean_of, per_character
         from charrnn.workers import Workers, usable_threads
 
@@ -191,7 +219,9 @@ class _Measure:
         try:
             with terminal.progress_bar("evaluating", unit="char") as bar:
                 if self._dynamic is None:
-                    losses = per_character(self._models, self._ids, starts=self._starts, workers=workers, progress=bar)
+                    losses = per_character(
+                        self._models, self._ids, starts=self._starts, workers=workers, progress=bar
+                    )
                 else:
                     losses = self._adapting(self._dynamic, workers, bar)
         finally:
@@ -199,7 +229,9 @@ class _Measure:
         self.nats = mean_of(losses).nats_per_char
         symbols = [json.dumps(symbol) for symbol in self._members[0].run.vocab.symbols]
         for a in range(0, len(losses), 4096):
-            block = zip(self._ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+            block = zip(
+                self._ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True
+            )
             lines = [f'{{"char": {symbols[i]}, "nats": {nats:.6g}}}\n' for i, nats in block]
             click.echo("".join(lines), nl=False)
 
@@ -210,7 +242,9 @@ class _Measure:
         if self._window:
             result["window"] = {"size": self._window, **rows[f"windows of {self._window}, cold"]}
         if self._dynamic is not None:
-            settings = {name.removeprefix("dynamic_"): value for name, value in vars(self._dynamic).items()}
+            settings = {
+                name.removeprefix("dynamic_"): value for name, value in vars(self._dynamic).items()
+            }
             result["dynamic"] = {**rows["dynamic"], **settings}
         if "xz -9e" in rows:
             result["xz"] = rows["xz -9e"]
@@ -228,11 +262,17 @@ class _Measure:
 
 
 def _figures(found: Evaluation) -> dict[str, Any]:
-    return {"nats_per_char": found.nats_per_char, "bits_per_char": found.bits_per_char, "characters": found.characters}
+    return {
+        "nats_per_char": found.nats_per_char,
+        "bits_per_char": found.bits_per_char,
+        "characters": found.characters,
+    }
 
 
 def _note_test(members: list[Member], nats: float) -> list[dict[str, Any]]:
-    """Note beside each checkpoint that its test part has been looked at; the earlier looks of all, of which it tells."""
+    """Note beside each checkpoint that its test part has been looked at; the earlier looks of all,
+    of which it tells.
+    """
     from charrnn.run_folder import note_test_look, test_looks
 
     earlier: list[dict[str, Any]] = []
@@ -243,13 +283,15 @@ def _note_test(members: list[Member], nats: float) -> list[dict[str, Any]]:
         if looks:
             times = "once" if len(looks) == 1 else f"{len(looks)} times"
             terminal.tell(
-                f"{terminal.one_line(str(folder))}: the test part has been looked at {times} before, last at {looks[-1]['when']} "
+                f"{terminal.one_line(str(folder))}: the test part has been looked at {times} "
+                f"before, last at {looks[-1]['when']} "
                 "UTC; what is chosen by it is no longer tested by it"
             )
         try:
             note_test_look(path, nats)
         except OSError as error:
             terminal.tell(
-                f"{terminal.one_line(str(folder))}: that the test part was looked at cannot be noted ({error.strerror})"
+                f"{terminal.one_line(str(folder))}: that the test part was looked at cannot be "
+                f"noted ({error.strerror})"
             )
     return earlier

@@ -23,7 +23,9 @@ COMMON_KEYS: Others = {"text": (str, list), "out": str, "threads": int, "quiet":
 
 def option(flag: str, help: str, **kwargs: Any) -> Callable[[Command], Command]:
     """A flag in the help's last group; None where it is not given."""
-    return click.option(flag, cls=GroupedOption, help=help, **{"group": RUN, "default": None, **kwargs})
+    return click.option(
+        flag, cls=GroupedOption, help=help, **{"group": RUN, "default": None, **kwargs}
+    )
 
 
 def setting_options(command: Command) -> Command:
@@ -32,9 +34,16 @@ def setting_options(command: Command) -> Command:
         options_for(CorpusConfig),
         options_for(ModelConfig, without=("vocab_size",)),
         options_for(TrainConfig),
-        option("--preset", "Classic settings by name, or a TOML file; --config and flags win.", metavar="NAME|FILE"),
         option(
-            "--config", "TOML file with settings, named like the flags; flags win.", type=click.Path(), metavar="FILE"
+            "--preset",
+            "Classic settings by name, or a TOML file; --config and flags win.",
+            metavar="NAME|FILE",
+        ),
+        option(
+            "--config",
+            "TOML file with settings, named like the flags; flags win.",
+            type=click.Path(),
+            metavar="FILE",
         ),
     )
     for decorate in reversed(decorators):
@@ -42,29 +51,39 @@ def setting_options(command: Command) -> Command:
     return command
 
 
-def merged_settings(ctx: click.Context, flags: dict[str, Any], others: Others) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What stands in preset and file, and that with the flags of the command line over it. `others` as for `read_settings`."""
+def merged_settings(
+    ctx: click.Context, flags: dict[str, Any], others: Others
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What stands in preset and file, and that with the flags of the command line over it. `others`
+    as for `read_settings`.
+    """
     settings = preset(flags["preset"], others) if flags["preset"] is not None else {}
     if flags["config"] is not None:
         settings |= read_settings(flags["config"], others)
     # a flag that was not given is None; of the switches, which a file cannot hold, False
     typed = {
-        name: value for name, value in flags.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        name: value
+        for name, value in flags.items()
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
     return settings, {**settings, **typed}
 
 
 def configurations_among(settings: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings that belong to the three configurations, checked: what is wrong is told before anything is read."""
+    """Those of the settings that belong to the three configurations, checked: what is wrong is told
+    before anything is read.
+    """
     for kind in CONFIGS:
         kind(**of_kind(kind, settings))
     return {name: value for kind in CONFIGS for name, value in of_kind(kind, settings).items()}
 
 
 def precision_kernels(precisions: Iterable[str]) -> list[str]:
-    """Names for `terminal.compiling` of the kernels that training in these precisions needs beside the common ones.
+    """Names for `terminal.compiling` of the kernels that training in these precisions needs beside
+    the common ones.
 
-    `ConfigError` for a precision that this machine cannot train in: better before anything is compiled or read.
+    `ConfigError` for a precision that this machine cannot train in: better before anything is
+    compiled or read.
     """
     if "bf16" not in precisions:
         return []
@@ -83,7 +102,9 @@ def texts(settings: dict[str, Any], where: str | None) -> tuple[str, ...]:
     return tuple(named)
 
 
-def read_text(text: Sequence[str], config: CorpusConfig, quiet: bool = False, **options: Any) -> Corpus:
+def read_text(
+    text: Sequence[str], config: CorpusConfig, quiet: bool = False, **options: Any
+) -> Corpus:
     """Read a text, with a bar where that takes long; options as for `Corpus.read`."""
     from charrnn.corpus import Corpus
     from charrnn.kernels.compiling import LARGE_TEXTS

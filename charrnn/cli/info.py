@@ -26,12 +26,15 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("checkpoint", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: all metadata, and sizes.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object: all metadata, and sizes."
+)
 def info(checkpoint: str | None, as_json: bool) -> None:
     """Show what a checkpoint holds: configuration, size, history, vocabulary, where it came from.
 
-    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Of a folder it also shows where the
-    run went back to an earlier step, or began to overfit, up to its last step.
+    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Of a
+    folder it also shows where the run went back to an earlier step, or began to overfit, up to its
+    last step.
     """
     from rich.text import Text
 
@@ -42,10 +45,22 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     path = find_checkpoint(checkpoint)
     terminal.compiling(configurations_of(path)[0].cell, training=False)
     about = metadata_of(load(path))
-    events = _events(about["history"] if path == Path(checkpoint or "") else RunFolder(path.parent).entries())
+    events = _events(
+        about["history"] if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
+    )
     size, count = path.stat().st_size, _parameters(about["model"])
     if as_json:
-        click.echo(json.dumps({"checkpoint": str(path), "bytes": size, "parameters": count, **about, "events": events}))
+        click.echo(
+            json.dumps(
+                {
+                    "checkpoint": str(path),
+                    "bytes": size,
+                    "parameters": count,
+                    **about,
+                    "events": events,
+                }
+            )
+        )
         return
     output = terminal.console()
     output.print(_overview(path, size, count, about))
@@ -61,7 +76,9 @@ def info(checkpoint: str | None, as_json: bool) -> None:
 
 def _events(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What happened to a run beside its validations: it fell back, or began to overfit."""
-    return [entry for entry in entries if "fell_back_from" in entry or entry.get("overfitting") is True]
+    return [
+        entry for entry in entries if "fell_back_from" in entry or entry.get("overfitting") is True
+    ]
 
 
 def _event(entry: dict[str, Any]) -> str:
@@ -69,7 +86,10 @@ def _event(entry: dict[str, Any]) -> str:
     step = f"step {entry['step']:,}"
     if "fell_back_from" not in entry:
         return f"{step}: overfitting, the validation loss rose while the training loss fell"
-    factor, reason = _number(entry.get("rate_factor"), 3), terminal.one_line(str(entry.get("reason"))[:80])
+    factor, reason = (
+        _number(entry.get("rate_factor"), 3),
+        terminal.one_line(str(entry.get("reason"))[:80]),
+    )
     return f"step {_number(entry['fell_back_from'], 0)}: {reason}, back to {step}, rate x {factor}"
 
 
@@ -105,7 +125,10 @@ def _facts(path: Path, size: int, count: int, about: dict[str, Any]) -> list[tup
         ("size", f"{terminal.size_text(size)}, format version {about['format_version']}"),
         ("parameters", f"{count:,}"),
         ("progress", f"step {about['step']:,}, epoch {epoch}"),
-        ("best", best if progress["best_step"] is None else f"{best}, at step {progress['best_step']:,}"),
+        (
+            "best",
+            best if progress["best_step"] is None else f"{best}, at step {progress['best_step']:,}",
+        ),
         ("model", _settings(about["model"])),
         ("training", _settings(about["train"])),
         ("text", _settings(about["corpus"])),
@@ -131,7 +154,9 @@ def _settings(values: dict[str, Any]) -> str:
 
 
 def _symbols(about: dict[str, Any]) -> str:
-    """The symbols in a row, those that cannot be seen as escapes; bytes beyond ASCII in hexadecimal."""
+    """The symbols in a row, those that cannot be seen as escapes; bytes beyond ASCII in
+    hexadecimal.
+    """
     names, signs = [], {" ": "\N{OPEN BOX}", "\\": "\\\\"}
     for symbol in about["vocab"][:SYMBOLS_SHOWN]:
         plain = symbol.isprintable() and (about["unit"] == "char" or symbol.isascii())
@@ -151,7 +176,10 @@ def _history(entries: list[dict[str, Any]]) -> Table:
     for entry in entries:
         loss = entry.get("validation_loss")
         bits = loss / math.log(2) if isinstance(loss, int | float) else None
-        cells = [_number(entry.get("epoch"), 2), *(_number(x, 4) for x in (entry.get("train_loss"), loss, bits))]
+        cells = [
+            _number(entry.get("epoch"), 2),
+            *(_number(x, 4) for x in (entry.get("train_loss"), loss, bits)),
+        ]
         table.add_row(f"{entry['step']:,}", *(Text(cell) for cell in cells))
     return table
 

@@ -24,7 +24,9 @@ def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
     """
     paths = [source.path for source in run.sources]
     if "-" in paths:
-        raise CorpusError("the run's text came from standard input; name one: charrnn eval CHECKPOINT TEXT")
+        raise CorpusError(
+            "the run's text came from standard input; name one: charrnn eval CHECKPOINT TEXT"
+        )
     corpus = _read(run, paths)
     run.check_text(corpus)
     ids, starts = {
@@ -35,23 +37,30 @@ def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
     if len(ids) < 2:
         flag = "--test-fraction" if split == "test" else "--val-fraction"
         raise CorpusError(
-            f"the run has no {split} part (it was trained with {flag} 0, or the text is short); name a TEXT to eval"
+            f"the run has no {split} part (it was trained with {flag} 0, or the text is short); "
+            "name a TEXT to eval"
         )
     return ids, starts
 
 
 def _read(run: Run, paths: Sequence[str]) -> Corpus:
     if not paths:
-        raise CorpusError("the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT")
+        raise CorpusError(
+            "the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT"
+        )
     try:
         return read_text(paths, run.corpus_config, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(f"the run's text has changed: {error}") from None
     except CorpusError as error:
-        raise CorpusError(f"the run's text: {error}, or name a text: charrnn eval CHECKPOINT TEXT") from None
+        raise CorpusError(
+            f"the run's text: {error}, or name a text: charrnn eval CHECKPOINT TEXT"
+        ) from None
 
 
-def other_text(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> tuple[Any, Starts | None]:
+def other_text(
+    run: Run, texts: Sequence[str], encoding: str | None, unknown: str
+) -> tuple[Any, Starts | None]:
     """The ids of another text, and where documents begin in what the network reads of it."""
     from charrnn.documents import document_starts
 
@@ -60,7 +69,9 @@ def other_text(run: Run, texts: Sequence[str], encoding: str | None, unknown: st
 
 
 def _other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
-    """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it lacks, if "error"."""
+    """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it
+    lacks, if "error".
+    """
     config = replace(run.corpus_config, val_fraction=0.0, test_fraction=0.0)
     config = replace(config, min_count=1, encoding=encoding or config.encoding)
     if unknown != "error":
@@ -72,7 +83,9 @@ def _other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: st
 
 
 def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
-    """The ids without those of symbols that the run does not know, or with the nearest symbol's in their place."""
+    """The ids without those of symbols that the run does not know, or with the nearest symbol's in
+    their place.
+    """
     import numpy as np
 
     symbols, known = corpus.vocab.symbols, len(run.vocab)
@@ -87,12 +100,17 @@ def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
 
 
 def tell_of_other_texts(members: Sequence[Member]) -> None:
-    """Warn of members of an ensemble that may have been trained on the part of the first's text that they are judged on."""
+    """Warn of members of an ensemble that may have been trained on the part of the first's text
+    that they are judged on.
+    """
     first = members[0].run
     for member in members[1:]:
         parts = ("val_fraction", "test_fraction")
-        same_parts = all(getattr(member.run.corpus_config, p) == getattr(first.corpus_config, p) for p in parts)
+        same_parts = all(
+            getattr(member.run.corpus_config, p) == getattr(first.corpus_config, p) for p in parts
+        )
         if member.run.sha256 != first.sha256 or not same_parts:
             terminal.tell(
-                f"{terminal.one_line(str(member.path))} was trained on another text, or on another part of it: it may know this one"
+                f"{terminal.one_line(str(member.path))} was trained on another text, or on "
+                "another part of it: it may know this one"
             )

@@ -1,6 +1,7 @@
 """The group `charrnn`, and the one place where an error becomes text and an exit status.
 
-0 done    1 error    2 wrong flag or setting    130 interrupted    141 nobody reads the output    143 terminated
+0 done    1 error    2 wrong flag or setting    130 interrupted    141 nobody reads the output
+143 terminated
 """
 
 from __future__ import annotations
@@ -21,18 +22,25 @@ COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a network on a text, or go on with a run."),
     "sample": ("charrnn.cli.sample:sample", "Let a trained network write."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
-    "compare": ("charrnn.cli.compare:compare", "Train several configurations, and say which predicts best."),
+    "compare": (
+        "charrnn.cli.compare:compare",
+        "Train several configurations, and say which predicts best.",
+    ),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
     "data": ("charrnn.cli.data:data", "List and fetch texts to train on."),
 }
-"""Name -> where it lives, and its line in the help. Commands are imported when they are called: `--help` must be quick."""
+"""Name -> where it lives, and its line in the help. Commands are imported when they are called:
+`--help` must be quick.
+"""
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and turns errors into one line and an exit status."""
+    """A group that imports a command when it is called, and turns errors into one line and an exit
+    status.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the work."""
@@ -62,7 +70,9 @@ class LazyGroup(click.Group):
 
 
 def told(error: BaseException) -> int:
-    """Tell an error that a user can cause, in one line on stderr, and return the exit status that it asks for."""
+    """Tell an error that a user can cause, in one line on stderr, and return the exit status that
+    it asks for.
+    """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
@@ -91,7 +101,8 @@ def _close_output() -> None:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(charrnn.__version__, prog_name="charrnn")
 def cli() -> None:
-    """Train a character-level recurrent network on your own text, on the laptop that you have, and let it write.
+    """Train a character-level recurrent network on your own text, on the laptop that you have, and
+    let it write.
 
     \b
     Examples:
@@ -104,7 +115,8 @@ def cli() -> None:
 def main() -> None:
     """The entry point of the program; ends the process."""
     for stream in (sys.stdout, sys.stderr):
-        # a character that the terminal's encoding lacks is shown as an escape; it must not end the program
+        # a character that the terminal's encoding lacks is shown as an escape; it must not end the
+        # program
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:

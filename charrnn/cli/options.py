@@ -28,7 +28,9 @@ class GroupedCommand(click.Command):
     """A command whose help shows its options under their headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each group in the order of its first option; what has no group, such as --help, stands with the last."""
+        """Each group in the order of its first option; what has no group, such as --help, stands
+        with the last.
+        """
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -39,8 +41,10 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def options_for(settings: type[Settings], without: Collection[str] = ()) -> Callable[[Command], Command]:
-    """A decorator that adds a flag for every field. None is passed for a flag that was not given."""
+def options_for(
+    settings: type[Settings], without: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """A decorator that adds a flag for every field; None is passed for one that was not given."""
     hints = get_type_hints(settings)
 
     def decorate(command: Command) -> Command:

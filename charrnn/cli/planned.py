@@ -23,17 +23,28 @@ if TYPE_CHECKING:
 
 
 def leave_to_the_plan(ctx: click.Context, merged: dict[str, Any]) -> None:
-    """How long to train is said by --for alone: another flag contradicts it, and what a preset says gives way."""
+    """How long to train is said by --for alone: another flag contradicts it, and what a preset says
+    gives way.
+    """
     if seconds_of(merged["for"]) is None:
-        raise ConfigError(f"--for must be a time such as 90s, 20m or 1.5h, not {merged['for']!r:.40}")
+        raise ConfigError(
+            f"--for must be a time such as 90s, 20m or 1.5h, not {merged['for']!r:.40}"
+        )
     for name in ("steps", "epochs", "max_time"):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise ConfigError(f"--for and --{name.replace('_', '-')} both say how long to train; give one of them")
+            raise ConfigError(
+                f"--for and --{name.replace('_', '-')} both say how long to train; give one of them"
+            )
         merged.pop(name, None)
 
 
 def planned(
-    duration: str, given: dict[str, Any], corpus: Corpus, other: Run | None, threads: int | None, quiet: bool
+    duration: str,
+    given: dict[str, Any],
+    corpus: Corpus,
+    other: Run | None,
+    threads: int | None,
+    quiet: bool,
 ) -> tuple[Plan, dict[str, Any]]:
     """The plan for the time that was given, told with its reasons, and its settings."""
     from charrnn.planning import plan
@@ -58,4 +69,7 @@ def planned(
         terminal.tell(f"plan: {reason}")
     chosen = {**asdict(found.model), **asdict(found.training)}
     del chosen["vocab_size"]
-    return found, chosen if other is None else {**asdict(found.training), "dropout": found.model.dropout}
+    return found, chosen if other is None else {
+        **asdict(found.training),
+        "dropout": found.model.dropout,
+    }

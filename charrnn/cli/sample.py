@@ -40,18 +40,42 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
-@click.option("--length", type=click.IntRange(min=0), default=500, show_default=True, help="Characters to write.")
 @click.option(
-    "--temperature", type=float, default=0.8, show_default=True, help="How daring; 0 takes the most probable."
+    "--length",
+    type=click.IntRange(min=0),
+    default=500,
+    show_default=True,
+    help="Characters to write.",
 )
-@click.option("--top-k", type=int, default=0, show_default=True, help="Draw from so many most probable; 0: from all.")
+@click.option(
+    "--temperature",
+    type=float,
+    default=0.8,
+    show_default=True,
+    help="How daring; 0 takes the most probable.",
+)
+@click.option(
+    "--top-k",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Draw from so many most probable; 0: from all.",
+)
 @ensemble_option
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed writes the same text. [default: random]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    help="The same seed writes the same text. [default: random]",
+)
 @click.option("--prime", metavar="TEXT", help="Text to go on from; may be empty.")
-@click.option("--prime-file", metavar="FILE", help="A UTF-8 file to go on from; - is standard input.")
+@click.option(
+    "--prime-file", metavar="FILE", help="A UTF-8 file to go on from; - is standard input."
+)
 @click.option("--no-prime", is_flag=True, help="Do not repeat the prime before the text.")
 @click.option("--stop", metavar="STRING", help="End before this string is written.")
-@click.option("--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Texts to write.")
+@click.option(
+    "--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Texts to write."
+)
 @click.option(
     "--unknown",
     type=click.Choice(["error", "skip", "nearest"]),
@@ -68,7 +92,10 @@ Examples:
 )
 @click.option("--threads", type=click.IntRange(min=1), help="[default: all processors]")
 @click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object, with the seed; its text is without the prime."
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object, with the seed; its text is without the prime.",
 )
 def sample(
     checkpoint: str | None,
@@ -84,11 +111,14 @@ def sample(
 ) -> None:
     """Let a network write, by default that of the newest run.
 
-    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or a file on standard input is the prime, exactly
-    as it comes, unless --prime or --prime-file is given; a script whose input is not for this should give --prime "".
+    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or a file on standard input
+    is the prime, exactly as it comes, unless --prime or --prime-file is given; a script whose input
+    is not for this should give --prime "".
     """
     given = _given_prime(prime, prime_file)
-    members = load_members(checkpoint, ensemble, *({options["precision"]} - {"float32"}), training=False)
+    members = load_members(
+        checkpoint, ensemble, *({options["precision"]} - {"float32"}), training=False
+    )
     run, models = members[0].run, [member.run.result for member in members]
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator
@@ -105,14 +135,16 @@ def sample(
         _stream(models, run.vocab, text, no_prime, threads, {**options, "seed": seed})
     else:
         shown = "" if no_prime else text
-        for n, made_text in enumerate(_texts(models, run.vocab, text, count, threads, {**options, "seed": seed})):
+        for n, made_text in enumerate(
+            _texts(models, run.vocab, text, count, threads, {**options, "seed": seed})
+        ):
             if n:
                 _write(_rule(n + 1, count))
             _write(_with_newline(terminal.escaped(shown + made_text, sys.stdout)))
 
 
 def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
-    """The prime as it was given: flags first, then a pipe or file on standard input, else nothing."""
+    """The prime as given: flags first, then a pipe or file on standard input, else nothing."""
     if prime is not None and prime_file is not None:
         raise click.UsageError("--prime and --prime-file cannot both be given")
     if prime is not None:
@@ -131,7 +163,9 @@ def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
 
 
 def _stdin_is_for_us() -> bool:
-    """True for a pipe or a file. Sockets and devices are what services, cron jobs and CI run with: they may never end."""
+    """True for a pipe or a file. Sockets and devices are what services, cron jobs and CI run with:
+    they may never end.
+    """
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (AttributeError, OSError, ValueError):  # closed, or not a file
@@ -140,11 +174,17 @@ def _stdin_is_for_us() -> bool:
 
 
 def _read_stdin() -> bytes:
-    """All of standard input; a note when a pipe is silent, so that a script that hangs here says why."""
+    """All of standard input; a note when a pipe is silent, so that a script that hangs here says
+    why.
+    """
     if sys.stdin is None:
         raise CorpusError("standard input is closed; give the prime by --prime or --prime-file")
     try:
-        if os.name == "posix" and not sys.stdin.isatty() and not select.select([sys.stdin], [], [], PATIENCE)[0]:
+        if (
+            os.name == "posix"
+            and not sys.stdin.isatty()
+            and not select.select([sys.stdin], [], [], PATIENCE)[0]
+        ):
             terminal.tell('waiting for a prime on standard input (for none: --prime "")')
     except (OSError, ValueError):
         pass  # not a file of the system's: it cannot be silent
@@ -152,12 +192,16 @@ def _read_stdin() -> bytes:
 
 
 def _as_text(given: str | bytes, run: Run, where: str) -> str:
-    """The prime read as the run's text was: with its newlines and normalisation. A run of bytes takes it as it is."""
+    """The prime read as the run's text was: with its newlines and normalisation. A run of bytes
+    takes it as it is.
+    """
     from charrnn.sources import tidy
 
     if run.vocab.unit == "byte":
         return given if isinstance(given, str) else given.decode("utf-8", "surrogateescape")
-    if isinstance(given, str):  # UTF-8 on the command line arrives as surrogates where the locale knows only ASCII
+    if isinstance(
+        given, str
+    ):  # UTF-8 on the command line arrives as surrogates where the locale knows only ASCII
         with contextlib.suppress(UnicodeError):
             given = given.encode("utf-8", "surrogateescape").decode("utf-8")
     else:
@@ -172,7 +216,12 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
 
 
 def _texts(
-    models: list[Model], vocab: Vocab, prime: str, count: int, threads: int | None, options: dict[str, Any]
+    models: list[Model],
+    vocab: Vocab,
+    prime: str,
+    count: int,
+    threads: int | None,
+    options: dict[str, Any],
 ) -> list[str]:
     from charrnn.generation import generate_many
     from charrnn.workers import Workers, usable_threads
@@ -180,15 +229,24 @@ def _texts(
     workers = Workers(usable_threads(threads))
     try:
         with terminal.progress_bar("writing", unit="char") as bar:
-            return generate_many(models, vocab, count, prime, workers=workers, progress=bar, **options)
+            return generate_many(
+                models, vocab, count, prime, workers=workers, progress=bar, **options
+            )
     finally:
         workers.close()
 
 
 def _stream(
-    models: list[Model], vocab: Vocab, prime: str, no_prime: bool, threads: int | None, options: dict[str, Any]
+    models: list[Model],
+    vocab: Vocab,
+    prime: str,
+    no_prime: bool,
+    threads: int | None,
+    options: dict[str, Any],
 ) -> None:
-    """Write the text as it is made; the prime only once it has been read, so that an error comes before any text."""
+    """Write the text as it is made; the prime only once it has been read, so that an error comes
+    before any text.
+    """
     from charrnn.generation import generate
     from charrnn.workers import Workers
 
@@ -226,7 +284,9 @@ def _with_newline(text: str) -> str:
 
 
 def _write(text: str) -> None:
-    """Text to standard output at once, in its encoding; bytes of the command line that are no text come out as they were."""
+    """Text to standard output at once, in its encoding; bytes of the command line that are no text
+    come out as they were.
+    """
     stream = sys.stdout
     encoding = stream.encoding or "utf-8"
     try:

@@ -1,4 +1,6 @@
-"""Signals: those that end a training after the step that is being made, and an interrupt that cannot get lost."""
+"""Signals: those that end a training after the step that is being made, and an interrupt that
+cannot get lost.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from charrnn.terminal import is_terminal
 
 
 class Stop:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP, as the exit status that it asks for; later ones are ignored."""
+    """Remembers the first SIGINT, SIGTERM or SIGHUP, as the exit status that it asks for; later
+    ones are ignored.
+    """
 
     def __init__(self) -> None:
         self.status = 0
@@ -20,7 +24,9 @@ class Stop:
     def _note(self, number: int, _: object) -> None:
         if not self.status:
             self.status = 128 + number
-            if is_terminal(sys.stderr):  # not by print: the signal may have come in the middle of one
+            if is_terminal(
+                sys.stderr
+            ):  # not by print: the signal may have come in the middle of one
                 os.write(sys.stderr.fileno(), b"\nstopping after this step ...\n")
 
     @classmethod
@@ -29,7 +35,9 @@ class Stop:
         """Signals are noted from here to the end of the block."""
         stop = cls()
         numbers = [signal.SIGINT, signal.SIGTERM]
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored under nohup
+        if (
+            hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+        ):  # ignored under nohup
             numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, stop._note) for number in numbers}
         try:
@@ -43,7 +51,8 @@ class Stop:
 def remembered_interrupt() -> Iterator[Callable[[], None]]:
     """Yields a function that raises `KeyboardInterrupt` if there was one.
 
-    One that arrives while compiled code asks Python for something is swallowed there, and the text would go on.
+    One that arrives while compiled code asks Python for something is swallowed there, and the text
+    would go on.
     """
     noted: list[int] = []
 

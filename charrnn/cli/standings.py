@@ -25,7 +25,9 @@ class Progress:
     def __init__(self, seeds: int, folder: Path, quiet: bool) -> None:
         self._quiet, self._bar = quiet, None
         self._seeds, self._folder = seeds, folder
-        self._begun: tuple[float, float] | None = None  # when training began, and the share that was done by then
+        self._begun: tuple[float, float] | None = (
+            None  # when training began, and the share that was done by then
+        )
         self._trained: tuple[str, int] | None = None  # the run that is being trained
         self._told = self._estimated = False
 
@@ -33,14 +35,22 @@ class Progress:
         from charrnn.gathering import counted
 
         self._told = True
-        configurations, each = counted(event.runs // self._seeds, "configuration"), counted(self._seeds, "seed")
+        configurations, each = (
+            counted(event.runs // self._seeds, "configuration"),
+            counted(self._seeds, "seed"),
+        )
         runs = counted(event.runs, "run")
-        tell(f"{configurations}, {each}: {runs}, one after the other, into {one_line(str(self._folder))}")
+        tell(
+            f"{configurations}, {each}: {runs}, one after the other, into "
+            f"{one_line(str(self._folder))}"
+        )
         if is_terminal(sys.stderr):
             from tqdm import tqdm
 
             layout = "{percentage:3.0f}%|{bar}|"
-            self._bar = tqdm(total=1.0, file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=layout)
+            self._bar = tqdm(
+                total=1.0, file=sys.stderr, leave=False, dynamic_ncols=True, bar_format=layout
+            )
 
     def show(self, event: Event) -> None:
         """What happened."""
@@ -55,7 +65,9 @@ class Progress:
             self._say(self._ended(event, event.outcome))
         left = self._left(event)
         if self._bar is not None:
-            self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + (f"{duration_text(left)} left  " if left else "")
+            self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + (
+                f"{duration_text(left)} left  " if left else ""
+            )
             self._bar.bar_format += self._figures(event)
             self._bar.update(event.share - self._bar.n)
         elif left is not None and not self._estimated:
@@ -73,9 +85,15 @@ class Progress:
         return elapsed * (1 - event.share) / (event.share - before)
 
     def _figures(self, event: Event) -> str:
-        fields = [(0, f"{event.run} of {event.runs}"), (1, f"{one_line(event.candidate.name)}, seed {event.seed}")]
+        fields = [
+            (0, f"{event.run} of {event.runs}"),
+            (1, f"{one_line(event.candidate.name)}, seed {event.seed}"),
+        ]
         if event.report is not None:
-            fields += [(2, f"{event.report.smoothed_loss:.3f} nats"), (3, speed_text(event.report.chars_per_second))]
+            fields += [
+                (2, f"{event.report.smoothed_loss:.3f} nats"),
+                (3, speed_text(event.report.chars_per_second)),
+            ]
         return fitted(fields, self._width() - BAR_NEEDS).replace("{", "{{").replace("}", "}}")
 
     def _ended(self, event: Event, outcome: Outcome) -> str:
@@ -117,8 +135,22 @@ def _columns(results: Sequence[Result], seeds: int) -> list[Column]:
         (5, "hidden", [f"{one.candidate.model.hidden:,}" for one in results]),
         (3, "parameters", [f"{one.candidate.parameters:,}" for one in results]),
         (1, "loss (nats)", [_loss(one) for one in results]),
-        (2, "spread", [f"{min(one.losses):.4f} to {max(one.losses):.4f}" if one.losses else "" for one in results]),
-        (4, "chars/s", ["" if one.chars_per_second is None else f"{one.chars_per_second:,.0f}" for one in results]),
+        (
+            2,
+            "spread",
+            [
+                f"{min(one.losses):.4f} to {max(one.losses):.4f}" if one.losses else ""
+                for one in results
+            ],
+        ),
+        (
+            4,
+            "chars/s",
+            [
+                "" if one.chars_per_second is None else f"{one.chars_per_second:,.0f}"
+                for one in results
+            ],
+        ),
         (6, "epochs", [_epochs(one) for one in results]),
     ]
     if any(len(one.losses) < seeds for one in results):
@@ -133,4 +165,6 @@ def _loss(result: Result) -> str:
 
 
 def _epochs(result: Result) -> str:
-    return f"{statistics.fmean(one.epochs for one in result.outcomes):.1f}" if result.outcomes else ""
+    return (
+        f"{statistics.fmean(one.epochs for one in result.outcomes):.1f}" if result.outcomes else ""
+    )

@@ -17,7 +17,9 @@ UNWATCHED = 1000  # columns where nobody watches: nothing is left out or wrapped
 
 
 def print_columns(columns: Sequence[Column]) -> None:
-    """A table; the least important columns are left out where a narrow terminal has no room for them."""
+    """A table; the least important columns are left out where a narrow terminal has no room for
+    them.
+    """
     output: Console = console()
     if not is_terminal(sys.stdout):
         output.width = UNWATCHED
@@ -28,7 +30,9 @@ def print_columns(columns: Sequence[Column]) -> None:
 
 
 def _width_of(columns: Sequence[Column], room: int) -> int:
-    """The columns' width with their borders, if the names, which can take several lines, have a third of the room."""
+    """The columns' width with their borders, if the names, which can take several lines, have a
+    third of the room.
+    """
     first, *others = (max(map(len, (heading, *cells))) for _, heading, cells in columns)
     return max(len(columns[0][1]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
 

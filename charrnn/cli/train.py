@@ -59,7 +59,9 @@ Examples:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asks for. `given` holds the settings that were given, by flag or by file, by name."""
+    """What the user asks for. `given` holds the settings that were given, by flag or by file, by
+    name.
+    """
 
     text: tuple[str, ...]
     given: dict[str, Any]
@@ -71,11 +73,17 @@ class Request:
     as_json: bool
 
 
-@click.command(cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.argument("text", nargs=-1, type=click.Path())
 @setting_options
 @option("--out", "Folder of the run.  [default: checkpoints/<name of the text>]", type=click.Path())
-@option("--threads", "Threads to compute with; the result does not depend on it.  [default: all]", type=int)
+@option(
+    "--threads",
+    "Threads to compute with; the result does not depend on it.  [default: all]",
+    type=int,
+)
 @option(
     "--resume",
     "Go on with a run: its folder, or none for --out or the newest. Put TEXT before this flag.",
@@ -86,10 +94,16 @@ class Request:
 )
 @option(
     "--for",
-    "Choose size, dropout, batch and schedule for this text, this machine and this time: 90s, 20m, 1.5h; flags win.",
+    "Choose size, dropout, batch and schedule for this text, this machine and this time: 90s, "
+    "20m, 1.5h; flags win.",
     metavar="TIME",
 )
-@option("--init-from", "Start from the weights of a checkpoint or run.", type=click.Path(), metavar="CHECKPOINT")
+@option(
+    "--init-from",
+    "Start from the weights of a checkpoint or run.",
+    type=click.Path(),
+    metavar="CHECKPOINT",
+)
 @option("--quiet", "Show nothing but errors and the end.", is_flag=True, default=False)
 @option(
     "--json",
@@ -99,14 +113,18 @@ class Request:
 )
 @click.pass_context
 def train(ctx: click.Context, /, text: tuple[str, ...], resume: str | None, **flags: Any) -> None:
-    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, on the plays that ship.
+    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, on the
+    plays that ship.
 
-    Ctrl-C saves and ends; --resume goes on from there, with the same result as never having stopped. A loss that is no number, or
-    jumps, sends the run back to its last good state, with half the learning rate.
+    Ctrl-C saves and ends; --resume goes on from there, with the same result as never having
+    stopped. A loss that is no number, or jumps, sends the run back to its last good state, with
+    half the learning rate.
     """
     settings, merged = merged_settings(ctx, flags, OTHER_KEYS)
     files = [path for path in (flags["preset"], flags["config"]) if path is not None]
-    if resume is not None and "init_from" in settings:  # a run's own config.toml says where it came from
+    if (
+        resume is not None and "init_from" in settings
+    ):  # a run's own config.toml says where it came from
         merged["init_from"] = flags["init_from"]
     if merged.get("for") is not None and resume is None:
         leave_to_the_plan(ctx, merged)
@@ -131,13 +149,17 @@ def _check(request: Request, resume: str | None) -> None:
     check_threads(request.threads)
     if resume is not None and request.duration is not None:
         raise ConfigError(
-            "--for plans a new run; a run that goes on has its plan: leave out --for, or give it more --epochs"
+            "--for plans a new run; a run that goes on has its plan: leave out --for, or give it "
+            "more --epochs"
         )
     if resume is not None and request.init_from is not None:
-        raise ConfigError("--resume goes on with a run, --init-from starts a new one; give one of them")
+        raise ConfigError(
+            "--resume goes on with a run, --init-from starts a new one; give one of them"
+        )
     if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
         raise ConfigError(
-            f"--resume {resume} and --out {request.out} are two folders; a run goes on where it is: leave out --out"
+            f"--resume {resume} and --out {request.out} are two folders; a run goes on where it "
+            "is: leave out --out"
         )
 
 
@@ -162,18 +184,26 @@ def _started(request: Request, files: list[str]) -> int:
         _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
         request.given.setdefault("unit", other.vocab.unit)
     corpus = read_text(
-        text, CorpusConfig(**of_kind(CorpusConfig, request.given)), request.quiet, extend=other and other.vocab
+        text,
+        CorpusConfig(**of_kind(CorpusConfig, request.given)),
+        request.quiet,
+        extend=other and other.vocab,
     )
     folder = RunFolder(request.out or ROOT / corpus.name)
     for path in files if folder.config.exists() and not folder.holds_run else ():
         if Path(path).exists() and folder.config.samefile(path):
-            raise ConfigError(f"{path}: the run would write its own settings over this file; choose another --out")
+            raise ConfigError(
+                f"{path}: the run would write its own settings over this file; choose another --out"
+            )
     if not request.given and request.duration is None and not request.quiet:
         terminal.tell(
-            "the defaults are used; --for 20m would choose settings for this text, this machine and that time"
+            "the defaults are used; --for 20m would choose settings for this text, this machine "
+            "and that time"
         )
     if request.duration is not None:
-        plan, chosen = planned(request.duration, request.given, corpus, other, request.threads, request.quiet)
+        plan, chosen = planned(
+            request.duration, request.given, corpus, other, request.threads, request.quiet
+        )
         request.given.update(chosen)
     run = _new_run(request, corpus, other)
     settings = {
@@ -188,7 +218,9 @@ def _started(request: Request, files: list[str]) -> int:
 
 
 def _kernels(request: Request) -> list[str]:
-    """The optimiser and the products of a new run, and its cell where that is not the one of other weights."""
+    """The optimiser and the products of a new run, and its cell where that is not the one of other
+    weights.
+    """
     training = TrainConfig(**of_kind(TrainConfig, request.given))
     names = [training.optimizer, *precision_kernels([training.precision])]
     if request.init_from is not None:
@@ -212,8 +244,12 @@ def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
 
 
 def _settings(request: Request, run: Run) -> dict[str, Any]:
-    """What config.toml holds: the batch shape as it was asked for, since it may have been shrunk to fit the text."""
-    model = {name: value for name, value in asdict(run.model.config).items() if name != "vocab_size"}
+    """What config.toml holds: the batch shape as it was asked for, since it may have been shrunk to
+    fit the text.
+    """
+    model = {
+        name: value for name, value in asdict(run.model.config).items() if name != "vocab_size"
+    }
     asked = TrainConfig(**of_kind(TrainConfig, request.given))
     return {
         **asdict(run.corpus_config),
@@ -254,23 +290,29 @@ def _folder_of(path: str | None) -> RunFolder:
     folder = RunFolder(Path(path).parent)
     if Path(path).name != folder.last.name:
         raise RunError(
-            f"{path}: a run goes on from its {folder.last.name}; to start a new one from this file use --init-from"
+            f"{path}: a run goes on from its {folder.last.name}; to start a new one from this "
+            "file use --init-from"
         )
     return folder
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
-    """The text that the run was started on, read again; `CorpusError` if it is not there or not the same."""
+    """The text that the run was started on, read again; `CorpusError` if it is not there or not the
+    same.
+    """
     again = f"charrnn train TEXT --resume {folder.path}"
     text = list(request.text) or [source.path for source in run.sources]
     if not request.text:
         if "-" in text:
             raise CorpusError(
-                f"the run's text came from standard input; pipe it in again: charrnn train - --resume {folder.path}"
+                "the run's text came from standard input; pipe it in again: charrnn train - "
+                f"--resume {folder.path}"
             )
         for path in text:
             if not Path(path).exists():
-                raise CorpusError(f"{path}: the run's text is not there any more; give its new place: {again}")
+                raise CorpusError(
+                    f"{path}: the run's text is not there any more; give its new place: {again}"
+                )
     try:
         corpus = read_text(text, run.corpus_config, request.quiet, vocab=run.vocab)
     except VocabError as error:
@@ -283,14 +325,20 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
 
 
 def _changes(given: dict[str, Any], run: Run, corpus: Corpus) -> dict[str, Any]:
-    """The settings of training that were given; a batch shape that would be shrunk to the run's is no change."""
+    """The settings of training that were given; a batch shape that would be shrunk to the run's is
+    no change.
+    """
     from charrnn.streams import fit_batch_shape
 
     changes = of_kind(TrainConfig, given)
     own = run.config.batch_size, run.config.seq_length
     shape = changes.get("batch_size", own[0]), changes.get("seq_length", own[1])
     if fit_batch_shape(len(corpus.train), *shape) == own:
-        changes = {name: value for name, value in changes.items() if name not in ("batch_size", "seq_length")}
+        changes = {
+            name: value
+            for name, value in changes.items()
+            if name not in ("batch_size", "seq_length")
+        }
     return changes
 
 
@@ -304,35 +352,52 @@ def _check_corpus(given: dict[str, Any], run: Run) -> None:
     _check_same(of_kind(CorpusConfig, given), run.corpus_config, "the run", ())
 
 
-def _check_same(given: dict[str, Any], found: CorpusConfig | ModelConfig, whose: str, free: tuple[str, ...]) -> None:
+def _check_same(
+    given: dict[str, Any], found: CorpusConfig | ModelConfig, whose: str, free: tuple[str, ...]
+) -> None:
     for name, value in given.items():
         if name not in free and value != getattr(found, name):
             flag = "--" + name.replace("_", "-")
             raise ConfigError(
-                f"{flag} {value} does not fit {whose}: there it is {getattr(found, name)}; leave {flag} out, or start a new run"
+                f"{flag} {value} does not fit {whose}: there it is {getattr(found, name)}; leave "
+                f"{flag} out, or start a new run"
             )
 
 
 def _trained(
-    request: Request, run: Run, corpus: Corpus, folder: RunFolder, stop: Stop, plan: Plan | None = None
+    request: Request,
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder,
+    stop: Stop,
+    plan: Plan | None = None,
 ) -> int:
-    """Train until the end or a signal, keeping to the plan's time if there is one, and tell about it; the exit status."""
+    """Train until the end or a signal, keeping to the plan's time if there is one, and tell about
+    it; the exit status.
+    """
     from charrnn.cli.display import Display, tell_start
     from charrnn.gathering import counted
     from charrnn.pacing import on_time
     from charrnn.training import train as steps
 
     if not request.quiet:
-        tell_start(run, corpus, folder, TrainConfig(**of_kind(TrainConfig, request.given)), request.threads)
+        tell_start(
+            run, corpus, folder, TrainConfig(**of_kind(TrainConfig, request.given)), request.threads
+        )
     before = folder.seconds_before
     ended = run.ended_by(before)
     if ended is not None:
         done = (
-            f"{counted(run.step, 'step')}, {run.epoch:.1f} epochs{', ended by its ' + ended if ended in LIMITS else ''}"
+            f"{counted(run.step, 'step')}, {run.epoch:.1f} "
+            f"epochs{', ended by its ' + ended if ended in LIMITS else ''}"
         )
         flags = LIMITS.get(ended, "--epochs or --steps")
-        terminal.tell(f"{folder.path} is finished ({done}); for more: --resume with a larger {flags}")
-    with closing(Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)) as display:
+        terminal.tell(
+            f"{folder.path} is finished ({done}); for more: --resume with a larger {flags}"
+        )
+    with closing(
+        Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
+    ) as display:
         reports = steps(run, corpus, folder=folder, threads=request.threads)
         with closing(reports if plan is None else on_time(reports, run, plan, folder)) as reports:
             ended = _follow(reports, display, stop) or ended

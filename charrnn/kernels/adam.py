@@ -14,11 +14,13 @@ from charrnn.kernels.update import clamped
 def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
     """Adam (Kingma & Ba 2015, algorithm 1) on elements start:stop; g = scale * clamp(gradient).
 
-        m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g g,  w -= rate m / (sqrt(v) correction + epsilon)
+        m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g g,  w -= rate m / (sqrt(v)
+        correction + epsilon)
 
-    rule = (beta1, 1 - beta1, beta2, 1 - beta2, epsilon, rate, correction), where the caller folds 1 - beta1^t into the rate and has
-    correction = 1 / sqrt(1 - beta2^t); differences from 1 are formed there, since in float32 1 - 0.999 is wrong in the fifth
-    digit. w, m, v are updated, gradient is read.
+    rule = (beta1, 1 - beta1, beta2, 1 - beta2, epsilon, rate, correction), where the caller folds 1
+    - beta1^t into the rate and has correction = 1 / sqrt(1 - beta2^t); differences from 1 are
+    formed there, since in float32 1 - 0.999 is wrong in the fifth digit. w, m, v are updated,
+    gradient is read.
     """
     beta1, a, beta2, b = rule[0], rule[1], rule[2], rule[3]
     epsilon, rate, correction = rule[4], rule[5], rule[6]

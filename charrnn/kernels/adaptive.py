@@ -1,4 +1,5 @@
-"""Steps with a rate for each parameter, over flat vectors: elements start:stop, g = scale * clamp(gradient).
+"""Steps with a rate for each parameter, over flat vectors: elements start:stop, g = scale *
+clamp(gradient).
 
 w and the slots are updated, gradient is read. All products are elementwise.
 """
@@ -18,7 +19,8 @@ WITH_SQUARES = void(VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int6
 
 @kernel(WITH_SQUARES)
 def adagrad(w, gradient, s, rule, clip_value, scale, start, stop):
-    """AdaGrad (Duchi, Hazan & Singer 2011, figure 1, diagonal): s += g g,  w -= rate g / (sqrt(s) + epsilon).
+    """AdaGrad (Duchi, Hazan & Singer 2011, figure 1, diagonal): s += g g,  w -= rate g / (sqrt(s) +
+    epsilon).
 
     rule = (epsilon, rate).
     """
@@ -32,7 +34,8 @@ def adagrad(w, gradient, s, rule, clip_value, scale, start, stop):
 
 @kernel(WITH_SQUARES)
 def rmsprop(w, gradient, s, rule, clip_value, scale, start, stop):
-    """RMSprop (Tieleman & Hinton 2012, lecture 6e): s = rho s + (1 - rho) g g,  w -= rate g / (sqrt(s) + epsilon).
+    """RMSprop (Tieleman & Hinton 2012, lecture 6e): s = rho s + (1 - rho) g g,  w -= rate g /
+    (sqrt(s) + epsilon).
 
     rule = (rho, epsilon, rate).
     """
@@ -49,7 +52,8 @@ def rmsprop(w, gradient, s, rule, clip_value, scale, start, stop):
 def adadelta(w, gradient, s, u, rule, clip_value, scale, start, stop):
     """ADADELTA (Zeiler 2012, algorithm 1); s and u remember the squares of gradients and of steps.
 
-        s = rho s + (1 - rho) g g,  d = sqrt(u + epsilon) / sqrt(s + epsilon) g,  u = rho u + (1 - rho) d d,  w -= rate d
+        s = rho s + (1 - rho) g g,  d = sqrt(u + epsilon) / sqrt(s + epsilon) g,  u = rho u + (1 -
+        rho) d d,  w -= rate d
 
     rule = (rho, epsilon, rate); the paper has no rate, that is 1.
     """

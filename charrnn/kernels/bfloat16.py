@@ -1,15 +1,17 @@
 """Numbers of 16 bits: the upper half of a float32, 8 bits of precision, two to a word of 32 bits.
 
-A word holds the numbers of 2k (below) and 2k + 1 (above). One instruction, AVX512-BF16's vdpbf16ps, multiplies and adds both:
+A word holds the numbers of 2k (below) and 2k + 1 (above). One instruction, AVX512-BF16's vdpbf16ps,
+multiplies and adds both:
 
     s = a(2k + 1) b(2k + 1) + s,  then  s = a(2k) b(2k) + s
 
-in float32, each rounded to nearest even (Intel 64 and IA-32 Software Developer's Manual, volume 2). Numbers below 2^-126 count as
-zero there; that rounding makes them zero already is therefore no loss. Words are carried in arrays of float32: nothing computes
-with them as such.
+in float32, each rounded to nearest even (Intel 64 and IA-32 Software Developer's Manual, volume 2).
+Numbers below 2^-126 count as zero there; that rounding makes them zero already is therefore no
+loss. Words are carried in arrays of float32: nothing computes with them as such.
 
-What is emitted here comes in two forms, with the instructions or with plain float32 ones (`instruction`). They give the same bits,
-but for sums below 2^-126. The second form is no faster than float32: it is for tests where the instructions are not at hand.
+What is emitted here comes in two forms, with the instructions or with plain float32 ones
+(`instruction`). They give the same bits, but for sums below 2^-126. The second form is no faster
+than float32: it is for tests where the instructions are not at hand.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ def check_bf16() -> None:
     """`ConfigError` where there is no instruction for it."""
     if not (INSTRUCTION or EMULATED):
         raise ConfigError(
-            "--precision bf16 needs a processor with AVX512-BF16, which this one lacks; leave it out, or say --precision float32"
+            "--precision bf16 needs a processor with AVX512-BF16, which this one lacks; leave it "
+            "out, or say --precision float32"
         )
 
 
@@ -60,7 +63,9 @@ def _call(builder, name, result, *values):
 
 
 def emit_pair_multiply_add(instruction, builder, kind, suffix, a, b, c):
-    """c + the products of both halves of each word of a and b; vectors of VL float32 that hold words."""
+    """c + the products of both halves of each word of a and b; vectors of VL float32 that hold
+    words.
+    """
     if instruction:
         halves = ir.VectorType(_Bfloat(), 2 * VL)
         a, b = (builder.bitcast(x, halves) for x in (a, b))
@@ -75,13 +80,16 @@ def emit_pair_multiply_add(instruction, builder, kind, suffix, a, b, c):
 
 
 def emit_rounded(instruction, builder, x):
-    """The nearest bfloat16 of each number of a vector of VL float32, ties to even, as 16-bit integers.
+    """The nearest bfloat16 of each number of a vector of VL float32, ties to even, as 16-bit
+    integers.
 
     NaN stays NaN and becomes a quiet one; what is below 2^-126 becomes a zero of its sign.
     """
     count = x.type.count
     if instruction:
-        rounded = _call(builder, "llvm.x86.avx512bf16.cvtneps2bf16.512", ir.VectorType(_Bfloat(), count), x)
+        rounded = _call(
+            builder, "llvm.x86.avx512bf16.cvtneps2bf16.512", ir.VectorType(_Bfloat(), count), x
+        )
         return builder.bitcast(rounded, ir.VectorType(I16, count))
     bits = builder.bitcast(x, ir.VectorType(I32, count))
     magnitude = builder.and_(bits, _constant(bits, 0x7FFFFFFF))
@@ -99,7 +107,9 @@ def _constant(like, value):
 
 
 def emit_pairs(instruction, builder, low, high):
-    """Words of vectors of VL float32, as VL 32-bit integers: rounded, the first below and the second above."""
+    """Words of vectors of VL float32, as VL 32-bit integers: rounded, the first below and the
+    second above.
+    """
     words = ir.VectorType(I32, low.type.count)
     low, high = (builder.zext(emit_rounded(instruction, builder, x), words) for x in (low, high))
     return builder.or_(low, builder.shl(high, _constant(high, 16)))
@@ -125,7 +135,9 @@ def round_lanes(typingctx, target, source):
 
     def codegen(context, builder, signature, args):
         for v in range(LANES // VL):
-            _store(builder, emit_rounded(INSTRUCTION, builder, _load(builder, args[1], v)), args[0], v)
+            _store(
+                builder, emit_rounded(INSTRUCTION, builder, _load(builder, args[1], v)), args[0], v
+            )
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp), codegen
@@ -143,7 +155,9 @@ def pair_lanes(typingctx, target, low, high):
         for v in vectors:
             above = _load(builder, place, v)
             above = builder.select(is_there, above, ir.Constant(above.type, [0.0] * VL))
-            _store(builder, emit_pairs(INSTRUCTION, builder, _load(builder, low, v), above), target, v)
+            _store(
+                builder, emit_pairs(INSTRUCTION, builder, _load(builder, low, v), above), target, v
+            )
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp), codegen
@@ -162,7 +176,9 @@ def copy_word(typingctx, target, source):
 
 @intrinsic
 def stack_words(typingctx, count):
-    """The address of memory for so many words, which the function that asks for it has until it returns."""
+    """The address of memory for so many words, which the function that asks for it has until it
+    returns.
+    """
 
     def codegen(context, builder, signature, args):
         memory = builder.alloca(I32, args[0])

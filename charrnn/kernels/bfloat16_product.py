@@ -1,7 +1,8 @@
-"""Products of factors rounded to bfloat16, with sums in float32: what `product` and `layers` do, over words (see `bfloat16`).
+"""Products of factors rounded to bfloat16, with sums in float32: what `product` and `layers` do,
+over words (see `bfloat16`).
 
-A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2, width) words. The left factor comes as float32, and
-is rounded once a call, not once a panel.
+A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2, width) words. The
+left factor comes as float32, and is rounded once a call, not once a panel.
 """
 
 from __future__ import annotations
@@ -41,14 +42,16 @@ call_packed = caller(PACKED)
 
 @inline
 def _pitch(depth):
-    """Words from one rounded row to the next; rows whole kilobytes apart would evict one another from the cache."""
+    """Words from one rounded row to the next; rows whole kilobytes apart would evict one another
+    from the cache.
+    """
     words = depth // 2
     return words + LANES if words % 256 == 0 else words
 
 
 @inline
 def _round_rows(to, to_row, source, source_row, rows, depth):
-    """Round (rows, depth) floats at an address to words; rows are as many words and floats apart."""
+    """Round (rows, depth) floats at an address to words; rows are as far apart in both."""
     for m in range(rows):
         for k in range(0, depth, LANES):
             round_lanes(to + 4 * m * to_row + 2 * k, source + 4 * (m * source_row + k))
@@ -63,7 +66,9 @@ def _prefetch_rows(place, row, rows, width):
 
 
 @inline
-def _multiply(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, words, columns):
+def _multiply(
+    a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, words, columns
+):
     """The product of rounded rows; one panel serves all of them before the next is read."""
     tall, tall_rows = tile_heights(rows)
     n = 0
@@ -73,19 +78,25 @@ def _multiply(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, step
         for t in range(steps):
             m = 0
             while m < rows:
-                height = next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
+                height = (
+                    next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
+                )
                 y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
                 z = c + 4 * (t * c_step + m * c_row + n)
                 x = a + 4 * (t * a_step + m * a_row)
                 if y != 0 and s_row != 0 and m + height < rows:
-                    _prefetch_rows(y + 4 * height * s_row, s_row, min(height, rows - m - height), width)
+                    _prefetch_rows(
+                        y + 4 * height * s_row, s_row, min(height, rows - m - height), width
+                    )
                 pair_tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, words)
                 m += height
         n += width
 
 
 @kernel(PRODUCT)
-def pair_product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns):
+def pair_product(
+    a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns
+):
     """As `product`, of A rounded and what `pack_pairs` has packed; depth is a multiple of LANES."""
     pitch = _pitch(depth)
     band = min(rows, max(1, BLOCK // pitch))
@@ -106,7 +117,9 @@ def pair_product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, s
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
 def pack_pairs(matrix, panels, first, columns, start, stop):
-    """As `pack`, rounded: a word of panels is of rows 2k and 2k + 1 of the matrix, of which there are an even number."""
+    """As `pack`, rounded: a word of panels is of rows 2k and 2k + 1 of the matrix, of which there
+    are an even number.
+    """
     K, N = matrix.shape
     words = K // 2
     n = start
@@ -121,7 +134,9 @@ def pack_pairs(matrix, panels, first, columns, start, stop):
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
 def pack_pairs_transposed(matrix, panels, first, depth, start, stop):
-    """As `pack_transposed`, rounded: a word is of columns 2k and 2k + 1 of the matrix; depth is a multiple of LANES."""
+    """As `pack_transposed`, rounded: a word is of columns 2k and 2k + 1 of the matrix; depth is a
+    multiple of LANES.
+    """
     N, K = matrix.shape
     rounded, pitch, words = stack_words(NR * BAND // 2), BAND // 2, depth // 2
     n = start
@@ -137,7 +152,8 @@ def pack_pairs_transposed(matrix, panels, first, depth, start, stop):
         n += width
 
 
-# Gradients of weights: the depth is the steps and streams, so words are of two rows one behind the other ---------------
+# Gradients of weights: the depth is the steps and streams, so words are of two rows one behind the
+# other ---------------
 
 
 @inline
@@ -148,12 +164,19 @@ def _above(matrix, row, stop):
 
 @inline
 def _pack_tiles(matrix, start, stop, tiles):
-    """As `pack_tiles`, rounded: rows start:stop, tile after tile, each (words, TILE); behind an odd row comes a row of zeros."""
+    """As `pack_tiles`, rounded: rows start:stop, tile after tile, each (words, TILE); behind an odd
+    row comes a row of zeros.
+    """
     D, words = matrix.shape[1], (stop - start + 1) // 2
     tall, tall_rows = tile_heights(D)
     for j in range(words):
         row = start + 2 * j
-        m, to, low, high = 0, address(tiles, j * TILE), address(matrix, row * D), _above(matrix, row, stop)
+        m, to, low, high = (
+            0,
+            address(tiles, j * TILE),
+            address(matrix, row * D),
+            _above(matrix, row, stop),
+        )
         while m < D:
             place = 4 * (m - tile_place(m, D))
             pair_lanes(to, low + place, high + place if high != 0 else 0)
@@ -173,7 +196,11 @@ def _pack_panels(matrix, start, stop, column, columns, panels):
             width = NR if n < wide else LANES
             panel = n // width * width
             place = 4 * (column + n)
-            pair_lanes(to + 4 * (panel * words + j * width + n - panel), low + place, high + place if high != 0 else 0)
+            pair_lanes(
+                to + 4 * (panel * words + j * width + n - panel),
+                low + place,
+                high + place if high != 0 else 0,
+            )
 
 
 @kernel(PACKED)
@@ -187,14 +214,21 @@ def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
         x = a + 4 * tile_place(m, rows)
         if accumulate:
             _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height), width)
-        packed_pair_tile(height + 64 * (width // VL), x, 1, panel, z if accumulate else 0, c_row, z, c_row, depth)
+        packed_pair_tile(
+            height + 64 * (width // VL), x, 1, panel, z if accumulate else 0, c_row, z, c_row, depth
+        )
         m += height
         a += 4 * depth * TILE
 
 
-@kernel(void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
-def pair_weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
-    """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same scratch is enough.
+@kernel(
+    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64)
+)
+def pair_weight_gradients(
+    product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop
+):
+    """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same
+    scratch is enough.
 
     product is `pair_product_packed`.
     """
@@ -217,8 +251,14 @@ def pair_weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, 
                 width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * words)
                 if D > 0:
                     c = address(dw_x, n - x_column)
-                    call_packed(product, (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, words, later))
+                    call_packed(
+                        product,
+                        (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, words, later),
+                    )
                 if H > 0:
                     c = address(dw_h, n - h_column)
-                    call_packed(product, (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, words, later))
+                    call_packed(
+                        product,
+                        (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, words, later),
+                    )
                 n += width

@@ -1,8 +1,10 @@
-"""A second process that helps to compile on an empty cache: it goes from the last kernel to the first, we from the first on.
+"""A second process that helps to compile on an empty cache: it goes from the last kernel to the
+first, we from the first on.
 
-Both know a folder in which whoever begins a kernel makes a file, and another one when the cache holds it: so each kernel is
-compiled once, and the two meet where they meet. Should the companion fail, this process compiles what it left. It ends when it
-is done, or when this process does, in whatever way.
+Both know a folder in which whoever begins a kernel makes a file, and another one when the cache
+holds it: so each kernel is compiled once, and the two meet where they meet. Should the companion
+fail, this process compiles what it left. It ends when it is done, or when this process does, in
+whatever way.
 """
 
 from __future__ import annotations
@@ -28,7 +30,10 @@ LONGEST_WAIT = 60.0
 """Seconds after which a kernel that the companion took is compiled here all the same."""
 POLL = 0.005
 
-_BEGIN = "import sys; sys.path[:] = sys.argv[3:]; from charrnn.kernels import companion; companion.main(*sys.argv[1:3])"
+_BEGIN = (
+    "import sys; sys.path[:] = sys.argv[3:]; from charrnn.kernels import companion; "
+    "companion.main(*sys.argv[1:3])"
+)
 
 
 class Claims:
@@ -38,7 +43,9 @@ class Claims:
         self._folder = folder
 
     def take(self, name: str) -> bool:
-        """True for the first of the processes that asks for this kernel, which then has to compile it."""
+        """True for the first of the processes that asks for this kernel, which then has to compile
+        it.
+        """
         try:
             (self._folder / f"{name}.begun").touch(exist_ok=False)
         except FileExistsError:
@@ -66,7 +73,9 @@ class Companion:
         self._reached: set[str] = set()
 
     def take(self, name: str) -> bool:
-        """True if this process is to compile a kernel; where the companion is at it, wait until it is in the cache."""
+        """True if this process is to compile a kernel; where the companion is at it, wait until it
+        is in the cache.
+        """
         self._reached.add(name)
         if self._claims.take(name):
             return True
@@ -88,12 +97,19 @@ class Companion:
 
 @contextmanager
 def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
-    """A companion for the block that imports these modules, if so many kernels are missing that it is worth it, else None.
+    """A companion for the block that imports these modules, if so many kernels are missing that it
+    is worth it, else None.
 
-    The modules must be content with kernels that are not compiled yet: what computes with kernels when it is imported is not.
-    There is none either without a cache, on one processor, or where no process can be started.
+    The modules must be content with kernels that are not compiled yet: what computes with kernels
+    when it is imported is not. There is none either without a cache, on one processor, or where no
+    process can be started.
     """
-    if missing < WORTH_IT or compiling.FOLDER is None or available_threads() < 2 or compiling.helper is not None:
+    if (
+        missing < WORTH_IT
+        or compiling.FOLDER is None
+        or available_threads() < 2
+        or compiling.helper is not None
+    ):
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="charrnn-", ignore_cleanup_errors=True) as folder:
@@ -106,12 +122,15 @@ def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
             yield companion
         finally:
             compiling.helper = None
-            process.kill()  # it has nothing left to do, or we are interrupted; the cache's files are written in one piece
+            # nothing is left to do, or we are interrupted; cache files are written in one piece
+            process.kill()
             process.communicate()
 
 
 def _started(folder: str, modules: Sequence[str]) -> subprocess.Popen[bytes] | None:
-    if not sys.executable or getattr(sys, "frozen", False):  # a program with Python inside has no Python to start
+    if not sys.executable or getattr(
+        sys, "frozen", False
+    ):  # a program with Python inside has no Python to start
         return None
     command = [sys.executable, "-c", _BEGIN, folder, ",".join(modules), *sys.path]
     try:
@@ -123,7 +142,9 @@ def _started(folder: str, modules: Sequence[str]) -> subprocess.Popen[bytes] | N
 
 
 def main(folder: str, modules: str) -> None:
-    """What the companion does: import the modules without compiling, then compile from the last kernel to the first."""
+    """What the companion does: import the modules without compiling, then compile from the last
+    kernel to the first.
+    """
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     compiling.deferred = {}
     for module in modules.split(","):
@@ -165,7 +186,8 @@ class _Work:
         if not compiling.is_cached(name) and self.claims.take(name):
             self.compile(name)
             return
-        # Then it is in the cache or soon will be: the first process is past all that is defined before what it waits for.
+        # Then it is in the cache or soon will be: the first process is past all that is defined
+        # before what it waits for.
         while not compiling.is_cached(name) and not self.claims.is_done(name):
             time.sleep(POLL)
         self._load(name)
@@ -178,5 +200,7 @@ class _Work:
             if not hasattr(other, "py_func") or id(other) in seen:
                 continue
             seen.add(id(other))
-            found += [self.names[id(other)]] if id(other) in self.names else self._called_by(other, seen)
+            found += (
+                [self.names[id(other)]] if id(other) in self.names else self._called_by(other, seen)
+            )
         return found

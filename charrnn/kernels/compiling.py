@@ -1,8 +1,9 @@
-"""How kernels are compiled: once on a machine, into a cache whose name holds a hash of all that they are made of.
+"""How kernels are compiled: once on a machine, into a cache whose name holds a hash of all that
+they are made of.
 
-Numba's own cache is keyed by the CPU and by one file's time stamp, not by edits in the files that a kernel was linked
-with; the hash makes it right. Where no cache folder can be written, kernels are compiled anew in each process. On an empty cache
-a second process may help: see `companion`.
+Numba's own cache is keyed by the CPU and by one file's time stamp, not by edits in the files that a
+kernel was linked with; the hash makes it right. Where no cache folder can be written, kernels are
+compiled anew in each process. On an empty cache a second process may help: see `companion`.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ LARGE_TEXTS = "utf8"
 """The name of the kernels, and of their module, that only reading a large text needs."""
 
 listeners: list[Callable[[str, bool], None]] = []
-"""Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for showing progress."""
+"""Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for
+showing progress.
+"""
 
 
 class Helper(Protocol):
@@ -74,11 +77,15 @@ helper: Helper | None = None
 """Asked before a kernel is compiled, where it is not None."""
 
 deferred: dict[str, tuple[Any, Any]] | None = None
-"""Where it is not None, kernels are not compiled: their dispatchers and signatures are put here by name, in order."""
+"""Where it is not None, kernels are not compiled: their dispatchers and signatures are put here by
+name, in order.
+"""
 
 
 def sources_hash() -> str:
-    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM, Python, the processor or what is emulated does."""
+    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM, Python, the
+    processor or what is emulated does.
+    """
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}"
     machine = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()} {TARGET}"
     digest = hashlib.sha256(f"{versions} {machine}".encode())
@@ -91,7 +98,9 @@ def sources_hash() -> str:
 
 
 def cache_folder() -> Path | None:
-    """The folder of compiled kernels for these sources, made if need be; None where none can be written."""
+    """The folder of compiled kernels for these sources, made if need be; None where none can be
+    written.
+    """
     folder = cache_root() / f"kernels-{sources_hash()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +111,9 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, the precision, of large texts, or else the cell of this name."""
+    """The module with the kernels of the optimiser, the precision, of large texts, or else the cell
+    of this name.
+    """
     for modules in (OPTIMIZER_MODULES, PRECISION_MODULES, PRODUCT_MODULES, DYNAMIC_MODULES):
         if name in modules:
             return f"charrnn.kernels.{modules[name]}"
@@ -112,7 +123,9 @@ def module_of(name: str) -> str:
 
 
 def kernel_modules(*names: str, training: bool = True) -> list[str]:
-    """The modules with the kernels of every run, or of one that only writes, and of what these names choose."""
+    """The modules with the kernels of every run, or of one that only writes, and of what these
+    names choose.
+    """
     others = {
         *OPTIMIZER_MODULES.values(),
         *PRECISION_MODULES.values(),
@@ -122,7 +135,9 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
         LARGE_TEXTS,
         *(() if training else TRAINING_MODULES),
     }
-    stems = [path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others]
+    stems = [
+        path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others
+    ]
     every = [f"charrnn.kernels.{stem}" for stem in stems if stem != "__init__"]
     return list(dict.fromkeys([*every, *map(module_of, names)]))
 
@@ -134,7 +149,9 @@ def kernels_in(module: str) -> list[str]:
 
 
 def count_kernels(*names: str, training: bool = True) -> int:
-    """How many kernels are loaded for every run, or to write, and for cells and optimisers of these names."""
+    """How many kernels are loaded for every run, or to write, and for cells and optimisers of these
+    names.
+    """
     return sum(len(kernels_in(module)) for module in kernel_modules(*names, training=training))
 
 
@@ -145,7 +162,11 @@ def is_cached(name: str) -> bool:
 
 _KERNEL = re.compile(r"^@kernel\(.*?^def (\w+)", re.MULTILINE | re.DOTALL)
 FOLDER = cache_folder()
-_CACHED = {path.name.rpartition("-")[0] for path in FOLDER.glob("*/*.nbi")} if FOLDER is not None else set()
+_CACHED = (
+    {path.name.rpartition("-")[0] for path in FOLDER.glob("*/*.nbi")}
+    if FOLDER is not None
+    else set()
+)
 
 
 @contextmanager
@@ -159,7 +180,9 @@ def _numba_cache() -> Iterator[None]:
 
 
 class _Cache(FunctionCache):
-    """Numba's cache, but loading does not first prepare the compiler, a quarter of a second that only compiling needs."""
+    """Numba's cache, but loading does not first prepare the compiler, a quarter of a second that
+    only compiling needs.
+    """
 
     def load_overload(self, sig, target_context):
         """The compiled function for this signature; None if it is not there."""
@@ -170,13 +193,14 @@ class _Cache(FunctionCache):
 def kernel(signature) -> Callable[[Callable], Callable]:
     """Compile a function for one signature now, without the GIL, from the cache if it is there.
 
-    Kernels make no arrays: without Numba's reference counts (`_nrt`) they compile in less time. Nor are they passed as function
-    values, which are slow: see `calling`.
+    Kernels make no arrays: without Numba's reference counts (`_nrt`) they compile in less time. Nor
+    are they passed as function values, which are slow: see `calling`.
     """
 
     def decorate(function: Callable) -> Callable:
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
-        # error_model="numpy": Python's zero test before each division would stop LLVM from vectorising
+        # error_model="numpy": Python's zero test before each division would stop LLVM from
+        # vectorising
         options = {"nogil": True, "no_cfunc_wrapper": True, "_nrt": False}
         dispatcher = njit(error_model="numpy", **options)(function)
         if FOLDER is not None:
@@ -203,15 +227,21 @@ def compile_now(dispatcher: Any, signature: Any) -> None:
 
 
 class _Inline(CPUDispatcher):
-    """A compiled function without the wrapper that Python calls need: such a call would crash, so it raises `TypeError`."""
+    """A compiled function without the wrapper that Python calls need: such a call would crash, so
+    it raises `TypeError`.
+    """
 
     def __call__(self, *_):
         name = self.py_func.__name__
-        raise TypeError(f"{name} is compiled into kernels, not for Python; to try it, call njit({name}.py_func)")
+        raise TypeError(
+            f"{name} is compiled into kernels, not for Python; to try it, call njit({name}.py_func)"
+        )
 
 
 def inline(function: Callable) -> Any:
-    """For small functions that a kernel calls: compiled into it, and a tenth sooner for not being called from Python."""
+    """For small functions that a kernel calls: compiled into it, and a tenth sooner for not being
+    called from Python.
+    """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
     dispatcher.__class__ = _Inline

@@ -1,4 +1,5 @@
-"""Steps along the gradient, plain or with momentum, over flat vectors: elements start:stop, g = scale * clamp(gradient).
+"""Steps along the gradient, plain or with momentum, over flat vectors: elements start:stop, g =
+scale * clamp(gradient).
 
 w and v are updated, gradient is read.
 """
@@ -27,7 +28,8 @@ def sgd(w, gradient, rule, clip_value, scale, start, stop):
 def momentum(w, gradient, v, rule, clip_value, scale, start, stop):
     """The heavy ball (Polyak 1964, equation 9): v = mu v + g,  w -= rate v. rule = (mu, rate).
 
-    The rate is outside the velocity, as in PyTorch, so that a fall of the rate acts at once on all of the step.
+    The rate is outside the velocity, as in PyTorch, so that a fall of the rate acts at once on all
+    of the step.
     """
     mu, rate = rule[0], rule[1]
     w, gradient, v = w[start:stop], gradient[start:stop], v[start:stop]
@@ -40,8 +42,9 @@ def momentum(w, gradient, v, rule, clip_value, scale, start, stop):
 def nesterov(w, gradient, v, rule, clip_value, scale, start, stop):
     """Nesterov's accelerated gradient: v = mu v + g,  w -= rate (g + mu v). rule = (mu, rate).
 
-    Sutskever et al. 2013 (equations 3 and 4) take the gradient ahead, at w + mu v; here w is that point already (Bengio,
-    Boulanger-Lewandowski & Pascanu 2013, equation 7), with the rate outside the velocity as in PyTorch.
+    Sutskever et al. 2013 (equations 3 and 4) take the gradient ahead, at w + mu v; here w is that
+    point already (Bengio, Boulanger-Lewandowski & Pascanu 2013, equation 7), with the rate outside
+    the velocity as in PyTorch.
     """
     mu, rate = rule[0], rule[1]
     w, gradient, v = w[start:stop], gradient[start:stop], v[start:stop]

@@ -1,10 +1,11 @@
 """Equations over vectors of numbers: what the cells are written in.
 
-`Lanes` are VL float32 numbers of code that is being emitted. An equation is a Python function over them; it runs while a kernel is
-compiled, and what it does to its arguments is the code. `kernels/rows.py` makes loops over arrays of it. Here are the functions
-that equations are made of.
+`Lanes` are VL float32 numbers of code that is being emitted. An equation is a Python function over
+them; it runs while a kernel is compiled, and what it does to its arguments is the code.
+`kernels/rows.py` makes loops over arrays of it. Here are the functions that equations are made of.
 
-tanh and sigmoid are a rational function, exp a polynomial and a shift: multiply-adds and one division, the same on every machine.
+tanh and sigmoid are a rational function, exp a polynomial and a shift: multiply-adds and one
+division, the same on every machine.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class Lanes:
     def like(self, number: Lanes | float) -> Lanes:
         """The number itself, or a constant in all lanes."""
         return (
-            number if isinstance(number, Lanes) else Lanes(self.builder, constant(self.kind, float(np.float32(number))))
+            number
+            if isinstance(number, Lanes)
+            else Lanes(self.builder, constant(self.kind, float(np.float32(number))))
         )
 
     def __add__(self, other: Lanes | float) -> Lanes:
@@ -90,7 +93,9 @@ def where(condition: ir.Value, a: Lanes | float, b: Lanes | float) -> Lanes:
     """a where the condition holds, else b; one of them may be a number."""
     lanes = a if isinstance(a, Lanes) else b
     assert isinstance(lanes, Lanes)
-    return Lanes(lanes.builder, lanes.builder.select(condition, lanes.like(a).value, lanes.like(b).value))
+    return Lanes(
+        lanes.builder, lanes.builder.select(condition, lanes.like(a).value, lanes.like(b).value)
+    )
 
 
 def maximum(a: Lanes, b: Lanes | float) -> Lanes:
@@ -116,7 +121,8 @@ def polynomial(coefficients: tuple[float, ...], x: Lanes) -> Lanes:
     return total
 
 
-# tanh(x) = x P(x x) / Q(x x) on [-9, 9]: our least-maximum fit, relative error 2e-8; in float32 within 3.1e-7
+# tanh(x) = x P(x x) / Q(x x) on [-9, 9]: our least-maximum fit, relative error 2e-8; in float32
+# within 3.1e-7
 TANH_LIMIT = 9.0
 P = (0.99999998, 0.13381033393, 3.4955970427e-3, 2.0609218729e-5, 1.3354832390e-8)
 Q = (1.0, 0.46714349012, 0.025877016847, 3.2856489423e-4, 7.7766320371e-7)
@@ -147,7 +153,9 @@ LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4
 E = (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720)
 EXP_LIMIT = -87.0
 WHOLE = 1.5 * 2**23
-"""Added to a small number it leaves no place for a fraction, and the whole number stands in the lowest bits."""
+"""Added to a small number it leaves no place for a fraction, and the whole number stands in the
+lowest bits.
+"""
 BIAS = 127
 """Of a float32's exponent."""
 
@@ -163,7 +171,11 @@ def exp(x: Lanes) -> Lanes:
 def _power_of_two(shifted: Lanes) -> Lanes:
     """2^n, of which n + BIAS stands in the lowest bits: moved to the exponent's place."""
     build, kind = shifted.builder, shifted.kind
-    bits = ir.VectorType(ir.IntType(32), kind.count) if isinstance(kind, ir.VectorType) else ir.IntType(32)
+    bits = (
+        ir.VectorType(ir.IntType(32), kind.count)
+        if isinstance(kind, ir.VectorType)
+        else ir.IntType(32)
+    )
     moved = build.shl(build.bitcast(shifted.value, bits), constant(bits, 23))
     return Lanes(build, build.bitcast(moved, kind))
 

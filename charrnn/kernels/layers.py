@@ -1,4 +1,6 @@
-"""What surrounds the time loop: characters in, layer to layer, dropout, and the gradients of the weights."""
+"""What surrounds the time loop: characters in, layer to layer, dropout, and the gradients of the
+weights.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,11 @@ def set_product_row(a, b, c, d):
 
 @kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
 def look_up(table, bias, ids, factor, z, first, last, start, stop):
-    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for steps first:last, streams start:stop: the product with a one-hot input.
+    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for steps first:last, streams start:stop:
+    the product with a one-hot input.
 
-    table (V, X), bias (Z,), factor (T, N) 1 but for dropped inputs. Columns of z from X on hold the bias alone.
+    table (V, X), bias (Z,), factor (T, N) 1 but for dropped inputs. Columns of z from X on hold the
+    bias alone.
     """
     X = table.shape[1]
     for t in range(first, last):
@@ -53,7 +57,9 @@ def look_up(table, bias, ids, factor, z, first, last, start, stop):
 
 @kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64, int64))
 def project(product, x, panels, bias, z, columns, first, last, start, stop):
-    """z[t, n] = bias, plus x[t, n] W in the first columns, for steps first:last, streams start:stop; panels are W (D, columns)."""
+    """z[t, n] = bias, plus x[t, n] W in the first columns, for steps first:last, streams
+    start:stop; panels are W (D, columns).
+    """
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
     if columns < bias.size:
         for t in range(first, last):
@@ -61,12 +67,30 @@ def project(product, x, panels, bias, z, columns, first, last, start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
     a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
     call_product(
-        product, (a, D, N * D, panels, address(bias, 0), 0, 0, c, Z, N * Z, last - first, stop - start, D, columns)
+        product,
+        (
+            a,
+            D,
+            N * D,
+            panels,
+            address(bias, 0),
+            0,
+            0,
+            c,
+            Z,
+            N * Z,
+            last - first,
+            stop - start,
+            D,
+            columns,
+        ),
     )
 
 
 @kernel(FEED)
-def feed_characters(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
+def feed_characters(
+    product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop
+):
     """z for the lowest layer: rows of the table. See `look_up`."""
     look_up(table, bias, ids, factor, z, first, last, start, stop)
 
@@ -79,23 +103,33 @@ def feed_layer(product, x, ids, factor, table, panels, bias, columns, z, first, 
 
 @kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
 def project_back(product, dz, panels, dx, columns, steps, start, stop):
-    """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W packed."""
+    """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W
+    packed.
+    """
     N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
     a, b = address(dz, start * Z), address(dx, start * D)
-    call_product(product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D))
+    call_product(
+        product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D)
+    )
 
 
 @kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
 def add_projection(product, x, panels, z, columns, steps, start, stop):
-    """z[t, n, :columns] += x[t, n] W for streams start:stop; panels are W (D, columns), or on the way back its transpose."""
+    """z[t, n, :columns] += x[t, n] W for streams start:stop; panels are W (D, columns), or on the
+    way back its transpose.
+    """
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
     a, c = address(x, start * D), address(z, start * Z)
-    call_product(product, (a, D, N * D, panels, c, Z, N * Z, c, Z, N * Z, steps, stop - start, D, columns))
+    call_product(
+        product, (a, D, N * D, panels, c, Z, N * Z, c, Z, N * Z, steps, stop - start, D, columns)
+    )
 
 
 @inline
 def _mixed(x):
-    """The final avalanche of MurmurHash3 (Appleby 2011). Each step says uint32: Numba would widen the products to 64 bits."""
+    """The final avalanche of MurmurHash3 (Appleby 2011). Each step says uint32: Numba would widen
+    the products to 64 bits.
+    """
     x = np.uint32(np.uint32(x ^ np.uint32(x >> np.uint32(16))) * np.uint32(0x85EBCA6B))
     x = np.uint32(np.uint32(x ^ np.uint32(x >> np.uint32(13))) * np.uint32(0xC2B2AE35))
     return np.uint32(x ^ np.uint32(x >> np.uint32(16)))
@@ -105,7 +139,8 @@ def _mixed(x):
 def draw_mask(key, threshold, scale, mask, steps, start, stop):
     """mask[t, n, u] = scale where a hash of (key, t, n, u) is at least threshold (of 2^32), else 0.
 
-    The draw depends on its place alone, so any thread may make any part, and a resumed run draws the same.
+    The draw depends on its place alone, so any thread may make any part, and a resumed run draws
+    the same.
     """
     N, H = mask.shape[1], mask.shape[2]
     for t in range(steps):
@@ -123,8 +158,9 @@ def draw_mask(key, threshold, scale, mask, steps, start, stop):
 def hand_up(y, mask, below, out, units, steps, start, stop):
     """out[t] = y[t] * mask[t] + below[t] for streams start:stop.
 
-    mask (T, N, H), or (1, N, H) for all steps, or empty for none; below (T, N, H), what came into the layer, or empty. y is
-    normalised first over so many units, unless they are 0 (see `normalisation`).
+    mask (T, N, H), or (1, N, H) for all steps, or empty for none; below (T, N, H), what came into
+    the layer, or empty. y is normalised first over so many units, unless they are 0 (see
+    `normalisation`).
     """
     masked, added = mask.shape[0] > 0, below.shape[0] > 0
     for t in range(steps):
@@ -150,7 +186,9 @@ def drop_back(dy, mask, steps, start, stop):
 
 @kernel(void(CUBE, CUBE, int64, int64, int64, int64))
 def normal_back(dy, y, units, steps, start, stop):
-    """dy, the derivative by y normalised over so many units, becomes that by y, for streams start:stop."""
+    """dy, the derivative by y normalised over so many units, becomes that by y, for streams
+    start:stop.
+    """
     for t in range(steps):
         for n in range(start, stop):
             normalise_back(y[t, n], dy[t, n], units)
@@ -180,13 +218,17 @@ def scratch_size(*rows: int) -> int:
 call_packed = caller(PACKED)
 
 
-@kernel(void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64))
+@kernel(
+    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64)
+)
 def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
-    """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz (multiples of LANES).
+    """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz
+    (multiples of LANES).
 
-    product is `product_packed`. x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H may be 0. Column n of dz
-    belongs to column n - x_column of dW_x and n - h_column of dW_h. Each sum runs over k in order, so the bits do not depend on
-    who computes it. scratch (`scratch_size(D, H)`): panels of dz for both products, ones, tiles of x and h.
+    product is `product_packed`. x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H
+    may be 0. Column n of dz belongs to column n - x_column of dW_x and n - h_column of dW_h. Each
+    sum runs over k in order, so the bits do not depend on who computes it. scratch
+    (`scratch_size(D, H)`): panels of dz for both products, ones, tiles of x and h.
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
@@ -202,19 +244,29 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_col
             n = group
             while n < end:
                 width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * depth)
-                call_packed(product, (address(ones, 0), panel, width, address(db, n), 0, 1, depth, later))
+                call_packed(
+                    product, (address(ones, 0), panel, width, address(db, n), 0, 1, depth, later)
+                )
                 if D > 0:
                     c = address(dw_x, n - x_column)
-                    call_packed(product, (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later))
+                    call_packed(
+                        product,
+                        (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later),
+                    )
                 if H > 0:
                     c = address(dw_h, n - h_column)
-                    call_packed(product, (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later))
+                    call_packed(
+                        product,
+                        (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later),
+                    )
                 n += width
 
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))
 def table_gradient(ids, factor, dz, d_table, start, stop):
-    """d_table[v] = the sum of factor[k] dz[k] over all k with ids[k] = v, columns start:stop: the gradient of `look_up`."""
+    """d_table[v] = the sum of factor[k] dz[k] over all k with ids[k] = v, columns start:stop: the
+    gradient of `look_up`.
+    """
     for v in range(d_table.shape[0]):
         fill_row(d_table[v, start:stop], ZERO)
     for k in range(ids.size):
@@ -223,7 +275,9 @@ def table_gradient(ids, factor, dz, d_table, start, stop):
 
 @kernel(void(MATRIX, MATRIX, VECTOR, int64, int64, int64))
 def peephole_gradient(dz, memory, d, column, start, stop):
-    """d[u] = the sum over k of dz[k, column + u] * memory[k, u], u in start:stop. dz (K, Z), memory (K, H)."""
+    """d[u] = the sum over k of dz[k, column + u] * memory[k, u], u in start:stop. dz (K, Z), memory
+    (K, H).
+    """
     fill_row(d[start:stop], ZERO)
     for k in range(dz.shape[0]):
         add_product_row(d[start:stop], dz[k, column + start : column + stop], memory[k, start:stop])

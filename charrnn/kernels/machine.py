@@ -1,6 +1,8 @@
-"""What the machine can do at most: chains of multiply-adds that never leave the registers, and a read through memory.
+"""What the machine can do at most: chains of multiply-adds that never leave the registers, and a
+read through memory.
 
-Neither computes anything; they are the yardstick for kernels that do. They are compiled when they are first asked for.
+Neither computes anything; they are the yardstick for kernels that do. They are compiled when they
+are first asked for.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from charrnn.kernels.product import VECTOR
 from charrnn.kernels.simd import HAS_FMA, VL, address, emit_multiply_add
 
 CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
-"""Independent sums. A multiply-add takes four or five cycles, and two (NEON: four) start in each, so that many keep the units busy;
-with two vectors for the factors they must fit the registers, 32 on AVX-512 and NEON, 16 otherwise."""
+"""Independent sums. A multiply-add takes four or five cycles, and two (NEON: four) start in each,
+so that many keep the units busy; with two vectors for the factors they must fit the registers, 32
+on AVX-512 and NEON, 16 otherwise."""
 
 FLOPS = 2 * CHAINS * VL
 """Operations of one turn of `multiply_adds`."""
@@ -25,7 +28,9 @@ READS = 8
 
 
 def _looped(builder, turns, first, body):
-    """Emit a loop that takes the values `first` through body(values, turn) `turns` >= 1 times; the values behind it."""
+    """Emit a loop that takes the values `first` through body(values, turn) `turns` >= 1 times; the
+    values behind it.
+    """
     before, i64 = builder.block, ir.IntType(64)
     loop, end = (builder.function.append_basic_block(name) for name in ("loop", "end"))
     builder.branch(loop)
@@ -61,7 +66,8 @@ def _chains(typingctx, turns, factor, term):
         zeros = ir.Constant(ir.VectorType(none, VL), [0] * VL)
         undefined = ir.Constant(vector, ir.Undefined)
         factor, term = (
-            builder.shuffle_vector(builder.insert_element(undefined, x, none(0)), undefined, zeros) for x in args[1:]
+            builder.shuffle_vector(builder.insert_element(undefined, x, none(0)), undefined, zeros)
+            for x in args[1:]
         )
         first = [ir.Constant(vector, [float(chain)] * VL) for chain in range(CHAINS)]
 
@@ -83,7 +89,9 @@ def _sum(typingctx, start, turns):
 
         def body(now, turn):
             at = builder.mul(turn, i64(READS))
-            loads = [builder.load(builder.gep(base, [builder.add(at, i64(k))])) for k in range(READS)]
+            loads = [
+                builder.load(builder.gep(base, [builder.add(at, i64(k))])) for k in range(READS)
+            ]
             for load in loads:
                 load.align = 4
             return [builder.fadd(x, load) for x, load in zip(now, loads, strict=True)]
@@ -96,11 +104,15 @@ def _sum(typingctx, start, turns):
 
 @kernel(float32(int64, float32, float32))
 def multiply_adds(turns, factor, term):
-    """CHAINS * VL numbers, each made x * factor + term `turns` >= 1 times, and then summed: `turns` * FLOPS operations."""
+    """CHAINS * VL numbers, each made x * factor + term `turns` >= 1 times, and then summed: `turns`
+    * FLOPS operations.
+    """
     return _chains(turns, factor, term)
 
 
 @kernel(float32(VECTOR, int64, int64))
 def read_through(numbers, start, stop):
-    """The sum of numbers[start:stop], but for a rest of less than READS * VL; at least so many must be there."""
+    """The sum of numbers[start:stop], but for a rest of less than READS * VL; at least so many must
+    be there.
+    """
     return _sum(address(numbers, start), (stop - start) // (READS * VL))

@@ -1,4 +1,6 @@
-"""Where threads wait for one another inside a kernel, several times a character: too often to ask the operating system."""
+"""Where threads wait for one another inside a kernel, several times a character: too often to ask
+the operating system.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 PATIENCE = 1 << 20
-"""Cycles that a thread only waits, 0.3 to 0.5 ms; then it sleeps between two looks, since whom it waits for has no processor.
+"""Cycles that a thread only waits, 0.3 to 0.5 ms; then it sleeps between two looks, since whom it
+waits for has no processor.
 
-It must be longer than a sleep (0.1 ms): else the others would fall asleep over one that slept, and so on for ever. To offer the
-processor instead (sched_yield) is worse: beside two other programs that compute, a text took five times as long to write, since who
-comes back from that finds the others gone. It takes longer than on one thread all the same: see `Writer`.
+It must be longer than a sleep (0.1 ms): else the others would fall asleep over one that slept, and
+so on for ever. To offer the processor instead (sched_yield) is worse: beside two other programs
+that compute, a text took five times as long to write, since who comes back from that finds the
+others gone. It takes longer than on one thread all the same: see `Writer`.
 """
-SLEEP = next((each for each in (("usleep", 50), ("Sleep", 1)) if binding.address_of_symbol(each[0])), None)
+SLEEP = next(
+    (each for each in (("usleep", 50), ("Sleep", 1)) if binding.address_of_symbol(each[0])), None
+)
 """A function of the system, and for how long: microseconds, or milliseconds on Windows."""
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 I32, I64 = ir.IntType(32), ir.IntType(64)
@@ -28,8 +34,12 @@ def _intrinsic(builder, name, result):
 
 
 def _cycles(builder, looks):
-    """A number that grows by one a cycle. Elsewhere than on x86 a program may not read a clock: a look is taken for 8 cycles."""
-    return _intrinsic(builder, "llvm.readcyclecounter", I64) if IS_X86 else builder.mul(looks, I64(8))
+    """A number that grows by one a cycle. Elsewhere than on x86 a program may not read a clock: a
+    look is taken for 8 cycles.
+    """
+    return (
+        _intrinsic(builder, "llvm.readcyclecounter", I64) if IS_X86 else builder.mul(looks, I64(8))
+    )
 
 
 def _sleep(builder):
@@ -41,21 +51,27 @@ def _sleep(builder):
 
 @intrinsic
 def meet(typingctx, counter, goal):
-    """Add one to the int64 at address `counter`, then wait until it is `goal` or more; the int64 behind it counts sleeps.
+    """Add one to the int64 at address `counter`, then wait until it is `goal` or more; the int64
+    behind it counts sleeps.
 
-    Threads that meet for the k-th time, P at a time, pass goal = k P. What each wrote before is seen by all behind it.
+    Threads that meet for the k-th time, P at a time, pass goal = k P. What each wrote before is
+    seen by all behind it.
     """
 
     def codegen(context, builder, signature, args):
         place, goal = builder.inttoptr(args[0], I64.as_pointer()), args[1]
         builder.atomic_rmw("add", place, I64(1), "acq_rel")
         start, before = _cycles(builder, I64(0)), builder.block
-        look, wait, met = (builder.function.append_basic_block(name) for name in ("look", "wait", "met"))
+        look, wait, met = (
+            builder.function.append_basic_block(name) for name in ("look", "wait", "met")
+        )
         builder.branch(look)
         builder.position_at_end(look)
         looks = builder.phi(I64)
         looks.add_incoming(I64(0), before)
-        builder.cbranch(builder.icmp_signed(">=", builder.load_atomic(place, "acquire", 8), goal), met, wait)
+        builder.cbranch(
+            builder.icmp_signed(">=", builder.load_atomic(place, "acquire", 8), goal), met, wait
+        )
         builder.position_at_end(wait)
         passed = builder.sub(_cycles(builder, looks), start)
         with builder.if_else(builder.icmp_signed("<", passed, I64(PATIENCE))) as (early, late):

@@ -1,4 +1,5 @@
-"""Layer normalisation of a row of units (Ba, Kiros & Hinton 2016, equation 3, without gain and bias).
+"""Layer normalisation of a row of units (Ba, Kiros & Hinton 2016, equation 3, without gain and
+bias).
 
     out = (y - mean(y)) r,   r = 1 / sqrt(mean((y - mean(y))^2) + 1e-5)
 

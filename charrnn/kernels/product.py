@@ -1,7 +1,8 @@
-"""The matrix product, over a right factor that is packed once an update into panels and then read many times.
+"""The matrix product, over a right factor that is packed once an update into panels and then read
+many times.
 
-A packed (K, N) matrix, N a multiple of LANES, is a run of panels, each (K, width) and contiguous: panels of NR columns
-while they fit, then panels of LANES columns. It holds K * N floats.
+A packed (K, N) matrix, N a multiple of LANES, is a run of panels, each (K, width) and contiguous:
+panels of NR columns while they fit, then panels of LANES columns. It holds K * N floats.
 """
 
 from __future__ import annotations
@@ -10,24 +11,42 @@ from numba import float32, int64, intp, void
 
 from charrnn.kernels.compiling import inline, kernel
 from charrnn.kernels.rows import copy_row
-from charrnn.kernels.simd import LANES, MR, NR, NV, VL, address, copy_lanes, powers_below, prefetch, tile_kernel
+from charrnn.kernels.simd import (
+    LANES,
+    MR,
+    NR,
+    NV,
+    VL,
+    address,
+    copy_lanes,
+    powers_below,
+    prefetch,
+    tile_kernel,
+)
 
 MATRIX = float32[:, ::1]
 VECTOR = float32[::1]
-PRODUCT = void(intp, int64, int64, VECTOR, intp, int64, int64, intp, int64, int64, int64, int64, int64, int64)
+PRODUCT = void(
+    intp, int64, int64, VECTOR, intp, int64, int64, intp, int64, int64, int64, int64, int64, int64
+)
 PACKED = void(intp, intp, int64, intp, int64, int64, int64, int64)
 TILE = 16
 """Floats of a row of a packed tile: its rows (MR at most) and what is left."""
 BLOCK = 1 << 16
-"""Floats of A and C that go through all panels before the next are read: they stay in the second cache."""
+"""Floats of A and C that go through all panels before the next are read: they stay in the second
+cache.
+"""
 
 FEW = powers_below(MR)[-1]
-"""The tallest tile of a panel of LANES columns, and of few rows: such tiles have a power of two of rows, to have fewer of them."""
+"""The tallest tile of a panel of LANES columns, and of few rows: such tiles have a power of two of
+rows, to have fewer of them.
+"""
 
 
 @inline
 def tile_heights(rows):
-    """(tall, first): the first rows, `first` in number, go into tiles of `tall` rows, all others into tiles of one row less.
+    """(tall, first): the first rows, `first` in number, go into tiles of `tall` rows, all others
+    into tiles of one row less.
 
     Fewer rows than half a tile go into tiles of powers of two: then `first` is 0.
     """
@@ -58,7 +77,9 @@ def few_rows(left):
 def product_shapes() -> set[tuple[int, int]]:
     """Rows and vectors of the tiles that `product` needs."""
     whole = {*range(MR // 2, MR + 1), *powers_below(MR)}
-    return {(rows, NV) for rows in whole} | {(rows, LANES // VL) for rows in powers_below(MR) if NR > LANES}
+    return {(rows, NV) for rows in whole} | {
+        (rows, LANES // VL) for rows in powers_below(MR) if NR > LANES
+    }
 
 
 def packed_shapes() -> set[tuple[int, int]]:
@@ -83,11 +104,15 @@ def _prefetch_rows(place, row, rows):
 
 
 @kernel(PRODUCT)
-def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns):
-    """For t in range(steps): C_t (rows, columns) = S_t + A_t (rows, depth) @ the matrix packed in `panels`.
+def product(
+    a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns
+):
+    """For t in range(steps): C_t (rows, columns) = S_t + A_t (rows, depth) @ the matrix packed in
+    `panels`.
 
-    a, s and c are addresses; A_t(m, k) lies t * a_step + m * a_row + k floats on, S_t(m, n) t * s_step + m * s_row + n, C likewise.
-    S may be C; s = 0 stands for zeros. One panel serves all steps of a block before the next is read.
+    a, s and c are addresses; A_t(m, k) lies t * a_step + m * a_row + k floats on, S_t(m, n) t *
+    s_step + m * s_row + n, C likewise. S may be C; s = 0 stands for zeros. One panel serves all
+    steps of a block before the next is read.
     """
     block = max(1, BLOCK // max(1, rows * (depth + columns)))
     tall, tall_rows = tile_heights(rows)
@@ -99,12 +124,16 @@ def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps,
             for t in range(first, min(first + block, steps)):
                 m = 0
                 while m < rows:
-                    height = next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
+                    height = (
+                        next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
+                    )
                     x = a + 4 * (t * a_step + m * a_row)
                     y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
                     z = c + 4 * (t * c_step + m * c_row + n)
                     if y != 0 and s_row != 0 and m + height < rows:
-                        _prefetch_rows(y + 4 * height * s_row, s_row, min(height, rows - m - height))
+                        _prefetch_rows(
+                            y + 4 * height * s_row, s_row, min(height, rows - m - height)
+                        )
                     tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, depth)
                     m += height
             n += width
@@ -112,13 +141,17 @@ def product(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps,
 
 @inline
 def tile_place(tile_start, rows):
-    """Where a packed tile begins in its TILE floats: the last one of few rows is at the end, so that nothing is read past a row."""
+    """Where a packed tile begins in its TILE floats: the last one of few rows is at the end, so
+    that nothing is read past a row.
+    """
     return max(0, tile_start + TILE - rows)
 
 
 @inline
 def pack_tiles(matrix, start, depth, tiles):
-    """Pack rows start:start+depth of a (K, D) matrix, as the left factor of the transpose: tile after tile, each (depth, TILE)."""
+    """Pack rows start:start+depth of a (K, D) matrix, as the left factor of the transpose: tile
+    after tile, each (depth, TILE).
+    """
     D = matrix.shape[1]
     tall, tall_rows = tile_heights(D)
     for j in range(depth):
@@ -136,7 +169,8 @@ def tiles_size(rows: int, depth: int) -> int:
 
 @inline
 def pack_panels(matrix, start, depth, column, columns, panels):
-    """Pack columns column:column+columns of rows start:start+depth of a matrix into panels, as `pack` does.
+    """Pack columns column:column+columns of rows start:start+depth of a matrix into panels, as
+    `pack` does.
 
     Row by row: lines of a row that lie together are fetched together, and pages are seldom changed.
     """
@@ -153,7 +187,8 @@ def pack_panels(matrix, start, depth, column, columns, panels):
 
 @kernel(PACKED)
 def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
-    """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width); tiles, panel and c are addresses.
+    """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width);
+    tiles, panel and c are addresses.
 
     With one row, and ones for tiles, C is the sums of the panel's columns.
     """
@@ -165,14 +200,26 @@ def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
         start = z if accumulate else 0
         if accumulate:
             _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height))
-        packed_tile(height + 64 * (width // VL), a + 4 * tile_place(m, rows), 1, panel, start, c_row, z, c_row, depth)
+        packed_tile(
+            height + 64 * (width // VL),
+            a + 4 * tile_place(m, rows),
+            1,
+            panel,
+            start,
+            c_row,
+            z,
+            c_row,
+            depth,
+        )
         m += height
         a += 4 * depth * TILE
 
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
 def pack(matrix, panels, first, columns, start, stop):
-    """Pack columns first:first+columns of a (K, N) matrix into panels; of those this call packs start:stop (multiples of NR)."""
+    """Pack columns first:first+columns of a (K, N) matrix into panels; of those this call packs
+    start:stop (multiples of NR).
+    """
     K = matrix.shape[0]
     n = start
     while n < stop:
@@ -185,7 +232,9 @@ def pack(matrix, panels, first, columns, start, stop):
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
 def pack_transposed(matrix, panels, first, depth, start, stop):
-    """Pack the transpose, (depth, N), of columns first:first+depth of an (N, K) matrix; this call its columns start:stop."""
+    """Pack the transpose, (depth, N), of columns first:first+depth of an (N, K) matrix; this call
+    its columns start:stop.
+    """
     N = matrix.shape[0]
     n = start
     while n < stop:

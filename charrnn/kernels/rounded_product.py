@@ -1,8 +1,9 @@
-"""`vector_product` over weights of two bytes or of one, which become float32 on their way into the multiply-adds.
+"""`vector_product` over weights of two bytes or of one, which become float32 on their way into the
+multiply-adds.
 
-Both give the bits that float32 weights of the same values give. bfloat16 is the upper half of a float32. Of int8, each column has
-a scale, a power of two, so that it may be taken out of the sum: z + sum x q s = s (z / s + sum x q), rounding included.
-Plain instructions: shift, mask, convert.
+Both give the bits that float32 weights of the same values give. bfloat16 is the upper half of a
+float32. Of int8, each column has a scale, a power of two, so that it may be taken out of the sum: z
++ sum x q s = s (z / s + sum x q), rounding included. Plain instructions: shift, mask, convert.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ WORD = ir.VectorType(I32, VL)
 
 
 def bf16_block(vectors: int):
-    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of words, a column's weights of k below and of k + 1 above."""
+    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of words, a column's weights of k
+    below and of k + 1 above.
+    """
 
     @intrinsic
     def block(typingctx, x, weights, z, depth):
@@ -30,7 +33,9 @@ def bf16_block(vectors: int):
 
             def pair(weights, k):
                 row = builder.mul(builder.lshr(k, I64(1)), I64(VL * vectors))
-                words = [emit.load(weights, I32, builder.add(row, I64(VL * v))) for v in range(vectors)]
+                words = [
+                    emit.load(weights, I32, builder.add(row, I64(VL * v))) for v in range(vectors)
+                ]
                 low = [builder.shl(word, ir.Constant(WORD, [16] * VL)) for word in words]
                 high = [builder.and_(word, ir.Constant(WORD, [0xFFFF0000] * VL)) for word in words]
                 return [[builder.bitcast(bits, LANE) for bits in half] for half in (low, high)]
@@ -46,7 +51,9 @@ def bf16_block(vectors: int):
 
 
 def int8_block(vectors: int):
-    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block: float32 scales of the columns, then rows of int8."""
+    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block: float32 scales of the columns, then
+    rows of int8.
+    """
 
     @intrinsic
     def block(typingctx, x, weights, z, depth):
@@ -57,12 +64,18 @@ def int8_block(vectors: int):
             def pair(weights, k):
                 rows = [builder.mul(builder.add(k, I64(step)), I64(width)) for step in range(2)]
                 bytes_of = [
-                    [emit.load(weights, I8, builder.add(row, I64(VL * v))) for v in range(vectors)] for row in rows
+                    [emit.load(weights, I8, builder.add(row, I64(VL * v))) for v in range(vectors)]
+                    for row in rows
                 ]
-                return [[builder.sitofp(builder.sext(each, WORD), LANE) for each in row] for row in bytes_of]
+                return [
+                    [builder.sitofp(builder.sext(each, WORD), LANE) for each in row]
+                    for row in bytes_of
+                ]
 
             scales = [emit.load(weights, FLOAT, VL * v) for v in range(vectors)]
-            sums = [builder.fdiv(emit.load(z, FLOAT, VL * v), scale) for v, scale in enumerate(scales)]
+            sums = [
+                builder.fdiv(emit.load(z, FLOAT, VL * v), scale) for v, scale in enumerate(scales)
+            ]
             rows = builder.add(weights, I64(4 * width))
             for v, total in enumerate(emit.loop(x, rows, sums, depth, pair)):
                 emit.store(builder.fmul(total, scales[v]), z, VL * v)
@@ -91,7 +104,9 @@ def bf16_product(x, weights, z, depth, columns):
 
 @kernel(VECTOR_PRODUCT)
 def int8_product(x, weights, z, depth, columns):
-    """As `vector_product`, over int8; a block is 4 bytes a column, its scale, and then one byte a weight."""
+    """As `vector_product`, over int8; a block is 4 bytes a column, its scale, and then one byte a
+    weight.
+    """
     n = 0
     while columns - n >= WIDE:
         int8_wide(x, weights + n * (4 + depth), z + 4 * n, depth)

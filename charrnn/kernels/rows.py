@@ -1,4 +1,5 @@
-"""Loops over rows of numbers, in vectors that stay in registers from the first load to the last store.
+"""Loops over rows of numbers, in vectors that stay in registers from the first load to the last
+store.
 
 `rows` makes of an equation over `Lanes` what a kernel calls with its arrays:
 
@@ -8,8 +9,9 @@
 
     remember(i, f, g, c_before, c)        # in a kernel: c = f * c' + i * g, row by row
 
-Left to LLVM's vectoriser such loops ran at a third of this speed on AVX-512: half its vectors' width, tests for overlap, and a pass
-over memory for each of the few rows that it can follow at once. They took longer to compile, too.
+Left to LLVM's vectoriser such loops ran at a third of this speed on AVX-512: half its vectors'
+width, tests for overlap, and a pass over memory for each of the few rows that it can follow at
+once. They took longer to compile, too.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ I32, I64 = ir.IntType(32), ir.IntType(64)
 
 @dataclass(frozen=True)
 class Fold:
-    """How the numbers of a row become one: LANES partial results, place by place, and these by halves, on every machine alike."""
+    """How the numbers of a row become one: LANES partial results, place by place, and these by
+    halves, on every machine alike.
+    """
 
     start: float
     combine: Callable[[Lanes, Lanes], Lanes]
@@ -42,7 +46,9 @@ class Fold:
     @property
     def kind(self) -> ir.VectorType:
         """A vector of partial results."""
-        return ir.VectorType(ir.DoubleType() if self.number == types.float64 else ir.FloatType(), VL)
+        return ir.VectorType(
+            ir.DoubleType() if self.number == types.float64 else ir.FloatType(), VL
+        )
 
 
 SUM = Fold(0.0, lambda a, b: a + b)
@@ -51,12 +57,13 @@ MAXIMUM = Fold(float("-inf"), maximum)
 
 
 def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any]], Any]:
-    """Make an equation into what a kernel calls, with arrays for the arguments' names and then for those of `written` that are no
-    arguments.
+    """Make an equation into what a kernel calls, with arrays for the arguments' names and then for
+    those of `written` that are no arguments.
 
-    Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; what is only read may also be a
-    number, the same for all. The equation returns the new value of each array in `written`, and with a `fold` one more, of which
-    the call returns the fold. Without a fold it may take `phi` first, which the kernel gives as a number (see NONLINEARITIES).
+    Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; what
+    is only read may also be a number, the same for all. The equation returns the new value of each
+    array in `written`, and with a `fold` one more, of which the call returns the fold. Without a
+    fold it may take `phi` first, which the kernel gives as a number (see NONLINEARITIES).
     """
 
     def decorate(equation: Callable[..., Any]) -> Any:
@@ -74,7 +81,11 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
             def codegen(context, builder, signature, args):
                 kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
                 pairs = zip(kinds[chooses:], values[chooses:], strict=True)
-                data = dict(zip(operands, (_operand(context, builder, *pair) for pair in pairs), strict=True))
+                data = dict(
+                    zip(
+                        operands, (_operand(context, builder, *pair) for pair in pairs), strict=True
+                    )
+                )
                 first = context.make_array(kinds[chooses])(context, builder, values[chooses])
                 (size,) = cgutils.unpack_tuple(builder, first.shape)
                 emit = _Loop(builder, data, size, read, written, fold).emit
@@ -103,13 +114,20 @@ def _check(name, operands, arguments, written):
         raise TypingError(f"{call} takes {len(operands)} arguments, not {len(arguments)}")
     first = operands[operands[0] == "phi"]
     for operand, kind in zip(operands, arguments, strict=True):
-        is_row = isinstance(kind, types.Array) and (kind.dtype, kind.ndim, kind.layout) == (types.float32, 1, "C")
+        is_row = isinstance(kind, types.Array) and (kind.dtype, kind.ndim, kind.layout) == (
+            types.float32,
+            1,
+            "C",
+        )
         if operand == "phi":
             fits, wanted = isinstance(kind, types.Integer), "an integer"
         elif operand == first or operand in written:
             fits, wanted = is_row, "a contiguous row of float32"
         else:
-            fits, wanted = is_row or isinstance(kind, types.Number), "a contiguous row of float32 or a number"
+            fits, wanted = (
+                is_row or isinstance(kind, types.Number),
+                "a contiguous row of float32 or a number",
+            )
         if not fits:
             raise TypingError(f"{operand} of {call} must be {wanted}, not {kind}")
 
@@ -125,7 +143,9 @@ def _operand(context, builder, kind, value):
 
 
 def _choose(builder, number, emit):
-    """The code of one nonlinearity or another: a loop for each, since a choice within would be made at every vector."""
+    """The code of one nonlinearity or another: a loop for each, since a choice within would be made
+    at every vector.
+    """
     end = builder.append_basic_block("chosen")
     switch = builder.switch(number, end)
     for k, phi in enumerate(NONLINEARITIES):
@@ -150,14 +170,23 @@ class _Loop:
 
     def emit(self, equation):
         """What the fold gives, or None without one."""
-        build, before, vectors = self.builder, self.builder.block, 1 if self.fold is None else LANES // VL
+        build, before, vectors = (
+            self.builder,
+            self.builder.block,
+            1 if self.fold is None else LANES // VL,
+        )
         loop, end = build.append_basic_block("rows"), build.append_basic_block("rows_end")
         build.cbranch(build.icmp_signed(">", self.size, I64(0)), loop, end)
         build.position_at_end(loop)
         u = self._phi(I64, (I64(0), before))
         start = constant(self.fold.kind, self.fold.start) if self.fold else None
-        partial = [self._phi(start.type, (start, before)) for _ in range(vectors)] if self.fold else []
-        folded = [self._vector(equation, build.add(u, I64(v * VL)), *partial[v : v + 1]) for v in range(vectors)]
+        partial = (
+            [self._phi(start.type, (start, before)) for _ in range(vectors)] if self.fold else []
+        )
+        folded = [
+            self._vector(equation, build.add(u, I64(v * VL)), *partial[v : v + 1])
+            for v in range(vectors)
+        ]
         following = build.add(u, I64(VL * vectors))
         u.add_incoming(following, loop)
         for old, new in zip(partial, folded, strict=bool(partial)):
@@ -166,13 +195,20 @@ class _Loop:
         build.position_at_end(end)
         if not self.fold:
             return None
-        return self._across([Lanes(build, self._phi(start.type, (start, before), (new.value, loop))) for new in folded])
+        return self._across(
+            [
+                Lanes(build, self._phi(start.type, (start, before), (new.value, loop)))
+                for new in folded
+            ]
+        )
 
     def _vector(self, equation, place, partial=None):
         """The equation at one place; the partial result with its last value folded in."""
         results = equation(*(self._load(self.data[name], place) for name in self.read))
         results = list(results) if isinstance(results, tuple) else [results]
-        folded = self.fold.combine(Lanes(self.builder, partial), results.pop()) if self.fold else None
+        folded = (
+            self.fold.combine(Lanes(self.builder, partial), results.pop()) if self.fold else None
+        )
         for name, result in zip(self.written, results, strict=True):
             self.builder.store(result.value, self._at(self.data[name], place)).align = 4
         return folded
@@ -181,7 +217,9 @@ class _Loop:
         """One number from all lanes: each half with the other, until one is left."""
         while len(parts) > 1:
             half = len(parts) // 2
-            parts = [self.fold.combine(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)]
+            parts = [
+                self.fold.combine(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)
+            ]
         (whole,), width = parts, VL
         while width > 1:
             width //= 2

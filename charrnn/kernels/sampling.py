@@ -30,7 +30,9 @@ def _cut(row, top_k, largest):
 
 @inline
 def _leave_best(row, top_k, largest):
-    """Set all but the top_k largest to -inf, of equals at the border the last; `largest` (top_k) is scratch."""
+    """Set all but the top_k largest to -inf, of equals at the border the last; `largest` (top_k) is
+    scratch.
+    """
     cut, allowed = _cut(row, top_k, largest), top_k
     for v in range(row.size):
         if row[v] > cut:
@@ -44,7 +46,9 @@ def _leave_best(row, top_k, largest):
 
 @inline
 def _exponentials(row, largest, temperature):
-    """row = e^((row - largest) / temperature), zero where it is -inf: a loop by itself, since the sum would not vectorise."""
+    """row = e^((row - largest) / temperature), zero where it is -inf: a loop by itself, since the
+    sum would not vectorise.
+    """
     for v in range(row.size):
         p = exp((row[v] - largest) / temperature)
         row[v] = p if row[v] > NEVER else ZERO
@@ -52,10 +56,11 @@ def _exponentials(row, largest, temperature):
 
 @kernel(DRAW)
 def draw(logits, banned, temperature, top_k, coin, scratch):
-    """The symbol that a coin in [0, 1) draws from softmax(logits / temperature) (V,), which is overwritten.
+    """The symbol that a coin in [0, 1) draws from softmax(logits / temperature) (V,), which is
+    overwritten.
 
-    Banned symbols (V,) are never drawn. temperature 0 takes the most probable, the first of equals. top_k > 0 leaves only the
-    top_k most probable, of equals at the border the first. scratch (V,).
+    Banned symbols (V,) are never drawn. temperature 0 takes the most probable, the first of equals.
+    top_k > 0 leaves only the top_k most probable, of equals at the border the first. scratch (V,).
     """
     V, best = logits.size, -1
     largest = NEVER

@@ -1,6 +1,7 @@
 """Vector instructions that Numba does not offer, as intrinsics that emit LLVM vector code.
 
-The tile of the matrix product follows the machine (see `target`): VL float32 lanes in a vector, NV vectors across, MR rows down.
+The tile of the matrix product follows the machine (see `target`): VL float32 lanes in a vector, NV
+vectors across, MR rows down.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from charrnn.kernels.target import TARGET
 VL, NV, MR, HAS_FMA = TARGET.lanes, TARGET.vectors, TARGET.rows, TARGET.is_fused
 NR = NV * VL
 LANES = 16
-"""Columns are padded to a multiple of this on every machine, so that arrays have one layout everywhere."""
+"""Columns are padded to a multiple of this on every machine, so that arrays have one layout
+everywhere.
+"""
 
 
 def padded(size: int) -> int:
@@ -24,7 +27,9 @@ def padded(size: int) -> int:
 
 
 def pitch(size: int) -> int:
-    """Floats from one row of so many columns to the next: rows whole kilobytes apart would evict one another from the cache."""
+    """Floats from one row of so many columns to the next: rows whole kilobytes apart would evict
+    one another from the cache.
+    """
     return padded(size) + LANES if padded(size) % 256 == 0 else padded(size)
 
 
@@ -76,7 +81,9 @@ def copy_lanes(typingctx, target, source):
     def codegen(context, builder, signature, args):
         kind = ir.VectorType(ir.FloatType(), VL)
         target, source = (builder.inttoptr(x, kind.as_pointer()) for x in args)
-        values = [builder.load(builder.gep(source, [ir.IntType(64)(v)])) for v in range(LANES // VL)]
+        values = [
+            builder.load(builder.gep(source, [ir.IntType(64)(v)])) for v in range(LANES // VL)
+        ]
         for v, value in enumerate(values):
             value.align = 4
             builder.store(value, builder.gep(target, [ir.IntType(64)(v)])).align = 4
@@ -114,18 +121,23 @@ def powers_below(most: int) -> list[int]:
 
 
 def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, multiply_add=emit_multiply_add):
-    """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for each of the shapes, (rows, vectors).
+    """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for each of the
+    shapes, (rows, vectors).
 
-    kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses are in bytes, strides in
-    floats. A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`, at a + 4 * (m + k * a_pitch), packed. S, what the sums
-    start from, lies at s + 4 * (m * s_row), and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in
-    registers for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the tile.
+    kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses
+    are in bytes, strides in floats. A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`,
+    at a + 4 * (m + k * a_pitch), packed. S, what the sums start from, lies at s + 4 * (m * s_row),
+    and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in registers
+    for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the
+    tile.
 
-    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take issue slots from the
-    multiply-adds (a sixth of the speed on a Cascade Lake core). So the depth is unrolled by UNROLL, and what LLVM knows of the
-    distances between rows is hidden from it, or it would replace a pointer for each row by a chain of additions.
+    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take
+    issue slots from the multiply-adds (a sixth of the speed on a Cascade Lake core). So the depth
+    is unrolled by UNROLL, and what LLVM knows of the distances between rows is hidden from it, or
+    it would replace a pointer for each row by a chain of additions.
 
-    multiply_add(builder, kind, suffix, a, b, c), vectors of VL, emits the sums' step; another one may read the 32 bits otherwise.
+    multiply_add(builder, kind, suffix, a, b, c), vectors of VL, emits the sums' step; another one
+    may read the 32 bits otherwise.
     """
 
     @intrinsic
@@ -152,7 +164,12 @@ class _Tile:
     """Emits the product of one tile; see `tile_kernel`."""
 
     def __init__(
-        self, builder: ir.IRBuilder, rows: int, vectors: int, a_pitch: int, multiply_add=emit_multiply_add
+        self,
+        builder: ir.IRBuilder,
+        rows: int,
+        vectors: int,
+        a_pitch: int,
+        multiply_add=emit_multiply_add,
     ) -> None:
         self.builder, self.rows, self.vectors, self.a_pitch = builder, rows, vectors, a_pitch
         self.multiply_add = multiply_add
@@ -163,7 +180,10 @@ class _Tile:
     def emit(self, a, a_row, b, s, s_row, c, c_row, depth):
         build, i64 = self.builder, self.i64
         self.b = self._pointer(b)
-        starts = [a if self.a_pitch else build.add(a, build.mul(a_row, i64(4 * m))) for m in range(self.rows)]
+        starts = [
+            a if self.a_pitch else build.add(a, build.mul(a_row, i64(4 * m)))
+            for m in range(self.rows)
+        ]
         self.a_rows = [self._pointer(x if self.a_pitch else self._hidden(x)) for x in starts]
         first = self._first(s, s_row)
         whole = build.and_(depth, i64(-UNROLL))
@@ -179,7 +199,9 @@ class _Tile:
         read, go_on = (build.function.append_basic_block(name) for name in ("read", "start"))
         build.cbranch(build.icmp_signed("!=", s, self.i64(0)), read, go_on)
         build.position_at_end(read)
-        rows = [self._pointer(build.add(s, build.mul(s_row, self.i64(4 * m)))) for m in range(self.rows)]
+        rows = [
+            self._pointer(build.add(s, build.mul(s_row, self.i64(4 * m)))) for m in range(self.rows)
+        ]
         old = {(m, v): self._load(rows[m], VL * v) for m, v in self.keys}
         build.branch(go_on)
         build.position_at_end(go_on)
@@ -203,7 +225,9 @@ class _Tile:
             total[key].add_incoming(new[key], loop)
         build.cbranch(build.icmp_signed("<", following, stop), loop, end)
         build.position_at_end(end)
-        sums = {key: self._phi(self.vector, (first[key], before), (new[key], loop)) for key in self.keys}
+        sums = {
+            key: self._phi(self.vector, (first[key], before), (new[key], loop)) for key in self.keys
+        }
         return self._phi(self.i64, (k0, before), (following, loop)), sums
 
     def _multiply_add(self, k, j, total):
@@ -223,28 +247,38 @@ class _Tile:
         for m in range(self.rows):
             scalar = self._broadcast(build.load(scalars[m]))
             for v in range(self.vectors):
-                new[m, v] = self.multiply_add(build, self.vector, f"v{VL}f32", scalar, across[v], total[m, v])
+                new[m, v] = self.multiply_add(
+                    build, self.vector, f"v{VL}f32", scalar, across[v], total[m, v]
+                )
         return new
 
     def _pointer(self, number):
         return self.builder.inttoptr(number, ir.FloatType().as_pointer())
 
     def _at(self, base, offset):
-        return self.builder.gep(base, [offset if isinstance(offset, ir.Value) else self.i64(offset)])
+        return self.builder.gep(
+            base, [offset if isinstance(offset, ir.Value) else self.i64(offset)]
+        )
 
     def _load(self, base, offset):
-        value = self.builder.load(self.builder.bitcast(self._at(base, offset), self.vector.as_pointer()))
+        value = self.builder.load(
+            self.builder.bitcast(self._at(base, offset), self.vector.as_pointer())
+        )
         value.align = 4
         return value
 
     def _broadcast(self, scalar):
         none = ir.Constant(self.vector, ir.Undefined)
         one = self.builder.insert_element(none, scalar, self.i32(0))
-        return self.builder.shuffle_vector(one, none, ir.Constant(ir.VectorType(self.i32, VL), [0] * VL))
+        return self.builder.shuffle_vector(
+            one, none, ir.Constant(ir.VectorType(self.i32, VL), [0] * VL)
+        )
 
     def _hidden(self, number):
         """The same number, of which LLVM knows nothing."""
-        return self.builder.call(ir.InlineAsm(ir.FunctionType(self.i64, [self.i64]), "", "=r,0"), [number])
+        return self.builder.call(
+            ir.InlineAsm(ir.FunctionType(self.i64, [self.i64]), "", "=r,0"), [number]
+        )
 
     def _phi(self, kind, *incoming):
         phi = self.builder.phi(kind)

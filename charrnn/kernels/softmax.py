@@ -35,10 +35,12 @@ def weigh(a, weight, share):
 
 @kernel(void(CUBE, IDS, PLANE, int64, float32, float32, int64, int64, int64))
 def cross_entropy(logits, targets, losses, symbols, scale, smoothing, steps, start, stop):
-    """For streams start:stop, losses[t, n] = -ln p[targets[t, n]] with p = softmax(logits[t, n, :symbols]), in nats.
+    """For streams start:stop, losses[t, n] = -ln p[targets[t, n]] with p = softmax(logits[t, n,
+    :symbols]), in nats.
 
-    logits (T, N, V padded) become the derivative scale * (p - wanted); columns from `symbols` on become 0. What is wanted is the
-    target, onehot(target), of which label smoothing gives a share to all symbols alike (Szegedy et al. 2016, section 7):
+    logits (T, N, V padded) become the derivative scale * (p - wanted); columns from `symbols` on
+    become 0. What is wanted is the target, onehot(target), of which label smoothing gives a share
+    to all symbols alike (Szegedy et al. 2016, section 7):
 
         wanted = (1 - smoothing) onehot(target) + smoothing / symbols
     """

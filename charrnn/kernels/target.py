@@ -1,7 +1,9 @@
-"""Which instructions kernels are compiled for: what this machine has, or less if CHARRNN_SIMD asks for it.
+"""Which instructions kernels are compiled for: what this machine has, or less if CHARRNN_SIMD asks
+for it.
 
-CHARRNN_SIMD=avx2 leaves AVX-512 out, CHARRNN_SIMD=none every vector instruction and fused multiply-adds: for tests, and for
-machines whose vector units are not to be trusted. It holds for all that Numba compiles in the process.
+CHARRNN_SIMD=avx2 leaves AVX-512 out, CHARRNN_SIMD=none every vector instruction and fused
+multiply-adds: for tests, and for machines whose vector units are not to be trusted. It holds for
+all that Numba compiles in the process.
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ from charrnn.errors import ConfigError
 
 @dataclass(frozen=True)
 class Target:
-    """Lanes of a float32 vector, vectors across and rows down in a tile of the product, whether there is a fused multiply-add.
+    """Lanes of a float32 vector, vectors across and rows down in a tile of the product, whether
+    there is a fused multiply-add.
 
-    rows * vectors sums, `vectors` columns and one broadcast must fit the registers: 32 with AVX-512 and NEON, 16 otherwise. A
-    tile is at least 16 columns wide.
+    rows * vectors sums, `vectors` columns and one broadcast must fit the registers: 32 with AVX-512
+    and NEON, 16 otherwise. A tile is at least 16 columns wide.
     """
 
     name: str
@@ -32,7 +35,11 @@ class Target:
 
 
 AVX512, AVX2 = Target("avx512", 16, 2, 14, True), Target("avx2", 8, 2, 6, True)
-NEON, SSE, NONE = Target("neon", 4, 4, 6, True), Target("sse", 4, 4, 2, False), Target("none", 1, 16, 2, False)
+NEON, SSE, NONE = (
+    Target("neon", 4, 4, 6, True),
+    Target("sse", 4, 4, 2, False),
+    Target("none", 1, 16, 2, False),
+)
 CHOICES = ("avx512", "avx2", "none")
 
 
@@ -47,7 +54,9 @@ def best_target() -> Target:
 
 
 def choose_target(asked: str) -> Target:
-    """The target of this name, or the best one for an empty name; Numba is told to compile for it. Raises `ConfigError`."""
+    """The target of this name, or the best one for an empty name; Numba is told to compile for it.
+    Raises `ConfigError`.
+    """
     best = best_target()
     if asked in ("", best.name):
         return best

@@ -1,6 +1,8 @@
-"""What happens to parameters before an optimiser's step: the gradient's norm, clipping, and penalties, over flat vectors.
+"""What happens to parameters before an optimiser's step: the gradient's norm, clipping, and
+penalties, over flat vectors.
 
-The optimisers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is loaded.
+The optimisers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is
+loaded.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from charrnn.kernels.rows import SUM_OF_DOUBLES, rows
 from charrnn.kernels.simd import LANES
 
 BLOCK = 4096
-"""Elements whose squares are summed together; the blocks' sums are added in order, so threads do not change the norm."""
+"""Elements whose squares are summed together; the blocks' sums are added in order, so threads do
+not change the norm.
+"""
 
 
 @inline
@@ -34,7 +38,9 @@ def squares_of(a, limit):
 
 @kernel(void(VECTOR, float32, float64[::1], int64, int64))
 def square_sums(gradient, clip_value, sums, start, stop):
-    """sums[b] = the sum of squares of block b of the gradient, each element first clamped to +-clip_value; b in start:stop."""
+    """sums[b] = the sum of squares of block b of the gradient, each element first clamped to
+    +-clip_value; b in start:stop.
+    """
     for block in range(start, stop):
         part = gradient[block * BLOCK : min((block + 1) * BLOCK, gradient.size)]
         whole = part.size // LANES * LANES
@@ -59,8 +65,9 @@ def penalise(w, gradient, penalties, clip_value, scale, start, stop):
 
         g = scale * clamp(g) + l2 w + l1 sign(w),  w -= decay w
 
-    penalties = (l1, l2, decay): the gradients of l1 |w| and of l2/2 w^2, and the decoupled weight decay of Loshchilov & Hutter
-    2019 (algorithm 2, line 12), where the caller has multiplied it by the learning rate. Zeros, such as padding, stay zero.
+    penalties = (l1, l2, decay): the gradients of l1 |w| and of l2/2 w^2, and the decoupled weight
+    decay of Loshchilov & Hutter 2019 (algorithm 2, line 12), where the caller has multiplied it by
+    the learning rate. Zeros, such as padding, stay zero.
     """
     l1, l2, decay = penalties[0], penalties[1], penalties[2]
     w, gradient = w[start:stop], gradient[start:stop]

@@ -1,12 +1,13 @@
 """UTF-8 to counts and to ids, for texts of hundreds of megabytes.
 
-A block of bytes is looked at in three ways, each in a loop without branches, which LLVM makes into vector code: is it UTF-8, at
-which bytes do characters begin, and which code point would begin at each byte. Taking one character after the other instead
-costs a mispredicted branch wherever the number of bytes changes: twice the time in Cyrillic, three times in English with curly
-quotes.
+A block of bytes is looked at in three ways, each in a loop without branches, which LLVM makes into
+vector code: is it UTF-8, at which bytes do characters begin, and which code point would begin at
+each byte. Taking one character after the other instead costs a mispredicted branch wherever the
+number of bytes changes: twice the time in Cyrillic, three times in English with curly quotes.
 
-`data` is a buffer in which 3 zero bytes stand before `start` and 3 after `stop`; data[start:stop] begins and ends with whole
-characters, and a CR at its end is not followed by LF. `found` (B,) and `kept` (B,) are scratch, B the size of a block.
+`data` is a buffer in which 3 zero bytes stand before `start` and 3 after `stop`; data[start:stop]
+begins and ends with whole characters, and a CR at its end is not followed by LF. `found` (B,) and
+`kept` (B,) are scratch, B the size of a block.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ CODES = 0x110000
 
 BYTES = uint8[::1]
 SCRATCH = (uint32[::1], uint8[::1])
-U8, U16, U32, INDEX = np.uint8, np.uint16, np.uint32, np.uint64  # a signed index is tested for its sign at each access
+U8, U16, U32, INDEX = (
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+)  # a signed index is tested for its sign at each access
 
 
 @inline
@@ -49,7 +55,9 @@ def _check(r, q, p, a, b, kept):
         follows = U8(U8(x & U8(0xC0)) == U8(0x80))
         inside = U8(p[k] >= U8(0xC0)) | U8(q[k] >= U8(0xE0)) | U8(r[k] >= U8(0xF0))
         this = follows ^ inside | U8(x == U8(0xC0)) | U8(x == U8(0xC1)) | U8(x >= U8(0xF5))
-        this |= U8(x == U8(0xE0)) & U8(y < U8(0xA0)) | U8(x == U8(0xF0)) & U8(y < U8(0x90))  # longer than need be
+        this |= U8(x == U8(0xE0)) & U8(y < U8(0xA0)) | U8(x == U8(0xF0)) & U8(
+            y < U8(0x90)
+        )  # longer than need be
         this |= U8(x == U8(0xED)) & U8(y >= U8(0xA0)) | U8(x == U8(0xF4)) & U8(
             y >= U8(0x90)
         )  # surrogates, above 0x10FFFF
@@ -66,13 +74,15 @@ def _is_whole(data, stop):
 
 @inline
 def _find(a, b, c, d, found):
-    """The code points that begin at bytes a, where one does; b, c and d are the bytes after them."""
+    """The code points that begin at bytes a, where one does; b, c and d are the next bytes."""
     for k in range(a.size):
         x = U32(a[k])
         y, z, w = U32(b[k] & U8(0x3F)), U32(c[k] & U8(0x3F)), U32(d[k] & U8(0x3F))
         code = x
         code = U32(U32((x & U32(0x1F)) << U32(6)) | y) if x >= U32(0xC0) else code
-        code = U32(U32((x & U32(0x0F)) << U32(12)) | U32(y << U32(6)) | z) if x >= U32(0xE0) else code
+        code = (
+            U32(U32((x & U32(0x0F)) << U32(12)) | U32(y << U32(6)) | z) if x >= U32(0xE0) else code
+        )
         four = U32(U32((x & U32(0x07)) << U32(18)) | U32(y << U32(12)) | U32(z << U32(6)) | w)
         found[k] = four if x >= U32(0xF0) else code
 
@@ -95,7 +105,9 @@ def _join_lines(p, a, found, kept):
 
 @kernel(int64(BYTES, int64, int64, int64, *SCRATCH))
 def look(data, start, stop, mode, found, kept):
-    """Looks at data[start:stop]. 1: its bytes are its characters; 0: characters are in found where kept is 1; -1: not UTF-8."""
+    """Looks at data[start:stop]. 1: its bytes are its characters; 0: characters are in found where
+    kept is 1; -1: not UTF-8.
+    """
     if mode == AS_BYTES:
         return 1
     beyond_ascii, has_cr = _has_more(
@@ -118,7 +130,9 @@ def look(data, start, stop, mode, found, kept):
 
 @kernel(int64(BYTES, int64, int64, int64, int64[::1], *SCRATCH))
 def count(data, start, stop, mode, counts, found, kept):
-    """Adds how often each code point occurs to counts (0x110000,). Returns the number of characters; -1 if it is not UTF-8."""
+    """Adds how often each code point occurs to counts (0x110000,). Returns the number of
+    characters; -1 if it is not UTF-8.
+    """
     total = 0
     for first in range(start, stop, found.size):
         last = min(first + found.size, stop)
@@ -163,7 +177,9 @@ def _encode(data, start, stop, mode, table, out, found, kept):
 
 @kernel(int64(BYTES, int64, int64, int64, BYTES, BYTES, *SCRATCH))
 def encode_small(data, start, stop, mode, table, out, found, kept):
-    """Writes table[c] for each code point c to out (n,) and returns n; -1 if there are more than n, or it is not UTF-8."""
+    """Writes table[c] for each code point c to out (n,) and returns n; -1 if there are more than n,
+    or it is not UTF-8.
+    """
     return _encode(data, start, stop, mode, table, out, found, kept)
 
 

@@ -1,8 +1,10 @@
-"""The product of one row with a matrix: all it does is to read the weights once, as fast as the memory gives them.
+"""The product of one row with a matrix: all it does is to read the weights once, as fast as the
+memory gives them.
 
-A matrix (K, N), K even, N a multiple of LANES, lies in blocks of columns, each (K, width) and contiguous: blocks of WIDE columns
-while they fit, then blocks of LANES. The sums of a block stay in registers, each one chain of multiply-adds in the order of k, from
-what z holds: the same bits as `product`. A block is as wide as hides the latency of the multiply-adds, and no wider.
+A matrix (K, N), K even, N a multiple of LANES, lies in blocks of columns, each (K, width) and
+contiguous: blocks of WIDE columns while they fit, then blocks of LANES. The sums of a block stay in
+registers, each one chain of multiply-adds in the order of k, from what z holds: the same bits as
+`product`. A block is as wide as hides the latency of the multiply-adds, and no wider.
 """
 
 from __future__ import annotations
@@ -23,20 +25,26 @@ LANE = ir.VectorType(FLOAT, VL)
 
 
 class Emitter:
-    """What the loops over a block of columns are made of; each kind of weights adds how its numbers become float32."""
+    """What the loops over a block of columns are made of; each kind of weights adds how its numbers
+    become float32.
+    """
 
     def __init__(self, builder: ir.IRBuilder) -> None:
         self.builder = builder
 
     def at(self, base, kind, offset):
-        """The address of item `offset`, a value or a number, of the `kind` at address `base`, as a pointer."""
+        """The address of item `offset`, a value or a number, of the `kind` at address `base`, as a
+        pointer.
+        """
         base = self.builder.inttoptr(base, kind.as_pointer())
         return self.builder.gep(base, [offset if isinstance(offset, ir.Value) else I64(offset)])
 
     def load(self, base, kind, offset):
         """VL numbers of a kind, which need not be aligned beyond their own size."""
         vector = ir.VectorType(kind, VL)
-        value = self.builder.load(self.builder.bitcast(self.at(base, kind, offset), vector.as_pointer()))
+        value = self.builder.load(
+            self.builder.bitcast(self.at(base, kind, offset), vector.as_pointer())
+        )
         value.align = kind.width // 8 if isinstance(kind, ir.IntType) else 4
         return value
 
@@ -52,9 +60,13 @@ class Emitter:
         return self.builder.shuffle_vector(one, none, ir.Constant(ir.VectorType(I32, VL), [0] * VL))
 
     def loop(self, x, weights, sums, depth, pair):
-        """The sums (vectors) after k = 0, 1, ... depth - 1; pair(place of the weights, k) gives the weights of k and k + 1."""
+        """The sums (vectors) after k = 0, 1, ... depth - 1; pair(place of the weights, k) gives the
+        weights of k and k + 1.
+        """
         builder, before = self.builder, self.builder.block
-        body, end = (builder.function.append_basic_block(name) for name in ("columns", "columns_end"))
+        body, end = (
+            builder.function.append_basic_block(name) for name in ("columns", "columns_end")
+        )
         builder.branch(body)
         builder.position_at_end(body)
         k, totals = builder.phi(I64), [builder.phi(LANE) for _ in sums]
@@ -63,7 +75,8 @@ class Emitter:
         for step, across in enumerate(pair(weights, k)):
             scalar = self.broadcast(builder.load(self.at(x, FLOAT, builder.add(k, I64(step)))))
             new = [
-                emit_multiply_add(builder, LANE, f"v{VL}f32", scalar, w, s) for w, s in zip(across, new, strict=True)
+                emit_multiply_add(builder, LANE, f"v{VL}f32", scalar, w, s)
+                for w, s in zip(across, new, strict=True)
             ]
         following = builder.add(k, I64(2))
         k.add_incoming(following, body)

@@ -1,8 +1,9 @@
 """Writing text: the network's steps and the draws between them, without going back to Python.
 
-Several streams are divided among the threads; each goes through all steps with its own, by `product`. One stream is divided by
-units: each thread has the columns of every weight that belong to its units, so that its part of the weights stays in its own cache,
-and takes the cell's step for them. The threads meet where one needs what the others made: behind each layer, behind `prepare`,
+Several streams are divided among the threads; each goes through all steps with its own, by
+`product`. One stream is divided by units: each thread has the columns of every weight that belong
+to its units, so that its part of the weights stays in its own cache, and takes the cell's step for
+them. The threads meet where one needs what the others made: behind each layer, behind `prepare`,
 before outputs are normalised, and before the draw, which each of them makes for itself.
 """
 
@@ -32,12 +33,15 @@ call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 def _emit_matrix(context, builder, place, rows, columns):
     """The float32 (rows, columns) at an address, which belong to somebody else."""
-    from numba.np.arrayobj import populate_array  # which takes a tenth of a second, and only to compile
+    # which takes a tenth of a second, and only to compile
+    from numba.np.arrayobj import populate_array
 
     array, size = context.make_array(MATRIX)(context, builder), ir.IntType(64)(4)
     data = builder.inttoptr(place, array.data.type)
     strides = [builder.mul(columns, size), size]
-    populate_array(array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None)
+    populate_array(
+        array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None
+    )
     return array._getvalue()
 
 
@@ -58,7 +62,9 @@ def _own(typingctx, place, N, first, last):
     def codegen(context, builder, signature, args):
         place, N, first, last = args
         skipped = builder.mul(builder.mul(N, first), ir.IntType(64)(4))
-        return _emit_matrix(context, builder, builder.add(place, skipped), N, builder.sub(last, first))
+        return _emit_matrix(
+            context, builder, builder.add(place, skipped), N, builder.sub(last, first)
+        )
 
     return MATRIX(types.intp, types.intp, types.intp, types.intp), codegen
 
@@ -78,41 +84,50 @@ def _copy(typingctx, target, source, count):
 
 @inline
 def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, rows, columns):
-    """z (rows, columns) += a (rows, depth) @ weights; a, weights and z are addresses, rows of z are z_row apart."""
+    """z (rows, columns) += a (rows, depth) @ weights; a, weights and z are addresses, rows of z are
+    z_row apart.
+    """
     if is_vector:
         call_vector_product(vector_product, (a, weights, z, depth, columns))
     else:
         panels = _matrix_at(weights, 1, 0)[0]
-        call_product(product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns))
+        call_product(
+            product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns)
+        )
 
 
-@kernel(
-    void(
-        intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX, PLANE, VECTOR,
-        PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean, boolean,
-        int64, boolean[::1], float32, int64, int64, int64, int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64,
-    )
-)  # fmt: skip
-def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table, memory_table, bias, out_bias, p,
-          activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output, is_residual, first_read, banned,
-          temperature, top_k, counter, parts, normal, scratch, weights, places, start, stop, first, last, first_out,
+@kernel( void( intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX,
+        PLANE, VECTOR, PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE,
+        PLANE, VECTOR, VECTOR, boolean, boolean, int64, boolean[::1], float32, int64, int64, int64,
+        int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64, ) )  # fmt: skip
+def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table,
+          memory_table, bias, out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, keep_h,
+          keep_c, has_output, is_residual, first_read, banned, temperature, top_k, counter, parts,
+          normal, scratch, weights, places, start, stop, first, last, first_out,
           last_out):  # fmt: skip
-    """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first `given` ids are not drawn.
+    """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first
+    `given` ids are not drawn.
 
-    product, vector_product, prepare, step, draw, weights and counter are addresses.
-    ids (S + 1, N); coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by itself, if one
-    stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own are units first:last and logits
-    first_out:last_out; else first:last is 0:H. memory_table (V, H), or (0, 0) without one; out_bias (V padded). weights holds
-    W_x, W_h, W_q and the decoder's weight of layer l from places[l] on; the decoder reads the layers from first_read on.
-    h, c (L, 2, N H): plane 0 holds the state before, plane S % 2 that behind. m (2, N H), x (L, N H), z (N GH), q, y (N H),
-    logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V padded), of this thread. counter is an
-    int64, 0, at which `parts` threads meet. normal: over how many units layers' outputs are normalised, or 0.
+    product, vector_product, prepare, step, draw, weights and counter are addresses. ids (S + 1, N);
+    coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by
+    itself, if one stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own
+    are units first:last and logits first_out:last_out; else first:last is 0:H. memory_table (V, H),
+    or (0, 0) without one; out_bias (V padded). weights holds W_x, W_h, W_q and the decoder's weight
+    of layer l from places[l] on; the decoder reads the layers from first_read on. h, c (L, 2, N H):
+    plane 0 holds the state before, plane S % 2 that behind. m (2, N H), x (L, N H), z (N GH), q, y
+    (N H), logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V
+    padded), of this thread. counter is an int64, 0, at which `parts` threads meet. normal: over how
+    many units layers' outputs are normalised, or 0.
     """
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
-    from_h, from_q, end = (borders[0] // H) * units, (borders[1] // H) * units, (borders[2] // H) * units
+    from_h, from_q, end = (
+        (borders[0] // H) * units,
+        (borders[1] // H) * units,
+        (borders[2] // H) * units,
+    )
     gates = _own(address(z, 0), N, G * first, G * last)
     q_own, y_own = _own(address(q, 0), N, first, last), _own(address(y, 0), N, first, last)
     for s in range(S):
@@ -120,8 +135,14 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
         for layer in range(L):
             above, below = layer % 2, (layer + 1) % 2
             before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
-            h_before, h_after = _own(address(h, before), N, first, last), _own(address(h, after), N, first, last)
-            c_before, c_after = _own(address(c, before), N, first, last), _own(address(c, after), N, first, last)
+            h_before, h_after = (
+                _own(address(h, before), N, first, last),
+                _own(address(h, after), N, first, last),
+            )
+            c_before, c_after = (
+                _own(address(c, before), N, first, last),
+                _own(address(c, after), N, first, last),
+            )
             m_below = _own(address(m, below * N * H), N, first, last)
             m_above = _own(address(m, above * N * H), N, first, last)
             x_below = _own(address(x, max(layer - 1, 0) * N * H), N, first, last)
@@ -134,27 +155,38 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
                     looked_up = address(table, (ids[s, n] * H + first) * G_x)
                     add_row(gates[n, : G_x * units], _matrix_at(looked_up, 1, G_x * units)[0])
                     if memory_table.shape[0] > 0:
-                        _copy(address(m_below, n * units), address(memory_table, ids[s, n] * H + first), units)
+                        _copy(
+                            address(m_below, n * units),
+                            address(memory_table, ids[s, n] * H + first),
+                            units,
+                        )
             else:
-                _multiply(product, vector_product, is_vector, address(x, ((layer - 1) * N + start) * H), H,
-                          weights + 4 * places[layer, 0], address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
+                _multiply(product, vector_product, is_vector, address(x,
+                          ((layer - 1) * N + start) * H), H, weights + 4 * places[layer, 0],
+                          address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
             _multiply(product, vector_product, is_vector, address(h, before + start * H), H,
-                      weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows, from_q - from_h)  # fmt: skip
+                      weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows,
+                      from_q - from_h)  # fmt: skip
             if end > from_q:
                 call_prepare(prepare, (gates, h_before, q_own, start, stop))
                 if parts > 1:
                     met += parts
                     meet(counter, met)
-                _multiply(product, vector_product, is_vector, address(q, start * H), H, weights + 4 * places[layer, 2],
-                          address(gates, start * Z + from_q), Z, rows, end - from_q)  # fmt: skip
-            call_step(step, (gates, h_before, c_before, h_after, c_after, m_below, y_own, m_above, vectors,
-                             activation, start, stop))  # fmt: skip
+                _multiply(product, vector_product, is_vector, address(q, start * H), H,
+                          weights + 4 * places[layer, 2], address(gates, start * Z + from_q), Z,
+                          rows, end - from_q)  # fmt: skip
+            call_step(step, (gates, h_before, c_before, h_after, c_after, m_below, y_own, m_above,
+                      vectors, activation, start, stop))  # fmt: skip
             for n in range(start, stop):
                 if keep_h.size > 0:
                     keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
                 if keep_c.size > 0:
                     keep_some(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
-                _copy(address(x_above, n * units), address(y_own if has_output else h_after, n * units), units)
+                _copy(
+                    address(x_above, n * units),
+                    address(y_own if has_output else h_after, n * units),
+                    units,
+                )
             if normal > 0:  # over all units, of which others may have made some
                 if parts > 1:
                     met += parts
@@ -172,13 +204,20 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
         if s + 1 < given:
             continue
         for n in range(start, stop):
-            _copy(address(logits, n * width + first_out), address(out_bias, first_out), last_out - first_out)
+            _copy(
+                address(logits, n * width + first_out),
+                address(out_bias, first_out),
+                last_out - first_out,
+            )
         for layer in range(first_read, L):
-            _multiply(product, vector_product, is_vector, address(x, (layer * N + start) * H), H, weights + 4 * places[layer, 3],
-                      address(logits, start * width + first_out), width, rows, last_out - first_out)  # fmt: skip
+            _multiply(product, vector_product, is_vector, address(x, (layer * N + start) * H), H,
+                      weights + 4 * places[layer, 3], address(logits, start * width + first_out),
+                      width, rows, last_out - first_out)  # fmt: skip
         if parts > 1:
             met += parts
             meet(counter, met)
         for n in range(start, stop):
             _copy(address(scratch, 0), address(logits, n * width), V)
-            ids[s + 1, n] = call_draw(draw, (scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1]))
+            ids[s + 1, n] = call_draw(
+                draw, (scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1])
+            )
