@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := checkpoints/demo
-KERNEL_TESTS := $(addprefix tests/test_,kernels.py cells.py golden.py network.py vector_product.py training.py generation.py)
+KERNEL_TESTS := tests/kernels tests/network tests/training/test_loop.py tests/generation/test_generate.py
 
 .PHONY: help demo test test-avx2 check static format clean
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import charrnn
 from benchmarks.tables import Row, shown
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus
-from charrnn.planning import (
+from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.text.corpus import Corpus
+from charrnn.tuning.planning import (
     HELD,
     MODEL,
     TRAINING,

@@ -17,9 +17,9 @@ import sys
 from collections.abc import Iterator
 
 import charrnn
-from charrnn.benchmark import Shape, generated_corpus, multiplications
-from charrnn.config import CELL_NAMES
-from charrnn.machine import processor
+from charrnn.bench.machine import processor
+from charrnn.bench.measure import Shape, generated_corpus, multiplications
+from charrnn.config.settings import CELL_NAMES
 
 STREAMS, LENGTH = 50, 50
 ROUNDS, TURN = 9, 6

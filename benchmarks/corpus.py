@@ -70,7 +70,7 @@ def peak() -> int:
 def measured(path: Path) -> dict[str, object]:
     """Reads a text in this process: what that took."""
     import charrnn.kernels.utf8  # noqa: F401  (compiled or loaded before the time is taken)
-    from charrnn.corpus import Corpus
+    from charrnn.text.corpus import Corpus
 
     before, start = peak(), time.perf_counter()
     corpus = Corpus.read(path)

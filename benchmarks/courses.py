@@ -20,9 +20,9 @@ import numpy as np
 import charrnn
 from benchmarks.ablations import recipe, relative_time
 from benchmarks.tables import Row, shown
-from charrnn.config import ModelConfig, TrainConfig
-from charrnn.corpus import Corpus
-from charrnn.planning import weight_decay_for
+from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.text.corpus import Corpus
+from charrnn.tuning.planning import weight_decay_for
 
 COURSES: dict[str, list[tuple[float, float]]] = {
     "the recipe": [(1, 1)],

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import charrnn
-from charrnn.checkpoint import load
+from charrnn.training.checkpoint import load
 
 SHAPE = ("--hidden", "16", "--layers", "2", "--batch-size", "4", "--seq-length", "16")
 FLAGS = (*SHAPE, "--steps", "400", "--eval-every", "50", "--save-every", "1", "--quiet")

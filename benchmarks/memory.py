@@ -12,11 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.tables import Row, peak_memory, program, shown
-from charrnn.peers import PEERS
+from charrnn.bench.peers import PEERS
 
 LAYERS, HIDDEN, STREAMS, LENGTH, THREADS = 2, 512, 50, 50, 2
 STEPS = """
-import charrnn.benchmark as b
+import charrnn.bench.measure as b
 b.measure("training", b.Shape({layers}, {hidden}, {streams}, {length}, {threads}), rounds=1)
 """
 
@@ -33,8 +33,8 @@ def rows(hidden: int = HIDDEN, threads: int = THREADS) -> list[Row]:
     python = [sys.executable, "-c"]
     found = [
         {
-            "what": "charrnn, import charrnn.training",
-            "MB": peak_memory([*python, "import charrnn.training"]),
+            "what": "charrnn, import charrnn.training.loop",
+            "MB": peak_memory([*python, "import charrnn.training.loop"]),
         },
         {"what": f"charrnn, {name}", "MB": peak_memory([*python, STEPS.format(**shape)])},
     ]

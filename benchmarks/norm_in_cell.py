@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm
 
-from charrnn.planning import learning_rate_for, weight_decay_for
+from charrnn.tuning.planning import learning_rate_for, weight_decay_for
 
 H, E, N, T = 128, 64, 32, 64
 

@@ -39,9 +39,9 @@ def clocked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]:
     import charrnn
-    from charrnn import training
     from charrnn.cli import display
-    from charrnn.run_folder import RunFolder
+    from charrnn.training import loop as training
+    from charrnn.training.run_folder import RunFolder
 
     spent.clear()
     corpus = charrnn.Corpus.read(charrnn.bundled_corpus())

@@ -26,11 +26,11 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
 from benchmarks.tables import Row, shown
-from charrnn.benchmark import TASKS, Shape, generated_corpus, multiplications, new_run
-from charrnn.kernels.calling import address_of
-from charrnn.machine import multiply_add_speed
-from charrnn.training import train
-from charrnn.workers import Workers
+from charrnn.bench.machine import multiply_add_speed
+from charrnn.bench.measure import TASKS, Shape, generated_corpus, multiplications, new_run
+from charrnn.compiler.calling import address_of
+from charrnn.runtime.threads import Workers
+from charrnn.training.loop import train
 
 SIZES, THREADS, SECONDS = (128, 256, 512), (1, 2), 2.0
 PARTS = {
@@ -161,7 +161,7 @@ class Profile:
             if kernel.nopython_signatures and kernel.__name__ not in NOT_CLOCKED
         }
         for name, module in modules:
-            if not name.startswith("charrnn.cells"):
+            if not name.startswith("charrnn.network.cells"):
                 for key, value in list(vars(module).items()):
                     if isinstance(value, Dispatcher) and value.nopython_signatures:
                         self._replace(

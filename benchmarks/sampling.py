@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from charrnn.config import ModelConfig
-from charrnn.model import Model, State
-from charrnn.network import Network
-from charrnn.rounding import PRECISIONS
-from charrnn.workers import Workers
-from charrnn.writer import Writer
+from charrnn.config.settings import ModelConfig
+from charrnn.generation.quantization import PRECISIONS
+from charrnn.generation.writer import Writer
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
+from charrnn.runtime.threads import Workers
 
 SYMBOLS, LAYERS, TEXTS, STREAMS, LENGTH = 65, 2, 64, 50, 50
 SECONDS, TURNS = 0.25, 9

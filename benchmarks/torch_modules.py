@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests import against_torch as shared
+from tests.reference import against_torch as shared
 
 TOLERANCE = 2e-5
 

@@ -19,15 +19,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charrnn.candidates import Candidate, combinations, of_equal_size
-    from charrnn.checkpoint import load, save
-    from charrnn.comparison import Event, Outcome, Result, compare, results
-    from charrnn.compression import evaluate_xz
-    from charrnn.config import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
-    from charrnn.corpus import Corpus
-    from charrnn.datasets import bundled_corpus, fetch
-    from charrnn.dynamic import evaluate_dynamic, per_character_dynamic, squares_of
-    from charrnn.ensemble import Ensemble, check_alike
+    from charrnn.config.files import configs_of, preset, presets
+    from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -37,31 +30,44 @@ if TYPE_CHECKING:
         RunError,
         VocabError,
     )
-    from charrnn.evaluation import Evaluation, evaluate, evaluate_windows, mixed, per_character
-    from charrnn.generation import generate, generate_ids, generate_many
-    from charrnn.gradient_flow import gradient_norms
-    from charrnn.model import Model
-    from charrnn.pacing import on_time
-    from charrnn.planning import Plan, plan
-    from charrnn.run import Run
-    from charrnn.run_folder import RunFolder, find_checkpoint, newest_run
-    from charrnn.settings import configs_of, preset, presets
-    from charrnn.training import DivergenceError, Report, train
-    from charrnn.vocab import Vocab
-    from charrnn.writer import Writer
+    from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.dynamic import evaluate_dynamic, per_character_dynamic
+    from charrnn.evaluation.evaluate import (
+        Evaluation,
+        evaluate,
+        evaluate_windows,
+        mixed,
+        per_character,
+    )
+    from charrnn.generation.ensemble import Ensemble, check_alike
+    from charrnn.generation.generate import generate, generate_ids, generate_many
+    from charrnn.generation.writer import Writer
+    from charrnn.inspection.gradient_flow import gradient_norms
+    from charrnn.network.model import Model
+    from charrnn.text.corpus import Corpus
+    from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.vocab import Vocab
+    from charrnn.training.checkpoint import load, save
+    from charrnn.training.loop import DivergenceError, Report, train
+    from charrnn.training.run import Run, squares_of
+    from charrnn.training.run_folder import RunFolder, find_checkpoint, newest_run
+    from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
+    from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
+    from charrnn.tuning.pacing import on_time
+    from charrnn.tuning.planning import Plan, plan
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "candidates": ("Candidate", "combinations", "of_equal_size"),
-    "checkpoint": ("load", "save"),
-    "comparison": ("Event", "Outcome", "Result", "compare", "results"),
-    "compression": ("evaluate_xz",),
-    "config": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
-    "corpus": ("Corpus",),
-    "datasets": ("bundled_corpus", "fetch"),
-    "dynamic": ("evaluate_dynamic", "per_character_dynamic", "squares_of"),
-    "ensemble": ("Ensemble", "check_alike"),
+    "tuning.candidates": ("Candidate", "combinations", "of_equal_size"),
+    "training.checkpoint": ("load", "save"),
+    "tuning.comparison": ("Event", "Outcome", "Result", "compare", "results"),
+    "evaluation.compression": ("evaluate_xz",),
+    "config.settings": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
+    "text.corpus": ("Corpus",),
+    "text.datasets": ("bundled_corpus", "fetch"),
+    "evaluation.dynamic": ("evaluate_dynamic", "per_character_dynamic"),
+    "generation.ensemble": ("Ensemble", "check_alike"),
     "errors": (
         "CharrnnError",
         "CheckpointError",
@@ -71,18 +77,18 @@ _HOMES = {
         "RunError",
         "VocabError",
     ),
-    "evaluation": ("Evaluation", "evaluate", "evaluate_windows", "mixed", "per_character"),
-    "generation": ("generate", "generate_ids", "generate_many"),
-    "gradient_flow": ("gradient_norms",),
-    "model": ("Model",),
-    "pacing": ("on_time",),
-    "planning": ("Plan", "plan"),
-    "run": ("Run",),
-    "run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
-    "settings": ("configs_of", "preset", "presets"),
-    "training": ("DivergenceError", "Report", "train"),
-    "vocab": ("Vocab",),
-    "writer": ("Writer",),
+    "evaluation.evaluate": ("Evaluation", "evaluate", "evaluate_windows", "mixed", "per_character"),
+    "generation.generate": ("generate", "generate_ids", "generate_many"),
+    "inspection.gradient_flow": ("gradient_norms",),
+    "network.model": ("Model",),
+    "tuning.pacing": ("on_time",),
+    "tuning.planning": ("Plan", "plan"),
+    "training.run": ("Run", "squares_of"),
+    "training.run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
+    "config.files": ("configs_of", "preset", "presets"),
+    "training.loop": ("DivergenceError", "Report", "train"),
+    "text.vocab": ("Vocab",),
+    "generation.writer": ("Writer",),
 }
 
 __all__ = [  # noqa: RUF022

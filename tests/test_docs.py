@@ -68,7 +68,7 @@ def test_the_example_of_a_measurement_runs(monkeypatch, capsys):
     (code,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs/bench.md").read_text(encoding="utf-8"), re.DOTALL
     )
-    monkeypatch.setattr("charrnn.benchmark.ROUND_SECONDS", 0.01)
+    monkeypatch.setattr("charrnn.bench.measure.ROUND_SECONDS", 0.01)
     exec(compile(code, "docs/bench.md", "exec"), {})
     assert re.fullmatch(r"[\d,]+ characters a second, \d+% of the peak\n", capsys.readouterr().out)
 

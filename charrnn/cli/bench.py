@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import charrnn
-from charrnn import terminal
-from charrnn.cli.given import precision_kernels
+from charrnn.cli import terminal
+from charrnn.cli.inputs import precision_kernels
+from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import Command
-from charrnn.workers import available_threads, check_threads
+from charrnn.runtime.threads import available_threads, check_threads
 
 if TYPE_CHECKING:
-    from charrnn.benchmark import Measured, Shape
-    from charrnn.corpus import Corpus
-    from charrnn.machine import Machine
+    from charrnn.bench.machine import Machine
+    from charrnn.bench.measure import Measured, Shape
+    from charrnn.text.corpus import Corpus
 
 EPILOG = """\b
 Examples:
@@ -125,16 +126,16 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
         check_threads(count)
     versions = {"charrnn": charrnn.__version__}
     if against is not None:
-        from charrnn.peers import installed_version
+        from charrnn.bench.peers import installed_version
 
         versions[against] = installed_version(against)
     if text is not None:
-        from charrnn.sources import find
+        from charrnn.text.sources import find
 
         find([text])  # a text that is not there is told before the kernels are loaded, or compiled
     trains = not {"training", "forward"}.isdisjoint(tasks)
-    terminal.compiling("lstm", "adam", *(precision_kernels(given["precision"]) if trains else ()))
-    from charrnn.machine import measure_machine
+    load_kernels("lstm", "adam", *(precision_kernels(given["precision"]) if trains else ()))
+    from charrnn.bench.machine import measure_machine
 
     request = Request(list(_shapes(tasks, {**given, "threads": threads})), rounds, against)
     corpus = _read(text)
@@ -153,7 +154,7 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
 
 def _shapes(tasks: tuple[str, ...], given: dict[str, list[Any]]) -> Iterator[tuple[str, Shape]]:
     """Every combination of the values given, as far as the task knows them."""
-    from charrnn.benchmark import Shape
+    from charrnn.bench.measure import Shape
 
     streams, batch_sizes, lengths = (
         given.pop(name) for name in ("streams", "batch_size", "seq_length")
@@ -170,15 +171,15 @@ def _shapes(tasks: tuple[str, ...], given: dict[str, list[Any]]) -> Iterator[tup
 def _read(text: str | None) -> Corpus | None:
     if text is None:
         return None
-    from charrnn.cli.given import read_text
-    from charrnn.config import CorpusConfig
+    from charrnn.cli.inputs import read_text
+    from charrnn.config.settings import CorpusConfig
 
     return read_text([text], CorpusConfig(val_fraction=0.0), quiet=False)
 
 
 def _measured(request: Request, corpus: Corpus | None) -> list[tuple[str, Measured]]:
     """Measure all, with progress."""
-    from charrnn.benchmark import expected_seconds, measure
+    from charrnn.bench.measure import expected_seconds, measure
 
     found: list[tuple[str, Measured]] = []
     seconds = len(request.shapes) * expected_seconds(request.rounds, request.against)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import click
 
-from charrnn import terminal
-from charrnn.cli.given import (
+from charrnn.cli import terminal
+from charrnn.cli.inputs import (
     COMMON_KEYS,
     configurations_among,
     merged_settings,
@@ -22,16 +22,17 @@ from charrnn.cli.given import (
     setting_options,
     texts,
 )
+from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import KINDS, GroupedCommand
 from charrnn.cli.signals import Stop
-from charrnn.config import CELL_NAMES, LEARNING_RATES, CorpusConfig
+from charrnn.config.files import CONFIGS, configs_of, of_kind
+from charrnn.config.settings import CELL_NAMES, LEARNING_RATES, CorpusConfig
 from charrnn.errors import ConfigError
-from charrnn.settings import CONFIGS, configs_of, of_kind
-from charrnn.workers import check_threads
+from charrnn.runtime.threads import check_threads
 
 if TYPE_CHECKING:
-    from charrnn.candidates import Candidate
-    from charrnn.comparison import Event
+    from charrnn.tuning.candidates import Candidate
+    from charrnn.tuning.comparison import Event
 
 GROUP, SEEDS, ENDLESS = "Comparison", 3, 1e6
 
@@ -107,8 +108,8 @@ def compare(ctx: click.Context, /, text: tuple[str, ...], **flags: Any) -> None:
     Each is judged by the validation loss of its best checkpoint, over several seeds. All other
     settings are those of train. Ctrl-C saves and ends; the same command goes on from there.
     """
-    from charrnn.datasets import bundled_corpus
-    from charrnn.sources import find
+    from charrnn.text.datasets import bundled_corpus
+    from charrnn.text.sources import find
 
     settings, merged = merged_settings(ctx, flags, COMMON_KEYS)
     files = [path for path in (flags["preset"], flags["config"]) if path is not None]
@@ -118,7 +119,7 @@ def compare(ctx: click.Context, /, text: tuple[str, ...], **flags: Any) -> None:
     find(
         request.text
     )  # a text that is not there is told before the kernels are loaded, or compiled
-    terminal.compiling(*_kernels(request), quiet=request.quiet)
+    load_kernels(*_kernels(request), quiet=request.quiet)
     status = _compared(request, _candidates(request))
     if status:
         ctx.exit(status)
@@ -199,7 +200,7 @@ def _value(name: str, text: str) -> Any:
 
 def _candidates(request: Request) -> list[Candidate]:
     """The configurations, with the text read as each of them wants it."""
-    from charrnn.candidates import Candidate, combinations, of_equal_size
+    from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
 
     found = combinations(request.settings, request.varied)
     configs = {CorpusConfig(**of_kind(CorpusConfig, settings)) for _, settings in found}
@@ -217,10 +218,10 @@ def _candidates(request: Request) -> list[Candidate]:
 
 def _compared(request: Request, candidates: list[Candidate]) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
-    from charrnn.cli.standings import Progress, print_table
-    from charrnn.comparison import compare as runs
-    from charrnn.comparison import results
-    from charrnn.run_folder import ROOT
+    from charrnn.cli.compare_display import Progress, print_table
+    from charrnn.training.run_folder import ROOT
+    from charrnn.tuning.comparison import compare as runs
+    from charrnn.tuning.comparison import results
 
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from charrnn import terminal
+from charrnn.cli import terminal
 
 EPILOG = """\b
 Examples:
@@ -47,7 +47,7 @@ def get(name: str, to: str | None, url: str | None) -> None:
     """
     from tqdm import tqdm
 
-    from charrnn.datasets import fetch
+    from charrnn.text.datasets import fetch
 
     options = {"unit": "B", "unit_scale": True, "leave": False, "dynamic_ncols": True}
     with tqdm(
@@ -90,8 +90,8 @@ def forget() -> None:
     """Remove what is kept of large texts for the next start: their ids. It is made again when it is
     needed.
     """
-    from charrnn.cache import forget_texts, texts_folder
-    from charrnn.gathering import counted
+    from charrnn.runtime.cache import forget_texts, texts_folder
+    from charrnn.text.gathered import counted
 
     files, size = forget_texts()
     terminal.tell(
@@ -100,7 +100,7 @@ def forget() -> None:
 
 
 def _bundled() -> dict[str, Any]:
-    from charrnn.datasets import bundled_corpus
+    from charrnn.text.datasets import bundled_corpus
 
     path = bundled_corpus()
     content = path.read_bytes()
@@ -110,7 +110,7 @@ def _bundled() -> dict[str, Any]:
 
 
 def _known() -> list[dict[str, Any]]:
-    from charrnn.datasets import DATASETS
+    from charrnn.text.datasets import DATASETS
 
     texts = []
     for name, known in DATASETS.items():

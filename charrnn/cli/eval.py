@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn import terminal
-from charrnn.cli.ensemble import Member, ensemble_option, load_members
-from charrnn.cli.judged_text import other_text, own_text, tell_of_other_texts
+from charrnn.cli import terminal
+from charrnn.cli.checkpoints import Member, ensemble_option, load_members
+from charrnn.cli.eval_text import other_text, own_text, tell_of_other_texts
 from charrnn.cli.options import options_for
-from charrnn.config import DynamicConfig
+from charrnn.config.settings import DynamicConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from charrnn.documents import Starts
-    from charrnn.evaluation import Evaluation, Progress
-    from charrnn.workers import Workers
+    from charrnn.evaluation.evaluate import Evaluation, Progress
+    from charrnn.runtime.threads import Workers
+    from charrnn.text.documents import Starts
 
 XZ_MOST = 4_000_000
 """Characters of a longer text are not compressed: that would take longer than to read it."""
@@ -157,9 +157,9 @@ class _Measure:
 
     def all(self, window: int) -> None:
         """Every row."""
-        from charrnn.compression import evaluate_xz
-        from charrnn.evaluation import evaluate, evaluate_windows, mean_of
-        from charrnn.workers import Workers, usable_threads
+        from charrnn.evaluation.compression import evaluate_xz
+        from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mean_of
+        from charrnn.runtime.threads import Workers, usable_threads
 
         workers, rows, vocab = (
             Workers(usable_threads(self._threads)),
@@ -189,8 +189,9 @@ class _Measure:
         self, config: DynamicConfig, workers: Workers, progress: Progress
     ) -> NDArray[Any]:
         """The losses of the members, each of which adapts by itself."""
-        from charrnn.dynamic import per_character_dynamic, squares_of
-        from charrnn.evaluation import in_turn, mixed
+        from charrnn.evaluation.dynamic import per_character_dynamic
+        from charrnn.evaluation.evaluate import in_turn, mixed
+        from charrnn.training.run import squares_of
 
         options: dict[str, Any] = {"starts": self._starts, "workers": workers}
         turns = zip(self._members, in_turn(self._models, progress), strict=True)
@@ -212,8 +213,8 @@ class _Measure:
         """A line for each character: its loss with carried state, or if asked for that of dynamic
         evaluation.
         """
-        from charrnn.evaluation import mean_of, per_character
-        from charrnn.workers import Workers, usable_threads
+        from charrnn.evaluation.evaluate import mean_of, per_character
+        from charrnn.runtime.threads import Workers, usable_threads
 
         workers = Workers(usable_threads(self._threads))
         try:
@@ -273,7 +274,7 @@ def _note_test(members: list[Member], nats: float) -> list[dict[str, Any]]:
     """Note beside each checkpoint that its test part has been looked at; the earlier looks of all,
     of which it tells.
     """
-    from charrnn.run_folder import note_test_look, test_looks
+    from charrnn.training.run_folder import note_test_look, test_looks
 
     earlier: list[dict[str, Any]] = []
     for folder in dict.fromkeys(member.path.parent for member in members):

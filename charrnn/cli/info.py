@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn import terminal
+from charrnn.cli import terminal
+from charrnn.cli.kernel_loading import load_kernels
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,12 +39,12 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     """
     from rich.text import Text
 
-    terminal.compiling(training=False)
-    from charrnn.checkpoint import configurations_of, load, metadata_of
-    from charrnn.run_folder import RunFolder, find_checkpoint
+    load_kernels(training=False)
+    from charrnn.training.checkpoint import configurations_of, load, metadata_of
+    from charrnn.training.run_folder import RunFolder, find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    terminal.compiling(configurations_of(path)[0].cell, training=False)
+    load_kernels(configurations_of(path)[0].cell, training=False)
     about = metadata_of(load(path))
     events = _events(
         about["history"] if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
@@ -94,9 +95,9 @@ def _event(entry: dict[str, Any]) -> str:
 
 
 def _parameters(model: dict[str, Any]) -> int:
-    from charrnn.cells import cell_named
-    from charrnn.config import ModelConfig
-    from charrnn.parameters import parameter_count
+    from charrnn.config.settings import ModelConfig
+    from charrnn.network.cells import cell_named
+    from charrnn.network.parameters import parameter_count
 
     config = ModelConfig(**model)
     return parameter_count(config, cell_named(config.cell))
@@ -115,7 +116,7 @@ def _overview(path: Path, size: int, count: int, about: dict[str, Any]) -> Table
 
 
 def _facts(path: Path, size: int, count: int, about: dict[str, Any]) -> list[tuple[str, str]]:
-    from charrnn.gathering import counted
+    from charrnn.text.gathered import counted
 
     progress = about["progress"]
     epoch = f"{about['epoch']:.2f} ({counted(about['steps_per_epoch'], 'step')} each)"

@@ -15,8 +15,8 @@ from typing import Any
 import click
 
 import charrnn
+from charrnn.cli.terminal import tell_error
 from charrnn.errors import CharrnnError, ConfigError
-from charrnn.terminal import tell_error
 
 COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a network on a text, or go on with a run."),

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, get_type_hints
 
 import click
 
-from charrnn.checked import Settings
-from charrnn.config import RUN
+from charrnn.config.fields import Settings
+from charrnn.config.settings import RUN
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

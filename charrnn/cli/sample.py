@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn import terminal
-from charrnn.cli.ensemble import ensemble_option, load_members
+from charrnn.cli import terminal
+from charrnn.cli.checkpoints import ensemble_option, load_members
 from charrnn.cli.signals import remembered_interrupt
 from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:
-    from charrnn.model import Model
-    from charrnn.run import Run
-    from charrnn.vocab import Vocab
+    from charrnn.network.model import Model
+    from charrnn.text.vocab import Vocab
+    from charrnn.training.run import Run
 
 PATIENCE = 2.0  # seconds without a word from a pipe before a note says what is waited for
 
@@ -195,7 +195,7 @@ def _as_text(given: str | bytes, run: Run, where: str) -> str:
     """The prime read as the run's text was: with its newlines and normalisation. A run of bytes
     takes it as it is.
     """
-    from charrnn.sources import tidy
+    from charrnn.text.sources import tidy
 
     if run.vocab.unit == "byte":
         return given if isinstance(given, str) else given.decode("utf-8", "surrogateescape")
@@ -223,8 +223,8 @@ def _texts(
     threads: int | None,
     options: dict[str, Any],
 ) -> list[str]:
-    from charrnn.generation import generate_many
-    from charrnn.workers import Workers, usable_threads
+    from charrnn.generation.generate import generate_many
+    from charrnn.runtime.threads import Workers, usable_threads
 
     workers = Workers(usable_threads(threads))
     try:
@@ -247,8 +247,8 @@ def _stream(
     """Write the text as it is made; the prime only once it has been read, so that an error comes
     before any text.
     """
-    from charrnn.generation import generate
-    from charrnn.workers import Workers
+    from charrnn.generation.generate import generate
+    from charrnn.runtime.threads import Workers
 
     last, workers = "", Workers(threads)
     try:

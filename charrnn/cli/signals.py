@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from charrnn.terminal import is_terminal
+from charrnn.cli.terminal import is_terminal
 
 
 class Stop:

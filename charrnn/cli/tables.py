@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from charrnn.terminal import console, is_terminal
+from charrnn.cli.terminal import console, is_terminal
 
 if TYPE_CHECKING:
     from rich.console import Console

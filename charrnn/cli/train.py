@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn import terminal
-from charrnn.cli.given import (
+from charrnn.cli import terminal
+from charrnn.cli.inputs import (
     COMMON_KEYS,
     configurations_among,
     merged_settings,
@@ -21,20 +21,21 @@ from charrnn.cli.given import (
     setting_options,
     texts,
 )
+from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import GroupedCommand
-from charrnn.cli.planned import leave_to_the_plan, planned
 from charrnn.cli.signals import Stop
-from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.cli.train_for import leave_to_the_plan, planned
+from charrnn.config.files import Others, of_kind
+from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
-from charrnn.settings import Others, of_kind
-from charrnn.workers import check_threads
+from charrnn.runtime.threads import check_threads
 
 if TYPE_CHECKING:
-    from charrnn.cli.display import Display
-    from charrnn.corpus import Corpus
-    from charrnn.planning import Plan
-    from charrnn.run import Run
-    from charrnn.run_folder import RunFolder
+    from charrnn.cli.train_display import Display
+    from charrnn.text.corpus import Corpus
+    from charrnn.training.run import Run
+    from charrnn.training.run_folder import RunFolder
+    from charrnn.tuning.planning import Plan
 
 OTHER_KEYS: Others = {**COMMON_KEYS, "init_from": str, "for": str}
 """What a settings file may hold beside the configurations' fields."""
@@ -165,21 +166,21 @@ def _check(request: Request, resume: str | None) -> None:
 
 def _started(request: Request, files: list[str]) -> int:
     """Begin a new run, with settings from these files, and train it; the exit status."""
-    from charrnn.datasets import bundled_corpus
-    from charrnn.sources import find
+    from charrnn.text.datasets import bundled_corpus
+    from charrnn.text.sources import find
 
     text = list(request.text) or [str(bundled_corpus())]
     find(text)  # a text that is not there is told before the kernels are loaded, or compiled
-    terminal.compiling(*_kernels(request), quiet=request.quiet)
-    from charrnn.checkpoint import configurations_of, load
-    from charrnn.run_folder import ROOT, RunFolder, find_checkpoint
+    load_kernels(*_kernels(request), quiet=request.quiet)
+    from charrnn.training.checkpoint import configurations_of, load
+    from charrnn.training.run_folder import ROOT, RunFolder, find_checkpoint
 
     if request.out is not None and RunFolder(request.out).holds_run:
         RunFolder(request.out).create({})  # raises: better now than when all is read
     other = plan = None
     if request.init_from is not None:
         weights = find_checkpoint(request.init_from)
-        terminal.compiling(configurations_of(weights)[0].cell, quiet=request.quiet)
+        load_kernels(configurations_of(weights)[0].cell, quiet=request.quiet)
         other = load(weights)
         _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
         request.given.setdefault("unit", other.vocab.unit)
@@ -226,14 +227,14 @@ def _kernels(request: Request) -> list[str]:
     if request.init_from is not None:
         return names
     if request.duration is not None and "cell" not in request.given:
-        from charrnn.planning import MODEL
+        from charrnn.tuning.planning import MODEL
 
         return [*names, MODEL["cell"]]
     return [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
 
 
 def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
-    from charrnn.run import Run
+    from charrnn.training.run import Run
 
     config = TrainConfig(**of_kind(TrainConfig, request.given))
     if other is None:
@@ -261,15 +262,15 @@ def _settings(request: Request, run: Run) -> dict[str, Any]:
 
 def _resumed(request: Request, resume: str | None) -> int:
     """Go on with a run; the exit status."""
-    terminal.compiling(quiet=request.quiet)
-    from charrnn.checkpoint import configurations_of
+    load_kernels(quiet=request.quiet)
+    from charrnn.training.checkpoint import configurations_of
 
     folder = _folder_of(resume or request.out)
     if not folder.last.exists():
         folder.resume()  # raises; `locked` would make the folder
     model, training = configurations_of(folder.last)
     products = precision_kernels([request.given.get("precision", training.precision)])
-    terminal.compiling(model.cell, training.optimizer, *products, quiet=request.quiet)
+    load_kernels(model.cell, training.optimizer, *products, quiet=request.quiet)
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         run = folder.resume()
@@ -281,7 +282,7 @@ def _resumed(request: Request, resume: str | None) -> int:
 
 
 def _folder_of(path: str | None) -> RunFolder:
-    from charrnn.run_folder import RunFolder, newest_run
+    from charrnn.training.run_folder import RunFolder, newest_run
 
     if not path:
         return newest_run()
@@ -328,7 +329,7 @@ def _changes(given: dict[str, Any], run: Run, corpus: Corpus) -> dict[str, Any]:
     """The settings of training that were given; a batch shape that would be shrunk to the run's is
     no change.
     """
-    from charrnn.streams import fit_batch_shape
+    from charrnn.text.streams import fit_batch_shape
 
     changes = of_kind(TrainConfig, given)
     own = run.config.batch_size, run.config.seq_length
@@ -375,10 +376,10 @@ def _trained(
     """Train until the end or a signal, keeping to the plan's time if there is one, and tell about
     it; the exit status.
     """
-    from charrnn.cli.display import Display, tell_start
-    from charrnn.gathering import counted
-    from charrnn.pacing import on_time
-    from charrnn.training import train as steps
+    from charrnn.cli.train_display import Display, tell_start
+    from charrnn.text.gathered import counted
+    from charrnn.training.loop import train as steps
+    from charrnn.tuning.pacing import on_time
 
     if not request.quiet:
         tell_start(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, void
 
-from charrnn.kernels.compiling import kernel
+from charrnn.compiler.compiling import kernel
 from charrnn.kernels.product import VECTOR
 
 

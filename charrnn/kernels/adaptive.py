@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, void
 
-from charrnn.kernels.compiling import kernel
-from charrnn.kernels.pointwise import ONE
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.pointwise import ONE
 from charrnn.kernels.product import VECTOR
 from charrnn.kernels.update import clamped
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from numba import int64, intp, void
 
-from charrnn.kernels.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words
-from charrnn.kernels.calling import caller
-from charrnn.kernels.compiling import inline, kernel
+from charrnn.compiler.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words
+from charrnn.compiler.calling import caller
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.pointwise import ZERO
+from charrnn.compiler.rows import add_row, fill_row
+from charrnn.compiler.simd import LANES, MR, NR, VL, address, prefetch, tile_kernel
 from charrnn.kernels.layers import DEPTH, GROUP
-from charrnn.kernels.pointwise import ZERO
 from charrnn.kernels.product import (
     MATRIX,
     PACKED,
@@ -27,8 +29,6 @@ from charrnn.kernels.product import (
     tile_heights,
     tile_place,
 )
-from charrnn.kernels.rows import add_row, fill_row
-from charrnn.kernels.simd import LANES, MR, NR, VL, address, prefetch, tile_kernel
 
 BLOCK = 1 << 16
 """Words of A that are rounded at a time, on the stack: a quarter of a megabyte."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int32, int64, intp, uint32, void
 
-from charrnn.kernels.calling import caller
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.lanes import fma
+from charrnn.compiler.calling import caller
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.lanes import fma
+from charrnn.compiler.pointwise import ONE, ZERO
+from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
+from charrnn.compiler.simd import LANES, MR, NR, address
 from charrnn.kernels.normalisation import normalise, normalise_back
-from charrnn.kernels.pointwise import ONE, ZERO
 from charrnn.kernels.product import (
     MATRIX,
     PACKED,
@@ -22,8 +24,6 @@ from charrnn.kernels.product import (
     tiles_size,
 )
 from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
-from charrnn.kernels.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
-from charrnn.kernels.simd import LANES, MR, NR, address
 
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""

@@ -11,9 +11,9 @@ from llvmlite import ir
 from numba import float32, int64, types
 from numba.extending import intrinsic
 
-from charrnn.kernels.compiling import kernel
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.simd import HAS_FMA, VL, address, emit_multiply_add
 from charrnn.kernels.product import VECTOR
-from charrnn.kernels.simd import HAS_FMA, VL, address, emit_multiply_add
 
 CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
 """Independent sums. A multiply-add takes four or five cycles, and two (NEON: four) start in each,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from charrnn.kernels.compiling import inline
-from charrnn.kernels.lanes import double
-from charrnn.kernels.pointwise import ZERO
-from charrnn.kernels.rows import SUM_OF_DOUBLES, copy_row, rows
+from charrnn.compiler.compiling import inline
+from charrnn.compiler.lanes import double
+from charrnn.compiler.pointwise import ZERO
+from charrnn.compiler.rows import SUM_OF_DOUBLES, copy_row, rows
 
 EPSILON = 1e-5
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from numba import float32, int64, intp, void
 
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.rows import copy_row
-from charrnn.kernels.simd import (
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.rows import copy_row
+from charrnn.compiler.simd import (
     LANES,
     MR,
     NR,

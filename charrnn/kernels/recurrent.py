@@ -20,13 +20,13 @@ from __future__ import annotations
 
 from numba import boolean, float32, int32, int64, intp, void
 
-from charrnn.kernels.calling import caller
-from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import fma
-from charrnn.kernels.pointwise import ZERO
+from charrnn.compiler.calling import caller
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.lanes import fma
+from charrnn.compiler.pointwise import ZERO
+from charrnn.compiler.rows import copy_row, fill_row, rows
+from charrnn.compiler.simd import address
 from charrnn.kernels.product import PRODUCT, VECTOR
-from charrnn.kernels.rows import copy_row, fill_row, rows
-from charrnn.kernels.simd import address
 
 PLANE = float32[:, ::1]
 CUBE = float32[:, :, ::1]

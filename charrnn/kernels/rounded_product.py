@@ -12,8 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from charrnn.kernels.compiling import kernel
-from charrnn.kernels.simd import LANES, VL
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.simd import LANES, VL
 from charrnn.kernels.vector_product import FLOAT, I32, I64, LANE, VECTOR_PRODUCT, WIDE, Emitter
 
 I8 = ir.IntType(8)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import boolean, float32, float64, int64
 
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.pointwise import ZERO, exp
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.pointwise import ZERO, exp
 from charrnn.kernels.product import VECTOR
 
 NEVER = -np.float32(np.inf)

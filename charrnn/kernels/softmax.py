@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, int64, void
 
-from charrnn.kernels.compiling import kernel
-from charrnn.kernels.lanes import exp
-from charrnn.kernels.pointwise import ZERO
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.lanes import exp
+from charrnn.compiler.pointwise import ZERO
+from charrnn.compiler.rows import MAXIMUM, SUM, multiply_row, rows
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE
-from charrnn.kernels.rows import MAXIMUM, SUM, multiply_row, rows
 
 NEVER = -np.float32(np.inf)
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numba import float32, float64, int64, void
 
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.lanes import double, maximum, minimum
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.lanes import double, maximum, minimum
+from charrnn.compiler.rows import SUM_OF_DOUBLES, rows
+from charrnn.compiler.simd import LANES
 from charrnn.kernels.product import VECTOR
-from charrnn.kernels.rows import SUM_OF_DOUBLES, rows
-from charrnn.kernels.simd import LANES
 
 BLOCK = 4096
 """Elements whose squares are summed together; the blocks' sums are added in order, so threads do

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numba import int64, uint8, uint16, uint32
 
-from charrnn.kernels.compiling import inline, kernel
+from charrnn.compiler.compiling import inline, kernel
 
 AS_BYTES, AS_THEY_ARE, WITH_LF = 0, 1, 2
 """The modes: each byte is a character; UTF-8; UTF-8 with CRLF and CR as LF."""

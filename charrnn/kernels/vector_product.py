@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import int64, intp, types, void
 from numba.extending import intrinsic
 
-from charrnn.kernels.compiling import kernel
-from charrnn.kernels.simd import LANES, VL, emit_multiply_add
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.simd import LANES, VL, emit_multiply_add
 
 WIDE = 64 if VL > 4 else 32
 """Columns of a block: 4 vectors of AVX-512, and 8 of anything else."""

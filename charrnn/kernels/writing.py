@@ -14,15 +14,15 @@ from numba import boolean, float32, float64, int32, int64, intp, types, void
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from charrnn.kernels.calling import caller
-from charrnn.kernels.compiling import inline, kernel
-from charrnn.kernels.meeting import meet
+from charrnn.compiler.barrier import meet
+from charrnn.compiler.calling import caller
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.rows import add_row
+from charrnn.compiler.simd import address
 from charrnn.kernels.normalisation import moments, standardise
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, keep_some
-from charrnn.kernels.rows import add_row
 from charrnn.kernels.sampling import DRAW
-from charrnn.kernels.simd import address
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
 IDS = int32[:, ::1]

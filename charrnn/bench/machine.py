@@ -1,0 +1,121 @@
+"""This machine, and what it can do at most: the yardstick of `benchmark`."""
+
+from __future__ import annotations
+
+import math
+import platform
+import statistics
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from charrnn.compiler.simd import VL
+from charrnn.compiler.target import TARGET
+from charrnn.kernels import machine as kernels
+from charrnn.network.parameters import aligned
+from charrnn.runtime.threads import Workers, ranges
+
+TRIES = 7
+PEAK_SECONDS = 0.03
+"""Time of one measurement of the peak: long against the hand-over to a thread, short against what
+is measured beside it.
+"""
+WARM_UP_SECONDS = 0.2
+"""A processor takes its time to settle on the clock that it keeps under vector instructions."""
+MEMORY_READ = 256 << 20
+"""Bytes, several times what caches hold."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine and what it reached; peaks are of multiply-adds in float32, counted as two
+    operations.
+
+    `fma_peak_gflops` and `memory_bandwidth_gb_per_s` are of all `threads`.
+    """
+
+    cpu: str
+    threads: int
+    simd: str
+    vector_bits: int
+    fma_peak_gflops: float
+    fma_peak_gflops_per_thread: float
+    memory_bandwidth_gb_per_s: float
+    versions: dict[str, str]
+
+
+def measure_machine(threads: int | None = None) -> Machine:
+    """Measure this machine with so many threads, or all; takes about a second."""
+    peaks = []
+    for count in (1, threads):
+        workers = Workers(count)
+        try:
+            multiply_add_speed(workers, WARM_UP_SECONDS)
+            peaks.append(statistics.median(multiply_add_speed(workers) for _ in range(TRIES)))
+            bandwidth = _read_speed(workers)
+        finally:
+            workers.close()
+    return Machine(
+        cpu=processor(),
+        threads=workers.threads,
+        simd=simd_name(),
+        vector_bits=32 * VL,
+        fma_peak_gflops=round(peaks[1] / 1e9, 1),
+        fma_peak_gflops_per_thread=round(peaks[0] / 1e9, 1),
+        memory_bandwidth_gb_per_s=round(bandwidth / 1e9, 1),
+        versions=versions(),
+    )
+
+
+def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float:
+    """Operations a second, all threads together, of multiply-adds that touch no memory; takes about
+    so many seconds.
+    """
+    turns = 10_000
+    while True:
+        start = time.perf_counter()
+        workers.run(kernels.multiply_adds, [(turns, 0.5, 1.0)] * workers.threads)
+        elapsed = time.perf_counter() - start
+        if elapsed > seconds / 2:
+            return workers.threads * turns * kernels.FLOPS / elapsed
+        turns = math.ceil(turns * min(100.0, seconds / max(elapsed, 1e-6)))
+
+
+def _read_speed(workers: Workers) -> float:
+    """Bytes a second that all threads together read from memory, one range each; the median of some
+    passes.
+    """
+    numbers, speeds = aligned(MEMORY_READ // 4), []
+    numbers[:] = 1  # zeros that nobody has written need not be memory
+    jobs = [(numbers, a, b) for a, b in ranges(numbers.size, workers.threads, kernels.READS * VL)]
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        workers.run(kernels.read_through, jobs)
+        speeds.append(numbers.nbytes / (time.perf_counter() - start))
+    return statistics.median(speeds)
+
+
+def simd_name() -> str:
+    """The kind of vector instructions that kernels use here."""
+    names = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "sse": "SSE", "none": "none"}
+    return names[TARGET.name]
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Of Python, and of what kernels are made with."""
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numba", "llvmlite", "numpy")},
+    }

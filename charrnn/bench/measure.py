@@ -1,0 +1,270 @@
+"""Speed at chosen shapes: training, writing and reading, as a share of what the machine can do, and
+beside a peer.
+
+All sides take turns, a fraction of a second each: ours, the peer, the peak. A machine whose speed
+drifts, such as a shared one, slows all of them; so a ratio is the median of the rounds' ratios, and
+a share the median of the rounds' shares.
+
+Counted are the operations that the task needs, two for each multiplication by a parameter: none for
+the first layer's input, one character and so a row of a table; none for padding, gates, softmax or
+the update. On the way back there are two products for each on the way forward: for the gradients by
+what is below, and by the weights.
+"""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from charrnn.bench.machine import multiply_add_speed
+from charrnn.bench.peers import Peer
+from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.generation.generate import generate_ids
+from charrnn.generation.writer import Writer
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
+from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
+from charrnn.training.loop import train
+from charrnn.training.run import Run
+
+SYMBOLS = 65
+ROUND_SECONDS, WARM_UP_SECONDS = 0.5, 0.3
+ENDLESS = 10**12
+CLIP_NORM, LEARNING_RATE = 5.0, 1e-3
+TASKS = {"training": 6, "forward": 2, "sampling": 2}
+"""What is measured, and the operations for each parameter that multiplies: forward 2, backward 4.
+"""
+
+Timed = Callable[[float], float]
+"""Works for about so many seconds, and at least one step, and returns characters a second."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is measured. For sampling, `batch_size` is the number of texts written at once, and
+    `seq_length` how many characters of each are written between two looks at the clock."""
+
+    layers: int = 2
+    hidden: int = 256
+    batch_size: int = 50
+    seq_length: int = 50
+    threads: int = 1
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A shape's speed. `share_of_peak` is of the peak of its threads in float32, with whatever
+    `precision`.
+
+    With a peer, `ratio` is how many times as fast as the peer we are, and `ratios` its lowest and
+    highest of all rounds.
+    """
+
+    shape: Shape
+    rounds: int
+    chars_per_second: float
+    share_of_peak: float
+    peer_chars_per_second: float | None = None
+    ratio: float | None = None
+    ratios: tuple[float, float] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat object; what needs a peer only where there was one."""
+        found = {
+            **asdict(self.shape),
+            "rounds": self.rounds,
+            "chars_per_second": round(self.chars_per_second, 1),
+        }
+        found["share_of_peak"] = round(self.share_of_peak, 4)
+        if (
+            self.ratio is not None
+            and self.ratios is not None
+            and self.peer_chars_per_second is not None
+        ):
+            found["peer_chars_per_second"] = round(self.peer_chars_per_second, 1)
+            found["ratio"] = round(self.ratio, 3)
+            found["ratios"] = [round(ratio, 3) for ratio in self.ratios]
+        return found
+
+
+def measure(
+    task: str,
+    shape: Shape,
+    corpus: Corpus | None = None,
+    *,
+    rounds: int = 5,
+    against: str | None = None,
+    progress: Callable[[], None] | None = None,
+) -> Measured:
+    """The speed of a task, "training", "sampling" or "forward" (reading, as in evaluation), at a
+    shape.
+
+    The text is a generated one of 65 symbols, unless a corpus is given. `against` names a peer, see
+    `peers`. progress() is called after each round. Raises `PeerError` if there is no such peer,
+    `ConfigError` for a shape or a precision that cannot be had.
+    """
+    corpus = corpus or generated_corpus(shape)
+    # a network that writes rounds its weights by itself
+    run = new_run(replace(shape, precision="float32") if task == "sampling" else shape, corpus)
+    if (run.config.batch_size, run.config.seq_length) != (shape.batch_size, shape.seq_length):
+        needed = shape.batch_size * shape.seq_length + 1
+        raise ConfigError(
+            f"the text is too short for {shape.batch_size} x {shape.seq_length}: it "
+            f"has {len(corpus):,} "
+            f"characters, {needed:,} are needed; take a longer text or a smaller shape"
+        )
+    work = TASKS[task] * multiplications(run.model)
+    with ExitStack() as stack:
+        peer = None
+        if against is not None:
+            peer = stack.enter_context(
+                closing(Peer(against, task, {**asdict(shape), "symbols": len(corpus.vocab)}))
+            )
+        workers = Workers(shape.threads)
+        stack.callback(workers.close)
+        ours = stack.enter_context(_ours(task, shape, run, corpus, workers))
+        for side in (ours, peer):
+            if side is not None:
+                side(WARM_UP_SECONDS)
+        own, shares, theirs = list[float](), list[float](), list[float]()
+        for _ in range(rounds):
+            own.append(ours(ROUND_SECONDS))
+            shares.append(own[-1] * work / multiply_add_speed(workers))
+            if peer is not None:
+                theirs.append(peer(ROUND_SECONDS))
+            if progress is not None:
+                progress()
+    return _medians(shape, own, shares, theirs)
+
+
+def expected_seconds(rounds: int, against: str | None) -> float:
+    """About how long `measure` takes, where a step takes no longer than a round."""
+    sides = 1 if against is None else 2
+    return sides * (WARM_UP_SECONDS + rounds * (ROUND_SECONDS + 0.05)) + (
+        0.5 if against is None else 4.0
+    )
+
+
+def _medians(shape: Shape, own: list[float], shares: list[float], theirs: list[float]) -> Measured:
+    """What so many rounds showed."""
+    median = statistics.median
+    if not theirs:
+        return Measured(shape, len(own), median(own), median(shares))
+    ratios = [a / b for a, b in zip(own, theirs, strict=True)]
+    against = median(theirs), median(ratios), (min(ratios), max(ratios))
+    return Measured(shape, len(own), median(own), median(shares), *against)
+
+
+def multiplications(model: Model) -> int:
+    """By parameters, for one character on the way forward; weights that a cell holds at zero do not
+    count.
+    """
+    weights = [
+        t for t in model.parameters.tensors if ".weight_" in t.name or t.name == "decoder.weight"
+    ]
+    count = sum(t.count for t in weights if t.name != "rnn.weight_ih_l0")
+    if model.cell.recurrent_mask is not None:
+        count -= model.config.layers * int((~model.cell.recurrent_mask(model.config)).sum())
+    return count
+
+
+def generated_corpus(shape: Shape, symbols: int = SYMBOLS) -> Corpus:
+    """A text of random symbols, all equally frequent, that is long enough for some batches of a
+    shape.
+    """
+    characters = [chr(48 + k) for k in range(symbols)]
+    size = max(100_000, 4 * shape.batch_size * shape.seq_length)
+    text = "".join(characters) + "".join(np.random.default_rng(0).choice(characters, size))
+    return Corpus.from_text(text, CorpusConfig(val_fraction=0.0))
+
+
+def new_run(shape: Shape, corpus: Corpus) -> Run:
+    """A run that never looks up, saves or ends; nothing is dropped, as in the peer."""
+    model: dict[str, Any] = {"layers": shape.layers, "hidden": shape.hidden, "dropout": 0.0}
+    training: dict[str, Any] = {
+        "batch_size": shape.batch_size,
+        "seq_length": shape.seq_length,
+        "clip_norm": CLIP_NORM,
+    }
+    training |= {
+        "learning_rate": LEARNING_RATE,
+        "steps": ENDLESS,
+        "eval_every": ENDLESS,
+        "sample_every": 0,
+        "average": 0.0,
+    }
+    for kind, settings in ((ModelConfig, model), (TrainConfig, training)):
+        if "precision" in {f.name for f in fields(kind)}:
+            settings["precision"] = shape.precision
+            break
+    else:
+        _only_float32(shape)
+    return Run.new(corpus, ModelConfig(**model), TrainConfig(**training))
+
+
+def _only_float32(shape: Shape) -> None:
+    """Where the precision is not a setting."""
+    if shape.precision != "float32":
+        raise ConfigError(
+            f"--precision {shape.precision}: this can only be done in float32; leave --precision "
+            "out"
+        )
+
+
+@contextmanager
+def _ours(task: str, shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[Timed]:
+    """A step of the task again and again, for so many seconds."""
+    step = {"training": _training, "forward": _forward, "sampling": _sampling}[task](
+        shape, run, corpus, workers
+    )
+
+    def work(seconds: float) -> float:
+        done, start = 0, time.perf_counter()
+        while True:
+            done += next(step)
+            elapsed = time.perf_counter() - start
+            if elapsed >= seconds:
+                return done / elapsed
+
+    with closing(step):  # type: ignore[type-var]
+        yield work
+
+
+def _training(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
+    with closing(train(run, corpus, threads=workers.threads)) as reports:
+        for report in reports:
+            yield report.characters
+
+
+def _forward(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
+    network = Network(
+        run.model, shape.seq_length, shape.batch_size, workers, precision=run.config.precision
+    )
+    state, (x, y) = State(run.model, shape.batch_size), run.streams(corpus).batch(0)
+    while True:
+        network.evaluate(x, y, state)
+        yield x.size
+
+
+def _sampling(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
+    options: dict[str, Any] = {"streams": shape.batch_size, "temperature": 1.0, "workers": workers}
+    if "precision" in inspect.signature(Writer).parameters:
+        options["precision"] = shape.precision
+    else:
+        _only_float32(shape)
+    done = 0
+    for block in generate_ids(run.model, corpus.ids[:1], ENDLESS, **options):
+        done += block.size
+        if done >= shape.seq_length * shape.batch_size:
+            yield done
+            done = 0

@@ -1,0 +1,167 @@
+"""What people see: lines on stderr, progress, and text from models made harmless for a terminal.
+
+Results go to stdout, everything else to stderr. Nothing below this floor prints. rich and tqdm are
+imported when they are needed: `charrnn --help` is to be quick.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+READING_SHOWN_AFTER = 1.0
+"""Seconds before a progress bar appears."""
+
+# C0 but tab and newline, DEL, C1; marks that reverse the order of what is read; line separators;
+# halves of characters
+_HARMFUL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """True when a person reads the stream."""
+    try:
+        return stream.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def has_colour(stream: TextIO) -> bool:
+    """True when the stream may be sent styles: a terminal, NO_COLOR not set."""
+    return (
+        is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def escaped(text: str, stream: TextIO | None = None) -> str:
+    """The text with control characters and marks of direction as visible escapes, if the stream is
+    a terminal.
+
+    Newline and tab stay. Without a stream the text is escaped in any case; in a pipe it goes as it
+    is.
+    """
+    if stream is not None and not is_terminal(stream):
+        return text
+    return _HARMFUL.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with every control character as an escape."""
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def tell(text: str = "") -> None:
+    """A line, or several, on stderr; markup is not interpreted, control characters are escaped."""
+    print(escaped(text), file=sys.stderr, flush=True)
+
+
+def tell_error(message: str) -> None:
+    """`error: ` and the message, one line on stderr."""
+    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+
+
+def dim(text: str, stream: TextIO) -> str:
+    """The text in a fainter colour, where the stream has colours."""
+    return f"\x1b[2m{text}\x1b[0m" if has_colour(stream) else text
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A rich console on stdout, or this stream, for tables. Pass it `rich.text.Text`, not strings
+    with markup.
+    """
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    # None leaves out bold and the like as well
+    colours: Any = "auto" if has_colour(stream) else None
+    return Console(file=stream, highlight=False, markup=False, emoji=False, color_system=colours)
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: 512 bytes, 1.5 MB (10^6)."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if size >= scale:
+            return (
+                f"{size / scale:.1f} {unit}" if size < 100 * scale else f"{size / scale:.0f} {unit}"
+            )
+    return f"{size:.0f} bytes"
+
+
+def duration_text(seconds: float) -> str:
+    """A time for people: 45 s, 12 min, 3 h 20 min, 4 days."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 48 else f"{round(hours / 24)} days"
+
+
+def loss_text(nats: float | None) -> str:
+    """A loss in both units: 1.6275 nats, 2.3480 bits a character."""
+    return "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits a character"
+
+
+class ProgressBar:
+    """A bar on stderr that a library's `progress(done, total)` drives; it appears after a second,
+    on a terminal only.
+    """
+
+    def __init__(self, label: str, *, unit: str = "B", quiet: bool = False) -> None:
+        self._label, self._unit = label, unit
+        self._bar: Any = None
+        self._quiet = quiet or not is_terminal(sys.stderr)
+        self._start = time.monotonic()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show how far it is; total None where it is not known."""
+        if self._quiet or (
+            self._bar is None and time.monotonic() - self._start < READING_SHOWN_AFTER
+        ):
+            return
+        if self._bar is None:
+            from tqdm import tqdm
+
+            options = {
+                "unit": self._unit,
+                "unit_scale": True,
+                "leave": False,
+                "dynamic_ncols": True,
+            }
+            self._bar = tqdm(
+                total=total, desc=self._label, file=sys.stderr, initial=done, **options
+            )
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+@contextmanager
+def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterator[ProgressBar]:
+    """A `ProgressBar` that is taken away at the end of the block."""
+    bar = ProgressBar(label, unit=unit, quiet=quiet)
+    try:
+        yield bar
+    finally:
+        bar.close()

@@ -1,0 +1,206 @@
+"""A second process that helps to compile on an empty cache: it goes from the last kernel to the
+first, we from the first on.
+
+Both know a folder in which whoever begins a kernel makes a file, and another one when the cache
+holds it: so each kernel is compiled once, and the two meet where they meet. Should the companion
+fail, this process compiles what it left. It ends when it is done, or when this process does, in
+whatever way.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from charrnn.compiler import compiling
+from charrnn.runtime.threads import available_threads
+
+WORTH_IT = 6
+"""So many kernels missing take longer to compile than another process to start."""
+LONGEST_WAIT = 60.0
+"""Seconds after which a kernel that the companion took is compiled here all the same."""
+POLL = 0.005
+
+_BEGIN = (
+    "import sys; sys.path[:] = sys.argv[3:]; from charrnn.compiler import companion; "
+    "companion.main(*sys.argv[1:3])"
+)
+
+
+class Claims:
+    """Who compiles what, and what is done, as empty files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, name: str) -> bool:
+        """True for the first of the processes that asks for this kernel, which then has to compile
+        it.
+        """
+        try:
+            (self._folder / f"{name}.begun").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def finish(self, name: str) -> None:
+        """The cache holds this kernel."""
+        (self._folder / f"{name}.done").touch()
+
+    def is_done(self, name: str) -> bool:
+        """True if one of the processes has finished this kernel."""
+        return (self._folder / f"{name}.done").exists()
+
+    def done(self) -> set[str]:
+        """The names of all kernels that are finished."""
+        return {path.stem for path in self._folder.glob("*.done")}
+
+
+class Companion:
+    """The second process, as the first one sees it; a `compiling.Helper`."""
+
+    def __init__(self, claims: Claims, process: subprocess.Popen[bytes]) -> None:
+        self._claims, self._process = claims, process
+        self._reached: set[str] = set()
+
+    def take(self, name: str) -> bool:
+        """True if this process is to compile a kernel; where the companion is at it, wait until it
+        is in the cache.
+        """
+        self._reached.add(name)
+        if self._claims.take(name):
+            return True
+        until = time.monotonic() + LONGEST_WAIT
+        while not self._claims.is_done(name):
+            if self._process.poll() is not None or time.monotonic() > until:
+                return not self._claims.is_done(name)
+            time.sleep(POLL)
+        return False
+
+    def finish(self, name: str) -> None:
+        """The cache holds a kernel that this process took."""
+        self._claims.finish(name)
+
+    def ahead(self) -> int:
+        """How many kernels the companion has compiled that this process has not come to yet."""
+        return len(self._claims.done() - self._reached)
+
+
+@contextmanager
+def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
+    """A companion for the block that imports these modules, if so many kernels are missing that it
+    is worth it, else None.
+
+    The modules must be content with kernels that are not compiled yet: what computes with kernels
+    when it is imported is not. There is none either without a cache, on one processor, or where no
+    process can be started.
+    """
+    if (
+        missing < WORTH_IT
+        or compiling.FOLDER is None
+        or available_threads() < 2
+        or compiling.helper is not None
+    ):
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="charrnn-", ignore_cleanup_errors=True) as folder:
+        process = _started(folder, modules)
+        if process is None:
+            yield None
+            return
+        try:
+            compiling.helper = companion = Companion(Claims(Path(folder)), process)
+            yield companion
+        finally:
+            compiling.helper = None
+            # nothing is left to do, or we are interrupted; cache files are written in one piece
+            process.kill()
+            process.communicate()
+
+
+def _started(folder: str, modules: Sequence[str]) -> subprocess.Popen[bytes] | None:
+    if not sys.executable or getattr(
+        sys, "frozen", False
+    ):  # a program with Python inside has no Python to start
+        return None
+    command = [sys.executable, "-c", _BEGIN, folder, ",".join(modules), *sys.path]
+    try:
+        # its standard input is how it knows that we live
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere)
+    except (OSError, ValueError):
+        return None
+
+
+def main(folder: str, modules: str) -> None:
+    """What the companion does: import the modules without compiling, then compile from the last
+    kernel to the first.
+    """
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    compiling.deferred = {}
+    for module in modules.split(","):
+        import_module(module)
+    work = _Work(Claims(Path(folder)), compiling.deferred)
+    for name in reversed(compiling.deferred):
+        if not compiling.is_cached(name) and work.claims.take(name):
+            work.compile(name)
+    os._exit(0)  # without the second that it takes to free everything
+
+
+def _end_with_the_first() -> None:
+    with suppress(OSError, ValueError):
+        sys.stdin.buffer.read()
+    os._exit(1)
+
+
+class _Work:
+    """The companion's kernels: those which a kernel calls are compiled, or loaded, before it."""
+
+    def __init__(self, claims: Claims, kernels: dict[str, tuple[Any, Any]]) -> None:
+        self.claims, self.kernels = claims, kernels
+        self.names = {id(dispatcher): name for name, (dispatcher, _) in kernels.items()}
+
+    def compile(self, name: str) -> None:
+        """Compile a kernel that was taken."""
+        self._load(name)
+        self.claims.finish(name)
+
+    def _load(self, name: str) -> None:
+        dispatcher, signature = self.kernels[name]
+        for other in self._called_by(dispatcher):
+            self._have(other)
+        compiling.compile_now(dispatcher, signature)
+
+    def _have(self, name: str) -> None:
+        if self.kernels[name][0].signatures:
+            return
+        if not compiling.is_cached(name) and self.claims.take(name):
+            self.compile(name)
+            return
+        # Then it is in the cache or soon will be: the first process is past all that is defined
+        # before what it waits for.
+        while not compiling.is_cached(name) and not self.claims.is_done(name):
+            time.sleep(POLL)
+        self._load(name)
+
+    def _called_by(self, dispatcher: Any, seen: set[int] | None = None) -> list[str]:
+        """The kernels that a function calls, itself or through others."""
+        seen, found = set() if seen is None else seen, list[str]()
+        for word in dispatcher.py_func.__code__.co_names:
+            other = dispatcher.py_func.__globals__.get(word)
+            if not hasattr(other, "py_func") or id(other) in seen:
+                continue
+            seen.add(id(other))
+            found += (
+                [self.names[id(other)]] if id(other) in self.names else self._called_by(other, seen)
+            )
+        return found

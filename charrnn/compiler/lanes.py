@@ -1,0 +1,203 @@
+"""Equations over vectors of numbers: what the cells are written in.
+
+`Lanes` are VL float32 numbers of code that is being emitted. An equation is a Python function over
+them; it runs while a kernel is compiled, and what it does to its arguments is the code.
+`kernels/rows.py` makes loops over arrays of it. Here are the functions that equations are made of.
+
+tanh and sigmoid are a rational function, exp a polynomial and a shift: multiply-adds and one
+division, the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+
+from charrnn.compiler.simd import VL, emit_multiply_add
+
+VECTOR = ir.VectorType(ir.FloatType(), VL)
+
+
+class Lanes:
+    """VL float32 numbers of a loop that is being emitted, or a single one."""
+
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
+        self.builder, self.value, self.kind = builder, value, value.type
+
+    def _with(self, other: Lanes | float, emit: str, turned: bool = False) -> Lanes:
+        pair = (self, self.like(other))
+        a, b = pair[::-1] if turned else pair
+        return Lanes(self.builder, getattr(self.builder, emit)(a.value, b.value))
+
+    def like(self, number: Lanes | float) -> Lanes:
+        """The number itself, or a constant in all lanes."""
+        return (
+            number
+            if isinstance(number, Lanes)
+            else Lanes(self.builder, constant(self.kind, float(np.float32(number))))
+        )
+
+    def __add__(self, other: Lanes | float) -> Lanes:
+        return self._with(other, "fadd")
+
+    def __sub__(self, other: Lanes | float) -> Lanes:
+        return self._with(other, "fsub")
+
+    def __rsub__(self, other: float) -> Lanes:
+        return self._with(other, "fsub", turned=True)
+
+    def __mul__(self, other: Lanes | float) -> Lanes:
+        return self._with(other, "fmul")
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __truediv__(self, other: Lanes | float) -> Lanes:
+        return self._with(other, "fdiv")
+
+    def __neg__(self) -> Lanes:
+        return Lanes(self.builder, self.builder.fneg(self.value))
+
+    def __gt__(self, other: Lanes | float) -> ir.Value:
+        return self.builder.fcmp_ordered(">", self.value, self.like(other).value)
+
+    def __lt__(self, other: Lanes | float) -> ir.Value:
+        return self.builder.fcmp_ordered("<", self.value, self.like(other).value)
+
+    def __abs__(self) -> Lanes:
+        kind, name = ir.FunctionType(self.kind, [self.kind]), f"llvm.fabs.{suffix(self.kind)}"
+        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return Lanes(self.builder, self.builder.call(function, [self.value]))
+
+
+def constant(kind: ir.Type, number: float) -> ir.Constant:
+    """The number, in all lanes if it is a vector's kind."""
+    return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
+
+
+def suffix(kind: ir.Type) -> str:
+    """What LLVM calls the kind in the names of its functions."""
+    return f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+
+
+def fma(a: Lanes, b: Lanes | float, c: Lanes | float) -> Lanes:
+    """a * b + c, with one rounding where the machine has it."""
+    operands = [a.value, a.like(b).value, a.like(c).value]
+    return Lanes(a.builder, emit_multiply_add(a.builder, a.kind, suffix(a.kind), *operands))
+
+
+def where(condition: ir.Value, a: Lanes | float, b: Lanes | float) -> Lanes:
+    """a where the condition holds, else b; one of them may be a number."""
+    lanes = a if isinstance(a, Lanes) else b
+    assert isinstance(lanes, Lanes)
+    return Lanes(
+        lanes.builder, lanes.builder.select(condition, lanes.like(a).value, lanes.like(b).value)
+    )
+
+
+def maximum(a: Lanes, b: Lanes | float) -> Lanes:
+    """The larger one; a where one is NaN."""
+    return where(a < b, b, a)
+
+
+def minimum(a: Lanes, b: Lanes | float) -> Lanes:
+    """The smaller one; a where one is NaN."""
+    return where(a > b, b, a)
+
+
+def double(a: Lanes) -> Lanes:
+    """The same numbers as float64."""
+    return Lanes(a.builder, a.builder.fpext(a.value, ir.VectorType(ir.DoubleType(), a.kind.count)))
+
+
+def polynomial(coefficients: tuple[float, ...], x: Lanes) -> Lanes:
+    """The sum of coefficients[k] x^k."""
+    total = x.like(coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total = fma(total, x, coefficient)
+    return total
+
+
+# tanh(x) = x P(x x) / Q(x x) on [-9, 9]: our least-maximum fit, relative error 2e-8; in float32
+# within 3.1e-7
+TANH_LIMIT = 9.0
+P = (0.99999998, 0.13381033393, 3.4955970427e-3, 2.0609218729e-5, 1.3354832390e-8)
+Q = (1.0, 0.46714349012, 0.025877016847, 3.2856489423e-4, 7.7766320371e-7)
+# the same of x / 2, halved: powers of two, which round nothing
+HALF_P = tuple(p / 4 ** (k + 1) for k, p in enumerate(P))
+HALF_Q = tuple(q / 4**k for k, q in enumerate(Q))
+
+
+def tanh(x: Lanes) -> Lanes:
+    """The hyperbolic tangent, in [-1, 1], NaN for NaN."""
+    u = minimum(x * x, TANH_LIMIT**2)  # beyond the limit the quotient goes on growing, past 1
+    return maximum(minimum(x * polynomial(P, u) / polynomial(Q, u), 1.0), -1.0)
+
+
+def sigmoid(x: Lanes) -> Lanes:
+    """1 / (1 + exp(-x)) = 1/2 + tanh(x / 2) / 2, in [0, 1], NaN for NaN."""
+    u = minimum(x * x, (2 * TANH_LIMIT) ** 2)
+    return maximum(minimum(x * polynomial(HALF_P, u) / polynomial(HALF_Q, u), 0.5), -0.5) + 0.5
+
+
+def slope(y: Lanes) -> Lanes:
+    """The derivative of the sigmoid where it is y."""
+    return fma(-y, y, y)
+
+
+# exp(x) = 2^n e^r with n whole and |r| <= ln(2) / 2; ln(2) in two parts, e^r by its Taylor series
+LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4
+E = (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720)
+EXP_LIMIT = -87.0
+WHOLE = 1.5 * 2**23
+"""Added to a small number it leaves no place for a fraction, and the whole number stands in the
+lowest bits.
+"""
+BIAS = 127
+"""Of a float32's exponent."""
+
+
+def exp(x: Lanes) -> Lanes:
+    """e^x of x <= 0, to 2e-7 of its value; 0 below -87, NaN for NaN."""
+    shifted = fma(x, LOG2_E, WHOLE + BIAS)
+    n = shifted - (WHOLE + BIAS)
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
+    return where(x < EXP_LIMIT, 0.0, polynomial(E, r) * _power_of_two(shifted))
+
+
+def _power_of_two(shifted: Lanes) -> Lanes:
+    """2^n, of which n + BIAS stands in the lowest bits: moved to the exponent's place."""
+    build, kind = shifted.builder, shifted.kind
+    bits = (
+        ir.VectorType(ir.IntType(32), kind.count)
+        if isinstance(kind, ir.VectorType)
+        else ir.IntType(32)
+    )
+    moved = build.shl(build.bitcast(shifted.value, bits), constant(bits, 23))
+    return Lanes(build, build.bitcast(moved, kind))
+
+
+@dataclass(frozen=True)
+class Nonlinearity:
+    """phi, and its derivative where phi is y."""
+
+    phi: Callable[[Lanes], Lanes]
+    slope: Callable[[Lanes], Lanes]
+
+    def __call__(self, x: Lanes) -> Lanes:
+        """phi(x)."""
+        return self.phi(x)
+
+
+TANH, SOFTSIGN, RELU = 0, 1, 2
+"""Numbers of the nonlinearities phi, in the order of `config.ACTIVATIONS`."""
+
+NONLINEARITIES = (
+    Nonlinearity(tanh, lambda y: fma(-y, y, 1.0)),
+    # x / (1 + |x|), in (-1, 1) (Glorot & Bengio 2010, section 2.2)
+    Nonlinearity(lambda x: x / (1.0 + abs(x)), lambda y: (1.0 - abs(y)) * (1.0 - abs(y))),
+    Nonlinearity(lambda x: where(x < 0.0, 0.0, x), lambda y: where(y > 0.0, y.like(1.0), 0.0)),
+)

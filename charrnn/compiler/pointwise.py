@@ -1,0 +1,13 @@
+"""What loops over single numbers need; loops over whole rows are in `rows.py`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from charrnn.compiler import lanes
+from charrnn.compiler.rows import scalar
+
+ZERO, ONE = np.float32(0), np.float32(1)
+
+exp = scalar(lanes.exp)
+"""e^x of one float32 x <= 0."""

@@ -1,0 +1,477 @@
+"""Every setting, once: its name, default, range, group and help.
+
+Flags, help texts, `config.toml` and a checkpoint's metadata are derived from these frozen
+dataclasses. They are checked when they are made (`checked`), so a configuration that exists is
+valid.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from charrnn.config.fields import Settings, check_pattern, seconds_of, setting
+from charrnn.errors import ConfigError
+
+DEFAULT_EPOCHS, LEAST_STEPS = (
+    30,
+    1000,
+)  # without --epochs and --steps: a tiny text needs more passes
+TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
+DYNAMIC = "Dynamic evaluation"
+CELL_NAMES = (
+    *("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"),
+    *("mlstm", "mogrifier"),
+)
+ACTIVATIONS = ("tanh", "softsign", "relu")
+LEARNING_RATES = {
+    **{"adam": 0.003, "adamw": 0.003, "rmsprop": 0.002, "adagrad": 0.01, "adadelta": 1.0},
+    **{"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1},
+}
+"""The optimisers, and the learning rate of each where none is given."""
+SCHEDULE_NAMES = (
+    "inverse-sqrt",
+    "constant",
+    "step",
+    "exponential",
+    "cosine",
+    "one-cycle",
+    "plateau",
+)
+
+
+@dataclass(frozen=True)
+class CorpusConfig(Settings):
+    """How a text is read and split."""
+
+    encoding: str = setting("utf-8", "Character encoding of the text.", TEXT)
+    newlines: str = setting(
+        "lf",
+        "lf turns CRLF and CR into LF; keep leaves them (bytes: always).",
+        TEXT,
+        choices=("lf", "keep"),
+    )
+    normalize: str = setting(
+        "none", "Unicode normalisation form.", TEXT, choices=("none", "NFC", "NFD", "NFKC", "NFKD")
+    )
+    unit: str = setting(
+        "char", "What the network predicts: characters or bytes.", TEXT, choices=("char", "byte")
+    )
+    min_count: int = setting(
+        1,
+        "Fold characters that occur less often than this into one unknown symbol, never sampled.",
+        TEXT,
+        minimum=1,
+    )
+    val_fraction: float = setting(
+        0.1, "Share of the text, at its end, kept for validation.", TEXT, minimum=0.0, maximum=0.9
+    )
+    test_fraction: float = setting(
+        0.0,
+        "Share of the text, after the validation part, never touched in training.",
+        TEXT,
+        minimum=0.0,
+        maximum=0.9,
+    )
+    document_separator: str | None = setting(
+        None,
+        "Regular expression after whose matches a new document begins: the state starts from zero "
+        "there.",
+        TEXT,
+    )
+
+    def __post_init__(self) -> None:
+        """As for all settings; the two fractions must leave something to train on, and the
+        separator must be a pattern.
+        """
+        super().__post_init__()
+        if self.document_separator is not None:
+            check_pattern("--document-separator", self.document_separator)
+        if self.val_fraction + self.test_fraction > 0.9 + 1e-9:
+            raise ConfigError(
+                f"--val-fraction {self.val_fraction:g} and --test-fraction {self.test_fraction:g} "
+                "leave less than a tenth "
+                "of the text to train on; make them smaller"
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig(Settings):
+    """The shape of the network; `vocab_size` follows from the text."""
+
+    vocab_size: int = setting(2, "Number of symbols V.", NETWORK, minimum=2, maximum=65536)
+    cell: str = setting(
+        "lstm", "Recurrent cell; docs/networks.md has their equations.", NETWORK, choices=CELL_NAMES
+    )
+    layers: int = setting(2, "Stacked recurrent layers L.", NETWORK, minimum=1, maximum=64)
+    hidden: int = setting(256, "Units H of each layer.", NETWORK, minimum=1, maximum=16384)
+    embedding: int = setting(
+        0,
+        "Size of learned character vectors; 0 feeds one-hot characters.",
+        NETWORK,
+        minimum=0,
+        maximum=16384,
+    )
+    tie: bool = setting(
+        False,
+        "Use the decoder's weights as the embedding too; --embedding must be --hidden.",
+        NETWORK,
+    )
+    skip: bool = setting(
+        False, "Let the decoder read the outputs of all layers, not of the last alone.", NETWORK
+    )
+    residual: bool = setting(
+        False, "Add to every layer's output, from the second on, what came into it.", NETWORK
+    )
+    layer_norm: bool = setting(
+        False, "Normalise the outputs of every layer over its units before they go up.", NETWORK
+    )
+    activation: str = setting(
+        "tanh",
+        "Nonlinearity of what enters and leaves the cell (gates are sigmoids).",
+        NETWORK,
+        choices=ACTIVATIONS,
+    )
+    clockwork_groups: int = setting(
+        8,
+        "Groups of the clockwork cell's units, updated every 1, 2, 4, ... steps.",
+        NETWORK,
+        minimum=1,
+        maximum=16,
+    )
+    init: str = setting(
+        "xavier-uniform",
+        "First weights: Glorot and Bengio's, or uniform within --init-scale.",
+        NETWORK,
+        choices=("xavier-uniform", "xavier-normal", "uniform"),
+    )
+    init_scale: float = setting(
+        0.08, "Largest first weight of --init uniform.", NETWORK, minimum=0.0, maximum=10.0
+    )
+    input_scale: float = setting(
+        1.0,
+        "Deviation of the first embeddings, and of the first weights of one-hot characters (not "
+        "with --init uniform).",
+        NETWORK,
+        minimum=0.0,
+        maximum=10.0,
+    )
+    recurrent_init: str = setting(
+        "same",
+        "First recurrent weights: as --init, or these.",
+        NETWORK,
+        choices=("same", "orthogonal", "identity"),
+    )
+    forget_bias: float = setting(
+        1.0, "Initial bias of the forget gates.", NETWORK, minimum=-20.0, maximum=20.0
+    )
+    dropout: float = setting(
+        0.3,
+        "Share of every layer's outputs dropped in training.",
+        DROPPED,
+        minimum=0.0,
+        maximum=0.95,
+    )
+    input_dropout: float = setting(
+        0.0,
+        "Share of the characters that the network does not see in training.",
+        DROPPED,
+        minimum=0.0,
+        maximum=0.95,
+    )
+    recurrent_dropout: float = setting(
+        0.0,
+        "Share of the recurrent weights dropped in each batch (DropConnect).",
+        DROPPED,
+        minimum=0.0,
+        maximum=0.95,
+    )
+    locked_dropout: bool = setting(
+        False,
+        "Draw the masks of --dropout and --input-dropout once for all steps of a batch.",
+        DROPPED,
+    )
+    zoneout_c: float = setting(
+        0.0,
+        "Share of the cell states that keep their old value in training.",
+        DROPPED,
+        minimum=0.0,
+        maximum=0.95,
+    )
+    zoneout_h: float = setting(
+        0.0,
+        "Share of the hidden states that keep their old value in training.",
+        DROPPED,
+        minimum=0.0,
+        maximum=0.95,
+    )
+
+    def __post_init__(self) -> None:
+        """As for all settings; an embedding can only be tied to the decoder if both are of one
+        size.
+        """
+        super().__post_init__()
+        if self.tie and self.embedding != self.hidden:
+            raise ConfigError(
+                "--tie takes the decoder's weights for the embedding, so --embedding must be "
+                f"--hidden, {self.hidden}, "
+                f"not {self.embedding}; give --embedding {self.hidden}"
+            )
+
+
+@dataclass(frozen=True)
+class DynamicConfig(Settings):
+    """How a network learns from the text that it is judged on (see `dynamic`)."""
+
+    dynamic_rate: float = setting(
+        4e-4,
+        "How far the weights move: eta of Krause et al. 2018.",
+        DYNAMIC,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    dynamic_decay: float = setting(
+        1e-3,
+        "How strongly they are drawn back to the trained ones: lambda.",
+        DYNAMIC,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    dynamic_segment: int = setting(
+        20, "Characters between two moves.", DYNAMIC, minimum=1, maximum=65536
+    )
+    dynamic_streams: int = setting(
+        1,
+        "Parts of the text that are read side by side, with the same weights: faster, and the "
+        "network learns less.",
+        DYNAMIC,
+        minimum=1,
+        maximum=1024,
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
+    """How a network is trained. `epochs` and `steps`: whichever ends first."""
+
+    batch_size: int = setting(
+        32, "Streams N trained side by side.", TRAINING, minimum=1, maximum=65536
+    )
+    seq_length: int = setting(
+        64, "Characters T between updates (truncated BPTT).", TRAINING, minimum=1, maximum=65536
+    )
+    reset_every: int = setting(
+        0,
+        "Characters of a stream after which its state is set to zero; 0: never within the text.",
+        TRAINING,
+        minimum=0,
+        maximum=10**12,
+    )
+    optimizer: str = setting("adam", "Rule of the update.", TRAINING, choices=tuple(LEARNING_RATES))
+    learning_rate: float | None = setting(
+        None,
+        "Step size of the optimiser, at its peak (default: by optimiser; adam 0.003).",
+        TRAINING,
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    momentum: float = setting(
+        0.9, "Of momentum and nesterov.", TRAINING, minimum=0.0, maximum=0.99999
+    )
+    rho: float | None = setting(
+        None,
+        "Memory of the squares (default: rmsprop 0.9, adadelta 0.95).",
+        TRAINING,
+        minimum=0.0,
+        maximum=0.9999999,
+    )
+    beta1: float = setting(
+        0.9, "Adam's memory of the gradient.", TRAINING, minimum=0.0, maximum=0.99999
+    )
+    beta2: float = setting(
+        0.999, "Adam's memory of its square.", TRAINING, minimum=0.0, maximum=0.9999999
+    )
+    epsilon: float | None = setting(
+        None,
+        "Guard against division by zero (default: adam, adamw and rmsprop 1e-8, adagrad 1e-10, "
+        "adadelta 1e-6).",
+        TRAINING,
+        minimum=1e-15,
+        maximum=1.0,
+    )
+    schedule: str = setting(
+        "inverse-sqrt",
+        "How the learning rate changes; docs/training.md.",
+        TRAINING,
+        choices=SCHEDULE_NAMES,
+    )
+    warmup: int = setting(
+        0,
+        "Steps in which the learning rate rises from zero, with any schedule.",
+        TRAINING,
+        minimum=0,
+        maximum=10**12,
+    )
+    decay_rate: float = setting(
+        0.5,
+        "Factor of a fall of the learning rate: step, exponential, plateau.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    decay_every: float = setting(
+        1.0, "Epochs between two falls: step, exponential.", TRAINING, minimum=1e-9, maximum=1e9
+    )
+    decay_after: float = setting(
+        0.0,
+        "Epochs until the learning rate begins to fall: cosine, and (0: --decay-every) step, "
+        "exponential.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e9,
+    )
+    final_rate: float = setting(
+        0.0,
+        "Where cosine and one-cycle end, as a share of the peak rate.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    plateau_patience: int = setting(
+        3,
+        "Validations without a new best before plateau lets the rate fall.",
+        TRAINING,
+        minimum=1,
+        maximum=10**6,
+    )
+    l1: float = setting(
+        0.0,
+        "Added to the gradient of weights: l1 times their sign.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e3,
+    )
+    l2: float = setting(
+        0.0,
+        "Added to the gradient of weights: l2 times the weight.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e3,
+    )
+    weight_decay: float | None = setting(
+        None,
+        "Share of every weight, times the learning rate, taken away at each step (default: adamw "
+        "0.01, others 0).",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e3,
+    )
+    reduction: str = setting(
+        "mean",
+        "What the gradient is of: the mean loss of a batch, or its sum over the steps (counts for "
+        "clipping, and for sgd).",
+        TRAINING,
+        choices=("mean", "sum-over-time"),
+    )
+    label_smoothing: float = setting(
+        0.0,
+        "Share of every target that all symbols have alike while training; losses are shown "
+        "without it.",
+        TRAINING,
+        minimum=0.0,
+        maximum=0.99,
+    )
+    clip_norm: float = setting(
+        1.0, "Largest norm of the gradient; 0 does not clip.", TRAINING, minimum=0.0, maximum=1e9
+    )
+    clip_value: float = setting(
+        0.0,
+        "Largest absolute value of a gradient; 0 does not clip.",
+        TRAINING,
+        minimum=0.0,
+        maximum=1e9,
+    )
+    average: float = setting(
+        0.998,
+        "Memory of the averaged weights, which are evaluated, kept and sampled; 0: the weights of "
+        "the last step.",
+        TRAINING,
+        minimum=0.0,
+        maximum=0.999999,
+    )
+    precision: str = setting(
+        "float32",
+        "Of the factors of matrix products; bf16 needs AVX512-BF16. Sums and weights are float32 "
+        "always.",
+        TRAINING,
+        choices=("float32", "bf16"),
+    )
+    epochs: float | None = setting(
+        None,
+        "Passes over the training text (default: 30, but at least 1000 steps; none with --steps).",
+        RUN,
+        minimum=1e-9,
+        maximum=1e9,
+    )
+    steps: int | None = setting(None, "Updates to make, in all.", RUN, minimum=1, maximum=10**12)
+    max_time: str | None = setting(
+        None, "Training time after which the run ends: 90s, 20m, 1.5h.", RUN
+    )
+    patience: int | None = setting(
+        None,
+        "Validations without a new best after which the run ends.",
+        RUN,
+        minimum=1,
+        maximum=10**6,
+    )
+    seed: int = setting(0, "Seed of everything random.", RUN, minimum=0, maximum=2**63 - 1)
+    eval_every: int | None = setting(
+        None,
+        "Steps between validations (default: one an epoch, or after as many as are 200 steps, at "
+        "most 1000).",
+        RUN,
+        minimum=1,
+        maximum=10**12,
+    )
+    sample_every: int | None = setting(
+        None,
+        "Steps between samples shown (default: every fifth validation; 0: none).",
+        RUN,
+        minimum=0,
+        maximum=10**12,
+    )
+    save_every: int | None = setting(
+        None,
+        "Steps between checkpoints (default: with each validation).",
+        RUN,
+        minimum=1,
+        maximum=10**12,
+    )
+
+    def __post_init__(self) -> None:
+        """As for all settings, and `max_time` must be a duration."""
+        super().__post_init__()
+        if self.max_time is not None and seconds_of(self.max_time) is None:
+            raise ConfigError(
+                f"--max-time must be a time such as 90s, 20m or 1.5h, not {self.max_time!r:.40}"
+            )
+
+    @property
+    def max_seconds(self) -> float | None:
+        """`max_time` in seconds."""
+        return None if self.max_time is None else seconds_of(self.max_time)
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """How many updates the run makes: `steps` or `epochs`, whichever ends first."""
+        if self.epochs is None and self.steps is None:
+            return max(DEFAULT_EPOCHS * steps_per_epoch, LEAST_STEPS)
+        limits = [self.steps] if self.steps is not None else []
+        if self.epochs is not None:
+            limits.append(max(1, math.ceil(self.epochs * steps_per_epoch - 1e-9)))
+        return min(limits)
+
+    def eval_interval(self, steps_per_epoch: int) -> int:
+        """Steps between validations: by default whole epochs, so many that they are 200 steps, but
+        at most 1000 steps.
+        """
+        return self.eval_every or min(-(-200 // steps_per_epoch) * steps_per_epoch, 1000)

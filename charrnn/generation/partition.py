@@ -1,0 +1,165 @@
+"""The weights as they are read for writing, and how those of one stream are divided among threads.
+
+Several streams read the `Panels` of the model. One stream reads blocks of its own
+(`kernels.vector_product`), and each thread those of its units: a share of every matrix, in an order
+of its own. Arrays that go by units are put into the same order here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.compiler.compiling import module_of
+from charrnn.compiler.simd import LANES, padded
+from charrnn.generation.quantization import Precision, scales
+from charrnn.kernels.vector_product import WIDE, vector_product
+from charrnn.network.model import Model, Panels
+from charrnn.network.parameters import Floats, aligned, decoder_names
+from charrnn.runtime.threads import ranges
+
+SHARE = 1 << 18
+"""Bytes of weights for which another thread is worth the meetings."""
+PAGE = 1 << 21
+"""Bytes of a large page."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one thread reads: weights, and from where in it (floats) W_x, W_h, W_q and the decoder's
+    weight of each layer begin.
+
+    units and logits are ranges (first, last) of what it computes.
+    """
+
+    weights: Floats
+    places: NDArray[np.int64]
+    units: tuple[int, int]
+    logits: tuple[int, int]
+
+
+def share_of_panels(model: Model, panels: Panels) -> Share:
+    """All units, for `product`."""
+    L = model.config.layers
+
+    def place(piece: Floats | None) -> int:
+        return 0 if piece is None else (piece.ctypes.data - panels.forward.ctypes.data) // 4
+
+    matrices = zip(panels.up, panels.over, panels.second, panels.out, strict=True)
+    places = np.array([[place(piece) for piece in row] for row in matrices], np.int64)
+    assert places.shape == (L, 4)
+    return Share(panels.forward, places, (0, model.width), (0, padded(model.config.vocab_size)))
+
+
+def shares_of_stream(model: Model, threads: int, precision: Precision) -> list[Share]:
+    """The weights, rounded before, divided among at most so many threads, for the vector product of
+    the precision.
+    """
+    size = _bytes(model, precision)
+    units = ranges(model.width, max(1, min(threads, size // SHARE)), LANES)
+    logits = ranges(padded(model.config.vocab_size), len(units), LANES)
+    logits += [(logits[-1][1], logits[-1][1])] * (len(units) - len(logits))
+    return [_share(model, precision, own, out) for own, out in zip(units, logits, strict=True)]
+
+
+def product_of(precision: Precision) -> Any:
+    """The kernel; those for fewer bits are loaded, or compiled, when they are first asked for."""
+    if precision == "float32":
+        return vector_product
+    return getattr(import_module(module_of(precision)), f"{precision}_product")
+
+
+def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
+    """An array (R, B * width) whose rows are blocks of `width` units, with each share's units of
+    all blocks side by side.
+    """
+    if len(shares) == 1:
+        return array
+    blocks = array.reshape(len(array), -1, width)
+    parts = [blocks[:, :, slice(*share.units)].reshape(len(array), -1) for share in shares]
+    placed = aligned(*array.shape)
+    np.concatenate(parts, 1, out=placed)
+    return placed
+
+
+def _matrices(model: Model) -> list[list[Floats]]:
+    """W_x (none in the first layer), W_h, W_q and the decoder's weight (none where it does not
+    read) of each layer.
+    """
+    p, (first, middle, _) = model.parameters, model.borders()
+    found = []
+    for layer, decoder in enumerate(decoder_names(model.config)):
+        w = p[f"rnn.weight_hh_l{layer}"]
+        w_x = p[f"rnn.weight_ih_l{layer}"] if layer else w[:, :0]
+        out = p["decoder.bias"][None, :0] if decoder is None else p[decoder]
+        found.append([w_x, w[:, : middle - first], w[:, middle - first :], out])
+    return found
+
+
+def _share(
+    model: Model, precision: Precision, units: tuple[int, int], logits: tuple[int, int]
+) -> Share:
+    rows = [
+        [*(_columns(weight, model.width, units) for weight in row), out[:, slice(*logits)]]
+        for *row, out in _matrices(model)
+    ]
+    pieces = [[blocks(weight, precision) for weight in row] for row in rows]
+    sizes = np.array([[piece.size for piece in row] for row in pieces], np.int64)
+    weights, ends = _memory(int(sizes.sum())), sizes.cumsum().reshape(sizes.shape)
+    np.concatenate([piece for row in pieces for piece in row], out=weights)
+    return Share(weights, ends - sizes, units, logits)
+
+
+def _memory(size: int) -> Floats:
+    """Float32 in large pages, where the system has them: small ones, scattered, evict one another
+    from a cache that holds them.
+    """
+    if size * 4 < SHARE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return aligned(size)
+    memory = mmap.mmap(-1, size * 4 + PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    whole: Floats = np.frombuffer(memory, np.float32)
+    start = -whole.ctypes.data % PAGE // 4
+    return whole[start : start + size]
+
+
+def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:
+    """Of a matrix (K, B * width), the units' columns of every block."""
+    return weight.reshape(len(weight), -1, width)[:, :, slice(*units)].reshape(len(weight), -1)
+
+
+def blocks(weight: Floats, precision: Precision) -> Floats:
+    """A matrix (K, N), rounded before, as `kernels.vector_product` or `kernels.rounded_product`
+    reads it, flat.
+    """
+    N = weight.shape[1]
+    wide = N // WIDE * WIDE
+    pieces = [_block(weight[:, n : n + WIDE], precision) for n in range(0, wide, WIDE)]
+    pieces += [_block(weight[:, n : n + LANES], precision) for n in range(wide, N, LANES)]
+    return np.concatenate([np.zeros(0, np.float32), *pieces])
+
+
+def _block(weight: Floats, precision: Precision) -> Floats:
+    if precision == "float32":
+        return weight.ravel()
+    if precision == "bf16":
+        halves = (np.ascontiguousarray(weight).view(np.uint32) >> np.uint32(16)).astype(np.uint32)
+        return (halves[::2] | halves[1::2] << np.uint32(16)).ravel().view(np.float32)
+    scale = scales(weight)
+    numbers = (weight / scale).astype(np.int8)
+    return np.concatenate([scale, numbers.ravel().view(np.float32)])
+
+
+def _bytes(model: Model, precision: Precision) -> int:
+    """Bytes of weights that a character takes."""
+    return (
+        sum(weight.size for row in _matrices(model) for weight in row)
+        * {"float32": 4, "bf16": 2, "int8": 1}[precision]
+    )

@@ -1,0 +1,86 @@
+"""The matrix products of a network in one precision or another; everything else is float32 always.
+
+float32   all in float32 bf16      factors rounded to bfloat16, to nearest even, wherever two
+matrices are multiplied; sums, and what is kept, in float32
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from charrnn.compiler.calling import address_of
+from charrnn.errors import ConfigError
+from charrnn.kernels import product as products
+
+Kernel = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """Kernels with the signatures of those in `kernels.product`; `density` numbers are packed into
+    4 bytes.
+
+    `gradients` is where the kernel like `layers.weight_gradients` is, module and name: only
+    training loads it.
+    """
+
+    product: Kernel
+    product_packed: Kernel
+    pack: Kernel
+    pack_transposed: Kernel
+    gradients: tuple[str, str]
+    density: int
+
+    @cached_property
+    def weight_gradients(self) -> Kernel:
+        """The kernel of this signature; its first argument is `packed_at`."""
+        module, name = self.gradients
+        kernel: Kernel = getattr(import_module(f"charrnn.kernels.{module}"), name)
+        return kernel
+
+    @cached_property
+    def product_at(self) -> int:
+        """The address of `product`, for the kernels that call it."""
+        return address_of(self.product)
+
+    @cached_property
+    def packed_at(self) -> int:
+        """The address of `product_packed`."""
+        return address_of(self.product_packed)
+
+
+FLOAT32 = Arithmetic(
+    products.product,
+    products.product_packed,
+    products.pack,
+    products.pack_transposed,
+    ("layers", "weight_gradients"),
+    density=1,
+)
+
+
+def arithmetic_of(precision: str) -> Arithmetic:
+    """The products in this precision, whose kernels are loaded now; `ConfigError` where they cannot
+    be had on this machine.
+    """
+    if precision == "float32":
+        return FLOAT32
+    if precision != "bf16":
+        raise ConfigError(f"--precision must be float32 or bf16, not {precision}")
+    from charrnn.compiler.bfloat16 import check_bf16
+
+    check_bf16()
+    from charrnn.kernels import bfloat16_product as pairs
+
+    return Arithmetic(
+        pairs.pair_product,
+        pairs.pair_product_packed,
+        pairs.pack_pairs,
+        pairs.pack_pairs_transposed,
+        ("bfloat16_product", "pair_weight_gradients"),
+        density=2,
+    )

@@ -1,0 +1,18 @@
+"""The recurrent cells: each is one file, `config.CELL_NAMES` their registry; a cell is compiled
+when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from charrnn.config.settings import CELL_NAMES
+from charrnn.network.cells.cell import Cell
+
+
+def cell_named(name: str) -> Cell:
+    """The cell of that name, which stands in the module of that name."""
+    if name not in CELL_NAMES:
+        raise KeyError(name)
+    cell: Cell = import_module(f"charrnn.network.cells.{name.replace('-', '_')}").CELL
+    return cell

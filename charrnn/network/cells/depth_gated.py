@@ -1,0 +1,147 @@
+"""The depth-gated LSTM (Yao, Cohn, Vylomova, Duh & Dyer 2015): a gate from the lower layer's memory
+to the upper's.
+
+With z = W_x x + W_h h' + b (d has no W_h), m the cell state of the layer below at this step, and
+vectors p_i, p_f, p_o, w_c, w_m,
+
+    d = sigmoid(z_d + w_c * c' + w_m * m)
+    i = sigmoid(z_i + p_i * c')   f = sigmoid(z_f + p_f * c')   g = phi(z_g)
+    c = d * m + f * c' + i * g
+    o = sigmoid(z_o + p_o * c)
+    h = o * phi(c)
+
+Below the lowest layer, m is a learned vector of the character. All vectors start at zero.
+"""
+
+from __future__ import annotations
+
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.lanes import fma, sigmoid, slope
+from charrnn.compiler.rows import rows
+from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.network.cells.cell import Cell, Peephole, forget_bias_for
+
+GATES = ("d", "i", "f", "g", "o")
+
+
+@rows("d", "i", "f", "g", "c", "m")
+def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
+    """The gates into the memory, which stand where z was, c, and m = c for the layer above."""
+    d = sigmoid(fma(w_m, m_below, fma(w_c, c_before, d)))
+    i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
+    c = fma(d, m_below, fma(f, c_before, i * g))
+    return d, i, f, g, c, c
+
+
+@rows("o", "h")
+def show(phi, o, c, p_o):
+    """The output gate, where z was, and h."""
+    o = sigmoid(fma(p_o, c, o))
+    return o, o * phi(c)
+
+
+@rows("d", "i", "f", "g", "o", "dc_before", "dm_below")
+def through_depth_gated(
+    phi, d, i, f, g, o, c_before, m_below, p_i, p_f, p_o, w_c, w_m, dh, dc, dm, dc_before
+):
+    """The derivatives of both: the gates become dz, dc' is added to, and dm of the layer below is
+    set.
+    """
+    y, shown = phi(fma(d, m_below, fma(f, c_before, i * g))), dh * o
+    dz_o = shown * y * (1.0 - o)
+    dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc + dm))
+    dz_d, dz_i, dz_f = dc * m_below * slope(d), dc * g * slope(i), dc * c_before * slope(f)
+    dc_before = fma(w_c, dz_d, fma(p_i, dz_i, fma(p_f, dz_f, fma(dc, f, dc_before))))
+    return dz_d, dz_i, dz_f, dc * i * phi.slope(g), dz_o, dc_before, fma(w_m, dz_d, dc * d)
+
+
+@kernel(STEP)
+def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+    """One step of streams start:stop. z (N, 5H) is read and then holds the gates; h, c and m = c
+    (N, H) are written.
+    """
+    H = h.shape[1]
+    for n in range(start, stop):
+        d, i, f, g, o = (
+            z[n, :H],
+            z[n, H : 2 * H],
+            z[n, 2 * H : 3 * H],
+            z[n, 3 * H : 4 * H],
+            z[n, 4 * H : 5 * H],
+        )
+        remember(
+            activation, d, i, f, g, c_before[n], m_below[n], p[0], p[1], p[3], p[4], c[n], m[n]
+        )
+        show(activation, o, c[n], p[2], h[n])
+
+
+@kernel(STEP_BACK)
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. z holds the gates and then dz; dh, dc, dm are read, dc_before is added
+    to, dm_below written.
+    """
+    H = dh.shape[1]
+    for n in range(start, stop):
+        d, i, f, g, o = (
+            z[n, :H],
+            z[n, H : 2 * H],
+            z[n, 2 * H : 3 * H],
+            z[n, 3 * H : 4 * H],
+            z[n, 4 * H : 5 * H],
+        )
+        through_depth_gated(
+            activation,
+            d,
+            i,
+            f,
+            g,
+            o,
+            c_before[n],
+            m_below[n],
+            p[0],
+            p[1],
+            p[2],
+            p[3],
+            p[4],
+            dh[n],
+            dc[n],
+            dm[n],
+            dc_before[n],
+            dm_below[n],
+        )
+
+
+CELL = Cell(
+    GATES,
+    GATES,
+    GATES[1:],
+    step,
+    step_back,
+    forget_bias_for(GATES),
+    peepholes=(
+        Peephole("i", "before"),
+        Peephole("f", "before"),
+        Peephole("o", "after"),
+        Peephole("d", "before"),
+        Peephole("d", "below"),
+    ),
+    reads_below=True,
+    keeps_memory=True,
+)

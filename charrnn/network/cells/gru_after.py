@@ -1,0 +1,98 @@
+"""The gated recurrent unit with the reset gate after the product, and a bias of its own there:
+cuDNN's and PyTorch's GRU.
+
+    r = sigmoid(W_r x + U_r h' + b_r)   u = sigmoid(W_u x + U_u h' + b_u)
+    k = U_n h' + b_hn
+    n = phi(W_n x + b_n + r * k)
+    h = (1 - u) * n + u * h'
+
+u is what the disk and PyTorch call z. In memory the blocks are n, r, u, k: W_x feeds the first
+three, U the last three. Source: the variant of Cho et al. 2014, version 1 of the paper; the
+equations in PyTorch's documentation of nn.GRU.
+"""
+
+from __future__ import annotations
+
+from charrnn.compiler.compiling import kernel
+from charrnn.compiler.lanes import fma, sigmoid, slope
+from charrnn.compiler.rows import rows
+from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.network.cells.cell import Cell, forget_bias_for
+
+GATES = ("n", "r", "z", "k")
+
+
+@rows("n", "r", "u")
+def reset(n, r, u, k):
+    """The gates, which stand where z was, and what n is phi of."""
+    r, u = sigmoid(r), sigmoid(u)
+    return fma(r, k, n), r, u
+
+
+@rows("n", "h")
+def mix(phi, n, u, h_before):
+    """n = phi(n) and h."""
+    n = phi(n)
+    return n, fma(u, h_before - n, n)
+
+
+@rows("n", "r", "u", "k", "dh_before")
+def through_gru_after(phi, n, r, u, k, h_before, dh, dh_before):
+    """The derivatives of both: all blocks become dz, and dh' is added to."""
+    dz_n = dh * (1.0 - u) * phi.slope(n)
+    return (
+        dz_n,
+        dz_n * k * slope(r),
+        dh * (h_before - n) * slope(u),
+        dz_n * r,
+        fma(dh, u, dh_before),
+    )
+
+
+@kernel(STEP)
+def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+    """One step of streams start:stop. z (N, 4H) is read and then holds n, r, u and k; h (N, H) is
+    written.
+    """
+    H = h.shape[1]
+    for s in range(start, stop):
+        n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
+        reset(n, r, u, k)
+        mix(activation, n, u, h_before[s], h[s])
+
+
+@kernel(STEP_BACK)
+def step_back(
+    z,
+    h_before,
+    c_before,
+    m_below,
+    p,
+    activation,
+    dh_before,
+    dc_before,
+    dh,
+    dc,
+    scratch,
+    dy,
+    dm,
+    dm_below,
+    start,
+    stop,
+):
+    """Back through `step`. z holds its blocks and then dz; dh is read, dh_before is added to."""
+    H = dh.shape[1]
+    for s in range(start, stop):
+        n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
+        through_gru_after(activation, n, r, u, k, h_before[s], dh[s], dh_before[s])
+
+
+CELL = Cell(
+    GATES,
+    ("r", "z", "n"),
+    ("r", "z", "k"),
+    step,
+    step_back,
+    forget_bias_for(GATES, ()),
+    has_memory=False,
+)

@@ -1,0 +1,66 @@
+"""The first values of a network's parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config.settings import ModelConfig
+from charrnn.network.cells.cell import Cell
+from charrnn.network.parameters import Floats, Parameters, Tensor
+
+MEMORY_DEVIATION = 0.1
+
+
+def initialise(parameters: Parameters, config: ModelConfig, cell: Cell, seed: int) -> None:
+    """Draw all parameters: weights by `config.init` and `config.recurrent_init`, biases by the
+    cell.
+
+    Each block of a weight is a matrix of its own, fan_in by fan_out: xavier-uniform draws within
+    +-sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16), xavier-normal with the
+    variance 2 / (fan_in + fan_out) (equation 12), uniform within +-init_scale. Of one-hot
+    characters a single row acts at a time: Xavier's rules, which keep the variance of what passes
+    through, here draw with the deviation `input_scale`, so that 1 gives gates what inputs of
+    variance 1 would. With a tenth of that an LSTM learns far more slowly. Recurrent blocks may be
+    orthogonal (Saxe et al. 2014) or the identity (Le et al. 2015). Embeddings are normal with
+    deviation `input_scale`, memories of characters with 0.1; peepholes and biases are zero, but for
+    the forget gates'.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x1817])))
+    biases = cell.initial_bias(config.hidden, config.forget_bias)
+    for tensor in parameters.tensors:
+        array = np.zeros(tensor.disk_shape, np.float32)
+        if "weight" in tensor.name:
+            array = _weight(tensor, config, rng)
+        tensor.from_disk(array, parameters[tensor.name])
+    for layer in range(config.layers):
+        parameters.bias(layer).reshape(len(cell.gates), -1)[:, : config.hidden] = biases
+
+
+def _weight(tensor: Tensor, config: ModelConfig, rng: np.random.Generator) -> Floats:
+    if tensor.is_table:
+        deviation = config.input_scale if tensor.name == "embedding.weight" else MEMORY_DEVIATION
+        return rng.standard_normal(tensor.disk_shape, np.float32) * np.float32(deviation)
+    if "weight_hh" in tensor.name and config.recurrent_init != "same":
+        H, G = tensor.outputs, tensor.disk_blocks
+        blocks = [
+            np.eye(H) if config.recurrent_init == "identity" else _orthogonal(rng, H)
+            for _ in range(G)
+        ]
+        return np.concatenate(blocks).astype(np.float32)
+    is_one_hot = not tensor.pad_inputs
+    deviation = config.input_scale if is_one_hot else np.sqrt(2 / (tensor.inputs + tensor.outputs))
+    if config.init == "xavier-normal":
+        return np.asarray(rng.standard_normal(tensor.disk_shape) * deviation, np.float32)
+    limit = config.init_scale if config.init == "uniform" else np.sqrt(3) * deviation
+    return np.asarray(rng.uniform(-limit, limit, tensor.disk_shape), np.float32)
+
+
+def _orthogonal(rng: np.random.Generator, size: int) -> NDArray[Any]:
+    """A rotation or reflection, uniform over all of them: the Q of a normal matrix, with the signs
+    of R's diagonal.
+    """
+    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+    return np.asarray(q * np.sign(np.diag(r)))

@@ -1,0 +1,217 @@
+"""All parameters of a network in one flat vector, with named views, and how they look on disk.
+
+In memory a weight is (inputs, blocks * outputs), every block padded with zeros to a multiple of
+LANES columns, so that kernels need no remainders. Padding starts at zero, its gradient is zero, and
+so it stays. On disk names, shapes and the order of blocks are PyTorch's, where it has the module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.compiler.simd import LANES, padded
+from charrnn.config.settings import ModelConfig
+from charrnn.errors import CheckpointError
+from charrnn.network.cells.cell import Cell
+
+Floats = NDArray[np.float32]
+
+
+def aligned(*shape: int) -> Floats:
+    """Zeros, float32, from a cache line on: vectors that straddle two lines halve the speed."""
+    count = int(np.prod(shape, dtype=np.int64))
+    memory = np.zeros(count + LANES, np.float32)
+    start = (-memory.ctypes.data % 64) // 4
+    return memory[start : start + count].reshape(shape)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One parameter: its name, its parts, and how it lies on disk and in memory.
+
+    A weight is (disk_blocks * outputs, inputs) on disk and (inputs, blocks * outputs) in memory; a
+    bias has inputs = 0; a table (an embedding, or a cell's vectors) is (outputs, inputs) in both.
+    `order[b]` is the place on disk of block b of memory; places that no block takes are zero on
+    disk.
+    """
+
+    name: str
+    outputs: int
+    inputs: int
+    order: tuple[int, ...] = (0,)
+    disk_blocks: int = 1
+    pad_inputs: bool = True
+    is_table: bool = False
+
+    @property
+    def decays(self) -> bool:
+        """True if penalties on weights act on it; biases are exempt."""
+        return "bias" not in self.name
+
+    @property
+    def disk_shape(self) -> tuple[int, ...]:
+        """The shape in a checkpoint, PyTorch's where it has the module."""
+        rows = self.disk_blocks * self.outputs
+        return (rows, self.inputs) if self.inputs else (rows,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The padded shape in memory."""
+        if self.is_table:
+            return self.outputs, padded(self.inputs)
+        columns = len(self.order) * padded(self.outputs)
+        if not self.inputs:
+            return (columns,)
+        return (padded(self.inputs) if self.pad_inputs else self.inputs), columns
+
+    @property
+    def count(self) -> int:
+        """How many numbers are trained."""
+        return len(self.order) * self.outputs * (self.inputs or 1)
+
+    def to_disk(self, view: Floats) -> Floats:
+        """The array as a checkpoint holds it, a copy; view has `shape`."""
+        if self.is_table:
+            return np.array(view[:, : self.inputs], order="C")
+        rows = view.reshape(-1, len(self.order), padded(self.outputs))[
+            : self.inputs or 1, :, : self.outputs
+        ]
+        blocks = np.zeros((self.disk_blocks, self.outputs, len(rows)), np.float32)
+        blocks[list(self.order)] = rows.transpose(1, 2, 0)
+        return blocks.reshape(self.disk_shape)
+
+    def from_disk(self, array: Floats, view: Floats) -> None:
+        """Fill view (of `shape`) from an array of `disk_shape`."""
+        if self.is_table:
+            view[:, : self.inputs] = array
+            return
+        rows = array.reshape(self.disk_blocks, self.outputs, -1)[list(self.order)].transpose(
+            2, 0, 1
+        )
+        view.reshape(-1, len(self.order), padded(self.outputs))[
+            : self.inputs or 1, :, : self.outputs
+        ] = rows
+
+
+def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
+    """The parameters of a network."""
+    V, E, H, L = config.vocab_size, config.embedding, config.hidden, config.layers
+    tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E and not config.tie else []
+    if cell.reads_below:
+        tensors.append(Tensor("rnn.memory.weight", V, H, is_table=True))
+    fed, recurrent = cell.input_gates, cell.recurrent_gates
+    by_input = tuple(fed.index(gate) for gate in cell.gates[: len(fed)])
+    by_state = tuple(
+        recurrent.index(gate) for gate in cell.gates[len(cell.gates) - len(recurrent) :]
+    )
+    for layer in range(L):
+        inputs = H if layer else E or V
+        one_hot = layer == 0 and not E
+        tensors += [
+            Tensor(
+                f"rnn.weight_ih_l{layer}", H, inputs, by_input, len(fed), pad_inputs=not one_hot
+            ),
+            Tensor(f"rnn.weight_hh_l{layer}", H, H, by_state, len(recurrent)),
+            Tensor(f"rnn.bias_ih_l{layer}", H, 0, by_input, len(fed)),
+        ]
+        if len(cell.gates) > len(fed):
+            own = tuple(recurrent.index(gate) for gate in cell.gates[len(fed) :])
+            tensors.append(Tensor(f"rnn.bias_hh_l{layer}", H, 0, own, len(recurrent)))
+        if cell.peepholes:
+            tensors.append(Tensor(f"rnn.peephole_l{layer}", len(cell.peepholes), H, is_table=True))
+    tensors += [Tensor(name, V, H) for name in decoder_names(config) if name is not None]
+    return (*tensors, Tensor("decoder.bias", V, 0))
+
+
+def decoder_names(config: ModelConfig) -> list[str | None]:
+    """The weight by which the decoder reads each layer's outputs; None where it does not: without
+    `skip`, below the last layer.
+    """
+    below = [
+        f"decoder.weight_l{layer}" if config.skip else None for layer in range(config.layers - 1)
+    ]
+    return [*below, "decoder.weight"]
+
+
+def parameter_count(config: ModelConfig, cell: Cell) -> int:
+    """How many numbers a network trains; weights that a cell holds at zero are left out."""
+    total = sum(tensor.count for tensor in tensors_of(config, cell))
+    if cell.recurrent_mask is not None:
+        total -= config.layers * int((~cell.recurrent_mask(config)).sum())
+    return total
+
+
+class Parameters:
+    """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have
+    the same layout.
+
+    Weights come first, then biases, of which those of a layer lie side by side.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self.tensors = tuple(tensors)
+        laid = sorted(self.tensors, key=lambda tensor: not tensor.decays)
+        sizes = [math.prod(tensor.shape) for tensor in laid]
+        self.flat = aligned(sum(sizes))
+        border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
+        self.regions = ((0, border, True), (border, self.flat.size, False))
+        """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases,
+        which are exempt.
+        """
+        self.views: dict[str, Floats] = {}
+        self._starts: dict[str, int] = {}
+        start = 0
+        for tensor, size in zip(laid, sizes, strict=True):
+            self.views[tensor.name] = self.flat[start : start + size].reshape(tensor.shape)
+            self._starts[tensor.name] = start
+            start += size
+
+    def bias(self, layer: int) -> Floats:
+        """All biases of a layer as one vector, in the order of the cell's gates."""
+        names = [
+            name
+            for name in (f"rnn.bias_ih_l{layer}", f"rnn.bias_hh_l{layer}")
+            if name in self.views
+        ]
+        start = self._starts[names[0]]
+        return self.flat[start : start + sum(self.views[name].size for name in names)]
+
+    def __getitem__(self, name: str) -> Floats:
+        return self.views[name]
+
+    def like(self) -> Parameters:
+        """Zeros of the same layout."""
+        return Parameters(self.tensors)
+
+    def count(self) -> int:
+        """How many numbers there are, padding left out."""
+        return sum(tensor.count for tensor in self.tensors)
+
+    def to_disk(self) -> Iterator[tuple[str, Floats]]:
+        """Each tensor's name and its array in PyTorch's shape."""
+        for tensor in self.tensors:
+            yield tensor.name, tensor.to_disk(self[tensor.name])
+
+    def from_disk(self, arrays: Mapping[str, NDArray[np.generic]], prefix: str = "") -> None:
+        """Fill from arrays of PyTorch's names and shapes; `CheckpointError` when one is missing,
+        misshapen or not finite.
+        """
+        for tensor in self.tensors:
+            name = prefix + tensor.name
+            if name not in arrays:
+                raise CheckpointError(f"the tensor {name} is missing")
+            array = arrays[name]
+            if array.shape != tensor.disk_shape or array.dtype != np.float32:
+                raise CheckpointError(
+                    f"the tensor {name} is {array.dtype} {array.shape}, where the configuration "
+                    "asks for float32 "
+                    f"{tensor.disk_shape}"
+                )
+            if not np.isfinite(array).all():
+                raise CheckpointError(f"the tensor {name} holds a NaN or an infinity")
+            tensor.from_disk(array.astype(np.float32, copy=False), self[tensor.name])

@@ -1,0 +1,217 @@
+"""The optimisers, by name: which slots each keeps, and its numbers. All of them work on flat
+vectors of one layout.
+
+The equations stand in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/adam.py`, of which
+only the module of the optimiser in use is loaded, or compiled. Penalties on weights go with any of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.compiler.compiling import OPTIMIZER_MODULES
+from charrnn.compiler.simd import LANES
+from charrnn.config.settings import LEARNING_RATES, TrainConfig
+from charrnn.kernels import update
+from charrnn.network.parameters import Floats, Parameters
+from charrnn.runtime.threads import Workers, ranges
+
+Rule = NDArray[np.float32]
+Clip = tuple[np.float32, np.float32]
+"""The limit of a gradient's value, and the factor of the whole."""
+UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The numbers of an optimiser, where the settings leave one open those that its paper, or
+    PyTorch, gives.
+    """
+
+    learning_rate: float
+    momentum: float
+    rho: float
+    beta1: float
+    beta2: float
+    epsilon: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Slots of the parameters' layout, and a kernel kernel(w, gradient, *slots, rule, clip_value,
+    scale, start, stop).
+
+    `numbers(coefficients, learning_rate, step)` are what the kernel takes as its rule; the first
+    step is 1.
+    """
+
+    name: str
+    function: str
+    slots: tuple[str, ...]
+    numbers: Callable[[Coefficients, float, int], tuple[float, ...]]
+    rho: float = 0.0
+    epsilon: float = 0.0
+    weight_decay: float = 0.0
+
+    @property
+    def kernel(self) -> Callable[..., None]:
+        """The compiled rule, loaded when it is first asked for."""
+        module = import_module(f"charrnn.kernels.{OPTIMIZER_MODULES[self.name]}")
+        kernel: Callable[..., None] = getattr(module, self.function)
+        return kernel
+
+    def rule(self, config: TrainConfig, learning_rate: float, step: int) -> Rule:
+        """The kernel's numbers for this step, the first of which is 1; learning_rate is that of
+        this step.
+        """
+        return np.array(self.numbers(coefficients_of(config), learning_rate, step), np.float32)
+
+
+def coefficients_of(config: TrainConfig) -> Coefficients:
+    """The settings with what they leave open filled in."""
+    optimizer = OPTIMIZERS[config.optimizer]
+
+    def given(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    return Coefficients(
+        learning_rate=given(config.learning_rate, LEARNING_RATES[config.optimizer]),
+        momentum=config.momentum,
+        rho=given(config.rho, optimizer.rho),
+        beta1=config.beta1,
+        beta2=config.beta2,
+        epsilon=given(config.epsilon, optimizer.epsilon),
+        weight_decay=given(config.weight_decay, optimizer.weight_decay),
+    )
+
+
+def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
+    """(l1, l2, decay) for `kernels.update.penalise` at this learning rate; None where nothing is to
+    be done.
+    """
+    weight_decay = coefficients_of(config).weight_decay
+    if config.l1 == config.l2 == weight_decay == 0:
+        return None
+    return np.array([config.l1, config.l2, learning_rate * weight_decay], np.float32)
+
+
+def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
+    """With the bias corrections of Kingma & Ba 2015, section 2, folded in."""
+    correction = 1 / np.sqrt(1 - c.beta2**step)
+    return (
+        c.beta1,
+        1 - c.beta1,
+        c.beta2,
+        1 - c.beta2,
+        c.epsilon,
+        learning_rate / (1 - c.beta1**step),
+        correction,
+    )
+
+
+def _momentum_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
+    return c.momentum, learning_rate
+
+
+def _squares_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
+    return c.rho, c.epsilon, learning_rate
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    optimizer.name: optimizer
+    for optimizer in (
+        Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,)),
+        Optimizer("momentum", "momentum", ("v",), _momentum_numbers),
+        Optimizer("nesterov", "nesterov", ("v",), _momentum_numbers),
+        Optimizer(
+            "adagrad", "adagrad", ("s",), lambda c, rate, step: (c.epsilon, rate), epsilon=1e-10
+        ),
+        Optimizer("adadelta", "adadelta", ("s", "u"), _squares_numbers, rho=0.95, epsilon=1e-6),
+        Optimizer("rmsprop", "rmsprop", ("s",), _squares_numbers, rho=0.9, epsilon=1e-8),
+        Optimizer("adam", "adam", ("m", "v"), _adam_numbers, epsilon=1e-8),
+        Optimizer("adamw", "adam", ("m", "v"), _adam_numbers, epsilon=1e-8, weight_decay=0.01),
+    )
+}
+
+
+class Clipper:
+    """Clipping, first by value and then by norm (Pascanu, Mikolov & Bengio 2013); 0 switches either
+    off.
+    """
+
+    def __init__(
+        self, parameters: Parameters, workers: Workers, clip_value: float, clip_norm: float
+    ) -> None:
+        self.workers, self.clip_norm = workers, clip_norm
+        self.limit = np.float32(clip_value if clip_value > 0 else np.inf)
+        self._sums = np.zeros(-(-parameters.flat.size // update.BLOCK))
+
+    def measure(self, gradient: Floats) -> tuple[float, np.float32]:
+        """The norm of the gradient, clipped by value, and the factor that brings it below
+        clip_norm.
+        """
+        jobs = [
+            (gradient, self.limit, self._sums, a, b)
+            for a, b in ranges(self._sums.size, self.workers.threads)
+        ]
+        self.workers.run(update.square_sums, jobs)
+        norm = float(np.sqrt(self._sums.sum()))
+        return norm, np.float32(
+            min(1.0, self.clip_norm / norm) if self.clip_norm > 0 and norm > 0 else 1.0
+        )
+
+
+def average_parameters(
+    parameters: Parameters, averaged: Parameters, memory: float, step: int, workers: Workers
+) -> None:
+    """Let the weights after update number `step`, from 1, into their exponential average (Polyak &
+    Juditsky 1992 average evenly).
+
+        averaged = d averaged + (1 - d) w,  d = min(memory, (1 + step) / (10 + step))
+
+    The young average is thus mostly of the last tenth of the run, not of the first weights.
+    """
+    share = np.float32(1 - min(memory, (1 + step) / (10 + step)))
+    pieces = ranges(parameters.flat.size, workers.threads, LANES)
+    workers.run(update.average, [(parameters.flat, averaged.flat, share, a, b) for a, b in pieces])
+
+
+def update_parameters(
+    optimizer: Optimizer,
+    parameters: Parameters,
+    gradient: Parameters,
+    slots: dict[str, Parameters],
+    rule: Rule,
+    clip: Clip,
+    workers: Workers,
+    penalties: Rule | None = None,
+) -> None:
+    """One step of the optimiser, after the penalties on weights, of which biases are exempt; the
+    gradient may be overwritten.
+    """
+    flats = (parameters.flat, gradient.flat, *(slots[name].flat for name in optimizer.slots))
+    kernel, threads = optimizer.kernel, workers.threads
+    if penalties is None:
+        jobs: list[tuple[Any, ...]] = [
+            (*flats, rule, *clip, a, b) for a, b in ranges(parameters.flat.size, threads, LANES)
+        ]
+        workers.run(kernel, jobs)
+        return
+
+    def move(decays: bool, start: int, stop: int) -> None:
+        if decays:
+            update.penalise(parameters.flat, gradient.flat, penalties, *clip, start, stop)
+        kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
+
+    regions = parameters.regions
+    workers.run(
+        move, [(d, s + a, s + b) for s, e, d in regions for a, b in ranges(e - s, threads, LANES)]
+    )

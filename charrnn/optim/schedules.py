@@ -1,0 +1,131 @@
+"""Learning rates over time, by name: (moment, settings) -> factor of the peak rate.
+
+`inverse-sqrt`, `constant`, `step`, `exponential` and `plateau` do not depend on how long the run is
+to be: one that is given more epochs continues as if it had had them from the start. `cosine` and
+`one-cycle` end with the run: with another number of epochs the rest of the run follows the curve of
+the new length, from the place where it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from charrnn.config.settings import TrainConfig
+
+DECAY_STEPS = 1000
+CYCLE_RISE, CYCLE_START = 0.3, 0.04
+"""The part of a one-cycle run in which the rate rises, and where it starts, as a share of the peak.
+"""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in its run a step is. `step` counts from 0; `falls` is how often the rate has fallen on
+    a plateau so far.
+    """
+
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+    falls: int = 0
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the text that are done when the step begins."""
+        return self.step / self.steps_per_epoch
+
+    def share(self, after: float = 0.0) -> float:
+        """How much is done of the run, or of what follows its first epochs: 0 at the first step, 1
+        at the last.
+        """
+        first = after * self.steps_per_epoch
+        return min(1.0, max(0.0, self.step - first) / max(1.0, self.total_steps - 1 - first))
+
+
+def constant(at: Moment, config: TrainConfig) -> float:
+    """Always the peak rate."""
+    return 1.0
+
+
+def inverse_sqrt(at: Moment, config: TrainConfig) -> float:
+    """(1 + step / 1000)^-1/2: the decay that stochastic gradient descent's analysis asks for
+    (Robbins & Monro 1951).
+    """
+    return float((1 + at.step / DECAY_STEPS) ** -0.5)
+
+
+def steps(at: Moment, config: TrainConfig) -> float:
+    """decay_rate^falls: the rate falls at the end of epoch decay_after, and at the end of every
+    decay_every-th after it.
+
+    As in Karpathy's char-rnn (2015), where decay_after is 10 and decay_every 1: the 11th epoch is
+    the first with a lower rate. With decay_after = 0 the first fall is at the end of epoch
+    decay_every, since epoch 0 does not end.
+    """
+    behind = at.epochs - config.decay_after
+    if behind < 0:
+        return 1.0
+    falls = math.floor(behind / config.decay_every + 1e-9) + (1 if config.decay_after > 0 else 0)
+    return float(config.decay_rate**falls)
+
+
+def exponential(at: Moment, config: TrainConfig) -> float:
+    """decay_rate^(epochs beyond decay_after / decay_every): `step` without its steps."""
+    return float(
+        config.decay_rate ** (max(0.0, at.epochs - config.decay_after) / config.decay_every)
+    )
+
+
+def cosine(at: Moment, config: TrainConfig) -> float:
+    """Half a period, from the peak to final_rate at the last step (Loshchilov & Hutter 2017,
+    equation 5, without restarts).
+
+    final_rate + (1 - final_rate) (1 + cos(pi share)) / 2, with the share of what follows epoch
+    decay_after; until then it is 1.
+    """
+    return _fall(at.share(config.decay_after), config.final_rate)
+
+
+def one_cycle(at: Moment, config: TrainConfig) -> float:
+    """A linear rise from 1/25 of the peak over 30 % of the run, then half a cosine down to
+    final_rate (Smith 2018, section 4).
+
+    The shares are those of PyTorch's OneCycleLR; Smith changes momentum as well, which is not done
+    here.
+    """
+    share = at.share()
+    if share < CYCLE_RISE:
+        return CYCLE_START + (1 - CYCLE_START) * share / CYCLE_RISE
+    return _fall((share - CYCLE_RISE) / (1 - CYCLE_RISE), config.final_rate)
+
+
+def plateau(at: Moment, config: TrainConfig) -> float:
+    """decay_rate^falls: the rate falls when plateau_patience validations have brought no new best,
+    and again after as many.
+    """
+    return float(config.decay_rate**at.falls)
+
+
+def _fall(share: float, end: float) -> float:
+    return end + (1 - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+SCHEDULES: dict[str, Callable[[Moment, TrainConfig], float]] = {
+    "inverse-sqrt": inverse_sqrt,
+    "constant": constant,
+    "step": steps,
+    "exponential": exponential,
+    "cosine": cosine,
+    "one-cycle": one_cycle,
+    "plateau": plateau,
+}
+
+
+def rate_factor(at: Moment, config: TrainConfig) -> float:
+    """What the peak rate is multiplied by at this step: the schedule's factor times the warm-up's,
+    min(1, (step + 1) / warmup).
+    """
+    factor = SCHEDULES[config.schedule](at, config)
+    return factor * (at.step + 1) / config.warmup if at.step + 1 < config.warmup else factor

@@ -1,0 +1,1 @@
+"""What the rest of the program needs of the operating system: threads, the cache folder, files."""

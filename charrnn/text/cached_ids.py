@@ -1,0 +1,173 @@
+"""The ids of large texts, and where documents begin in them, kept in the cache, so that the next
+start need not read the text.
+
+A file's name tells the text's paths, its files' sizes and times with the settings that matter for
+the ids, and the vocabulary that was asked for. Whatever is wrong with such a file, the text is read
+as ever.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from charrnn.config.settings import CorpusConfig
+from charrnn.errors import CharrnnError
+from charrnn.runtime.cache import CacheFile, mapped, texts_folder
+from charrnn.text.documents import Starts
+from charrnn.text.gathered import Ids
+from charrnn.text.sources import Found
+from charrnn.text.vocab import Vocab
+
+KEPT_FROM = 16_000_000
+"""Bytes of ids from which on they are kept; smaller texts are read in a moment."""
+
+_VERSION = 1  # to be raised when a text is read otherwise than before
+_SOUGHT_FROM = 1_000_000  # bytes of files; compressed, they may hold many times that
+_USELESS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    CharrnnError,
+)  # what reading a file of another's making may raise
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text in ids, and where it came from, as `Corpus` has it. `path`: the file that keeps the
+    ids.
+    """
+
+    ids: Ids
+    vocab: Vocab
+    sources: list[tuple[str, int]]
+    skipped: list[str]
+    sha256: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What the ids of a text depend on, as hexadecimal digits, but for the vocabulary."""
+
+    paths: str
+    state: str  # of the files
+    settings: str
+
+    @property
+    def begin(self) -> str:
+        """Of the names of all files with ids of this text."""
+        return f"{self.paths}-{self.state}-{self.settings}-"
+
+    def path(self, vocab: Vocab | None, extend: Vocab | None) -> Path:
+        """The file for the ids in this vocabulary, or in one that extends another, or in the text's
+        own (`Corpus.read`).
+        """
+        given = vocab or extend
+        name = (
+            _digest([given.to_list(), given.unit, given.unknown, vocab is None]) if given else "own"
+        )
+        return texts_folder() / f"{self.begin}{name}.ids"
+
+
+def key_of(found: list[Found], config: CorpusConfig) -> Key | None:
+    """The key of files as they are now; None for streams, and for texts too small to keep."""
+    if (
+        any(file.size is None for file in found)
+        or sum(file.size or 0 for file in found) < _SOUGHT_FROM
+    ):
+        return None
+    try:
+        files = [os.stat(file.path) for file in found]  # noqa: PTH116
+    except OSError:
+        return None  # reading them will tell
+    state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in files]
+    used = {
+        "newlines": config.newlines,
+        "normalize": config.normalize,
+        "encoding": codecs.lookup(config.encoding).name,
+    }
+    settings = {
+        "unit": config.unit,
+        "min_count": config.min_count,
+        **(used if config.unit == "char" else {}),
+    }
+    version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
+    paths = [(file.path, file.swept) for file in found]
+    return Key(_digest(paths), _digest(state), _digest([settings, version]))
+
+
+def _digest(what: Any) -> str:
+    return hashlib.sha256(json.dumps(what).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | None:
+    """The text from the cache, if it is there and sound, in this vocabulary, or one that extends
+    another (`Corpus.read`).
+    """
+    paths = [key.path(vocab, extend)]
+    if (
+        vocab is not None
+    ):  # a run that goes on asks for the vocabulary that was the text's own when it began
+        with contextlib.suppress(OSError):
+            paths += sorted(set(texts_folder().glob(f"{key.begin}*.ids")) - {*paths})
+    for path in paths:
+        try:
+            kept = _load(path, vocab)
+        except _USELESS:
+            continue  # not there, not for this vocabulary, or damaged: then it is made anew
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return kept
+    return None
+
+
+def _load(path: Path, vocab: Vocab | None) -> Encoded:
+    about, data = mapped(path)
+    own = Vocab.from_list(about["symbols"], about["unit"], about["unknown"])
+    if vocab is not None and vocab != own:
+        raise ValueError("another vocabulary")
+    sources = [(source, characters) for source, characters in about["sources"]]
+    return Encoded(data.view(own.dtype), own, sources, about["skipped"], about["sha256"], path)
+
+
+def keep(file: CacheFile, text: Encoded) -> Encoded:
+    """All ids are written: with this, they can be found. Returns the text with its file, if there
+    is one now.
+    """
+    about = {
+        "symbols": text.vocab.to_list(),
+        "unit": text.vocab.unit,
+        "unknown": text.vocab.unknown,
+        "sources": text.sources,
+        "skipped": text.skipped,
+        "sha256": text.sha256,
+    }
+    return replace(text, path=file.path) if file.finish(text.ids, about) else text
+
+
+def kept_starts(ids: Path, pattern: str, find_starts: Callable[[], Starts]) -> Starts:
+    """Where documents begin in a text whose ids are kept in this file: from the cache, or found
+    now, and kept beside them.
+    """
+    path = ids.with_name(f"{ids.stem}-{_digest(pattern)}.starts")
+    with contextlib.suppress(*_USELESS):
+        return mapped(path)[1].view(np.int64)
+    starts = find_starts()
+    with CacheFile(path) as file:
+        file.start(starts.nbytes)
+        file.write(starts)
+        file.finish(starts, {})
+    return starts

@@ -1,0 +1,138 @@
+"""Texts to train on: the one that ships with the package, and known ones that can be fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from charrnn.errors import DataError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_TIMEOUT = 30.0  # seconds without an answer
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A text that can be fetched: `size` in bytes, `sha256` of the file."""
+
+    name: str
+    size: int
+    sha256: str
+    url: str
+
+    @property
+    def file_name(self) -> str:
+        """Of the file in the folder that it is fetched into."""
+        return f"{self.name}.txt"
+
+
+DATASETS = {
+    dataset.name: dataset
+    for dataset in (
+        DataSet(
+            name="tiny-shakespeare",
+            size=1_115_394,
+            sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+            url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        ),
+    )
+}
+
+
+def bundled_corpus() -> Path:
+    """The plays that ship with the package; `DataError` if the installation lacks them."""
+    # In a wheel the data lies in the package; in a clone, beside it.
+    places = (_PACKAGE / "data" / "plays.txt", _PACKAGE.parent / "data" / "plays.txt")
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataError(
+        f"{places[0]}: the bundled text is missing; install charrnn again, or name a text of your "
+        "own"
+    )
+
+
+def fetch(name: str, folder: Path, *, url: str | None = None, progress: Any = None) -> Path:
+    """Fetch a data set into `folder`/`name`.txt, check it, and return its path; what is there
+    already is kept.
+
+    `progress` is an object like tqdm's: `total`, `update(n)`, `reset()`, `close()`; n in bytes.
+    `DataError` if the name is unknown, the file cannot be fetched or written, is not the known one,
+    or would overwrite another. The file appears whole or not at all.
+    """
+    dataset = DATASETS.get(name)
+    if dataset is None:
+        raise DataError(f"there is no data set {name!r}; known are: {', '.join(sorted(DATASETS))}")
+    target = Path(folder) / dataset.file_name
+    try:
+        if target.exists():
+            if wrong := _wrong(target, dataset):
+                raise DataError(
+                    f"{target} is already there, but is not {name} ({wrong}); move it away, or "
+                    "choose another folder"
+                )
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise DataError(
+            f"{e.filename or target}: cannot be used ({e.strerror}); choose another folder"
+        ) from None
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _download(url or dataset.url, partial, dataset, target, progress)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _download(url: str, partial: Path, dataset: DataSet, target: Path, progress: Any) -> None:
+    import pooch  # takes a tenth of a second, and only this needs it
+
+    by_hand = f"or fetch {dataset.url} by hand and save it as {target} (sha256 {dataset.sha256})"
+    responses: list[Any] = []
+    downloader = pooch.HTTPDownloader(
+        progressbar=progress or False,
+        chunk_size=1 << 16,
+        timeout=_TIMEOUT,
+        headers={"Accept-Encoding": "identity"},  # so that the length announced is that of the file
+        hooks={"response": lambda response, **_: responses.append(response)},
+    )
+    try:
+        downloader(url, str(partial), None)
+    except (OSError, ValueError) as e:  # those of requests are OSErrors too
+        raise DataError(
+            f"{url}: cannot be fetched ({_reason(e)}); check the network and try again, {by_hand}"
+        ) from None
+    finally:
+        for response in responses:  # pooch leaves the connection of a failed download open
+            response.close()
+    if wrong := _wrong(partial, dataset):
+        raise DataError(
+            f"{url}: what arrived is not {dataset.name} ({wrong}); try again, {by_hand}"
+        )
+
+
+def _wrong(path: Path, dataset: DataSet) -> str:
+    """What tells a file from the data set; nothing if it is the data set."""
+    size = path.stat().st_size
+    if size != dataset.size:
+        return f"{size} bytes, not {dataset.size}"
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    return "" if found == dataset.sha256 else f"sha256 {found}, not {dataset.sha256}"
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause, on one line: what requests wraps around it says less."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP status {response.status_code}"
+    cause: Any = error
+    while inner := (getattr(cause, "reason", None) or cause.__cause__ or cause.__context__):
+        if not isinstance(inner, BaseException):
+            break
+        cause = inner
+    return " ".join(str(cause).split()) or type(cause).__name__

@@ -1,0 +1,97 @@
+"""A text cut into batches: parallel streams, each the direct continuation of itself from batch to
+batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from charrnn.errors import CorpusError
+from charrnn.text.documents import Starts, starts_in_batch
+from charrnn.text.gathered import Ids, counted
+
+
+def fit_batch_shape(characters: int, batch_size: int, seq_length: int) -> tuple[int, int]:
+    """The largest (batch_size, seq_length) not above these in which every stream has a full window
+    of targets.
+
+    The batch gets smaller first, then the sequence. `CorpusError` for fewer than 2 characters.
+    """
+    if characters < 2:
+        have = counted(characters, "character")
+        raise CorpusError(
+            f"the text to divide has {have}; at least 2 are needed, one to read and one to predict"
+        )
+    seq_length = min(seq_length, characters - 1)
+    return min(batch_size, (characters - 1) // seq_length), seq_length
+
+
+@dataclass(frozen=True, eq=False)
+class Streams:
+    """N parallel streams through a text, each the direct continuation of itself from batch to
+    batch.
+
+    Of S = (len(ids) - 1) // N targets a stream, stream n reads ids[n*S : (n+1)*S] and predicts
+    ids[n*S+1 : (n+1)*S+1]. The S targets are divided over the steps in nearly equal lengths, none
+    above `seq_length`, so that no text but the remainder of the division is left out. `CorpusError`
+    if the text is too short for N streams.
+
+    The state of a stream is zero before it reads ids[k] for k in `document_starts`, if there are
+    any, and every `reset_every` characters of the stream, if that is not 0.
+    """
+
+    ids: Ids
+    batch_size: int
+    seq_length: int
+    document_starts: Starts | None = None
+    reset_every: int = 0
+
+    def __post_init__(self) -> None:
+        if self.targets < 1:
+            raise CorpusError(
+                f"{counted(len(self.ids), 'character')} cannot be divided into {self.batch_size} "
+                "streams"
+            )
+
+    @property
+    def targets(self) -> int:
+        """Targets a stream, S."""
+        return (len(self.ids) - 1) // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Batches in one pass over the text."""
+        return -(-self.targets // self.seq_length)
+
+    def batch(self, step: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Inputs and targets of a step, (T, N) int32, C-contiguous, new arrays; y is x one
+        character on.
+        """
+        n, s = self.batch_size, self.targets
+        a, b = self._borders(step)
+        x, y = (self.ids[i : i + n * s].reshape(n, s)[:, a:b].T for i in (0, 1))
+        return np.ascontiguousarray(x, np.int32), np.ascontiguousarray(y, np.int32)
+
+    def starts(self, step: int) -> npt.NDArray[np.bool_] | None:
+        """Where the state is zero before an input of a step is read, (T, N), C-contiguous; None if
+        that is asked for nowhere.
+        """
+        if self.document_starts is None and not self.reset_every:
+            return None
+        a, b = self._borders(step)
+        found = np.zeros((b - a, self.batch_size), np.bool_)
+        if self.document_starts is not None:
+            firsts = np.arange(self.batch_size, dtype=np.int64) * self.targets + a
+            found = starts_in_batch(self.document_starts, firsts, b - a)
+        if self.reset_every:
+            found[-a % self.reset_every :: self.reset_every] = True
+        return found
+
+    def _borders(self, step: int) -> tuple[int, int]:
+        """Where in each stream the targets of a step begin and end."""
+        if not 0 <= step < self.steps:
+            raise IndexError(f"step {step} of {self.steps}")
+        return self.targets * step // self.steps, self.targets * (step + 1) // self.steps

@@ -1,0 +1,370 @@
+"""Training: steps of truncated backpropagation through time, and now and then a look at the
+validation text.
+
+The hidden state at the end of a batch is the start of the next; gradients stop there. A new pass
+over the text starts from zero, and so does each document, if they are told apart. Validation and
+samples have states of their own and disturb nothing. Where the loss is no number any more, or
+jumps, training goes back to the last good state with half the learning rate (`recovery`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from charrnn.errors import CharrnnError
+from charrnn.evaluation.evaluate import evaluate
+from charrnn.generation.generate import generate
+from charrnn.network.model import Panels
+from charrnn.network.network import Network
+from charrnn.optim.optimizers import (
+    OPTIMIZERS,
+    Clipper,
+    average_parameters,
+    coefficients_of,
+    penalties_of,
+    update_parameters,
+)
+from charrnn.optim.schedules import Moment, rate_factor
+from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.text.corpus import Corpus
+from charrnn.training import recovery
+from charrnn.training.recovery import FallBack, Trouble
+from charrnn.training.run import Run
+from charrnn.training.run_folder import RunFolder
+
+SMOOTHING = 0.98
+VALIDATED = 200_000
+"""Characters of a longer validation text that are read while training; `charrnn eval` reads all of
+them.
+"""
+SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 240, 0.8
+
+
+class DivergenceError(CharrnnError):
+    """The loss or the gradient is no longer a number, or the loss has jumped, and going back has
+    not helped.
+    """
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one step did. Losses are nats a character; `characters` were trained on in this step, in
+    `seconds`.
+
+    `validation_loss` and `train_loss`, the mean since the last validation, are there after a
+    validation, `sample` now and then. `ended` says what ended the run with this step: "epochs",
+    "steps", "patience" (validations without a new best) or "time". With `fell_back` the step
+    failed: the run is at the earlier step `step` again, whose smoothed loss and learning rate stand
+    here, while `loss` and `gradient_norm` are those of the failure, NaN where unknown.
+    `overfitting` is true at one validation at most.
+    """
+
+    step: int
+    total_steps: int
+    epoch: float
+    characters: int
+    seconds: float
+    loss: float
+    smoothed_loss: float
+    gradient_norm: float
+    learning_rate: float
+    validation_loss: float | None = None
+    train_loss: float | None = None
+    is_best: bool = False
+    sample: str | None = None
+    ended: str | None = None
+    overfitting: bool = False
+    fell_back: FallBack | None = None
+
+    @property
+    def chars_per_second(self) -> float:
+        """Speed of this step."""
+        return self.characters / self.seconds if self.seconds > 0 else 0.0
+
+
+def train(
+    run: Run,
+    corpus: Corpus,
+    *,
+    folder: RunFolder | None = None,
+    threads: int | None = None,
+    sample_prime: str = "",
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[Report, None, None]:
+    """Train until the run is finished; a report after each step, at which the caller may stop and
+    later go on.
+
+    With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at
+    the end, and when the iteration is closed before it; `best` when the validation loss is the
+    lowest so far; the caller holds the folder's lock. The run's time limit counts what `clock` says
+    has passed, and with a folder that of earlier sessions too. When the loss or the gradient is not
+    finite, or the loss has jumped, the run goes back to its last good state, three times; then it
+    raises `DivergenceError`: the run, and `last`, are that state.
+    """
+    run.check_text(corpus)
+    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), sample_prime, clock)
+    try:
+        while trainer.ended is None:
+            yield trainer.step()
+    except GeneratorExit:
+        trainer.save()
+        raise
+    finally:
+        trainer.workers.close()
+
+
+class _Trainer:
+    """The buffers and the loop's body of `train`."""
+
+    def __init__(
+        self,
+        run: Run,
+        corpus: Corpus,
+        folder: RunFolder | None,
+        workers: Workers,
+        sample_prime: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self.run, self.corpus, self.folder, self.workers, self.sample_prime = (
+            run,
+            corpus,
+            folder,
+            workers,
+            sample_prime,
+        )
+        self.streams = run.streams(corpus)
+        config = run.config
+        shape = config.seq_length, config.batch_size
+        self.network = Network(
+            run.model, *shape, workers, training=True, precision=config.precision
+        )
+        self.optimizer, self.peak_rate = (
+            OPTIMIZERS[config.optimizer],
+            coefficients_of(config).learning_rate,
+        )
+        self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
+        self.objective = config.reduction == "sum-over-time", config.label_smoothing
+        self.saved_step: int | None = None
+        self._clock, self._since = (
+            clock,
+            clock() - (folder.seconds_before if folder is not None else 0.0),
+        )
+        self.ended = run.ended_by(self._seconds())
+        self.good = recovery.GoodState(run, folder)
+        if not self.good.is_there:
+            self.good.keep()
+            self.save()  # so that a run which is killed in its first minute can be resumed too
+
+    def _seconds(self) -> float:
+        """Training time so far, with that of earlier sessions."""
+        return self._clock() - self._since
+
+    def step(self) -> Report:
+        start, at = time.perf_counter(), self.run.step + 1
+        try:
+            return self._step(start)
+        except Trouble as trouble:
+            return self._fall_back(at, trouble, start)
+
+    def _step(self, start: float) -> Report:
+        run = self.run
+        if run.step % self.streams.steps == 0:
+            run.state.reset()
+        x, y, starts = self._batch(run.step)
+        loss, norm, rate = self._update(x, y, starts)
+        self._advance(loss, norm)
+        seconds = time.perf_counter() - start
+        total = run.total_steps
+        report = Report(
+            run.step,
+            total,
+            run.epoch,
+            x.size,
+            seconds,
+            loss,
+            run.progress.smoothed_loss or loss,
+            norm,
+            rate,
+        )
+        return self._look_and_save(report)
+
+    def _batch(self, step: int) -> recovery.Batch:
+        """What the run reads at a step: x, y, and where documents start."""
+        index = step % self.streams.steps
+        return *self.streams.batch(index), self.streams.starts(index)
+
+    def _update(self, x: Any, y: Any, starts: Any) -> tuple[float, float, float]:
+        run = self.run
+        loss, gradient = self.network.gradients(
+            x, y, run.state, run.dropout_key(), starts, *self.objective
+        )
+        norm, scale = self.clipper.measure(gradient.flat)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise Trouble(
+                f"gradient norm {norm:g}" if math.isfinite(loss) else f"loss {loss:g}", loss, norm
+            )
+        rate = self._rate()
+        rule, penalties = (
+            self.optimizer.rule(run.config, rate, run.step + 1),
+            penalties_of(run.config, rate),
+        )
+        vectors, clip = (run.model.parameters, gradient, run.slots), (self.clipper.limit, scale)
+        update_parameters(self.optimizer, *vectors, rule, clip, self.workers, penalties)
+        if run.average is not None:
+            average_parameters(
+                run.model.parameters, run.average, run.config.average, run.step + 1, self.workers
+            )
+        self.network.refresh()
+        return loss, norm, rate
+
+    def _rate(self) -> float:
+        """The learning rate of the next step."""
+        run = self.run
+        at = Moment(run.step, run.steps_per_epoch, run.total_steps, run.progress.falls)
+        return self.peak_rate * rate_factor(at, run.config) * run.fall_factor
+
+    def _advance(self, loss: float, norm: float) -> None:
+        run, before = self.run, self.run.progress
+        smoothed = (
+            loss
+            if before.smoothed_loss is None
+            else SMOOTHING * before.smoothed_loss + (1 - SMOOTHING) * loss
+        )
+        run.progress = replace(
+            recovery.watched(before, loss, smoothed),
+            step=before.step + 1,
+            smoothed_loss=smoothed,
+            loss_sum=before.loss_sum + loss,
+            since=before.since + 1,
+        )
+        if recovery.is_long(run.progress.high_steps, run):
+            if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
+                raise Trouble(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
+            run.progress = replace(
+                run.progress, high_steps=0, calm_loss=smoothed
+            )  # the text has become harder
+
+    def _fall_back(self, at: int, trouble: Trouble, start: float) -> Report:
+        """Go back to the last good state, with a lower learning rate; `DivergenceError` if that has
+        been done too often.
+        """
+        run, fall, self.saved_step, self.ended = self.run, None, None, None
+        if run.progress.fall_backs < recovery.MOST_FALLS:
+            fall = recovery.fall_back(run, self.good.load(), at, trouble.reason)
+        else:
+            recovery.go_back(run, self.good.load())
+        self.network.refresh()
+        self.good.keep()
+        self.save()
+        if fall is None:
+            raise DivergenceError(recovery.in_vain(run, at, trouble.reason))
+        read, seconds = run.config.batch_size * run.config.seq_length, time.perf_counter() - start
+        at_loss = trouble.loss, run.progress.smoothed_loss or trouble.loss, trouble.gradient_norm
+        return Report(
+            run.step,
+            run.total_steps,
+            run.epoch,
+            read,
+            seconds,
+            *at_loss,
+            self._rate(),
+            fell_back=fall,
+        )
+
+    def _look_and_save(self, report: Report) -> Report:
+        config, step = self.run.config, self.run.step
+        interval = config.eval_interval(self.run.steps_per_epoch)
+        ended = self.run.ended_by(self._seconds())
+        looks = step % interval == 0 or ended is not None
+        if looks:
+            report = self._look(report)
+        samples = config.sample_every if config.sample_every is not None else 5 * interval
+        if samples and step % samples == 0:
+            report = replace(report, sample=self._sample())
+        if looks or (config.save_every and step % config.save_every == 0):
+            self.save()
+        self.ended = ended or self.run.ended_by()  # by patience: only now it is known
+        return replace(report, ended=self.ended)
+
+    def _look(self, report: Report) -> Report:
+        """Measure the validation loss, note it in the history, keep the best and what is good."""
+        run, before = self.run, self.run.progress
+        if not recovery.is_finite(run):
+            raise Trouble("weights not finite", report.loss, report.gradient_norm)
+        train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
+        validation = self.corpus.validation[:VALIDATED]
+        loss = None
+        if len(validation) >= 2:
+            starts, panels = self.corpus.validation_starts, self._panels()
+            loss = evaluate(
+                run.result, validation, starts=starts, workers=self.workers, panels=panels
+            ).nats_per_char
+        judged = train_loss if loss is None else loss
+        if not math.isfinite(judged):
+            raise Trouble(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
+        is_best = before.best_loss is None or judged < before.best_loss
+        run.progress = replace(before, loss_sum=0.0, since=0)
+        if is_best:
+            run.progress = replace(run.progress, best_loss=judged, best_step=run.step)
+        entry = {
+            "step": run.step,
+            "epoch": run.epoch,
+            "train_loss": train_loss,
+            "validation_loss": loss,
+        }
+        run.history.append(
+            {**entry, "learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
+        )
+        overfitting = not any(e.get("overfitting") for e in run.history) and recovery.overfits(
+            run.validations
+        )
+        if overfitting:
+            run.history[-1]["overfitting"] = True
+        stale = run.validations_since_best
+        if run.config.schedule == "plateau" and stale and stale % run.config.plateau_patience == 0:
+            run.progress = replace(run.progress, falls=run.progress.falls + 1)
+        if recovery.is_good(run, is_best):
+            self.good.keep()
+        if is_best and self.folder is not None:
+            self.folder.save_best(run)
+        return replace(
+            report,
+            validation_loss=loss,
+            train_loss=train_loss,
+            is_best=is_best,
+            overfitting=overfitting,
+        )
+
+    def _sample(self) -> str:
+        run = self.run
+        panels = self._panels() if run.config.precision == "float32" else None
+        options: dict[str, Any] = {
+            "temperature": SAMPLE_TEMPERATURE,
+            "seed": run.step,
+            "panels": panels,
+        }
+        options["workers"] = self.network.workers
+        options["document_separator"] = run.corpus_config.document_separator
+        return "".join(
+            generate(
+                run.result, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options
+            )
+        )
+
+    def _panels(self) -> Panels | None:
+        """The packed weights of the run's result, if they are those that are trained."""
+        return self.network.panels if self.run.average is None else None
+
+    def save(self) -> None:
+        """Write `last`, unless it is written already or holds a NaN or an infinity."""
+        if (
+            self.folder is not None
+            and self.saved_step != self.run.step
+            and recovery.is_finite(self.run)
+        ):
+            self.folder.save_last(self.run)
+            self.saved_step = self.run.step

@@ -1,0 +1,306 @@
+"""A run: everything that training goes on from, and nothing of the clock or the machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+
+from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.network.model import Model, State
+from charrnn.network.parameters import Parameters
+from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.text.corpus import Corpus, Source
+from charrnn.text.streams import Streams, fit_batch_shape
+from charrnn.text.vocab import Vocab
+
+FIXED = ("batch_size", "seq_length", "seed", "optimizer")
+"""What cannot change when a run goes on: the meaning of its streams, slots and random draws."""
+STEERING = ("learning_rate", "clip_norm", "clip_value")
+"""What keeps training from diverging: where one of them changes, the learning rate is again the one
+given.
+"""
+SQUARES = {"adam": "v", "adamw": "v", "rmsprop": "s", "adadelta": "s", "adagrad": "s"}
+"""The optimisers' slots that hold sums or averages of squared gradients."""
+FALL_FACTOR = 0.5
+"""What the learning rate is multiplied by when a run falls back to its last good state."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come. Losses are nats a character; `since` counts the steps summed in
+    `loss_sum`.
+
+    `falls` is how often the plateau schedule has lowered the learning rate. What `healing` counts:
+    `good_step`, the step of the last good state; `calm_loss`, the lowest smoothed loss since;
+    `high_steps`, for how many steps in a row the loss has been far above it; `fall_backs`, how
+    often the run went back, and `lost`, the steps that it so lost, those of every fall back added
+    up.
+    """
+
+    step: int = 0
+    smoothed_loss: float | None = None
+    loss_sum: float = 0.0
+    since: int = 0
+    best_loss: float | None = None
+    best_step: int | None = None
+    falls: int = 0
+    good_step: int | None = None
+    calm_loss: float | None = None
+    high_steps: int = 0
+    fall_backs: int = 0
+    lost: int = 0
+
+    def is_good_of(self, later: Progress) -> bool:
+        """True when this is how far the last good state of a run has come, and the run as far as
+        `later`.
+        """
+        return (self.step, self.lost) == (later.good_step, later.lost)
+
+
+@dataclass
+class Run:
+    """A model in training: its settings, text, parameters, optimiser slots, carried state, progress
+    and history.
+
+    Two runs with the same seed, text and settings are equal to the last bit after the same number
+    of steps, however often they were interrupted and on however many threads; so are their
+    checkpoints, which is why none of this is a time. `good` is the last good state of a run that is
+    trained without a folder; it is in no checkpoint.
+    """
+
+    model: Model
+    vocab: Vocab
+    corpus_config: CorpusConfig
+    config: TrainConfig
+    sources: tuple[Source, ...]
+    sha256: str
+    slots: dict[str, Parameters]
+    state: State
+    progress: Progress = field(default_factory=Progress)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    steps_per_epoch: int = 1
+    init_from: str | None = None
+    average: Parameters | None = None
+    good: Run | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def new(
+        cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None
+    ) -> Run:
+        """A run that has not begun. A text too short for the batch shape shrinks it; `vocab_size`
+        follows from the text.
+        """
+        model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
+        config = config or TrainConfig()
+        return cls._begun(corpus, Model.initialised(model, config.seed), config)
+
+    @classmethod
+    def from_weights(
+        cls,
+        corpus: Corpus,
+        other: Run,
+        config: TrainConfig | None = None,
+        *,
+        dropout: float | None = None,
+    ) -> Run:
+        """A new run on a new text that starts from another's weights.
+
+        The corpus must have been read with `extend=other.vocab`: symbols that the other knows keep
+        their ids and weights, new ones get new rows, drawn like those of a new network, and start
+        out improbable.
+        """
+        old, config = other.model.config, config or TrainConfig()
+        if corpus.vocab.symbols[: old.vocab_size] != other.vocab.symbols:
+            raise ConfigError(
+                "the text was not read with the vocabulary of the weights; read it with "
+                "extend=run.vocab"
+            )
+        rate = old.dropout if dropout is None else dropout
+        model, weights = (
+            Model.initialised(
+                replace(old, vocab_size=len(corpus.vocab), dropout=rate), config.seed
+            ),
+            other.result,
+        )
+        for tensor in model.parameters.tensors:
+            array = tensor.to_disk(model.parameters[tensor.name])
+            known = dict(weights.parameters.to_disk())[tensor.name]
+            if tensor.name == "decoder.bias":
+                # all new symbols together are then about as probable as the least probable of the
+                # old
+                array[:] = known.min() - np.log(max(1, len(array) - len(known)))
+            array[tuple(slice(size) for size in known.shape)] = known
+            tensor.from_disk(array, model.parameters[tensor.name])
+        return cls._begun(corpus, model, config)
+
+    @classmethod
+    def _begun(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
+        shape = fit_batch_shape(len(corpus.train), config.batch_size, config.seq_length)
+        config = replace(config, batch_size=shape[0], seq_length=shape[1])
+        slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
+        run = cls(
+            model,
+            corpus.vocab,
+            corpus.config,
+            config,
+            corpus.sources,
+            corpus.sha256,
+            slots,
+            State(model, shape[0]),
+        )
+        run.steps_per_epoch = run.streams(corpus).steps
+        run._begin_average()
+        return run
+
+    def _begin_average(self) -> None:
+        """Have averaged weights, or none, as the settings ask; a new average begins with the
+        weights as they are.
+        """
+        if self.config.average == 0:
+            self.average = None
+        elif self.average is None:
+            self.average = self.model.parameters.like()
+            self.average.flat[:] = self.model.parameters.flat
+
+    @property
+    def result(self) -> Model:
+        """The network to evaluate and to write with: with averaged weights if the run keeps them,
+        else `model`, the trained one.
+        """
+        return self.model if self.average is None else Model(self.model.config, self.average)
+
+    @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return self.progress.step
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training text so far."""
+        return self.step / self.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        """Updates in all when the run is done."""
+        return self.config.total_steps(self.steps_per_epoch)
+
+    @property
+    def fall_factor(self) -> float:
+        """What is left of the planned learning rate after the run has fallen back so often."""
+        return float(FALL_FACTOR**self.progress.fall_backs)
+
+    @property
+    def validations(self) -> list[dict[str, Any]]:
+        """The history's entries without those of falling back."""
+        return [entry for entry in self.history if "fell_back_from" not in entry]
+
+    @property
+    def validations_since_best(self) -> int:
+        """Validations after the one with the lowest loss."""
+        best = self.progress.best_step or 0
+        return sum(
+            1
+            for _ in takewhile(lambda entry: bool(entry["step"] > best), reversed(self.validations))
+        )
+
+    def ended_by(self, seconds: float = 0.0) -> str | None:
+        """What has ended the run after so many seconds of training: steps, epochs, patience, time;
+        None while it goes on.
+        """
+        config = self.config
+        if self.step >= self.total_steps:
+            return "steps" if config.steps == self.total_steps else "epochs"
+        if config.patience is not None and self.validations_since_best >= config.patience:
+            return "patience"
+        return "time" if config.max_seconds is not None and seconds >= config.max_seconds else None
+
+    @property
+    def is_finished(self) -> bool:
+        """True when no step is left, or patience is at its end. Of the time that it took a run
+        knows nothing.
+        """
+        return self.ended_by() is not None
+
+    def streams(self, corpus: Corpus) -> Streams:
+        """The training text as this run's parallel streams."""
+        config = self.config
+        return Streams(
+            corpus.train,
+            config.batch_size,
+            config.seq_length,
+            corpus.train_starts,
+            config.reset_every,
+        )
+
+    def check_text(self, corpus: Corpus) -> None:
+        """`CorpusError` unless the corpus is the text that this run was started on, divided in the
+        same way.
+        """
+        if corpus.sha256 != self.sha256:
+            characters = sum(source.characters for source in self.sources)
+            raise CorpusError(
+                f"the text is not the one of this run: {len(corpus):,} characters, sha256 "
+                f"{corpus.sha256[:12]}, where the run "
+                f"had {characters:,}, {self.sha256[:12]}; restore the text, or start a new run "
+                "with --init-from"
+            )
+
+        for name in ("unit", "val_fraction", "test_fraction", "document_separator"):
+            was, found = getattr(self.corpus_config, name), getattr(corpus.config, name)
+            if was != found:
+                had, read = _given(name, was), _given(name, found)
+                raise CorpusError(
+                    f"the text was read {read}, but the run had it {had}; read it {had}"
+                )
+
+    def change(self, **settings: Any) -> None:
+        """Go on with other settings of training, such as more epochs; `ConfigError` for those that
+        are fixed.
+
+        With another learning rate, or another clipping, nothing is left of the falls of the rate
+        that falling back brought.
+        """
+        for name, value in settings.items():
+            if name in FIXED and value != getattr(self.config, name):
+                flag = "--" + name.replace("_", "-")
+                raise ConfigError(
+                    f"{flag} cannot change when a run goes on: it was "
+                    f"{getattr(self.config, name)}, not {value}; leave it out, "
+                    "or start a new run with --init-from and another --out"
+                )
+        if "steps" in settings and "epochs" not in settings:
+            settings["epochs"] = None
+        elif "epochs" in settings and "steps" not in settings:
+            settings["steps"] = None
+        before = self.config
+        self.config = TrainConfig.from_mapping({**asdict(before), **settings})
+        if any(getattr(before, name) != getattr(self.config, name) for name in STEERING):
+            self.progress = replace(self.progress, fall_backs=0)
+        self._begin_average()
+
+    def dropout_key(self) -> int:
+        """The number that this step's dropout masks are drawn from."""
+        words = np.random.SeedSequence([self.config.seed, 0xD409, self.step]).generate_state(
+            2, np.uint32
+        )
+        return int(words[0]) << 32 | int(words[1])
+
+
+def _given(name: str, value: object) -> str:
+    """A setting of the text for a message; a pattern may hold newlines."""
+    flag = "--" + name.replace("_", "-")
+    if value is None:
+        return f"without {flag}"
+    return f"with {flag} {value!r}" if name == "document_separator" else f"with {flag} {value}"
+
+
+def squares_of(run: Run) -> Parameters | None:
+    """Sums or averages of squared gradients that a run's optimiser keeps; None where it keeps none,
+    as SGD.
+    """
+    slot = SQUARES.get(run.config.optimizer)
+    return None if slot is None else run.slots[slot]

@@ -1,0 +1,296 @@
+"""A run's folder: checkpoints (`last`, `best`, and `good` where `last` is not good), history,
+settings, and a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from filelock import FileLock, Timeout
+
+from charrnn.errors import CheckpointError, RunError
+from charrnn.runtime.files import TEMPORARY, write_atomically
+from charrnn.training.checkpoint import load, progress_of, save
+from charrnn.training.run import Run
+
+ROOT = Path("checkpoints")
+TEST_LOOKS = "test-looks.jsonl"
+"""The file, beside a checkpoint, that tells when its test part was evaluated; times are UTC."""
+
+
+class RunFolder:
+    """A folder for one run. Nothing is written before `create` or `resume`."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._started, self._seconds_before = time.monotonic(), 0.0
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, which training goes on from."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation loss."""
+        return self.path / "best.safetensors"
+
+    @property
+    def good(self) -> Path:
+        """The checkpoint that training would go back to, where that is not `last`."""
+        return self.path / "good.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """One JSON object a line and validation, or falling back, with `seconds` of training so
+        far.
+        """
+        return self.path / "history.jsonl"
+
+    @property
+    def config(self) -> Path:
+        """The settings that the run was started with, as `--config` reads them."""
+        return self.path / "config.toml"
+
+    @property
+    def seconds_before(self) -> float:
+        """Training time of this run's earlier sessions, up to the last validation of each, told
+        from the history.
+        """
+        return max((_seconds(entry) for entry in self.entries()), default=0.0)
+
+    @property
+    def holds_run(self) -> bool:
+        """True when there is a checkpoint here, which a new run would overwrite."""
+        return self.last.exists() or self.best.exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, made if need be, for this process; `RunError` while another has it. Ends
+        with the process.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{self.path}: another process is training in this folder; wait for it, or choose "
+                "another --out"
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"{self.path}: cannot be used: {error.strerror or error}; choose another --out"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def create(self, settings: Mapping[str, Any]) -> None:
+        """Begin a run here; `RunError` if there is one already. `settings` become config.toml;
+        those that are None are left out.
+        """
+        if self.holds_run:
+            raise RunError(
+                f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose "
+                "another folder: --out"
+            )
+        if self.entries():
+            raise RunError(
+                f"{self.path} holds the history of a run whose checkpoints are gone; choose "
+                "another folder: --out"
+            )
+        if self.config.exists() and not self.history.exists():
+            raise RunError(
+                f"{self.config} belongs to something else and would be overwritten; choose "
+                "another folder: --out"
+            )
+        write_atomically(self.history, b"")
+        self._write_settings(settings)
+
+    def change_settings(self, **settings: Any) -> None:
+        """Put these into config.toml, if there is one, in the place of what it says."""
+        if self.config.exists():
+            self._write_settings(
+                {**tomllib.loads(self.config.read_text(encoding="utf-8")), **settings}
+            )
+
+    def _write_settings(self, settings: Mapping[str, Any]) -> None:
+        kept = {name: value for name, value in settings.items() if value is not None}
+        # "replace": a path that is not UTF-8 cannot stand in TOML
+        write_atomically(self.config, tomli_w.dumps(kept).encode("utf-8", "replace"))
+
+    def resume(self) -> Run:
+        """The run as it was last saved here; lines of the history from after that are dropped: they
+        will come again.
+        """
+        if not self.last.exists():
+            found = "no last.safetensors" if self.path.exists() else "no such folder"
+            raise RunError(
+                f"{self.path}: there is no run to resume here ({found}); start one with charrnn "
+                "train"
+            )
+        run = load(self.last)
+        for left_behind in self.path.glob(f".*{TEMPORARY}"):
+            left_behind.unlink(missing_ok=True)
+        entries = self._entries_until(run)
+        self._seconds_before = max((_seconds(entry) for entry in entries), default=0.0)
+        self._started = time.monotonic()
+        self._write_history(entries, run)
+        return run
+
+    def save_last(self, run: Run) -> None:
+        """Write the checkpoint to go on from, and what is new in the history; the last good state
+        stays here, in `good`.
+        """
+        is_good = run.step == run.progress.good_step
+        if not is_good and self._good_of(run) == self.last:
+            write_atomically(self.good, self.last.read_bytes())
+        save(self.last, run)
+        if is_good:
+            self.good.unlink(missing_ok=True)
+        self._extend_history(run)
+
+    def save_best(self, run: Run) -> None:
+        """Write the checkpoint of the lowest validation loss."""
+        save(self.best, run)
+
+    def holds_good(self, run: Run) -> bool:
+        """True when the run's last good state is here."""
+        return self._good_of(run) is not None
+
+    def load_good(self, run: Run) -> Run:
+        """The run's last good state; `RunError` if its file is gone."""
+        found = self._good_of(run)
+        if found is None:
+            raise RunError(
+                f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run "
+                "must go back to, is gone; start a "
+                "new run from the best one: --init-from, with a lower --learning-rate"
+            )
+        return load(found)
+
+    def _good_of(self, run: Run) -> Path | None:
+        """The file that holds the run's last good state."""
+        for path in (self.last, self.good):
+            with suppress(CheckpointError):
+                if progress_of(path).is_good_of(run.progress):
+                    return path
+        return None
+
+    def _extend_history(self, run: Run) -> None:
+        found, entries = self.entries(), self._entries_until(run)
+        if len(entries) < len(found) or (
+            run.history and _place(run.history[-1]) > _last_place(entries)
+        ):
+            self._write_history(entries, run)
+
+    def _entries_until(self, run: Run) -> list[dict[str, Any]]:
+        """The history's entries without those of what the run, as it is here, has not done yet, or
+        has gone back from.
+        """
+        return [
+            entry
+            for entry in self.entries()
+            if entry["step"] <= run.step and _place(entry)[1] <= run.progress.lost
+        ]
+
+    def _write_history(self, entries: list[dict[str, Any]], run: Run) -> None:
+        """Replace the file by these entries and those of the run that come after them."""
+        known = _last_place(entries)
+        seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
+        new = [{**entry, "seconds": seconds} for entry in run.history if _place(entry) > known]
+        write_atomically(
+            self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode()
+        )
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The history's entries, each with a step; a line that a crash cut off is left out."""
+        entries = []
+        try:
+            for line in self.history.read_text(encoding="utf-8").splitlines():
+                entry = json.loads(line)
+                if isinstance(entry, dict) and type(entry.get("step")) is int:
+                    entries.append(entry)
+        except (OSError, ValueError):
+            pass
+        return entries
+
+
+def _place(entry: dict[str, Any]) -> tuple[int, float]:
+    """What grows from entry to entry: the step, and where the run came back to it, the steps lost
+    so far.
+    """
+    lost = entry.get("lost")
+    return entry["step"], lost if isinstance(lost, int | float) else 0
+
+
+def _last_place(entries: list[dict[str, Any]]) -> tuple[int, float]:
+    return max((_place(entry) for entry in entries), default=(0, 0))
+
+
+def _seconds(entry: dict[str, Any]) -> float:
+    value = entry.get("seconds")
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def test_looks(checkpoint: Path) -> list[dict[str, Any]]:
+    """When the test part was evaluated with checkpoints of this folder: what `note_test_look` has
+    noted, in order.
+    """
+    looks = []
+    try:
+        for line in (checkpoint.parent / TEST_LOOKS).read_text(encoding="utf-8").splitlines():
+            look = json.loads(line)
+            if isinstance(look, dict) and isinstance(look.get("when"), str):
+                looks.append(look)
+    except (OSError, ValueError):
+        pass
+    return looks
+
+
+def note_test_look(checkpoint: Path, nats: float) -> None:
+    """Note beside a checkpoint that the test part was evaluated, now: a figure that is looked at
+    again and again is no test.
+    """
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    looks = [
+        *test_looks(checkpoint),
+        {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats},
+    ]
+    write_atomically(
+        checkpoint.parent / TEST_LOOKS, "".join(json.dumps(look) + "\n" for look in looks).encode()
+    )
+
+
+def newest_run(root: str | Path = ROOT) -> RunFolder:
+    """The run below `root` that was saved last; `RunError` if there is none."""
+    saved = [(path.stat().st_mtime, path) for path in Path(root).glob("*/last.safetensors")]
+    if not saved:
+        raise RunError(
+            f"there is no run in {root}/; start one with charrnn train, or name a checkpoint"
+        )
+    return RunFolder(max(saved)[1].parent)
+
+
+def find_checkpoint(path: str | Path | None, root: str | Path = ROOT) -> Path:
+    """The checkpoint that a user means: a file, a run's folder (its best, else its last), or None
+    for the newest run.
+    """
+    folder = newest_run(root) if path is None else RunFolder(path)
+    if path is not None and not folder.path.is_dir():
+        return folder.path
+    for checkpoint in (folder.best, folder.last):
+        if checkpoint.exists():
+            return checkpoint
+    raise RunError(
+        f"{folder.path}: there is no checkpoint here (best.safetensors or last.safetensors)"
+    )

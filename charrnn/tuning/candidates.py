@@ -1,0 +1,176 @@
+"""What is compared: configurations side by side, as combinations of settings, of equal size if that
+is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from charrnn.config.files import configs_of
+from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.errors import ConfigError, RunError
+from charrnn.network.cells import cell_named
+from charrnn.network.parameters import parameter_count
+from charrnn.text.corpus import Corpus
+
+MOST_HIDDEN = 16384
+PLAN = "compare.json"
+"""The file, in the folder of a comparison, that says what is compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One configuration of a comparison: its name, the text as it reads it, its network and its
+    training.
+    """
+
+    name: str
+    corpus: Corpus
+    model: ModelConfig
+    training: TrainConfig
+
+    def __post_init__(self) -> None:
+        """The size of the vocabulary follows from the text."""
+        object.__setattr__(self, "model", replace(self.model, vocab_size=len(self.corpus.vocab)))
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return _parameters(self.model)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings but the seed, by name."""
+        found = {**asdict(self.corpus.config), **asdict(self.model), **asdict(self.training)}
+        return {name: value for name, value in found.items() if name not in ("seed", "vocab_size")}
+
+
+def _parameters(config: ModelConfig) -> int:
+    return parameter_count(config, cell_named(config.cell))
+
+
+def combinations(
+    settings: Mapping[str, Any], varied: Mapping[str, Sequence[Any]]
+) -> list[tuple[str, dict[str, Any]]]:
+    """The settings with every combination of the varied ones' values, each under a name made of
+    those; the last vary fastest.
+
+    {"cell": ["lstm", "gru"], "dropout": [0.0, 0.3]} gives "lstm dropout=0", "lstm dropout=0.3",
+    "gru dropout=0", ... Values and names are checked; `ConfigError` also for a value that is there
+    twice.
+    """
+    found = []
+    for values in product(*varied.values()):
+        chosen = dict(zip(varied, values, strict=True))
+        name = " ".join(_shown(setting, value) for setting, value in chosen.items())
+        merged = {**settings, **chosen}
+        model = configs_of(merged)[1]
+        found.append((name or model.cell, merged))
+    names = [name for name, _ in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is to be compared with itself; name every value once")
+    return found
+
+
+def _shown(setting: str, value: Any) -> str:
+    if setting == "cell":
+        return str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = text.lower() if value is None or isinstance(value, bool) else text
+    return f"{setting.replace('_', '-')}={text}"
+
+
+def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The candidates, each with as many hidden units as bring its number of parameters nearest to
+    that of the first.
+    """
+    target = candidates[0].parameters
+    return [
+        replace(one, model=_of_size(one.model, _hidden_for(one.model, target)))
+        for one in candidates
+    ]
+
+
+def _of_size(model: ModelConfig, hidden: int) -> ModelConfig:
+    """The same with so many units, and an embedding that is tied to the decoder with as many."""
+    return replace(model, hidden=hidden, embedding=hidden if model.tie else model.embedding)
+
+
+def _hidden_for(model: ModelConfig, target: int) -> int:
+    """The number of units with which a network comes nearest to so many parameters; the smaller of
+    two that do.
+    """
+
+    def count(hidden: int) -> int:
+        return _parameters(_of_size(model, hidden))
+
+    low = high = 1
+    while high < MOST_HIDDEN and count(high) < target:
+        low, high = high, 2 * high
+    while low < high:  # the least number that reaches the target; the count grows with it
+        middle = (low + high) // 2
+        low, high = (low, middle) if count(middle) >= target else (middle + 1, high)
+    return low - 1 if low > 1 and target - count(low - 1) <= count(low) - target else low
+
+
+def folder_names(candidates: Sequence[Candidate]) -> list[str]:
+    """A name for each candidate that can be a folder's, no two alike even where case does not
+    count.
+    """
+    taken: list[str] = []
+    for candidate in candidates:
+        plain = re.sub(r"[^\w.=+-]+", "-", candidate.name).strip("-.")[:60] or "candidate"
+        name, number = plain, 2
+        while name.lower() in (other.lower() for other in taken):
+            name, number = f"{plain}-{number}", number + 1
+        taken.append(name)
+    return taken
+
+
+def plan_of(candidates: Sequence[Candidate], seeds: Sequence[int]) -> dict[str, Any]:
+    """All that the runs depend on, fit for JSON."""
+    described = {one.name: {"sha256": one.corpus.sha256, **one.settings} for one in candidates}
+    return {"seeds": list(seeds), "candidates": described}
+
+
+def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
+    """`RunError` if the folder holds the plan of another comparison; says in what it differs."""
+    path = folder / PLAN
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}); choose another --out") from None
+    asked = json.loads(json.dumps(plan_of(candidates, seeds)))
+    if found != asked:
+        raise RunError(
+            f"{folder} holds another comparison{_difference(found, asked)}; choose another --out"
+        )
+
+
+def _difference(found: Any, asked: dict[str, Any]) -> str:
+    """What is not the same in two plans, for a message; the file may hold anything."""
+    if not isinstance(found, dict) or not isinstance(found.get("candidates"), dict):
+        return ""
+    if found.get("seeds") != asked["seeds"]:
+        return f" (seeds {', '.join(map(str, found.get('seeds') or []))})"
+    if list(found["candidates"]) != list(asked["candidates"]):
+        return f" ({', '.join(found['candidates'])})"
+    for name, settings in asked["candidates"].items():
+        for setting, value in settings.items():
+            there = (
+                found["candidates"][name].get(setting)
+                if isinstance(found["candidates"][name], dict)
+                else None
+            )
+            if there != value:
+                return f" ({name}: {setting} {there!r:.40}, not {value!r:.40})"
+    return ""

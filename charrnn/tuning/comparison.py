@@ -1,0 +1,310 @@
+"""Comparing configurations: each is trained from several seeds, one run after the other, and judged
+by its best checkpoint.
+
+Every run has a folder of its own, like any other run, and goes on where it was interrupted. Beside
+them stands the plan, `compare.json`, which says what is compared; in each of them `measured.json`,
+what a checkpoint does not know: speed and time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from charrnn.errors import ConfigError
+from charrnn.evaluation.evaluate import evaluate
+from charrnn.runtime.files import write_atomically
+from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.text.streams import Streams, fit_batch_shape
+from charrnn.training.checkpoint import load
+from charrnn.training.loop import DivergenceError, Report, train
+from charrnn.training.run import Run
+from charrnn.training.run_folder import RunFolder
+from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_of
+
+SPEEDS_KEPT = 1000
+"""Steps, the last of a run, over which its median speed is taken."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run. Losses are nats a character, of its best checkpoint: validation_loss on
+    all of the validation text.
+
+    `seconds` were spent on training steps, over all sessions; `chars_per_second` is the median over
+    the last 1000 steps. A run that diverged is not finished; its losses are from before that, or
+    None.
+    """
+
+    seed: int
+    validation_loss: float | None
+    train_loss: float | None
+    best_epoch: float | None
+    epochs: float
+    chars_per_second: float
+    seconds: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened in run number `run` of `runs`: a step (`report`), or its end (`outcome`).
+    `share` of all the work is done.
+    """
+
+    candidate: Candidate
+    seed: int
+    run: int
+    runs: int
+    share: float
+    report: Report | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A candidate and the outcomes of its runs so far."""
+
+    candidate: Candidate
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def losses(self) -> list[float]:
+        """The validation losses of the runs that are finished."""
+        return [
+            one.validation_loss
+            for one in self.outcomes
+            if one.finished and one.validation_loss is not None
+        ]
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Their mean; None without any."""
+        return statistics.fmean(self.losses) if self.losses else None
+
+    @property
+    def loss_deviation(self) -> float | None:
+        """Their standard deviation, that of a sample (n - 1); None for fewer than two."""
+        return statistics.stdev(self.losses) if len(self.losses) > 1 else None
+
+    @property
+    def chars_per_second(self) -> float | None:
+        """The median over the runs; None without any."""
+        return (
+            statistics.median(one.chars_per_second for one in self.outcomes)
+            if self.outcomes
+            else None
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, fit for JSON."""
+        return {
+            "name": self.candidate.name,
+            "settings": self.candidate.settings,
+            "hidden": self.candidate.model.hidden,
+            "parameters": self.candidate.parameters,
+            "seeds": [asdict(one) for one in self.outcomes],
+            "validation_loss_mean": self.mean_loss,
+            "validation_loss_std": self.loss_deviation,
+            "chars_per_second": self.chars_per_second,
+        }
+
+
+def results(candidates: Sequence[Candidate], events: Iterable[Event]) -> list[Result]:
+    """The outcomes among the events, by candidate, the lowest mean loss first and what has none
+    last.
+    """
+    found = [event for event in events if event.outcome is not None]
+    made = []
+    for candidate in candidates:
+        outcomes = (event.outcome for event in found if event.candidate is candidate)
+        made.append(Result(candidate, tuple(one for one in outcomes if one is not None)))
+    return sorted(made, key=lambda one: (one.mean_loss is None, one.mean_loss))
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    seeds: Sequence[int],
+    folder: str | Path,
+    *,
+    threads: int | None = None,
+) -> Iterator[Event]:
+    """Train every candidate from every seed; an event for each step, and one for the end of each
+    run.
+
+    The first seed of all candidates comes first. Where the iteration is closed, or the process
+    dies, another call with the same candidates and seeds goes on; runs that are finished give their
+    outcome at once. `RunError` if the folder holds another comparison or is in use, `ConfigError`
+    for a text without a validation part. A run that diverges is an outcome.
+    """
+    check_comparison(candidates, seeds)
+    place = RunFolder(folder)
+    check_plan(place.path, candidates, seeds)
+    with place.locked():
+        check_plan(place.path, candidates, seeds)
+        write_atomically(
+            place.path / PLAN, json.dumps(plan_of(candidates, seeds), indent=1).encode()
+        )
+        names = folder_names(candidates)
+        jobs = [
+            (one, seed, name) for seed in seeds for one, name in zip(candidates, names, strict=True)
+        ]
+        work = [_work(candidate) for candidate, _, _ in jobs]
+        for k, (candidate, seed, name) in enumerate(jobs):
+            event = Event(candidate, seed, k + 1, len(jobs), sum(work[:k]) / sum(work))
+            job = _Job(candidate, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
+            for done, report, outcome in job.events():
+                share = (sum(work[:k]) + done * work[k]) / sum(work)
+                yield replace(event, share=share, report=report, outcome=outcome)
+
+
+def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
+    """`ConfigError` unless there is something to compare, and by which."""
+    if not candidates or not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(
+            "a comparison needs at least one configuration and one seed, and no seed twice"
+        )
+    for candidate in candidates:
+        if len(candidate.corpus.validation) < 2:
+            raise ConfigError(
+                "configurations are compared by their loss on the validation text, and there is "
+                "none: "
+                "give a larger --val-fraction, or a longer text"
+            )
+
+
+def _work(candidate: Candidate) -> float:
+    """How much a run is to do, as far as one can say: multiplications, or seconds where those are
+    what ends it.
+    """
+    training, text = candidate.training, candidate.corpus.train
+    if training.max_seconds is not None:
+        return training.max_seconds
+    shape = fit_batch_shape(len(text), training.batch_size, training.seq_length)
+    return (
+        float(training.total_steps(Streams(text, *shape).steps))
+        * math.prod(shape)
+        * candidate.parameters
+    )
+
+
+class _Job:
+    """One run of a comparison, in its folder."""
+
+    def __init__(
+        self, candidate: Candidate, seed: int, folder: RunFolder, threads: int | None
+    ) -> None:
+        self.candidate, self.seed, self.folder, self.threads = candidate, seed, folder, threads
+        self.seconds, self.speeds = 0.0, deque[float](maxlen=SPEEDS_KEPT)
+
+    @property
+    def measured(self) -> Path:
+        """Speeds and seconds, and the outcome once it is there."""
+        return self.folder.path / "measured.json"
+
+    def events(self) -> Iterator[tuple[float, Report | None, Outcome | None]]:
+        """Train, from where it was left: the share of this run that is done, and each step's report
+        or the outcome.
+        """
+        outcome = self._read()
+        if outcome is None:
+            with self.folder.locked():
+                run = self._run()
+                diverged = False
+                try:
+                    yield from self._steps(run)
+                except DivergenceError:
+                    diverged = True
+                outcome = self._outcome(run, diverged)
+                self._write(outcome)
+        yield 1.0, None, outcome
+
+    def _run(self) -> Run:
+        if self.folder.last.exists():
+            run = self.folder.resume()
+            run.check_text(self.candidate.corpus)
+            return run
+        run = Run.new(
+            self.candidate.corpus,
+            self.candidate.model,
+            replace(self.candidate.training, seed=self.seed),
+        )
+        texts = [source.path for source in self.candidate.corpus.sources]
+        self.folder.create({**self.candidate.settings, "seed": self.seed, "text": texts})
+        return run
+
+    def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
+        limit, before = run.config.max_seconds, self.folder.seconds_before
+        try:
+            with closing(
+                train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
+            ) as reports:
+                for report in reports:
+                    self.seconds += report.seconds
+                    self.speeds.append(report.chars_per_second)
+                    done = report.step / report.total_steps
+                    if limit is not None:
+                        done = max(done, min(1.0, max(before, self.seconds) / limit))
+                    if report.train_loss is not None:
+                        self._write(None)
+                    yield done, report, None
+        finally:
+            self._write(None)
+
+    def _outcome(self, run: Run, diverged: bool) -> Outcome:
+        loss, entry = None, {}
+        if self.folder.best.exists():
+            best = load(self.folder.best)
+            loss, entry = self._loss(best), best.history[-1]
+            loss = loss if math.isfinite(loss) else None
+        return Outcome(
+            seed=self.seed,
+            validation_loss=loss,
+            train_loss=entry.get("train_loss"),
+            best_epoch=entry.get("epoch"),
+            epochs=run.epoch,
+            chars_per_second=statistics.median(self.speeds) if self.speeds else 0.0,
+            seconds=self.seconds,
+            finished=not diverged,
+        )
+
+    def _loss(self, best: Run) -> float:
+        """The loss of a checkpoint on all of the validation text; training may have looked at a
+        part of it only.
+        """
+        workers = Workers(usable_threads(self.threads))
+        try:
+            corpus = self.candidate.corpus
+            found = evaluate(
+                best.result, corpus.validation, starts=corpus.validation_starts, workers=workers
+            )
+            return found.nats_per_char
+        finally:
+            workers.close()
+
+    def _read(self) -> Outcome | None:
+        """Take up what earlier sessions measured; the outcome, if there is one. A damaged file
+        counts as none.
+        """
+        try:
+            found = json.loads(self.measured.read_text(encoding="utf-8"))
+            self.seconds = float(found["seconds"])
+            self.speeds.extend(float(speed) for speed in found["speeds"])
+            return None if found["outcome"] is None else Outcome(**found["outcome"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def _write(self, outcome: Outcome | None) -> None:
+        described: Mapping[str, Any] = {
+            "seconds": self.seconds,
+            "speeds": [round(speed, 1) for speed in self.speeds],
+            "outcome": outcome and asdict(outcome),
+        }
+        write_atomically(self.measured, json.dumps(described).encode())

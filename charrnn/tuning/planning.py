@@ -1,0 +1,320 @@
+"""What to train in a given time: size, dropout, batch and schedule, from the length of the text and
+the speed of this machine.
+
+A plan is an ordinary pair of configurations with a number of steps. Once it is made the clock has
+no part in the run, which can be interrupted, resumed and repeated like any other. Its rules come
+from measurements: docs/recipes.md.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from charrnn.config.fields import seconds_of
+from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.evaluation.evaluate import evaluate
+from charrnn.network.cells import cell_named
+from charrnn.network.parameters import parameter_count
+from charrnn.optim.optimizers import coefficients_of
+from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.text.corpus import Corpus
+from charrnn.training.loop import VALIDATED, train
+from charrnn.training.run import Run
+
+WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
+MODEL: dict[str, Any] = {"cell": "gru", "layers": 2, "embedding": 64}
+TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 5.0}
+TYPICAL, OVERHEAD = 128, 56
+"""The width whose speed is measured first; and that at which half of a step's time is not products,
+to guess those of others.
+"""
+READ_PER_PARAMETER = 5.0
+"""Characters that a network reads in training for each of its parameters, at least: a larger one
+would not get far enough.
+"""
+PARAMETERS_PER_CHARACTER = 3.0
+"""Of the training text, at most: a larger network would learn it by heart."""
+MOST_EPOCHS, FEW_PARAMETERS = 40.0, 500_000
+"""A text that has been read so often has no more to give, and to larger networks than this after
+fewer passes.
+"""
+STEPS_AN_EPOCH = 50
+"""Fewer streams are trained on a text that would otherwise take fewer steps than this."""
+VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
+"""Of the time that validations may take, three times as much if there were fewer than four
+otherwise; and how many at most.
+"""
+MARGIN = 0.03
+"""Of the time that is not planned: the speed drifts."""
+HELD = 0.1
+"""Share of the steps before the learning rate falls: then their number is settled (`pacing`)."""
+LEAST_SECONDS = 5.0
+WARM_UP_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network and its training, the seconds that it will take, its speed, and in a line each what
+    was chosen and why.
+
+    `seconds` are those of steps, each of which takes `step_seconds`, and validations with
+    checkpoints, each of which takes `look_seconds`. The run is to end at `deadline`, a time of
+    `time.monotonic`, after no more than `most_steps`.
+    """
+
+    model: ModelConfig
+    training: TrainConfig
+    seconds: float
+    chars_per_second: float
+    reasons: tuple[str, ...]
+    step_seconds: float
+    look_seconds: float
+    deadline: float
+    most_steps: int
+
+
+def plan(
+    corpus: Corpus,
+    duration: str | float,
+    *,
+    model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    elapsed: Callable[[], float] | None = None,
+) -> Plan:
+    """The settings with which training on this corpus takes `duration`, "20m" or seconds,
+    validations and checkpoints included.
+
+    `model` and `training` hold settings that are fixed; the rest is chosen. The machine is measured
+    for a few seconds, which count, as does what has passed already by `elapsed()`, by default since
+    this call. `ConfigError` for a duration below 5 seconds or not understood, and for settings that
+    contradict it (`steps`, `epochs`, `max_time`).
+    """
+    seconds = duration if isinstance(duration, float | int) else seconds_of(duration)
+    if seconds is None or not LEAST_SECONDS <= seconds < math.inf:
+        raise ConfigError(
+            f"--for must be at least {LEAST_SECONDS:g} seconds, such as 90s, 20m or 1.5h, not "
+            f"{duration!r:.40}"
+        )
+    settings = {**MODEL, **(model or {})}, {**TRAINING, **(training or {})}
+    for name in ("steps", "epochs", "max_time"):
+        if settings[1].get(name) is not None:
+            raise ConfigError(
+                f"--for and --{name.replace('_', '-')} both say how long to train; give one of them"
+            )
+    start = time.monotonic()
+    return _Planner(
+        corpus, seconds, *settings, threads, elapsed or (lambda: time.monotonic() - start)
+    ).plan()
+
+
+def most_epochs_for(parameters: int) -> float:
+    """Passes after which a text has no more to give: 40, but for large networks, which remember
+    more of each reading, fewer.
+    """
+    return MOST_EPOCHS * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
+
+
+def input_dropout_for(epochs: float) -> float:
+    """Share of the characters that are not seen: none in a first reading, a tenth where a text is
+    read a dozen times or more.
+    """
+    return round(min(0.1, 0.008 * epochs), 3) if epochs > 2 else 0.0
+
+
+def weight_decay_for(epochs: float, rate: float, steps_an_epoch: int) -> float:
+    """AdamW's decay, such that weights forget within 12 / epochs passes over the text, but not
+    within less than four thirds.
+
+    Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024).
+    """
+    return round(min(epochs / 12, 0.75) / (rate * steps_an_epoch), 4)
+
+
+def dropout_for(epochs: float, parameters: int, characters: int) -> float:
+    """Share of a layer's outputs to drop, where the two above are not enough: in large networks
+    that read a short text often.
+    """
+    often = epochs * parameters / characters / 70
+    return round(min(0.5, 0.1 * math.log2(often)), 2) if often > 1 else 0.0
+
+
+def learning_rate_for(width: int) -> float:
+    """The peak of Adam's rate: wide layers want smaller steps."""
+    return round(0.012 * math.sqrt(TYPICAL / max(width, 64)), 4)
+
+
+class _Planner:
+    """What is fixed, what is known, and the clock."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        seconds: float,
+        model: dict[str, Any],
+        training: dict[str, Any],
+        threads: int | None,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self.corpus, self.characters, self.seconds, self.elapsed = (
+            corpus,
+            len(corpus.train),
+            seconds,
+            elapsed,
+        )
+        self.fixed_model, self.fixed, self.threads = model, training, usable_threads(threads)
+
+    def plan(self) -> Plan:
+        width, reason = self._width()
+        model, training = self._model(width), self._training(width)
+        step, look = (
+            self._step_seconds(model, training, min(10.0, 0.02 * self.seconds)),
+            self._look_seconds(model),
+        )
+        usable = (1 - MARGIN) * (
+            self.seconds - self.elapsed()
+        ) - look  # at the end a checkpoint or two are written as well
+        if usable < step + look:
+            raise ConfigError(
+                f"in what is left of {self.seconds:g} seconds this network makes no step; give "
+                "more time or a smaller --hidden"
+            )
+        share = max(VALIDATION_SHARE, min(LEAST_VALIDATIONS * look / usable, 3 * VALIDATION_SHARE))
+        looks = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / look + 1e-9)))
+        per_epoch = Run.new(self.corpus, model, training).steps_per_epoch
+        most = math.ceil(most_epochs_for(_count(model)) * per_epoch)
+        steps = min(most, math.floor((usable - looks * look) / step))
+        epochs, speed = steps / per_epoch, self.characters / per_epoch / step
+        drops = {
+            "dropout": dropout_for(epochs, _count(model), self.characters),
+            "input_dropout": input_dropout_for(epochs),
+        }
+        model = replace(model, **{**drops, **self.fixed_model})
+        rate = coefficients_of(training).learning_rate
+        every, warm_up = -(-steps // looks), min(WARM_UP_STEPS, steps // 20)
+        ends: dict[str, Any] = {
+            "steps": steps,
+            "eval_every": every,
+            "sample_every": 5 * every,
+            "warmup": warm_up,
+        }
+        ends["decay_after"] = round(HELD * epochs, 6)
+        if training.optimizer == "adamw" and rate > 0:
+            ends["weight_decay"] = weight_decay_for(epochs, rate, per_epoch)
+        training = replace(
+            training, **{name: self.fixed.get(name, value) for name, value in ends.items()}
+        )
+        reasons = [
+            reason,
+            f"{speed:,.0f} characters a second here: {steps:,} steps, {epochs:.1f} passes over "
+            "the text",
+        ]
+        if steps == most:
+            reasons.append(
+                "the text is short: more passes would only repeat it, so this takes less time "
+                "than given"
+            )
+        decay = coefficients_of(training).weight_decay
+        against = (
+            f"input dropout {model.input_dropout:g}, dropout {model.dropout:g}, weight "
+            f"decay {decay:g}"
+        )
+        reasons.append(
+            f"learning rate {rate:g}, {training.schedule}; against learning by heart: {against}"
+        )
+        deadline = time.monotonic() + self.seconds - self.elapsed()
+        return Plan(
+            model,
+            training,
+            steps * step + looks * look,
+            speed,
+            tuple(reasons),
+            step,
+            look,
+            deadline,
+            most,
+        )
+
+    def _model(self, width: int) -> ModelConfig:
+        return ModelConfig(
+            **{"hidden": width, "vocab_size": len(self.corpus.vocab), **self.fixed_model}
+        )
+
+    def _training(self, width: int) -> TrainConfig:
+        streams = 32
+        while streams > 4 and self.characters < STEPS_AN_EPOCH * streams * 64:
+            streams //= 2
+        chosen: dict[str, Any] = {"batch_size": streams, "seq_length": 64}
+        if self.fixed.get("optimizer", "adam") in ("adam", "adamw"):
+            chosen["learning_rate"] = learning_rate_for(width)
+        return TrainConfig(**{**chosen, **self.fixed})
+
+    def _width(self) -> tuple[int, str]:
+        """Units of a layer: those that are fixed, or the most for which text and time are enough;
+        and why.
+        """
+        if "hidden" in self.fixed_model:
+            return self.fixed_model[
+                "hidden"
+            ], f"{self.fixed_model['hidden']} units a layer, as asked"
+        model = self._model(TYPICAL)
+        step = self._step_seconds(model, self._training(TYPICAL), min(0.5, 0.01 * self.seconds))
+        training = Run.new(self.corpus, model, self._training(TYPICAL)).config
+        typical = (
+            training.batch_size
+            * training.seq_length
+            / step
+            * _count(model)
+            * (1 + OVERHEAD / TYPICAL)
+        )
+        best, reason = WIDTHS[0], "the largest that is planned"
+        for width in WIDTHS:
+            parameters = _count(self._model(width))
+            most = most_epochs_for(parameters) * self.characters
+            read = min(typical / parameters / (1 + OVERHEAD / width) * self.seconds, most)
+            if parameters > PARAMETERS_PER_CHARACTER * self.characters:
+                reason = f"{width} would learn a text of {self.characters:,} characters by heart"
+                break
+            if read < READ_PER_PARAMETER * parameters:
+                reason = f"with {width} it would read too little in this time"
+                break
+            best = width
+        return best, f"{best} units a layer: {reason}"
+
+    def _step_seconds(self, model: ModelConfig, training: TrainConfig, seconds: float) -> float:
+        """The time of a step, everything between two steps included, measured for so many seconds
+        but at least three steps.
+        """
+        endless = replace(training, steps=10**9, eval_every=10**9, sample_every=0)
+        run, done = Run.new(self.corpus, model, endless), 0
+        with closing(train(run, self.corpus, threads=self.threads)) as reports:
+            next(reports)
+            start = time.perf_counter()
+            while done < 3 or time.perf_counter() - start < seconds:
+                next(reports)
+                done += 1
+            return (time.perf_counter() - start) / done
+
+    def _look_seconds(self, model: ModelConfig) -> float:
+        """The time of a validation and a checkpoint."""
+        validation = self.corpus.validation[:VALIDATED]
+        if len(validation) < 2:
+            return 0.05
+        part, times = validation[: max(4096, len(validation) // 8)], []
+        untrained, workers = Run.new(self.corpus, model).model, Workers(self.threads)
+        for _ in range(2):  # the first time buffers are made
+            start = time.perf_counter()
+            evaluate(untrained, part, workers=workers)
+            times.append(time.perf_counter() - start)
+        workers.close()
+        return min(times) * len(validation) / len(part) + 0.05
+
+
+def _count(model: ModelConfig) -> int:
+    return parameter_count(model, cell_named(model.cell))

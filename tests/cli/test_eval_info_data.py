@@ -1,0 +1,508 @@
+"""`charrnn eval`, `charrnn info` and `charrnn data`."""
+
+import hashlib
+import http.server
+import json
+import math
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import charrnn
+from charrnn.cli.main import cli
+from charrnn.text.datasets import DATASETS, DataSet
+from charrnn.training.checkpoint import FORMAT_VERSION
+
+TEXT = (
+    "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
+    * 40
+)
+SPLITS = charrnn.CorpusConfig(val_fraction=0.2, test_fraction=0.1)
+
+
+def make(folder: Path, text: str, config: charrnn.CorpusConfig = SPLITS) -> charrnn.Corpus:
+    """A text and a small run on it, checkpoints/tiny, in a folder."""
+    (folder / "tiny.txt").write_text(text, encoding=config.encoding)
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", config)
+    settings = charrnn.TrainConfig(batch_size=4, seq_length=16, steps=20, eval_every=4)
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=16, layers=1), settings)
+    (folder / "checkpoints" / "tiny").mkdir(parents=True)
+    for _ in charrnn.train(run, corpus, threads=1):
+        pass
+    charrnn.save(folder / "checkpoints" / "tiny" / "last.safetensors", run)
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("eval")
+    make(folder, TEXT)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(folder)
+    yield
+
+
+@pytest.fixture(scope="module")
+def other(folder: Path) -> Path:
+    """Another run on the same text, of another cell and size; not the newest."""
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", SPLITS)
+    settings = charrnn.TrainConfig(batch_size=4, seq_length=16, steps=12, optimizer="sgd")
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2), settings)
+    for _ in charrnn.train(run, corpus, threads=1):
+        pass
+    charrnn.save(folder / "other.safetensors", run)
+    return folder / "other.safetensors"
+
+
+@pytest.fixture
+def run() -> charrnn.Run:
+    return charrnn.load("checkpoints/tiny/last.safetensors")
+
+
+def charrnn_(*arguments: str, status: int = 0, stdin: bytes | None = None) -> Result:
+    result = CliRunner().invoke(cli, list(arguments), input=stdin)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def evaluated(*arguments: str) -> Any:
+    return json.loads(charrnn_("eval", *arguments, "--json").stdout)
+
+
+# eval
+
+
+@pytest.mark.parametrize("split", ["validation", "test", "train"])
+def test_eval_measures_a_part_of_the_runs_own_text(run: charrnn.Run, split: str) -> None:
+    ids = getattr(charrnn.Corpus.read("tiny.txt", SPLITS), split)
+    found = evaluated("checkpoints/tiny", "--split", split)
+    expected = charrnn.evaluate(run.result, ids)
+    assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
+    assert found["bits_per_char"] == pytest.approx(expected.nats_per_char / math.log(2), abs=1e-6)
+    assert found["characters"] == len(ids) - 1
+    windows = charrnn.evaluate_windows(run.result, ids)
+    assert found["window"]["size"] == 256
+    assert found["window"]["nats_per_char"] == pytest.approx(windows.nats_per_char, abs=1e-6)
+    assert found["checkpoint"].endswith("last.safetensors")
+
+
+def test_eval_without_arguments_is_the_newest_run_on_its_validation_text() -> None:
+    expected = evaluated("checkpoints/tiny", "--split", "validation")
+    assert evaluated() == expected
+    plain = charrnn_("eval").stdout
+    assert (
+        f"{expected['nats_per_char']:.4f} nats" in plain
+        and f"{expected['bits_per_char']:.4f} bits" in plain
+    )
+    assert f"{expected['characters']:,} characters" in plain and "windows of 256" in plain
+
+
+def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
+    (folder / "other.txt").write_text("KING:\nSo the owl is good.\n", encoding="utf-8")
+    found = evaluated("checkpoints/tiny", "other.txt", "--window", "8", "--threads", "1")
+    ids = run.vocab.encode("KING:\nSo the owl is good.\n")
+    assert found["characters"] == len(ids) - 1
+    assert found["nats_per_char"] == pytest.approx(
+        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+    )
+    expected = charrnn.evaluate_windows(run.result, ids, 8)
+    assert found["window"]["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
+    whole = evaluated("checkpoints/tiny", "other.txt", "--window", str(10**15))
+    assert whole["window"]["nats_per_char"] == pytest.approx(whole["nats_per_char"], abs=1e-6)
+    assert "window" not in evaluated("checkpoints/tiny", "other.txt", "--window", "0")
+
+
+def test_eval_reads_standard_input_and_other_encodings(folder: Path) -> None:
+    piped = charrnn_(
+        "eval", "checkpoints/tiny", "-", "--json", stdin=b"So be it, caf\xc3\xa9"
+    ).stdout
+    (folder / "latin.txt").write_bytes(b"So be it, caf\xe9")
+    latin = evaluated("checkpoints/tiny", "latin.txt", "--encoding", "latin-1")
+    assert {**json.loads(piped)} == latin
+
+
+@pytest.mark.parametrize(
+    ("unknown", "as_read"), [("skip", "So be i, caf"), ("nearest", "So be iO, cafe")]
+)
+def test_eval_can_leave_out_or_replace_unknown_characters(
+    run: charrnn.Run, folder: Path, unknown: str, as_read: str
+) -> None:
+    (folder / "strange.txt").write_text("So be i\u00d8\u2603, caf\u00e8", encoding="utf-8")
+    found = evaluated("checkpoints/tiny", "strange.txt", "--unknown", unknown)
+    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read))
+    assert found["characters"] == len(as_read) - 1
+    assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
+
+
+def test_eval_folds_unknown_characters_where_the_model_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT + "z", charrnn.CorpusConfig(min_count=2))
+    (tmp_path / "other.txt").write_text("So be \u2603", encoding="utf-8")
+    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 6
+    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 5
+
+
+def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> None:
+    lines = [json.loads(line) for line in charrnn_("eval", "--per-char").stdout.splitlines()]
+    validation = charrnn.Corpus.read("tiny.txt", SPLITS).validation
+    assert "".join(line["char"] for line in lines) == run.vocab.decode(validation)[1:]
+    assert np.mean([line["nats"] for line in lines]) == pytest.approx(
+        evaluated()["nats_per_char"], abs=1e-5
+    )
+
+
+def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
+    ids = charrnn.Corpus.read("tiny.txt", SPLITS).validation
+    plain, found = (
+        evaluated(),
+        evaluated("--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"),
+    )
+    dynamic = found.pop("dynamic")
+    assert found == plain, "the plain figures are as they were"
+    config = charrnn.DynamicConfig(dynamic_rate=0.01, dynamic_segment=8)
+    expected = charrnn.evaluate_dynamic(run.result, ids, config, squares=charrnn.squares_of(run))
+    assert dynamic["nats_per_char"] == expected.nats_per_char < plain["nats_per_char"]
+    assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (
+        0.01,
+        8,
+        0.001,
+        1,
+    )
+    text = charrnn_("eval", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8").stdout
+    names = [line.split("  ")[1].strip() for line in text.splitlines()[1:]]
+    assert names == ["state carried", "windows of 256, cold", "dynamic", "xz -9e"]
+    assert (
+        f"{dynamic['nats_per_char']:.4f} nats" in text
+        and f"{plain['nats_per_char']:.4f} nats" in text
+    )
+    lines = charrnn_(
+        "eval", "--per-char", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"
+    ).stdout.splitlines()
+    assert np.mean([json.loads(line)["nats"] for line in lines]) == pytest.approx(
+        expected.nats_per_char, abs=1e-5
+    )
+
+
+def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
+    ids, models = (
+        charrnn.Corpus.read("tiny.txt", SPLITS).validation,
+        [run.result, charrnn.load(other).result],
+    )
+    found = evaluated("checkpoints/tiny", "--ensemble", str(other), "--dynamic")
+    assert found["nats_per_char"] == charrnn.evaluate(models, ids).nats_per_char
+    assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
+    squares = charrnn.squares_of(run), None
+    losses = [
+        charrnn.per_character_dynamic(m, ids, squares=s)
+        for m, s in zip(models, squares, strict=True)
+    ]
+    assert found["dynamic"]["nats_per_char"] == pytest.approx(
+        charrnn.mixed(losses).mean(dtype=np.float64), abs=1e-9
+    )
+    assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
+    result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")
+    assert "an ensemble of 2" in result.stdout and not result.stderr
+
+
+def test_eval_of_an_ensemble_says_who_may_know_the_text(folder: Path, tmp_path: Path) -> None:
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", charrnn.CorpusConfig(val_fraction=0.1))
+    stranger = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    charrnn.save(tmp_path / "stranger.safetensors", stranger)
+    told = charrnn_(
+        "eval", "checkpoints/tiny", "--ensemble", str(tmp_path / "stranger.safetensors")
+    ).stderr
+    assert "stranger.safetensors was trained on another" in told and told.count("\n") == 1
+
+
+def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(
+    folder: Path, tmp_path: Path
+) -> None:
+    for name, text, options, found in (
+        ("letters", "KING or no\n" * 60, {}, "one vocabulary"),
+        ("documents", TEXT, {"document_separator": "\n\n"}, "--document-separator"),
+    ):
+        corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(**options))
+        charrnn.save(
+            tmp_path / f"{name}.safetensors",
+            charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1)),
+        )
+        path = str(tmp_path / f"{name}.safetensors")
+        result = charrnn_(
+            "eval", "checkpoints/tiny", "--ensemble", path, status=2 if options else 1
+        )
+        assert found in result.stderr and path in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_eval_notes_who_looked_at_the_test_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT)
+    note, checkpoint = (
+        tmp_path / "checkpoints/tiny/test-looks.jsonl",
+        tmp_path / "checkpoints/tiny/last.safetensors",
+    )
+    before = checkpoint.read_bytes()
+    assert charrnn_("eval").stderr == "" and not note.exists(), (
+        "the validation part may be looked at"
+    )
+    first = charrnn_("eval", "--split", "test", "--json")
+    assert first.stderr == "" and json.loads(first.stdout)["test_looks"] == []
+    (look,) = map(json.loads, note.read_text().splitlines())
+    assert (
+        look["nats_per_char"] == json.loads(first.stdout)["nats_per_char"]
+        and look["checkpoint"] == checkpoint.name
+    )
+    second = charrnn_("eval", "--split", "test", "--per-char")
+    assert (
+        "looked at once before" in second.stderr
+        and look["when"] in second.stderr
+        and second.stderr.count("\n") == 1
+    )
+    third = charrnn_("eval", "--split", "test", "--json")
+    assert (
+        "looked at 2 times before" in third.stderr
+        and len(json.loads(third.stdout)["test_looks"]) == 2
+    )
+    note.write_text("no note\n")
+    assert (
+        charrnn_("eval", "--split", "test").stderr == "" and len(note.read_text().splitlines()) == 1
+    )
+    assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("--dynamic-rate", "0.1"), 2, "add --dynamic"),
+        (("--dynamic", "--dynamic-rate", "2"), 2, "--dynamic-rate"),
+        (("--ensemble", "nothing.safetensors"), 1, "nothing.safetensors"),
+        (("checkpoints/tiny", "tiny.txt", "--split", "test"), 2, "--split"),
+        (("--per-char", "--json"), 2, "--json"),
+        (("--unknown", "skip"), 2, "--unknown"),
+        (("--window", "-1"), 2, "--window"),
+        (("--threads", "0"), 2, "--threads"),
+        (("checkpoints/tiny", "nothing.txt"), 1, "nothing.txt"),
+        (("checkpoints/tiny", "snow.txt"), 1, "U+2603"),
+        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 2"),
+        (("tiny.txt",), 1, "tiny.txt"),
+    ],
+)
+def test_eval_tells_what_is_wrong(
+    folder: Path, arguments: tuple[str, ...], status: int, told: str
+) -> None:
+    (folder / "snow.txt").write_text("So \u2603", encoding="utf-8")
+    (folder / "short.txt").write_text("S\u2603\u2604", encoding="utf-8")
+    result = charrnn_("eval", *arguments, status=status)
+    assert told in result.stderr and not result.stdout
+    assert status == 2 or result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("change", ["gone", "longer", "with a new character"])
+def test_eval_notices_that_the_runs_text_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT)
+    if change == "gone":
+        (tmp_path / "tiny.txt").unlink()
+    else:
+        (tmp_path / "tiny.txt").write_text(
+            TEXT + ("KING" if change == "longer" else "\u2603"), encoding="utf-8"
+        )
+    error = charrnn_("eval", status=1).stderr
+    assert "text" in error and error.count("\n") == 1
+    assert (
+        "charrnn eval CHECKPOINT TEXT"
+        if change == "gone"
+        else "not the one"
+        if change == "longer"
+        else "changed"
+    ) in error
+
+
+def test_eval_of_a_part_that_the_run_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT, charrnn.CorpusConfig())
+    assert "--test-fraction" in charrnn_("eval", "--split", "test", status=1).stderr
+
+
+# info
+
+
+def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) -> None:
+    found = json.loads(charrnn_("info", "checkpoints/tiny", "--json").stdout)
+    assert found["parameters"] == run.model.parameters.count()
+    assert found["bytes"] == (folder / "checkpoints/tiny/last.safetensors").stat().st_size
+    assert (
+        found["vocab"] == run.vocab.to_list()
+        and found["step"] == 20
+        and found["format_version"] == FORMAT_VERSION
+    )
+    assert found["model"]["hidden"] == 16 and found["history"] == run.history
+    assert found["sources"][0]["path"] == str(folder / "tiny.txt")
+
+
+def test_info_shows_what_matters(run: charrnn.Run) -> None:
+    text = charrnn_("info").stdout
+    assert f"{run.model.parameters.count():,}" in text and "hidden 16" in text and "step 20" in text
+    assert (
+        f"{len(run.vocab)} symbols: \\n\u2423,." in text
+        and f"format version {FORMAT_VERSION}" in text
+        and "tiny.txt" in text
+    )
+    assert [line.split()[0] for line in text.splitlines()[-6:] if line.strip()] == [
+        "4",
+        "8",
+        "12",
+        "16",
+        "20",
+    ]
+    assert f"{run.history[-1]['validation_loss']:.4f}" in text
+
+
+def test_info_of_strange_symbols_and_names_is_plain_text(tmp_path: Path) -> None:
+    corpus = charrnn.Corpus.from_text("\x1b[31m[bold]\x9b\u202e\\\n" * 20, name="[red]x[/red]")
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    run.init_from = "\x1b]0;title\x07"
+    run.history = [{"step": 3, "validation_loss": None, "epoch": None}]
+    charrnn.save(tmp_path / "strange.safetensors", run)
+    text = charrnn_("info", str(tmp_path / "strange.safetensors")).stdout
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(text)
+    assert "\\x1b" in text and "\\u202e" in text and "\\\\" in text and "<[red]x[/red]>" in text
+
+
+def test_info_of_what_is_no_checkpoint(folder: Path) -> None:
+    (folder / "cut.safetensors").write_bytes(
+        (folder / "checkpoints/tiny/last.safetensors").read_bytes()[:3000]
+    )
+    for name in ("cut.safetensors", "tiny.txt", "nowhere", "."):
+        error = charrnn_("info", name, status=1).stderr
+        assert error.startswith("error: ") and name in error and error.count("\n") == 1
+
+
+# data
+
+CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 500
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = CONTENT if self.path == "/tiny" else b"something else"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """A mirror on this machine of the data set "tiny", and an empty folder to be in."""
+    known = DataSet(
+        "tiny",
+        len(CONTENT),
+        hashlib.sha256(CONTENT).hexdigest(),
+        "https://example.invalid/tiny.txt",
+    )
+    monkeypatch.setitem(DATASETS, "tiny", known)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.chdir(tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("place", ["here", "data", "--to"])
+def test_data_get_fetches_into_the_right_folder_and_prints_the_path(
+    server: str, tmp_path: Path, place: str
+) -> None:
+    if place == "data":
+        (tmp_path / "data").mkdir()
+    to = ("--to", "my texts") if place == "--to" else ()
+    result = charrnn_("data", "get", "tiny", "--url", f"{server}/tiny", *to)
+    expected = {
+        "here": "tiny.txt",
+        "data": str(Path("data/tiny.txt")),
+        "--to": str(Path("my texts/tiny.txt")),
+    }[place]
+    assert result.stdout == expected + "\n"
+    assert (tmp_path / expected).read_bytes() == CONTENT
+    assert "charrnn train" in result.stderr and ("'my texts" in result.stderr) == (place == "--to")
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "told"),
+    [
+        ("nothing", "/tiny", "tiny-shakespeare"),
+        ("tiny", "/other", "14 bytes"),
+        ("tiny", "", "by hand"),
+    ],
+)
+def test_data_get_tells_what_is_wrong(
+    server: str, tmp_path: Path, name: str, path: str, told: str
+) -> None:
+    url = f"{server}{path}" if path else "http://127.0.0.1:1/closed"
+    error = charrnn_("data", "get", name, "--url", url, status=1).stderr
+    assert told in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_list_shows_what_ships_and_what_can_be_fetched(server: str) -> None:
+    bundled = charrnn.bundled_corpus()
+    text = charrnn_("data", "list").stdout
+    assert str(bundled) in text and hashlib.sha256(bundled.read_bytes()).hexdigest() in text
+    assert (
+        "1,115,394 bytes" in text
+        and DATASETS["tiny-shakespeare"].sha256 in text
+        and "charrnn data get tiny" in text
+    )
+    charrnn_("data", "get", "tiny", "--url", f"{server}/tiny")
+    texts = {
+        entry["name"]: entry
+        for line in charrnn_("data", "list", "--json").stdout.splitlines()
+        if (entry := json.loads(line))
+    }
+    assert texts["tiny"]["path"] == "tiny.txt" and texts["tiny-shakespeare"]["path"] is None
+
+
+def test_data_forget_removes_what_is_kept_of_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHARRNN_CACHE_DIR", str(tmp_path))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a-b-c.ids").write_bytes(bytes(2500))
+    (tmp_path / "kernels-0").mkdir()
+    assert (
+        charrnn_("data", "forget").stderr == f"removed 1 file, 2.5 KB, from {tmp_path / 'texts'}\n"
+    )
+    assert not list((tmp_path / "texts").iterdir()) and (tmp_path / "kernels-0").exists()
+    assert "removed 0 files" in charrnn_("data", "forget").stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["eval", "info", "data", "data get", "data list", "data forget"]
+)
+def test_help_ends_with_examples(command: str) -> None:
+    assert (
+        "Examples:\n    charrnn " + command.split()[0]
+        in charrnn_(*command.split(), "--help").stdout
+    )

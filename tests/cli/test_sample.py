@@ -1,0 +1,342 @@
+"""`charrnn sample`, in this process and as a real one: streaming, pipes, signals and terminals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import charrnn
+from charrnn.cli.main import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (
+    "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
+    * 30
+)
+COMMAND = [sys.executable, "-m", "charrnn.cli.main", "sample"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small run, checkpoints/tiny, which is the newest."""
+    folder = tmp_path_factory.mktemp("sample")
+    (folder / "tiny.txt").write_text(TEXT, encoding="utf-8")
+    corpus = charrnn.Corpus.read(folder / "tiny.txt")
+    model = charrnn.ModelConfig(hidden=16, layers=1)
+    run = charrnn.Run.new(corpus, model, charrnn.TrainConfig(batch_size=4, seq_length=16, steps=20))
+    for _ in charrnn.train(run, corpus, threads=1):
+        pass
+    (folder / "checkpoints" / "tiny").mkdir(parents=True)
+    charrnn.save(folder / "checkpoints" / "tiny" / "last.safetensors", run)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(folder)
+    yield
+
+
+def sample(*arguments: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(cli, ["sample", *arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    pipes = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **options,
+    }
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # where tests run in the background it is ignored
+    try:
+        return subprocess.Popen(
+            [*COMMAND, *arguments], env={**os.environ, "PYTHONPATH": paths}, **pipes
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def written(prime: str = "", length: int = 500, **options: Any) -> str:
+    run = charrnn.load("checkpoints/tiny/last.safetensors")
+    return "".join(charrnn.generate(run.result, run.vocab, prime, length, **options))
+
+
+def test_the_newest_run_writes_what_the_library_does() -> None:
+    assert sample("--seed", "3", "--prime", "KING").stdout == "KING" + written("KING", seed=3)
+
+
+@pytest.mark.parametrize("place", ["checkpoints/tiny", "checkpoints/tiny/last.safetensors"])
+def test_flags_reach_the_writer(place: str) -> None:
+    flags = (
+        "--seed",
+        "5",
+        "--length",
+        "40",
+        "--temperature",
+        "1.3",
+        "--top-k",
+        "4",
+        "--prime",
+        "So",
+        "--no-prime",
+    )
+    assert sample(place, *flags).stdout == written("So", 40, seed=5, temperature=1.3, top_k=4)
+
+
+def test_temperature_zero_needs_no_seed() -> None:
+    assert (
+        sample("--temperature", "0", "--length", "80").stdout
+        == sample("--temperature", "0", "--length", "80").stdout
+    )
+
+
+def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
+    run, corpus = charrnn.load("checkpoints/tiny/last.safetensors"), charrnn.Corpus.read("tiny.txt")
+    other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
+    charrnn.save(tmp_path / "other.safetensors", other)
+    models = [run.result, other.result]
+    flags = (
+        "--seed",
+        "3",
+        "--prime",
+        "KING",
+        "--length",
+        "60",
+        "--ensemble",
+        str(tmp_path / "other.safetensors"),
+    )
+    expected = "".join(charrnn.generate(models, run.vocab, "KING", 60, seed=3))
+    assert sample(*flags).stdout == "KING" + expected != "KING" + written("KING", 60, seed=3)
+    found = json.loads(sample(*flags, "--json", "--count", "2").stdout)
+    assert found["samples"][0] == expected and found["ensemble"] == [
+        str(tmp_path / "other.safetensors")
+    ]
+
+
+def test_an_ensemble_needs_one_vocabulary(tmp_path: Path) -> None:
+    other = charrnn.Run.new(
+        charrnn.Corpus.from_text("abc" * 60), charrnn.ModelConfig(hidden=8, layers=1)
+    )
+    charrnn.save(tmp_path / "other.safetensors", other)
+    error = sample("--ensemble", str(tmp_path / "other.safetensors"), status=1).stderr
+    assert "one vocabulary" in error and "other.safetensors" in error and error.count("\n") == 1
+
+
+def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
+    first, second = (json.loads(sample("--json", "--prime", "KING").stdout) for _ in range(2))
+    assert first["text"] != second["text"]
+    assert first["text"] == written("KING", seed=first["seed"])
+    assert first | {"text": "", "seed": 0} == {
+        "text": "",
+        "prime": "KING",
+        "checkpoint": str(Path("checkpoints/tiny/last.safetensors")),
+        "seed": 0,
+        "temperature": 0.8,
+        "top_k": 0,
+        "length": 500,
+        "precision": "float32",
+    }
+
+
+def test_count_writes_different_texts_the_first_as_without_it() -> None:
+    samples = json.loads(sample("--count", "3", "--seed", "1", "--length", "50", "--json").stdout)[
+        "samples"
+    ]
+    assert samples[0] == written("", 50, seed=1)
+    assert len(set(samples)) == 3 and all(len(text) == 50 for text in samples)
+    plain = sample(
+        "--count", "3", "--seed", "1", "--length", "50", "--prime", "So", "--threads", "1"
+    ).stdout
+    assert plain.count("So") >= 3 and plain.endswith("\n")
+
+
+def test_stop_ends_before_the_string() -> None:
+    text = written("KING", 300, seed=2)
+    place = text.index("\n")
+    assert (
+        sample("--seed", "2", "--prime", "KING", "--stop", "\n", "--length", "300").stdout
+        == "KING" + text[:place]
+    )
+
+
+def test_length_zero_prints_the_prime_only() -> None:
+    assert sample("--length", "0", "--prime", "KING and QUEEN").stdout == "KING and QUEEN"
+
+
+def test_a_prime_longer_than_the_length() -> None:
+    assert sample("--length", "3", "--prime", TEXT, "--seed", "1").stdout == TEXT + written(
+        TEXT, 3, seed=1
+    )
+
+
+def test_a_prime_file_is_read_like_the_text(folder: Path) -> None:
+    (folder / "prime.txt").write_bytes(b"\xef\xbb\xbfKING:\r\nOnce")
+    result = sample("--prime-file", "prime.txt", "--seed", "1", "--length", "9")
+    assert result.stdout == "KING:\nOnce" + written("KING:\nOnce", 9, seed=1)
+
+
+def test_unknown_characters_are_named_unless_told_otherwise() -> None:
+    error = sample("--prime", "Ki\u00f1g", status=1).stderr
+    assert "U+00F1" in error and "--unknown" in error and error.count("\n") == 1
+    assert sample(
+        "--prime", "Ki\u00f1g", "--unknown", "skip", "--no-prime", "--seed", "1"
+    ).stdout == written("Kig", seed=1)
+    assert sample(
+        "--prime", "caf\u00e8", "--unknown", "nearest", "--no-prime", "--seed", "1"
+    ).stdout == written("cafe", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "told"),
+    [
+        (("--length", "-1"), 2, "--length"),
+        (("--temperature", "-1"), 2, "--temperature"),
+        (("--temperature", "nan"), 2, "--temperature"),
+        (("--top-k", "-1"), 2, "--top-k"),
+        (("--count", "0"), 2, "--count"),
+        (("--seed", "-1"), 2, "--seed"),
+        (("--prime", "a", "--prime-file", "b"), 2, "--prime-file"),
+        (("--prime-file", "nothing.txt"), 1, "nothing.txt"),
+        (("--prime-file", "latin.txt"), 1, "byte 0xe9 at position 3"),
+        (("nowhere",), 1, "nowhere"),
+        (("checkpoints",), 1, "checkpoints"),
+        (("tiny.txt",), 1, "tiny.txt"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_told(
+    folder: Path, flags: tuple[str, ...], status: int, told: str
+) -> None:
+    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    result = sample(*flags, status=status)
+    assert told in result.stderr and not result.stdout
+
+
+def test_no_run_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "charrnn train" in sample(status=1).stderr
+
+
+def test_an_extreme_temperature_is_no_warning() -> None:
+    assert len(sample("--temperature", "1e300", "--length", "20").stdout) == 20
+
+
+def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
+    corpus = charrnn.Corpus.from_text(bytes(range(256)) * 20, charrnn.CorpusConfig(unit="byte"))
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    charrnn.save(tmp_path / "bytes.safetensors", run)
+    (tmp_path / "prime").write_bytes(b"\xff\x00\r\n")
+    result = sample(
+        str(tmp_path / "bytes.safetensors"),
+        "--prime-file",
+        str(tmp_path / "prime"),
+        "--length",
+        "0",
+    )
+    assert result.stdout_bytes == b"\xff\x00\r\n"
+
+
+def test_the_help_explains_every_flag_and_ends_with_examples() -> None:
+    text = sample("--help").stdout
+    flags = (
+        "length temperature top-k seed prime prime-file count stop no-prime unknown json threads"
+    )
+    assert all(f"--{flag}" in text for flag in flags.split()) and "Examples:" in text
+
+
+def test_a_pipe_is_the_prime_however_slow() -> None:
+    child = process("--seed", "1", "--length", "30", stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    for piece in (b"KI", b"NG:\n"):
+        time.sleep(0.3)
+        child.stdin.write(piece)
+        child.stdin.flush()
+    out, err = child.communicate()
+    assert child.returncode == 0, err
+    assert out.decode() == "KING:\n" + written("KING:\n", 30, seed=1)
+
+
+def test_a_silent_pipe_does_not_matter_when_a_prime_is_given() -> None:
+    child = process("--prime", "", "--seed", "1", "--length", "30", stdin=subprocess.PIPE)
+    assert child.wait(60) == 0
+    out, _ = child.communicate()
+    assert out.decode() == written("", 30, seed=1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+def test_text_comes_as_it_is_made_and_an_interruption_is_quiet() -> None:
+    child = process("--length", "1000000000", "--seed", "1")
+    assert child.stdout is not None
+    first = os.read(child.stdout.fileno(), 4)
+    child.send_signal(signal.SIGINT)
+    try:
+        rest, err = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == 130 and b"Traceback" not in err
+    assert written("", 4, seed=1) == (first + rest).decode()[:4]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    child = process("--length", "1000000000")
+    assert child.stdout is not None and child.stderr is not None
+    child.stdout.read(10)
+    child.stdout.close()
+    assert child.wait(60) in (0, 141)
+    assert child.stderr.read() == b""
+    child.stderr.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="bytes as arguments")
+def test_arguments_that_are_no_text_do_not_crash() -> None:
+    child = process("--prime", b"\xffKING", "--unknown", "skip", "--length", "0")
+    out, err = child.communicate()
+    assert (child.returncode, out, err) == (0, b"\xffKING", b"")
+    child = process(b"\xff.safetensors")
+    out, err = child.communicate()
+    assert child.returncode == 1 and err.startswith(b"error: ") and err.count(b"\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
+def test_a_terminal_gets_no_control_characters_and_a_last_newline(tmp_path: Path) -> None:
+    import pty
+
+    run = charrnn.Run.new(
+        charrnn.Corpus.from_text("\x1b]0;title\x07\x9b31m" * 99),
+        charrnn.ModelConfig(hidden=8, layers=1),
+    )
+    charrnn.save(tmp_path / "evil.safetensors", run)
+    master, slave = pty.openpty()
+    child = process(
+        tmp_path / "evil.safetensors", "--prime", "\x1b]0;", "--length", "200", stdout=slave
+    )
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # Linux's way of saying that the other end is closed
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(master)
+    _, err = child.communicate()
+    assert child.returncode == 0, err
+    text = seen.decode()
+    assert text.startswith("\\x1b]0;") and text.endswith("\r\n")
+    assert not set("\x1b\x07\x9b") & set(text)

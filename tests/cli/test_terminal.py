@@ -1,0 +1,208 @@
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charrnn.cli import kernel_loading, terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\ttext\n", "plain\ttext\n"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\x07\x7f\x9b", "a\\x07\\x7f\\x9b"),
+        ("\u202eabc\u2066", "\\u202eabc\\u2066"),
+        ("\r\n", "\\x0d\n"),
+        ("\udcff", "\\udcff"),
+        ("é 漢 🎭", "é 漢 🎭"),
+    ],
+)
+def test_what_could_harm_a_terminal_is_escaped(text, shown):
+    assert terminal.escaped(text) == shown
+    assert terminal.escaped(text, Screen()) == shown
+    assert terminal.escaped(text, io.StringIO()) == text  # a pipe gets the text itself
+
+
+def test_an_error_is_one_line(capsys):
+    terminal.tell_error("a\nb\x1b[31m [bold]c")
+    assert capsys.readouterr() == ("", "error: a\\nb\\x1b[31m [bold]c\n")
+
+
+def test_styles_only_on_terminals_and_not_with_no_color(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.dim("x", Screen()) == "\x1b[2mx\x1b[0m"
+    assert terminal.dim("x", io.StringIO()) == "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert terminal.dim("x", Screen()) == "x"
+
+
+def test_tables_keep_to_no_color(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Screen()
+    terminal.console(stream).print("x", style="red")
+    assert "\x1b[31m" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "1 s"),
+        (45, "45 s"),
+        (89, "89 s"),
+        (720, "12 min"),
+        (12000, "3 h 20 min"),
+        (4 * 86400, "4 days"),
+    ],
+)
+def test_durations(seconds, text):
+    assert terminal.duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(512, "512 bytes"), (1_500_000, "1.5 MB"), (2.34e11, "234 GB")]
+)
+def test_sizes(size, text):
+    assert terminal.size_text(size) == text
+
+
+def test_a_loss_has_both_units():
+    assert terminal.loss_text(1.0) == "1.0000 nats, 1.4427 bits a character"
+
+
+def test_progress_appears_late_and_only_on_a_terminal(monkeypatch):
+    screen, pipe = Screen(), io.StringIO()
+    for stream in (screen, pipe):
+        monkeypatch.setattr("sys.stderr", stream)
+        with terminal.progress_bar("reading") as bar:
+            bar(10, 100)
+            assert stream.getvalue() == ""
+            monkeypatch.setattr(terminal, "READING_SHOWN_AFTER", -1.0)
+            bar(50, 100)
+        monkeypatch.setattr(terminal, "READING_SHOWN_AFTER", 1.0)
+    assert "reading" in screen.getvalue() and "50%" in screen.getvalue()
+    assert pipe.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("missing", "beside", "text"),
+    [(30, None, "about 20 s"), (30, "a process", "about 10 s"), (3, None, "a few seconds")],
+)
+def test_compiling_is_told_once_where_nobody_watches(capsys, missing, beside, text):
+    shown = kernel_loading._Compiling(40, missing, quiet=False, beside=beside)
+    shown.tick("a", True)
+    assert capsys.readouterr().err == ""
+    shown.tick("b", False)
+    shown.tick("c", True)
+    shown.tick("d", False)
+    assert capsys.readouterr().err == f"compiling kernels for this machine (once, {text})\n"
+
+
+def test_quiet_compiling_says_nothing(capsys):
+    kernel_loading._Compiling(3, 3, quiet=True).tick("a", False)
+    assert capsys.readouterr().err == ""
+
+
+class Beside:
+    """A companion that has compiled so many kernels which are still to come."""
+
+    def __init__(self, ahead):
+        self.ahead = lambda: ahead
+
+
+@pytest.mark.parametrize(
+    ("beside", "shown_as"), [(None, "2/9"), (Beside(3), "5/9"), (Beside(30), "9/9")]
+)
+def test_compiling_shows_a_bar_on_a_terminal(monkeypatch, beside, shown_as):
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    shown = kernel_loading._Compiling(9, 8, quiet=False, beside=beside)
+    shown.tick("a", True)
+    assert screen.getvalue() == ""
+    for name in "bc":
+        shown.tick(name, False)
+    shown.close()
+    assert "Compiling for this machine, once" in screen.getvalue()
+    assert shown_as in screen.getvalue()
+
+
+WATCHED = """
+import sys
+from charrnn.compiler import compiling
+from charrnn.cli.main import main
+names = []
+def hear(name, cached):
+    assert len(compiling.listeners) == 2, f"{name} is compiled while nothing is shown"
+    names.append(name)
+compiling.listeners.append(hear)
+needed = sys.argv.pop().split()
+cells = [name for name in needed if name != "writing"]
+expected = compiling.count_kernels(*cells, training="writing" not in needed)
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+assert len(names) == expected, (len(names), expected, names)
+"""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """Runs a command in a folder with a run; fails unless exactly the kernels for these names are
+    loaded, and where it shows.
+    """
+    folder = tmp_path_factory.mktemp("watched")
+    (folder / "t.txt").write_text("in the beginning there was a word " * 20)
+
+    def charrnn(names, command):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        options = {
+            "cwd": folder,
+            "env": environment,
+            "stdin": subprocess.DEVNULL,
+            "capture_output": True,
+            "text": True,
+        }
+        done = subprocess.run([sys.executable, "-c", WATCHED, *command.split(), names], **options)
+        assert done.returncode == 0, done.stderr
+
+    shape = "--hidden 4 --batch-size 2 --seq-length 8"
+    charrnn(
+        "clockwork sgd",
+        f"train t.txt --out a --cell clockwork --optimizer sgd --steps 2 {shape} --quiet",
+    )
+    return charrnn
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (
+            "train t.txt --init-from a --out b --steps 2 --optimizer rmsprop --quiet",
+            "clockwork rmsprop",
+        ),
+        ("train --resume a --steps 3 --quiet", "clockwork sgd"),
+        (
+            "compare t.txt --out c --cells gru,rnn --seeds 1 --hidden 4 --steps 2 --quiet",
+            "gru rnn adam",
+        ),
+        ("sample a", "clockwork writing"),
+        ("eval a", "clockwork"),
+        ("info a", "clockwork writing"),
+    ],
+    ids=["init-from", "resume", "compare", "sample", "eval", "info"],
+)
+def test_no_kernel_is_compiled_unseen(watched, command, names):
+    """Not even where the cell is known from a checkpoint only."""
+    watched(names, command)

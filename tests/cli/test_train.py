@@ -1,0 +1,700 @@
+import fcntl
+import json
+import os
+import pty
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import tomllib
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import charrnn
+from charrnn.cli.main import COMMANDS, cli
+from charrnn.cli.train_display import Display, fitted, speed_text
+from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.network.network import Network
+from charrnn.training.checkpoint import load
+from charrnn.training.loop import Report
+from charrnn.training.recovery import FallBack
+from tests.reference.small import small_corpus, small_run
+
+PROGRAM = [sys.executable, "-m", "charrnn.cli.main"]
+TINY = [
+    "--hidden",
+    "8",
+    "--layers",
+    "1",
+    "--batch-size",
+    "4",
+    "--seq-length",
+    "16",
+    "--threads",
+    "1",
+]
+SECONDS = 120  # the first test on a machine compiles the kernels
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """A text of 3,000 words in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(charrnn.__file__).parents[1])
+    )  # for the processes that tests start
+    words = random.Random(1).choices(
+        ["the", "sea", "sings", "of", "a", "stone", "and", "no", "king", "hears", "it\n"], k=3000
+    )
+    path = tmp_path / "sea.txt"
+    path.write_text(" ".join(words), encoding="utf-8")
+    return path
+
+
+def invoke(*arguments, **options):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], **options)
+
+
+def program(*arguments, **options):
+    arguments = [str(argument) for argument in arguments]
+    return subprocess.run(
+        PROGRAM + arguments, capture_output=True, text=True, timeout=SECONDS, **options
+    )
+
+
+def stop_at_first_validation(number, *arguments):
+    """Run the program, send it a signal after its first validation; exit status and output."""
+    with subprocess.Popen(
+        PROGRAM + [str(a) for a in arguments], stderr=subprocess.PIPE, text=True
+    ) as process:
+        said = ""
+        for line in process.stderr:
+            said += line
+            if line.startswith("step "):
+                process.send_signal(number)
+                process.send_signal(number)  # a second one, while it saves, changes nothing
+        return process.wait(SECONDS), said
+
+
+def test_every_setting_is_a_flag_with_its_help_and_default():
+    text = " ".join(invoke("train", "--help").output.split())
+    for config in (CorpusConfig, ModelConfig, TrainConfig):
+        for field in fields(config):
+            if field.name != "vocab_size":
+                assert "--" + field.name.replace("_", "-") + " " in text
+    for heading in ("Text:", "Network:", "Training:", "Run:", "Examples:"):
+        assert heading in text
+    assert f"[default: {ModelConfig().hidden}]" in text
+    for flag in ("--out", "--threads", "--config", "--resume", "--init-from", "--quiet", "--json"):
+        assert flag in text
+
+
+def test_the_groups_help_names_all_commands_and_imports_no_numbers():
+    code = (
+        "import sys, charrnn.cli.main as m\n"
+        "try: m.cli(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([n for n in ('numba', 'numpy', 'rich', 'tqdm') if n in sys.modules])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=SECONDS, check=True
+    )
+    assert said.stdout.splitlines()[-1] == "[]"
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", said.stdout, re.M)
+    assert invoke("--version").output.startswith("charrnn, version ")
+
+
+def test_flags_reach_the_run_and_its_folder(text):
+    result = invoke(
+        "train",
+        text,
+        *TINY,
+        "--steps",
+        4,
+        "--learning-rate",
+        "0.01",
+        "--val-fraction",
+        "0.2",
+        "--seed",
+        7,
+    )
+    assert result.exit_code == 0, result.output
+    run = load("checkpoints/sea/last.safetensors")
+    assert (run.model.config.hidden, run.model.config.layers) == (8, 1)
+    assert (run.config.batch_size, run.config.seq_length, run.config.steps, run.config.seed) == (
+        4,
+        16,
+        4,
+        7,
+    )
+    assert (run.config.learning_rate, run.corpus_config.val_fraction) == (0.01, 0.2)
+    settings = tomllib.loads((text.parent / "checkpoints/sea/config.toml").read_text())
+    assert settings["text"] == [str(text)]
+    assert settings["hidden"] == 8 and settings["learning_rate"] == 0.01
+    assert "sample from it: charrnn sample checkpoints/sea" in result.stderr
+    assert result.stdout == ""
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(text):
+    (text.parent / "run.toml").write_text(
+        'text = "sea.txt"\nhidden = 12\nseq-length = 20\nbatch_size = 3\nsteps = 2\nout = "there"\n'
+    )
+    result = invoke("train", "--config", "run.toml", "--hidden", 8)
+    assert result.exit_code == 0, result.output
+    run = load("there/last.safetensors")
+    assert (run.model.config.hidden, run.config.seq_length, run.config.batch_size) == (8, 20, 3)
+    assert run.config.learning_rate == TrainConfig().learning_rate
+
+
+def test_the_settings_of_a_run_start_the_same_run_again(text):
+    assert invoke("train", text, *TINY, "--steps", 5).exit_code == 0
+    assert (
+        invoke("train", "--config", "checkpoints/sea/config.toml", "--out", "again").exit_code == 0
+    )
+    first, second = (
+        text.parent / path / "last.safetensors" for path in ("checkpoints/sea", "again")
+    )
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("hidden = 'x'", "run.toml: --hidden must be a whole number, not 'x'"),
+        ("hiden = 3", "run.toml: there is no setting 'hiden'; did you mean hidden?"),
+        ("hidden =", "run.toml: not TOML"),
+        ("hidden = 0", "run.toml: --hidden must be at least 1, not 0"),
+        ("threads = '2'", "run.toml: threads cannot be '2'"),
+        ("text = [1]", "run.toml: text must be a path, or a list of paths"),
+        ("\udcff", "run.toml: not TOML"),
+    ],
+)
+def test_a_wrong_settings_file_is_one_line_and_status_2(text, toml, said):
+    (text.parent / "run.toml").write_bytes(toml.encode("utf-8", "surrogateescape"))
+    result = invoke("train", "--config", "run.toml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {said}") and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--hidden", "0"], 2, "error: --hidden must be at least 1, not 0"),
+        (["--threads", "0"], 2, "error: --threads must be 1 to 1024"),
+        (
+            ["--config", "none.toml"],
+            2,
+            "error: none.toml: cannot be read: No such file or directory",
+        ),
+        (["--resume", "a", "--init-from", "b"], 2, "error: --resume goes on with a run"),
+        (["--resume", "a", "--out", "b"], 2, "error: --resume a and --out b are two folders"),
+        (["--resume"], 1, "error: there is no run in checkpoints/"),
+        (["--resume", "nowhere"], 1, "error: nowhere: there is no run to resume here"),
+        (["--init-from", "nowhere"], 1, "error: nowhere: there is no such file"),
+        (["none.txt"], 1, "error: none.txt: no such file or folder"),
+        (["line\nbreak\x1b"], 1, "error: line\\nbreak\\x1b: no such file"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_leaves_nothing(text, arguments, status, said):
+    result = invoke("train", *arguments)
+    assert result.exit_code == status
+    assert result.stderr.startswith(said) and result.stderr.count("\n") == 1
+    assert [path.name for path in text.parent.iterdir()] == ["sea.txt"]
+
+
+def test_an_unknown_flag_and_command_are_usage_errors(text):
+    assert invoke("train", "--hiden", 3).exit_code == 2
+    assert invoke("tarin").exit_code == 2
+
+
+def test_a_run_is_not_overwritten(text):
+    assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
+    before = (text.parent / "checkpoints/sea/last.safetensors").read_bytes()
+    for out in ([], ["--out", "checkpoints/sea"]):
+        result = invoke("train", text, *TINY, "--steps", 3, *out)
+        assert result.exit_code == 1
+        assert (
+            "checkpoints/sea already holds a run; go on with it: --resume checkpoints/sea"
+            in result.stderr
+        )
+    assert (text.parent / "checkpoints/sea/last.safetensors").read_bytes() == before
+
+
+def test_the_settings_file_given_is_not_written_over(text):
+    settings = text.parent / "config.toml"
+    settings.write_text('text = "sea.txt"\nhidden = 8 # mine\n')
+    result = invoke("train", "--config", "config.toml", "--out", ".")
+    assert result.exit_code == 2 and "choose another --out" in result.stderr
+    assert settings.read_text().endswith("# mine\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_and_resumed_is_uninterrupted(text, number):
+    request = ["train", text, *TINY, "--steps", 500, "--eval-every", 100]
+    whole = program(*request, "--out", "whole", "--quiet")
+    assert whole.returncode == 0, whole.stderr
+    status, said = stop_at_first_validation(number, *request, "--out", "parts")
+    assert status == 128 + number
+    assert re.search(r"^stopped at step \d+; go on with: charrnn train --resume parts$", said, re.M)
+    step = load("parts/last.safetensors").step
+    assert 100 <= step < 500
+    # on two threads, and with the settings of the first command given again
+    resumed = program(*request, "--out", "parts", "--threads", 2, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"going on from step {step:,}" in resumed.stderr
+    for name in ("last.safetensors", "best.safetensors"):
+        assert (text.parent / "parts" / name).read_bytes() == (
+            text.parent / "whole" / name
+        ).read_bytes()
+    steps = [
+        json.loads(line)["step"]
+        for line in (text.parent / "parts/history.jsonl").read_text().splitlines()
+    ]
+    assert steps == list(range(100, 501, 100))
+
+
+def test_a_resumed_run_goes_on_for_more_steps(text):
+    assert invoke("train", text, *TINY, "--steps", 4).exit_code == 0
+    done = invoke("train", "--resume")
+    assert done.exit_code == 0
+    assert "checkpoints/sea is finished (4 steps" in done.stderr
+    assert invoke("train", "--resume", "checkpoints/sea", "--steps", 9).exit_code == 0
+    assert load("checkpoints/sea/last.safetensors").step == 9
+
+
+def ended(result):
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["finished"]
+    return found["steps"], found["ended"]
+
+
+def test_patience_ends_a_run_and_more_of_it_goes_on(text):
+    """Without a learning rate the first validation stays the best."""
+    still = ["--learning-rate", 0, "--eval-every", 2, "--patience", 2, "--steps", 99, "--json"]
+    result = invoke("train", text, *TINY, *still)
+    assert ended(result) == (6, "patience")
+    assert (
+        "ended at step 6: no new best in 2 validations; a larger --patience goes on\n"
+        in result.stderr
+    )
+    again = invoke("train", "--resume", "--json")
+    assert ended(again) == (6, "patience")
+    assert (
+        "checkpoints/sea is finished (6 steps, 0.0 epochs, ended by its patience); for more: "
+        "--resume with a larger --patience\n" in again.stderr
+    )
+    assert ended(invoke("train", "--resume", "--patience", 4, "--json")) == (10, "patience")
+
+
+def test_time_ends_a_run_and_more_of_it_goes_on(text):
+    result = invoke("train", text, *TINY, "--max-time", "0.2s", "--steps", 10**9, "--json")
+    steps, why = ended(result)
+    assert why == "time" and load("checkpoints/sea/last.safetensors").step == steps > 0
+    assert (
+        f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n"
+        in result.stderr
+    )
+    again = invoke("train", "--resume", "--json")
+    assert ended(again) == (steps, "time")
+    assert "ended by its time); for more: --resume with a larger --max-time\n" in again.stderr
+    assert ended(
+        invoke("train", "--resume", "--max-time", "1h", "--steps", steps + 2, "--json")
+    ) == (
+        steps + 2,
+        "steps",
+    )
+
+
+def test_what_a_run_is_cannot_change_when_it_goes_on(text):
+    assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
+    for flag, value in (
+        ("--hidden", 9),
+        ("--val-fraction", 0.3),
+        ("--batch-size", 2),
+        ("--seed", 5),
+        ("--unit", "byte"),
+    ):
+        result = invoke("train", "--resume", "checkpoints/sea", flag, value)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"error: {flag} ") and result.stderr.count("\n") == 1
+
+
+def test_a_missing_a_changed_and_a_moved_text(text):
+    assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
+    moved = text.rename(text.parent / "moved.txt")
+    again = ["train", "--resume", "checkpoints/sea", "--steps", 3]
+    result = invoke(*again)
+    assert result.exit_code == 1
+    assert "sea.txt: the run's text is not there any more" in result.stderr
+    assert "charrnn train TEXT --resume checkpoints/sea" in result.stderr
+    for change in ("x", "é"):
+        text.write_text(moved.read_text() + change)
+        result = invoke(*again)
+        assert result.exit_code == 1 and "the text is not the one of this run" in result.stderr
+    text.unlink()
+    assert invoke("train", moved, *again[1:]).exit_code == 0
+    assert (
+        invoke("train", "--resume", "checkpoints/sea", "--steps", 4).exit_code == 0
+    )  # the new place is remembered
+
+
+def test_standard_input_is_asked_for_again(text):
+    words = text.read_text()
+    assert invoke("train", "-", *TINY, "--steps", 2, input=words).exit_code == 0
+    result = invoke("train", "--resume", "--steps", 3)
+    assert (
+        result.exit_code == 1
+        and "pipe it in again: charrnn train - --resume checkpoints/stdin" in result.stderr
+    )
+    assert (
+        invoke("train", "-", "--resume", "checkpoints/stdin", "--steps", 3, input=words).exit_code
+        == 0
+    )
+
+
+def test_init_from_keeps_the_old_symbols_and_adds_new_ones(text):
+    assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
+    (text.parent / "new.txt").write_text("zebras & quills\n" * 100)
+    request = [
+        "train",
+        "new.txt",
+        "--init-from",
+        "checkpoints/sea",
+        "--batch-size",
+        4,
+        "--steps",
+        1,
+    ]
+    wrong = invoke(*request, "--hidden", 9)
+    assert wrong.exit_code == 2 and "--hidden 9 does not fit the weights" in wrong.stderr
+    assert not (text.parent / "checkpoints/new").exists()
+    result = invoke(*request)
+    assert result.exit_code == 0, result.output
+    old, new = (load(f"checkpoints/{name}/last.safetensors") for name in ("sea", "new"))
+    assert new.vocab.symbols[: len(old.vocab)] == old.vocab.symbols
+    assert {"&", "q", "z"} <= set(new.vocab.symbols[len(old.vocab) :])
+    assert (new.model.config.hidden, new.init_from) == (8, "checkpoints/sea")
+
+
+def test_json_is_one_object_a_line(text):
+    result = program("train", text, *TINY, "--steps", 6, "--eval-every", 2, "--json")
+    *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [entry["step"] for entry in validations] == [2, 4, 6]
+    assert all(entry["validation_loss"] > 0 for entry in validations)
+    assert end["run"] == "checkpoints/sea" and end["best"] == "checkpoints/sea/best.safetensors"
+    assert end["validation_loss"] == min(entry["validation_loss"] for entry in validations)
+    assert end["steps"] == 6 and end["seconds"] > 0
+
+
+def test_nobody_watching_gets_plain_lines(text):
+    result = program("train", text, *TINY, "--steps", 6, "--eval-every", 2, "--sample-every", 2)
+    assert result.stdout == ""
+    assert "\x1b" not in result.stderr and "\r" not in result.stderr
+    assert (
+        len(
+            re.findall(
+                r"^step \d+  epoch \S+  train \S+  val \S+ nats  \S+ bits(  \*best\*)?$",
+                result.stderr,
+                re.M,
+            )
+        )
+        == 3
+    )
+    assert "sea.txt: " in result.stderr and "parameters, about " in result.stderr
+
+
+def test_quiet_says_only_the_end(text):
+    result = program("train", text, *TINY, "--steps", 2, "--quiet")
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+        "ended at step 2, the last",
+        "best checkpoint",
+        "sample from it",
+    ]
+
+
+def test_a_short_text_shrinks_the_batch_and_says_so(text):
+    text.write_text("a rose is a rose is a rose\n")
+    result = invoke("train", text, "--hidden", 8, "--layers", 1, "--steps", 1)
+    assert result.exit_code == 0
+    assert "the text is short: batches of 1 x 23 characters instead of 32 x 64" in result.stderr
+
+
+def failing(monkeypatch, *calls):
+    """Let these steps, counted from 1 over all of a process, have no number as their loss."""
+    real, counted = Network.gradients, []
+
+    def gradients(network, *arguments):
+        counted.append(1)
+        loss, gradient = real(network, *arguments)
+        return (float("nan") if len(counted) in calls else loss), gradient
+
+    monkeypatch.setattr(Network, "gradients", gradients)
+
+
+def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
+    failing(monkeypatch, 4, 8)
+    result = invoke("train", text, *TINY, "--steps", 7, "--eval-every", 2, "--json")
+    assert result.exit_code == 0
+    said = [line for line in result.stderr.splitlines() if "back to" in line]
+    assert said == [
+        "step 4: loss nan, back to step 2, rate x 0.5",
+        "step 6: loss nan, back to step 4, rate x 0.25",
+    ]
+    *objects, end = [json.loads(line) for line in result.stdout.splitlines()]
+    first, _ = [found for found in objects if "event" in found]
+    assert first.pop("seconds") > 0
+    assert first == {
+        "event": "fell back",
+        "step": 4,
+        "to_step": 2,
+        "rate_factor": 0.5,
+        "reason": "loss nan",
+    }
+    assert [found["step"] for found in objects] == [2, 4, 4, 6, 6, 7] and end["ended"] == "steps"
+    about = json.loads(invoke("info", "checkpoints/sea", "--json").stdout)
+    assert [event["fell_back_from"] for event in about["events"]] == [4, 6]
+    assert [line for line in invoke("info").stdout.splitlines() if "back to" in line] == [
+        "step 4: loss nan, back to step 2, rate x 0.500",
+        "step 6: loss nan, back to step 4, rate x 0.250",
+    ]
+    failing(monkeypatch, 3)
+    quiet = invoke("train", text, *TINY, "--steps", 4, "--quiet", "--out", "quiet")
+    assert quiet.exit_code == 0 and "back to" not in quiet.stderr
+
+
+def test_divergence_is_one_line_and_the_run_can_go_on(text, monkeypatch):
+    with monkeypatch.context() as patch:
+        failing(patch, 4, 6, 8, 10)
+        result = invoke("train", text, *TINY, "--steps", 5, "--eval-every", 2, "--save-every", 1)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: step 4: loss nan; going back 3 times, to 0.125 of the"
+    )
+    assert load("checkpoints/sea/last.safetensors").step == 2
+    again = invoke("train", "--resume", "--learning-rate", 0.001)
+    assert again.exit_code == 0 and "back to" not in again.stderr
+    assert load("checkpoints/sea/last.safetensors").fall_factor == 1
+
+
+def reports_of(*changes):
+    first = Report(1, 100, 0.1, 64, 0.01, 2.0, 2.0, 1.0, 0.003)
+    return [replace(first, **change) for change in changes]
+
+
+@pytest.mark.parametrize(
+    "reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"]
+)
+def test_events_fit_60_columns(monkeypatch, capsys, reason):
+    monkeypatch.setattr(Display, "_width", lambda self: 60)
+    run = small_run(small_corpus())
+    run.progress = replace(run.progress, best_step=123_000)
+    display = Display(run)
+    fall = FallBack(124_321, 123_400, 0.125, reason)
+    changes = {"fell_back": fall}, {"overfitting": True, "train_loss": 1.5, "validation_loss": 1.6}
+    for report in reports_of(*changes):
+        display.show(replace(report, total_steps=run.total_steps))
+    back, _, *overfitting = capsys.readouterr().err.splitlines()
+    display.show(reports_of({"total_steps": 1_234_567})[0])
+    settled = capsys.readouterr().err.splitlines()
+    assert (
+        len(settled) == 2
+        and max(map(len, settled)) <= 60
+        and settled[1] == f"instead of {run.total_steps}"
+    )
+    assert back.startswith(f"step 124321: {reason}, back to step 123400") and len(back) <= 60
+    assert max(map(len, overfitting)) <= 60 and overfitting[0].startswith("overfitting: ")
+    for word in ("step 123,000", "--dropout", "--hidden", "--patience"):
+        assert word in " ".join(overfitting)
+
+
+def test_overfitting_is_said_and_the_best_is_older(text):
+    text.write_text("".join(random.Random(2).choices("abcdefghijkl", k=700)))
+    flags = [
+        "--hidden",
+        48,
+        "--batch-size",
+        8,
+        "--seq-length",
+        8,
+        "--dropout",
+        0,
+        "--learning-rate",
+        0.01,
+        "--eval-every",
+        10,
+    ]
+    result = invoke("train", text, *flags, "--steps", 150, "--json")
+    assert result.exit_code == 0
+    (said,) = [line for line in result.stderr.splitlines() if line.startswith("overfitting: ")]
+    *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
+    (step,) = [found["step"] for found in validations if found["overfitting"]]
+    best = end["best_step"]
+    assert f"of step {best}, is kept" in said and best < step < 150
+    last = result.stderr.splitlines()[-1]
+    assert (
+        last == f"sample from it (step {best}, {150 - best} steps before the last): charrnn sample "
+        "checkpoints/sea"
+    )
+    shown = invoke("info").stdout.splitlines()[-1]
+    assert (
+        shown == f"step {step}: overfitting, the validation loss rose while the training loss fell"
+    )
+    assert (
+        invoke("info", "checkpoints/sea/best.safetensors", "--json").stdout.count('"events": []')
+        == 1
+    )
+
+
+def test_two_processes_cannot_train_into_one_folder(text):
+    request = [
+        *PROGRAM,
+        "train",
+        str(text),
+        *TINY,
+        "--steps",
+        "1000000",
+        "--eval-every",
+        "100",
+        "--out",
+        "out",
+    ]
+    with subprocess.Popen(request, stderr=subprocess.PIPE, text=True) as first:
+        try:
+            assert any(line.startswith("step ") for line in first.stderr)
+            second = program("train", "--resume", "out")
+        finally:
+            first.send_signal(signal.SIGTERM)
+            first.stderr.read()
+    assert second.returncode == 1
+    assert (
+        second.stderr
+        == "error: out: another process is training in this folder; wait for it, or choose "
+        "another --out\n"
+    )
+    assert first.returncode == 143
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["train", "sea.txt", *TINY, "--steps", "1", "--json"]],
+)
+def test_a_full_disk_is_one_line(text, arguments):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        result = subprocess.run(
+            PROGRAM + arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=SECONDS
+        )
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: No space left on device")
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), MemoryError("12 GB"), OSError(5, "broken", "place")]
+)
+def test_what_a_command_raises_becomes_a_status(text, monkeypatch, error):
+    def read(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(charrnn.Corpus, "read", read)
+    result = invoke("train", text)
+    assert result.exit_code == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    said = {OSError: "error: place: broken;", MemoryError: "error: out of memory (12 GB);"}.get(
+        type(error), ""
+    )
+    assert result.stderr.startswith(said) and result.stderr.count("\n") == bool(said)
+
+
+def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):
+    request = [
+        *PROGRAM,
+        "train",
+        str(text),
+        *TINY,
+        "--steps",
+        "100000",
+        "--eval-every",
+        "50",
+        "--json",
+    ]
+    with subprocess.Popen(
+        request, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert json.loads(process.stdout.readline())["step"] == 50
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(SECONDS) == 141
+    assert "Traceback" not in said and "Exception ignored" not in said and "error" not in said
+    assert load("checkpoints/sea/last.safetensors").step >= 100
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_the_live_display_fits_a_narrow_terminal(text, monkeypatch, no_color):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    request = [
+        "train",
+        str(text),
+        *TINY,
+        "--steps",
+        "150",
+        "--eval-every",
+        "50",
+        "--sample-every",
+        "50",
+    ]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    with subprocess.Popen(PROGRAM + request, stderr=theirs, stdin=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 1 << 16)
+            except OSError:  # the other end is closed
+                break
+        assert process.wait(SECONDS) == 0
+    os.close(ours)
+    lines = re.split(r"[\r\n]+", shown.decode())
+    assert any("%|" in line and "nats" in line for line in lines)
+    assert sum(line.startswith("step ") for line in lines) == 3
+    live = [line for line in lines if line.startswith(("step ", "    ")) or "%|" in line]
+    assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in live) <= 60
+    assert any(line.startswith("    ") for line in lines)  # samples
+    assert ("\x1b[2m" in shown.decode()) == (not no_color)
+
+
+def test_fields_are_dropped_by_importance():
+    fields = [(0, "aaaa"), (2, "bbbb"), (1, "cccc")]
+    assert fitted(fields, 16) == "aaaa  bbbb  cccc"
+    assert fitted(fields, 15) == "aaaa  cccc"
+    assert fitted(fields, 3) == "aaaa"
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"), [(950, "950 chars/s"), (9500, "9.5k chars/s"), (187_000, "187k chars/s")]
+)
+def test_speeds(speed, text):
+    assert speed_text(speed) == text
+
+
+def test_a_run_goes_on_from_last_only(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(b"x")
+    result = CliRunner().invoke(cli, ["train", "--resume", "best.safetensors"])
+    assert result.exit_code == 1 and "--init-from" in result.output
+
+
+def test_too_many_threads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["train", "--threads", "1000000"])
+    assert result.exit_code == 2 and "--threads must be 1 to 1024" in result.output

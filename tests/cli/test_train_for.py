@@ -1,0 +1,132 @@
+"""`charrnn train --for`: what it says, what it writes, and what contradicts it."""
+
+from __future__ import annotations
+
+import re
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from charrnn.cli import train_for
+from charrnn.cli.main import cli
+from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.training.checkpoint import load
+from charrnn.training.run import Run
+from charrnn.tuning import planning
+from tests.reference.small import TEXT
+
+SMALL = ("--hidden", "16", "--layers", "1", "--threads", "1", "--out", "run")
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("song.txt").write_text(TEXT * 3)
+    return "song.txt"
+
+
+def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
+    """The program, as if it had been started now."""
+    monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    return CliRunner().invoke(cli, ["train", *arguments])
+
+
+def misjudge(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """Let a machine seem so many times as slow as it is while the plan is made."""
+    measure = planning._Planner._step_seconds
+    monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: factor * measure(*given))
+
+
+@pytest.mark.parametrize(("seems", "word"), [(5.0, "faster"), (0.2, "slower")])
+def test_what_is_said_and_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, text: str, seems: float, word: str
+) -> None:
+    monkeypatch.setattr(
+        planning, "MOST_EPOCHS", 1e6
+    )  # so small a text would be read 40 times in a moment
+    misjudge(monkeypatch, seems)
+    result = started(monkeypatch, text, *SMALL, "--for", "6s")
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    reasons = [line for line in lines if line.startswith("plan: ")]
+    assert any("16 units a layer, as asked" in line for line in reasons) and any(
+        "passes" in line for line in reasons
+    )
+    (settled,) = [
+        re.fullmatch(r"plan: this goes (\w+) than .*: ([\d,]+) steps instead of ([\d,]+)", r)
+        for r in reasons[3:]
+    ]
+    assert settled is not None and settled[1] == word
+    steps, planned_steps = (int(number.replace(",", "")) for number in settled.groups()[1:])
+    assert (steps > planned_steps) == (word == "faster")
+    assert (
+        f"training: {planned_steps:,} steps" in result.stderr
+        and f"ended at step {steps:,}, the last" in result.stderr
+    )
+    written = tomllib.loads(Path("run/config.toml").read_text())
+    run = load("run/last.safetensors")
+    assert written["steps"] == run.config.steps == run.step == steps and written["hidden"] == 16
+    again = Run.new(
+        charrnn_corpus(text),
+        ModelConfig(**own(written, ModelConfig)),
+        TrainConfig(**own(written, TrainConfig)),
+    )
+    assert again.total_steps == steps and again.config == run.config
+
+
+def charrnn_corpus(text: str) -> Any:
+    import charrnn
+
+    return charrnn.Corpus.read(text)
+
+
+def own(settings: dict[str, Any], kind: type) -> dict[str, Any]:
+    from charrnn.config.files import of_kind
+
+    return of_kind(kind, settings)
+
+
+def test_json_and_quiet_say_nothing_of_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    misjudge(monkeypatch, 1.4)
+    result = started(monkeypatch, text, *SMALL, "--for", "5s", "--json", "--quiet")
+    assert result.exit_code == 0
+    assert "plan" not in result.stderr and '"finished": true' in result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--for", "soon"), "--for must be a time such as 90s, 20m or 1.5h, not 'soon'"),
+        (("--for", "3s"), "--for must be at least 5 seconds"),
+        (("--for", "1m", "--steps", "10"), "--for and --steps both say how long to train"),
+        (("--for", "1m", "--epochs", "2"), "--for and --epochs both say how long to train"),
+        (("--for", "1m", "--max-time", "2m"), "--for and --max-time both say how long to train"),
+    ],
+)
+def test_bad_input_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, text: str, flags: tuple[str, ...], said: str
+) -> None:
+    result = started(monkeypatch, text, *SMALL, *flags)
+    assert (
+        result.exit_code == 2
+        and said in result.stderr.splitlines()[-1]
+        and "Traceback" not in result.output
+    )
+    assert not Path("run").exists()
+
+
+def test_a_run_that_goes_on_has_its_plan(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    assert started(monkeypatch, text, *SMALL, "--steps", "5").exit_code == 0
+    result = started(monkeypatch, "--resume", "run", "--for", "1m")
+    assert result.exit_code == 2 and "--for plans a new run" in result.stderr.splitlines()[-1]
+
+
+def test_a_preset_gives_way(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """What it says of the length; its other settings are those that were given."""
+    result = started(monkeypatch, text, *SMALL, "--preset", "tiny", "--for", "5s")
+    assert result.exit_code == 0, result.output
+    assert load("run/last.safetensors").config.epochs is None

@@ -1,0 +1,242 @@
+"""Dynamic evaluation, against a float64 reference; and what it must never do."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from charrnn.config.settings import DynamicConfig, ModelConfig
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.evaluation.dynamic import (
+    LEAST_PART,
+    evaluate_dynamic,
+    per_character_dynamic,
+    relative,
+)
+from charrnn.evaluation.evaluate import evaluate, per_character
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
+from charrnn.runtime.threads import Workers
+from charrnn.training.run import squares_of
+from tests.reference import network as reference
+from tests.reference.small import small_corpus, small_run, trained
+
+V, H, L = 7, 6, 2
+IDS = np.random.default_rng(3).integers(V, size=83).astype(np.uint8)
+
+
+@cache
+def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
+    """A model, its parameters, and squares of gradients to go by."""
+    rng = np.random.default_rng(1)
+    parameters = reference.random_parameters(rng, V, 0, H, L)
+    parameters = {name: array.astype(np.float32) for name, array in parameters.items()}
+    model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.5, recurrent_dropout=0.2))
+    model.parameters.from_disk(parameters)
+    squares = {
+        name: rng.uniform(0.1, 4, array.shape).astype(np.float32)
+        for name, array in parameters.items()
+    }
+    return model, parameters, squares
+
+
+def exact(
+    rate: float, decay: float, segment: int, squares: reference.Parameters | None
+) -> np.ndarray:
+    """The losses as Krause et al. describe them, one segment after another, in float64."""
+    _, trained_, _ = made()
+    names = list(trained_)
+    rms = {
+        name: np.sqrt(squares[name]) if squares else np.ones(trained_[name].shape) for name in names
+    }
+    mean = np.concatenate([rms[name].ravel() for name in names]).mean()
+    rms = {name: rms[name] / mean for name in names}
+    now = {name: trained_[name].astype(np.float64) for name in names}
+    states, losses, norms = reference.zero_states(1, H, L), [], []
+    whole = reference.global_norm(rms)
+    for a in range(0, len(IDS) - 1, segment):
+        x, y = IDS[a:-1][:segment, None].astype(int), IDS[a + 1 :][:segment, None].astype(int)
+        logits = reference.forward(now, x, states).logits
+        losses.append(-np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0])
+        _, gradient, states = reference.gradients(now, x, y, states)
+        norms.append(reference.global_norm(gradient))
+        size = np.sqrt(np.mean(np.square(norms))) / whole
+        shorter = min(1, 2 * size * whole / norms[-1])
+        for name in names:
+            g, pull = gradient[name] * shorter / size, np.minimum(decay * rms[name], 1)
+            now[name] = (
+                now[name] - rate * g / (rms[name] + 0.3) + pull * (trained_[name] - now[name])
+            )
+    return np.concatenate(losses)
+
+
+@pytest.mark.parametrize("knows_squares", [False, True])
+@pytest.mark.parametrize(
+    ("rate", "decay", "segment"), [(0.01, 0.01, 5), (0.03, 0.9, 8), (0.02, 0.0, 100)]
+)
+def test_it_is_what_the_paper_says(
+    rate: float, decay: float, segment: int, knows_squares: bool
+) -> None:
+    model, _, squares = made()
+    slot = model.parameters.like()
+    slot.from_disk(squares)
+    config = DynamicConfig(rate, decay, segment)
+    found = per_character_dynamic(model, IDS, config, squares=slot if knows_squares else None)
+    np.testing.assert_allclose(
+        found, exact(rate, decay, segment, squares if knows_squares else None), atol=2e-4
+    )
+    if segment < 100:
+        assert np.abs(found - per_character(model, IDS)).max() > 0.01, (
+            "nothing was learned: nothing was tested"
+        )
+
+
+def test_the_model_stays_as_it_is_and_nothing_is_dropped() -> None:
+    model, _, _ = made()
+    before = model.parameters.flat.copy()
+    found = per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.0))
+    np.testing.assert_allclose(found, per_character(model, IDS), atol=1e-5)
+    per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.1))
+    np.testing.assert_array_equal(model.parameters.flat, before)
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_what_comes_later_changes_nothing(streams: int) -> None:
+    """Each character is scored before anything is learned from it, or from what stands behind it in
+    its part or another.
+    """
+    model, _, _ = made()
+    part, config = LEAST_PART + 5, DynamicConfig(0.01, 0.001, 16, streams)
+    ids = np.random.default_rng(5).integers(V, size=part * streams + 3).astype(np.uint8)
+    before = per_character_dynamic(model, ids, config)
+    assert np.abs(before[: part - 1] - per_character(model, ids)[: part - 1]).max() > 0.01
+    place = part // 2
+    for n in range(streams):
+        other = ids.copy()
+        other[n * part + place + 1] = (other[n * part + place + 1] + 1) % V
+        after, changed = per_character_dynamic(model, other, config), n * part + place
+        assert after[changed] != before[changed]
+        seen = place // 16 * 16
+        for m in range(
+            streams
+        ):  # every part up to the segment in which the change is, and the changed part up to it
+            end = place if m == n else seen + 16
+            np.testing.assert_array_equal(
+                after[m * part : m * part + end], before[m * part : m * part + end]
+            )
+
+
+def test_the_rest_of_a_division_is_read_too() -> None:
+    model, _, _ = made()
+    ids = np.random.default_rng(5).integers(V, size=2 * LEAST_PART + 2).astype(np.uint8)
+    found = per_character_dynamic(model, ids, DynamicConfig(dynamic_rate=0.0, dynamic_streams=2))
+    exact = per_character(model, ids)
+    assert found.shape == exact.shape == (2 * LEAST_PART + 1,)
+    np.testing.assert_allclose(found[:LEAST_PART], exact[:LEAST_PART], atol=1e-4)
+    np.testing.assert_allclose(found[LEAST_PART + 500 :], exact[LEAST_PART + 500 :], atol=1e-4)
+
+
+def test_short_texts_are_one_part() -> None:
+    model, _, _ = made()
+    one, many = (
+        per_character_dynamic(model, IDS, DynamicConfig(dynamic_streams=n)) for n in (1, 64)
+    )
+    np.testing.assert_array_equal(one, many)
+
+
+def test_threads_change_nothing() -> None:
+    model, _, _ = made()
+    one, two = Workers(1), Workers(2)
+    found = [
+        per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.02), workers=workers)
+        for workers in (one, two)
+    ]
+    np.testing.assert_array_equal(*found)
+    two.close()
+
+
+def test_documents_begin_from_zero() -> None:
+    model, _, _ = made()
+    starts = np.array([17, 50], np.int64)
+    still = DynamicConfig(dynamic_rate=0.0, dynamic_segment=7)
+    found = per_character_dynamic(model, IDS, still, starts=starts)
+    np.testing.assert_allclose(found, per_character(model, IDS, starts=starts), atol=1e-5)
+    learning = per_character_dynamic(model, IDS, DynamicConfig(0.02, 0.0, 7), starts=starts)
+    assert np.isfinite(learning).all() and np.abs(learning - found).max() > 0.01
+
+
+@pytest.mark.parametrize("cell", ["gru", "clockwork", "depth-gated", "grid"])
+def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
+    model = Model.initialised(
+        ModelConfig(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
+    )
+    ids = np.tile(IDS[:20], 40)
+    found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.02))
+    assert found.characters == 799
+    assert found.nats_per_char < 0.85 * evaluate(model, ids).nats_per_char
+
+
+def test_zoneout_goes_back_as_it_went_forward() -> None:
+    """The gradient without a key is that of the expectation, by central differences along the
+    gradient itself.
+    """
+    model = Model.initialised(
+        ModelConfig(vocab_size=V, hidden=16, layers=2, zoneout_h=0.3, zoneout_c=0.2), 0
+    )
+    network = Network(model, 20, 1, Workers(1), training=True)
+    x, y = (np.ascontiguousarray(IDS[a : a + 20, None], np.int32) for a in (0, 1))
+    _, gradient = network.gradients(x, y, State(model, 1), None)
+    direction = gradient.flat / np.linalg.norm(gradient.flat)
+    slope, start, sides = float(gradient.flat @ direction), model.parameters.flat.copy(), []
+    for step in (0.02, -0.02):
+        model.parameters.flat[:] = start + np.float32(step) * direction
+        network.refresh()
+        sides.append(network.evaluate(x, y, State(model, 1)).mean(dtype=np.float64))
+    assert (sides[0] - sides[1]) / 0.04 == pytest.approx(slope, rel=0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "adagrad", "adadelta"])
+def test_optimisers_know_the_squares(optimizer: str) -> None:
+    corpus = small_corpus()
+    run = small_run(corpus, optimizer=optimizer)
+    slot = squares_of(run)
+    assert slot is not None
+    nothing_yet = relative(slot, run.model.parameters)
+    assert (
+        set(np.unique(nothing_yet)) == {0, 1} and nothing_yet.sum() == run.model.parameters.count()
+    )
+    trained(run, corpus)
+    rms = relative(slot, run.model.parameters)
+    assert (
+        (slot.flat >= 0).all()
+        and rms[rms > 0].mean() == pytest.approx(1, abs=1e-3)
+        and rms.std() > 0.1
+    )
+    assert np.isfinite(per_character_dynamic(run.model, corpus.validation, squares=slot)).all()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
+def test_other_optimisers_do_not(optimizer: str) -> None:
+    assert squares_of(small_run(small_corpus(), optimizer=optimizer)) is None
+
+
+def test_progress_ends_at_the_whole() -> None:
+    model, _, _ = made()
+    told: list[tuple[int, int]] = []
+    per_character_dynamic(model, IDS, progress=lambda done, whole: told.append((done, whole)))
+    assert told == sorted(told) and told[-1] == (82, 82) and len(told) > 3
+
+
+def test_what_cannot_be_evaluated() -> None:
+    model, _, _ = made()
+    with pytest.raises(CorpusError, match="at least 2"):
+        evaluate_dynamic(model, IDS[:1])
+    with pytest.raises(ConfigError, match="--dynamic-segment"):
+        DynamicConfig(dynamic_segment=0)
+    wild = Model(model.config)
+    wild.parameters.flat[:] = model.parameters.flat
+    wild.parameters["decoder.bias"][0] = np.inf
+    with pytest.raises(ConfigError, match="--dynamic-rate"), np.errstate(all="ignore"):
+        evaluate_dynamic(wild, IDS)

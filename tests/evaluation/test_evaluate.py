@@ -1,0 +1,122 @@
+"""The loss of a text, against the float64 reference that reads it in one stream."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+
+from charrnn.config.settings import ModelConfig
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.evaluation import evaluate as evaluation
+from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_character
+from charrnn.network.model import Model
+from charrnn.runtime.threads import Workers
+from tests.reference import network as reference
+
+V, H, L = 7, 6, 2
+LONG = 1024 * 12 + 77
+
+
+@cache
+def made() -> tuple[Model, reference.Parameters, np.ndarray, np.ndarray]:
+    """A model with a memory, ids, and the reference's loss of each character after the first."""
+    rng = np.random.default_rng(1)
+    parameters = reference.random_parameters(rng, V, 0, H, L)
+    parameters = {name: array.astype(np.float32) for name, array in parameters.items()}
+    model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L))
+    model.parameters.from_disk(parameters)
+    ids = rng.integers(V, size=LONG).astype(np.uint8)
+    return model, parameters, ids, exact(parameters, ids)
+
+
+def exact(parameters: reference.Parameters, ids: np.ndarray) -> np.ndarray:
+    """The reference's losses, its state carried from the first character to the last."""
+    x, y = ids[:-1, None].astype(int), ids[1:, None].astype(int)
+    logits = reference.forward(parameters, x, reference.zero_states(1, H, L)).logits
+    return -np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "length", [2, 3, 64, 65, 66, 1000, 2047, 2048, 2049, 2050, 2060, 3072, 3073, 3074, 8192, LONG]
+)
+def test_carried_state_is_one_long_stream(length: int) -> None:
+    """Also around the lengths at which a text is read in one, two and three streams."""
+    model, _, ids, losses = made()
+    found = per_character(model, ids[:length])
+    assert found.shape == (length - 1,) and found.dtype == np.float32
+    np.testing.assert_allclose(found, losses[: length - 1], atol=1e-4)
+    result = evaluate(model, ids[:length])
+    assert result.characters == length - 1
+    assert result.nats_per_char == pytest.approx(losses[: length - 1].mean(), abs=1e-5)
+    assert result.bits_per_char == pytest.approx(
+        losses[: length - 1].mean() / math.log(2), abs=2e-5
+    )
+
+
+def test_the_start_of_the_text_matters_for_the_network_of_these_tests() -> None:
+    """Otherwise the tests above would not see a state that is lost between two parts."""
+    _, parameters, ids, losses = made()
+    assert np.abs(exact(parameters, ids[5000:5100])[:3] - losses[5000:5003]).max() > 0.01
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
+def test_any_integers(dtype: type) -> None:
+    model, _, ids, losses = made()
+    np.testing.assert_allclose(per_character(model, ids[:50].astype(dtype)), losses[:49], atol=1e-5)
+
+
+def test_threads_change_nothing() -> None:
+    model, _, ids, _ = made()
+    one, two = Workers(1), Workers(2)
+    np.testing.assert_array_equal(
+        per_character(model, ids, workers=one), per_character(model, ids, workers=two)
+    )
+    assert evaluate_windows(model, ids, 100, workers=one) == evaluate_windows(
+        model, ids, 100, workers=two
+    )
+    two.close()
+
+
+@pytest.mark.parametrize(
+    ("length", "window"),
+    [(2, 256), (3, 1), (257, 256), (258, 256), (256, 256), (1000, 7), (5000, 130), (700, 10**6)],
+)
+def test_windows_begin_cold(length: int, window: int) -> None:
+    model, parameters, ids, _ = made()
+    losses = [
+        exact(parameters, ids[a : min(a + window + 1, length)])
+        for a in range(0, length - 1, window)
+    ]
+    wanted = np.concatenate(losses)
+    assert len(wanted) == length - 1
+    result = evaluate_windows(model, ids[:length], window)
+    assert result.characters == length - 1
+    assert result.nats_per_char == pytest.approx(wanted.mean(), abs=1e-5)
+
+
+def test_what_cannot_be_evaluated() -> None:
+    model, _, ids, _ = made()
+    for length in (0, 1):
+        for function in (evaluate, per_character, evaluate_windows):
+            with pytest.raises(CorpusError, match=f"this one has {length}"):
+                function(model, ids[:length])
+    for window in (0, -1):
+        with pytest.raises(ConfigError, match="--window"):
+            evaluate_windows(model, ids, window)
+
+
+@pytest.mark.parametrize("length", [50, LONG])
+def test_progress_ends_at_the_whole(length: int) -> None:
+    model, _, ids, _ = made()
+    told: list[tuple[int, int]] = []
+    functions = (
+        lambda tell: evaluation.evaluate(model, ids[:length], progress=tell),
+        lambda tell: evaluate_windows(model, ids[:length], 100, progress=tell),
+    )
+    for function in functions:
+        told.clear()
+        function(lambda done, whole: told.append((done, whole)))
+        assert told and told == sorted(told) and told[-1][0] == told[-1][1]

@@ -1,0 +1,323 @@
+"""Writing text: the draws, the state behind them, and the characters that come of it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.config.settings import ModelConfig
+from charrnn.errors import ConfigError, VocabError
+from charrnn.generation.generate import Stop, generate, generate_ids, generate_many, start_ids
+from charrnn.generation.writer import CHUNK, Writer
+from charrnn.kernels import sampling
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
+from charrnn.runtime.threads import Workers
+from charrnn.text.vocab import UNKNOWN, Vocab
+from tests.reference import network as reference
+
+# The draw
+# --------------------------------------------------------------------------------------------------
+
+LOGITS = [1.0, -0.5, 2.0, 0.3, -3.0, 2.0]
+
+
+def drawn(
+    logits: Any, coins: Any, temperature: float = 1.0, top_k: int = 0, banned: tuple[int, ...] = ()
+) -> np.ndarray:
+    logits = np.array(logits, np.float32)
+    ban = np.zeros(logits.size, np.bool_)
+    ban[list(banned)] = True
+    scratch = np.zeros(logits.size, np.float32)
+    rate = np.float32(temperature)
+    return np.array(
+        [sampling.draw(logits.copy(), ban, rate, top_k, float(coin), scratch) for coin in coins]
+    )
+
+
+@pytest.mark.parametrize("banned", [(), (0,), (2, 4)])
+@pytest.mark.parametrize("top_k", [0, 1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
+def test_frequencies(temperature: float, top_k: int, banned: tuple[int, ...]) -> None:
+    """An even comb of coins draws every symbol in proportion, to within a tooth."""
+    z = np.array(LOGITS)
+    z[list(banned)] = -np.inf
+    kept = np.argsort(-z, kind="stable")[: top_k or z.size]
+    p = np.zeros(z.size)
+    p[kept] = np.exp(z[kept] / temperature)
+    p /= p.sum()
+    n = 4000
+    counts = np.bincount(
+        drawn(LOGITS, (np.arange(n) + 0.5) / n, temperature, top_k, banned), minlength=z.size
+    )
+    np.testing.assert_allclose(counts, n * p, atol=2)
+    assert not counts[p == 0].any()
+
+
+def test_frequencies_of_random_coins() -> None:
+    """Chi squared over 5 degrees of freedom; above 25 once in 7,000 seeds."""
+    n = 20_000
+    p = np.exp(LOGITS) / np.exp(LOGITS).sum()
+    counts = np.bincount(drawn(LOGITS, np.random.default_rng(0).random(n)), minlength=6)
+    assert (((counts - n * p) ** 2) / (n * p)).sum() < 25
+
+
+def test_ties_and_extremes() -> None:
+    coins = np.linspace(0, 1, 101)[:-1]
+    assert set(drawn([1, 3, 3, 3, 0], coins, top_k=2)) == {1, 2}
+    assert set(drawn([1, 3, 3, 3, 0], coins, top_k=2, banned=(1,))) == {2, 3}
+    assert set(drawn([5] * 5, coins, top_k=3)) == {0, 1, 2}
+    assert set(drawn([1, 3, 3, 0], coins, temperature=0)) == {1}
+    assert set(drawn([1, 3, 3, 0], coins, temperature=0, banned=(1,))) == {2}
+    assert set(drawn([9, 1, 2], coins, top_k=3, banned=(0, 2))) == {1}
+    assert set(drawn([1e30, -1e30, 0], coins, temperature=1e-5)) == {0}
+    assert set(drawn([80, 0, 79], [0.0, np.nextafter(1, 0)])) == {0, 2}
+    assert set(drawn([-1e4, -1e4 - 1], coins)) == {0, 1}
+    assert set(drawn([1, 2, 3], coins, temperature=1e30)) == {0, 1, 2}
+
+
+# The writer
+# --------------------------------------------------------------------------------------------------
+
+
+@cache
+def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
+    made = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L))
+    parameters = reference.random_parameters(np.random.default_rng(V), V, E, H, L)
+    made.parameters.from_disk(
+        {name: array.astype(np.float32) for name, array in parameters.items()}
+    )
+    return made
+
+
+@pytest.mark.parametrize("K", [2, 3, 256, 257, 258, 600])
+@pytest.mark.parametrize("E", [0, 5])
+def test_reading_is_what_the_network_does(E: int, K: int) -> None:
+    m = model(E=E)
+    ids = np.random.default_rng(K).integers(11, size=K)
+    writer = Writer(m, 3)
+    writer.read(ids)
+    network, state = Network(m, K - 1, 1, Workers(1)), State(m, 1)
+    x, y = (np.ascontiguousarray(part[:, None], np.int32) for part in (ids[:-1], ids[1:]))
+    network.evaluate(x, y, state)
+    for stream in range(3):
+        np.testing.assert_allclose(writer.state.h[:, stream], state.h[:, 0], atol=1e-6)
+        np.testing.assert_allclose(writer.state.c[:, stream], state.c[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("E", [0, 5])
+@pytest.mark.parametrize("L", [1, 2, 3])
+def test_greedy_text_is_the_references(L: int, E: int) -> None:
+    m = model(E=E, L=L)
+    ids = [3, 1, 4, 1, 5]
+    found = np.concatenate(list(generate_ids(m, np.array(ids), 40, temperature=0)))[:, 0]
+    for symbol in found:
+        x = np.array(ids)[:, None]
+        z = reference.forward(
+            dict(m.parameters.to_disk()), x, reference.zero_states(1, 6, L)
+        ).logits[-1, 0]
+        assert z[symbol] > z.max() - 1e-5
+        ids.append(int(symbol))
+
+
+def test_what_is_drawn_has_the_networks_probabilities() -> None:
+    m, n, ids = model(), 3000, np.array([3, 1, 4])
+    writer = Writer(m, n, temperature=0.7, banned=(2,), seed=5)
+    writer.read(ids)
+    counts = np.bincount(writer.write(1)[0], minlength=11)
+    z = (
+        reference.forward(
+            dict(m.parameters.to_disk()), ids[:, None], reference.zero_states(1, 6, 2)
+        ).logits[-1, 0]
+        / 0.7
+    )
+    z[2] = -np.inf
+    p = np.exp(z - z.max())
+    p /= p.sum()
+    assert counts[2] == 0
+    kept = p > 0
+    assert (((counts - n * p)[kept] ** 2) / (n * p)[kept]).sum() < 35  # 9 degrees of freedom
+
+
+def written(
+    streams: int, threads: int, length: int = 70, piece: int = CHUNK, **options: Any
+) -> np.ndarray:
+    workers = Workers(threads)
+    writer = Writer(model(), streams, workers=workers, **options)
+    writer.read(np.array([1, 2, 3]))
+    blocks = [writer.write(min(piece, length - done)) for done in range(0, length, piece)]
+    workers.close()
+    return np.concatenate(blocks)
+
+
+def test_neither_streams_nor_threads_nor_pieces_change_a_text() -> None:
+    seven = written(7, 1, seed=3)
+    assert len({tuple(column) for column in seven.T}) == 7
+    for streams in (1, 2, 5):
+        np.testing.assert_array_equal(written(streams, 1, seed=3), seven[:, :streams])
+    np.testing.assert_array_equal(written(7, 2, seed=3), seven)
+    np.testing.assert_array_equal(written(7, 3, seed=3, piece=9), seven)
+    assert not np.array_equal(written(7, 1, seed=4), seven)
+    assert (written(2, 1, top_k=1) == written(2, 1, temperature=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"temperature": -1}, "--temperature"),
+        ({"temperature": float("nan")}, "--temperature"),
+        ({"temperature": float("inf")}, "--temperature"),
+        ({"top_k": -1}, "--top-k"),
+        ({"streams": 0}, "--count"),
+        ({"seed": -1}, "--seed"),
+        ({"banned": range(11)}, "banned"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        Writer(model(), **options)
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e-6, 1e38, 1e300])
+def test_extreme_temperatures(temperature: float) -> None:
+    ids = written(2, 1, temperature=temperature, banned=(4,), top_k=3, seed=2**70)
+    assert not (ids == 4).any() and ids.min() >= 0 and ids.max() < 11
+
+
+@pytest.mark.parametrize("ids", [[], [11], [-1], [0, 300]])
+def test_ids_that_are_none(ids: list[int]) -> None:
+    with pytest.raises(ValueError, match="0 to 10"):
+        Writer(model()).read(np.array(ids, np.int64))
+
+
+# Characters
+# --------------------------------------------------------------------------------------------------
+
+VOCAB = Vocab(tuple("\n abcdefgh"))  # as many symbols as the model has, less one
+FOLDING = Vocab((*VOCAB.symbols, UNKNOWN), unknown=10)
+
+
+def text(vocab: Vocab = FOLDING, prime: str = "abc", length: int = 100, **options: Any) -> str:
+    return "".join(generate(model(len(vocab)), vocab, prime, length, **options))
+
+
+def test_length_and_seed() -> None:
+    whole = text(length=100)
+    assert len(whole) == 100 and set(whole) <= set(VOCAB.symbols)
+    for length in (0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 99):
+        assert text(length=length) == whole[:length]
+    assert text(seed=1) != whole == text(seed=0)
+
+
+def test_pieces() -> None:
+    """The more a character takes, the fewer come at a time; the text is the same."""
+    whole = text(length=1500)
+    pieces = list(generate(model(), FOLDING, "abc", 1500))
+    assert len(pieces) == 3 and "".join(pieces) == whole
+    assert Writer(model(), 5000).chunk == CHUNK
+    assert CHUNK <= Writer(model(H=300), 2).chunk < Writer(model(H=300)).chunk < 512
+
+
+def test_primes() -> None:
+    long = "abcdefgh " * 70
+    assert len(text(prime=long, length=5)) == 5
+    assert text(prime="") == text(prime="\n")
+    assert text(prime=long) != text(prime="")
+    told: list[tuple[int, int]] = []
+    text(prime=long, progress=lambda done, whole: told.append((done, whole)))
+    assert told == [(256, 629), (512, 629), (629, 629)]
+
+
+def test_start_ids() -> None:
+    assert list(start_ids(Vocab(("a", " ", "\n")))) == [2]
+    assert list(start_ids(Vocab(("a", " ", "b")))) == [1]
+    assert list(start_ids(Vocab((UNKNOWN, "x", "y"), unknown=0))) == [1]
+    assert list(start_ids(Vocab(("\xff", "\xfe"), "byte"))) == [0]
+
+
+def test_unknown_characters() -> None:
+    with pytest.raises(VocabError, match="'Z'"):
+        text(prime="aZb")
+    assert text(prime="aZb", unknown="skip") == text(prime="ab")
+    assert text(prime="éB", unknown="nearest") == text(prime="eb")
+    assert text(prime="ZZ", unknown="skip") == text(prime="")
+    folded = text(prime="aZb", unknown="fold")
+    assert len(folded) == 100 and folded != text(prime="ab")
+    with pytest.raises(VocabError, match="no unknown symbol"):
+        text(VOCAB, prime="aZb", unknown="fold")
+
+
+def test_the_unknown_symbol_is_never_written() -> None:
+    """Even by a model that thinks of nothing else."""
+    m = Model(ModelConfig(vocab_size=11, hidden=6, layers=1))
+    m.parameters["decoder.bias"][10] = 50
+    for options in ({"temperature": 0.0}, {"temperature": 5.0}, {"top_k": 1}):
+        written = "".join(generate(m, FOLDING, "a", 300, **options))
+        assert len(written) == 300 and "�" not in written and "<" not in written
+        assert all("�" not in each for each in generate_many(m, FOLDING, 3, "a", 50, **options))
+
+
+@pytest.mark.parametrize("stop", [None, "", "e", "\n", "ab", "zz"])
+def test_many_are_the_single_ones(stop: str | None) -> None:
+    many = generate_many(model(), FOLDING, 4, "ab", 120, stop=stop, seed=2)
+    assert many[0] == text(prime="ab", length=120, stop=stop, seed=2)
+    assert many[:2] == generate_many(
+        model(), FOLDING, 2, "ab", 120, stop=stop, seed=2, workers=Workers(1)
+    )
+    unstopped = generate_many(model(), FOLDING, 4, "ab", 120, seed=2)
+    assert many == [each.split(stop)[0] if stop else each for each in unstopped]
+    assert generate_many(model(), FOLDING, 2, "ab", 0) == ["", ""]
+
+
+def test_stops_wherever_the_string_falls() -> None:
+    """Across the pieces in which text is written, and where the text ends."""
+    whole = text(length=100)
+    for start in range(0, 97):
+        for size in (1, 3, 20):
+            stop = whole[start : start + size]
+            assert text(length=100, stop=stop) == whole[: whole.index(stop)]
+    assert text(length=100, stop=whole[-3:] + "z") == whole
+
+
+@pytest.mark.parametrize("string", ["ab", "aab", "abab", "aaa", "abcab", "x"])
+def test_stop_in_pieces(string: str) -> None:
+    """Strings that overlap with themselves, in texts of which they are made, however the text is
+    cut.
+    """
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        whole = "".join(rng.choice(list("abc"), size=rng.integers(0, 14), p=[0.5, 0.4, 0.1]))
+        cuts = sorted(rng.integers(0, len(whole) + 1, size=3))
+        pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+        stop, out = Stop(string), ""
+        for piece in pieces:
+            out += stop.feed(piece)
+            assert (whole.split(string)[0]).startswith(out)
+            if stop.reached:
+                break
+        assert stop.reached == (string in whole)
+        assert out + ("" if stop.reached else stop.end()) == whole.split(string)[0]
+
+
+def test_characters_of_several_bytes() -> None:
+    """Pieces never end inside a character, and bytes that make none become U+FFFD."""
+    euro = "€".encode()
+    vocab = Vocab(tuple(map(chr, sorted(euro))), "byte")
+    m = Model(
+        ModelConfig(vocab_size=3, hidden=3, layers=1)
+    )  # which writes, after each byte, the next one of the three
+    ids = list(vocab.encode(euro))
+    for gate, bias in (("i", 30), ("f", -30), ("o", 30)):
+        block = "ifgo".index(gate)
+        m.parameters["rnn.bias_ih_l0"][block * 16 : block * 16 + 3] = bias
+    for before, after in zip(ids, [*ids[1:], ids[0]], strict=True):
+        m.parameters["rnn.weight_ih_l0"][before, 2 * 16 + after] = 30
+        m.parameters["decoder.weight"][after, after] = 30
+    for length in (0, 1, 2, 3, 30, 31, 32):
+        pieces = list(generate(m, vocab, "€", length, temperature=0.5))
+        assert "".join(pieces) == "€" * (length // 3) + "�" * (length % 3 > 0)
+        assert generate_many(m, vocab, 2, "€", length, temperature=0.5) == ["".join(pieces)] * 2
+    assert "".join(generate(m, vocab, "€", 60, stop="€€")) == ""

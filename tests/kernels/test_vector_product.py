@@ -1,0 +1,333 @@
+"""Products with one row, over float32 and over rounded weights; the rounding; and threads that
+meet.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+
+from charrnn.compiler.barrier import meet
+from charrnn.compiler.calling import address_of, caller
+from charrnn.config.settings import CELL_NAMES, ModelConfig
+from charrnn.errors import ConfigError
+from charrnn.generation.partition import SHARE, blocks, by_share, product_of, shares_of_stream
+from charrnn.generation.quantization import (
+    PRECISIONS,
+    Precision,
+    matrices,
+    rounded,
+    scales,
+    to_bf16,
+)
+from charrnn.generation.writer import Writer, _Turns
+from charrnn.kernels.product import pack, product
+from charrnn.kernels.vector_product import VECTOR_PRODUCT, WIDE
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
+from charrnn.runtime.threads import Workers
+
+CANARY = np.float32(-777.25)
+SIZES = [16, 32, 48, WIDE, WIDE + 16, 2 * WIDE, 2 * WIDE + 48]
+
+
+def weights_of(precision: Precision, depth: int, columns: int) -> np.ndarray:
+    weight = (
+        np.random.default_rng(depth * columns).standard_normal((depth, columns)).astype(np.float32)
+    )
+    weight[:, 1] *= 1000
+    weight[:, 2] = 0
+    if precision == "bf16":
+        return to_bf16(weight)
+    return weight if precision == "float32" else np.rint(weight / scales(weight)) * scales(weight)
+
+
+# The products
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_one_row_has_the_bits_of_the_product(precision: Precision) -> None:
+    """At every remainder; nothing beside z is written."""
+    for columns in SIZES:
+        for depth in (2, 4, 16, 50):
+            weight, x = (
+                weights_of(precision, depth, columns),
+                np.random.default_rng(1).standard_normal(depth),
+            )
+            x, panels, wanted = (
+                x.astype(np.float32),
+                np.zeros(weight.size, np.float32),
+                np.zeros(columns, np.float32),
+            )
+            memory = np.full(64 + columns + 64, CANARY)
+            z = memory[64:-64]
+            z[:] = wanted[:] = np.random.default_rng(2).standard_normal(columns)
+            pack(weight, panels, 0, columns, 0, columns)
+            to = wanted.ctypes.data, columns, 0
+            product(x.ctypes.data, depth, 0, panels, *to, *to, 1, 1, depth, columns)
+            if depth % 4 == 0 or precision != "int8":  # rows of bytes are seen as float32
+                packed = blocks(weight, precision)
+                product_of(precision)(
+                    x.ctypes.data, packed.ctypes.data, z.ctypes.data, depth, columns
+                )
+                np.testing.assert_array_equal(z, wanted)
+            assert (memory[:64] == CANARY).all() and (memory[-64:] == CANARY).all()
+
+
+def test_a_kernel_is_called_by_its_address() -> None:
+    call, place = caller(VECTOR_PRODUCT), address_of(product_of("float32"))
+
+    @njit
+    def called(x: int, weights: int, z: int) -> None:
+        call(place, (x, weights, z, 2, 16))
+
+    x, weight, z = (
+        np.array([2, 3], np.float32),
+        np.ones((2, 16), np.float32),
+        np.ones(16, np.float32),
+    )
+    called(x.ctypes.data, weight.ctypes.data, z.ctypes.data)
+    assert (z == 6).all()
+
+
+# Rounding
+# --------------------------------------------------------------------------------------------------
+
+
+def test_bf16_is_the_nearest_and_of_two_the_even() -> None:
+    bits = np.array(
+        [0x3F800000, 0x3F808000, 0x3F808001, 0x3F818000, 0x3F817FFF, 0xBF818000, 0x0000FFFF],
+        np.uint32,
+    )
+    found = to_bf16(bits.view(np.float32)).view(np.uint32)
+    assert [hex(b) for b in found >> 16] == [
+        "0x3f80",
+        "0x3f80",
+        "0x3f81",
+        "0x3f82",
+        "0x3f81",
+        "0xbf82",
+        "0x1",
+    ]
+    assert not (found & 0xFFFF).any()
+
+
+def test_int8_has_the_least_scale_that_fits() -> None:
+    weight = np.array([[127, 127.1, 0, 1e-30, -63.6], [-1, 3, 0, 0, 63]], np.float32)
+    found = scales(weight)
+    assert list(found[:2]) == [1, 2] and found[4] == 1 and found[2] == found[3] == 2.0**-60
+    q = np.rint(weight / found)
+    assert abs(q).max() <= 127
+    np.testing.assert_array_equal(scales((q * found)[:, [0, 1, 4]]), found[[0, 1, 4]])
+
+
+def model(cell: str = "lstm", hidden: int = 40, **config: Any) -> Model:
+    made = Model.initialised(
+        ModelConfig(vocab_size=21, hidden=hidden, layers=3, cell=cell, **config), 1
+    )
+    made.parameters.flat[:] *= 3
+    made.hold_zeros()
+    return made
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bf16", 2.0**-8), ("int8", 1 / 127)])
+def test_only_the_matrices_are_rounded(precision: Precision, most: float) -> None:
+    before = model(skip=True)
+    after = rounded(before, precision)
+    for name, view in before.parameters.views.items():
+        change = np.abs(after.parameters[name] - view).max()
+        assert (
+            (0 < change <= most * np.abs(view).max()) if name in matrices(before) else change == 0
+        ), name
+    again = rounded(after, precision)
+    np.testing.assert_array_equal(again.parameters.flat, after.parameters.flat)
+    assert rounded(before, "float32") is before
+    with pytest.raises(
+        ConfigError, match="--precision must be one of float32, bf16, int8, not fp8"
+    ):
+        rounded(before, "fp8")  # type: ignore[arg-type]
+
+
+# The writer
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even small networks are divided among the threads."""
+    monkeypatch.setattr("charrnn.generation.partition.SHARE", 1)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.usefixtures("divided")
+def test_writing_has_the_bits_of_evaluation(cell: str, precision: Precision) -> None:
+    """One stream on any number of threads and several at once, of every cell, by the rounded
+    weights.
+    """
+    others = {
+        "skip": cell in ("lstm", "grid"),
+        "layer_norm": cell in ("gru", "lstm", "mlstm", "depth-gated", "grid"),
+    }
+    m = model(cell, residual=True, zoneout_h=0.1, embedding=7, **others)
+    texts, states = [], []
+    for threads, streams in ((1, 1), (2, 1), (3, 1), (2, 3)):
+        workers = Workers(threads)
+        writer = Writer(m, streams, workers=workers, precision=precision, seed=4)
+        assert len(writer._work.own) == min(threads, 3)
+        writer.read(np.array([1, 2, 3]))
+        texts.append(np.concatenate([writer.write(k)[:, 0] for k in (1, 8, 11)]))
+        states.append((writer.state.h[:, 0].copy(), writer.state.c[:, 0].copy()))
+        workers.close()
+    ids = np.concatenate([[1, 2, 3], texts[0]]).astype(np.int32)[:, None]
+    network, state = Network(rounded(m, precision), len(ids), 1, Workers(1)), State(m, 1)
+    network.evaluate(ids[:-1], ids[1:], state)
+    for text, (h, c) in zip(texts, states, strict=True):
+        np.testing.assert_array_equal(text, texts[0])
+        np.testing.assert_array_equal(h, state.h[:, 0])
+        np.testing.assert_array_equal(c, state.c[:, 0])
+
+
+def test_how_a_stream_is_divided() -> None:
+    m = model(hidden=300)  # 19 times 16 units
+    size = m.parameters.flat.nbytes
+    assert len(shares_of_stream(m, 1, "float32")) == 1
+    assert len(shares_of_stream(m, 100, "float32")) == 19 < size / SHARE
+    assert len(shares_of_stream(m, 100, "int8")) == pytest.approx(size / 4 / SHARE, abs=1)
+    shares = shares_of_stream(m, 3, "float32")
+    assert [share.units for share in shares] == [(0, 96), (96, 192), (192, 304)]
+    assert [share.logits for share in shares] == [(0, 16), (16, 32), (32, 32)]
+    assert all(
+        share.weights.ctypes.data % 64 == 0 and (share.places % 16 == 0).all() for share in shares
+    )
+    row = np.arange(2 * 304, dtype=np.float32)[None]
+    placed = by_share(row, shares, 304)[0]
+    assert list(placed[[0, 95, 96, 191, 192, 287]]) == [0, 95, 304, 399, 96, 191]
+    assert sorted(placed) == list(row[0])
+
+
+def test_weights_are_of_the_size_that_is_read() -> None:
+    m = model(hidden=64)
+    full, half, quarter = (shares_of_stream(m, 1, p)[0].weights.size for p in PRECISIONS)
+    assert half == full / 2 and full / 4 < quarter < full / 4 * 1.07
+
+
+@pytest.mark.usefixtures("divided")
+def test_a_job_that_cannot_start_lets_the_others_end() -> None:
+    """An interrupt between handing out the shares and taking one's own, say: the others would wait
+    for it for ever.
+    """
+    workers = Workers(2)
+    writer = Writer(model(), workers=workers, temperature=0)
+    writer.read(np.array([1]))
+    before = writer.state.h.copy()
+
+    class Interrupted:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, place: Any) -> Any:
+            if place.start == 1:  # this thread's own
+                raise KeyboardInterrupt
+            return self.jobs[place]
+
+        def __init__(self, jobs: list[Any]) -> None:
+            self.jobs = jobs
+
+    run = workers.run
+    workers.run = lambda function, jobs, release: run(function, Interrupted(jobs), release)  # type: ignore
+    with pytest.raises(KeyboardInterrupt):
+        writer.write(20)
+    np.testing.assert_array_equal(writer.state.h, before)
+    workers.run = run  # type: ignore[method-assign]
+    alone = Writer(model(), temperature=0)
+    alone.read(np.array([1]))
+    np.testing.assert_array_equal(writer.write(20), alone.write(20))
+    workers.close()
+
+
+# Meeting
+# --------------------------------------------------------------------------------------------------
+
+
+@njit(nogil=True)
+def add_in_turns(counter: int, sums: np.ndarray, own: int, threads: int, rounds: int) -> None:
+    met = 0
+    for _ in range(rounds):
+        total = sums.sum()
+        met += threads
+        meet(counter, met)
+        sums[own] += total % 7 + own
+        met += threads
+        meet(counter, met)
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_meet_every_time(threads: int) -> None:
+    """Each reads what all wrote, then writes: if one ran ahead or fell behind, the numbers would
+    differ.
+    """
+    rounds, counter, sums = 300, np.zeros(2, np.int64), np.ones(threads, np.int64)
+    arguments = [(counter.ctypes.data, sums, own, threads, rounds) for own in range(threads)]
+    add_in_turns(np.full(2, 1 << 62).ctypes.data, sums.copy(), 0, 1, 1)
+    running = [threading.Thread(target=add_in_turns, args=each) for each in arguments]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(60)
+    wanted = np.ones(threads, np.int64)
+    for _ in range(rounds):
+        wanted += wanted.sum() % 7 + np.arange(threads)
+    np.testing.assert_array_equal(sums, wanted)
+    assert counter[0] == 2 * rounds * threads
+
+
+def test_a_thread_that_waits_long_sleeps_and_tells_so() -> None:
+    @njit(nogil=True)
+    def come(counter: int) -> None:
+        meet(counter, 2)
+
+    come(np.full(2, 1 << 62).ctypes.data)
+    counter = np.zeros(2, np.int64)
+    waiting = threading.Thread(target=come, args=(counter.ctypes.data,))
+    waiting.start()
+    while not counter[1]:
+        time.sleep(0.001)
+    assert waiting.is_alive() and counter[0] == 1
+    come(counter.ctypes.data)
+    waiting.join(10)
+    assert not waiting.is_alive() and counter[0] == 2
+
+
+def test_a_call_in_vain_is_followed_by_some_alone() -> None:
+    turns, calls = _Turns(), []
+    for contended in [False] * 3 + [True] * 60 + [False] * 67:
+        calls.append("alone" if turns.is_alone() else "together")
+        if calls[-1] == "together":
+            turns.judge(100 if contended else 1, 80)
+    tried = [k for k, call in enumerate(calls) if call == "together"]
+    assert tried == [0, 1, 2, 3, 12, 29, 62, 127, 128, 129]
+
+
+@pytest.mark.usefixtures("divided")
+def test_a_text_is_the_same_when_it_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers, calm = Workers(2), Writer(model("gru"))
+    writer = Writer(model("gru"), workers=workers)
+    turns = [False, True, True, False, True] * 2
+    monkeypatch.setattr(writer._turns, "is_alone", lambda: turns.pop())
+    for each in (writer, calm):
+        each.read(np.array([1, 2]))
+    texts = [np.concatenate([each.write(k) for k in (1, 2, 3, 4, 5, 6)]) for each in (writer, calm)]
+    np.testing.assert_array_equal(*texts)
+    assert (
+        len(turns) < 5
+        and writer._alone is not None
+        and writer._alone.parts == 1 < writer._work.parts
+    )
+    workers.close()

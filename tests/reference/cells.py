@@ -1,0 +1,456 @@
+"""Every cell and every option as their papers state them, in float64: what the compiled kernels
+must compute.
+
+Only the way forward is written; gradients are those of `tests.tape`, and the tape is compared with
+central differences. T time, N streams, V symbols, E embedding size, D inputs of a layer, H hidden
+units; z = W_x x + W_h h' + b (N, G H), a prime marks the step before, phi is the activation, and
+products of vectors are elementwise. Parameters are named and shaped as on disk, gate blocks in the
+order that each function unpacks.
+
+A cell is `step(p, x, h, c, m) -> Step`: p the layer's parameters, x (N, D), the state h, c (N, H)
+of the step before, and m (N, H), the memory that the layer below sends up (for the lowest layer a
+vector of the character).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from charrnn.config.settings import ModelConfig
+from tests.reference.tape import Array, Value, cross_entropy, relu, sigmoid, softsign, tanh, value
+
+PHI: dict[str, Callable[[Value], Value]] = {"tanh": tanh, "softsign": softsign, "relu": relu}
+Parameters = Mapping[str, Any]
+States = list[tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's parameters, None where the cell has none; W_h as this batch sees it, with its
+    DropConnect mask.
+    """
+
+    config: ModelConfig
+    W_x: Value
+    W_h: Value
+    b: Value
+    b_h: Value | None
+    peephole: Value | None
+
+    @property
+    def phi(self) -> Callable[[Value], Value]:
+        return PHI[self.config.activation]
+
+    def z(self, x: Value, h: Value) -> Value:
+        return x @ self.W_x.T + h @ self.W_h.T + self.b
+
+
+@dataclass(frozen=True)
+class Step:
+    """The new state; what goes up if that is not h; and the memory that goes up, if any. Each (N,
+    H).
+    """
+
+    h: Value
+    c: Value
+    y: Value | None = None
+    m: Value | None = None
+
+
+# The cells
+# --------------------------------------------------------------------------------------------------
+
+
+def lstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000."""
+    i, f, g, o = p.z(x, h).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
+def peephole(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Gers & Schmidhuber 2000, with diagonal peepholes (Graves 2013, equations 7 to 11): o sees the
+    new cell state.
+    """
+    i, f, g, o = p.z(x, h).blocks(4)
+    p_i, p_f, p_o = (p.peephole[row] for row in range(3))
+    c_new = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * p.phi(g)
+    return Step(sigmoid(o + p_o * c_new) * p.phi(c_new), c_new)
+
+
+def coupled(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Greff et al. 2015, "CIFG": the input gate is 1 - f."""
+    f, g, o = p.z(x, h).blocks(3)
+    f = sigmoid(f)
+    c = f * c + (1 - f) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
+def gru(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Cho et al. 2014, equations 5 to 8: r is applied before the product; z is the share that is
+    kept, as in PyTorch.
+    """
+    W_r, W_z, W_n = p.W_x.rows(3)
+    U_r, U_z, U_n = p.W_h.rows(3)
+    b_r, b_z, b_n = p.b.blocks(3)
+    r = sigmoid(x @ W_r.T + h @ U_r.T + b_r)
+    z = sigmoid(x @ W_z.T + h @ U_z.T + b_z)
+    n = p.phi(x @ W_n.T + (r * h) @ U_n.T + b_n)
+    return Step((1 - z) * n + z * h, c)
+
+
+def gru_after(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """cuDNN's and PyTorch's: r is applied after the product, which has a bias of its own (the n
+    block of b_h).
+    """
+    x_r, x_z, x_n = (x @ p.W_x.T + p.b).blocks(3)
+    h_r, h_z, h_n = (h @ p.W_h.T).blocks(3)
+    r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
+    n = p.phi(x_n + r * (h_n + p.b_h.blocks(3)[2]))
+    return Step((1 - z) * n + z * h, c)
+
+
+def rnn(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Elman 1990."""
+    return Step(p.phi(p.z(x, h)), c)
+
+
+def clockwork(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Koutnik et al. 2014: a unit is updated when the time is a multiple of its period, and reads
+    only units as slow as it.
+
+    c (N, H) is a clock: steps since the last update, modulo the period; a unit is updated where it
+    is zero.
+    """
+    group = clockwork_groups(p.config)
+    ticks = np.where(c.data == 0, 1.0, 0.0)
+    new = p.phi(x @ p.W_x.T + h @ (p.W_h * clockwork_reads(p.config)).T + p.b)
+    return Step(ticks * new + (1 - ticks) * h, Value((c.data + 1) % 2**group))
+
+
+def depth_gated(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Yao et al. 2015: a gate d lets the lower layer's memory m into this one's; peepholes as in
+    `peephole`.
+
+    d = sigmoid(b_d + W_d x + w_c * c' + w_m * m) sees x and the memories, not h'.
+    """
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    z_d = along[:, :H]
+    i, f, g, o = (along[:, H:] + h @ p.W_h.T).blocks(4)
+    p_i, p_f, p_o, w_c, w_m = (p.peephole[row] for row in range(5))
+    d = sigmoid(z_d + w_c * c + w_m * m)
+    c_new = d * m + sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * p.phi(g)
+    return Step(sigmoid(o + p_o * c_new) * p.phi(c_new), c_new, m=c_new)
+
+
+def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Kalchbrenner, Danihelka & Graves 2015, two dimensions, weights not tied: one LSTM along time
+    and one along depth.
+
+    The output gate stands inside phi (their equation 1).
+    """
+    i, f, g, o, i_d, f_d, g_d, o_d = p.z(x, h).blocks(8)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    up = sigmoid(f_d) * m + sigmoid(i_d) * p.phi(g_d)
+    return Step(p.phi(sigmoid(o) * c), c, y=p.phi(sigmoid(o_d) * up), m=up)
+
+
+def mlstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Krause et al. 2016, with x and biases in both factors of their m: (W x + b) * (W x + U h' +
+    b).
+    """
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    factors = along[:, :H] * (along[:, H : 2 * H] + h @ p.W_h[:H].T)
+    i, f, g, o = (along[:, 2 * H :] + factors @ p.W_h[H:].T).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
+def mogrifier(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
+    """Melis et al. 2020, equation 2 alone: h' is gated by x, and then comes an LSTM."""
+    H = p.config.hidden
+    along = x @ p.W_x.T + p.b
+    gated = 2 * sigmoid(along[:, :H]) * h
+    i, f, g, o = (along[:, H:] + gated @ p.W_h.T).blocks(4)
+    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
+    return Step(sigmoid(o) * p.phi(c), c)
+
+
+STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
+    **{
+        "lstm": lstm,
+        "peephole": peephole,
+        "coupled": coupled,
+        "gru": gru,
+        "gru-after": gru_after,
+        "rnn": rnn,
+    },
+    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid, "mlstm": mlstm},
+    "mogrifier": mogrifier,
+}
+GATES_X = {
+    "coupled": 3,
+    "gru": 3,
+    "gru-after": 3,
+    "rnn": 1,
+    "clockwork": 1,
+    "depth-gated": 5,
+    "grid": 8,
+}
+GATES_X |= {"mlstm": 6, "mogrifier": 5}
+GATES_H = GATES_X | {"depth-gated": 4, "mlstm": 5, "mogrifier": 4}
+PEEPHOLES = {"peephole": 3, "depth-gated": 5}
+READS_MEMORY = ("depth-gated", "grid")
+HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid", "mlstm", "mogrifier")
+
+
+def clockwork_groups(config: ModelConfig) -> Array:
+    """The group of each unit, int (H,): as equal as may be, the fastest first; its period is
+    2^group.
+    """
+    H = config.hidden
+    groups = min(config.clockwork_groups, H)
+    return np.array([unit * groups // H for unit in range(H)])
+
+
+def clockwork_reads(config: ModelConfig) -> Array:
+    """1.0 where unit u (row) reads unit v (column), as slow as u or slower; (H, H)."""
+    group = clockwork_groups(config)
+    return (group[None, :] >= group[:, None]).astype(np.float64)
+
+
+# The network
+# --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What chance decides in training, a list for each layer; None or empty where an option is off.
+
+    output (T or 1, N, H): 0 or 1 / (1 - p), on what a layer sends up. keep_h, keep_c (T or 1, N,
+    H): 1 where zoneout keeps the old value. recurrent (G H, H): 0 or 1 / (1 - p) on W_h. input (T,
+    N): 0 or 1 / (1 - p), on the character's vectors.
+    """
+
+    output: Sequence[Any] = ()
+    keep_h: Sequence[Any] = ()
+    keep_c: Sequence[Any] = ()
+    recurrent: Sequence[Any] = ()
+    input: Any = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Losses (T, N) in nats, the logits (T, N, V), the final state (h, c) of every layer, and the
+    parameters as values.
+    """
+
+    losses: Array
+    logits: Array
+    states: States
+    mean: Value
+    parameters: dict[str, Value] = field(repr=False)
+
+
+def forward(
+    config: ModelConfig,
+    parameters: Parameters,
+    x: Array,
+    y: Array,
+    states: States,
+    starts: Array | None = None,
+    masks: Masks | None = None,
+) -> Trace:
+    """Walk the stack over x (T, N) and judge it by y. `masks` None: evaluation, where zoneout mixes
+    by its rates.
+
+    starts (T, N) bool: the state is zero before that character is read, and what it was does not
+    matter.
+    """
+    p = {name: Value(np.asarray(array, np.float64)) for name, array in parameters.items()}
+    layers = [_layer(config, p, layer, masks) for layer in range(config.layers)]
+    carried = [(value(h), value(c)) for h, c in states]
+    losses, logits = [], []
+    for t, ids in enumerate(x):
+        kept = (
+            np.ones((x.shape[1], 1))
+            if starts is None
+            else 1.0 - np.asarray(starts[t], np.float64)[:, None]
+        )
+        logits.append(p["decoder.bias"])
+        out, m = _look_up(
+            config, p, ids, None if masks is None or masks.input is None else masks.input[t]
+        )
+        for layer, cell in enumerate(layers):
+            h, c = (kept * part for part in carried[layer])
+            step = STEPS[config.cell](cell, out, h, c, m)
+            new_h = _zoneout(h, step.h, config.zoneout_h, _at(masks and masks.keep_h, layer, t))
+            new_c = step.c
+            if config.cell in HAS_MEMORY:
+                new_c = _zoneout(c, step.c, config.zoneout_c, _at(masks and masks.keep_c, layer, t))
+            carried[layer] = new_h, new_c
+            up = new_h if step.y is None else step.y
+            up = up.normalised() if config.layer_norm else up
+            mask = _at(masks and masks.output, layer, t)
+            up = up if mask is None else mask * up
+            out = up + out if config.residual and layer else up
+            m = m if step.m is None else step.m
+            is_read = config.skip or layer + 1 == config.layers
+            logits[-1] = (
+                logits[-1] + out @ p[decoder_name(config, layer)].T if is_read else logits[-1]
+            )
+        losses.append(cross_entropy(logits[-1], y[t]))
+    mean = (1 / x.size) * sum((loss.sum() for loss in losses), Value(0.0))
+    final = [(h.data, c.data) for h, c in carried]
+    return Trace(
+        np.stack([loss.data for loss in losses]), np.stack([z.data for z in logits]), final, mean, p
+    )
+
+
+def _layer(config: ModelConfig, p: dict[str, Value], layer: int, masks: Masks | None) -> Layer:
+    W_h = p[f"rnn.weight_hh_l{layer}"]
+    if masks is not None and masks.recurrent:
+        W_h = np.asarray(masks.recurrent[layer], np.float64) * W_h
+    names = (f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}")
+    return Layer(
+        config,
+        p[names[0]],
+        W_h,
+        p[names[1]],
+        p.get(f"rnn.bias_hh_l{layer}"),
+        p.get(f"rnn.peephole_l{layer}"),
+    )
+
+
+def _look_up(
+    config: ModelConfig, p: dict[str, Value], ids: Array, factor: Any
+) -> tuple[Value, Value]:
+    """What the lowest layer gets: the character's vector (one-hot without an embedding), and its
+    memory.
+    """
+    table = "decoder.weight" if config.tie else "embedding.weight"
+    x = p[table][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
+    m = (
+        p["rnn.memory.weight"][ids]
+        if config.cell in READS_MEMORY
+        else Value(np.zeros((len(ids), config.hidden)))
+    )
+    if factor is not None:
+        scale = np.asarray(factor, np.float64)[:, None]
+        x, m = scale * x, scale * m
+    return x, m
+
+
+def _zoneout(old: Value, new: Value, rate: float, keep: Any) -> Value:
+    """Krueger et al. 2017: kept units have their old value; in evaluation, its expectation."""
+    if not rate:
+        return new
+    share = rate if keep is None else keep
+    return new + share * (old - new)
+
+
+def _at(masks: Any, layer: int, t: int) -> Any:
+    """The mask (N, H) of step t: one for all steps where only one was drawn."""
+    if not masks or masks[layer] is None:
+        return None
+    mask = np.asarray(masks[layer], np.float64)
+    return mask[t if len(mask) > 1 else 0]
+
+
+def loss(
+    config: ModelConfig,
+    parameters: Parameters,
+    x: Array,
+    y: Array,
+    states: States,
+    starts: Array | None = None,
+    masks: Masks | None = None,
+) -> float:
+    """The mean loss in nats."""
+    return float(forward(config, parameters, x, y, states, starts, masks).mean.data)
+
+
+def gradients(
+    config: ModelConfig,
+    parameters: Parameters,
+    x: Array,
+    y: Array,
+    states: States,
+    starts: Array | None = None,
+    masks: Masks | None = None,
+) -> tuple[float, dict[str, Array], States]:
+    """(mean loss, its gradient by every parameter, final states)."""
+    trace = forward(config, parameters, x, y, states, starts, masks)
+    trace.mean.backward()
+    return (
+        float(trace.mean.data),
+        {name: p.grad for name, p in trace.parameters.items()},
+        trace.states,
+    )
+
+
+# What to test with
+# --------------------------------------------------------------------------------------------------
+
+
+def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all parameters on disk."""
+    V, E, H, cell = config.vocab_size, config.embedding, config.hidden, config.cell
+    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E and not config.tie else {}
+    if cell in READS_MEMORY:
+        found["rnn.memory.weight"] = (V, H)
+    for layer in range(config.layers):
+        found[f"rnn.weight_ih_l{layer}"] = (GATES_X.get(cell, 4) * H, H if layer else E or V)
+        found[f"rnn.weight_hh_l{layer}"] = (GATES_H.get(cell, 4) * H, H)
+        found[f"rnn.bias_ih_l{layer}"] = (GATES_X.get(cell, 4) * H,)
+        if cell == "gru-after":
+            found[f"rnn.bias_hh_l{layer}"] = (3 * H,)
+        if cell in PEEPHOLES:
+            found[f"rnn.peephole_l{layer}"] = (PEEPHOLES[cell], H)
+    if config.skip:
+        found |= {decoder_name(config, layer): (V, H) for layer in range(config.layers)}
+    return found | {"decoder.weight": (V, H), "decoder.bias": (V,)}
+
+
+def decoder_name(config: ModelConfig, layer: int) -> str:
+    """The decoder's weight for a layer's outputs."""
+    return "decoder.weight" if layer + 1 == config.layers else f"decoder.weight_l{layer}"
+
+
+def random_parameters(rng: np.random.Generator, config: ModelConfig) -> dict[str, Array]:
+    """Normal, float32, wide enough that gates bend at any H; zero where a cell has no weight. Not
+    training's first ones.
+    """
+    H = config.hidden
+    parameters = {}
+    for name, shape in shapes(config).items():
+        scale = 0.5 * min(1, 2 / H**0.5) if name.startswith("rnn.weight") and shape[1] == H else 0.5
+        parameters[name] = rng.normal(scale=scale, size=shape).astype(np.float32)
+        if config.cell == "clockwork" and "weight_hh" in name:
+            parameters[name] *= clockwork_reads(config).astype(np.float32)
+        if "bias_hh" in name:
+            parameters[name][: 2 * H] = 0  # only the n block is trained
+    return parameters
+
+
+def random_states(rng: np.random.Generator, config: ModelConfig, N: int) -> States:
+    """A state (h, c) of every layer, float32: memories where the cell has them, clocks for the
+    clockwork cell, else zero.
+    """
+    H, states = config.hidden, []
+    for _ in range(config.layers):
+        h = rng.uniform(-1, 1, (N, H)).astype(np.float32)
+        c = np.zeros((N, H), np.float32)
+        if config.cell in HAS_MEMORY:
+            c = rng.normal(size=(N, H)).astype(np.float32)
+        elif config.cell == "clockwork":
+            time = rng.integers(1000, size=(N, 1))
+            c = (time % 2 ** clockwork_groups(config)).astype(np.float32)
+        states.append((h, c))
+    return states

@@ -1,0 +1,60 @@
+"""A small text and small runs on it, for the tests of what surrounds the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.text.corpus import Corpus
+from charrnn.training.loop import Report, train
+from charrnn.training.run import Run
+from charrnn.training.run_folder import RunFolder
+
+TEXT = "".join(
+    f"{n} green bottles hanging on the wall, and if {n % 7} should fall\n" for n in range(40)
+)
+
+
+def small_corpus(text: str | bytes = TEXT, **settings: Any) -> Corpus:
+    return Corpus.from_text(text, CorpusConfig(**settings))
+
+
+def small_run(corpus: Corpus, **settings: Any) -> Run:
+    """Two layers with dropout, so that everything that a step depends on takes part."""
+    model = {
+        name: settings.pop(name)
+        for name in ("layers", "hidden", "embedding", "dropout")
+        if name in settings
+    }
+    given = {
+        "steps": 12,
+        "batch_size": 3,
+        "seq_length": 8,
+        "eval_every": 5,
+        "learning_rate": 0.01,
+    } | settings
+    return Run.new(
+        corpus,
+        ModelConfig(**({"layers": 2, "hidden": 9, "dropout": 0.2} | model)),
+        TrainConfig(**given),
+    )
+
+
+def trained(
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder | None = None,
+    steps: int | None = None,
+    threads: int = 1,
+) -> list[Report]:
+    """Train to the end, or for so many steps and then stop as a user does."""
+    reports = []
+    iteration = train(run, corpus, folder=folder, threads=threads)
+    if steps == 0:
+        return reports
+    for report in iteration:
+        reports.append(report)
+        if len(reports) == steps:
+            break
+    iteration.close()
+    return reports

@@ -1,0 +1,293 @@
+"""How work is divided among threads, and that all of it is done."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charrnn.errors import ConfigError
+from charrnn.runtime import threads as workers
+from charrnn.runtime.threads import Workers, available_threads, ranges, usable_threads
+
+
+@pytest.mark.parametrize("grain", [1, 16, 64])
+@pytest.mark.parametrize("parts", [1, 2, 3, 5, 64])
+def test_ranges_cover_everything_once(parts: int, grain: int) -> None:
+    for size in [1, 2, 3, 15, 16, 17, 63, 64, 65, 100, 129, 1000]:
+        cuts = ranges(size, parts, grain)
+        assert 1 <= len(cuts) <= parts
+        assert cuts[0][0] == 0 and cuts[-1][1] == size
+        assert all(stop == start for (_, stop), (start, _) in pairwise(cuts))
+        assert all(start < stop and start % grain == 0 for start, stop in cuts)
+        grains = [-(-(stop - start) // grain) for start, stop in cuts]
+        assert max(grains) - min(grains) <= 1, "not nearly equal"
+        assert len(cuts) == min(parts, -(-size // grain)), (
+            "a thread that could work has nothing to do"
+        )
+
+
+def test_ranges_by_hand() -> None:
+    assert ranges(10, 3) == [(0, 3), (3, 6), (6, 10)]
+    assert ranges(100, 2, 64) == [(0, 64), (64, 100)]
+    assert ranges(100, 5, 64) == [(0, 64), (64, 100)]
+    assert ranges(2, 5) == [(0, 1), (1, 2)]
+    assert ranges(0, 2) == [(0, 0)]
+
+
+@pytest.fixture(params=[1, 2, 3, 5])
+def pool(request: pytest.FixtureRequest) -> Iterator[Workers]:
+    pool = Workers(request.param)
+    assert pool.threads == request.param
+    yield pool
+    pool.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_every_job_is_done_once_and_before_run_returns(pool: Workers, count: int) -> None:
+    done: list[tuple[int, str]] = []
+
+    def job(number: int, letter: str) -> None:
+        time.sleep(0.001)
+        done.append((number, letter))
+
+    jobs = [(number, "ab"[number % 2]) for number in range(count)]
+    pool.run(job, jobs)
+    assert sorted(done) == jobs
+
+
+def test_jobs_run_side_by_side(pool: Workers) -> None:
+    """As many as there are threads meet at a barrier; one after another they never would."""
+    barrier = threading.Barrier(pool.threads, timeout=10)
+    pool.run(barrier.wait, [()] * pool.threads)
+    assert not barrier.broken
+
+
+def test_the_last_job_is_the_callers(pool: Workers) -> None:
+    seen: dict[int, threading.Thread] = {}
+    pool.run(lambda number: seen.setdefault(number, threading.current_thread()), [(0,), (1,), (2,)])
+    assert seen[2] is threading.current_thread()
+
+
+@pytest.mark.parametrize("broken", [0, 1, 3])
+def test_an_exception_arrives_when_all_jobs_are_done(pool: Workers, broken: int) -> None:
+    """Else a caller that catches it, to save a checkpoint say, finds its arrays still being
+    written.
+    """
+    running: set[int] = set()
+
+    def job(number: int) -> None:
+        running.add(number)
+        time.sleep(0.002 if number == broken else 0.03)
+        running.remove(number)
+        if number == broken:
+            raise ZeroDivisionError(f"job {number}")
+
+    with pytest.raises(ZeroDivisionError, match=f"job {broken}"):
+        pool.run(job, [(number,) for number in range(4)])
+    assert not running
+    time.sleep(0.04)
+    assert not running
+    numbers: list[int] = []
+    pool.run(numbers.append, [(1,), (2,)])
+    assert sorted(numbers) == [1, 2], "the pool is of no use any more"
+
+
+def test_no_more_threads_than_jobs() -> None:
+    """With more threads than shards, those without one are not there at all."""
+    before = threading.active_count()
+    pool = Workers(64)
+    for _ in range(3):
+        pool.run(time.sleep, [(0.001,)] * 3)
+    assert threading.active_count() == before + 2
+    pool.close()
+
+
+def test_close_ends_the_threads() -> None:
+    before = threading.active_count()
+    pool = Workers(4)
+    pool.run(time.sleep, [(0.01,)] * 4)
+    assert threading.active_count() > before
+    pool.close()
+    assert threading.active_count() == before
+    pool.close()
+
+
+def test_threads_end_with_their_pool() -> None:
+    """One that nobody closes, even if its own thread is the last to know of it."""
+    before = threading.active_count()
+    for _ in range(5):
+        pool = Workers(3)
+        pool.run(lambda pool: None, [(pool,)] * 3)
+        del pool
+    until = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+def test_what_was_handed_over_is_let_go() -> None:
+    """Else the buffers of the last call, which may be large, would live until the next."""
+    pool, arrays = Workers(3), [np.zeros(3) for _ in range(7)]
+    known = [weakref.ref(array) for array in arrays]
+    pool.run(np.copy, [(array,) for array in arrays])
+    del arrays
+    until = time.monotonic() + 10
+    while any(ref() is not None for ref in known) and time.monotonic() < until:
+        time.sleep(0.001)
+    assert [ref() for ref in known] == [None] * 7
+    pool.close()
+
+
+def test_many_short_calls() -> None:
+    """A lost wake-up would hang here, a job done twice would count."""
+    pool, counts = Workers(3), [0] * 6
+
+    def count(place: int) -> None:
+        counts[place] += 1
+
+    for k in range(3000):
+        pool.run(count, [(place,) for place in range(2 + k % 5)])
+    pool.close()
+    assert counts == [3000, 3000, 2400, 1800, 1200, 600]
+
+
+@pytest.mark.skipif(
+    not hasattr(signal, "pthread_kill"), reason="no signals to a thread on this system"
+)
+def test_an_interruption_waits_for_the_threads() -> None:
+    """Whoever catches it finds no array being written, and a pool that works."""
+    pool, main, done = Workers(2), threading.get_ident(), list[int]()
+
+    def job(number: int) -> None:
+        if number == 0:
+            time.sleep(0.05)
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.05)
+        done.append(number)
+
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            pool.run(job, [(0,), (1,)])
+        assert sorted(done) == [0, 1]
+        done.clear()
+    pool.run(job, [(2,), (3,)])
+    assert sorted(done) == [2, 3]
+    pool.close()
+
+
+def test_threads_by_default_are_those_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "available_threads", lambda: 3)
+    pool = Workers()
+    assert pool.threads == 3
+    pool.close()
+
+
+@pytest.mark.parametrize(("affinity", "quota", "expected"), [(8, 2, 2), (2, 8, 2), (1, 1 << 16, 1)])
+def test_available_threads(
+    monkeypatch: pytest.MonkeyPatch, affinity: int, quota: int, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
+    monkeypatch.setattr(workers, "_quota", lambda: quota)
+    assert available_threads() == expected
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, 4), (1, 1), (4, 4), (5, 4), (1024, 4)])
+def test_more_threads_than_processors_are_not_used(
+    monkeypatch: pytest.MonkeyPatch, asked: int | None, used: int
+) -> None:
+    """They would take turns on them."""
+    monkeypatch.setattr(workers, "available_threads", lambda: 4)
+    assert usable_threads(asked) == used
+
+
+@pytest.mark.parametrize("asked", [0, -1, 1025])
+def test_no_sensible_number_of_threads(asked: int) -> None:
+    with pytest.raises(ConfigError, match=f"--threads must be 1 to 1024, not {asked}"):
+        usable_threads(asked)
+
+
+def test_available_threads_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(workers, "_quota", lambda: 1 << 16)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert available_threads() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_threads() == 1
+
+
+# Control groups
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(workers, "SYSTEM", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(12)), raising=False)
+    return tmp_path
+
+
+def write(system: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (system / name).parent.mkdir(parents=True, exist_ok=True)
+        (system / name).write_text(text)
+
+
+OF_1 = "7:memory:/a\n4:cpu,cpuacct:/a/b\n3:cpuset:/a/b\n1:name=systemd:/a\n"
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("", {}, 12),
+        ("0::/\n", {}, 12),
+        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 12),
+        ("0::/\n", {"cpu.max": "2000000 100000\n"}, 12),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "20000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "nonsense\n"}, 12),
+        ("0::/\n", {"cpu.max": "100000 0\n"}, 12),
+        ("0::/a/b\n", {"a/b/cpu.max": "300000 100000\n"}, 3),
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "max 100000\n"}, 3),
+        ("0::/a/b\n", {"a/cpu.max": "500000 100000\n", "a/b/cpu.max": "600000 100000\n"}, 5),
+        ("0::/a\n", {"b/cpu.max": "100000 100000\n"}, 12),
+        ("0::/seen/by/the/host\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/../..\n", {"cpu.max": "200000 100000\n"}, 2),
+        (
+            OF_1,
+            {
+                "cpu,cpuacct/a/b/cpu.cfs_quota_us": "250000",
+                "cpu,cpuacct/a/b/cpu.cfs_period_us": "50000",
+            },
+            5,
+        ),
+        (OF_1, {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, 12),
+        (OF_1, {"cpu/a/cpu.cfs_quota_us": "300000", "cpu/a/cpu.cfs_period_us": "100000"}, 3),
+        (OF_1, {"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        (OF_1, {"cpu/a/cpu.cfs_quota_us": "300000"}, 12),
+        ("1:cpu:/a\n0::/b\n", {"unified/b/cpu.max": "200000 100000\n"}, 2),
+        ("broken", {"cpu.max": "200000 100000\n"}, 2),
+    ],
+)
+def test_quotas(system: Path, groups: str, files: dict[str, str], expected: int) -> None:
+    write(
+        system,
+        {"proc/self/cgroup": groups}
+        | {f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+    )
+    assert available_threads() == expected
+
+
+def test_no_control_groups(system: Path) -> None:
+    assert available_threads() == 12

@@ -1,0 +1,508 @@
+"""Checkpoints: what is written is read back, and whatever is not a sound checkpoint is one line of
+complaint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load as from_bytes
+from safetensors.numpy import save as to_bytes
+
+from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.errors import CheckpointError
+from charrnn.text.corpus import Source
+from charrnn.training import checkpoint
+from charrnn.training.checkpoint import FORMAT_VERSION, configurations_of, load, save
+from charrnn.training.run import Run
+from tests.reference.small import small_corpus, small_run, trained
+
+Tensors = dict[str, np.ndarray]
+FLIPS = 200
+
+
+def make(path: Path, embedding: int = 0, **settings: Any) -> Run:
+    corpus = small_corpus("the quick brown fox jumps over the lazy dog, ünd täuscht €\n" * 8)
+    run = small_run(corpus, hidden=5, embedding=embedding, **settings)
+    trained(run, corpus)
+    save(path, run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "run.safetensors"
+    make(path)
+    return path
+
+
+def opened(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    with safe_open(path, framework="numpy") as file:
+        return from_bytes(path.read_bytes()), json.loads(file.metadata()["charrnn"])
+
+
+def complaint(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert path.name in message and "\n" not in message and len(message) < 700
+    try:
+        configurations_of(path)
+    except CheckpointError as error:
+        assert str(error) == message, (
+            "what reads the settings alone complains as what reads everything"
+        )
+    return message
+
+
+# Round trips
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("embedding", [0, 4])
+def test_everything_comes_back(tmp_path: Path, embedding: int) -> None:
+    run = make(tmp_path / "a", embedding)
+    found = load(tmp_path / "a")
+    assert run.history and run.state.h.any() and all(slot.flat.any() for slot in run.slots.values())
+    for name in (
+        "vocab",
+        "corpus_config",
+        "config",
+        "sources",
+        "sha256",
+        "progress",
+        "history",
+        "steps_per_epoch",
+    ):
+        assert getattr(found, name) == getattr(run, name), name
+    assert found.model.config == run.model.config and found.step == 12 and found.epoch == run.epoch
+    np.testing.assert_array_equal(found.model.parameters.flat, run.model.parameters.flat)
+    for name, slot in run.slots.items():
+        np.testing.assert_array_equal(found.slots[name].flat, slot.flat)
+    np.testing.assert_array_equal(found.state.h, run.state.h)
+    np.testing.assert_array_equal(found.state.c, run.state.c)
+    save(tmp_path / "b", found)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_settings_without_the_rest(sound: Path, tmp_path: Path) -> None:
+    """They are read from a file whose tensors are damaged, too, so none of them is looked at."""
+    run, (tensors, metadata) = load(sound), opened(sound)
+    assert configurations_of(sound) == (run.model.config, run.config)
+    write(tmp_path / "a", {**tensors, "decoder.bias": np.full(3, np.nan, np.float32)}, metadata)
+    assert "decoder.bias" in complaint(tmp_path / "a")
+    assert configurations_of(tmp_path / "a") == (run.model.config, run.config)
+    for missing in (tmp_path, tmp_path / "nothing"):
+        with pytest.raises(CheckpointError, match=missing.name):
+            configurations_of(missing)
+
+
+def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
+    run = make(tmp_path / "a", embedding=4)
+    tensors, metadata = opened(tmp_path / "a")
+    V, E, H = len(run.vocab), 4, 5
+    layers = {
+        "rnn.weight_ih_l0": (4 * H, E), "rnn.weight_hh_l0": (4 * H, H), "rnn.bias_ih_l0": (4 * H,),
+        "rnn.weight_ih_l1": (4 * H, H), "rnn.weight_hh_l1": (4 * H, H), "rnn.bias_ih_l1": (4 * H,),
+    }  # fmt: skip
+    trained = {"embedding.weight": (V, E), **layers, "decoder.weight": (V, H), "decoder.bias": (V,)}
+    expected = dict(trained)
+    for prefix in ("optimizer.m.", "optimizer.v.", "trained."):
+        expected |= {f"{prefix}{name}": shape for name, shape in trained.items()}
+    expected |= {
+        "rnn.bias_hh_l0": (4 * H,),
+        "rnn.bias_hh_l1": (4 * H,),
+        "state.h": (2, 3, H),
+        "state.c": (2, 3, H),
+    }
+    assert {name: array.shape for name, array in tensors.items()} == expected
+    assert {array.dtype for array in tensors.values()} == {np.dtype(np.float32)}
+    assert not tensors["rnn.bias_hh_l0"].any()
+    assert metadata["format_version"] == FORMAT_VERSION and metadata["vocab"] == list(
+        run.vocab.symbols
+    )
+    assert metadata["model"] == asdict(run.model.config) and metadata["step"] == 12
+    assert [entry["step"] for entry in metadata["history"]] == [5, 10, 12]
+
+
+def test_a_second_bias_from_elsewhere_is_added_to_the_first(sound: Path, tmp_path: Path) -> None:
+    tensors, metadata = opened(sound)
+    before = dict(load(sound).result.parameters.to_disk())["rnn.bias_ih_l1"]
+    tensors["rnn.bias_hh_l1"] = np.full(20, 0.25, np.float32)
+    write(tmp_path / "a", tensors, metadata)
+    np.testing.assert_array_equal(
+        dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before + 0.25
+    )
+    for layer in (0, 1):
+        del tensors[f"rnn.bias_hh_l{layer}"]
+    write(tmp_path / "a", tensors, metadata)
+    np.testing.assert_array_equal(
+        dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before
+    )
+
+
+def test_a_file_from_before_there_were_averages(sound: Path, tmp_path: Path) -> None:
+    """Format version 2: one set of weights, and no word of an average."""
+    tensors, metadata = opened(sound)
+    kept = {name: array for name, array in tensors.items() if not name.startswith("trained.")}
+    train = {name: value for name, value in metadata["train"].items() if name != "average"}
+    write(tmp_path / "a", kept, {**metadata, "format_version": 2, "train": train})
+    run = load(tmp_path / "a")
+    assert run.average is None and run.config.average == 0 and run.result is run.model
+    for name, array in run.model.parameters.to_disk():
+        np.testing.assert_array_equal(array, tensors[name])
+
+
+def test_a_file_from_before_the_plateau_schedule(sound: Path, tmp_path: Path) -> None:
+    tensors, metadata = opened(sound)
+    assert metadata["progress"].pop("falls") == 0
+    write(tmp_path / "a", tensors, metadata)
+    assert load(tmp_path / "a").progress == load(sound).progress
+
+
+def test_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    run.sources = (Source("/texts/caf\udce9.txt", 3),)
+    save(tmp_path / "a", run)
+    assert load(tmp_path / "a").sources == run.sources
+
+
+# Files that are no checkpoints
+# --------------------------------------------------------------------------------------
+
+
+def write(path: Path, tensors: Tensors, metadata: Any) -> None:
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    path.write_bytes(to_bytes(tensors, {"charrnn": text}))
+
+
+def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
+    corpus = small_corpus()
+    run = Run.new(
+        corpus,
+        ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4),
+        TrainConfig(batch_size=2),
+    )
+    save(tmp_path / "a", run)
+    tensors, metadata = opened(tmp_path / "a")
+    before = tensors["rnn.weight_hh_l1"].copy()
+    assert (before == 0).sum() == 24
+    tensors["rnn.weight_hh_l1"] = np.where(before == 0, np.float32(1), before)
+    write(tmp_path / "b", tensors, metadata)
+    found = dict(load(tmp_path / "b").model.parameters.to_disk())
+    assert np.array_equal(found["rnn.weight_hh_l1"], before)
+
+
+def test_a_truncated_file(sound: Path, tmp_path: Path) -> None:
+    data, path = sound.read_bytes(), tmp_path / "cut"
+    header = 8 + struct.unpack("<Q", data[:8])[0]
+    for length in sorted(
+        {
+            0,
+            1,
+            7,
+            8,
+            9,
+            100,
+            header - 1,
+            header,
+            header + 1,
+            len(data) - 1,
+            *range(0, len(data), 701),
+        }
+    ):
+        path.write_bytes(data[:length])
+        complaint(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello, world\n" * 99,
+        b"\0" * 4096,
+        b"\x80\x04\x95" + b"pickle" * 9,
+        b"\xff" * 99,
+        b"PK\x03\x04" + b"\0" * 99,
+    ],
+)
+def test_a_foreign_file(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "file").write_bytes(data)
+    assert "not a checkpoint" in complaint(tmp_path / "file")
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    assert "no such file" in complaint(tmp_path / "nothing")
+    (tmp_path / "folder").mkdir()
+    assert "folder" in complaint(tmp_path / "folder")
+    for path in ("a\0b", tmp_path / "caf\udce9"):
+        with pytest.raises(CheckpointError):
+            load(path)
+
+
+def test_safetensors_of_another_program(tmp_path: Path) -> None:
+    for metadata in (None, {"format": "pt"}):
+        (tmp_path / "a").write_bytes(to_bytes({"w": np.zeros(3, np.float32)}, metadata))
+        assert "not one of charrnn's" in complaint(tmp_path / "a")
+
+
+def test_a_newer_format(sound: Path, tmp_path: Path) -> None:
+    tensors, metadata = opened(sound)
+    write(tmp_path / "a", tensors, {**metadata, "format_version": FORMAT_VERSION + 1})
+    assert "newer" in complaint(tmp_path / "a") and "pip install -U" in complaint(tmp_path / "a")
+
+
+def path_set(*keys: Any) -> Callable[[dict[str, Any], Any], None]:
+    def change(metadata: dict[str, Any], value: Any) -> None:
+        place: Any = metadata
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+
+    return change
+
+
+WRONG: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1.5,
+    10**25,
+    10**400,
+    "x",
+    "",
+    [],
+    [1],
+    {},
+    {"step": "x"},
+    [[[["deep"]]]],
+]
+PLACES = [
+    *[
+        (key,)
+        for key in (
+            "format_version",
+            "model",
+            "train",
+            "corpus",
+            "vocab",
+            "unit",
+            "progress",
+            "history",
+        )
+    ],
+    *[("model", key) for key in ("vocab_size", "hidden", "layers", "cell", "embedding", "dropout")],
+    *[
+        ("train", key)
+        for key in ("batch_size", "optimizer", "learning_rate", "steps", "seed", "beta1")
+    ],
+    *[
+        ("progress", key)
+        for key in ("step", "since", "loss_sum", "best_loss", "best_step", "falls")
+    ],
+    *[
+        ("vocab", 3),
+        ("history", 0),
+        ("history", 0, "step"),
+        ("sources",),
+        ("sources", 0),
+        ("sources", 0, "path"),
+    ],
+    *[
+        ("sha256",),
+        ("steps_per_epoch",),
+        ("unknown",),
+        ("corpus", "val_fraction"),
+        ("corpus", "unit"),
+        ("init_from",),
+    ],
+]
+
+
+def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None:
+    """Either it is refused in one line, or what comes is a run that can be written again and read
+    again.
+    """
+    tensors, original = opened(sound)
+    path, refused = tmp_path / "tampered", 0
+    for place in PLACES:
+        for value in WRONG:
+            metadata = json.loads(json.dumps(original))
+            path_set(*place)(metadata, value)
+            write(path, tensors, metadata)
+            try:
+                run = load(path)
+            except CheckpointError as error:
+                assert "\n" not in str(error) and len(str(error)) < 700
+                refused += 1
+            else:
+                save(path, run)
+                load(path)
+    assert refused > 0.8 * len(PLACES) * len(WRONG)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "says"),
+    [
+        (("model", "hidden"), 16384, "asks for"),
+        (("model", "layers"), 64, "missing"),
+        (("model", "hidden"), 10**9, "at most"),
+        (("model", "vocab_size"), 65536, "vocabulary"),
+        (("model", "cell"), "gpt", "one of"),
+        (("model", "surprise"), 1, "no setting"),
+        (("train", "batch_size"), 65536, "state.h"),
+        (("vocab", 1), "a", "twice"),
+        (("vocab", 1), "ab", "one character"),
+        (("vocab", 1), "\ud800", "surrogate"),
+        (("progress", "step"), -3, "between 0 and"),
+        (("progress", "falls"), -1, "between 0 and"),
+        (("progress",), {}, "step"),
+        (("steps_per_epoch",), 0, "steps_per_epoch"),
+        (("format_version",), True, "format version"),
+        (("history",), [{"step": "x"}], "history"),
+    ],
+)
+def test_tampered_metadata_is_named(
+    sound: Path, tmp_path: Path, place: tuple[Any, ...], value: Any, says: str
+) -> None:
+    tensors, metadata = opened(sound)
+    path_set(*place)(metadata, value)
+    write(tmp_path / "a", tensors, metadata)
+    assert says in complaint(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "loss", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + "0" * 400, "9" * 5000]
+)
+def test_numbers_that_are_none(sound: Path, tmp_path: Path, loss: str) -> None:
+    tensors, metadata = opened(sound)
+    metadata["progress"]["loss_sum"] = "PLACE"
+    write(tmp_path / "a", tensors, json.dumps(metadata).replace('"PLACE"', loss))
+    complaint(tmp_path / "a")
+
+
+@pytest.mark.parametrize("depth", [500, 2000, 5000, 9000, 100_000])
+@pytest.mark.parametrize("key", ["vocab", "progress", "history", "sources", "sha256"])
+def test_a_nested_bomb(sound: Path, tmp_path: Path, key: str, depth: int) -> None:
+    tensors, metadata = opened(sound)
+    metadata[key] = "PLACE"
+    write(
+        tmp_path / "a", tensors, json.dumps(metadata).replace('"PLACE"', "[" * depth + "]" * depth)
+    )
+    complaint(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", "null", '"charrnn"', "{}", '{"format_version": 1}']
+)
+def test_metadata_that_is_no_object(sound: Path, tmp_path: Path, text: str) -> None:
+    write(tmp_path / "a", opened(sound)[0], text)
+    complaint(tmp_path / "a")
+
+
+NAMES = [
+    "rnn.weight_hh_l1",
+    "rnn.bias_ih_l0",
+    "decoder.weight",
+    "optimizer.v.decoder.bias",
+    "state.h",
+    "rnn.bias_hh_l0",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_tensor_is_named(sound: Path, tmp_path: Path, name: str) -> None:
+    tensors, metadata = opened(sound)
+    array = tensors[name]
+    holed, endless = array.copy(), array.copy()
+    holed.flat[-1], endless.flat[0] = np.nan, -np.inf
+    wrong = [
+        array[:-1],
+        array[None],
+        array.astype(np.float64),
+        array.astype(np.int32),
+        holed,
+        endless,
+    ]
+    for other in wrong:
+        write(tmp_path / "a", {**tensors, name: np.ascontiguousarray(other)}, metadata)
+        assert name in complaint(tmp_path / "a")
+    if name != "rnn.bias_hh_l0":  # which need not be there
+        write(
+            tmp_path / "a", {key: value for key, value in tensors.items() if key != name}, metadata
+        )
+        assert f"{name} is missing" in complaint(tmp_path / "a")
+
+
+def test_flipped_bits(sound: Path, tmp_path: Path) -> None:
+    """Anywhere, but mostly in the header, where they do the most: refused in one line, or a run."""
+    data, path, rng = sound.read_bytes(), tmp_path / "flipped", np.random.default_rng(5)
+    header = 8 + struct.unpack("<Q", data[:8])[0]
+    refused = 0
+    for flip in range(FLIPS):
+        damaged = bytearray(data)
+        for place in rng.integers(header if flip % 4 else len(data), size=1 + flip % 3):
+            damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            assert isinstance(load(path), Run)
+        except CheckpointError as error:
+            assert "\n" not in str(error) and len(str(error)) < 700
+            refused += 1
+    assert refused > FLIPS / 4
+
+
+# Writing
+# --------------------------------------------------------------------------------------------------
+
+
+def fail(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_failing_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    run = make(tmp_path / "a")
+    before = (tmp_path / "a").read_bytes()
+    run.model.parameters.flat[:] += 1
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(CheckpointError, match="No space left"):
+            save(tmp_path / "a", run)
+    assert (tmp_path / "a").read_bytes() == before and list(tmp_path.iterdir()) == [tmp_path / "a"]
+    save(tmp_path / "a", run)
+    assert (tmp_path / "a").read_bytes() != before
+
+
+def test_the_file_is_whole_before_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Synced, then renamed, then the folder synced; and readable as other files are."""
+    run, calls, replace, fsync = make(tmp_path / "a"), [], os.replace, os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (calls.append("fsync"), fsync(number)))
+    monkeypatch.setattr(
+        os, "replace", lambda a, b: (calls.append("replace"), load(a), replace(a, b))
+    )
+    save(tmp_path / "a", run)
+    assert calls == ["fsync", "replace", "fsync"]
+    (tmp_path / "b").write_bytes(b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    run = make(tmp_path / "a")
+    for path in (tmp_path / "none" / "a", tmp_path / "a" / "b", tmp_path):
+        with pytest.raises(CheckpointError, match="cannot be written"):
+            checkpoint.save(path, run)

@@ -1,0 +1,100 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charrnn.config.settings import CELL_NAMES, ModelConfig, TrainConfig
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
+from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.runtime.threads import Workers
+from charrnn.training.memory_estimate import memory_estimate
+
+
+def _bytes_of(value, seen):
+    """All memory of the arrays below an object, each block counted once."""
+    if id(value) in seen:
+        return 0
+    seen.add(id(value))
+    if isinstance(value, np.ndarray):
+        return _bytes_of(value.base, seen) if isinstance(value.base, np.ndarray) else value.nbytes
+    if isinstance(value, dict):
+        return sum(_bytes_of(item, seen) for item in value.values())
+    if isinstance(value, list | tuple):
+        return sum(_bytes_of(item, seen) for item in value)
+    ours = type(value).__module__.startswith("charrnn.")
+    return sum(_bytes_of(item, seen) for item in vars(value).values()) if ours else 0
+
+
+def _found(config, train, starts=None):
+    """Bytes of a network that has made a step, of the optimiser's slots, and of nothing that is
+    there once a thread.
+    """
+    model, shape = Model(config), (train.seq_length, train.batch_size)
+    network, state, ids = (
+        Network(model, *shape, Workers(1), training=True),
+        State(model, shape[1]),
+        np.zeros(shape, np.int32),
+    )
+    network.gradients(ids, ids, state, 1, starts)
+    scratch = sum(array.base.nbytes for array in network.scratch)
+    owned = len(OPTIMIZERS[train.optimizer].slots) + (train.average > 0)  # by a run
+    slots = owned * network.gradient.flat.nbytes
+    return _bytes_of([network, state], set()) - scratch + slots
+
+
+SETTINGS = {
+    "plain": {},
+    "residual": {"residual": True, "dropout": 0.3},
+    "embedded": {"embedding": 48, "dropout": 0.3, "input_dropout": 0.2},
+    "tied": {"tie": True},
+    "normal": {"layer_norm": True},
+    "skip": {"skip": True, "dropout": 0.3},
+    "locked": {"dropout": 0.3, "locked_dropout": True},
+    "zoneout": {"zoneout_h": 0.2, "zoneout_c": 0.1},
+    "recurrent": {"recurrent_dropout": 0.3},
+    "everything": {
+        **{
+            "residual": True,
+            "embedding": 7,
+            "dropout": 0.3,
+            "input_dropout": 0.2,
+            "recurrent_dropout": 0.3,
+        },
+        **{"zoneout_h": 0.2, "zoneout_c": 0.1},
+    },
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize(("layers", "hidden", "batch_size"), [(1, 200, 8), (3, 70, 33)])
+def test_the_estimate_is_what_a_network_takes(layers, hidden, batch_size, cell, setting):
+    shape = {"vocab_size": 90, "layers": layers, "hidden": hidden, "dropout": 0.0}
+    shape |= {"embedding": hidden} if setting == "tied" else {}
+    config = ModelConfig(cell=cell, **(shape | SETTINGS[setting]))
+    train = TrainConfig(batch_size=batch_size, seq_length=50)
+    assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_documents_take_memory_too(cell):
+    config = ModelConfig(vocab_size=90, layers=3, hidden=70, cell=cell, dropout=0.2)
+    train = TrainConfig(batch_size=33, seq_length=50)
+    starts = np.zeros((50, 33), np.bool_)
+    starts[3, 7] = True
+    found = _found(config, train, starts)
+    assert memory_estimate(config, train, documents=True) == pytest.approx(found, rel=0.01)
+    assert memory_estimate(config, replace(train, reset_every=100)) == memory_estimate(
+        config, train, documents=True
+    )
+    assert memory_estimate(config, train) < 0.99 * found
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adadelta"])
+def test_an_optimizer_has_its_slots(optimizer):
+    config, train = (
+        ModelConfig(vocab_size=90, hidden=200),
+        TrainConfig(optimizer=optimizer, batch_size=4, seq_length=10),
+    )
+    assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)
