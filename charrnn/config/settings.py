@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from charrnn.config.fields import Settings, check_pattern, seconds_of, setting
 from charrnn.errors import ConfigError
 
-DEFAULT_EPOCHS, LEAST_STEPS = (
-    30,
-    1000,
-)  # without --epochs and --steps: a tiny text needs more passes
+# without --epochs and --steps: a tiny text needs more passes
+DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000
 TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
 DYNAMIC = "Dynamic evaluation"
 CELL_NAMES = (
     *("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"),
-    *("mlstm", "mogrifier"),
 )
 ACTIVATIONS = ("tanh", "softsign", "relu")
 LEARNING_RATES = {
@@ -112,11 +109,6 @@ class ModelConfig(Settings):
         minimum=0,
         maximum=16384,
     )
-    tie: bool = setting(
-        False,
-        "Use the decoder's weights as the embedding too; --embedding must be --hidden.",
-        NETWORK,
-    )
     skip: bool = setting(
         False, "Let the decoder read the outputs of all layers, not of the last alone.", NETWORK
     )
@@ -205,18 +197,6 @@ class ModelConfig(Settings):
         minimum=0.0,
         maximum=0.95,
     )
-
-    def __post_init__(self) -> None:
-        """As for all settings; an embedding can only be tied to the decoder if both are of one
-        size.
-        """
-        super().__post_init__()
-        if self.tie and self.embedding != self.hidden:
-            raise ConfigError(
-                "--tie takes the decoder's weights for the embedding, so --embedding must be "
-                f"--hidden, {self.hidden}, "
-                f"not {self.embedding}; give --embedding {self.hidden}"
-            )
 
 
 @dataclass(frozen=True)

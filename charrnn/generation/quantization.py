@@ -1,8 +1,8 @@
 """Weights of fewer bits, for writing: a product reads a half or a quarter of float32's bytes.
 
 Matrices that are read as a whole for every character are rounded: W_h of all layers, W_x from the
-second layer on, the decoder's. The first layer's W_x, of which one row is read, embeddings that are
-not tied to the decoder, vectors and biases stay as they are.
+second layer on, the decoder's. The first layer's W_x, of which one row is read, embeddings, vectors
+and biases stay as they are.
 
     bf16    the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
     int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the

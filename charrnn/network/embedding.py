@@ -17,26 +17,17 @@ class EmbeddingGradients:
     def __init__(self, model: Model, panels: Panels) -> None:
         assert panels.embedding is not None
         self.weight, self.embedding = model.parameters["rnn.weight_ih_l0"], panels.embedding
-        self.is_tied = model.config.tie
         self.d_table = aligned(*panels.table.shape)
         self.arithmetic = panels.arithmetic
         self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
-        self._own = aligned(*self.embedding.shape) if self.is_tied else None
 
     def compute(self, gradient: Parameters, scratch: Floats) -> None:
-        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T, which is added to the decoder's
-        gradient if they are tied.
-        """
+        """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
         (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
-        dw, de = (
-            gradient["rnn.weight_ih_l0"],
-            gradient["embedding.weight"] if self._own is None else self._own,
-        )
+        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
         arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
         arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
         arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
         arithmetic.product(
             d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E
         )
-        if self.is_tied:
-            gradient["decoder.weight"][:, :V] += de.T

@@ -163,8 +163,7 @@ class Panels:
     over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the
     decoder's weights of the layers that it reads; *_back and down: their transposes. `forward` is
     over and second of every layer, up, and out, one behind the other. They are for the products of
-    `arithmetic` alone. `embedding` (V, E padded) are the characters' vectors, the decoder's
-    transpose where both are tied (Press & Wolf 2017; Inan, Khosravi & Socher 2017), None for
+    `arithmetic` alone. `embedding` (V, E padded) are the characters' vectors, None for
     one-hot characters; `table` (V, X) is the first layer's product with each character, `bias` not
     included.
     """
@@ -203,12 +202,7 @@ class Panels:
             aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
         )
         self._first = aligned(self.inputs[0].size) if embeds else None
-        self.embedding: Floats | None = None
-        if embeds:
-            tied = model.config.tie
-            self.embedding = (
-                aligned(model.config.vocab_size, model.width) if tied else p["embedding.weight"]
-            )
+        self.embedding: Floats | None = p["embedding.weight"] if embeds else None
 
     def _placed(
         self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool
@@ -225,8 +219,6 @@ class Panels:
         self._pack([*self._forward, *self._backward], workers)
         if self._first is not None and self.embedding is not None:
             embedding, weight = self.embedding, self.inputs[0]
-            if self.model.config.tie:
-                embedding[:] = self.decoder[:, : len(embedding)].T
             self.arithmetic.pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
             (V, E), Z, product = embedding.shape, weight.shape[1], self.arithmetic.product
             product(

@@ -101,7 +101,7 @@ class Tensor:
 def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
     """The parameters of a network."""
     V, E, H, L = config.vocab_size, config.embedding, config.hidden, config.layers
-    tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E and not config.tie else []
+    tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E else []
     if cell.reads_below:
         tensors.append(Tensor("rnn.memory.weight", V, H, is_table=True))
     fed, recurrent = cell.input_gates, cell.recurrent_gates

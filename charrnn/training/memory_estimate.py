@@ -36,7 +36,6 @@ def memory_estimate(model: ModelConfig, train: TrainConfig, documents: bool = Fa
         len(cell.input_gates) * padded(model.hidden),
     )
     tables = 2 * (model.vocab_size * fed + sizes["rnn.weight_ih_l0"]) if model.embedding else 0
-    tables += 2 * model.vocab_size * H if model.tie else 0  # the embedding and its gradient
     masks = (2 * L if model.recurrent_dropout > 0 else 0) + (
         1 if cell.recurrent_mask is not None else 0
     )

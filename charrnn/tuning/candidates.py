@@ -93,14 +93,9 @@ def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
     """
     target = candidates[0].parameters
     return [
-        replace(one, model=_of_size(one.model, _hidden_for(one.model, target)))
+        replace(one, model=replace(one.model, hidden=_hidden_for(one.model, target)))
         for one in candidates
     ]
-
-
-def _of_size(model: ModelConfig, hidden: int) -> ModelConfig:
-    """The same with so many units, and an embedding that is tied to the decoder with as many."""
-    return replace(model, hidden=hidden, embedding=hidden if model.tie else model.embedding)
 
 
 def _hidden_for(model: ModelConfig, target: int) -> int:
@@ -109,7 +104,7 @@ def _hidden_for(model: ModelConfig, target: int) -> int:
     """
 
     def count(hidden: int) -> int:
-        return _parameters(_of_size(model, hidden))
+        return _parameters(replace(model, hidden=hidden))
 
     low = high = 1
     while high < MOST_HIDDEN and count(high) < target:

@@ -48,8 +48,7 @@ def test_every_setting_knows_its_help_and_its_range(kind: type[Any], f: Any) -> 
         bad += [1, 2.5, True]
     elif "bool" in hint:
         bad += [0, 1, 2.5, "true", "x"]
-        needed = {"embedding": 256} if f.name == "tie" else {}
-        assert kind(**{f.name: not f.default}, **needed) is not None
+        assert kind(**{f.name: not f.default}) is not None
     else:
         bad += [True, "3", "x", 10**400, -(10**400), float("nan"), float("inf"), float("-inf")]
         low, high = about["minimum"], about["maximum"]
@@ -110,16 +109,6 @@ def test_what_is_no_time() -> None:
         ) as caught:
             TrainConfig(max_time=text)
         assert len(str(caught.value)) < 200
-
-
-def test_what_is_tied_must_be_of_one_size() -> None:
-    assert ModelConfig(tie=True, embedding=70, hidden=70).tie
-    for embedding in (0, 69):
-        with pytest.raises(
-            ConfigError,
-            match=f"^--tie .* must be --hidden, 70, not {embedding}; give --embedding 70$",
-        ):
-            ModelConfig(tie=True, embedding=embedding, hidden=70)
 
 
 def test_fractions_leave_something_to_train_on() -> None:

@@ -387,7 +387,7 @@ def gradients(model: Model, precision: str, threads: int = 1) -> tuple[float, np
             {"cell": "grid"},
             {"recurrent_dropout": 0.3, "residual": True},
         ),
-        *({"cell": "mlstm", "skip": True, "layers": 3}, {"tie": True, "embedding": 50}),
+        *({"cell": "gru", "skip": True, "layers": 3}, {"embedding": 50}),
     ],
 )
 def test_gradients_are_those_of_float32_but_for_rounding(settings: dict) -> None:

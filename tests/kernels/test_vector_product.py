@@ -173,7 +173,7 @@ def test_writing_has_the_bits_of_evaluation(cell: str, precision: Precision) -> 
     """
     others = {
         "skip": cell in ("lstm", "grid"),
-        "layer_norm": cell in ("gru", "lstm", "mlstm", "depth-gated", "grid"),
+        "layer_norm": cell in ("gru", "lstm", "depth-gated", "grid"),
     }
     m = model(cell, residual=True, zoneout_h=0.1, embedding=7, **others)
     texts, states = [], []

@@ -64,7 +64,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "recurrent_dropout": 0.3,
         "clockwork_groups": 2,
     },
-    "tied": {"layers": 2, "hidden": 18, "embedding": 18, "tie": True, "input_dropout": 0.3},
     "skipped": {"layers": 3, "hidden": 5, "skip": True, "dropout": 0.2, "residual": True},
     "normal": {
         "layers": 2,
@@ -298,7 +297,7 @@ def pools() -> Iterator[list[Workers]]:
 
 @pytest.mark.parametrize(
     ("cell", "setting"),
-    [*((cell, "everything") for cell in CELL_NAMES), ("lstm", "tied"), ("mlstm", "skipped")],
+    [*((cell, "everything") for cell in CELL_NAMES), ("gru", "skipped")],
 )
 def test_any_number_of_threads_gives_the_same_bits(
     cell: str, setting: str, pools: list[Workers]
@@ -413,7 +412,7 @@ def test_training_lowers_the_loss(cell: str) -> None:
 
 
 @EVERY_CELL
-@pytest.mark.parametrize("setting", ["dropped", "zoned", "tied", "skipped"])
+@pytest.mark.parametrize("setting", ["dropped", "zoned", "skipped"])
 def test_writing_goes_through_the_states_and_logits_of_the_reference(
     cell: str, setting: str
 ) -> None:
@@ -470,7 +469,6 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
 
 FORGET_BLOCKS = {
     **{"lstm": (1,), "peephole": (1,), "coupled": (0,), "depth-gated": (2,), "grid": (1, 5)},
-    **{"mlstm": (3,), "mogrifier": (2,)},
 }
 
 

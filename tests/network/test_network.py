@@ -474,7 +474,7 @@ def test_uniform(scale: float) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "count"),
-    [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4), ("mlstm", 5)],
+    [("lstm", 4), ("gru", 3), ("gru-after", 3), ("rnn", 1), ("depth-gated", 4)],
 )
 def test_orthogonal_recurrent_weights(cell: str, count: int) -> None:
     """Each block is a rotation or a reflection of its own; the other weights keep their bounds."""
@@ -514,7 +514,7 @@ def test_identity_recurrent_weights(cell: str) -> None:
 
 
 FORGET = {
-    **dict.fromkeys(("lstm", "peephole", "coupled", "depth-gated", "mlstm", "mogrifier"), ("f",)),
+    **dict.fromkeys(("lstm", "peephole", "coupled", "depth-gated"), ("f",)),
     **dict.fromkeys(("gru", "gru-after", "rnn", "clockwork"), ()),
     "grid": ("ft", "fd"),
 }

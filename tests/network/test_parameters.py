@@ -261,8 +261,6 @@ COUNTS = {
     + 4 * H * H
     + 5 * H
     + V * H,
-    "mlstm": 6 * (V * H + H) + 5 * H * H + 6 * (H * H + H) + 5 * H * H,
-    "mogrifier": 5 * (V * H + H) + 4 * H * H + 5 * (H * H + H) + 4 * H * H,
     "grid": 8 * (V * H + H * H + H) + 8 * (2 * H * H + H) + V * H,
 }
 

@@ -160,28 +160,6 @@ def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     return Step(p.phi(sigmoid(o) * c), c, y=p.phi(sigmoid(o_d) * up), m=up)
 
 
-def mlstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Krause et al. 2016, with x and biases in both factors of their m: (W x + b) * (W x + U h' +
-    b).
-    """
-    H = p.config.hidden
-    along = x @ p.W_x.T + p.b
-    factors = along[:, :H] * (along[:, H : 2 * H] + h @ p.W_h[:H].T)
-    i, f, g, o = (along[:, 2 * H :] + factors @ p.W_h[H:].T).blocks(4)
-    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
-    return Step(sigmoid(o) * p.phi(c), c)
-
-
-def mogrifier(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
-    """Melis et al. 2020, equation 2 alone: h' is gated by x, and then comes an LSTM."""
-    H = p.config.hidden
-    along = x @ p.W_x.T + p.b
-    gated = 2 * sigmoid(along[:, :H]) * h
-    i, f, g, o = (along[:, H:] + gated @ p.W_h.T).blocks(4)
-    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
-    return Step(sigmoid(o) * p.phi(c), c)
-
-
 STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
     **{
         "lstm": lstm,
@@ -191,8 +169,7 @@ STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
         "gru-after": gru_after,
         "rnn": rnn,
     },
-    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid, "mlstm": mlstm},
-    "mogrifier": mogrifier,
+    **{"clockwork": clockwork, "depth-gated": depth_gated, "grid": grid},
 }
 GATES_X = {
     "coupled": 3,
@@ -203,11 +180,10 @@ GATES_X = {
     "depth-gated": 5,
     "grid": 8,
 }
-GATES_X |= {"mlstm": 6, "mogrifier": 5}
-GATES_H = GATES_X | {"depth-gated": 4, "mlstm": 5, "mogrifier": 4}
+GATES_H = GATES_X | {"depth-gated": 4}
 PEEPHOLES = {"peephole": 3, "depth-gated": 5}
 READS_MEMORY = ("depth-gated", "grid")
-HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid", "mlstm", "mogrifier")
+HAS_MEMORY = ("lstm", "peephole", "coupled", "depth-gated", "grid")
 
 
 def clockwork_groups(config: ModelConfig) -> Array:
@@ -334,8 +310,7 @@ def _look_up(
     """What the lowest layer gets: the character's vector (one-hot without an embedding), and its
     memory.
     """
-    table = "decoder.weight" if config.tie else "embedding.weight"
-    x = p[table][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
+    x = p["embedding.weight"][ids] if config.embedding else Value(np.eye(config.vocab_size)[ids])
     m = (
         p["rnn.memory.weight"][ids]
         if config.cell in READS_MEMORY
@@ -402,7 +377,7 @@ def gradients(
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all parameters on disk."""
     V, E, H, cell = config.vocab_size, config.embedding, config.hidden, config.cell
-    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E and not config.tie else {}
+    found: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}
     if cell in READS_MEMORY:
         found["rnn.memory.weight"] = (V, H)
     for layer in range(config.layers):

@@ -52,7 +52,7 @@ def random_masks(config: ModelConfig, rng: np.random.Generator) -> cells.Masks:
         ("tanh", {"embedding": 2}, False),
         ("softsign", {"residual": True, "zoneout_h": 0.3, "zoneout_c": 0.2, "layers": 3}, True),
         ("relu", {"zoneout_h": 0.3, "zoneout_c": 0.2, "clockwork_groups": 2}, False),
-        ("tanh", {"skip": True, "tie": True, "embedding": H}, True),
+        ("tanh", {"skip": True, "embedding": H}, True),
     ],
 )
 def test_gradients_are_those_of_central_differences(
@@ -257,52 +257,6 @@ def test_grid_is_an_lstm_along_time_and_one_along_depth() -> None:
         memory = parameters["rnn.memory.weight"][x[t]]
         one = cells.forward(lstm, depth, x[t : t + 1], y[t : t + 1], [(h, memory)])
         np.testing.assert_allclose(trace.losses[t], one.losses[0], rtol=1e-12)
-
-
-def test_mlstm_whose_factors_are_one_and_h_is_lstm() -> None:
-    config = config_of("mlstm")
-    parameters, x, y, states = drawn(config)
-    plain = dict(parameters)
-    for layer in range(2):
-        W_x, W_h, b = (f"rnn.{name}_l{layer}" for name in ("weight_ih", "weight_hh", "bias_ih"))
-        parameters[W_x][: 2 * H], parameters[b][: 2 * H] = 0, np.repeat([1, 0], H)
-        parameters[W_h][:H] = np.eye(H)
-        plain |= {
-            W_x: parameters[W_x][2 * H :],
-            b: parameters[b][2 * H :],
-            W_h: parameters[W_h][H:],
-        }
-    first = cells.forward(config, parameters, x, y, states)
-    assert_same(first, cells.forward(config_of("lstm"), plain, x, y, states))
-
-
-def test_mlstm_multiplies_the_recurrent_product_by_a_factor_of_the_character() -> None:
-    """Shut for one character: what comes after it does not depend on the state, but for what c
-    carries.
-    """
-    config = config_of("mlstm", layers=1)
-    parameters, x, y, states = drawn(config)
-    parameters["rnn.weight_ih_l0"][:H] = np.where(np.arange(V) == 2, 0, 1)  # s
-    parameters["rnn.bias_ih_l0"][:H] = 0
-    other = [(h + 1, c) for h, c in states]
-    for symbol in (2, 3):
-        x[0] = symbol
-        first, second = (
-            cells.forward(config, parameters, x[:1], y[:1], s).losses for s in (states, other)
-        )
-        assert np.allclose(first, second, rtol=1e-12) == (symbol == 2)
-
-
-def test_mogrifier_with_its_gate_half_open_is_lstm() -> None:
-    config = config_of("mogrifier")
-    parameters, x, y, states = drawn(config)
-    plain = dict(parameters)
-    for layer in range(2):
-        for name in (f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}"):
-            parameters[name][:H] = 0
-            plain[name] = parameters[name][H:]
-    first = cells.forward(config, parameters, x, y, states)
-    assert_same(first, cells.forward(config_of("lstm"), plain, x, y, states))
 
 
 # Options

@@ -47,7 +47,6 @@ SETTINGS = {
     "plain": {},
     "residual": {"residual": True, "dropout": 0.3},
     "embedded": {"embedding": 48, "dropout": 0.3, "input_dropout": 0.2},
-    "tied": {"tie": True},
     "normal": {"layer_norm": True},
     "skip": {"skip": True, "dropout": 0.3},
     "locked": {"dropout": 0.3, "locked_dropout": True},
@@ -71,7 +70,6 @@ SETTINGS = {
 @pytest.mark.parametrize(("layers", "hidden", "batch_size"), [(1, 200, 8), (3, 70, 33)])
 def test_the_estimate_is_what_a_network_takes(layers, hidden, batch_size, cell, setting):
     shape = {"vocab_size": 90, "layers": layers, "hidden": hidden, "dropout": 0.0}
-    shape |= {"embedding": hidden} if setting == "tied" else {}
     config = ModelConfig(cell=cell, **(shape | SETTINGS[setting]))
     train = TrainConfig(batch_size=batch_size, seq_length=50)
     assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)

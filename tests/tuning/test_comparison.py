@@ -97,16 +97,6 @@ def test_equal_size_is_the_nearest_to_the_first() -> None:
     assert of_equal_size(given)[0].model == given[0].model == of_equal_size(given)[4].model
 
 
-def test_a_tied_embedding_grows_with_the_units() -> None:
-    corpus, tied = small_corpus(), ModelConfig(hidden=9, embedding=9, tie=True)
-    first, second = (
-        Candidate("x", corpus, model, TrainConfig()) for model in (ModelConfig(hidden=40), tied)
-    )
-    found = of_equal_size([first, second])[1]
-    assert 30 < found.model.hidden == found.model.embedding < 40
-    assert found.parameters == pytest.approx(first.parameters, rel=0.05)
-
-
 def test_equal_size_of_the_largest_networks() -> None:
     corpus = small_corpus()
     huge, small = (
