@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.errors import (
@@ -60,6 +61,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tuning.candidates": ("Candidate", "combinations", "of_equal_size"),
+    "checkpoint.trained": ("Trained",),
     "training.checkpoint": ("load", "save"),
     "tuning.comparison": ("Event", "Outcome", "Result", "compare", "results"),
     "evaluation.compression": ("evaluate_xz",),
@@ -93,7 +95,7 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch", "Model", "ModelConfig",
-    "TrainConfig", "Run", "RunFolder", "find_checkpoint", "newest_run", "preset",
+    "TrainConfig", "Trained", "Run", "RunFolder", "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
     "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows", "per_character",

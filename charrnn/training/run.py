@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.network.model import Model, State
@@ -172,6 +173,11 @@ class Run:
         else `model`, the trained one.
         """
         return self.model if self.average is None else Model(self.model.config, self.average)
+
+    @property
+    def trained(self) -> Trained:
+        """The network as it is now, to write and to evaluate with; its arrays are this run's."""
+        return Trained(self.result, self.vocab, self.corpus_config, squares_of(self))
 
     @property
     def step(self) -> int:

@@ -24,7 +24,7 @@ TEXT = "a rose is a rose is a rose\n" * 50
 def cache(monkeypatch, tmp_path):
     """A cache of its own, in which every text is worth keeping."""
     monkeypatch.setenv("CHARRNN_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setattr(charrnn.corpus, "KEPT_FROM", 1)
+    monkeypatch.setattr(charrnn.text.corpus, "KEPT_FROM", 1)
     monkeypatch.setattr(charrnn.text.cached_ids, "_SOUGHT_FROM", 1)
     return tmp_path / "cache" / "texts"
 
@@ -41,9 +41,9 @@ def readings(monkeypatch):
     """A list that grows whenever a text is read, not mapped."""
     done = []
     monkeypatch.setattr(
-        charrnn.corpus,
+        charrnn.text.corpus,
         "read_files",
-        lambda *a, real=charrnn.corpus.read_files: done.append(a) or real(*a),
+        lambda *a, real=charrnn.text.corpus.read_files: done.append(a) or real(*a),
     )
     return done
 
@@ -154,7 +154,7 @@ class TestFinding:
         config = CorpusConfig(document_separator=r"\n(?=a)")
         first = Corpus.read(text, config).document_starts
         assert first.size == 49
-        monkeypatch.setattr(charrnn.corpus, "document_starts", None)
+        monkeypatch.setattr(charrnn.text.corpus, "document_starts", None)
         second = Corpus.read(text, config)
         assert (
             np.array_equal(second.document_starts, first)
@@ -179,16 +179,16 @@ class TestWhatIsNotKept:
         assert Corpus.read(fifo).kept_in is None
         feeder.join()
         assert Corpus.read(text, keep=False).kept_in is None
-        monkeypatch.setattr(charrnn.corpus, "KEPT_FROM", len(TEXT) + 1)
+        monkeypatch.setattr(charrnn.text.corpus, "KEPT_FROM", len(TEXT) + 1)
         assert Corpus.read(text).kept_in is None
         assert not cache.exists()
 
     def test_a_text_that_changes_while_it_is_read(self, text, monkeypatch, cache):
-        def change(*a, real=charrnn.corpus.vocabulary_of):
+        def change(*a, real=charrnn.text.corpus.vocabulary_of):
             text.write_text(TEXT + "more")
             return real(*a)
 
-        monkeypatch.setattr(charrnn.corpus, "vocabulary_of", change)
+        monkeypatch.setattr(charrnn.text.corpus, "vocabulary_of", change)
         assert len(Corpus.read(text)) == len(TEXT)
         assert names(cache) == []
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import charrnn.text.scanned
 import charrnn.text.segments
-from charrnn.cli import terminal
+from charrnn.cli import inputs
 from charrnn.cli.inputs import read_text
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CharrnnError, ConfigError, CorpusError, VocabError
@@ -30,8 +30,8 @@ TEXT = "\ufeffIn — am…\r\n\rд漢\r\n𝔸e\u0301\ufeffx🙂\r"
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch):
     monkeypatch.setattr(charrnn.text.scanned, "LARGE", 1)
-    monkeypatch.setattr(charrnn.segments, "SIZE", 5)
-    monkeypatch.setattr(charrnn.segments, "BLOCK", 4)
+    monkeypatch.setattr(charrnn.text.segments, "SIZE", 5)
+    monkeypatch.setattr(charrnn.text.segments, "BLOCK", 4)
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -82,7 +82,7 @@ class TestTheSame:
         st.integers(1, 9),
     )
     def test_any_text(self, tmp_path_factory, text, config, segment):
-        charrnn.segments.SIZE = segment
+        charrnn.text.segments.SIZE = segment
         scanned, gathered = both(write(tmp_path_factory.mktemp("t") / "a", "ab" + text), config)
         assert scanned == gathered
 
@@ -98,7 +98,7 @@ class TestTheSame:
         st.integers(1, 9),
     )
     def test_any_bytes(self, tmp_path_factory, data, segment):
-        charrnn.segments.SIZE = segment
+        charrnn.text.segments.SIZE = segment
         path = write(tmp_path_factory.mktemp("t") / "a", b"ab" + data)
         scanned, gathered = both(path)
         assert scanned == gathered
@@ -145,8 +145,8 @@ class TestTheSame:
         assert scanned == gathered and len(scanned[1]) == 300
 
     def test_every_character(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(charrnn.segments, "SIZE", 4099)
-        monkeypatch.setattr(charrnn.segments, "BLOCK", 1024)
+        monkeypatch.setattr(charrnn.text.segments, "SIZE", 4099)
+        monkeypatch.setattr(charrnn.text.segments, "BLOCK", 1024)
         everything = "".join(map(chr, [*range(1, 0xD800), *range(0xE000, 0x110000)]))
         text = Scanned(
             find(write(tmp_path / "a", everything))[0],
@@ -268,7 +268,8 @@ def test_memory_is_that_of_the_ids(tmp_path, monkeypatch):
     assert corpus.ids.nbytes > 4e6
     segments = charrnn.text.scanned.MOST_THREADS + 1
     assert (
-        peak < 1.1 * corpus.ids.nbytes + segments * (charrnn.segments.SIZE + utf8.CODES * 8) + 5e6
+        peak
+        < 1.1 * corpus.ids.nbytes + segments * (charrnn.text.segments.SIZE + utf8.CODES * 8) + 5e6
     )
 
 
@@ -279,7 +280,7 @@ def test_the_mark_of_utf8_is_three_bytes():
 @pytest.mark.parametrize(("size", "needed"), [(9, []), (10, ["utf8"])])
 def test_kernels_are_announced_where_a_text_needs_them(tmp_path, monkeypatch, size, needed):
     asked = []
-    monkeypatch.setattr(terminal, "compiling", lambda *names, quiet: asked.extend(names))
+    monkeypatch.setattr(inputs, "load_kernels", lambda *names, quiet: asked.extend(names))
     monkeypatch.setattr(charrnn.text.scanned, "LARGE", 10)
     corpus = read_text(
         [str(write(tmp_path / "a", "ababababab"[:size]))], CorpusConfig(), quiet=True
