@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import charrnn
-from charrnn.training.checkpoint import load
+from charrnn.training.run_file import load_run
 
 SHAPE = ("--hidden", "16", "--layers", "2", "--batch-size", "4", "--seq-length", "16")
 FLAGS = (*SHAPE, "--steps", "400", "--eval-every", "50", "--save-every", "1", "--quiet")
@@ -45,7 +45,7 @@ def main() -> None:
         )
         whole = Path(folder, "whole")
         subprocess.run(command(text, "--out", whole, *flags), check=True)
-        falls = load(whole / "last.safetensors").progress.fall_backs
+        falls = load_run(whole / "last.safetensors").progress.fall_backs
         if options.falling and not falls:
             sys.exit("the run did not fall back; here it takes another --learning-rate")
         wanted = {

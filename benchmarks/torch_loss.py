@@ -60,7 +60,7 @@ def main() -> None:
         "--last", type=float, default=0.1, help="share of the text, at its end, that is used"
     )
     options = parser.parse_args()
-    run = charrnn.load(options.checkpoint)
+    run = charrnn.load_run(options.checkpoint)
     corpus = charrnn.Corpus.read(
         options.text, charrnn.CorpusConfig(val_fraction=options.last), vocab=run.vocab
     )

@@ -7,7 +7,7 @@ and let it write.
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=256), charrnn.TrainConfig(epochs=5))
     for report in charrnn.train(run, corpus):
         print(report.step, report.smoothed_loss)
-    charrnn.save("book.safetensors", run)
+    charrnn.save("book.safetensors", run.trained)
     print("".join(charrnn.generate(run.result, run.vocab, "Once", length=200)))
 
 Names are imported when they are first used: the compiled parts take a second to load.
@@ -19,7 +19,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    from charrnn.checkpoint.paths import find_checkpoint
+    from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.errors import (
@@ -48,10 +49,10 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.vocab import Vocab
-    from charrnn.training.checkpoint import load, save
     from charrnn.training.loop import DivergenceError, Report, train
     from charrnn.training.run import Run, squares_of
-    from charrnn.training.run_folder import RunFolder, find_checkpoint, newest_run
+    from charrnn.training.run_file import load_run, save_run
+    from charrnn.training.run_folder import RunFolder, newest_run
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
     from charrnn.tuning.pacing import on_time
@@ -61,8 +62,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tuning.candidates": ("Candidate", "combinations", "of_equal_size"),
-    "checkpoint.trained": ("Trained",),
-    "training.checkpoint": ("load", "save"),
+    "checkpoint.paths": ("find_checkpoint",),
+    "checkpoint.trained": ("Origin", "Text", "Trained", "load", "save"),
     "tuning.comparison": ("Event", "Outcome", "Result", "compare", "results"),
     "evaluation.compression": ("evaluate_xz",),
     "config.settings": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
@@ -86,7 +87,8 @@ _HOMES = {
     "tuning.pacing": ("on_time",),
     "tuning.planning": ("Plan", "plan"),
     "training.run": ("Run", "squares_of"),
-    "training.run_folder": ("RunFolder", "find_checkpoint", "newest_run"),
+    "training.run_file": ("load_run", "save_run"),
+    "training.run_folder": ("RunFolder", "newest_run"),
     "config.files": ("configs_of", "preset", "presets"),
     "training.loop": ("DivergenceError", "Report", "train"),
     "text.vocab": ("Vocab",),
@@ -95,11 +97,13 @@ _HOMES = {
 
 __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch", "Model", "ModelConfig",
-    "TrainConfig", "Trained", "Run", "RunFolder", "find_checkpoint", "newest_run", "preset",
+    "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "find_checkpoint",
+    "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
     "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows", "per_character",
-    "Evaluation", "mixed", "gradient_norms", "save", "load", "evaluate_dynamic",
+    "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
+    "evaluate_dynamic",
     "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble",
     "check_alike", "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError",
     "DivergenceError", "RunError", "VocabError",

@@ -1,25 +1,200 @@
-"""A trained network, apart from the run that trained it."""
+"""A trained network, apart from the run that trained it, and its file.
+
+The tensors are those of the network (`names`), in bfloat16 what dynamic evaluation needs under
+`squares.`, and `start.h` and `start.c` where there are states to start from. The metadata holds
+`model`, `corpus` (how its text is read), `vocab` (a list; the index of a symbol is its id), `unit`,
+`unknown`, `texts`, `sha256`, `step`, `epoch`, `loss`, and `squares`, the prefix of those tensors'
+names. The file of a run, which holds more
+(`training.run_file`), can be read here too: no more of it is read than a network needs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass
 
-from charrnn.config import CorpusConfig
-from charrnn.network.model import Model
+import numpy as np
+
+from charrnn.checkpoint.format import (
+    Arrays,
+    File,
+    Metadata,
+    arrays_of,
+    arrays_of_state,
+    bf16_words,
+    count,
+    opened,
+    second_biases,
+    value,
+    write,
+)
+from charrnn.checkpoint.paths import find_checkpoint
+from charrnn.config import CorpusConfig, ModelConfig
+from charrnn.errors import CheckpointError, CorpusError
+from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
+from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import Vocab
+
+SQUARES, STARTS = "squares.", "start."
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that a network was trained on: a file's name, without its folder."""
+
+    name: str
+    characters: int
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network came from: its texts, their hash (`Corpus.sha256`), and how long it trained.
+
+    loss: on the validation part, in nats a character; None where it was not measured.
+    """
+
+    texts: tuple[Text, ...] = ()
+    sha256: str = ""
+    step: int = 0
+    epoch: float = 0.0
+    loss: float | None = None
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What writing, evaluating and exporting need of a trained network, and nothing of its training.
+    """What writing, evaluating and exporting need of a trained network; nothing of its training.
 
     corpus_config says how its text was read; its `document_separator` says where documents begin.
-    squares: what dynamic evaluation needs, the mean squares of gradients relative to their mean, or
-    None where the optimizer kept none.
+    squares: the mean squares of the gradients, relative to their mean, which dynamic evaluation
+    needs; None where the optimizer kept none. starts: states (L, N, H) that a text may start from.
     """
 
     model: Model
     vocab: Vocab
     corpus_config: CorpusConfig
+    origin: Origin = Origin()
     squares: Parameters | None = None
+    starts: State | None = None
+
+    def check_text(self, corpus: Corpus) -> None:
+        """`CorpusError` unless the network was trained on this text, in the same parts."""
+        if corpus.sha256 != self.origin.sha256:
+            characters = sum(text.characters for text in self.origin.texts)
+            raise CorpusError(
+                f"the text is not the one of this run: {len(corpus):,} characters, sha256 "
+                f"{corpus.sha256[:12]}, where the run had {characters:,}, "
+                f"{self.origin.sha256[:12]}; restore the text, or start a new run with `init_from`"
+            )
+        for name in ("unit", "val_fraction", "test_fraction", "document_separator"):
+            before, now = getattr(self.corpus_config, name), getattr(corpus.config, name)
+            if before != now:
+                raise CorpusError(
+                    f"the text was read {_with(name, now)}, but the run had it "
+                    f"{_with(name, before)}; read it {_with(name, before)}"
+                )
+
+
+def save(path: str | os.PathLike[str], trained: Trained) -> None:
+    """Write a trained network to a file, whole or not at all; `CheckpointError` if it cannot be."""
+    config, arrays, about = trained.model.config, arrays_in_file(trained), metadata_of(trained)
+    if trained.squares is not None and trained.squares.flat.any():
+        relative, squares = trained.squares.like(), trained.squares.flat
+        np.divide(squares, squares[squares > 0].mean(dtype=np.float64), out=relative.flat)
+        words = arrays_of(relative, config, SQUARES).items()
+        arrays |= {name: bf16_words(array) for name, array in words}
+        about |= {"squares": SQUARES}
+    if trained.starts is not None:
+        arrays |= arrays_of_state(trained.starts, config, STARTS)
+    write(path, arrays, about)
+
+
+def load(path: str | os.PathLike[str]) -> Trained:
+    """The network in a checkpoint file, or in a run's folder: its best one, else its last.
+
+    `CheckpointError`, one line, for whatever is not a sound checkpoint of a known format.
+    """
+    with opened(find_checkpoint(path)) as file:
+        return read_trained(file)
+
+
+def model_config_of(path: str | os.PathLike[str]) -> ModelConfig:
+    """A network's configuration; no tensor is read. Errors as for `load`."""
+    with opened(find_checkpoint(path)) as file:
+        return _model_config(file.about)
+
+
+def describe(path: str | os.PathLike[str]) -> Metadata:
+    """All that a file says beside its tensors, as JSON has it; errors as for `load`."""
+    with opened(path) as file:
+        return file.about
+
+
+def arrays_in_file(trained: Trained) -> Arrays:
+    """The network's own tensors, by their names in a file."""
+    config = trained.model.config
+    return {**second_biases(config), **arrays_of(trained.model.parameters, config)}
+
+
+def metadata_of(trained: Trained) -> Metadata:
+    """What a file says beside the tensors, fit for JSON; the module's docstring lists the keys."""
+    vocab = trained.vocab
+    return {
+        "model": asdict(trained.model.config),
+        "corpus": asdict(trained.corpus_config),
+        "vocab": vocab.to_list(),
+        "unit": vocab.unit,
+        "unknown": vocab.unknown,
+        **asdict(trained.origin),
+    }
+
+
+def read_trained(file: File) -> Trained:
+    """The network in an open file."""
+    about = file.about
+    config = _model_config(about)
+    corpus_config = CorpusConfig.from_mapping(
+        value(about, "corpus", dict), "the metadata's 'corpus'"
+    )
+    vocab = Vocab.from_list(about.get("vocab"), about.get("unit"), about.get("unknown"))
+    if len(vocab) != config.vocab_size:
+        raise CheckpointError(
+            f"the vocabulary holds {len(vocab)} symbols, the network {config.vocab_size}; the file "
+            "is damaged"
+        )
+    origin = _origin(about)
+    model = Model(config, file.parameters(config))
+    model.hold_zeros()  # a file from elsewhere may have numbers there
+    squares = None
+    if about.get("squares") is not None:
+        squares = file.parameters(config, value(about, "squares", str))
+        if (squares.flat < 0).any():
+            raise CheckpointError("the squares hold a negative number; the file is damaged")
+    starts = file.state(model, STARTS) if f"{STARTS}h" in file.names else None
+    return Trained(model, vocab, corpus_config, origin, squares, starts)
+
+
+def _model_config(about: Metadata) -> ModelConfig:
+    return ModelConfig.from_mapping(value(about, "model", dict), "the metadata's 'model'")
+
+
+def _origin(about: Metadata) -> Origin:
+    texts = []
+    for entry in value(about, "texts", list):
+        if not isinstance(entry, dict):
+            raise CheckpointError(
+                "the metadata's 'texts' are no list of texts; the file is damaged"
+            )
+        texts.append(Text(value(entry, "name", str), count(entry, "characters")))
+    epoch, loss = value(about, "epoch", float), about.get("loss")
+    loss = None if loss is None else value(about, "loss", float)
+    return Origin(tuple(texts), value(about, "sha256", str), count(about, "step"), epoch, loss)
+
+
+def _with(name: str, setting: object) -> str:
+    """A setting of the text for a message; a pattern may hold newlines."""
+    if setting is None:
+        return f"without `{name}`"
+    return (
+        f"with `{name}` {setting!r}" if name == "document_separator" else f"with `{name}` {setting}"
+    )

@@ -12,7 +12,7 @@ from charrnn.cli.kernel_loading import load_kernels
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
-    from charrnn.training.run import Run
+    from charrnn.checkpoint.trained import Trained
 
 ensemble_option = click.option(
     "--ensemble",
@@ -24,30 +24,33 @@ ensemble_option = click.option(
 
 @dataclass(frozen=True)
 class Member:
-    """A checkpoint, and where it is."""
+    """A trained network, and the file that it stands in."""
 
     path: Path
-    run: Run
+    trained: Trained
 
 
 def load_members(
     checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True
 ) -> list[Member]:
-    """The checkpoint that a user means, and the others, whose vocabulary must be the first's;
-    `kernels` as for `compiling`.
+    """The network that a user means, and the others, whose vocabulary must be the first's.
+
+    `kernels` as for `load_kernels`.
     """
-    load_kernels(training=training)
-    from charrnn.generation.ensemble import check_alike
-    from charrnn.training.checkpoint import configurations_of, load
-    from charrnn.training.run_folder import find_checkpoint
+    from charrnn.checkpoint.paths import find_checkpoint
 
     paths = [find_checkpoint(checkpoint), *map(find_checkpoint, others)]
-    load_kernels(*(configurations_of(path)[0].cell for path in paths), *kernels, training=training)
+    load_kernels(training=training)
+    from charrnn.checkpoint.trained import load, model_config_of
+    from charrnn.generation.ensemble import check_alike
+
+    load_kernels(*(model_config_of(path).cell for path in paths), *kernels, training=training)
     members = [Member(path, load(path)) for path in paths]
-    first = members[0].run
+    first = members[0].trained
     for member in members[1:]:
-        check_alike(first.vocab, member.run.vocab, str(member.path))
-        if member.run.corpus_config.document_separator != first.corpus_config.document_separator:
+        check_alike(first.vocab, member.trained.vocab, str(member.path))
+        separator = member.trained.corpus_config.document_separator
+        if separator != first.corpus_config.document_separator:
             raise ConfigError(
                 f"{member.path}: its --document-separator is not that of the first network; leave "
                 "it out"

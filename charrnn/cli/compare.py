@@ -218,8 +218,8 @@ def _candidates(request: Request) -> list[Candidate]:
 
 def _compared(request: Request, candidates: list[Candidate]) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
+    from charrnn.checkpoint.paths import ROOT
     from charrnn.cli.compare_display import Progress, print_table
-    from charrnn.training.run_folder import ROOT
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import results
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,12 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
+from charrnn.errors import CheckpointError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from charrnn.checkpoint.format import Metadata
 
 HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
 
@@ -39,33 +43,30 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     """
     from rich.text import Text
 
-    load_kernels(training=False)
-    from charrnn.training.checkpoint import configurations_of, load, metadata_of
-    from charrnn.training.run_folder import RunFolder, find_checkpoint
+    from charrnn.checkpoint.paths import find_checkpoint
 
     path = find_checkpoint(checkpoint)
-    load_kernels(configurations_of(path)[0].cell, training=False)
-    about = metadata_of(load(path))
+    load_kernels(training=False)
+    from charrnn.checkpoint.trained import describe, load, model_config_of
+    from charrnn.training.run_folder import RunFolder
+
+    load_kernels(model_config_of(path).cell, training=False)
+    trained, about = load(path), describe(path)
+    run = _run_of(path, about)
+    history = run.pop("history", [])
     events = _events(
-        about["history"] if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
+        history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
-    size, count = path.stat().st_size, _parameters(about["model"])
+    history = [entry for entry in history if entry["step"] <= trained.origin.step]
+    size, parameters = path.stat().st_size, trained.model.count()
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "checkpoint": str(path),
-                    "bytes": size,
-                    "parameters": count,
-                    **about,
-                    "events": events,
-                }
-            )
-        )
+        facts = {"checkpoint": str(path), "bytes": size, "parameters": parameters}
+        found = {**facts, **about, "run": run, "history": history, "events": events}
+        click.echo(json.dumps(found))
         return
     output = terminal.console()
-    output.print(_overview(path, size, count, about))
-    validations = [entry for entry in about["history"] if "fell_back_from" not in entry]
+    output.print(_overview(_facts(path, size, parameters, about, run)))
+    validations = [entry for entry in history if "fell_back_from" not in entry]
     if validations:
         output.print()
         output.print(_history(validations[-HISTORY_LINES:]))
@@ -73,6 +74,20 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         output.print()
     for event in events:
         output.print(Text(_event(event)))
+
+
+def _run_of(path: Path, about: Metadata) -> Metadata:
+    """What is known of the run: from the file itself, or from `last` of the same run beside it."""
+    from charrnn.checkpoint.paths import LAST
+    from charrnn.checkpoint.trained import describe
+    from charrnn.training.run_file import describe_run
+
+    if "run" in about:
+        return describe_run(path)
+    with suppress(CheckpointError):
+        if describe(path.parent / LAST)["sha256"] == about["sha256"]:
+            return describe_run(path.parent / LAST)
+    return {}
 
 
 def _events(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -94,54 +109,47 @@ def _event(entry: dict[str, Any]) -> str:
     return f"step {_number(entry['fell_back_from'], 0)}: {reason}, back to {step}, rate x {factor}"
 
 
-def _parameters(model: dict[str, Any]) -> int:
-    from charrnn.config.settings import ModelConfig
-    from charrnn.network.cells import cell_named
-    from charrnn.network.parameters import parameter_count
-
-    config = ModelConfig(**model)
-    return parameter_count(config, cell_named(config.cell))
-
-
-def _overview(path: Path, size: int, count: int, about: dict[str, Any]) -> Table:
+def _overview(facts: list[tuple[str, str]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in _facts(path, size, count, about):
+    for name, value in facts:
         table.add_row(Text(name), Text(value))
     return table
 
 
-def _facts(path: Path, size: int, count: int, about: dict[str, Any]) -> list[tuple[str, str]]:
-    from charrnn.text.gathered import counted
-
-    progress = about["progress"]
-    epoch = f"{about['epoch']:.2f} ({counted(about['steps_per_epoch'], 'step')} each)"
-    best = terminal.loss_text(progress["best_loss"])
+def _facts(
+    path: Path, size: int, parameters: int, about: Metadata, run: Metadata
+) -> list[tuple[str, str]]:
+    texts = [
+        f"{terminal.one_line(t['name'])}, {t['characters']:,} {about['unit']}s"
+        for t in about["texts"]
+    ]
     facts = [
         ("checkpoint", terminal.one_line(str(path))),
         ("size", f"{terminal.size_text(size)}, format version {about['format_version']}"),
-        ("parameters", f"{count:,}"),
-        ("progress", f"step {about['step']:,}, epoch {epoch}"),
-        (
-            "best",
-            best if progress["best_step"] is None else f"{best}, at step {progress['best_step']:,}",
-        ),
+        ("parameters", f"{parameters:,}"),
+        ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
+        ("loss", terminal.loss_text(about["loss"])),
         ("model", _settings(about["model"])),
-        ("training", _settings(about["train"])),
         ("text", _settings(about["corpus"])),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
-        *(
-            ("read from", f"{terminal.one_line(s['path'])}, {s['characters']:,} {about['unit']}s")
-            for s in about["sources"]
-        ),
+        *(("read from", text) for text in texts),
         ("sha256", terminal.one_line(about["sha256"])),
     ]
-    if about["init_from"]:
-        facts.append(("weights from", terminal.one_line(about["init_from"])))
+    if run:
+        progress = run["progress"]
+        best = terminal.loss_text(progress["best_loss"])
+        if progress["best_step"] is not None:
+            best += f", at step {progress['best_step']:,}"
+        facts[5:5] = [("best loss", best)]
+        facts.append(("training", _settings(run["train"])))
+        facts += [("path", terminal.one_line(name)) for name in run["paths"]]
+        if run["init_from"]:
+            facts.append(("weights from", terminal.one_line(run["init_from"])))
     return facts
 
 

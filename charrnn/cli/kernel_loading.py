@@ -38,7 +38,7 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
     above = (
         ("charrnn.training.loop",)
         if training
-        else ("charrnn.training.checkpoint", "charrnn.generation.generate")
+        else ("charrnn.checkpoint.trained", "charrnn.generation.generate")
     )
     with companion.beside(modules, len(missing)) as beside:
         shown = _Compiling(len(needed), len(missing), quiet, beside)

@@ -21,9 +21,9 @@ from charrnn.cli.signals import remembered_interrupt
 from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
     from charrnn.network.model import Model
     from charrnn.text.vocab import Vocab
-    from charrnn.training.run import Run
 
 PATIENCE = 2.0  # seconds without a word from a pipe before a note says what is waited for
 
@@ -119,7 +119,7 @@ def sample(
     members = load_members(
         checkpoint, ensemble, *({options["precision"]} - {"float32"}), training=False
     )
-    run, models = members[0].run, [member.run.result for member in members]
+    run, models = members[0].trained, [member.trained.model for member in members]
     seed = secrets.randbits(53) if seed is None else seed
     options["document_separator"] = run.corpus_config.document_separator
     text = _as_text(given, run, prime_file or "standard input")
@@ -191,7 +191,7 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _as_text(given: str | bytes, run: Run, where: str) -> str:
+def _as_text(given: str | bytes, run: Trained, where: str) -> str:
     """The prime read as the run's text was: with its newlines and normalisation. A run of bytes
     takes it as it is.
     """

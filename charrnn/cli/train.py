@@ -31,6 +31,7 @@ from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
 from charrnn.runtime.threads import check_threads
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
     from charrnn.cli.train_display import Display
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
@@ -172,15 +173,16 @@ def _started(request: Request, files: list[str]) -> int:
     text = list(request.text) or [str(bundled_corpus())]
     find(text)  # a text that is not there is told before the kernels are loaded, or compiled
     load_kernels(*_kernels(request), quiet=request.quiet)
-    from charrnn.training.checkpoint import configurations_of, load
-    from charrnn.training.run_folder import ROOT, RunFolder, find_checkpoint
+    from charrnn.checkpoint.paths import ROOT, find_checkpoint
+    from charrnn.checkpoint.trained import load, model_config_of
+    from charrnn.training.run_folder import RunFolder
 
     if request.out is not None and RunFolder(request.out).holds_run:
         RunFolder(request.out).create({})  # raises: better now than when all is read
     other = plan = None
     if request.init_from is not None:
         weights = find_checkpoint(request.init_from)
-        load_kernels(configurations_of(weights)[0].cell, quiet=request.quiet)
+        load_kernels(model_config_of(weights).cell, quiet=request.quiet)
         other = load(weights)
         _check_model(request.given, other, "the weights", ("dropout", "forget_bias"))
         request.given.setdefault("unit", other.vocab.unit)
@@ -233,7 +235,7 @@ def _kernels(request: Request) -> list[str]:
     return [*names, ModelConfig(**of_kind(ModelConfig, request.given)).cell]
 
 
-def _new_run(request: Request, corpus: Corpus, other: Run | None) -> Run:
+def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
     from charrnn.training.run import Run
 
     config = TrainConfig(**of_kind(TrainConfig, request.given))
@@ -263,7 +265,7 @@ def _settings(request: Request, run: Run) -> dict[str, Any]:
 def _resumed(request: Request, resume: str | None) -> int:
     """Go on with a run; the exit status."""
     load_kernels(quiet=request.quiet)
-    from charrnn.training.checkpoint import configurations_of
+    from charrnn.training.run_file import configurations_of
 
     folder = _folder_of(resume or request.out)
     if not folder.last.exists():
@@ -343,7 +345,9 @@ def _changes(given: dict[str, Any], run: Run, corpus: Corpus) -> dict[str, Any]:
     return changes
 
 
-def _check_model(given: dict[str, Any], other: Run, whose: str, free: tuple[str, ...]) -> None:
+def _check_model(
+    given: dict[str, Any], other: Run | Trained, whose: str, free: tuple[str, ...]
+) -> None:
     """`ConfigError` where the network is to have another shape than the weights."""
     _check_same(of_kind(ModelConfig, given), other.model.config, whose, free)
 

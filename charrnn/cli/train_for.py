@@ -16,8 +16,8 @@ from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
     from charrnn.text.corpus import Corpus
-    from charrnn.training.run import Run
     from charrnn.tuning.planning import Plan
 
 
@@ -41,7 +41,7 @@ def planned(
     duration: str,
     given: dict[str, Any],
     corpus: Corpus,
-    other: Run | None,
+    other: Trained | None,
     threads: int | None,
     quiet: bool,
 ) -> tuple[Plan, dict[str, Any]]:

@@ -38,6 +38,11 @@ class Source:
     path: str
     characters: int
 
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return Path(self.path).name
+
 
 @dataclass(frozen=True, eq=False)
 class Corpus:

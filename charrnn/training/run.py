@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -35,7 +35,7 @@ class Progress:
     """How far a run has come. Losses are nats a character; `since` counts the steps summed in
     `loss_sum`.
 
-    `falls` is how often the plateau schedule has lowered the learning rate. What `healing` counts:
+    `falls` is how often the plateau schedule has lowered the learning rate. What `recovery` counts:
     `good_step`, the step of the last good state; `calm_loss`, the lowest smoothed loss since;
     `high_steps`, for how many steps in a row the loss has been far above it; `fall_backs`, how
     often the run went back, and `lost`, the steps that it so lost, those of every fall back added
@@ -103,38 +103,33 @@ class Run:
     def from_weights(
         cls,
         corpus: Corpus,
-        other: Run,
+        weights: Trained,
         config: TrainConfig | None = None,
         *,
         dropout: float | None = None,
     ) -> Run:
-        """A new run on a new text that starts from another's weights.
+        """A new run on a new text that starts from the weights of a trained network.
 
-        The corpus must have been read with `extend=other.vocab`: symbols that the other knows keep
-        their ids and weights, new ones get new rows, drawn like those of a new network, and start
-        out improbable.
+        The corpus must have been read with `extend=weights.vocab`: symbols that the network knows
+        keep their ids and weights; new ones get new rows, drawn like those of a new network, and
+        start out improbable.
         """
-        old, config = other.model.config, config or TrainConfig()
-        if corpus.vocab.symbols[: old.vocab_size] != other.vocab.symbols:
+        old, config = weights.model.config, config or TrainConfig()
+        if corpus.vocab.symbols[: old.vocab_size] != weights.vocab.symbols:
             raise ConfigError(
                 "the text was not read with the vocabulary of the weights; read it with "
-                "extend=run.vocab"
+                "extend=weights.vocab"
             )
         rate = old.dropout if dropout is None else dropout
-        model, weights = (
-            Model.initialised(
-                replace(old, vocab_size=len(corpus.vocab), dropout=rate), config.seed
-            ),
-            other.result,
-        )
+        model_config = replace(old, vocab_size=len(corpus.vocab), dropout=rate)
+        model = Model.initialised(model_config, config.seed)
+        known = dict(weights.model.parameters.to_disk())
         for tensor in model.parameters.tensors:
-            array = tensor.to_disk(model.parameters[tensor.name])
-            known = dict(weights.parameters.to_disk())[tensor.name]
+            array, before = tensor.to_disk(model.parameters[tensor.name]), known[tensor.name]
             if tensor.name == "decoder.bias":
-                # all new symbols together are then about as probable as the least probable of the
-                # old
-                array[:] = known.min() - np.log(max(1, len(array) - len(known)))
-            array[tuple(slice(size) for size in known.shape)] = known
+                # all new symbols together are then about as probable as the least probable old one
+                array[:] = before.min() - np.log(max(1, len(array) - len(before)))
+            array[tuple(slice(size) for size in before.shape)] = before
             tensor.from_disk(array, model.parameters[tensor.name])
         return cls._begun(corpus, model, config)
 
@@ -177,7 +172,11 @@ class Run:
     @property
     def trained(self) -> Trained:
         """The network as it is now, to write and to evaluate with; its arrays are this run's."""
-        return Trained(self.result, self.vocab, self.corpus_config, squares_of(self))
+        texts = tuple(Text(source.name, source.characters) for source in self.sources)
+        measured = [entry for entry in self.validations if entry["step"] == self.step]
+        loss = measured[-1]["validation_loss"] if measured else None
+        origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
+        return Trained(self.result, self.vocab, self.corpus_config, origin, squares_of(self))
 
     @property
     def step(self) -> int:
@@ -243,25 +242,8 @@ class Run:
         )
 
     def check_text(self, corpus: Corpus) -> None:
-        """`CorpusError` unless the corpus is the text that this run was started on, divided in the
-        same way.
-        """
-        if corpus.sha256 != self.sha256:
-            characters = sum(source.characters for source in self.sources)
-            raise CorpusError(
-                f"the text is not the one of this run: {len(corpus):,} characters, sha256 "
-                f"{corpus.sha256[:12]}, where the run "
-                f"had {characters:,}, {self.sha256[:12]}; restore the text, or start a new run "
-                "with --init-from"
-            )
-
-        for name in ("unit", "val_fraction", "test_fraction", "document_separator"):
-            was, found = getattr(self.corpus_config, name), getattr(corpus.config, name)
-            if was != found:
-                had, read = _given(name, was), _given(name, found)
-                raise CorpusError(
-                    f"the text was read {read}, but the run had it {had}; read it {had}"
-                )
+        """`CorpusError` unless this is the text that the run was started on, in the same parts."""
+        self.trained.check_text(corpus)
 
     def change(self, **settings: Any) -> None:
         """Go on with other settings of training, such as more epochs; `ConfigError` for those that
@@ -294,14 +276,6 @@ class Run:
             2, np.uint32
         )
         return int(words[0]) << 32 | int(words[1])
-
-
-def _given(name: str, value: object) -> str:
-    """A setting of the text for a message; a pattern may hold newlines."""
-    flag = "--" + name.replace("_", "-")
-    if value is None:
-        return f"without {flag}"
-    return f"with {flag} {value!r}" if name == "document_separator" else f"with {flag} {value}"
 
 
 def squares_of(run: Run) -> Parameters | None:

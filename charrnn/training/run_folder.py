@@ -15,12 +15,13 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
+from charrnn.checkpoint.paths import BEST, LAST, ROOT, newest_folder
+from charrnn.checkpoint.trained import save
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, write_atomically
-from charrnn.training.checkpoint import load, progress_of, save
 from charrnn.training.run import Run
+from charrnn.training.run_file import load_run, progress_of, save_run
 
-ROOT = Path("checkpoints")
 TEST_LOOKS = "test-looks.jsonl"
 """The file, beside a checkpoint, that tells when its test part was evaluated; times are UTC."""
 
@@ -35,12 +36,12 @@ class RunFolder:
     @property
     def last(self) -> Path:
         """The newest checkpoint, which training goes on from."""
-        return self.path / "last.safetensors"
+        return self.path / LAST
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the lowest validation loss."""
-        return self.path / "best.safetensors"
+        """The network with the lowest validation loss."""
+        return self.path / BEST
 
     @property
     def good(self) -> Path:
@@ -138,7 +139,7 @@ class RunFolder:
                 f"{self.path}: there is no run to resume here ({found}); start one with charrnn "
                 "train"
             )
-        run = load(self.last)
+        run = load_run(self.last)
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
         entries = self._entries_until(run)
@@ -154,14 +155,14 @@ class RunFolder:
         is_good = run.step == run.progress.good_step
         if not is_good and self._good_of(run) == self.last:
             write_atomically(self.good, self.last.read_bytes())
-        save(self.last, run)
+        save_run(self.last, run)
         if is_good:
             self.good.unlink(missing_ok=True)
         self._extend_history(run)
 
     def save_best(self, run: Run) -> None:
-        """Write the checkpoint of the lowest validation loss."""
-        save(self.best, run)
+        """Write the network with the lowest validation loss."""
+        save(self.best, run.trained)
 
     def holds_good(self, run: Run) -> bool:
         """True when the run's last good state is here."""
@@ -176,7 +177,7 @@ class RunFolder:
                 "must go back to, is gone; start a "
                 "new run from the best one: --init-from, with a lower --learning-rate"
             )
-        return load(found)
+        return load_run(found)
 
     def _good_of(self, run: Run) -> Path | None:
         """The file that holds the run's last good state."""
@@ -273,24 +274,4 @@ def note_test_look(checkpoint: Path, nats: float) -> None:
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:
     """The run below `root` that was saved last; `RunError` if there is none."""
-    saved = [(path.stat().st_mtime, path) for path in Path(root).glob("*/last.safetensors")]
-    if not saved:
-        raise RunError(
-            f"there is no run in {root}/; start one with charrnn train, or name a checkpoint"
-        )
-    return RunFolder(max(saved)[1].parent)
-
-
-def find_checkpoint(path: str | Path | None, root: str | Path = ROOT) -> Path:
-    """The checkpoint that a user means: a file, a run's folder (its best, else its last), or None
-    for the newest run.
-    """
-    folder = newest_run(root) if path is None else RunFolder(path)
-    if path is not None and not folder.path.is_dir():
-        return folder.path
-    for checkpoint in (folder.best, folder.last):
-        if checkpoint.exists():
-            return checkpoint
-    raise RunError(
-        f"{folder.path}: there is no checkpoint here (best.safetensors or last.safetensors)"
-    )
+    return RunFolder(newest_folder(root))

@@ -18,12 +18,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from charrnn.checkpoint.trained import Trained, load
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.streams import Streams, fit_batch_shape
-from charrnn.training.checkpoint import load
 from charrnn.training.loop import DivergenceError, Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
@@ -259,23 +259,26 @@ class _Job:
             self._write(None)
 
     def _outcome(self, run: Run, diverged: bool) -> Outcome:
-        loss, entry = None, {}
+        loss = train_loss = epoch = None
         if self.folder.best.exists():
             best = load(self.folder.best)
-            loss, entry = self._loss(best), best.history[-1]
+            loss, epoch = self._loss(best), best.origin.epoch
             loss = loss if math.isfinite(loss) else None
+            for entry in run.validations:  # which lack the steps that a diverged run has lost
+                if entry["step"] == best.origin.step:
+                    train_loss = entry["train_loss"]
         return Outcome(
             seed=self.seed,
             validation_loss=loss,
-            train_loss=entry.get("train_loss"),
-            best_epoch=entry.get("epoch"),
+            train_loss=train_loss,
+            best_epoch=epoch,
             epochs=run.epoch,
             chars_per_second=statistics.median(self.speeds) if self.speeds else 0.0,
             seconds=self.seconds,
             finished=not diverged,
         )
 
-    def _loss(self, best: Run) -> float:
+    def _loss(self, best: Trained) -> float:
         """The loss of a checkpoint on all of the validation text; training may have looked at a
         part of it only.
         """
@@ -283,7 +286,7 @@ class _Job:
         try:
             corpus = self.candidate.corpus
             found = evaluate(
-                best.result, corpus.validation, starts=corpus.validation_starts, workers=workers
+                best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
             )
             return found.nats_per_char
         finally:

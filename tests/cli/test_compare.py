@@ -20,9 +20,10 @@ import pytest
 from click.testing import CliRunner
 
 import charrnn
+from charrnn.checkpoint.trained import load
 from charrnn.cli.main import cli
 from charrnn.network.model import Model
-from charrnn.training.checkpoint import load
+from charrnn.training.run_file import load_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main", "compare", "sea.txt"]
 TINY = [
@@ -166,7 +167,7 @@ def test_settings_come_from_preset_file_and_flags(text: Path) -> None:
         4,
         0,
     ]
-    assert load("there/lstm-seed8/last.safetensors").config.seed == 8
+    assert load_run("there/lstm-seed8/last.safetensors").config.seed == 8
 
 
 def test_values_have_the_settings_types(text: Path) -> None:
@@ -297,7 +298,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(text: Path, number: int) ->
     assert not answer["finished"] and sorted(
         len(one["seeds"]) for one in answer["configurations"]
     ) == [0, 1]
-    assert load("parts/steps=800-seed0/last.safetensors").step < 800
+    assert load_run("parts/steps=800-seed0/last.safetensors").step < 800
     again = subprocess.run(
         [*request, "--out", "parts"], capture_output=True, text=True, timeout=SECONDS
     )

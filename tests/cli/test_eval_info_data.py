@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 import charrnn
+from charrnn.checkpoint.format import FORMAT_VERSION
 from charrnn.cli.main import cli
 from charrnn.text.datasets import DATASETS, DataSet
-from charrnn.training.checkpoint import FORMAT_VERSION
 
 TEXT = (
     "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
@@ -34,7 +34,7 @@ def make(folder: Path, text: str, config: charrnn.CorpusConfig = SPLITS) -> char
     (folder / "checkpoints" / "tiny").mkdir(parents=True)
     for _ in charrnn.train(run, corpus, threads=1):
         pass
-    charrnn.save(folder / "checkpoints" / "tiny" / "last.safetensors", run)
+    charrnn.save_run(folder / "checkpoints" / "tiny" / "last.safetensors", run)
     return corpus
 
 
@@ -59,13 +59,13 @@ def other(folder: Path) -> Path:
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2), settings)
     for _ in charrnn.train(run, corpus, threads=1):
         pass
-    charrnn.save(folder / "other.safetensors", run)
+    charrnn.save_run(folder / "other.safetensors", run)
     return folder / "other.safetensors"
 
 
 @pytest.fixture
 def run() -> charrnn.Run:
-    return charrnn.load("checkpoints/tiny/last.safetensors")
+    return charrnn.load_run("checkpoints/tiny/last.safetensors")
 
 
 def charrnn_(*arguments: str, status: int = 0, stdin: bytes | None = None) -> Result:
@@ -197,7 +197,7 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
 def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
     ids, models = (
         charrnn.Corpus.read("tiny.txt", SPLITS).validation,
-        [run.result, charrnn.load(other).result],
+        [run.result, charrnn.load(other).model],
     )
     found = evaluated("checkpoints/tiny", "--ensemble", str(other), "--dynamic")
     assert found["nats_per_char"] == charrnn.evaluate(models, ids).nats_per_char
@@ -218,7 +218,7 @@ def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
 def test_eval_of_an_ensemble_says_who_may_know_the_text(folder: Path, tmp_path: Path) -> None:
     corpus = charrnn.Corpus.read(folder / "tiny.txt", charrnn.CorpusConfig(val_fraction=0.1))
     stranger = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
-    charrnn.save(tmp_path / "stranger.safetensors", stranger)
+    charrnn.save_run(tmp_path / "stranger.safetensors", stranger)
     told = charrnn_(
         "eval", "checkpoints/tiny", "--ensemble", str(tmp_path / "stranger.safetensors")
     ).stderr
@@ -233,7 +233,7 @@ def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(
         ("documents", TEXT, {"document_separator": "\n\n"}, "--document-separator"),
     ):
         corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(**options))
-        charrnn.save(
+        charrnn.save_run(
             tmp_path / f"{name}.safetensors",
             charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1)),
         )
@@ -353,7 +353,8 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
         and found["format_version"] == FORMAT_VERSION
     )
     assert found["model"]["hidden"] == 16 and found["history"] == run.history
-    assert found["sources"][0]["path"] == str(folder / "tiny.txt")
+    assert found["run"]["paths"] == [str(folder / "tiny.txt")]
+    assert found["texts"] == [{"name": "tiny.txt", "characters": len(TEXT)}]
 
 
 def test_info_shows_what_matters(run: charrnn.Run) -> None:
@@ -379,7 +380,7 @@ def test_info_of_strange_symbols_and_names_is_plain_text(tmp_path: Path) -> None
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
     run.init_from = "\x1b]0;title\x07"
     run.history = [{"step": 3, "validation_loss": None, "epoch": None}]
-    charrnn.save(tmp_path / "strange.safetensors", run)
+    charrnn.save_run(tmp_path / "strange.safetensors", run)
     text = charrnn_("info", str(tmp_path / "strange.safetensors")).stdout
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(text)
     assert "\\x1b" in text and "\\u202e" in text and "\\\\" in text and "<[red]x[/red]>" in text

@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in charrnn.train(run, corpus, threads=1):
         pass
     (folder / "checkpoints" / "tiny").mkdir(parents=True)
-    charrnn.save(folder / "checkpoints" / "tiny" / "last.safetensors", run)
+    charrnn.save_run(folder / "checkpoints" / "tiny" / "last.safetensors", run)
     return folder
 
 
@@ -71,7 +71,7 @@ def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def written(prime: str = "", length: int = 500, **options: Any) -> str:
-    run = charrnn.load("checkpoints/tiny/last.safetensors")
+    run = charrnn.load_run("checkpoints/tiny/last.safetensors")
     return "".join(charrnn.generate(run.result, run.vocab, prime, length, **options))
 
 
@@ -105,9 +105,12 @@ def test_temperature_zero_needs_no_seed() -> None:
 
 
 def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
-    run, corpus = charrnn.load("checkpoints/tiny/last.safetensors"), charrnn.Corpus.read("tiny.txt")
+    run, corpus = (
+        charrnn.load_run("checkpoints/tiny/last.safetensors"),
+        charrnn.Corpus.read("tiny.txt"),
+    )
     other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
-    charrnn.save(tmp_path / "other.safetensors", other)
+    charrnn.save_run(tmp_path / "other.safetensors", other)
     models = [run.result, other.result]
     flags = (
         "--seed",
@@ -131,7 +134,7 @@ def test_an_ensemble_needs_one_vocabulary(tmp_path: Path) -> None:
     other = charrnn.Run.new(
         charrnn.Corpus.from_text("abc" * 60), charrnn.ModelConfig(hidden=8, layers=1)
     )
-    charrnn.save(tmp_path / "other.safetensors", other)
+    charrnn.save_run(tmp_path / "other.safetensors", other)
     error = sample("--ensemble", str(tmp_path / "other.safetensors"), status=1).stderr
     assert "one vocabulary" in error and "other.safetensors" in error and error.count("\n") == 1
 
@@ -237,7 +240,7 @@ def test_an_extreme_temperature_is_no_warning() -> None:
 def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
     corpus = charrnn.Corpus.from_text(bytes(range(256)) * 20, charrnn.CorpusConfig(unit="byte"))
     run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
-    charrnn.save(tmp_path / "bytes.safetensors", run)
+    charrnn.save_run(tmp_path / "bytes.safetensors", run)
     (tmp_path / "prime").write_bytes(b"\xff\x00\r\n")
     result = sample(
         str(tmp_path / "bytes.safetensors"),
@@ -319,7 +322,7 @@ def test_a_terminal_gets_no_control_characters_and_a_last_newline(tmp_path: Path
         charrnn.Corpus.from_text("\x1b]0;title\x07\x9b31m" * 99),
         charrnn.ModelConfig(hidden=8, layers=1),
     )
-    charrnn.save(tmp_path / "evil.safetensors", run)
+    charrnn.save_run(tmp_path / "evil.safetensors", run)
     master, slave = pty.openpty()
     child = process(
         tmp_path / "evil.safetensors", "--prime", "\x1b]0;", "--length", "200", stdout=slave

@@ -21,9 +21,9 @@ from charrnn.cli.main import COMMANDS, cli
 from charrnn.cli.train_display import Display, fitted, speed_text
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.network.network import Network
-from charrnn.training.checkpoint import load
 from charrnn.training.loop import Report
 from charrnn.training.recovery import FallBack
+from charrnn.training.run_file import load_run
 from tests.reference.small import small_corpus, small_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main"]
@@ -127,7 +127,7 @@ def test_flags_reach_the_run_and_its_folder(text):
         7,
     )
     assert result.exit_code == 0, result.output
-    run = load("checkpoints/sea/last.safetensors")
+    run = load_run("checkpoints/sea/last.safetensors")
     assert (run.model.config.hidden, run.model.config.layers) == (8, 1)
     assert (run.config.batch_size, run.config.seq_length, run.config.steps, run.config.seed) == (
         4,
@@ -149,7 +149,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(text):
     )
     result = invoke("train", "--config", "run.toml", "--hidden", 8)
     assert result.exit_code == 0, result.output
-    run = load("there/last.safetensors")
+    run = load_run("there/last.safetensors")
     assert (run.model.config.hidden, run.config.seq_length, run.config.batch_size) == (8, 20, 3)
     assert run.config.learning_rate == TrainConfig().learning_rate
 
@@ -244,7 +244,7 @@ def test_interrupted_and_resumed_is_uninterrupted(text, number):
     status, said = stop_at_first_validation(number, *request, "--out", "parts")
     assert status == 128 + number
     assert re.search(r"^stopped at step \d+; go on with: charrnn train --resume parts$", said, re.M)
-    step = load("parts/last.safetensors").step
+    step = load_run("parts/last.safetensors").step
     assert 100 <= step < 500
     # on two threads, and with the settings of the first command given again
     resumed = program(*request, "--out", "parts", "--threads", 2, "--resume")
@@ -267,7 +267,7 @@ def test_a_resumed_run_goes_on_for_more_steps(text):
     assert done.exit_code == 0
     assert "checkpoints/sea is finished (4 steps" in done.stderr
     assert invoke("train", "--resume", "checkpoints/sea", "--steps", 9).exit_code == 0
-    assert load("checkpoints/sea/last.safetensors").step == 9
+    assert load_run("checkpoints/sea/last.safetensors").step == 9
 
 
 def ended(result):
@@ -298,7 +298,7 @@ def test_patience_ends_a_run_and_more_of_it_goes_on(text):
 def test_time_ends_a_run_and_more_of_it_goes_on(text):
     result = invoke("train", text, *TINY, "--max-time", "0.2s", "--steps", 10**9, "--json")
     steps, why = ended(result)
-    assert why == "time" and load("checkpoints/sea/last.safetensors").step == steps > 0
+    assert why == "time" and load_run("checkpoints/sea/last.safetensors").step == steps > 0
     assert (
         f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n"
         in result.stderr
@@ -379,7 +379,7 @@ def test_init_from_keeps_the_old_symbols_and_adds_new_ones(text):
     assert not (text.parent / "checkpoints/new").exists()
     result = invoke(*request)
     assert result.exit_code == 0, result.output
-    old, new = (load(f"checkpoints/{name}/last.safetensors") for name in ("sea", "new"))
+    old, new = (load_run(f"checkpoints/{name}/last.safetensors") for name in ("sea", "new"))
     assert new.vocab.symbols[: len(old.vocab)] == old.vocab.symbols
     assert {"&", "q", "z"} <= set(new.vocab.symbols[len(old.vocab) :])
     assert (new.model.config.hidden, new.init_from) == (8, "checkpoints/sea")
@@ -479,10 +479,10 @@ def test_divergence_is_one_line_and_the_run_can_go_on(text, monkeypatch):
     assert result.stderr.splitlines()[-1].startswith(
         "error: step 4: loss nan; going back 3 times, to 0.125 of the"
     )
-    assert load("checkpoints/sea/last.safetensors").step == 2
+    assert load_run("checkpoints/sea/last.safetensors").step == 2
     again = invoke("train", "--resume", "--learning-rate", 0.001)
     assert again.exit_code == 0 and "back to" not in again.stderr
-    assert load("checkpoints/sea/last.safetensors").fall_factor == 1
+    assert load_run("checkpoints/sea/last.safetensors").fall_factor == 1
 
 
 def reports_of(*changes):
@@ -634,7 +634,7 @@ def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):
         said = process.stderr.read()
         assert process.wait(SECONDS) == 141
     assert "Traceback" not in said and "Exception ignored" not in said and "error" not in said
-    assert load("checkpoints/sea/last.safetensors").step >= 100
+    assert load_run("checkpoints/sea/last.safetensors").step >= 100
 
 
 @pytest.mark.parametrize("no_color", ["", "1"])

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
 from charrnn.config.settings import ModelConfig, TrainConfig
-from charrnn.training.checkpoint import load
 from charrnn.training.run import Run
+from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
 from tests.reference.small import TEXT
 
@@ -68,7 +68,7 @@ def test_what_is_said_and_what_is_kept(
         and f"ended at step {steps:,}, the last" in result.stderr
     )
     written = tomllib.loads(Path("run/config.toml").read_text())
-    run = load("run/last.safetensors")
+    run = load_run("run/last.safetensors")
     assert written["steps"] == run.config.steps == run.step == steps and written["hidden"] == 16
     again = Run.new(
         charrnn_corpus(text),
@@ -129,4 +129,4 @@ def test_a_preset_gives_way(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """What it says of the length; its other settings are those that were given."""
     result = started(monkeypatch, text, *SMALL, "--preset", "tiny", "--for", "5s")
     assert result.exit_code == 0, result.output
-    assert load("run/last.safetensors").config.epochs is None
+    assert load_run("run/last.safetensors").config.epochs is None

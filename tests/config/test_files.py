@@ -16,7 +16,7 @@ from charrnn.config.files import CONFIGS, configs_of, of_kind, preset, presets, 
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.optim.schedules import Moment, rate_factor
-from charrnn.training.checkpoint import load
+from charrnn.training.run_file import load_run
 from tests.reference.small import small_corpus
 
 FILES = Path(charrnn.__file__).parent / "config" / "presets"
@@ -161,7 +161,7 @@ def test_defaults_then_preset_then_file_then_flags(text: Path) -> None:
         2,
     )
     assert result.exit_code == 0, result.output
-    run = load("checkpoints/sea/last.safetensors")
+    run = load_run("checkpoints/sea/last.safetensors")
     model, training = run.model.config, run.config
     assert (model.hidden, training.seq_length, model.embedding) == (6, 12, 64)  # flag, file, preset
     assert (model.residual, model.locked_dropout) == (False, True)
@@ -182,7 +182,7 @@ def test_switches_in_a_file_and_as_flags(text: Path) -> None:
         ).exit_code
         == 0
     )
-    found = [load(f"{name}/last.safetensors").model.config.residual for name in "abc"]
+    found = [load_run(f"{name}/last.safetensors").model.config.residual for name in "abc"]
     assert found == [True, True, False]
     (text.parent / "mine.toml").write_text("residual = 1\n")
     result = train(text, "--config", "mine.toml")
@@ -199,7 +199,7 @@ def test_a_preset_of_ones_own(text: Path) -> None:
         'hidden = 5\ntext = "sea.txt"\nsteps = 2\nout = "there"\n'
     )
     assert train("--preset", "mine.toml").exit_code == 0
-    assert load("there/last.safetensors").model.config.hidden == 5
+    assert load_run("there/last.safetensors").model.config.hidden == 5
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
-from charrnn.training.checkpoint import load, save
 from charrnn.training.run import Run
+from charrnn.training.run_file import load_run, save_run
 from tests.reference import cells as reference
 from tests.reference.small import TEXT, trained
 
@@ -369,17 +369,17 @@ def test_saved_and_resumed_it_ends_with_the_same_bits(cell: str, tmp_path: Path)
     reports = trained(whole, corpus, threads=1)
     run = new_run(cell, corpus)
     trained(run, corpus, steps=3, threads=2)
-    save(tmp_path / "half", run)
-    resumed = load(tmp_path / "half")
+    save_run(tmp_path / "half", run)
+    resumed = load_run(tmp_path / "half")
     assert np.array_equal(resumed.model.parameters.flat, run.model.parameters.flat)
     assert [report.loss for report in trained(resumed, corpus, threads=2)] == [
         report.loss for report in reports[3:]
     ]
-    save(tmp_path / "whole", whole)
-    save(tmp_path / "resumed", resumed)
+    save_run(tmp_path / "whole", whole)
+    save_run(tmp_path / "resumed", resumed)
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "resumed").read_bytes()
     assert_padding_is_zero(whole.model, whole.model.parameters.flat)
-    again = load(tmp_path / "whole")
+    again = load_run(tmp_path / "whole")
     assert (
         evaluate(again.result, corpus.validation).nats_per_char
         == whole.history[-1]["validation_loss"]

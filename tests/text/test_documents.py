@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from charrnn.checkpoint.trained import load
 from charrnn.cli.main import cli
 from charrnn.config.settings import CorpusConfig, ModelConfig
 from charrnn.errors import ConfigError, CorpusError
@@ -29,7 +30,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.documents import DocumentTracker, document_starts, starts_in_batch
 from charrnn.text.streams import Streams
 from charrnn.text.vocab import UNKNOWN, Vocab
-from charrnn.training.checkpoint import load, save
+from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference import network as reference
 from tests.reference.small import TEXT, small_corpus, small_run, trained
@@ -512,21 +513,21 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.read("songs.txt", run.corpus_config, vocab=run.vocab)
     own = json.loads(ran("eval", "--json", "--window", "50").stdout)
     ids, starts = corpus.validation, corpus.validation_starts
-    assert own["nats_per_char"] == evaluate(run.result, ids, starts=starts).nats_per_char
+    assert own["nats_per_char"] == evaluate(run.model, ids, starts=starts).nats_per_char
     assert (
         own["window"]["nats_per_char"]
-        == evaluate_windows(run.result, ids, 50, starts=starts).nats_per_char
+        == evaluate_windows(run.model, ids, 50, starts=starts).nats_per_char
     )
-    assert own["nats_per_char"] != evaluate(run.result, ids).nats_per_char
+    assert own["nats_per_char"] != evaluate(run.model, ids).nats_per_char
     found = ran("eval", "checkpoints/songs", "other.txt", "--per-char").stdout.splitlines()
     ids = run.vocab.encode(TEXT[200:900])
-    losses = per_character(run.result, ids, starts=document_starts(ids, run.vocab, "fall\n"))
+    losses = per_character(run.model, ids, starts=document_starts(ids, run.vocab, "fall\n"))
     assert [json.loads(line)["nats"] for line in found] == pytest.approx(losses.tolist(), abs=1e-5)
 
     prime = "should fall\n1 green bottle"
     options = {"length": 60, "seed": 3, "document_separator": "fall\n"}
     asked = ("sample", "--prime", prime, "--length", "60", "--seed", "3")
-    text = "".join(generate(run.result, run.vocab, prime, **options))
+    text = "".join(generate(run.model, run.vocab, prime, **options))
     assert ran(*asked, "--no-prime").stdout.rstrip("\n") == text.rstrip("\n")
     assert json.loads(ran(*asked, "--count", "2", "--json").stdout)["samples"][0] == text
 
@@ -554,5 +555,5 @@ def test_a_separator_that_occurs_nowhere_is_told(
 
 def test_a_checkpoint_keeps_its_separator(tmp_path: Path) -> None:
     corpus = small_corpus(document_separator="é\n\t\\s")
-    save(tmp_path / "a.safetensors", small_run(corpus))
-    assert load(tmp_path / "a.safetensors").corpus_config == corpus.config
+    save_run(tmp_path / "a.safetensors", small_run(corpus))
+    assert load_run(tmp_path / "a.safetensors").corpus_config == corpus.config

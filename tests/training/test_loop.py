@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.trained import load
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import evaluate, per_character
@@ -21,9 +22,9 @@ from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
-from charrnn.training.checkpoint import load
 from charrnn.training.loop import train
 from charrnn.training.run import Run
+from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference import network as reference
 from tests.reference.small import small_corpus, small_run, trained
@@ -200,7 +201,7 @@ def test_killed_at_any_moment(tmp_path: Path) -> None:
                 process.wait(rng.uniform(0, 0.15))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
-        killed.append(load(folder.last).step if folder.last.exists() else 0)
+        killed.append(load_run(folder.last).step if folder.last.exists() else 0)
     assert killed == sorted(killed) and killed[-1] > 0 and killed[0] < 100
     run = folder.resume()
     trained(run, corpus, folder, threads=2)
@@ -252,8 +253,9 @@ def test_the_best_checkpoint_is_the_best(tmp_path: Path) -> None:
     trained(run, corpus, folder)
     losses = {entry["step"]: entry["validation_loss"] for entry in run.history}
     best = load(folder.best)
-    assert losses[best.step] == min(losses.values()) and best.step < run.step
-    assert evaluate(best.result, corpus.validation).nats_per_char == losses[best.step]
+    assert losses[best.origin.step] == best.origin.loss == min(losses.values())
+    assert best.origin.step < run.step
+    assert evaluate(best.model, corpus.validation).nats_per_char == best.origin.loss
 
 
 def test_without_validation_text_the_training_loss_decides(tmp_path: Path) -> None:
@@ -282,7 +284,7 @@ def test_tiny_texts_shrink_the_batch(tmp_path: Path, text: str) -> None:
     assert run.state.h.shape[1] == config.batch_size
     reports = trained(run, corpus, folder)
     assert len(reports) == 12 and all(math.isfinite(report.loss) for report in reports)
-    assert load(folder.last).config == config
+    assert load_run(folder.last).config == config
 
 
 def test_change() -> None:
@@ -333,7 +335,7 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
         "A new text! With UPPER CASE, 3 digits & ünlaute.\n" * 20, extend=old.vocab
     )
     new = Run.from_weights(
-        new_corpus, old, TrainConfig(steps=5, batch_size=2, seq_length=8), dropout=0.1
+        new_corpus, old.trained, TrainConfig(steps=5, batch_size=2, seq_length=8), dropout=0.1
     )
     known = len(old.vocab)
     assert new.vocab.symbols[:known] == old.vocab.symbols and len(new.vocab) > known
@@ -363,8 +365,8 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
 
 def test_from_weights_wants_the_vocabulary_extended() -> None:
     old = small_run(small_corpus())
-    with pytest.raises(ConfigError, match=r"extend=run\.vocab"):
-        Run.from_weights(small_corpus("quite other text\n" * 20), old)
+    with pytest.raises(ConfigError, match=r"extend=weights\.vocab"):
+        Run.from_weights(small_corpus("quite other text\n" * 20), old.trained)
 
 
 # Learning

@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 
 import charrnn
+from charrnn.checkpoint.trained import load
 from charrnn.config.files import configs_of
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import RunError
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
 from charrnn.training import recovery
-from charrnn.training.checkpoint import load, save
 from charrnn.training.loop import DivergenceError, Report, train
 from charrnn.training.recovery import long_enough, overfits
 from charrnn.training.run import Progress, Run
+from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference.small import small_corpus, small_run, trained
 
@@ -93,7 +94,7 @@ def test_a_number_that_is_none(
     run, real = small_run(corpus, save_every=1), training.Network.gradients
     iteration = train(run, corpus, folder=folder, threads=1)
     reports = [next(iteration) for _ in range(5)]
-    good = load(folder.last)
+    good = load_run(folder.last)
     reports += [next(iteration) for _ in range(3)]
     held = load(folder.best)
 
@@ -114,7 +115,7 @@ def test_a_number_that_is_none(
         f"loss {bad}" if where == "loss" else "gradient norm " + str(report.gradient_norm)
     )
     assert report.smoothed_loss == reports[4].smoothed_loss and report.chars_per_second > 0
-    now = load(folder.last)
+    now = load_run(folder.last)
     for ours, theirs in zip(recovery._arrays(now), recovery._arrays(good), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert now.progress == run.progress == replace(good.progress, fall_backs=1, lost=4)
@@ -127,7 +128,7 @@ def test_a_number_that_is_none(
             "reason": report.fell_back.reason,
         }
     }
-    assert held.step == load(folder.best).step == 5
+    assert held.origin.step == load(folder.best).origin.step == 5
     after = next(iteration)
     assert (
         after.step == 6
@@ -158,7 +159,7 @@ def test_the_same_bytes_after_any_interruption(
     whole = created(tmp_path / "whole")
     reports = trained(small_run(corpus, **settings), corpus, whole)
     assert [at for at, _, _ in falls(reports)] == [at for at, _ in moments]
-    run = load(whole.last)
+    run = load_run(whole.last)
     assert run.progress.fall_backs == len(moments) and run.fall_factor == 0.5 ** len(moments)
     assert run.progress.lost == sum(at - to for at, to, _ in falls(reports)) == len(reports) - 17
     assert len(entries(whole)) == 4 + len(moments) and entries(whole) == run.history
@@ -183,7 +184,7 @@ def test_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         run = small_run(corpus, steps=17)
         for steps in [*stops, None]:
             trained(run, corpus, steps=steps)
-        save(tmp_path / "b", run)
+        save_run(tmp_path / "b", run)
         assert (tmp_path / "b").read_bytes() == folder.last.read_bytes()
 
 
@@ -234,7 +235,7 @@ def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
     run = Run.new(corpus, model, TrainConfig(optimizer="sgd", learning_rate=1000.0, **free))
     with pytest.raises(DivergenceError, match="loss nan"):
         trained(run, corpus, folder)
-    assert load(folder.last).step == run.step == 0 and run.progress.fall_backs == 3
+    assert load_run(folder.last).step == run.step == 0 and run.progress.fall_backs == 3
 
 
 # Nothing bad on the disk
@@ -263,7 +264,7 @@ def test_what_is_not_finite_is_not_saved(tmp_path: Path, name: str) -> None:
         "loss nan",
     )
     assert (
-        load(folder.last).step == 5
+        load_run(folder.last).step == 5
         and files(folder)["best.safetensors"] == before["best.safetensors"]
     )
     run.model.parameters.flat[-1] = np.nan
@@ -297,13 +298,13 @@ def test_the_good_state_stays_on_the_disk_while_last_is_another(tmp_path: Path) 
     run = small_run(corpus, save_every=1)
     iteration = train(run, corpus, folder=folder, threads=1)
     for step in range(1, 13):
-        at_validation = load(folder.last) if step in (6, 11) else None
+        at_validation = load_run(folder.last) if step in (6, 11) else None
         next(iteration)
         expected = {5: 5, 10: 10, 12: 12}.get(step, step - step % 5)
         assert folder.load_good(run).step == expected == run.progress.good_step
         assert folder.good.exists() == (step not in (5, 10, 12)), step
         if at_validation is not None:
-            save(tmp_path / "b", at_validation)
+            save_run(tmp_path / "b", at_validation)
             assert folder.good.read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -334,7 +335,7 @@ def test_a_checkpoint_from_before_there_were_good_states(
     folder.good.unlink()
     run = folder.resume()
     run.progress = replace(run.progress, good_step=None, calm_loss=None)
-    save(folder.last, run)
+    save_run(folder.last, run)
     assert falls(trained(folder.resume(), corpus, folder)) == [(9, 7, 0.5)]
 
 
@@ -538,7 +539,7 @@ def test_overfitting_is_said_once(tmp_path: Path) -> None:
     reports = trained(small_run(corpus, **settings), corpus, whole)
     (said,) = [report.step for report in reports if report.overfitting]
     noted = [entry["step"] for entry in entries(whole) if entry.get("overfitting")]
-    assert noted == [said] and load(whole.best).step < said - 20
+    assert noted == [said] and load(whole.best).origin.step < said - 20
     for stop in (said - 1, said, said + 1):
         folder = created(tmp_path / str(stop))
         trained(small_run(corpus, **settings), corpus, folder, steps=stop)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.errors import CheckpointError, RunError
-from charrnn.training.checkpoint import save
-from charrnn.training.run_folder import RunFolder, find_checkpoint, newest_run
+from charrnn.training.run_file import save_run
+from charrnn.training.run_folder import RunFolder, newest_run
 from tests.reference.small import small_corpus, small_run, trained
 
 HOLD = """
@@ -164,14 +165,14 @@ def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
     run = small_run(small_corpus())
     for age, name in enumerate(["b", "c", "a"]):
         (tmp_path / name).mkdir()
-        save(tmp_path / name / "last.safetensors", run)
+        save_run(tmp_path / name / "last.safetensors", run)
         os.utime(tmp_path / name / "last.safetensors", (1e9 - age, 1e9 - age))
     (tmp_path / "empty").mkdir()
     assert newest_run(tmp_path).path == tmp_path / "b"
     os.utime(tmp_path / "c" / "last.safetensors", (2e9, 2e9))
     assert newest_run(tmp_path).path == tmp_path / "c"
     assert find_checkpoint(None, tmp_path) == tmp_path / "c" / "last.safetensors"
-    save(tmp_path / "c" / "best.safetensors", run)
+    save_run(tmp_path / "c" / "best.safetensors", run)
     assert find_checkpoint(None, tmp_path) == tmp_path / "c" / "best.safetensors"
     assert find_checkpoint(str(tmp_path / "a")) == tmp_path / "a" / "last.safetensors"
     assert (

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from charrnn.training import loop as training
-from charrnn.training.checkpoint import load
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Progress
+from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference.small import small_corpus, small_run, trained
 
@@ -126,7 +126,9 @@ def test_time(tmp_path: Path) -> None:
     reports = list(train(run, corpus, folder=folder, threads=1, clock=clock(10.0)))
     last, why = ends(reports)
     assert why == "time" and validated(reports) == [5, last] and 5 < last < 8
-    assert load(folder.last).step == last and not run.is_finished and run.ended_by(70.0) == "time"
+    assert (
+        load_run(folder.last).step == last and not run.is_finished and run.ended_by(70.0) == "time"
+    )
 
 
 def test_no_second_validation_at_the_same_step() -> None:
@@ -192,7 +194,7 @@ def test_plateau_falls(tmp_path: Path, losses: list[float]) -> None:
     reports += trained(run, corpus, folder)
     rates = [report.learning_rate for report in reports]
     assert rates == pytest.approx([0.08] * 8 + [0.02] * 6 + [0.005] * 4 + [0.00125] * 2)
-    assert run.progress.falls == load(folder.last).progress.falls == 3
+    assert run.progress.falls == load_run(folder.last).progress.falls == 3
 
 
 def test_only_the_plateau_schedule_counts_falls(losses: list[float]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import charrnn
+from charrnn.checkpoint.trained import load
 from charrnn.config.settings import CELL_NAMES, CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, RunError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model
-from charrnn.training.checkpoint import load
+from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.candidates import Candidate, combinations, folder_names, of_equal_size
 from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
@@ -135,12 +136,14 @@ def test_every_run_is_judged_by_its_best_checkpoint(tmp_path: Path) -> None:
     for name, one in outcomes(events):
         folder = RunFolder(tmp_path / "all" / f"{name}-seed{one.seed}")
         best = load(folder.best)
-        assert best.config.seed == one.seed and f"hidden={best.model.config.hidden}" == name
-        assert one.validation_loss == evaluate(best.result, pair[0].corpus.validation).nats_per_char
-        assert one.validation_loss == pytest.approx(best.progress.best_loss, rel=1e-5)
-        assert one.train_loss == best.history[-1]["train_loss"] and one.best_epoch == best.epoch
+        last = load_run(folder.last)
+        assert last.config.seed == one.seed and f"hidden={best.model.config.hidden}" == name
+        assert one.validation_loss == evaluate(best.model, pair[0].corpus.validation).nats_per_char
+        assert one.validation_loss == pytest.approx(last.progress.best_loss, rel=1e-5)
+        entry = next(e for e in last.history if e["step"] == best.origin.step)
+        assert one.train_loss == entry["train_loss"] and one.best_epoch == best.origin.epoch
         assert one.finished and one.chars_per_second > 0 and one.seconds > 0
-        assert one.epochs == load(folder.last).epoch
+        assert one.epochs == last.epoch
         assert folder.config.exists() and folder.history.exists()
 
 
@@ -246,7 +249,7 @@ def test_texts_may_be_read_in_several_ways(tmp_path: Path) -> None:
         "char",
         "byte",
     ]
-    assert load(tmp_path / "byte-seed0" / "last.safetensors").corpus_config == CorpusConfig(
+    assert load_run(tmp_path / "byte-seed0" / "last.safetensors").corpus_config == CorpusConfig(
         unit="byte"
     )
 

@@ -15,8 +15,8 @@ import pytest
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.text.corpus import Corpus
-from charrnn.training.checkpoint import load
 from charrnn.training.run import Run
+from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning import planning
 from charrnn.tuning.planning import (
@@ -177,4 +177,4 @@ def test_measured_for_real_a_plan_makes_a_run_that_can_be_interrupted(tmp_path: 
     trained(Run.new(corpus, found.model, shorter), corpus, parts, steps=17)
     trained(parts.resume(), corpus, parts, threads=2)
     assert whole.last.read_bytes() == parts.last.read_bytes()
-    assert load(whole.last).config.steps == 60
+    assert load_run(whole.last).config.steps == 60

@@ -1,6 +1,4 @@
-"""Checkpoints: what is written is read back, and whatever is not a sound checkpoint is one line of
-complaint.
-"""
+"""A run's file: what is written is read back, and what is not sound is one line of complaint."""
 
 from __future__ import annotations
 
@@ -18,12 +16,12 @@ from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
+from charrnn.checkpoint.format import FORMAT_VERSION
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.text.corpus import Source
-from charrnn.training import checkpoint
-from charrnn.training.checkpoint import FORMAT_VERSION, configurations_of, load, save
 from charrnn.training.run import Run
+from charrnn.training.run_file import configurations_of, load_run, save_run
 from tests.reference.small import small_corpus, small_run, trained
 
 Tensors = dict[str, np.ndarray]
@@ -34,7 +32,7 @@ def make(path: Path, embedding: int = 0, **settings: Any) -> Run:
     corpus = small_corpus("the quick brown fox jumps over the lazy dog, ünd täuscht €\n" * 8)
     run = small_run(corpus, hidden=5, embedding=embedding, **settings)
     trained(run, corpus)
-    save(path, run)
+    save_run(path, run)
     return run
 
 
@@ -52,7 +50,7 @@ def opened(path: Path) -> tuple[Tensors, dict[str, Any]]:
 
 def complaint(path: Path) -> str:
     with pytest.raises(CheckpointError) as caught:
-        load(path)
+        load_run(path)
     message = str(caught.value)
     assert path.name in message and "\n" not in message and len(message) < 700
     try:
@@ -71,7 +69,7 @@ def complaint(path: Path) -> str:
 @pytest.mark.parametrize("embedding", [0, 4])
 def test_everything_comes_back(tmp_path: Path, embedding: int) -> None:
     run = make(tmp_path / "a", embedding)
-    found = load(tmp_path / "a")
+    found = load_run(tmp_path / "a")
     assert run.history and run.state.h.any() and all(slot.flat.any() for slot in run.slots.values())
     for name in (
         "vocab",
@@ -90,13 +88,13 @@ def test_everything_comes_back(tmp_path: Path, embedding: int) -> None:
         np.testing.assert_array_equal(found.slots[name].flat, slot.flat)
     np.testing.assert_array_equal(found.state.h, run.state.h)
     np.testing.assert_array_equal(found.state.c, run.state.c)
-    save(tmp_path / "b", found)
+    save_run(tmp_path / "b", found)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_settings_without_the_rest(sound: Path, tmp_path: Path) -> None:
     """They are read from a file whose tensors are damaged, too, so none of them is looked at."""
-    run, (tensors, metadata) = load(sound), opened(sound)
+    run, (tensors, metadata) = load_run(sound), opened(sound)
     assert configurations_of(sound) == (run.model.config, run.config)
     write(tmp_path / "a", {**tensors, "decoder.bias": np.full(3, np.nan, np.float32)}, metadata)
     assert "decoder.bias" in complaint(tmp_path / "a")
@@ -131,49 +129,30 @@ def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
         run.vocab.symbols
     )
     assert metadata["model"] == asdict(run.model.config) and metadata["step"] == 12
-    assert [entry["step"] for entry in metadata["history"]] == [5, 10, 12]
+    assert [entry["step"] for entry in metadata["run"]["history"]] == [5, 10, 12]
 
 
 def test_a_second_bias_from_elsewhere_is_added_to_the_first(sound: Path, tmp_path: Path) -> None:
     tensors, metadata = opened(sound)
-    before = dict(load(sound).result.parameters.to_disk())["rnn.bias_ih_l1"]
+    before = dict(load_run(sound).result.parameters.to_disk())["rnn.bias_ih_l1"]
     tensors["rnn.bias_hh_l1"] = np.full(20, 0.25, np.float32)
     write(tmp_path / "a", tensors, metadata)
     np.testing.assert_array_equal(
-        dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before + 0.25
+        dict(load_run(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before + 0.25
     )
     for layer in (0, 1):
         del tensors[f"rnn.bias_hh_l{layer}"]
     write(tmp_path / "a", tensors, metadata)
     np.testing.assert_array_equal(
-        dict(load(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before
+        dict(load_run(tmp_path / "a").result.parameters.to_disk())["rnn.bias_ih_l1"], before
     )
-
-
-def test_a_file_from_before_there_were_averages(sound: Path, tmp_path: Path) -> None:
-    """Format version 2: one set of weights, and no word of an average."""
-    tensors, metadata = opened(sound)
-    kept = {name: array for name, array in tensors.items() if not name.startswith("trained.")}
-    train = {name: value for name, value in metadata["train"].items() if name != "average"}
-    write(tmp_path / "a", kept, {**metadata, "format_version": 2, "train": train})
-    run = load(tmp_path / "a")
-    assert run.average is None and run.config.average == 0 and run.result is run.model
-    for name, array in run.model.parameters.to_disk():
-        np.testing.assert_array_equal(array, tensors[name])
-
-
-def test_a_file_from_before_the_plateau_schedule(sound: Path, tmp_path: Path) -> None:
-    tensors, metadata = opened(sound)
-    assert metadata["progress"].pop("falls") == 0
-    write(tmp_path / "a", tensors, metadata)
-    assert load(tmp_path / "a").progress == load(sound).progress
 
 
 def test_a_source_whose_name_is_not_utf8(tmp_path: Path) -> None:
     run = make(tmp_path / "a")
     run.sources = (Source("/texts/caf\udce9.txt", 3),)
-    save(tmp_path / "a", run)
-    assert load(tmp_path / "a").sources == run.sources
+    save_run(tmp_path / "a", run)
+    assert load_run(tmp_path / "a").sources == run.sources
 
 
 # Files that are no checkpoints
@@ -192,13 +171,13 @@ def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
         ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4),
         TrainConfig(batch_size=2),
     )
-    save(tmp_path / "a", run)
+    save_run(tmp_path / "a", run)
     tensors, metadata = opened(tmp_path / "a")
-    before = tensors["rnn.weight_hh_l1"].copy()
+    before = tensors["layers.1.weight_h"].copy()
     assert (before == 0).sum() == 24
-    tensors["rnn.weight_hh_l1"] = np.where(before == 0, np.float32(1), before)
+    tensors["layers.1.weight_h"] = np.where(before == 0, np.float32(1), before)
     write(tmp_path / "b", tensors, metadata)
-    found = dict(load(tmp_path / "b").model.parameters.to_disk())
+    found = dict(load_run(tmp_path / "b").model.parameters.to_disk())
     assert np.array_equal(found["rnn.weight_hh_l1"], before)
 
 
@@ -246,7 +225,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert "folder" in complaint(tmp_path / "folder")
     for path in ("a\0b", tmp_path / "caf\udce9"):
         with pytest.raises(CheckpointError):
-            load(path)
+            load_run(path)
 
 
 def test_safetensors_of_another_program(tmp_path: Path) -> None:
@@ -287,45 +266,17 @@ WRONG: list[Any] = [
     {"step": "x"},
     [[[["deep"]]]],
 ]
-PLACES = [
-    *[
-        (key,)
-        for key in (
-            "format_version",
-            "model",
-            "train",
-            "corpus",
-            "vocab",
-            "unit",
-            "progress",
-            "history",
-        )
-    ],
-    *[("model", key) for key in ("vocab_size", "hidden", "layers", "cell", "embedding", "dropout")],
-    *[
-        ("train", key)
-        for key in ("batch_size", "optimizer", "learning_rate", "steps", "seed", "beta1")
-    ],
-    *[
-        ("progress", key)
-        for key in ("step", "since", "loss_sum", "best_loss", "best_step", "falls")
-    ],
-    *[
-        ("vocab", 3),
-        ("history", 0),
-        ("history", 0, "step"),
-        ("sources",),
-        ("sources", 0),
-        ("sources", 0, "path"),
-    ],
-    *[
-        ("sha256",),
-        ("steps_per_epoch",),
-        ("unknown",),
-        ("corpus", "val_fraction"),
-        ("corpus", "unit"),
-        ("init_from",),
-    ],
+PLACES: list[tuple[Any, ...]] = [
+    *((key,) for key in ("format_version", "model", "corpus", "vocab", "unit", "unknown", "run")),
+    *((key,) for key in ("texts", "sha256", "step", "epoch", "loss", "squares")),
+    *(("model", key) for key in ("vocab_size", "hidden", "layers", "cell", "embedding", "dropout")),
+    *(("run", key) for key in ("train", "progress", "history", "paths", "steps_per_epoch")),
+    *(("run", "train", key) for key in ("batch_size", "optimizer", "learning_rate", "steps")),
+    *(("run", "train", key) for key in ("seed", "beta1")),
+    *(("run", "progress", key) for key in ("step", "since", "loss_sum", "best_loss", "falls")),
+    *(("vocab", 3), ("run", "history", 0), ("run", "history", 0, "step"), ("run", "init_from")),
+    *(("texts", 0), ("texts", 0, "name"), ("run", "paths", 0)),
+    *(("corpus", "val_fraction"), ("corpus", "unit")),
 ]
 
 
@@ -341,13 +292,13 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
             path_set(*place)(metadata, value)
             write(path, tensors, metadata)
             try:
-                run = load(path)
+                run = load_run(path)
             except CheckpointError as error:
                 assert "\n" not in str(error) and len(str(error)) < 700
                 refused += 1
             else:
-                save(path, run)
-                load(path)
+                save_run(path, run)
+                load_run(path)
     assert refused > 0.8 * len(PLACES) * len(WRONG)
 
 
@@ -360,16 +311,16 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
         (("model", "vocab_size"), 65536, "vocabulary"),
         (("model", "cell"), "gpt", "one of"),
         (("model", "surprise"), 1, "no setting"),
-        (("train", "batch_size"), 65536, "state.h"),
+        (("run", "train", "batch_size"), 65536, "state.h"),
         (("vocab", 1), "a", "twice"),
         (("vocab", 1), "ab", "one character"),
         (("vocab", 1), "\ud800", "surrogate"),
-        (("progress", "step"), -3, "between 0 and"),
-        (("progress", "falls"), -1, "between 0 and"),
-        (("progress",), {}, "step"),
-        (("steps_per_epoch",), 0, "steps_per_epoch"),
+        (("run", "progress", "step"), -3, "between 0 and"),
+        (("run", "progress", "falls"), -1, "between 0 and"),
+        (("run", "progress"), {}, "step"),
+        (("run", "steps_per_epoch"), 0, "steps_per_epoch"),
         (("format_version",), True, "format version"),
-        (("history",), [{"step": "x"}], "history"),
+        (("run", "history"), [{"step": "x"}], "history"),
     ],
 )
 def test_tampered_metadata_is_named(
@@ -386,13 +337,13 @@ def test_tampered_metadata_is_named(
 )
 def test_numbers_that_are_none(sound: Path, tmp_path: Path, loss: str) -> None:
     tensors, metadata = opened(sound)
-    metadata["progress"]["loss_sum"] = "PLACE"
+    metadata["run"]["progress"]["loss_sum"] = "PLACE"
     write(tmp_path / "a", tensors, json.dumps(metadata).replace('"PLACE"', loss))
     complaint(tmp_path / "a")
 
 
 @pytest.mark.parametrize("depth", [500, 2000, 5000, 9000, 100_000])
-@pytest.mark.parametrize("key", ["vocab", "progress", "history", "sources", "sha256"])
+@pytest.mark.parametrize("key", ["vocab", "run", "texts", "squares", "sha256"])
 def test_a_nested_bomb(sound: Path, tmp_path: Path, key: str, depth: int) -> None:
     tensors, metadata = opened(sound)
     metadata[key] = "PLACE"
@@ -455,7 +406,7 @@ def test_flipped_bits(sound: Path, tmp_path: Path) -> None:
             damaged[place] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
         try:
-            assert isinstance(load(path), Run)
+            assert isinstance(load_run(path), Run)
         except CheckpointError as error:
             assert "\n" not in str(error) and len(str(error)) < 700
             refused += 1
@@ -480,9 +431,9 @@ def test_a_failing_write_leaves_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(CheckpointError, match="No space left"):
-            save(tmp_path / "a", run)
+            save_run(tmp_path / "a", run)
     assert (tmp_path / "a").read_bytes() == before and list(tmp_path.iterdir()) == [tmp_path / "a"]
-    save(tmp_path / "a", run)
+    save_run(tmp_path / "a", run)
     assert (tmp_path / "a").read_bytes() != before
 
 
@@ -493,9 +444,9 @@ def test_the_file_is_whole_before_it_is_there(
     run, calls, replace, fsync = make(tmp_path / "a"), [], os.replace, os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: (calls.append("fsync"), fsync(number)))
     monkeypatch.setattr(
-        os, "replace", lambda a, b: (calls.append("replace"), load(a), replace(a, b))
+        os, "replace", lambda a, b: (calls.append("replace"), load_run(a), replace(a, b))
     )
-    save(tmp_path / "a", run)
+    save_run(tmp_path / "a", run)
     assert calls == ["fsync", "replace", "fsync"]
     (tmp_path / "b").write_bytes(b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
@@ -505,4 +456,4 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     run = make(tmp_path / "a")
     for path in (tmp_path / "none" / "a", tmp_path / "a" / "b", tmp_path):
         with pytest.raises(CheckpointError, match="cannot be written"):
-            checkpoint.save(path, run)
+            save_run(path, run)

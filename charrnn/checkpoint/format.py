@@ -1,0 +1,247 @@
+"""Files of numbers and JSON: what a checkpoint is made of, and the checks on the way in.
+
+A checkpoint is one safetensors file. Its metadata has one key, `charrnn`, whose value is JSON. A
+file is not trusted: nothing in it is run, and every size is compared before memory of that size is
+made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as to_bytes
+
+from charrnn.checkpoint.names import file_name, torch_module
+from charrnn.config import ModelConfig
+from charrnn.errors import CharrnnError, CheckpointError
+from charrnn.network.cells import cell_named
+from charrnn.network.model import Model, State
+from charrnn.network.parameters import Parameters, tensors_of
+from charrnn.runtime.files import write_atomically
+
+FORMAT_VERSION = 4
+"""Files of earlier versions came before the first release and are not read."""
+KEY = "charrnn"
+MOST = 10**15
+"""No count in a checkpoint is larger."""
+
+Metadata = dict[str, Any]
+Arrays = dict[str, NDArray[Any]]
+T = TypeVar("T")
+
+
+def write(
+    path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], about: Metadata
+) -> None:
+    """Write a file whole or not at all, and onto the disk before this returns."""
+    # ASCII only: a file's name that is not UTF-8 holds surrogates, which can only be escaped
+    text = json.dumps(
+        {"format_version": FORMAT_VERSION, **about}, allow_nan=False, separators=(",", ":")
+    )
+    write_atomically(Path(path), to_bytes(dict(arrays), {KEY: text}))
+
+
+class File:
+    """An open checkpoint: its metadata, and its tensors when they are asked for."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.names = frozenset(file.keys())
+        self.about = _metadata(file.metadata() or {})
+
+    def arrays(self, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
+        """The float32 tensors of these names, each checked for its shape, type and finite numbers.
+
+        Words of bfloat16, which safetensors' NumPy interface lacks, stand in a file as U16.
+        """
+        for name, shape in shapes.items():
+            if name not in self.names:
+                raise CheckpointError(f"the tensor {name} is missing; the file is damaged")
+            header = self._file.get_slice(name)
+            kind, found = header.get_dtype(), list(header.get_shape())
+            if found != list(shape) or kind not in ("F32", "U16"):
+                raise CheckpointError(
+                    f"the tensor {name} is {kind} {found}, where the configuration asks for F32 "
+                    f"{list(shape)}; the file is damaged"
+                )
+        arrays = {name: np.array(self._file.get_tensor(name)) for name in shapes}
+        for name, array in arrays.items():
+            if array.dtype == np.uint16:
+                arrays[name] = array = (array.astype(np.uint32) << 16).view(np.float32)
+            if not np.isfinite(array).all():
+                raise CheckpointError(
+                    f"the tensor {name} holds a NaN or an infinity; the file is damaged"
+                )
+        return arrays
+
+    def parameters(self, config: ModelConfig, prefix: str = "") -> Parameters:
+        """A network's parameters, or others of their layout whose names have this prefix."""
+        cell = cell_named(config.cell)
+        parameters = Parameters(tensors_of(config, cell))
+        names = {tensor: prefix + file_name(tensor.name, config) for tensor in parameters.tensors}
+        shapes = {name: tensor.disk_shape for tensor, name in names.items()}
+        if torch_module(config):
+            seconds = [f"{prefix}rnn.bias_hh_l{layer}" for layer in range(config.layers)]
+            size = len(cell.recurrent_gates) * config.hidden
+            shapes |= {name: (size,) for name in seconds if name in self.names}
+        arrays = self.arrays(shapes)
+        self._add_second_biases(arrays, config, prefix)
+        for tensor, name in names.items():
+            tensor.from_disk(arrays[name], parameters[tensor.name])
+        return parameters
+
+    def _add_second_biases(self, arrays: Arrays, config: ModelConfig, prefix: str) -> None:
+        """PyTorch may have trained its second bias: where a gate has both, the sum counts."""
+        cell, H = cell_named(config.cell), config.hidden
+        for layer in range(config.layers):
+            second = arrays.get(f"{prefix}rnn.bias_hh_l{layer}")
+            for gate in cell.input_gates if second is not None else ():
+                if gate in cell.recurrent_gates and second is not None:
+                    to, place = cell.input_gates.index(gate), cell.recurrent_gates.index(gate)
+                    first = arrays[f"{prefix}rnn.bias_ih_l{layer}"]
+                    first[to * H : (to + 1) * H] += second[place * H : (place + 1) * H]
+
+    def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
+        """The state under `prefix`, of so many streams, or of as many as there are."""
+        L, H = model.config.layers, model.config.hidden
+        if streams is None:
+            streams = self.streams(prefix)
+        shape = (L, streams, H)
+        arrays, state = (
+            self.arrays({f"{prefix}h": shape, f"{prefix}c": shape}),
+            State(model, streams),
+        )
+        state.h[..., :H], state.c[..., :H] = arrays[f"{prefix}h"], arrays[f"{prefix}c"]
+        return state
+
+    def streams(self, prefix: str) -> int:
+        """Of how many streams the state under `prefix` is."""
+        shape = self._file.get_slice(f"{prefix}h").get_shape()
+        if len(shape) != 3 or not shape[1]:
+            raise CheckpointError(f"the tensor {prefix}h is no state; the file is damaged")
+        return int(shape[1])
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[File]:
+    """An open file; what goes wrong in the block becomes a `CheckpointError` naming the file."""
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            yield File(file)
+    except FileNotFoundError:
+        if os.path.isdir(path):  # noqa: PTH112
+            raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
+        raise CheckpointError(
+            f"{path}: there is no such file; give a checkpoint, or the folder of a run"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one ({_one_line(error)})"
+        ) from None
+    except (RecursionError, OverflowError, ValueError) as error:  # a bomb, or a NUL in the path
+        raise CheckpointError(f"{path!r}: cannot be read ({_one_line(error)})") from None
+    except CharrnnError as error:
+        raise CheckpointError(f"{path}: {_one_line(error)}") from None
+
+
+def arrays_of(parameters: Parameters, config: ModelConfig, prefix: str = "") -> Arrays:
+    """The arrays of parameters by their names in a file, in the shapes and order of the disk."""
+    return {prefix + file_name(name, config): array for name, array in parameters.to_disk()}
+
+
+def second_biases(config: ModelConfig) -> Arrays:
+    """PyTorch's second bias of each layer, of which we train none, or that of one gate: zeros."""
+    size = len(cell_named(config.cell).recurrent_gates) * config.hidden
+    layers = range(config.layers if torch_module(config) else 0)
+    return {f"rnn.bias_hh_l{layer}": np.zeros(size, np.float32) for layer in layers}
+
+
+def arrays_of_state(state: State, config: ModelConfig, prefix: str) -> Arrays:
+    """h and c (L, N, H) by their names in a file."""
+    arrays = {"h": state.h, "c": state.c}
+    return {
+        prefix + name: np.ascontiguousarray(array[..., : config.hidden])
+        for name, array in arrays.items()
+    }
+
+
+def bf16_words(array: NDArray[Any]) -> NDArray[np.uint16]:
+    """The upper halves of float32 numbers, rounded to nearest, ties to even: bfloat16 as U16."""
+    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    return (rounded >> np.uint32(16)).astype(np.uint16)
+
+
+def value(about: Metadata, key: str, kind: type[T]) -> T:
+    """about[key], which must be of this type (an int will do for a float)."""
+    found = about.get(key)
+    if kind is float and type(found) is int:
+        found = float(found)
+    if type(found) is not kind:
+        raise CheckpointError(
+            f"the metadata's {key!r} should be of type {kind.__name__}, but is {found!r:.60}; the "
+            "file is damaged"
+        )
+    return found
+
+
+def count(about: Metadata, key: str, least: int = 0) -> int:
+    """about[key], a whole number from `least` to `MOST`."""
+    found = value(about, key, int)
+    if not least <= found <= MOST:
+        raise CheckpointError(
+            f"the metadata's {key!r} is not between {least} and {MOST}; the file is damaged"
+        )
+    return found
+
+
+def _metadata(metadata: dict[str, str]) -> Metadata:
+    if KEY not in metadata:
+        raise CheckpointError("a safetensors file, but not one of charrnn's: no charrnn metadata")
+    try:
+        about: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(
+            f"the metadata is not JSON ({_one_line(error)}); the file is damaged"
+        ) from None
+    version = about.get("format_version") if isinstance(about, dict) else None
+    if type(version) is not int or version < 1:
+        raise CheckpointError("the metadata names no format version; the file is damaged")
+    if version < FORMAT_VERSION:
+        raise CheckpointError(
+            f"format version {version} is from before the first release, and no longer read; "
+            "train anew"
+        )
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"format version {version} is newer than this program's, {FORMAT_VERSION}; update "
+            "charrnn: pip install -U charrnn-numba"
+        )
+    return dict(about)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    """The number; 1e999 is one in JSON, but an infinity here."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits:.20} is too large")
+    return number
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]

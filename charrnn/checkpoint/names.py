@@ -1,0 +1,47 @@
+"""What the tensors of a network are called in a file.
+
+A tensor bears PyTorch's name only where PyTorch's module, loaded with it, computes what we compute:
+torch.nn.LSTM, torch.nn.GRU and torch.nn.RNN for plain networks of the cells below,
+torch.nn.Embedding for `embedding`, and torch.nn.Linear for `decoder`, unless it reads several
+layers (`skip`). All others have names of their own, so that no module reads them as something else.
+docs/checkpoints.md runs each kind in PyTorch.
+"""
+
+from __future__ import annotations
+
+import re
+
+from charrnn.config import ModelConfig
+
+TORCH_MODULES = {
+    ("lstm", "tanh"): "LSTM",
+    ("gru-after", "tanh"): "GRU",
+    ("rnn", "tanh"): "RNN",
+    ("rnn", "relu"): "RNN",
+}
+"""Cell and activation -> the module of torch.nn that computes it."""
+OWN_NAMES = {
+    "weight_ih": "weight_x",
+    "weight_hh": "weight_h",
+    "bias_ih": "bias",
+    "bias_hh": "bias_h",
+    "peephole": "peephole",
+}
+
+
+def torch_module(config: ModelConfig) -> str | None:
+    """The module of torch.nn that computes a network's recurrent layers, or None."""
+    differs = config.layer_norm or config.residual or config.skip
+    if differs or config.zoneout_h or config.zoneout_c:  # zoneout acts in evaluation too
+        return None
+    return TORCH_MODULES.get((config.cell, config.activation))
+
+
+def file_name(name: str, config: ModelConfig) -> str:
+    """The name in a file of a tensor that `network.parameters` calls `name`."""
+    if name == "decoder.weight" and config.skip:
+        return f"decoder.weight_l{config.layers - 1}"
+    if not name.startswith("rnn.") or torch_module(config):
+        return name
+    layer = re.fullmatch(r"rnn\.(\w+)_l(\d+)", name)
+    return f"layers.{layer[2]}.{OWN_NAMES[layer[1]]}" if layer else name.removeprefix("rnn.")

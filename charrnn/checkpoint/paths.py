@@ -1,0 +1,37 @@
+"""Where the checkpoints of a run are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from charrnn.errors import RunError
+
+ROOT = Path("checkpoints")
+"""The folder of the runs' folders, below the current one."""
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The files of a run's folder: the network with the lowest validation loss, and all of the run."""
+
+
+def newest_folder(root: str | Path = ROOT) -> Path:
+    """The folder below `root` of the run that was saved last; `RunError` if there is none."""
+    saved = [(path.stat().st_mtime, path) for path in Path(root).glob(f"*/{LAST}")]
+    if not saved:
+        raise RunError(
+            f"there is no run in {root}/; start one with charrnn train, or name a checkpoint"
+        )
+    return max(saved)[1].parent
+
+
+def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> Path:
+    """The checkpoint that a user means.
+
+    path: a file, a run's folder (its best checkpoint, else its last), or None for the newest run.
+    """
+    found = newest_folder(root) if path is None else Path(path)
+    if not found.is_dir():
+        return found
+    for checkpoint in (found / BEST, found / LAST):
+        if checkpoint.exists():
+            return checkpoint
+    raise RunError(f"{found}: there is no checkpoint here ({BEST} or {LAST})")

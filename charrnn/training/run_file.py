@@ -1,0 +1,170 @@
+"""The file of a run: a trained network (`checkpoint.trained`), and all else that going on needs.
+
+The tensors of the network's names are the ones to write and to evaluate with. Of a run that
+averages its weights, those in training stand under `trained.`; the optimizer's slots stand under
+`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H). The metadata's
+`run` holds `train`, `paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, fields
+from typing import Any
+
+from charrnn.checkpoint.format import (
+    MOST,
+    File,
+    Metadata,
+    arrays_of,
+    arrays_of_state,
+    count,
+    opened,
+    value,
+    write,
+)
+from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import CheckpointError
+from charrnn.network.model import Model
+from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.text.corpus import Source
+from charrnn.training.run import SQUARES, Progress, Run
+
+TRAINED, OPTIMIZER, STATE = "trained.", "optimizer.", "state."
+HISTORY_NUMBERS = (
+    *("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm"),
+    *("fell_back_from", "lost", "rate_factor"),
+)
+
+
+def save_run(path: str | os.PathLike[str], run: Run) -> None:
+    """Write a run to a file, whole or not at all, and onto the disk before this returns.
+
+    `CheckpointError` if it cannot be written.
+    """
+    config, about = run.model.config, metadata_of(run.trained)
+    arrays = arrays_in_file(run.trained)
+    if run.average is not None:
+        arrays |= arrays_of(run.model.parameters, config, TRAINED)
+    for slot, values in run.slots.items():
+        arrays |= arrays_of(values, config, f"{OPTIMIZER}{slot}.")
+    arrays |= arrays_of_state(run.state, config, STATE)
+    if run.config.optimizer in SQUARES:
+        about["squares"] = f"{OPTIMIZER}{SQUARES[run.config.optimizer]}."
+    about["run"] = {
+        "train": asdict(run.config),
+        "paths": [source.path for source in run.sources],
+        "steps_per_epoch": run.steps_per_epoch,
+        "progress": asdict(run.progress),
+        "history": run.history,
+        "init_from": run.init_from,
+    }
+    write(path, arrays, about)
+
+
+def load_run(path: str | os.PathLike[str]) -> Run:
+    """The run in a file; `CheckpointError` for what is no sound one, or holds a network alone."""
+    with opened(path) as file:
+        return _run(file)
+
+
+def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainConfig]:
+    """The configurations of network and training; no tensor is read. Errors as for `load_run`."""
+    with opened(path) as file:
+        model = ModelConfig.from_mapping(value(file.about, "model", dict), "the metadata's 'model'")
+        return model, _train_config(_about_run(file))
+
+
+def progress_of(path: str | os.PathLike[str]) -> Progress:
+    """How far the run in a file has come; no tensor is read. Errors as for `load_run`."""
+    with opened(path) as file:
+        return _progress(value(_about_run(file), "progress", dict))
+
+
+def describe_run(path: str | os.PathLike[str]) -> Metadata:
+    """What a file says of the run, as JSON has it; no tensor is read. Errors as for `load_run`."""
+    with opened(path) as file:
+        about = _about_run(file)
+        _train_config(about), _progress(value(about, "progress", dict))
+        _history(value(about, "history", list)), count(about, "steps_per_epoch", least=1)
+        return about
+
+
+def _about_run(file: File) -> Metadata:
+    if "run" not in file.about:
+        raise CheckpointError(
+            "this file holds a network, but not the run that trained it; a run goes on from its "
+            "last.safetensors, and a new one starts from these weights with `init_from`"
+        )
+    return dict(value(file.about, "run", dict))
+
+
+def _train_config(about: Metadata) -> TrainConfig:
+    return TrainConfig.from_mapping(value(about, "train", dict), "the metadata's 'train'")
+
+
+def _run(file: File) -> Run:
+    about = _about_run(file)
+    config, trained = _train_config(about), read_trained(file)
+    model_config = trained.model.config
+    model = trained.model
+    if config.average:
+        model = Model(model_config, file.parameters(model_config, TRAINED))
+        model.hold_zeros()
+    run = Run(
+        model,
+        trained.vocab,
+        trained.corpus_config,
+        config,
+        _sources(value(about, "paths", list), trained.origin.texts),
+        trained.origin.sha256,
+        {
+            slot: file.parameters(model_config, f"{OPTIMIZER}{slot}.")
+            for slot in OPTIMIZERS[config.optimizer].slots
+        },
+        file.state(model, STATE, config.batch_size),
+    )
+    run.average = trained.model.parameters if config.average else None
+    run.progress = _progress(value(about, "progress", dict))
+    run.history = _history(value(about, "history", list))
+    run.steps_per_epoch = count(about, "steps_per_epoch", least=1)
+    run.init_from = None if about.get("init_from") is None else value(about, "init_from", str)
+    return run
+
+
+def _history(entries: list[Any]) -> list[dict[str, Any]]:
+    for entry in entries:
+        step = entry.get("step") if isinstance(entry, dict) else None
+        if type(step) is not int or not 0 <= step <= MOST:
+            raise CheckpointError(
+                "the metadata's 'history' is not a list of validations; the file is damaged"
+            )
+        if not all(_is_number(entry.get(name)) for name in HISTORY_NUMBERS):
+            raise CheckpointError(
+                "the metadata's 'history' holds a loss that is no number; the file is damaged"
+            )
+    return entries
+
+
+def _is_number(found: Any) -> bool:
+    return found is None or (type(found) in (int, float) and abs(found) < 1e300)
+
+
+def _progress(about: Metadata) -> Progress:
+    values: dict[str, Any] = {}
+    for field in fields(Progress):
+        name = field.name
+        if field.default is None and about.get(name) is None:
+            values[name] = None
+        else:
+            values[name] = value(about, name, float) if "loss" in name else count(about, name)
+    return Progress(**values)
+
+
+def _sources(paths: list[Any], texts: tuple[Text, ...]) -> tuple[Source, ...]:
+    if len(paths) != len(texts) or not all(type(path) is str for path in paths):
+        raise CheckpointError(
+            "the metadata's 'paths' are not those of its texts; the file is damaged"
+        )
+    return tuple(Source(path, text.characters) for path, text in zip(paths, texts, strict=True))
