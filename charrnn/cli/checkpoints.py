@@ -12,6 +12,7 @@ from charrnn.cli.kernel_loading import load_kernels
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
     from charrnn.training.run import Run
 
 ensemble_option = click.option(
@@ -28,6 +29,11 @@ class Member:
 
     path: Path
     run: Run
+
+    @property
+    def trained(self) -> Trained:
+        """Its network."""
+        return self.run.trained
 
 
 def load_members(
