@@ -178,17 +178,23 @@ def _model_config(about: Metadata) -> ModelConfig:
     return ModelConfig.from_mapping(value(about, "model", dict), "the metadata's 'model'")
 
 
+def texts_of(about: Metadata) -> tuple[Text, ...]:
+    """The texts that a network was trained on."""
+    entries = value(about, "texts", list)
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise CheckpointError("the metadata's 'texts' are no list of texts; the file is damaged")
+    return tuple(Text(value(e, "name", str), count(e, "characters")) for e in entries)
+
+
 def _origin(about: Metadata) -> Origin:
-    texts = []
-    for entry in value(about, "texts", list):
-        if not isinstance(entry, dict):
-            raise CheckpointError(
-                "the metadata's 'texts' are no list of texts; the file is damaged"
-            )
-        texts.append(Text(value(entry, "name", str), count(entry, "characters")))
-    epoch, loss = value(about, "epoch", float), about.get("loss")
-    loss = None if loss is None else value(about, "loss", float)
-    return Origin(tuple(texts), value(about, "sha256", str), count(about, "step"), epoch, loss)
+    loss = None if about.get("loss") is None else value(about, "loss", float)
+    return Origin(
+        texts_of(about),
+        value(about, "sha256", str),
+        count(about, "step"),
+        value(about, "epoch", float),
+        loss,
+    )
 
 
 def _with(name: str, setting: object) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +18,17 @@ from charrnn.cli.options import options_for
 from charrnn.config.settings import DynamicConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from charrnn.evaluation.evaluate import Evaluation, Progress
+    from charrnn.checkpoint.trained import Trained
+    from charrnn.cli.eval_text import Text
+    from charrnn.evaluation.evaluate import Evaluation
     from charrnn.runtime.threads import Workers
-    from charrnn.text.documents import Starts
+    from charrnn.text.vocab import Vocab
 
 XZ_MOST = 4_000_000
-"""Characters of a longer text are not compressed: that would take longer than to read it."""
+"""Longer texts, in characters, are not compressed: that would take longer than reading them."""
 
 EPILOG = """\b
 Examples:
@@ -43,6 +49,13 @@ Examples:
     "--split",
     type=click.Choice(["validation", "test", "train"]),
     help="Part of the run's own text. [default: validation]",
+)
+@click.option(
+    "--text",
+    "own",
+    multiple=True,
+    metavar="FILE",
+    help="Where the run's own text is now, if it was moved; may be repeated.",
 )
 @click.option(
     "--window",
@@ -76,6 +89,7 @@ def eval_(
     checkpoint: str | None,
     texts: tuple[str, ...],
     split: str | None,
+    own: tuple[str, ...],
     window: int,
     dynamic: bool,
     ensemble: tuple[str, ...],
@@ -95,204 +109,164 @@ def eval_(
     """
     if per_char and as_json:
         raise click.UsageError("--per-char and --json cannot both be given")
-    if texts and split:
-        raise click.UsageError("--split is for the run's own text: give it without TEXT")
+    if texts and (split or own):
+        raise click.UsageError("--split and --text are for the run's own text: leave out TEXT")
     if not texts and (encoding or unknown != "error"):
         raise click.UsageError(
             "--encoding and --unknown are for a TEXT: the run's own text is read as in training"
         )
-    how = _dynamic(dynamic, adapting)
+    given = {name: value for name, value in adapting.items() if value is not None}
+    if given and not dynamic:
+        flag = "--" + next(iter(given)).replace("_", "-")
+        raise click.UsageError(f"{flag} is for dynamic evaluation: add --dynamic")
+    config = DynamicConfig(**given) if dynamic else None
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
-    run = members[0].run
+    networks = [member.trained for member in members]
     if texts:
-        text = other_text(run, texts, encoding, unknown)
+        text = other_text(networks[0], texts, encoding, unknown)
     else:
-        text = own_text(run, split or "validation")
+        text = own_text(members[0], own, split or "validation")
         tell_of_other_texts(members)
-    measure = _Measure(members, *text, how, threads)
-    if per_char:
-        measure.print_per_char()
-    else:
-        measure.all(window)
-    earlier = _note_test(members, measure.nats) if split == "test" else []
+    from charrnn.evaluation.evaluate import mean_of
+    from charrnn.runtime.threads import Workers, usable_threads
+
+    with closing(Workers(usable_threads(threads))) as workers:
+        if per_char:
+            losses = _losses(networks, text, config, workers)
+            _print_per_char(losses, text, networks[0].vocab)
+            nats = mean_of(losses).nats_per_char
+        else:
+            rows = _rows(networks, text, window, config, workers)
+            nats = rows["carried"].nats_per_char
+    earlier = _note_test(members, nats) if split == "test" else []
+    paths = [str(member.path) for member in members]
     if as_json:
-        about: dict[str, Any] = {"checkpoint": str(members[0].path)}
-        about |= {"ensemble": [str(member.path) for member in members[1:]]} if ensemble else {}
+        about: dict[str, object] = {"checkpoint": paths[0]}
+        about |= {"ensemble": paths[1:]} if ensemble else {}
         about |= {"test_looks": earlier} if split == "test" else {}
-        click.echo(json.dumps({**measure.as_json(), **about}))
+        click.echo(json.dumps({**_as_json(rows, window, config), **about}))
     elif not per_char:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
-        measure.print_rows(what)
-
-
-def _dynamic(dynamic: bool, adapting: dict[str, Any]) -> DynamicConfig | None:
-    """How the networks adapt; None if they do not."""
-    given = {name: value for name, value in adapting.items() if value is not None}
-    if dynamic:
-        return DynamicConfig(**given)
-    if given:
-        raise click.UsageError(
-            f"--{next(iter(given)).replace('_', '-')} is for dynamic evaluation: add --dynamic"
-        )
-    return None
-
-
-class _Measure:
-    """What is measured of the members on one text: rows of figures, each by its name."""
-
-    def __init__(
-        self,
-        members: list[Member],
-        ids: NDArray[Any],
-        starts: Starts | None,
-        dynamic: DynamicConfig | None,
-        threads: int | None,
-    ) -> None:
-        self._members, self._ids, self._starts = members, ids, starts
-        self._dynamic, self._threads = dynamic, threads
-        self._models = [member.run.result for member in members]
-        self.rows: dict[str, Evaluation] = {}
-        self._window = 0
-        self.nats = 0.0
-
-    def all(self, window: int) -> None:
-        """Every row."""
-        from charrnn.evaluation.compression import evaluate_xz
-        from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mean_of
-        from charrnn.runtime.threads import Workers, usable_threads
-
-        workers, rows, vocab = (
-            Workers(usable_threads(self._threads)),
-            self.rows,
-            self._members[0].run.vocab,
-        )
-        options: dict[str, Any] = {"starts": self._starts, "workers": workers}
-        try:
-            with terminal.progress_bar("evaluating", unit="char") as bar:
-                rows["state carried"] = evaluate(self._models, self._ids, progress=bar, **options)
-            if window:
-                with terminal.progress_bar(f"windows of {window}", unit="window") as bar:
-                    found = evaluate_windows(
-                        self._models, self._ids, window, progress=bar, **options
-                    )
-                self._window, rows[f"windows of {window}, cold"] = window, found
-            if self._dynamic is not None:
-                with terminal.progress_bar("dynamic evaluation", unit="char") as bar:
-                    rows["dynamic"] = mean_of(self._adapting(self._dynamic, workers, bar))
-        finally:
-            workers.close()
-        if len(self._ids) <= XZ_MOST:
-            rows["xz -9e"] = evaluate_xz(self._ids, vocab)
-        self.nats = rows["state carried"].nats_per_char
-
-    def _adapting(
-        self, config: DynamicConfig, workers: Workers, progress: Progress
-    ) -> NDArray[Any]:
-        """The losses of the members, each of which adapts by itself."""
-        from charrnn.evaluation.dynamic import per_character_dynamic
-        from charrnn.evaluation.evaluate import in_turn, mixed
-        from charrnn.training.run import squares_of
-
-        options: dict[str, Any] = {"starts": self._starts, "workers": workers}
-        turns = zip(self._members, in_turn(self._models, progress), strict=True)
-        return mixed(
-            [
-                per_character_dynamic(
-                    model,
-                    self._ids,
-                    config,
-                    squares=squares_of(member.run),
-                    progress=told,
-                    **options,
-                )
-                for member, (model, told) in turns
-            ]
-        )
-
-    def print_per_char(self) -> None:
-        """A line for each character: its loss with carried state, or if asked for that of dynamic
-        evaluation.
-        """
-        from charrnn.evaluation.evaluate import mean_of, per_character
-        from charrnn.runtime.threads import Workers, usable_threads
-
-        workers = Workers(usable_threads(self._threads))
-        try:
-            with terminal.progress_bar("evaluating", unit="char") as bar:
-                if self._dynamic is None:
-                    losses = per_character(
-                        self._models, self._ids, starts=self._starts, workers=workers, progress=bar
-                    )
-                else:
-                    losses = self._adapting(self._dynamic, workers, bar)
-        finally:
-            workers.close()
-        self.nats = mean_of(losses).nats_per_char
-        symbols = [json.dumps(symbol) for symbol in self._members[0].run.vocab.symbols]
-        for a in range(0, len(losses), 4096):
-            block = zip(
-                self._ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True
-            )
-            lines = [f'{{"char": {symbols[i]}, "nats": {nats:.6g}}}\n' for i, nats in block]
-            click.echo("".join(lines), nl=False)
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures; those of carried state stand at the top."""
-        rows = {name: _figures(found) for name, found in self.rows.items()}
-        result = rows["state carried"]
-        if self._window:
-            result["window"] = {"size": self._window, **rows[f"windows of {self._window}, cold"]}
-        if self._dynamic is not None:
-            settings = {
-                name.removeprefix("dynamic_"): value for name, value in vars(self._dynamic).items()
-            }
-            result["dynamic"] = {**rows["dynamic"], **settings}
-        if "xz -9e" in rows:
-            result["xz"] = rows["xz -9e"]
-        return result
-
-    def print_rows(self, what: str) -> None:
-        """The table."""
-        names = [terminal.one_line(str(member.path)) for member in self._members]
+        names = [terminal.one_line(path) for path in paths]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        click.echo(f"{whose} on {what}, {self.rows['state carried'].characters:,} characters")
-        width = max(len(name) for name in self.rows)
-        for name, found in self.rows.items():
-            bits = f"{found.bits_per_char:.4f} bits a character"
-            click.echo(f"  {name:<{width}}  {found.nats_per_char:.4f} nats  {bits}")
+        click.echo(f"{whose} on {what}, {rows['carried'].characters:,} characters")
+        _print_rows(rows, window)
 
 
-def _figures(found: Evaluation) -> dict[str, Any]:
-    return {
-        "nats_per_char": found.nats_per_char,
-        "bits_per_char": found.bits_per_char,
-        "characters": found.characters,
+def _losses(
+    networks: Sequence[Trained], text: Text, config: DynamicConfig | None, workers: Workers
+) -> NDArray[np.float32]:
+    """The loss of each character with carried state, or while each network adapts by itself."""
+    from charrnn.evaluation.dynamic import per_character_dynamic
+    from charrnn.evaluation.evaluate import mixed, per_character
+
+    ids, starts = text
+    if config is None:
+        models = [network.model for network in networks]
+        with terminal.progress_bar("evaluating", unit="char") as bar:
+            return per_character(models, ids, starts=starts, workers=workers, progress=bar)
+    losses = []
+    for network in networks:
+        with terminal.progress_bar("dynamic evaluation", unit="char") as bar:
+            adapted = per_character_dynamic(
+                network.model,
+                ids,
+                config,
+                squares=network.squares,
+                starts=starts,
+                workers=workers,
+                progress=bar,
+            )
+        losses.append(adapted)
+    return mixed(losses)
+
+
+def _rows(
+    networks: Sequence[Trained],
+    text: Text,
+    window: int,
+    config: DynamicConfig | None,
+    workers: Workers,
+) -> dict[str, Evaluation]:
+    """The rows of the table, each by its name in JSON."""
+    from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.evaluate import evaluate_windows, mean_of
+
+    ids, starts = text
+    rows = {"carried": mean_of(_losses(networks, text, None, workers))}
+    if window:
+        models = [network.model for network in networks]
+        with terminal.progress_bar(f"windows of {window}", unit="char") as bar:
+            rows["window"] = evaluate_windows(
+                models, ids, window, starts=starts, workers=workers, progress=bar
+            )
+    if config is not None:
+        rows["dynamic"] = mean_of(_losses(networks, text, config, workers))
+    if len(ids) <= XZ_MOST:
+        rows["xz"] = evaluate_xz(ids, networks[0].vocab)
+    return rows
+
+
+def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
+    titles = {"carried": "state carried", "window": f"windows of {window}, cold", "xz": "xz -9e"}
+    width = max(len(titles.get(name, name)) for name in rows)
+    for name, row in rows.items():
+        bits = f"{row.bits_per_char:.4f} bits a character"
+        click.echo(f"  {titles.get(name, name):<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+
+
+def _as_json(
+    rows: dict[str, Evaluation], window: int, config: DynamicConfig | None
+) -> dict[str, object]:
+    """The figures by row; those of carried state stand at the top."""
+    adapting = {} if config is None else asdict(config)
+    settings = {
+        "window": {"size": window},
+        "dynamic": {name.removeprefix("dynamic_"): value for name, value in adapting.items()},
     }
+    figures = {
+        name: {**asdict(row), "bits_per_char": row.bits_per_char, **settings.get(name, {})}
+        for name, row in rows.items()
+    }
+    return {**figures.pop("carried"), **figures}
 
 
-def _note_test(members: list[Member], nats: float) -> list[dict[str, Any]]:
-    """Note beside each checkpoint that its test part has been looked at; the earlier looks of all,
-    of which it tells.
+def _print_per_char(losses: NDArray[np.float32], text: Text, vocab: Vocab) -> None:
+    """A line for each character but the first."""
+    symbols = [json.dumps(symbol) for symbol in vocab.symbols]
+    for a in range(0, len(losses), 4096):
+        ids, nats = text[0][a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist()
+        lines = [
+            f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n'
+            for i, loss in zip(ids, nats, strict=True)
+        ]
+        click.echo("".join(lines), nl=False)
+
+
+def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, object]]:
+    """Note beside each checkpoint that its test part has been looked at, and warn of earlier looks.
+
+    Returns the earlier looks.
     """
     from charrnn.training.run_folder import note_test_look, test_looks
 
-    earlier: list[dict[str, Any]] = []
-    for folder in dict.fromkeys(member.path.parent for member in members):
-        path: Path = next(member.path for member in members if member.path.parent == folder)
-        looks = test_looks(path)
+    paths: dict[Path, Path] = {}
+    for member in members:
+        paths.setdefault(member.path.parent, member.path)
+    earlier: list[dict[str, object]] = []
+    for folder, path in paths.items():
+        looks, where = test_looks(path), terminal.one_line(str(folder))
         earlier += looks
         if looks:
             times = "once" if len(looks) == 1 else f"{len(looks)} times"
             terminal.tell(
-                f"{terminal.one_line(str(folder))}: the test part has been looked at {times} "
-                f"before, last at {looks[-1]['when']} "
-                "UTC; what is chosen by it is no longer tested by it"
+                f"{where}: the test part has been looked at {times} before, last at "
+                f"{looks[-1]['when']} UTC; what is chosen by it is no longer tested by it"
             )
         try:
             note_test_look(path, nats)
         except OSError as error:
             terminal.tell(
-                f"{terminal.one_line(str(folder))}: that the test part was looked at cannot be "
-                f"noted ({error.strerror})"
+                f"{where}: cannot note that the test part was looked at ({error.strerror})"
             )
     return earlier

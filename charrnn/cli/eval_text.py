@@ -1,34 +1,50 @@
-"""The text that a network is judged on: a part of its own, or another."""
+"""The text to evaluate a network on: a part of its own, or another.
+
+A `Text` is its ids, and the positions where documents begin, or None if it has no documents.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from charrnn.cli import terminal
 from charrnn.cli.inputs import read_text
 from charrnn.errors import CorpusError, VocabError
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
     from charrnn.cli.checkpoints import Member
     from charrnn.text.corpus import Corpus
     from charrnn.text.documents import Starts
-    from charrnn.training.run import Run
+    from charrnn.text.gathered import Ids
+    from charrnn.text.vocab import Vocab
+
+    Text: TypeAlias = tuple[Ids, Starts | None]
 
 
-def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
-    """A part of the text that a run was started on, and where documents begin in it.
+def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
+    """A part of the text that a network was trained on.
 
-    It is read again; `CorpusError` if it is gone, has changed, or is empty.
+    It is read again, from `texts` if they are given, else from where its run says that it is;
+    `CorpusError` if it is gone, has changed, or lacks that part.
     """
-    paths = [source.path for source in run.sources]
-    if "-" in paths:
-        raise CorpusError(
-            "the run's text came from standard input; name one: charrnn eval CHECKPOINT TEXT"
-        )
-    corpus = _read(run, paths)
-    run.check_text(corpus)
+    from charrnn.training.run_file import describe_run
+
+    network, run = member.trained, None if texts else describe_run(member.path)
+    paths = texts or (run["paths"] if run else [])
+    if not paths or ("-" in paths and not texts):
+        name = terminal.one_line(str(member.path))
+        why = "the run's text came from standard input" if paths else f"{name}: no run beside it"
+        raise CorpusError(f"{why}: give the text that it was trained on with --text")
+    try:
+        corpus = read_text(paths, network.corpus_config, vocab=network.vocab)
+    except VocabError as error:
+        raise CorpusError(f"the run's text has changed: {error}") from None
+    except CorpusError as error:
+        raise CorpusError(f"the run's text: {error}; say where it is with --text") from None
+    network.check_text(corpus)
     ids, starts = {
         "train": (corpus.train, corpus.train_starts),
         "validation": (corpus.validation, corpus.validation_starts),
@@ -43,74 +59,55 @@ def own_text(run: Run, split: str) -> tuple[Any, Starts | None]:
     return ids, starts
 
 
-def _read(run: Run, paths: Sequence[str]) -> Corpus:
-    if not paths:
-        raise CorpusError(
-            "the run does not say where its text is; name one: charrnn eval CHECKPOINT TEXT"
-        )
-    try:
-        return read_text(paths, run.corpus_config, vocab=run.vocab)
-    except VocabError as error:
-        raise CorpusError(f"the run's text has changed: {error}") from None
-    except CorpusError as error:
-        raise CorpusError(
-            f"the run's text: {error}, or name a text: charrnn eval CHECKPOINT TEXT"
-        ) from None
+def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unknown: str) -> Text:
+    """All of another text, as a network reads it.
 
-
-def other_text(
-    run: Run, texts: Sequence[str], encoding: str | None, unknown: str
-) -> tuple[Any, Starts | None]:
-    """The ids of another text, and where documents begin in what the network reads of it."""
+    unknown: what becomes of characters that its vocabulary lacks: `VocabError` for "error", "skip"
+        leaves them out, "nearest" puts the nearest symbol in their place.
+    """
     from charrnn.text.documents import document_starts
 
-    ids, separator = _other_ids(run, texts, encoding, unknown), run.corpus_config.document_separator
-    return ids, None if separator is None else document_starts(ids, run.vocab, separator)
-
-
-def _other_ids(run: Run, texts: Sequence[str], encoding: str | None, unknown: str) -> Any:
-    """All of another text in the ids of the run's vocabulary; `VocabError` for characters that it
-    lacks, if "error".
-    """
-    config = replace(run.corpus_config, val_fraction=0.0, test_fraction=0.0)
-    config = replace(config, min_count=1, encoding=encoding or config.encoding)
+    vocab, config = network.vocab, network.corpus_config
+    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
+    config = replace(config, encoding=encoding or config.encoding)
     if unknown != "error":
-        return _known(read_text(texts, config, extend=run.vocab), run, unknown)
-    try:
-        return read_text(texts, config, vocab=run.vocab).ids
-    except VocabError as error:
-        raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
+        ids = _known(read_text(texts, config, extend=vocab), vocab, unknown)
+    else:
+        try:
+            ids = read_text(texts, config, vocab=vocab).ids
+        except VocabError as error:
+            raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
+    pattern = config.document_separator
+    return ids, None if pattern is None else document_starts(ids, vocab, pattern)
 
 
-def _known(corpus: Corpus, run: Run, unknown: str) -> Any:
-    """The ids without those of symbols that the run does not know, or with the nearest symbol's in
-    their place.
+def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> Ids:
+    """The ids of a text without unknown symbols, or with the nearest known symbols in their place.
+
+    The first symbols of the corpus are those of `vocab`.
     """
     import numpy as np
 
-    symbols, known = corpus.vocab.symbols, len(run.vocab)
-    table = np.arange(len(symbols), dtype=np.int32)
-    for i in range(known, len(symbols)):
-        alike = run.vocab.nearest(symbols[i]) if unknown == "nearest" else None
-        table[i] = -1 if alike is None else run.vocab.index[alike]
-    if (table >= 0).all() and known == len(symbols):
+    added = corpus.vocab.symbols[len(vocab) :]
+    if not added:
         return corpus.ids
-    ids = table[corpus.ids]
-    return ids[ids >= 0].astype(run.vocab.dtype)
+    nearest = [vocab.nearest(symbol) if unknown == "nearest" else None for symbol in added]
+    known = [*range(len(vocab)), *(-1 if s is None else vocab.index[s] for s in nearest)]
+    ids = np.array(known, np.int32)[corpus.ids]
+    return ids[ids >= 0].astype(vocab.dtype)
 
 
 def tell_of_other_texts(members: Sequence[Member]) -> None:
-    """Warn of members of an ensemble that may have been trained on the part of the first's text
-    that they are judged on.
-    """
-    first = members[0].run
-    for member in members[1:]:
-        parts = ("val_fraction", "test_fraction")
-        same_parts = all(
-            getattr(member.run.corpus_config, p) == getattr(first.corpus_config, p) for p in parts
-        )
-        if member.run.sha256 != first.sha256 or not same_parts:
+    """Warn of members of an ensemble that may have been trained on the part that is evaluated."""
+    first, *others = members
+    for member in others:
+        if _text_of(member.trained) != _text_of(first.trained):
             terminal.tell(
                 f"{terminal.one_line(str(member.path))} was trained on another text, or on "
                 "another part of it: it may know this one"
             )
+
+
+def _text_of(network: Trained) -> tuple[str, float, float]:
+    config = network.corpus_config
+    return network.origin.sha256, config.val_fraction, config.test_fraction

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.errors import CheckpointError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,11 +46,12 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     path = find_checkpoint(checkpoint)
     load_kernels(training=False)
     from charrnn.checkpoint.trained import describe, load, model_config_of
+    from charrnn.training.run_file import describe_run
     from charrnn.training.run_folder import RunFolder
 
     load_kernels(model_config_of(path).cell, training=False)
     trained, about = load(path), describe(path)
-    run = _run_of(path, about)
+    run = describe_run(path) or {}
     history = run.pop("history", [])
     events = _events(
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
@@ -74,20 +73,6 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         output.print()
     for event in events:
         output.print(Text(_event(event)))
-
-
-def _run_of(path: Path, about: Metadata) -> Metadata:
-    """What is known of the run: from the file itself, or from `last` of the same run beside it."""
-    from charrnn.checkpoint.paths import LAST
-    from charrnn.checkpoint.trained import describe
-    from charrnn.training.run_file import describe_run
-
-    if "run" in about:
-        return describe_run(path)
-    with suppress(CheckpointError):
-        if describe(path.parent / LAST)["sha256"] == about["sha256"]:
-            return describe_run(path.parent / LAST)
-    return {}
 
 
 def _events(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,14 +19,14 @@ from charrnn.compiler.simd import LANES
 from charrnn.config.settings import DynamicConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import Evaluation, Progress, check_ids, mean_of, using
+from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt
-from charrnn.network.layer import Ids
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.optim.optimizers import Clipper
 from charrnn.runtime.threads import Workers, ranges
-from charrnn.text.documents import Starts, starts_in_batch
+from charrnn.text.documents import Starts
 from charrnn.text.gathered import counted
 
 LEAST_PART = 4096
@@ -67,13 +67,10 @@ def evaluate_dynamic(
     same weights, which learn from all of them at once, each from a zero state. The result is the
     same bits on any number of threads. `ConfigError` if the weights grow without bounds.
     """
-    given: dict[str, Any] = {
-        "squares": squares,
-        "starts": starts,
-        "workers": workers,
-        "progress": progress,
-    }
-    return mean_of(per_character_dynamic(model, ids, config, **given))
+    losses = per_character_dynamic(
+        model, ids, config, squares=squares, starts=starts, workers=workers, progress=progress
+    )
+    return mean_of(losses)
 
 
 def per_character_dynamic(
@@ -86,15 +83,30 @@ def per_character_dynamic(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """The loss of each character but the first, nats, float32 (K - 1,), as `evaluate_dynamic`
-    averages them.
+    """The losses that `evaluate_dynamic` averages: nats, float32 (K - 1,), without the first
+    character's.
     """
-    check_ids(ids)
-    config = config or DynamicConfig()
-    streams = max(1, min(config.dynamic_streams, (len(ids) - 1) // LEAST_PART))
+    targets, config = check_ids(ids), config or DynamicConfig()
+    streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
+    part, rest = divmod(targets, streams)
+    firsts = np.arange(streams, dtype=np.int64) * part
+    losses = np.empty(targets, np.float32)
     with using(workers) as threads:
         learner = _Learner(model, config, streams, squares, threads)
-        return _Reader(learner, ids, starts).read(config.dynamic_segment, progress)
+        network, state = learner.network, State(learner.model, streams)
+        for block in walk(ids, starts, firsts, part, config.dynamic_segment):
+            _, gradient = network.gradients(block.x, block.y, state, None, block.starts)
+            losses[block.places] = network.losses[: len(block.x)]
+            learner.learn(gradient)
+            if progress is not None:
+                progress(block.read * streams, targets)
+        # what the division leaves, fewer characters than parts, belongs to the last part
+        for block in walk(ids, starts, firsts + part, rest, config.dynamic_segment):
+            found = network.evaluate(block.x, block.y, state, block.starts)
+            losses[block.places[:, -1]] = found[:, -1]
+    if progress is not None:
+        progress(targets, targets)
+    return losses
 
 
 class _Learner:
@@ -108,11 +120,8 @@ class _Learner:
         squares: Parameters | None,
         workers: Workers,
     ) -> None:
-        self.model, self.workers, self._trained = (
-            Model(model.config),
-            workers,
-            model.parameters.flat.copy(),
-        )
+        self.model, self.workers = Model(model.config), workers
+        self._trained = model.parameters.flat
         self.model.parameters.flat[:] = self._trained
         self.network = Network(self.model, config.dynamic_segment, streams, workers, training=True)
         self._rms = relative(squares, model.parameters)
@@ -128,7 +137,7 @@ class _Learner:
             rate, done = self._rule[0], counted(self._steps, "step")
             raise ConfigError(
                 f"the loss is no longer a number after {done} of dynamic evaluation: "
-                f"--dynamic-rate {rate:g} is too high"
+                f"`dynamic_rate` {rate:g} is too high"
             )
         self._sum, self._steps = self._sum + norm * norm, self._steps + 1
         size = math.sqrt(self._sum / self._steps)
@@ -141,52 +150,6 @@ class _Learner:
             adapt, [(*arrays, a, b) for a, b in ranges(w.size, self.workers.threads, LANES)]
         )
         self.network.refresh()
-
-
-class _Reader:
-    """The parts of a text, side by side."""
-
-    def __init__(self, learner: _Learner, ids: NDArray[Any], starts: Starts | None) -> None:
-        self._learner, self._ids, self._starts = learner, ids, starts
-        streams = learner.network.shape[1]
-        self.part, self.rest = divmod(len(ids) - 1, streams)
-        self._firsts = np.arange(streams, dtype=np.int64) * self.part
-        self._state = State(learner.model, streams)
-
-    def columns(self, done: int, steps: int) -> tuple[Ids, Ids, NDArray[np.bool_] | None]:
-        """x, y and starts (steps, N) of every part from a place in it; past the end of the text,
-        its last character again.
-        """
-        places = np.minimum(self._firsts + done + np.arange(steps + 1)[:, None], len(self._ids) - 1)
-        block = np.ascontiguousarray(self._ids[places], np.int32)
-        resets = (
-            None
-            if self._starts is None
-            else starts_in_batch(self._starts, self._firsts + done, steps)
-        )
-        return block[:-1], block[1:], resets
-
-    def read(self, segment: int, progress: Progress | None) -> NDArray[np.float32]:
-        """The losses. What is left of the division, fewer characters than parts, belongs to the
-        last part.
-        """
-        network, state, whole = self._learner.network, self._state, len(self._ids) - 1
-        losses = np.empty(whole, np.float32)
-        by_part = losses[: whole - self.rest].reshape(-1, self.part)
-        for done in range(0, self.part, segment):
-            steps = min(segment, self.part - done)
-            x, y, resets = self.columns(done, steps)
-            _, gradient = network.gradients(x, y, state, None, resets)
-            by_part[:, done : done + steps] = network.losses[:steps].T
-            self._learner.learn(gradient)
-            if progress is not None:
-                progress(by_part.shape[0] * (done + steps), whole)
-        for place in range(self.part, self.part + self.rest):
-            x, y, resets = self.columns(place, 1)
-            losses[place - self.part - self.rest] = network.evaluate(x, y, state, resets)[0, -1]
-        if progress is not None:
-            progress(whole, whole)
-        return losses
 
 
 def relative(squares: Parameters | None, like: Parameters) -> Floats:

@@ -7,8 +7,8 @@ Several models are an ensemble: the probability of a character is the mean of th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,23 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.network.layer import Ids
+from charrnn.evaluation.walk import walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Starts, starts_in_batch
+from charrnn.text.documents import Starts
 
 WARM_UP = 512
-"""Characters before a stream's part that it reads without being judged, so that its state is that
-of one long stream.
+"""Characters that a stream reads before its part, unscored, so that its state is that of one long
+stream.
 """
 PART = 1024
-"""Least characters of a part. Few long parts fill no tile of the product: with 4,096, short texts
-took twice as long.
+"""The fewest characters in a part. Few long parts do not fill the tiles of the matrix product: with
+4,096, short texts took twice as long.
 """
 STREAMS, STEPS = 32, 64
 
 Progress = Callable[[int, int], None]
+"""Called with the work done and the whole."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,16 @@ def evaluate(
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The loss of a text with carried state: every character after the first, given all before it,
-    by a model or an ensemble.
+    """The loss of a text with carried state, by a model or an ensemble.
 
-    ids (K,), any integer type, K >= 2, else `CorpusError`. Long texts are read in up to 32 parts
-    side by side, each with a state warmed up on the 512 characters before it; a test shows that
-    this is the loss of one stream to 1e-4. Texts below 2,049 characters are read in one stream.
-    `starts` are the positions in ids at which a document begins, if the state is to be zero there:
-    int64, sorted (`documents.document_starts`).
+    Every character after the first is predicted from all characters before it. ids (K,), any
+    integer type, K >= 2, else `CorpusError`. Long texts are read in up to 32 parts side by side,
+    each with a state warmed up on the 512 characters before it; a test shows that this is the loss
+    of one stream to 1e-4. Texts below 2,049 characters are read in one stream.
+
+    starts: positions in ids at which a document begins, where the state is set to zero: int64,
+        sorted (`documents.document_starts`).
+    panels: the packed weights of the model, if there are some; for a single model only.
     """
     return mean_of(
         per_character(model, ids, starts=starts, workers=workers, panels=panels, progress=progress)
@@ -80,50 +83,19 @@ def per_character(
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """The loss of each character but the first, nats, float32 (K - 1,), as `evaluate` averages
-    them.
+    """The loss of each character but the first, nats, float32 (K - 1,), as averaged by `evaluate`.
 
-    `panels` are those of a single model.
+    Parameters as for `evaluate`.
     """
-    check_ids(ids)
-    with using(workers) as own:
-        losses = [
-            _carried(one, ids, starts, own, panels, told) for one, told in in_turn(model, progress)
-        ]
-    return mixed(losses)
-
-
-def _carried(
-    model: Model,
-    ids: NDArray[Any],
-    starts: Starts | None,
-    workers: Workers,
-    panels: Panels | None,
-    progress: Progress | None,
-) -> NDArray[np.float32]:
-    targets = len(ids) - 1
+    targets = check_ids(ids)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
-    firsts = [max(0, min(n * part, targets - part) - warm_up) for n in range(streams)]
-    losses = np.empty(targets, np.float32)
-    network, state = Network(model, STEPS, streams, workers, panels=panels), State(model, streams)
-    # the first stream has nothing to warm up on: it runs ahead of the others and stops where they
-    # do
+    firsts = np.minimum(np.arange(streams) * part, targets - part) - warm_up
+    # the first stream has no text to warm up on: it runs ahead of the others and stops with them
+    firsts[0] = 0
     length = part + warm_up
-    for done in range(0, length, STEPS):
-        steps = min(STEPS, length - done)
-        found = network.evaluate(
-            *_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps)
-        )
-        for n, first in enumerate(firsts):
-            a, b = first + done, min(first + done + steps, targets)
-            skip = max(0, (first + warm_up if n else 0) - a)
-            if a + skip < b:
-                losses[a + skip : b] = found[skip : b - a, n]
-        if progress is not None:
-            progress((done + steps) * streams, length * streams)
-    return losses
+    return _losses(model, ids, starts, firsts[None], warm_up, length, workers, panels, progress)
 
 
 def evaluate_windows(
@@ -135,60 +107,69 @@ def evaluate_windows(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The loss over windows of `window` predictions, one behind the other, each from a zero state.
+    """The loss over consecutive windows of `window` predictions, each from a zero state.
 
-    This is how nanoGPT's figures are made, but for its drawing windows at random. A rest shorter
-    than a window is a window. `starts` as for `evaluate`.
+    This is how nanoGPT computes its figures, except that it draws windows at random. What is left
+    at the end is a shorter window. The other parameters are as for `evaluate`.
     """
-    check_ids(ids)
+    targets = check_ids(ids)
     if window < 1:
-        raise ConfigError(f"--window must be at least 1, not {window}")
-    window = min(window, len(ids) - 1)  # a longer one would only read past the end
-    with using(workers) as own:
-        losses = [
-            _cold(one, ids, window, starts, own, told) for one, told in in_turn(model, progress)
-        ]
-    return mean_of(mixed(losses))
+        raise ConfigError(f"`window` must be at least 1, not {window}")
+    window = min(window, targets)
+    last = (targets - 1) // window
+    streams = min(last + 1, STREAMS)
+    numbers = np.arange(last // streams * streams + streams).reshape(-1, streams)
+    firsts = np.minimum(numbers, last) * window
+    return mean_of(_losses(model, ids, starts, firsts, 0, window, workers, None, progress))
 
 
-def _cold(
-    model: Model,
+def _losses(
+    model: Models,
     ids: NDArray[Any],
-    window: int,
     starts: Starts | None,
-    workers: Workers,
+    firsts: NDArray[np.int64],
+    warm_up: int,
+    length: int,
+    workers: Workers | None,
+    panels: Panels | None,
     progress: Progress | None,
 ) -> NDArray[np.float32]:
-    targets = len(ids) - 1
-    count = -(-targets // window)
-    streams = min(count, STREAMS)
-    losses = np.empty(targets, np.float32)
-    network, state = Network(model, STEPS, streams, workers), State(model, streams)
-    for first in range(0, count, streams):
-        firsts = [min(first + n, count - 1) * window for n in range(streams)]
-        state.reset()
-        for done in range(0, window, STEPS):
-            steps = min(STEPS, window - done)
-            found = network.evaluate(
-                *_columns(ids, firsts, done, steps), state, _resets(starts, firsts, done, steps)
+    """Losses (K - 1,) of streams that begin at the positions firsts (R, N), in R rounds.
+
+    In each round N streams read `length` characters from a zero state. The first `warm_up` of them
+    are not scored, unless they are the first of the text.
+    """
+    models = [model] if isinstance(model, Model) else model
+    (rounds, streams), done = firsts.shape, 0
+    losses = [np.empty(len(ids) - 1, np.float32) for _ in models]
+    with using(workers) as threads:
+        for one, own in zip(models, losses, strict=True):
+            network, state = (
+                Network(one, STEPS, streams, threads, panels=panels),
+                State(one, streams),
             )
-            for n in range(min(streams, count - first)):
-                a = firsts[n] + done
-                kept = max(0, min(steps, targets - a))
-                losses[a : a + kept] = found[:kept, n]
-        if progress is not None:
-            progress(min(first + streams, count), count)
-    return losses
+            for begin in firsts:
+                state.reset()
+                scored = np.where(begin > 0, begin + warm_up, 0)
+                for block in walk(ids, starts, begin, length, STEPS):
+                    found = network.evaluate(block.x, block.y, state, block.starts)
+                    kept = (block.places >= scored) & (block.places < len(own))
+                    own[block.places[kept]] = found[kept]
+                    done += found.size
+                    if progress is not None:
+                        progress(done, len(models) * rounds * streams * length)
+    return mixed(losses)
 
 
 def mean_of(losses: NDArray[np.float32]) -> Evaluation:
-    """The mean of losses in nats, one a character."""
+    """The mean of losses in nats, one for each character."""
     return Evaluation(float(losses.mean(dtype=np.float64)), len(losses))
 
 
 def mixed(losses: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The losses of an ensemble: -log of the mean of e^-loss, for each character. Those of one
-    model are as they were.
+    """The losses of an ensemble: -log of the mean of e^-loss, for each character.
+
+    Those of a single model stay as they are.
     """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
@@ -200,53 +181,16 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return (math.log(len(losses)) - total).astype(np.float32)
 
 
-def check_ids(ids: NDArray[Any]) -> None:
-    """`CorpusError` for a text of fewer than two characters."""
+def check_ids(ids: NDArray[Any]) -> int:
+    """The number of characters to predict; `CorpusError` if there is none."""
     if len(ids) < 2:
         raise CorpusError(
             "a text to evaluate needs at least 2 characters that the model knows; this one has "
             f"{len(ids)}"
         )
+    return len(ids) - 1
 
 
-def _columns(ids: NDArray[Any], firsts: list[int], done: int, steps: int) -> tuple[Ids, Ids]:
-    """x and y (steps, N): each stream's next characters; past the end of the text, its last one
-    again.
-    """
-    places = np.minimum(
-        np.array(firsts)[None, :] + done + np.arange(steps + 1)[:, None], len(ids) - 1
-    )
-    block = np.ascontiguousarray(ids[places], np.int32)
-    return block[:-1], block[1:]
-
-
-def _resets(
-    starts: Starts | None, firsts: list[int], done: int, steps: int
-) -> NDArray[np.bool_] | None:
-    """Where a document begins among the same characters, (steps, N)."""
-    return (
-        None
-        if starts is None
-        else starts_in_batch(starts, np.array(firsts, np.int64) + done, steps)
-    )
-
-
-def in_turn(model: Models, progress: Progress | None) -> list[tuple[Model, Progress | None]]:
-    """The models, and for each how to tell its progress as a part of that of all."""
-    models = [model] if isinstance(model, Model) else list(model)
-
-    def part(k: int, tell: Progress) -> Progress:
-        return lambda done, whole: tell(k * whole + done, len(models) * whole)
-
-    return [(one, None if progress is None else part(k, progress)) for k, one in enumerate(models)]
-
-
-@contextmanager
-def using(given: Workers | None) -> Iterator[Workers]:
-    """The threads, which are ended again if they were made here."""
-    workers = given or Workers()
-    try:
-        yield workers
-    finally:
-        if given is None:
-            workers.close()
+def using(workers: Workers | None) -> AbstractContextManager[Workers]:
+    """The caller's threads, or new ones that end with the context."""
+    return closing(Workers()) if workers is None else nullcontext(workers)

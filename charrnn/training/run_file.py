@@ -9,7 +9,9 @@ averages its weights, those in training stand under `trained.`; the optimizer's 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from charrnn.checkpoint.format import (
@@ -23,7 +25,8 @@ from charrnn.checkpoint.format import (
     value,
     write,
 )
-from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained
+from charrnn.checkpoint.paths import LAST
+from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained, texts_of
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.network.model import Model
@@ -82,13 +85,28 @@ def progress_of(path: str | os.PathLike[str]) -> Progress:
         return _progress(value(_about_run(file), "progress", dict))
 
 
-def describe_run(path: str | os.PathLike[str]) -> Metadata:
-    """What a file says of the run, as JSON has it; no tensor is read. Errors as for `load_run`."""
+def describe_run(path: str | os.PathLike[str]) -> Metadata | None:
+    """What is known of the run of a checkpoint, as JSON has it; None where that is nothing.
+
+    It stands in the file itself, or in the last checkpoint of the same run beside it. No tensor is
+    read. Errors as for `load_run`.
+    """
     with opened(path) as file:
-        about = _about_run(file)
-        _train_config(about), _progress(value(about, "progress", dict))
-        _history(value(about, "history", list)), count(about, "steps_per_epoch", least=1)
-        return about
+        sha256 = file.about.get("sha256")
+        if "run" in file.about:
+            return _checked(file)
+    with suppress(CheckpointError), opened(Path(path).parent / LAST) as file:
+        if file.about.get("sha256") == sha256:
+            return _checked(file)
+    return None
+
+
+def _checked(file: File) -> Metadata:
+    about = _about_run(file)
+    _train_config(about), _progress(value(about, "progress", dict))
+    _history(value(about, "history", list)), count(about, "steps_per_epoch", least=1)
+    _sources(value(about, "paths", list), texts_of(file.about))
+    return about
 
 
 def _about_run(file: File) -> Metadata:

@@ -104,7 +104,7 @@ def test_what_cannot_be_evaluated() -> None:
             with pytest.raises(CorpusError, match=f"this one has {length}"):
                 function(model, ids[:length])
     for window in (0, -1):
-        with pytest.raises(ConfigError, match="--window"):
+        with pytest.raises(ConfigError, match="`window`"):
             evaluate_windows(model, ids, window)
 
 

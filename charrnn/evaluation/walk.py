@@ -1,0 +1,46 @@
+"""The one way through a text to evaluate: streams side by side, a block of steps at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.network.layer import Ids
+from charrnn.text.documents import Starts, starts_in_batch
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """The next T characters of each of N streams.
+
+    places: positions in the text of the characters of x, int64 (T, N).
+    x, y: the characters to read, and those to predict, int32 (T, N), C-contiguous. Past the end of
+        the text stands its last character again.
+    starts: True where a document begins, bool (T, N); None if the text has no documents.
+    read: how many characters each stream has read at the end of this block.
+    """
+
+    places: NDArray[np.int64]
+    x: Ids
+    y: Ids
+    starts: NDArray[np.bool_] | None
+    read: int
+
+
+def walk(
+    ids: NDArray[Any], starts: Starts | None, firsts: NDArray[np.int64], length: int, steps: int
+) -> Iterator[Block]:
+    """Read `length` characters from each of the positions firsts (N,), at most `steps` at a time.
+
+    ids (K,), any integer type; `starts` are the positions at which documents begin, int64, sorted.
+    """
+    for done in range(0, length, steps):
+        count = min(steps, length - done)
+        places = firsts + done + np.arange(count + 1)[:, None]
+        block = np.ascontiguousarray(ids[np.minimum(places, len(ids) - 1)], np.int32)
+        resets = None if starts is None else starts_in_batch(starts, firsts + done, count)
+        yield Block(places[:-1], block[:-1], block[1:], resets, done + count)
