@@ -157,7 +157,6 @@ def _losses(
     networks: Sequence[Trained], text: Text, config: DynamicConfig | None, workers: Workers
 ) -> NDArray[np.float32]:
     """The loss of each character with carried state, or while each network adapts by itself."""
-    from charrnn.evaluation.dynamic import per_character_dynamic
     from charrnn.evaluation.evaluate import mixed, per_character
 
     ids, starts = text
@@ -165,6 +164,8 @@ def _losses(
         models = [network.model for network in networks]
         with terminal.progress_bar("evaluating", unit="char") as bar:
             return per_character(models, ids, starts=starts, workers=workers, progress=bar)
+    from charrnn.evaluation.dynamic import per_character_dynamic  # whose kernel is its own
+
     losses = []
     for network in networks:
         with terminal.progress_bar("dynamic evaluation", unit="char") as bar:

@@ -53,10 +53,10 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     trained, about = load(path), describe(path)
     run = describe_run(path) or {}
     history = run.pop("history", [])
+    history = [entry for entry in history if entry["step"] <= trained.origin.step]
     events = _events(
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
-    history = [entry for entry in history if entry["step"] <= trained.origin.step]
     size, parameters = path.stat().st_size, trained.model.count()
     if as_json:
         facts = {"checkpoint": str(path), "bytes": size, "parameters": parameters}

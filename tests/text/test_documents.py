@@ -371,7 +371,7 @@ def test_validation_resets_too() -> None:
 
 @pytest.mark.parametrize(
     ("was", "now", "said"),
-    [("\n", None, r"with --document-separator '\\n'"), (None, "\n", "without")],
+    [("\n", None, r"with `document_separator` '\\n'"), (None, "\n", "without")],
 )
 def test_the_separator_is_the_runs(was: str | None, now: str | None, said: str) -> None:
     run = small_run(small_corpus(document_separator=was))
