@@ -1,54 +1,37 @@
-"""The loss of a checkpoint on a text as torch.nn.LSTM computes it from the checkpoint's tensors,
-beside `charrnn eval`'s.
+"""The loss of a checkpoint on a text as PyTorch computes it, beside `charrnn eval`'s.
 
-PyTorch reads the whole text in one stream with carried state, and again in cold windows of 256.
-Exit status 1 if either differs from ours by more than 1e-4 nats.
+The logits are those of the program on docs/checkpoints.md, which reads every kind of network. The
+text is read in one stream with carried state, and again in cold windows of 256. Exit status 1 if
+either differs from ours by more than 1e-4 nats.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from torch.nn.functional import cross_entropy
 
 import charrnn
 
-
-def torch_model(path: str) -> tuple[torch.nn.Module | None, torch.nn.LSTM, torch.nn.Linear, dict]:
-    with safe_open(path, framework="pt") as file:
-        meta = json.loads(file.metadata()["charrnn"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    model = meta["model"]
-    V, E, H = model["vocab_size"], model["embedding"], model["hidden"]
-    embedding = torch.nn.Embedding.from_pretrained(tensors["embedding.weight"]) if E else None
-    lstm = torch.nn.LSTM(E or V, H, model["layers"])
-    lstm.load_state_dict(
-        {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("rnn.")}
-    )
-    decoder = torch.nn.Linear(H, V)
-    decoder.load_state_dict(
-        {name[8:]: tensor for name, tensor in tensors.items() if name.startswith("decoder.")}
-    )
-    return embedding, lstm, decoder, meta
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "checkpoints.md"
 
 
-def torch_loss(parts: tuple, ids: torch.Tensor, window: int | None = None) -> float:
-    embedding, lstm, decoder, meta = parts
-    total, state, step = 0.0, None, window or 1024
-    for a in range(0, len(ids) - 1, step):
-        x, y = ids[a : a + step][: len(ids) - 1 - a], ids[a + 1 : a + 1 + step]
-        inputs = (
-            embedding(x)
-            if embedding
-            else torch.nn.functional.one_hot(x, meta["model"]["vocab_size"]).float()
-        )
-        outputs, state = lstm(inputs[:, None], None if window else state)
-        total += torch.nn.functional.cross_entropy(
-            decoder(outputs[:, 0]), y, reduction="sum"
-        ).item()
+def program() -> Callable[[str, torch.Tensor], torch.Tensor]:
+    found: dict[str, Any] = {}
+    exec(PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], found)
+    return found["logits"]
+
+
+def torch_loss(path: str, ids: torch.Tensor, window: int) -> float:
+    logits, total = program(), 0.0
+    for a in range(0, len(ids) - 1, window):
+        block = ids[a : a + window + 1]
+        total += cross_entropy(logits(path, block[:-1]), block[1:], reduction="sum").item()
     return total / (len(ids) - 1)
 
 
@@ -60,21 +43,21 @@ def main() -> None:
         "--last", type=float, default=0.1, help="share of the text, at its end, that is used"
     )
     options = parser.parse_args()
-    run = charrnn.load_run(options.checkpoint)
-    corpus = charrnn.Corpus.read(
-        options.text, charrnn.CorpusConfig(val_fraction=options.last), vocab=run.vocab
-    )
+    trained = charrnn.load(options.checkpoint)
+    config = charrnn.CorpusConfig(val_fraction=options.last)
+    corpus = charrnn.Corpus.read(options.text, config, vocab=trained.vocab)
     ids = corpus.validation if options.last else corpus.ids
-    with torch.no_grad():
-        parts, long = torch_model(options.checkpoint), torch.from_numpy(ids.astype("int64"))
-        theirs = torch_loss(parts, long), torch_loss(parts, long, 256)
-    ours = (
-        charrnn.evaluate(run.result, ids).nats_per_char,
-        charrnn.evaluate_windows(run.result, ids, 256).nats_per_char,
-    )
-    for name, a, b in zip(("carried state", "windows of 256"), ours, theirs, strict=True):
-        print(f"{name}: charrnn {a:.6f}, PyTorch {b:.6f}, difference {abs(a - b):.1e}")
-    sys.exit(any(abs(a - b) > 1e-4 for a, b in zip(ours, theirs, strict=True)))
+    long, differs = torch.from_numpy(ids.astype("int64")), False
+    ours = charrnn.evaluate(trained.model, ids), charrnn.evaluate_windows(trained.model, ids, 256)
+    for name, found, window in zip(
+        ("carried state", "windows of 256"), ours, (len(ids), 256), strict=True
+    ):
+        with torch.no_grad():
+            theirs = torch_loss(options.checkpoint, long, window)
+        difference = abs(found.nats_per_char - theirs)
+        differs |= difference > 1e-4
+        print(f"{name}: charrnn {found.nats_per_char:.6f}, PyTorch {theirs:.6f}, {difference:.1e}")
+    sys.exit(differs)
 
 
 if __name__ == "__main__":
