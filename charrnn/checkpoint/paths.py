@@ -17,9 +17,7 @@ def newest_folder(root: str | Path = ROOT) -> Path:
     """The folder below `root` of the run that was saved last; `RunError` if there is none."""
     saved = [(path.stat().st_mtime, path) for path in Path(root).glob(f"*/{LAST}")]
     if not saved:
-        raise RunError(
-            f"there is no run in {root}/; start one with charrnn train, or name a checkpoint"
-        )
+        raise RunError(f"there is no run in {root}/; train one first, or name a checkpoint")
     return max(saved)[1].parent
 
 

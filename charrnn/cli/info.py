@@ -75,14 +75,14 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         output.print(Text(_event(event)))
 
 
-def _events(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _events(entries: list[Metadata]) -> list[Metadata]:
     """What happened to a run beside its validations: it fell back, or began to overfit."""
     return [
         entry for entry in entries if "fell_back_from" in entry or entry.get("overfitting") is True
     ]
 
 
-def _event(entry: dict[str, Any]) -> str:
+def _event(entry: Metadata) -> str:
     """One line about it; a strange file may have anything in its places but in `step`."""
     step = f"step {entry['step']:,}"
     if "fell_back_from" not in entry:
@@ -138,7 +138,7 @@ def _facts(
     return facts
 
 
-def _settings(values: dict[str, Any]) -> str:
+def _settings(values: Metadata) -> str:
     shown = (
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
@@ -147,7 +147,7 @@ def _settings(values: dict[str, Any]) -> str:
     return terminal.one_line(", ".join(shown))
 
 
-def _symbols(about: dict[str, Any]) -> str:
+def _symbols(about: Metadata) -> str:
     """The symbols in a row, those that cannot be seen as escapes; bytes beyond ASCII in
     hexadecimal.
     """
@@ -159,7 +159,7 @@ def _symbols(about: dict[str, Any]) -> str:
     return "".join(names) + (f" ... and {rest} more" if rest > 0 else "")
 
 
-def _history(entries: list[dict[str, Any]]) -> Table:
+def _history(entries: list[Metadata]) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text

@@ -26,6 +26,8 @@ given.
 """
 SQUARES = {"adam": "v", "adamw": "v", "rmsprop": "s", "adadelta": "s", "adagrad": "s"}
 """The optimisers' slots that hold sums or averages of squared gradients."""
+Entry = dict[str, Any]
+"""One entry of a run's history, as JSON has it: a validation, or a return to an earlier step."""
 FALL_FACTOR = 0.5
 """What the learning rate is multiplied by when a run falls back to its last good state."""
 
@@ -82,7 +84,7 @@ class Run:
     slots: dict[str, Parameters]
     state: State
     progress: Progress = field(default_factory=Progress)
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[Entry] = field(default_factory=list)
     steps_per_epoch: int = 1
     init_from: str | None = None
     average: Parameters | None = None
@@ -199,7 +201,7 @@ class Run:
         return float(FALL_FACTOR**self.progress.fall_backs)
 
     @property
-    def validations(self) -> list[dict[str, Any]]:
+    def validations(self) -> list[Entry]:
         """The history's entries without those of falling back."""
         return [entry for entry in self.history if "fell_back_from" not in entry]
 
@@ -254,11 +256,10 @@ class Run:
         """
         for name, value in settings.items():
             if name in FIXED and value != getattr(self.config, name):
-                flag = "--" + name.replace("_", "-")
                 raise ConfigError(
-                    f"{flag} cannot change when a run goes on: it was "
+                    f"`{name}` cannot change when a run goes on: it was "
                     f"{getattr(self.config, name)}, not {value}; leave it out, "
-                    "or start a new run with --init-from and another --out"
+                    "or start a new run with `init_from` and another `out`"
                 )
         if "steps" in settings and "epochs" not in settings:
             settings["epochs"] = None

@@ -32,7 +32,7 @@ from charrnn.errors import CheckpointError
 from charrnn.network.model import Model
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.text.corpus import Source
-from charrnn.training.run import SQUARES, Progress, Run
+from charrnn.training.run import SQUARES, Entry, Progress, Run
 
 TRAINED, OPTIMIZER, STATE = "trained.", "optimizer.", "state."
 HISTORY_NUMBERS = (
@@ -151,7 +151,7 @@ def _run(file: File) -> Run:
     return run
 
 
-def _history(entries: list[Any]) -> list[dict[str, Any]]:
+def _history(entries: list[Any]) -> list[Entry]:
     for entry in entries:
         step = entry.get("step") if isinstance(entry, dict) else None
         if type(step) is not int or not 0 <= step <= MOST:

@@ -19,7 +19,7 @@ from charrnn.checkpoint.paths import BEST, LAST, ROOT, newest_folder
 from charrnn.checkpoint.trained import save
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, write_atomically
-from charrnn.training.run import Run
+from charrnn.training.run import Entry, Run
 from charrnn.training.run_file import load_run, progress_of, save_run
 
 TEST_LOOKS = "test-looks.jsonl"
@@ -84,11 +84,11 @@ class RunFolder:
         except Timeout:
             raise RunError(
                 f"{self.path}: another process is training in this folder; wait for it, or choose "
-                "another --out"
+                "another `out`"
             ) from None
         except OSError as error:
             raise RunError(
-                f"{self.path}: cannot be used: {error.strerror or error}; choose another --out"
+                f"{self.path}: cannot be used: {error.strerror or error}; choose another `out`"
             ) from None
         try:
             yield
@@ -101,18 +101,17 @@ class RunFolder:
         """
         if self.holds_run:
             raise RunError(
-                f"{self.path} already holds a run; go on with it: --resume {self.path}, or choose "
-                "another folder: --out"
+                f"{self.path} already holds a run; go on with it (`resume`), or choose another `out`"
             )
         if self.entries():
             raise RunError(
                 f"{self.path} holds the history of a run whose checkpoints are gone; choose "
-                "another folder: --out"
+                "another `out`"
             )
         if self.config.exists() and not self.history.exists():
             raise RunError(
                 f"{self.config} belongs to something else and would be overwritten; choose "
-                "another folder: --out"
+                "another `out`"
             )
         write_atomically(self.history, b"")
         self._write_settings(settings)
@@ -136,8 +135,7 @@ class RunFolder:
         if not self.last.exists():
             found = "no last.safetensors" if self.path.exists() else "no such folder"
             raise RunError(
-                f"{self.path}: there is no run to resume here ({found}); start one with charrnn "
-                "train"
+                f"{self.path}: there is no run to resume here ({found}); train one first"
             )
         run = load_run(self.last)
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
@@ -174,8 +172,8 @@ class RunFolder:
         if found is None:
             raise RunError(
                 f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run "
-                "must go back to, is gone; start a "
-                "new run from the best one: --init-from, with a lower --learning-rate"
+                "must go back to, is gone; start "
+                "a new run from the best one (`init_from`), with a lower `learning_rate`"
             )
         return load_run(found)
 
@@ -194,7 +192,7 @@ class RunFolder:
         ):
             self._write_history(entries, run)
 
-    def _entries_until(self, run: Run) -> list[dict[str, Any]]:
+    def _entries_until(self, run: Run) -> list[Entry]:
         """The history's entries without those of what the run, as it is here, has not done yet, or
         has gone back from.
         """
@@ -204,7 +202,7 @@ class RunFolder:
             if entry["step"] <= run.step and _place(entry)[1] <= run.progress.lost
         ]
 
-    def _write_history(self, entries: list[dict[str, Any]], run: Run) -> None:
+    def _write_history(self, entries: list[Entry], run: Run) -> None:
         """Replace the file by these entries and those of the run that come after them."""
         known = _last_place(entries)
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
@@ -213,7 +211,7 @@ class RunFolder:
             self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode()
         )
 
-    def entries(self) -> list[dict[str, Any]]:
+    def entries(self) -> list[Entry]:
         """The history's entries, each with a step; a line that a crash cut off is left out."""
         entries = []
         try:
@@ -226,7 +224,7 @@ class RunFolder:
         return entries
 
 
-def _place(entry: dict[str, Any]) -> tuple[int, float]:
+def _place(entry: Entry) -> tuple[int, float]:
     """What grows from entry to entry: the step, and where the run came back to it, the steps lost
     so far.
     """
@@ -234,16 +232,16 @@ def _place(entry: dict[str, Any]) -> tuple[int, float]:
     return entry["step"], lost if isinstance(lost, int | float) else 0
 
 
-def _last_place(entries: list[dict[str, Any]]) -> tuple[int, float]:
+def _last_place(entries: list[Entry]) -> tuple[int, float]:
     return max((_place(entry) for entry in entries), default=(0, 0))
 
 
-def _seconds(entry: dict[str, Any]) -> float:
+def _seconds(entry: Entry) -> float:
     value = entry.get("seconds")
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def test_looks(checkpoint: Path) -> list[dict[str, Any]]:
+def test_looks(checkpoint: Path) -> list[Entry]:
     """When the test part was evaluated with checkpoints of this folder: what `note_test_look` has
     noted, in order.
     """

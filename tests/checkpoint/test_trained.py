@@ -134,7 +134,7 @@ def test_the_text_must_be_that_of_the_run(tmp_path: Path) -> None:
     found.check_text(corpus)
     with pytest.raises(CorpusError, match="not the one of this run"):
         found.check_text(small_corpus("another text\n" * 50))
-    with pytest.raises(CorpusError, match="`val_fraction` 0.2, but the run"):
+    with pytest.raises(CorpusError, match=r"`val_fraction` 0\.2, but the run"):
         found.check_text(small_corpus(val_fraction=0.2))
 
 

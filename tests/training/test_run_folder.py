@@ -74,11 +74,11 @@ def test_create_refuses_to_overwrite(tmp_path: Path) -> None:
     folder.create({"hidden": 10})  # nothing was trained
     trained(small_run(corpus), corpus, folder, steps=1)
     before = folder.last.read_bytes(), folder.config.read_bytes()
-    with pytest.raises(RunError, match="--resume"):
+    with pytest.raises(RunError, match="`resume`"):
         folder.create({"hidden": 11})
     assert before == (folder.last.read_bytes(), folder.config.read_bytes())
     folder.last.rename(folder.best)
-    with pytest.raises(RunError, match="--out"):
+    with pytest.raises(RunError, match="`out`"):
         folder.create({})
 
 
