@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.vocab import Vocab
     from charrnn.training.loop import DivergenceError, Report, train
-    from charrnn.training.run import Run, squares_of
+    from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
     from charrnn.training.run_folder import RunFolder, newest_run
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
@@ -86,7 +86,7 @@ _HOMES = {
     "network.model": ("Model",),
     "tuning.pacing": ("on_time",),
     "tuning.planning": ("Plan", "plan"),
-    "training.run": ("Run", "squares_of"),
+    "training.run": ("Run",),
     "training.run_file": ("load_run", "save_run"),
     "training.run_folder": ("RunFolder", "newest_run"),
     "config.files": ("configs_of", "preset", "presets"),
@@ -104,7 +104,7 @@ __all__ = [  # noqa: RUF022
     "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows", "per_character",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic",
-    "per_character_dynamic", "squares_of", "DynamicConfig", "evaluate_xz", "Ensemble",
+    "per_character_dynamic", "DynamicConfig", "evaluate_xz", "Ensemble",
     "check_alike", "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError",
     "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip

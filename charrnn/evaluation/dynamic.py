@@ -58,7 +58,7 @@ def evaluate_dynamic(
 
     (equations 5 and 6 of the paper). r are the root mean squares of gradients over the training
     text, whose mean is taken to be 1: how sensitive each weight is. `squares` holds them squared,
-    and `squares_of` finds them in a run; without them r is 1 everywhere. s is the one number that
+    and a `Trained` has them; without them r is 1 everywhere. s is the one number that
     brings r to the size of this text's gradients so far, so that a rate means nearly the same for
     networks of any size and segments of any length; no g is longer than 2 |r|.
 

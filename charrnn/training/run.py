@@ -140,16 +140,8 @@ class Run:
         shape = fit_batch_shape(len(corpus.train), config.batch_size, config.seq_length)
         config = replace(config, batch_size=shape[0], seq_length=shape[1])
         slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
-        run = cls(
-            model,
-            corpus.vocab,
-            corpus.config,
-            config,
-            corpus.sources,
-            corpus.sha256,
-            slots,
-            State(model, shape[0]),
-        )
+        text = corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256
+        run = cls(model, *text, slots, State(model, shape[0]))
         run.steps_per_epoch = run.streams(corpus).steps
         run._begin_average()
         return run
@@ -175,10 +167,11 @@ class Run:
     def trained(self) -> Trained:
         """The network as it is now, to write and to evaluate with; its arrays are this run's."""
         texts = tuple(Text(source.name, source.characters) for source in self.sources)
-        measured = [entry for entry in self.validations if entry["step"] == self.step]
-        loss = measured[-1]["validation_loss"] if measured else None
+        losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
+        loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
-        return Trained(self.result, self.vocab, self.corpus_config, origin, squares_of(self))
+        squares = self.slots.get(SQUARES.get(self.config.optimizer, ""))
+        return Trained(self.result, self.vocab, self.corpus_config, origin, squares)
 
     @property
     def step(self) -> int:
@@ -234,14 +227,8 @@ class Run:
 
     def streams(self, corpus: Corpus) -> Streams:
         """The training text as this run's parallel streams."""
-        config = self.config
-        return Streams(
-            corpus.train,
-            config.batch_size,
-            config.seq_length,
-            corpus.train_starts,
-            config.reset_every,
-        )
+        shape = self.config.batch_size, self.config.seq_length
+        return Streams(corpus.train, *shape, corpus.train_starts, self.config.reset_every)
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless this is the text that the run was started on, in the same parts."""
@@ -277,11 +264,3 @@ class Run:
             2, np.uint32
         )
         return int(words[0]) << 32 | int(words[1])
-
-
-def squares_of(run: Run) -> Parameters | None:
-    """Sums or averages of squared gradients that a run's optimiser keeps; None where it keeps none,
-    as SGD.
-    """
-    slot = SQUARES.get(run.config.optimizer)
-    return None if slot is None else run.slots[slot]

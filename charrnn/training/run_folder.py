@@ -100,9 +100,7 @@ class RunFolder:
         those that are None are left out.
         """
         if self.holds_run:
-            raise RunError(
-                f"{self.path} already holds a run; go on with it (`resume`), or choose another `out`"
-            )
+            raise RunError(f"{self.path} already holds a run; `resume` it, or choose another `out`")
         if self.entries():
             raise RunError(
                 f"{self.path} holds the history of a run whose checkpoints are gone; choose "
@@ -207,21 +205,24 @@ class RunFolder:
         known = _last_place(entries)
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
         new = [{**entry, "seconds": seconds} for entry in run.history if _place(entry) > known]
-        write_atomically(
-            self.history, "".join(json.dumps(entry) + "\n" for entry in [*entries, *new]).encode()
-        )
+        _write_lines(self.history, [*entries, *new])
 
     def entries(self) -> list[Entry]:
-        """The history's entries, each with a step; a line that a crash cut off is left out."""
-        entries = []
-        try:
-            for line in self.history.read_text(encoding="utf-8").splitlines():
-                entry = json.loads(line)
-                if isinstance(entry, dict) and type(entry.get("step")) is int:
-                    entries.append(entry)
-        except (OSError, ValueError):
-            pass
-        return entries
+        """The history's entries, each with a step."""
+        return [entry for entry in _read_lines(self.history) if type(entry.get("step")) is int]
+
+
+def _read_lines(path: Path) -> list[Entry]:
+    """The JSON objects in a file, one a line; a line that a crash cut off is left out."""
+    entries = []
+    with suppress(OSError, ValueError):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            entries.append(json.loads(line))
+    return [entry for entry in entries if isinstance(entry, dict)]
+
+
+def _write_lines(path: Path, entries: list[Entry]) -> None:
+    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
 
 
 def _place(entry: Entry) -> tuple[int, float]:
@@ -242,32 +243,19 @@ def _seconds(entry: Entry) -> float:
 
 
 def test_looks(checkpoint: Path) -> list[Entry]:
-    """When the test part was evaluated with checkpoints of this folder: what `note_test_look` has
-    noted, in order.
-    """
-    looks = []
-    try:
-        for line in (checkpoint.parent / TEST_LOOKS).read_text(encoding="utf-8").splitlines():
-            look = json.loads(line)
-            if isinstance(look, dict) and isinstance(look.get("when"), str):
-                looks.append(look)
-    except (OSError, ValueError):
-        pass
-    return looks
+    """When the test part was evaluated with checkpoints of this folder (`note_test_look`)."""
+    looks = _read_lines(checkpoint.parent / TEST_LOOKS)
+    return [look for look in looks if isinstance(look.get("when"), str)]
 
 
 def note_test_look(checkpoint: Path, nats: float) -> None:
-    """Note beside a checkpoint that the test part was evaluated, now: a figure that is looked at
-    again and again is no test.
+    """Note beside a checkpoint that the test part was evaluated, now.
+
+    A figure that is looked at again and again is no test.
     """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    looks = [
-        *test_looks(checkpoint),
-        {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats},
-    ]
-    write_atomically(
-        checkpoint.parent / TEST_LOOKS, "".join(json.dumps(look) + "\n" for look in looks).encode()
-    )
+    look = {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats}
+    _write_lines(checkpoint.parent / TEST_LOOKS, [*test_looks(checkpoint), look])
 
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:

@@ -19,7 +19,6 @@ from charrnn.evaluation.evaluate import evaluate, per_character
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.training.run import squares_of
 from tests.reference import network as reference
 from tests.reference.small import small_corpus, small_run, trained
 
@@ -201,7 +200,7 @@ def test_zoneout_goes_back_as_it_went_forward() -> None:
 def test_optimisers_know_the_squares(optimizer: str) -> None:
     corpus = small_corpus()
     run = small_run(corpus, optimizer=optimizer)
-    slot = squares_of(run)
+    slot = run.trained.squares
     assert slot is not None
     nothing_yet = relative(slot, run.model.parameters)
     assert (
@@ -219,7 +218,7 @@ def test_optimisers_know_the_squares(optimizer: str) -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
 def test_other_optimisers_do_not(optimizer: str) -> None:
-    assert squares_of(small_run(small_corpus(), optimizer=optimizer)) is None
+    assert small_run(small_corpus(), optimizer=optimizer).trained.squares is None
 
 
 def test_progress_ends_at_the_whole() -> None:

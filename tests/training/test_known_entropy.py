@@ -21,7 +21,7 @@ from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_characte
 from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus
 from charrnn.training.loop import train
-from charrnn.training.run import Run, squares_of
+from charrnn.training.run import Run
 
 V, LENGTH = 6, 40_000
 P = np.random.default_rng(5).dirichlet(np.full(V, 0.5), V)
@@ -103,7 +103,9 @@ def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(
     """If weights saw a character before it is scored, this loss would fall below the source's."""
     run, corpus = trained()
     config = DynamicConfig(2e-3, 1e-3, segment, streams)
-    losses = per_character_dynamic(run.model, corpus.validation, config, squares=squares_of(run))
+    losses = per_character_dynamic(
+        run.model, corpus.validation, config, squares=run.trained.squares
+    )
     never_below(losses)
     assert losses.mean() < 1.2 * entropy_rate()
 
