@@ -70,9 +70,10 @@ def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         signal.signal(signal.SIGINT, before)
 
 
-def written(prime: str = "", length: int = 500, **options: Any) -> str:
-    run = charrnn.load_run("checkpoints/tiny/last.safetensors")
-    return "".join(charrnn.generate(run.result, run.vocab, prime, length, **options))
+def written(prime: str = "", length: int = 500, **settings: Any) -> str:
+    trained = charrnn.load("checkpoints/tiny/last.safetensors")
+    config = charrnn.SamplingConfig(length=length, **settings)
+    return "".join(charrnn.generate(trained, prime, config))
 
 
 def test_the_newest_run_writes_what_the_library_does() -> None:
@@ -111,7 +112,6 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
     )
     other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
     charrnn.save_run(tmp_path / "other.safetensors", other)
-    models = [run.result, other.result]
     flags = (
         "--seed",
         "3",
@@ -122,7 +122,8 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
         "--ensemble",
         str(tmp_path / "other.safetensors"),
     )
-    expected = "".join(charrnn.generate(models, run.vocab, "KING", 60, seed=3))
+    config = charrnn.SamplingConfig(length=60, seed=3)
+    expected = "".join(charrnn.generate([run.trained, other.trained], "KING", config))
     assert sample(*flags).stdout == "KING" + expected != "KING" + written("KING", 60, seed=3)
     found = json.loads(sample(*flags, "--json", "--count", "2").stdout)
     assert found["samples"][0] == expected and found["ensemble"] == [
@@ -230,7 +231,7 @@ def test_what_a_user_gets_wrong_is_told(
 
 def test_no_run_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "charrnn train" in sample(status=1).stderr
+    assert "train one first" in sample(status=1).stderr
 
 
 def test_an_extreme_temperature_is_no_warning() -> None:
