@@ -19,8 +19,8 @@ class Ensemble:
     """Writes as a `Writer` does, with the writers of several models of one vocabulary.
 
     The models may be of any cells and sizes; the writers have the same settings. The mean is that
-    of the distributions at temperature 1; banned symbols, temperature and top_k are applied to it,
-    and one random number draws. Streams draw with the numbers of the first writer.
+    of the distributions at temperature 1; the first writer's controls are applied to it, and its
+    random numbers draw.
     """
 
     chunk = CHUNK

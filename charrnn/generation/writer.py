@@ -46,7 +46,7 @@ class Writer:
     pays, several are dealt out to them. A `config.precision` other than float32 rounds the weights
     (see `quantization`), which makes one stream faster, not several.
 
-    config: temperature, top_k, seed and precision are used.
+    config: all but `length`, `stop` and `unknown`, which are about characters.
     banned: symbols that are never written; at least one symbol must be left.
     documents: with these trackers, a stream's state is zero before it reads the first character of
     a document, as in training.
@@ -181,8 +181,11 @@ def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> 
         raise ConfigError("every symbol of the vocabulary is banned: nothing is left to write")
     # Below 1e-6 dividing by the temperature overflows; only the most probable symbol is left then.
     temperature = min(config.temperature, 1e30) if config.temperature > 1e-6 else 0
-    top_k = min(config.top_k, symbols)
-    return Controls(banned=is_banned, temperature=np.float32(temperature), top_k=top_k)
+    return Controls(
+        banned=is_banned,
+        temperature=np.float32(temperature),
+        top_k=min(config.top_k, symbols),
+    )
 
 
 class _Turns:
