@@ -247,6 +247,13 @@ class SamplingConfig(Settings):
     top_k: int = setting(
         0, "Sample from the K most probable characters; 0: from all.", SAMPLING, minimum=0
     )
+    min_p: float = setting(
+        0.0,
+        "Drop characters less probable than this times the most probable one; 0: none.",
+        SAMPLING,
+        minimum=0.0,
+        maximum=1.0,
+    )
     seed: int = setting(
         0, "The same seed writes the same text.", SAMPLING, minimum=0, maximum=2**63 - 1
     )

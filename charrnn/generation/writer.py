@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -185,6 +186,7 @@ def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> 
         banned=is_banned,
         temperature=np.float32(temperature),
         top_k=min(config.top_k, symbols),
+        log_min_p=np.float32(math.log(config.min_p) if config.min_p > 0 else -math.inf),
     )
 
 

@@ -20,14 +20,19 @@ class Controls(NamedTuple):
     temperature: divides the logits; 0 takes the most probable symbol, the first of equals.
     top_k: above 0, only the top_k most probable symbols are left, of equals at the border the
     first.
+    log_min_p: symbols whose logit is below the largest one plus this are not drawn; -inf for none.
+
+    As in llama.cpp, top_k comes first, then min_p, both before the temperature: with a high one,
+    what is left becomes more even, and what was dropped does not come back.
     """
 
     banned: NDArray[np.bool_]
     temperature: np.float32
     top_k: int
+    log_min_p: np.float32
 
 
-CONTROLS = types.NamedTuple((boolean[::1], float32, int64), Controls)
+CONTROLS = types.NamedTuple((boolean[::1], float32, int64, float32), Controls)
 DRAW = int64(VECTOR, CONTROLS, float64, VECTOR)
 NEVER = -np.float32(np.inf)
 
@@ -64,6 +69,13 @@ def _leave_best(row, top_k, largest):
 
 
 @inline
+def _leave_from(row, least):
+    """Set all that is smaller than `least` to -inf."""
+    for v in range(row.size):
+        row[v] = NEVER if row[v] < least else row[v]
+
+
+@inline
 def _exponentials(row, largest, temperature):
     """row = e^((row - largest) / temperature), zero where it is -inf: a loop by itself, since the
     sum would not vectorise.
@@ -90,6 +102,7 @@ def draw(logits, controls, uniform, scratch):
         return best
     if 0 < controls.top_k < V:
         _leave_best(logits, controls.top_k, scratch)
+    _leave_from(logits, largest + controls.log_min_p)
     _exponentials(logits, largest, temperature)
     total = 0.0
     for v in range(V):

@@ -91,11 +91,15 @@ def test_flags_reach_the_writer(place: str) -> None:
         "1.3",
         "--top-k",
         "4",
+        "--min-p",
+        "0.9",
         "--prime",
         "So",
         "--no-prime",
     )
-    assert sample(place, *flags).stdout == written("So", 40, seed=5, temperature=1.3, top_k=4)
+    settings = {"seed": 5, "temperature": 1.3, "top_k": 4}
+    assert sample(place, *flags).stdout == written("So", 40, min_p=0.9, **settings)
+    assert written("So", 40, min_p=0.9, **settings) != written("So", 40, **settings)
 
 
 def test_temperature_zero_needs_no_seed() -> None:
@@ -151,6 +155,7 @@ def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
         "seed": 0,
         "temperature": 0.8,
         "top_k": 0,
+        "min_p": 0.0,
         "length": 500,
         "precision": "float32",
     }
@@ -211,6 +216,7 @@ def test_unknown_characters_are_named_unless_told_otherwise() -> None:
         (("--temperature", "-1"), 2, "--temperature"),
         (("--temperature", "nan"), 2, "--temperature"),
         (("--top-k", "-1"), 2, "--top-k"),
+        (("--min-p", "2"), 2, "--min-p"),
         (("--count", "0"), 2, "--count"),
         (("--seed", "-1"), 2, "--seed"),
         (("--prime", "a", "--prime-file", "b"), 2, "--prime-file"),
@@ -256,7 +262,8 @@ def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
 def test_the_help_explains_every_flag_and_ends_with_examples() -> None:
     text = sample("--help").stdout
     flags = (
-        "length temperature top-k seed prime prime-file count stop no-prime unknown json threads"
+        "length temperature top-k min-p seed prime prime-file count stop no-prime unknown json "
+        "threads precision"
     )
     assert all(f"--{flag}" in text for flag in flags.split()) and "Examples:" in text
 

@@ -53,6 +53,51 @@ def test_frequencies(temperature: float, top_k: int, banned: tuple[int, ...]) ->
     assert not counts[p == 0].any()
 
 
+P = np.array([0.4, 0.25, 0.2, 0.1, 0.04, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, 6),
+        ({"min_p": 0.0}, 6),
+        ({"min_p": 0.02}, 6),
+        ({"min_p": 0.03}, 5),
+        ({"min_p": 0.2}, 4),
+        ({"min_p": 0.6}, 2),
+        ({"min_p": 1.0}, 1),
+        ({"min_p": 0.2, "top_k": 3}, 3),
+        ({"min_p": 0.6, "top_k": 3}, 2),
+    ],
+)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_min_p_drops_what_is_improbable(
+    settings: dict[str, Any], kept: int, temperature: float
+) -> None:
+    """By the probabilities before the temperature, which then changes those of what is left."""
+    wanted = np.where(np.arange(6) < kept, P ** (1 / temperature), 0)
+    n = 4000
+    found = drawn(np.log(P), (np.arange(n) + 0.5) / n, temperature=temperature, **settings)
+    counts = np.bincount(found, minlength=6)
+    np.testing.assert_allclose(counts, n * wanted / wanted.sum(), atol=2)
+    assert not counts[kept:].any()
+
+
+def test_min_p_is_relative_to_what_may_be_written() -> None:
+    """A banned symbol is not the most probable one; equals of the largest are never dropped."""
+    comb = np.linspace(0, 1, 101)[:-1]
+    assert set(drawn(np.log(P), comb, (0,), min_p=0.7)) == {1, 2}
+    assert set(drawn([3, 1, 3, 3], comb, min_p=1.0)) == {0, 2, 3}
+    assert set(drawn([3, 1, 3, 3], comb, min_p=1.0, temperature=0)) == {0}
+    assert set(drawn([-np.inf, 1, 1], comb, min_p=0.5)) == {1, 2}
+
+
+def test_min_p_reaches_the_writer() -> None:
+    assert (written(2, 1, min_p=1.0) == written(2, 1, temperature=0)).all()
+    np.testing.assert_array_equal(written(2, 1, min_p=0.0), written(2, 1))
+    assert not np.array_equal(written(2, 1, min_p=0.5), written(2, 1))
+
+
 def test_frequencies_of_random_numbers() -> None:
     """Chi squared over 5 degrees of freedom; above 25 once in 7,000 seeds."""
     n = 20_000
@@ -178,6 +223,8 @@ def test_neither_streams_nor_threads_nor_pieces_change_a_text() -> None:
         ({"temperature": float("nan")}, "temperature"),
         ({"temperature": float("inf")}, "temperature"),
         ({"top_k": -1}, "top.k"),
+        ({"min_p": -0.1}, "min.p"),
+        ({"min_p": 1.1}, "min.p"),
         ({"length": -1}, "length"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
