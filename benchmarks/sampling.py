@@ -16,13 +16,11 @@ import json
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
 
-from charrnn.config.settings import ModelConfig
-from charrnn.generation.quantization import PRECISIONS
+from charrnn.config.settings import PRECISIONS, ModelConfig, SamplingConfig
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
@@ -72,8 +70,8 @@ def torch_loop(hidden: int, threads: int) -> Speed:
     return timed(write)
 
 
-def writer(model: Model, threads: Workers, count: int = 1, **options: Any) -> Speed:
-    made = Writer(model, count, temperature=0.8, workers=threads, **options)
+def writer(model: Model, threads: Workers, count: int = 1, precision: str = "float32") -> Speed:
+    made = Writer(model, SamplingConfig(precision=precision), streams=count, workers=threads)
     made.read(np.array([1]))
     return timed(lambda _: made.write(made.chunk).size)
 

@@ -8,7 +8,7 @@ and let it write.
     for report in charrnn.train(run, corpus):
         print(report.step, report.smoothed_loss)
     charrnn.save("book.safetensors", run.trained)
-    print("".join(charrnn.generate(run.result, run.vocab, "Once", length=200)))
+    print("".join(charrnn.generate(run.trained, "Once")))
 
 Names are imported when they are first used: the compiled parts take a second to load.
 """
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.paths import find_checkpoint
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
-    from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
+    from charrnn.config.settings import (
+        CorpusConfig,
+        DynamicConfig,
+        ModelConfig,
+        SamplingConfig,
+        TrainConfig,
+    )
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -66,7 +72,13 @@ _HOMES = {
     "checkpoint.trained": ("Origin", "Text", "Trained", "load", "save"),
     "tuning.comparison": ("Event", "Outcome", "Result", "compare", "results"),
     "evaluation.compression": ("evaluate_xz",),
-    "config.settings": ("CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"),
+    "config.settings": (
+        "CorpusConfig",
+        "DynamicConfig",
+        "ModelConfig",
+        "SamplingConfig",
+        "TrainConfig",
+    ),
     "text.corpus": ("Corpus",),
     "text.datasets": ("bundled_corpus", "fetch"),
     "evaluation.dynamic": ("evaluate_dynamic", "per_character_dynamic"),
@@ -103,10 +115,9 @@ __all__ = [  # noqa: RUF022
     "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
     "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows", "per_character",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
-    "evaluate_dynamic",
-    "per_character_dynamic", "DynamicConfig", "evaluate_xz", "Ensemble",
-    "check_alike", "CharrnnError", "CheckpointError", "ConfigError", "CorpusError", "DataError",
-    "DivergenceError", "RunError", "VocabError",
+    "evaluate_dynamic", "per_character_dynamic", "DynamicConfig", "SamplingConfig",
+    "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
+    "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip
 
 

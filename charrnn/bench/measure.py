@@ -13,7 +13,6 @@ what is below, and by the weights.
 
 from __future__ import annotations
 
-import inspect
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +24,7 @@ import numpy as np
 
 from charrnn.bench.machine import multiply_add_speed
 from charrnn.bench.peers import Peer
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.generate import generate_ids
 from charrnn.generation.writer import Writer
@@ -257,13 +256,9 @@ def _forward(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterat
 
 
 def _sampling(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
-    options: dict[str, Any] = {"streams": shape.batch_size, "temperature": 1.0, "workers": workers}
-    if "precision" in inspect.signature(Writer).parameters:
-        options["precision"] = shape.precision
-    else:
-        _only_float32(shape)
-    done = 0
-    for block in generate_ids(run.model, corpus.ids[:1], ENDLESS, **options):
+    config = SamplingConfig(temperature=1.0, precision=shape.precision)
+    writer, done = Writer(run.model, config, streams=shape.batch_size, workers=workers), 0
+    for block in generate_ids(writer, corpus.ids[:1], ENDLESS):
         done += block.size
         if done >= shape.seq_length * shape.batch_size:
             yield done

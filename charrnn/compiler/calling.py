@@ -1,4 +1,4 @@
-"""Kernels that call kernels which are passed to them, by address.
+"""How kernels get their arguments: from Python by name, from other kernels by address.
 
 Numba's own first-class functions cost 0.1 ms each time one is passed from Python, with the GIL
 held: a kernel that got five of them took as long to enter as fifty characters of a small network.
@@ -6,7 +6,11 @@ held: a kernel that got five of them took as long to enter as fifty characters o
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from numba import types
 from numba.core import cgutils
@@ -14,6 +18,26 @@ from numba.extending import intrinsic
 
 COMPILED = attrgetter("library", "fndesc.llvm_func_name")
 """Where Numba keeps the machine code of what it compiled, and the name of its entry."""
+
+
+def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
+    """The kernel with its first arguments given, by name; calls give the others, in order or by
+    name.
+
+    The names must be the first ones of the kernel's signature, in any order and without a gap: what
+    a call is to give stands last there. `TypeError` names those that are missing or unknown. A call
+    costs no more than one with all arguments.
+    """
+    names = list(inspect.signature(kernel.py_func).parameters)
+    first = names[: len(named)]
+    if set(first) != named.keys():
+        unknown = ", ".join(sorted(named.keys() - set(names))) or "none"
+        missing = ", ".join(name for name in first if name not in named) or "none"
+        raise TypeError(
+            f"{kernel.py_func.__name__}: the first {len(named)} arguments are to be bound; "
+            f"missing: {missing}, unknown: {unknown}"
+        )
+    return partial(kernel, *(named[name] for name in first))
 
 
 def address_of(kernel) -> int:

@@ -5,6 +5,12 @@ The main way in are the frozen dataclasses of `settings.py`, which this package 
 such files.
 """
 
-from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import (
+    CorpusConfig,
+    DynamicConfig,
+    ModelConfig,
+    SamplingConfig,
+    TrainConfig,
+)
 
-__all__ = ["CorpusConfig", "DynamicConfig", "ModelConfig", "TrainConfig"]
+__all__ = ["CorpusConfig", "DynamicConfig", "ModelConfig", "SamplingConfig", "TrainConfig"]

@@ -16,7 +16,7 @@ from charrnn.errors import ConfigError
 # without --epochs and --steps: a tiny text needs more passes
 DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000
 TEXT, NETWORK, DROPPED, TRAINING, RUN = "Text", "Network", "Dropout", "Training", "Run"
-DYNAMIC = "Dynamic evaluation"
+DYNAMIC, SAMPLING = "Dynamic evaluation", "Sampling"
 CELL_NAMES = (
     *("lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"),
 )
@@ -26,6 +26,8 @@ LEARNING_RATES = {
     **{"sgd": 1.0, "momentum": 0.1, "nesterov": 0.1},
 }
 """The optimisers, and the learning rate of each where none is given."""
+PRECISIONS = ("float32", "bf16", "int8")
+"""The types that weights are rounded to for sampling."""
 SCHEDULE_NAMES = (
     "inverse-sqrt",
     "constant",
@@ -227,6 +229,46 @@ class DynamicConfig(Settings):
         DYNAMIC,
         minimum=1,
         maximum=1024,
+    )
+
+
+@dataclass(frozen=True)
+class SamplingConfig(Settings):
+    """How a network writes. A text is at most `length` characters (bytes, with the unit byte)."""
+
+    length: int = setting(500, "Characters to write.", SAMPLING, minimum=0)
+    temperature: float = setting(
+        0.8,
+        "How daring: divides the scores; 0 takes the most probable character.",
+        SAMPLING,
+        minimum=0.0,
+        maximum=1e300,
+    )
+    top_k: int = setting(
+        0, "Sample from the K most probable characters; 0: from all.", SAMPLING, minimum=0
+    )
+    min_p: float = setting(
+        0.0,
+        "Drop characters less probable than this times the most probable one; 0: none.",
+        SAMPLING,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    seed: int = setting(
+        0, "The same seed writes the same text.", SAMPLING, minimum=0, maximum=2**63 - 1
+    )
+    stop: str | None = setting(None, "End before this string is written.", SAMPLING)
+    unknown: str = setting(
+        "error",
+        "What becomes of the prime's characters that the model does not know.",
+        SAMPLING,
+        choices=("error", "skip", "nearest", "fold"),
+    )
+    precision: str = setting(
+        "float32",
+        "Weights rounded to this type: faster for one text of a large network, nearly the same.",
+        SAMPLING,
+        choices=PRECISIONS,
     )
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.settings import SamplingConfig
+from charrnn.errors import ConfigError
 from charrnn.generation.ensemble import Ensemble
-from charrnn.generation.quantization import Precision
-from charrnn.generation.writer import Progress, Writer
-from charrnn.network.model import Model, Models, Panels
+from charrnn.generation.writer import Ids, Progress, Writer
+from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
+from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Decoder, Unknown, Vocab
 
 
-def start_ids(vocab: Vocab) -> NDArray[Any]:
+def start_ids(vocab: Vocab) -> Ids:
     """What a text without a prime starts after, one id: a line's end, else a space, else the first
     symbol.
     """
@@ -27,131 +29,107 @@ def start_ids(vocab: Vocab) -> NDArray[Any]:
 
 
 def generate_ids(
-    model: Model, prime: NDArray[Any], length: int, **options: Any
-) -> Iterator[NDArray[np.int32]]:
-    """Blocks (k, streams) int32 of ids that follow prime (K,), K >= 1, `length` in all; options as
-    for `Writer`.
+    writer: Writer | Ensemble, prime: Ids, length: int, progress: Progress | None = None
+) -> Iterator[Ids]:
+    """Blocks (k, streams) int32 of ids that follow prime (K,), K >= 1, `length` in all.
+
+    `progress(read, in_all)` follows a long prime.
     """
-    writer = Writer(model, **options)
-    writer.read(prime)
-    yield from _pieces(writer, length)
+    writer.read(prime, progress)
+    for done in range(0, length, writer.chunk):
+        yield writer.write(min(writer.chunk, length - done))
 
 
 def generate(
-    model: Models,
-    vocab: Vocab,
+    trained: Trained | Sequence[Trained],
     prime: str = "",
-    length: int = 500,
+    config: SamplingConfig | None = None,
     *,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    seed: int = 0,
-    stop: str | None = None,
-    unknown: Unknown = "error",
-    document_separator: str | None = None,
-    precision: Precision = "float32",
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> Iterator[str]:
-    """Text that follows `prime`, at most `length` characters (bytes, with the unit byte), in pieces
-    as it is made.
+    """Text that follows `prime`, in pieces as it is made.
 
-    Symbols are drawn from softmax(logits / temperature), or the most probable is taken at
-    temperature 0; top_k > 0 leaves only so many. The text ends before the first occurrence of
-    `stop`. `unknown` says what becomes of the prime's characters that the vocabulary lacks, as for
-    `Vocab.encode`, which raises `VocabError`. With a `document_separator` the state is zero at the
-    start of each document, in the prime too. With a `precision` of bf16 or int8 the weights are
-    rounded (see `rounding`). `progress(read, in_all)` follows a long prime. Several models write as
-    an ensemble (see `ensemble`), for which `panels` are not.
+    Where the network was trained with a document separator, the state is zero at the start of each
+    document, in the prime too. The text ends before the first occurrence of `config.stop`.
+    `VocabError` if the vocabulary lacks characters of the prime and `config.unknown` is "error".
+
+    trained: one network, or several of one vocabulary, which write as an ensemble.
+    panels: the packed weights of a single network, if there are any.
+    progress: `progress(read, in_all)` follows a long prime.
     """
-    ids = vocab.encode(prime, unknown)
-    options: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "seed": seed,
-        "precision": precision,
-    }
-    writer = _writer(
-        model,
-        vocab,
-        document_separator=document_separator,
-        workers=workers,
-        panels=panels,
-        **options,
-    )
-    writer.read(ids if len(ids) else start_ids(vocab), progress)
-    decoder, until = Decoder(vocab), Stop(stop)
-    for block in _pieces(writer, length):
+    config = config or SamplingConfig()
+    vocab, blocks = _blocks(trained, 1, prime, config, workers, panels, progress)
+    decoder, until = Decoder(vocab), Stop(config.stop)
+    for block in blocks:
         text = until.feed(decoder.feed(block[:, 0]))
         if text:
             yield text
         if until.reached:
             return
-    rest = until.feed(decoder.end()) + until.end()
+    rest = until.feed(decoder.end(), last=True)
     if rest:
         yield rest
 
 
 def generate_many(
-    model: Models,
-    vocab: Vocab,
+    trained: Trained | Sequence[Trained],
     count: int,
     prime: str = "",
-    length: int = 500,
+    config: SamplingConfig | None = None,
     *,
-    temperature: float = 0.8,
-    top_k: int = 0,
-    seed: int = 0,
-    stop: str | None = None,
-    unknown: Unknown = "error",
-    document_separator: str | None = None,
-    precision: Precision = "float32",
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
-    """`count` texts that follow `prime`, written side by side; the first is what `generate` writes
-    with this seed.
+    """`count` texts that follow `prime`, written side by side; the first is what `generate` writes.
+
+    `progress(written, in_all)` follows the characters of each.
     """
-    ids = vocab.encode(prime, unknown)
-    options: dict[str, Any] = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "seed": seed,
-        "precision": precision,
-    }
-    writer = _writer(
-        model,
-        vocab,
-        streams=count,
-        document_separator=document_separator,
-        workers=workers,
-        **options,
-    )
-    writer.read(ids if len(ids) else start_ids(vocab))
-    blocks, done = [np.zeros((0, count), np.int32)], 0
-    for block in _pieces(writer, length):
-        blocks.append(block)
+    config = config or SamplingConfig()
+    vocab, blocks = _blocks(trained, count, prime, config, workers)
+    written, done = [np.zeros((0, count), np.int32)], 0
+    for block in blocks:
+        written.append(block)
         done += len(block)
         if progress is not None:
-            progress(done, length)
-    columns = np.concatenate(blocks).T
-    return [Stop(stop).feed(vocab.decode(column), last=True) for column in columns]
+            progress(done, config.length)
+    columns = np.concatenate(written).T
+    return [Stop(config.stop).feed(vocab.decode(column), last=True) for column in columns]
 
 
-def _writer(
-    model: Models, vocab: Vocab, *, panels: Panels | None = None, **options: Any
-) -> Writer | Ensemble:
-    """A writer of characters: the symbol for unknown ones is banned."""
-    options |= {"vocab": vocab, "banned": () if vocab.unknown is None else (vocab.unknown,)}
-    if not isinstance(model, Model) and len(model) != 1:
-        return Ensemble(model, **options)
-    return Writer(model if isinstance(model, Model) else model[0], panels=panels, **options)
-
-
-def _pieces(writer: Writer | Ensemble, length: int) -> Iterator[NDArray[np.int32]]:
-    for done in range(0, length, writer.chunk):
-        yield writer.write(min(writer.chunk, length - done))
+def _blocks(
+    trained: Trained | Sequence[Trained],
+    streams: int,
+    prime: str,
+    config: SamplingConfig,
+    workers: Workers | None,
+    panels: Panels | None = None,
+    progress: Progress | None = None,
+) -> tuple[Vocab, Iterator[Ids]]:
+    """The vocabulary, and ids as from `generate_ids`; the symbol for unknown characters is not
+    among them.
+    """
+    networks = [trained] if isinstance(trained, Trained) else trained
+    if not networks:
+        raise ConfigError("there is no network to write: give at least one")
+    vocab, separator = networks[0].vocab, networks[0].corpus_config.document_separator
+    ids = vocab.encode(prime, cast(Unknown, config.unknown))
+    writers = [
+        Writer(
+            network.model,
+            config,
+            streams=streams,
+            banned=() if vocab.unknown is None else (vocab.unknown,),
+            documents=DocumentTrackers(vocab, separator, streams) if separator else None,
+            workers=workers,
+            panels=panels if len(networks) == 1 else None,
+        )
+        for network in networks
+    ]
+    writer = writers[0] if len(writers) == 1 else Ensemble(writers)
+    prime_ids = ids if len(ids) else start_ids(vocab)
+    return vocab, generate_ids(writer, prime_ids, config.length, progress)
 
 
 class Stop:
@@ -175,8 +153,3 @@ class Stop:
         held = 0 if last else next((k for k in sizes if text.endswith(self._string[:k])), 0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
-
-    def end(self) -> str:
-        """What was held back, when the text ends without the string."""
-        held, self._held = self._held, ""
-        return held

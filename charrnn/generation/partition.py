@@ -11,6 +11,7 @@ import contextlib
 import mmap
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES, padded
-from charrnn.generation.quantization import Precision, scales
+from charrnn.generation.quantization import scales
 from charrnn.kernels.vector_product import WIDE, vector_product
 from charrnn.network.model import Model, Panels
 from charrnn.network.parameters import Floats, aligned, decoder_names
@@ -28,6 +29,8 @@ SHARE = 1 << 18
 """Bytes of weights for which another thread is worth the meetings."""
 PAGE = 1 << 21
 """Bytes of a large page."""
+BYTES = {"float32": 4, "bf16": 2, "int8": 1}
+"""Bytes of a weight of each precision."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +49,28 @@ class Share:
 
 def share_of_panels(model: Model, panels: Panels) -> Share:
     """All units, for `product`."""
-    L = model.config.layers
 
     def place(piece: Floats | None) -> int:
         return 0 if piece is None else (piece.ctypes.data - panels.forward.ctypes.data) // 4
 
     matrices = zip(panels.up, panels.over, panels.second, panels.out, strict=True)
     places = np.array([[place(piece) for piece in row] for row in matrices], np.int64)
-    assert places.shape == (L, 4)
     return Share(panels.forward, places, (0, model.width), (0, padded(model.config.vocab_size)))
 
 
-def shares_of_stream(model: Model, threads: int, precision: Precision) -> list[Share]:
-    """The weights, rounded before, divided among at most so many threads, for the vector product of
-    the precision.
+def shares_of_stream(model: Model, threads: int, precision: str) -> list[Share]:
+    """The weights, rounded before, divided among at most `threads` threads, for the vector product
+    of the precision.
     """
-    size = _bytes(model, precision)
-    units = ranges(model.width, max(1, min(threads, size // SHARE)), LANES)
+    numbers = sum(weight.size for row in _matrices(model) for weight in row)
+    parts = numbers * BYTES[precision] // SHARE
+    units = ranges(model.width, max(1, min(threads, parts)), LANES)
     logits = ranges(padded(model.config.vocab_size), len(units), LANES)
     logits += [(logits[-1][1], logits[-1][1])] * (len(units) - len(logits))
     return [_share(model, precision, own, out) for own, out in zip(units, logits, strict=True)]
 
 
-def product_of(precision: Precision) -> Any:
+def product_of(precision: str) -> Any:
     """The kernel; those for fewer bits are loaded, or compiled, when they are first asked for."""
     if precision == "float32":
         return vector_product
@@ -81,10 +83,8 @@ def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
     """
     if len(shares) == 1:
         return array
-    blocks = array.reshape(len(array), -1, width)
-    parts = [blocks[:, :, slice(*share.units)].reshape(len(array), -1) for share in shares]
     placed = aligned(*array.shape)
-    np.concatenate(parts, 1, out=placed)
+    np.concatenate([_columns(array, width, share.units) for share in shares], 1, out=placed)
     return placed
 
 
@@ -93,27 +93,25 @@ def _matrices(model: Model) -> list[list[Floats]]:
     read) of each layer.
     """
     p, (first, middle, _) = model.parameters, model.borders()
-    found = []
+    rows = []
     for layer, decoder in enumerate(decoder_names(model.config)):
         w = p[f"rnn.weight_hh_l{layer}"]
         w_x = p[f"rnn.weight_ih_l{layer}"] if layer else w[:, :0]
         out = p["decoder.bias"][None, :0] if decoder is None else p[decoder]
-        found.append([w_x, w[:, : middle - first], w[:, middle - first :], out])
-    return found
+        rows.append([w_x, w[:, : middle - first], w[:, middle - first :], out])
+    return rows
 
 
-def _share(
-    model: Model, precision: Precision, units: tuple[int, int], logits: tuple[int, int]
-) -> Share:
-    rows = [
-        [*(_columns(weight, model.width, units) for weight in row), out[:, slice(*logits)]]
+def _share(model: Model, precision: str, units: tuple[int, int], logits: tuple[int, int]) -> Share:
+    pieces = [
+        blocks(weight, precision)
         for *row, out in _matrices(model)
+        for weight in (*(_columns(w, model.width, units) for w in row), out[:, slice(*logits)])
     ]
-    pieces = [[blocks(weight, precision) for weight in row] for row in rows]
-    sizes = np.array([[piece.size for piece in row] for row in pieces], np.int64)
-    weights, ends = _memory(int(sizes.sum())), sizes.cumsum().reshape(sizes.shape)
-    np.concatenate([piece for row in pieces for piece in row], out=weights)
-    return Share(weights, ends - sizes, units, logits)
+    ends = np.cumsum([0, *(piece.size for piece in pieces)], dtype=np.int64)
+    weights = _memory(int(ends[-1]))
+    np.concatenate(pieces, out=weights)
+    return Share(weights, ends[:-1].reshape(-1, 4), units, logits)
 
 
 def _memory(size: int) -> Floats:
@@ -135,18 +133,18 @@ def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:
     return weight.reshape(len(weight), -1, width)[:, :, slice(*units)].reshape(len(weight), -1)
 
 
-def blocks(weight: Floats, precision: Precision) -> Floats:
+def blocks(weight: Floats, precision: str) -> Floats:
     """A matrix (K, N), rounded before, as `kernels.vector_product` or `kernels.rounded_product`
     reads it, flat.
     """
     N = weight.shape[1]
     wide = N // WIDE * WIDE
-    pieces = [_block(weight[:, n : n + WIDE], precision) for n in range(0, wide, WIDE)]
-    pieces += [_block(weight[:, n : n + LANES], precision) for n in range(wide, N, LANES)]
+    edges = [*range(0, wide, WIDE), *range(wide, N, LANES), N]
+    pieces = [_block(weight[:, a:b], precision) for a, b in pairwise(edges)]
     return np.concatenate([np.zeros(0, np.float32), *pieces])
 
 
-def _block(weight: Floats, precision: Precision) -> Floats:
+def _block(weight: Floats, precision: str) -> Floats:
     if precision == "float32":
         return weight.ravel()
     if precision == "bf16":
@@ -155,11 +153,3 @@ def _block(weight: Floats, precision: Precision) -> Floats:
     scale = scales(weight)
     numbers = (weight / scale).astype(np.int8)
     return np.concatenate([scale, numbers.ravel().view(np.float32)])
-
-
-def _bytes(model: Model, precision: Precision) -> int:
-    """Bytes of weights that a character takes."""
-    return (
-        sum(weight.size for row in _matrices(model) for weight in row)
-        * {"float32": 4, "bf16": 2, "int8": 1}[precision]
-    )

@@ -11,45 +11,27 @@ and biases stay as they are.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.errors import ConfigError
 from charrnn.network.model import Model
 from charrnn.network.parameters import Floats, decoder_names
 
-Precision = Literal["float32", "bf16", "int8"]
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 LEAST_SCALE = np.float32(2.0**-60)
-"""Of a column of zeros, or of what is too small to matter: dividing by it overflows only what is
-past 10^20.
-"""
+"""The scale of a column of zeros or of tiny numbers: dividing by it overflows only above 10^20."""
 
 
-def check_precision(precision: str) -> None:
-    """`ConfigError` unless it is one of PRECISIONS."""
-    if precision not in PRECISIONS:
-        raise ConfigError(f"--precision must be one of {', '.join(PRECISIONS)}, not {precision}")
+def rounded(model: Model, precision: str) -> Model:
+    """A model of the same configuration with its matrices rounded to one of `PRECISIONS`.
 
-
-def rounded(model: Model, precision: Precision) -> Model:
-    """A model of the same configuration whose matrices hold the nearest numbers of that precision,
-    as float32.
+    They hold the nearest numbers of that precision, as float32. With float32 it is the model.
     """
-    check_precision(precision)
     if precision == "float32":
         return model
-    other = Model(model.config)
+    other, nearest = Model(model.config), ROUNDINGS[precision]
     other.parameters.flat[:] = model.parameters.flat
     for name in matrices(model):
-        weight = other.parameters[name]
-        weight[:] = (
-            to_bf16(weight)
-            if precision == "bf16"
-            else np.rint(weight / scales(weight)) * scales(weight)
-        )
+        other.parameters[name][:] = nearest(other.parameters[name])
     return other
 
 
@@ -62,19 +44,27 @@ def matrices(model: Model) -> list[str]:
 
 
 def to_bf16(weight: Floats) -> Floats:
-    """The nearest numbers whose lower 16 bits are zero, of two equally near the one whose last bit
-    is zero.
-    """
+    """The nearest numbers whose lower 16 bits are zero; a tie goes to the even one."""
     bits: NDArray[np.uint32] = weight.view(np.uint32)
     half = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
     return (bits + half & np.uint32(0xFFFF0000)).view(np.float32)
 
 
+def to_int8(weight: Floats) -> Floats:
+    """The nearest multiples of each column's scale."""
+    nearest: Floats = np.rint(weight / scales(weight)) * scales(weight)
+    return nearest
+
+
 def scales(weight: Floats) -> Floats:
-    """s of each column of a matrix (K, N), float32 (N,); those of a rounded matrix are the ones it
-    was rounded with.
+    """s of each column of a matrix (K, N), float32 (N,).
+
+    A rounded matrix has the scales that it was rounded with.
     """
     largest = np.abs(weight).max(0).astype(np.float64) / 127
     exponents = np.ceil(np.log2(np.maximum(largest, LEAST_SCALE)))
-    found: Floats = (2.0**exponents).astype(np.float32)
-    return found
+    powers: Floats = (2.0**exponents).astype(np.float32)
+    return powers
+
+
+ROUNDINGS = {"bf16": to_bf16, "int8": to_int8}

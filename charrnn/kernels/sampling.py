@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import boolean, float32, float64, int64
+from numba import boolean, float32, float64, int64, types
+from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.pointwise import ZERO, exp
 from charrnn.kernels.product import VECTOR
 
+
+class Controls(NamedTuple):
+    """What decides, beside the logits, which symbol is drawn; one argument of the kernels.
+
+    banned: (V,), read: these symbols are never drawn.
+    temperature: divides the logits; 0 takes the most probable symbol, the first of equals.
+    top_k: above 0, only the top_k most probable symbols are left, of equals at the border the
+    first.
+    log_min_p: symbols whose logit is below the largest one plus this are not drawn; -inf for none.
+
+    As in llama.cpp, top_k comes first, then min_p, both before the temperature: with a high one,
+    what is left becomes more even, and what was dropped does not come back.
+    """
+
+    banned: NDArray[np.bool_]
+    temperature: np.float32
+    top_k: int
+    log_min_p: np.float32
+
+
+CONTROLS = types.NamedTuple((boolean[::1], float32, int64, float32), Controls)
+DRAW = int64(VECTOR, CONTROLS, float64, VECTOR)
 NEVER = -np.float32(np.inf)
-DRAW = int64(VECTOR, boolean[::1], float32, int64, float64, VECTOR)
 
 
 @inline
@@ -45,6 +69,13 @@ def _leave_best(row, top_k, largest):
 
 
 @inline
+def _leave_from(row, least):
+    """Set all that is smaller than `least` to -inf."""
+    for v in range(row.size):
+        row[v] = NEVER if row[v] < least else row[v]
+
+
+@inline
 def _exponentials(row, largest, temperature):
     """row = e^((row - largest) / temperature), zero where it is -inf: a loop by itself, since the
     sum would not vectorise.
@@ -55,29 +86,28 @@ def _exponentials(row, largest, temperature):
 
 
 @kernel(DRAW)
-def draw(logits, banned, temperature, top_k, coin, scratch):
-    """The symbol that a coin in [0, 1) draws from softmax(logits / temperature) (V,), which is
-    overwritten.
+def draw(logits, controls, uniform, scratch):
+    """The symbol that a uniform number in [0, 1) draws from softmax(logits / temperature).
 
-    Banned symbols (V,) are never drawn. temperature 0 takes the most probable, the first of equals.
-    top_k > 0 leaves only the top_k most probable, of equals at the border the first. scratch (V,).
+    logits (V,) are overwritten, and so is scratch (V,).
     """
-    V, best = logits.size, -1
+    V, best, temperature = logits.size, -1, controls.temperature
     largest = NEVER
     for v in range(V):
-        if banned[v]:
+        if controls.banned[v]:
             logits[v] = NEVER
         elif best < 0 or logits[v] > largest:
             best, largest = v, logits[v]
     if temperature <= ZERO:
         return best
-    if 0 < top_k < V:
-        _leave_best(logits, top_k, scratch)
+    if 0 < controls.top_k < V:
+        _leave_best(logits, controls.top_k, scratch)
+    _leave_from(logits, largest + controls.log_min_p)
     _exponentials(logits, largest, temperature)
     total = 0.0
     for v in range(V):
         total += np.float64(logits[v])
-    left, chosen = coin * total, best
+    left, chosen = uniform * total, best
     for v in range(V):
         if logits[v] > ZERO:
             chosen = v

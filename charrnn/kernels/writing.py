@@ -10,7 +10,7 @@ before outputs are normalised, and before the draw, which each of them makes for
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import boolean, float32, float64, int32, int64, intp, types, void
+from numba import boolean, float64, int32, int64, intp, types, void
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -22,11 +22,11 @@ from charrnn.compiler.simd import address
 from charrnn.kernels.normalisation import moments, standardise
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, keep_some
-from charrnn.kernels.sampling import DRAW
+from charrnn.kernels.sampling import CONTROLS, DRAW
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
 IDS = int32[:, ::1]
-PLACES = int64[:, ::1]
+PLACES, RANGE = int64[:, ::1], types.UniTuple(int64, 2)
 call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
@@ -96,29 +96,39 @@ def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, r
         )
 
 
-@kernel( void( intp, intp, intp, intp, intp, boolean, IDS, int64, float64[:, ::1], MATRIX, MATRIX,
-        PLANE, VECTOR, PLANE, int64, BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE,
-        PLANE, VECTOR, VECTOR, boolean, boolean, int64, boolean[::1], float32, int64, int64, int64,
-        int64, PLANE, int64, PLACES, int64, int64, int64, int64, int64, int64, ) )  # fmt: skip
-def write(product, vector_product, prepare, step, draw, is_vector, ids, given, coins, table,
-          memory_table, bias, out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, keep_h,
-          keep_c, has_output, is_residual, first_read, banned, temperature, top_k, counter, parts,
-          normal, scratch, weights, places, start, stop, first, last, first_out,
-          last_out):  # fmt: skip
-    """Read ids[s] and draw ids[s + 1] from it, for s in turn and for streams start:stop; the first
-    `given` ids are not drawn.
+@kernel( void( intp, intp, intp, intp, intp, boolean, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
+        BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean,
+        boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES, RANGE, RANGE, RANGE,
+        IDS, int64, float64[:, ::1], ) )  # fmt: skip
+def write(product, vector_product, prepare, step, draw, is_vector, table, memory_table, bias,
+          out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output,
+          is_residual, first_read, controls, counter, parts, normal, scratch, weights, places,
+          own_streams, own_units, own_logits, ids, given, uniforms):  # fmt: skip
+    """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
+    first `given` ids are not drawn.
 
-    product, vector_product, prepare, step, draw, weights and counter are addresses. ids (S + 1, N);
-    coins (S, N) in [0, 1). What belongs to units lies unit range after unit range, each a matrix by
-    itself, if one stream is divided: table (V, X), bias (L, GH), p (L, K H), and this thread's own
-    are units first:last and logits first_out:last_out; else first:last is 0:H. memory_table (V, H),
-    or (0, 0) without one; out_bias (V padded). weights holds W_x, W_h, W_q and the decoder's weight
-    of layer l from places[l] on; the decoder reads the layers from first_read on. h, c (L, 2, N H):
-    plane 0 holds the state before, plane S % 2 that behind. m (2, N H), x (L, N H), z (N GH), q, y
-    (N H), logits (N, V padded) are overwritten. keep_h, keep_c (N H), or empty. scratch (2, V
-    padded), of this thread. counter is an int64, 0, at which `parts` threads meet. normal: over how
-    many units layers' outputs are normalised, or 0.
+    `generation.writer` binds all but the last three arguments, by name. product, vector_product,
+    prepare, step, draw, weights and counter are addresses. What belongs to units lies unit range
+    after unit range, each a matrix by itself, if one stream is divided.
+
+    table: (V, X), read: the first layer's product with each symbol.
+    memory_table: (V, H), read: the first layer's m below; or (0, 0).
+    bias: (L, GH), out_bias: (V padded), p: (L, K H), read.
+    h, c: (L, 2, N H): plane 0 holds the state before, plane S % 2 receives the one after.
+    m: (2, N H), x: (L, N H), z: (N GH), q, y: (N H), logits: (N, V padded), overwritten.
+    keep_h, keep_c: (N H), read, or empty without zoneout.
+    first_read: the decoder reads the layers from this one on.
+    controls: how symbols are drawn, see `sampling.Controls`.
+    counter: an int64, 0, at which `parts` threads meet.
+    normal: over how many units layers' outputs are normalised, or 0.
+    scratch: (2, V padded), overwritten; this and all that follow are this thread's own.
+    weights: W_x, W_h, W_q and the decoder's weight of layer l, from places[l] on.
+    own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
+    logits, else all of these.
+    ids: (S + 1, N), read and written.
+    uniforms: (S, N), read, in [0, 1).
     """
+    (start, stop), (first, last), (first_out, last_out) = own_streams, own_units, own_logits
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
@@ -218,6 +228,4 @@ def write(product, vector_product, prepare, step, draw, is_vector, ids, given, c
             meet(counter, met)
         for n in range(start, stop):
             _copy(address(scratch, 0), address(logits, n * width), V)
-            ids[s + 1, n] = call_draw(
-                draw, (scratch[0, :V], banned, temperature, top_k, coins[s, n], scratch[1])
-            )
+            ids[s + 1, n] = call_draw(draw, (scratch[0, :V], controls, uniforms[s, n], scratch[1]))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from charrnn.config.settings import SamplingConfig
 from charrnn.errors import CharrnnError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
@@ -41,7 +42,7 @@ VALIDATED = 200_000
 """Characters of a longer validation text that are read while training; `charrnn eval` reads all of
 them.
 """
-SAMPLE_LENGTH, SAMPLE_TEMPERATURE = 240, 0.8
+SAMPLE_LENGTH = 240
 
 
 class DivergenceError(CharrnnError):
@@ -342,16 +343,14 @@ class _Trainer:
     def _sample(self) -> str:
         run = self.run
         panels = self._panels() if run.config.precision == "float32" else None
-        options: dict[str, Any] = {
-            "temperature": SAMPLE_TEMPERATURE,
-            "seed": run.step,
-            "panels": panels,
-        }
-        options["workers"] = self.network.workers
-        options["document_separator"] = run.corpus_config.document_separator
+        config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
         return "".join(
             generate(
-                run.result, run.vocab, self.sample_prime, SAMPLE_LENGTH, unknown="skip", **options
+                run.trained,
+                self.sample_prime,
+                config,
+                workers=self.network.workers,
+                panels=panels,
             )
         )
 

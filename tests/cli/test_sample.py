@@ -70,9 +70,10 @@ def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         signal.signal(signal.SIGINT, before)
 
 
-def written(prime: str = "", length: int = 500, **options: Any) -> str:
-    run = charrnn.load_run("checkpoints/tiny/last.safetensors")
-    return "".join(charrnn.generate(run.result, run.vocab, prime, length, **options))
+def written(prime: str = "", length: int = 500, **settings: Any) -> str:
+    trained = charrnn.load("checkpoints/tiny/last.safetensors")
+    config = charrnn.SamplingConfig(length=length, **settings)
+    return "".join(charrnn.generate(trained, prime, config))
 
 
 def test_the_newest_run_writes_what_the_library_does() -> None:
@@ -90,11 +91,15 @@ def test_flags_reach_the_writer(place: str) -> None:
         "1.3",
         "--top-k",
         "4",
+        "--min-p",
+        "0.9",
         "--prime",
         "So",
         "--no-prime",
     )
-    assert sample(place, *flags).stdout == written("So", 40, seed=5, temperature=1.3, top_k=4)
+    settings = {"seed": 5, "temperature": 1.3, "top_k": 4}
+    assert sample(place, *flags).stdout == written("So", 40, min_p=0.9, **settings)
+    assert written("So", 40, min_p=0.9, **settings) != written("So", 40, **settings)
 
 
 def test_temperature_zero_needs_no_seed() -> None:
@@ -111,7 +116,6 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
     )
     other = charrnn.Run.new(corpus, charrnn.ModelConfig(cell="gru", hidden=12, layers=2))
     charrnn.save_run(tmp_path / "other.safetensors", other)
-    models = [run.result, other.result]
     flags = (
         "--seed",
         "3",
@@ -122,7 +126,8 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
         "--ensemble",
         str(tmp_path / "other.safetensors"),
     )
-    expected = "".join(charrnn.generate(models, run.vocab, "KING", 60, seed=3))
+    config = charrnn.SamplingConfig(length=60, seed=3)
+    expected = "".join(charrnn.generate([run.trained, other.trained], "KING", config))
     assert sample(*flags).stdout == "KING" + expected != "KING" + written("KING", 60, seed=3)
     found = json.loads(sample(*flags, "--json", "--count", "2").stdout)
     assert found["samples"][0] == expected and found["ensemble"] == [
@@ -150,6 +155,7 @@ def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
         "seed": 0,
         "temperature": 0.8,
         "top_k": 0,
+        "min_p": 0.0,
         "length": 500,
         "precision": "float32",
     }
@@ -210,6 +216,7 @@ def test_unknown_characters_are_named_unless_told_otherwise() -> None:
         (("--temperature", "-1"), 2, "--temperature"),
         (("--temperature", "nan"), 2, "--temperature"),
         (("--top-k", "-1"), 2, "--top-k"),
+        (("--min-p", "2"), 2, "--min-p"),
         (("--count", "0"), 2, "--count"),
         (("--seed", "-1"), 2, "--seed"),
         (("--prime", "a", "--prime-file", "b"), 2, "--prime-file"),
@@ -230,7 +237,7 @@ def test_what_a_user_gets_wrong_is_told(
 
 def test_no_run_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert "charrnn train" in sample(status=1).stderr
+    assert "train one first" in sample(status=1).stderr
 
 
 def test_an_extreme_temperature_is_no_warning() -> None:
@@ -255,7 +262,8 @@ def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
 def test_the_help_explains_every_flag_and_ends_with_examples() -> None:
     text = sample("--help").stdout
     flags = (
-        "length temperature top-k seed prime prime-file count stop no-prime unknown json threads"
+        "length temperature top-k min-p seed prime prime-file count stop no-prime unknown json "
+        "threads precision"
     )
     assert all(f"--{flag}" in text for flag in flags.split()) and "Examples:" in text
 

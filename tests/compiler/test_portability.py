@@ -29,7 +29,7 @@ for cell in ("lstm", "gru"):
     model = charrnn.ModelConfig(hidden=40, cell=cell, dropout=0.2, embedding=5)
     run = charrnn.Run.new(corpus, model, charrnn.TrainConfig(steps=3, seq_length=11, batch_size=6))
     losses = [report.loss for report in charrnn.train(run, corpus, threads=1)]
-    text = "".join(charrnn.generate(run.result, run.vocab, "a", length=30))
+    text = "".join(charrnn.generate(run.trained, "a", charrnn.SamplingConfig(length=30)))
     weights = run.model.parameters.flat
     digest = hashlib.sha256(weights.tobytes()).hexdigest()
     found[cell] = [losses, digest, weights[::97].tolist(), text]

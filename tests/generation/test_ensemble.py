@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
 
-from charrnn.config.settings import ModelConfig
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed, per_character
 from charrnn.generation.ensemble import Ensemble, check_alike, log_of_mean
@@ -15,6 +17,7 @@ from charrnn.generation.generate import generate, generate_many
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
+from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 
 V = 9
@@ -35,6 +38,29 @@ def models() -> tuple[Model, ...]:
     for model in made:
         model.parameters.flat *= 3
     return made
+
+
+def trained(*models: Model) -> list[Trained]:
+    return [Trained(model=model, vocab=VOCAB, corpus_config=CorpusConfig()) for model in models]
+
+
+def ensemble(
+    models: tuple[Model, ...], streams: int = 1, separator: str | None = None, **options: Any
+) -> Ensemble:
+    """One whose writers differ in their models only; temperature 1 unless another is given."""
+    return Ensemble([writer(model, streams, separator, **options) for model in models])
+
+
+def writer(
+    model: Model,
+    streams: int = 1,
+    separator: str | None = None,
+    banned: tuple[int, ...] = (),
+    **settings: Any,
+) -> Writer:
+    documents = DocumentTrackers(VOCAB, separator, streams) if separator else None
+    config = SamplingConfig(**{"temperature": 1.0, **settings})
+    return Writer(model, config, streams=streams, banned=banned, documents=documents)
 
 
 def test_probabilities_are_averaged() -> None:
@@ -61,23 +87,18 @@ def test_one_model_is_itself_to_the_bit() -> None:
     assert evaluate([one], IDS) == evaluate(one, IDS) and evaluate_windows(
         [one], IDS, 50
     ) == evaluate_windows(one, IDS, 50)
-    assert list(generate([one], VOCAB, "abc", 60, seed=4)) == list(
-        generate(one, VOCAB, "abc", 60, seed=4)
-    )
-    assert generate_many([one], VOCAB, 3, "abc", 60, seed=4) == generate_many(
-        one, VOCAB, 3, "abc", 60, seed=4
-    )
+    (alone,), config = trained(one), SamplingConfig(length=60, seed=4)
+    assert list(generate([alone], "abc", config)) == list(generate(alone, "abc", config))
+    assert generate_many([alone], 3, "abc", config) == generate_many(alone, 3, "abc", config)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.5])
 def test_the_same_model_twice_writes_what_it_writes_alone(temperature: float) -> None:
-    """Its distribution is the same, but for rounding, and so are the coins."""
+    """Its distribution is the same, but for rounding, and so are the random numbers."""
     (_, one) = models()
-    alone = "".join(generate(one, VOCAB, "abc", 80, seed=4, temperature=temperature, top_k=5))
-    assert (
-        "".join(generate([one, one], VOCAB, "abc", 80, seed=4, temperature=temperature, top_k=5))
-        == alone
-    )
+    config = SamplingConfig(length=80, seed=4, temperature=temperature, top_k=5)
+    alone = "".join(generate(trained(one), "abc", config))
+    assert "".join(generate(trained(one, one), "abc", config)) == alone
 
 
 def test_what_is_written_has_the_mean_probability() -> None:
@@ -85,9 +106,9 @@ def test_what_is_written_has_the_mean_probability() -> None:
     finds; 5 sigma.
     """
     prime, streams = IDS[:30], 2000
-    writer = Ensemble(models(), streams, seed=1)
-    writer.read(prime)
-    counts = np.bincount(writer.write(1)[0], minlength=V)
+    several = ensemble(models(), streams, seed=1)
+    several.read(prime)
+    counts = np.bincount(several.write(1)[0], minlength=V)
     p = np.exp([-float(per_character(models(), np.append(prime, v))[-1]) for v in range(V)])
     assert p.sum() == pytest.approx(1, abs=1e-4)
     each = [
@@ -99,17 +120,17 @@ def test_what_is_written_has_the_mean_probability() -> None:
 
 
 def test_streams_and_threads_change_nothing() -> None:
-    two = Workers(2)
-    many = generate_many(models(), VOCAB, 3, "abc", 50, seed=4)
-    assert many == generate_many(models(), VOCAB, 3, "abc", 50, seed=4, workers=two)
-    assert "".join(generate(models(), VOCAB, "abc", 50, seed=4, workers=two)) == many[0]
+    two, config, both = Workers(2), SamplingConfig(length=50, seed=4), trained(*models())
+    many = generate_many(both, 3, "abc", config)
+    assert many == generate_many(both, 3, "abc", config, workers=two)
+    assert "".join(generate(both, "abc", config, workers=two)) == many[0]
     two.close()
 
 
 def test_pieces_are_one_text() -> None:
-    whole, parts = Ensemble(models(), 2, seed=3), Ensemble(models(), 2, seed=3)
-    for writer in (whole, parts):
-        writer.read(IDS[:5])
+    whole, parts = ensemble(models(), 2, seed=3), ensemble(models(), 2, seed=3)
+    for each in (whole, parts):
+        each.read(IDS[:5])
     np.testing.assert_array_equal(
         whole.write(30), np.concatenate([parts.write(n) for n in (1, 12, 17)])
     )
@@ -117,27 +138,27 @@ def test_pieces_are_one_text() -> None:
 
 def test_documents_begin_from_zero() -> None:
     """What follows a separator does not know what stood before it; without one it does."""
-    options = {"vocab": VOCAB, "seed": 2, "temperature": 0.5}
+    options = {"seed": 2, "temperature": 0.5}
     for separator, alike in (("\n", True), (None, False)):
         rest = []
         for first in ("aaaa\n", "gfgfgf\n"):
-            writer = Ensemble(models(), document_separator=separator, **options)
-            writer.read(
+            several = ensemble(models(), separator=separator, **options)
+            several.read(
                 VOCAB.encode(first + "b")
             )  # a document's own first character is still predicted by what stood before it
-            rest.append(writer.write(40)[:, 0].tolist())
+            rest.append(several.write(40)[:, 0].tolist())
         assert (rest[0] == rest[1]) == alike
-    alone = Writer(models()[0], document_separator="[ab]", **options)
-    same = Ensemble([models()[0]] * 2, document_separator="[ab]", **options)
-    for writer in (alone, same):
-        writer.read(VOCAB.encode("abc"))
+    alone = writer(models()[0], separator="[ab]", **options)
+    same = ensemble((models()[0],) * 2, separator="[ab]", **options)
+    for each in (alone, same):
+        each.read(VOCAB.encode("abc"))
     np.testing.assert_array_equal(alone.write(60), same.write(60))
 
 
 def test_banned_symbols_are_never_written() -> None:
-    writer = Ensemble(models(), 50, banned=(0, 1, 2, 3), seed=1)
-    writer.read(IDS[:1])
-    assert writer.write(40).min() >= 4
+    several = ensemble(models(), 50, banned=(0, 1, 2, 3), seed=1)
+    several.read(IDS[:1])
+    assert several.write(40).min() >= 4
 
 
 def test_the_mean_of_extreme_distributions() -> None:
@@ -153,12 +174,14 @@ def test_the_mean_of_extreme_distributions() -> None:
 
 def test_what_is_no_ensemble() -> None:
     other = Model.initialised(ModelConfig(vocab_size=V + 1, hidden=8, layers=1), 1)
-    with pytest.raises(ConfigError, match="one vocabulary, not some of 9 and of 10"):
-        Ensemble([models()[0], other])
+    with pytest.raises(ConfigError, match=r"one vocabulary, not of \[9, 10\] symbols"):
+        ensemble((models()[0], other))
+    with pytest.raises(ConfigError, match="at least one"):
+        Ensemble([])
     with pytest.raises(ConfigError, match="at least one"):
         evaluate([], IDS)
     with pytest.raises(ConfigError, match="at least one"):
-        list(generate([], VOCAB))
+        list(generate([]))
 
 
 @pytest.mark.parametrize(

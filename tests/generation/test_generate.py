@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from charrnn.config.settings import ModelConfig
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.generate import Stop, generate, generate_ids, generate_many, start_ids
-from charrnn.generation.writer import CHUNK, Writer
+from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
 from charrnn.kernels import sampling
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
@@ -25,24 +27,18 @@ from tests.reference import network as reference
 LOGITS = [1.0, -0.5, 2.0, 0.3, -3.0, 2.0]
 
 
-def drawn(
-    logits: Any, coins: Any, temperature: float = 1.0, top_k: int = 0, banned: tuple[int, ...] = ()
-) -> np.ndarray:
+def drawn(logits: Any, uniforms: Any, banned: tuple[int, ...] = (), **settings: Any) -> np.ndarray:
     logits = np.array(logits, np.float32)
-    ban = np.zeros(logits.size, np.bool_)
-    ban[list(banned)] = True
-    scratch = np.zeros(logits.size, np.float32)
-    rate = np.float32(temperature)
-    return np.array(
-        [sampling.draw(logits.copy(), ban, rate, top_k, float(coin), scratch) for coin in coins]
-    )
+    config = SamplingConfig(**{"temperature": 1.0, **settings})
+    controls, scratch = controls_of(config, logits.size, banned), np.zeros(logits.size, np.float32)
+    return np.array([sampling.draw(logits.copy(), controls, float(u), scratch) for u in uniforms])
 
 
 @pytest.mark.parametrize("banned", [(), (0,), (2, 4)])
 @pytest.mark.parametrize("top_k", [0, 1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
 def test_frequencies(temperature: float, top_k: int, banned: tuple[int, ...]) -> None:
-    """An even comb of coins draws every symbol in proportion, to within a tooth."""
+    """An even comb of numbers draws every symbol in proportion, to within a tooth."""
     z = np.array(LOGITS)
     z[list(banned)] = -np.inf
     kept = np.argsort(-z, kind="stable")[: top_k or z.size]
@@ -50,14 +46,59 @@ def test_frequencies(temperature: float, top_k: int, banned: tuple[int, ...]) ->
     p[kept] = np.exp(z[kept] / temperature)
     p /= p.sum()
     n = 4000
-    counts = np.bincount(
-        drawn(LOGITS, (np.arange(n) + 0.5) / n, temperature, top_k, banned), minlength=z.size
-    )
+    comb = (np.arange(n) + 0.5) / n
+    found = drawn(LOGITS, comb, banned, temperature=temperature, top_k=top_k)
+    counts = np.bincount(found, minlength=z.size)
     np.testing.assert_allclose(counts, n * p, atol=2)
     assert not counts[p == 0].any()
 
 
-def test_frequencies_of_random_coins() -> None:
+P = np.array([0.4, 0.25, 0.2, 0.1, 0.04, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, 6),
+        ({"min_p": 0.0}, 6),
+        ({"min_p": 0.02}, 6),
+        ({"min_p": 0.03}, 5),
+        ({"min_p": 0.2}, 4),
+        ({"min_p": 0.6}, 2),
+        ({"min_p": 1.0}, 1),
+        ({"min_p": 0.2, "top_k": 3}, 3),
+        ({"min_p": 0.6, "top_k": 3}, 2),
+    ],
+)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_min_p_drops_what_is_improbable(
+    settings: dict[str, Any], kept: int, temperature: float
+) -> None:
+    """By the probabilities before the temperature, which then changes those of what is left."""
+    wanted = np.where(np.arange(6) < kept, P ** (1 / temperature), 0)
+    n = 4000
+    found = drawn(np.log(P), (np.arange(n) + 0.5) / n, temperature=temperature, **settings)
+    counts = np.bincount(found, minlength=6)
+    np.testing.assert_allclose(counts, n * wanted / wanted.sum(), atol=2)
+    assert not counts[kept:].any()
+
+
+def test_min_p_is_relative_to_what_may_be_written() -> None:
+    """A banned symbol is not the most probable one; equals of the largest are never dropped."""
+    comb = np.linspace(0, 1, 101)[:-1]
+    assert set(drawn(np.log(P), comb, (0,), min_p=0.7)) == {1, 2}
+    assert set(drawn([3, 1, 3, 3], comb, min_p=1.0)) == {0, 2, 3}
+    assert set(drawn([3, 1, 3, 3], comb, min_p=1.0, temperature=0)) == {0}
+    assert set(drawn([-np.inf, 1, 1], comb, min_p=0.5)) == {1, 2}
+
+
+def test_min_p_reaches_the_writer() -> None:
+    assert (written(2, 1, min_p=1.0) == written(2, 1, temperature=0)).all()
+    np.testing.assert_array_equal(written(2, 1, min_p=0.0), written(2, 1))
+    assert not np.array_equal(written(2, 1, min_p=0.5), written(2, 1))
+
+
+def test_frequencies_of_random_numbers() -> None:
     """Chi squared over 5 degrees of freedom; above 25 once in 7,000 seeds."""
     n = 20_000
     p = np.exp(LOGITS) / np.exp(LOGITS).sum()
@@ -66,17 +107,17 @@ def test_frequencies_of_random_coins() -> None:
 
 
 def test_ties_and_extremes() -> None:
-    coins = np.linspace(0, 1, 101)[:-1]
-    assert set(drawn([1, 3, 3, 3, 0], coins, top_k=2)) == {1, 2}
-    assert set(drawn([1, 3, 3, 3, 0], coins, top_k=2, banned=(1,))) == {2, 3}
-    assert set(drawn([5] * 5, coins, top_k=3)) == {0, 1, 2}
-    assert set(drawn([1, 3, 3, 0], coins, temperature=0)) == {1}
-    assert set(drawn([1, 3, 3, 0], coins, temperature=0, banned=(1,))) == {2}
-    assert set(drawn([9, 1, 2], coins, top_k=3, banned=(0, 2))) == {1}
-    assert set(drawn([1e30, -1e30, 0], coins, temperature=1e-5)) == {0}
+    comb = np.linspace(0, 1, 101)[:-1]
+    assert set(drawn([1, 3, 3, 3, 0], comb, top_k=2)) == {1, 2}
+    assert set(drawn([1, 3, 3, 3, 0], comb, top_k=2, banned=(1,))) == {2, 3}
+    assert set(drawn([5] * 5, comb, top_k=3)) == {0, 1, 2}
+    assert set(drawn([1, 3, 3, 0], comb, temperature=0)) == {1}
+    assert set(drawn([1, 3, 3, 0], comb, temperature=0, banned=(1,))) == {2}
+    assert set(drawn([9, 1, 2], comb, top_k=3, banned=(0, 2))) == {1}
+    assert set(drawn([1e30, -1e30, 0], comb, temperature=1e-5)) == {0}
     assert set(drawn([80, 0, 79], [0.0, np.nextafter(1, 0)])) == {0, 2}
-    assert set(drawn([-1e4, -1e4 - 1], coins)) == {0, 1}
-    assert set(drawn([1, 2, 3], coins, temperature=1e30)) == {0, 1, 2}
+    assert set(drawn([-1e4, -1e4 - 1], comb)) == {0, 1}
+    assert set(drawn([1, 2, 3], comb, temperature=1e30)) == {0, 1, 2}
 
 
 # The writer
@@ -93,12 +134,17 @@ def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
     return made
 
 
+def config(**settings: Any) -> SamplingConfig:
+    """Settings, at temperature 1 unless another is given."""
+    return SamplingConfig(**{"temperature": 1.0, **settings})
+
+
 @pytest.mark.parametrize("K", [2, 3, 256, 257, 258, 600])
 @pytest.mark.parametrize("E", [0, 5])
 def test_reading_is_what_the_network_does(E: int, K: int) -> None:
     m = model(E=E)
     ids = np.random.default_rng(K).integers(11, size=K)
-    writer = Writer(m, 3)
+    writer = Writer(m, config(), streams=3)
     writer.read(ids)
     network, state = Network(m, K - 1, 1, Workers(1)), State(m, 1)
     x, y = (np.ascontiguousarray(part[:, None], np.int32) for part in (ids[:-1], ids[1:]))
@@ -113,7 +159,8 @@ def test_reading_is_what_the_network_does(E: int, K: int) -> None:
 def test_greedy_text_is_the_references(L: int, E: int) -> None:
     m = model(E=E, L=L)
     ids = [3, 1, 4, 1, 5]
-    found = np.concatenate(list(generate_ids(m, np.array(ids), 40, temperature=0)))[:, 0]
+    greedy = Writer(m, config(temperature=0))
+    found = np.concatenate(list(generate_ids(greedy, np.array(ids), 40)))[:, 0]
     for symbol in found:
         x = np.array(ids)[:, None]
         z = reference.forward(
@@ -125,7 +172,7 @@ def test_greedy_text_is_the_references(L: int, E: int) -> None:
 
 def test_what_is_drawn_has_the_networks_probabilities() -> None:
     m, n, ids = model(), 3000, np.array([3, 1, 4])
-    writer = Writer(m, n, temperature=0.7, banned=(2,), seed=5)
+    writer = Writer(m, config(temperature=0.7, seed=5), streams=n, banned=(2,))
     writer.read(ids)
     counts = np.bincount(writer.write(1)[0], minlength=11)
     z = (
@@ -143,10 +190,15 @@ def test_what_is_drawn_has_the_networks_probabilities() -> None:
 
 
 def written(
-    streams: int, threads: int, length: int = 70, piece: int = CHUNK, **options: Any
+    streams: int,
+    threads: int,
+    length: int = 70,
+    piece: int = CHUNK,
+    banned: tuple[int, ...] = (),
+    **settings: Any,
 ) -> np.ndarray:
     workers = Workers(threads)
-    writer = Writer(model(), streams, workers=workers, **options)
+    writer = Writer(model(), config(**settings), streams=streams, banned=banned, workers=workers)
     writer.read(np.array([1, 2, 3]))
     blocks = [writer.write(min(piece, length - done)) for done in range(0, length, piece)]
     workers.close()
@@ -165,32 +217,44 @@ def test_neither_streams_nor_threads_nor_pieces_change_a_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("settings", "says"),
     [
-        ({"temperature": -1}, "--temperature"),
-        ({"temperature": float("nan")}, "--temperature"),
-        ({"temperature": float("inf")}, "--temperature"),
-        ({"top_k": -1}, "--top-k"),
-        ({"streams": 0}, "--count"),
-        ({"seed": -1}, "--seed"),
-        ({"banned": range(11)}, "banned"),
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": float("inf")}, "temperature"),
+        ({"top_k": -1}, "top.k"),
+        ({"min_p": -0.1}, "min.p"),
+        ({"min_p": 1.1}, "min.p"),
+        ({"length": -1}, "length"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 2**63}, "seed"),
+        ({"unknown": "guess"}, "unknown"),
+        ({"precision": "fp8"}, "precision.* must be one of float32, bf16, int8, not 'fp8'"),
     ],
+)
+def test_settings_are_checked_at_once(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        SamplingConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"), [({"streams": 0}, "`streams`"), ({"banned": range(11)}, "banned")]
 )
 def test_options_out_of_range(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        Writer(model(), **options)
+        Writer(model(), config(), **options)
 
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e-6, 1e38, 1e300])
 def test_extreme_temperatures(temperature: float) -> None:
-    ids = written(2, 1, temperature=temperature, banned=(4,), top_k=3, seed=2**70)
+    ids = written(2, 1, temperature=temperature, banned=(4,), top_k=3, seed=2**63 - 1)
     assert not (ids == 4).any() and ids.min() >= 0 and ids.max() < 11
 
 
 @pytest.mark.parametrize("ids", [[], [11], [-1], [0, 300]])
 def test_ids_that_are_none(ids: list[int]) -> None:
     with pytest.raises(ValueError, match="0 to 10"):
-        Writer(model()).read(np.array(ids, np.int64))
+        Writer(model(), config()).read(np.array(ids, np.int64))
 
 
 # Characters
@@ -200,8 +264,20 @@ VOCAB = Vocab(tuple("\n abcdefgh"))  # as many symbols as the model has, less on
 FOLDING = Vocab((*VOCAB.symbols, UNKNOWN), unknown=10)
 
 
-def text(vocab: Vocab = FOLDING, prime: str = "abc", length: int = 100, **options: Any) -> str:
-    return "".join(generate(model(len(vocab)), vocab, prime, length, **options))
+def trained(network: Model | None = None, vocab: Vocab = FOLDING) -> Trained:
+    return Trained(model=network or model(len(vocab)), vocab=vocab, corpus_config=CorpusConfig())
+
+
+def text(
+    vocab: Vocab = FOLDING,
+    prime: str = "abc",
+    *,
+    length: int = 100,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> str:
+    chosen = SamplingConfig(length=length, **settings)
+    return "".join(generate(trained(vocab=vocab), prime, chosen, progress=progress))
 
 
 def test_length_and_seed() -> None:
@@ -215,10 +291,11 @@ def test_length_and_seed() -> None:
 def test_pieces() -> None:
     """The more a character takes, the fewer come at a time; the text is the same."""
     whole = text(length=1500)
-    pieces = list(generate(model(), FOLDING, "abc", 1500))
+    pieces = list(generate(trained(), "abc", SamplingConfig(length=1500)))
     assert len(pieces) == 3 and "".join(pieces) == whole
-    assert Writer(model(), 5000).chunk == CHUNK
-    assert CHUNK <= Writer(model(H=300), 2).chunk < Writer(model(H=300)).chunk < 512
+    assert Writer(model(), config(), streams=5000).chunk == CHUNK
+    several, alone = Writer(model(H=300), config(), streams=2), Writer(model(H=300), config())
+    assert CHUNK <= several.chunk < alone.chunk < 512
 
 
 def test_primes() -> None:
@@ -255,21 +332,21 @@ def test_the_unknown_symbol_is_never_written() -> None:
     m = Model(ModelConfig(vocab_size=11, hidden=6, layers=1))
     m.parameters["decoder.bias"][10] = 50
     for options in ({"temperature": 0.0}, {"temperature": 5.0}, {"top_k": 1}):
-        written = "".join(generate(m, FOLDING, "a", 300, **options))
+        short, long = (SamplingConfig(length=length, **options) for length in (50, 300))
+        written = "".join(generate(trained(m), "a", long))
         assert len(written) == 300 and "�" not in written and "<" not in written
-        assert all("�" not in each for each in generate_many(m, FOLDING, 3, "a", 50, **options))
+        assert all("�" not in each for each in generate_many(trained(m), 3, "a", short))
 
 
 @pytest.mark.parametrize("stop", [None, "", "e", "\n", "ab", "zz"])
 def test_many_are_the_single_ones(stop: str | None) -> None:
-    many = generate_many(model(), FOLDING, 4, "ab", 120, stop=stop, seed=2)
+    chosen = SamplingConfig(length=120, stop=stop, seed=2)
+    many = generate_many(trained(), 4, "ab", chosen)
     assert many[0] == text(prime="ab", length=120, stop=stop, seed=2)
-    assert many[:2] == generate_many(
-        model(), FOLDING, 2, "ab", 120, stop=stop, seed=2, workers=Workers(1)
-    )
-    unstopped = generate_many(model(), FOLDING, 4, "ab", 120, seed=2)
+    assert many[:2] == generate_many(trained(), 2, "ab", chosen, workers=Workers(1))
+    unstopped = generate_many(trained(), 4, "ab", replace(chosen, stop=None))
     assert many == [each.split(stop)[0] if stop else each for each in unstopped]
-    assert generate_many(model(), FOLDING, 2, "ab", 0) == ["", ""]
+    assert generate_many(trained(), 2, "ab", SamplingConfig(length=0)) == ["", ""]
 
 
 def test_stops_wherever_the_string_falls() -> None:
@@ -299,7 +376,7 @@ def test_stop_in_pieces(string: str) -> None:
             if stop.reached:
                 break
         assert stop.reached == (string in whole)
-        assert out + ("" if stop.reached else stop.end()) == whole.split(string)[0]
+        assert out + ("" if stop.reached else stop.feed("", last=True)) == whole.split(string)[0]
 
 
 def test_characters_of_several_bytes() -> None:
@@ -317,7 +394,8 @@ def test_characters_of_several_bytes() -> None:
         m.parameters["rnn.weight_ih_l0"][before, 2 * 16 + after] = 30
         m.parameters["decoder.weight"][after, after] = 30
     for length in (0, 1, 2, 3, 30, 31, 32):
-        pieces = list(generate(m, vocab, "€", length, temperature=0.5))
+        chosen = SamplingConfig(length=length, temperature=0.5)
+        pieces = list(generate(trained(m, vocab), "€", chosen))
         assert "".join(pieces) == "€" * (length // 3) + "�" * (length % 3 > 0)
-        assert generate_many(m, vocab, 2, "€", length, temperature=0.5) == ["".join(pieces)] * 2
-    assert "".join(generate(m, vocab, "€", 60, stop="€€")) == ""
+        assert generate_many(trained(m, vocab), 2, "€", chosen) == ["".join(pieces)] * 2
+    assert "".join(generate(trained(m, vocab), "€", SamplingConfig(length=60, stop="€€"))) == ""

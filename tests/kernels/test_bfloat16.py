@@ -18,7 +18,7 @@ from charrnn.cli.main import cli
 from charrnn.compiler import bfloat16, compiling, simd
 from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, MR, NR
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig, SamplingConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
@@ -35,7 +35,7 @@ from charrnn.network.arithmetic import FLOAT32, arithmetic_of
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.training.loop import SAMPLE_LENGTH, SAMPLE_TEMPERATURE
+from charrnn.training.loop import SAMPLE_LENGTH
 from charrnn.training.memory_estimate import memory_estimate
 from charrnn.training.run_folder import RunFolder
 from tests.reference.small import small_corpus, small_run, trained
@@ -444,10 +444,8 @@ def test_samples_and_evaluation_are_float32() -> None:
     corpus = small_corpus()
     run = small_run(corpus, precision="bf16", sample_every=4, eval_every=4, steps=4)
     last = trained(run, corpus)[-1]
-    options = {"temperature": SAMPLE_TEMPERATURE, "seed": 4}
-    assert last.sample == "".join(
-        generate(run.result, run.vocab, "", SAMPLE_LENGTH, unknown="skip", **options)
-    )
+    config = SamplingConfig(length=SAMPLE_LENGTH, seed=4)
+    assert last.sample == "".join(generate(run.trained, "", config))
     assert last.validation_loss == evaluate(run.result, corpus.validation).nats_per_char
     run = small_run(corpus, precision="bf16", eval_every=4, steps=4, average=0.0)
     last, loss = trained(run, corpus)[-1], evaluate(run.result, corpus.validation).nats_per_char

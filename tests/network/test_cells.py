@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.config.settings import CELL_NAMES, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import (
+    CELL_NAMES,
+    CorpusConfig,
+    ModelConfig,
+    SamplingConfig,
+    TrainConfig,
+)
 from charrnn.evaluation.evaluate import evaluate, per_character
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
@@ -427,7 +433,7 @@ def test_writing_goes_through_the_states_and_logits_of_the_reference(
     )  # or one character may be the best after all others
     case.model.parameters.from_disk(case.parameters)
     prime = case.x[:, 0]
-    writer = Writer(case.model, 2, temperature=1.0)
+    writer = Writer(case.model, SamplingConfig(temperature=1.0), streams=2)
     writer.read(prime)
     written = np.concatenate([writer.write(12), writer.write(8)])[:, 0]
     text = np.concatenate([prime, written])[:, None]
@@ -440,7 +446,7 @@ def test_writing_goes_through_the_states_and_logits_of_the_reference(
             close(writer.state.c[layer, :1, :H], c, f"c of layer {layer}", 5e-5)
     best = []
     for length, logits in enumerate(trace.logits[:, 0], 1):
-        greedy = Writer(case.model, 1, temperature=0, panels=writer.panels)
+        greedy = Writer(case.model, SamplingConfig(temperature=0), panels=writer.panels)
         greedy.read(text[:length, 0])
         best.append(int(greedy.write(1)[0, 0]))
         assert logits[best[-1]] >= logits.max() - 1e-4
@@ -453,7 +459,7 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
     in ten thousand.
     """
     case, count = make_case(cell, "zoned"), 6000
-    writer = Writer(case.model, count, temperature=1.0, seed=2)
+    writer = Writer(case.model, SamplingConfig(temperature=1.0, seed=2), streams=count)
     writer.read(case.x[:, 0])
     found = np.bincount(writer.write(1)[0], minlength=V)
     texts = [np.append(case.x[:, 0], symbol) for symbol in range(V)]

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from charrnn.checkpoint.trained import load
+from charrnn.checkpoint.trained import Trained, load
 from charrnn.cli.main import cli
-from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_character
 from charrnn.generation.generate import generate, generate_ids, generate_many
@@ -27,7 +27,12 @@ from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text import documents
 from charrnn.text.corpus import Corpus
-from charrnn.text.documents import DocumentTracker, document_starts, starts_in_batch
+from charrnn.text.documents import (
+    DocumentTracker,
+    DocumentTrackers,
+    document_starts,
+    starts_in_batch,
+)
 from charrnn.text.streams import Streams
 from charrnn.text.vocab import UNKNOWN, Vocab
 from charrnn.training.run_file import load_run, save_run
@@ -406,11 +411,10 @@ def test_a_writer_starts_documents_from_zero(prime: str, separator: str) -> None
     """After each of 80 steps its state is that of the network which read the same documents, each
     from zero.
     """
-    options = {"seed": 4, "document_separator": separator, "vocab": VOCAB}
-    writer, ids = (
-        Writer(model(), 2, **options),
-        np.tile(VOCAB.encode(prime), (2, 1)).T.astype(np.int32),
-    )
+    config = SamplingConfig(temperature=1.0, seed=4)
+    trackers = DocumentTrackers(VOCAB, separator, 2)
+    writer = Writer(model(), config, streams=2, documents=trackers)
+    ids = np.tile(VOCAB.encode(prime), (2, 1)).T.astype(np.int32)
     writer.read(ids[:, 0])
     started = 0
     for _ in range(16):
@@ -422,15 +426,17 @@ def test_a_writer_starts_documents_from_zero(prime: str, separator: str) -> None
             np.testing.assert_allclose(writer.state.c[:, n], wanted.c[:, 0], atol=1e-6)
         ids = np.concatenate([ids, writer.write(5)])
     assert found_in(VOCAB.decode(ids[len(prime) :, 0]), separator)  # it wrote some
-    again = np.concatenate(list(generate_ids(model(), VOCAB.encode(prime), 80, **options)))
+    alone = Writer(model(), config, documents=DocumentTrackers(VOCAB, separator, 1))
+    again = np.concatenate(list(generate_ids(alone, VOCAB.encode(prime), 80)))
     np.testing.assert_array_equal(again[:, 0], ids[len(prime) :, 0])
 
 
 def test_text_of_documents_has_the_probabilities_of_evaluation() -> None:
     """The most probable character is written, by the losses of evaluation with resets."""
     prime = VOCAB.encode("A\n\nab")
-    options = {"temperature": 0.0, "document_separator": "-|A", "vocab": VOCAB}
-    written = np.concatenate(list(generate_ids(model(), prime, 15, **options)))[:, 0]
+    trackers = DocumentTrackers(VOCAB, "-|A", 1)
+    writer = Writer(model(), SamplingConfig(temperature=0.0), documents=trackers)
+    written = np.concatenate(list(generate_ids(writer, prime, 15)))[:, 0]
     for n in range(15):
         ids = np.concatenate([prime, written[: n + 1]])
         starts = document_starts(ids, VOCAB, "-|A")
@@ -441,22 +447,19 @@ def test_text_of_documents_has_the_probabilities_of_evaluation() -> None:
 
 
 def test_pieces_and_many_are_the_same_text() -> None:
-    options: dict[str, Any] = {"seed": 6, "document_separator": "a", "temperature": 1.0}
-    text = "".join(generate(model(), VOCAB, "ab", 100, **options))
-    assert len(text) == 100 and "a" in text
-    assert generate_many(model(), VOCAB, 3, "ab", 100, **options)[0] == text
-    assert generate_many(model(), VOCAB, 3, "ab", 100, workers=Workers(2), **options)[0] == text
-    plain = "".join(generate(model(), VOCAB, "ab", 100, **options | {"document_separator": None}))
-    assert plain != text
-    assert (
-        "".join(generate(model(), VOCAB, "ab", 100, **options | {"document_separator": "#"}))
-        == plain
+    config = SamplingConfig(length=100, seed=6, temperature=1.0)
+    documents, plain, other = (
+        Trained(
+            model=model(), vocab=VOCAB, corpus_config=CorpusConfig(document_separator=separator)
+        )
+        for separator in ("a", None, "#")
     )
-
-
-def test_a_writer_of_ids_needs_the_vocabulary() -> None:
-    with pytest.raises(ConfigError, match="vocabulary"):
-        Writer(model(), document_separator="a")
+    text = "".join(generate(documents, "ab", config))
+    assert len(text) == 100 and "a" in text
+    assert generate_many(documents, 3, "ab", config)[0] == text
+    assert generate_many(documents, 3, "ab", config, workers=Workers(2))[0] == text
+    assert "".join(generate(plain, "ab", config)) != text
+    assert list(generate(other, "ab", config)) == list(generate(plain, "ab", config))
 
 
 # Settings and commands
@@ -525,9 +528,8 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [json.loads(line)["nats"] for line in found] == pytest.approx(losses.tolist(), abs=1e-5)
 
     prime = "should fall\n1 green bottle"
-    options = {"length": 60, "seed": 3, "document_separator": "fall\n"}
     asked = ("sample", "--prime", prime, "--length", "60", "--seed", "3")
-    text = "".join(generate(run.model, run.vocab, prime, **options))
+    text = "".join(generate(run, prime, SamplingConfig(length=60, seed=3)))
     assert ran(*asked, "--no-prime").stdout.rstrip("\n") == text.rstrip("\n")
     assert json.loads(ran(*asked, "--count", "2", "--json").stdout)["samples"][0] == text
 
