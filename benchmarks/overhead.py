@@ -39,8 +39,8 @@ def clocked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]:
     import charrnn
-    from charrnn.cli import display
-    from charrnn.training import loop as training
+    from charrnn.cli.train_display import Display
+    from charrnn.training import loop
     from charrnn.training.run_folder import RunFolder
 
     spent.clear()
@@ -48,22 +48,18 @@ def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]
     per_epoch = charrnn.Run.new(corpus).steps_per_epoch
     steps = validations * charrnn.TrainConfig().eval_interval(per_epoch)
     size = [] if hidden is None else ["--hidden", str(hidden)]
-    trainer = training._Trainer
-    shows = display.Display
+    trainer = loop._Trainer
     patched = [
-        (training, "evaluate", "validation"),
+        (loop, "evaluate", "validation"),
         (RunFolder, "save_last", "checkpoints"),
         (RunFolder, "save_best", "checkpoints"),
-        (shows, "show", "display"),
+        (Display, "show", "display"),
         (trainer, "_sample", "samples"),
         (trainer, "step", "all of training"),
     ]
-    before = [
-        (place, name, getattr(place, name)) for place, name, _ in patched if hasattr(place, name)
-    ]
+    before = [(place, name, getattr(place, name)) for place, name, _ in patched]
     for place, name, part in patched:
-        if hasattr(place, name):
-            setattr(place, name, clocked(part, getattr(place, name)))
+        setattr(place, name, clocked(part, getattr(place, name)))
     try:
         with tempfile.TemporaryDirectory() as folder:
             _train_on_a_terminal(["--steps", str(steps), "--out", str(Path(folder, "run")), *size])

@@ -65,16 +65,6 @@ def fma(typingctx, a, b, c):
 
 
 @intrinsic
-def float_from_bits(typingctx, bits):
-    """The float32 whose bits are those of an int32; vectorises."""
-
-    def codegen(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.FloatType())
-
-    return types.float32(types.int32), codegen
-
-
-@intrinsic
 def copy_lanes(typingctx, target, source):
     """Copy LANES floats from one address to another, read before they are written."""
 

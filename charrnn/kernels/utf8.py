@@ -24,12 +24,8 @@ CODES = 0x110000
 
 BYTES = uint8[::1]
 SCRATCH = (uint32[::1], uint8[::1])
-U8, U16, U32, INDEX = (
-    np.uint8,
-    np.uint16,
-    np.uint32,
-    np.uint64,
-)  # a signed index is tested for its sign at each access
+# a signed index is tested for its sign at each access
+U8, U32, INDEX = np.uint8, np.uint32, np.uint64
 
 
 @inline

@@ -19,7 +19,8 @@ from charrnn.evaluation.evaluate import evaluate, per_character
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from tests.reference import network as reference
+from tests.reference import cells as reference
+from tests.reference.optimizers import global_norm
 from tests.reference.small import small_corpus, small_run, trained
 
 V, H, L = 7, 6, 2
@@ -30,9 +31,8 @@ IDS = np.random.default_rng(3).integers(V, size=83).astype(np.uint8)
 def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
     """A model, its parameters, and squares of gradients to go by."""
     rng = np.random.default_rng(1)
-    parameters = reference.random_parameters(rng, V, 0, H, L)
-    parameters = {name: array.astype(np.float32) for name, array in parameters.items()}
     model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.5, recurrent_dropout=0.2))
+    parameters = reference.random_parameters(rng, model.config)
     model.parameters.from_disk(parameters)
     squares = {
         name: rng.uniform(0.1, 4, array.shape).astype(np.float32)
@@ -45,7 +45,7 @@ def exact(
     rate: float, decay: float, segment: int, squares: reference.Parameters | None
 ) -> np.ndarray:
     """The losses as Krause et al. describe them, one segment after another, in float64."""
-    _, trained_, _ = made()
+    model, trained_, _ = made()
     names = list(trained_)
     rms = {
         name: np.sqrt(squares[name]) if squares else np.ones(trained_[name].shape) for name in names
@@ -53,14 +53,15 @@ def exact(
     mean = np.concatenate([rms[name].ravel() for name in names]).mean()
     rms = {name: rms[name] / mean for name in names}
     now = {name: trained_[name].astype(np.float64) for name in names}
-    states, losses, norms = reference.zero_states(1, H, L), [], []
-    whole = reference.global_norm(rms)
+    states, losses, norms = reference.zero_states(model.config, 1), [], []
+    whole = global_norm(rms)
     for a in range(0, len(IDS) - 1, segment):
         x, y = IDS[a:-1][:segment, None].astype(int), IDS[a + 1 :][:segment, None].astype(int)
-        logits = reference.forward(now, x, states).logits
-        losses.append(-np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0])
-        _, gradient, states = reference.gradients(now, x, y, states)
-        norms.append(reference.global_norm(gradient))
+        trace = reference.forward(model.config, now, x, y, states)
+        trace.mean.backward()
+        gradient, states = {name: p.grad for name, p in trace.parameters.items()}, trace.states
+        losses.append(trace.losses[:, 0])
+        norms.append(global_norm(gradient))
         size = np.sqrt(np.mean(np.square(norms))) / whole
         shorter = min(1, 2 * size * whole / norms[-1])
         for name in names:

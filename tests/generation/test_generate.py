@@ -19,7 +19,7 @@ from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.vocab import UNKNOWN, Vocab
-from tests.reference import network as reference
+from tests.reference import cells as reference
 
 # The draw
 # --------------------------------------------------------------------------------------------------
@@ -127,16 +127,21 @@ def test_ties_and_extremes() -> None:
 @cache
 def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
     made = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L))
-    parameters = reference.random_parameters(np.random.default_rng(V), V, E, H, L)
-    made.parameters.from_disk(
-        {name: array.astype(np.float32) for name, array in parameters.items()}
-    )
+    made.parameters.from_disk(reference.random_parameters(np.random.default_rng(V), made.config))
+    made.parameters.flat *= np.float32(1.3)  # so that it remembers some characters
     return made
 
 
 def config(**settings: Any) -> SamplingConfig:
     """Settings, at temperature 1 unless another is given."""
     return SamplingConfig(**{"temperature": 1.0, **settings})
+
+
+def exact_logits(m: Model, ids: list[int]) -> np.ndarray:
+    """Those after the last of the ids, by the reference."""
+    x, parameters = np.array(ids)[:, None], dict(m.parameters.to_disk())
+    states = reference.zero_states(m.config, 1)
+    return reference.forward(m.config, parameters, x, x, states).logits[-1, 0]
 
 
 @pytest.mark.parametrize("K", [2, 3, 256, 257, 258, 600])
@@ -162,10 +167,7 @@ def test_greedy_text_is_the_references(L: int, E: int) -> None:
     greedy = Writer(m, config(temperature=0))
     found = np.concatenate(list(generate_ids(greedy, np.array(ids), 40)))[:, 0]
     for symbol in found:
-        x = np.array(ids)[:, None]
-        z = reference.forward(
-            dict(m.parameters.to_disk()), x, reference.zero_states(1, 6, L)
-        ).logits[-1, 0]
+        z = exact_logits(m, ids)
         assert z[symbol] > z.max() - 1e-5
         ids.append(int(symbol))
 
@@ -175,12 +177,7 @@ def test_what_is_drawn_has_the_networks_probabilities() -> None:
     writer = Writer(m, config(temperature=0.7, seed=5), streams=n, banned=(2,))
     writer.read(ids)
     counts = np.bincount(writer.write(1)[0], minlength=11)
-    z = (
-        reference.forward(
-            dict(m.parameters.to_disk()), ids[:, None], reference.zero_states(1, 6, 2)
-        ).logits[-1, 0]
-        / 0.7
-    )
+    z = exact_logits(m, ids.tolist()) / 0.7
     z[2] = -np.inf
     p = np.exp(z - z.max())
     p /= p.sum()

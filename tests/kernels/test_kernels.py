@@ -37,7 +37,8 @@ from charrnn.kernels import adam, layers, product, softmax, update
 from charrnn.kernels.product import pack, pack_transposed
 from charrnn.network import cells
 from charrnn.network.cells import cell_named, lstm
-from tests.reference import network as reference
+from tests.reference import cells as reference_cells
+from tests.reference import optimizers, tape
 
 CANARY = np.float32(-777.25)
 U = 2.0**-24
@@ -499,7 +500,7 @@ def test_a_broken_slope_is_seen() -> None:
 def test_sigmoid() -> None:
     x = dense(-60, 60)
     y = on_rows(call_sigmoid, x)
-    exact = reference.sigmoid(x.astype(np.float64))
+    exact = tape.sigmoid(tape.value(x)).data
     assert np.array_equal(np.isnan(y), np.isnan(x)) and np.isnan(x).any()
     assert np.nanmax(np.abs(y - exact)) < 2.2e-7  # half of tanh's error, and one rounding
     assert np.nanmin(y) >= 0 and np.nanmax(y) <= 1
@@ -547,9 +548,15 @@ def test_lstm_step_and_back(H: int) -> None:
     gates, inside = z.copy(), slice(start, stop)
     lstm.step(gates, h_before, c_before, h, c, unused, unused, unused, unused, TANH, start, stop)
 
-    exact = reference.lstm_step(z.astype(np.float64), c_before.astype(np.float64))
-    expected = np.concatenate([exact.i, exact.f, exact.g, exact.o], axis=1)
-    for name, found, wanted in (("gates", gates, expected), ("h", h, exact.h), ("c", c, exact.c)):
+    config, z_exact, c_exact = ModelConfig(hidden=H), tape.value(z), tape.value(c_before)
+    zeros, nothing = np.zeros(4 * H), tape.value(np.zeros((4 * H, H)))
+    layer = reference_cells.Layer(config, tape.value(np.eye(4 * H)), nothing, zeros, None, None)
+    exact = reference_cells.lstm(layer, z_exact, tape.value(h_before), c_exact, None)
+    i, f, g, o = z_exact.blocks(4)
+    expected = np.hstack([part.data for part in map(tape.sigmoid, (i, f, 2 * g, o))])
+    expected[:, 2 * H : 3 * H] = 2 * expected[:, 2 * H : 3 * H] - 1  # tanh(z)
+    states = ("h", h, exact.h.data), ("c", c, exact.c.data)
+    for name, found, wanted in (("gates", gates, expected), *states):
         np.testing.assert_allclose(
             found[inside], wanted[inside], rtol=1e-6, atol=1e-6, err_msg=name
         )
@@ -558,7 +565,8 @@ def test_lstm_step_and_back(H: int) -> None:
     assert (h[outside] == CANARY).all() and (c[outside] == CANARY).all()
 
     dh, dc, dc_before, left = normal(5, N, H), normal(6, N, H), normal(7, N, H), gates.copy()
-    dz, dc_exact = reference.lstm_step_back(exact, dh.astype(np.float64), dc.astype(np.float64))
+    (exact.h * dh + exact.c * dc).sum().backward()
+    dz, dc_exact = z_exact.grad, c_exact.grad
     wanted, kept, dh_before, scratch = (
         dc_before + dc_exact,
         dc_before.copy(),
@@ -692,10 +700,10 @@ def test_softmax_and_cross_entropy(symbols: int, smoothing: float) -> None:
 
     part = np.s_[:steps, start:stop]
     exact = before[part][..., :symbols].astype(np.float64)
-    nats = -np.take_along_axis(reference.log_softmax(exact), y[part][..., None], axis=-1)[..., 0]
+    nats = -np.take_along_axis(tape.log_softmax(exact), y[part][..., None], axis=-1)[..., 0]
     np.testing.assert_allclose(losses[part], nats, rtol=1e-6, atol=1e-6)
     wanted = (1 - smoothing) * np.eye(symbols)[y[part]] + smoothing / symbols
-    derivative = 0.25 * (np.exp(reference.log_softmax(exact)) - wanted)
+    derivative = 0.25 * (np.exp(tape.log_softmax(exact)) - wanted)
     np.testing.assert_allclose(logits[part][..., :symbols], derivative, rtol=2e-6, atol=1e-7)
     assert (logits[part][..., symbols:] == 0).all()
     for found, kept in ((logits, before), (losses, np.full((T, N), CANARY))):
@@ -1071,7 +1079,9 @@ def test_five_steps_of_adam(clip_norm: float, clip_value: float) -> None:
     size, learning_rate = 5003, 0.01
     w = normal(1, size)
     m, v = np.zeros(size, np.float32), np.zeros(size, np.float32)
-    exact, slots = {"w": w.astype(np.float64)}, {}
+    exact = w.astype(np.float64)
+    slots: dict[str, np.ndarray] = {}
+    settings = {"beta1": BETA1, "beta2": BETA2, "epsilon": EPSILON}
     limit = np.float32(clip_value or np.inf)
     sums = np.zeros(-(-size // update.BLOCK))
     for step in range(1, 6):
@@ -1084,19 +1094,16 @@ def test_five_steps_of_adam(clip_norm: float, clip_value: float) -> None:
             adam.adam(w, gradient, m, v, rule(step, learning_rate), limit, scale, start, stop)
         assert np.array_equal(gradient, kept)
 
-        clipped = reference.clip({"w": gradient}, clip_norm, float(limit) if clip_value else 0)
-        exact, slots = reference.adam(
-            exact, clipped, slots, step, learning_rate, BETA1, BETA2, EPSILON
-        )
+        limited = float(limit) if clip_value else 0
+        clipped = optimizers.clip({"w": gradient}, clip_norm, limited)["w"]
+        exact = optimizers.step("adam", exact, clipped, slots, step, learning_rate, 1.0, **settings)
         # m is a sum of both signs: its error is relative to the largest gradient of its element,
         # sqrt(v) its measure
-        size_of_m = np.sqrt(slots["w"][1] / (1 - BETA2))
-        assert (np.abs(m - slots["w"][0]) <= 1e-6 * size_of_m).all()
-        np.testing.assert_allclose(v, slots["w"][1], rtol=2e-6)
+        size_of_m = np.sqrt(slots["v"] / (1 - BETA2))
+        assert (np.abs(m - slots["m"]) <= 1e-6 * size_of_m).all()
+        np.testing.assert_allclose(v, slots["v"], rtol=2e-6)
         # each step rounds w once, and moves it by at most some learning rates, right to 1e-5
-        assert (
-            np.abs(w - exact["w"]) <= step * (2 * U * np.abs(exact["w"]) + 1e-5 * learning_rate)
-        ).all()
+        assert (np.abs(w - exact) <= step * (2 * U * np.abs(exact) + 1e-5 * learning_rate)).all()
 
 
 def test_adam_leaves_the_rest_alone_and_passes_nan_on() -> None:

@@ -17,7 +17,7 @@ from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Parameters
 from charrnn.runtime.threads import Workers
-from tests.reference import network as reference
+from tests.reference import cells as reference
 
 TWO = Workers(2)
 
@@ -52,23 +52,23 @@ class Case:
 def make_case(
     V: int, E: int, H: int, L: int, dropout: float = 0.0, T: int = 7, N: int = 5, seed: int = 1
 ) -> Case:
-    """Weights that keep z near +-1 at every H, so that gates bend and rounding is not blown up by
-    chaos.
-    """
+    """A case with the reference's random weights, at which gates bend and rounding stays small."""
     rng = np.random.default_rng(seed)
     model = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, dropout=dropout))
-    parameters = reference.random_parameters(rng, V, E, H, L)
-    for name, parameter in parameters.items():
-        many_inputs = parameter.ndim == 2 and parameter.shape[1] == H and name.startswith("rnn.")
-        parameters[name] = (parameter * (min(1, 2 / H**0.5) if many_inputs else 1)).astype(
-            np.float32
-        )
+    parameters = reference.random_parameters(rng, model.config)
     model.parameters.from_disk(parameters)
     x, y = rng.integers(V, size=(2, T, N)).astype(np.int32)
-    states = [(rng.uniform(-1, 1, (N, H)), rng.normal(size=(N, H))) for _ in range(L)]
-    return Case(
-        model, parameters, x, y, [(h.astype(np.float32), c.astype(np.float32)) for h, c in states]
-    )
+    return Case(model, parameters, x, y, reference.random_states(rng, model.config, N))
+
+
+def exact(
+    case: Case, y: np.ndarray, masks: reference.Masks | None = None
+) -> tuple[float, dict[str, np.ndarray], reference.States]:
+    """The reference's loss, gradients and states of predicting y (T, N) from the case's first T
+    steps.
+    """
+    config, x = case.model.config, case.x[: len(y)]
+    return reference.gradients(config, case.parameters, x, y, case.states, masks=masks)
 
 
 def close(found: np.ndarray, wanted: np.ndarray, name: str, tolerance: float = 1e-5) -> None:
@@ -97,10 +97,10 @@ def check(case: Case, network: Network, steps: int, key: int = 3) -> None:
     H, state = case.model.config.hidden, case.state()
     x, y = case.x[:steps], case.y[:steps]
     loss, gradient = network.gradients(x, y, state, key)
-    masks = [mask[:steps, :, :H] for mask in masks_of(network)] or None
-    assert (masks is not None) == (case.model.config.dropout > 0)
-    exact, gradients, states = reference.gradients(case.parameters, x, y, case.states, masks)
-    assert loss == pytest.approx(exact, rel=1e-6)
+    masks = [mask[:steps, :, :H] for mask in masks_of(network)]
+    assert bool(masks) == (case.model.config.dropout > 0)
+    wanted_loss, gradients, states = exact(case, y, reference.Masks(masks))
+    assert loss == pytest.approx(wanted_loss, rel=1e-6)
     found = dict(gradient.to_disk())
     assert list(found) == list(gradients)
     for name, wanted in gradients.items():
@@ -159,11 +159,8 @@ def test_evaluation_is_without_dropout(V: int, E: int, H: int, L: int, training:
     if training:
         network.gradients(case.x, case.y, case.state(), key=0)
     losses = network.evaluate(case.x, case.y, state)
-    trace = reference.forward(case.parameters, case.x, case.states)
-    exact = -np.take_along_axis(reference.log_softmax(trace.logits), case.y[..., None], axis=-1)[
-        ..., 0
-    ]
-    np.testing.assert_allclose(losses, exact, rtol=1e-5, atol=1e-6)
+    trace = reference.forward(case.model.config, case.parameters, case.x, case.y, case.states)
+    np.testing.assert_allclose(losses, trace.losses, rtol=1e-5, atol=1e-6)
     for layer, (h, c) in enumerate(trace.states):
         close(state.h[layer, :, :H], h, "h", 3e-6)
         close(state.c[layer, :, :H], c, "c", 3e-6)
@@ -293,10 +290,10 @@ def train(case: Case, workers: Workers, updates: int) -> Model:
 @pytest.mark.parametrize(("V", "E", "H"), [(7, 0, 5), (20, 3, 33), (65, 0, 1)])
 def test_padding_stays_zero_and_the_loss_falls(V: int, E: int, H: int) -> None:
     case = make_case(V, E, H, L=2, dropout=0.2)
-    before = reference.loss(case.parameters, case.x, case.y, case.states)
+    before = Network(case.model, *case.x.shape, TWO).evaluate(case.x, case.y, case.state()).mean()
     model = train(case, TWO, 40)
     assert_padding_is_zero(model.parameters, model.parameters.flat)
-    after = reference.loss(dict(model.parameters.to_disk()), case.x, case.y, case.states)
+    after = Network(model, *case.x.shape, TWO).evaluate(case.x, case.y, case.state()).mean()
     assert after < before - 0.1
 
 
@@ -315,12 +312,9 @@ def test_the_gradient_with_smoothed_labels() -> None:
     case, V, share = make_case(20, 3, 33, 2), 20, 0.3
     network = Network(case.model, *case.x.shape, TWO, training=True)
     loss, gradient = network.gradients(case.x, case.y, case.state(), 3, smoothing=share)
-    exact, wanted, _ = reference.gradients(case.parameters, case.x, case.y, case.states)
-    assert loss == pytest.approx(exact, rel=1e-6)
-    others = [
-        reference.gradients(case.parameters, case.x, np.full_like(case.y, v), case.states)[1]
-        for v in range(V)
-    ]
+    wanted_loss, wanted, _ = exact(case, case.y)
+    assert loss == pytest.approx(wanted_loss, rel=1e-6)
+    others = [exact(case, np.full_like(case.y, v))[1] for v in range(V)]
     found = dict(gradient.to_disk())
     for name, array in wanted.items():
         mixed = (1 - share) * array + share / V * sum(other[name] for other in others)

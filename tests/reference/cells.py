@@ -1,7 +1,7 @@
 """Every cell and every option as their papers state them, in float64: what the compiled kernels
 must compute.
 
-Only the way forward is written; gradients are those of `tests.tape`, and the tape is compared with
+Only the way forward is written; gradients are those of `tape`, and the tape is compared with
 central differences. T time, N streams, V symbols, E embedding size, D inputs of a layer, H hidden
 units; z = W_x x + W_h h' + b (N, G H), a prime marks the step before, phi is the activation, and
 products of vectors are elementwise. Parameters are named and shaped as on disk, gate blocks in the
@@ -254,17 +254,15 @@ def forward(
     carried = [(value(h), value(c)) for h, c in states]
     losses, logits = [], []
     for t, ids in enumerate(x):
-        kept = (
-            np.ones((x.shape[1], 1))
-            if starts is None
-            else 1.0 - np.asarray(starts[t], np.float64)[:, None]
-        )
+        if starts is not None:
+            kept = 1.0 - np.asarray(starts[t], np.float64)[:, None]
+            carried = [(kept * h, kept * c) for h, c in carried]
         logits.append(p["decoder.bias"])
         out, m = _look_up(
             config, p, ids, None if masks is None or masks.input is None else masks.input[t]
         )
         for layer, cell in enumerate(layers):
-            h, c = (kept * part for part in carried[layer])
+            h, c = carried[layer]
             step = STEPS[config.cell](cell, out, h, c, m)
             new_h = _zoneout(h, step.h, config.zoneout_h, _at(masks and masks.keep_h, layer, t))
             new_c = step.c
@@ -429,3 +427,8 @@ def random_states(rng: np.random.Generator, config: ModelConfig, N: int) -> Stat
             c = (time % 2 ** clockwork_groups(config)).astype(np.float32)
         states.append((h, c))
     return states
+
+
+def zero_states(config: ModelConfig, N: int) -> States:
+    """The states of a network that has read nothing."""
+    return [(np.zeros((N, config.hidden)), np.zeros((N, config.hidden)))] * config.layers

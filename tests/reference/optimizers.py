@@ -4,7 +4,8 @@ kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,24 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Slots = dict[str, Array]
 Rule = Callable[[Array, Slots, int, dict[str, float]], Array]
+
+
+def global_norm(gradients: Mapping[str, Any]) -> float:
+    """The Euclidean norm of all gradients taken as one vector."""
+    return float(np.sqrt(sum(np.sum(np.asarray(g, np.float64) ** 2) for g in gradients.values())))
+
+
+def clip(gradients: Mapping[str, Any], clip_norm: float, clip_value: float) -> dict[str, Array]:
+    """Clamp every element to +-clip_value, then scale all by min(1, clip_norm / norm); 0 leaves a
+    step out.
+    """
+    limit = clip_value or np.inf
+    clipped = {
+        name: np.clip(np.asarray(g, np.float64), -limit, limit) for name, g in gradients.items()
+    }
+    # clip / max(norm, clip) is min(1, clip / norm), and defined where the norm is zero
+    scale = clip_norm / max(global_norm(clipped), clip_norm) if clip_norm else 1.0
+    return {name: g * scale for name, g in clipped.items()}
 
 
 def sgd(g: Array, slots: Slots, t: int, c: dict[str, float]) -> Array:

@@ -27,12 +27,13 @@ class Value:
     back to it.
     """
 
+    grad: Array
+    """The derivative of the scalar that `backward` was last called on, if it was made of this."""
     __array_ufunc__ = None  # so that ndarray * Value is Value.__rmul__, not an array of Values
 
     def __init__(self, data: Any, parents: tuple[tuple[Value, Back], ...] = ()) -> None:
         self.data = np.asarray(data, np.float64)
         self.parents = parents
-        self.grad = np.zeros_like(self.data)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -112,8 +113,11 @@ class Value:
 
     def backward(self) -> None:
         """Set `grad` of everything that this scalar was made of."""
+        order = _in_order(self)
+        for node in order:
+            node.grad = np.zeros_like(node.data)
         self.grad = np.ones_like(self.data)
-        for node in reversed(_in_order(self)):
+        for node in reversed(order):
             for parent, back in node.parents:
                 parent.grad = parent.grad + _unbroadcast(back(node.grad), parent.shape)
 
@@ -170,10 +174,15 @@ def relu(z: Value) -> Value:
     return Value(np.maximum(z.data, 0), ((z, lambda d: d * (z.data > 0)),))
 
 
+def log_softmax(logits: Array) -> Array:
+    """logits - log sum exp(logits) over the last axis, shifted so that nothing overflows."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 def cross_entropy(logits: Value, y: Array) -> Value:
     """-log softmax(logits)[y] in nats for each row: logits (N, V), y (N,) integers."""
-    shifted = logits.data - logits.data.max(axis=1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    log_p = log_softmax(logits.data)
     rows = np.arange(len(y))
     return Value(
         -log_p[rows, y],

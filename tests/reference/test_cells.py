@@ -1,4 +1,4 @@
-"""The reference of the cells against what needs no trust: central differences, the other reference,
+"""The reference against what needs no code to believe: central differences, numbers worked by hand,
 and identities.
 
 An identity is a setting of the weights with which one cell computes what another does.
@@ -6,6 +6,7 @@ An identity is a setting of the weights with which one cell computes what anothe
 
 from __future__ import annotations
 
+from math import exp, log, tanh
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import pytest
 
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from tests.reference import cells, tape
-from tests.reference import network as reference
 
 T, N, V, H = 5, 3, 6, 4  # all different, so that no transposed or mistaken axis passes
 
@@ -101,24 +101,6 @@ def assert_same(first: cells.Trace, second: cells.Trace, with_c: bool = True) ->
         np.testing.assert_allclose(h, other_h, rtol=1e-12, atol=1e-15)
         if with_c:
             np.testing.assert_allclose(c, other_c, rtol=1e-12, atol=1e-15)
-
-
-@pytest.mark.parametrize("E", [0, 3])
-def test_lstm_is_the_lstm_of_the_other_reference(E: int) -> None:
-    config = config_of("lstm", embedding=E)
-    parameters, x, y, states = drawn(config)
-    masks = [(np.random.default_rng(layer).random((T, N, H)) < 0.6) / 0.6 for layer in range(2)]
-    loss, gradients, final = cells.gradients(
-        config, parameters, x, y, states, masks=cells.Masks(masks)
-    )
-    exact, wanted, final_wanted = reference.gradients(parameters, x, y, states, masks)
-    assert loss == pytest.approx(exact, rel=1e-13)
-    assert list(gradients) == list(wanted)
-    for name in wanted:
-        np.testing.assert_allclose(
-            gradients[name], wanted[name], rtol=1e-10, atol=1e-15, err_msg=name
-        )
-    np.testing.assert_allclose(final, final_wanted, rtol=1e-12)
 
 
 def test_peephole_without_peepholes_is_lstm() -> None:
@@ -321,3 +303,230 @@ def test_residual_layers_add_what_came_into_them() -> None:
     two = cells.forward(config, parameters, x, y, states)
     one = cells.forward(config_of("rnn", layers=1), alone, x, y, states[:1])
     np.testing.assert_allclose(two.losses, one.losses, rtol=1e-12)
+
+
+# Sequences, streams, masks
+# ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_one_sequence_equals_the_same_in_three_chunks(cell: str, is_masked: bool) -> None:
+    config = config_of(cell, embedding=3)
+    parameters, x, y, states = drawn(config)
+    output = [(np.random.default_rng(layer).random((T, N, H)) < 0.6) / 0.6 for layer in range(2)]
+    masks = cells.Masks(output if is_masked else ())
+    whole = cells.forward(config, parameters, x, y, states, masks=masks)
+    losses = []
+    for chunk in (slice(0, 2), slice(2, 3), slice(3, T)):
+        part = cells.Masks([mask[chunk] for mask in masks.output])
+        trace = cells.forward(config, parameters, x[chunk], y[chunk], states, masks=part)
+        states = trace.states
+        losses.append(trace.losses)
+    np.testing.assert_allclose(np.concatenate(losses), whole.losses, rtol=1e-13)
+    np.testing.assert_allclose(states, whole.states, rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_gradients_stop_at_the_initial_state(cell: str) -> None:
+    """Truncated: the second chunk's gradient knows the state that it begins with, not how that came
+    about.
+    """
+    config = config_of(cell)
+    parameters, x, y, states = drawn(config)
+    x, y = x[:4], y[:4]
+    _, whole, _ = cells.gradients(config, parameters, x, y, states)
+    _, first, states = cells.gradients(config, parameters, x[:2], y[:2], states)
+    _, second, _ = cells.gradients(config, parameters, x[2:], y[2:], states)
+    truncated = {name: (first[name] + second[name]) / 2 for name in whole}
+    np.testing.assert_allclose(truncated["decoder.weight"], whole["decoder.weight"], rtol=1e-12)
+    assert np.abs(truncated["rnn.weight_hh_l0"] - whole["rnn.weight_hh_l0"]).max() > 1e-4
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_streams_do_not_see_each_other(cell: str) -> None:
+    config = config_of(cell, embedding=3)
+    parameters, x, y, states = drawn(config)
+    losses = cells.forward(config, parameters, x, y, states).losses
+    rest = [(h[1:], c[1:]) for h, c in states]
+    alone = cells.forward(config, parameters, x[:, 1:], y[:, 1:], rest).losses
+    np.testing.assert_allclose(alone, losses[:, 1:], rtol=1e-12)
+
+
+def test_masks_of_ones_change_nothing() -> None:
+    config = config_of("lstm", embedding=3)
+    parameters, x, y, states = drawn(config)
+    plain = cells.forward(config, parameters, x, y, states)
+    masks = cells.Masks([np.ones((T, N, H))] * 2)
+    masked = cells.forward(config, parameters, x, y, states, masks=masks)
+    np.testing.assert_array_equal(masked.logits, plain.logits)
+
+
+def test_a_mask_cuts_the_way_up_but_not_the_way_on() -> None:
+    config = config_of("lstm", embedding=3)
+    parameters, x, y, states = drawn(config)
+    plain = cells.forward(config, parameters, x, y, states)
+    ones, zeros = np.ones((T, N, H)), np.zeros((T, N, H))
+
+    masks = cells.Masks([ones, zeros])
+    top_dropped = cells.forward(config, parameters, x, y, states, masks=masks)
+    blind = np.broadcast_to(parameters["decoder.bias"], (T, N, V))
+    np.testing.assert_array_equal(top_dropped.logits, blind)
+    np.testing.assert_array_equal(top_dropped.states, plain.states)
+
+    masks = cells.Masks([zeros, ones])
+    bottom_dropped = cells.forward(config, parameters, x, y, states, masks=masks)
+    np.testing.assert_array_equal(bottom_dropped.states[0], plain.states[0])
+    other_text = cells.forward(config, parameters, (x + 1) % V, y, states, masks=masks)
+    np.testing.assert_array_equal(bottom_dropped.logits, other_text.logits)
+
+
+# Characters and parameters
+# ------------------------------------------------------------------------------------------------
+
+
+def test_a_symbol_that_was_not_read_gets_no_gradient() -> None:
+    config = config_of("lstm", embedding=3)
+    parameters, x, y, states = drawn(config)
+    x = np.where(x == 4, 5, x)
+    _, gradients, _ = cells.gradients(config, parameters, x, y, states)
+    rows_that_move = np.flatnonzero(np.abs(gradients["embedding.weight"]).sum(axis=1))
+    assert rows_that_move.tolist() == sorted(set(x.flat))
+
+
+def test_one_hot_is_an_embedding_by_the_unit_matrix() -> None:
+    config = config_of("lstm")
+    parameters, x, y, states = drawn(config)
+    embedded = {"embedding.weight": np.eye(V)} | parameters
+    loss, gradients, _ = cells.gradients(config, parameters, x, y, states)
+    other, others, _ = cells.gradients(config_of("lstm", embedding=V), embedded, x, y, states)
+    assert other == loss
+    for name in gradients:
+        np.testing.assert_array_equal(others[name], gradients[name])
+
+
+def test_narrow_types_are_computed_in_float64_and_left_alone() -> None:
+    config = config_of("lstm", embedding=3)
+    narrow, x, y, states = drawn(config)
+    wide = {name: p.astype(np.float64) for name, p in narrow.items()}
+    before = {name: p.copy() for name, p in narrow.items()}
+    ids = x.astype(np.uint8), y.astype(np.uint16)
+    loss, gradients, _ = cells.gradients(config, narrow, *ids, states)
+    assert loss == cells.loss(config, wide, x, y, states)
+    assert {g.dtype for g in gradients.values()} == {np.dtype(np.float64)}
+    for name in narrow:
+        np.testing.assert_array_equal(narrow[name], before[name])
+
+
+@pytest.mark.parametrize(("E", "D"), [(0, V), (3, 3)])
+def test_parameters_have_pytorchs_names_and_shapes(E: int, D: int) -> None:
+    embedding = {"embedding.weight": (V, E)} if E else {}
+    assert cells.shapes(config_of("lstm", embedding=E)) == embedding | {
+        "rnn.weight_ih_l0": (4 * H, D),
+        "rnn.weight_hh_l0": (4 * H, H),
+        "rnn.bias_ih_l0": (4 * H,),
+        "rnn.weight_ih_l1": (4 * H, H),
+        "rnn.weight_hh_l1": (4 * H, H),
+        "rnn.bias_ih_l1": (4 * H,),
+        "decoder.weight": (V, H),
+        "decoder.bias": (V,),
+    }
+
+
+# By hand
+# ------------------------------------------------------------------------------------------------
+
+
+def test_one_lstm_step_by_hand() -> None:
+    """sigmoid(0) = 1/2, sigmoid(ln 3) = 3/4, tanh(ln 3 / 2) = 1/2, sigmoid(-ln 3) = 1/4, and the
+    cell holds 2.
+    """
+    z, c = tape.value([[0.0, log(3), log(3) / 2, -log(3)]]), tape.value([[2.0]])
+    zero = tape.value(np.zeros((4, 1)))
+    layer = cells.Layer(config_of("lstm"), tape.value(np.eye(4)), zero, tape.value(0.0), None, None)
+    step = cells.lstm(layer, z, tape.value([[0.0]]), c, zero)
+    assert step.c.data.item() == pytest.approx(0.75 * 2 + 0.5 * 0.5, rel=1e-14)  # 1.75
+    assert step.h.data.item() == pytest.approx(0.25 * 0.94137554, rel=1e-8)  # 1/4 tanh(1.75)
+
+    (step.h + 3 * step.c).sum().backward()
+    dc = 3 + 0.25 * (1 - tanh(1.75) ** 2)
+    by_hand = [
+        dc * 0.5 * 0.5 * 0.5,
+        dc * 2 * 0.75 * 0.25,
+        dc * 0.5 * (1 - 0.25),
+        tanh(1.75) * 0.25 * 0.75,
+    ]
+    assert z.grad[0].tolist() == pytest.approx(by_hand, rel=1e-14)
+    assert c.grad.item() == pytest.approx(dc * 0.75, rel=1e-14)
+
+
+def sigmoid(z: float) -> float:
+    return 1 / (1 + exp(-z))
+
+
+def test_a_network_of_two_units_by_hand() -> None:
+    """Two symbols, one-hot, one stream, one step; every number by scalars, rows in the order i i f
+    f g g o o.
+    """
+    W_x = [
+        [0.1, 0.2],
+        [0.3, 0.4],
+        [-0.5, 0.6],
+        [0.7, -0.8],
+        [0.9, 1.0],
+        [1.1, -1.2],
+        [1.3, 1.4],
+        [-1.5, 1.6],
+    ]
+    W_h = [
+        [0.2, 0.1],
+        [0.4, -0.3],
+        [0.6, 0.5],
+        [-0.8, 0.7],
+        [1.0, 0.9],
+        [1.2, 1.1],
+        [-1.4, 1.3],
+        [1.6, 1.5],
+    ]
+    b = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08]
+    parameters = {
+        "rnn.weight_ih_l0": np.array(W_x),
+        "rnn.weight_hh_l0": np.array(W_h),
+        "rnn.bias_ih_l0": np.array(b),
+        "decoder.weight": np.array([[1.0, -2.0], [0.5, 3.0]]),
+        "decoder.bias": np.array([0.1, -0.2]),
+    }
+    h, c = (0.3, -0.4), (0.5, -0.6)
+    z = [
+        W_x[row][1] + W_h[row][0] * h[0] + W_h[row][1] * h[1] + b[row] for row in range(8)
+    ]  # the symbol is 1
+    c_0 = sigmoid(z[2]) * c[0] + sigmoid(z[0]) * tanh(z[4])
+    c_1 = sigmoid(z[3]) * c[1] + sigmoid(z[1]) * tanh(z[5])
+    h_0, h_1 = sigmoid(z[6]) * tanh(c_0), sigmoid(z[7]) * tanh(c_1)
+    logits = (1.0 * h_0 - 2.0 * h_1 + 0.1, 0.5 * h_0 + 3.0 * h_1 - 0.2)
+    nats = log(exp(logits[0]) + exp(logits[1])) - logits[0]  # the target is 0
+
+    states = [(np.array([h]), np.array([c]))]
+    config = config_of("lstm", vocab_size=2, hidden=2, layers=1)
+    x, y = np.array([[1]]), np.array([[0]])
+    value, _, final = cells.gradients(config, parameters, x, y, states)
+    assert final[0][0].tolist() == [pytest.approx([h_0, h_1], rel=1e-13)]
+    assert final[0][1].tolist() == [pytest.approx([c_0, c_1], rel=1e-13)]
+    assert value == pytest.approx(nats, rel=1e-13)
+
+
+def test_a_decoder_of_zeros_costs_the_logarithm_of_the_symbols() -> None:
+    config = config_of("lstm", embedding=3)
+    parameters, x, y, states = drawn(config)
+    blind = parameters | {"decoder.weight": np.zeros((V, H)), "decoder.bias": np.zeros(V)}
+    assert cells.loss(config, blind, x, y, states) == pytest.approx(log(V), rel=1e-14)
+
+
+def test_nothing_overflows() -> None:
+    """Gates and logits in the thousands; a warning would fail the test."""
+    logits = tape.value([[3000.0, 0.0, -3000.0]] * 2)
+    losses = tape.cross_entropy(logits, np.array([0, 2]))
+    assert losses.data.tolist() == [0, 6000]
+    losses.sum().backward()
+    assert logits.grad.tolist() == [[0, 0, 0], [1, 0, -1]]
+    assert tape.sigmoid(tape.value([-3000.0, 0.0, 3000.0])).data.tolist() == [0, 0.5, 1]

@@ -37,7 +37,7 @@ from charrnn.text.streams import Streams
 from charrnn.text.vocab import UNKNOWN, Vocab
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
-from tests.reference import network as reference
+from tests.reference import cells as reference
 from tests.reference.small import TEXT, small_corpus, small_run, trained
 from tests.training.test_loop import created
 
@@ -240,10 +240,7 @@ def test_starts_of_streams(
 def model(V: int = 5, H: int = 6, L: int = 2) -> Model:
     """One with a memory."""
     made = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.0))
-    parameters = reference.random_parameters(np.random.default_rng(V), V, 0, H, L)
-    made.parameters.from_disk(
-        {name: array.astype(np.float32) for name, array in parameters.items()}
-    )
+    made.parameters.from_disk(reference.random_parameters(np.random.default_rng(V), made.config))
     return made
 
 
@@ -251,21 +248,19 @@ def losses_of_documents(ids: np.ndarray, starts: list[int]) -> np.ndarray:
     """Each document read from a zero state by the reference, the first character of the next one
     its last target.
     """
-    parameters, found = dict(model().parameters.to_disk()), []
+    config, parameters, found = model().config, dict(model().parameters.to_disk()), []
     borders = [0, *starts, len(ids) - 1]
     for a, b in pairwise(borders):
         if a < b:
             x, y = ids[a:b, None].astype(int), ids[a + 1 : b + 1, None].astype(int)
-            logits = reference.forward(parameters, x, reference.zero_states(1, 6, 2)).logits
-            found.append(
-                -np.take_along_axis(reference.log_softmax(logits), y[..., None], -1)[:, 0, 0]
-            )
+            states = reference.zero_states(config, 1)
+            found.append(reference.forward(config, parameters, x, y, states).losses[:, 0])
     return np.concatenate(found)
 
 
-@pytest.mark.parametrize("length", [2, 50, 1000, 9000])
+@pytest.mark.parametrize("length", [2, 50, 1000, 3000])
 def test_evaluation_of_documents(length: int) -> None:
-    """9,000 characters are read in two streams, of which the second warms up on other documents."""
+    """3,000 characters are read in two streams, of which the second warms up on other documents."""
     ids = np.random.default_rng(2).integers(5, size=length).astype(np.uint8)
     starts = document_starts(ids, VOCAB, BLANK) if length > 2 else np.array([1], np.int64)
     assert len(starts)

@@ -26,7 +26,7 @@ from charrnn.training.loop import train
 from charrnn.training.run import Run
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
-from tests.reference import network as reference
+from tests.reference import cells as reference
 from tests.reference.small import small_corpus, small_run, trained
 
 
@@ -353,9 +353,9 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
     ids = old.vocab.encode(old_text[:400])
     np.testing.assert_array_equal(new.vocab.encode(old_text[:400]), ids)
     was, is_ = per_character(old.result, ids), per_character(new.result, ids)
-    logits = reference.forward(
-        after, ids[:-1, None].astype(int), reference.zero_states(1, 9, 2)
-    ).logits[:, 0]
+    config, x, y = new.model.config, ids[:-1, None].astype(int), ids[1:, None].astype(int)
+    trace = reference.forward(config, after, x, y, reference.zero_states(config, 1))
+    logits = trace.logits[:, 0]
     probability = np.exp(logits - logits.max(1, keepdims=True))
     share = probability[:, known:].sum(1) / probability.sum(1)
     np.testing.assert_allclose(is_, was - np.log1p(-share), atol=2e-5)

@@ -1,5 +1,7 @@
-"""The recurrent cells: each is one file, `config.CELL_NAMES` their registry; a cell is compiled
-when it is first asked for.
+"""The recurrent cells: one file for each; a cell is compiled when it is first asked for.
+
+The main way in is `cell_named`; `cell.py` says what a cell consists of, and `CELL_NAMES` of
+`charrnn.config` lists them all.
 """
 
 from __future__ import annotations
