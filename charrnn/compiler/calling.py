@@ -41,9 +41,12 @@ def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
 
 
 def address_of(kernel) -> int:
-    """Where a kernel's machine code begins, for a `caller` of its signature. It must stay alive, as
-    what a module holds does.
+    """Where a kernel's machine code begins, for a `caller` of its signature; 0 for None.
+
+    The kernel must stay alive, as those that a module holds do.
     """
+    if kernel is None:
+        return 0
     (compiled,) = kernel.overloads.values()
     machine_code, name = COMPILED(compiled)
     return machine_code.get_pointer_to_function(name)

@@ -21,7 +21,7 @@ from charrnn.compiler.rows import add_row
 from charrnn.compiler.simd import address
 from charrnn.kernels.normalisation import moments, standardise
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
-from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, keep_some
+from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, Ports, keep_some
 from charrnn.kernels.sampling import CONTROLS, DRAW
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
@@ -185,8 +185,11 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                 _multiply(product, vector_product, is_vector, address(q, start * H), H,
                           weights + 4 * places[layer, 2], address(gates, start * Z + from_q), Z,
                           rows, end - from_q)  # fmt: skip
-            call_step(step, (gates, h_before, c_before, h_after, c_after, m_below, y_own, m_above,
-                      vectors, activation, start, stop))  # fmt: skip
+            ports = Ports(m_below, y_own, m_above, vectors)
+            call_step(
+                step,
+                (gates, h_before, c_before, h_after, c_after, ports, activation, start, stop),
+            )
             for n in range(start, stop):
                 if keep_h.size > 0:
                     keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])

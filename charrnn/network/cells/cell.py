@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config.settings import ModelConfig
-from charrnn.kernels.recurrent import prepare_nothing, prepare_nothing_back
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class Cell:
     step_back: Any
     initial_bias: Callable[[int, float], NDArray[np.float32]]
     gated: int = 0
-    prepare: Any = prepare_nothing
-    prepare_back: Any = prepare_nothing_back
+    prepare: Any = None
+    prepare_back: Any = None
     peepholes: tuple[Peephole, ...] = ()
     constants: Callable[[ModelConfig], NDArray[np.float32]] | None = None
     has_memory: bool = True

@@ -42,7 +42,7 @@ def through_coupled(phi, f, g, o, c_before, dh, dc, dc_before):
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 3H) is read and then holds the gates; h, c (N, H) are
     written.
     """
@@ -54,24 +54,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
     is added to.
     """
