@@ -37,7 +37,7 @@ PARTS = {
     "products": ("product", "product_packed"),
     "gates": ("step", "step_back"),
     "softmax": ("cross_entropy",),
-    "update": ("adam", "square_sums", "penalise"),
+    "update": ("adam", "square_sums", "penalize"),
     "packing": ("pack", "pack_transposed", "weight_gradients"),
     "look-up": ("look_up", "table_gradient"),
     "copies": (

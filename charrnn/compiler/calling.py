@@ -6,7 +6,6 @@ held: a kernel that got five of them took as long to enter as fifty characters o
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
@@ -28,7 +27,8 @@ def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
     a call is to give stands last there. `TypeError` names those that are missing or unknown. A call
     costs no more than one with all arguments.
     """
-    names = list(inspect.signature(kernel.py_func).parameters)
+    code = kernel.py_func.__code__
+    names = code.co_varnames[: code.co_argcount]
     first = names[: len(named)]
     if set(first) != named.keys():
         unknown = ", ".join(sorted(named.keys() - set(names))) or "none"

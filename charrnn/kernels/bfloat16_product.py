@@ -222,10 +222,10 @@ def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
 
 
 @kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64)
+    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
 )
 def pair_weight_gradients(
-    product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop
+    product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
 ):
     """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same
     scratch is enough.

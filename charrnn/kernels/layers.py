@@ -5,7 +5,7 @@ weights.
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32, int64, intp, uint32, void
+from numba import boolean, float32, int32, int64, intp, uint32, void
 
 from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
@@ -13,7 +13,7 @@ from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ONE, ZERO
 from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
 from charrnn.compiler.simd import LANES, MR, NR, address
-from charrnn.kernels.normalisation import normalise, normalise_back
+from charrnn.kernels.normalization import normalize, normalize_back
 from charrnn.kernels.product import (
     MATRIX,
     PACKED,
@@ -55,8 +55,8 @@ def look_up(table, bias, ids, factor, z, first, last, start, stop):
             copy_row(row[X : bias.size], bias[X:])
 
 
-@kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64, int64))
-def project(product, x, panels, bias, z, columns, first, last, start, stop):
+@kernel(void(intp, VECTOR, VECTOR, int64, CUBE, CUBE, int64, int64, int64, int64))
+def project(product, panels, bias, columns, z, x, first, last, start, stop):
     """z[t, n] = bias, plus x[t, n] W in the first columns, for steps first:last, streams
     start:stop; panels are W (D, columns).
     """
@@ -66,25 +66,8 @@ def project(product, x, panels, bias, z, columns, first, last, start, stop):
             for n in range(start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
     a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
-    call_product(
-        product,
-        (
-            a,
-            D,
-            N * D,
-            panels,
-            address(bias, 0),
-            0,
-            0,
-            c,
-            Z,
-            N * Z,
-            last - first,
-            stop - start,
-            D,
-            columns,
-        ),
-    )
+    begin, size = address(bias, 0), (last - first, stop - start, D, columns)
+    call_product(product, (a, D, N * D, panels, begin, 0, 0, c, Z, N * Z, *size))
 
 
 @kernel(FEED)
@@ -98,31 +81,19 @@ def feed_characters(
 @kernel(FEED)
 def feed_layer(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
     """z for every other layer: the outputs x of the layer below times W_x. See `project`."""
-    project(product, x, panels, bias, z, columns, first, last, start, stop)
+    project(product, panels, bias, columns, z, x, first, last, start, stop)
 
 
-@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
-def project_back(product, dz, panels, dx, columns, steps, start, stop):
-    """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W
-    packed.
+@kernel(void(intp, VECTOR, int64, int64, boolean, CUBE, CUBE, int64, int64, int64, int64))
+def multiply(product, panels, depth, columns, adds, x, z, first, last, start, stop):
+    """z[t, n, :columns] = x[t, n, :depth] W, or += if it `adds`, for steps first:last, streams
+    start:stop; panels are W (depth, columns), or on the way back its transpose.
     """
-    N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
-    a, b = address(dz, start * Z), address(dx, start * D)
-    call_product(
-        product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D)
-    )
-
-
-@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
-def add_projection(product, x, panels, z, columns, steps, start, stop):
-    """z[t, n, :columns] += x[t, n] W for streams start:stop; panels are W (D, columns), or on the
-    way back its transpose.
-    """
-    N, D, Z = z.shape[1], x.shape[2], z.shape[2]
-    a, c = address(x, start * D), address(z, start * Z)
-    call_product(
-        product, (a, D, N * D, panels, c, Z, N * Z, c, Z, N * Z, steps, stop - start, D, columns)
-    )
+    N, X, Z = z.shape[1], x.shape[2], z.shape[2]
+    a, c = address(x, (first * N + start) * X), address(z, (first * N + start) * Z)
+    begin = c if adds else 0
+    size = last - first, stop - start, depth, columns
+    call_product(product, (a, X, N * X, panels, begin, Z, N * Z, c, Z, N * Z, *size))
 
 
 @inline
@@ -159,15 +130,15 @@ def hand_up(y, mask, below, out, units, steps, start, stop):
     """out[t] = y[t] * mask[t] + below[t] for streams start:stop.
 
     mask (T, N, H), or (1, N, H) for all steps, or empty for none; below (T, N, H), what came into
-    the layer, or empty. y is normalised first over so many units, unless they are 0 (see
-    `normalisation`).
+    the layer, or empty. y is normalized first over so many units, unless they are 0 (see
+    `normalization`).
     """
     masked, added = mask.shape[0] > 0, below.shape[0] > 0
     for t in range(steps):
         for n in range(start, stop):
             row = out[t, n]
             if units > 0:
-                normalise(y[t, n], row, units)
+                normalize(y[t, n], row, units)
             else:
                 copy_row(row, y[t, n])
             if masked:
@@ -186,12 +157,12 @@ def drop_back(dy, mask, steps, start, stop):
 
 @kernel(void(CUBE, CUBE, int64, int64, int64, int64))
 def normal_back(dy, y, units, steps, start, stop):
-    """dy, the derivative by y normalised over so many units, becomes that by y, for streams
+    """dy, the derivative by y normalized over so many units, becomes that by y, for streams
     start:stop.
     """
     for t in range(steps):
         for n in range(start, stop):
-            normalise_back(y[t, n], dy[t, n], units)
+            normalize_back(y[t, n], dy[t, n], units)
 
 
 @kernel(void(CUBE, CUBE, int64, int64, int64))
@@ -219,9 +190,9 @@ call_packed = caller(PACKED)
 
 
 @kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64)
+    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
 )
-def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
+def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz
     (multiples of LANES).
 

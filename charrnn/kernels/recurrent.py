@@ -184,9 +184,7 @@ def forward_layer(product, feed, prepare, step, table, up, bias, columns, z, h, 
                 product, (a, H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
             )
         now = Ports(ports.m_below[t], ports.y[t], ports.m[t], ports.p)
-        call_step(
-            step, (z[t], h[t], c[t], h[t + 1], c[t + 1], now, activation, start, stop)
-        )
+        call_step(step, (z[t], h[t], c[t], h[t + 1], c[t + 1], now, activation, start, stop))
         carry(t, h, c, keep_h, keep_c, copied, starts, start, stop)
 
 
@@ -222,12 +220,8 @@ def backward_layer(product, prepare_back, step_back, z, h, c, activation, over, 
         )  # fmt: skip
         if last > middle:
             a, to = address(z, at + middle), address(dq, start * H)
-            call_product(
-                product, (a, Z, 0, second, 0, 0, 0, to, H, 0, 1, rows, last - middle, H)
-            )
+            call_product(product, (a, Z, 0, second, 0, 0, 0, to, H, 0, 1, rows, last - middle, H))
             call_prepare_back(prepare_back, (z[t], h[t], dq, dh[t], start, stop))
         if t > 0:
             a, to = address(z, at + first), address(dh, (t * N + start) * H)
-            call_product(
-                product, (a, Z, 0, over, to, H, 0, to, H, 0, 1, rows, middle - first, H)
-            )
+            call_product(product, (a, Z, 0, over, to, H, 0, to, H, 0, 1, rows, middle - first, H))

@@ -4,7 +4,7 @@ Several streams are divided among the threads; each goes through all steps with 
 `product`. One stream is divided by units: each thread has the columns of every weight that belong
 to its units, so that its part of the weights stays in its own cache, and takes the cell's step for
 them. The threads meet where one needs what the others made: behind each layer, behind `prepare`,
-before outputs are normalised, and before the draw, which each of them makes for itself.
+before outputs are normalized, and before the draw, which each of them makes for itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.rows import add_row
 from charrnn.compiler.simd import address
-from charrnn.kernels.normalisation import moments, standardise
+from charrnn.kernels.normalization import moments, standardize
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, Ports, keep_some
 from charrnn.kernels.sampling import CONTROLS, DRAW
@@ -207,7 +207,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                 outputs = _matrix_at(address(y, 0) if has_output else address(h, after), N, H)
                 for n in range(start, stop):
                     mean, r = moments(outputs[n], normal)
-                    standardise(x_above[n], mean, r, min(units, normal - first))
+                    standardize(x_above[n], mean, r, min(units, normal - first))
             if is_residual and layer > 0:
                 for n in range(start, stop):
                     add_row(x_above[n], x_below[n])

@@ -105,7 +105,7 @@ def packed(matrix: np.ndarray) -> np.ndarray:
 
 
 def hard_numbers() -> np.ndarray:
-    """All halves between two neighbours and what lies beside them, at many exponents; the smallest
+    """All halves between two neighbors and what lies beside them, at many exponents; the smallest
     and largest; any bits.
     """
     upper = np.arange(0, 0x10000, 7, np.uint32) << 16
@@ -391,7 +391,7 @@ def gradients(model: Model, precision: str, threads: int = 1) -> tuple[float, np
     ],
 )
 def test_gradients_are_those_of_float32_but_for_rounding(settings: dict) -> None:
-    model = Model.initialised(
+    model = Model.initialized(
         ModelConfig(**{"vocab_size": 65, "hidden": 50, "layers": 2, "dropout": 0.2} | settings), 1
     )
     loss, exact, state = gradients(model, "float32")
@@ -405,7 +405,7 @@ def test_gradients_are_those_of_float32_but_for_rounding(settings: dict) -> None
 
 @pytest.mark.parametrize("settings", [{}, {"cell": "gru", "embedding": 24}])
 def test_threads_do_not_change_a_bit(settings: dict) -> None:
-    model = Model.initialised(ModelConfig(vocab_size=65, hidden=70, layers=2, **settings), 1)
+    model = Model.initialized(ModelConfig(vocab_size=65, hidden=70, layers=2, **settings), 1)
     loss, one, state = gradients(model, "bf16")
     for threads in (2, 3):
         other, found, found_state = gradients(model, "bf16", threads)

@@ -212,7 +212,7 @@ def test_the_bits_of_a_product_do_not_depend_on_its_tiles() -> None:
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("K", [1, 2, 33, 63, 64, 65, 130])
 def test_pack(K: int, transposed: bool, first: int) -> None:
-    """A range of a matrix's columns, or of its transpose's rows, whose neighbours are NaN."""
+    """A range of a matrix's columns, or of its transpose's rows, whose neighbors are NaN."""
     for N in [*COLUMNS, 208]:
         matrix, kernel = normal(K * N, K, N), pack_transposed if transposed else pack
         wide = np.full(
@@ -402,7 +402,7 @@ SPECIAL = [
 
 
 def dense(low: float, high: float) -> np.ndarray:
-    """Numbers at even distances and at even ratios, their neighbours in float32 at the clamps, and
+    """Numbers at even distances and at even ratios, their neighbors in float32 at the clamps, and
     the special ones.
     """
     even = np.linspace(low, high, 400_001)
@@ -928,7 +928,7 @@ def test_masks_drop_their_share(rate: float, key: int) -> None:
         assert np.abs(share - rate).max() < 7 * (rate * (1 - rate) * share.size / mask.size) ** 0.5
 
 
-def test_masks_of_different_keys_and_neighbouring_places_are_independent() -> None:
+def test_masks_of_different_keys_and_neighboring_places_are_independent() -> None:
     shape = (16, 8, 256)
     first = mask_of(1, 0.5, shape) > 0
     others = [mask_of(key, 0.5, shape) > 0 for key in (2, 3, 1 + 0x9E3779B1, 2**31)]
@@ -980,7 +980,7 @@ def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
 
 
 @pytest.mark.parametrize("units", [17, 31, 32])
-def test_outputs_are_normalised(units: int) -> None:
+def test_outputs_are_normalized(units: int) -> None:
     """Against float64, there and back (the derivative by differences); behind the units there is
     nothing.
     """
@@ -989,14 +989,14 @@ def test_outputs_are_normalised(units: int) -> None:
     y, dy = (normal(seed, T, N, H) * np.float32(3) + np.float32(2) for seed in (1, 2))
     y[..., units:] = dy[..., units:] = 0
 
-    def normalised(a: np.ndarray) -> np.ndarray:
+    def normalized(a: np.ndarray) -> np.ndarray:
         centred = a - a.mean(-1, keepdims=True)
         return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
 
     out = np.full((T, N, H), CANARY)
     layers.hand_up(y, EMPTY, EMPTY, out, units, steps, start, stop)
     np.testing.assert_allclose(
-        out[part], normalised(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6
+        out[part], normalized(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6
     )
     assert (out[own][..., units:] == 0).all()
     out[own] = CANARY
@@ -1005,7 +1005,7 @@ def test_outputs_are_normalised(units: int) -> None:
     expected = np.empty_like(exact)
     for u in range(units):
         moved = [exact + sign * step * (np.arange(units) == u) for sign in (1, -1)]
-        expected[..., u] = ((normalised(moved[0]) - normalised(moved[1])) * dy[part]).sum(-1) / (
+        expected[..., u] = ((normalized(moved[0]) - normalized(moved[1])) * dy[part]).sum(-1) / (
             2 * step
         )
     layers.normal_back(found, y, units, steps, start, stop)
@@ -1015,7 +1015,7 @@ def test_outputs_are_normalised(units: int) -> None:
     assert (found == dy).all()
 
 
-def test_a_row_of_equal_numbers_is_normalised_to_zero() -> None:
+def test_a_row_of_equal_numbers_is_normalized_to_zero() -> None:
     y, out = np.full((1, 1, 32), 0.7, np.float32), np.full((1, 1, 32), CANARY)
     layers.hand_up(y, EMPTY, EMPTY, out, 32, 1, 0, 1)
     assert (out == 0).all()

@@ -482,7 +482,7 @@ FORGET_BLOCKS = {
 def test_initial_biases(cell: str) -> None:
     """Zero, but for the forget gates, whose place in the biases on disk is above."""
     config = ModelConfig(vocab_size=V, cell=cell, hidden=5, forget_bias=2.5)
-    arrays = dict(Model.initialised(config, seed=7).parameters.to_disk())
+    arrays = dict(Model.initialized(config, seed=7).parameters.to_disk())
     assert {name: array.shape for name, array in arrays.items()} == reference.shapes(config)
     for layer in (0, 1):
         blocks = arrays[f"rnn.bias_ih_l{layer}"].reshape(-1, 5)
@@ -500,7 +500,7 @@ def test_a_new_network_has_nothing_where_it_has_no_weights(cell: str) -> None:
             config = ModelConfig(
                 vocab_size=V, cell=cell, hidden=9, embedding=3, init=init, recurrent_init=recurrent
             )
-            model = Model.initialised(config, seed=1)
+            model = Model.initialized(config, seed=1)
             assert_padding_is_zero(model, model.parameters.flat)
             assert np.isfinite(model.parameters.flat).all()
 

@@ -254,7 +254,7 @@ def gradients(
 
 
 def random_parameters(rng: np.random.Generator, V: int, E: int, H: int, L: int) -> Parameters:
-    """Parameters to test with: normal, wide enough that the gates bend. Not the initialisation of
+    """Parameters to test with: normal, wide enough that the gates bend. Not the initialization of
     training.
     """
     shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (V, E)} if E else {}

@@ -68,9 +68,7 @@ def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activa
         i, f, g, o = four_blocks(z[n, 4 * H :], H)
         dm_below = ports.dm_below[n]
         fill_row(dm_below, ZERO)
-        through_grid(
-            activation, i, f, g, o, ports.m_below[n], ports.dy[n], ports.dm[n], dm_below
-        )
+        through_grid(activation, i, f, g, o, ports.m_below[n], ports.dy[n], ports.dm[n], dm_below)
 
 
 CELL = Cell(
