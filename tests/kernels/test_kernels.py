@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from numba.core.errors import TypingError
 
 from charrnn import compiler, kernels
 from charrnn.compiler import pointwise
-from charrnn.compiler.calling import address_of
+from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.compiling import (
     DYNAMIC_MODULES,
     LARGE_TEXTS,
@@ -35,6 +36,7 @@ from charrnn.compiler.simd import HAS_FMA, LANES, MR, NR
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, product, softmax, update
 from charrnn.kernels.product import pack, pack_transposed
+from charrnn.kernels.recurrent import Ports, PortsBack
 from charrnn.network import cells
 from charrnn.network.cells import cell_named, lstm
 from tests.reference import network as reference
@@ -539,13 +541,9 @@ def test_a_number_has_the_same_bits_in_every_lane() -> None:
 def test_lstm_step_and_back(H: int) -> None:
     N, start, stop = 5, 1, 4
     z, h_before, c_before = normal(1, N, 4 * H) * 2, normal(2, N, H), normal(3, N, H)
-    h, c, unused = (
-        np.full((N, H), CANARY),
-        np.full((N, H), CANARY),
-        np.full((N, H), np.nan, np.float32),
-    )
+    h, c, unused = np.full((N, H), CANARY), np.full((N, H), CANARY), np.zeros((0, 0), np.float32)
     gates, inside = z.copy(), slice(start, stop)
-    lstm.step(gates, h_before, c_before, h, c, unused, unused, unused, unused, TANH, start, stop)
+    lstm.step(gates, h_before, c_before, h, c, Ports(*[unused] * 4), TANH, start, stop)
 
     exact = reference.lstm_step(z.astype(np.float64), c_before.astype(np.float64))
     expected = np.concatenate([exact.i, exact.f, exact.g, exact.o], axis=1)
@@ -559,33 +557,23 @@ def test_lstm_step_and_back(H: int) -> None:
 
     dh, dc, dc_before, left = normal(5, N, H), normal(6, N, H), normal(7, N, H), gates.copy()
     dz, dc_exact = reference.lstm_step_back(exact, dh.astype(np.float64), dc.astype(np.float64))
-    wanted, kept, dh_before, scratch = (
-        dc_before + dc_exact,
-        dc_before.copy(),
-        unused.copy(),
-        unused.copy(),
-    )
+    wanted, kept, dh_before = dc_before + dc_exact, dc_before.copy(), np.full((N, H), np.nan, "f4")
     lstm.step_back(
         gates,
         h_before,
         c_before,
-        unused,
-        unused,
-        TANH,
         dh_before,
         dc_before,
         dh,
         dc,
-        scratch,
-        unused,
-        unused,
-        unused,
+        PortsBack(*[unused] * 5),
+        TANH,
         start,
         stop,
     )
     np.testing.assert_allclose(gates[inside], dz[inside], rtol=1e-6, atol=4e-6)
     np.testing.assert_allclose(dc_before[inside], wanted[inside], rtol=1e-6, atol=4e-6)
-    assert np.isnan(dh_before).all() and np.isnan(unused).all()
+    assert np.isnan(dh_before).all()
     assert np.array_equal(gates[outside], left[outside]) and np.array_equal(
         dc_before[outside], kept[outside]
     )
@@ -595,7 +583,7 @@ def test_lstm_step_and_back(H: int) -> None:
 @pytest.mark.parametrize("name", CELL_NAMES)
 def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     """Streams that are not its own are not read, being NaN, nor written; its own get the bits that
-    they get among all.
+    they get among all. Ports that it says it has not are neither read nor written.
     """
     cell, N, inside, outside = cell_named(name), 5, slice(1, 4), [0, 4]
     rows = [
@@ -603,7 +591,7 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
         for kind in ("", "d")
         for row in ("h_before", "c_before", "h", "c", "q", "m_below", "m", "y")
     ]
-    whole = {row: normal(k, N, H) for k, row in enumerate([*rows, "scratch"])}
+    whole = {row: normal(k, N, H) for k, row in enumerate(rows)}
     whole["z"] = normal(90, N, len(cell.gates) * H)
     if name == "clockwork":
         whole["c_before"] = np.random.default_rng(91).integers(3, size=(N, H)).astype(np.float32)
@@ -613,40 +601,32 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     part, vectors = {row: array.copy() for row, array in whole.items()}, p.copy()
     for array in part.values():
         array[outside] = np.nan
+    has = {
+        **dict.fromkeys(("m_below", "dm_below", "dm"), cell.reads_below),
+        **dict.fromkeys(("y", "dy"), cell.has_output),
+        "m": cell.keeps_memory,
+        "q": cell.gated,
+        "dq": cell.gated,
+    }
+    lacking = [row for row, is_there in has.items() if not is_there]
+    poor = {row: array.copy() for row, array in whole.items()}
+    for row in lacking:
+        poor[row][:] = np.nan
 
     def walk(a: dict[str, np.ndarray], *streams: int) -> None:
-        cell.prepare(a["z"], a["h_before"], a["q"], *streams)
+        if cell.gated:
+            cell.prepare(a["z"], a["h_before"], a["q"], *streams)
         cell.step(
-            a["z"],
-            a["h_before"],
-            a["c_before"],
-            a["h"],
-            a["c"],
-            a["m_below"],
-            a["y"],
-            a["m"],
-            p,
+            *(a[row] for row in ("z", "h_before", "c_before", "h", "c")),
+            Ports(a["m_below"], a["y"], a["m"], p),
             SOFTSIGN,
             *streams,
         )
-        cell.step_back(
-            a["z"],
-            a["h_before"],
-            a["c_before"],
-            a["m_below"],
-            p,
-            SOFTSIGN,
-            a["dh_before"],
-            a["dc_before"],
-            a["dh"],
-            a["dc"],
-            a["dq"],
-            a["dy"],
-            a["dm"],
-            a["dm_below"],
-            *streams,
-        )
-        cell.prepare_back(a["z"], a["h_before"], a["dq"], a["dh_before"], *streams)
+        rows = ("z", "h_before", "c_before", "dh_before", "dc_before", "dh", "dc")
+        ports = PortsBack(a["m_below"], p, a["dy"], a["dm"], a["dm_below"])
+        cell.step_back(*(a[row] for row in rows), ports, SOFTSIGN, *streams)
+        if cell.gated:
+            cell.prepare_back(a["z"], a["h_before"], a["dq"], a["dh_before"], *streams)
 
     before = {row: array.copy() for row, array in whole.items()}
     walk(whole, 0, N)
@@ -656,6 +636,10 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
         assert np.isnan(array[outside]).all(), f"{row} of another stream was written"
     for row in ("h_before", "c_before", "m_below"):
         assert np.array_equal(whole[row], before[row]), f"{row} is only read"
+    walk(poor, 0, N)
+    for row, array in poor.items():
+        wanted = np.full((N, H), np.nan) if row in lacking else whole[row]
+        np.testing.assert_array_equal(array, wanted, row)
     assert np.array_equal(p, vectors) and not np.array_equal(whole["z"], before["z"])
     written = {
         row
@@ -754,18 +738,9 @@ def test_project_and_back(columns: int) -> None:
     x, w, bias = normal(1, T, N, D), normal(2, D, columns), normal(3, Z)
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
     own = np.isin(np.arange(N), range(start, stop))[:, None]
-    layers.project(
-        address_of(product.product),
-        np.where(own, x, np.nan),
-        packed(w),
-        bias,
-        z,
-        columns,
-        0,
-        steps,
-        start,
-        stop,
-    )
+    at, places = address_of(product.product), (0, steps, start, stop)
+    only = np.where(own, x, np.nan)
+    layers.project(at, packed(w), bias, columns, z, only, *places)
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
     magnitudes = np.abs(x64) @ np.abs(w64) + np.abs(bias[:columns])
@@ -773,22 +748,26 @@ def test_project_and_back(columns: int) -> None:
     assert (z[part][..., columns:] == bias[columns:]).all()
 
     dz = np.where(own & (np.arange(Z) < columns), normal(4, T, N, Z), np.float32(np.nan))
-    layers.project_back(
-        address_of(product.product),
-        dz,
-        packed(np.ascontiguousarray(w.T)),
-        dx,
-        columns,
-        steps,
-        start,
-        stop,
+    down = bind(
+        layers.multiply,
+        product=at,
+        panels=packed(np.ascontiguousarray(w.T)),
+        depth=columns,
+        columns=D,
     )
+    down(False, dz, dx, *places)
     dz64 = dz[part][..., :columns].astype(np.float64)
     assert (
         np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))
     ).all()
-    z[part] = dx[part] = CANARY
-    assert (z == CANARY).all() and (dx == CANARY).all()
+    twice = dx.copy()
+    down(True, dz, twice, *places)
+    np.testing.assert_allclose(twice[part], 2 * dx[part], rtol=1e-5, atol=1e-5)
+    later = np.full_like(dx, CANARY)
+    down(False, dz, later, 2, *places[1:])
+    assert np.array_equal(later[2:], dx[2:]) and (later[:2] == CANARY).all()
+    z[part] = dx[part] = twice[part] = CANARY
+    assert all((array == CANARY).all() for array in (z, dx, twice))
 
 
 def weight_gradients(
@@ -796,13 +775,10 @@ def weight_gradients(
     x: np.ndarray,
     h: np.ndarray,
     dz: np.ndarray,
-    scratch: np.ndarray,
-    *columns: int,
+    *places: Any,
 ) -> None:
     dw_x, dw_h, (db,) = into
-    layers.weight_gradients(
-        address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, scratch, *columns
-    )
+    layers.weight_gradients(address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, *places)
 
 
 @pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])
@@ -822,7 +798,7 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
         places = [first - x_column, first - h_column, first]
         whole = [np.full((n, at + Z + 16), CANARY) for n, at in zip((D, H, 1), places, strict=True)]
         memory = np.full(layers.scratch_size(D, H) + 64, CANARY)
-        arrays = x, h, dz, memory[: memory.size - 64], x_column, h_column
+        arrays = x, h, dz, x_column, h_column, memory[: memory.size - 64]
         for start in range(0, Z, layers.COLUMNS):
             stop = min(start + layers.COLUMNS, Z)
             weight_gradients(whole, *arrays, first + start, first + stop)

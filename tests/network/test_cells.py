@@ -151,10 +151,10 @@ def masks_of(network: Network, steps: int) -> reference.Masks:
     rates["keep_c"] = config.zoneout_c if config.cell in reference.HAS_MEMORY else 0.0
     for name, rate in rates.items():
         masks = [getattr(layer, name) for layer in layers]
-        assert all((mask is not None) == (rate > 0) for mask in masks), name
+        assert all((mask.size > 0) == (rate > 0) for mask in masks), name
         drawn[name] = masks if rate else []
-    factor = network.input_factor
-    assert (factor is not None) == (config.input_dropout > 0)
+    factor = network.factor if config.input_dropout > 0 else None
+    assert factor is not None or (network.factor == 1).all()
     recurrent = network.model.parameters.like()
     for layer, mask in enumerate(drawn["recurrent_mask"]):
         recurrent[f"rnn.weight_hh_l{layer}"][:] = mask
@@ -567,7 +567,7 @@ def test_locked_masks_are_drawn_once_for_all_steps() -> None:
         for layer in network.layers
     )
     kept = np.full((V, 20), np.nan)
-    for ids, factors in zip(case.x, network.input_factor, strict=True):
+    for ids, factors in zip(case.x, network.factor, strict=True):
         before = kept[ids, np.arange(20)]
         assert ((before == factors) | np.isnan(before)).all()
         kept[ids, np.arange(20)] = factors
