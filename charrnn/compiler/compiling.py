@@ -246,3 +246,9 @@ def inline(function: Callable) -> Any:
     dispatcher = njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
     dispatcher.__class__ = _Inline
     return dispatcher
+
+
+spliced = njit(inline="always")
+"""For large functions that kernels share, and which take functions: put into their source, since
+compiled apart, as `inline` does, they would be optimized twice.
+"""
