@@ -12,6 +12,8 @@ A step of any cell goes through the same stations, of which most cells skip the 
     step                             gates, and from them the new h and c
     carry                            zoneout, and zeros where the next character begins a document
 
+What a cell does not have is an empty array, which is never read or written.
+
 Going back, a step never reads the states that came after it, only its gates and the states before
 it: `carry` may change those.
 """
@@ -99,13 +101,14 @@ def keep_some(before, after, keep):
 
 @kernel(void(int64, CUBE, CUBE, CUBE, CUBE, CUBE, STARTS, int64, int64))
 def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
-    """What becomes of the state after step t: zoneout, then zeros where the next character begins a
-    document.
+    """What becomes of the state after step t: zoneout, then zeros where a document begins.
 
-    h = h~ + keep_h (h' - h~), c likewise (Krueger et al. 2017, equations 3 and 4); keep_h, keep_c
-    (T or 1, N, H) are 0 or 1 in training, the rate in evaluation, and empty (0, ...) without
-    zoneout. copied (T, N, H), where it is not empty, gets h[t + 1] before the zeros. starts
-    (steps, N), or empty.
+    Zoneout is h = h~ + keep_h (h' - h~), c likewise (Krueger et al. 2017, equations 3 and 4).
+
+    h, c (T + 1, N, H): row t is read, row t + 1 is changed
+    keep_h, keep_c (T or 1, N, H): 0 or 1 in training, the rate in evaluation; empty for no zoneout
+    copied (T, N, H): row t becomes h[t + 1] before the zeros, unless it is empty
+    starts (steps, N): true where a document begins, or empty
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
@@ -127,11 +130,12 @@ def keep_some_back(d_before, d_after, keep):
 
 @kernel(void(int64, CUBE, PLANE, PLANE, CUBE, CUBE, CUBE, STARTS, int64, int64))
 def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
-    """Back through `carry`. dh (T + 1, N, H): row t + 1 is known, row t is added to; dc_before is
-    written, dc changed.
+    """Back through `carry`.
 
-    base (T, N, H) is what dh[t + 1] was before anything came back through time; read where a
-    document begins.
+    dh (T + 1, N, H): row t + 1 is changed, row t is added to
+    dc_before (N, H): written
+    dc (N, H): changed
+    base (T, N, H): dh[t + 1] before anything came back through time; read where a document begins
     """
     for n in range(start, stop):
         if t + 1 < starts.shape[0] and starts[t + 1, n]:

@@ -229,17 +229,10 @@ class Layer:
         self, back: Backward, starts: Starts, drops: bool, steps: int, a: int, b: int
     ) -> None:
         """Back over streams a:b: z becomes dz. back.up[1:] holds the derivative by `out`."""
-        cell, dy, is_residual = (
-            self.cell,
-            back.up[1:],
-            self.below is not None and self.config.residual,
-        )
-        if is_residual:
-            layers.copy_rows(back.kept, dy, steps, a, b)
-        if drops and self.mask.size:
-            layers.drop_back(dy, self.mask, steps, a, b)
-        if self.normal_units:
-            layers.normal_back(dy, self.y, self.normal_units, steps, a, b)
+        cell, dy, is_residual = self.cell, back.up[1:], self._added.size > 0
+        mask, kept = self.mask if drops else EMPTY, back.kept if is_residual else EMPTY
+        if mask.size or kept.size or self.normal_units:
+            layers.hand_back(self.y, mask, kept, dy, self.normal_units, steps, a, b)
         dh = back.up
         if cell.has_output:
             dh = back.time

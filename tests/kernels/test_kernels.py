@@ -931,7 +931,7 @@ EMPTY = np.zeros((0, 0, 0), np.float32)
 
 @pytest.mark.parametrize("drawn", [0, 1, 4], ids=["unmasked", "one mask", "a mask a step"])
 @pytest.mark.parametrize("residual", [False, True])
-def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
+def test_hand_up_and_back(drawn: int, residual: bool) -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
     own = np.isin(np.arange(N), range(start, stop))[:, None]
     y, mask, below = (
@@ -947,12 +947,14 @@ def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
     np.testing.assert_array_equal(out[part], y[part] * factor + (below[part] if residual else 0))
     out[part] = CANARY
     assert (out == CANARY).all()
-    if drawn:
-        dy = normal(3, T, N, H)
-        expected = dy.copy()
-        expected[part] *= factor
-        layers.drop_back(dy, mask, steps, start, stop)
-        np.testing.assert_array_equal(dy, expected)
+    dy, kept = normal(3, T, N, H), np.full((T, N, H), CANARY)
+    before, expected, expected_kept = dy.copy(), dy.copy(), kept.copy()
+    expected[part] *= factor
+    if residual:
+        expected_kept[part] = before[part]
+    layers.hand_back(y, mask, kept if residual else EMPTY, dy, 0, steps, start, stop)
+    np.testing.assert_array_equal(dy, expected)
+    np.testing.assert_array_equal(kept, expected_kept)
 
 
 @pytest.mark.parametrize("units", [17, 31, 32])
@@ -984,7 +986,7 @@ def test_outputs_are_normalized(units: int) -> None:
         expected[..., u] = ((normalized(moved[0]) - normalized(moved[1])) * dy[part]).sum(-1) / (
             2 * step
         )
-    layers.normal_back(found, y, units, steps, start, stop)
+    layers.hand_back(y, EMPTY, EMPTY, found, units, steps, start, stop)
     np.testing.assert_allclose(found[part], expected, rtol=1e-5, atol=1e-5)
     assert (found[own][..., units:] == 0).all()
     found[own] = dy[own]
@@ -997,17 +999,16 @@ def test_a_row_of_equal_numbers_is_normalized_to_zero() -> None:
     assert (out == 0).all()
 
 
-def test_rows_are_added_and_copied() -> None:
+def test_rows_are_added() -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
     part, before = np.s_[:steps, start:stop], normal(1, T, N, H)
     other = np.where(
         np.isin(np.arange(N), range(start, stop))[:, None], normal(2, T, N, H), np.float32(np.nan)
     )
-    for kernel, wanted in ((layers.add_rows, before + other), (layers.copy_rows, other)):
-        found, expected = before.copy(), before.copy()
-        expected[part] = wanted[part]
-        kernel(found, other, steps, start, stop)
-        np.testing.assert_array_equal(found, expected)
+    found, expected = before.copy(), before.copy()
+    expected[part] = (before + other)[part]
+    layers.add_rows(found, other, steps, start, stop)
+    np.testing.assert_array_equal(found, expected)
 
 
 # Updates

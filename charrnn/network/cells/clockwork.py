@@ -21,7 +21,7 @@ from charrnn.compiler.lanes import where
 from charrnn.compiler.rows import rows
 from charrnn.config.settings import ModelConfig
 from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("h",)
 
@@ -83,7 +83,7 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES, ()),
+    forget=(),
     constants=periods,
     has_memory=False,
     recurrent_mask=reads,

@@ -19,7 +19,8 @@ from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
-from charrnn.network.cells.cell import Cell, Peephole, forget_bias_for
+from charrnn.network.cells.cell import Cell, Peephole
+from charrnn.network.cells.lstm_equations import show_peephole
 
 GATES = ("d", "i", "f", "g", "o")
 
@@ -31,13 +32,6 @@ def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
     i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
     c = fma(d, m_below, fma(f, c_before, i * g))
     return d, i, f, g, c, c
-
-
-@rows("o", "h")
-def show(phi, o, c, p_o):
-    """The output gate, where z was, and h."""
-    o = sigmoid(fma(p_o, c, o))
-    return o, o * phi(c)
 
 
 @rows("d", "i", "f", "g", "o", "dc_before", "dm_below")
@@ -66,7 +60,7 @@ def step(z, h_before, c_before, h, c, ports, activation, start, stop):
         i, f, g, o = four_blocks(z[n, H:], H)
         remember(activation, d, i, f, g, c_before[n], ports.m_below[n], p[0], p[1], p[3], p[4],
                  c[n], ports.m[n])  # fmt: skip
-        show(activation, o, c[n], p[2], h[n])
+        show_peephole(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)
@@ -89,7 +83,6 @@ CELL = Cell(
     GATES[1:],
     step,
     step_back,
-    forget_bias_for(GATES),
     peepholes=(
         Peephole("i", "before"),
         Peephole("f", "before"),

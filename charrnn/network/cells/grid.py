@@ -19,7 +19,7 @@ from charrnn.compiler.lanes import fma, slope
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import fill_row, rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 from charrnn.network.cells.lstm_equations import remember
 
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
@@ -77,7 +77,7 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES, ("ft", "fd")),
+    forget=("ft", "fd"),
     reads_below=True,
     keeps_memory=True,
     has_output=True,

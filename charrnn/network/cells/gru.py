@@ -14,7 +14,7 @@ from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import PREPARE, PREPARE_BACK, STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("r", "z", "n")
 
@@ -89,7 +89,7 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES, ()),
+    forget=(),
     gated=1,
     prepare=prepare,
     prepare_back=prepare_back,

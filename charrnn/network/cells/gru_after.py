@@ -17,7 +17,7 @@ from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("n", "r", "z", "k")
 
@@ -76,6 +76,6 @@ CELL = Cell(
     ("r", "z", "k"),
     step,
     step_back,
-    forget_bias_for(GATES, ()),
+    forget=(),
     has_memory=False,
 )

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from charrnn.compiler.compiling import kernel
 from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 from charrnn.network.cells.lstm_equations import remember, show, through_lstm
 
 GATES = ("i", "f", "g", "o")
@@ -44,4 +44,4 @@ def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activa
         through_lstm(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
 
 
-CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES))
+CELL = Cell(GATES, GATES, GATES, step, step_back)

@@ -17,7 +17,8 @@ from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
-from charrnn.network.cells.cell import Cell, Peephole, forget_bias_for
+from charrnn.network.cells.cell import Cell, Peephole
+from charrnn.network.cells.lstm_equations import show_peephole
 
 GATES = ("i", "f", "g", "o")
 
@@ -28,13 +29,6 @@ def remember(phi, i, f, g, c_before, p_i, p_f):
     i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
     c = fma(f, c_before, i * g)
     return i, f, g, c, c
-
-
-@rows("o", "h")
-def show(phi, o, c, p_o):
-    """The output gate, where z was, and h."""
-    o = sigmoid(fma(p_o, c, o))
-    return o, o * phi(c)
 
 
 @rows("i", "f", "g", "o", "dc_before")
@@ -56,7 +50,7 @@ def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     for n in range(start, stop):
         i, f, g, o = four_blocks(z[n], H)
         remember(activation, i, f, g, c_before[n], p[0], p[1], c[n], ports.m[n])
-        show(activation, o, c[n], p[2], h[n])
+        show_peephole(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)
@@ -78,7 +72,6 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES),
     peepholes=(Peephole("i", "before"), Peephole("f", "before"), Peephole("o", "after")),
     keeps_memory=True,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("h",)
 
@@ -44,4 +44,4 @@ def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activa
         through_rnn(activation, z[n, :H], dh[n])
 
 
-CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES, ()), has_memory=False)
+CELL = Cell(GATES, GATES, GATES, step, step_back, forget=(), has_memory=False)
