@@ -191,8 +191,7 @@ class Network:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all
         that is random.
 
-        Without a key nothing is dropped, as in evaluation; a network that is used so must not have
-        been used with one.
+        Without a key nothing is dropped, as in evaluation.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the
         state (truncated BPTT) nor across a start. With `sums_over_time` it is the gradient of T
@@ -394,11 +393,11 @@ class Network:
             _run_jobs,
             [(products[k::threads], self.scratch[k], sums[k::threads]) for k in range(threads)],
         )
-        self._mask_gradients()
+        self._mask_gradients(batch.drops)
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
 
-    def _mask_gradients(self) -> None:
+    def _mask_gradients(self, drops: bool) -> None:
         """Weights that a cell holds at zero have no gradient; those of dropped weights are zero, of
         kept ones scaled.
         """
@@ -406,7 +405,7 @@ class Network:
             gradient = self.gradient[f"rnn.weight_hh_l{layer.index}"]
             if self.recurrent_mask is not None:
                 gradient *= self.recurrent_mask
-            if layer.recurrent_mask.size:
+            if drops and layer.recurrent_mask.size:
                 gradient *= layer.recurrent_mask
 
 

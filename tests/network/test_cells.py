@@ -257,6 +257,19 @@ def test_evaluation(cell: str, setting: str, is_training: bool) -> None:
 
 
 @EVERY_CELL
+def test_without_a_key_nothing_is_dropped(cell: str) -> None:
+    """Neither on a new network nor on one that has dropped before."""
+    case = make_case(cell, "everything", input_dropout=0.2)
+    fresh, used = (Network(case.model, T, N, Workers(1), training=True) for _ in range(2))
+    used.gradients(case.x, case.y, case.state(), 3)
+    loss, gradient = fresh.gradients(case.x, case.y, case.state(), None)
+    assert used.gradients(case.x, case.y, case.state(), None)[0] == loss
+    assert np.array_equal(used.gradient.flat, gradient.flat)
+    losses = fresh.evaluate(case.x, case.y, case.state())
+    assert loss == pytest.approx(losses.mean(dtype=np.float64), rel=1e-12)
+
+
+@EVERY_CELL
 def test_no_gradient_crosses_the_start_of_a_document(cell: str) -> None:
     """What precedes a start, whatever it was, changes neither what follows nor its part of the
     gradient.
