@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from numba import boolean, float32, int32, int64, intp, types, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.compiling import kernel, spliced
 from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import copy_row, fill_row, rows
@@ -87,7 +87,7 @@ gone over them.
 """
 
 
-@inline
+@spliced
 def four_blocks(row, H):
     """The first four blocks of a row of z, each of H columns."""
     return row[:H], row[H : 2 * H], row[2 * H : 3 * H], row[3 * H : 4 * H]
