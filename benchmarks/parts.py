@@ -37,17 +37,10 @@ PARTS = {
     "products": ("product", "product_packed"),
     "gates": ("step", "step_back"),
     "softmax": ("cross_entropy",),
-    "update": ("adam", "square_sums", "penalise"),
+    "update": ("adam", "square_sums", "penalize"),
     "packing": ("pack", "pack_transposed", "weight_gradients"),
     "look-up": ("look_up", "table_gradient"),
-    "copies": (
-        "project",
-        "project_back",
-        "forward_layer",
-        "backward_layer",
-        "prepare_nothing",
-        "prepare_nothing_back",
-    ),
+    "copies": ("project", "multiply", "forward_layer", "backward_layer"),
 }
 """What a kernel's own time counts as. `weight_gradients` packs activations and dz; others are shown
 by their names.
@@ -107,10 +100,10 @@ class Clocked:
         self.seconds: dict[int, float] = defaultdict(float)
         self.values: dict[int, Value] = {}
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         arguments = tuple(self._address(one) if isinstance(one, int) else one for one in arguments)
         start = time.perf_counter()
-        result = self.kernel(*arguments)
+        result = self.kernel(*arguments, **named)
         self.seconds[threading.get_ident()] += time.perf_counter() - start
         return result
 
@@ -118,6 +111,11 @@ class Clocked:
     def overloads(self) -> Any:
         """Where `address_of` finds the kernel."""
         return self.kernel.overloads
+
+    @property
+    def py_func(self) -> Any:
+        """Where `bind` finds the names of its arguments."""
+        return self.kernel.py_func
 
     def _address(self, number: int) -> int:
         """The number, or if it is a kernel's address that of the one that is clocked."""

@@ -94,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     one, two = Workers(1), Workers(2)
     for hidden in options.hidden or [128, 256, 512]:
-        model = Model.initialised(ModelConfig(vocab_size=SYMBOLS, layers=LAYERS, hidden=hidden), 0)
+        model = Model.initialized(ModelConfig(vocab_size=SYMBOLS, layers=LAYERS, hidden=hidden), 0)
         speeds = {f"LSTMCell, {n} threads": torch_loop(hidden, n) for n in (1, 2)}
         speeds |= {f"float32, {n} threads": writer(model, w) for n, w in ((1, one), (2, two))}
         speeds |= {f"{p}, 2 threads": writer(model, two, precision=p) for p in PRECISIONS[1:]}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from charrnn.compiler.simd import VL
+from charrnn.compiler.simd import LANES, VL
 from charrnn.compiler.target import TARGET
 from charrnn.kernels import machine as kernels
 from charrnn.network.parameters import aligned
@@ -88,7 +88,7 @@ def _read_speed(workers: Workers) -> float:
     """
     numbers, speeds = aligned(MEMORY_READ // 4), []
     numbers[:] = 1  # zeros that nobody has written need not be memory
-    jobs = [(numbers, a, b) for a, b in ranges(numbers.size, workers.threads, kernels.READS * VL)]
+    jobs = [(numbers, a, b) for a, b in ranges(numbers.size, workers.threads, LANES)]
     for _ in range(TRIES):
         start = time.perf_counter()
         workers.run(kernels.read_through, jobs)

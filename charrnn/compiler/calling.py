@@ -6,7 +6,6 @@ held: a kernel that got five of them took as long to enter as fifty characters o
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
@@ -28,7 +27,8 @@ def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
     a call is to give stands last there. `TypeError` names those that are missing or unknown. A call
     costs no more than one with all arguments.
     """
-    names = list(inspect.signature(kernel.py_func).parameters)
+    code = kernel.py_func.__code__
+    names = code.co_varnames[: code.co_argcount]
     first = names[: len(named)]
     if set(first) != named.keys():
         unknown = ", ".join(sorted(named.keys() - set(names))) or "none"
@@ -41,9 +41,12 @@ def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
 
 
 def address_of(kernel) -> int:
-    """Where a kernel's machine code begins, for a `caller` of its signature. It must stay alive, as
-    what a module holds does.
+    """Where a kernel's machine code begins, for a `caller` of its signature; 0 for None.
+
+    The kernel must stay alive, as those that a module holds do.
     """
+    if kernel is None:
+        return 0
     (compiled,) = kernel.overloads.values()
     machine_code, name = COMPILED(compiled)
     return machine_code.get_pointer_to_function(name)

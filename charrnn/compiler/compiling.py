@@ -37,7 +37,7 @@ OPTIMIZER_MODULES = {
     **dict.fromkeys(("adagrad", "adadelta", "rmsprop"), "adaptive"),
     **dict.fromkeys(("adam", "adamw"), "adam"),
 }
-"""Where each optimiser's kernel is: modules that are imported only when they are needed."""
+"""Where each optimizer's kernel is: modules that are imported only when they are needed."""
 
 TRAINING_MODULES = ("layers", "softmax")
 """Modules of kernels that a network which only writes does not need."""
@@ -111,7 +111,7 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimiser, the precision, of large texts, or else the cell
+    """The module with the kernels of the optimizer, the precision, of large texts, or else the cell
     of this name.
     """
     for modules in (OPTIMIZER_MODULES, PRECISION_MODULES, PRODUCT_MODULES, DYNAMIC_MODULES):
@@ -149,7 +149,7 @@ def kernels_in(module: str) -> list[str]:
 
 
 def count_kernels(*names: str, training: bool = True) -> int:
-    """How many kernels are loaded for every run, or to write, and for cells and optimisers of these
+    """How many kernels are loaded for every run, or to write, and for cells and optimizers of these
     names.
     """
     return sum(len(kernels_in(module)) for module in kernel_modules(*names, training=training))
@@ -200,7 +200,7 @@ def kernel(signature) -> Callable[[Callable], Callable]:
     def decorate(function: Callable) -> Callable:
         name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         # error_model="numpy": Python's zero test before each division would stop LLVM from
-        # vectorising
+        # vectorizing
         options = {"nogil": True, "no_cfunc_wrapper": True, "_nrt": False}
         dispatcher = njit(error_model="numpy", **options)(function)
         if FOLDER is not None:
@@ -246,3 +246,9 @@ def inline(function: Callable) -> Any:
     dispatcher = njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
     dispatcher.__class__ = _Inline
     return dispatcher
+
+
+spliced = njit(inline="always")
+"""For large functions that kernels share, and which take functions: put into their source, since
+compiled apart, as `inline` does, they would be optimized twice.
+"""

@@ -9,7 +9,7 @@ store.
 
     remember(i, f, g, c_before, c)        # in a kernel: c = f * c' + i * g, row by row
 
-Left to LLVM's vectoriser such loops ran at a third of this speed on AVX-512: half its vectors'
+Left to LLVM's vectorizer such loops ran at a third of this speed on AVX-512: half its vectors'
 width, tests for overlap, and a pass over memory for each of the few rows that it can follow at
 once. They took longer to compile, too.
 """

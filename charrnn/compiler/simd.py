@@ -56,7 +56,7 @@ def emit_multiply_add(builder, kind, suffix, a, b, c):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """a * b + c with one rounding, where the machine has it; vectorises."""
+    """a * b + c with one rounding, where the machine has it; vectorizes."""
 
     def codegen(context, builder, signature, args):
         return emit_multiply_add(builder, ir.FloatType(), "f32", *args)

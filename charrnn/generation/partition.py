@@ -49,13 +49,20 @@ class Share:
 
 def share_of_panels(model: Model, panels: Panels) -> Share:
     """All units, for `product`."""
-
-    def place(piece: Floats | None) -> int:
-        return 0 if piece is None else (piece.ctypes.data - panels.forward.ctypes.data) // 4
-
-    matrices = zip(panels.up, panels.over, panels.second, panels.out, strict=True)
-    places = np.array([[place(piece) for piece in row] for row in matrices], np.int64)
-    return Share(panels.forward, places, (0, model.width), (0, padded(model.config.vocab_size)))
+    begin = panels.forward.ctypes.data
+    places = [
+        [
+            (piece.memory.ctypes.data - begin) // 4
+            for piece in (each.up, each.over, each.second, each.out)
+        ]
+        for each in panels.layers
+    ]
+    return Share(
+        panels.forward,
+        np.array(places, np.int64),
+        (0, model.width),
+        (0, padded(model.config.vocab_size)),
+    )
 
 
 def shares_of_stream(model: Model, threads: int, precision: str) -> list[Share]:

@@ -238,7 +238,8 @@ class _Work:
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
         self.meeting = np.zeros(2, np.int64)
-        bias, table = (by_share(each, shares, H) for each in (np.stack(panels.bias), panels.table))
+        biases = np.stack([model.parameters.bias(layer) for layer in range(L)])
+        bias, table = (by_share(each, shares, H) for each in (biases, panels.table))
         p = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
         p, m, x = by_share(p, shares, H), aligned(2, N * H), aligned(L, N * H)
         z, q, y = aligned(N * bias.shape[1]), aligned(N * H), aligned(N * H)
@@ -260,7 +261,7 @@ class _Work:
                     model.parameters["rnn.memory.weight"] if cell.reads_below else aligned(0, 0)
                 ),
                 bias=bias,
-                out_bias=panels.decoder_bias,
+                out_bias=model.parameters["decoder.bias"],
                 p=p,
                 activation=model.activation,
                 borders=model.borders(),

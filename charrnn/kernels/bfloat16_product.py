@@ -14,7 +14,7 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_row, fill_row
-from charrnn.compiler.simd import LANES, MR, NR, VL, address, prefetch, tile_kernel
+from charrnn.compiler.simd import LANES, MR, NR, address, tile_kernel
 from charrnn.kernels.layers import DEPTH, GROUP
 from charrnn.kernels.product import (
     MATRIX,
@@ -22,7 +22,8 @@ from charrnn.kernels.product import (
     PRODUCT,
     TILE,
     VECTOR,
-    few_rows,
+    multiply_packed,
+    multiply_panels,
     next_height,
     packed_shapes,
     product_shapes,
@@ -57,42 +58,6 @@ def _round_rows(to, to_row, source, source_row, rows, depth):
             round_lanes(to + 4 * m * to_row + 2 * k, source + 4 * (m * source_row + k))
 
 
-@inline
-def _prefetch_rows(place, row, rows, width):
-    """Ask for the numbers from which the next tile starts."""
-    for m in range(rows):
-        for line in range(0, 4 * width, 64):
-            prefetch(place + 4 * m * row + line)
-
-
-@inline
-def _multiply(
-    a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, words, columns
-):
-    """The product of rounded rows; one panel serves all of them before the next is read."""
-    tall, tall_rows = tile_heights(rows)
-    n = 0
-    while n < columns:
-        width = NR if columns - n >= NR else LANES
-        b = address(panels, n * words)
-        for t in range(steps):
-            m = 0
-            while m < rows:
-                height = (
-                    next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
-                )
-                y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
-                z = c + 4 * (t * c_step + m * c_row + n)
-                x = a + 4 * (t * a_step + m * a_row)
-                if y != 0 and s_row != 0 and m + height < rows:
-                    _prefetch_rows(
-                        y + 4 * height * s_row, s_row, min(height, rows - m - height), width
-                    )
-                pair_tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, words)
-                m += height
-        n += width
-
-
 @kernel(PRODUCT)
 def pair_product(
     a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns
@@ -111,8 +76,8 @@ def pair_product(
                 _round_rows(memory + 4 * i * band * pitch, pitch, x, a_row, height, depth)
             start = s + 4 * (t * s_step + top * s_row) if s != 0 else s
             to = c + 4 * (t * c_step + top * c_row)
-            _multiply(memory, pitch, band * pitch, panels, start, s_row, s_step, to, c_row, c_step,
-                      count, height, depth // 2, columns)  # fmt: skip
+            multiply_panels(pair_tile, memory, pitch, band * pitch, panels, start, s_row, s_step,
+                            to, c_row, c_step, count, height, depth // 2, columns)  # fmt: skip
 
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
@@ -206,26 +171,14 @@ def _pack_panels(matrix, start, stop, column, columns, panels):
 @kernel(PACKED)
 def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
     """As `product_packed`, of words: depth is the number of pairs."""
-    m, a = 0, tiles
-    tall, tall_rows = tile_heights(rows)
-    while m < rows:
-        height = next_height(rows, m, tall, tall_rows)
-        z = c + 4 * m * c_row
-        x = a + 4 * tile_place(m, rows)
-        if accumulate:
-            _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height), width)
-        packed_pair_tile(
-            height + 64 * (width // VL), x, 1, panel, z if accumulate else 0, c_row, z, c_row, depth
-        )
-        m += height
-        a += 4 * depth * TILE
+    multiply_packed(packed_pair_tile, tiles, panel, width, c, c_row, rows, depth, accumulate)
 
 
 @kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64)
+    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
 )
 def pair_weight_gradients(
-    product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop
+    product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
 ):
     """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same
     scratch is enough.

@@ -5,7 +5,7 @@ weights.
 from __future__ import annotations
 
 import numpy as np
-from numba import float32, int32, int64, intp, uint32, void
+from numba import boolean, float32, int32, int64, intp, uint32, void
 
 from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
@@ -13,7 +13,7 @@ from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ONE, ZERO
 from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
 from charrnn.compiler.simd import LANES, MR, NR, address
-from charrnn.kernels.normalisation import normalise, normalise_back
+from charrnn.kernels.normalization import normalize, normalize_back
 from charrnn.kernels.product import (
     MATRIX,
     PACKED,
@@ -30,7 +30,7 @@ DEPTH = 256
 GROUP = 128
 """Columns of dz packed at a time."""
 COLUMNS = 64
-"""Weight gradients are divided among threads by so many columns."""
+"""Weight gradients are divided among threads by multiples of this many columns."""
 
 
 @rows("a")
@@ -41,11 +41,14 @@ def set_product_row(a, b, c, d):
 
 @kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
 def look_up(table, bias, ids, factor, z, first, last, start, stop):
-    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias for steps first:last, streams start:stop:
-    the product with a one-hot input.
+    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias: the product with a one-hot input.
 
-    table (V, X), bias (Z,), factor (T, N) 1 but for dropped inputs. Columns of z from X on hold the
-    bias alone.
+    For steps first:last and streams start:stop.
+
+    table (V, X): read
+    bias (Z,): read; columns of z from X on hold the bias alone
+    ids, factor (T, N): read; factor is 1 unless inputs are dropped
+    z (T, N, Z): written
     """
     X = table.shape[1]
     for t in range(first, last):
@@ -55,10 +58,16 @@ def look_up(table, bias, ids, factor, z, first, last, start, stop):
             copy_row(row[X : bias.size], bias[X:])
 
 
-@kernel(void(intp, CUBE, VECTOR, VECTOR, CUBE, int64, int64, int64, int64, int64))
-def project(product, x, panels, bias, z, columns, first, last, start, stop):
-    """z[t, n] = bias, plus x[t, n] W in the first columns, for steps first:last, streams
-    start:stop; panels are W (D, columns).
+@kernel(void(intp, VECTOR, VECTOR, int64, CUBE, CUBE, int64, int64, int64, int64))
+def project(product, panels, bias, columns, z, x, first, last, start, stop):
+    """z[t, n] = bias, plus x[t, n] W in the first columns.
+
+    For steps first:last and streams start:stop.
+
+    product: the address of `product`
+    panels: W (D, columns), packed
+    bias (Z,), x (T, N, D): read
+    z (T, N, Z): written
     """
     N, D, Z = z.shape[1], x.shape[2], z.shape[2]
     if columns < bias.size:
@@ -66,25 +75,8 @@ def project(product, x, panels, bias, z, columns, first, last, start, stop):
             for n in range(start, stop):
                 copy_row(z[t, n, columns : bias.size], bias[columns:])
     a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
-    call_product(
-        product,
-        (
-            a,
-            D,
-            N * D,
-            panels,
-            address(bias, 0),
-            0,
-            0,
-            c,
-            Z,
-            N * Z,
-            last - first,
-            stop - start,
-            D,
-            columns,
-        ),
-    )
+    begin, size = address(bias, 0), (last - first, stop - start, D, columns)
+    call_product(product, (a, D, N * D, panels, begin, 0, 0, c, Z, N * Z, *size))
 
 
 @kernel(FEED)
@@ -98,31 +90,25 @@ def feed_characters(
 @kernel(FEED)
 def feed_layer(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
     """z for every other layer: the outputs x of the layer below times W_x. See `project`."""
-    project(product, x, panels, bias, z, columns, first, last, start, stop)
+    project(product, panels, bias, columns, z, x, first, last, start, stop)
 
 
-@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
-def project_back(product, dz, panels, dx, columns, steps, start, stop):
-    """dx[t, n] = dz[t, n, :columns] W^T for streams start:stop; panels are the transpose of W
-    packed.
+@kernel(void(intp, VECTOR, int64, int64, boolean, CUBE, CUBE, int64, int64, int64, int64))
+def multiply(product, panels, depth, columns, adds, x, z, first, last, start, stop):
+    """z[t, n, :columns] = x[t, n, :depth] W, or += if it `adds`.
+
+    For steps first:last and streams start:stop.
+
+    product: the address of `product`
+    panels: W (depth, columns), packed; on the way back it is a transpose
+    x (T, N, X): read
+    z (T, N, Z): written, or added to
     """
-    N, Z, D = dz.shape[1], dz.shape[2], dx.shape[2]
-    a, b = address(dz, start * Z), address(dx, start * D)
-    call_product(
-        product, (a, Z, N * Z, panels, 0, 0, 0, b, D, N * D, steps, stop - start, columns, D)
-    )
-
-
-@kernel(void(intp, CUBE, VECTOR, CUBE, int64, int64, int64, int64))
-def add_projection(product, x, panels, z, columns, steps, start, stop):
-    """z[t, n, :columns] += x[t, n] W for streams start:stop; panels are W (D, columns), or on the
-    way back its transpose.
-    """
-    N, D, Z = z.shape[1], x.shape[2], z.shape[2]
-    a, c = address(x, start * D), address(z, start * Z)
-    call_product(
-        product, (a, D, N * D, panels, c, Z, N * Z, c, Z, N * Z, steps, stop - start, D, columns)
-    )
+    N, X, Z = z.shape[1], x.shape[2], z.shape[2]
+    a, c = address(x, (first * N + start) * X), address(z, (first * N + start) * Z)
+    begin = c if adds else 0
+    size = last - first, stop - start, depth, columns
+    call_product(product, (a, X, N * X, panels, begin, Z, N * Z, c, Z, N * Z, *size))
 
 
 @inline
@@ -158,16 +144,17 @@ def draw_mask(key, threshold, scale, mask, steps, start, stop):
 def hand_up(y, mask, below, out, units, steps, start, stop):
     """out[t] = y[t] * mask[t] + below[t] for streams start:stop.
 
-    mask (T, N, H), or (1, N, H) for all steps, or empty for none; below (T, N, H), what came into
-    the layer, or empty. y is normalised first over so many units, unless they are 0 (see
-    `normalisation`).
+    y (T, N, H): a layer's outputs; normalized first over `units` units, if that is not 0
+    mask (T or 1, N, H): of each step, or one for all; empty for none
+    below (T, N, H): what came into the layer; empty where it is not to be added
+    out (T, N, H): written
     """
     masked, added = mask.shape[0] > 0, below.shape[0] > 0
     for t in range(steps):
         for n in range(start, stop):
             row = out[t, n]
             if units > 0:
-                normalise(y[t, n], row, units)
+                normalize(y[t, n], row, units)
             else:
                 copy_row(row, y[t, n])
             if masked:
@@ -176,22 +163,23 @@ def hand_up(y, mask, below, out, units, steps, start, stop):
                 add_row(row, below[t, n])
 
 
-@kernel(void(CUBE, CUBE, int64, int64, int64))
-def drop_back(dy, mask, steps, start, stop):
-    """dy *= mask for streams start:stop; mask as for `hand_up`."""
-    for t in range(steps):
-        for n in range(start, stop):
-            multiply_row(dy[t, n], mask[min(t, mask.shape[0] - 1), n])
+@kernel(void(CUBE, CUBE, CUBE, CUBE, int64, int64, int64, int64))
+def hand_back(y, mask, kept, dy, units, steps, start, stop):
+    """Back through `hand_up` for streams start:stop: dy, the derivative by out, becomes that by y.
 
-
-@kernel(void(CUBE, CUBE, int64, int64, int64, int64))
-def normal_back(dy, y, units, steps, start, stop):
-    """dy, the derivative by y normalised over so many units, becomes that by y, for streams
-    start:stop.
+    y, mask, units: as there
+    kept (T, N, H): becomes the derivative by what came into the layer, unless it is empty
+    dy (T, N, H): changed
     """
     for t in range(steps):
         for n in range(start, stop):
-            normalise_back(y[t, n], dy[t, n], units)
+            row = dy[t, n]
+            if kept.shape[0] > 0:
+                copy_row(kept[t, n], row)
+            if mask.shape[0] > 0:
+                multiply_row(row, mask[min(t, mask.shape[0] - 1), n])
+            if units > 0:
+                normalize_back(y[t, n], row, units)
 
 
 @kernel(void(CUBE, CUBE, int64, int64, int64))
@@ -202,16 +190,8 @@ def add_rows(a, b, steps, start, stop):
             add_row(a[t, n], b[t, n])
 
 
-@kernel(void(CUBE, CUBE, int64, int64, int64))
-def copy_rows(a, b, steps, start, stop):
-    """a = b for streams start:stop."""
-    for t in range(steps):
-        for n in range(start, stop):
-            copy_row(a[t, n], b[t, n])
-
-
 def scratch_size(*rows: int) -> int:
-    """Floats that `weight_gradients` needs for an x and an h of so many columns."""
+    """Floats that `weight_gradients` needs for an x and an h of these numbers of columns."""
     return DEPTH * (GROUP + TILE) + sum(tiles_size(size, DEPTH) for size in rows)
 
 
@@ -219,16 +199,19 @@ call_packed = caller(PACKED)
 
 
 @kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, VECTOR, int64, int64, int64, int64)
+    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
 )
-def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_column, start, stop):
-    """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz, for columns start:stop of dz
-    (multiples of LANES).
+def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop):
+    """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz.
 
-    product is `product_packed`. x (K, D), h (K, H), dz (K, Z), K = T N rows of all streams; D or H
-    may be 0. Column n of dz belongs to column n - x_column of dW_x and n - h_column of dW_h. Each
-    sum runs over k in order, so the bits do not depend on who computes it. scratch
-    (`scratch_size(D, H)`): panels of dz for both products, ones, tiles of x and h.
+    For columns start:stop of dz, multiples of LANES. Each sum runs over k in order, so the bits do
+    not depend on who computes it.
+
+    product: the address of `product_packed`
+    x (K, D), h (K, H), dz (K, Z): read, K = T N rows of all streams; D or H may be 0
+    dw_x (D, _), dw_h (H, _), db (Z,): written
+    x_column, h_column: column n of dz belongs to n - x_column of dW_x and n - h_column of dW_h
+    scratch (`scratch_size(D, H)`,): panels of dz for both products, ones, tiles of x and h
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
@@ -264,8 +247,9 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, scratch, x_column, h_col
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))
 def table_gradient(ids, factor, dz, d_table, start, stop):
-    """d_table[v] = the sum of factor[k] dz[k] over all k with ids[k] = v, columns start:stop: the
-    gradient of `look_up`.
+    """d_table[v] = the sum of factor[k] dz[k] over all k with ids[k] = v: back through `look_up`.
+
+    For columns start:stop.
     """
     for v in range(d_table.shape[0]):
         fill_row(d_table[v, start:stop], ZERO)
@@ -275,8 +259,10 @@ def table_gradient(ids, factor, dz, d_table, start, stop):
 
 @kernel(void(MATRIX, MATRIX, VECTOR, int64, int64, int64))
 def peephole_gradient(dz, memory, d, column, start, stop):
-    """d[u] = the sum over k of dz[k, column + u] * memory[k, u], u in start:stop. dz (K, Z), memory
-    (K, H).
+    """d[u] = the sum over k of dz[k, column + u] * memory[k, u], u in start:stop.
+
+    dz (K, Z), memory (K, H): read
+    d (H,): written
     """
     fill_row(d[start:stop], ZERO)
     for k in range(dz.shape[0]):

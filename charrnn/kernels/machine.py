@@ -12,7 +12,8 @@ from numba import float32, int64, types
 from numba.extending import intrinsic
 
 from charrnn.compiler.compiling import kernel
-from charrnn.compiler.simd import HAS_FMA, VL, address, emit_multiply_add
+from charrnn.compiler.rows import SUM, rows
+from charrnn.compiler.simd import HAS_FMA, VL, emit_multiply_add
 from charrnn.kernels.product import VECTOR
 
 CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
@@ -22,28 +23,6 @@ on AVX-512 and NEON, 16 otherwise."""
 
 FLOPS = 2 * CHAINS * VL
 """Operations of one turn of `multiply_adds`."""
-
-READS = 8
-"""Vectors that one turn of `read_through` loads."""
-
-
-def _looped(builder, turns, first, body):
-    """Emit a loop that takes the values `first` through body(values, turn) `turns` >= 1 times; the
-    values behind it.
-    """
-    before, i64 = builder.block, ir.IntType(64)
-    loop, end = (builder.function.append_basic_block(name) for name in ("loop", "end"))
-    builder.branch(loop)
-    builder.position_at_end(loop)
-    turn, now = builder.phi(i64), [builder.phi(value.type) for value in first]
-    for phi, value in zip([turn, *now], [i64(0), *first], strict=True):
-        phi.add_incoming(value, before)
-    following = builder.add(turn, i64(1))
-    for phi, value in zip([turn, *now], [following, *body(now, turn)], strict=True):
-        phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, turns), loop, end)
-    builder.position_at_end(end)
-    return [phi.incomings[1][0] for phi in now]
 
 
 def _total(builder, vectors):
@@ -70,36 +49,29 @@ def _chains(typingctx, turns, factor, term):
             for x in args[1:]
         )
         first = [ir.Constant(vector, [float(chain)] * VL) for chain in range(CHAINS)]
-
-        def body(now, turn):
-            return [emit_multiply_add(builder, vector, f"v{VL}f32", x, factor, term) for x in now]
-
-        return _total(builder, _looped(builder, args[0], first, body))
+        before, i64 = builder.block, ir.IntType(64)
+        loop, end = (builder.function.append_basic_block(name) for name in ("loop", "end"))
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        turn, now = builder.phi(i64), [builder.phi(vector) for _ in first]
+        turn.add_incoming(i64(0), before)
+        following = builder.add(turn, i64(1))
+        turn.add_incoming(following, loop)
+        new = [emit_multiply_add(builder, vector, f"v{VL}f32", x, factor, term) for x in now]
+        for x, start, value in zip(now, first, new, strict=True):
+            x.add_incoming(start, before)
+            x.add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, args[0]), loop, end)
+        builder.position_at_end(end)
+        return _total(builder, new)
 
     return types.float32(types.int64, types.float32, types.float32), codegen
 
 
-@intrinsic
-def _sum(typingctx, start, turns):
-    """The sum of `turns` * READS vectors from the address `start` on."""
-
-    def codegen(context, builder, signature, args):
-        vector, i64 = ir.VectorType(ir.FloatType(), VL), ir.IntType(64)
-        base = builder.inttoptr(args[0], vector.as_pointer())
-
-        def body(now, turn):
-            at = builder.mul(turn, i64(READS))
-            loads = [
-                builder.load(builder.gep(base, [builder.add(at, i64(k))])) for k in range(READS)
-            ]
-            for load in loads:
-                load.align = 4
-            return [builder.fadd(x, load) for x, load in zip(now, loads, strict=True)]
-
-        first = [ir.Constant(vector, [0.0] * VL) for _ in range(READS)]
-        return _total(builder, _looped(builder, args[1], first, body))
-
-    return types.float32(types.intp, types.int64), codegen
+@rows(fold=SUM)
+def _sum(a):
+    """The sum of a row."""
+    return a
 
 
 @kernel(float32(int64, float32, float32))
@@ -112,7 +84,5 @@ def multiply_adds(turns, factor, term):
 
 @kernel(float32(VECTOR, int64, int64))
 def read_through(numbers, start, stop):
-    """The sum of numbers[start:stop], but for a rest of less than READS * VL; at least so many must
-    be there.
-    """
-    return _sum(address(numbers, start), (stop - start) // (READS * VL))
+    """The sum of numbers[start:stop], a multiple of LANES numbers."""
+    return _sum(numbers[start:stop])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import float32, int64, intp, void
 
-from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.compiling import inline, kernel, spliced
 from charrnn.compiler.rows import copy_row
 from charrnn.compiler.simd import (
     LANES,
@@ -96,11 +96,40 @@ packed_tile = tile_kernel(packed_shapes(), TILE)
 
 
 @inline
-def _prefetch_rows(place, row, rows):
+def _prefetch_rows(place, row, rows, width):
     """Ask for the numbers from which the next tile starts: it cannot begin without them."""
     for m in range(rows):
-        for line in range(0, 4 * NR, 64):
+        for line in range(0, 4 * width, 64):
             prefetch(place + 4 * m * row + line)
+
+
+@spliced
+def multiply_panels(
+    tile, a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, steps, rows, depth, columns
+):
+    """As `product`, by this tile, with depth in numbers of 4 bytes of a packed row; one panel
+    serves all steps before the next is read.
+    """
+    tall, tall_rows = tile_heights(rows)
+    n = 0
+    while n < columns:
+        width = NR if columns - n >= NR else LANES
+        b = address(panels, n * depth)
+        for t in range(steps):
+            m = 0
+            while m < rows:
+                height = (
+                    next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
+                )
+                x = a + 4 * (t * a_step + m * a_row)
+                y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
+                z = c + 4 * (t * c_step + m * c_row + n)
+                if y != 0 and s_row != 0 and m + height < rows:
+                    left = min(height, rows - m - height)
+                    _prefetch_rows(y + 4 * height * s_row, s_row, left, width)
+                tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, depth)
+                m += height
+        n += width
 
 
 @kernel(PRODUCT)
@@ -115,28 +144,11 @@ def product(
     steps of a block before the next is read.
     """
     block = max(1, BLOCK // max(1, rows * (depth + columns)))
-    tall, tall_rows = tile_heights(rows)
-    for first in range(0, steps, block):
-        n = 0
-        while n < columns:
-            width = NR if columns - n >= NR else LANES
-            b = address(panels, n * depth)
-            for t in range(first, min(first + block, steps)):
-                m = 0
-                while m < rows:
-                    height = (
-                        next_height(rows, m, tall, tall_rows) if width == NR else few_rows(rows - m)
-                    )
-                    x = a + 4 * (t * a_step + m * a_row)
-                    y = s + 4 * (t * s_step + m * s_row + n) if s != 0 else s
-                    z = c + 4 * (t * c_step + m * c_row + n)
-                    if y != 0 and s_row != 0 and m + height < rows:
-                        _prefetch_rows(
-                            y + 4 * height * s_row, s_row, min(height, rows - m - height)
-                        )
-                    tile(height + 64 * (width // VL), x, a_row, b, y, s_row, z, c_row, depth)
-                    m += height
-            n += width
+    for t in range(0, steps, block):
+        start = s + 4 * t * s_step if s != 0 else s
+        multiply_panels(tile, a + 4 * t * a_step, a_row, a_step, panels, start, s_row, s_step,
+                        c + 4 * t * c_step, c_row, c_step, min(block, steps - t), rows, depth,
+                        columns)  # fmt: skip
 
 
 @inline
@@ -185,6 +197,23 @@ def pack_panels(matrix, start, depth, column, columns, panels):
             copy_lanes(to + 4 * (n * depth + j * LANES), source + 4 * (j * N + n))
 
 
+@spliced
+def multiply_packed(tile, tiles, panel, width, c, c_row, rows, depth, accumulate):
+    """As `product_packed`, by this tile."""
+    m, a = 0, tiles
+    tall, tall_rows = tile_heights(rows)
+    while m < rows:
+        height = next_height(rows, m, tall, tall_rows)
+        x, z = a + 4 * tile_place(m, rows), c + 4 * m * c_row
+        if accumulate:
+            left = min(height, rows - m - height)
+            _prefetch_rows(z + 4 * height * c_row, c_row, left, width)
+        start = z if accumulate else 0
+        tile(height + 64 * (width // VL), x, 1, panel, start, c_row, z, c_row, depth)
+        m += height
+        a += 4 * depth * TILE
+
+
 @kernel(PACKED)
 def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
     """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width);
@@ -192,27 +221,7 @@ def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
 
     With one row, and ones for tiles, C is the sums of the panel's columns.
     """
-    m, a = 0, tiles
-    tall, tall_rows = tile_heights(rows)
-    while m < rows:
-        height = next_height(rows, m, tall, tall_rows)
-        z = c + 4 * m * c_row
-        start = z if accumulate else 0
-        if accumulate:
-            _prefetch_rows(z + 4 * height * c_row, c_row, min(height, rows - m - height))
-        packed_tile(
-            height + 64 * (width // VL),
-            a + 4 * tile_place(m, rows),
-            1,
-            panel,
-            start,
-            c_row,
-            z,
-            c_row,
-            depth,
-        )
-        m += height
-        a += 4 * depth * TILE
+    multiply_packed(packed_tile, tiles, panel, width, c, c_row, rows, depth, accumulate)
 
 
 @kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))

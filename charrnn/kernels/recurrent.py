@@ -4,7 +4,7 @@ A cell is a few compiled functions, passed as addresses (see `calling`): each lo
 not once for each cell, and stays in the cache. So is the matrix product: linking it into every
 caller would cost seconds.
 
-A step of any cell goes through the same stations, the second and third of them empty for most:
+A step of any cell goes through the same stations, of which most cells skip the second and third:
 
     z += h' W_h                      the recurrent product, into columns first:middle of z
     prepare                          q from z and h', as the GRU's r * h'
@@ -12,16 +12,20 @@ A step of any cell goes through the same stations, the second and third of them 
     step                             gates, and from them the new h and c
     carry                            zoneout, and zeros where the next character begins a document
 
+What a cell does not have is an empty array, which is never read or written.
+
 Going back, a step never reads the states that came after it, only its gates and the states before
 it: `carry` may change those.
 """
 
 from __future__ import annotations
 
-from numba import boolean, float32, int32, int64, intp, void
+from typing import Any, NamedTuple
+
+from numba import boolean, float32, int32, int64, intp, types, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import kernel
+from charrnn.compiler.compiling import kernel, spliced
 from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import copy_row, fill_row, rows
@@ -34,48 +38,59 @@ STARTS = boolean[:, ::1]
 BORDERS = int64[::1]
 IDS = int32[:, ::1]
 FEED = void(intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64, CUBE, int64, int64, int64, int64)
+
+
+class Ports(NamedTuple):
+    """What few cells have beside h and c, of all steps or of one; empty for a cell without it."""
+
+    m_below: Any
+    """Memory from the layer below, (T, N, H) or (N, H), read."""
+    y: Any
+    """An output that is not h, like m_below, written."""
+    m: Any
+    """Memory for the layer above, like m_below, written."""
+    p: Any
+    """The cell's vectors, (K, H), read."""
+
+
+class PortsBack(NamedTuple):
+    """As `Ports`, on the way back."""
+
+    m_below: Any
+    """Memory from the layer below, read."""
+    p: Any
+    """The cell's vectors, read."""
+    dy: Any
+    """The derivative by y, read."""
+    dm: Any
+    """The derivative by m, read."""
+    dm_below: Any
+    """The derivative by m_below, written."""
+
+
+PORTS = types.NamedTuple((CUBE, CUBE, CUBE, PLANE), Ports)
+PORTS_BACK = types.NamedTuple((CUBE, PLANE, CUBE, CUBE, CUBE), PortsBack)
+STEP_PORTS = types.NamedUniTuple(PLANE, 4, Ports)
+STEP_PORTS_BACK = types.NamedUniTuple(PLANE, 5, PortsBack)
 PREPARE = void(PLANE, PLANE, PLANE, int64, int64)
 PREPARE_BACK = void(PLANE, PLANE, PLANE, PLANE, int64, int64)
-STEP = void(PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, int64, int64, int64)
+STEP = void(PLANE, PLANE, PLANE, PLANE, PLANE, STEP_PORTS, int64, int64, int64)
 STEP_BACK = void(
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    int64,
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    PLANE,
-    int64,
-    int64,
+    PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, STEP_PORTS_BACK, int64, int64, int64
 )
-call_product, call_feed, call_prepare, call_step = (
-    caller(PRODUCT),
-    caller(FEED),
-    caller(PREPARE),
-    caller(STEP),
-)
-call_prepare_back, call_step_back = caller(PREPARE_BACK), caller(STEP_BACK)
+call_product, call_feed = caller(PRODUCT), caller(FEED)
+call_prepare, call_prepare_back = caller(PREPARE), caller(PREPARE_BACK)
+call_step, call_step_back = caller(STEP), caller(STEP_BACK)
 FED = 3 << 14
 """Floats of z that are written at a time: they stay in the second cache until the time loop has
 gone over them.
 """
 
 
-@kernel(PREPARE)
-def prepare_nothing(z, h_before, q, start, stop):
-    """For a cell without a second product."""
-
-
-@kernel(PREPARE_BACK)
-def prepare_nothing_back(z, h_before, dq, dh_before, start, stop):
-    """For a cell without a second product."""
+@spliced
+def four_blocks(row, H):
+    """The first four blocks of a row of z, each of H columns."""
+    return row[:H], row[H : 2 * H], row[2 * H : 3 * H], row[3 * H : 4 * H]
 
 
 @rows("after")
@@ -84,22 +99,24 @@ def keep_some(before, after, keep):
     return fma(keep, before - after, after)
 
 
-@kernel(void(int64, CUBE, CUBE, CUBE, int64, CUBE, CUBE, STARTS, int64, int64))
-def carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop):
-    """What becomes of the state after step t: zoneout, then zeros where the next character begins a
-    document.
+@kernel(void(int64, CUBE, CUBE, CUBE, CUBE, CUBE, STARTS, int64, int64))
+def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
+    """What becomes of the state after step t: zoneout, then zeros where a document begins.
 
-    h = h~ + keep_h (h' - h~), c likewise (Krueger et al. 2017, equations 3 and 4); keep_h, keep_c
-    (T or 1, N, H) are 0 or 1 in training, the rate in evaluation, and empty (0, ...) without
-    zoneout. With `copies`, y[t] = h[t + 1] before the zeros. starts (steps, N), or empty.
+    Zoneout is h = h~ + keep_h (h' - h~), c likewise (Krueger et al. 2017, equations 3 and 4).
+
+    h, c (T + 1, N, H): row t is read, row t + 1 is changed
+    keep_h, keep_c (T or 1, N, H): 0 or 1 in training, the rate in evaluation; empty for no zoneout
+    copied (T, N, H): row t becomes h[t + 1] before the zeros, unless it is empty
+    starts (steps, N): true where a document begins, or empty
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
             keep_some(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
         if keep_c.shape[0] > 0:
             keep_some(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
-        if copies:
-            copy_row(y[t, n], h[t + 1, n])
+        if copied.shape[0] > 0:
+            copy_row(copied[t, n], h[t + 1, n])
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
             fill_row(h[t + 1, n], ZERO)
             fill_row(c[t + 1, n], ZERO)
@@ -113,11 +130,12 @@ def keep_some_back(d_before, d_after, keep):
 
 @kernel(void(int64, CUBE, PLANE, PLANE, CUBE, CUBE, CUBE, STARTS, int64, int64))
 def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
-    """Back through `carry`. dh (T + 1, N, H): row t + 1 is known, row t is added to; dc_before is
-    written, dc changed.
+    """Back through `carry`.
 
-    base (T, N, H) is what dh[t + 1] was before anything came back through time; read where a
-    document begins.
+    dh (T + 1, N, H): row t + 1 is changed, row t is added to
+    dc_before (N, H): written
+    dc (N, H): changed
+    base (T, N, H): dh[t + 1] before anything came back through time; read where a document begins
     """
     for n in range(start, stop):
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -130,100 +148,68 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             keep_some_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
 
 
-FORWARD = void(
-    intp, intp, intp, intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64,
-    CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, CUBE, PLANE, int64, VECTOR, VECTOR, BORDERS,
-    int64, CUBE, CUBE, STARTS, int64, int64, int64,
-)  # fmt: skip
-
-
-@kernel(FORWARD)
-def forward_layer(product, feed, prepare, step, x, ids, factor, table, up, bias, columns, z, h, c,
-                  q, m_below, y, m, p, activation, panels, second, borders, copies, keep_h, keep_c,
-                  starts, steps, start, stop):  # fmt: skip
+@kernel( void( intp, intp, intp, intp, PLANE, VECTOR, VECTOR, int64, CUBE, CUBE, CUBE, CUBE, PORTS,
+        int64, VECTOR, VECTOR, BORDERS, CUBE, CUBE, PLANE, IDS, CUBE, CUBE, STARTS, int64, int64,
+        int64, ) )  # fmt: skip
+def forward_layer(product, feed, prepare, step, table, up, bias, columns, z, h, c, q, ports,
+                  activation, over, second, borders, keep_h, keep_c, factor, ids, x, copied, starts,
+                  steps, start, stop):  # fmt: skip
     """Streams start:stop of one layer over `steps` steps.
 
-    feed writes W_x x + b into z (T, N, GH) for a few steps at a time, which are then still in the
-    cache; x, ids, factor, table, up, bias and columns are for it (see `layers.feed_layer` and
-    `layers.feed_characters`). z becomes the gates; h, c (T+1, N, H), row 0 the initial state, are
-    written. What only some cells have, others are handed h for, and leave it alone: q (T, N, H),
-    the factor of the second product; m_below (T, N, H), memory from the layer below; y (T, N, H),
-    an output that is not h; m (T, N, H), memory for the layer above. p (K, H) are the cell's
-    vectors; panels and second are W_h (H, middle - first) and W_q (H, last - middle) packed;
-    borders = (first, middle, last). copies, keep_h, keep_c and starts as for `carry`.
+    product, feed, prepare, step: addresses of kernels. feed writes W_x x + b into z for a few steps
+    at a time, which are then still in the cache: `layers.feed_layer` or `layers.feed_characters`
+    table, up, bias, columns, factor, ids, x: for feed
+    z (T, N, GH): overwritten, then the gates
+    h, c (T + 1, N, H): row 0 is the state before, the others are written
+    q (T, N, H): the factor of the second product, written; empty without one
+    ports: see `Ports`
+    over, second: W_h (H, middle - first) and W_q (H, last - middle), packed
+    borders: first, middle, last
+    keep_h, keep_c, copied, starts: see `carry`
     """
     N, H, Z = h.shape[1], h.shape[2], z.shape[2]
     first, middle, last = borders[0], borders[1], borders[2]
     fed = max(1, FED // ((stop - start) * Z))
     for t in range(steps):
         if t % fed == 0:
-            call_feed(
-                feed,
-                (
-                    product,
-                    x,
-                    ids,
-                    factor,
-                    table,
-                    up,
-                    bias,
-                    columns,
-                    z,
-                    t,
-                    min(t + fed, steps),
-                    start,
-                    stop,
-                ),
-            )
+            call_feed(feed, (product, x, ids, factor, table, up, bias, columns, z, t,
+                      min(t + fed, steps), start, stop))  # fmt: skip
         at = (t * N + start) * Z
         to = address(z, at + first)
         a = address(h, (t * N + start) * H)
         call_product(
-            product, (a, H, 0, panels, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
+            product, (a, H, 0, over, to, Z, 0, to, Z, 0, 1, stop - start, H, middle - first)
         )
-        call_prepare(prepare, (z[t], h[t], q[t], start, stop))
-        to = address(z, at + middle)
-        a = address(q, (t * N + start) * H)
-        call_product(
-            product, (a, H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
-        )
-        call_step(
-            step,
-            (
-                z[t],
-                h[t],
-                c[t],
-                h[t + 1],
-                c[t + 1],
-                m_below[t],
-                y[t],
-                m[t],
-                p,
-                activation,
-                start,
-                stop,
-            ),
-        )
-        carry(t, h, c, y, copies, keep_h, keep_c, starts, start, stop)
+        if last > middle:
+            call_prepare(prepare, (z[t], h[t], q[t], start, stop))
+            to = address(z, at + middle)
+            a = address(q, (t * N + start) * H)
+            call_product(
+                product, (a, H, 0, second, to, Z, 0, to, Z, 0, 1, stop - start, H, last - middle)
+            )
+        now = Ports(ports.m_below[t], ports.y[t], ports.m[t], ports.p)
+        call_step(step, (z[t], h[t], c[t], h[t + 1], c[t + 1], now, activation, start, stop))
+        carry(t, h, c, keep_h, keep_c, copied, starts, start, stop)
 
 
-@kernel( void( intp, intp, intp, CUBE, CUBE, CUBE, CUBE, PLANE, int64, CUBE, CUBE, PLANE, CUBE,
-        CUBE, CUBE, CUBE, VECTOR, VECTOR, BORDERS, CUBE, CUBE, STARTS, int64, int64, int64,
-        ) )  # fmt: skip
-def backward_layer(product, prepare_back, step_back, z, h, c, m_below, p, activation, dh, dc, dq,
-                   dy, dm, dm_below, base, panels, second, borders, keep_h, keep_c, starts, steps,
-                   start, stop):  # fmt: skip
+@kernel( void( intp, intp, intp, CUBE, CUBE, CUBE, int64, VECTOR, VECTOR, BORDERS, CUBE, CUBE,
+        CUBE, CUBE, PLANE, PORTS_BACK, CUBE, STARTS, int64, int64, int64, ) )  # fmt: skip
+def backward_layer(product, prepare_back, step_back, z, h, c, activation, over, second, borders,
+                   keep_h, keep_c, dh, dc, dq, ports, base, starts, steps, start,
+                   stop):  # fmt: skip
     """Back through `forward_layer`.
 
-    z holds the gates and then dz. dh (T+1, N, H): rows 1 to T hold the derivative by the outputs h,
-    to which that through time is added; row 0 is written, and lacks the last product. dc (2, N, H)
-    and dq (N, H) are scratch. dy, dm (T, N, H) are the derivatives by y and m, dm_below (T, N, H)
-    is written, by cells that have these. base as for `carry_back`. panels and second are the
-    transposes of W_h and W_q packed.
+    z: the gates, then dz
+    over, second: the transposes of W_h and W_q, packed
+    dh (T + 1, N, H): rows 1 to T hold the derivative by the outputs h, to which that through time
+    is added; row 0 is written, and lacks the last product
+    dc (2, N, H), dq (N, H): scratch; dq is empty without a second product
+    ports: see `PortsBack`
+    base: see `carry_back`
     """
     N, H, Z = h.shape[1], h.shape[2], z.shape[2]
     first, middle, last = borders[0], borders[1], borders[2]
-    gated = stop - start if last > middle else 0
+    rows = stop - start
     for n in range(start, stop):
         fill_row(dh[0, n], ZERO)
         fill_row(dc[steps % 2, n], ZERO)
@@ -231,17 +217,15 @@ def backward_layer(product, prepare_back, step_back, z, h, c, m_below, p, activa
         at = (t * N + start) * Z
         before, after = dc[t % 2], dc[(t + 1) % 2]
         carry_back(t, dh, before, after, base, keep_h, keep_c, starts, start, stop)
-        call_step_back(step_back, (z[t], h[t], c[t], m_below[t], p, activation, dh[t], before,
-                       dh[t + 1], after, dq, dy[t], dm[t], dm_below[t], start, stop))  # fmt: skip
-        to = address(dq, start * H)
-        call_product(
-            product,
-            (address(z, at + middle), Z, 0, second, 0, 0, 0, to, H, 0, 1, gated, last - middle, H),
-        )
-        call_prepare_back(prepare_back, (z[t], h[t], dq, dh[t], start, stop))
+        now = PortsBack(ports.m_below[t], ports.p, ports.dy[t], ports.dm[t], ports.dm_below[t])
+        call_step_back(
+            step_back, (z[t], h[t], c[t], dh[t], before, dh[t + 1], after, now, activation, start,
+                        stop)
+        )  # fmt: skip
+        if last > middle:
+            a, to = address(z, at + middle), address(dq, start * H)
+            call_product(product, (a, Z, 0, second, 0, 0, 0, to, H, 0, 1, rows, last - middle, H))
+            call_prepare_back(prepare_back, (z[t], h[t], dq, dh[t], start, stop))
         if t > 0:
-            to = address(dh, (t * N + start) * H)
-            a = address(z, at + first)
-            call_product(
-                product, (a, Z, 0, panels, to, H, 0, to, H, 0, 1, stop - start, middle - first, H)
-            )
+            a, to = address(z, at + first), address(dh, (t * N + start) * H)
+            call_product(product, (a, Z, 0, over, to, H, 0, to, H, 0, 1, rows, middle - first, H))

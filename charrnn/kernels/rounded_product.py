@@ -14,40 +14,30 @@ from numba.extending import intrinsic
 
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.simd import LANES, VL
-from charrnn.kernels.vector_product import FLOAT, I32, I64, LANE, VECTOR_PRODUCT, WIDE, Emitter
+from charrnn.kernels.vector_product import (
+    FLOAT,
+    I32,
+    I64,
+    LANE,
+    VECTOR_PRODUCT,
+    WIDE,
+    Emitter,
+    block_product,
+    over_blocks,
+)
 
 I8 = ir.IntType(8)
 WORD = ir.VectorType(I32, VL)
 
 
-def bf16_block(vectors: int):
-    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of words, a column's weights of k
-    below and of k + 1 above.
-    """
-
-    @intrinsic
-    def block(typingctx, x, weights, z, depth):
-        def codegen(context, builder, signature, args):
-            x, weights, z, depth = args
-            emit = Emitter(builder)
-
-            def pair(weights, k):
-                row = builder.mul(builder.lshr(k, I64(1)), I64(VL * vectors))
-                words = [
-                    emit.load(weights, I32, builder.add(row, I64(VL * v))) for v in range(vectors)
-                ]
-                low = [builder.shl(word, ir.Constant(WORD, [16] * VL)) for word in words]
-                high = [builder.and_(word, ir.Constant(WORD, [0xFFFF0000] * VL)) for word in words]
-                return [[builder.bitcast(bits, LANE) for bits in half] for half in (low, high)]
-
-            sums = [emit.load(z, FLOAT, VL * v) for v in range(vectors)]
-            for v, total in enumerate(emit.loop(x, weights, sums, depth, pair)):
-                emit.store(total, z, VL * v)
-            return context.get_dummy_value()
-
-        return types.void(*[types.intp] * 4), codegen
-
-    return block
+def _bf16_pair(emit, vectors, weights, k):
+    """A word holds a column's weight of k below and that of k + 1 above."""
+    builder = emit.builder
+    row = builder.mul(builder.lshr(k, I64(1)), I64(VL * vectors))
+    words = [emit.load(weights, I32, builder.add(row, I64(VL * v))) for v in range(vectors)]
+    low = [builder.shl(word, ir.Constant(WORD, [16] * VL)) for word in words]
+    high = [builder.and_(word, ir.Constant(WORD, [0xFFFF0000] * VL)) for word in words]
+    return [[builder.bitcast(bits, LANE) for bits in half] for half in (low, high)]
 
 
 def int8_block(vectors: int):
@@ -86,20 +76,14 @@ def int8_block(vectors: int):
     return block
 
 
-bf16_wide, bf16_slim = bf16_block(WIDE // VL), bf16_block(LANES // VL)
+bf16_wide, bf16_slim = (block_product(columns // VL, _bf16_pair) for columns in (WIDE, LANES))
 int8_wide, int8_slim = int8_block(WIDE // VL), int8_block(LANES // VL)
 
 
 @kernel(VECTOR_PRODUCT)
 def bf16_product(x, weights, z, depth, columns):
     """As `vector_product`, over bfloat16."""
-    n = 0
-    while columns - n >= WIDE:
-        bf16_wide(x, weights + 2 * n * depth, z + 4 * n, depth)
-        n += WIDE
-    while n < columns:
-        bf16_slim(x, weights + 2 * n * depth, z + 4 * n, depth)
-        n += LANES
+    over_blocks(bf16_wide, bf16_slim, 2 * depth, x, weights, z, depth, columns)
 
 
 @kernel(VECTOR_PRODUCT)
@@ -107,10 +91,4 @@ def int8_product(x, weights, z, depth, columns):
     """As `vector_product`, over int8; a block is 4 bytes a column, its scale, and then one byte a
     weight.
     """
-    n = 0
-    while columns - n >= WIDE:
-        int8_wide(x, weights + n * (4 + depth), z + 4 * n, depth)
-        n += WIDE
-    while n < columns:
-        int8_slim(x, weights + n * (4 + depth), z + 4 * n, depth)
-        n += LANES
+    over_blocks(int8_wide, int8_slim, 4 + depth, x, weights, z, depth, columns)

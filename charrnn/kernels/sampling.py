@@ -78,7 +78,7 @@ def _leave_from(row, least):
 @inline
 def _exponentials(row, largest, temperature):
     """row = e^((row - largest) / temperature), zero where it is -inf: a loop by itself, since the
-    sum would not vectorise.
+    sum would not vectorize.
     """
     for v in range(row.size):
         p = exp((row[v] - largest) / temperature)

@@ -35,14 +35,16 @@ def weigh(a, weight, share):
 
 @kernel(void(CUBE, IDS, PLANE, int64, float32, float32, int64, int64, int64))
 def cross_entropy(logits, targets, losses, symbols, scale, smoothing, steps, start, stop):
-    """For streams start:stop, losses[t, n] = -ln p[targets[t, n]] with p = softmax(logits[t, n,
-    :symbols]), in nats.
+    """losses[t, n] = -ln p[targets[t, n]], p = softmax(logits[t, n, :symbols]), in nats.
 
-    logits (T, N, V padded) become the derivative scale * (p - wanted); columns from `symbols` on
-    become 0. What is wanted is the target, onehot(target), of which label smoothing gives a share
-    to all symbols alike (Szegedy et al. 2016, section 7):
+    For streams start:stop. Of what is wanted, label smoothing gives a share to all symbols alike
+    (Szegedy et al. 2016, section 7):
 
         wanted = (1 - smoothing) onehot(target) + smoothing / symbols
+
+    logits (T, N, V): read, then the derivative scale * (p - wanted), 0 from column `symbols` on
+    targets (T, N): read
+    losses (T, N): written
     """
     hit, share = scale - scale * smoothing, scale * smoothing / np.float32(symbols)
     for t in range(steps):

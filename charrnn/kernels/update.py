@@ -1,7 +1,7 @@
-"""What happens to parameters before an optimiser's step: the gradient's norm, clipping, and
+"""What happens to parameters before an optimizer's step: the gradient's norm, clipping, and
 penalties, over flat vectors.
 
-The optimisers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is
+The optimizers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is
 loaded.
 """
 
@@ -60,7 +60,7 @@ def average(w, averaged, share, start, stop):
 
 
 @kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
-def penalise(w, gradient, penalties, clip_value, scale, start, stop):
+def penalize(w, gradient, penalties, clip_value, scale, start, stop):
     """Clipping and weight penalties on elements start:stop; the gradient and w are overwritten.
 
         g = scale * clamp(g) + l2 w + l1 sign(w),  w -= decay w

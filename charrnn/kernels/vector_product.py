@@ -9,11 +9,13 @@ registers, each one chain of multiply-adds in the order of k, from what z holds:
 
 from __future__ import annotations
 
+from functools import partial
+
 from llvmlite import ir
 from numba import int64, intp, types, void
 from numba.extending import intrinsic
 
-from charrnn.compiler.compiling import kernel
+from charrnn.compiler.compiling import kernel, spliced
 from charrnn.compiler.simd import LANES, VL, emit_multiply_add
 
 WIDE = 64 if VL > 4 else 32
@@ -88,22 +90,19 @@ class Emitter:
         return new
 
 
-def float32_block(vectors: int):
-    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of float32; depth is even."""
+def block_product(vectors: int, pair_of):
+    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of weights; depth is even.
+
+    pair_of(emit, vectors, weights, k): the weights of k and of k + 1, each so many vectors
+    """
 
     @intrinsic
     def block(typingctx, x, weights, z, depth):
         def codegen(context, builder, signature, args):
             x, weights, z, depth = args
             emit = Emitter(builder)
-
-            def pair(weights, k):
-                row = builder.mul(k, I64(VL * vectors))
-                places = [builder.add(row, I64(VL * v)) for v in range(2 * vectors)]
-                loaded = [emit.load(weights, FLOAT, place) for place in places]
-                return loaded[:vectors], loaded[vectors:]
-
             sums = [emit.load(z, FLOAT, VL * v) for v in range(vectors)]
+            pair = partial(pair_of, emit, vectors)
             for v, total in enumerate(emit.loop(x, weights, sums, depth, pair)):
                 emit.store(total, z, VL * v)
             return context.get_dummy_value()
@@ -113,16 +112,29 @@ def float32_block(vectors: int):
     return block
 
 
-wide, slim = float32_block(WIDE // VL), float32_block(LANES // VL)
+def _float32_pair(emit, vectors, weights, k):
+    row = emit.builder.mul(k, I64(VL * vectors))
+    places = [emit.builder.add(row, I64(VL * v)) for v in range(2 * vectors)]
+    loaded = [emit.load(weights, FLOAT, place) for place in places]
+    return loaded[:vectors], loaded[vectors:]
+
+
+wide, slim = (block_product(columns // VL, _float32_pair) for columns in (WIDE, LANES))
+
+
+@spliced
+def over_blocks(wide, slim, size, x, weights, z, depth, columns):
+    """A product by blocks, whose weights take `size` bytes a column."""
+    n = 0
+    while columns - n >= WIDE:
+        wide(x, weights + n * size, z + 4 * n, depth)
+        n += WIDE
+    while n < columns:
+        slim(x, weights + n * size, z + 4 * n, depth)
+        n += LANES
 
 
 @kernel(VECTOR_PRODUCT)
 def vector_product(x, weights, z, depth, columns):
     """z (columns,) += x (depth,) @ the matrix at `weights`; all three are addresses."""
-    n = 0
-    while columns - n >= WIDE:
-        wide(x, weights + 4 * n * depth, z + 4 * n, depth)
-        n += WIDE
-    while n < columns:
-        slim(x, weights + 4 * n * depth, z + 4 * n, depth)
-        n += LANES
+    over_blocks(wide, slim, 4 * depth, x, weights, z, depth, columns)

@@ -4,7 +4,7 @@ Several streams are divided among the threads; each goes through all steps with 
 `product`. One stream is divided by units: each thread has the columns of every weight that belong
 to its units, so that its part of the weights stays in its own cache, and takes the cell's step for
 them. The threads meet where one needs what the others made: behind each layer, behind `prepare`,
-before outputs are normalised, and before the draw, which each of them makes for itself.
+before outputs are normalized, and before the draw, which each of them makes for itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.rows import add_row
 from charrnn.compiler.simd import address
-from charrnn.kernels.normalisation import moments, standardise
+from charrnn.kernels.normalization import moments, standardize
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
-from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, keep_some
+from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, Ports, keep_some
 from charrnn.kernels.sampling import CONTROLS, DRAW
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
@@ -185,8 +185,11 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                 _multiply(product, vector_product, is_vector, address(q, start * H), H,
                           weights + 4 * places[layer, 2], address(gates, start * Z + from_q), Z,
                           rows, end - from_q)  # fmt: skip
-            call_step(step, (gates, h_before, c_before, h_after, c_after, m_below, y_own, m_above,
-                      vectors, activation, start, stop))  # fmt: skip
+            ports = Ports(m_below, y_own, m_above, vectors)
+            call_step(
+                step,
+                (gates, h_before, c_before, h_after, c_after, ports, activation, start, stop),
+            )
             for n in range(start, stop):
                 if keep_h.size > 0:
                     keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
@@ -204,7 +207,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                 outputs = _matrix_at(address(y, 0) if has_output else address(h, after), N, H)
                 for n in range(start, stop):
                     mean, r = moments(outputs[n], normal)
-                    standardise(x_above[n], mean, r, min(units, normal - first))
+                    standardize(x_above[n], mean, r, min(units, normal - first))
             if is_residual and layer > 0:
                 for n in range(start, stop):
                     add_row(x_above[n], x_below[n])

@@ -1,7 +1,8 @@
 """The matrix products of a network in one precision or another; everything else is float32 always.
 
-float32   all in float32 bf16      factors rounded to bfloat16, to nearest even, wherever two
-matrices are multiplied; sums, and what is kept, in float32
+float32: all in float32.
+bf16: factors rounded to bfloat16, to nearest even, wherever two matrices are multiplied; sums, and
+what is kept, in float32.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from typing import Any
 from charrnn.compiler.calling import address_of
 from charrnn.errors import ConfigError
 from charrnn.kernels import product as products
+from charrnn.network.parameters import Floats
 
 Kernel = Callable[..., Any]
+
+
+DENSITY = {"float32": 1, "bf16": 2}
+"""How many numbers are packed into 4 bytes, by precision."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,11 @@ class Arithmetic:
         kernel: Kernel = getattr(import_module(f"charrnn.kernels.{module}"), name)
         return kernel
 
+    def multiply(self, a: Floats, panels: Floats, out: Floats) -> None:
+        """out (M, N) = a (M, K) @ the matrix (K, N) that is packed in `panels`."""
+        (M, K), N = a.shape, out.shape[1]
+        self.product(a.ctypes.data, K, 0, panels, 0, 0, 0, out.ctypes.data, N, 0, 1, M, K, N)
+
     @cached_property
     def product_at(self) -> int:
         """The address of `product`, for the kernels that call it."""
@@ -59,7 +70,7 @@ FLOAT32 = Arithmetic(
     products.pack,
     products.pack_transposed,
     ("layers", "weight_gradients"),
-    density=1,
+    DENSITY["float32"],
 )
 
 
@@ -70,7 +81,7 @@ def arithmetic_of(precision: str) -> Arithmetic:
     if precision == "float32":
         return FLOAT32
     if precision != "bf16":
-        raise ConfigError(f"--precision must be float32 or bf16, not {precision}")
+        raise ConfigError(f"`precision` must be float32 or bf16, not {precision}")
     from charrnn.compiler.bfloat16 import check_bf16
 
     check_bf16()
@@ -82,5 +93,5 @@ def arithmetic_of(precision: str) -> Arithmetic:
         pairs.pack_pairs,
         pairs.pack_pairs_transposed,
         ("bfloat16_product", "pair_weight_gradients"),
-        density=2,
+        DENSITY[precision],
     )

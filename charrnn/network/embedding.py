@@ -4,30 +4,54 @@ looked up as one table.
 
 from __future__ import annotations
 
+from charrnn.compiler.simd import padded
+from charrnn.config.settings import ModelConfig
+from charrnn.network.cells.cell import Cell
 from charrnn.network.layer import NOTHING
 from charrnn.network.model import Model, Panels
-from charrnn.network.parameters import Floats, Parameters, aligned
+from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
 
 
 class EmbeddingGradients:
-    """From the gradient of the first layer's table, embedding times W_x, to those of its two
-    factors.
+    """From the gradient of the first layer's table, embedding times W_x, to those of its factors.
+
+    d_table (V, X): that gradient, to be written before `compute`
     """
 
     def __init__(self, model: Model, panels: Panels) -> None:
-        assert panels.embedding is not None
-        self.weight, self.embedding = model.parameters["rnn.weight_ih_l0"], panels.embedding
-        self.d_table = aligned(*panels.table.shape)
-        self.arithmetic = panels.arithmetic
-        self._panels, self._sums = aligned(self.weight.size), aligned(self.weight.shape[1])
+        self.model, self.arithmetic = model, panels.arithmetic
+        shapes = self.shapes(model.config, model.cell)
+        self.d_table, self._panels, self._sums = (aligned(*shape) for shape in shapes.values())
+
+    @staticmethod
+    def shapes(config: ModelConfig, cell: Cell) -> Shapes:
+        """Of its buffers."""
+        columns = len(cell.input_gates) * padded(config.hidden)
+        return {
+            "d_table": (config.vocab_size, columns),
+            "panels": (padded(config.embedding) * columns,),
+            "sums": (columns,),
+        }
 
     def compute(self, gradient: Parameters, scratch: Floats) -> None:
         """dW_x = embedding^T d_table; d_embedding = d_table W_x^T."""
-        (V, E), Z, d_table = self.embedding.shape, self.weight.shape[1], self.d_table
-        dw, de = gradient["rnn.weight_ih_l0"], gradient["embedding.weight"]
-        arithmetic, factors = self.arithmetic, (self.embedding, NOTHING, d_table, dw, NOTHING)
-        arithmetic.weight_gradients(arithmetic.packed_at, *factors, self._sums, scratch, 0, 0, 0, Z)
-        arithmetic.pack_transposed(self.weight, self._panels, 0, Z, 0, E)
-        arithmetic.product(
-            d_table.ctypes.data, Z, 0, self._panels, 0, 0, 0, de.ctypes.data, E, 0, 1, V, Z, E
+        embedding, weight = (
+            self.model.parameters[name] for name in ("embedding.weight", "rnn.weight_ih_l0")
         )
+        E, columns = weight.shape
+        self.arithmetic.weight_gradients(
+            self.arithmetic.packed_at,
+            x=embedding,
+            h=NOTHING,
+            dz=self.d_table,
+            dw_x=gradient["rnn.weight_ih_l0"],
+            dw_h=NOTHING,
+            db=self._sums,
+            x_column=0,
+            h_column=0,
+            scratch=scratch,
+            start=0,
+            stop=columns,
+        )
+        self.arithmetic.pack_transposed(weight, self._panels, 0, columns, 0, E)
+        self.arithmetic.multiply(self.d_table, self._panels, gradient["embedding.weight"])

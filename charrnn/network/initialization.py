@@ -14,7 +14,7 @@ from charrnn.network.parameters import Floats, Parameters, Tensor
 MEMORY_DEVIATION = 0.1
 
 
-def initialise(parameters: Parameters, config: ModelConfig, cell: Cell, seed: int) -> None:
+def initialize(parameters: Parameters, config: ModelConfig, cell: Cell, seed: int) -> None:
     """Draw all parameters: weights by `config.init` and `config.recurrent_init`, biases by the
     cell.
 

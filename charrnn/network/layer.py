@@ -5,60 +5,43 @@ the streams.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.compiler.calling import address_of
+from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded, pitch
 from charrnn.config.settings import ModelConfig
 from charrnn.kernels import layers
-from charrnn.kernels.recurrent import backward_layer, forward_layer
+from charrnn.kernels.recurrent import Ports, PortsBack, backward_layer, forward_layer
 from charrnn.network.cells.cell import Cell
-from charrnn.network.model import Model, Panels
-from charrnn.network.parameters import Floats, Parameters, aligned
+from charrnn.network.model import Model, Panels, State
+from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
 from charrnn.runtime.threads import ranges
 
 Ids = NDArray[np.int32]
 Starts = NDArray[np.bool_]
-Jobs = list[tuple[Any, ...]]
+Jobs = list[tuple[Callable[..., None], int, int]]
+"""Calls function(start, stop) or, for products, function(scratch, start, stop), over columns."""
+# Writable, or Numba would take them for another type than arrays that are there.
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
-NO_PANELS = np.zeros(0, np.float32)
-
-
-def layer_shapes(
-    config: ModelConfig, cell: Cell, T: int, N: int, training: bool, layer: int
-) -> dict[str, tuple[int, ...]]:
-    """The buffers of a layer and their shapes."""
-    H = padded(config.hidden)
-    shapes: dict[str, tuple[int, ...]] = {
-        "z": (T, N, pitch(len(cell.gates) * H)),
-        "h": (T + 1, N, H),
-        "c": (T + 1, N, H),
-    }
-    wanted = {
-        "q": cell.gated > 0,
-        "m": cell.keeps_memory,
-        "y": cell.has_output,
-        "out": (training and config.dropout > 0)
-        or (config.residual and layer > 0)
-        or config.layer_norm,
-    }
-    shapes |= {name: (T, N, H) for name, needed in wanted.items() if needed}
-    drawn = T if training else 1
-    masks = {
-        "mask": (config.dropout if training else 0, 1 if config.locked_dropout else T),
-        "keep_h": (config.zoneout_h, drawn),
-        "keep_c": (config.zoneout_c if cell.has_memory else 0, drawn),
-    }
-    return shapes | {name: (steps, N, H) for name, (rate, steps) in masks.items() if rate > 0}
 
 
 class Layer:
-    """The buffers of one layer. `shared` lends z and c to a layer that is never to go back."""
+    """The buffers of one layer, and what it reads: the layer below, and m_below (T, N, H) or empty.
+
+    z (T, N, GH): pre-activations, then gates, then dz
+    h, c (T + 1, N, H): the state; row 0 is that before the first step
+    q, m, y (T, N, H): as in `kernels.recurrent`; empty for a cell without them
+    copied (T, N, H): outputs h, where states are set to zero after a document; else empty
+    handed (T, N, H): what goes up, where that is not the cell's output; else empty
+    mask, keep_h, keep_c: of dropout and zoneout, or empty
+    recurrent_mask, dropped: a mask of W_h, and W_h times it, or empty
+    out (T, N, H): what the next layer and the decoder read; one of the above
+    """
 
     def __init__(
         self,
@@ -67,258 +50,279 @@ class Layer:
         index: int,
         shape: tuple[int, int],
         training: bool,
-        shared: Layer | None,
-    ) -> None:
-        self.model, self.panels, self.index = model, panels, index
-        self.cell, self.activation, self.borders = model.cell, model.activation, model.borders()
-        self.shape = shape
-        shapes = layer_shapes(model.config, model.cell, *shape, training, index)
-        lent: dict[str, Floats] = {"z": shared.z, "c": shared.c} if shared is not None else {}
-        own: dict[str, Floats] = {
-            name: lent[name] if name in lent else aligned(*size) for name, size in shapes.items()
-        }
-        self.z: Floats = own["z"]
-        self.h: Floats = own["h"]
-        self.c: Floats = own["c"]
-        self.q, self.m = own.get("q"), own.get("m")
-        self.y = own.get("y", self.h[1:])
-        self.mask, self.keep_h, self.keep_c = own.get("mask"), own.get("keep_h"), own.get("keep_c")
-        self.out_buffer = own.get("out")
-        self.out = self.y
-        self.copied: Floats | None = None
-        self.recurrent_mask: Floats | None = None
-        self.normal_units = model.config.hidden if model.config.layer_norm else 0
-        self.p = model.vectors(index)
-        feed = layers.feed_layer if index else layers.feed_characters
-        self.arithmetic = panels.arithmetic
-        product = self.arithmetic.product_at
-        self.functions = (
-            product,
-            address_of(feed),
-            address_of(self.cell.prepare),
-            address_of(self.cell.step),
-        )
-        self.functions_back = (
-            product,
-            address_of(self.cell.prepare_back),
-            address_of(self.cell.step_back),
-        )
-        self.columns = len(self.cell.input_gates) * model.width
-
-    def prepare_outputs(self, starts: Starts) -> None:
-        """Outputs need a place of their own where states are set to zero behind them."""
-        if not self.cell.has_output:
-            if starts.size and self.copied is None:
-                self.copied = aligned(self.shape[0], self.shape[1], self.model.width)
-            self.y = self.h[1:] if not starts.size or self.copied is None else self.copied
-
-    def forward(
-        self,
-        ids: Ids,
+        below: Layer | None,
+        m_below: Floats,
         factor: Floats,
-        below: Floats | None,
-        m_below: Floats | None,
-        starts: Starts,
-        steps: int,
-        a: int,
-        b: int,
     ) -> None:
-        """Walk the streams a:b from the state in row 0 of h and c: the lowest layer reads ids times
-        factor, others `below`.
-        """
-        h, cell, panels = self.h, self.cell, self.panels
-        copies = int(starts.size > 0 and not cell.has_output)
-        x, q, m_below = _or(h, below, self.q, m_below)
-        y, m = _or(h, self.y if copies or cell.has_output else None, self.m)
-        over, second, up = panels.over[self.index], panels.second[self.index], panels.up[self.index]
-        kept = _or(EMPTY, self.keep_h, self.keep_c)
-        fed = (
-            x,
-            ids,
-            factor,
-            panels.table,
-            NO_PANELS if up is None else up,
-            panels.bias[self.index],
-            self.columns,
+        self.model, self.panels, self.index, self.shape = model, panels, index, shape
+        self.config, self.cell, self.below = model.config, model.cell, below
+        shapes = self.shapes(model.config, model.cell, shape, training, index)
+        # A network that is never to go back has one z and one c for all layers.
+        lent = {} if training or below is None else {"z": below.z, "c": below.c}
+        arrays = {name: aligned(*size) for name, size in shapes.items() if name not in lent} | lent
+        self.z: Floats
+        self.c: Floats
+        self.z, self.h, self.c = arrays["z"], arrays["h"], arrays["c"]
+        self.q, self.m, self.copied, self.handed = (
+            arrays[name] for name in ("q", "m", "copied", "handed")
         )
-        arrays = (
-            self.z,
-            h,
-            self.c,
-            q,
-            m_below,
-            y,
-            m,
-            self.p,
-            self.activation,
-            over,
-            second,
-            self.borders,
+        self.mask, self.keep_h, self.keep_c = (
+            arrays[name] for name in ("mask", "keep_h", "keep_c")
         )
-        forward_layer(*self.functions, *fed, *arrays, copies, *kept, starts, steps, a, b)
+        self.recurrent_mask, self.dropped = arrays["recurrent_mask"], arrays["dropped"]
+        self.y = self.out = arrays["y"] if model.cell.has_output else self.h[1:]
+        self.normal_units = model.config.hidden if model.config.layer_norm else 0
+        self.columns = len(self.cell.input_gates) * model.width
+        self.ports = Ports(m_below=m_below, y=arrays["y"], m=self.m, p=model.vectors(index))
+        packed = panels.layers[index]
+        self._walk = bind(
+            forward_layer,
+            product=panels.arithmetic.product_at,
+            feed=address_of(layers.feed_layer if index else layers.feed_characters),
+            prepare=address_of(self.cell.prepare),
+            step=address_of(self.cell.step),
+            table=panels.table,
+            up=packed.up.memory,
+            bias=model.parameters.bias(index),
+            columns=self.columns,
+            z=self.z,
+            h=self.h,
+            c=self.c,
+            q=self.q,
+            ports=self.ports,
+            activation=model.activation,
+            over=packed.over.memory,
+            second=packed.second.memory,
+            borders=model.borders(),
+            keep_h=self.keep_h,
+            keep_c=self.keep_c,
+            factor=factor,
+        )
+        if training:
+            self._bind_backward()
 
-    def hand_up(self, below: Floats | None, drops: bool, steps: int, a: int, b: int) -> None:
-        """What the next layer reads: outputs, normalised, masked if it `drops`, and what came in
-        added if it is residual.
+    def _bind_backward(self) -> None:
+        product, packed = self.panels.arithmetic.product_at, self.panels.layers_back[self.index]
+        self._walk_back = bind(
+            backward_layer,
+            product=product,
+            prepare_back=address_of(self.cell.prepare_back),
+            step_back=address_of(self.cell.step_back),
+            z=self.z,
+            h=self.h,
+            c=self.c,
+            activation=self.model.activation,
+            over=packed.over.memory,
+            second=packed.second.memory,
+            borders=self.model.borders(),
+            keep_h=self.keep_h,
+            keep_c=self.keep_c,
+        )
+        self._project_down = bind(
+            layers.multiply,
+            product=product,
+            panels=packed.up.memory,
+            depth=self.columns,
+            columns=self.model.width,
+            adds=False,
+        )
+
+    @staticmethod
+    def shapes(
+        config: ModelConfig,
+        cell: Cell,
+        shape: tuple[int, int],
+        training: bool,
+        index: int,
+        has_starts: bool = False,
+    ) -> Shapes:
+        """Of its buffers; `has_starts`: batches have places where the state is set to zero."""
+        (T, N), H = shape, padded(config.hidden)
+
+        def cube(is_there: bool, steps: int = T) -> tuple[int, ...]:
+            return (steps, N, H) if is_there else EMPTY.shape
+
+        drops, drops_recurrent = (
+            training and rate > 0 for rate in (config.dropout, config.recurrent_dropout)
+        )
+        weight = (H, len(cell.recurrent_gates) * H) if drops_recurrent else NOTHING.shape
+        zoned = T if training else 1
+        return {
+            "z": (T, N, pitch(len(cell.gates) * H)),
+            "h": (T + 1, N, H),
+            "c": (T + 1, N, H),
+            "q": cube(cell.gated > 0),
+            "m": cube(cell.keeps_memory),
+            "y": cube(cell.has_output),
+            "copied": cube(has_starts and not cell.has_output),
+            "handed": cube(drops or (config.residual and index > 0) or config.layer_norm),
+            "mask": cube(drops, 1 if config.locked_dropout else T),
+            "keep_h": cube(config.zoneout_h > 0, zoned),
+            "keep_c": cube(config.zoneout_c > 0 and cell.has_memory, zoned),
+            "recurrent_mask": weight,
+            "dropped": weight,
+        }
+
+    def begin(self, starts: Starts, drops: bool) -> None:
+        """Choose where the outputs of the next batch stand."""
+        if not self.cell.has_output:
+            if starts.size and not self.copied.size:
+                self.copied = aligned(*self.shape, self.model.width)
+            self.y = self.copied if starts.size else self.h[1:]
+        differs = (drops and self.mask.size) or self.normal_units or self._added.size
+        self.out = self.handed if differs else self.y
+
+    def load(self, state: State, starts: Starts, a: int, b: int) -> None:
+        """Take over the state of streams a:b, before the layer's pass; zero where they start."""
+        for ours, theirs in ((self.h, state.h), (self.c, state.c)):
+            ours[0, a:b] = theirs[self.index, a:b]
+            if starts.size:
+                ours[0, a:b][starts[0, a:b]] = 0
+
+    def store(self, state: State, steps: int, a: int, b: int) -> None:
+        """Hand over the state of streams a:b after so many steps.
+
+        To be called before the next layer's pass, to which c may be lent.
         """
-        mask = self.mask if drops and self.mask is not None else EMPTY
-        added = below if below is not None and self.model.config.residual else EMPTY
-        if mask.size or added.size or self.normal_units:
-            assert self.out_buffer is not None
-            layers.hand_up(self.y, mask, added, self.out_buffer, self.normal_units, steps, a, b)
+        for ours, theirs in ((self.h, state.h), (self.c, state.c)):
+            theirs[self.index, a:b] = ours[steps, a:b]
 
-    def choose_out(self, drops: bool) -> None:
-        """Where the outputs will stand."""
-        masked = drops and self.mask is not None
-        differs = masked or self.normal_units > 0 or (self.model.config.residual and self.index > 0)
-        self.out = self.out_buffer if differs and self.out_buffer is not None else self.y
+    def forward(self, ids: Ids, starts: Starts, drops: bool, steps: int, a: int, b: int) -> None:
+        """Walk streams a:b from the loaded state: the lowest layer reads ids, others the layer
+        below. Outputs are normalized, masked if it `drops`, and what came in is added to them if
+        the layer is residual.
+        """
+        x = EMPTY if self.below is None else self.below.out
+        copied = self.copied if starts.size else EMPTY
+        self._walk(ids=ids, x=x, copied=copied, starts=starts, steps=steps, start=a, stop=b)
+        if self.out is not self.y:
+            mask = self.mask if drops else EMPTY
+            layers.hand_up(self.y, mask, self._added, self.out, self.normal_units, steps, a, b)
+
+    @property
+    def _added(self) -> Floats:
+        """What came in, if it is added to the outputs."""
+        return self.below.out if self.below is not None and self.config.residual else EMPTY
 
     def draw_masks(self, key: int, steps: int, a: int, b: int) -> None:
         """This step's masks of dropout and zoneout for streams a:b."""
-        config = self.model.config
-        if self.mask is not None:
-            rate, drawn = config.dropout, min(steps, len(self.mask))
-            _draw(self.mask, (key, self.index), rate, np.float32(1 / (1 - rate)), drawn, a, b)
-        for salt, keep, rate in (
-            (1, self.keep_h, config.zoneout_h),
-            (2, self.keep_c, config.zoneout_c),
-        ):
-            if keep is not None:
-                _draw(keep, (key, self.index, salt), 1 - rate, np.float32(1), steps, a, b)
+        config, key_of = self.config, (key, self.index)
+        _draw(self.mask, key_of, config.dropout, 1 / (1 - config.dropout), steps, a, b)
+        _draw(self.keep_h, (*key_of, 1), 1 - config.zoneout_h, 1, steps, a, b)
+        _draw(self.keep_c, (*key_of, 2), 1 - config.zoneout_c, 1, steps, a, b)
 
     def expect_masks(self, a: int, b: int) -> None:
         """Zoneout by its expectation, for evaluation (Krueger et al. 2017, section 3)."""
-        for keep, rate in (
-            (self.keep_h, self.model.config.zoneout_h),
-            (self.keep_c, self.model.config.zoneout_c),
-        ):
-            if keep is not None:
-                keep[:, a:b] = np.float32(rate)
+        self.keep_h[:, a:b] = np.float32(self.config.zoneout_h)
+        self.keep_c[:, a:b] = np.float32(self.config.zoneout_c)
 
     def draw_recurrent(self, key: int) -> Floats:
         """W_h with some of its weights dropped for a batch (DropConnect, Wan et al. 2013; as in
         Merity et al. 2018).
         """
-        rate, weight = self.model.config.recurrent_dropout, self.panels.recurrent[self.index]
-        if self.recurrent_mask is None:
-            self.recurrent_mask = aligned(*weight.shape)
-            self._dropped = aligned(*weight.shape)
-        whole = self.recurrent_mask[None]
-        _draw(whole, (key, self.index, 3), rate, np.float32(1 / (1 - rate)), 1, 0, weight.shape[0])
-        np.multiply(weight, self.recurrent_mask, out=self._dropped)
-        return self._dropped
+        rate, weight = self.config.recurrent_dropout, self.model.recurrent[self.index]
+        mask = self.recurrent_mask
+        _draw(mask[None], (key, self.index, 3), rate, 1 / (1 - rate), 1, 0, len(weight))
+        return np.multiply(weight, mask, out=self.dropped)
 
     def backward(
-        self,
-        m_below: Floats | None,
-        back: Backward,
-        starts: Starts,
-        steps: int,
-        a: int,
-        b: int,
-        drops: bool = True,
+        self, back: Backward, starts: Starts, drops: bool, steps: int, a: int, b: int
     ) -> None:
-        """Back over streams a:b: z becomes dz. back.up[1:] holds the derivative by the outputs
-        `out`.
-        """
-        cell, dy = self.cell, back.up[1:]
-        if self.index and self.model.config.residual:
-            layers.copy_rows(back.kept, dy, steps, a, b)
-        if self.mask is not None and drops:
-            layers.drop_back(dy, self.mask, steps, a, b)
-        if self.normal_units:
-            layers.normal_back(dy, self.y, self.normal_units, steps, a, b)
+        """Back over streams a:b: z becomes dz. back.up[1:] holds the derivative by `out`."""
+        cell, dy, is_residual = self.cell, back.up[1:], self._added.size > 0
+        mask, kept = self.mask if drops else EMPTY, back.kept if is_residual else EMPTY
+        if mask.size or kept.size or self.normal_units:
+            layers.hand_back(self.y, mask, kept, dy, self.normal_units, steps, a, b)
         dh = back.up
         if cell.has_output:
             dh = back.time
             dh[:, a:b] = 0
-        base = dy
         if starts.size:
-            base = back.base
-            base[:steps, a:b] = 0 if cell.has_output else dy[:steps, a:b]
-        (m_below,) = _or(self.h, m_below)
-        dm, dm_below = _or(dy, back.m, back.m_below)
-        panels, second = self.panels.over_back[self.index], self.panels.second_back[self.index]
-        arrays = (
-            self.z,
-            self.h,
-            self.c,
-            m_below,
-            self.p,
-            self.activation,
-            dh,
-            back.c,
-            back.q,
-            dy,
-            dm,
-            dm_below,
-            base,
+            back.base[:steps, a:b] = dh[1 : steps + 1, a:b]
+        ports = PortsBack(
+            m_below=self.ports.m_below,
+            p=self.ports.p,
+            dy=dy if cell.has_output else EMPTY,
+            dm=back.m,
+            dm_below=back.m_below,
         )
-        kept = _or(EMPTY, self.keep_h, self.keep_c)
-        backward_layer(
-            *self.functions_back, *arrays, panels, second, self.borders, *kept, starts, steps, a, b
+        self._walk_back(
+            dh=dh,
+            dc=back.c,
+            dq=back.q,
+            ports=ports,
+            base=back.base,
+            starts=starts,
+            steps=steps,
+            start=a,
+            stop=b,
         )
-        if self.index:
-            product, down = self.arithmetic.product_at, self.panels.down[self.index]
-            layers.project_back(product, self.z, down, back.down[1:], self.columns, steps, a, b)
-            if self.model.config.residual:
-                layers.add_rows(back.down[1:], back.kept, steps, a, b)
+        if self.below is not None:
+            down = back.down[1:]
+            self._project_down(x=self.z, z=down, first=0, last=steps, start=a, stop=b)
+            if is_residual:
+                layers.add_rows(down, back.kept, steps, a, b)
         back.swap()
 
-    def gradient_jobs(
-        self, below: Floats, m_below: Floats | None, g: Parameters, steps: int, parts: int
-    ) -> Jobs:
-        """Calls that compute dW_x (from the second layer on), dW_h, db and the peepholes'
-        gradients, over ranges of columns.
+    def gradient_jobs(self, g: Parameters, steps: int, parts: int) -> tuple[Jobs, Jobs]:
+        """Calls that compute dW_x (from the second layer on), dW_h and db, which need scratch
+        memory, and those for the peepholes' gradients, over ranges of columns.
 
         A range lies within columns that have the same factors: W_x, W_h and W_q need not feed all
         of z.
         """
-        dz, h = rows(self.z, 0, steps), rows(self.h, 0, steps)
-        first, middle, last = (int(border) for border in self.borders)
-        dw_x, dw_h = g[f"rnn.weight_ih_l{self.index}"], g[f"rnn.weight_hh_l{self.index}"]
-        packed, weight_gradients = self.arithmetic.packed_at, self.arithmetic.weight_gradients
-        cuts = sorted({0, first, middle, self.columns, last})
-        jobs: Jobs = []
-        for start, stop in pairwise(cuts):
-            x = below if self.index and stop <= self.columns else NOTHING
-            q = rows(self.q, 0, steps) if self.q is not None and start >= middle else h
-            factor = q if start >= first else NOTHING
-            arrays: tuple[Any, ...] = (packed, x, factor, dz, dw_x, dw_h, g.bias(self.index))
-            for a, b in ranges(stop - start, parts, layers.COLUMNS):
-                jobs.append((weight_gradients, arrays, (0, first, start + a, start + b)))
-        for k, peephole in enumerate(self.cell.peepholes):
-            memories = {"before": rows(self.c, 0, steps), "after": self.m, "below": m_below}
-            memory = memories[peephole.reads]
-            assert memory is not None
-            column, width = (
-                self.cell.gates.index(peephole.gate) * self.model.width,
-                self.model.width,
+        dz, h, arithmetic = rows(self.z, steps), rows(self.h, steps), self.panels.arithmetic
+        first, middle, last = (int(border) for border in self.model.borders())
+        products: Jobs = []
+        for start, stop in pairwise(sorted({0, first, middle, self.columns, last})):
+            is_fed = self.below is not None and stop <= self.columns
+            recurrent = rows(self.q, steps) if self.q.size and start >= middle else h
+            product = bind(
+                arithmetic.weight_gradients,
+                product=arithmetic.packed_at,
+                x=rows(self.below.out, steps) if self.below is not None and is_fed else NOTHING,
+                h=recurrent if start >= first else NOTHING,
+                dz=dz,
+                dw_x=g[f"rnn.weight_ih_l{self.index}"],
+                dw_h=g[f"rnn.weight_hh_l{self.index}"],
+                db=g.bias(self.index),
+                x_column=0,
+                h_column=first,
             )
-            arrays = (
-                dz,
-                rows(memory, 0, steps) if memory.ndim == 3 else memory,
-                g[f"rnn.peephole_l{self.index}"][k],
-                column,
-            )
-            jobs += [
-                (layers.peephole_gradient, arrays, border)
-                for border in ranges(width, parts, layers.COLUMNS)
+            products += [
+                (product, start + a, start + b)
+                for a, b in ranges(stop - start, parts, layers.COLUMNS)
             ]
-        return jobs
+        sums: Jobs = []
+        width, read = self.model.width, {"before": self.c, "after": self.m}
+        read["below"] = self.ports.m_below
+        for k, peephole in enumerate(self.cell.peepholes):
+            total = bind(
+                layers.peephole_gradient,
+                dz=dz,
+                memory=rows(read[peephole.reads], steps),
+                d=g[f"rnn.peephole_l{self.index}"][k],
+                column=self.cell.gates.index(peephole.gate) * width,
+            )
+            sums += [(total, a, b) for a, b in ranges(width, parts, layers.COLUMNS)]
+        return products, sums
 
 
 class Backward:
-    """What the way back needs beside the layers' own buffers; one for each range of streams shares
-    the memory of all.
+    """The buffers of the way back beside those of the layers; ranges of streams share them.
+
+    up, down (T + 1, N, H): rows 1 to T are the derivatives by a layer's outputs and inputs
+    c (2, N, H), q (N, H): scratch of `kernels.recurrent`
+    m, m_below (T, N, H): the derivatives by m and m_below; empty for a cell without them
+    time (T + 1, N, H): the derivative by h, for a cell whose output is not h; else empty
+    kept (T, N, H): the derivative by a residual layer's outputs; else empty
+    base (T, N, H): as in `kernels.recurrent`, for batches with starts; else empty
     """
 
     def __init__(self, arrays: dict[str, Floats]) -> None:
         self.up, self.down, self.c, self.q = (arrays[name] for name in ("up", "down", "c", "q"))
-        self.m, self.m_below = arrays.get("m"), arrays.get("m_below")
-        self.time, self.kept, self.base = (
-            arrays.get(name, EMPTY) for name in ("time", "kept", "base")
-        )
+        self.m, self.m_below = arrays["m"], arrays["m_below"]
+        self.time, self.kept, self.base = (arrays[name] for name in ("time", "kept", "base"))
 
     def swap(self) -> None:
         """What went down comes up to the next layer."""
@@ -326,40 +330,36 @@ class Backward:
         self.m, self.m_below = self.m_below, self.m
 
     @staticmethod
-    def shapes(config: ModelConfig, cell: Cell, T: int, N: int) -> dict[str, tuple[int, ...]]:
-        """The buffers and their shapes; `base`, for batches with documents, comes when it is
-        needed.
-        """
-        H = padded(config.hidden)
-        shapes: dict[str, tuple[int, ...]] = {
+    def shapes(
+        config: ModelConfig, cell: Cell, shape: tuple[int, int], has_starts: bool = False
+    ) -> Shapes:
+        """Of its buffers; `has_starts` as for a layer."""
+        (T, N), H = shape, padded(config.hidden)
+        memory = (T, N, H) if cell.reads_below else EMPTY.shape
+        return {
             "up": (T + 1, N, H),
             "down": (T + 1, N, H),
             "c": (2, N, H),
-            "q": (N, H),
+            "q": (N, H) if cell.gated else NOTHING.shape,
+            "m": memory,
+            "m_below": memory,
+            "time": (T + 1, N, H) if cell.has_output else EMPTY.shape,
+            "kept": (T, N, H) if config.residual else EMPTY.shape,
+            "base": (T, N, H) if has_starts else EMPTY.shape,
         }
-        if cell.reads_below:
-            shapes |= {"m": (T, N, H), "m_below": (T, N, H)}
-        if cell.has_output:
-            shapes["time"] = (T + 1, N, H)
-        if config.residual:
-            shapes["kept"] = (T, N, H)
-        return shapes
 
 
-def rows(cube: Floats, offset: int, steps: int) -> Floats:
-    """Steps offset:offset+steps of (T, N, H) as a matrix (steps N, H), a view."""
-    return cube[offset : offset + steps].reshape(-1, cube.shape[2])
-
-
-def _or(default: Floats, *arrays: Floats | None) -> list[Floats]:
-    """The arrays, with the default for those that a cell does not have."""
-    return [default if array is None else array for array in arrays]
+def rows(cube: Floats, steps: int) -> Floats:
+    """The first steps of (T, N, H) as a matrix (steps N, H), a view."""
+    return cube[:steps].reshape(-1, cube.shape[2])
 
 
 def _draw(
-    mask: Floats, key: tuple[int, ...], rate: float, scale: np.float32, steps: int, a: int, b: int
+    mask: Floats, key: tuple[int, ...], rate: float, scale: float, steps: int, a: int, b: int
 ) -> None:
-    """mask = scale, or 0 with probability `rate`."""
-    words = np.random.SeedSequence(list(key)).generate_state(1)
-    threshold = np.uint32(min(math.floor(rate * 2**32), 2**32 - 1))
-    layers.draw_mask(words[0], threshold, scale, mask, steps, a, b)
+    """mask = scale, or 0 with probability `rate`; an empty one stays so."""
+    if mask.size:
+        words = np.random.SeedSequence(list(key)).generate_state(1)
+        threshold = np.uint32(min(math.floor(rate * 2**32), 2**32 - 1))
+        drawn = min(steps, len(mask))
+        layers.draw_mask(words[0], threshold, np.float32(scale), mask, drawn, a, b)

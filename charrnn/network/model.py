@@ -12,7 +12,9 @@ Every layer's output passes a dropout mask on its way up, never on its way to th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,10 +25,11 @@ from charrnn.config.settings import ACTIVATIONS, ModelConfig
 from charrnn.network.arithmetic import FLOAT32, Arithmetic
 from charrnn.network.cells import cell_named
 from charrnn.network.cells.cell import Cell
-from charrnn.network.initialization import initialise
+from charrnn.network.initialization import initialize
 from charrnn.network.parameters import (
     Floats,
     Parameters,
+    Shapes,
     aligned,
     decoder_names,
     parameter_count,
@@ -65,51 +68,50 @@ class Model:
         return np.array([first, last - self.cell.gated, last], np.int64) * self.width
 
     def vectors(self, layer: int) -> Floats:
-        """The rows p of a layer's cell, trained or constant, float32 (K, H padded); one row of
-        zeros if it has none.
-        """
+        """The rows p of a layer's cell, trained or constant, float32 (K, H padded); K may be 0."""
         if self.cell.peepholes:
             return self.parameters[f"rnn.peephole_l{layer}"]
-        rows = aligned(1, self.width)
-        if self.cell.constants is not None:
-            constants = self.cell.constants(self.config)
-            rows = aligned(len(constants), self.width)
-            rows[:, : self.config.hidden] = constants
+        if self.cell.constants is None:
+            return aligned(0, self.width)
+        constants = self.cell.constants(self.config)
+        rows = aligned(len(constants), self.width)
+        rows[:, : self.config.hidden] = constants
         return rows
 
+    @property
+    def recurrent(self) -> list[Floats]:
+        """Each layer's W_h, float32 (H padded, columns), views."""
+        return [self.parameters[f"rnn.weight_hh_l{layer}"] for layer in range(self.config.layers)]
+
     def recurrent_mask(self) -> Floats | None:
-        """1 where W_h may be other than zero, float32 (H padded, columns); None where that is
-        everywhere.
-        """
+        """1 where W_h may be other than zero, float32 (H padded, columns); None if anywhere."""
         if self.cell.recurrent_mask is None:
             return None
-        mask, H = (
-            np.zeros(self.parameters["rnn.weight_hh_l0"].shape, np.float32),
-            self.config.hidden,
-        )
+        H = self.config.hidden
+        mask = np.zeros(self.recurrent[0].shape, np.float32)
         mask[:H, :H] = self.cell.recurrent_mask(self.config)
         return mask
 
     def hold_zeros(self) -> None:
         """Set to zero the recurrent weights that the cell does not have."""
         mask = self.recurrent_mask()
-        if mask is None:
-            return
-        for layer in range(self.config.layers):
-            weight = self.parameters[f"rnn.weight_hh_l{layer}"]
-            weight *= mask
+        if mask is not None:
+            for weight in self.recurrent:
+                weight *= mask
 
     @classmethod
-    def initialised(cls, config: ModelConfig, seed: int) -> Model:
-        """A network to train, with parameters as `initialisation.initialise` draws them."""
+    def initialized(cls, config: ModelConfig, seed: int) -> Model:
+        """A network to train, with parameters as `initialization.initialize` draws them."""
         model = cls(config)
-        initialise(model.parameters, config, model.cell, seed)
+        initialize(model.parameters, config, model.cell, seed)
         model.hold_zeros()
         return model
 
 
 Models = Model | Sequence[Model]
 """One, or the members of an ensemble."""
+Jobs = list[tuple[Any, ...]]
+"""Calls to be made: functions and their arguments."""
 
 
 class State:
@@ -118,8 +120,13 @@ class State:
     """
 
     def __init__(self, model: Model, streams: int) -> None:
-        self.h = aligned(model.config.layers, streams, model.width)
-        self.c = aligned(model.config.layers, streams, model.width)
+        shapes = self.shapes(model.config, streams)
+        self.h, self.c = aligned(*shapes["h"]), aligned(*shapes["c"])
+
+    @staticmethod
+    def shapes(config: ModelConfig, streams: int) -> Shapes:
+        """Of h and c."""
+        return dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
 
     def copy_from(self, other: State) -> None:
         """Take another state's numbers."""
@@ -130,145 +137,139 @@ class State:
         self.h[:], self.c[:] = 0, 0
 
 
-class _Packed:
-    """Columns first:first+count of a matrix, packed into a piece of memory; transposed for the way
-    back.
+@dataclass(frozen=True)
+class Packed:
+    """Columns first:first+count of a matrix (K, N), and the memory that holds them packed, or their
+    transpose.
     """
 
-    def __init__(
-        self, matrix: Floats, first: int, count: int, memory: Floats, transposed: bool = False
-    ) -> None:
-        self.matrix, self.first, self.count, self.memory, self.transposed = (
-            matrix,
-            first,
-            count,
-            memory,
-            transposed,
-        )
+    matrix: Floats
+    first: int
+    count: int
+    memory: Floats
+    transposed: bool
 
-    def jobs(self, arithmetic: Arithmetic, parts: int) -> list[tuple[Any, ...]]:
+    def jobs(self, arithmetic: Arithmetic, parts: int, matrix: Floats | None = None) -> Jobs:
+        """Calls that pack it, or another matrix in its place, in at most `parts` parts."""
+        matrix = self.matrix if matrix is None else matrix
         function = arithmetic.pack_transposed if self.transposed else arithmetic.pack
-        size = self.matrix.shape[0] if self.transposed else self.count
+        size = len(matrix) if self.transposed else self.count
         if not self.count:
             return []
-        pieces = ranges(size, parts, NR)
         return [
-            (function, self.matrix, self.memory, self.first, self.count, a, b) for a, b in pieces
+            (function, matrix, self.memory, self.first, self.count, a, b)
+            for a, b in ranges(size, parts, NR)
         ]
+
+
+@dataclass(frozen=True)
+class LayerPanels:
+    """The weights that a layer multiplies by; what it lacks has no columns."""
+
+    over: Packed
+    """W_h, of the step before."""
+    second: Packed
+    """W_q, of the second product."""
+    up: Packed
+    """W_x, of the layer below; none in the first layer."""
+    out: Packed
+    """The decoder's weight; none where it does not read the layer."""
 
 
 class Panels:
     """The weights packed for the matrix product, made anew after each change of the parameters.
 
-    over, second: each layer's W_h and W_q; up: W_x of the layers from the second on; out: the
-    decoder's weights of the layers that it reads; *_back and down: their transposes. `forward` is
-    over and second of every layer, up, and out, one behind the other. They are for the products of
-    `arithmetic` alone. `embedding` (V, E padded) are the characters' vectors, None for
-    one-hot characters; `table` (V, X) is the first layer's product with each character, `bias` not
-    included.
+    They are for the products of `arithmetic` alone.
+
+    forward (K,): the packed weights of all layers
+    layers, layers_back: one record a layer; those for the way back hold transposes
+    table (V, X): the first layer's product with each character, without the bias
     """
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
         self.model, self.arithmetic = model, arithmetic
-        L, p, gates = model.config.layers, model.parameters, len(model.cell.gates)
-        self.inputs = [p[f"rnn.weight_ih_l{layer}"] for layer in range(L)]
-        self.recurrent = [p[f"rnn.weight_hh_l{layer}"] for layer in range(L)]
-        self.bias = [p.bias(layer) for layer in range(L)]
-        self.decoder, self.decoder_bias = p["decoder.weight"], p["decoder.bias"]
-        first, middle, last = model.borders()
-        assert last == gates * model.width
-        self.split = int(middle - first), int(last - middle)
-        pieces = [
-            (w, a, n)
-            for w in self.recurrent
-            for a, n in zip((0, self.split[0]), self.split, strict=True)
-        ]
-        read = [p[name] for name in decoder_names(model.config) if name is not None]
-        pieces += [(w, 0, w.shape[1]) for w in (*self.inputs[1:], *read)]
-        self.forward = aligned(
-            sum(w.shape[0] * count for w, _, count in pieces) // arithmetic.density
-        )
-        self._forward = self._placed(pieces, self.forward, False)
-        backs = aligned(self.forward.size if backward else 0)
-        self._backward = self._placed(pieces, backs, True) if backward else []
-        forward, back = (
-            [packed.memory for packed in kind] for kind in (self._forward, self._backward)
-        )
-        self.over, self.second, self.up, self.out = _by_layer(forward, L)
-        if backward:
-            self.over_back, self.second_back, self.down, self.out_back = _by_layer(back, L)
-        embeds = model.config.embedding > 0
-        self.table = (
-            aligned(model.config.vocab_size, self.inputs[0].shape[1]) if embeds else self.inputs[0]
-        )
-        self._first = aligned(self.inputs[0].size) if embeds else None
-        self.embedding: Floats | None = p["embedding.weight"] if embeds else None
+        shapes = self.shapes(model.config, model.cell, backward, arithmetic.density)
+        self.forward = aligned(*shapes["forward"])
+        self.layers = self._placed(self.forward, transposed=False)
+        self.layers_back = self._placed(aligned(*shapes["back"]), transposed=True) * backward
+        weight = model.parameters["rnn.weight_ih_l0"]
+        self.table = aligned(*shapes["table"]) if model.config.embedding else weight
+        self._first = aligned(*shapes["first"])
 
-    def _placed(
-        self, pieces: list[tuple[Floats, int, int]], memory: Floats, transposed: bool
-    ) -> list[_Packed]:
-        placed, at = [], 0
-        for matrix, first, count in pieces:
-            size = matrix.shape[0] * count // self.arithmetic.density
-            placed.append(_Packed(matrix, first, count, memory[at : at + size], transposed))
-            at += size
+    @staticmethod
+    def shapes(config: ModelConfig, cell: Cell, backward: bool, density: int) -> Shapes:
+        """Of the arrays that it makes."""
+        shapes = {tensor.name: tensor.shape for tensor in tensors_of(config, cell)}
+        names = [name for name in decoder_names(config) if name is not None]
+        names += [f"rnn.weight_hh_l{layer}" for layer in range(config.layers)]
+        names += [f"rnn.weight_ih_l{layer}" for layer in range(1, config.layers)]
+        size = sum(math.prod(shapes[name]) for name in names) // density
+        E, columns = shapes["rnn.weight_ih_l0"]
+        embeds = config.embedding > 0
+        return {
+            "forward": (size,),
+            "back": (size * backward,),
+            "table": (config.vocab_size * embeds, columns),
+            "first": (E * columns * embeds,),
+        }
+
+    def _placed(self, memory: Floats, transposed: bool) -> list[LayerPanels]:
+        p, (first, middle, last), at = self.model.parameters, self.model.borders(), 0
+
+        def place(matrix: Floats, first: int, count: int) -> Packed:
+            nonlocal at
+            start, at = at, at + len(matrix) * count // self.arithmetic.density
+            return Packed(matrix, first, count, memory[start:at], transposed)
+
+        placed = []
+        for layer, name in enumerate(decoder_names(self.model.config)):
+            w_x, w_h = p[f"rnn.weight_ih_l{layer}"], p[f"rnn.weight_hh_l{layer}"]
+            decoder = p[name or "decoder.weight"]
+            placed.append(
+                LayerPanels(
+                    over=place(w_h, 0, middle - first),
+                    second=place(w_h, middle - first, last - middle),
+                    up=place(w_x, 0, w_x.shape[1] if layer else 0),
+                    out=place(decoder, 0, decoder.shape[1] if name else 0),
+                )
+            )
         return placed
 
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
-        self._pack([*self._forward, *self._backward], workers)
-        if self._first is not None and self.embedding is not None:
-            embedding, weight = self.embedding, self.inputs[0]
-            self.arithmetic.pack(weight, self._first, 0, weight.shape[1], 0, weight.shape[1])
-            (V, E), Z, product = embedding.shape, weight.shape[1], self.arithmetic.product
-            product(
-                embedding.ctypes.data,
-                E,
-                0,
-                self._first,
-                0,
-                0,
-                0,
-                self.table.ctypes.data,
-                Z,
-                0,
-                1,
-                V,
-                E,
-                Z,
-            )
+        self._pack(
+            [
+                job
+                for panels in (*self.layers, *self.layers_back)
+                for piece in (panels.over, panels.second, panels.up, panels.out)
+                for job in piece.jobs(self.arithmetic, workers.threads)
+            ],
+            workers,
+        )
+        if self.model.config.embedding:
+            p = self.model.parameters
+            weight, columns = p["rnn.weight_ih_l0"], self.table.shape[1]
+            self.arithmetic.pack(weight, self._first, 0, columns, 0, columns)
+            self.arithmetic.multiply(p["embedding.weight"], self._first, self.table)
 
-    def replace_recurrent(self, weights: list[Floats], workers: Workers) -> None:
-        """Pack other recurrent weights, one (H, columns) a layer, in the place of the model's,
-        until the next `refresh`.
-        """
-        L = len(weights)
-        placed = [*self._forward[: 2 * L], *self._backward[: 2 * L]]
-        others = [
-            _Packed(weights[k % (2 * L) // 2], p.first, p.count, p.memory, p.transposed)
-            for k, p in enumerate(placed)
-        ]
-        self._pack(others, workers)
+    def pack_recurrent(self, weights: Sequence[Floats], workers: Workers) -> None:
+        """Pack these recurrent weights, one (H, columns) a layer, in the place of the model's."""
+        self._pack(
+            [
+                job
+                for layers in (self.layers, self.layers_back)
+                for panels, weight in zip(layers, weights, strict=bool(layers))
+                for piece in (panels.over, panels.second)
+                for job in piece.jobs(self.arithmetic, workers.threads, weight)
+            ],
+            workers,
+        )
 
-    def _pack(self, pieces: list[_Packed], workers: Workers) -> None:
-        jobs = [job for piece in pieces for job in piece.jobs(self.arithmetic, workers.threads)]
-        share = [jobs[k :: workers.threads] for k in range(workers.threads)]
-        workers.run(_run_all, [(jobs,) for jobs in share if jobs])
+    def _pack(self, jobs: Jobs, workers: Workers) -> None:
+        shares = [jobs[k :: workers.threads] for k in range(workers.threads)]
+        workers.run(_run_all, [(share,) for share in shares if share])
 
 
-def _by_layer(
-    pieces: list[Floats], L: int
-) -> tuple[list[Floats], list[Floats], list[Floats | None], list[Floats | None]]:
-    """W_h, W_q, W_x and the decoder's weights of each layer; None where it has none."""
-    above, read = pieces[2 * L : 3 * L - 1], pieces[3 * L - 1 :]
-    return (
-        pieces[: 2 * L : 2],
-        pieces[1 : 2 * L : 2],
-        [None, *above],
-        [*[None] * (L - len(read)), *read],
-    )
-
-
-def _run_all(jobs: list[tuple[Any, ...]]) -> None:
+def _run_all(jobs: Jobs) -> None:
     for function, *arguments in jobs:
         function(*arguments)

@@ -9,22 +9,50 @@ same bits on any number of threads.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
+from charrnn.compiler.calling import bind
 from charrnn.compiler.simd import padded
+from charrnn.config.settings import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of
+from charrnn.network.cells.cell import Cell
 from charrnn.network.embedding import EmbeddingGradients
-from charrnn.network.layer import NOTHING, Backward, Ids, Layer, Starts, rows
+from charrnn.network.layer import EMPTY, NOTHING, Backward, Ids, Jobs, Layer, Starts, rows
 from charrnn.network.model import Model, Panels, State
-from charrnn.network.parameters import Floats, Parameters, aligned, decoder_names
+from charrnn.network.parameters import Floats, Parameters, Shapes, aligned, decoder_names
 from charrnn.runtime.threads import Workers, ranges
 
-NO_BIAS = np.zeros(16384, np.float32)
-NOTHING_SMOOTHED = np.float32(0)
+
+@dataclass(frozen=True)
+class Batch:
+    """What the passes over one batch read, and the state, which is read and then written."""
+
+    x: Ids
+    y: Ids
+    state: State
+    starts: Starts
+    """Where the state is set to zero before a character is read, (steps, N); (0, N) for none."""
+    key: int | None
+    """Draws all that is random; without one nothing is dropped."""
+    scale: np.float32
+    """Of the loss that is derived: the sum of all characters' losses times this."""
+    smoothing: np.float32
+    """Of the labels; see `kernels.softmax`."""
+
+    @property
+    def drops(self) -> bool:
+        """True if there are masks to be drawn."""
+        return self.key is not None
+
+    @property
+    def steps(self) -> int:
+        """Its length in time."""
+        return len(self.x)
 
 
 class Network:
@@ -33,6 +61,10 @@ class Network:
     `panels` of another network of the same model are shared, and then that network refreshes them;
     products are in the precision that they were packed for, otherwise in `precision` (see
     `arithmetic`): `ConfigError` where that cannot be had here.
+
+    logits (T, N, V), losses (T, N): of the last batch; logits hold their derivative after it
+    memory (T, N, H): the characters' learned vectors, for a cell that reads m_below; else empty
+    factor (T, N): 1, or what input dropout makes of it
     """
 
     def __init__(
@@ -46,38 +78,91 @@ class Network:
         precision: str = "float32",
     ) -> None:
         self.model, self.workers = model, workers
+        self.shape = seq_length, streams
         self.panels = panels or Panels(model, training, arithmetic_of(precision))
-        self.arithmetic = self.panels.arithmetic
-        T, N, L, V = seq_length, streams, model.config.layers, padded(model.config.vocab_size)
-        self.shape = T, N
+        shapes = self.shapes(model.config, model.cell, self.shape)
+        self.logits, self.losses, self.memory, self.factor, self._no_bias = (
+            aligned(*shape) for shape in shapes.values()
+        )
         self.layers: list[Layer] = []
-        for index in range(L):
-            shared = self.layers[0] if index and not training else None
-            self.layers.append(Layer(model, self.panels, index, self.shape, training, shared))
-        self.logits, self.losses = aligned(T, N, V), aligned(T, N)
-        self.memory = aligned(T, N, model.width) if model.cell.reads_below else None
-        self._factor = np.ones((T, N), np.float32)
-        self.input_factor = self._factor if model.config.input_dropout > 0 else None
-        self._no_starts = np.zeros((0, N), np.bool_)
-        self._smoothing = NOTHING_SMOOTHED
+        below, m_below = None, self.memory
+        for index in range(model.config.layers):
+            below = Layer(
+                model, self.panels, index, self.shape, training, below, m_below, self.factor
+            )
+            self.layers.append(below)
+            m_below = below.m
+        self._decoders = self._bind_decoders()
         if training:
-            shapes = Backward.shapes(model.config, model.cell, T, N)
-            self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
-            self.gradient = model.parameters.like()
-            self.embedding = (
-                EmbeddingGradients(model, self.panels) if model.config.embedding else None
-            )
-            size = max(
-                layers.scratch_size(model.width, model.width),
-                layers.scratch_size(padded(model.config.embedding)),
-            )
-            self.scratch = [aligned(size) for _ in range(workers.threads)]
-            self.recurrent_mask = model.recurrent_mask()
-            self._sums = aligned(
-                L - 1 if model.config.skip else 0, V
-            )  # the decoder's bias again, of no use
+            self._prepare_training()
         if panels is None:
             self.refresh()
+
+    @staticmethod
+    def shapes(config: ModelConfig, cell: Cell, shape: tuple[int, int]) -> Shapes:
+        """Of its own buffers."""
+        H = padded(config.hidden)
+        return {
+            "logits": (*shape, padded(config.vocab_size)),
+            "losses": shape,
+            "memory": (*shape, H) if cell.reads_below else EMPTY.shape,
+            "factor": shape,
+            "no_bias": (H,),
+        }
+
+    @staticmethod
+    def training_shapes(config: ModelConfig, cell: Cell) -> Shapes:
+        """Of what training adds to them, but for `Backward` and what each thread has."""
+        H, L = padded(config.hidden), config.layers
+        return {
+            "sums": (L - 1 if config.skip else 0, padded(config.vocab_size)),
+            "recurrent_mask": (H * (cell.recurrent_mask is not None), len(cell.gates) * H),
+        }
+
+    def _bind_decoders(self) -> list[tuple[Layer, Callable[..., None]]]:
+        """The layers that the decoder reads, each with a call that adds its part to the logits."""
+        product, bias = self.panels.arithmetic.product_at, self.model.parameters["decoder.bias"]
+        decoders: list[tuple[Layer, Callable[..., None]]] = []
+        for layer, packed in zip(self.layers, self.panels.layers, strict=True):
+            if packed.out.count:
+                memory, columns = packed.out.memory, packed.out.count
+                add = bind(
+                    layers.multiply,
+                    product=product,
+                    panels=memory,
+                    depth=self.model.width,
+                    columns=columns,
+                    adds=True,
+                )
+                first = bind(
+                    layers.project, product=product, panels=memory, bias=bias, columns=columns
+                )
+                decoders.append((layer, add if decoders else first))
+        return decoders
+
+    def _prepare_training(self) -> None:
+        config, cell, H = self.model.config, self.model.cell, self.model.width
+        shapes = Backward.shapes(config, cell, self.shape)
+        self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
+        self.gradient = self.model.parameters.like()
+        self.embedding = EmbeddingGradients(self.model, self.panels) if config.embedding else None
+        size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
+        self.scratch = [aligned(size) for _ in range(self.workers.threads)]
+        self.recurrent_mask = self.model.recurrent_mask()
+        # the decoder's bias again, of no use
+        self._sums = aligned(*self.training_shapes(config, cell)["sums"])
+        last = len(self.layers) - 1
+        self._decode_back = [
+            bind(
+                layers.multiply,
+                product=self.panels.arithmetic.product_at,
+                panels=packed.out.memory,
+                depth=packed.out.count,
+                columns=H,
+                adds=index < last,
+            )
+            for index, packed in enumerate(self.panels.layers_back)
+        ]
 
     def refresh(self) -> None:
         """Read the model's parameters anew, after they have changed."""
@@ -89,12 +174,8 @@ class Network:
         x, y int32 (T, N); state is read and becomes the state at the end. starts bool (T, N): where
         the state is set to zero before a character is read.
         """
-        self._check(x, y, state, starts)
-        self._enter(x, state, starts, None)
-        self.workers.run(
-            self._forward, [(x, y, np.float32(1), None, a, b) for a, b in self._shards()]
-        )
-        self._leave(state, len(x))
+        batch = self._begin(x, y, state, starts)
+        self.workers.run(self._forward, [(batch, a, b) for a, b in self._shards()])
         return self.losses[: len(x)]
 
     def gradients(
@@ -110,32 +191,25 @@ class Network:
         """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all
         that is random.
 
-        Without a key nothing is dropped, as in evaluation; a network that is used so must not have
-        been used with one.
+        Without a key nothing is dropped, as in evaluation.
 
         x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the
         state (truncated BPTT) nor across a start. With `sums_over_time` it is the gradient of T
         times that mean. With `smoothing` it is that of the cross-entropy with smoothed labels (see
         `kernels.softmax`); the loss is still the plain one. The next call overwrites it.
         """
-        self._smoothing = np.float32(smoothing)
-        self._check(x, y, state, starts)
-        self._enter(x, state, starts, key)
-        if self._starts.size and "base" not in self._backward:
+        scale = 1 / (x.shape[1] if sums_over_time else x.size)
+        batch = self._begin(x, y, state, starts, key, scale, smoothing)
+        if batch.starts.size and not self._backward["base"].size:
             self._backward["base"] = aligned(*self.shape, self.model.width)
         drops_recurrent = key is not None and self.model.config.recurrent_dropout > 0
         if drops_recurrent and key is not None:
-            self.panels.replace_recurrent(
-                [layer.draw_recurrent(key) for layer in self.layers], self.workers
-            )
-        scale = np.float32(1 / (x.shape[1] if sums_over_time else x.size))
-        self.workers.run(
-            self._there_and_back, [(x, y, scale, key, a, b) for a, b in self._shards()]
-        )
-        self._leave(state, len(x))
-        self._weight_gradients(x)
+            dropped = [layer.draw_recurrent(key) for layer in self.layers]
+            self.panels.pack_recurrent(dropped, self.workers)
+        self.workers.run(self._there_and_back, [(batch, a, b) for a, b in self._shards()])
+        self._weight_gradients(batch)
         if drops_recurrent:
-            self.panels.replace_recurrent(self.panels.recurrent, self.workers)
+            self.panels.pack_recurrent(self.model.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
     def state_gradients(self, x: Ids, y: Ids, state: State) -> State:
@@ -146,25 +220,15 @@ class Network:
         the result are the derivatives of losses[-1], in nats, by h and c; c is zero for cells
         without a memory cell.
         """
-        self._check(x, y, state, None)
-        self._enter(x, state, None, None)
-        N, steps, found = self.shape[1], len(x), State(self.model, self.shape[1])
-        self._forward(x, y, np.float32(1), None, 0, N)
-        self.logits[: steps - 1] = 0
-        back, (first, middle, _) = Backward(self._backward), self.model.borders()
-        if back.m is not None:
-            back.m[:] = 0
-        for index in reversed(range(len(self.layers))):
-            layer, dh = self.layers[index], back.time if self.model.cell.has_output else back.up
-            self._decode_back(index, back, steps, 0, N)
-            layer.backward(self._memory_below(index), back, self._starts, steps, 0, N, drops=False)
-            through_product = (
-                layer.z[0, :, first:middle] @ self.panels.recurrent[index][:, : middle - first].T
-            )
-            found.h[index] = dh[0] + through_product
+        batch, N = self._begin(x, y, state, None), self.shape[1]
+        self._forward(batch, 0, N)
+        self.logits[: batch.steps - 1] = 0
+        found, (first, middle, _) = State(self.model, N), self.model.borders()
+        for layer, dh, dc in self._backwards(batch, 0, N):
+            weight = self.model.recurrent[layer.index][:, : middle - first]
+            found.h[layer.index] = dh[0] + layer.z[0, :, first:middle] @ weight.T
             if self.model.cell.has_memory:
-                found.c[index] = back.c[0]
-        self._leave(state, steps)
+                found.c[layer.index] = dc[0]
         return found
 
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
@@ -201,18 +265,24 @@ class Network:
     def _shards(self) -> list[tuple[int, int]]:
         return ranges(self.shape[1], self.workers.threads)
 
-    def _enter(self, x: Ids, state: State, starts: Starts | None, key: int | None) -> None:
-        self._starts = self._no_starts if starts is None or not starts.any() else starts
-        self._start_c = state.c.copy()
-        self._end_c = state.c
-        for index, layer in enumerate(self.layers):
-            layer.h[0] = state.h[index]
-            layer.prepare_outputs(self._starts)
-            layer.choose_out(drops=key is not None)
-            if self._starts.size:
-                layer.h[0, self._starts[0]] = 0
-                self._start_c[index, self._starts[0]] = 0
+    def _begin(
+        self,
+        x: Ids,
+        y: Ids,
+        state: State,
+        starts: Starts | None,
+        key: int | None = None,
+        scale: float = 1.0,
+        smoothing: float = 0.0,
+    ) -> Batch:
+        self._check(x, y, state, starts)
+        if starts is None or not starts.any():
+            starts = np.zeros((0, x.shape[1]), np.bool_)
+        batch = Batch(x, y, state, starts, key, np.float32(scale), np.float32(smoothing))
+        for layer in self.layers:
+            layer.begin(starts, batch.drops)
         self._drop_inputs(x, key)
+        return batch
 
     def _drop_inputs(self, x: Ids, key: int | None) -> None:
         """The factor of every character: 1, or in training 0 for those dropped and 1 / (1 - rate)
@@ -223,140 +293,124 @@ class Network:
         """
         config = self.model.config
         rate = config.input_dropout if key is not None else 0.0
-        self._factor[:] = 1
+        self.factor[:] = 1
         if rate > 0:
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([key or 0, 0x1D])))
             T, N = x.shape
             kept = rng.random((config.vocab_size, N) if config.locked_dropout else (T, N)) >= rate
             if config.locked_dropout:
                 kept = np.take_along_axis(kept, x, axis=0)
-            self._factor[:T] = kept / np.float32(1 - rate)
+            self.factor[:T] = kept / np.float32(1 - rate)
 
-    def _leave(self, state: State, steps: int) -> None:
-        for index, layer in enumerate(self.layers):
-            state.h[index] = layer.h[steps]
-
-    def _forward(self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int) -> None:
-        steps, starts = len(x), self._starts
-        m_below, below = self.memory, None
-        if self.memory is not None:
+    def _forward(self, batch: Batch, a: int, b: int) -> None:
+        """The losses of streams a:b, and their derivatives by the logits."""
+        config, steps = self.model.config, batch.steps
+        if self.memory.size:
             table = self.model.parameters["rnn.memory.weight"]
-            layers.look_up(
-                table, NO_BIAS[: table.shape[1]], x, self._factor, self.memory, 0, steps, a, b
-            )
-        for index, layer in enumerate(self.layers):
-            layer.c[0, a:b] = self._start_c[index, a:b]
-            if key is None:
+            layers.look_up(table, self._no_bias, batch.x, self.factor, self.memory, 0, steps, a, b)
+        for layer in self.layers:
+            layer.load(batch.state, batch.starts, a, b)
+            if batch.key is None:
                 layer.expect_masks(a, b)
             else:
-                layer.draw_masks(key, steps, a, b)
-            layer.forward(x, self._factor, below, m_below, starts, steps, a, b)
-            self._end_c[index, a:b] = layer.c[steps, a:b]
-            layer.hand_up(below, key is not None, steps, a, b)
-            below, m_below = layer.out, layer.m
-        self._decode(steps, a, b)
-        smoothing = NOTHING_SMOOTHED if key is None else self._smoothing
+                layer.draw_masks(batch.key, steps, a, b)
+            layer.forward(batch.x, batch.starts, batch.drops, steps, a, b)
+            layer.store(batch.state, steps, a, b)
+        for layer, decode in self._decoders:
+            decode(z=self.logits, x=layer.out, first=0, last=steps, start=a, stop=b)
         cross_entropy(
-            self.logits, y, self.losses, self.model.config.vocab_size, scale, smoothing, steps, a, b
-        )
-
-    def _there_and_back(
-        self, x: Ids, y: Ids, scale: np.float32, key: int | None, a: int, b: int
-    ) -> None:
-        self._forward(x, y, scale, key, a, b)
-        steps, back = len(x), Backward(self._backward)
-        if back.m is not None:
-            back.m[:, a:b] = 0
-        for index in reversed(range(len(self.layers))):
-            self._decode_back(index, back, steps, a, b)
-            below, drops = self._memory_below(index), key is not None
-            self.layers[index].backward(below, back, self._starts, steps, a, b, drops)
-
-    def _decode(self, steps: int, a: int, b: int) -> None:
-        """The logits of streams a:b from the outputs of the layers that the decoder reads."""
-        product, logits, width, bias = (
-            self.arithmetic.product_at,
             self.logits,
-            self.logits.shape[2],
-            self.panels.decoder_bias,
+            batch.y,
+            self.losses,
+            config.vocab_size,
+            batch.scale,
+            batch.smoothing,
+            steps,
+            a,
+            b,
         )
-        read = [
-            (layer.out, out)
-            for layer, out in zip(self.layers, self.panels.out, strict=True)
-            if out is not None
-        ]
-        for k, (outputs, out) in enumerate(read):
-            if k == 0:
-                layers.project(product, outputs, out, bias, logits, width, 0, steps, a, b)
-            else:
-                layers.add_projection(product, outputs, out, logits, width, steps, a, b)
 
-    def _decode_back(self, index: int, back: Backward, steps: int, a: int, b: int) -> None:
-        """The derivative by a layer's outputs, back.up[1:], that comes from the decoder, beside
-        that from the layer above.
+    def _backwards(self, batch: Batch, a: int, b: int) -> Iterator[tuple[Layer, Floats, Floats]]:
+        """Back through every layer, from the last: the layer, and the derivatives of the loss by h
+        and c, with that by the state before in row 0.
         """
-        product, logits, out, dy = (
-            self.arithmetic.product_at,
-            self.logits,
-            self.panels.out_back[index],
-            back.up[1:],
-        )
-        if index == len(self.layers) - 1:
-            layers.project_back(product, logits, out, dy, logits.shape[2], steps, a, b)
-        elif out is not None:
-            layers.add_projection(product, logits, out, dy, dy.shape[2], steps, a, b)
+        steps, back = batch.steps, Backward(self._backward)
+        back.m[:, a:b] = 0
+        for layer, decode in zip(reversed(self.layers), reversed(self._decode_back), strict=True):
+            dh = back.time if self.model.cell.has_output else back.up
+            # The derivative by the layer's outputs that comes from the decoder, beside that from
+            # the layer above
+            decode(x=self.logits, z=back.up[1:], first=0, last=steps, start=a, stop=b)
+            layer.backward(back, batch.starts, batch.drops, steps, a, b)
+            yield layer, dh, back.c
 
-    def _memory_below(self, index: int) -> Floats | None:
-        return self.layers[index - 1].m if index else self.memory
+    def _there_and_back(self, batch: Batch, a: int, b: int) -> None:
+        self._forward(batch, a, b)
+        for _ in self._backwards(batch, a, b):
+            pass
 
-    def _weight_gradients(self, x: Ids) -> None:
-        steps, threads, g = len(x), self.workers.threads, self.gradient
-        jobs: list[tuple[Any, ...]] = []
-        symbols, factor = x.reshape(-1), self._factor[:steps].reshape(-1)
-        for index, layer in enumerate(self.layers):
-            below = rows(self.layers[index - 1].out, 0, steps) if index else NOTHING
-            jobs += layer.gradient_jobs(below, self._memory_below(index), g, steps, threads)
+    def _weight_gradients(self, batch: Batch) -> None:
+        steps, threads, g = batch.steps, self.workers.threads, self.gradient
+        products: Jobs = []
+        sums: Jobs = []
+        for layer in self.layers:
+            ours = layer.gradient_jobs(g, steps, threads)
+            products += ours[0]
+            sums += ours[1]
         table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
-        looked_up = [(rows(self.layers[0].z, 0, steps), table)]
-        if self.memory is not None:
+        looked_up = [(self.layers[0].z, table)]
+        if self.memory.size:
             dm = self._backward["m_below" if len(self.layers) % 2 else "m"]
-            looked_up.append((rows(dm, 0, steps), g["rnn.memory.weight"]))
+            looked_up.append((dm, g["rnn.memory.weight"]))
         for dz, d_table in looked_up:
-            arrays: tuple[Any, ...] = (symbols, factor, dz, d_table)
-            jobs += [
-                (layers.table_gradient, arrays, border)
-                for border in ranges(d_table.shape[1], threads, layers.COLUMNS)
-            ]
-        dz = rows(self.logits, 0, steps)
-        for index, name in enumerate(decoder_names(self.model.config)):
-            if name is None:
-                continue
-            out = rows(self.layers[index].out, 0, steps)
-            sums = g["decoder.bias"] if name == "decoder.weight" else self._sums[index]
-            arrays = (self.arithmetic.packed_at, out, NOTHING, dz, g[name], NOTHING, sums)
-            for a, b in ranges(dz.shape[1], threads, layers.COLUMNS):
-                jobs.append((self.arithmetic.weight_gradients, arrays, (0, 0, a, b)))
+            total = bind(
+                layers.table_gradient,
+                ids=batch.x.reshape(-1),
+                factor=self.factor[:steps].reshape(-1),
+                dz=rows(dz, steps),
+                d_table=d_table,
+            )
+            sums += [(total, a, b) for a, b in ranges(d_table.shape[1], threads, layers.COLUMNS)]
+        dz = rows(self.logits, steps)
+        for layer, name in zip(self.layers, decoder_names(self.model.config), strict=True):
+            if name is not None:
+                product = bind(
+                    self.panels.arithmetic.weight_gradients,
+                    product=self.panels.arithmetic.packed_at,
+                    x=rows(layer.out, steps),
+                    h=NOTHING,
+                    dz=dz,
+                    dw_x=g[name],
+                    dw_h=NOTHING,
+                    db=g["decoder.bias"] if name == "decoder.weight" else self._sums[layer.index],
+                    x_column=0,
+                    h_column=0,
+                )
+                products += [
+                    (product, a, b) for a, b in ranges(dz.shape[1], threads, layers.COLUMNS)
+                ]
         self.workers.run(
-            self._gradient_jobs, [(jobs[k::threads], self.scratch[k]) for k in range(threads)]
+            _run_jobs,
+            [(products[k::threads], self.scratch[k], sums[k::threads]) for k in range(threads)],
         )
-        self._mask_gradients()
+        self._mask_gradients(batch.drops)
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
 
-    def _gradient_jobs(self, jobs: list[tuple[Any, ...]], scratch: Floats) -> None:
-        for function, arrays, places in jobs:
-            if function is self.arithmetic.weight_gradients:
-                function(*arrays, scratch, *places)
-            else:
-                function(*arrays, *places)
-
-    def _mask_gradients(self) -> None:
+    def _mask_gradients(self, drops: bool) -> None:
         """Weights that a cell holds at zero have no gradient; those of dropped weights are zero, of
         kept ones scaled.
         """
-        for index, layer in enumerate(self.layers):
-            gradient = self.gradient[f"rnn.weight_hh_l{index}"]
+        for layer in self.layers:
+            gradient = self.gradient[f"rnn.weight_hh_l{layer.index}"]
             if self.recurrent_mask is not None:
                 gradient *= self.recurrent_mask
-            if layer.recurrent_mask is not None:
+            if drops and layer.recurrent_mask.size:
                 gradient *= layer.recurrent_mask
+
+
+def _run_jobs(products: Jobs, scratch: Floats, sums: Jobs) -> None:
+    for product, a, b in products:
+        product(scratch, a, b)
+    for total, a, b in sums:
+        total(a, b)

@@ -20,6 +20,8 @@ from charrnn.errors import CheckpointError
 from charrnn.network.cells.cell import Cell
 
 Floats = NDArray[np.float32]
+Shapes = dict[str, tuple[int, ...]]
+"""Arrays of float32 by name; one that is not needed has no elements."""
 
 
 def aligned(*shape: int) -> Floats:
@@ -147,7 +149,7 @@ def parameter_count(config: ModelConfig, cell: Cell) -> int:
 
 
 class Parameters:
-    """A flat float32 vector and a view of it for every tensor; gradients and optimiser slots have
+    """A flat float32 vector and a view of it for every tensor; gradients and optimizer slots have
     the same layout.
 
     Weights come first, then biases, of which those of a layer lie side by side.
@@ -180,6 +182,11 @@ class Parameters:
         ]
         start = self._starts[names[0]]
         return self.flat[start : start + sum(self.views[name].size for name in names)]
+
+    @staticmethod
+    def shapes(tensors: Iterable[Tensor]) -> Shapes:
+        """Of its tensors, which lie in one flat vector."""
+        return {tensor.name: tensor.shape for tensor in tensors}
 
     def __getitem__(self, name: str) -> Floats:
         return self.views[name]

@@ -1,8 +1,8 @@
-"""The optimisers, by name: which slots each keeps, and its numbers. All of them work on flat
+"""The optimizers, by name: which slots each keeps, and its numbers. All of them work on flat
 vectors of one layout.
 
 The equations stand in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/adam.py`, of which
-only the module of the optimiser in use is loaded, or compiled. Penalties on weights go with any of
+only the module of the optimizer in use is loaded, or compiled. Penalties on weights go with any of
 them.
 """
 
@@ -31,7 +31,7 @@ UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers of an optimiser, where the settings leave one open those that its paper, or
+    """The numbers of an optimizer, where the settings leave one open those that its paper, or
     PyTorch, gives.
     """
 
@@ -68,6 +68,10 @@ class Optimizer:
         kernel: Callable[..., None] = getattr(module, self.function)
         return kernel
 
+    def copies(self, config: TrainConfig) -> int:
+        """How many vectors of the parameters' layout it keeps, the averaged weights among them."""
+        return len(self.slots) + (config.average > 0)
+
     def rule(self, config: TrainConfig, learning_rate: float, step: int) -> Rule:
         """The kernel's numbers for this step, the first of which is 1; learning_rate is that of
         this step.
@@ -94,7 +98,7 @@ def coefficients_of(config: TrainConfig) -> Coefficients:
 
 
 def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
-    """(l1, l2, decay) for `kernels.update.penalise` at this learning rate; None where nothing is to
+    """(l1, l2, decay) for `kernels.update.penalize` at this learning rate; None where nothing is to
     be done.
     """
     weight_decay = coefficients_of(config).weight_decay
@@ -194,7 +198,7 @@ def update_parameters(
     workers: Workers,
     penalties: Rule | None = None,
 ) -> None:
-    """One step of the optimiser, after the penalties on weights, of which biases are exempt; the
+    """One step of the optimizer, after the penalties on weights, of which biases are exempt; the
     gradient may be overwritten.
     """
     flats = (parameters.flat, gradient.flat, *(slots[name].flat for name in optimizer.slots))
@@ -208,7 +212,7 @@ def update_parameters(
 
     def move(decays: bool, start: int, stop: int) -> None:
         if decays:
-            update.penalise(parameters.flat, gradient.flat, penalties, *clip, start, stop)
+            update.penalize(parameters.flat, gradient.flat, penalties, *clip, start, stop)
         kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
 
     regions = parameters.regions

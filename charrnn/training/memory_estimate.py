@@ -4,55 +4,36 @@ from __future__ import annotations
 
 import math
 
-from charrnn.compiler.simd import padded
 from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.network.arithmetic import DENSITY
 from charrnn.network.cells import cell_named
-from charrnn.network.layer import Backward, layer_shapes
-from charrnn.network.parameters import tensors_of
+from charrnn.network.embedding import EmbeddingGradients
+from charrnn.network.layer import Backward, Layer
+from charrnn.network.model import Panels, State
+from charrnn.network.network import Network
+from charrnn.network.parameters import Parameters, tensors_of
 from charrnn.optim.optimizers import OPTIMIZERS
 
 
 def memory_estimate(model: ModelConfig, train: TrainConfig, documents: bool = False) -> int:
-    """Bytes for parameters, gradient, optimiser slots, packed weights and activations of training;
-    the text is not in it.
+    """Bytes for parameters, gradient, optimizer slots, packed weights and activations of training.
 
-    `documents`: true if the text has documents, at whose starts the state is set to zero.
+    The text is not in it, nor what there is once a thread.
+
+    documents: true if the text has documents, at whose starts the state is set to zero
     """
-    cell, T, N, L = cell_named(model.cell), train.seq_length, train.batch_size, model.layers
-    tensors = {tensor.name: tensor for tensor in tensors_of(model, cell)}
-    sizes = {name: math.prod(tensor.shape) for name, tensor in tensors.items()}
-    # parameters and gradient
-    copies = 2 + len(OPTIMIZERS[train.optimizer].slots) + (train.average > 0)
-    products = [
-        name for name, tensor in tensors.items() if "weight" in name and not tensor.is_table
+    cell, shape = cell_named(model.cell), (train.seq_length, train.batch_size)
+    has_starts = documents or train.reset_every > 0
+    parameters_and_gradient = 2
+    copies = parameters_and_gradient + OPTIMIZERS[train.optimizer].copies(train)
+    parts = [
+        *[Parameters.shapes(tensors_of(model, cell))] * copies,
+        Panels.shapes(model, cell, True, DENSITY[train.precision]),
+        State.shapes(model, train.batch_size),
+        *(Layer.shapes(model, cell, shape, True, k, has_starts) for k in range(model.layers)),
+        Backward.shapes(model, cell, shape, has_starts),
+        Network.shapes(model, cell, shape),
+        Network.training_shapes(model, cell),
+        EmbeddingGradients.shapes(model, cell) if model.embedding else {},
     ]
-    packed = 2 * sum(
-        sizes[name] for name in products if name != "rnn.weight_ih_l0"
-    )  # there and back
-    packed //= 2 if train.precision == "bf16" else 1
-    H, V, fed = (
-        padded(model.hidden),
-        padded(model.vocab_size),
-        len(cell.input_gates) * padded(model.hidden),
-    )
-    tables = 2 * (model.vocab_size * fed + sizes["rnn.weight_ih_l0"]) if model.embedding else 0
-    masks = (2 * L if model.recurrent_dropout > 0 else 0) + (
-        1 if cell.recurrent_mask is not None else 0
-    )
-    shapes = [
-        shape for k in range(L) for shape in layer_shapes(model, cell, T, N, True, k).values()
-    ]
-    shapes += Backward.shapes(model, cell, T, N).values()
-    shapes += [(T, N, V), (2, T, N), (4, L, N, H)] + ([(T, N, H)] if cell.reads_below else [])
-    if documents or train.reset_every:
-        shapes.append(
-            (1 if cell.has_output else 1 + L, T, N, H)
-        )  # as `Layer.prepare_outputs`, and `Backward.base`
-    activations = sum(math.prod(shape) for shape in shapes)
-    return 4 * (
-        copies * sum(sizes.values())
-        + packed
-        + tables
-        + masks * sizes["rnn.weight_hh_l0"]
-        + activations
-    )
+    return 4 * sum(math.prod(each) for part in parts for each in part.values())

@@ -99,7 +99,7 @@ class Run:
         """
         model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
         config = config or TrainConfig()
-        return cls._begun(corpus, Model.initialised(model, config.seed), config)
+        return cls._begun(corpus, Model.initialized(model, config.seed), config)
 
     @classmethod
     def from_weights(
@@ -124,7 +124,7 @@ class Run:
             )
         rate = old.dropout if dropout is None else dropout
         model_config = replace(old, vocab_size=len(corpus.vocab), dropout=rate)
-        model = Model.initialised(model_config, config.seed)
+        model = Model.initialized(model_config, config.seed)
         known = dict(weights.model.parameters.to_disk())
         for tensor in model.parameters.tensors:
             array, before = tensor.to_disk(model.parameters[tensor.name]), known[tensor.name]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charrnn.bench import machine
-from charrnn.compiler.simd import VL
+from charrnn.compiler.simd import LANES, VL
 from charrnn.kernels import machine as kernels
 from charrnn.network.parameters import aligned
 from charrnn.runtime.threads import Workers
@@ -24,7 +24,7 @@ def test_every_chain_makes_every_turn(turns):
 
 @pytest.mark.parametrize("turns", [1, 2, 7])
 def test_every_number_is_read(turns):
-    size = turns * kernels.READS * VL
+    size = turns * LANES
     numbers = aligned(size + 3)
     numbers[:] = np.arange(size + 3)
     assert kernels.read_through(numbers, 0, size) == np.arange(size).sum()

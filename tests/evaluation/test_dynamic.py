@@ -169,7 +169,7 @@ def test_documents_begin_from_zero() -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "clockwork", "depth-gated", "grid"])
 def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
-    model = Model.initialised(
+    model = Model.initialized(
         ModelConfig(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
     )
     ids = np.tile(IDS[:20], 40)
@@ -182,7 +182,7 @@ def test_zoneout_goes_back_as_it_went_forward() -> None:
     """The gradient without a key is that of the expectation, by central differences along the
     gradient itself.
     """
-    model = Model.initialised(
+    model = Model.initialized(
         ModelConfig(vocab_size=V, hidden=16, layers=2, zoneout_h=0.3, zoneout_c=0.2), 0
     )
     network = Network(model, 20, 1, Workers(1), training=True)

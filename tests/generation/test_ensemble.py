@@ -33,7 +33,7 @@ SETTINGS = (
 def models() -> tuple[Model, ...]:
     """Two networks of different cells and sizes, with opinions."""
     made = tuple(
-        Model.initialised(ModelConfig(vocab_size=V, **settings), 1) for settings in SETTINGS
+        Model.initialized(ModelConfig(vocab_size=V, **settings), 1) for settings in SETTINGS
     )
     for model in made:
         model.parameters.flat *= 3
@@ -173,7 +173,7 @@ def test_the_mean_of_extreme_distributions() -> None:
 
 
 def test_what_is_no_ensemble() -> None:
-    other = Model.initialised(ModelConfig(vocab_size=V + 1, hidden=8, layers=1), 1)
+    other = Model.initialized(ModelConfig(vocab_size=V + 1, hidden=8, layers=1), 1)
     with pytest.raises(ConfigError, match=r"one vocabulary, not of \[9, 10\] symbols"):
         ensemble((models()[0], other))
     with pytest.raises(ConfigError, match="at least one"):

@@ -20,7 +20,7 @@ def model_of(cell: str, **settings: object) -> Model:
     config = ModelConfig(
         vocab_size=V, **{"cell": cell, "layers": 2, "hidden": 6, "dropout": 0.3, **settings}
     )  # type: ignore[arg-type]
-    return Model.initialised(config, seed=1)
+    return Model.initialized(config, seed=1)
 
 
 @pytest.mark.parametrize("adds", [False, True])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from numba.core.errors import TypingError
 
 from charrnn import compiler, kernels
 from charrnn.compiler import pointwise
-from charrnn.compiler.calling import address_of
+from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.compiling import (
     DYNAMIC_MODULES,
     LARGE_TEXTS,
@@ -35,6 +36,7 @@ from charrnn.compiler.simd import HAS_FMA, LANES, MR, NR
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, product, softmax, update
 from charrnn.kernels.product import pack, pack_transposed
+from charrnn.kernels.recurrent import Ports, PortsBack
 from charrnn.network import cells
 from charrnn.network.cells import cell_named, lstm
 from tests.reference import cells as reference_cells
@@ -213,7 +215,7 @@ def test_the_bits_of_a_product_do_not_depend_on_its_tiles() -> None:
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("K", [1, 2, 33, 63, 64, 65, 130])
 def test_pack(K: int, transposed: bool, first: int) -> None:
-    """A range of a matrix's columns, or of its transpose's rows, whose neighbours are NaN."""
+    """A range of a matrix's columns, or of its transpose's rows, whose neighbors are NaN."""
     for N in [*COLUMNS, 208]:
         matrix, kernel = normal(K * N, K, N), pack_transposed if transposed else pack
         wide = np.full(
@@ -403,7 +405,7 @@ SPECIAL = [
 
 
 def dense(low: float, high: float) -> np.ndarray:
-    """Numbers at even distances and at even ratios, their neighbours in float32 at the clamps, and
+    """Numbers at even distances and at even ratios, their neighbors in float32 at the clamps, and
     the special ones.
     """
     even = np.linspace(low, high, 400_001)
@@ -540,13 +542,9 @@ def test_a_number_has_the_same_bits_in_every_lane() -> None:
 def test_lstm_step_and_back(H: int) -> None:
     N, start, stop = 5, 1, 4
     z, h_before, c_before = normal(1, N, 4 * H) * 2, normal(2, N, H), normal(3, N, H)
-    h, c, unused = (
-        np.full((N, H), CANARY),
-        np.full((N, H), CANARY),
-        np.full((N, H), np.nan, np.float32),
-    )
+    h, c, unused = np.full((N, H), CANARY), np.full((N, H), CANARY), np.zeros((0, 0), np.float32)
     gates, inside = z.copy(), slice(start, stop)
-    lstm.step(gates, h_before, c_before, h, c, unused, unused, unused, unused, TANH, start, stop)
+    lstm.step(gates, h_before, c_before, h, c, Ports(*[unused] * 4), TANH, start, stop)
 
     config, z_exact, c_exact = ModelConfig(hidden=H), tape.value(z), tape.value(c_before)
     zeros, nothing = np.zeros(4 * H), tape.value(np.zeros((4 * H, H)))
@@ -567,33 +565,23 @@ def test_lstm_step_and_back(H: int) -> None:
     dh, dc, dc_before, left = normal(5, N, H), normal(6, N, H), normal(7, N, H), gates.copy()
     (exact.h * dh + exact.c * dc).sum().backward()
     dz, dc_exact = z_exact.grad, c_exact.grad
-    wanted, kept, dh_before, scratch = (
-        dc_before + dc_exact,
-        dc_before.copy(),
-        unused.copy(),
-        unused.copy(),
-    )
+    wanted, kept, dh_before = dc_before + dc_exact, dc_before.copy(), np.full((N, H), np.nan, "f4")
     lstm.step_back(
         gates,
         h_before,
         c_before,
-        unused,
-        unused,
-        TANH,
         dh_before,
         dc_before,
         dh,
         dc,
-        scratch,
-        unused,
-        unused,
-        unused,
+        PortsBack(*[unused] * 5),
+        TANH,
         start,
         stop,
     )
     np.testing.assert_allclose(gates[inside], dz[inside], rtol=1e-6, atol=4e-6)
     np.testing.assert_allclose(dc_before[inside], wanted[inside], rtol=1e-6, atol=4e-6)
-    assert np.isnan(dh_before).all() and np.isnan(unused).all()
+    assert np.isnan(dh_before).all()
     assert np.array_equal(gates[outside], left[outside]) and np.array_equal(
         dc_before[outside], kept[outside]
     )
@@ -603,7 +591,7 @@ def test_lstm_step_and_back(H: int) -> None:
 @pytest.mark.parametrize("name", CELL_NAMES)
 def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     """Streams that are not its own are not read, being NaN, nor written; its own get the bits that
-    they get among all.
+    they get among all. Ports that it says it has not are neither read nor written.
     """
     cell, N, inside, outside = cell_named(name), 5, slice(1, 4), [0, 4]
     rows = [
@@ -611,7 +599,7 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
         for kind in ("", "d")
         for row in ("h_before", "c_before", "h", "c", "q", "m_below", "m", "y")
     ]
-    whole = {row: normal(k, N, H) for k, row in enumerate([*rows, "scratch"])}
+    whole = {row: normal(k, N, H) for k, row in enumerate(rows)}
     whole["z"] = normal(90, N, len(cell.gates) * H)
     if name == "clockwork":
         whole["c_before"] = np.random.default_rng(91).integers(3, size=(N, H)).astype(np.float32)
@@ -621,40 +609,32 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
     part, vectors = {row: array.copy() for row, array in whole.items()}, p.copy()
     for array in part.values():
         array[outside] = np.nan
+    has = {
+        **dict.fromkeys(("m_below", "dm_below", "dm"), cell.reads_below),
+        **dict.fromkeys(("y", "dy"), cell.has_output),
+        "m": cell.keeps_memory,
+        "q": cell.gated,
+        "dq": cell.gated,
+    }
+    lacking = [row for row, is_there in has.items() if not is_there]
+    poor = {row: array.copy() for row, array in whole.items()}
+    for row in lacking:
+        poor[row][:] = np.nan
 
     def walk(a: dict[str, np.ndarray], *streams: int) -> None:
-        cell.prepare(a["z"], a["h_before"], a["q"], *streams)
+        if cell.gated:
+            cell.prepare(a["z"], a["h_before"], a["q"], *streams)
         cell.step(
-            a["z"],
-            a["h_before"],
-            a["c_before"],
-            a["h"],
-            a["c"],
-            a["m_below"],
-            a["y"],
-            a["m"],
-            p,
+            *(a[row] for row in ("z", "h_before", "c_before", "h", "c")),
+            Ports(a["m_below"], a["y"], a["m"], p),
             SOFTSIGN,
             *streams,
         )
-        cell.step_back(
-            a["z"],
-            a["h_before"],
-            a["c_before"],
-            a["m_below"],
-            p,
-            SOFTSIGN,
-            a["dh_before"],
-            a["dc_before"],
-            a["dh"],
-            a["dc"],
-            a["dq"],
-            a["dy"],
-            a["dm"],
-            a["dm_below"],
-            *streams,
-        )
-        cell.prepare_back(a["z"], a["h_before"], a["dq"], a["dh_before"], *streams)
+        rows = ("z", "h_before", "c_before", "dh_before", "dc_before", "dh", "dc")
+        ports = PortsBack(a["m_below"], p, a["dy"], a["dm"], a["dm_below"])
+        cell.step_back(*(a[row] for row in rows), ports, SOFTSIGN, *streams)
+        if cell.gated:
+            cell.prepare_back(a["z"], a["h_before"], a["dq"], a["dh_before"], *streams)
 
     before = {row: array.copy() for row, array in whole.items()}
     walk(whole, 0, N)
@@ -664,6 +644,10 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
         assert np.isnan(array[outside]).all(), f"{row} of another stream was written"
     for row in ("h_before", "c_before", "m_below"):
         assert np.array_equal(whole[row], before[row]), f"{row} is only read"
+    walk(poor, 0, N)
+    for row, array in poor.items():
+        wanted = np.full((N, H), np.nan) if row in lacking else whole[row]
+        np.testing.assert_array_equal(array, wanted, row)
     assert np.array_equal(p, vectors) and not np.array_equal(whole["z"], before["z"])
     written = {
         row
@@ -762,18 +746,9 @@ def test_project_and_back(columns: int) -> None:
     x, w, bias = normal(1, T, N, D), normal(2, D, columns), normal(3, Z)
     z, dx = np.full((T, N, Z), CANARY), np.full((T, N, D), CANARY)
     own = np.isin(np.arange(N), range(start, stop))[:, None]
-    layers.project(
-        address_of(product.product),
-        np.where(own, x, np.nan),
-        packed(w),
-        bias,
-        z,
-        columns,
-        0,
-        steps,
-        start,
-        stop,
-    )
+    at, places = address_of(product.product), (0, steps, start, stop)
+    only = np.where(own, x, np.nan)
+    layers.project(at, packed(w), bias, columns, z, only, *places)
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
     magnitudes = np.abs(x64) @ np.abs(w64) + np.abs(bias[:columns])
@@ -781,22 +756,26 @@ def test_project_and_back(columns: int) -> None:
     assert (z[part][..., columns:] == bias[columns:]).all()
 
     dz = np.where(own & (np.arange(Z) < columns), normal(4, T, N, Z), np.float32(np.nan))
-    layers.project_back(
-        address_of(product.product),
-        dz,
-        packed(np.ascontiguousarray(w.T)),
-        dx,
-        columns,
-        steps,
-        start,
-        stop,
+    down = bind(
+        layers.multiply,
+        product=at,
+        panels=packed(np.ascontiguousarray(w.T)),
+        depth=columns,
+        columns=D,
     )
+    down(False, dz, dx, *places)
     dz64 = dz[part][..., :columns].astype(np.float64)
     assert (
         np.abs(dx[part] - dz64 @ w64.T) <= bound(columns + 1, np.abs(dz64) @ np.abs(w64.T))
     ).all()
-    z[part] = dx[part] = CANARY
-    assert (z == CANARY).all() and (dx == CANARY).all()
+    twice = dx.copy()
+    down(True, dz, twice, *places)
+    np.testing.assert_allclose(twice[part], 2 * dx[part], rtol=1e-5, atol=1e-5)
+    later = np.full_like(dx, CANARY)
+    down(False, dz, later, 2, *places[1:])
+    assert np.array_equal(later[2:], dx[2:]) and (later[:2] == CANARY).all()
+    z[part] = dx[part] = twice[part] = CANARY
+    assert all((array == CANARY).all() for array in (z, dx, twice))
 
 
 def weight_gradients(
@@ -804,13 +783,10 @@ def weight_gradients(
     x: np.ndarray,
     h: np.ndarray,
     dz: np.ndarray,
-    scratch: np.ndarray,
-    *columns: int,
+    *places: Any,
 ) -> None:
     dw_x, dw_h, (db,) = into
-    layers.weight_gradients(
-        address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, scratch, *columns
-    )
+    layers.weight_gradients(address_of(product.product_packed), x, h, dz, dw_x, dw_h, db, *places)
 
 
 @pytest.mark.parametrize(("x_column", "h_column"), [(0, 0), (0, 32), (16, 0)])
@@ -830,7 +806,7 @@ def test_weight_gradients(K: int, D: int, H: int, x_column: int, h_column: int) 
         places = [first - x_column, first - h_column, first]
         whole = [np.full((n, at + Z + 16), CANARY) for n, at in zip((D, H, 1), places, strict=True)]
         memory = np.full(layers.scratch_size(D, H) + 64, CANARY)
-        arrays = x, h, dz, memory[: memory.size - 64], x_column, h_column
+        arrays = x, h, dz, x_column, h_column, memory[: memory.size - 64]
         for start in range(0, Z, layers.COLUMNS):
             stop = min(start + layers.COLUMNS, Z)
             weight_gradients(whole, *arrays, first + start, first + stop)
@@ -936,7 +912,7 @@ def test_masks_drop_their_share(rate: float, key: int) -> None:
         assert np.abs(share - rate).max() < 7 * (rate * (1 - rate) * share.size / mask.size) ** 0.5
 
 
-def test_masks_of_different_keys_and_neighbouring_places_are_independent() -> None:
+def test_masks_of_different_keys_and_neighboring_places_are_independent() -> None:
     shape = (16, 8, 256)
     first = mask_of(1, 0.5, shape) > 0
     others = [mask_of(key, 0.5, shape) > 0 for key in (2, 3, 1 + 0x9E3779B1, 2**31)]
@@ -963,7 +939,7 @@ EMPTY = np.zeros((0, 0, 0), np.float32)
 
 @pytest.mark.parametrize("drawn", [0, 1, 4], ids=["unmasked", "one mask", "a mask a step"])
 @pytest.mark.parametrize("residual", [False, True])
-def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
+def test_hand_up_and_back(drawn: int, residual: bool) -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
     own = np.isin(np.arange(N), range(start, stop))[:, None]
     y, mask, below = (
@@ -979,16 +955,18 @@ def test_hand_up_and_drop_back(drawn: int, residual: bool) -> None:
     np.testing.assert_array_equal(out[part], y[part] * factor + (below[part] if residual else 0))
     out[part] = CANARY
     assert (out == CANARY).all()
-    if drawn:
-        dy = normal(3, T, N, H)
-        expected = dy.copy()
-        expected[part] *= factor
-        layers.drop_back(dy, mask, steps, start, stop)
-        np.testing.assert_array_equal(dy, expected)
+    dy, kept = normal(3, T, N, H), np.full((T, N, H), CANARY)
+    before, expected, expected_kept = dy.copy(), dy.copy(), kept.copy()
+    expected[part] *= factor
+    if residual:
+        expected_kept[part] = before[part]
+    layers.hand_back(y, mask, kept if residual else EMPTY, dy, 0, steps, start, stop)
+    np.testing.assert_array_equal(dy, expected)
+    np.testing.assert_array_equal(kept, expected_kept)
 
 
 @pytest.mark.parametrize("units", [17, 31, 32])
-def test_outputs_are_normalised(units: int) -> None:
+def test_outputs_are_normalized(units: int) -> None:
     """Against float64, there and back (the derivative by differences); behind the units there is
     nothing.
     """
@@ -997,14 +975,14 @@ def test_outputs_are_normalised(units: int) -> None:
     y, dy = (normal(seed, T, N, H) * np.float32(3) + np.float32(2) for seed in (1, 2))
     y[..., units:] = dy[..., units:] = 0
 
-    def normalised(a: np.ndarray) -> np.ndarray:
+    def normalized(a: np.ndarray) -> np.ndarray:
         centred = a - a.mean(-1, keepdims=True)
         return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
 
     out = np.full((T, N, H), CANARY)
     layers.hand_up(y, EMPTY, EMPTY, out, units, steps, start, stop)
     np.testing.assert_allclose(
-        out[part], normalised(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6
+        out[part], normalized(y[part].astype(np.float64)), rtol=2e-6, atol=2e-6
     )
     assert (out[own][..., units:] == 0).all()
     out[own] = CANARY
@@ -1013,33 +991,32 @@ def test_outputs_are_normalised(units: int) -> None:
     expected = np.empty_like(exact)
     for u in range(units):
         moved = [exact + sign * step * (np.arange(units) == u) for sign in (1, -1)]
-        expected[..., u] = ((normalised(moved[0]) - normalised(moved[1])) * dy[part]).sum(-1) / (
+        expected[..., u] = ((normalized(moved[0]) - normalized(moved[1])) * dy[part]).sum(-1) / (
             2 * step
         )
-    layers.normal_back(found, y, units, steps, start, stop)
+    layers.hand_back(y, EMPTY, EMPTY, found, units, steps, start, stop)
     np.testing.assert_allclose(found[part], expected, rtol=1e-5, atol=1e-5)
     assert (found[own][..., units:] == 0).all()
     found[own] = dy[own]
     assert (found == dy).all()
 
 
-def test_a_row_of_equal_numbers_is_normalised_to_zero() -> None:
+def test_a_row_of_equal_numbers_is_normalized_to_zero() -> None:
     y, out = np.full((1, 1, 32), 0.7, np.float32), np.full((1, 1, 32), CANARY)
     layers.hand_up(y, EMPTY, EMPTY, out, 32, 1, 0, 1)
     assert (out == 0).all()
 
 
-def test_rows_are_added_and_copied() -> None:
+def test_rows_are_added() -> None:
     T, N, H, steps, start, stop = 4, 5, 32, 3, 1, 4
     part, before = np.s_[:steps, start:stop], normal(1, T, N, H)
     other = np.where(
         np.isin(np.arange(N), range(start, stop))[:, None], normal(2, T, N, H), np.float32(np.nan)
     )
-    for kernel, wanted in ((layers.add_rows, before + other), (layers.copy_rows, other)):
-        found, expected = before.copy(), before.copy()
-        expected[part] = wanted[part]
-        kernel(found, other, steps, start, stop)
-        np.testing.assert_array_equal(found, expected)
+    found, expected = before.copy(), before.copy()
+    expected[part] = (before + other)[part]
+    layers.add_rows(found, other, steps, start, stop)
+    np.testing.assert_array_equal(found, expected)
 
 
 # Updates

@@ -120,7 +120,7 @@ def test_int8_has_the_least_scale_that_fits() -> None:
 
 
 def model(cell: str = "lstm", hidden: int = 40, **config: Any) -> Model:
-    made = Model.initialised(
+    made = Model.initialized(
         ModelConfig(vocab_size=21, hidden=hidden, layers=3, cell=cell, **config), 1
     )
     made.parameters.flat[:] *= 3

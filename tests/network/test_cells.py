@@ -151,10 +151,10 @@ def masks_of(network: Network, steps: int) -> reference.Masks:
     rates["keep_c"] = config.zoneout_c if config.cell in reference.HAS_MEMORY else 0.0
     for name, rate in rates.items():
         masks = [getattr(layer, name) for layer in layers]
-        assert all((mask is not None) == (rate > 0) for mask in masks), name
+        assert all((mask.size > 0) == (rate > 0) for mask in masks), name
         drawn[name] = masks if rate else []
-    factor = network.input_factor
-    assert (factor is not None) == (config.input_dropout > 0)
+    factor = network.factor if config.input_dropout > 0 else None
+    assert factor is not None or (network.factor == 1).all()
     recurrent = network.model.parameters.like()
     for layer, mask in enumerate(drawn["recurrent_mask"]):
         recurrent[f"rnn.weight_hh_l{layer}"][:] = mask
@@ -254,6 +254,19 @@ def test_evaluation(cell: str, setting: str, is_training: bool) -> None:
     trace = reference.forward(case.config, case.parameters, case.x, case.y, case.states, starts)
     np.testing.assert_allclose(losses, trace.losses, rtol=2e-5, atol=2e-6)
     assert_states(case, state, trace.states)
+
+
+@EVERY_CELL
+def test_without_a_key_nothing_is_dropped(cell: str) -> None:
+    """Neither on a new network nor on one that has dropped before."""
+    case = make_case(cell, "everything", input_dropout=0.2)
+    fresh, used = (Network(case.model, T, N, Workers(1), training=True) for _ in range(2))
+    used.gradients(case.x, case.y, case.state(), 3)
+    loss, gradient = fresh.gradients(case.x, case.y, case.state(), None)
+    assert used.gradients(case.x, case.y, case.state(), None)[0] == loss
+    assert np.array_equal(used.gradient.flat, gradient.flat)
+    losses = fresh.evaluate(case.x, case.y, case.state())
+    assert loss == pytest.approx(losses.mean(dtype=np.float64), rel=1e-12)
 
 
 @EVERY_CELL
@@ -482,7 +495,7 @@ FORGET_BLOCKS = {
 def test_initial_biases(cell: str) -> None:
     """Zero, but for the forget gates, whose place in the biases on disk is above."""
     config = ModelConfig(vocab_size=V, cell=cell, hidden=5, forget_bias=2.5)
-    arrays = dict(Model.initialised(config, seed=7).parameters.to_disk())
+    arrays = dict(Model.initialized(config, seed=7).parameters.to_disk())
     assert {name: array.shape for name, array in arrays.items()} == reference.shapes(config)
     for layer in (0, 1):
         blocks = arrays[f"rnn.bias_ih_l{layer}"].reshape(-1, 5)
@@ -500,7 +513,7 @@ def test_a_new_network_has_nothing_where_it_has_no_weights(cell: str) -> None:
             config = ModelConfig(
                 vocab_size=V, cell=cell, hidden=9, embedding=3, init=init, recurrent_init=recurrent
             )
-            model = Model.initialised(config, seed=1)
+            model = Model.initialized(config, seed=1)
             assert_padding_is_zero(model, model.parameters.flat)
             assert np.isfinite(model.parameters.flat).all()
 
@@ -567,7 +580,7 @@ def test_locked_masks_are_drawn_once_for_all_steps() -> None:
         for layer in network.layers
     )
     kept = np.full((V, 20), np.nan)
-    for ids, factors in zip(case.x, network.input_factor, strict=True):
+    for ids, factors in zip(case.x, network.factor, strict=True):
         before = kept[ids, np.arange(20)]
         assert ((before == factors) | np.isnan(before)).all()
         kept[ids, np.arange(20)] = factors

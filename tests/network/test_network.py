@@ -87,7 +87,7 @@ def assert_padding_is_zero(parameters: Parameters, values: np.ndarray) -> None:
 
 
 def masks_of(network: Network) -> list[np.ndarray]:
-    return [layer.mask for layer in network.layers if layer.mask is not None]
+    return [layer.mask for layer in network.layers if layer.mask.size]
 
 
 def check(case: Case, network: Network, steps: int, key: int = 3) -> None:
@@ -371,7 +371,7 @@ def test_dropout_is_drawn_and_used() -> None:
     assert masks_of(make_case(V=7, E=0, H=32, L=2).gradients(TWO)[-1]) == []
 
 
-# Initialisation
+# Initialization
 # --------------------------------------------------------------------------------------------------
 
 
@@ -379,7 +379,7 @@ def test_dropout_is_drawn_and_used() -> None:
 def test_initial_weights(V: int, E: int, H: int) -> None:
     """Xavier's bounds, reached and kept, and the variance of a uniform draw; biases by the cell."""
     config = ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=2, forget_bias=1.5)
-    model = Model.initialised(config, seed=7)
+    model = Model.initialized(config, seed=7)
     arrays = dict(model.parameters.to_disk())
     fans = {
         "rnn.weight_ih_l0": E,
@@ -411,7 +411,7 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
 
 def initial(**settings: object) -> dict[str, np.ndarray]:
     """The first parameters as they stand on disk; padding is zero."""
-    model = Model.initialised(
+    model = Model.initialized(
         ModelConfig(**({"vocab_size": 40, "layers": 2, "hidden": 100} | settings)), seed=7
     )
     assert_padding_is_zero(model.parameters, model.parameters.flat)
@@ -523,7 +523,7 @@ def test_every_cell_begins_sensibly(name: str, recurrent_init: str) -> None:
     config = ModelConfig(
         vocab_size=40, cell=name, hidden=33, forget_bias=1.5, recurrent_init=recurrent_init
     )
-    model, cell = Model.initialised(config, seed=7), cell_named(name)
+    model, cell = Model.initialized(config, seed=7), cell_named(name)
     biased = set()
     for layer in (0, 1):
         for place, gate in enumerate(cell.gates):
@@ -544,17 +544,17 @@ def test_every_cell_begins_sensibly(name: str, recurrent_init: str) -> None:
 
 def test_a_seed_fixes_the_weights() -> None:
     config = ModelConfig(vocab_size=30, embedding=5, hidden=20)
-    first, again, other = (Model.initialised(config, seed).parameters.flat for seed in (3, 3, 4))
+    first, again, other = (Model.initialized(config, seed).parameters.flat for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert (first != other).sum() > 0.9 * Model(config).parameters.count() - 2 * 80 - 30
-    Model.initialised(config, seed=2**63 - 1)
+    Model.initialized(config, seed=2**63 - 1)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_a_new_network_knows_nothing(cell: str) -> None:
     """Its loss is near ln V whatever its size."""
     for V, E, H, L in ((65, 0, 100, 2), (130, 20, 33, 3)):
-        model = Model.initialised(
+        model = Model.initialized(
             ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0
         )
         x, y = np.random.default_rng(0).integers(V, size=(2, 20, 10)).astype(np.int32)

@@ -276,7 +276,7 @@ def test_counts_by_hand(cell: str) -> None:
     )
 
 
-def test_a_prefix_reads_an_optimisers_slots() -> None:
+def test_a_prefix_reads_an_optimizers_slots() -> None:
     arrays = on_disk(7, 3, 5, 1)
     memory = make(7, 3, 5, 1)
     memory.from_disk(

@@ -1,4 +1,4 @@
-"""Optimisers by hand, against float64 and on hills of known shape; penalties; clipping."""
+"""Optimizers by hand, against float64 and on hills of known shape; penalties; clipping."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def slots_of(w: Parameters, name: str) -> dict[str, Parameters]:
 def descend(
     name: str, gradient: Gradient, start: list[float], settings: dict[str, float], steps: int
 ) -> np.ndarray:
-    """Where the optimiser comes to, in the first elements of a vector, the rest of which must stay
+    """Where the optimizer comes to, in the first elements of a vector, the rest of which must stay
     where it is.
     """
     config = TrainConfig(optimizer=name, weight_decay=0, **settings)
@@ -126,7 +126,7 @@ def test_rosenbrock(name: str) -> None:
 # --------------------------------------------------------------------------------------------------
 
 BY_HAND: list[tuple[str, dict[str, Any], list[float], list[float], dict[str, float]]] = [
-    # w is 1 at first; (optimiser, settings, three gradients, w after each, slots at the end), all
+    # w is 1 at first; (optimizer, settings, three gradients, w after each, slots at the end), all
     # computed on paper
     ("sgd", {"learning_rate": 0.1}, [2, -1, 2], [0.8, 0.9, 0.7], {}),
     # v = 2, 0, 2

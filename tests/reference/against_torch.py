@@ -37,7 +37,7 @@ MODULES: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Tried:
-    """An optimiser with its settings in torch.optim, and the same in TrainConfig (the rate is
+    """An optimizer with its settings in torch.optim, and the same in TrainConfig (the rate is
     `lr`).
     """
 
@@ -162,7 +162,7 @@ def optimizer_answer(case: str, problem: Arrays) -> Arrays:
     for step in range(1, max(STEPS) + 1):
         gradient = optimizer_gradient(problem, w, step).astype(np.float32)
         if penalties is not None:
-            update.penalise(w, gradient, penalties, *UNCLIPPED, 0, w.size)
+            update.penalize(w, gradient, penalties, *UNCLIPPED, 0, w.size)
         optimizer.kernel(
             w, gradient, *slots, optimizer.rule(config, rate, step), *UNCLIPPED, 0, w.size
         )

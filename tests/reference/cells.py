@@ -270,7 +270,7 @@ def forward(
                 new_c = _zoneout(c, step.c, config.zoneout_c, _at(masks and masks.keep_c, layer, t))
             carried[layer] = new_h, new_c
             up = new_h if step.y is None else step.y
-            up = up.normalised() if config.layer_norm else up
+            up = up.normalized() if config.layer_norm else up
             mask = _at(masks and masks.output, layer, t)
             up = up if mask is None else mask * up
             out = up + out if config.residual and layer else up

@@ -1,4 +1,4 @@
-"""The optimisers' rules in float64, straight from the papers: slow, short, and written without the
+"""The optimizers' rules in float64, straight from the papers: slow, short, and written without the
 kernels.
 """
 
@@ -84,7 +84,7 @@ RULES: dict[str, tuple[Rule, dict[str, float]]] = {
     "adam": (adam, {"epsilon": 1e-8}),
     "adamw": (adam, {"epsilon": 1e-8, "weight_decay": 0.01}),
 }
-"""Each optimiser's direction(gradient, slots, t, coefficients), which updates the slots, and the
+"""Each optimizer's direction(gradient, slots, t, coefficients), which updates the slots, and the
 defaults of its own.
 """
 

@@ -85,7 +85,7 @@ class Value:
     def T(self) -> Value:
         return Value(self.data.T, ((self, lambda d: d.T),))
 
-    def normalised(self) -> Value:
+    def normalized(self) -> Value:
         """Every row less its mean, divided by its standard deviation (with 1e-5 added to the
         variance).
         """

@@ -113,7 +113,7 @@ def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(
 def test_learning_from_nothing_ends_near_the_entropy_too() -> None:
     """The other way round: an untrained network learns the source by dynamic evaluation alone."""
     _, corpus = trained()
-    model = Model.initialised(ModelConfig(cell="gru", vocab_size=V, hidden=32, layers=1), 0)
+    model = Model.initialized(ModelConfig(cell="gru", vocab_size=V, hidden=32, layers=1), 0)
     losses = per_character_dynamic(model, corpus.validation, DynamicConfig(5e-3, 0.0, 20))
     never_below(losses)
     assert losses[-3000:].mean() < 1.1 * entropy_rate() < 0.9 * losses[:100].mean()
@@ -121,7 +121,7 @@ def test_learning_from_nothing_ends_near_the_entropy_too() -> None:
 
 def test_an_ensemble_is_not_below_either() -> None:
     run, corpus = trained()
-    other = Model.initialised(ModelConfig(cell="lstm", vocab_size=V, hidden=8, layers=1), 0)
+    other = Model.initialized(ModelConfig(cell="lstm", vocab_size=V, hidden=8, layers=1), 0)
     never_below(per_character([run.model, other], corpus.validation))
 
 

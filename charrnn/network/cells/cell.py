@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config.settings import ModelConfig
-from charrnn.kernels.recurrent import prepare_nothing, prepare_nothing_back
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,21 @@ class Peephole:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: the blocks of z and what feeds them, its compiled steps, and how its
-    parameters begin.
+    """A recurrent cell: the blocks of z and what feeds them, its kernels, its first parameters.
 
-    gates: the blocks of z (N, G H) in the order of memory. W_x feeds the first of them,
-    `input_gates`; W_h h' feeds the last, `recurrent_gates`; both name their blocks in the order of
-    the disk, which is PyTorch's where it has the cell. Of the recurrent blocks, the last `gated`
-    are fed by W_h q instead, with q made by `prepare`. step, step_back, prepare, prepare_back:
-    kernels of the signatures in `kernels.recurrent`. initial_bias(hidden, forget_bias): float32 (G,
-    H) in the order of memory. peepholes: trained vectors, the rows of p. constants(config): float32
-    (K, H), rows of p that are not trained. has_memory: c is a memory that zoneout may keep.
-    reads_below, keeps_memory: m_below and m of the time loop are there. has_output: what goes up is
-    y, not h. recurrent_mask(config): bool (H in, H out), False where W_h is always zero.
+    gates: the blocks of z (N, G H) in the order of memory
+    input_gates: the first of them, which W_x feeds, in the order of the disk
+    recurrent_gates: the last of them, which W_h h' feeds, in the order of the disk
+    step, step_back: kernels of the signatures in `kernels.recurrent`
+    forget: the forget gates, whose bias has a start of its own
+    gated: the number of last recurrent blocks that W_h q feeds instead of W_h h'
+    prepare, prepare_back: the kernels that make q and go back through it; None without such blocks
+    peepholes: trained vectors, the rows of p
+    constants(config): float32 (K, H), the rows of p where they are not trained
+    has_memory: c is a memory, which zoneout may keep
+    reads_below, keeps_memory: it reads m_below, it writes m
+    has_output: what goes up is y, not h
+    recurrent_mask(config): bool (H in, H out), False where W_h is always zero
     """
 
     gates: tuple[str, ...]
@@ -46,10 +48,10 @@ class Cell:
     recurrent_gates: tuple[str, ...]
     step: Any
     step_back: Any
-    initial_bias: Callable[[int, float], NDArray[np.float32]]
+    forget: tuple[str, ...] = ("f",)
     gated: int = 0
-    prepare: Any = prepare_nothing
-    prepare_back: Any = prepare_nothing_back
+    prepare: Any = None
+    prepare_back: Any = None
     peepholes: tuple[Peephole, ...] = ()
     constants: Callable[[ModelConfig], NDArray[np.float32]] | None = None
     has_memory: bool = True
@@ -63,18 +65,11 @@ class Cell:
         """The first block that W_h feeds."""
         return len(self.gates) - len(self.recurrent_gates)
 
-
-def forget_bias_for(
-    gates: tuple[str, ...], forget: tuple[str, ...] = ("f",)
-) -> Callable[[int, float], NDArray[np.float32]]:
-    """An `initial_bias` that is zero but for the forget gates (Gers et al. 2000; Jozefowicz et al.
-    2015).
-    """
-
-    def initial_bias(hidden: int, forget_bias: float) -> NDArray[np.float32]:
-        bias = np.zeros((len(gates), hidden), np.float32)
-        for gate in forget:
-            bias[gates.index(gate)] = forget_bias
+    def initial_bias(self, hidden: int, forget_bias: float) -> NDArray[np.float32]:
+        """Zero except for the forget gates, float32 (G, H) in the order of memory (Gers et al.
+        2000; Jozefowicz et al. 2015).
+        """
+        bias = np.zeros((len(self.gates), hidden), np.float32)
+        for gate in self.forget:
+            bias[self.gates.index(gate)] = forget_bias
         return bias
-
-    return initial_bias

@@ -21,7 +21,7 @@ from charrnn.compiler.lanes import where
 from charrnn.compiler.rows import rows
 from charrnn.config.settings import ModelConfig
 from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("h",)
 
@@ -60,34 +60,17 @@ def through_clockwork(phi, z, c_before, dh, dh_before):
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, H) is read and then holds phi(z); h, c (N, H) are
     written; p (1, H) periods.
     """
     H = h.shape[1]
     for n in range(start, stop):
-        clockwork(activation, z[n, :H], h_before[n], c_before[n], p[0], h[n], c[n])
+        clockwork(activation, z[n, :H], h_before[n], c_before[n], ports.p[0], h[n], c[n])
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds phi(z) and then dz; dh is read, dh_before is added to."""
     H = dh.shape[1]
     for n in range(start, stop):
@@ -100,7 +83,7 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES, ()),
+    forget=(),
     constants=periods,
     has_memory=False,
     recurrent_mask=reads,

@@ -14,7 +14,8 @@ from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
+from charrnn.network.cells.lstm_equations import show
 
 GATES = ("f", "g", "o")
 
@@ -24,12 +25,6 @@ def remember(phi, f, g, o, c_before):
     """The gates, which stand where z was, and c."""
     f, g, o = sigmoid(f), phi(g), sigmoid(o)
     return f, g, o, fma(f, c_before - g, g)
-
-
-@rows("h")
-def show(phi, o, c):
-    """h = o * phi(c)."""
-    return o * phi(c)
 
 
 @rows("f", "g", "o", "dc_before")
@@ -42,7 +37,7 @@ def through_coupled(phi, f, g, o, c_before, dh, dc, dc_before):
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 3H) is read and then holds the gates; h, c (N, H) are
     written.
     """
@@ -54,24 +49,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
     is added to.
     """
@@ -81,4 +59,4 @@ def step_back(
         through_coupled(activation, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
 
 
-CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES))
+CELL = Cell(GATES, GATES, GATES, step, step_back)

@@ -18,8 +18,9 @@ from __future__ import annotations
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, Peephole, forget_bias_for
+from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.network.cells.cell import Cell, Peephole
+from charrnn.network.cells.lstm_equations import show_peephole
 
 GATES = ("d", "i", "f", "g", "o")
 
@@ -31,13 +32,6 @@ def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
     i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
     c = fma(d, m_below, fma(f, c_before, i * g))
     return d, i, f, g, c, c
-
-
-@rows("o", "h")
-def show(phi, o, c, p_o):
-    """The output gate, where z was, and h."""
-    o = sigmoid(fma(p_o, c, o))
-    return o, o * phi(c)
 
 
 @rows("d", "i", "f", "g", "o", "dc_before", "dm_below")
@@ -56,76 +50,31 @@ def through_depth_gated(
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 5H) is read and then holds the gates; h, c and m = c
     (N, H) are written.
     """
-    H = h.shape[1]
+    H, p = h.shape[1], ports.p
     for n in range(start, stop):
-        d, i, f, g, o = (
-            z[n, :H],
-            z[n, H : 2 * H],
-            z[n, 2 * H : 3 * H],
-            z[n, 3 * H : 4 * H],
-            z[n, 4 * H : 5 * H],
-        )
-        remember(
-            activation, d, i, f, g, c_before[n], m_below[n], p[0], p[1], p[3], p[4], c[n], m[n]
-        )
-        show(activation, o, c[n], p[2], h[n])
+        d = z[n, :H]
+        i, f, g, o = four_blocks(z[n, H:], H)
+        remember(activation, d, i, f, g, c_before[n], ports.m_below[n], p[0], p[1], p[3], p[4],
+                 c[n], ports.m[n])  # fmt: skip
+        show_peephole(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds the gates and then dz; dh, dc, dm are read, dc_before is added
     to, dm_below written.
     """
-    H = dh.shape[1]
+    H, p = dh.shape[1], ports.p
     for n in range(start, stop):
-        d, i, f, g, o = (
-            z[n, :H],
-            z[n, H : 2 * H],
-            z[n, 2 * H : 3 * H],
-            z[n, 3 * H : 4 * H],
-            z[n, 4 * H : 5 * H],
-        )
-        through_depth_gated(
-            activation,
-            d,
-            i,
-            f,
-            g,
-            o,
-            c_before[n],
-            m_below[n],
-            p[0],
-            p[1],
-            p[2],
-            p[3],
-            p[4],
-            dh[n],
-            dc[n],
-            dm[n],
-            dc_before[n],
-            dm_below[n],
-        )
+        d = z[n, :H]
+        i, f, g, o = four_blocks(z[n, H:], H)
+        through_depth_gated(activation, d, i, f, g, o, c_before[n], ports.m_below[n], p[0], p[1],
+                            p[2], p[3], p[4], dh[n], dc[n], ports.dm[n], dc_before[n],
+                            ports.dm_below[n])  # fmt: skip
 
 
 CELL = Cell(
@@ -134,7 +83,6 @@ CELL = Cell(
     GATES[1:],
     step,
     step_back,
-    forget_bias_for(GATES),
     peepholes=(
         Peephole("i", "before"),
         Peephole("f", "before"),

@@ -14,12 +14,12 @@ Below the lowest layer, x is the character (or its embedding) and m_below a lear
 
 from __future__ import annotations
 
-from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, slope
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import fill_row, rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.network.cells.cell import Cell
 from charrnn.network.cells.lstm_equations import remember
 
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
@@ -41,56 +41,34 @@ def through_grid(phi, i, f, g, o, c_before, dh, dc, dc_before):
     return dz_i, dz_f, dz_g, shown * c * slope(o), fma(dc, f, dc_before)
 
 
-@inline
-def _gates(z, H):
-    """The rows of four gates."""
-    return z[:H], z[H : 2 * H], z[2 * H : 3 * H], z[3 * H : 4 * H]
-
-
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 8H) is read and then holds the gates; h, c, y, m (N, H)
     are written.
     """
     H = h.shape[1]
     for n in range(start, stop):
-        i, f, g, o = _gates(z[n], H)
+        i, f, g, o = four_blocks(z[n], H)
         remember(activation, i, f, g, o, c_before[n], c[n])
         show(activation, o, c[n], h[n])
-        i, f, g, o = _gates(z[n, 4 * H :], H)
-        remember(activation, i, f, g, o, m_below[n], m[n])
-        show(activation, o, m[n], y[n])
+        i, f, g, o = four_blocks(z[n, 4 * H :], H)
+        remember(activation, i, f, g, o, ports.m_below[n], ports.m[n])
+        show(activation, o, ports.m[n], ports.y[n])
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds the gates and then dz; dh, dc, dy, dm are read, dc_before is
     added to, dm_below written.
     """
     H = dh.shape[1]
     for n in range(start, stop):
-        i, f, g, o = _gates(z[n], H)
+        i, f, g, o = four_blocks(z[n], H)
         through_grid(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
-        i, f, g, o = _gates(z[n, 4 * H :], H)
-        fill_row(dm_below[n], ZERO)
-        through_grid(activation, i, f, g, o, m_below[n], dy[n], dm[n], dm_below[n])
+        i, f, g, o = four_blocks(z[n, 4 * H :], H)
+        dm_below = ports.dm_below[n]
+        fill_row(dm_below, ZERO)
+        through_grid(activation, i, f, g, o, ports.m_below[n], ports.dy[n], ports.dm[n], dm_below)
 
 
 CELL = Cell(
@@ -99,7 +77,7 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES, ("ft", "fd")),
+    forget=("ft", "fd"),
     reads_below=True,
     keeps_memory=True,
     has_output=True,

@@ -14,7 +14,7 @@ from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import PREPARE, PREPARE_BACK, STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("r", "z", "n")
 
@@ -54,7 +54,7 @@ def prepare(z, h_before, q, start, stop):
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop, after `prepare`. z (N, 3H) then holds the gates; h (N, H) is
     written.
     """
@@ -64,24 +64,7 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. The blocks u and n of z become dz; dh is read, dh_before is added to."""
     H = dh.shape[1]
     for n in range(start, stop):
@@ -106,7 +89,7 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES, ()),
+    forget=(),
     gated=1,
     prepare=prepare,
     prepare_back=prepare_back,

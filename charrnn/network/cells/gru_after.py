@@ -16,8 +16,8 @@ from __future__ import annotations
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.network.cells.cell import Cell
 
 GATES = ("n", "r", "z", "k")
 
@@ -50,40 +50,23 @@ def through_gru_after(phi, n, r, u, k, h_before, dh, dh_before):
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 4H) is read and then holds n, r, u and k; h (N, H) is
     written.
     """
     H = h.shape[1]
     for s in range(start, stop):
-        n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
+        n, r, u, k = four_blocks(z[s], H)
         reset(n, r, u, k)
         mix(activation, n, u, h_before[s], h[s])
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds its blocks and then dz; dh is read, dh_before is added to."""
     H = dh.shape[1]
     for s in range(start, stop):
-        n, r, u, k = z[s, :H], z[s, H : 2 * H], z[s, 2 * H : 3 * H], z[s, 3 * H : 4 * H]
+        n, r, u, k = four_blocks(z[s], H)
         through_gru_after(activation, n, r, u, k, h_before[s], dh[s], dh_before[s])
 
 
@@ -93,6 +76,6 @@ CELL = Cell(
     ("r", "z", "k"),
     step,
     step_back,
-    forget_bias_for(GATES, ()),
+    forget=(),
     has_memory=False,
 )

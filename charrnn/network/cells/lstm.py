@@ -14,51 +14,34 @@ starts at 1, so that a new network remembers (Gers et al. 2000; Jozefowicz et al
 from __future__ import annotations
 
 from charrnn.compiler.compiling import kernel
-from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.network.cells.cell import Cell
 from charrnn.network.cells.lstm_equations import remember, show, through_lstm
 
 GATES = ("i", "f", "g", "o")
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c (N, H) are
     written.
     """
     H = h.shape[1]
     for n in range(start, stop):
-        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        i, f, g, o = four_blocks(z[n], H)
         remember(activation, i, f, g, o, c_before[n], c[n])
         show(activation, o, c[n], h[n])
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
     is added to.
     """
     H = dh.shape[1]
     for n in range(start, stop):
-        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        i, f, g, o = four_blocks(z[n], H)
         through_lstm(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
 
 
-CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES))
+CELL = Cell(GATES, GATES, GATES, step, step_back)

@@ -35,3 +35,10 @@ def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
     dc = fma(shown, phi.slope(y), dc)
     dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
     return dz_i, dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
+
+
+@rows("o", "h")
+def show_peephole(phi, o, c, p_o):
+    """The output gate that sees c, where z was, and h = o * phi(c)."""
+    o = sigmoid(fma(p_o, c, o))
+    return o, o * phi(c)

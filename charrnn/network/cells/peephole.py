@@ -16,8 +16,9 @@ from __future__ import annotations
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, Peephole, forget_bias_for
+from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.network.cells.cell import Cell, Peephole
+from charrnn.network.cells.lstm_equations import show_peephole
 
 GATES = ("i", "f", "g", "o")
 
@@ -28,13 +29,6 @@ def remember(phi, i, f, g, c_before, p_i, p_f):
     i, f, g = sigmoid(fma(p_i, c_before, i)), sigmoid(fma(p_f, c_before, f)), phi(g)
     c = fma(f, c_before, i * g)
     return i, f, g, c, c
-
-
-@rows("o", "h")
-def show(phi, o, c, p_o):
-    """The output gate, where z was, and h."""
-    o = sigmoid(fma(p_o, c, o))
-    return o, o * phi(c)
 
 
 @rows("i", "f", "g", "o", "dc_before")
@@ -48,42 +42,25 @@ def through_peephole(phi, i, f, g, o, c_before, p_i, p_f, p_o, dh, dc, dc_before
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, 4H) is read and then holds the gates; h, c and m = c
     (N, H) are written.
     """
-    H = h.shape[1]
+    H, p = h.shape[1], ports.p
     for n in range(start, stop):
-        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
-        remember(activation, i, f, g, c_before[n], p[0], p[1], c[n], m[n])
-        show(activation, o, c[n], p[2], h[n])
+        i, f, g, o = four_blocks(z[n], H)
+        remember(activation, i, f, g, c_before[n], p[0], p[1], c[n], ports.m[n])
+        show_peephole(activation, o, c[n], p[2], h[n])
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds the gates and then dz; dh, dc of this step are read, dc_before
     is added to.
     """
-    H = dh.shape[1]
+    H, p = dh.shape[1], ports.p
     for n in range(start, stop):
-        i, f, g, o = z[n, :H], z[n, H : 2 * H], z[n, 2 * H : 3 * H], z[n, 3 * H : 4 * H]
+        i, f, g, o = four_blocks(z[n], H)
         through_peephole(
             activation, i, f, g, o, c_before[n], p[0], p[1], p[2], dh[n], dc[n], dc_before[n]
         )
@@ -95,7 +72,6 @@ CELL = Cell(
     GATES,
     step,
     step_back,
-    forget_bias_for(GATES),
     peepholes=(Peephole("i", "before"), Peephole("f", "before"), Peephole("o", "after")),
     keeps_memory=True,
 )

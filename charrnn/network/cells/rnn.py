@@ -10,7 +10,7 @@ from __future__ import annotations
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK
-from charrnn.network.cells.cell import Cell, forget_bias_for
+from charrnn.network.cells.cell import Cell
 
 GATES = ("h",)
 
@@ -29,7 +29,7 @@ def through_rnn(phi, z, dh):
 
 
 @kernel(STEP)
-def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop):
+def step(z, h_before, c_before, h, c, ports, activation, start, stop):
     """One step of streams start:stop. z (N, H) is read and then holds phi(z), as does h (N, H)."""
     H = h.shape[1]
     for n in range(start, stop):
@@ -37,28 +37,11 @@ def step(z, h_before, c_before, h, c, m_below, y, m, p, activation, start, stop)
 
 
 @kernel(STEP_BACK)
-def step_back(
-    z,
-    h_before,
-    c_before,
-    m_below,
-    p,
-    activation,
-    dh_before,
-    dc_before,
-    dh,
-    dc,
-    scratch,
-    dy,
-    dm,
-    dm_below,
-    start,
-    stop,
-):
+def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
     """Back through `step`. z holds phi(z) and then dz; dh is read."""
     H = dh.shape[1]
     for n in range(start, stop):
         through_rnn(activation, z[n, :H], dh[n])
 
 
-CELL = Cell(GATES, GATES, GATES, step, step_back, forget_bias_for(GATES, ()), has_memory=False)
+CELL = Cell(GATES, GATES, GATES, step, step_back, forget=(), has_memory=False)

@@ -1,4 +1,4 @@
-"""Layer normalisation of a row of units (Ba, Kiros & Hinton 2016, equation 3, without gain and
+"""Layer normalization of a row of units (Ba, Kiros & Hinton 2016, equation 3, without gain and
 bias).
 
     out = (y - mean(y)) r,   r = 1 / sqrt(mean((y - mean(y))^2) + 1e-5)
@@ -38,7 +38,7 @@ def _alike(d, a, mean):
 
 
 @rows("a")
-def _standardised(a, mean, r):
+def _standardized(a, mean, r):
     """a = (a - mean) r."""
     return (a - mean) * r
 
@@ -59,23 +59,23 @@ def moments(y, units):
 
 
 @inline
-def standardise(a, mean, r, units):
+def standardize(a, mean, r, units):
     """a = (a - mean) r, and 0 behind so many units."""
-    _standardised(a, mean, r)
+    _standardized(a, mean, r)
     for u in range(max(0, units), a.size):
         a[u] = ZERO
 
 
 @inline
-def normalise(y, out, units):
-    """out (H,) becomes y (H,) normalised over its first `units` numbers."""
+def normalize(y, out, units):
+    """out (H,) becomes y (H,) normalized over its first `units` numbers."""
     copy_row(out, y)
     mean, r = moments(y, units)
-    standardise(out, mean, r, units)
+    standardize(out, mean, r, units)
 
 
 @inline
-def normalise_back(y, d, units):
+def normalize_back(y, d, units):
     """d, the derivative by out, becomes that by y."""
     mean, r = moments(y, units)
     mean_d = np.float32(_sum(d) / units)
