@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import PeerError
 
 PEERS = {"torch": Path(__file__).with_name("torch_peer.py")}
 """Name -> the program, which knows nothing of charrnn.
@@ -27,10 +27,6 @@ SETTLING_SECONDS = 0.03
 """OpenMP's threads go on spinning for some milliseconds after their work, on the processors that we
 measure next.
 """
-
-
-class PeerError(CharrnnError):
-    """A peer is not installed, or failed."""
 
 
 def installed_version(name: str) -> str:

@@ -29,6 +29,10 @@ _HARMFUL = re.compile(
 )
 
 
+PARAMETER = re.compile("`([a-z][a-z0-9_]*)`")
+"""A parameter in a message or help text of the library, in backticks."""
+
+
 def is_terminal(stream: TextIO) -> bool:
     """True when a person reads the stream."""
     try:
@@ -71,7 +75,7 @@ def tell(text: str = "") -> None:
     print(escaped(text), file=sys.stderr, flush=True)
 
 
-def tell_error(message: str) -> None:
+def print_error(message: str) -> None:
     """`error: ` and the message, one line on stderr."""
     print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.config.settings import SamplingConfig
-from charrnn.errors import CharrnnError
+from charrnn.errors import DivergenceError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
@@ -33,7 +33,7 @@ from charrnn.optim.schedules import Moment, rate_factor
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
-from charrnn.training.recovery import FallBack, Trouble
+from charrnn.training.recovery import FallBack
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 
@@ -43,12 +43,6 @@ VALIDATED = 200_000
 them.
 """
 SAMPLE_LENGTH = 240
-
-
-class DivergenceError(CharrnnError):
-    """The loss or the gradient is no longer a number, or the loss has jumped, and going back has
-    not helped.
-    """
 
 
 @dataclass(frozen=True)
@@ -168,8 +162,8 @@ class _Trainer:
         start, at = time.perf_counter(), self.run.step + 1
         try:
             return self._step(start)
-        except Trouble as trouble:
-            return self._fall_back(at, trouble, start)
+        except UnstableStep as failure:
+            return self._fall_back(at, failure, start)
 
     def _step(self, start: float) -> Report:
         run = self.run
@@ -205,7 +199,7 @@ class _Trainer:
         )
         norm, scale = self.clipper.measure(gradient.flat)
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise Trouble(
+            raise UnstableStep(
                 f"gradient norm {norm:g}" if math.isfinite(loss) else f"loss {loss:g}", loss, norm
             )
         rate = self._rate()
@@ -244,27 +238,27 @@ class _Trainer:
         )
         if recovery.is_long(run.progress.high_steps, run):
             if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
-                raise Trouble(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
+                raise UnstableStep(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
             run.progress = replace(
                 run.progress, high_steps=0, calm_loss=smoothed
             )  # the text has become harder
 
-    def _fall_back(self, at: int, trouble: Trouble, start: float) -> Report:
+    def _fall_back(self, at: int, failure: UnstableStep, start: float) -> Report:
         """Go back to the last good state, with a lower learning rate; `DivergenceError` if that has
         been done too often.
         """
         run, fall, self.saved_step, self.ended = self.run, None, None, None
         if run.progress.fall_backs < recovery.MOST_FALLS:
-            fall = recovery.fall_back(run, self.good.load(), at, trouble.reason)
+            fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
             recovery.go_back(run, self.good.load())
         self.network.refresh()
         self.good.keep()
         self.save()
         if fall is None:
-            raise DivergenceError(recovery.in_vain(run, at, trouble.reason))
+            raise DivergenceError(recovery.in_vain(run, at, failure.reason))
         read, seconds = run.config.batch_size * run.config.seq_length, time.perf_counter() - start
-        at_loss = trouble.loss, run.progress.smoothed_loss or trouble.loss, trouble.gradient_norm
+        at_loss = failure.loss, run.progress.smoothed_loss or failure.loss, failure.gradient_norm
         return Report(
             run.step,
             run.total_steps,
@@ -295,7 +289,7 @@ class _Trainer:
         """Measure the validation loss, note it in the history, keep the best and what is good."""
         run, before = self.run, self.run.progress
         if not recovery.is_finite(run):
-            raise Trouble("weights not finite", report.loss, report.gradient_norm)
+            raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
         validation = self.corpus.validation[:VALIDATED]
         loss = None
@@ -306,7 +300,7 @@ class _Trainer:
             ).nats_per_char
         judged = train_loss if loss is None else loss
         if not math.isfinite(judged):
-            raise Trouble(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
+            raise UnstableStep(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
         is_best = before.best_loss is None or judged < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
         if is_best:

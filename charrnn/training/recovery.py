@@ -68,16 +68,6 @@ class GoodState:
         return good
 
 
-class Trouble(Exception):
-    """What keeps training from going on from here. Never seen by a caller of `train`."""
-
-    def __init__(
-        self, reason: str, loss: float = math.nan, gradient_norm: float = math.nan
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.loss, self.gradient_norm = reason, loss, gradient_norm
-
-
 @dataclass(frozen=True)
 class FallBack:
     """A run went back `from_step`, where something was wrong, `to_step`; its learning rate is now

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.checkpoint.trained import Trained, load
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.streams import Streams, fit_batch_shape
-from charrnn.training.loop import DivergenceError, Report, train
+from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_of

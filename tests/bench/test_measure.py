@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from charrnn.bench import machine, peers
 from charrnn.bench import measure as benchmark
 from charrnn.bench.measure import Measured, Shape, generated_corpus, measure, multiplications
-from charrnn.bench.peers import Peer, PeerError
+from charrnn.bench.peers import Peer
 from charrnn.cli.main import cli
 from charrnn.config.settings import ModelConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, PeerError
 from charrnn.network.model import Model
 
 TINY = Shape(layers=1, hidden=5, batch_size=3, seq_length=4, threads=1)
