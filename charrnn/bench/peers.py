@@ -36,11 +36,9 @@ def installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        reason = (
-            f"{name} is not installed beside this Python; pip install {name}, or leave out "
-            "--against"
-        )
-        raise PeerError(reason) from None
+        raise PeerError(
+            f"{name} is not installed in this Python; pip install {name}, or leave out `against`"
+        ) from None
 
 
 class Peer:

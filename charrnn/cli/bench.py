@@ -184,7 +184,7 @@ def _measured(request: Request, corpus: Corpus | None) -> list[tuple[str, Measur
     found: list[tuple[str, Measured]] = []
     seconds = len(request.shapes) * expected_seconds(request.rounds, request.against)
     if request.shapes:
-        terminal.tell(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
+        terminal.say(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
     total = len(request.shapes) * request.rounds
     with terminal.progress_bar("measuring", unit="round") as bar:
         for k, (task, shape) in enumerate(request.shapes):
@@ -239,7 +239,7 @@ def _warn(found: list[tuple[str, Measured]]) -> None:
         if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]
     ]
     if wide:
-        terminal.tell(
+        terminal.say(
             f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? "
             "measure them again"
         )

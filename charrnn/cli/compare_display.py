@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn.cli.tables import Column, print_columns
-from charrnn.cli.terminal import duration_text, is_terminal, loss_text, one_line, tell
+from charrnn.cli.terminal import duration_text, is_terminal, loss_text, one_line, say
 from charrnn.cli.train_display import BAR_NEEDS, ESTIMATED_AFTER, fitted, speed_text
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Progress:
         self._trained: tuple[str, int] | None = None  # the run that is being trained
         self._told = self._estimated = False
 
-    def _tell_start(self, event: Event) -> None:
+    def _show_start(self, event: Event) -> None:
         from charrnn.text.gathered import counted
 
         self._told = True
@@ -40,7 +40,7 @@ class Progress:
             counted(self._seeds, "seed"),
         )
         runs = counted(event.runs, "run")
-        tell(
+        say(
             f"{configurations}, {each}: {runs}, one after the other, into "
             f"{one_line(str(self._folder))}"
         )
@@ -57,7 +57,7 @@ class Progress:
         if self._quiet:
             return
         if not self._told:
-            self._tell_start(event)
+            self._show_start(event)
         if event.report is not None:
             self._trained = (event.candidate.name, event.seed)
             self._begun = self._begun or (time.monotonic(), event.share)
@@ -108,7 +108,7 @@ class Progress:
 
     def _say(self, text: str) -> None:
         if self._bar is None:
-            tell(text)
+            say(text)
         else:
             self._bar.write(text, file=sys.stderr)
 

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.terminal import is_terminal, tell
+from charrnn.cli.terminal import is_terminal, say
 
 if TYPE_CHECKING:
     from charrnn.compiler.companion import Companion
@@ -70,7 +70,7 @@ class _Compiling:
         if self._quiet or (cached and not self._told):
             return
         if not self._told and not is_terminal(sys.stderr):
-            tell(f"compiling kernels for this machine (once, {self._time_needed()})")
+            say(f"compiling kernels for this machine (once, {self._time_needed()})")
         self._told = True
         if not is_terminal(sys.stderr):
             return

@@ -21,8 +21,8 @@ from charrnn.cli.terminal import (
     is_terminal,
     loss_text,
     one_line,
+    say,
     size_text,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def speed_text(characters_per_second: float) -> str:
     return f"{characters_per_second:.0f} chars/s"
 
 
-def tell_start(
+def show_start(
     run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None
 ) -> None:
     """What was read, and what will be made of it; `asked` is the configuration before its batch
@@ -85,15 +85,15 @@ def tell_start(
         f"train {len(corpus.train):,}, validation {len(corpus.validation):,}, test "
         f"{len(corpus.test):,}"
     )
-    tell(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
+    say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
     if corpus.skipped:
         names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
             ", ..." if len(corpus.skipped) > 3 else ""
         )
-        tell(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
+        say(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
         found = len(corpus.document_starts)
-        tell(
+        say(
             f"documents: {found + 1:,}"
             if found
             else "documents: 1; --document-separator occurs nowhere in the text"
@@ -103,7 +103,7 @@ def tell_start(
         config.batch_size,
         config.seq_length,
     ):
-        tell(
+        say(
             f"the text is short: batches of {config.batch_size} x {config.seq_length} characters "
             "instead of "
             f"{asked.batch_size} x {asked.seq_length}"
@@ -113,21 +113,21 @@ def tell_start(
         + corpus.ids.nbytes
         + PROGRAM
     )
-    tell(
+    say(
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} "
         "parameters, "
         f"about {memory} of memory"
     )
     per_character = run.model.count() / len(corpus.train)
     if per_character > MANY_PARAMETERS:
-        tell(
+        say(
             f"warning: {per_character:.1f} parameters for each of the {unit} to train on: watch "
             "the validation loss, or use a "
             "smaller --hidden"
         )
     going_on = f", going on from step {run.step:,}" if run.step else ""
     threads = usable_threads(threads)
-    tell(
+    say(
         f"training: {counted(run.total_steps, 'step')}, "
         f"{run.total_steps / run.steps_per_epoch:.1f} epochs, on "
         f"{counted(threads, 'thread')}, into {folder.path}{going_on}"
@@ -299,7 +299,7 @@ class Display:
     def _say(self, text: str) -> None:
         """A line above the bar, on stderr."""
         if self._bar is None:
-            tell(text)
+            say(text)
         else:
             self._bar.write(text, file=sys.stderr)
 
@@ -329,12 +329,12 @@ class Display:
             )
         path = shlex.quote(str(folder.path))
         if ended is not None and run.step > self._first_step:
-            tell(self._why(ended))
+            say(self._why(ended))
         if best is not None:
             kind = "validation loss" if validated else "training loss"
-            tell(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
+            say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
-            tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
+            say(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
         elif best is not None:
             older = run.step - (run.progress.best_step or 0)
             age = (
@@ -342,7 +342,7 @@ class Display:
                 if older
                 else ""
             )
-            tell(f"sample from it{age}: charrnn sample {path}")
+            say(f"sample from it{age}: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:
         """One line about the end of the run."""

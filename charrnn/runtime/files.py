@@ -39,7 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written: {error.strerror or error}; free some space or choose "
-            "another --out"
+            "another `out`"
         ) from None
     finally:
         if temporary is not None:

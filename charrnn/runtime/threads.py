@@ -40,7 +40,7 @@ def available_threads() -> int:
 def check_threads(threads: int | None) -> None:
     """`ConfigError` unless it is a sensible number, or None for all there are."""
     if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
+        raise ConfigError(f"`threads` must be 1 to {MOST_THREADS}, not {threads}")
 
 
 def usable_threads(asked: int | None) -> int:

@@ -204,8 +204,8 @@ def in_vain(run: Run, at: int, reason: str) -> str:
     return (
         f"step {at}: {reason}; going back {times} times, to {FALL_FACTOR**times:g} of the "
         "learning rate, has not helped; the "
-        f"checkpoint is that of step {run.step}: go on with --resume and a lower --learning-rate "
-        "or --clip-norm"
+        f"checkpoint is that of step {run.step}: use `resume` with a lower `learning_rate` "
+        "or `clip_norm`"
     )
 
 

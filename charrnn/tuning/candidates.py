@@ -143,11 +143,11 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); choose another --out") from None
+        raise RunError(f"{path} cannot be read ({error}); choose another `folder`") from None
     asked = json.loads(json.dumps(plan_of(candidates, seeds)))
     if found != asked:
         raise RunError(
-            f"{folder} holds another comparison{_difference(found, asked)}; choose another --out"
+            f"{folder} holds another comparison{_difference(found, asked)}; choose another `folder`"
         )
 
 

@@ -175,8 +175,7 @@ def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> N
         if len(candidate.corpus.validation) < 2:
             raise ConfigError(
                 "configurations are compared by their loss on the validation text, and there is "
-                "none: "
-                "give a larger --val-fraction, or a longer text"
+                "none: give a larger `val_fraction`, or a longer text"
             )
 
 

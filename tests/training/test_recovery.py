@@ -197,7 +197,7 @@ def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run = small_run(corpus, save_every=1)
     with pytest.raises(
         DivergenceError,
-        match=r"^step 8: loss nan; going back 3 times, to 0\.125 .* step 5: .*--learning-rate",
+        match=r"^step 8: loss nan; going back 3 times, to 0\.125 .* step 5: .*`learning_rate`",
     ):
         trained(run, corpus, folder)
     assert list(files(folder)) and set(files(folder)) == {"last.safetensors", "best.safetensors"}
