@@ -59,26 +59,26 @@ class Peer:
             encoding="utf-8",
         )
         try:
-            self.version = str(self._asked(json.dumps({"task": task, **shape}))["version"])
+            self.version = str(self._ask({"task": task, **shape}, "version"))
         except BaseException:
             self.close()
             raise
 
     def __call__(self, seconds: float) -> float:
         """Characters a second, while it works for about so many seconds."""
-        speed = float(self._asked(json.dumps(seconds))["chars_per_second"])
+        speed = float(self._ask(seconds, "chars_per_second"))
         time.sleep(SETTLING_SECONDS)
         return speed
 
-    def _asked(self, line: str) -> dict[str, Any]:
+    def _ask(self, question: object, key: str) -> Any:
+        """Send a line of JSON; what the answer says under this key."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(line + "\n")
+            self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+            return json.loads(self._process.stdout.readline())[key]
         except (OSError, ValueError):
             raise PeerError(f"{self.name} failed: {self._last_error()}") from None
-        return answer
 
     def _last_error(self) -> str:
         """The last line that it wrote when it ended."""

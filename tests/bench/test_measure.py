@@ -102,9 +102,9 @@ def test_speed_is_characters_by_time(monkeypatch):
 
 def test_sides_take_turns_and_ratios_are_of_rounds(peer, monkeypatch):
     peer(FAKE)
-    order, own, asked = [], iter([999.0, 5000.0, 60000.0, 30000.0]), Peer._asked
+    order, own, asked = [], iter([999.0, 5000.0, 60000.0, 30000.0]), Peer._ask
     monkeypatch.setattr(
-        Peer, "_asked", lambda self, line: order.append("peer") or asked(self, line)
+        Peer, "_ask", lambda self, *line: order.append("peer") or asked(self, *line)
     )
     monkeypatch.setattr(
         benchmark, "multiply_add_speed", lambda workers: order.append("peak") or 1e9
