@@ -97,11 +97,14 @@ class Result:
     @property
     def chars_per_second(self) -> float | None:
         """The median over the runs; None without any."""
-        return (
-            statistics.median(one.chars_per_second for one in self.outcomes)
-            if self.outcomes
-            else None
-        )
+        speeds = [one.chars_per_second for one in self.outcomes]
+        return statistics.median(speeds) if speeds else None
+
+    @property
+    def mean_epochs(self) -> float | None:
+        """Passes over the text, the mean over the runs; None without any."""
+        epochs = [one.epochs for one in self.outcomes]
+        return statistics.fmean(epochs) if epochs else None
 
     def as_json(self) -> dict[str, Any]:
         """All of it, fit for JSON."""

@@ -17,8 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 import charrnn
+from charrnn.cli.live_bar import LiveBar, fitted, speed_text
 from charrnn.cli.main import COMMANDS, cli
-from charrnn.cli.train_display import Display, fitted, speed_text
+from charrnn.cli.train_display import Display
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.network.network import Network
 from charrnn.training.loop import Report
@@ -283,7 +284,8 @@ def test_patience_ends_a_run_and_more_of_it_goes_on(text):
     result = invoke("train", text, *TINY, *still)
     assert ended(result) == (6, "patience")
     assert (
-        "ended at step 6: no new best in 2 validations; a larger --patience goes on\n"
+        "ended at step 6: no new best in 2 validations; resume with a larger --patience to "
+        "continue\n"
         in result.stderr
     )
     again = invoke("train", "--resume", "--json")
@@ -300,7 +302,7 @@ def test_time_ends_a_run_and_more_of_it_goes_on(text):
     steps, why = ended(result)
     assert why == "time" and load_run("checkpoints/sea/last.safetensors").step == steps > 0
     assert (
-        f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n"
+        f"ended at step {steps:,}: reached --max-time 0.2s; resume with a larger one to continue\n"
         in result.stderr
     )
     again = invoke("train", "--resume", "--json")
@@ -494,7 +496,7 @@ def reports_of(*changes):
     "reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"]
 )
 def test_events_fit_60_columns(monkeypatch, capsys, reason):
-    monkeypatch.setattr(Display, "_width", lambda self: 60)
+    monkeypatch.setattr(LiveBar, "width", 60)
     run = small_run(small_corpus())
     run.progress = replace(run.progress, best_step=123_000)
     display = Display(run)
