@@ -52,20 +52,18 @@ class Setting:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             # what is larger would overflow, and is out of range anyway
             value = float(min(max(value, -(10**300)), 10**300))
-        if not isinstance(value, self.kind) or isinstance(value, bool) != (self.kind is bool):
-            self._refuse(_KINDS[self.kind], repr(value))
-        if self.choices and value not in self.choices:
-            self._refuse(f"one of {', '.join(self.choices)}", repr(value))
-        if value != value:
-            self._refuse("a number", "nan")
-        if self.minimum is not None and value < self.minimum:
-            self._refuse(f"at least {self.minimum:g}", _shown(value))
-        if self.maximum is not None and value > self.maximum:
-            self._refuse(f"at most {self.maximum:g}", _shown(value))
-        return value  # type: ignore[no-any-return]
-
-    def _refuse(self, wanted: str, value: str) -> None:
-        raise ConfigError(f"`{self.name}` must be {wanted}, not {value}")
+        is_kind = isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
+        if not is_kind or value != value:
+            wanted = _KINDS[self.kind]
+        elif self.choices and value not in self.choices:
+            wanted = f"one of {', '.join(self.choices)}"
+        elif self.minimum is not None and value < self.minimum:
+            wanted = f"at least {self.minimum:g}"
+        elif self.maximum is not None and value > self.maximum:
+            wanted = f"at most {self.maximum:g}"
+        else:
+            return value  # type: ignore[no-any-return]
+        raise ConfigError(f"`{self.name}` must be {wanted}, not {_shown(value, is_kind)}")
 
 
 def setting(
@@ -156,8 +154,10 @@ def seconds_of(text: str) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _shown(value: float) -> str:
-    """A number for a message; an int from a file may have thousands of digits, too many for a
-    float.
+def _shown(value: Any, is_kind: bool) -> str:
+    """A value for a message, short if it is of its setting's type; an int from a file may have
+    thousands of digits, too many to print.
     """
-    return f"{value:g}" if abs(value) < 10**300 else "a number of more than 300 digits"
+    if isinstance(value, int) and abs(value) >= 10**300:
+        return "a number of more than 300 digits"
+    return f"{value:g}" if is_kind and isinstance(value, float) else repr(value)

@@ -12,7 +12,7 @@ import json
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_of
+from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_text
 
 SPEEDS_KEPT = 1000
 """Steps, the last of a run, over which its median speed is taken."""
@@ -124,12 +124,12 @@ def results(candidates: Sequence[Candidate], events: Iterable[Event]) -> list[Re
     """The outcomes among the events, by candidate, the lowest mean loss first and what has none
     last.
     """
-    found = [event for event in events if event.outcome is not None]
-    made = []
-    for candidate in candidates:
-        outcomes = (event.outcome for event in found if event.candidate is candidate)
-        made.append(Result(candidate, tuple(one for one in outcomes if one is not None)))
-    return sorted(made, key=lambda one: (one.mean_loss is None, one.mean_loss))
+    ended = [(event.candidate, event.outcome) for event in events if event.outcome is not None]
+    found = [
+        Result(one, tuple(outcome for candidate, outcome in ended if candidate is one))
+        for one in candidates
+    ]
+    return sorted(found, key=lambda one: (one.mean_loss is None, one.mean_loss))
 
 
 def compare(
@@ -152,9 +152,7 @@ def compare(
     check_plan(place.path, candidates, seeds)
     with place.locked():
         check_plan(place.path, candidates, seeds)
-        write_atomically(
-            place.path / PLAN, json.dumps(plan_of(candidates, seeds), indent=1).encode()
-        )
+        write_atomically(place.path / PLAN, plan_text(candidates, seeds).encode())
         names = folder_names(candidates)
         jobs = [
             (one, seed, name) for seed in seeds for one, name in zip(candidates, names, strict=True)
@@ -190,11 +188,8 @@ def _work(candidate: Candidate) -> float:
     if training.max_seconds is not None:
         return training.max_seconds
     shape = fit_batch_shape(len(text), training.batch_size, training.seq_length)
-    return (
-        float(training.total_steps(Streams(text, *shape).steps))
-        * math.prod(shape)
-        * candidate.parameters
-    )
+    steps = training.total_steps(Streams(text, *shape).steps)
+    return float(steps * math.prod(shape) * candidate.parameters)
 
 
 class _Job:
@@ -233,13 +228,10 @@ class _Job:
             run = self.folder.resume()
             run.check_text(self.candidate.corpus)
             return run
-        run = Run.new(
-            self.candidate.corpus,
-            self.candidate.model,
-            replace(self.candidate.training, seed=self.seed),
-        )
-        texts = [source.path for source in self.candidate.corpus.sources]
-        self.folder.create({**self.candidate.settings, "seed": self.seed, "text": texts})
+        one = self.candidate
+        run = Run.new(one.corpus, one.model, replace(one.training, seed=self.seed))
+        texts = [source.path for source in one.corpus.sources]
+        self.folder.create({**one.settings, "seed": self.seed, "text": texts})
         return run
 
     def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
@@ -284,15 +276,11 @@ class _Job:
         """The loss of a checkpoint on all of the validation text; training may have looked at a
         part of it only.
         """
-        workers = Workers(usable_threads(self.threads))
-        try:
-            corpus = self.candidate.corpus
-            found = evaluate(
+        corpus = self.candidate.corpus
+        with closing(Workers(usable_threads(self.threads))) as workers:
+            return evaluate(
                 best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
-            )
-            return found.nats_per_char
-        finally:
-            workers.close()
+            ).nats_per_char
 
     def _read(self) -> Outcome | None:
         """Take up what earlier sessions measured; the outcome, if there is one. A damaged file
@@ -307,7 +295,7 @@ class _Job:
             return None
 
     def _write(self, outcome: Outcome | None) -> None:
-        described: Mapping[str, Any] = {
+        described = {
             "seconds": self.seconds,
             "speeds": [round(speed, 1) for speed in self.speeds],
             "outcome": outcome and asdict(outcome),

@@ -288,15 +288,12 @@ class _Planner:
         if len(validation) < 2:
             return 0.05
         part, times = validation[: max(4096, len(validation) // 8)], []
-        untrained, workers = (
-            Run.new(self.corpus, model).model,
-            Workers(usable_threads(self.threads)),
-        )
-        for _ in range(2):  # the first time buffers are made
-            start = time.perf_counter()
-            evaluate(untrained, part, workers=workers)
-            times.append(time.perf_counter() - start)
-        workers.close()
+        untrained = Run.new(self.corpus, model).model
+        with closing(Workers(usable_threads(self.threads))) as workers:
+            for _ in range(2):  # the first time buffers are made
+                start = time.perf_counter()
+                evaluate(untrained, part, workers=workers)
+                times.append(time.perf_counter() - start)
         return min(times) * len(validation) / len(part) + 0.05
 
 

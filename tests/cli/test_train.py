@@ -285,8 +285,7 @@ def test_patience_ends_a_run_and_more_of_it_goes_on(text):
     assert ended(result) == (6, "patience")
     assert (
         "ended at step 6: no new best in 2 validations; resume with a larger --patience to "
-        "continue\n"
-        in result.stderr
+        "continue\n" in result.stderr
     )
     again = invoke("train", "--resume", "--json")
     assert ended(again) == (6, "patience")
