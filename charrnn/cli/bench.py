@@ -147,16 +147,16 @@ def bench(
         shapes += [(task, Shape(*values)) for values in every]
     corpus = _read(text)
     machine = measure_machine(max(threads))
-    found = _measured(shapes, corpus, rounds, against)
+    rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
-        lists = {task: [one.as_json() for name, one in found if name == task] for task in MEASURED}
+        lists = {task: [one.as_json() for name, one in rows if name == task] for task in MEASURED}
         click.echo(json.dumps({"machine": described, **lists}))
     else:
         _print_machine(machine)
-        if found:
-            _print_table(found)
-    _warn(found)
+        if rows:
+            _print_table(rows)
+    _warn(rows)
 
 
 def _read(text: str | None) -> Corpus | None:
@@ -174,7 +174,7 @@ def _measured(
     """Measure each task at its shape, with progress."""
     from charrnn.bench.measure import expected_seconds, measure
 
-    found: list[tuple[str, Measured]] = []
+    rows: list[tuple[str, Measured]] = []
     seconds = len(shapes) * expected_seconds(rounds, against)
     if shapes:
         terminal.say(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
@@ -183,13 +183,13 @@ def _measured(
     with terminal.progress_bar("measuring", unit="round") as bar:
         for task, shape in shapes:
             report = lambda: bar(next(done), total)  # noqa: E731
-            found.append(
+            rows.append(
                 (
                     task,
                     measure(task, shape, corpus, rounds=rounds, against=against, progress=report),
                 )
             )
-    return found
+    return rows
 
 
 def _print_machine(machine: Machine) -> None:
@@ -203,11 +203,11 @@ def _print_machine(machine: Machine) -> None:
     click.echo(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
 
 
-def _print_table(found: list[tuple[str, Measured]]) -> None:
+def _print_table(rows: list[tuple[str, Measured]]) -> None:
     from charrnn.cli.tables import Column, print_columns
 
     def column(importance: int, heading: str, cell: Any) -> Column:
-        return importance, heading, [cell(task, one) for task, one in found]
+        return importance, heading, [cell(task, one) for task, one in rows]
 
     columns = [
         column(0, "what", lambda task, one: f"{task}, {one.shape.layers} x {one.shape.hidden}"),
@@ -217,27 +217,27 @@ def _print_table(found: list[tuple[str, Measured]]) -> None:
         column(1, "chars/s", lambda task, one: f"{one.chars_per_second:,.0f}"),
         column(2, "of peak", lambda task, one: f"{one.share_of_peak:.1%}"),
     ]
-    if any(one.ratio is not None for _, one in found):
+    if any(one.ratio is not None for _, one in rows):
         columns += [
             column(3, "PyTorch", lambda task, one: f"{one.peer_chars_per_second:,.0f}"),
             column(1, "ratio", lambda task, one: f"{one.ratio:.2f}"),
             column(5, "spread", lambda task, one: "{:.2f} to {:.2f}".format(*one.ratios)),
         ]
-    if all(one.shape.precision == "float32" for _, one in found):
+    if all(one.shape.precision == "float32" for _, one in rows):
         columns = [one for one in columns if one[1] != "precision"]
     print_columns(columns)
 
 
-def _warn(found: list[tuple[str, Measured]]) -> None:
+def _warn(rows: list[tuple[str, Measured]]) -> None:
     """Say where rounds disagree, which they do when a peer's threads must share a processor."""
     wide = [
         one.ratios
-        for _, one in found
+        for _, one in rows
         if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]
     ]
     if wide:
         terminal.say(
-            f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? "
+            f"rounds disagree in {len(wide)} of {len(rows)} rows: did something else run? "
             "measure them again"
         )
 

@@ -16,7 +16,6 @@ from charrnn.cli.inputs import precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
-    KINDS,
     GroupedCommand,
     Request,
     option,
@@ -150,12 +149,12 @@ def _kernels(comparison: Comparison) -> list[str]:
 def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Value]]:
     """The settings that differ, and the values of each."""
     varied: dict[str, list[Value]] = {}
-    for given in [f"cell={cells}"] * (cells is not None) + list(vary):
-        name, _, values = given.partition("=")
+    for text in [f"cell={cells}"] * (cells is not None) + list(vary):
+        name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if not values:
             raise ConfigError(
-                f"--vary {given:.60}: give a setting and its values, such as --vary dropout=0,0.3"
+                f"--vary {text:.60}: give a setting and its values, such as --vary dropout=0,0.3"
             )
         if name in varied:
             raise ConfigError(f"--vary {name}: its values are given twice; name them all at once")
@@ -174,7 +173,7 @@ def _value(setting: Setting, text: str) -> Value:
     if text.lower() == "none" and setting.optional:
         return None
     try:
-        value: Value = KINDS[setting.kind].convert(text, None, None)
+        value: Value = click.types.convert_type(setting.kind).convert(text, None, None)
         return value
     except click.BadParameter as error:
         raise ConfigError(f"--vary {setting.name}: {error.message}") from None
@@ -184,15 +183,15 @@ def _candidates(comparison: Comparison, quiet: bool) -> list[Candidate]:
     """The configurations, with the text read as each of them wants it."""
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
 
-    found = combinations(comparison.settings, comparison.varied)
-    configs = {CorpusConfig.of(settings) for _, settings in found}
+    varied = combinations(comparison.settings, comparison.varied)
+    configs = {CorpusConfig.of(settings) for _, settings in varied}
     if len(configs) > 1 and "-" in comparison.text:
         raise ConfigError(
             "standard input can be read once only; give a file, to vary how it is read"
         )
     corpora = {config: read_text(comparison.text, config, quiet) for config in configs}
     candidates = []
-    for name, settings in found:
+    for name, settings in varied:
         corpus, model, training = configs_of(settings)
         candidates.append(Candidate(name, corpora[corpus], model, training))
     return of_equal_size(candidates) if comparison.equal == "parameters" else candidates
@@ -220,16 +219,18 @@ def _run(comparison: Comparison, request: Request) -> int:
                 kept.append(event)
             if stop.status:
                 break
-    found, finished = results(candidates, kept), len(kept) == total
+    ranking, is_finished = results(candidates, kept), len(kept) == total
     if request.as_json:
-        described = [one.as_json() for one in found]
+        described = [one.as_json() for one in ranking]
         click.echo(
-            json.dumps({"folder": str(folder), "finished": finished, "configurations": described})
+            json.dumps(
+                {"folder": str(folder), "finished": is_finished, "configurations": described}
+            )
         )
     elif kept:
-        print_table(found, len(seeds))
-    if not finished:
+        print_table(ranking, len(seeds))
+    if not is_finished:
         terminal.say(
             f"stopped after {len(kept)} of {total} runs; the same command goes on from there"
         )
-    return 0 if finished else stop.status
+    return 0 if is_finished else stop.status

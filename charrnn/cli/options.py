@@ -20,8 +20,6 @@ from charrnn.runtime.threads import check_threads
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-KINDS: dict[type, Any] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
-
 COMMON_KEYS: Others = {"text": (str, list), "out": str, "threads": int, "quiet": bool, "json": bool}
 """What a settings file may hold besides settings."""
 
@@ -75,7 +73,7 @@ def options_for(
                 PARAMETER.sub(lambda match: flag_of(match[1]), setting.help)
                 + ("" if setting.default is None or is_bool else default),
                 group=setting.group,
-                type=KINDS[setting.kind],
+                type=setting.kind,
                 default=None,
                 metavar="|".join(setting.choices) or None,
             )

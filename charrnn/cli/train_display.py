@@ -70,12 +70,9 @@ def show_start(
         )
         say(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
-        found = len(corpus.document_starts)
-        say(
-            f"documents: {found + 1:,}"
-            if found
-            else "documents: 1; --document-separator occurs nowhere in the text"
-        )
+        count = len(corpus.document_starts) + 1
+        missing = "" if count > 1 else "; --document-separator occurs nowhere in the text"
+        say(f"documents: {count:,}{missing}")
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
     if run.step == 0 and (asked.batch_size, asked.seq_length) != shape:

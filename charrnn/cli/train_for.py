@@ -57,7 +57,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
             del model["dropout"]
     if not request.quiet:
         terminal.say("measuring how fast this machine trains on this text")
-    found = plan(
+    chosen_plan = plan(
         corpus,
         request.duration,
         model=model,
@@ -65,9 +65,10 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         threads=request.threads,
         elapsed=lambda: time.monotonic() - STARTED,
     )
-    for reason in found.reasons if not request.quiet else ():
+    for reason in chosen_plan.reasons if not request.quiet else ():
         terminal.say(f"plan: {reason}")
-    chosen = values_of(found.training, found.model)
+    model = values_of(chosen_plan.model)
     if other is not None:
-        chosen = {**values_of(found.training), "dropout": found.model.dropout}
-    return found, replace(request, settings={**request.settings, **chosen})
+        model = {"dropout": model["dropout"]}
+    settings = {**request.settings, **values_of(chosen_plan.training), **model}
+    return chosen_plan, replace(request, settings=settings)

@@ -80,17 +80,17 @@ def coefficients_of(config: TrainConfig) -> Coefficients:
     """The settings with what they leave open filled in."""
     optimizer = OPTIMIZERS[config.optimizer]
 
-    def given(value: float | None, default: float) -> float:
+    def value_or(value: float | None, default: float) -> float:
         return default if value is None else value
 
     return Coefficients(
-        learning_rate=given(config.learning_rate, optimizer.learning_rate),
+        learning_rate=value_or(config.learning_rate, optimizer.learning_rate),
         momentum=config.momentum,
-        rho=given(config.rho, optimizer.rho),
+        rho=value_or(config.rho, optimizer.rho),
         beta1=config.beta1,
         beta2=config.beta2,
-        epsilon=given(config.epsilon, optimizer.epsilon),
-        weight_decay=given(config.weight_decay, optimizer.weight_decay),
+        epsilon=value_or(config.epsilon, optimizer.epsilon),
+        weight_decay=value_or(config.weight_decay, optimizer.weight_decay),
     )
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from charrnn.errors import CheckpointError
 
 TEMPORARY = ".tmp"
-"""How the name of a file ends that is being written; one that a killed process left behind is of no
-use.
-"""
+"""The end of the name of a file that is being written; one left by a killed process is useless."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -161,7 +161,7 @@ class Workers:
 
 
 class _Worker:
-    """A thread that waits for jobs. What it is told, and tells, lies in attributes; the locks only
+    """A thread that waits for jobs. Its work and its result are in attributes; the locks only
     wake who waits.
     """
 
@@ -180,7 +180,7 @@ class _Worker:
         self._begun.release()
 
     def end(self) -> BaseException | None:
-        """Wait until they are done; what one of them raised, which left out those behind it."""
+        """Wait until they are done; what one of them raised, which left out those after it."""
         while not self._is_done:
             self._ended.acquire()
         return self._error

@@ -1,5 +1,5 @@
-"""What to train in a given time: size, dropout, batch and schedule, from the length of the text and
-the speed of this machine.
+"""What to train in a given time: size, dropout, batch and schedule, from the length of the text
+and the speed of this machine.
 
 A plan is an ordinary pair of configurations with a number of steps. Once it is made the clock has
 no part in the run, which can be interrupted, resumed and repeated like any other. Its rules come
@@ -64,9 +64,9 @@ class Plan:
     """A network and its training, the seconds that it will take, its speed, and in a line each what
     was chosen and why.
 
-    `seconds` are those of steps, each of which takes `step_seconds`, and validations with
-    checkpoints, each of which takes `look_seconds`. The run is to end at `deadline`, a time of
-    `time.monotonic`, after no more than `most_steps`.
+    `seconds` are those of steps, each of which takes `step_seconds`, and of validations with
+    checkpoints, each of which takes `validation_seconds`. The run is to end at `deadline`, a time
+    of `time.monotonic`, after no more than `most_steps`.
     """
 
     model: ModelConfig
@@ -75,7 +75,7 @@ class Plan:
     chars_per_second: float
     reasons: tuple[str, ...]
     step_seconds: float
-    look_seconds: float
+    validation_seconds: float
     deadline: float
     most_steps: int
 
@@ -115,8 +115,8 @@ def plan(
 
 
 def most_epochs_for(parameters: int) -> float:
-    """Passes after which a text has no more to give: 40, but for large networks, which remember
-    more of each reading, fewer.
+    """Passes after which a text has no more to give: 40, and fewer for large networks, which
+    remember more of each reading.
     """
     return MOST_EPOCHS * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
 
@@ -170,19 +170,21 @@ class _Planner:
         width, reason = self._width()
         model, training = self._model(width), self._training(width)
         step = self._step_seconds(model, training, min(10.0, 0.02 * self.seconds))
-        look = self._look_seconds(model)
+        validation = self._validation_seconds(model)
         # at the end a checkpoint or two are written as well
-        usable = (1 - MARGIN) * (self.seconds - self.elapsed()) - look
-        if usable < step + look:
+        usable = (1 - MARGIN) * (self.seconds - self.elapsed()) - validation
+        if usable < step + validation:
             raise ConfigError(
                 f"in what is left of {self.seconds:g} seconds this network makes no step; give "
                 "more time or a smaller `hidden`"
             )
-        share = max(VALIDATION_SHARE, min(LEAST_VALIDATIONS * look / usable, 3 * VALIDATION_SHARE))
-        looks = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / look + 1e-9)))
+        share = max(
+            VALIDATION_SHARE, min(LEAST_VALIDATIONS * validation / usable, 3 * VALIDATION_SHARE)
+        )
+        validations = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / validation + 1e-9)))
         per_epoch = Run.new(self.corpus, model, training).steps_per_epoch
         most = math.ceil(most_epochs_for(_count(model)) * per_epoch)
-        steps = min(most, math.floor((usable - looks * look) / step))
+        steps = min(most, math.floor((usable - validations * validation) / step))
         epochs, speed = steps / per_epoch, self.characters / per_epoch / step
         count = _count(model)
         drops = {
@@ -191,7 +193,7 @@ class _Planner:
         }
         model = ModelConfig(**{**vars(model), **drops, **self.fixed_model})
         rate = coefficients_of(training).learning_rate
-        every = -(-steps // looks)
+        every = -(-steps // validations)
         ends = {
             "steps": steps,
             "eval_every": every,
@@ -220,11 +222,11 @@ class _Planner:
         return Plan(
             model=model,
             training=training,
-            seconds=steps * step + looks * look,
+            seconds=steps * step + validations * validation,
             chars_per_second=speed,
             reasons=tuple(reasons),
             step_seconds=step,
-            look_seconds=look,
+            validation_seconds=validation,
             deadline=time.monotonic() + self.seconds - self.elapsed(),
             most_steps=most,
         )
@@ -269,8 +271,8 @@ class _Planner:
         return best, f"{best} units a layer: {reason}"
 
     def _step_seconds(self, model: ModelConfig, training: TrainConfig, seconds: float) -> float:
-        """The time of a step, everything between two steps included, measured for so many seconds
-        but at least three steps.
+        """The time of a step, everything between two steps included, measured for `seconds`
+        and at least three steps.
         """
         endless = replace(training, steps=10**9, eval_every=10**9, sample_every=0)
         run, done = Run.new(self.corpus, model, endless), 0
@@ -282,19 +284,19 @@ class _Planner:
                 done += 1
             return (time.perf_counter() - start) / done
 
-    def _look_seconds(self, model: ModelConfig) -> float:
+    def _validation_seconds(self, model: ModelConfig) -> float:
         """The time of a validation and a checkpoint."""
-        validation = self.corpus.validation[:VALIDATED]
-        if len(validation) < 2:
+        text = self.corpus.validation[:VALIDATED]
+        if len(text) < 2:
             return 0.05
-        part, times = validation[: max(4096, len(validation) // 8)], []
+        part, times = text[: max(4096, len(text) // 8)], []
         untrained = Run.new(self.corpus, model).model
         with closing(Workers(usable_threads(self.threads))) as workers:
             for _ in range(2):  # the first time buffers are made
                 start = time.perf_counter()
                 evaluate(untrained, part, workers=workers)
                 times.append(time.perf_counter() - start)
-        return min(times) * len(validation) / len(part) + 0.05
+        return min(times) * len(text) / len(part) + 0.05
 
 
 def _count(model: ModelConfig) -> int:

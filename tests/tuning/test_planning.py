@@ -35,7 +35,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, multiplications: float) -> None:
         self.now, self.speed = 0.0, multiplications
         monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
-        monkeypatch.setattr(planning._Planner, "_look_seconds", lambda *given: 0.2)
+        monkeypatch.setattr(planning._Planner, "_validation_seconds", lambda *given: 0.2)
 
     def step(
         self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
