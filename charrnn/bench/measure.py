@@ -172,11 +172,11 @@ def multiplications(model: Model) -> int:
     return count
 
 
-def generated_corpus(shape: Shape, symbols: int = SYMBOLS) -> Corpus:
+def generated_corpus(shape: Shape) -> Corpus:
     """A text of random symbols, all equally frequent, that is long enough for some batches of a
     shape.
     """
-    characters = [chr(48 + k) for k in range(symbols)]
+    characters = [chr(48 + k) for k in range(SYMBOLS)]
     size = max(100_000, 4 * shape.batch_size * shape.seq_length)
     text = "".join(characters) + "".join(np.random.default_rng(0).choice(characters, size))
     return Corpus.from_text(text, CorpusConfig(val_fraction=0.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,6 @@ from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
-    from charrnn.cli.train_display import Display
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
@@ -253,24 +252,20 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     same.
     """
     again = f"charrnn train TEXT --resume {folder.path}"
-    text = list(request.text) or [source.path for source in run.sources]
-    if not request.text:
-        if "-" in text:
-            raise CorpusError(
-                "the run's text came from standard input; pipe it in again: charrnn train - "
-                f"--resume {folder.path}"
-            )
-        for path in text:
-            if not Path(path).exists():
-                raise CorpusError(
-                    f"{path}: the run's text is not there any more; give its new place: {again}"
-                )
+    text = request.text or tuple(source.path for source in run.sources)
+    if "-" in text and not request.text:
+        raise CorpusError(
+            "the run's text came from standard input; pipe it in again: charrnn train - "
+            f"--resume {folder.path}"
+        )
     try:
         corpus = read_text(text, run.corpus_config, request.quiet, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(
             f"the text is not the one of this run: {error}; restore it, and give its place: {again}"
         ) from None
+    except CorpusError as error:
+        raise CorpusError(f"the run's text: {error}; give its new place: {again}") from None
     run.check_text(corpus)
     run.sources = corpus.sources  # it may have moved
     return corpus
@@ -328,29 +323,21 @@ def _train(
     before = folder.seconds_before
     ended = run.ended_by(before)
     if ended is not None:
-        done = (
-            f"{counted(run.step, 'step')}, {run.epoch:.1f} epochs"
-            f"{', ended by its ' + ended if ended in LIMITS else ''}"
-        )
-        flags = LIMITS.get(ended, "--epochs or --steps")
+        limit = f", ended by its {ended}" if ended in LIMITS else ""
         terminal.say(
-            f"{folder.path} is finished ({done}); for more: --resume with a larger {flags}"
+            f"{folder.path} is finished ({counted(run.step, 'step')}, {run.epoch:.1f} epochs"
+            f"{limit}); for more: --resume with a larger {LIMITS.get(ended, '--epochs or --steps')}"
         )
     with closing(
         Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
     ) as display:
         reports = steps(run, corpus, folder=folder, threads=request.threads)
         with closing(reports if plan is None else on_time(reports, run, plan, folder)) as reports:
-            ended = _follow(reports, display, stop) or ended
+            for report in reports:
+                display.show(report)
+                ended = report.ended
+                if stop.status:
+                    break
         display.close()
         display.end(folder, ended)
     return stop.status if ended is None else 0
-
-
-def _follow(reports: Iterator[Any], display: Display, stop: Stop) -> str | None:
-    """Show the reports until the run ends, and return what ended it, or until a signal."""
-    for report in reports:
-        display.show(report)
-        if report.ended is not None or stop.status:
-            return str(report.ended) if report.ended is not None else None
-    return None
