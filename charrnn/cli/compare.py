@@ -200,7 +200,7 @@ def _candidates(comparison: Comparison, quiet: bool) -> list[Candidate]:
 def _run(comparison: Comparison, request: Request) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
     from charrnn.checkpoint.paths import ROOT
-    from charrnn.cli.compare_display import Progress, print_table
+    from charrnn.cli.compare_display import Display, print_table
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import results
 
@@ -210,11 +210,11 @@ def _run(comparison: Comparison, request: Request) -> int:
     total = len(candidates) * len(seeds)
     with (
         Stop.installed() as stop,
-        closing(Progress(len(seeds), folder, request.quiet)) as progress,
+        closing(Display(len(seeds), folder, request.quiet)) as display,
         closing(runs(candidates, seeds, folder, threads=request.threads)) as events,  # type: ignore[type-var]
     ):
         for event in events:
-            progress.show(event)
+            display.show(event)
             if event.outcome is not None:
                 kept.append(event)
             if stop.status:

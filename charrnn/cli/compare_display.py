@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from charrnn.tuning.comparison import Event, Outcome, Result
 
 
-class Progress:
+class Display:
     """Shows the events of a comparison on stderr."""
 
     def __init__(self, seeds: int, folder: Path, quiet: bool) -> None:

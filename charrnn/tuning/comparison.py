@@ -153,17 +153,14 @@ def compare(
     with place.locked():
         check_plan(place.path, candidates, seeds)
         write_atomically(place.path / PLAN, plan_text(candidates, seeds).encode())
-        names = folder_names(candidates)
-        jobs = [
-            (one, seed, name) for seed in seeds for one, name in zip(candidates, names, strict=True)
-        ]
+        named = list(zip(candidates, folder_names(candidates), strict=True))
+        jobs = [(one, seed, name) for seed in seeds for one, name in named]
         work = [_work(candidate) for candidate, _, _ in jobs]
         for k, (candidate, seed, name) in enumerate(jobs):
-            event = Event(candidate, seed, k + 1, len(jobs), sum(work[:k]) / sum(work))
             job = _Job(candidate, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
             for done, report, outcome in job.events():
                 share = (sum(work[:k]) + done * work[k]) / sum(work)
-                yield replace(event, share=share, report=report, outcome=outcome)
+                yield Event(candidate, seed, k + 1, len(jobs), share, report, outcome)
 
 
 def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
@@ -213,8 +210,7 @@ class _Job:
         outcome = self._read()
         if outcome is None:
             with self.folder.locked():
-                run = self._run()
-                diverged = False
+                run, diverged = self._run(), False
                 try:
                     yield from self._steps(run)
                 except DivergenceError:
