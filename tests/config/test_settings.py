@@ -15,6 +15,7 @@ from charrnn.config.settings import (
     CorpusConfig,
     DynamicConfig,
     ModelConfig,
+    SamplingConfig,
     TrainConfig,
 )
 from charrnn.errors import ConfigError
@@ -23,7 +24,7 @@ from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import SCHEDULES
 
 ALL: list[type[Settings]] = [CorpusConfig, ModelConfig, TrainConfig, DynamicConfig]
-EVERY = [(kind, known) for kind in ALL for known in settings_of(kind).values()]
+EVERY = [(kind, known) for kind in [*ALL, SamplingConfig] for known in settings_of(kind).values()]
 NAMES = [known.name for _, known in EVERY]
 
 
@@ -37,7 +38,8 @@ def test_defaults_and_back(kind: type[Settings]) -> None:
 
 def test_names_are_used_once() -> None:
     """They are flags of one command."""
-    assert len(set(NAMES)) == len(NAMES)
+    names = [name for kind in ALL for name in settings_of(kind)]
+    assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize(("kind", "known"), EVERY, ids=NAMES)
@@ -57,7 +59,8 @@ def test_every_setting_knows_its_help_and_its_range(kind: type[Any], known: Sett
         bad.append(known.minimum - 1)
         if known.maximum is not None:
             bad.append(known.maximum * 2)
-        elif name == "min_count":
+        else:
+            assert known.kind is int
             bad.remove(10**400)
     if known.choices:
         bad.append("none of them")
@@ -149,7 +152,7 @@ def test_unknown_settings_are_named() -> None:
 
 
 def test_the_choices_are_the_registries() -> None:
-    choices = {known.name: known.choices for _, known in EVERY}
+    choices = {name: known.choices for kind in ALL for name, known in settings_of(kind).items()}
     assert all(cell_named(name).gates for name in choices["cell"])
     assert choices["cell"] == CELL_NAMES and choices["activation"] == ACTIVATIONS
     assert set(choices["optimizer"]) == set(OPTIMIZERS) == set(OPTIMIZER_NAMES)

@@ -348,7 +348,7 @@ def test_a_machine_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_an_unknown_precision_is_refused() -> None:
     assert arithmetic_of("float32") is FLOAT32
     for refuse in (arithmetic_of, lambda name: TrainConfig(precision=name)):
-        with pytest.raises(ConfigError, match="precision`? must be"):
+        with pytest.raises(ConfigError, match=r"precision`? must be"):
             refuse("bf8")
 
 
