@@ -51,7 +51,7 @@ class Setting:
             return None
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             # what is larger would overflow, and is out of range anyway
-            value = float(min(max(value, -(10**300)), 10**300))
+            value = float(min(max(value, -(10**308)), 10**308))
         is_kind = isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
         if not is_kind or value != value:
             wanted = _KINDS[self.kind]
