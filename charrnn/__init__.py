@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ConfigError,
         CorpusError,
         DataError,
+        DivergenceError,
         RunError,
         VocabError,
     )
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.vocab import Vocab
-    from charrnn.training.loop import DivergenceError, Report, train
+    from charrnn.training.loop import Report, train
     from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
     from charrnn.training.run_folder import RunFolder, newest_run
@@ -89,6 +90,7 @@ _HOMES = {
         "ConfigError",
         "CorpusError",
         "DataError",
+        "DivergenceError",
         "RunError",
         "VocabError",
     ),
@@ -102,7 +104,7 @@ _HOMES = {
     "training.run_file": ("load_run", "save_run"),
     "training.run_folder": ("RunFolder", "newest_run"),
     "config.files": ("configs_of", "preset", "presets"),
-    "training.loop": ("DivergenceError", "Report", "train"),
+    "training.loop": ("Report", "train"),
     "text.vocab": ("Vocab",),
     "generation.writer": ("Writer",),
 }

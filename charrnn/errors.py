@@ -1,14 +1,19 @@
-"""What can go wrong, as exceptions. Each message is one line: what, where, what was found, and what
-to do next.
+"""What can go wrong, as exceptions.
 
-    CharrnnError |-- CorpusError       a text that cannot be read or is unfit to train on |--
-    VocabError        a character that the vocabulary does not hold |-- ConfigError       a setting
-    out of its range, or settings that contradict each other |-- CheckpointError   a file that is no
-    checkpoint, is damaged, or does not fit its own configuration |-- RunError          a run's
-    folder that is in use, already holds a run, or is not one `-- DataError         a named data set
-    that is unknown, cannot be fetched, or arrived damaged
+Each message is one line: what, where, what was found, and what to do next. It names parameters in
+backticks, as `learning_rate`; the command line shows them as flags.
 
-The command line turns any of them into one line on stderr and exit status 1 (2 for a
+    CharrnnError
+    |-- CorpusError       a text cannot be read, or is unfit to train on
+    |-- VocabError        a character is not in the vocabulary
+    |-- ConfigError       a setting is out of its range, or settings contradict each other
+    |-- CheckpointError   a file is no checkpoint, is damaged, or does not fit its configuration
+    |-- RunError          a run's folder is in use, already holds a run, or does not hold one
+    |-- DataError         a named data set is unknown, cannot be fetched, or arrived damaged
+    |-- DivergenceError   training broke down, and going back has not helped
+    `-- PeerError         a program to measure beside charrnn is not installed, or failed
+
+The command line prints any of them as one line on stderr, with exit status 1 (2 for a
 `ConfigError`).
 """
 
@@ -41,3 +46,22 @@ class RunError(CharrnnError):
 
 class DataError(CharrnnError):
     """A named data set is unknown, cannot be fetched, or arrived damaged."""
+
+
+class DivergenceError(CharrnnError):
+    """The loss or gradient is NaN or infinite, or the loss has jumped, and going back failed."""
+
+
+class PeerError(CharrnnError):
+    """A peer is not installed, or failed."""
+
+
+class UnstableStep(Exception):
+    """A training step from which the run must go back; `train` catches it.
+
+    `loss` and `gradient_norm` are those of the step, NaN where unknown.
+    """
+
+    def __init__(self, reason: str, loss: float, gradient_norm: float) -> None:
+        super().__init__(reason)
+        self.reason, self.loss, self.gradient_norm = reason, loss, gradient_norm

@@ -1,4 +1,4 @@
-"""This machine, and what it can do at most: the yardstick of `benchmark`."""
+"""This machine, and what it can do at most: the yardstick of `measure`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import platform
 import statistics
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -46,31 +47,31 @@ class Machine:
 
 
 def measure_machine(threads: int | None = None) -> Machine:
-    """Measure this machine with so many threads, or all; takes about a second."""
+    """Measure this machine with this number of threads, or all; takes about a second."""
     peaks = []
     for count in (1, threads):
-        workers = Workers(count)
-        try:
+        with closing(Workers(count)) as workers:
             multiply_add_speed(workers, WARM_UP_SECONDS)
             peaks.append(statistics.median(multiply_add_speed(workers) for _ in range(TRIES)))
             bandwidth = _read_speed(workers)
-        finally:
-            workers.close()
     return Machine(
         cpu=processor(),
         threads=workers.threads,
-        simd=simd_name(),
+        simd=SIMD_NAMES[TARGET.name],
         vector_bits=32 * VL,
         fma_peak_gflops=round(peaks[1] / 1e9, 1),
         fma_peak_gflops_per_thread=round(peaks[0] / 1e9, 1),
         memory_bandwidth_gb_per_s=round(bandwidth / 1e9, 1),
-        versions=versions(),
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numba", "llvmlite", "numpy")},
+        },
     )
 
 
 def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float:
     """Operations a second, all threads together, of multiply-adds that touch no memory; takes about
-    so many seconds.
+    `seconds`.
     """
     turns = 10_000
     while True:
@@ -96,10 +97,7 @@ def _read_speed(workers: Workers) -> float:
     return statistics.median(speeds)
 
 
-def simd_name() -> str:
-    """The kind of vector instructions that kernels use here."""
-    names = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "sse": "SSE", "none": "none"}
-    return names[TARGET.name]
+SIMD_NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "sse": "SSE", "none": "none"}
 
 
 def processor() -> str:
@@ -111,11 +109,3 @@ def processor() -> str:
         )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
-
-
-def versions() -> dict[str, str]:
-    """Of Python, and of what kernels are made with."""
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("numba", "llvmlite", "numpy")},
-    }

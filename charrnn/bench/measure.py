@@ -17,7 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,13 +83,10 @@ class Measured:
             **asdict(self.shape),
             "rounds": self.rounds,
             "chars_per_second": round(self.chars_per_second, 1),
+            "share_of_peak": round(self.share_of_peak, 4),
         }
-        found["share_of_peak"] = round(self.share_of_peak, 4)
-        if (
-            self.ratio is not None
-            and self.ratios is not None
-            and self.peer_chars_per_second is not None
-        ):
+        if self.ratios is not None:
+            assert self.peer_chars_per_second is not None and self.ratio is not None
             found["peer_chars_per_second"] = round(self.peer_chars_per_second, 1)
             found["ratio"] = round(self.ratio, 3)
             found["ratios"] = [round(ratio, 3) for ratio in self.ratios]
@@ -118,9 +115,9 @@ def measure(
     if (run.config.batch_size, run.config.seq_length) != (shape.batch_size, shape.seq_length):
         needed = shape.batch_size * shape.seq_length + 1
         raise ConfigError(
-            f"the text is too short for {shape.batch_size} x {shape.seq_length}: it "
-            f"has {len(corpus):,} "
-            f"characters, {needed:,} are needed; take a longer text or a smaller shape"
+            f"the text is too short for {shape.batch_size} x {shape.seq_length}: it has "
+            f"{len(corpus):,} characters, {needed:,} are needed; take a longer text or a smaller "
+            "shape"
         )
     work = TASKS[task] * multiplications(run.model)
     with ExitStack() as stack:
@@ -148,14 +145,12 @@ def measure(
 
 def expected_seconds(rounds: int, against: str | None) -> float:
     """About how long `measure` takes, where a step takes no longer than a round."""
-    sides = 1 if against is None else 2
-    return sides * (WARM_UP_SECONDS + rounds * (ROUND_SECONDS + 0.05)) + (
-        0.5 if against is None else 4.0
-    )
+    sides, start = (1, 0.5) if against is None else (2, 4.0)
+    return sides * (WARM_UP_SECONDS + rounds * (ROUND_SECONDS + 0.05)) + start
 
 
 def _medians(shape: Shape, own: list[float], shares: list[float], theirs: list[float]) -> Measured:
-    """What so many rounds showed."""
+    """What the rounds showed."""
     median = statistics.median
     if not theirs:
         return Measured(shape, len(own), median(own), median(shares))
@@ -177,11 +172,11 @@ def multiplications(model: Model) -> int:
     return count
 
 
-def generated_corpus(shape: Shape, symbols: int = SYMBOLS) -> Corpus:
+def generated_corpus(shape: Shape) -> Corpus:
     """A text of random symbols, all equally frequent, that is long enough for some batches of a
     shape.
     """
-    characters = [chr(48 + k) for k in range(symbols)]
+    characters = [chr(48 + k) for k in range(SYMBOLS)]
     size = max(100_000, 4 * shape.batch_size * shape.seq_length)
     text = "".join(characters) + "".join(np.random.default_rng(0).choice(characters, size))
     return Corpus.from_text(text, CorpusConfig(val_fraction=0.0))
@@ -189,35 +184,10 @@ def generated_corpus(shape: Shape, symbols: int = SYMBOLS) -> Corpus:
 
 def new_run(shape: Shape, corpus: Corpus) -> Run:
     """A run that never looks up, saves or ends; nothing is dropped, as in the peer."""
-    model: dict[str, Any] = {"layers": shape.layers, "hidden": shape.hidden, "dropout": 0.0}
-    training: dict[str, Any] = {
-        "batch_size": shape.batch_size,
-        "seq_length": shape.seq_length,
-        "clip_norm": CLIP_NORM,
-    }
-    training |= {
-        "learning_rate": LEARNING_RATE,
-        "steps": ENDLESS,
-        "eval_every": ENDLESS,
-        "sample_every": 0,
-        "average": 0.0,
-    }
-    for kind, settings in ((ModelConfig, model), (TrainConfig, training)):
-        if "precision" in {f.name for f in fields(kind)}:
-            settings["precision"] = shape.precision
-            break
-    else:
-        _only_float32(shape)
-    return Run.new(corpus, ModelConfig(**model), TrainConfig(**training))
-
-
-def _only_float32(shape: Shape) -> None:
-    """Where the precision is not a setting."""
-    if shape.precision != "float32":
-        raise ConfigError(
-            f"--precision {shape.precision}: this can only be done in float32; leave --precision "
-            "out"
-        )
+    model = ModelConfig.of({**vars(shape), "dropout": 0.0})
+    endless = {"steps": ENDLESS, "eval_every": ENDLESS, "sample_every": 0, "average": 0.0}
+    rule = {"learning_rate": LEARNING_RATE, "clip_norm": CLIP_NORM}
+    return Run.new(corpus, model, TrainConfig.of({**vars(shape), **endless, **rule}))
 
 
 @contextmanager
@@ -256,7 +226,7 @@ def _forward(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterat
 
 
 def _sampling(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
-    config = SamplingConfig(temperature=1.0, precision=shape.precision)
+    config = SamplingConfig.of({"temperature": 1.0, "precision": shape.precision})
     writer, done = Writer(run.model, config, streams=shape.batch_size, workers=workers), 0
     for block in generate_ids(writer, corpus.ids[:1], ENDLESS):
         done += block.size

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from charrnn.errors import CharrnnError
+from charrnn.errors import PeerError
 
 PEERS = {"torch": Path(__file__).with_name("torch_peer.py")}
 """Name -> the program, which knows nothing of charrnn.
@@ -29,10 +29,6 @@ measure next.
 """
 
 
-class PeerError(CharrnnError):
-    """A peer is not installed, or failed."""
-
-
 def installed_version(name: str) -> str:
     """The version of a peer's library, which is not loaded; `PeerError` if it is not installed."""
     if name not in PEERS:
@@ -40,11 +36,9 @@ def installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        reason = (
-            f"{name} is not installed beside this Python; pip install {name}, or leave out "
-            "--against"
-        )
-        raise PeerError(reason) from None
+        raise PeerError(
+            f"{name} is not installed in this Python; pip install {name}, or leave out `against`"
+        ) from None
 
 
 class Peer:
@@ -65,26 +59,26 @@ class Peer:
             encoding="utf-8",
         )
         try:
-            self.version = str(self._asked(json.dumps({"task": task, **shape}))["version"])
+            self.version = str(self._ask({"task": task, **shape}, "version"))
         except BaseException:
             self.close()
             raise
 
     def __call__(self, seconds: float) -> float:
         """Characters a second, while it works for about so many seconds."""
-        speed = float(self._asked(json.dumps(seconds))["chars_per_second"])
+        speed = float(self._ask(seconds, "chars_per_second"))
         time.sleep(SETTLING_SECONDS)
         return speed
 
-    def _asked(self, line: str) -> dict[str, Any]:
+    def _ask(self, question: object, key: str) -> Any:
+        """Send a line of JSON; what the answer says under this key."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
-            self._process.stdin.write(line + "\n")
+            self._process.stdin.write(json.dumps(question) + "\n")
             self._process.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+            return json.loads(self._process.stdout.readline())[key]
         except (OSError, ValueError):
             raise PeerError(f"{self.name} failed: {self._last_error()}") from None
-        return answer
 
     def _last_error(self) -> str:
         """The last line that it wrote when it ended."""

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,26 +22,54 @@ DRAWN = 256
 """Steps whose random numbers are drawn at once."""
 
 
-def training(task: dict[str, Any]) -> Iterator[int]:
-    """Characters trained on in each step, after it."""
-    V, H, N, T = (task[name] for name in ("symbols", "hidden", "batch_size", "seq_length"))
-    embedding, lstm = torch.nn.Embedding(V, H), torch.nn.LSTM(H, H, task["layers"])
+@dataclass(frozen=True)
+class Task:
+    """What to measure, as `measure.Shape` has it, and the size of the vocabulary."""
+
+    task: str
+    symbols: int
+    layers: int
+    hidden: int
+    batch_size: int
+    seq_length: int
+    threads: int
+    precision: str
+
+
+def network(task: Task) -> tuple[list[Any], Callable[[str], Any]]:
+    """The parameters of a network, and its losses, by their reduction, on a batch of random
+    characters. The state is carried from call to call.
+    """
+    V, H, N, T = task.symbols, task.hidden, task.batch_size, task.seq_length
+    embedding, lstm = torch.nn.Embedding(V, H), torch.nn.LSTM(H, H, task.layers)
     decoder = torch.nn.Linear(H, V)
-    parameters = [*embedding.parameters(), *lstm.parameters(), *decoder.parameters()]
-    adam = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
     x, y = torch.randint(0, V, (2, T, N))
-    state = None
+    state: Any = None
+
+    def losses(reduction: str) -> Any:
+        nonlocal state
+        with _precision(task.precision):
+            outputs, after = lstm(embedding(x), state)
+            scores = decoder(outputs).view(-1, V)
+            loss = torch.nn.functional.cross_entropy(scores, y.view(-1), reduction=reduction)
+        state = tuple(part.detach() for part in after)
+        return loss
+
+    return [*embedding.parameters(), *lstm.parameters(), *decoder.parameters()], losses
+
+
+def training(task: Task) -> Iterator[int]:
+    """Characters trained on in each step, after it."""
+    parameters, losses = network(task)
+    adam = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
     while True:
-        with _precision(task["precision"]):
-            outputs, state = lstm(embedding(x), state)
-            loss = torch.nn.functional.cross_entropy(decoder(outputs).view(-1, V), y.view(-1))
-        state = tuple(part.detach() for part in state)
+        loss = losses("mean")
         adam.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
         adam.step()
         loss.item()
-        yield T * N
+        yield task.seq_length * task.batch_size
 
 
 def _precision(name: str) -> Any:
@@ -50,23 +79,15 @@ def _precision(name: str) -> Any:
     )
 
 
-def forward(task: dict[str, Any]) -> Iterator[int]:
+def forward(task: Task) -> Iterator[int]:
     """Characters read in each batch, with their losses."""
-    V, H, N, T = (task[name] for name in ("symbols", "hidden", "batch_size", "seq_length"))
-    embedding, lstm = torch.nn.Embedding(V, H), torch.nn.LSTM(H, H, task["layers"])
-    decoder = torch.nn.Linear(H, V)
-    x, y = torch.randint(0, V, (2, T, N))
-    state = None
+    _, losses = network(task)
     while True:
-        with _precision(task["precision"]):
-            outputs, state = lstm(embedding(x), state)
-            torch.nn.functional.cross_entropy(
-                decoder(outputs).view(-1, V), y.view(-1), reduction="none"
-            )
-        yield T * N
+        losses("none")
+        yield task.seq_length * task.batch_size
 
 
-def sampling(task: dict[str, Any]) -> Iterator[int]:
+def sampling(task: Task) -> Iterator[int]:
     """Characters written in each step of all streams.
 
     As fast as a loop over LSTM cells can be written: torch.lstm_cell is what nn.LSTMCell calls
@@ -74,8 +95,8 @@ def sampling(task: dict[str, Any]) -> Iterator[int]:
     the logits plus Gumbel noise, made for many steps at once: cheaper than a softmax and
     torch.multinomial. One stream's input is a row made beforehand, so nothing is gathered.
     """
-    V, H, N = (task[name] for name in ("symbols", "hidden", "batch_size"))
-    cells = [tuple(torch.nn.LSTMCell(H, H).parameters()) for _ in range(task["layers"])]
+    V, H, N = task.symbols, task.hidden, task.batch_size
+    cells = [tuple(torch.nn.LSTMCell(H, H).parameters()) for _ in range(task.layers)]
     decoder, table = torch.nn.Linear(H, V), torch.nn.Embedding(V, H).weight
     rows = [table[v : v + 1].clone() for v in range(V)]
     states = [(torch.zeros(N, H), torch.zeros(N, H)) for _ in cells]
@@ -92,11 +113,7 @@ def sampling(task: dict[str, Any]) -> Iterator[int]:
             yield N
 
 
-TASKS: dict[str, Callable[[dict[str, Any]], Iterator[int]]] = {
-    "training": training,
-    "forward": forward,
-    "sampling": sampling,
-}
+TASKS = {"training": training, "forward": forward, "sampling": sampling}
 
 
 def speed(steps: Iterator[int], seconds: float) -> float:
@@ -111,19 +128,19 @@ def speed(steps: Iterator[int], seconds: float) -> float:
 
 def main() -> None:
     """Answer the lines of standard input."""
-    task = json.loads(sys.stdin.readline())
+    task = Task(**json.loads(sys.stdin.readline()))
     torch.manual_seed(0)
-    torch.set_num_threads(task["threads"])
-    steps = TASKS[task["task"]](task)
-    answer({"version": torch.__version__})
-    with torch.inference_mode(task["task"] != "training"):
+    torch.set_num_threads(task.threads)
+    steps = TASKS[task.task](task)
+    answer("version", torch.__version__)
+    with torch.inference_mode(task.task != "training"):
         for line in sys.stdin:
-            answer({"chars_per_second": speed(steps, json.loads(line))})
+            answer("chars_per_second", speed(steps, json.loads(line)))
 
 
-def answer(found: dict[str, Any]) -> None:
-    """One line."""
-    sys.stdout.write(json.dumps(found) + "\n")
+def answer(key: str, value: object) -> None:
+    """Write one line."""
+    sys.stdout.write(json.dumps({key: value}) + "\n")
     sys.stdout.flush()
 
 

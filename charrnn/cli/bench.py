@@ -5,9 +5,9 @@ is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import product
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import count, product
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -33,6 +33,7 @@ Examples:
   charrnn bench --only machine
 """
 
+Counts = tuple[int, ...]
 MEASURED = ("training", "sampling", "forward")
 PRECISIONS = ("float32", "bf16", "int8")
 WIDE = 1.6
@@ -44,14 +45,10 @@ SAMPLED = 64
 def several(
     flag: str, kind: Any, metavar: str, default: str | None, help: str
 ) -> Callable[[Command], Command]:
-    """An option that takes one value, or several with commas between them, and passes a list."""
+    """An option that takes one value, or several with commas between them, and passes a tuple."""
 
-    def split(ctx: click.Context, option: click.Parameter, value: str | None) -> list[Any] | None:
-        return (
-            None
-            if value is None
-            else [kind.convert(one.strip(), option, ctx) for one in value.split(",")]
-        )
+    def split(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
+        return text and tuple(kind.convert(one.strip(), option, ctx) for one in text.split(","))
 
     shown = default is not None
     return click.option(
@@ -62,15 +59,6 @@ def several(
 def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Command]:
     """The same for whole numbers from 1 on."""
     return several(flag, click.IntRange(min=1), "N,...", default, help)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for: names of tasks, each with its shapes, and how to measure them."""
-
-    shapes: list[tuple[str, Shape]]
-    rounds: int
-    against: str | None
 
 
 @click.command(epilog=EPILOG)
@@ -113,17 +101,29 @@ class Request:
     help="Measure PyTorch too, in turn with this program.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **given: Any) -> None:
+def bench(
+    layers: Counts,
+    hidden: Counts,
+    batch_size: Counts,
+    seq_length: Counts,
+    streams: Counts,
+    threads: Counts | None,
+    precision: tuple[str, ...],
+    rounds: int,
+    text: str | None,
+    only: tuple[str, ...],
+    against: str | None,
+    as_json: bool,
+) -> None:
     """Measure this machine, then training and sampling on it, in characters a second.
 
     The share of the peak says how much of what the multiply-add units could do goes into operations
     that the task needs. With --against torch, ratio is how many times as fast as PyTorch this
     program is. Let nothing else run meanwhile.
     """
-    tasks = given.pop("only") or ("training", "sampling")
-    threads = given.pop("threads") or [available_threads()]
-    for count in threads:
-        check_threads(count)
+    tasks = only or ("training", "sampling")
+    threads = threads or (available_threads(),)
+    check_threads(max(threads))
     versions = {"charrnn": charrnn.__version__}
     if against is not None:
         from charrnn.bench.peers import installed_version
@@ -132,40 +132,31 @@ def bench(rounds: int, text: str | None, against: str | None, as_json: bool, **g
     if text is not None:
         from charrnn.text.sources import find
 
-        find([text])  # a text that is not there is told before the kernels are loaded, or compiled
+        find([text])  # reports a text that is not there before kernels are loaded, or compiled
     trains = not {"training", "forward"}.isdisjoint(tasks)
-    load_kernels("lstm", "adam", *(precision_kernels(given["precision"]) if trains else ()))
+    load_kernels("lstm", "adam", *(precision_kernels(precision) if trains else ()))
     from charrnn.bench.machine import measure_machine
+    from charrnn.bench.measure import Shape
 
-    request = Request(list(_shapes(tasks, {**given, "threads": threads})), rounds, against)
+    shapes = []
+    for task in [task for task in MEASURED if task in tasks]:
+        samples = task == "sampling"
+        batches = (streams, (SAMPLED,)) if samples else (batch_size, seq_length)
+        known = precision if samples else [name for name in precision if name != "int8"]
+        every = product(layers, hidden, *batches, threads, known)
+        shapes += [(task, Shape(*values)) for values in every]
     corpus = _read(text)
     machine = measure_machine(max(threads))
-    found = _measured(request, corpus)
+    rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
-        lists = {task: [one.as_json() for name, one in found if name == task] for task in MEASURED}
+        lists = {task: [one.as_json() for name, one in rows if name == task] for task in MEASURED}
         click.echo(json.dumps({"machine": described, **lists}))
     else:
         _print_machine(machine)
-        if found:
-            _print_table(found)
-    _warn(found)
-
-
-def _shapes(tasks: tuple[str, ...], given: dict[str, list[Any]]) -> Iterator[tuple[str, Shape]]:
-    """Every combination of the values given, as far as the task knows them."""
-    from charrnn.bench.measure import Shape
-
-    streams, batch_sizes, lengths = (
-        given.pop(name) for name in ("streams", "batch_size", "seq_length")
-    )
-    for task in MEASURED:
-        own = {"batch_size": streams, "seq_length": [SAMPLED]} if task == "sampling" else {}
-        every = {**given, "batch_size": batch_sizes, "seq_length": lengths, **own}
-        if task != "sampling" and "int8" in every["precision"]:
-            every["precision"] = [name for name in every["precision"] if name != "int8"]
-        for values in product(*every.values()) if task in tasks else ():
-            yield task, Shape(**dict(zip(every, values, strict=True)))
+        if rows:
+            _print_table(rows)
+    _warn(rows)
 
 
 def _read(text: str | None) -> Corpus | None:
@@ -177,22 +168,28 @@ def _read(text: str | None) -> Corpus | None:
     return read_text([text], CorpusConfig(val_fraction=0.0), quiet=False)
 
 
-def _measured(request: Request, corpus: Corpus | None) -> list[tuple[str, Measured]]:
-    """Measure all, with progress."""
+def _measured(
+    shapes: list[tuple[str, Shape]], corpus: Corpus | None, rounds: int, against: str | None
+) -> list[tuple[str, Measured]]:
+    """Measure each task at its shape, with progress."""
     from charrnn.bench.measure import expected_seconds, measure
 
-    found: list[tuple[str, Measured]] = []
-    seconds = len(request.shapes) * expected_seconds(request.rounds, request.against)
-    if request.shapes:
-        terminal.tell(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
-    total = len(request.shapes) * request.rounds
+    rows: list[tuple[str, Measured]] = []
+    seconds = len(shapes) * expected_seconds(rounds, against)
+    if shapes:
+        terminal.say(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
+    total = len(shapes) * rounds
+    done = count(1)
     with terminal.progress_bar("measuring", unit="round") as bar:
-        for k, (task, shape) in enumerate(request.shapes):
-            done = iter(range(k * request.rounds + 1, total + 1))
-            options: dict[str, Any] = {"rounds": request.rounds, "against": request.against}
-            report = lambda done=done: bar(next(done), total)  # noqa: E731
-            found.append((task, measure(task, shape, corpus, progress=report, **options)))
-    return found
+        for task, shape in shapes:
+            report = lambda: bar(next(done), total)  # noqa: E731
+            rows.append(
+                (
+                    task,
+                    measure(task, shape, corpus, rounds=rounds, against=against, progress=report),
+                )
+            )
+    return rows
 
 
 def _print_machine(machine: Machine) -> None:
@@ -206,11 +203,11 @@ def _print_machine(machine: Machine) -> None:
     click.echo(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
 
 
-def _print_table(found: list[tuple[str, Measured]]) -> None:
+def _print_table(rows: list[tuple[str, Measured]]) -> None:
     from charrnn.cli.tables import Column, print_columns
 
     def column(importance: int, heading: str, cell: Any) -> Column:
-        return importance, heading, [cell(task, one) for task, one in found]
+        return importance, heading, [cell(task, one) for task, one in rows]
 
     columns = [
         column(0, "what", lambda task, one: f"{task}, {one.shape.layers} x {one.shape.hidden}"),
@@ -220,27 +217,27 @@ def _print_table(found: list[tuple[str, Measured]]) -> None:
         column(1, "chars/s", lambda task, one: f"{one.chars_per_second:,.0f}"),
         column(2, "of peak", lambda task, one: f"{one.share_of_peak:.1%}"),
     ]
-    if any(one.ratio is not None for _, one in found):
+    if any(one.ratio is not None for _, one in rows):
         columns += [
             column(3, "PyTorch", lambda task, one: f"{one.peer_chars_per_second:,.0f}"),
             column(1, "ratio", lambda task, one: f"{one.ratio:.2f}"),
             column(5, "spread", lambda task, one: "{:.2f} to {:.2f}".format(*one.ratios)),
         ]
-    if all(one.shape.precision == "float32" for _, one in found):
+    if all(one.shape.precision == "float32" for _, one in rows):
         columns = [one for one in columns if one[1] != "precision"]
     print_columns(columns)
 
 
-def _warn(found: list[tuple[str, Measured]]) -> None:
-    """Tell where rounds disagree, which they do when a peer's threads must share a processor."""
+def _warn(rows: list[tuple[str, Measured]]) -> None:
+    """Say where rounds disagree, which they do when a peer's threads must share a processor."""
     wide = [
         one.ratios
-        for _, one in found
+        for _, one in rows
         if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]
     ]
     if wide:
-        terminal.tell(
-            f"rounds disagree in {len(wide)} of {len(found)} rows: did something else run? "
+        terminal.say(
+            f"rounds disagree in {len(wide)} of {len(rows)} rows: did something else run? "
             "measure them again"
         )
 

@@ -7,34 +7,32 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.inputs import (
-    COMMON_KEYS,
-    configurations_among,
-    merged_settings,
-    option,
-    precision_kernels,
-    read_text,
-    setting_options,
-    texts,
-)
+from charrnn.cli.inputs import precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.cli.options import KINDS, GroupedCommand
+from charrnn.cli.options import (
+    COMMON_KEYS,
+    GroupedCommand,
+    Request,
+    option,
+    read_request,
+    setting_options,
+)
 from charrnn.cli.signals import Stop
-from charrnn.config.files import CONFIGS, configs_of, of_kind
-from charrnn.config.settings import CELL_NAMES, LEARNING_RATES, CorpusConfig
+from charrnn.config.fields import Setting, Value
+from charrnn.config.files import SETTINGS, check_names, configs_of
+from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES, CorpusConfig
 from charrnn.errors import ConfigError
-from charrnn.runtime.threads import check_threads
 
 if TYPE_CHECKING:
     from charrnn.tuning.candidates import Candidate
     from charrnn.tuning.comparison import Event
 
-GROUP, SEEDS, ENDLESS = "Comparison", 3, 1e6
+GROUP, ENDLESS = "Comparison", 1e6
 
 EXAMPLES = """\b
 Examples:
@@ -47,20 +45,14 @@ Examples:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asks for. `settings` are those of all configurations, `varied` those in which
-    they differ.
-    """
+class Comparison:
+    """What to compare: `settings` are those of all configurations, `varied` those that differ."""
 
-    text: list[str]
-    settings: dict[str, Any]
-    varied: dict[str, list[Any]]
-    seeds: list[int]
+    text: tuple[str, ...]
+    settings: dict[str, Value]
+    varied: dict[str, list[Value]]
+    seeds: range
     equal: str
-    out: str | None
-    threads: int | None
-    quiet: bool
-    as_json: bool
 
 
 @click.command(
@@ -80,12 +72,12 @@ class Request:
     "Runs of each configuration, with seeds from --seed on.  [default: 3]",
     group=GROUP,
     type=int,
+    default=3,
 )
 @option(
     "--equal",
     "What all have in common: the number of parameters, of which the first has as many as "
-    "--hidden gives it; the training "
-    "time, --max-time; or --hidden.  [default: parameters]",
+    "--hidden gives it; the training time, --max-time; or --hidden.  [default: parameters]",
     group=GROUP,
     type=click.Choice(["parameters", "time", "hidden"]),
 )
@@ -98,10 +90,18 @@ class Request:
 @option(
     "--threads", "Threads to compute with; losses do not depend on it.  [default: all]", type=int
 )
-@option("--quiet", "Show nothing but errors and the result.", is_flag=True, default=False)
-@option("--json", "Print one JSON object.", is_flag=True, default=False)
+@option("--quiet", "Show nothing but errors and the result.", is_flag=True)
+@option("--json", "Print one JSON object.", is_flag=True)
 @click.pass_context
-def compare(ctx: click.Context, /, text: tuple[str, ...], **flags: Any) -> None:
+def compare(
+    ctx: click.Context,
+    /,
+    cells: str | None,
+    vary: tuple[str, ...],
+    seeds: int,
+    equal: str | None,
+    **flags: Any,
+) -> None:
     """Train several configurations on TEXT, one run after the other, and print a table of how well
     they predict.
 
@@ -111,68 +111,50 @@ def compare(ctx: click.Context, /, text: tuple[str, ...], **flags: Any) -> None:
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
-    settings, merged = merged_settings(ctx, flags, COMMON_KEYS)
-    files = [path for path in (flags["preset"], flags["config"]) if path is not None]
-    request = _request(
-        list(text or texts(settings, " and ".join(files))) or [str(bundled_corpus())], merged
-    )
-    find(
-        request.text
-    )  # a text that is not there is told before the kernels are loaded, or compiled
-    load_kernels(*_kernels(request), quiet=request.quiet)
-    status = _compared(request, _candidates(request))
-    if status:
-        ctx.exit(status)
-
-
-def _request(text: list[str], merged: dict[str, Any]) -> Request:
-    settings = {"sample_every": 0, **configurations_among(merged)}  # samples would only take time
-    varied = _varied(merged.get("cells"), merged.get("vary") or ())
-    equal = merged.get("equal") or ("hidden" if "hidden" in varied else "parameters")
+    request = read_request(ctx, flags, COMMON_KEYS)
+    text = request.text or (str(bundled_corpus()),)
+    varied = _varied(cells, vary)
+    equal = equal or ("hidden" if "hidden" in varied else "parameters")
+    settings: dict[str, Value] = {"sample_every": 0, **request.settings}  # samples only take time
     if equal == "parameters" and "hidden" in varied:
         raise ConfigError(
             "--vary hidden and --equal parameters exclude each other; leave one of them out"
         )
     if equal == "time":
-        if settings.get("max_time") is None:
+        if request.training.max_time is None:
             raise ConfigError("--equal time needs the training time of each run: --max-time 5m")
         settings |= {"epochs": ENDLESS, "steps": None}
-    check_threads(merged.get("threads"))
-    count, first = merged.get("seeds"), settings.get("seed", 0)
-    if count is not None and not 1 <= count <= 1000:
-        raise ConfigError(f"--seeds must be 1 to 1000, not {count}")
-    return Request(
-        text=text,
-        settings=settings,
-        varied=varied,
-        seeds=list(range(first, first + (SEEDS if count is None else count))),
-        equal=equal,
-        out=merged.get("out"),
-        threads=merged.get("threads"),
-        quiet=merged.get("quiet", False),
-        as_json=merged.get("json", False),
+    if not 1 <= seeds <= 1000:
+        raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
+    first = request.training.seed
+    comparison = Comparison(text, settings, varied, range(first, first + seeds), equal)
+    find(text)  # reports a text that is not there before kernels are loaded, or compiled
+    load_kernels(*_kernels(comparison), quiet=request.quiet)
+    status = _run(comparison, request)
+    if status:
+        ctx.exit(status)
+
+
+def _kernels(comparison: Comparison) -> list[str]:
+    """The cells and optimizers that will be at work; a name that is neither is reported later."""
+    _, model, training = configs_of(comparison.settings)
+    used = {"cell": model.cell, "optimizer": training.optimizer, "precision": training.precision}
+    cells, optimizers, precisions = (
+        [str(value) for value in comparison.varied.get(name, [one])] for name, one in used.items()
     )
+    known = [name for name in cells + optimizers if name in (*CELL_NAMES, *OPTIMIZER_NAMES)]
+    return [*known, *precision_kernels(precisions)]
 
 
-def _kernels(request: Request) -> list[str]:
-    """The cells and optimisers that will be at work; what is no name of one is told later."""
-    _, model, training = configs_of(request.settings)
-    names = request.varied.get("cell", [model.cell]) + request.varied.get(
-        "optimizer", [training.optimizer]
-    )
-    names = [name for name in names if name in (*CELL_NAMES, *LEARNING_RATES)]
-    return [*names, *precision_kernels(request.varied.get("precision", [training.precision]))]
-
-
-def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Any]]:
+def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Value]]:
     """The settings that differ, and the values of each."""
-    varied: dict[str, list[Any]] = {}
-    for given in [f"cell={cells}"] * (cells is not None) + list(vary):
-        name, sign, values = given.partition("=")
+    varied: dict[str, list[Value]] = {}
+    for text in [f"cell={cells}"] * (cells is not None) + list(vary):
+        name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
-        if not sign or not values:
+        if not values:
             raise ConfigError(
-                f"--vary {given:.60}: give a setting and its values, such as --vary dropout=0,0.3"
+                f"--vary {text:.60}: give a setting and its values, such as --vary dropout=0,0.3"
             )
         if name in varied:
             raise ConfigError(f"--vary {name}: its values are given twice; name them all at once")
@@ -181,72 +163,74 @@ def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Any]]:
                 f"--vary {name}: --seeds says how many seeds are tried; the vocabulary follows "
                 "from the text"
             )
-        varied[name] = [_value(name, value.strip()) for value in values.split(",")]
+        check_names({name: None})
+        varied[name] = [_value(SETTINGS[name], value.strip()) for value in values.split(",")]
     return varied
 
 
-def _value(name: str, text: str) -> Any:
+def _value(setting: Setting, text: str) -> Value:
     """A value as the setting's type has it; ranges are checked with all other settings."""
-    hints = {setting: hint for kind in CONFIGS for setting, hint in get_type_hints(kind).items()}
-    configs_of({name: None} if name not in hints else {})  # raises, with the nearest name
-    if text.lower() == "none" and "None" in str(hints[name]):
+    if text.lower() == "none" and setting.optional:
         return None
-    kind = next(kind for kind in KINDS if kind.__name__ in str(hints[name]))
     try:
-        return KINDS[kind].convert(text, None, None)
+        value: Value = click.types.convert_type(setting.kind).convert(text, None, None)
+        return value
     except click.BadParameter as error:
-        raise ConfigError(f"--vary {name}: {error.message}") from None
+        raise ConfigError(f"--vary {setting.name}: {error.message}") from None
 
 
-def _candidates(request: Request) -> list[Candidate]:
+def _candidates(comparison: Comparison, quiet: bool) -> list[Candidate]:
     """The configurations, with the text read as each of them wants it."""
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
 
-    found = combinations(request.settings, request.varied)
-    configs = {CorpusConfig(**of_kind(CorpusConfig, settings)) for _, settings in found}
-    if len(configs) > 1 and "-" in request.text:
+    varied = combinations(comparison.settings, comparison.varied)
+    configs = {CorpusConfig.of(settings) for _, settings in varied}
+    if len(configs) > 1 and "-" in comparison.text:
         raise ConfigError(
             "standard input can be read once only; give a file, to vary how it is read"
         )
-    corpora = {config: read_text(request.text, config, request.quiet) for config in configs}
+    corpora = {config: read_text(comparison.text, config, quiet) for config in configs}
     candidates = []
-    for name, settings in found:
+    for name, settings in varied:
         corpus, model, training = configs_of(settings)
         candidates.append(Candidate(name, corpora[corpus], model, training))
-    return of_equal_size(candidates) if request.equal == "parameters" else candidates
+    return of_equal_size(candidates) if comparison.equal == "parameters" else candidates
 
 
-def _compared(request: Request, candidates: list[Candidate]) -> int:
+def _run(comparison: Comparison, request: Request) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
     from charrnn.checkpoint.paths import ROOT
-    from charrnn.cli.compare_display import Progress, print_table
+    from charrnn.cli.compare_display import Display, print_table
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import results
 
+    candidates, seeds = _candidates(comparison, request.quiet), comparison.seeds
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []
-    total = len(candidates) * len(request.seeds)
+    total = len(candidates) * len(seeds)
     with (
         Stop.installed() as stop,
-        closing(Progress(len(request.seeds), folder, request.quiet)) as progress,
-        closing(runs(candidates, request.seeds, folder, threads=request.threads)) as events,  # type: ignore[type-var]
+        closing(Display(len(seeds), folder, request.quiet)) as display,
+        closing(runs(candidates, seeds, folder, threads=request.threads)) as events,  # type: ignore[type-var]
     ):
         for event in events:
-            progress.show(event)
+            display.show(event)
             if event.outcome is not None:
                 kept.append(event)
             if stop.status:
                 break
-    found, finished = results(candidates, kept), len(kept) == total
+    ranking, is_finished = results(candidates, kept), len(kept) == total
     if request.as_json:
-        described = [one.as_json() for one in found]
+        described = [one.as_json() for one in ranking]
         click.echo(
-            json.dumps({"folder": str(folder), "finished": finished, "configurations": described})
+            json.dumps(
+                {"folder": str(folder), "finished": is_finished, "configurations": described}
+            )
         )
     elif kept:
-        print_table(found, len(request.seeds))
-    if not finished:
-        terminal.tell(
+        print_table(ranking, len(seeds))
+    if not is_finished:
+        terminal.say(
             f"stopped after {len(kept)} of {total} runs; the same command goes on from there"
         )
-    return 0 if finished else stop.status
+    return 0 if is_finished else stop.status

@@ -55,7 +55,7 @@ def get(name: str, to: str | None, url: str | None) -> None:
     ) as bar:
         path = fetch(name, _folder(to), url=url, progress=bar)
     click.echo(str(path))
-    terminal.tell(f"train on it: charrnn train {shlex.quote(str(path))}")
+    terminal.say(f"train on it: charrnn train {shlex.quote(str(path))}")
 
 
 @data.command(
@@ -94,7 +94,7 @@ def forget() -> None:
     from charrnn.text.gathered import counted
 
     files, size = forget_texts()
-    terminal.tell(
+    terminal.say(
         f"removed {counted(files, 'file')}, {terminal.size_text(size)}, from {texts_folder()}"
     )
 

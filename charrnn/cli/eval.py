@@ -260,14 +260,14 @@ def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, object]
         earlier += looks
         if looks:
             times = "once" if len(looks) == 1 else f"{len(looks)} times"
-            terminal.tell(
+            terminal.say(
                 f"{where}: the test part has been looked at {times} before, last at "
                 f"{looks[-1]['when']} UTC; what is chosen by it is no longer tested by it"
             )
         try:
             note_test_look(path, nats)
         except OSError as error:
-            terminal.tell(
+            terminal.say(
                 f"{where}: cannot note that the test part was looked at ({error.strerror})"
             )
     return earlier

@@ -102,7 +102,7 @@ def tell_of_other_texts(members: Sequence[Member]) -> None:
     first, *others = members
     for member in others:
         if _text_of(member.trained) != _text_of(first.trained):
-            terminal.tell(
+            terminal.say(
                 f"{terminal.one_line(str(member.path))} was trained on another text, or on "
                 "another part of it: it may know this one"
             )

@@ -6,13 +6,13 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.terminal import is_terminal, tell
+from charrnn.cli.terminal import is_terminal, say
 
 if TYPE_CHECKING:
     from charrnn.compiler.companion import Companion
 
 FEW_KERNELS = 12
-"""So many, such as those of one cell and of one optimiser, are compiled in a few seconds."""
+"""This many, such as those of one cell and of one optimiser, compile in a few seconds."""
 
 
 def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> None:
@@ -44,10 +44,7 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
         shown = _Compiling(len(needed), len(missing), quiet, beside)
         kernels.listeners.append(shown.tick)
         try:
-            for module in (
-                *modules,
-                *above,
-            ):  # in the order of the companion, which goes through it backwards
+            for module in (*modules, *above):  # the companion goes through them backwards
                 import_module(module)
         finally:
             kernels.listeners.remove(shown.tick)
@@ -63,25 +60,30 @@ class _Compiling:
         self._total, self._missing, self._quiet, self._beside = total, missing, quiet, beside
         self._begun = 0
         self._bar: Any = None
-        self._told = False
+        self._is_announced = False
 
     def tick(self, _: str, cached: bool) -> None:
         done, self._begun = self._begun, self._begun + 1
-        if self._quiet or (cached and not self._told):
+        if self._quiet or (cached and not self._is_announced):
             return
-        if not self._told and not is_terminal(sys.stderr):
-            tell(f"compiling kernels for this machine (once, {self._time_needed()})")
-        self._told = True
+        if not self._is_announced and not is_terminal(sys.stderr):
+            say(f"compiling kernels for this machine (once, {self._time_needed()})")
+        self._is_announced = True
         if not is_terminal(sys.stderr):
             return
         if self._bar is None:
             from tqdm import tqdm
 
-            layout = "{desc}: {bar}  {n_fmt}/{total_fmt}"
-            label = "Compiling for this machine, once"
-            options = {"bar_format": layout, "leave": False, "dynamic_ncols": True}
-            options |= {"mininterval": 0, "miniters": 1}
-            self._bar = tqdm(total=self._total, desc=label, file=sys.stderr, **options)
+            self._bar = tqdm(
+                total=self._total,
+                desc="Compiling for this machine, once",
+                file=sys.stderr,
+                bar_format="{desc}: {bar}  {n_fmt}/{total_fmt}",
+                leave=False,
+                dynamic_ncols=True,
+                mininterval=0,
+                miniters=1,
+            )
         if self._beside is not None:
             done += self._beside.ahead()
         self._bar.update(min(done, self._total) - self._bar.n)

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 import charrnn
-from charrnn.cli.terminal import tell_error
+from charrnn.cli.terminal import PARAMETER, print_error
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
@@ -36,6 +36,9 @@ COMMANDS = {
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
+RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
+"""Parameters of the library whose flag has another name, unless the command has one of theirs."""
+
 
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and turns errors into one line and an exit
@@ -48,11 +51,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now; None if there is no such name."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
+        return _imported(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands' lines from the table, so that none is imported."""
@@ -66,12 +65,12 @@ class LazyGroup(click.Group):
             sys.stdout.flush()
             return result
         except (CharrnnError, KeyboardInterrupt, MemoryError, OSError) as error:
-            ctx.exit(told(error))
+            ctx.exit(report(error, ctx.invoked_subcommand or ""))
 
 
-def told(error: BaseException) -> int:
-    """Tell an error that a user can cause, in one line on stderr, and return the exit status that
-    it asks for.
+def report(error: BaseException, command: str = "") -> int:
+    """Print an error that a user of this command can cause, in one line on stderr; the exit status
+    that it asks for.
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
@@ -81,13 +80,38 @@ def told(error: BaseException) -> int:
     if isinstance(error, OSError):
         _close_output()
         place = f"{error.filename}: " if error.filename else ""
-        tell_error(f"{place}{error.strerror or error}; check the disk and the file's permissions")
+        print_error(f"{place}{error.strerror or error}; check the disk and the file's permissions")
     elif isinstance(error, MemoryError):
         reason = f" ({error})" if str(error) else ""
-        tell_error(f"out of memory{reason}; use a smaller network or batch, or a shorter text")
+        print_error(f"out of memory{reason}; use a smaller network or batch, or a shorter text")
     else:
-        tell_error(str(error))
+        print_error(with_flags(str(error), command))
     return USAGE if isinstance(error, ConfigError) else 1
+
+
+def with_flags(message: str, command: str = "") -> str:
+    """The message with flags for the parameters that it names in backticks: those of the command
+    first, then those of any other. What else stands in backticks stays as it is.
+    """
+    if not PARAMETER.search(message):
+        return message
+    flags: dict[str, str] = {}
+    for other in COMMANDS:
+        flags |= _flags_of(other)
+    flags |= RENAMED | (_flags_of(command) if command in COMMANDS else {})
+    return PARAMETER.sub(lambda match: flags.get(match[1], match[0]), message)
+
+
+def _flags_of(command: str) -> dict[str, str]:
+    """The flag of each option of a command, by the name of its parameter."""
+    options = (p for p in _imported(command).params if isinstance(p, click.Option))
+    return {option.human_readable_name: option.opts[-1] for option in options}
+
+
+def _imported(command: str) -> click.Command:
+    module, _, name = COMMANDS[command][0].partition(":")
+    found: click.Command = getattr(import_module(module), name)
+    return found
 
 
 def _close_output() -> None:
@@ -122,7 +146,7 @@ def main() -> None:
     try:
         cli(prog_name="charrnn")
     except (KeyboardInterrupt, OSError) as error:  # from outside of a command, such as its help
-        sys.exit(told(error))
+        sys.exit(report(error))
 
 
 if __name__ == "__main__":

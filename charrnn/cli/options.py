@@ -1,19 +1,27 @@
-"""Flags, derived from the dataclasses in `charrnn.config`."""
+"""Flags, derived from the dataclasses in `charrnn.config`, and what a preset, a settings file and
+flags ask for together.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import fields
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from charrnn.config.fields import Settings
-from charrnn.config.settings import RUN
+from charrnn.cli.terminal import PARAMETER
+from charrnn.config.fields import Settings, Value, settings_of
+from charrnn.config.files import CONFIGS, SETTINGS, Others, preset, read_settings
+from charrnn.config.settings import RUN, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.runtime.threads import check_threads
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-KINDS: dict[type, Any] = {bool: click.BOOL, int: click.INT, float: click.FLOAT, str: click.STRING}
+COMMON_KEYS: Others = {"text": (str, list), "out": str, "threads": int, "quiet": bool, "json": bool}
+"""What a settings file may hold besides settings."""
 
 
 class GroupedOption(click.Option):
@@ -41,29 +49,119 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
+def option(flag: str, help: str, **attributes: Any) -> Callable[[Command], Command]:
+    """A flag under a heading of the help, by default the last."""
+    return click.option(flag, cls=GroupedOption, help=help, **attributes)
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
 def options_for(
-    settings: type[Settings], without: Collection[str] = ()
+    kind: type[Settings], without: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """A decorator that adds a flag for every field; None is passed for one that was not given."""
-    hints = get_type_hints(settings)
+    """A decorator that adds a flag for every setting; None is passed for one that was not given."""
 
     def decorate(command: Command) -> Command:
-        for f in reversed(fields(settings)):  # type: ignore[arg-type]
-            if f.name in without:
-                continue
-            kind = next(kind for kind in KINDS if kind.__name__ in str(hints[f.name]))
-            shown = "" if f.default is None or kind is bool else f"  [default: {f.default}]"
-            choices, flag = f.metadata["choices"], "--" + f.name.replace("_", "-")
-            option = click.option(
-                f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-                cls=GroupedOption,
-                group=f.metadata["group"],
-                type=KINDS[kind],
+        for setting in reversed(settings_of(kind).values()):
+            flag, default = flag_of(setting.name), f"  [default: {setting.default}]"
+            is_bool = setting.kind is bool
+            add = option(
+                f"{flag}/--no-{flag[2:]}" if is_bool else flag,
+                PARAMETER.sub(lambda match: flag_of(match[1]), setting.help)
+                + ("" if setting.default is None or is_bool else default),
+                group=setting.group,
+                type=setting.kind,
                 default=None,
-                help=f.metadata["help"] + shown,
-                metavar="|".join(choices) if choices else None,
+                metavar="|".join(setting.choices) or None,
             )
-            command = option(command)
+            if setting.name not in without:
+                command = add(command)
         return command
 
     return decorate
+
+
+def setting_options(command: Command) -> Command:
+    """Adds every setting as a flag, and --preset and --config."""
+    for add in (
+        option(
+            "--config",
+            "TOML file with settings, named like the flags; flags win.",
+            type=click.Path(),
+            metavar="FILE",
+        ),
+        option(
+            "--preset",
+            "Classic settings by name, or a TOML file; --config and flags win.",
+            metavar="NAME|FILE",
+        ),
+        options_for(TrainConfig),
+        options_for(ModelConfig, without=("vocab_size",)),
+        options_for(CorpusConfig),
+    ):
+        command = add(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a preset, a settings file and flags ask for together.
+
+    `settings` are those given, by name; `files` are the preset and the file that they come from.
+    """
+
+    settings: dict[str, Value]
+    files: tuple[str, ...]
+    text: tuple[str, ...]
+    out: str | None
+    threads: int | None
+    init_from: str | None
+    duration: str | None
+    quiet: bool
+    as_json: bool
+
+    @property
+    def training(self) -> TrainConfig:
+        """How to train, with defaults for what is not given."""
+        return TrainConfig.of(self.settings)
+
+
+def read_request(
+    ctx: click.Context, flags: dict[str, Any], others: Others, ignored: Collection[str] = ()
+) -> Request:
+    """Merge a preset, a settings file and the flags of the command line; the later win. What is
+    wrong raises `ConfigError` before anything else is read.
+
+    `others` are the keys of files that are no settings; `ignored` those that do not count.
+    """
+    merged: dict[str, Any] = {}
+    files = []
+    for name, read in (("preset", preset), ("config", read_settings)):
+        if flags[name] is not None:
+            files.append(flags[name])
+            merged |= read(flags[name], others)
+    merged = {name: value for name, value in merged.items() if name not in ignored}
+    for name, value in flags.items():
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            merged[name] = value
+    text = merged.get("text", ())
+    text = (text,) if isinstance(text, str) else tuple(text)
+    if not all(isinstance(path, str) for path in text):
+        raise ConfigError(f"{' and '.join(files)}: text must be a path, or a list of paths")
+    for kind in CONFIGS:
+        kind.of(merged)
+    check_threads(merged.get("threads"))
+    return Request(
+        settings={name: merged[name] for name in SETTINGS if name in merged},
+        files=tuple(files),
+        text=text,
+        out=merged.get("out"),
+        threads=merged.get("threads"),
+        init_from=merged.get("init_from"),
+        duration=merged.get("for"),
+        quiet=merged.get("quiet", False),
+        as_json=merged.get("json", False),
+    )

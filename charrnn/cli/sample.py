@@ -143,7 +143,7 @@ def _read_stdin() -> bytes:
     with contextlib.suppress(OSError, ValueError):  # not a file of the system's: never silent
         waits = os.name == "posix" and not sys.stdin.isatty()
         if waits and not select.select([sys.stdin], [], [], PATIENCE)[0]:
-            terminal.tell('waiting for a prime on standard input (for none: --prime "")')
+            terminal.say('waiting for a prime on standard input (for none: --prime "")')
     return sys.stdin.buffer.read()
 
 

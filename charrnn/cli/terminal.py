@@ -1,7 +1,7 @@
 """What people see: lines on stderr, progress, and text from models made harmless for a terminal.
 
-Results go to stdout, everything else to stderr. Nothing below this floor prints. rich and tqdm are
-imported when they are needed: `charrnn --help` is to be quick.
+Results go to stdout, everything else to stderr. Only the command line prints. rich and tqdm are
+imported when they are needed, so that `charrnn --help` is quick.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -27,6 +27,10 @@ READING_SHOWN_AFTER = 1.0
 _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
+
+
+PARAMETER = re.compile("`([a-z][a-z0-9_]*)`")
+"""A parameter in a message or help text of the library, in backticks."""
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -66,12 +70,12 @@ def one_line(text: str) -> str:
     return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def tell(text: str = "") -> None:
+def say(text: str = "") -> None:
     """A line, or several, on stderr; markup is not interpreted, control characters are escaped."""
     print(escaped(text), file=sys.stderr, flush=True)
 
 
-def tell_error(message: str) -> None:
+def print_error(message: str) -> None:
     """`error: ` and the message, one line on stderr."""
     print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
 
@@ -97,9 +101,7 @@ def size_text(size: float) -> str:
     """Bytes for people: 512 bytes, 1.5 MB (10^6)."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
         if size >= scale:
-            return (
-                f"{size / scale:.1f} {unit}" if size < 100 * scale else f"{size / scale:.0f} {unit}"
-            )
+            return f"{size / scale:.{0 if size >= 100 * scale else 1}f} {unit}"
     return f"{size:.0f} bytes"
 
 
@@ -119,49 +121,37 @@ def loss_text(nats: float | None) -> str:
     return "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits a character"
 
 
-class ProgressBar:
-    """A bar on stderr that a library's `progress(done, total)` drives; it appears after a second,
-    on a terminal only.
+@contextmanager
+def progress_bar(
+    label: str, *, unit: str = "B", quiet: bool = False
+) -> Iterator[Callable[[int, int | None], None]]:
+    """A library's `progress(done, total)`, total None where it is not known, as a bar on stderr: it
+    appears after a second, on a terminal only, and goes at the end of the block.
     """
+    bar: Any = None
+    is_shown, start = not quiet and is_terminal(sys.stderr), time.monotonic()
 
-    def __init__(self, label: str, *, unit: str = "B", quiet: bool = False) -> None:
-        self._label, self._unit = label, unit
-        self._bar: Any = None
-        self._quiet = quiet or not is_terminal(sys.stderr)
-        self._start = time.monotonic()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        """Show how far it is; total None where it is not known."""
-        if self._quiet or (
-            self._bar is None and time.monotonic() - self._start < READING_SHOWN_AFTER
-        ):
-            return
-        if self._bar is None:
+    def show(done: int, total: int | None) -> None:
+        nonlocal bar
+        if bar is None and is_shown and time.monotonic() - start >= READING_SHOWN_AFTER:
             from tqdm import tqdm
 
-            options = {
-                "unit": self._unit,
-                "unit_scale": True,
-                "leave": False,
-                "dynamic_ncols": True,
-            }
-            self._bar = tqdm(
-                total=total, desc=self._label, file=sys.stderr, initial=done, **options
+            bar = tqdm(
+                total=total,
+                desc=label,
+                file=sys.stderr,
+                initial=done,
+                unit=unit,
+                unit_scale=True,
+                leave=False,
+                dynamic_ncols=True,
             )
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
+        if bar is not None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-
-
-@contextmanager
-def progress_bar(label: str, *, unit: str = "B", quiet: bool = False) -> Iterator[ProgressBar]:
-    """A `ProgressBar` that is taken away at the end of the block."""
-    bar = ProgressBar(label, unit=unit, quiet=quiet)
     try:
-        yield bar
+        yield show
     finally:
-        bar.close()
+        if bar is not None:
+            bar.close()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shlex
 import sys
 import textwrap
@@ -14,15 +13,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from charrnn.cli.live_bar import LiveBar, fitted, speed_text
 from charrnn.cli.terminal import (
     dim,
     duration_text,
     escaped,
-    is_terminal,
     loss_text,
     one_line,
+    say,
     size_text,
-    tell,
 )
 
 if TYPE_CHECKING:
@@ -34,40 +33,19 @@ if TYPE_CHECKING:
     from charrnn.training.run_folder import RunFolder
 
 ESTIMATED_AFTER = 2.0
-"""Seconds of training before it is told how long it will take."""
+"""Seconds of training before the time that it will take is estimated."""
 
 PROGRAM = 150e6  # bytes that Python, its libraries and the compiled kernels take by themselves
 OVERFITTING = (
-    "the validation loss rises while the training loss falls; the best checkpoint, of {best}, is "
-    "kept. More text, more --dropout "
-    "or a smaller --hidden would help; --patience would end the run"
+    "overfitting: the validation loss rises while the training loss falls; the best checkpoint, "
+    "of step {best:,}, is kept. More text, more --dropout or a smaller --hidden would help; "
+    "--patience would end the run"
 )
 MANY_PARAMETERS = 3.0
-"""For each character: with more, a network soon learns a text by heart (docs/recipes.md)."""
-BAR_NEEDS = 24
-"""Columns for percentage, bar and time left; what the terminal has more is for figures."""
+"""For each character: with more, a network soon overfits (docs/recipes.md)."""
 
 
-def fitted(fields: list[tuple[int, str]], width: int, gap: str = "  ") -> str:
-    """The texts side by side, without the least important (highest number) ones where they do not
-    fit the width.
-    """
-    kept = list(fields)
-    while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
-        kept.remove(max(kept, key=lambda field: field[0]))
-    return gap.join(text for _, text in kept)
-
-
-def speed_text(characters_per_second: float) -> str:
-    """Three digits: 950, 9.5k, 187k, 1.2M chars/s."""
-    for letter, scale in (("M", 1e6), ("k", 1e3)):
-        if characters_per_second >= scale:
-            value = characters_per_second / scale
-            return f"{value:.1f}{letter} chars/s" if value < 10 else f"{value:.0f}{letter} chars/s"
-    return f"{characters_per_second:.0f} chars/s"
-
-
-def tell_start(
+def show_start(
     run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None
 ) -> None:
     """What was read, and what will be made of it; `asked` is the configuration before its batch
@@ -85,27 +63,21 @@ def tell_start(
         f"train {len(corpus.train):,}, validation {len(corpus.validation):,}, test "
         f"{len(corpus.test):,}"
     )
-    tell(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
+    say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
     if corpus.skipped:
         names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
             ", ..." if len(corpus.skipped) > 3 else ""
         )
-        tell(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
+        say(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
-        found = len(corpus.document_starts)
-        tell(
-            f"documents: {found + 1:,}"
-            if found
-            else "documents: 1; --document-separator occurs nowhere in the text"
-        )
+        count = len(corpus.document_starts) + 1
+        missing = "" if count > 1 else "; --document-separator occurs nowhere in the text"
+        say(f"documents: {count:,}{missing}")
     model, config = run.model.config, run.config
-    if run.step == 0 and (asked.batch_size, asked.seq_length) != (
-        config.batch_size,
-        config.seq_length,
-    ):
-        tell(
-            f"the text is short: batches of {config.batch_size} x {config.seq_length} characters "
-            "instead of "
+    shape = config.batch_size, config.seq_length
+    if run.step == 0 and (asked.batch_size, asked.seq_length) != shape:
+        say(
+            f"the text is short: batches of {shape[0]} x {shape[1]} characters instead of "
             f"{asked.batch_size} x {asked.seq_length}"
         )
     memory = size_text(
@@ -113,24 +85,21 @@ def tell_start(
         + corpus.ids.nbytes
         + PROGRAM
     )
-    tell(
+    say(
         f"network: {model.cell} of {model.layers} x {model.hidden} units, {run.model.count():,} "
-        "parameters, "
-        f"about {memory} of memory"
+        f"parameters, about {memory} of memory"
     )
     per_character = run.model.count() / len(corpus.train)
     if per_character > MANY_PARAMETERS:
-        tell(
+        say(
             f"warning: {per_character:.1f} parameters for each of the {unit} to train on: watch "
-            "the validation loss, or use a "
-            "smaller --hidden"
+            "the validation loss, or use a smaller --hidden"
         )
     going_on = f", going on from step {run.step:,}" if run.step else ""
-    threads = usable_threads(threads)
-    tell(
+    say(
         f"training: {counted(run.total_steps, 'step')}, "
         f"{run.total_steps / run.steps_per_epoch:.1f} epochs, on "
-        f"{counted(threads, 'thread')}, into {folder.path}{going_on}"
+        f"{counted(usable_threads(threads), 'thread')}, into {folder.path}{going_on}"
     )
 
 
@@ -140,32 +109,24 @@ class Display:
     def __init__(
         self, run: Run, *, quiet: bool = False, as_json: bool = False, seconds_before: float = 0.0
     ) -> None:
-        self._run, self._quiet, self._json = run, quiet, as_json
-        self._live = not quiet and is_terminal(sys.stderr)
+        self._run, self._json = run, as_json
         self._start, self._first_step, self._total = time.monotonic(), run.step, run.total_steps
         limit = run.config.max_seconds
         self._limit = None if limit is None else max(0.0, limit - seconds_before)
-        self._estimated = False
+        self._is_estimated = False
         self._characters = self._seconds = 0.0
         self._validation = next((e.get("validation_loss") for e in reversed(run.validations)), None)
         self._done = 0
-        self._bar: Any = self._make_bar() if self._live else None
-
-    def _make_bar(self) -> Any:
-        from tqdm import tqdm
-
-        options = {
-            "leave": False,
-            "dynamic_ncols": True,
-            "smoothing": 0.05,
-            "bar_format": "{percentage:3.0f}%|{bar}|",
-        }
-        return tqdm(total=self._run.total_steps, initial=self._run.step, file=sys.stderr, **options)
+        self._bar = LiveBar(run.total_steps, run.step, quiet=quiet)
 
     @property
     def seconds(self) -> float:
         """Since training began."""
         return time.monotonic() - self._start
+
+    @property
+    def _speed(self) -> str:
+        return speed_text(self._characters / max(self._seconds, 1e-9))
 
     def show(self, report: Report) -> None:
         """What one step did."""
@@ -176,39 +137,33 @@ class Display:
         self._seconds = 0.95 * self._seconds + report.seconds
         if report.train_loss is not None:
             self._validation = report.validation_loss
-            self._show_validation(report)
+            self._show_validation(report, report.train_loss)
         if report.fell_back is not None:
             self._show_fall_back(report.fell_back)
-        if report.sample is not None and self._live:
-            self._say(self._sample(report.sample))
-        self._estimate(report)
-        if self._bar is not None:
-            left = "{remaining}"  # tqdm's, from the steps
-            if self._limit is not None:
-                left = self._bar.format_interval(self._left(report))
-            self._bar.bar_format = (
-                "{percentage:3.0f}%|{bar}| " + left + " left  " + self._figures(report)
-            )
-            self._bar.update(report.step - self._bar.n)  # backwards after falling back
-
-    def _figures(self, report: Report) -> str:
+        if report.sample is not None and self._bar.is_live:
+            self._bar.say(self._sample(report.sample))
+        left = self._left(report)
+        if not self._is_estimated and self.seconds >= ESTIMATED_AFTER:
+            self._is_estimated = True
+            if left > 1:
+                self._bar.say(f"about {duration_text(left)} to go, at {self._speed}")
         nats = report.smoothed_loss
         fields = [
-            (0, f"{nats:.3f} nats {nats / math.log(2):.2f} bits"),
-            (2, speed_text(self._characters / max(self._seconds, 1e-9))),
-            (3, f"grad {report.gradient_norm:.2f}"),
+            (0, f"{nats:.3f} nats"),
+            (1, f"{nats / math.log(2):.2f} bits"),
+            (3, self._speed),
+            (4, f"grad {report.gradient_norm:.2f}"),
         ]
         if self._validation is not None:
-            fields.append((1, f"val {self._validation:.4f}"))
-        width = self._width() - BAR_NEEDS
-        return fitted(fields, width) if width >= len(fields[0][1]) else f"{nats:.3f} nats"
+            fields.append((2, f"val {self._validation:.4f}"))
+        self._bar.show(report.step, report.total_steps, left, fields)
 
-    def _show_validation(self, report: Report) -> None:
+    def _show_validation(self, report: Report, train_loss: float) -> None:
         if self._json:
             _print_json(
                 step=report.step,
                 epoch=report.epoch,
-                train_loss=report.train_loss,
+                train_loss=train_loss,
                 validation_loss=report.validation_loss,
                 learning_rate=report.learning_rate,
                 gradient_norm=report.gradient_norm,
@@ -217,62 +172,50 @@ class Display:
                 sample=report.sample,
                 seconds=round(self.seconds, 3),
             )
-        if self._quiet:
-            return
-        loss = report.train_loss if report.validation_loss is None else report.validation_loss
-        assert loss is not None and report.train_loss is not None
+        loss, validation = train_loss, []
+        if report.validation_loss is not None:
+            loss, validation = report.validation_loss, [f"val {report.validation_loss:.4f} nats"]
         fields = [
             (0, f"step {report.step}"),
             (2, f"epoch {report.epoch:.1f}"),
-            (1, f"train {report.train_loss:.4f}"),
+            (1, f"train {train_loss:.4f}" + ("" if validation else " nats")),
+            *((0, text) for text in validation),
+            (3, f"{loss / math.log(2):.2f} bits"),
+            *([(0, "*best*")] if report.is_best else []),
         ]
-        if report.validation_loss is not None:
-            fields.append((0, f"val {report.validation_loss:.4f}"))
-        fields[-1] = (fields[-1][0], fields[-1][1] + " nats")
-        fields.append((3, f"{loss / math.log(2):.2f} bits"))
-        if report.is_best:
-            fields.append((0, "*best*"))
-        self._say(fitted(fields, self._width()))
+        self._bar.say(fitted(fields, self._bar.width))
         if report.overfitting:
-            best = f"step {self._run.progress.best_step:,}"
-            self._say(textwrap.fill(f"overfitting: {OVERFITTING.format(best=best)}", self._width()))
+            self._say_filled(OVERFITTING.format(best=self._run.progress.best_step))
 
     def _show_change(self, total: int) -> None:
         """A plan's number of steps was settled anew."""
-        if not self._quiet:
-            pace = "slower" if total < self._total else "faster"
-            said = (
-                f"plan: this goes {pace} than it was measured: {total:,} steps instead of "
-                f"{self._total:,}"
-            )
-            self._say(textwrap.fill(said, self._width()))
-        if self._bar is not None:
-            self._bar.total = total
+        pace = "slower" if total < self._total else "faster"
+        self._say_filled(
+            f"plan: this goes {pace} than it was measured: {total:,} steps instead of "
+            f"{self._total:,}"
+        )
         self._total = total
+
+    def _say_filled(self, text: str) -> None:
+        self._bar.say(textwrap.fill(text, self._bar.width))
 
     def _show_fall_back(self, fall: FallBack) -> None:
         """One line: where something was wrong, what, and from where it goes on, how."""
         if self._json:
-            reached = {
-                "step": fall.from_step,
-                "to_step": fall.to_step,
-                "rate_factor": fall.rate_factor,
-            }
             _print_json(
-                event="fell back", **reached, reason=fall.reason, seconds=round(self.seconds, 3)
+                event="fell back",
+                step=fall.from_step,
+                to_step=fall.to_step,
+                rate_factor=fall.rate_factor,
+                reason=fall.reason,
+                seconds=round(self.seconds, 3),
             )
-        if not self._quiet:
-            self._say(fitted(_fall_back_fields(fall), self._width(), ", "))
-
-    def _estimate(self, report: Report) -> None:
-        """Once, when the speed is known, how long it will take."""
-        if self._estimated or self._quiet or self.seconds < ESTIMATED_AFTER:
-            return
-        self._estimated = True
-        left = self._left(report)
-        speed = speed_text(self._characters / max(self._seconds, 1e-9))
-        if left > 1:
-            self._say(f"about {duration_text(left)} to go, at {speed}")
+        fields = [
+            (0, f"step {fall.from_step}: {fall.reason}"),
+            (1, f"back to step {fall.to_step}"),
+            (2, f"rate x {fall.rate_factor:g}"),
+        ]
+        self._bar.say(fitted(fields, self._bar.width, ", "))
 
     def _left(self, report: Report) -> float:
         """Seconds until the last step, or until the limit of the time."""
@@ -280,33 +223,17 @@ class Display:
         return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
 
     def _sample(self, text: str) -> str:
-        width = max(20, self._width() - 4)
+        width = max(20, self._bar.width - 4)
         lines = [
-            piece
+            f"    {piece}".rstrip()
             for line in escaped(text).split("\n")
             for piece in textwrap.wrap(line, width) or [""]
         ]
-        return "\n" + dim("\n".join(f"    {line}".rstrip() for line in lines), sys.stderr) + "\n"
-
-    def _width(self) -> int:
-        if not self._live:
-            return 1000  # nobody watches: nothing is left out
-        try:
-            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
-
-    def _say(self, text: str) -> None:
-        """A line above the bar, on stderr."""
-        if self._bar is None:
-            tell(text)
-        else:
-            self._bar.write(text, file=sys.stderr)
+        return "\n" + dim("\n".join(lines), sys.stderr) + "\n"
 
     def close(self) -> None:
         """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
     def end(self, folder: RunFolder, ended: str | None) -> None:
         """What ended the run (None: it was stopped), where the best checkpoint is, and what to do
@@ -329,20 +256,16 @@ class Display:
             )
         path = shlex.quote(str(folder.path))
         if ended is not None and run.step > self._first_step:
-            tell(self._why(ended))
+            say(self._why(ended))
         if best is not None:
             kind = "validation loss" if validated else "training loss"
-            tell(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
+            say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
-            tell(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
+            say(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
         elif best is not None:
-            older = run.step - (run.progress.best_step or 0)
-            age = (
-                f" (step {run.progress.best_step:,}, {counted(older, 'step')} before the last)"
-                if older
-                else ""
-            )
-            tell(f"sample from it{age}: charrnn sample {path}")
+            step, older = run.progress.best_step, run.step - (run.progress.best_step or 0)
+            age = f" (step {step:,}, {counted(older, 'step')} before the last)" if older else ""
+            say(f"sample from it{age}: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:
         """One line about the end of the run."""
@@ -350,16 +273,11 @@ class Display:
         return {
             "steps": f"{step}, the last",
             "epochs": f"{step}, after {self._run.epoch:.1f} epochs",
-            "patience": f"{step}: no new best in {config.patience} validations; a larger "
-            "--patience goes on",
-            "time": f"{step}: the {config.max_time} of --max-time are over; a larger one goes on",
+            "patience": f"{step}: no new best in {config.patience} validations; resume with a "
+            "larger --patience to continue",
+            "time": f"{step}: reached --max-time {config.max_time}; resume with a larger one to "
+            "continue",
         }[ended]
-
-
-def _fall_back_fields(fall: FallBack) -> list[tuple[int, str]]:
-    """A fall back in pieces, by their importance."""
-    what, to = f"step {fall.from_step}: {fall.reason}", f"back to step {fall.to_step}"
-    return [(0, what), (1, to), (2, f"rate x {fall.rate_factor:g}")]
 
 
 def _print_json(**values: Any) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from charrnn.cli import STARTED, terminal
+from charrnn.cli.options import Request, flag_of
 from charrnn.config.fields import seconds_of
-from charrnn.config.files import of_kind
+from charrnn.config.files import values_of
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 
@@ -20,55 +21,54 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.tuning.planning import Plan
 
+LENGTH = ("steps", "epochs", "max_time")
+"""The settings that say how long to train."""
 
-def leave_to_the_plan(ctx: click.Context, merged: dict[str, Any]) -> None:
+
+def leave_length_to_plan(ctx: click.Context, request: Request) -> Request:
     """How long to train is said by --for alone: another flag contradicts it, and what a preset says
     gives way.
     """
-    if seconds_of(merged["for"]) is None:
+    assert request.duration is not None
+    if seconds_of(request.duration) is None:
         raise ConfigError(
-            f"--for must be a time such as 90s, 20m or 1.5h, not {merged['for']!r:.40}"
+            f"--for must be a time such as 90s, 20m or 1.5h, not {request.duration!r:.40}"
         )
-    for name in ("steps", "epochs", "max_time"):
+    for name in LENGTH:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise ConfigError(
-                f"--for and --{name.replace('_', '-')} both say how long to train; give one of them"
+                f"--for and {flag_of(name)} both say how long to train; give one of them"
             )
-        merged.pop(name, None)
+    settings = {name: value for name, value in request.settings.items() if name not in LENGTH}
+    return replace(request, settings=settings)
 
 
-def planned(
-    duration: str,
-    given: dict[str, Any],
-    corpus: Corpus,
-    other: Trained | None,
-    threads: int | None,
-    quiet: bool,
-) -> tuple[Plan, dict[str, Any]]:
-    """The plan for the time that was given, told with its reasons, and its settings."""
+def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Plan, Request]:
+    """The plan for the time that was given, shown with its reasons, and the request with its
+    settings. A network that starts from `other`'s weights has their shape.
+    """
     from charrnn.tuning.planning import plan
 
-    model = of_kind(ModelConfig, given)
+    assert request.duration is not None
+    model = ModelConfig.named_in(request.settings)
     if other is not None:
-        model = {**asdict(other.model.config), **model}
-        del model["vocab_size"]
-        if "dropout" not in given:
+        model = {**values_of(other.model.config), **model}
+        if "dropout" not in request.settings:
             del model["dropout"]
-    if not quiet:
-        terminal.tell("measuring how fast this machine trains on this text")
-    found = plan(
+    if not request.quiet:
+        terminal.say("measuring how fast this machine trains on this text")
+    chosen_plan = plan(
         corpus,
-        duration,
+        request.duration,
         model=model,
-        training=of_kind(TrainConfig, given),
-        threads=threads,
+        training=TrainConfig.named_in(request.settings),
+        threads=request.threads,
         elapsed=lambda: time.monotonic() - STARTED,
     )
-    for reason in found.reasons if not quiet else ():
-        terminal.tell(f"plan: {reason}")
-    chosen = {**asdict(found.model), **asdict(found.training)}
-    del chosen["vocab_size"]
-    return found, chosen if other is None else {
-        **asdict(found.training),
-        "dropout": found.model.dropout,
-    }
+    for reason in chosen_plan.reasons if not request.quiet else ():
+        terminal.say(f"plan: {reason}")
+    model = values_of(chosen_plan.model)
+    if other is not None:
+        model = {"dropout": model["dropout"]}
+    settings = {**request.settings, **values_of(chosen_plan.training), **model}
+    return chosen_plan, replace(request, settings=settings)

@@ -1,7 +1,8 @@
-"""Configurations that check themselves: fields with a range and a help text, patterns, and times.
+"""Settings that check themselves: fields with a range and a help text, patterns, and times.
 
-A subclass of `Settings` is a frozen dataclass whose fields are made by `setting`. What `--help` and
-messages say of a field comes from here too, so that a setting is described in one place.
+A subclass of `Settings` is a frozen dataclass whose fields are made by `setting`. Each is a bool,
+int, float, str or `Literal` of strings, and may be None. `settings_of` says all that is known of
+each field: flags, help and messages come from there.
 """
 
 from __future__ import annotations
@@ -9,97 +10,131 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import field, fields
-from typing import Any, Self, get_type_hints
+from dataclasses import dataclass, field, fields
+from types import NoneType, UnionType
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from charrnn.errors import ConfigError
 
 LONGEST_PATTERN = 200
 """Characters of a regular expression."""
 
+T = TypeVar("T")
+Value = bool | int | float | str | None
+"""What a setting can be."""
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_FOUND: dict[type, dict[str, Setting]] = {}
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting. `minimum` and `maximum` are allowed themselves; without
+    `choices`, a text may be any.
+    """
+
+    name: str
+    default: Any
+    kind: type[bool | int | float | str]
+    optional: bool
+    choices: tuple[str, ...]
+    help: str
+    group: str
+    minimum: float | None
+    maximum: float | None
+
+    def checked(self, value: Any) -> Value:
+        """The value, an int as a float if that is the setting's type; `ConfigError` unless it
+        fits.
+        """
+        if value is None and self.optional:
+            return None
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+            # what is larger would overflow, and is out of range anyway
+            value = float(min(max(value, -(10**308)), 10**308))
+        is_kind = isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
+        if not is_kind or value != value:
+            wanted = _KINDS[self.kind]
+        elif self.choices and value not in self.choices:
+            wanted = f"one of {', '.join(self.choices)}"
+        elif self.minimum is not None and value < self.minimum:
+            wanted = f"at least {self.minimum:g}"
+        elif self.maximum is not None and value > self.maximum:
+            wanted = f"at most {self.maximum:g}"
+        else:
+            return value  # type: ignore[no-any-return]
+        raise ConfigError(f"`{self.name}` must be {wanted}, not {_shown(value, is_kind)}")
+
 
 def setting(
-    default: Any,
+    default: Value,
     help: str,
     group: str,
-    *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """A dataclass field that knows its help text, its group in `--help`, and its range (both ends
-    included).
+    """A field of `Settings`: its default, help text, group in `--help`, and range (ends included).
+
+    Help names other settings in backticks.
     """
-    about = {
-        "help": help,
-        "group": group,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-    }
+    about = {"help": help, "group": group, "minimum": minimum, "maximum": maximum}
     return field(default=default, metadata=about)
 
 
+def settings_of(kind: type[Settings]) -> dict[str, Setting]:
+    """The settings of a class by name, in order."""
+    if kind not in _FOUND:
+        hints = get_type_hints(kind)
+        _FOUND[kind] = {
+            f.name: Setting(f.name, f.default, *_type_of(hints[f.name]), **f.metadata)
+            for f in fields(kind)  # type: ignore[arg-type]
+        }
+    return _FOUND[kind]
+
+
+def _type_of(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
+    """What a type hint allows: values of a type, None, and if not all texts, which."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    (kind,) = (part for part in parts if part is not NoneType)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    return str if choices else kind, NoneType in parts, choices
+
+
 class Settings:
-    """What the configurations share: checking on construction, and reading from a mapping. No state
-    of its own.
-    """
+    """What all settings share: checks when they are made, and reading from a mapping."""
 
     def __post_init__(self) -> None:
-        """Check every field against its type and range; raise `ConfigError` naming the first that
-        does not fit.
-        """
-        hints = get_type_hints(type(self))
-        for f in fields(self):  # type: ignore[arg-type]
-            object.__setattr__(
-                self, f.name, _checked(f.name, getattr(self, f.name), hints[f.name], f.metadata)
-            )
+        """Check every field; `ConfigError` names the first that does not fit."""
+        for known in settings_of(type(self)).values():
+            object.__setattr__(self, known.name, known.checked(getattr(self, known.name)))
+
+    @classmethod
+    def named_in(cls, values: Mapping[str, T]) -> dict[str, T]:
+        """Those of the values that are settings of this class."""
+        return {name: values[name] for name in settings_of(cls) if name in values}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """The settings with those of the values that are theirs, and defaults for the rest."""
+        return cls(**cls.named_in(values))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "the settings") -> Self:
-        """The configuration with these values and defaults for the rest; unknown names raise
-        `ConfigError`.
-        """
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        """The same, but unknown names raise `ConfigError`."""
         for name in values:
-            if name not in known:
-                raise ConfigError(
-                    f"{where}: there is no setting {name!r}; known are: {', '.join(sorted(known))}"
-                )
+            if name not in settings_of(cls):
+                known = ", ".join(sorted(settings_of(cls)))
+                raise ConfigError(f"{where}: there is no setting {name!r}; known are: {known}")
         return cls(**values)
 
 
-def _checked(name: str, value: Any, hint: Any, about: Mapping[str, Any]) -> Any:
-    flag = "--" + name.replace("_", "-")
-    optional = "None" in str(hint)
-    if value is None and optional:
-        return None
-    kind = next(t for t in (bool, int, float, str) if t.__name__ in str(hint))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(
-            min(max(value, -(10**300)), 10**300)
-        )  # what is larger would overflow, and is out of range anyway
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{flag} must be {_KINDS[kind]}, not {value!r}")
-    if about["choices"] and value not in about["choices"]:
-        raise ConfigError(f"{flag} must be one of {', '.join(about['choices'])}, not {value!r}")
-    low, high = about["minimum"], about["maximum"]
-    if kind is float and value != value:
-        raise ConfigError(f"{flag} must be a number, not nan")
-    if low is not None and value < low:
-        raise ConfigError(f"{flag} must be at least {low:g}, not {_shown(value)}")
-    if high is not None and value > high:
-        raise ConfigError(f"{flag} must be at most {high:g}, not {_shown(value)}")
-    return value
-
-
-def check_pattern(flag: str, pattern: str) -> None:
-    """`ConfigError` unless it is a regular expression of at most 200 characters, of one meaning in
-    all versions of Python.
+def check_pattern(name: str, pattern: str) -> None:
+    """`ConfigError` naming this parameter unless the pattern is a regular expression of at most 200
+    characters, with the same meaning in all versions of Python.
     """
     if len(pattern) > LONGEST_PATTERN:
         raise ConfigError(
-            f"{flag} must be at most {LONGEST_PATTERN} characters long, not {len(pattern)}"
+            f"`{name}` must be at most {LONGEST_PATTERN} characters long, not {len(pattern)}"
         )
     try:
         with warnings.catch_warnings():
@@ -107,25 +142,22 @@ def check_pattern(flag: str, pattern: str) -> None:
             re.compile(pattern)
     except (re.error, RecursionError, OverflowError, ValueError, Warning) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"{flag} {pattern!r} is not a regular expression: {reason}") from None
-
-
-def _shown(value: Any) -> str:
-    """A number for a message; an int from a file may have thousands of digits, too many for a
-    float.
-    """
-    return f"{value:g}" if abs(value) < 10**300 else "a number of more than 300 digits"
-
-
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+        raise ConfigError(f"`{name}` {pattern!r} is not a regular expression: {reason}") from None
 
 
 def seconds_of(text: str) -> float | None:
-    """Seconds in a time like 90s, 20m, 1.5h or 2d (a plain number is seconds); None if it is not
-    one, or not positive.
+    """Seconds in a time such as 90s, 20m, 1.5h or 2d (a plain number is seconds); None if it is not
+    a time, or is 0.
     """
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
     seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
     return seconds if seconds > 0 else None
+
+
+def _shown(value: Any, is_kind: bool) -> str:
+    """A value for a message, short if it is of its setting's type; an int from a file may have
+    thousands of digits, too many to print.
+    """
+    if isinstance(value, int) and abs(value) >= 10**300:
+        return "a number of more than 300 digits"
+    return f"{value:g}" if is_kind and isinstance(value, float) else repr(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from charrnn.generation.writer import Ids, Progress, Writer
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
-from charrnn.text.vocab import Decoder, Unknown, Vocab
+from charrnn.text.vocab import Decoder, Vocab
 
 
 def start_ids(vocab: Vocab) -> Ids:
@@ -114,7 +113,7 @@ def _blocks(
     if not networks:
         raise ConfigError("there is no network to write: give at least one")
     vocab, separator = networks[0].vocab, networks[0].corpus_config.document_separator
-    ids = vocab.encode(prime, cast(Unknown, config.unknown))
+    ids = vocab.encode(prime, config.unknown)
     writers = [
         Writer(
             network.model,

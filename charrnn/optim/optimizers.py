@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import OPTIMIZER_MODULES
 from charrnn.compiler.simd import LANES
-from charrnn.config.settings import LEARNING_RATES, TrainConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.kernels import update
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.runtime.threads import Workers, ranges
@@ -50,13 +50,14 @@ class Optimizer:
     scale, start, stop).
 
     `numbers(coefficients, learning_rate, step)` are what the kernel takes as its rule; the first
-    step is 1.
+    step is 1. The rest are the defaults of settings that are None.
     """
 
     name: str
     function: str
     slots: tuple[str, ...]
     numbers: Callable[[Coefficients, float, int], tuple[float, ...]]
+    learning_rate: float
     rho: float = 0.0
     epsilon: float = 0.0
     weight_decay: float = 0.0
@@ -83,17 +84,17 @@ def coefficients_of(config: TrainConfig) -> Coefficients:
     """The settings with what they leave open filled in."""
     optimizer = OPTIMIZERS[config.optimizer]
 
-    def given(value: float | None, default: float) -> float:
+    def value_or(value: float | None, default: float) -> float:
         return default if value is None else value
 
     return Coefficients(
-        learning_rate=given(config.learning_rate, LEARNING_RATES[config.optimizer]),
+        learning_rate=value_or(config.learning_rate, optimizer.learning_rate),
         momentum=config.momentum,
-        rho=given(config.rho, optimizer.rho),
+        rho=value_or(config.rho, optimizer.rho),
         beta1=config.beta1,
         beta2=config.beta2,
-        epsilon=given(config.epsilon, optimizer.epsilon),
-        weight_decay=given(config.weight_decay, optimizer.weight_decay),
+        epsilon=value_or(config.epsilon, optimizer.epsilon),
+        weight_decay=value_or(config.weight_decay, optimizer.weight_decay),
     )
 
 
@@ -132,16 +133,25 @@ def _squares_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[
 OPTIMIZERS: dict[str, Optimizer] = {
     optimizer.name: optimizer
     for optimizer in (
-        Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,)),
-        Optimizer("momentum", "momentum", ("v",), _momentum_numbers),
-        Optimizer("nesterov", "nesterov", ("v",), _momentum_numbers),
+        Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,), 1.0),
+        Optimizer("momentum", "momentum", ("v",), _momentum_numbers, 0.1),
+        Optimizer("nesterov", "nesterov", ("v",), _momentum_numbers, 0.1),
         Optimizer(
-            "adagrad", "adagrad", ("s",), lambda c, rate, step: (c.epsilon, rate), epsilon=1e-10
+            "adagrad",
+            "adagrad",
+            ("s",),
+            lambda c, rate, step: (c.epsilon, rate),
+            0.01,
+            epsilon=1e-10,
         ),
-        Optimizer("adadelta", "adadelta", ("s", "u"), _squares_numbers, rho=0.95, epsilon=1e-6),
-        Optimizer("rmsprop", "rmsprop", ("s",), _squares_numbers, rho=0.9, epsilon=1e-8),
-        Optimizer("adam", "adam", ("m", "v"), _adam_numbers, epsilon=1e-8),
-        Optimizer("adamw", "adam", ("m", "v"), _adam_numbers, epsilon=1e-8, weight_decay=0.01),
+        Optimizer(
+            "adadelta", "adadelta", ("s", "u"), _squares_numbers, 1.0, rho=0.95, epsilon=1e-6
+        ),
+        Optimizer("rmsprop", "rmsprop", ("s",), _squares_numbers, 0.002, rho=0.9, epsilon=1e-8),
+        Optimizer("adam", "adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8),
+        Optimizer(
+            "adamw", "adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8, weight_decay=0.01
+        ),
     )
 }
 

@@ -64,10 +64,10 @@ def steps(at: Moment, config: TrainConfig) -> float:
     the first with a lower rate. With decay_after = 0 the first fall is at the end of epoch
     decay_every, since epoch 0 does not end.
     """
-    behind = at.epochs - config.decay_after
-    if behind < 0:
+    after = at.epochs - config.decay_after
+    if after < 0:
         return 1.0
-    falls = math.floor(behind / config.decay_every + 1e-9) + (1 if config.decay_after > 0 else 0)
+    falls = math.floor(after / config.decay_every + 1e-9) + (1 if config.decay_after > 0 else 0)
     return float(config.decay_rate**falls)
 
 

@@ -9,9 +9,7 @@ from pathlib import Path
 from charrnn.errors import CheckpointError
 
 TEMPORARY = ".tmp"
-"""How the name of a file ends that is being written; one that a killed process left behind is of no
-use.
-"""
+"""The end of the name of a file that is being written; one left by a killed process is useless."""
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -39,7 +37,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be written: {error.strerror or error}; free some space or choose "
-            "another --out"
+            "another `out`"
         ) from None
     finally:
         if temporary is not None:

@@ -40,7 +40,7 @@ def available_threads() -> int:
 def check_threads(threads: int | None) -> None:
     """`ConfigError` unless it is a sensible number, or None for all there are."""
     if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise ConfigError(f"--threads must be 1 to {MOST_THREADS}, not {threads}")
+        raise ConfigError(f"`threads` must be 1 to {MOST_THREADS}, not {threads}")
 
 
 def usable_threads(asked: int | None) -> int:
@@ -161,7 +161,7 @@ class Workers:
 
 
 class _Worker:
-    """A thread that waits for jobs. What it is told, and tells, lies in attributes; the locks only
+    """A thread that waits for jobs. Its work and its result are in attributes; the locks only
     wake who waits.
     """
 
@@ -180,7 +180,7 @@ class _Worker:
         self._begun.release()
 
     def end(self) -> BaseException | None:
-        """Wait until they are done; what one of them raised, which left out those behind it."""
+        """Wait until they are done; what one of them raised, which left out those after it."""
         while not self._is_done:
             self._ended.acquire()
         return self._error

@@ -1,10 +1,9 @@
-"""Training: steps of truncated backpropagation through time, and now and then a look at the
-validation text.
+"""Training: steps of truncated backpropagation through time, and validation now and then.
 
 The hidden state at the end of a batch is the start of the next; gradients stop there. A new pass
-over the text starts from zero, and so does each document, if they are told apart. Validation and
-samples have states of their own and disturb nothing. Where the loss is no number any more, or
-jumps, training goes back to the last good state with half the learning rate (`recovery`).
+over the text starts from zero, and so does each document, if the text has several. Validation and
+samples have states of their own and disturb nothing. Where the loss is NaN or infinite, or jumps,
+training goes back to the last good state with half the learning rate (`recovery`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.config.settings import SamplingConfig
-from charrnn.errors import CharrnnError
+from charrnn.errors import DivergenceError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
@@ -33,7 +32,7 @@ from charrnn.optim.schedules import Moment, rate_factor
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
-from charrnn.training.recovery import FallBack, Trouble
+from charrnn.training.recovery import FallBack
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 
@@ -43,12 +42,6 @@ VALIDATED = 200_000
 them.
 """
 SAMPLE_LENGTH = 240
-
-
-class DivergenceError(CharrnnError):
-    """The loss or the gradient is no longer a number, or the loss has jumped, and going back has
-    not helped.
-    """
 
 
 @dataclass(frozen=True)
@@ -130,30 +123,23 @@ class _Trainer:
         sample_prime: str,
         clock: Callable[[], float],
     ) -> None:
-        self.run, self.corpus, self.folder, self.workers, self.sample_prime = (
-            run,
-            corpus,
-            folder,
-            workers,
-            sample_prime,
-        )
-        self.streams = run.streams(corpus)
-        config = run.config
-        shape = config.seq_length, config.batch_size
+        self.run, self.corpus, self.folder = run, corpus, folder
+        self.workers, self.sample_prime, self._clock = workers, sample_prime, clock
+        self.streams, config = run.streams(corpus), run.config
         self.network = Network(
-            run.model, *shape, workers, training=True, precision=config.precision
+            run.model,
+            config.seq_length,
+            config.batch_size,
+            workers,
+            training=True,
+            precision=config.precision,
         )
-        self.optimizer, self.peak_rate = (
-            OPTIMIZERS[config.optimizer],
-            coefficients_of(config).learning_rate,
-        )
+        self.optimizer = OPTIMIZERS[config.optimizer]
+        self.peak_rate = coefficients_of(config).learning_rate
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.objective = config.reduction == "sum-over-time", config.label_smoothing
         self.saved_step: int | None = None
-        self._clock, self._since = (
-            clock,
-            clock() - (folder.seconds_before if folder is not None else 0.0),
-        )
+        self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
         self.good = recovery.GoodState(run, folder)
         if not self.good.is_there:
@@ -168,30 +154,34 @@ class _Trainer:
         start, at = time.perf_counter(), self.run.step + 1
         try:
             return self._step(start)
-        except Trouble as trouble:
-            return self._fall_back(at, trouble, start)
+        except UnstableStep as failure:
+            return self._fall_back(at, failure, start)
 
     def _step(self, start: float) -> Report:
         run = self.run
         if run.step % self.streams.steps == 0:
             run.state.reset()
-        x, y, starts = self._batch(run.step)
-        loss, norm, rate = self._update(x, y, starts)
+        loss, norm, rate = self._update(*self._batch(run.step))
         self._advance(loss, norm)
-        seconds = time.perf_counter() - start
-        total = run.total_steps
-        report = Report(
-            run.step,
-            total,
-            run.epoch,
-            x.size,
-            seconds,
-            loss,
-            run.progress.smoothed_loss or loss,
-            norm,
-            rate,
+        return self._validate_and_save(self._report(start, loss, norm, rate))
+
+    def _report(
+        self, start: float, loss: float, norm: float, rate: float, fall: FallBack | None = None
+    ) -> Report:
+        """What the step that began at `start` did."""
+        run = self.run
+        return Report(
+            step=run.step,
+            total_steps=run.total_steps,
+            epoch=run.epoch,
+            characters=run.config.batch_size * run.config.seq_length,
+            seconds=time.perf_counter() - start,
+            loss=loss,
+            smoothed_loss=run.progress.smoothed_loss or loss,
+            gradient_norm=norm,
+            learning_rate=rate,
+            fell_back=fall,
         )
-        return self._look_and_save(report)
 
     def _batch(self, step: int) -> recovery.Batch:
         """What the run reads at a step: x, y, and where documents start."""
@@ -204,17 +194,20 @@ class _Trainer:
             x, y, run.state, run.dropout_key(), starts, *self.objective
         )
         norm, scale = self.clipper.measure(gradient.flat)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise Trouble(
-                f"gradient norm {norm:g}" if math.isfinite(loss) else f"loss {loss:g}", loss, norm
-            )
+        for name, value in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                raise UnstableStep(f"{name} {value:g}", loss, norm)
         rate = self._rate()
-        rule, penalties = (
+        update_parameters(
+            self.optimizer,
+            run.model.parameters,
+            gradient,
+            run.slots,
             self.optimizer.rule(run.config, rate, run.step + 1),
+            (self.clipper.limit, scale),
+            self.workers,
             penalties_of(run.config, rate),
         )
-        vectors, clip = (run.model.parameters, gradient, run.slots), (self.clipper.limit, scale)
-        update_parameters(self.optimizer, *vectors, rule, clip, self.workers, penalties)
         if run.average is not None:
             average_parameters(
                 run.model.parameters, run.average, run.config.average, run.step + 1, self.workers
@@ -230,11 +223,9 @@ class _Trainer:
 
     def _advance(self, loss: float, norm: float) -> None:
         run, before = self.run, self.run.progress
-        smoothed = (
-            loss
-            if before.smoothed_loss is None
-            else SMOOTHING * before.smoothed_loss + (1 - SMOOTHING) * loss
-        )
+        smoothed = loss
+        if before.smoothed_loss is not None:
+            smoothed = SMOOTHING * before.smoothed_loss + (1 - SMOOTHING) * loss
         run.progress = replace(
             recovery.watched(before, loss, smoothed),
             step=before.step + 1,
@@ -244,58 +235,46 @@ class _Trainer:
         )
         if recovery.is_long(run.progress.high_steps, run):
             if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
-                raise Trouble(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
-            run.progress = replace(
-                run.progress, high_steps=0, calm_loss=smoothed
-            )  # the text has become harder
+                raise UnstableStep(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
+            # the text has become harder
+            run.progress = replace(run.progress, high_steps=0, calm_loss=smoothed)
 
-    def _fall_back(self, at: int, trouble: Trouble, start: float) -> Report:
+    def _fall_back(self, at: int, failure: UnstableStep, start: float) -> Report:
         """Go back to the last good state, with a lower learning rate; `DivergenceError` if that has
         been done too often.
         """
         run, fall, self.saved_step, self.ended = self.run, None, None, None
         if run.progress.fall_backs < recovery.MOST_FALLS:
-            fall = recovery.fall_back(run, self.good.load(), at, trouble.reason)
+            fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
             recovery.go_back(run, self.good.load())
         self.network.refresh()
         self.good.keep()
         self.save()
         if fall is None:
-            raise DivergenceError(recovery.in_vain(run, at, trouble.reason))
-        read, seconds = run.config.batch_size * run.config.seq_length, time.perf_counter() - start
-        at_loss = trouble.loss, run.progress.smoothed_loss or trouble.loss, trouble.gradient_norm
-        return Report(
-            run.step,
-            run.total_steps,
-            run.epoch,
-            read,
-            seconds,
-            *at_loss,
-            self._rate(),
-            fell_back=fall,
-        )
+            raise DivergenceError(recovery.in_vain(run, at, failure.reason))
+        return self._report(start, failure.loss, failure.gradient_norm, self._rate(), fall)
 
-    def _look_and_save(self, report: Report) -> Report:
+    def _validate_and_save(self, report: Report) -> Report:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
-        looks = step % interval == 0 or ended is not None
-        if looks:
-            report = self._look(report)
+        validates = step % interval == 0 or ended is not None
+        if validates:
+            report = self._validate(report)
         samples = config.sample_every if config.sample_every is not None else 5 * interval
         if samples and step % samples == 0:
             report = replace(report, sample=self._sample())
-        if looks or (config.save_every and step % config.save_every == 0):
+        if validates or (config.save_every and step % config.save_every == 0):
             self.save()
-        self.ended = ended or self.run.ended_by()  # by patience: only now it is known
+        self.ended = ended or self.run.ended_by()  # patience is only known now
         return replace(report, ended=self.ended)
 
-    def _look(self, report: Report) -> Report:
-        """Measure the validation loss, note it in the history, keep the best and what is good."""
+    def _validate(self, report: Report) -> Report:
+        """Measure the validation loss, add it to the history, keep the best and what is good."""
         run, before = self.run, self.run.progress
         if not recovery.is_finite(run):
-            raise Trouble("weights not finite", report.loss, report.gradient_norm)
+            raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
         validation = self.corpus.validation[:VALIDATED]
         loss = None
@@ -306,19 +285,20 @@ class _Trainer:
             ).nats_per_char
         judged = train_loss if loss is None else loss
         if not math.isfinite(judged):
-            raise Trouble(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
+            raise UnstableStep(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
         is_best = before.best_loss is None or judged < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
         if is_best:
             run.progress = replace(run.progress, best_loss=judged, best_step=run.step)
-        entry = {
-            "step": run.step,
-            "epoch": run.epoch,
-            "train_loss": train_loss,
-            "validation_loss": loss,
-        }
         run.history.append(
-            {**entry, "learning_rate": report.learning_rate, "gradient_norm": report.gradient_norm}
+            {
+                "step": run.step,
+                "epoch": run.epoch,
+                "train_loss": train_loss,
+                "validation_loss": loss,
+                "learning_rate": report.learning_rate,
+                "gradient_norm": report.gradient_norm,
+            }
         )
         overfitting = not any(e.get("overfitting") for e in run.history) and recovery.overfits(
             run.validations

@@ -1,5 +1,4 @@
-"""When a run must go back: numbers that are none, and losses that jump; and when it learns its text
-by heart.
+"""When a run must go back (NaN, infinities, and losses that jump), and when it overfits.
 
 A run keeps the last state that was found good, at a validation: all of it finite, the validation
 loss too, and no loss out of the ordinary since. What goes wrong after it is undone by going back
@@ -10,7 +9,7 @@ interrupted run falls back where an uninterrupted one does.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
-from charrnn.training.run import FALL_FACTOR, Progress, Run
+from charrnn.training.run import FALL_FACTOR, Entry, Progress, Run
 from charrnn.training.run_folder import RunFolder
 
 JUMP = 0.5
@@ -68,16 +67,6 @@ class GoodState:
         return good
 
 
-class Trouble(Exception):
-    """What keeps training from going on from here. Never seen by a caller of `train`."""
-
-    def __init__(
-        self, reason: str, loss: float = math.nan, gradient_norm: float = math.nan
-    ) -> None:
-        super().__init__(reason)
-        self.reason, self.loss, self.gradient_norm = reason, loss, gradient_norm
-
-
 @dataclass(frozen=True)
 class FallBack:
     """A run went back `from_step`, where something was wrong, `to_step`; its learning rate is now
@@ -93,20 +82,20 @@ class FallBack:
 def watched(before: Progress, loss: float, smoothed: float) -> Progress:
     """`high_steps` and `calm_loss` after a step of this loss and smoothed loss."""
     calm = before.calm_loss
-    is_high = calm is not None and before.step >= FIRST_STEPS and loss > calm + JUMP
+    if calm is None:
+        return replace(before, high_steps=0, calm_loss=smoothed)
+    is_high = before.step >= FIRST_STEPS and loss > calm + JUMP
     high = before.high_steps + 1 if is_high else 0
-    return replace(
-        before, high_steps=high, calm_loss=smoothed if calm is None else min(calm, smoothed)
-    )
+    return replace(before, high_steps=high, calm_loss=min(calm, smoothed))
 
 
 def is_long(high_steps: int, run: Run) -> bool:
-    """True when a loss has been high for exactly so many steps that it must be looked into."""
+    """True when a loss has just been high for long enough to be examined."""
     return high_steps == long_enough(run.config.batch_size * run.config.seq_length)
 
 
 def long_enough(characters: int) -> int:
-    """`HIGH_STEPS`, or the steps of so many characters each that have `HIGH_CHARACTERS`."""
+    """`HIGH_STEPS`, or the steps of this many characters that have `HIGH_CHARACTERS`."""
     return max(HIGH_STEPS, -(-HIGH_CHARACTERS // characters))
 
 
@@ -159,7 +148,7 @@ def found_good(progress: Progress) -> Progress:
 
 
 def is_finite(run: Run) -> bool:
-    """True when every number that the run goes on from is one."""
+    """True when no number that the run continues from is NaN or infinite."""
     return all(bool(np.isfinite(array).all()) for array in _arrays(run))
 
 
@@ -181,10 +170,15 @@ def go_back(run: Run, good: Run) -> None:
     """
     _take(run, good)
     now = run.progress
-    kept: dict[str, Any] = {
-        name: getattr(now, name) for name in ("best_loss", "best_step", "fall_backs", "lost")
-    }
-    run.progress = found_good(replace(good.progress, **kept))
+    run.progress = found_good(
+        replace(
+            good.progress,
+            best_loss=now.best_loss,
+            best_step=now.best_step,
+            fall_backs=now.fall_backs,
+            lost=now.lost,
+        )
+    )
     run.history = [*good.history]
 
 
@@ -196,13 +190,15 @@ def fall_back(run: Run, good: Run, at: int, reason: str) -> FallBack:
     now = run.progress
     run.progress = replace(now, fall_backs=now.fall_backs + 1, lost=now.lost + at - run.step)
     fall = FallBack(at, run.step, run.fall_factor, reason)
-    noted = {
-        "fell_back_from": at,
-        "lost": run.progress.lost,
-        "rate_factor": fall.rate_factor,
-        "reason": reason,
-    }
-    run.history.append({"step": run.step, **noted})
+    run.history.append(
+        {
+            "step": run.step,
+            "fell_back_from": at,
+            "lost": run.progress.lost,
+            "rate_factor": fall.rate_factor,
+            "reason": reason,
+        }
+    )
     return fall
 
 
@@ -213,9 +209,8 @@ def in_vain(run: Run, at: int, reason: str) -> str:
     times = run.progress.fall_backs
     return (
         f"step {at}: {reason}; going back {times} times, to {FALL_FACTOR**times:g} of the "
-        "learning rate, has not helped; the "
-        f"checkpoint is that of step {run.step}: go on with --resume and a lower --learning-rate "
-        "or --clip-norm"
+        f"learning rate, has not helped; the checkpoint is that of step {run.step}: use "
+        "`resume` with a lower `learning_rate` or `clip_norm`"
     )
 
 
@@ -233,7 +228,7 @@ def _take(run: Run, other: Run) -> None:
         ours[:] = theirs
 
 
-def overfits(validations: list[dict[str, Any]]) -> bool:
+def overfits(validations: Sequence[Entry]) -> bool:
     """True when the last three validation losses are 1 % above the lowest, the last is the highest,
     and the training loss fell.
 

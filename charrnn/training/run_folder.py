@@ -100,7 +100,10 @@ class RunFolder:
         those that are None are left out.
         """
         if self.holds_run:
-            raise RunError(f"{self.path} already holds a run; `resume` it, or choose another `out`")
+            raise RunError(
+                f"{self.path} already holds a run; go on with it: `resume` {self.path}, or choose "
+                "another `out`"
+            )
         if self.entries():
             raise RunError(
                 f"{self.path} holds the history of a run whose checkpoints are gone; choose "

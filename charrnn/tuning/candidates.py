@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from charrnn.config.files import configs_of
+from charrnn.config.fields import Value
+from charrnn.config.files import configs_of, values_of
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, RunError
 from charrnn.network.cells import cell_named
@@ -45,10 +46,11 @@ class Candidate:
         return _parameters(self.model)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Value]:
         """All settings but the seed, by name."""
-        found = {**asdict(self.corpus.config), **asdict(self.model), **asdict(self.training)}
-        return {name: value for name, value in found.items() if name not in ("seed", "vocab_size")}
+        found = values_of(self.corpus.config, self.model, self.training)
+        del found["seed"]
+        return found
 
 
 def _parameters(config: ModelConfig) -> int:
@@ -56,8 +58,8 @@ def _parameters(config: ModelConfig) -> int:
 
 
 def combinations(
-    settings: Mapping[str, Any], varied: Mapping[str, Sequence[Any]]
-) -> list[tuple[str, dict[str, Any]]]:
+    settings: Mapping[str, Value], varied: Mapping[str, Sequence[Value]]
+) -> list[tuple[str, dict[str, Value]]]:
     """The settings with every combination of the varied ones' values, each under a name made of
     those; the last vary fastest.
 
@@ -73,13 +75,13 @@ def combinations(
         model = configs_of(merged)[1]
         found.append((name or model.cell, merged))
     names = [name for name, _ in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"{twice} is to be compared with itself; name every value once")
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{name} is to be compared with itself; name every value once")
     return found
 
 
-def _shown(setting: str, value: Any) -> str:
+def _shown(setting: str, value: Value) -> str:
     if setting == "cell":
         return str(value)
     text = f"{value:g}" if isinstance(value, float) else str(value)
@@ -99,8 +101,8 @@ def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _hidden_for(model: ModelConfig, target: int) -> int:
-    """The number of units with which a network comes nearest to so many parameters; the smaller of
-    two that do.
+    """The number of units with which a network comes nearest to `target` parameters; the smaller
+    of two that do.
     """
 
     def count(hidden: int) -> int:
@@ -129,10 +131,10 @@ def folder_names(candidates: Sequence[Candidate]) -> list[str]:
     return taken
 
 
-def plan_of(candidates: Sequence[Candidate], seeds: Sequence[int]) -> dict[str, Any]:
-    """All that the runs depend on, fit for JSON."""
+def plan_text(candidates: Sequence[Candidate], seeds: Sequence[int]) -> str:
+    """All that the runs depend on, as JSON."""
     described = {one.name: {"sha256": one.corpus.sha256, **one.settings} for one in candidates}
-    return {"seeds": list(seeds), "candidates": described}
+    return json.dumps({"seeds": list(seeds), "candidates": described}, indent=1)
 
 
 def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
@@ -143,29 +145,25 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); choose another --out") from None
-    asked = json.loads(json.dumps(plan_of(candidates, seeds)))
+        raise RunError(f"{path} cannot be read ({error}); choose another `folder`") from None
+    asked = json.loads(plan_text(candidates, seeds))
     if found != asked:
-        raise RunError(
-            f"{folder} holds another comparison{_difference(found, asked)}; choose another --out"
-        )
+        try:
+            difference = _difference(found, asked)
+        except (AttributeError, KeyError, TypeError):  # the file may hold anything
+            difference = ""
+        raise RunError(f"{folder} holds another comparison{difference}; choose another `folder`")
 
 
-def _difference(found: Any, asked: dict[str, Any]) -> str:
-    """What is not the same in two plans, for a message; the file may hold anything."""
-    if not isinstance(found, dict) or not isinstance(found.get("candidates"), dict):
-        return ""
-    if found.get("seeds") != asked["seeds"]:
-        return f" (seeds {', '.join(map(str, found.get('seeds') or []))})"
+def _difference(found: Any, asked: Any) -> str:
+    """What is not the same in two plans, for a message."""
+    if found["seeds"] != asked["seeds"]:
+        return f" (seeds {', '.join(map(str, found['seeds']))})"
     if list(found["candidates"]) != list(asked["candidates"]):
         return f" ({', '.join(found['candidates'])})"
     for name, settings in asked["candidates"].items():
         for setting, value in settings.items():
-            there = (
-                found["candidates"][name].get(setting)
-                if isinstance(found["candidates"][name], dict)
-                else None
-            )
+            there = found["candidates"][name].get(setting)
             if there != value:
                 return f" ({name}: {setting} {there!r:.40}, not {value!r:.40})"
     return ""

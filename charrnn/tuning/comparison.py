@@ -12,22 +12,22 @@ import json
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from charrnn.checkpoint.trained import Trained, load
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.streams import Streams, fit_batch_shape
-from charrnn.training.loop import DivergenceError, Report, train
+from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_of
+from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_text
 
 SPEEDS_KEPT = 1000
 """Steps, the last of a run, over which its median speed is taken."""
@@ -97,11 +97,14 @@ class Result:
     @property
     def chars_per_second(self) -> float | None:
         """The median over the runs; None without any."""
-        return (
-            statistics.median(one.chars_per_second for one in self.outcomes)
-            if self.outcomes
-            else None
-        )
+        speeds = [one.chars_per_second for one in self.outcomes]
+        return statistics.median(speeds) if speeds else None
+
+    @property
+    def mean_epochs(self) -> float | None:
+        """Passes over the text, the mean over the runs; None without any."""
+        epochs = [one.epochs for one in self.outcomes]
+        return statistics.fmean(epochs) if epochs else None
 
     def as_json(self) -> dict[str, Any]:
         """All of it, fit for JSON."""
@@ -121,12 +124,12 @@ def results(candidates: Sequence[Candidate], events: Iterable[Event]) -> list[Re
     """The outcomes among the events, by candidate, the lowest mean loss first and what has none
     last.
     """
-    found = [event for event in events if event.outcome is not None]
-    made = []
-    for candidate in candidates:
-        outcomes = (event.outcome for event in found if event.candidate is candidate)
-        made.append(Result(candidate, tuple(one for one in outcomes if one is not None)))
-    return sorted(made, key=lambda one: (one.mean_loss is None, one.mean_loss))
+    ended = [(event.candidate, event.outcome) for event in events if event.outcome is not None]
+    found = [
+        Result(one, tuple(outcome for candidate, outcome in ended if candidate is one))
+        for one in candidates
+    ]
+    return sorted(found, key=lambda one: (one.mean_loss is None, one.mean_loss))
 
 
 def compare(
@@ -149,20 +152,15 @@ def compare(
     check_plan(place.path, candidates, seeds)
     with place.locked():
         check_plan(place.path, candidates, seeds)
-        write_atomically(
-            place.path / PLAN, json.dumps(plan_of(candidates, seeds), indent=1).encode()
-        )
-        names = folder_names(candidates)
-        jobs = [
-            (one, seed, name) for seed in seeds for one, name in zip(candidates, names, strict=True)
-        ]
+        write_atomically(place.path / PLAN, plan_text(candidates, seeds).encode())
+        named = list(zip(candidates, folder_names(candidates), strict=True))
+        jobs = [(one, seed, name) for seed in seeds for one, name in named]
         work = [_work(candidate) for candidate, _, _ in jobs]
         for k, (candidate, seed, name) in enumerate(jobs):
-            event = Event(candidate, seed, k + 1, len(jobs), sum(work[:k]) / sum(work))
             job = _Job(candidate, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
             for done, report, outcome in job.events():
                 share = (sum(work[:k]) + done * work[k]) / sum(work)
-                yield replace(event, share=share, report=report, outcome=outcome)
+                yield Event(candidate, seed, k + 1, len(jobs), share, report, outcome)
 
 
 def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
@@ -175,8 +173,7 @@ def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> N
         if len(candidate.corpus.validation) < 2:
             raise ConfigError(
                 "configurations are compared by their loss on the validation text, and there is "
-                "none: "
-                "give a larger --val-fraction, or a longer text"
+                "none: give a larger `val_fraction`, or a longer text"
             )
 
 
@@ -188,11 +185,8 @@ def _work(candidate: Candidate) -> float:
     if training.max_seconds is not None:
         return training.max_seconds
     shape = fit_batch_shape(len(text), training.batch_size, training.seq_length)
-    return (
-        float(training.total_steps(Streams(text, *shape).steps))
-        * math.prod(shape)
-        * candidate.parameters
-    )
+    steps = training.total_steps(Streams(text, *shape).steps)
+    return float(steps * math.prod(shape) * candidate.parameters)
 
 
 class _Job:
@@ -216,8 +210,7 @@ class _Job:
         outcome = self._read()
         if outcome is None:
             with self.folder.locked():
-                run = self._run()
-                diverged = False
+                run, diverged = self._run(), False
                 try:
                     yield from self._steps(run)
                 except DivergenceError:
@@ -231,13 +224,10 @@ class _Job:
             run = self.folder.resume()
             run.check_text(self.candidate.corpus)
             return run
-        run = Run.new(
-            self.candidate.corpus,
-            self.candidate.model,
-            replace(self.candidate.training, seed=self.seed),
-        )
-        texts = [source.path for source in self.candidate.corpus.sources]
-        self.folder.create({**self.candidate.settings, "seed": self.seed, "text": texts})
+        one = self.candidate
+        run = Run.new(one.corpus, one.model, replace(one.training, seed=self.seed))
+        texts = [source.path for source in one.corpus.sources]
+        self.folder.create({**one.settings, "seed": self.seed, "text": texts})
         return run
 
     def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
@@ -282,15 +272,11 @@ class _Job:
         """The loss of a checkpoint on all of the validation text; training may have looked at a
         part of it only.
         """
-        workers = Workers(usable_threads(self.threads))
-        try:
-            corpus = self.candidate.corpus
-            found = evaluate(
+        corpus = self.candidate.corpus
+        with closing(Workers(usable_threads(self.threads))) as workers:
+            return evaluate(
                 best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
-            )
-            return found.nats_per_char
-        finally:
-            workers.close()
+            ).nats_per_char
 
     def _read(self) -> Outcome | None:
         """Take up what earlier sessions measured; the outcome, if there is one. A damaged file
@@ -305,7 +291,7 @@ class _Job:
             return None
 
     def _write(self, outcome: Outcome | None) -> None:
-        described: Mapping[str, Any] = {
+        described = {
             "seconds": self.seconds,
             "speeds": [round(speed, 1) for speed in self.speeds],
             "outcome": outcome and asdict(outcome),

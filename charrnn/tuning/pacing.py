@@ -21,7 +21,7 @@ from charrnn.tuning.planning import HELD, MARGIN, Plan
 UNCHANGED = 0.02
 """A number of steps that would differ by less is left as it is."""
 MOST_MORE = 1.5
-"""Of the planned steps: what keeps the network from learning by heart was chosen for their number.
+"""Of the planned steps: what keeps the network from overfitting was chosen for their number.
 """
 
 
@@ -31,11 +31,9 @@ def held_steps(run: Run) -> int:
     """
     if run.config.schedule == "one-cycle":
         return 0
-    held = (
-        run.config.decay_after * run.steps_per_epoch
-        if run.config.schedule == "cosine"
-        else HELD * run.total_steps
-    )
+    held = HELD * run.total_steps
+    if run.config.schedule == "cosine":
+        held = run.config.decay_after * run.steps_per_epoch
     return min(math.floor(held + 1e-9), run.total_steps - 1)
 
 
@@ -69,13 +67,12 @@ def _settle(
     run: Run, plan: Plan, step_seconds: float, now: float, folder: RunFolder | None
 ) -> None:
     """Have the run end in time at this pace."""
-    planned, look = run.total_steps, plan.look_seconds * step_seconds / plan.step_seconds
-    left = (1 - MARGIN) * (
-        plan.deadline - now
-    ) - look  # the last one, with checkpoints, takes longer
-    steps = run.step + math.floor(
-        left / (step_seconds + look / run.config.eval_interval(run.steps_per_epoch))
-    )
+    planned = run.total_steps
+    validation = plan.validation_seconds * step_seconds / plan.step_seconds
+    # the last validation, with checkpoints, takes longer
+    left = (1 - MARGIN) * (plan.deadline - now) - validation
+    interval = run.config.eval_interval(run.steps_per_epoch)
+    steps = run.step + math.floor(left / (step_seconds + validation / interval))
     steps = max(run.step + 1, min(steps, plan.most_steps, math.floor(MOST_MORE * planned)))
     if abs(steps - planned) < UNCHANGED * planned:
         return

@@ -1,5 +1,5 @@
-"""What to train in a given time: size, dropout, batch and schedule, from the length of the text and
-the speed of this machine.
+"""What to train in a given time: size, dropout, batch and schedule, from the length of the text
+and the speed of this machine.
 
 A plan is an ordinary pair of configurations with a number of steps. Once it is made the clock has
 no part in the run, which can be interrupted, resumed and repeated like any other. Its rules come
@@ -28,8 +28,9 @@ from charrnn.training.loop import VALIDATED, train
 from charrnn.training.run import Run
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
-MODEL: dict[str, Any] = {"cell": "gru", "layers": 2, "embedding": 64}
-TRAINING: dict[str, Any] = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 5.0}
+CELL = "gru"
+MODEL = {"cell": CELL, "layers": 2, "embedding": 64}
+TRAINING = {"optimizer": "adamw", "schedule": "cosine", "clip_norm": 5.0}
 TYPICAL, OVERHEAD = 128, 56
 """The width whose speed is measured first; and that at which half of a step's time is not products,
 to guess those of others.
@@ -39,7 +40,7 @@ READ_PER_PARAMETER = 5.0
 would not get far enough.
 """
 PARAMETERS_PER_CHARACTER = 3.0
-"""Of the training text, at most: a larger network would learn it by heart."""
+"""Of the training text, at most: a larger network would overfit it."""
 MOST_EPOCHS, FEW_PARAMETERS = 40.0, 500_000
 """A text that has been read so often has no more to give, and to larger networks than this after
 fewer passes.
@@ -63,9 +64,9 @@ class Plan:
     """A network and its training, the seconds that it will take, its speed, and in a line each what
     was chosen and why.
 
-    `seconds` are those of steps, each of which takes `step_seconds`, and validations with
-    checkpoints, each of which takes `look_seconds`. The run is to end at `deadline`, a time of
-    `time.monotonic`, after no more than `most_steps`.
+    `seconds` are those of steps, each of which takes `step_seconds`, and of validations with
+    checkpoints, each of which takes `validation_seconds`. The run is to end at `deadline`, a time
+    of `time.monotonic`, after no more than `most_steps`.
     """
 
     model: ModelConfig
@@ -74,7 +75,7 @@ class Plan:
     chars_per_second: float
     reasons: tuple[str, ...]
     step_seconds: float
-    look_seconds: float
+    validation_seconds: float
     deadline: float
     most_steps: int
 
@@ -99,24 +100,23 @@ def plan(
     seconds = duration if isinstance(duration, float | int) else seconds_of(duration)
     if seconds is None or not LEAST_SECONDS <= seconds < math.inf:
         raise ConfigError(
-            f"--for must be at least {LEAST_SECONDS:g} seconds, such as 90s, 20m or 1.5h, not "
+            f"`duration` must be at least {LEAST_SECONDS:g} seconds, such as 90s, 20m or 1.5h, not "
             f"{duration!r:.40}"
         )
-    settings = {**MODEL, **(model or {})}, {**TRAINING, **(training or {})}
+    training = training or {}
     for name in ("steps", "epochs", "max_time"):
-        if settings[1].get(name) is not None:
+        if training.get(name) is not None:
             raise ConfigError(
-                f"--for and --{name.replace('_', '-')} both say how long to train; give one of them"
+                f"`duration` and `{name}` both say how long to train; give one of them"
             )
     start = time.monotonic()
-    return _Planner(
-        corpus, seconds, *settings, threads, elapsed or (lambda: time.monotonic() - start)
-    ).plan()
+    elapsed = elapsed or (lambda: time.monotonic() - start)
+    return _Planner(corpus, seconds, model or {}, training, threads, elapsed).plan()
 
 
 def most_epochs_for(parameters: int) -> float:
-    """Passes after which a text has no more to give: 40, but for large networks, which remember
-    more of each reading, fewer.
+    """Passes after which a text has no more to give: 40, and fewer for large networks, which
+    remember more of each reading.
     """
     return MOST_EPOCHS * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
 
@@ -157,59 +157,53 @@ class _Planner:
         self,
         corpus: Corpus,
         seconds: float,
-        model: dict[str, Any],
-        training: dict[str, Any],
+        model: Mapping[str, Any],
+        training: Mapping[str, Any],
         threads: int | None,
         elapsed: Callable[[], float],
     ) -> None:
-        self.corpus, self.characters, self.seconds, self.elapsed = (
-            corpus,
-            len(corpus.train),
-            seconds,
-            elapsed,
-        )
-        self.fixed_model, self.fixed, self.threads = model, training, usable_threads(threads)
+        self.corpus, self.characters, self.threads = corpus, len(corpus.train), threads
+        self.seconds, self.elapsed = seconds, elapsed
+        self.fixed_model, self.fixed = {**MODEL, **model}, {**TRAINING, **training}
 
     def plan(self) -> Plan:
         width, reason = self._width()
         model, training = self._model(width), self._training(width)
-        step, look = (
-            self._step_seconds(model, training, min(10.0, 0.02 * self.seconds)),
-            self._look_seconds(model),
-        )
-        usable = (1 - MARGIN) * (
-            self.seconds - self.elapsed()
-        ) - look  # at the end a checkpoint or two are written as well
-        if usable < step + look:
+        step = self._step_seconds(model, training, min(10.0, 0.02 * self.seconds))
+        validation = self._validation_seconds(model)
+        # at the end a checkpoint or two are written as well
+        usable = (1 - MARGIN) * (self.seconds - self.elapsed()) - validation
+        if usable < step + validation:
             raise ConfigError(
                 f"in what is left of {self.seconds:g} seconds this network makes no step; give "
-                "more time or a smaller --hidden"
+                "more time or a smaller `hidden`"
             )
-        share = max(VALIDATION_SHARE, min(LEAST_VALIDATIONS * look / usable, 3 * VALIDATION_SHARE))
-        looks = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / look + 1e-9)))
+        share = max(
+            VALIDATION_SHARE, min(LEAST_VALIDATIONS * validation / usable, 3 * VALIDATION_SHARE)
+        )
+        validations = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / validation + 1e-9)))
         per_epoch = Run.new(self.corpus, model, training).steps_per_epoch
         most = math.ceil(most_epochs_for(_count(model)) * per_epoch)
-        steps = min(most, math.floor((usable - looks * look) / step))
+        steps = min(most, math.floor((usable - validations * validation) / step))
         epochs, speed = steps / per_epoch, self.characters / per_epoch / step
+        count = _count(model)
         drops = {
-            "dropout": dropout_for(epochs, _count(model), self.characters),
+            "dropout": dropout_for(epochs, count, self.characters),
             "input_dropout": input_dropout_for(epochs),
         }
-        model = replace(model, **{**drops, **self.fixed_model})
+        model = ModelConfig(**{**vars(model), **drops, **self.fixed_model})
         rate = coefficients_of(training).learning_rate
-        every, warm_up = -(-steps // looks), min(WARM_UP_STEPS, steps // 20)
-        ends: dict[str, Any] = {
+        every = -(-steps // validations)
+        ends = {
             "steps": steps,
             "eval_every": every,
             "sample_every": 5 * every,
-            "warmup": warm_up,
+            "warmup": min(WARM_UP_STEPS, steps // 20),
+            "decay_after": round(HELD * epochs, 6),
         }
-        ends["decay_after"] = round(HELD * epochs, 6)
         if training.optimizer == "adamw" and rate > 0:
             ends["weight_decay"] = weight_decay_for(epochs, rate, per_epoch)
-        training = replace(
-            training, **{name: self.fixed.get(name, value) for name, value in ends.items()}
-        )
+        training = TrainConfig(**{**vars(training), **ends, **self.fixed})
         reasons = [
             reason,
             f"{speed:,.0f} characters a second here: {steps:,} steps, {epochs:.1f} passes over "
@@ -221,37 +215,32 @@ class _Planner:
                 "than given"
             )
         decay = coefficients_of(training).weight_decay
-        against = (
-            f"input dropout {model.input_dropout:g}, dropout {model.dropout:g}, weight "
-            f"decay {decay:g}"
-        )
         reasons.append(
-            f"learning rate {rate:g}, {training.schedule}; against learning by heart: {against}"
+            f"learning rate {rate:g}, {training.schedule}; against overfitting: input dropout "
+            f"{model.input_dropout:g}, dropout {model.dropout:g}, weight decay {decay:g}"
         )
-        deadline = time.monotonic() + self.seconds - self.elapsed()
         return Plan(
-            model,
-            training,
-            steps * step + looks * look,
-            speed,
-            tuple(reasons),
-            step,
-            look,
-            deadline,
-            most,
+            model=model,
+            training=training,
+            seconds=steps * step + validations * validation,
+            chars_per_second=speed,
+            reasons=tuple(reasons),
+            step_seconds=step,
+            validation_seconds=validation,
+            deadline=time.monotonic() + self.seconds - self.elapsed(),
+            most_steps=most,
         )
 
     def _model(self, width: int) -> ModelConfig:
-        return ModelConfig(
-            **{"hidden": width, "vocab_size": len(self.corpus.vocab), **self.fixed_model}
-        )
+        chosen = {"hidden": width, "vocab_size": len(self.corpus.vocab)}
+        return ModelConfig(**{**chosen, **self.fixed_model})
 
     def _training(self, width: int) -> TrainConfig:
         streams = 32
         while streams > 4 and self.characters < STEPS_AN_EPOCH * streams * 64:
             streams //= 2
-        chosen: dict[str, Any] = {"batch_size": streams, "seq_length": 64}
-        if self.fixed.get("optimizer", "adam") in ("adam", "adamw"):
+        chosen: dict[str, float] = {"batch_size": streams, "seq_length": 64}
+        if self.fixed["optimizer"] in ("adam", "adamw"):
             chosen["learning_rate"] = learning_rate_for(width)
         return TrainConfig(**{**chosen, **self.fixed})
 
@@ -260,36 +249,30 @@ class _Planner:
         and why.
         """
         if "hidden" in self.fixed_model:
-            return self.fixed_model[
-                "hidden"
-            ], f"{self.fixed_model['hidden']} units a layer, as asked"
-        model = self._model(TYPICAL)
-        step = self._step_seconds(model, self._training(TYPICAL), min(0.5, 0.01 * self.seconds))
-        training = Run.new(self.corpus, model, self._training(TYPICAL)).config
-        typical = (
-            training.batch_size
-            * training.seq_length
-            / step
-            * _count(model)
-            * (1 + OVERHEAD / TYPICAL)
-        )
+            width = self.fixed_model["hidden"]
+            return width, f"{width} units a layer, as asked"
+        model, training = self._model(TYPICAL), self._training(TYPICAL)
+        step = self._step_seconds(model, training, min(0.5, 0.01 * self.seconds))
+        shape = Run.new(self.corpus, model, training).config
+        typical = shape.batch_size * shape.seq_length / step * _count(model)
+        typical *= 1 + OVERHEAD / TYPICAL
         best, reason = WIDTHS[0], "the largest that is planned"
         for width in WIDTHS:
             parameters = _count(self._model(width))
             most = most_epochs_for(parameters) * self.characters
             read = min(typical / parameters / (1 + OVERHEAD / width) * self.seconds, most)
             if parameters > PARAMETERS_PER_CHARACTER * self.characters:
-                reason = f"{width} would learn a text of {self.characters:,} characters by heart"
+                reason = f"{width} units would overfit a text of {self.characters:,} characters"
                 break
             if read < READ_PER_PARAMETER * parameters:
-                reason = f"with {width} it would read too little in this time"
+                reason = f"{width} units would read too little of it in this time"
                 break
             best = width
         return best, f"{best} units a layer: {reason}"
 
     def _step_seconds(self, model: ModelConfig, training: TrainConfig, seconds: float) -> float:
-        """The time of a step, everything between two steps included, measured for so many seconds
-        but at least three steps.
+        """The time of a step, everything between two steps included, measured for `seconds`
+        and at least three steps.
         """
         endless = replace(training, steps=10**9, eval_every=10**9, sample_every=0)
         run, done = Run.new(self.corpus, model, endless), 0
@@ -301,19 +284,19 @@ class _Planner:
                 done += 1
             return (time.perf_counter() - start) / done
 
-    def _look_seconds(self, model: ModelConfig) -> float:
+    def _validation_seconds(self, model: ModelConfig) -> float:
         """The time of a validation and a checkpoint."""
-        validation = self.corpus.validation[:VALIDATED]
-        if len(validation) < 2:
+        text = self.corpus.validation[:VALIDATED]
+        if len(text) < 2:
             return 0.05
-        part, times = validation[: max(4096, len(validation) // 8)], []
-        untrained, workers = Run.new(self.corpus, model).model, Workers(self.threads)
-        for _ in range(2):  # the first time buffers are made
-            start = time.perf_counter()
-            evaluate(untrained, part, workers=workers)
-            times.append(time.perf_counter() - start)
-        workers.close()
-        return min(times) * len(validation) / len(part) + 0.05
+        part, times = text[: max(4096, len(text) // 8)], []
+        untrained = Run.new(self.corpus, model).model
+        with closing(Workers(usable_threads(self.threads))) as workers:
+            for _ in range(2):  # the first time buffers are made
+                start = time.perf_counter()
+                evaluate(untrained, part, workers=workers)
+                times.append(time.perf_counter() - start)
+        return min(times) * len(text) / len(part) + 0.05
 
 
 def _count(model: ModelConfig) -> int:

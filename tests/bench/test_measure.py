@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from charrnn.bench import machine, peers
 from charrnn.bench import measure as benchmark
 from charrnn.bench.measure import Measured, Shape, generated_corpus, measure, multiplications
-from charrnn.bench.peers import Peer, PeerError
+from charrnn.bench.peers import Peer
 from charrnn.cli.main import cli
 from charrnn.config.settings import ModelConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, PeerError
 from charrnn.network.model import Model
 
 TINY = Shape(layers=1, hidden=5, batch_size=3, seq_length=4, threads=1)
@@ -102,9 +102,9 @@ def test_speed_is_characters_by_time(monkeypatch):
 
 def test_sides_take_turns_and_ratios_are_of_rounds(peer, monkeypatch):
     peer(FAKE)
-    order, own, asked = [], iter([999.0, 5000.0, 60000.0, 30000.0]), Peer._asked
+    order, own, asked = [], iter([999.0, 5000.0, 60000.0, 30000.0]), Peer._ask
     monkeypatch.setattr(
-        Peer, "_asked", lambda self, line: order.append("peer") or asked(self, line)
+        Peer, "_ask", lambda self, *line: order.append("peer") or asked(self, *line)
     )
     monkeypatch.setattr(
         benchmark, "multiply_add_speed", lambda workers: order.append("peak") or 1e9

@@ -215,7 +215,7 @@ def test_values_have_the_settings_types(text: Path) -> None:
         (
             ["--vary", "hiden=3"],
             2,
-            "error: the settings: there is no setting 'hiden'; did you mean hidden?",
+            "error: there is no setting 'hiden'; did you mean hidden?",
         ),
         (["--vary", "hidden=3,x"], 2, "error: --vary hidden: 'x' is not a valid integer"),
         (["--vary", "hidden=3,0"], 2, "error: --hidden must be at least 1, not 0"),

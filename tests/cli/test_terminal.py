@@ -35,7 +35,7 @@ def test_what_could_harm_a_terminal_is_escaped(text, shown):
 
 
 def test_an_error_is_one_line(capsys):
-    terminal.tell_error("a\nb\x1b[31m [bold]c")
+    terminal.print_error("a\nb\x1b[31m [bold]c")
     assert capsys.readouterr() == ("", "error: a\\nb\\x1b[31m [bold]c\n")
 
 

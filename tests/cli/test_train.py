@@ -17,8 +17,9 @@ import pytest
 from click.testing import CliRunner
 
 import charrnn
+from charrnn.cli.live_bar import LiveBar, fitted, speed_text
 from charrnn.cli.main import COMMANDS, cli
-from charrnn.cli.train_display import Display, fitted, speed_text
+from charrnn.cli.train_display import Display
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.network.network import Network
 from charrnn.training.loop import Report
@@ -283,8 +284,8 @@ def test_patience_ends_a_run_and_more_of_it_goes_on(text):
     result = invoke("train", text, *TINY, *still)
     assert ended(result) == (6, "patience")
     assert (
-        "ended at step 6: no new best in 2 validations; a larger --patience goes on\n"
-        in result.stderr
+        "ended at step 6: no new best in 2 validations; resume with a larger --patience to "
+        "continue\n" in result.stderr
     )
     again = invoke("train", "--resume", "--json")
     assert ended(again) == (6, "patience")
@@ -300,7 +301,7 @@ def test_time_ends_a_run_and_more_of_it_goes_on(text):
     steps, why = ended(result)
     assert why == "time" and load_run("checkpoints/sea/last.safetensors").step == steps > 0
     assert (
-        f"ended at step {steps:,}: the 0.2s of --max-time are over; a larger one goes on\n"
+        f"ended at step {steps:,}: reached --max-time 0.2s; resume with a larger one to continue\n"
         in result.stderr
     )
     again = invoke("train", "--resume", "--json")
@@ -334,8 +335,8 @@ def test_a_missing_a_changed_and_a_moved_text(text):
     again = ["train", "--resume", "checkpoints/sea", "--steps", 3]
     result = invoke(*again)
     assert result.exit_code == 1
-    assert "sea.txt: the run's text is not there any more" in result.stderr
-    assert "charrnn train TEXT --resume checkpoints/sea" in result.stderr
+    assert "sea.txt: no such file or folder" in result.stderr
+    assert "give its new place: charrnn train TEXT --resume checkpoints/sea" in result.stderr
     for change in ("x", "é"):
         text.write_text(moved.read_text() + change)
         result = invoke(*again)
@@ -494,7 +495,7 @@ def reports_of(*changes):
     "reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"]
 )
 def test_events_fit_60_columns(monkeypatch, capsys, reason):
-    monkeypatch.setattr(Display, "_width", lambda self: 60)
+    monkeypatch.setattr(LiveBar, "width", 60)
     run = small_run(small_corpus())
     run.progress = replace(run.progress, best_step=123_000)
     display = Display(run)

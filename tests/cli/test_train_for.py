@@ -72,8 +72,8 @@ def test_what_is_said_and_what_is_kept(
     assert written["steps"] == run.config.steps == run.step == steps and written["hidden"] == 16
     again = Run.new(
         charrnn_corpus(text),
-        ModelConfig(**own(written, ModelConfig)),
-        TrainConfig(**own(written, TrainConfig)),
+        ModelConfig.of(written),
+        TrainConfig.of(written),
     )
     assert again.total_steps == steps and again.config == run.config
 
@@ -82,12 +82,6 @@ def charrnn_corpus(text: str) -> Any:
     import charrnn
 
     return charrnn.Corpus.read(text)
-
-
-def own(settings: dict[str, Any], kind: type) -> dict[str, Any]:
-    from charrnn.config.files import of_kind
-
-    return of_kind(kind, settings)
 
 
 def test_json_and_quiet_say_nothing_of_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

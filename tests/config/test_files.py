@@ -12,7 +12,15 @@ from click.testing import CliRunner
 
 import charrnn
 from charrnn.cli.main import cli
-from charrnn.config.files import CONFIGS, configs_of, of_kind, preset, presets, read_settings
+from charrnn.config.files import (
+    CONFIGS,
+    SETTINGS,
+    configs_of,
+    preset,
+    presets,
+    read_settings,
+    values_of,
+)
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.optim.schedules import Moment, rate_factor
@@ -233,12 +241,11 @@ def test_a_preset_file_is_not_written_over(text: Path) -> None:
 def test_settings_as_configurations() -> None:
     assert configs_of({}) == (CorpusConfig(), ModelConfig(), TrainConfig())
     assert configs_of({"unit": "byte", "hidden": 3, "seed": 4})[2] == TrainConfig(seed=4)
-    assert of_kind(ModelConfig, {"hidden": 3, "seed": 4}) == {"hidden": 3}
-    with pytest.raises(
-        ConfigError, match=r"^the settings: there is no setting 'hiden'; did you mean hidden\?$"
-    ):
+    assert values_of(*configs_of({"hidden": 3})) == {**values_of(*configs_of({})), "hidden": 3}
+    assert list(SETTINGS) == list(values_of(*configs_of({})))
+    with pytest.raises(ConfigError, match=r"^there is no setting 'hiden'; did you mean hidden\?$"):
         configs_of({"hiden": 3})
-    with pytest.raises(ConfigError, match=r"^--hidden must be at least 1"):
+    with pytest.raises(ConfigError, match=r"^`hidden` must be at least 1"):
         configs_of({"hidden": 0})
 
 

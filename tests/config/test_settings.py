@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, asdict, fields
-from typing import Any, get_type_hints
+from dataclasses import FrozenInstanceError, asdict, dataclass, fields
+from typing import Any, Literal, Optional
 
 import pytest
 
-from charrnn.config.fields import Settings
+from charrnn.config.fields import Setting, Settings, setting, settings_of
 from charrnn.config.settings import (
-    LEARNING_RATES,
-    SCHEDULE_NAMES,
+    ACTIVATIONS,
+    CELL_NAMES,
+    OPTIMIZER_NAMES,
     CorpusConfig,
+    DynamicConfig,
     ModelConfig,
+    SamplingConfig,
     TrainConfig,
 )
 from charrnn.errors import ConfigError
@@ -20,9 +23,9 @@ from charrnn.network.cells import cell_named
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import SCHEDULES
 
-ALL: list[type[Any]] = [CorpusConfig, ModelConfig, TrainConfig]
-EVERY = [(kind, f) for kind in ALL for f in fields(kind)]
-NAMES = [f.name for _, f in EVERY]
+ALL: list[type[Settings]] = [CorpusConfig, ModelConfig, TrainConfig, DynamicConfig]
+EVERY = [(kind, known) for kind in [*ALL, SamplingConfig] for known in settings_of(kind).values()]
+NAMES = [known.name for _, known in EVERY]
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -35,41 +38,103 @@ def test_defaults_and_back(kind: type[Settings]) -> None:
 
 def test_names_are_used_once() -> None:
     """They are flags of one command."""
-    assert len(set(NAMES)) == len(NAMES)
+    names = [name for kind in ALL for name in settings_of(kind)]
+    assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize(("kind", "f"), EVERY, ids=NAMES)
-def test_every_setting_knows_its_help_and_its_range(kind: type[Any], f: Any) -> None:
-    about, flag = f.metadata, "--" + f.name.replace("_", "-")
-    assert about["help"].endswith(".") and about["group"]
-    hint = str(get_type_hints(kind)[f.name])
+@pytest.mark.parametrize(("kind", "known"), EVERY, ids=NAMES)
+def test_every_setting_knows_its_help_and_its_range(kind: type[Any], known: Setting) -> None:
+    name = known.name
+    assert known.help.endswith(".") and known.group
+    assert known.default == getattr(kind(), name)
     bad: list[Any] = [[], {}, object(), b"x"]
-    if "str" in hint:
+    if known.kind is str:
         bad += [1, 2.5, True]
-    elif "bool" in hint:
+    elif known.kind is bool:
         bad += [0, 1, 2.5, "true", "x"]
-        assert kind(**{f.name: not f.default}) is not None
+        assert kind(**{name: not known.default}) is not None
     else:
         bad += [True, "3", "x", 10**400, -(10**400), float("nan"), float("inf"), float("-inf")]
-        low, high = about["minimum"], about["maximum"]
-        assert kind(**{f.name: low}) is not None
-        bad.append(low - 1)
-        if high is not None:
-            bad.append(high * 2)
-        elif f.name == "min_count":
+        assert known.minimum is not None and kind(**{name: known.minimum}) is not None
+        bad.append(known.minimum - 1)
+        if known.maximum is not None:
+            bad.append(known.maximum * 2)
+        else:
+            assert known.kind is int
             bad.remove(10**400)
-    if about["choices"]:
+    if known.choices:
         bad.append("none of them")
-        assert {getattr(kind(**{f.name: choice}), f.name) for choice in about["choices"]} == set(
-            about["choices"]
+        assert {getattr(kind(**{name: choice}), name) for choice in known.choices} == set(
+            known.choices
         )
     for value in bad:
-        with pytest.raises(ConfigError, match=f"^{flag} must be") as caught:
-            kind(**{f.name: value})
+        with pytest.raises(ConfigError, match=f"^`{name}` must be") as caught:
+            kind(**{name: value})
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
-    if f.default is not None:
-        with pytest.raises(ConfigError, match=f"^{flag} must be"):
-            kind(**{f.name: None})
+    if known.default is not None:
+        with pytest.raises(ConfigError, match=f"^`{name}` must be"):
+            kind(**{name: None})
+
+
+Blueprint = str  # holds "int", "None" and "bool" below: names must not be taken for types
+
+
+@dataclass(frozen=True)
+class Made(Settings):
+    blueprint: Blueprint = setting("x", "A text.", "G")  # noqa: RUF009
+    floating: Literal["int", "bool", "None"] = setting("int", "One of three.", "G")
+    stringent: Literal["float"] | None = setting(None, "One, or none.", "G")
+    none_of_it: bool = setting(False, "A switch.", "G")
+    share: float | None = setting(0.5, "A share.", "G", 0.0, 1.0)
+    count: int = setting(3, "A number.", "G", 1)
+    strict: Optional[int] = setting(None, "A number, or none.", "G", maximum=9)  # noqa: UP045
+
+
+def test_types_are_read_not_guessed() -> None:
+    found = {
+        name: (known.kind, known.optional, known.choices)
+        for name, known in settings_of(Made).items()
+    }
+    assert found == {
+        "blueprint": (str, False, ()),
+        "floating": (str, False, ("int", "bool", "None")),
+        "stringent": (str, True, ("float",)),
+        "none_of_it": (bool, False, ()),
+        "share": (float, True, ()),
+        "count": (int, False, ()),
+        "strict": (int, True, ()),
+    }
+    made = Made(share=1, stringent="float", strict=9)
+    assert type(made.share) is float and made.strict == 9
+    assert Made(share=None).share is None
+    assert Made.of({"count": 4, "other": 5}) == Made(count=4)
+    assert Made.named_in({"count": 4, "other": 5}) == {"count": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("blueprint", 3, "`blueprint` must be a text, not 3"),
+        ("blueprint", None, "`blueprint` must be a text, not None"),
+        ("floating", 1, "`floating` must be a text, not 1"),
+        ("floating", None, "`floating` must be a text, not None"),
+        ("floating", "str", "`floating` must be one of int, bool, None, not 'str'"),
+        ("stringent", "int", "`stringent` must be one of float, not 'int'"),
+        ("none_of_it", None, "`none_of_it` must be true or false, not None"),
+        ("none_of_it", 1, "`none_of_it` must be true or false, not 1"),
+        ("share", True, "`share` must be a number, not True"),
+        ("share", float("nan"), "`share` must be a number, not nan"),
+        ("share", 1.5, "`share` must be at most 1, not 1.5"),
+        ("count", 1.0, "`count` must be a whole number, not 1.0"),
+        ("count", 0, "`count` must be at least 1, not 0"),
+        ("strict", 10, "`strict` must be at most 9, not 10"),
+        ("strict", "9", "`strict` must be a whole number, not '9'"),
+    ],
+)
+def test_what_does_not_fit_is_named(name: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Made(**{name: value})
+    assert str(caught.value) == message
 
 
 def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
@@ -87,11 +152,11 @@ def test_unknown_settings_are_named() -> None:
 
 
 def test_the_choices_are_the_registries() -> None:
-    choices = {f.name: f.metadata["choices"] for _, f in EVERY}
+    choices = {name: known.choices for kind in ALL for name, known in settings_of(kind).items()}
     assert all(cell_named(name).gates for name in choices["cell"])
-    assert set(choices["optimizer"]) == set(OPTIMIZERS)
-    assert set(choices["optimizer"]) == set(LEARNING_RATES)
-    assert set(choices["schedule"]) == set(SCHEDULES) == set(SCHEDULE_NAMES)
+    assert choices["cell"] == CELL_NAMES and choices["activation"] == ACTIVATIONS
+    assert set(choices["optimizer"]) == set(OPTIMIZERS) == set(OPTIMIZER_NAMES)
+    assert set(choices["schedule"]) == set(SCHEDULES)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +170,7 @@ def test_what_is_no_time() -> None:
     assert TrainConfig().max_seconds is None
     for text in ("", "0", "0s", "-3m", "3 m", "1e3", "soon", "m", "1m30s", "1" * 400):
         with pytest.raises(
-            ConfigError, match=r"^--max-time must be a time such as 90s, 20m or 1\.5h"
+            ConfigError, match=r"^`max_time` must be a time such as 90s, 20m or 1\.5h"
         ) as caught:
             TrainConfig(max_time=text)
         assert len(str(caught.value)) < 200

@@ -213,7 +213,7 @@ def test_more_threads_than_processors_are_not_used(
 
 @pytest.mark.parametrize("asked", [0, -1, 1025])
 def test_no_sensible_number_of_threads(asked: int) -> None:
-    with pytest.raises(ConfigError, match=f"--threads must be 1 to 1024, not {asked}"):
+    with pytest.raises(ConfigError, match=f"`threads` must be 1 to 1024, not {asked}"):
         usable_threads(asked)
 
 

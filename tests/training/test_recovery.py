@@ -18,11 +18,11 @@ import charrnn
 from charrnn.checkpoint.trained import load
 from charrnn.config.files import configs_of
 from charrnn.config.settings import ModelConfig, TrainConfig
-from charrnn.errors import RunError
+from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
 from charrnn.training import recovery
-from charrnn.training.loop import DivergenceError, Report, train
+from charrnn.training.loop import Report, train
 from charrnn.training.recovery import long_enough, overfits
 from charrnn.training.run import Progress, Run
 from charrnn.training.run_file import load_run, save_run
@@ -56,7 +56,7 @@ def harm(
         found = real_update(trainer, *batch)
         if hit and weights is None:
             trainer.run.state.h[:] = np.nan
-            raise recovery.Trouble("loss nan", math.nan, 1.0)
+            raise UnstableStep("loss nan", math.nan, 1.0)
         return found
 
     monkeypatch.setattr(training._Trainer, "_update", update)
@@ -197,7 +197,7 @@ def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     run = small_run(corpus, save_every=1)
     with pytest.raises(
         DivergenceError,
-        match=r"^step 8: loss nan; going back 3 times, to 0\.125 .* step 5: .*--learning-rate",
+        match=r"^step 8: loss nan; going back 3 times, to 0\.125 .* step 5: .*`learning_rate`",
     ):
         trained(run, corpus, folder)
     assert list(files(folder)) and set(files(folder)) == {"last.safetensors", "best.safetensors"}
@@ -322,7 +322,7 @@ def test_a_good_state_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     next(iteration)
     next(iteration)
     folder.last.write_bytes(b"damaged")
-    with pytest.raises(RunError, match=r"checkpoint of step 6.*is gone; .*--init-from"):
+    with pytest.raises(RunError, match=r"checkpoint of step 6.*is gone; .*`init_from`"):
         next(iteration)
 
 

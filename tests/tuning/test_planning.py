@@ -35,7 +35,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, multiplications: float) -> None:
         self.now, self.speed = 0.0, multiplications
         monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
-        monkeypatch.setattr(planning._Planner, "_look_seconds", lambda *given: 0.2)
+        monkeypatch.setattr(planning._Planner, "_validation_seconds", lambda *given: 0.2)
 
     def step(
         self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
@@ -121,7 +121,7 @@ def test_what_is_fixed_stays(machine: Machine, novel: Corpus) -> None:
 
 @pytest.mark.parametrize("name", ["steps", "epochs", "max_time"])
 def test_only_one_says_how_long(novel: Corpus, name: str) -> None:
-    with pytest.raises(ConfigError, match=f"--for and --{name.replace('_', '-')} both"):
+    with pytest.raises(ConfigError, match=f"`duration` and `{name}` both"):
         plan(novel, "20m", training={name: "1m" if name == "max_time" else 3})
 
 
@@ -129,12 +129,12 @@ def test_only_one_says_how_long(novel: Corpus, name: str) -> None:
     "duration", ["", "soon", "4s", 1.0, float("nan"), float("inf"), "-20m", "20 minutes"]
 )
 def test_a_time_must_be_one(novel: Corpus, duration: str | float) -> None:
-    with pytest.raises(ConfigError, match="--for must be at least 5 seconds"):
+    with pytest.raises(ConfigError, match="`duration` must be at least 5 seconds"):
         plan(novel, duration)
 
 
 def test_too_little_time_for_one_step(novel: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="makes no step; give more time or a smaller --hidden"):
+    with pytest.raises(ConfigError, match="makes no step; give more time or a smaller `hidden`"):
         Machine(monkeypatch, 1e6).plan(novel, 6.0)
 
 

@@ -1,0 +1,88 @@
+"""A bar at the foot of the terminal, with figures beside it and lines above it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from charrnn.cli.terminal import duration_text, is_terminal, say
+
+BAR_NEEDS = 24
+"""Columns for percentage, bar and time left; the rest of the terminal is for figures."""
+UNWATCHED = 1000
+"""Columns where nobody watches: nothing is left out."""
+
+
+class LiveBar:
+    """Lines on stderr, and on a terminal a bar below them. Says nothing if it is `quiet`."""
+
+    def __init__(self, total: float, done: float = 0, *, quiet: bool = False) -> None:
+        self.quiet, self.is_live = quiet, not quiet and is_terminal(sys.stderr)
+        self._bar: Any = None
+        if self.is_live:
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                file=sys.stderr,
+                leave=False,
+                dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}|",
+            )
+
+    @property
+    def width(self) -> int:
+        """Columns of the terminal."""
+        if not self.is_live:
+            return UNWATCHED
+        try:
+            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        except (OSError, ValueError):
+            return 80
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        elif not self.quiet:
+            say(text)
+
+    def show(self, done: float, total: float, left: float | None, fields: Fields) -> None:
+        """Move the bar, backwards too; beside it stand the seconds left, if they are known, and as
+        many fields as fit.
+        """
+        if self._bar is None:
+            return
+        figures = fitted(fields, self.width - BAR_NEEDS).replace("{", "{{").replace("}", "}}")
+        time_left = "" if left is None else f"{duration_text(left)} left  "
+        self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + time_left + figures
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+Fields = list[tuple[int, str]]
+"""Texts, each after its importance: 0 is the highest."""
+
+
+def fitted(fields: Fields, width: int, gap: str = "  ") -> str:
+    """The texts side by side, without the least important ones where they do not fit the width."""
+    kept = list(fields)
+    while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
+        kept.remove(max(kept, key=lambda field: field[0]))
+    return gap.join(text for _, text in kept)
+
+
+def speed_text(characters_per_second: float) -> str:
+    """Three digits: 950, 9.5k, 187k, 1.2M chars/s."""
+    for letter, scale in (("M", 1e6), ("k", 1e3)):
+        if characters_per_second >= scale:
+            value = characters_per_second / scale
+            return f"{value:.1f}{letter} chars/s" if value < 10 else f"{value:.0f}{letter} chars/s"
+    return f"{characters_per_second:.0f} chars/s"
