@@ -465,7 +465,7 @@ def test_pieces_and_many_are_the_same_text() -> None:
     "pattern", ["(", "[", "a{99999999999}", "(?a)(?u)x", "[[a]", "(\n", "[\n-\0]", "a" * 201]
 )
 def test_a_separator_must_be_a_pattern(pattern: str) -> None:
-    with pytest.raises(ConfigError, match=r"^--document-separator ") as caught:
+    with pytest.raises(ConfigError, match=r"^`document_separator` ") as caught:
         CorpusConfig(document_separator=pattern)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
