@@ -29,7 +29,7 @@ class Display:
         self._is_announced = self._is_estimated = False
 
     def _announce(self, event: Event) -> None:
-        from charrnn.text.gathered import counted
+        from charrnn.text.vocab import counted
 
         self._is_announced = True
         self._bar.say(

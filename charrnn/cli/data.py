@@ -91,7 +91,7 @@ def forget() -> None:
     needed.
     """
     from charrnn.runtime.cache import forget_texts, texts_folder
-    from charrnn.text.gathered import counted
+    from charrnn.text.vocab import counted
 
     files, size = forget_texts()
     terminal.say(

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.checkpoints import Member
     from charrnn.text.corpus import Corpus
-    from charrnn.text.documents import Starts
+    from charrnn.text.documents import Positions
     from charrnn.text.gathered import Ids
     from charrnn.text.vocab import Vocab
 
-    Text: TypeAlias = tuple[Ids, Starts | None]
+    Text: TypeAlias = tuple[Ids, Positions | None]
 
 
 def own_text(member: Member, texts: Sequence[str], split: str) -> Text:

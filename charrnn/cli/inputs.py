@@ -29,10 +29,10 @@ def read_text(
     """Read a text, with a bar where that takes long; options as for `Corpus.read`."""
     from charrnn.compiler.compiling import LARGE_TEXTS
     from charrnn.text.corpus import Corpus
-    from charrnn.text.scanned import can_scan
+    from charrnn.text.reading import uses_kernels
     from charrnn.text.sources import find
 
-    if can_scan(find(text)[0], config):
+    if uses_kernels(find(text)[0], config):
         load_kernels(LARGE_TEXTS, quiet=quiet)
     with terminal.progress_bar("reading", quiet=quiet) as bar:
         return Corpus.read(text, config, progress=bar, **options)

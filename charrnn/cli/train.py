@@ -314,7 +314,7 @@ def _train(
     the exit status.
     """
     from charrnn.cli.train_display import Display, show_start
-    from charrnn.text.gathered import counted
+    from charrnn.text.vocab import counted
     from charrnn.training.loop import train as steps
     from charrnn.tuning.pacing import on_time
 

@@ -52,7 +52,7 @@ def show_start(
     shape was fitted to the text.
     """
     from charrnn.runtime.threads import usable_threads
-    from charrnn.text.gathered import counted
+    from charrnn.text.vocab import counted
     from charrnn.training.memory_estimate import memory_estimate
 
     first = Path(corpus.sources[0].path)
@@ -239,7 +239,7 @@ class Display:
         """What ended the run (None: it was stopped), where the best checkpoint is, and what to do
         next; as JSON, one object.
         """
-        from charrnn.text.gathered import counted
+        from charrnn.text.vocab import counted
 
         run, best = self._run, folder.best if folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)

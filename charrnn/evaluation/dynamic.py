@@ -26,8 +26,8 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.optim.optimizers import Clipper
 from charrnn.runtime.threads import Workers, ranges
-from charrnn.text.documents import Starts
-from charrnn.text.gathered import counted
+from charrnn.text.documents import Positions
+from charrnn.text.vocab import counted
 
 LEAST_PART = 4096
 """Characters of a part, at least, for several to be read side by side: each begins without a
@@ -45,7 +45,7 @@ def evaluate_dynamic(
     config: DynamicConfig | None = None,
     *,
     squares: Parameters | None = None,
-    starts: Starts | None = None,
+    starts: Positions | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -79,7 +79,7 @@ def per_character_dynamic(
     config: DynamicConfig | None = None,
     *,
     squares: Parameters | None = None,
-    starts: Starts | None = None,
+    starts: Positions | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from charrnn.evaluation.walk import walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Starts
+from charrnn.text.documents import Positions
 
 WARM_UP = 512
 """Characters that a stream reads before its part, unscored, so that its state is that of one long
@@ -53,7 +53,7 @@ def evaluate(
     model: Models,
     ids: NDArray[Any],
     *,
-    starts: Starts | None = None,
+    starts: Positions | None = None,
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
@@ -78,7 +78,7 @@ def per_character(
     model: Models,
     ids: NDArray[Any],
     *,
-    starts: Starts | None = None,
+    starts: Positions | None = None,
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
@@ -103,7 +103,7 @@ def evaluate_windows(
     ids: NDArray[Any],
     window: int = 256,
     *,
-    starts: Starts | None = None,
+    starts: Positions | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -126,7 +126,7 @@ def evaluate_windows(
 def _losses(
     model: Models,
     ids: NDArray[Any],
-    starts: Starts | None,
+    starts: Positions | None,
     firsts: NDArray[np.int64],
     warm_up: int,
     length: int,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.network.layer import Ids
-from charrnn.text.documents import Starts, starts_in_batch
+from charrnn.text.documents import Positions, starts_in_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Block:
 
 
 def walk(
-    ids: NDArray[Any], starts: Starts | None, firsts: NDArray[np.int64], length: int, steps: int
+    ids: NDArray[Any], starts: Positions | None, firsts: NDArray[np.int64], length: int, steps: int
 ) -> Iterator[Block]:
     """Read `length` characters from each of the positions firsts (N,), at most `steps` at a time.
 

@@ -8,18 +8,21 @@ import os
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from charrnn.errors import ConfigError
 
+Thing = TypeVar("Thing")
+Result = TypeVar("Result")
+
 MOST_THREADS = 1024
 AHEAD = 4
-"""Things that may wait for a `Follower`."""
+"""Things that may wait for another thread."""
 
 
 UNLIMITED = 1 << 16
@@ -253,3 +256,20 @@ class Follower:
         self._pending.append(self._pool.submit(self._function, thing))
         if len(self._pending) > AHEAD:
             self._pending.popleft().result()
+
+
+def map_in_order(
+    function: Callable[[Thing], Result], things: Iterable[Thing], threads: int
+) -> Iterator[Result]:
+    """`map`, but some calls are ahead on threads of their own; with 0 threads, none is."""
+    if not threads:
+        yield from map(function, things)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        pending: deque[Future[Result]] = deque()
+        for thing in things:
+            pending.append(pool.submit(function, thing))
+            if len(pending) > AHEAD + threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

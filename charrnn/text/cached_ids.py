@@ -8,7 +8,6 @@ as ever.
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import hashlib
 import json
@@ -25,15 +24,14 @@ import numpy as np
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.cache import CacheFile, mapped, texts_folder
-from charrnn.text.documents import Starts
-from charrnn.text.gathered import Ids
-from charrnn.text.sources import Found
-from charrnn.text.vocab import Vocab
+from charrnn.text.documents import Positions
+from charrnn.text.sources import InputFile, codec_name
+from charrnn.text.vocab import TextIds, Vocab
 
 KEPT_FROM = 16_000_000
 """Bytes of ids from which on they are kept; smaller texts are read in a moment."""
 
-_VERSION = 1  # to be raised when a text is read otherwise than before
+_VERSION = 2  # to be raised when a text is read otherwise than before
 _SOUGHT_FROM = 1_000_000  # bytes of files; compressed, they may hold many times that
 _USELESS = (
     OSError,
@@ -50,7 +48,7 @@ class Encoded:
     ids.
     """
 
-    ids: Ids
+    ids: TextIds
     vocab: Vocab
     sources: list[tuple[str, int]]
     skipped: list[str]
@@ -82,7 +80,7 @@ class Key:
         return texts_folder() / f"{self.begin}{name}.ids"
 
 
-def key_of(found: list[Found], config: CorpusConfig) -> Key | None:
+def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
     """The key of files as they are now; None for streams, and for texts too small to keep."""
     if (
         any(file.size is None for file in found)
@@ -94,18 +92,11 @@ def key_of(found: list[Found], config: CorpusConfig) -> Key | None:
     except OSError:
         return None  # reading them will tell
     state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in files]
-    used = {
-        "newlines": config.newlines,
-        "normalize": config.normalize,
-        "encoding": codecs.lookup(config.encoding).name,
-    }
-    settings = {
-        "unit": config.unit,
-        "min_count": config.min_count,
-        **(used if config.unit == "char" else {}),
-    }
+    settings: list[Any] = [config.unit, config.min_count]
+    if config.unit == "char":
+        settings += [config.newlines, config.normalize, codec_name(config.encoding)]
     version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
-    paths = [(file.path, file.swept) for file in found]
+    paths = [(file.path, file.in_folder) for file in found]
     return Key(_digest(paths), _digest(state), _digest([settings, version]))
 
 
@@ -158,7 +149,7 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
     return replace(text, path=file.path) if file.finish(text.ids, about) else text
 
 
-def kept_starts(ids: Path, pattern: str, find_starts: Callable[[], Starts]) -> Starts:
+def kept_starts(ids: Path, pattern: str, find_starts: Callable[[], Positions]) -> Positions:
     """Where documents begin in a text whose ids are kept in this file: from the cache, or found
     now, and kept beside them.
     """

@@ -18,15 +18,18 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from charrnn.config.settings import CorpusConfig
-from charrnn.errors import CorpusError
+from charrnn.errors import CorpusError, VocabError
 from charrnn.runtime.cache import CacheFile
+from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import Follower
 from charrnn.text.cached_ids import KEPT_FROM, Encoded, find_kept, keep, kept_starts, key_of
-from charrnn.text.documents import Starts, document_starts
-from charrnn.text.gathered import Characters, Gathered, Ids, counted, utf8, vocabulary_of
-from charrnn.text.reading import Progress, Told, pieces_of, read_files
-from charrnn.text.sources import CHUNK, Found, Sources, decoder_for, find
-from charrnn.text.vocab import Vocab
+from charrnn.text.characters import Characters, check, vocabulary_of
+from charrnn.text.counted import Counted
+from charrnn.text.documents import Positions, document_starts
+from charrnn.text.reading import ByteCounter, Reading, uses_kernels
+from charrnn.text.sources import CHUNK, InputFile, Sources, codec_name, find, read_bytes
+from charrnn.text.stored import Stored, half_character
+from charrnn.text.vocab import TextIds, Vocab, counted
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Corpus:
     fewer than 2 characters is empty instead, and its text belongs to the part before it.
     """
 
-    ids: Ids = field(repr=False)
+    ids: TextIds = field(repr=False)
     vocab: Vocab = field(repr=False)
     config: CorpusConfig
     sources: tuple[Source, ...]
@@ -91,24 +94,23 @@ class Corpus:
         """
         config = config or CorpusConfig()
         if config.unit == "char":
-            decoder_for(config.encoding)  # a wrong name is told before anything is read
-        found, name = find(sources)
-        key = key_of(found, config) if keep else None
+            codec_name(config.encoding)  # a wrong one is an error before anything is read
+        files, name = find(sources)
+        key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
-        told = Told(found, progress)
+        counter = ByteCounter(files, progress)
         if encoded is None:
-            text, files, skipped = read_files(found, config, told.tick, stdin)
-            if not files:
-                raise CorpusError(
-                    f"{found[0].path}: binary, like all files found; use --unit byte to train on "
-                    "bytes"
-                )
-            chosen = _vocab_for(text, config, vocab, extend, files)
-            with CacheFile(
-                key.path(vocab, extend) if key else None, lambda: key_of(found, config) == key
-            ) as file:
-                encoded = _encoded(text, chosen, files, skipped, file)
-        told.end()
+            reading = Reading(
+                files,
+                config,
+                lambda file, tick: read_bytes(file, stdin, tick),
+                counter.add,
+                raw=uses_kernels(files, config),
+            )
+            path = key.path(vocab, extend) if key else None
+            with CacheFile(path, lambda: key_of(files, config) == key) as file:
+                encoded = _encoded(reading, vocab, extend, file)
+        counter.end()
         return cls._made(encoded, config, vocab, name)
 
     @classmethod
@@ -124,22 +126,15 @@ class Corpus:
         """As `read`, of a text in memory; bytes are decoded like a file's."""
         config = config or CorpusConfig()
         where = f"<{name}>"
-        encoding = "utf-8" if isinstance(text, str) else config.encoding
-        data = utf8(text, where) if isinstance(text, str) else text
-        chunks = (data[a : a + CHUNK] for a in range(0, len(data), CHUNK))
-        gathered = Gathered(config.unit, capacity=len(data))
-        gathered.extend(
-            pieces_of(Found(where, len(data)), chunks, replace(config, encoding=encoding)) or (),
-            where=where,
-        )
-        sources = [(where, gathered.length)]
-        encoded = _encoded(
-            gathered,
-            _vocab_for(gathered, config, vocab, extend, sources),
-            sources,
-            [],
-            CacheFile(None),
-        )
+        read_as = config
+        if isinstance(text, str):
+            try:
+                text, read_as = text.encode(), replace(config, encoding="utf-8")
+            except UnicodeEncodeError as e:
+                raise half_character(e, 0, where) from None
+        chunks = (text[a : a + CHUNK] for a in range(0, len(text), CHUNK))
+        reading = Reading([InputFile(where, None)], read_as, lambda *_: chunks)
+        encoded = _encoded(reading, vocab, extend, CacheFile(None))
         return cls._made(encoded, config, vocab, name)
 
     @classmethod
@@ -159,8 +154,8 @@ class Corpus:
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, of "
                 f"which {len(made.train)} to "
-                "train on; at least 2 are needed: use a longer text, or smaller --val-fraction "
-                "and --test-fraction"
+                "train on; at least 2 are needed: use a longer text, or smaller `val_fraction` "
+                "and `test_fraction`"
             )
         return made
 
@@ -168,22 +163,22 @@ class Corpus:
         return len(self.ids)
 
     @property
-    def train(self) -> Ids:
+    def train(self) -> TextIds:
         """The text to train on; a view."""
         return self.ids[: self._borders[0]]
 
     @property
-    def validation(self) -> Ids:
+    def validation(self) -> TextIds:
         """The text to measure progress on; a view, maybe empty."""
         return self.ids[slice(*self._borders)]
 
     @property
-    def test(self) -> Ids:
+    def test(self) -> TextIds:
         """The text to keep for the end; a view, maybe empty."""
         return self.ids[self._borders[1] :]
 
     @cached_property
-    def document_starts(self) -> Starts | None:
+    def document_starts(self) -> Positions | None:
         """Where documents begin in all of the text, but at 0, int64, sorted; None without a
         document separator.
         """
@@ -191,7 +186,7 @@ class Corpus:
         if pattern is None:
             return None
 
-        def find_starts() -> Starts:
+        def find_starts() -> Positions:
             return document_starts(self.ids, self.vocab, pattern)
 
         return (
@@ -201,21 +196,21 @@ class Corpus:
         )
 
     @property
-    def train_starts(self) -> Starts | None:
+    def train_starts(self) -> Positions | None:
         """Where documents begin in `train`; None without a document separator."""
         return self._starts_in(0, self._borders[0])
 
     @property
-    def validation_starts(self) -> Starts | None:
+    def validation_starts(self) -> Positions | None:
         """The same of `validation`, as positions in it."""
         return self._starts_in(*self._borders)
 
     @property
-    def test_starts(self) -> Starts | None:
+    def test_starts(self) -> Positions | None:
         """The same of `test`, as positions in it."""
         return self._starts_in(self._borders[1], len(self))
 
-    def _starts_in(self, a: int, b: int) -> Starts | None:
+    def _starts_in(self, a: int, b: int) -> Positions | None:
         starts = self.document_starts
         return None if starts is None else starts[slice(*np.searchsorted(starts, (a, b)))] - a
 
@@ -233,50 +228,45 @@ def _where(sources: list[tuple[str, int]]) -> str:
     return sources[0][0] + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
 
 
-def _vocab_for(
-    text: Characters,
-    config: CorpusConfig,
-    vocab: Vocab | None,
-    extend: Vocab | None,
-    sources: list[tuple[str, int]],
-) -> Vocab:
-    """The vocabulary given, if the text can be told in it; or else the text's own, or one that
-    extends another.
+def _encoded(
+    reading: Reading, vocab: Vocab | None, extend: Vocab | None, file: CacheFile
+) -> Encoded:
+    """The text in the ids of the vocabulary given, or else of its own, or of one that extends
+    another. They are hashed (`Corpus.sha256`) and written to the file while they are made.
     """
+    text: Characters = Counted(reading) if reading.raw else Stored(reading)
+    sources = [(reading.files[n].path, size) for n, size in reading.sizes.items()]
+    if not sources:
+        raise CorpusError(
+            f"{reading.files[0].path}: binary, like all files found; use `unit` byte to train on "
+            "bytes"
+        )
     where = _where(sources)
     if not text.length:
         raise CorpusError(f"{where}: the text is empty; there is nothing to train on")
     if vocab is None:
-        return vocabulary_of(text, config, extend, where)
-    text.check(vocab, where)
-    return vocab
-
-
-def _encoded(
-    text: Characters,
-    vocab: Vocab,
-    sources: list[tuple[str, int]],
-    skipped: list[str],
-    file: CacheFile,
-) -> Encoded:
-    """The text in ids, which are hashed (`Corpus.sha256`) and written while they are made."""
+        vocab = vocabulary_of(text.counts(), reading, extend, where)
+    elif vocab.unit != reading.unit:
+        raise VocabError(
+            f"{where}: read as {reading.unit}s, but the vocabulary is of {vocab.unit}s; set `unit` "
+            f"{vocab.unit}"
+        )
+    else:
+        check(text, vocab, where)
     size = text.length * vocab.dtype.itemsize
     if size >= KEPT_FROM:
         file.start(size)
     digest = hashlib.sha256()
 
-    def add(piece: Ids) -> None:
-        digest.update(piece.astype(piece.dtype.newbyteorder("<"), copy=False).data)
+    def add(part: TextIds) -> None:
+        digest.update(part.astype(part.dtype.newbyteorder("<"), copy=False).data)
 
     with Follower(add) as hashing, Follower(file.write) as writing:
-
-        def new_piece(piece: Ids) -> None:
-            hashing.add(piece)
-            writing.add(piece)
-
-        ids = text.ids(vocab, new_piece)
+        for part in text.encode(vocab):
+            hashing.add(part)
+            writing.add(part)
     digest.update(json.dumps(vocab.to_list()).encode())
-    return keep(file, Encoded(ids, vocab, sources, skipped, digest.hexdigest()))
+    return keep(file, Encoded(text.ids(), vocab, sources, reading.skipped, digest.hexdigest()))
 
 
 def _folder_name(name: str) -> str:

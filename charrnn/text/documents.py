@@ -19,8 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.text.gathered import Ids
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import TextIds, Vocab
 
 WINDOW = 1 << 20
 """Characters searched at a time."""
@@ -31,10 +30,10 @@ CONTEXT = 256
 TAIL = 1024
 """While a text is written, a separator may be so long."""
 
-Starts = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
-def document_starts(ids: Ids, vocab: Vocab, pattern: str) -> Starts:
+def document_starts(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
     """The positions of the characters of ids (n,) with which a document begins, int64, sorted; 0 is
     not among them.
 
@@ -44,7 +43,7 @@ def document_starts(ids: Ids, vocab: Vocab, pattern: str) -> Starts:
     return np.fromiter(_ends(ids, vocab, re.compile(pattern)), np.int64)
 
 
-def _ends(ids: Ids, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
+def _ends(ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
     codes, n = _code_points(vocab), len(ids)
     place = 0
     while place < n:
@@ -64,14 +63,14 @@ def _ends(ids: Ids, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
 
 
 def _code_points(vocab: Vocab) -> npt.NDArray[np.uint32]:
-    """Ids to code points (V,)."""
+    """TextIds to code points (V,)."""
     return np.array(
         [0xFFFD if i == vocab.unknown else ord(s) for i, s in enumerate(vocab.symbols)], "<u4"
     )
 
 
 def starts_in_batch(
-    starts: Starts, firsts: npt.NDArray[np.int64], steps: int
+    starts: Positions, firsts: npt.NDArray[np.int64], steps: int
 ) -> npt.NDArray[np.bool_]:
     """(T, N), C-contiguous: True where a document begins at position firsts[n] + t; starts sorted,
     firsts (N,), T = steps.
@@ -119,7 +118,7 @@ class DocumentTrackers:
         self._characters = [chr(code) for code in _code_points(vocab)]
         self._trackers = [DocumentTracker(pattern)] * streams
 
-    def read(self, ids: Ids) -> list[int]:
+    def read(self, ids: TextIds) -> list[int]:
         """Where in ids (K,), which all streams read at their beginning, a document begins."""
         tracker = self._trackers[0]
         begins = [
@@ -128,7 +127,7 @@ class DocumentTrackers:
         self._trackers = [copy.copy(tracker) for _ in self._trackers]
         return begins
 
-    def follow(self, ids: Ids) -> list[int]:
+    def follow(self, ids: TextIds) -> list[int]:
         """The streams in which a document begins with the next ids (N,), one a stream."""
         next_ids = zip(self._trackers, ids.tolist(), strict=True)
         return [

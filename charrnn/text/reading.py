@@ -1,89 +1,183 @@
-"""Files to characters, each kind in its way: large plain ones are scanned twice, all others
-gathered piece by piece.
-"""
+"""Files to pieces of text: tidy ones, or for compiled code raw ones."""
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from itertools import chain, cycle
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from charrnn.config.settings import CorpusConfig
-from charrnn.text.gathered import Characters, Gathered
-from charrnn.text.scanned import Scanned, can_scan
-from charrnn.text.sources import SNIFFED, Found, decode, is_wide, read_bytes, tidy
+from charrnn.runtime.progress import Progress
+from charrnn.runtime.threads import AHEAD, available_threads
+from charrnn.text.sources import (
+    SNIFFED,
+    InputFile,
+    codec_name,
+    decode,
+    head,
+    opened,
+    packing,
+    tidy,
+)
+from charrnn.text.vocab import Unit
 
-Progress = Callable[[int, int | None], None]
+LARGE = 1 << 26
+"""From so many bytes on, compiled code is faster, even with some tenths of a second to load it."""
 
-_TELL = 1 << 20  # bytes between two reports of progress
+PAD = 3
+MOST_THREADS = 8
+
+_PADDING = bytes(PAD)
+PIECE = 1 << 19  # bytes of a large text that are read at a time
+_REPORT = 1 << 20  # bytes between two reports of progress
+
+Tick = Callable[[int], None]
 
 
-def read_files(
-    found: list[Found], config: CorpusConfig, tick: Callable[[int], None], stdin: BinaryIO | None
-) -> tuple[Characters, list[tuple[str, int]], list[str]]:
-    """The text of files, those that were read with how many characters came of each, and those in
-    folders that are binary.
+def uses_kernels(files: list[InputFile], config: CorpusConfig) -> bool:
+    """Whether files are large enough for compiled code, and it can read them.
 
-    `tick(n)` is called for n bytes read. A large text may still be read when its ids are asked for.
-    Raises as `Corpus.read`.
+    `ConfigError` for an encoding that does not exist, `CorpusError` for a file that cannot be read.
     """
-    if can_scan(found, config):
-        scanned = Scanned(found, config, tick)
-        return scanned, scanned.sources, scanned.skipped
-    gathered = Gathered(config.unit, capacity=sum(1 + (file.size or 0) for file in found))
-    paths: list[str] = []
-    starts: list[int] = []
-    skipped: list[str] = []
-    for file in found:
-        pieces = pieces_of(file, read_bytes(file, stdin, tick), config)
-        if pieces is None:
-            skipped.append(file.path)
-        else:
-            starts.append(gathered.extend(pieces, joint=bool(starts), where=file.path))
-            paths.append(file.path)
-    ends = [*starts[1:], gathered.length]
-    return (
-        gathered,
-        [(path, b - a) for path, a, b in zip(paths, starts, ends, strict=False)],
-        skipped,
-    )
+    if sum(file.size or 0 for file in files) < LARGE or any(file.size is None for file in files):
+        return False
+    if config.unit == "char" and (
+        codec_name(config.encoding) != "utf-8" or config.normalize != "none"
+    ):
+        return False
+    return not any(packing(file.path, head(file.path)) for file in files)
 
 
-def pieces_of(
-    file: Found, chunks: Iterator[bytes], config: CorpusConfig
-) -> Iterator[str] | Iterator[bytes] | None:
-    """The tidy characters of a file, or its bytes as they are; None if it is a binary file in a
-    folder.
+class Reading:
+    """Files that are read in pieces: tidy characters, or bytes as they are.
+
+    `raw` is for compiled code, on plain files, which can be read twice: pieces are bytes still to
+    be tidied, after and before PAD zeros, in an array that is overwritten when `threads` + AHEAD
+    others have come. Otherwise `read(file, tick)` gives the bytes of a file, and calls `tick(n)`
+    for n of them. Who takes the pieces adds their characters to `sizes`, by the file's place in
+    `files`; a newline between two files belongs to the first. `skipped` are the binary files in
+    folders.
     """
-    if config.unit == "byte":
-        return chunks
-    first = next(chunks, b"")
-    if file.swept and not is_wide(config.encoding) and b"\0" in first[:SNIFFED]:
-        return None
-    return tidy(
-        decode(_chain(first, chunks), config.encoding, file.path), config.newlines, config.normalize
-    )
+
+    def __init__(
+        self,
+        files: list[InputFile],
+        config: CorpusConfig,
+        read: Callable[[InputFile, Tick], Iterator[bytes]],
+        tick: Tick = lambda n: None,
+        raw: bool = False,
+    ) -> None:
+        self.files, self.config, self.raw = files, config, raw
+        self.unit: Unit = "byte" if config.unit == "byte" else "char"
+        self.sizes: dict[int, int] = {}
+        self.skipped: list[str] = []
+        self._read, self._tick = read, tick
+        self.threads = min(available_threads(), MOST_THREADS)
+        # As many as there are pieces in `map_in_order`, and one for the next.
+        pieces = self.threads + AHEAD + 2 if raw else 1
+        self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(pieces)])
+        self._buffer = next(self._buffers)
+
+    def pieces(self) -> Iterator[tuple[int, Any]]:
+        """Each piece, str or bytes or padded array, with the place of its file."""
+        self.sizes, self.skipped, again = {}, [], bool(self.sizes)
+        newline = np.array([*_PADDING, 10, *_PADDING], np.uint8) if self.raw else b"\n"
+        previous, last = 0, "\n"
+        for n, file in enumerate(self.files):
+            pieces = self._raw_pieces(file, again) if self.raw else self._tidy_pieces(file)
+            if pieces is None:
+                self.skipped.append(file.path)
+                continue
+            self.sizes[n], begun = 0, False
+            for piece in pieces:
+                if not begun and last not in (10, 13, "\n", "\r"):
+                    yield previous, newline
+                begun, last = True, piece[-PAD - 1 if self.raw else -1]
+                yield n, piece
+            previous = n
+
+    def _is_binary(self, file: InputFile, head: bytes) -> bool:
+        """Whether to skip a file in a folder, told from its first bytes."""
+        if not file.in_folder or self.config.unit == "byte":
+            return False
+        wide = codec_name(self.config.encoding).startswith(("utf-16", "utf-32"))  # full of zeros
+        return not wide and b"\0" in head[:SNIFFED]
+
+    def _tidy_pieces(self, file: InputFile) -> Any:
+        config, chunks = self.config, self._read(file, self._tick)
+        if config.unit == "byte":
+            return filter(None, chunks)
+        first = next(chunks, b"")
+        if self._is_binary(file, first):
+            return None
+        text = decode(chain([first], chunks), config.encoding, file.path)
+        return filter(None, tidy(text, config.newlines, config.normalize))
+
+    def _raw_pieces(self, file: InputFile, again: bool) -> Any:
+        return None if self._is_binary(file, head(file.path)) else self._padded(file, again)
+
+    def _padded(self, file: InputFile, again: bool) -> Iterator[npt.NDArray[np.uint8]]:
+        """The file, without a byte order mark, cut where neither a character nor CRLF is cut."""
+        held, left, begun = b"", file.size or 0, self.config.unit == "byte"
+        with opened(file.path) as stream:
+            while True:
+                data = self._buffer
+                begin = PAD + len(held)
+                data[:begin] = np.frombuffer(_PADDING + held, np.uint8)
+                n = stream.readinto(data[begin : begin + min(PIECE, left)].data)
+                left -= n  # the file may grow meanwhile
+                self._tick(n - n // 4 if again else n // 4)  # reading first is a fourth of the work
+                end = stop = begin + n
+                if n and self.config.unit == "char":
+                    stop -= left_over(data[PAD:end][-PAD:].tobytes())
+                held = data[stop:end].tobytes()
+                data[stop : stop + PAD] = 0
+                piece = data[: stop + PAD]
+                if not begun and piece[PAD:-PAD][:PAD].tobytes() == codecs.BOM_UTF8:
+                    piece = piece[PAD:]
+                    piece[:PAD] = 0
+                if stop > PAD:
+                    begun = True
+                if piece.size > 2 * PAD:
+                    self._buffer = next(self._buffers)
+                    yield piece
+                if not n:
+                    return
+
+    def as_tidy(self) -> Reading:
+        """The same files, read in the other way."""
+        return Reading(self.files, self.config, self._read)
 
 
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+def left_over(tail: bytes) -> int:
+    """How many of the last bytes wait for what follows: a part of a character, or CR."""
+    for back, byte in enumerate(reversed(tail), 1):
+        if byte >= 0xC0:
+            return back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
+        if byte < 0x80:
+            break
+    return int(tail.endswith(b"\r"))
 
 
-class Told:
-    """Counts bytes read, and tells the caller."""
+class ByteCounter:
+    """Counts the bytes of files that were read, and reports them."""
 
-    def __init__(self, found: list[Found], progress: Progress | None) -> None:
-        sizes = [file.size for file in found if file.size is not None]
-        self._total = sum(sizes) if len(sizes) == len(found) else None
-        self._done = self._said = 0
+    def __init__(self, files: list[InputFile], progress: Progress | None) -> None:
+        sizes = [file.size for file in files if file.size is not None]
+        self._total = sum(sizes) if len(sizes) == len(files) else None
+        self._done = self._reported = 0
         self._progress = progress
 
-    def tick(self, n: int) -> None:
+    def add(self, n: int) -> None:
         """n more bytes were read."""
         self._done += n
-        if self._progress and self._done - self._said >= _TELL:
+        if self._progress and self._done - self._reported >= _REPORT:
             self._progress(self._done, self._total)
-            self._said = self._done
+            self._reported = self._done
 
     def end(self) -> None:
         """All is read."""

@@ -17,7 +17,7 @@ import sys
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -28,7 +28,7 @@ STDIN = "-"
 # bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
 CHUNK = 1 << 16
 SNIFFED = 8192  # bytes of a file in a folder that decide whether it is text
-HEAD = 6  # bytes of a file that tell how it is compressed
+_HEAD = 6  # bytes of a file that tell how it is compressed
 # compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB: this bounds the memory
 _ZST_PIECE = 4096
 _MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
@@ -38,17 +38,17 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file to read, or standard input ("-"). `size` in bytes on disk, None for a stream; `swept`:
-    of a folder.
+class InputFile:
+    """A file to read, or standard input ("-"). `size` is in bytes on disk, None for a stream;
+    `in_folder`: it was not named, but is in a folder that was.
     """
 
     path: str
     size: int | None
-    swept: bool = False
+    in_folder: bool = False
 
 
-def find(sources: Sources) -> tuple[list[Found], str]:
+def find(sources: Sources) -> tuple[list[InputFile], str]:
     """The files behind sources, in order, and a name for the text (of the first: its stem, or its
     folder's).
 
@@ -60,7 +60,7 @@ def find(sources: Sources) -> tuple[list[Found], str]:
         raise CorpusError("no text to read: name a file, a folder, a glob, or - for standard input")
     if sum(str(source) == STDIN for source in listed) > 1:
         raise CorpusError("standard input (-) is named twice, but can be read only once")
-    found: list[Found] = []
+    found: list[InputFile] = []
     name = ""
     for source in listed:
         files, this = _find(str(source))
@@ -69,9 +69,9 @@ def find(sources: Sources) -> tuple[list[Found], str]:
     return found, name
 
 
-def _find(source: str) -> tuple[list[Found], str]:
+def _find(source: str) -> tuple[list[InputFile], str]:
     if source == STDIN:
-        return [Found(STDIN, None)], "stdin"
+        return [InputFile(STDIN, None)], "stdin"
     path = Path(source)
     try:
         if source and path.is_dir():  # Path("") is the working folder
@@ -92,18 +92,18 @@ def _find(source: str) -> tuple[list[Found], str]:
             first = Path(files[0].path)
             return files, _stem(first) if len(files) == 1 else first.parent.name
     except (OSError, ValueError) as e:  # ValueError: a NUL in the path
-        raise unreadable(source, e) from None
+        raise _unreadable(source, e) from None
     raise CorpusError(
         f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}"
     )
 
 
-def _found(path: Path, swept: bool = False) -> Found:
+def _found(path: Path, in_folder: bool = False) -> InputFile:
     size = path.stat().st_size if path.is_file() else None
-    return Found(str(path.absolute()), size, swept)
+    return InputFile(str(path.absolute()), size, in_folder)
 
 
-def _files_in(folder: Path, may_be_empty: bool = False) -> list[Found]:
+def _files_in(folder: Path, may_be_empty: bool = False) -> list[InputFile]:
     def fail(error: OSError) -> None:
         raise error
 
@@ -115,7 +115,7 @@ def _files_in(folder: Path, may_be_empty: bool = False) -> list[Found]:
         ]
     if not files and not may_be_empty:
         raise CorpusError(f"{folder}: the folder holds no file (hidden ones are not read)")
-    return [_found(path, swept=True) for path in sorted(files, key=Path.as_posix)]
+    return [_found(path, in_folder=True) for path in sorted(files, key=Path.as_posix)]
 
 
 def _stem(path: Path) -> str:
@@ -123,7 +123,7 @@ def _stem(path: Path) -> str:
 
 
 def read_bytes(
-    found: Found, stdin: BinaryIO | None, tick: Callable[[int], None]
+    found: InputFile, stdin: BinaryIO | None, tick: Callable[[int], None]
 ) -> Iterator[bytes]:
     """The contents of a file, unpacked, in pieces. `tick(n)` is called for n bytes read from disk.
 
@@ -146,7 +146,24 @@ def read_bytes(
             f"{found.path}: damaged or truncated compressed file ({detail}); fetch or pack it again"
         ) from None
     except (OSError, ValueError) as e:
-        raise unreadable(found.path, e) from None
+        raise _unreadable(found.path, e) from None
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """A plain file; `CorpusError` where it cannot be read."""
+    try:
+        with Path(path).open("rb", buffering=0) as stream:
+            yield stream
+    except (OSError, ValueError) as e:
+        raise _unreadable(path, e) from None
+
+
+def head(path: str) -> bytes:
+    """The first bytes of a file."""
+    with opened(path) as stream:
+        data: bytes = stream.read(SNIFFED)
+        return data
 
 
 def packing(path: str, head: bytes) -> str | None:
@@ -164,7 +181,7 @@ def _opened(path: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryI
     return nullcontext(stdin or sys.stdin.buffer)
 
 
-def unreadable(path: str, error: OSError | ValueError) -> CorpusError:
+def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
     """The error that says so of a file."""
     reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(
         str(error).split()
@@ -180,7 +197,7 @@ class _Counted:
     def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
         self._stream, self._tick = stream, tick
         self.head = b""
-        while len(self.head) < HEAD and (more := stream.read(HEAD - len(self.head))):
+        while len(self.head) < _HEAD and (more := stream.read(_HEAD - len(self.head))):
             self.head += more
         self._rest = self.head
 
@@ -227,22 +244,21 @@ def _zst(stream: _Counted) -> Iterator[bytes]:
         yield b"".join(pieces)
 
 
-def decoder_for(encoding: str) -> codecs.IncrementalDecoder:
-    """A decoder of a text encoding; `ConfigError` if there is none of that name."""
+def codec_name(encoding: str) -> str:
+    """Python's name of a text encoding, "utf-8" also with a byte order mark; `ConfigError` if there
+    is none of that name.
+    """
     try:
         info = codecs.lookup(encoding)
-        if (
-            info.name == "utf-8-sig"
-        ):  # the mark is removed anyway, and this decoder's error positions do not count it
-            info = codecs.lookup("utf-8")
         if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
             raise LookupError
-        return info.incrementaldecoder()
     except (LookupError, ValueError):
         raise ConfigError(
-            f"--encoding {encoding!r}: no such text encoding; common ones are utf-8, utf-16, "
+            f"`encoding` {encoding!r}: no such text encoding; common ones are utf-8, utf-16, "
             "latin-1, cp1252"
         ) from None
+    # A mark is removed anyway, and error positions of that decoder do not count it.
+    return "utf-8" if info.name == "utf-8-sig" else info.name
 
 
 def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
@@ -250,7 +266,7 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
 
     `CorpusError` with the position of a byte that does not decode, or of a NUL, which no text has.
     """
-    decoder = decoder_for(encoding)
+    decoder = codecs.getincrementaldecoder(codec_name(encoding))()
     offset = characters = 0
     started = False
     for chunk in _with_end(chunks):
@@ -264,7 +280,7 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
         if "\0" in text:
             at = characters + text.index("\0")
             raise CorpusError(
-                f"{where}: binary, not text: a NUL at character {at}; use --unit byte to train on "
+                f"{where}: binary, not text: a NUL at character {at}; use `unit` byte to train on "
                 "bytes"
             )
         offset += len(chunk)
@@ -283,26 +299,20 @@ def _undecodable(
 ) -> CorpusError:
     if not isinstance(error, UnicodeDecodeError):
         return CorpusError(
-            f"{where}: cannot be decoded as {encoding} ({error}); name its real encoding with "
-            "--encoding"
+            f"{where}: cannot be decoded as {encoding} ({error}); name its real `encoding`"
         )
     # The decoder may have put held-back bytes before the chunk.
     at = offset + len(chunk) - len(error.object) + error.start
     if error.object.startswith((b"\xff\xfe", b"\xfe\xff")) and at == 0:
-        advice = "it looks like UTF-16: try --encoding utf-16"
+        advice = "it looks like UTF-16: try `encoding` utf-16"
     elif b"\0" in error.object:
-        advice = "it looks binary: use --unit byte to train on bytes"
+        advice = "it looks binary: use `unit` byte to train on bytes"
     else:
-        advice = "name its real encoding (--encoding latin-1, cp1252, ...) or use --unit byte"
+        advice = "name its real encoding (`encoding` latin-1, cp1252, ...) or use `unit` byte"
     return CorpusError(
         f"{where}: not {encoding}: byte 0x{error.object[error.start]:02x} at byte {at} "
         f"({error.reason}); {advice}"
     )
-
-
-def is_wide(encoding: str) -> bool:
-    """Whether ordinary text in this encoding is full of zero bytes."""
-    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
 
 
 def tidy(pieces: Iterator[str], newlines: str, normalize: str) -> Iterator[str]:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CorpusError
-from charrnn.text.documents import Starts, starts_in_batch
-from charrnn.text.gathered import Ids, counted
+from charrnn.text.documents import Positions, starts_in_batch
+from charrnn.text.vocab import TextIds, counted
 
 
 def fit_batch_shape(characters: int, batch_size: int, seq_length: int) -> tuple[int, int]:
@@ -43,10 +43,10 @@ class Streams:
     any, and every `reset_every` characters of the stream, if that is not 0.
     """
 
-    ids: Ids
+    ids: TextIds
     batch_size: int
     seq_length: int
-    document_starts: Starts | None = None
+    document_starts: Positions | None = None
     reset_every: int = 0
 
     def __post_init__(self) -> None:

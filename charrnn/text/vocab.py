@@ -22,6 +22,8 @@ from charrnn.errors import VocabError
 
 Unit = Literal["char", "byte"]
 Unknown = Literal["error", "skip", "nearest", "fold"]
+TextIds = npt.NDArray[Any]
+"""A text in the ids of a vocabulary, 1-D, uint8 or uint16."""
 
 UNKNOWN = "<unk>"
 MAX_SYMBOLS = 65536
@@ -148,9 +150,7 @@ class Vocab:
         """
         text = self._as_characters(text)
         if unknown == "fold" and self.unknown is None:
-            raise VocabError(
-                "the vocabulary has no unknown symbol; use --unknown skip or --unknown nearest"
-            )
+            raise VocabError("the vocabulary has no unknown symbol; use `unknown` skip or nearest")
         pieces = [
             self._encode(text, text[a : a + _PIECE], unknown) for a in range(0, len(text), _PIECE)
         ]
@@ -163,7 +163,7 @@ class Vocab:
         if lacking.any():
             if unknown == "error":
                 positions = {ch: text.index(ch) for ch in set(text) - self.index.keys()}
-                raise self.complaint(positions, "use --unknown skip or --unknown nearest")
+                raise self.complaint(positions, "use `unknown` skip or nearest")
             if unknown == "fold" and self.unknown is not None:
                 ids[lacking] = self.unknown
             elif unknown == "nearest":
@@ -238,7 +238,7 @@ class Vocab:
         """
         if self.unit != other.unit:
             raise VocabError(
-                f"cannot add {other.unit}s to a vocabulary of {self.unit}s; set --unit {self.unit}"
+                f"cannot add {other.unit}s to a vocabulary of {self.unit}s; set `unit` {self.unit}"
             )
         symbols = self.symbols + tuple(sorted(other.index.keys() - self.index.keys()))
         if self.unknown is not None or other.unknown is None:
@@ -282,6 +282,11 @@ def name_of(ch: str, unit: Unit = "char") -> str:
         return f"byte 0x{ord(ch):02x}" + (f" ({ch!r})" if ch.isascii() else "")
     name = unicodedata.name(ch, "")
     return f"{ch!r} (U+{ord(ch):04X}{' ' if name else ''}{name})"
+
+
+def counted(n: int, noun: str) -> str:
+    """The number with its noun, in the plural unless it is one."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _resembling(ch: str) -> Iterator[str]:

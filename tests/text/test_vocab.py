@@ -44,12 +44,12 @@ def test_unknown_characters_are_named_with_the_nearest_ones() -> None:
     assert r"'\t' (U+0009) at character 4 (nearest: ' ', '\n')" in message
     assert "'É' (U+00C9 LATIN CAPITAL LETTER E WITH ACUTE) at character 5 (nearest: 'é')" in message
     assert "'—' (U+2014 EM DASH) at character 6, " in message
-    assert "--unknown skip" in message and "\n" not in message
+    assert "`unknown` skip" in message and "\n" not in message
 
 
 def test_at_most_five_unknown_characters_are_named() -> None:
     with pytest.raises(
-        VocabError, match=r"U\+0034[^,]* at character 4[^,]* and 5 more; use --unknown"
+        VocabError, match=r"U\+0034[^,]* at character 4[^,]* and 5 more; use `unknown`"
     ):
         ABC.encode("0123456789")
 
@@ -157,7 +157,7 @@ def test_extending_with_unknown_symbols() -> None:
     assert WITH_UNKNOWN.extended(Vocab(tuple("ac"))) == Vocab(("a", UNKNOWN, "b", "c"), unknown=1)
     assert Vocab(tuple("bc")).extended(WITH_UNKNOWN) == Vocab(("b", "c", "a", UNKNOWN), unknown=3)
     assert WITH_UNKNOWN.extended(WITH_UNKNOWN) == WITH_UNKNOWN
-    with pytest.raises(VocabError, match="--unit char"):
+    with pytest.raises(VocabError, match="`unit` char"):
         ABC.extended(BYTES)
 
 
