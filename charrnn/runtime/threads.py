@@ -1,5 +1,5 @@
-"""Threads that run kernels side by side, and how work is divided among them; a thread that follows
-another.
+"""Threads that run kernels side by side, how work is divided among them, and calls in order on
+other threads.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def _stop(workers: Sequence[_Worker]) -> None:
         worker.stop()
 
 
-class Follower:
+class BackgroundCalls:
     """Calls a function with one thing after the other, in order, on a thread of its own, beside the
     one that makes them.
 

@@ -21,7 +21,7 @@ from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CorpusError, VocabError
 from charrnn.runtime.cache import CacheFile
 from charrnn.runtime.progress import Progress
-from charrnn.runtime.threads import Follower
+from charrnn.runtime.threads import BackgroundCalls
 from charrnn.text.cached_ids import KEPT_FROM, Encoded, find_kept, keep, kept_starts, key_of
 from charrnn.text.characters import Characters, check, vocabulary_of
 from charrnn.text.counted import Counted
@@ -261,7 +261,7 @@ def _encoded(
     def add(part: TextIds) -> None:
         digest.update(part.astype(part.dtype.newbyteorder("<"), copy=False).data)
 
-    with Follower(add) as hashing, Follower(file.write) as writing:
+    with BackgroundCalls(add) as hashing, BackgroundCalls(file.write) as writing:
         for part in text.encode(vocab):
             hashing.add(part)
             writing.add(part)

@@ -100,9 +100,7 @@ class _Kernels:
         """How many characters a piece has, which are counted; -1 if it is not UTF-8, or there is a
         NUL.
         """
-        n: int = self._kernels.count(
-            piece, PAD, piece.size - PAD, self._mode, self.counts, *self._scratch
-        )
+        n = self._call(self._kernels.count, piece, self.counts)
         return -1 if self._mode != self._kernels.AS_BYTES and self.counts[0] else n
 
     def encode(self, piece: TextIds, table: TextIds, out: TextIds) -> int:
@@ -111,5 +109,7 @@ class _Kernels:
         """
         small = table.itemsize == 1
         kernel = self._kernels.encode_small if small else self._kernels.encode_wide
-        n: int = kernel(piece, PAD, piece.size - PAD, self._mode, table, out, *self._scratch)
-        return n
+        return self._call(kernel, piece, table, out)
+
+    def _call(self, kernel: Any, piece: TextIds, *arrays: Any) -> int:
+        return int(kernel(piece, PAD, piece.size - PAD, self._mode, *arrays, *self._scratch))

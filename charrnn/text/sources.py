@@ -17,7 +17,7 @@ import sys
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
@@ -60,13 +60,8 @@ def find(sources: Sources) -> tuple[list[InputFile], str]:
         raise CorpusError("no text to read: name a file, a folder, a glob, or - for standard input")
     if sum(str(source) == STDIN for source in listed) > 1:
         raise CorpusError("standard input (-) is named twice, but can be read only once")
-    found: list[InputFile] = []
-    name = ""
-    for source in listed:
-        files, this = _find(str(source))
-        found += files
-        name = name or this
-    return found, name
+    found = [_find(str(source)) for source in listed]
+    return [file for files, _ in found for file in files], found[0][1]
 
 
 def _find(source: str) -> tuple[list[InputFile], str]:
@@ -79,12 +74,9 @@ def _find(source: str) -> tuple[list[InputFile], str]:
         if source and path.exists():
             return [_found(path)], _stem(path)
         if glob.has_magic(source):
-            matches = [Path(match) for match in sorted(glob.glob(source, recursive=True))]  # noqa: PTH207
-            files = [
-                f
-                for m in matches
-                for f in (_files_in(m, may_be_empty=True) if m.is_dir() else [_found(m)])
-            ]
+            files: list[InputFile] = []
+            for match in map(Path, sorted(glob.glob(source, recursive=True))):  # noqa: PTH207
+                files += _files_in(match, may_be_empty=True) if match.is_dir() else [_found(match)]
             if not files:
                 raise CorpusError(
                     f"{source}: no file matches; relative paths start at {Path.cwd()}"
@@ -107,56 +99,61 @@ def _files_in(folder: Path, may_be_empty: bool = False) -> list[InputFile]:
     def fail(error: OSError) -> None:
         raise error
 
-    files = []
+    files: list[Path] = []
     for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        files += [
-            Path(parent, n) for n in names if not n.startswith(".") and Path(parent, n).is_file()
-        ]
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
+    files = sorted(filter(Path.is_file, files), key=Path.as_posix)
     if not files and not may_be_empty:
         raise CorpusError(f"{folder}: the folder holds no file (hidden ones are not read)")
-    return [_found(path, in_folder=True) for path in sorted(files, key=Path.as_posix)]
+    return [_found(path, in_folder=True) for path in files]
 
 
 def _stem(path: Path) -> str:
-    return Path(path.stem).stem if path.suffix.lower().removeprefix(".") in _MAGIC else path.stem
-
-
-def read_bytes(
-    found: InputFile, stdin: BinaryIO | None, tick: Callable[[int], None]
-) -> Iterator[bytes]:
-    """The contents of a file, unpacked, in pieces. `tick(n)` is called for n bytes read from disk.
-
-    Compressed files (gz, xz, zst) are recognised by their first bytes, or by the ending of their
-    name. `CorpusError` if the file cannot be read or is damaged.
-    """
-    try:
-        with _opened(found.path, stdin) as stream:
-            counted = _Counted(stream, tick)
-            kind = packing(found.path, counted.head)
-            if kind == "zst":
-                yield from _zst(counted)
-            else:
-                file: Any = {"gz": _gzip, "xz": _xz}[kind](counted) if kind else counted
-                while piece := file.read(CHUNK):
-                    yield piece
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as e:
-        detail = " ".join(str(e).split())
-        raise CorpusError(
-            f"{found.path}: damaged or truncated compressed file ({detail}); fetch or pack it again"
-        ) from None
-    except (OSError, ValueError) as e:
-        raise _unreadable(found.path, e) from None
+    return Path(path.stem).stem if _ending(path) else path.stem
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """A plain file; `CorpusError` where it cannot be read."""
+def opened(path: str, stdin: BinaryIO | None = None) -> Iterator[Any]:
+    """The bytes of a file, or of standard input; `CorpusError` where they cannot be read."""
     try:
-        with Path(path).open("rb", buffering=0) as stream:
-            yield stream
+        if path != STDIN:
+            with Path(path).open("rb", buffering=0) as stream:
+                yield stream
+        elif stdin is None and sys.stdin is None:
+            raise OSError("standard input is closed")
+        else:
+            yield stdin or sys.stdin.buffer
     except (OSError, ValueError) as e:
         raise _unreadable(path, e) from None
+
+
+def read_bytes(
+    file: InputFile, stdin: BinaryIO | None, tick: Callable[[int], None]
+) -> Iterator[bytes]:
+    """The contents of a file, unpacked, in pieces. `tick(n)` is called for n bytes read from disk.
+
+    Compressed files (gz, xz, zst) are recognized by their first bytes, or by the ending of their
+    name. `CorpusError` if the file cannot be read or is damaged.
+    """
+    with opened(file.path, stdin) as stream:
+        try:
+            counted: Any = _Counted(stream, tick)
+            kind = packing(file.path, counted.head)
+            if kind == "zst":
+                yield from _zst(counted)
+                return
+            if kind == "gz":
+                counted = gzip.GzipFile(fileobj=counted, mode="rb")
+            elif kind == "xz":
+                counted = lzma.LZMAFile(counted)  # noqa: SIM115
+            while piece := counted.read(CHUNK):
+                yield piece
+        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as e:
+            raise CorpusError(
+                f"{file.path}: damaged or truncated compressed file ({_one_line(e)}); fetch or "
+                "pack it again"
+            ) from None
 
 
 def head(path: str) -> bytes:
@@ -168,30 +165,30 @@ def head(path: str) -> bytes:
 
 def packing(path: str, head: bytes) -> str | None:
     """How a file with these first bytes is compressed: "gz", "xz", "zst" or not."""
-    ending = Path(path).suffix.lower().removeprefix(".")
-    kind = next((k for k, magic in _MAGIC.items() if head.startswith(magic)), None)
-    return ending if kind is None and ending in _MAGIC and head else kind
+    for kind, magic in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    return _ending(Path(path)) if head else None
 
 
-def _opened(path: str, stdin: BinaryIO | None) -> AbstractContextManager[BinaryIO]:
-    if path != STDIN:
-        return cast(BinaryIO, Path(path).open("rb", buffering=0))
-    if stdin is None and sys.stdin is None:
-        raise OSError("standard input is closed")
-    return nullcontext(stdin or sys.stdin.buffer)
+def _ending(path: Path) -> str | None:
+    """The ending of a compressed file's name, if it is one."""
+    ending = path.suffix.lower().removeprefix(".")
+    return ending if ending in _MAGIC else None
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
-    """The error that says so of a file."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(
-        str(error).split()
-    )
+    reason = getattr(error, "strerror", None) or _one_line(error)
     return CorpusError(f"{path}: cannot be read ({reason}); check the path and its permissions")
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 class _Counted:
-    """A binary stream whose first bytes can be looked at, and whose progress is told. Pipes may
-    give a byte a read.
+    """A binary stream whose first bytes can be looked at, and that counts what is read. A
+    pipe may give one byte at a time.
     """
 
     def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
@@ -203,21 +200,11 @@ class _Counted:
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; none at the end only."""
-        if self._rest:
-            data, self._rest = self._rest[:size], self._rest[size:]
+        data, self._rest = self._rest[:size], self._rest[size:]
+        if len(data) < size:
             data += self._stream.read(size - len(data)) or b""
-        else:
-            data = self._stream.read(size) or b""
         self._tick(len(data))
         return data
-
-
-def _gzip(stream: _Counted) -> gzip.GzipFile:
-    return gzip.GzipFile(fileobj=cast(BinaryIO, stream), mode="rb")
-
-
-def _xz(stream: _Counted) -> lzma.LZMAFile:
-    return lzma.LZMAFile(cast(BinaryIO, stream))
 
 
 def _zst(stream: _Counted) -> Iterator[bytes]:
@@ -316,7 +303,7 @@ def _undecodable(
 
 
 def tidy(pieces: Iterator[str], newlines: str, normalize: str) -> Iterator[str]:
-    """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalisation form
+    """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalization form
     (unless "none").
     """
     if newlines == "lf":
