@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
     from charrnn.text.corpus import Corpus
     from charrnn.text.documents import Positions
-    from charrnn.text.gathered import Ids
-    from charrnn.text.vocab import Vocab
+    from charrnn.text.vocab import TextIds, Vocab
 
-    Text: TypeAlias = tuple[Ids, Positions | None]
+    Text: TypeAlias = tuple[TextIds, Positions | None]
 
 
 def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
@@ -81,7 +80,7 @@ def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unk
     return ids, None if pattern is None else document_starts(ids, vocab, pattern)
 
 
-def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> Ids:
+def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:
     """The ids of a text without unknown symbols, or with the nearest known symbols in their place.
 
     The first symbols of the corpus are those of `vocab`.
