@@ -261,10 +261,7 @@ class BackgroundCalls:
 def map_in_order(
     function: Callable[[Thing], Result], things: Iterable[Thing], threads: int
 ) -> Iterator[Result]:
-    """`map`, but some calls are ahead on threads of their own; with 0 threads, none is."""
-    if not threads:
-        yield from map(function, things)
-        return
+    """As `map`, with calls on threads: at most `AHEAD` + `threads` things are taken in advance."""
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[Future[Result]] = deque()
         for thing in things:

@@ -15,7 +15,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.cache import CacheFile, mapped, texts_folder
 from charrnn.text.documents import Positions
-from charrnn.text.sources import InputFile, codec_name
+from charrnn.text.sources import InputFile, Source, codec_name
 from charrnn.text.vocab import TextIds, Vocab
 
 KEPT_FROM = 16_000_000
@@ -50,8 +50,8 @@ class Encoded:
 
     ids: TextIds
     vocab: Vocab
-    sources: list[tuple[str, int]]
-    skipped: list[str]
+    sources: tuple[Source, ...]
+    skipped: tuple[str, ...]
     sha256: str
     path: Path | None = None
 
@@ -130,8 +130,9 @@ def _load(path: Path, vocab: Vocab | None) -> Encoded:
     own = Vocab.from_list(about["symbols"], about["unit"], about["unknown"])
     if vocab is not None and vocab != own:
         raise ValueError("another vocabulary")
-    sources = [(source, characters) for source, characters in about["sources"]]
-    return Encoded(data.view(own.dtype), own, sources, about["skipped"], about["sha256"], path)
+    sources = tuple(Source(*source) for source in about["sources"])
+    skipped = tuple(about["skipped"])
+    return Encoded(data.view(own.dtype), own, sources, skipped, about["sha256"], path)
 
 
 def keep(file: CacheFile, text: Encoded) -> Encoded:
@@ -142,7 +143,7 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
         "symbols": text.vocab.to_list(),
         "unit": text.vocab.unit,
         "unknown": text.vocab.unknown,
-        "sources": text.sources,
+        "sources": [astuple(source) for source in text.sources],
         "skipped": text.skipped,
         "sha256": text.sha256,
     }

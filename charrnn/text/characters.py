@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
-from charrnn.errors import CorpusError
-from charrnn.text.reading import Reading
-from charrnn.text.vocab import MAX_SYMBOLS, UNKNOWN, TextIds, Vocab, counted, name_of
+from charrnn.config.settings import CorpusConfig
+from charrnn.errors import CorpusError, VocabError
+from charrnn.text.vocab import MAX_SYMBOLS, UNKNOWN, TextIds, Unit, Vocab, counted, name_of
 
 
 class Characters(Protocol):
@@ -33,8 +33,15 @@ class Characters(Protocol):
         """All ids (n,), after `encode`."""
 
 
-def check(text: Characters, vocab: Vocab, where: str) -> None:
-    """Raise `VocabError` for a character that a vocabulary without an unknown symbol lacks."""
+def check(text: Characters, unit: Unit, vocab: Vocab, where: str) -> None:
+    """Raise `VocabError` for another unit than the vocabulary's, or for characters that it lacks if
+    it has no unknown symbol.
+    """
+    if vocab.unit != unit:
+        raise VocabError(
+            f"{where}: read as {unit}s, but the vocabulary is of {vocab.unit}s; set `unit` "
+            f"{vocab.unit}"
+        )
     absent = text.counts().keys() - vocab.index.keys() if vocab.unknown is None else set()
     if absent:
         advice = "take it out of the text, or train with `min_count` 2"
@@ -42,12 +49,12 @@ def check(text: Characters, vocab: Vocab, where: str) -> None:
 
 
 def vocabulary_of(
-    counts: dict[str, int], reading: Reading, extend: Vocab | None, where: str
+    counts: dict[str, int], config: CorpusConfig, extend: Vocab | None, where: str
 ) -> Vocab:
     """The characters of the text in code point order; those too rare, and unknown to `extend`, as
     one.
     """
-    unit, min_count = reading.unit, reading.config.min_count
+    unit, min_count = config.unit, config.min_count
     known: Iterable[str] = extend.index if extend else ()
     kept = [ch for ch, n in counts.items() if n >= min_count or ch in known]
     folded = len(kept) < len(counts)

@@ -18,7 +18,7 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from charrnn.config.settings import CorpusConfig
-from charrnn.errors import CorpusError, VocabError
+from charrnn.errors import CorpusError
 from charrnn.runtime.cache import CacheFile
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import BackgroundCalls
@@ -27,24 +27,9 @@ from charrnn.text.characters import Characters, check, vocabulary_of
 from charrnn.text.counted import Counted
 from charrnn.text.documents import Positions, document_starts
 from charrnn.text.reading import ByteCounter, Reading, uses_kernels
-from charrnn.text.sources import CHUNK, InputFile, Sources, codec_name, find, read_bytes
+from charrnn.text.sources import CHUNK, InputFile, Source, Sources, codec_name, find, read_bytes
 from charrnn.text.stored import Stored, half_character
 from charrnn.text.vocab import TextIds, Vocab, counted
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that was read: its absolute path ("-" for standard input), and how many characters
-    came of it.
-    """
-
-    path: str
-    characters: int
-
-    @property
-    def name(self) -> str:
-        """The file's name, without its folder."""
-        return Path(self.path).name
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,23 +124,21 @@ class Corpus:
 
     @classmethod
     def _made(cls, encoded: Encoded, config: CorpusConfig, vocab: Vocab | None, name: str) -> Self:
-        sources = tuple(Source(path, characters) for path, characters in encoded.sources)
         made = cls(
             encoded.ids,
             vocab or encoded.vocab,
             config,
-            sources,
+            encoded.sources,
             encoded.sha256,
             _folder_name(name),
-            tuple(encoded.skipped),
+            encoded.skipped,
             encoded.path,
         )
         if len(made.train) < 2:
             raise CorpusError(
-                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, of "
-                f"which {len(made.train)} to "
-                "train on; at least 2 are needed: use a longer text, or smaller `val_fraction` "
-                "and `test_fraction`"
+                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, "
+                f"of which {len(made.train)} to train on; at least 2 are needed: use a longer "
+                "text, or smaller `val_fraction` and `test_fraction`"
             )
         return made
 
@@ -189,11 +172,7 @@ class Corpus:
         def find_starts() -> Positions:
             return document_starts(self.ids, self.vocab, pattern)
 
-        return (
-            find_starts()
-            if self.kept_in is None
-            else kept_starts(self.kept_in, pattern, find_starts)
-        )
+        return kept_starts(self.kept_in, pattern, find_starts) if self.kept_in else find_starts()
 
     @property
     def train_starts(self) -> Positions | None:
@@ -224,8 +203,8 @@ class Corpus:
         return (first if second - first >= 2 and self.config.val_fraction else second), second
 
 
-def _where(sources: list[tuple[str, int]]) -> str:
-    return sources[0][0] + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
+def _where(sources: tuple[Source, ...]) -> str:
+    return sources[0].path + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
 
 
 def _encoded(
@@ -235,7 +214,7 @@ def _encoded(
     another. They are hashed (`Corpus.sha256`) and written to the file while they are made.
     """
     text: Characters = Counted(reading) if reading.raw else Stored(reading)
-    sources = [(reading.files[n].path, size) for n, size in reading.sizes.items()]
+    sources = tuple(Source(reading.files[n].path, size) for n, size in reading.sizes.items())
     if not sources:
         raise CorpusError(
             f"{reading.files[0].path}: binary, like all files found; use `unit` byte to train on "
@@ -245,14 +224,9 @@ def _encoded(
     if not text.length:
         raise CorpusError(f"{where}: the text is empty; there is nothing to train on")
     if vocab is None:
-        vocab = vocabulary_of(text.counts(), reading, extend, where)
-    elif vocab.unit != reading.unit:
-        raise VocabError(
-            f"{where}: read as {reading.unit}s, but the vocabulary is of {vocab.unit}s; set `unit` "
-            f"{vocab.unit}"
-        )
+        vocab = vocabulary_of(text.counts(), reading.config, extend, where)
     else:
-        check(text, vocab, where)
+        check(text, reading.config.unit, vocab, where)
     size = text.length * vocab.dtype.itemsize
     if size >= KEPT_FROM:
         file.start(size)
@@ -266,7 +240,8 @@ def _encoded(
             hashing.add(part)
             writing.add(part)
     digest.update(json.dumps(vocab.to_list()).encode())
-    return keep(file, Encoded(text.ids(), vocab, sources, reading.skipped, digest.hexdigest()))
+    encoded = Encoded(text.ids(), vocab, sources, tuple(reading.skipped), digest.hexdigest())
+    return keep(file, encoded)
 
 
 def _folder_name(name: str) -> str:

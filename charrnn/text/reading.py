@@ -23,16 +23,15 @@ from charrnn.text.sources import (
     packing,
     tidy,
 )
-from charrnn.text.vocab import Unit
 
 LARGE = 1 << 26
 """From so many bytes on, compiled code is faster, even with some tenths of a second to load it."""
 
-PAD = 3
+PAD = 3  # as in `kernels/utf8.py`, which is loaded only where it is needed
+PIECE = 1 << 19  # bytes of a large text that are read at a time
 MOST_THREADS = 8
 
 _PADDING = bytes(PAD)
-PIECE = 1 << 19  # bytes of a large text that are read at a time
 _REPORT = 1 << 20  # bytes between two reports of progress
 
 Tick = Callable[[int], None]
@@ -72,13 +71,12 @@ class Reading:
         raw: bool = False,
     ) -> None:
         self.files, self.config, self.raw = files, config, raw
-        self.unit: Unit = "byte" if config.unit == "byte" else "char"
         self.sizes: dict[int, int] = {}
         self.skipped: list[str] = []
         self._read, self._tick = read, tick
         self.threads = min(available_threads(), MOST_THREADS)
-        # As many as there are pieces in `map_in_order`, and one for the next.
-        pieces = self.threads + AHEAD + 2 if raw else 1
+        # For those that `map_in_order` took in advance, the one in use, and the next.
+        pieces = AHEAD + self.threads + 2 if raw else 1
         self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(pieces)])
         self._buffer = next(self._buffers)
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
 from charrnn.errors import ConfigError, CorpusError
 
@@ -46,6 +46,21 @@ class InputFile:
     path: str
     size: int | None
     in_folder: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that was read: its absolute path ("-" for standard input), and how many characters
+    came of it.
+    """
+
+    path: str
+    characters: int
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return Path(self.path).name
 
 
 def find(sources: Sources) -> tuple[list[InputFile], str]:
@@ -302,13 +317,13 @@ def _undecodable(
     )
 
 
-def tidy(pieces: Iterator[str], newlines: str, normalize: str) -> Iterator[str]:
+def tidy(pieces: Iterator[str], newlines: str, normalize: Literal["none"] | Form) -> Iterator[str]:
     """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalization form
     (unless "none").
     """
     if newlines == "lf":
         pieces = _with_lf(pieces)
-    return pieces if normalize == "none" else _normalized(pieces, cast(Form, normalize))
+    return pieces if normalize == "none" else _normalized(pieces, normalize)
 
 
 def _with_lf(pieces: Iterator[str]) -> Iterator[str]:

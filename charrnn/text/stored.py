@@ -26,7 +26,7 @@ class Stored:
 
     def __init__(self, reading: Reading) -> None:
         self.length = 0
-        base = 256 if reading.unit == "byte" else 128
+        base = 256 if reading.config.unit == "byte" else 128
         self._symbols = [chr(code) for code in range(base)]  # by id
         self._table = np.full(_CODES, -1, np.int32)  # code point -> id
         self._table[:base] = np.arange(base)

@@ -307,7 +307,8 @@ def _base(ch: str) -> str:
     """The letter under accents and compatibility forms: 'é' -> 'e', 'ø' -> 'o', '٣' -> '3', 'ﬁ' ->
     'f'.
     """
-    plain = next(_without_marks(unicodedata.normalize("NFKD", ch)), ch)
+    letters = unicodedata.normalize("NFKD", ch)
+    plain = next((c for c in letters if not unicodedata.combining(c)), ch)
     if plain.isdecimal():
         return str(unicodedata.decimal(plain))
     name, with_, _ = unicodedata.name(plain, "").partition(" WITH ")
@@ -317,7 +318,3 @@ def _base(ch: str) -> str:
         except KeyError:
             pass
     return plain
-
-
-def _without_marks(text: str) -> Iterator[str]:
-    return (c for c in text if not unicodedata.combining(c))

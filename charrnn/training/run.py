@@ -14,7 +14,8 @@ from charrnn.errors import ConfigError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
-from charrnn.text.corpus import Corpus, Source
+from charrnn.text.corpus import Corpus
+from charrnn.text.sources import Source
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.text.vocab import Vocab
 

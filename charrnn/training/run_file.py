@@ -31,7 +31,7 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.network.model import Model
 from charrnn.optim.optimizers import OPTIMIZERS
-from charrnn.text.corpus import Source
+from charrnn.text.sources import Source
 from charrnn.training.run import SQUARES, Entry, Progress, Run
 
 TRAINED, OPTIMIZER, STATE = "trained.", "optimizer.", "state."

@@ -17,7 +17,14 @@ import pytest
 
 from charrnn.errors import ConfigError
 from charrnn.runtime import threads as workers
-from charrnn.runtime.threads import Workers, available_threads, ranges, usable_threads
+from charrnn.runtime.threads import (
+    AHEAD,
+    Workers,
+    available_threads,
+    map_in_order,
+    ranges,
+    usable_threads,
+)
 
 
 @pytest.mark.parametrize("grain", [1, 16, 64])
@@ -291,3 +298,28 @@ def test_quotas(system: Path, groups: str, files: dict[str, str], expected: int)
 
 def test_no_control_groups(system: Path) -> None:
     assert available_threads() == 12
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_calls_ahead_come_in_order(threads: int) -> None:
+    taken: list[int] = []
+
+    def things() -> Iterator[int]:
+        for n in range(50):
+            taken.append(n)
+            yield n
+
+    def slow_at_first(n: int) -> int:
+        time.sleep(0.01 if n % 7 == 0 else 0)
+        return n * n
+
+    for n, result in enumerate(map_in_order(slow_at_first, things(), threads)):
+        assert result == n * n
+        assert len(taken) <= n + AHEAD + threads + 1, "a buffer of the text would be overwritten"
+    assert len(taken) == 50
+
+
+def test_a_call_ahead_that_fails() -> None:
+    results = map_in_order(lambda n: 1 // (2 - n), range(10), 2)
+    with pytest.raises(ZeroDivisionError):
+        list(results)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import charrnn.text.sources
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, CorpusError, VocabError
-from charrnn.text.corpus import Corpus, Source
-from charrnn.text.sources import tidy
+from charrnn.text.corpus import Corpus
+from charrnn.text.sources import Source, tidy
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.text.vocab import UNKNOWN, Vocab
 
@@ -49,6 +49,7 @@ class TestReading:
         assert corpus.vocab == Vocab(tuple(sorted(set(TEXT))))
         assert corpus.ids.dtype == np.uint8 and corpus.ids.ndim == 1 and len(corpus) == len(TEXT)
         assert corpus.sources == (Source(str(path), len(TEXT)),)
+        assert corpus.sources[0].name == path.name
         assert corpus.name == "hamlet-act-3"
 
     @pytest.mark.usefixtures("tiny_chunks")

@@ -19,7 +19,7 @@ from charrnn.errors import CharrnnError, ConfigError, CorpusError, VocabError
 from charrnn.kernels import utf8
 from charrnn.text.corpus import Corpus
 from charrnn.text.counted import Counted
-from charrnn.text.reading import MOST_THREADS, Reading, left_over, uses_kernels
+from charrnn.text.reading import MOST_THREADS, PAD, Reading, left_over, uses_kernels
 from charrnn.text.sources import find, read_bytes
 from charrnn.text.vocab import UNKNOWN, Vocab
 
@@ -288,7 +288,7 @@ def test_memory_is_that_of_the_ids(tmp_path, monkeypatch):
 
 
 def test_the_mark_of_utf8_is_three_bytes():
-    assert "\ufeff".encode() == codecs.BOM_UTF8 and len(codecs.BOM_UTF8) == utf8.PAD
+    assert "\ufeff".encode() == codecs.BOM_UTF8 and len(codecs.BOM_UTF8) == PAD == utf8.PAD
 
 
 @pytest.mark.parametrize(("size", "needed"), [(9, []), (10, ["utf8"])])

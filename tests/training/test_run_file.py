@@ -19,7 +19,7 @@ from safetensors.numpy import save as to_bytes
 from charrnn.checkpoint.format import FORMAT_VERSION
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError
-from charrnn.text.corpus import Source
+from charrnn.text.sources import Source
 from charrnn.training.run import Run
 from charrnn.training.run_file import configurations_of, load_run, save_run
 from tests.reference.small import small_corpus, small_run, trained
