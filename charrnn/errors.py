@@ -17,8 +17,6 @@ The command line prints any of them as one line on stderr, with exit status 1 (2
 `ConfigError`).
 """
 
-from __future__ import annotations
-
 
 class CharrnnError(Exception):
     """The base of every error that a user of charrnn can cause."""

@@ -1,7 +1,5 @@
 """This machine, and what it can do at most: the yardstick of `measure`."""
 
-from __future__ import annotations
-
 import math
 import platform
 import statistics

@@ -11,8 +11,6 @@ the update. On the way back there are two products for each on the way forward: 
 what is below, and by the weights.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable, Iterator

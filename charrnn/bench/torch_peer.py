@@ -5,8 +5,6 @@ The network is what a user of PyTorch would write: nn.Embedding of H, nn.LSTM, n
 fused, with clipping by norm.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import sys

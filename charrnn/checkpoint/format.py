@@ -5,8 +5,6 @@ file is not trusted: nothing in it is run, and every size is compared before mem
 made.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

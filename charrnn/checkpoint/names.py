@@ -7,8 +7,6 @@ layers (`skip`). All others have names of their own, so that no module reads the
 docs/checkpoints.md runs each kind in PyTorch.
 """
 
-from __future__ import annotations
-
 import re
 
 from charrnn.config import ModelConfig

@@ -1,7 +1,5 @@
 """Where the checkpoints of a run are."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

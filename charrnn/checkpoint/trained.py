@@ -8,8 +8,6 @@ names. The file of a run, which holds more
 (`training.run_file`), can be read here too: no more of it is read than a network needs.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, dataclass
 

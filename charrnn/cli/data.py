@@ -1,7 +1,5 @@
 """`charrnn data`: texts to train on, listed and fetched."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shlex

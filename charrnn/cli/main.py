@@ -4,8 +4,6 @@
 143 terminated
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -2,8 +2,6 @@
 flags ask for together.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, TypeVar

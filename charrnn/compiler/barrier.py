@@ -2,8 +2,6 @@
 the operating system.
 """
 
-from __future__ import annotations
-
 import platform
 
 from llvmlite import binding, ir

@@ -14,8 +14,6 @@ What is emitted here comes in two forms, with the instructions or with plain flo
 than float32: it is for tests where the instructions are not at hand.
 """
 
-from __future__ import annotations
-
 import os
 from functools import partial
 

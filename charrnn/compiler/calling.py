@@ -4,8 +4,6 @@ Numba's own first-class functions cost 0.1 ms each time one is passed from Pytho
 held: a kernel that got five of them took as long to enter as fifty characters of a small network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter

@@ -7,8 +7,6 @@ fail, this process compiles what it left. It ends when it is done, or when this 
 whatever way.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

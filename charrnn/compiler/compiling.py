@@ -6,8 +6,6 @@ kernel was linked with; the hash makes it right. Where no cache folder can be wr
 compiled anew in each process. On an empty cache a second process may help: see `companion`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import sys

@@ -1,7 +1,5 @@
 """What loops over single numbers need; loops over whole rows are in `rows.py`."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from charrnn.compiler import lanes

@@ -14,8 +14,6 @@ width, tests for overlap, and a pass over memory for each of the few rows that i
 once. They took longer to compile, too.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass

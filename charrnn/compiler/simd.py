@@ -4,8 +4,6 @@ The tile of the matrix product follows the machine (see `target`): VL float32 la
 vectors across, MR rows down.
 """
 
-from __future__ import annotations
-
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils

@@ -6,8 +6,6 @@ multiply-adds: for tests, and for machines whose vector units are not to be trus
 all that Numba compiles in the process.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from dataclasses import dataclass

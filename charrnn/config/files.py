@@ -8,8 +8,6 @@ A file is flat and holds names and values as in `charrnn.config`, with underscor
 `batch_size = 50`.
 """
 
-from __future__ import annotations
-
 import difflib
 import tomllib
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ Flags, help texts, `config.toml` and a checkpoint's metadata are derived from th
 dataclasses. They check themselves when they are made, so a configuration that exists is valid.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

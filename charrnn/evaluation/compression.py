@@ -2,8 +2,6 @@
 good network should lose to.
 """
 
-from __future__ import annotations
-
 import lzma
 import math
 from typing import Any

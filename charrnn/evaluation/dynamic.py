@@ -7,8 +7,6 @@ comes out is not the loss of the trained network, and is not to be compared with
 that of a network which also remembers in its weights.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -4,8 +4,6 @@ in cold windows.
 Several models are an ensemble: the probability of a character is the mean of theirs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext

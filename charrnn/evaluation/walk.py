@@ -1,7 +1,5 @@
 """The one way through a text to evaluate: streams side by side, a block of steps at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Characters from characters, on top of `writer`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

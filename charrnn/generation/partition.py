@@ -5,8 +5,6 @@ Several streams read the `Panels` of the model. One stream reads blocks of its o
 of its own. Arrays that go by units are put into the same order here.
 """
 
-from __future__ import annotations
-
 import contextlib
 import mmap
 from dataclasses import dataclass

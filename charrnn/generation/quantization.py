@@ -9,8 +9,6 @@ and biases stay as they are.
             least power of two with which the largest weight fits
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Adam's step, over flat vectors; AdamW is the same with weight decay before it."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import float32, int64, void
 

@@ -2,8 +2,6 @@
 to the trained weights.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import float32, int64, void
 

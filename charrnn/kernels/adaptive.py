@@ -4,8 +4,6 @@ clamp(gradient).
 w and the slots are updated, gradient is read. All products are elementwise.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import float32, int64, void
 

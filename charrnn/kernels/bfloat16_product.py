@@ -5,8 +5,6 @@ A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2,
 left factor comes as float32, and is rounded once a call, not once a panel.
 """
 
-from __future__ import annotations
-
 from numba import int64, intp, void
 
 from charrnn.compiler.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words

@@ -4,8 +4,6 @@ scale * clamp(gradient).
 w and v are updated, gradient is read.
 """
 
-from __future__ import annotations
-
 from numba import float32, int64, void
 
 from charrnn.compiler.compiling import kernel

@@ -2,8 +2,6 @@
 weights.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import boolean, float32, int32, int64, intp, uint32, void
 

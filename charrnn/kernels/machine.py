@@ -5,8 +5,6 @@ Neither computes anything; they are the yardstick for kernels that do. They are 
 are first asked for.
 """
 
-from __future__ import annotations
-
 from llvmlite import ir
 from numba import float32, int64, types
 from numba.extending import intrinsic

@@ -6,8 +6,6 @@ bias).
 over the units of one character. Rows are padded with zeros, and so is what becomes of them.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from charrnn.compiler.compiling import inline

@@ -5,8 +5,6 @@ A packed (K, N) matrix, N a multiple of LANES, is a run of panels, each (K, widt
 panels of NR columns while they fit, then panels of LANES columns. It holds K * N floats.
 """
 
-from __future__ import annotations
-
 from numba import float32, int64, intp, void
 
 from charrnn.compiler.compiling import inline, kernel, spliced

@@ -18,8 +18,6 @@ Going back, a step never reads the states that came after it, only its gates and
 it: `carry` may change those.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 from numba import boolean, float32, int32, int64, intp, types, void

@@ -6,8 +6,6 @@ float32. Of int8, each column has a scale, a power of two, so that it may be tak
 + sum x q s = s (z / s + sum x q), rounding included. Plain instructions: shift, mask, convert.
 """
 
-from __future__ import annotations
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic

@@ -1,7 +1,5 @@
 """The draw of the next symbol."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

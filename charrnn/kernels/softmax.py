@@ -1,7 +1,5 @@
 """The softmax and its cross-entropy, with the gradient in the same pass."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import float32, int64, void
 

@@ -5,8 +5,6 @@ The optimizers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only t
 loaded.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import float32, float64, int64, void
 

@@ -10,8 +10,6 @@ begins and ends with whole characters, and a CR at its end is not followed by LF
 `kept` (B,) are scratch, B the size of a block.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import int64, uint8, uint16, uint32
 

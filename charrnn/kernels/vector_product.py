@@ -7,8 +7,6 @@ registers, each one chain of multiply-adds in the order of k, from what z holds:
 `product`. A block is as wide as hides the latency of the multiply-adds, and no wider.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 from llvmlite import ir

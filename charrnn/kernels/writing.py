@@ -7,8 +7,6 @@ them. The threads meet where one needs what the others made: behind each layer, 
 before outputs are normalized, and before the draw, which each of them makes for itself.
 """
 
-from __future__ import annotations
-
 from llvmlite import ir
 from numba import boolean, float64, int32, int64, intp, types, void
 from numba.core import cgutils

@@ -5,8 +5,6 @@ bf16: factors rounded to bfloat16, to nearest even, wherever two matrices are mu
 what is kept, in float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property

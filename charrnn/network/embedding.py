@@ -2,8 +2,6 @@
 looked up as one table.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.simd import padded
 from charrnn.config.settings import ModelConfig
 from charrnn.network.cells.cell import Cell

@@ -1,7 +1,5 @@
 """The first values of a network's parameters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -7,8 +7,6 @@ is computed by the same chain of operations whatever the shards and the threads,
 same bits on any number of threads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ only the module of the optimizer in use is loaded, or compiled. Penalties on wei
 them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module

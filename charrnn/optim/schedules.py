@@ -6,8 +6,6 @@ to be: one that is given more epochs continues as if it had had them from the st
 the new length, from the place where it is.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

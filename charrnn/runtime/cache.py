@@ -6,8 +6,6 @@ mapped, not read. The name of each begins with what it was made from, and the st
 in: source-state-more. All of them together have a limit.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

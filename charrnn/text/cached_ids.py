@@ -6,8 +6,6 @@ the ids, and the vocabulary that was asked for. Whatever is wrong with such a fi
 as ever.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -3,8 +3,6 @@
 `stored.py` and `counted.py` have the two kinds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 

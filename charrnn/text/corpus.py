@@ -5,8 +5,6 @@ Large texts stay as ids in the user's cache folder, and are mapped from there wh
 again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

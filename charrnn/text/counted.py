@@ -4,8 +4,6 @@ The first time, all processors count. The ids are the only large thing in memory
 another size than in the end.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Collection, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Texts to train on: the one that ships with the package, and known ones that can be fetched."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ anything, and `CorpusConfig` limits its length, but Python's regular expressions
 keeps a pattern such as (a+)+b from taking forever.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Iterator

@@ -5,8 +5,6 @@ Everything is an iterator over pieces of some kilobytes, so that a text is never
 whole.
 """
 
-from __future__ import annotations
-
 import codecs
 import glob
 import gzip

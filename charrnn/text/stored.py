@@ -3,8 +3,6 @@
 This works for whatever can be read once, and finds what is wrong with a text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from typing import Any
 

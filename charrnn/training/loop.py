@@ -6,8 +6,6 @@ samples have states of their own and disturb nothing. Where the loss is NaN or i
 training goes back to the last good state with half the learning rate (`recovery`).
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Generator

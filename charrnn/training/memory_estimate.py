@@ -1,7 +1,5 @@
 """How much memory training takes, told before it begins."""
 
-from __future__ import annotations
-
 import math
 
 from charrnn.config.settings import ModelConfig, TrainConfig

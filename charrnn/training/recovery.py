@@ -6,8 +6,6 @@ there, with half the learning rate. All of it is counted in steps, never in time
 interrupted run falls back where an uninterrupted one does.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -6,8 +6,6 @@ averages its weights, those in training stand under `trained.`; the optimizer's 
 `run` holds `train`, `paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
 """
 
-from __future__ import annotations
-
 import os
 from contextlib import suppress
 from dataclasses import asdict, fields

@@ -2,8 +2,6 @@
 settings, and a lock.
 """
 
-from __future__ import annotations
-
 import json
 import time
 import tomllib

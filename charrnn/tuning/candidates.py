@@ -2,8 +2,6 @@
 is asked for.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping, Sequence

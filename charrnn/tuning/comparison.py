@@ -6,8 +6,6 @@ them stands the plan, `compare.json`, which says what is compared; in each of th
 what a checkpoint does not know: speed and time.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

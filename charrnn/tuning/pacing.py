@@ -6,8 +6,6 @@ go. While the learning rate is held at its peak no step depends on how many ther
 that is given the final number at its start has the same bits.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Generator

@@ -6,8 +6,6 @@ no part in the run, which can be interrupted, resumed and repeated like any othe
 from measurements: docs/recipes.md.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping

@@ -4,8 +4,6 @@ The main way in is `cell_named`; `cell.py` says what a cell consists of, and `CE
 `charrnn.config` lists them all.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from charrnn.config.settings import CELL_NAMES

@@ -1,7 +1,5 @@
 """What the rest of the program knows of a cell."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -12,8 +12,6 @@ state c, which counts the steps since the unit was last active, modulo its perio
 carried, saved and reset like any state; active is c' = 0.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from charrnn.compiler.compiling import kernel

@@ -8,8 +8,6 @@ With z = W_x x + W_h h' + b in three blocks of H columns,
     h = o * phi(c)
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows

@@ -13,8 +13,6 @@ vectors p_i, p_f, p_o, w_c, w_m,
 Below the lowest layer, m is a learned vector of the character. All vectors start at zero.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows

@@ -12,8 +12,6 @@ The output gate stands inside phi, as in the paper's equation 1, other than in `
 Below the lowest layer, x is the character (or its embedding) and m_below a learned vector of it.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, slope
 from charrnn.compiler.pointwise import ZERO

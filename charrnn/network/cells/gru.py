@@ -8,8 +8,6 @@ product.
 u is what the paper, the disk and PyTorch call z; here z is the pre-activations.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows

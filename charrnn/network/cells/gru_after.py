@@ -11,8 +11,6 @@ three, U the last three. Source: the variant of Cho et al. 2014, version 1 of th
 equations in PyTorch's documentation of nn.GRU.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows

@@ -11,8 +11,6 @@ Gates stand in PyTorch's order, i f g o; phi is tanh, softsign or relu. The forg
 starts at 1, so that a new network remembers (Gers et al. 2000; Jozefowicz et al. 2015).
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
 from charrnn.network.cells.cell import Cell

@@ -6,8 +6,6 @@ c = f * c' + i * g
 h = o * phi(c)
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows
 

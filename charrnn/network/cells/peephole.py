@@ -11,8 +11,6 @@ The input and the forget gate see the old cell state, the output gate the new on
 at zero: a new network is a plain LSTM.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
 from charrnn.compiler.rows import rows

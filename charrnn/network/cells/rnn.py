@@ -5,8 +5,6 @@ Its gradient goes back through U^T diag(phi') once a step, and so it vanishes or
 it is the IRNN of Le, Jaitly & Hinton 2015.
 """
 
-from __future__ import annotations
-
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.rows import rows
 from charrnn.kernels.recurrent import STEP, STEP_BACK
