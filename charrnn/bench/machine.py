@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from charrnn.compiler.simd import LANES, VL
+from charrnn.compiler.emitter import VL
+from charrnn.compiler.simd import LANES
 from charrnn.compiler.target import TARGET
 from charrnn.kernels import machine as kernels
 from charrnn.network.parameters import aligned

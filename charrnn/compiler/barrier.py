@@ -5,9 +5,9 @@ the operating system.
 import platform
 
 from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import intp, void
+
+from charrnn.compiler.emitter import I32, I64, emits
 
 PATIENCE = 1 << 20
 """Cycles that a thread only waits, 0.3 to 0.5 ms; then it sleeps between two looks, since whom it
@@ -23,65 +23,42 @@ SLEEP = next(
 )
 """A function of the system, and for how long: microseconds, or milliseconds on Windows."""
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
-I32, I64 = ir.IntType(32), ir.IntType(64)
 
 
-def _intrinsic(builder, name, result):
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, []), name)
-    return builder.call(function, [])
-
-
-def _cycles(builder, looks):
+def _cycles(emit, looks):
     """A number that grows by one a cycle. Elsewhere than on x86 a program may not read a clock: a
     look is taken for 8 cycles.
     """
-    return (
-        _intrinsic(builder, "llvm.readcyclecounter", I64) if IS_X86 else builder.mul(looks, I64(8))
-    )
+    return emit.call("llvm.readcyclecounter", I64) if IS_X86 else emit.builder.mul(looks, I64(8))
 
 
-def _sleep(builder):
-    if SLEEP is not None:
-        name, time = SLEEP
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(I32, [I32]), name)
-        builder.call(function, [I32(time)])
-
-
-@intrinsic
-def meet(typingctx, counter, goal):
+@emits(void(intp, intp))
+def meet(emit, counter, goal):
     """Add one to the int64 at address `counter`, then wait until it is `goal` or more; the int64
-    behind it counts sleeps.
+    after it counts sleeps.
 
     Threads that meet for the k-th time, P at a time, pass goal = k P. What each wrote before is
-    seen by all behind it.
+    seen by all after it.
     """
-
-    def codegen(context, builder, signature, args):
-        place, goal = builder.inttoptr(args[0], I64.as_pointer()), args[1]
-        builder.atomic_rmw("add", place, I64(1), "acq_rel")
-        start, before = _cycles(builder, I64(0)), builder.block
-        look, wait, met = (
-            builder.function.append_basic_block(name) for name in ("look", "wait", "met")
-        )
-        builder.branch(look)
-        builder.position_at_end(look)
-        looks = builder.phi(I64)
-        looks.add_incoming(I64(0), before)
-        builder.cbranch(
-            builder.icmp_signed(">=", builder.load_atomic(place, "acquire", 8), goal), met, wait
-        )
-        builder.position_at_end(wait)
-        passed = builder.sub(_cycles(builder, looks), start)
-        with builder.if_else(builder.icmp_signed("<", passed, I64(PATIENCE))) as (early, late):
-            with early:
-                if IS_X86:
-                    _intrinsic(builder, "llvm.x86.sse2.pause", ir.VoidType())
-            with late:
-                builder.atomic_rmw("add", builder.gep(place, [I64(1)]), I64(1), "monotonic")
-                _sleep(builder)
-        looks.add_incoming(builder.add(looks, I64(1)), builder.block)
-        builder.branch(look)
-        builder.position_at_end(met)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), codegen
+    builder, place = emit.builder, emit.at(counter, I64)
+    builder.atomic_rmw("add", place, I64(1), "acq_rel")
+    start, before = _cycles(emit, I64(0)), builder.block
+    look, wait, met = (builder.append_basic_block(name) for name in ("look", "wait", "met"))
+    builder.branch(look)
+    builder.position_at_end(look)
+    looks = emit.phi(I64, (I64(0), before))
+    arrived = builder.icmp_signed(">=", builder.load_atomic(place, "acquire", 8), goal)
+    builder.cbranch(arrived, met, wait)
+    builder.position_at_end(wait)
+    passed = builder.sub(_cycles(emit, looks), start)
+    with builder.if_else(builder.icmp_signed("<", passed, I64(PATIENCE))) as (early, late):
+        with early:
+            if IS_X86:
+                emit.call("llvm.x86.sse2.pause", ir.VoidType())
+        with late:
+            builder.atomic_rmw("add", emit.at(place, I64, 1), I64(1), "monotonic")
+            if SLEEP is not None:
+                emit.call(SLEEP[0], I32, I32(SLEEP[1]))
+    looks.add_incoming(builder.add(looks, I64(1)), builder.block)
+    builder.branch(look)
+    builder.position_at_end(met)

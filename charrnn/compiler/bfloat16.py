@@ -18,19 +18,16 @@ import os
 from functools import partial
 
 from llvmlite import binding, ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import intp, void
 
-from charrnn.compiler.simd import LANES, VL, emit_multiply_add
+from charrnn.compiler.emitter import I16, I32, I64, VL, constant, emits, lanes_of
+from charrnn.compiler.simd import LANES
 from charrnn.errors import ConfigError
 
 EMULATED = os.environ.get("CHARRNN_BF16") == "emulate"
 HAS_INSTRUCTION = VL == 16 and bool(binding.get_host_cpu_features().get("avx512bf16"))
 INSTRUCTION = HAS_INSTRUCTION and not EMULATED
 """The form of this process's kernels."""
-
-I16, I32, I64 = (ir.IntType(bits) for bits in (16, 32, 64))
 
 
 def check_bf16() -> None:
@@ -55,135 +52,86 @@ class _Bfloat(ir.Type):
         return hash(_Bfloat)
 
 
-def _call(builder, name, result, *values):
-    kind = ir.FunctionType(result, [value.type for value in values])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), values)
-
-
-def emit_pair_multiply_add(instruction, builder, kind, suffix, a, b, c):
+def pair_multiply_add(instruction, emit, a, b, c):
     """c + the products of both halves of each word of a and b; vectors of VL float32 that hold
     words.
     """
+    builder, kind = emit.builder, c.type
     if instruction:
         halves = ir.VectorType(_Bfloat(), 2 * VL)
         a, b = (builder.bitcast(x, halves) for x in (a, b))
-        return _call(builder, "llvm.x86.avx512bf16.dpbf16ps.512", kind, c, a, b)
-    words = ir.VectorType(I32, VL)
+        return emit.call("llvm.x86.avx512bf16.dpbf16ps.512", kind, c, a, b)
+    words = lanes_of(I32, kind)
     a, b = (builder.bitcast(x, words) for x in (a, b))
-    upper = [builder.and_(x, _constant(x, 0xFFFF0000)) for x in (a, b)]
-    lower = [builder.shl(x, _constant(x, 16)) for x in (a, b)]
+    upper = [builder.and_(x, constant(words, 0xFFFF0000)) for x in (a, b)]
+    lower = [builder.shl(x, constant(words, 16)) for x in (a, b)]
     for pair in (upper, lower):
-        c = emit_multiply_add(builder, kind, suffix, *(builder.bitcast(x, kind) for x in pair), c)
+        c = emit.multiply_add(*(builder.bitcast(x, kind) for x in pair), c)
     return c
 
 
-def emit_rounded(instruction, builder, x):
+def rounded(instruction, emit, x):
     """The nearest bfloat16 of each number of a vector of VL float32, ties to even, as 16-bit
     integers.
 
     NaN stays NaN and becomes a quiet one; what is below 2^-126 becomes a zero of its sign.
     """
-    count = x.type.count
+    builder, halves, words = emit.builder, lanes_of(I16, x.type), lanes_of(I32, x.type)
     if instruction:
-        rounded = _call(
-            builder, "llvm.x86.avx512bf16.cvtneps2bf16.512", ir.VectorType(_Bfloat(), count), x
-        )
-        return builder.bitcast(rounded, ir.VectorType(I16, count))
-    bits = builder.bitcast(x, ir.VectorType(I32, count))
-    magnitude = builder.and_(bits, _constant(bits, 0x7FFFFFFF))
-    even = builder.and_(builder.lshr(bits, _constant(bits, 16)), _constant(bits, 1))
-    rounded = builder.add(builder.add(bits, _constant(bits, 0x7FFF)), even)
-    is_nan = builder.icmp_unsigned(">", magnitude, _constant(bits, 0x7F800000))
-    rounded = builder.select(is_nan, builder.or_(bits, _constant(bits, 0x00400000)), rounded)
-    is_tiny = builder.icmp_unsigned("<", magnitude, _constant(bits, 0x00800000))
-    rounded = builder.select(is_tiny, builder.and_(bits, _constant(bits, 0x80000000)), rounded)
-    return builder.trunc(builder.lshr(rounded, _constant(bits, 16)), ir.VectorType(I16, count))
+        name = "llvm.x86.avx512bf16.cvtneps2bf16.512"
+        return builder.bitcast(emit.call(name, lanes_of(_Bfloat(), x.type), x), halves)
+    bits = builder.bitcast(x, words)
+    magnitude = builder.and_(bits, constant(words, 0x7FFFFFFF))
+    even = builder.and_(builder.lshr(bits, constant(words, 16)), constant(words, 1))
+    nearest = builder.add(builder.add(bits, constant(words, 0x7FFF)), even)
+    is_nan = builder.icmp_unsigned(">", magnitude, constant(words, 0x7F800000))
+    nearest = builder.select(is_nan, builder.or_(bits, constant(words, 0x00400000)), nearest)
+    is_tiny = builder.icmp_unsigned("<", magnitude, constant(words, 0x00800000))
+    nearest = builder.select(is_tiny, builder.and_(bits, constant(words, 0x80000000)), nearest)
+    return builder.trunc(builder.lshr(nearest, constant(words, 16)), halves)
 
 
-def _constant(like, value):
-    return ir.Constant(like.type, [value] * like.type.count)
-
-
-def emit_pairs(instruction, builder, low, high):
+def pairs(instruction, emit, low, high):
     """Words of vectors of VL float32, as VL 32-bit integers: rounded, the first below and the
     second above.
     """
-    words = ir.VectorType(I32, low.type.count)
-    low, high = (builder.zext(emit_rounded(instruction, builder, x), words) for x in (low, high))
-    return builder.or_(low, builder.shl(high, _constant(high, 16)))
+    builder, words = emit.builder, lanes_of(I32, low.type)
+    low, high = (builder.zext(rounded(instruction, emit, x), words) for x in (low, high))
+    return builder.or_(low, builder.shl(high, constant(words, 16)))
 
 
-def _at(builder, place, kind, index=0):
-    return builder.gep(builder.inttoptr(place, kind.as_pointer()), [I64(index)])
-
-
-def _load(builder, place, v):
-    value = builder.load(_at(builder, place, ir.VectorType(ir.FloatType(), VL), v))
-    value.align = 4
-    return value
-
-
-def _store(builder, value, place, v):
-    builder.store(value, _at(builder, place, value.type, v)).align = 4
-
-
-@intrinsic
-def round_lanes(typingctx, target, source):
+@emits(void(intp, intp))
+def round_lanes(emit, target, source):
     """Round LANES floats at an address to LANES / 2 words at another."""
-
-    def codegen(context, builder, signature, args):
-        for v in range(LANES // VL):
-            _store(
-                builder, emit_rounded(INSTRUCTION, builder, _load(builder, args[1], v)), args[0], v
-            )
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), codegen
+    for place in range(0, LANES, VL):
+        emit.store(rounded(INSTRUCTION, emit, emit.load(source, offset=place)), target, place)
 
 
-@intrinsic
-def pair_lanes(typingctx, target, low, high):
+@emits(void(intp, intp, intp))
+def pair_lanes(emit, target, low, high):
     """LANES words at an address, of LANES floats at each of two; high = 0 stands for zeros."""
-
-    def codegen(context, builder, signature, args):
-        target, low, high = args
-        vectors = range(LANES // VL)
-        is_there = builder.icmp_signed("!=", high, I64(0))
-        place = builder.select(is_there, high, low)  # of numbers that may be read
-        for v in vectors:
-            above = _load(builder, place, v)
-            above = builder.select(is_there, above, ir.Constant(above.type, [0.0] * VL))
-            _store(
-                builder, emit_pairs(INSTRUCTION, builder, _load(builder, low, v), above), target, v
-            )
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), codegen
+    builder = emit.builder
+    is_there = builder.icmp_signed("!=", high, I64(0))
+    readable = builder.select(is_there, high, low)
+    for place in range(0, LANES, VL):
+        above = emit.load(readable, offset=place)
+        above = builder.select(is_there, above, constant(above.type, 0.0))
+        words = pairs(INSTRUCTION, emit, emit.load(low, offset=place), above)
+        emit.store(words, target, place)
 
 
-@intrinsic
-def copy_word(typingctx, target, source):
+@emits(void(intp, intp))
+def copy_word(emit, target, source):
     """Copy a word from one address to another."""
-
-    def codegen(context, builder, signature, args):
-        builder.store(builder.load(_at(builder, args[1], I32)), _at(builder, args[0], I32))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), codegen
+    emit.builder.store(emit.builder.load(emit.at(source, I32)), emit.at(target, I32))
 
 
-@intrinsic
-def stack_words(typingctx, count):
-    """The address of memory for so many words, which the function that asks for it has until it
-    returns.
-    """
-
-    def codegen(context, builder, signature, args):
-        memory = builder.alloca(I32, args[0])
-        memory.align = 64
-        return builder.ptrtoint(memory, I64)
-
-    return types.intp(types.intp), codegen
+@emits(intp(intp))
+def stack_words(emit, count):
+    """The address of memory for this number of words, until the calling function returns."""
+    memory = emit.builder.alloca(I32, count)
+    memory.align = 64
+    return emit.builder.ptrtoint(memory, I64)
 
 
-multiply_add = partial(emit_pair_multiply_add, INSTRUCTION)
+multiply_add = partial(pair_multiply_add, INSTRUCTION)

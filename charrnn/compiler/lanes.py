@@ -2,7 +2,7 @@
 
 `Lanes` are VL float32 numbers of code that is being emitted. An equation is a Python function over
 them; it runs while a kernel is compiled, and what it does to its arguments is the code.
-`kernels/rows.py` makes loops over arrays of it. Here are the functions that equations are made of.
+`rows.py` makes loops over arrays of it. Here are the functions that equations are made of.
 
 tanh and sigmoid are a rational function, exp a polynomial and a shift: multiply-adds and one
 division, the same on every machine.
@@ -15,11 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils
 
-from charrnn.compiler.simd import VL, emit_multiply_add
-
-VECTOR = ir.VectorType(ir.FloatType(), VL)
+from charrnn.compiler.emitter import DOUBLE, I32, Emitter, constant, lanes_of, suffix
 
 
 class Lanes:
@@ -35,11 +32,9 @@ class Lanes:
 
     def like(self, number: Lanes | float) -> Lanes:
         """The number itself, or a constant in all lanes."""
-        return (
-            number
-            if isinstance(number, Lanes)
-            else Lanes(self.builder, constant(self.kind, float(np.float32(number))))
-        )
+        if isinstance(number, Lanes):
+            return number
+        return Lanes(self.builder, constant(self.kind, float(np.float32(number))))
 
     def __add__(self, other: Lanes | float) -> Lanes:
         return self._with(other, "fadd")
@@ -68,25 +63,14 @@ class Lanes:
         return self.builder.fcmp_ordered("<", self.value, self.like(other).value)
 
     def __abs__(self) -> Lanes:
-        kind, name = ir.FunctionType(self.kind, [self.kind]), f"llvm.fabs.{suffix(self.kind)}"
-        function = cgutils.get_or_insert_function(self.builder.module, kind, name)
-        return Lanes(self.builder, self.builder.call(function, [self.value]))
-
-
-def constant(kind: ir.Type, number: float) -> ir.Constant:
-    """The number, in all lanes if it is a vector's kind."""
-    return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
-
-
-def suffix(kind: ir.Type) -> str:
-    """What LLVM calls the kind in the names of its functions."""
-    return f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+        name, emit = f"llvm.fabs.{suffix(self.kind)}", Emitter(self.builder)
+        return Lanes(self.builder, emit.call(name, self.kind, self.value))
 
 
 def fma(a: Lanes, b: Lanes | float, c: Lanes | float) -> Lanes:
     """a * b + c, with one rounding where the machine has it."""
-    operands = [a.value, a.like(b).value, a.like(c).value]
-    return Lanes(a.builder, emit_multiply_add(a.builder, a.kind, suffix(a.kind), *operands))
+    operands = a.value, a.like(b).value, a.like(c).value
+    return Lanes(a.builder, Emitter(a.builder).multiply_add(*operands))
 
 
 def where(condition: ir.Value, a: Lanes | float, b: Lanes | float) -> Lanes:
@@ -110,7 +94,7 @@ def minimum(a: Lanes, b: Lanes | float) -> Lanes:
 
 def double(a: Lanes) -> Lanes:
     """The same numbers as float64."""
-    return Lanes(a.builder, a.builder.fpext(a.value, ir.VectorType(ir.DoubleType(), a.kind.count)))
+    return Lanes(a.builder, a.builder.fpext(a.value, lanes_of(DOUBLE, a.kind)))
 
 
 def polynomial(coefficients: tuple[float, ...], x: Lanes) -> Lanes:
@@ -171,11 +155,7 @@ def exp(x: Lanes) -> Lanes:
 def _power_of_two(shifted: Lanes) -> Lanes:
     """2^n, of which n + BIAS stands in the lowest bits: moved to the exponent's place."""
     build, kind = shifted.builder, shifted.kind
-    bits = (
-        ir.VectorType(ir.IntType(32), kind.count)
-        if isinstance(kind, ir.VectorType)
-        else ir.IntType(32)
-    )
+    bits = lanes_of(I32, kind)
     moved = build.shl(build.bitcast(shifted.value, bits), constant(bits, 23))
     return Lanes(build, build.bitcast(moved, kind))
 

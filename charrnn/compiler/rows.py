@@ -25,10 +25,9 @@ from numba.core import cgutils
 from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
-from charrnn.compiler.lanes import NONLINEARITIES, VECTOR, Lanes, constant, fma, maximum
-from charrnn.compiler.simd import LANES, VL
-
-I32, I64 = ir.IntType(32), ir.IntType(64)
+from charrnn.compiler.emitter import DOUBLE, FLOAT, I32, I64, VECTOR, VL, Emitter, constant, emits
+from charrnn.compiler.lanes import NONLINEARITIES, Lanes, fma, maximum
+from charrnn.compiler.simd import LANES
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ class Fold:
     @property
     def kind(self) -> ir.VectorType:
         """A vector of partial results."""
-        return ir.VectorType(
-            ir.DoubleType() if self.number == types.float64 else ir.FloatType(), VL
-        )
+        return ir.VectorType(DOUBLE if self.number == types.float64 else FLOAT, VL)
 
 
 SUM = Fold(0.0, lambda a, b: a + b)
@@ -79,14 +76,11 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
             def codegen(context, builder, signature, args):
                 kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
                 pairs = zip(kinds[chooses:], values[chooses:], strict=True)
-                data = dict(
-                    zip(
-                        operands, (_operand(context, builder, *pair) for pair in pairs), strict=True
-                    )
-                )
+                places = (_operand(context, builder, *pair) for pair in pairs)
+                data = dict(zip(operands, places, strict=True))
                 first = context.make_array(kinds[chooses])(context, builder, values[chooses])
                 (size,) = cgutils.unpack_tuple(builder, first.shape)
-                emit = _Loop(builder, data, size, read, written, fold).emit
+                emit = _Loop(Emitter(builder), data, size, read, written, fold).emit
                 if fold is not None:
                     return emit(equation)
                 if chooses:
@@ -134,10 +128,7 @@ def _operand(context, builder, kind, value):
     """Where an array begins, or a number in all lanes."""
     if isinstance(kind, types.Array):
         return context.make_array(kind)(context, builder, value).data
-    number = context.cast(builder, value, kind, types.float32)
-    none = ir.Constant(VECTOR, ir.Undefined)
-    one = builder.insert_element(none, number, I32(0))
-    return builder.shuffle_vector(one, none, constant(ir.VectorType(I32, VL), 0))
+    return Emitter(builder).broadcast(context.cast(builder, value, kind, types.float32))
 
 
 def _choose(builder, number, emit):
@@ -159,7 +150,7 @@ def _choose(builder, number, emit):
 class _Loop:
     """Emits the loop over an equation: load, compute, store, fold."""
 
-    builder: ir.IRBuilder
+    code: Emitter
     data: dict[str, ir.Value]
     size: ir.Value
     read: list[str]
@@ -168,47 +159,30 @@ class _Loop:
 
     def emit(self, equation):
         """What the fold gives, or None without one."""
-        build, before, vectors = (
-            self.builder,
-            self.builder.block,
-            1 if self.fold is None else LANES // VL,
-        )
-        loop, end = build.append_basic_block("rows"), build.append_basic_block("rows_end")
-        build.cbranch(build.icmp_signed(">", self.size, I64(0)), loop, end)
-        build.position_at_end(loop)
-        u = self._phi(I64, (I64(0), before))
-        start = constant(self.fold.kind, self.fold.start) if self.fold else None
-        partial = (
-            [self._phi(start.type, (start, before)) for _ in range(vectors)] if self.fold else []
-        )
-        folded = [
-            self._vector(equation, build.add(u, I64(v * VL)), *partial[v : v + 1])
-            for v in range(vectors)
-        ]
-        following = build.add(u, I64(VL * vectors))
-        u.add_incoming(following, loop)
-        for old, new in zip(partial, folded, strict=bool(partial)):
-            old.add_incoming(new.value, loop)
-        build.cbranch(build.icmp_signed("<", following, self.size), loop, end)
-        build.position_at_end(end)
-        if not self.fold:
-            return None
-        return self._across(
-            [
-                Lanes(build, self._phi(start.type, (start, before), (new.value, loop)))
-                for new in folded
+        vectors, partial = 1, []
+        if self.fold is not None:
+            vectors = LANES // VL
+            partial = [constant(self.fold.kind, self.fold.start)] * vectors
+
+        def body(u, folded):
+            places = [self.code.builder.add(u, I64(v * VL)) for v in range(vectors)]
+            new = [
+                self._vector(equation, place, *folded[v : v + 1]) for v, place in enumerate(places)
             ]
-        )
+            return new if self.fold is not None else []
+
+        _, folded = self.code.loop(self.size, VL * vectors, partial, body)
+        return self._across([self._lanes(value) for value in folded]) if folded else None
 
     def _vector(self, equation, place, partial=None):
         """The equation at one place; the partial result with its last value folded in."""
         results = equation(*(self._load(self.data[name], place) for name in self.read))
         results = list(results) if isinstance(results, tuple) else [results]
-        folded = (
-            self.fold.combine(Lanes(self.builder, partial), results.pop()) if self.fold else None
-        )
+        folded = partial
+        if self.fold is not None:
+            folded = self.fold.combine(self._lanes(partial), results.pop()).value
         for name, result in zip(self.written, results, strict=True):
-            self.builder.store(result.value, self._at(self.data[name], place)).align = 4
+            self.code.store(result.value, self.data[name], place)
         return folded
 
     def _across(self, parts):
@@ -218,40 +192,28 @@ class _Loop:
             parts = [
                 self.fold.combine(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)
             ]
-        (whole,), width = parts, VL
+        (whole,), width, builder = parts, VL, self.code.builder
         while width > 1:
             width //= 2
             lanes = ir.Constant(ir.VectorType(I32, VL), [(lane + width) % VL for lane in range(VL)])
-            moved = self.builder.shuffle_vector(whole.value, whole.value, lanes)
-            whole = self.fold.combine(whole, Lanes(self.builder, moved))
-        return self.builder.extract_element(whole.value, I32(0))
+            moved = builder.shuffle_vector(whole.value, whole.value, lanes)
+            whole = self.fold.combine(whole, self._lanes(moved))
+        return builder.extract_element(whole.value, I32(0))
+
+    def _lanes(self, value):
+        return Lanes(self.code.builder, value)
 
     def _load(self, source, place):
-        if source.type == VECTOR:
-            return Lanes(self.builder, source)
-        value = self.builder.load(self._at(source, place))
-        value.align = 4
-        return Lanes(self.builder, value)
-
-    def _at(self, base, place):
-        return self.builder.bitcast(self.builder.gep(base, [place]), VECTOR.as_pointer())
-
-    def _phi(self, kind, *incoming):
-        phi = self.builder.phi(kind)
-        for value, block in incoming:
-            phi.add_incoming(value, block)
-        return phi
+        is_number = source.type == VECTOR
+        return self._lanes(source if is_number else self.code.load(source, offset=place))
 
 
 def scalar(equation: Callable[[Lanes], Lanes]) -> Any:
     """Make an equation into a function of one float32, for what cannot be a loop over a row."""
 
-    @intrinsic
-    def function(typingctx, x):
-        def codegen(context, builder, signature, args):
-            return equation(Lanes(builder, args[0])).value
-
-        return types.float32(types.float32), codegen
+    @emits(types.float32(types.float32))
+    def function(emit, x):
+        return equation(Lanes(emit.builder, x)).value
 
     return function
 

@@ -5,13 +5,14 @@ Neither computes anything; they are the yardstick for kernels that do. They are 
 are first asked for.
 """
 
-from llvmlite import ir
-from numba import float32, int64, types
-from numba.extending import intrinsic
+from functools import reduce
+
+from numba import float32, int64
 
 from charrnn.compiler.compiling import kernel
+from charrnn.compiler.emitter import HAS_FMA, I32, VL, constant, emits
+from charrnn.compiler.emitter import VECTOR as LANE
 from charrnn.compiler.rows import SUM, rows
-from charrnn.compiler.simd import HAS_FMA, VL, emit_multiply_add
 from charrnn.kernels.product import VECTOR
 
 CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
@@ -23,47 +24,18 @@ FLOPS = 2 * CHAINS * VL
 """Operations of one turn of `multiply_adds`."""
 
 
-def _total(builder, vectors):
-    """The sum of all lanes, so that no chain is left out as useless."""
-    total = vectors[0]
-    for vector in vectors[1:]:
-        total = builder.fadd(total, vector)
-    lanes = [builder.extract_element(total, ir.IntType(32)(lane)) for lane in range(VL)]
-    for lane in lanes[1:]:
-        lanes[0] = builder.fadd(lanes[0], lane)
-    return lanes[0]
-
-
-@intrinsic
-def _chains(typingctx, turns, factor, term):
-    """x = x * factor + term, `turns` times, for CHAINS vectors x."""
-
-    def codegen(context, builder, signature, args):
-        vector, none = ir.VectorType(ir.FloatType(), VL), ir.IntType(32)
-        zeros = ir.Constant(ir.VectorType(none, VL), [0] * VL)
-        undefined = ir.Constant(vector, ir.Undefined)
-        factor, term = (
-            builder.shuffle_vector(builder.insert_element(undefined, x, none(0)), undefined, zeros)
-            for x in args[1:]
-        )
-        first = [ir.Constant(vector, [float(chain)] * VL) for chain in range(CHAINS)]
-        before, i64 = builder.block, ir.IntType(64)
-        loop, end = (builder.function.append_basic_block(name) for name in ("loop", "end"))
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        turn, now = builder.phi(i64), [builder.phi(vector) for _ in first]
-        turn.add_incoming(i64(0), before)
-        following = builder.add(turn, i64(1))
-        turn.add_incoming(following, loop)
-        new = [emit_multiply_add(builder, vector, f"v{VL}f32", x, factor, term) for x in now]
-        for x, start, value in zip(now, first, new, strict=True):
-            x.add_incoming(start, before)
-            x.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, args[0]), loop, end)
-        builder.position_at_end(end)
-        return _total(builder, new)
-
-    return types.float32(types.int64, types.float32, types.float32), codegen
+@emits(float32(int64, float32, float32))
+def _chains(emit, turns, factor, term):
+    """x = x * factor + term, `turns` times, for CHAINS vectors x: the sum of all their lanes, so
+    that no chain is left out as useless.
+    """
+    factor, term, builder = emit.broadcast(factor), emit.broadcast(term), emit.builder
+    first = [constant(LANE, float(chain)) for chain in range(CHAINS)]
+    _, chains = emit.loop(
+        turns, 1, first, lambda _, now: [emit.multiply_add(x, factor, term) for x in now]
+    )
+    total = reduce(builder.fadd, chains)
+    return reduce(builder.fadd, [builder.extract_element(total, I32(k)) for k in range(VL)])
 
 
 @rows(fold=SUM)

@@ -6,26 +6,20 @@ float32. Of int8, each column has a scale, a power of two, so that it may be tak
 + sum x q s = s (z / s + sum x q), rounding included. Plain instructions: shift, mask, convert.
 """
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from numba import intp, void
 
 from charrnn.compiler.compiling import kernel
-from charrnn.compiler.simd import LANES, VL
+from charrnn.compiler.emitter import I8, I32, I64, VECTOR, VL, constant, emits, lanes_of
+from charrnn.compiler.simd import LANES
 from charrnn.kernels.vector_product import (
-    FLOAT,
-    I32,
-    I64,
-    LANE,
     VECTOR_PRODUCT,
     WIDE,
-    Emitter,
     block_product,
     over_blocks,
+    row_loop,
 )
 
-I8 = ir.IntType(8)
-WORD = ir.VectorType(I32, VL)
+WORD = lanes_of(I32, VECTOR)
 
 
 def _bf16_pair(emit, vectors, weights, k):
@@ -33,9 +27,9 @@ def _bf16_pair(emit, vectors, weights, k):
     builder = emit.builder
     row = builder.mul(builder.lshr(k, I64(1)), I64(VL * vectors))
     words = [emit.load(weights, I32, builder.add(row, I64(VL * v))) for v in range(vectors)]
-    low = [builder.shl(word, ir.Constant(WORD, [16] * VL)) for word in words]
-    high = [builder.and_(word, ir.Constant(WORD, [0xFFFF0000] * VL)) for word in words]
-    return [[builder.bitcast(bits, LANE) for bits in half] for half in (low, high)]
+    low = [builder.shl(word, constant(WORD, 16)) for word in words]
+    high = [builder.and_(word, constant(WORD, 0xFFFF0000)) for word in words]
+    return [[builder.bitcast(bits, VECTOR) for bits in half] for half in (low, high)]
 
 
 def int8_block(vectors: int):
@@ -43,33 +37,25 @@ def int8_block(vectors: int):
     rows of int8.
     """
 
-    @intrinsic
-    def block(typingctx, x, weights, z, depth):
-        def codegen(context, builder, signature, args):
-            x, weights, z, depth = args
-            emit, width = Emitter(builder), VL * vectors
+    @emits(void(*[intp] * 4))
+    def block(emit, x, weights, z, depth):
+        builder, places = emit.builder, range(0, VL * vectors, VL)
 
-            def pair(weights, k):
-                rows = [builder.mul(builder.add(k, I64(step)), I64(width)) for step in range(2)]
-                bytes_of = [
-                    [emit.load(weights, I8, builder.add(row, I64(VL * v))) for v in range(vectors)]
-                    for row in rows
-                ]
-                return [
-                    [builder.sitofp(builder.sext(each, WORD), LANE) for each in row]
-                    for row in bytes_of
-                ]
-
-            scales = [emit.load(weights, FLOAT, VL * v) for v in range(vectors)]
-            sums = [
-                builder.fdiv(emit.load(z, FLOAT, VL * v), scale) for v, scale in enumerate(scales)
+        def pair(weights, k):
+            rows = [builder.mul(builder.add(k, I64(step)), I64(VL * vectors)) for step in range(2)]
+            loaded = [
+                [emit.load(weights, I8, builder.add(row, I64(place))) for place in places]
+                for row in rows
             ]
-            rows = builder.add(weights, I64(4 * width))
-            for v, total in enumerate(emit.loop(x, rows, sums, depth, pair)):
-                emit.store(builder.fmul(total, scales[v]), z, VL * v)
-            return context.get_dummy_value()
+            return [[builder.sitofp(builder.sext(x, WORD), VECTOR) for x in row] for row in loaded]
 
-        return types.void(*[types.intp] * 4), codegen
+        scales = [emit.load(weights, offset=place) for place in places]
+        before = [emit.load(z, offset=place) for place in places]
+        sums = [builder.fdiv(old, scale) for old, scale in zip(before, scales, strict=True)]
+        rows = builder.add(weights, I64(4 * VL * vectors))
+        totals = row_loop(emit, x, rows, sums, depth, pair)
+        for place, scale, total in zip(places, scales, totals, strict=True):
+            emit.store(builder.fmul(total, scale), z, place)
 
     return block
 

@@ -7,14 +7,13 @@ them. The threads meet where one needs what the others made: behind each layer, 
 before outputs are normalized, and before the draw, which each of them makes for itself.
 """
 
-from llvmlite import ir
 from numba import boolean, float64, int32, int64, intp, types, void
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.emitter import I8, I64, emits
 from charrnn.compiler.rows import add_row
 from charrnn.compiler.simd import address
 from charrnn.kernels.normalization import moments, standardize
@@ -29,55 +28,35 @@ call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 
-def _emit_matrix(context, builder, place, rows, columns):
+def _matrix(emit, place, rows, columns):
     """The float32 (rows, columns) at an address, which belong to somebody else."""
     # which takes a tenth of a second, and only to compile
     from numba.np.arrayobj import populate_array
 
-    array, size = context.make_array(MATRIX)(context, builder), ir.IntType(64)(4)
-    data = builder.inttoptr(place, array.data.type)
-    strides = [builder.mul(columns, size), size]
+    builder, size = emit.builder, I64(4)
+    array = emit.context.make_array(MATRIX)(emit.context, builder)
+    data, strides = builder.inttoptr(place, array.data.type), [builder.mul(columns, size), size]
     populate_array(
         array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None
     )
     return array._getvalue()
 
 
-@intrinsic
-def _matrix_at(typingctx, place, rows, columns):
-    """The float32 (rows, columns) at an address."""
-
-    def codegen(context, builder, signature, args):
-        return _emit_matrix(context, builder, *args)
-
-    return MATRIX(types.intp, types.intp, types.intp), codegen
+_matrix_at = emits(MATRIX(intp, intp, intp))(_matrix)
 
 
-@intrinsic
-def _own(typingctx, place, N, first, last):
+@emits(MATRIX(intp, intp, intp, intp))
+def _own(emit, place, N, first, last):
     """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
-
-    def codegen(context, builder, signature, args):
-        place, N, first, last = args
-        skipped = builder.mul(builder.mul(N, first), ir.IntType(64)(4))
-        return _emit_matrix(
-            context, builder, builder.add(place, skipped), N, builder.sub(last, first)
-        )
-
-    return MATRIX(types.intp, types.intp, types.intp, types.intp), codegen
+    builder = emit.builder
+    skipped = builder.mul(builder.mul(N, first), I64(4))
+    return _matrix(emit, builder.add(place, skipped), N, builder.sub(last, first))
 
 
-@intrinsic
-def _copy(typingctx, target, source, count):
-    """Copy so many float32 from one address to another."""
-
-    def codegen(context, builder, signature, args):
-        byte = ir.IntType(8).as_pointer()
-        target, source = (builder.inttoptr(place, byte) for place in args[:2])
-        cgutils.raw_memcpy(builder, target, source, args[2], 4)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), codegen
+@emits(void(intp, intp, intp))
+def _copy(emit, target, source, count):
+    """Copy `count` float32 from one address to another."""
+    cgutils.raw_memcpy(emit.builder, emit.at(target, I8), emit.at(source, I8), count, 4)
 
 
 @inline

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from charrnn.bench import machine
-from charrnn.compiler.simd import LANES, VL
+from charrnn.compiler.emitter import VL
+from charrnn.compiler.simd import LANES
 from charrnn.kernels import machine as kernels
 from charrnn.network.parameters import aligned
 from charrnn.runtime.threads import Workers

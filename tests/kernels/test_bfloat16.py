@@ -275,11 +275,11 @@ def assembly(processor: str) -> str:
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 8), "tile")
     builder = ir.IRBuilder(function.append_basic_block())
-    simd._Tile(builder, 14, 2, 0, partial(bfloat16.emit_pair_multiply_add, True)).emit(
-        *function.args
-    )
-    low, high = (bfloat16._load(builder, function.args[k], 0) for k in (0, 3))
-    bfloat16._store(builder, bfloat16.emit_pairs(True, builder, low, high), function.args[6], 0)
+    emit = emitter.Emitter(builder)
+    step = partial(bfloat16.pair_multiply_add, True)
+    simd.emit_tile(emit, (14, 2), 0, step, *function.args)
+    low, high = (emit.load(function.args[k]) for k in (0, 3))
+    emit.store(bfloat16.pairs(True, emit, low, high), function.args[6])
     builder.ret_void()
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
@@ -291,8 +291,10 @@ def assembly(processor: str) -> str:
 
 @pytest.mark.parametrize("processor", ["cooperlake", "znver4"])
 def test_the_instructions_come_out(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (simd, bfloat16):
+    for module in (emitter, simd, bfloat16):
         monkeypatch.setattr(module, "VL", 16)
+    for module in (emitter, simd):
+        monkeypatch.setattr(module, "VECTOR", ir.VectorType(ir.FloatType(), 16))
     found = assembly(processor)
     assert found.count("vdpbf16ps") == 14 * 2 * (simd.UNROLL + 1)
     assert found.count("vcvtneps2bf16") == 2
@@ -308,7 +310,7 @@ def test_the_instruction_gives_the_bits_of_the_emulation() -> None:
     found = []
     for instruction in (True, False):
         tile = simd.tile_kernel(
-            {(MR, simd.NV)}, 0, partial(bfloat16.emit_pair_multiply_add, instruction)
+            {(MR, simd.NV)}, 0, partial(bfloat16.pair_multiply_add, instruction)
         )
 
         @njit

@@ -32,7 +32,8 @@ from charrnn.compiler.compiling import (
 from charrnn.compiler.lanes import RELU, SOFTSIGN, TANH, Lanes, Nonlinearity, exp, sigmoid
 from charrnn.compiler.rows import MAXIMUM, SUM, fill_row
 from charrnn.compiler.rows import rows as over_rows
-from charrnn.compiler.simd import HAS_FMA, LANES, MR, NR
+from charrnn.compiler.emitter import HAS_FMA
+from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, product, softmax, update
 from charrnn.kernels.product import pack, pack_transposed
