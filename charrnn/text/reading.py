@@ -56,10 +56,10 @@ class Reading:
 
     `raw` is for compiled code, on plain files, which can be read twice: pieces are bytes still to
     be tidied, after and before PAD zeros, in an array that is overwritten when `threads` + AHEAD
-    others have come, and the second time by the next one. Otherwise `read(file, tick)` gives the bytes of a file, and calls `tick(n)`
-    for n of them. Who takes the pieces adds their characters to `sizes`, by the file's place in
-    `files`; a newline between two files belongs to the first. `skipped` are the binary files in
-    folders.
+    others have come, and the second time by the next one. Otherwise `read(file, tick)` gives the
+    bytes of a file, and calls `tick(n)` for n of them. Who takes the pieces adds their characters
+    to `sizes`, by the file's place in `files`; a newline between two files belongs to the first.
+    `skipped` are the binary files in folders.
     """
 
     def __init__(
@@ -80,10 +80,11 @@ class Reading:
         """Each piece, str or bytes or padded array, with the place of its file."""
         again = bool(self.sizes)
         self.sizes, self.skipped = {}, []
-        # First for those that `map_in_order` took in advance, the one in use, and the next.
-        buffers = 1 if again else AHEAD + self.threads + 2
-        self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(buffers)])
-        self._buffer = next(self._buffers)
+        if self.raw:
+            # First for those that `map_in_order` took in advance, the one in use, and the next.
+            buffers = 1 if again else AHEAD + self.threads + 2
+            self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(buffers)])
+            self._buffer = next(self._buffers)
         newline = np.array([*_PADDING, 10, *_PADDING], np.uint8) if self.raw else b"\n"
         previous, last = 0, "\n"
         for n, file in enumerate(self.files):
