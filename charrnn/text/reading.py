@@ -28,7 +28,7 @@ LARGE = 1 << 26
 """From so many bytes on, compiled code is faster, even with some tenths of a second to load it."""
 
 PAD = 3  # as in `kernels/utf8.py`, which is loaded only where it is needed
-PIECE = 1 << 19  # bytes of a large text that are read at a time
+PIECE = 1 << 21  # bytes of a large text that are read, and written, at a time
 MOST_THREADS = 8
 
 _PADDING = bytes(PAD)
@@ -56,10 +56,10 @@ class Reading:
 
     `raw` is for compiled code, on plain files, which can be read twice: pieces are bytes still to
     be tidied, after and before PAD zeros, in an array that is overwritten when `threads` + AHEAD
-    others have come. Otherwise `read(file, tick)` gives the bytes of a file, and calls `tick(n)`
-    for n of them. Who takes the pieces adds their characters to `sizes`, by the file's place in
-    `files`; a newline between two files belongs to the first. `skipped` are the binary files in
-    folders.
+    others have come, and the second time by the next one. Otherwise `read(file, tick)` gives the
+    bytes of a file, and calls `tick(n)` for n of them. Who takes the pieces adds their characters
+    to `sizes`, by the file's place in `files`; a newline between two files belongs to the first.
+    `skipped` are the binary files in folders.
     """
 
     def __init__(
@@ -74,15 +74,17 @@ class Reading:
         self.sizes: dict[int, int] = {}
         self.skipped: list[str] = []
         self._read, self._tick = read, tick
-        self.threads = min(available_threads(), MOST_THREADS)
-        # For those that `map_in_order` took in advance, the one in use, and the next.
-        pieces = AHEAD + self.threads + 2 if raw else 1
-        self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(pieces)])
-        self._buffer = next(self._buffers)
+        self.threads = min(available_threads(), MOST_THREADS) if raw else 1
 
     def pieces(self) -> Iterator[tuple[int, Any]]:
         """Each piece, str or bytes or padded array, with the place of its file."""
-        self.sizes, self.skipped, again = {}, [], bool(self.sizes)
+        again = bool(self.sizes)
+        self.sizes, self.skipped = {}, []
+        if self.raw:
+            # First for those that `map_in_order` took in advance, the one in use, and the next.
+            buffers = 1 if again else AHEAD + self.threads + 2
+            self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(buffers)])
+            self._buffer = next(self._buffers)
         newline = np.array([*_PADDING, 10, *_PADDING], np.uint8) if self.raw else b"\n"
         previous, last = 0, "\n"
         for n, file in enumerate(self.files):

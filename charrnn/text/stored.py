@@ -14,7 +14,7 @@ from charrnn.text.reading import Reading
 from charrnn.text.vocab import TextIds, Vocab, name_of
 
 _CODES = 0x110000
-_SLICE = 1 << 18  # ids handled at a time in passes over the whole text: they stay in the cache
+_SLICE = 1 << 16  # ids handled at a time in passes over the whole text: they stay in the cache
 
 
 class Stored:
