@@ -15,7 +15,7 @@ from llvmlite import binding, ir
 from numba import njit
 
 from charrnn.cli.main import cli
-from charrnn.compiler import bfloat16, compiling, simd
+from charrnn.compiler import bfloat16, compiling, emitter, simd
 from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.settings import ModelConfig, SamplingConfig, TrainConfig

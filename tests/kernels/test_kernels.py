@@ -29,10 +29,10 @@ from charrnn.compiler.compiling import (
     SEPARATE,
     count_kernels,
 )
+from charrnn.compiler.emitter import HAS_FMA
 from charrnn.compiler.lanes import RELU, SOFTSIGN, TANH, Lanes, Nonlinearity, exp, sigmoid
 from charrnn.compiler.rows import MAXIMUM, SUM, fill_row
 from charrnn.compiler.rows import rows as over_rows
-from charrnn.compiler.emitter import HAS_FMA
 from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, product, softmax, update
