@@ -5,15 +5,12 @@ A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2,
 left factor comes as float32, and is rounded once a call, not once a panel.
 """
 
-from numba import int64, intp, void
+from numba import int64, void
 
 from charrnn.compiler.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words
-from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import add_row, fill_row
-from charrnn.compiler.simd import LANES, MR, NR, address, tile_kernel
-from charrnn.kernels.layers import DEPTH, GROUP
+from charrnn.compiler.simd import LANES, NR, address, tile_kernel
+from charrnn.kernels.layers import GRADIENTS, gradients_by
 from charrnn.kernels.product import (
     MATRIX,
     PACKED,
@@ -36,7 +33,6 @@ BAND = 64
 
 pair_tile = tile_kernel(product_shapes(), 0, multiply_add)
 packed_pair_tile = tile_kernel(packed_shapes(), TILE, multiply_add)
-call_packed = caller(PACKED)
 
 
 @inline
@@ -172,9 +168,7 @@ def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
     multiply_packed(packed_pair_tile, tiles, panel, width, c, c_row, rows, depth, accumulate)
 
 
-@kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
-)
+@kernel(GRADIENTS)
 def pair_weight_gradients(
     product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
 ):
@@ -183,33 +177,5 @@ def pair_weight_gradients(
 
     product is `pair_product_packed`.
     """
-    K, D, H = dz.shape[0], x.shape[1], h.shape[1]
-    x_tiles = scratch[DEPTH * GROUP :]
-    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
-    fill_row(db[start:stop], ZERO)
-    for k in range(0, K, 2 * DEPTH):
-        last, later = min(k + 2 * DEPTH, K), 1 if k > 0 else 0
-        words = (last - k + 1) // 2
-        _pack_tiles(x, k, last, x_tiles)
-        _pack_tiles(h, k, last, h_tiles)
-        for group in range(start, stop, GROUP):
-            end = min(group + GROUP, stop)
-            _pack_panels(dz, k, last, group, end - group, scratch)
-            for j in range(k, last):
-                add_row(db[group:end], dz[j, group:end])
-            n = group
-            while n < end:
-                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * words)
-                if D > 0:
-                    c = address(dw_x, n - x_column)
-                    call_packed(
-                        product,
-                        (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, words, later),
-                    )
-                if H > 0:
-                    c = address(dw_h, n - h_column)
-                    call_packed(
-                        product,
-                        (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, words, later),
-                    )
-                n += width
+    gradients_by(_pack_tiles, _pack_panels, 2, product, x, h, dz, dw_x, dw_h, db, x_column,
+                 h_column, scratch, start, stop)  # fmt: skip

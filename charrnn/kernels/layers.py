@@ -6,9 +6,9 @@ import numpy as np
 from numba import boolean, float32, int32, int64, intp, uint32, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.compiling import inline, kernel, spliced
 from charrnn.compiler.lanes import fma
-from charrnn.compiler.pointwise import ONE, ZERO
+from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
 from charrnn.compiler.simd import LANES, MR, NR, address
 from charrnn.kernels.normalization import normalize, normalize_back
@@ -190,15 +190,54 @@ def add_rows(a, b, steps, start, stop):
 
 def scratch_size(*rows: int) -> int:
     """Floats that `weight_gradients` needs for an x and an h of these numbers of columns."""
-    return DEPTH * (GROUP + TILE) + sum(tiles_size(size, DEPTH) for size in rows)
+    return DEPTH * GROUP + sum(tiles_size(size, DEPTH) for size in rows)
 
 
 call_packed = caller(PACKED)
-
-
-@kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
+GRADIENTS = void(
+    intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64
 )
+
+
+@inline
+def _add_product(product, tiles, panel, width, dw, column, rows, depth, accumulate):
+    """The columns of dW from `column` on, `width` of them."""
+    if rows > 0:
+        c = address(dw, column)
+        call_packed(
+            product, (address(tiles, 0), panel, width, c, dw.shape[1], rows, depth, accumulate)
+        )
+
+
+@spliced
+def gradients_by(
+    pack_left, pack_right, numbers, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch,
+    start, stop,
+):  # fmt: skip
+    """As `weight_gradients`, by these packers, of which a word of 4 bytes holds `numbers` rows."""
+    K, D, H = dz.shape[0], x.shape[1], h.shape[1]
+    x_tiles = scratch[DEPTH * GROUP :]
+    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
+    fill_row(db[start:stop], ZERO)
+    for k in range(0, K, numbers * DEPTH):
+        last, later = min(k + numbers * DEPTH, K), 1 if k > 0 else 0
+        words = (last - k + numbers - 1) // numbers
+        pack_left(x, k, last, x_tiles)
+        pack_left(h, k, last, h_tiles)
+        for group in range(start, stop, GROUP):
+            end = min(group + GROUP, stop)
+            pack_right(dz, k, last, group, end - group, scratch)
+            for j in range(k, last):
+                add_row(db[group:end], dz[j, group:end])
+            n = group
+            while n < end:
+                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * words)
+                _add_product(product, x_tiles, panel, width, dw_x, n - x_column, D, words, later)
+                _add_product(product, h_tiles, panel, width, dw_h, n - h_column, H, words, later)
+                n += width
+
+
+@kernel(GRADIENTS)
 def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz.
 
@@ -209,38 +248,10 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scra
     x (K, D), h (K, H), dz (K, Z): read, K = T N rows of all streams; D or H may be 0
     dw_x (D, _), dw_h (H, _), db (Z,): written
     x_column, h_column: column n of dz belongs to n - x_column of dW_x and n - h_column of dW_h
-    scratch (`scratch_size(D, H)`,): panels of dz for both products, ones, tiles of x and h
+    scratch (`scratch_size(D, H)`,): panels of dz for both products, tiles of x and h
     """
-    K, D, H = dz.shape[0], x.shape[1], h.shape[1]
-    ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
-    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
-    fill_row(ones[: DEPTH * TILE], ONE)
-    for k in range(0, K, DEPTH):
-        depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
-        pack_tiles(x, k, depth, x_tiles)
-        pack_tiles(h, k, depth, h_tiles)
-        for group in range(start, stop, GROUP):
-            end = min(group + GROUP, stop)
-            pack_panels(dz, k, depth, group, end - group, scratch)
-            n = group
-            while n < end:
-                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * depth)
-                call_packed(
-                    product, (address(ones, 0), panel, width, address(db, n), 0, 1, depth, later)
-                )
-                if D > 0:
-                    c = address(dw_x, n - x_column)
-                    call_packed(
-                        product,
-                        (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later),
-                    )
-                if H > 0:
-                    c = address(dw_h, n - h_column)
-                    call_packed(
-                        product,
-                        (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later),
-                    )
-                n += width
+    gradients_by(pack_tiles, pack_panels, 1, product, x, h, dz, dw_x, dw_h, db, x_column, h_column,
+                 scratch, start, stop)  # fmt: skip
 
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))

@@ -81,8 +81,8 @@ def product_shapes() -> set[tuple[int, int]]:
 
 
 def packed_shapes() -> set[tuple[int, int]]:
-    """Those of packed tiles, which hold a multiple of LANES rows, and of one row of ones."""
-    heights = {1}
+    """Those of packed tiles, which hold a multiple of LANES rows."""
+    heights = set[int]()
     for rows in range(LANES, MR * LANES + 1, LANES):
         tiles = -(-rows // MR)
         heights |= {rows // tiles, -(-rows // tiles)}
@@ -158,11 +158,11 @@ def tile_place(tile_start, rows):
 
 
 @inline
-def pack_tiles(matrix, start, depth, tiles):
-    """Pack rows start:start+depth of a (K, D) matrix, as the left factor of the transpose: tile
-    after tile, each (depth, TILE).
+def pack_tiles(matrix, start, stop, tiles):
+    """Pack rows start:stop of a (K, D) matrix, as the left factor of the transpose: tile after
+    tile, each (stop - start, TILE).
     """
-    D = matrix.shape[1]
+    D, depth = matrix.shape[1], stop - start
     tall, tall_rows = tile_heights(D)
     for j in range(depth):
         m, to, source = 0, address(tiles, j * TILE), address(matrix, (start + j) * D)
@@ -178,13 +178,13 @@ def tiles_size(rows: int, depth: int) -> int:
 
 
 @inline
-def pack_panels(matrix, start, depth, column, columns, panels):
-    """Pack columns column:column+columns of rows start:start+depth of a matrix into panels, as
-    `pack` does.
+def pack_panels(matrix, start, stop, column, columns, panels):
+    """Pack columns column:column+columns of rows start:stop of a matrix into panels, as `pack`
+    does.
 
     Row by row: lines of a row that lie together are fetched together, and pages are seldom changed.
     """
-    N, wide = matrix.shape[1], columns // NR * NR
+    N, depth, wide = matrix.shape[1], stop - start, columns // NR * NR
     source, to = address(matrix, start * N + column), address(panels, 0)
     for j in range(depth):
         for n in range(0, wide, NR):
@@ -216,8 +216,6 @@ def multiply_packed(tile, tiles, panel, width, c, c_row, rows, depth, accumulate
 def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
     """C (rows, width) (+)= the factor of `pack_tiles` (rows, depth) @ one panel (depth, width);
     tiles, panel and c are addresses.
-
-    With one row, and ones for tiles, C is the sums of the panel's columns.
     """
     multiply_packed(packed_tile, tiles, panel, width, c, c_row, rows, depth, accumulate)
 
