@@ -68,46 +68,33 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "tuning.candidates": ("Candidate", "combinations", "of_equal_size"),
-    "checkpoint.paths": ("find_checkpoint",),
-    "checkpoint.trained": ("Origin", "Text", "Trained", "load", "save"),
-    "tuning.comparison": ("Event", "Outcome", "Result", "compare", "results"),
-    "evaluation.compression": ("evaluate_xz",),
-    "config.settings": (
-        "CorpusConfig",
-        "DynamicConfig",
-        "ModelConfig",
-        "SamplingConfig",
-        "TrainConfig",
-    ),
-    "text.corpus": ("Corpus",),
-    "text.datasets": ("bundled_corpus", "fetch"),
-    "evaluation.dynamic": ("evaluate_dynamic", "per_character_dynamic"),
-    "generation.ensemble": ("Ensemble", "check_alike"),
-    "errors": (
-        "CharrnnError",
-        "CheckpointError",
-        "ConfigError",
-        "CorpusError",
-        "DataError",
-        "DivergenceError",
-        "RunError",
-        "VocabError",
-    ),
-    "evaluation.evaluate": ("Evaluation", "evaluate", "evaluate_windows", "mixed", "per_character"),
-    "generation.generate": ("generate", "generate_ids", "generate_many"),
-    "inspection.gradient_flow": ("gradient_norms",),
-    "network.model": ("Model",),
-    "tuning.pacing": ("on_time",),
-    "tuning.planning": ("Plan", "plan"),
-    "training.run": ("Run",),
-    "training.run_file": ("load_run", "save_run"),
-    "training.run_folder": ("RunFolder", "newest_run"),
-    "config.files": ("configs_of", "preset", "presets"),
-    "training.loop": ("Report", "train"),
-    "text.vocab": ("Vocab",),
-    "generation.writer": ("Writer",),
+    "tuning.candidates": "Candidate combinations of_equal_size",
+    "checkpoint.paths": "find_checkpoint",
+    "checkpoint.trained": "Origin Text Trained load save",
+    "tuning.comparison": "Event Outcome Result compare results",
+    "evaluation.compression": "evaluate_xz",
+    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
+    "text.corpus": "Corpus",
+    "text.datasets": "bundled_corpus fetch",
+    "evaluation.dynamic": "evaluate_dynamic per_character_dynamic",
+    "generation.ensemble": "Ensemble check_alike",
+    "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
+    "DivergenceError RunError VocabError",
+    "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed per_character",
+    "generation.generate": "generate generate_ids generate_many",
+    "inspection.gradient_flow": "gradient_norms",
+    "network.model": "Model",
+    "tuning.pacing": "on_time",
+    "tuning.planning": "Plan plan",
+    "training.run": "Run",
+    "training.run_file": "load_run save_run",
+    "training.run_folder": "RunFolder newest_run",
+    "config.files": "configs_of preset presets",
+    "training.loop": "Report train",
+    "text.vocab": "Vocab",
+    "generation.writer": "Writer",
 }
+"""The module of each public name."""
 
 __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch", "Model", "ModelConfig",
@@ -125,7 +112,7 @@ __all__ = [  # noqa: RUF022
 
 def __getattr__(name: str) -> Any:
     for module, names in _HOMES.items():
-        if name in names:
+        if name in names.split():
             return getattr(import_module(f"charrnn.{module}"), name)
     raise AttributeError(f"module 'charrnn' has no attribute {name!r}")
 
