@@ -22,7 +22,7 @@ import numpy as np
 
 from charrnn.bench.machine import multiply_add_speed
 from charrnn.bench.peers import Peer
-from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig, TrainConfig
+from charrnn.config import CorpusConfig, ModelConfig, SamplingConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.generate import generate_ids
 from charrnn.generation.writer import Writer

@@ -163,7 +163,7 @@ def _read(text: str | None) -> Corpus | None:
     if text is None:
         return None
     from charrnn.cli.inputs import read_text
-    from charrnn.config.settings import CorpusConfig
+    from charrnn.config import CorpusConfig
 
     return read_text([text], CorpusConfig(val_fraction=0.0), quiet=False)
 

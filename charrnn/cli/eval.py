@@ -15,7 +15,7 @@ from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, ensemble_option, load_members
 from charrnn.cli.eval_text import other_text, own_text, tell_of_other_texts
 from charrnn.cli.options import options_for
-from charrnn.config.settings import DynamicConfig
+from charrnn.config import DynamicConfig
 
 if TYPE_CHECKING:
     import numpy as np

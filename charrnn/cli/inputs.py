@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.config.settings import CorpusConfig
+from charrnn.config import CorpusConfig
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus

@@ -20,7 +20,7 @@ from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members
 from charrnn.cli.options import options_for
 from charrnn.cli.signals import remembered_interrupt
-from charrnn.config.settings import SamplingConfig
+from charrnn.config import SamplingConfig
 from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:

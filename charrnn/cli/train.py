@@ -24,9 +24,9 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.signals import Stop
 from charrnn.cli.train_for import leave_length_to_plan, planned
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from charrnn.cli.terminal import (
 )
 
 if TYPE_CHECKING:
-    from charrnn.config.settings import TrainConfig
+    from charrnn.config import TrainConfig
     from charrnn.text.corpus import Corpus
     from charrnn.training.loop import Report
     from charrnn.training.recovery import FallBack

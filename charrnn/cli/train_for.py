@@ -11,9 +11,9 @@ from click.core import ParameterSource
 
 from charrnn.cli import STARTED, terminal
 from charrnn.cli.options import Request, flag_of
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.compiler.simd import LANES
-from charrnn.config.settings import DynamicConfig
+from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import Evaluation, Progress, check_ids, mean_of, using
 from charrnn.evaluation.walk import walk

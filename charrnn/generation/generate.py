@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import SamplingConfig
+from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Ids, Progress, Writer

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
-from charrnn.config.settings import SamplingConfig
+from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded

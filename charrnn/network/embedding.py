@@ -3,7 +3,7 @@ looked up as one table.
 """
 
 from charrnn.compiler.simd import padded
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.network.cells.cell import Cell
 from charrnn.network.layer import NOTHING
 from charrnn.network.model import Model, Panels

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.network.cells.cell import Cell
 from charrnn.network.parameters import Floats, Parameters, Tensor
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded, pitch
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.recurrent import Ports, PortsBack, backward_layer, forward_layer
 from charrnn.network.cells.cell import Cell

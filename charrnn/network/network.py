@@ -14,7 +14,7 @@ import numpy as np
 
 from charrnn.compiler.calling import bind
 from charrnn.compiler.simd import padded
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.compiler.simd import LANES, padded
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.errors import CheckpointError
 from charrnn.network.cells.cell import Cell
 

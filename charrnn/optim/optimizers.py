@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import OPTIMIZER_MODULES
 from charrnn.compiler.simd import LANES
-from charrnn.config.settings import TrainConfig
+from charrnn.config import TrainConfig
 from charrnn.kernels import update
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.runtime.threads import Workers, ranges

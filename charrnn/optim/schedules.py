@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from charrnn.config.settings import TrainConfig
+from charrnn.config import TrainConfig
 
 DECAY_STEPS = 1000
 CYCLE_RISE, CYCLE_START = 0.3, 0.04

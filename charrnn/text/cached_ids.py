@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config.settings import CorpusConfig
+from charrnn.config import CorpusConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.cache import CacheFile, mapped, texts_folder
 from charrnn.text.documents import Positions

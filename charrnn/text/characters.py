@@ -6,7 +6,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
-from charrnn.config.settings import CorpusConfig
+from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError, VocabError
 from charrnn.text.vocab import MAX_SYMBOLS, UNKNOWN, TextIds, Unit, Vocab, counted, name_of
 

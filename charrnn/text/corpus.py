@@ -15,7 +15,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from charrnn.config.settings import CorpusConfig
+from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.runtime.cache import CacheFile
 from charrnn.runtime.progress import Progress

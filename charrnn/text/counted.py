@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.config.settings import CorpusConfig
+from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.runtime.threads import map_in_order
 from charrnn.text.reading import PAD, Reading

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from charrnn.config.settings import CorpusConfig
+from charrnn.config import CorpusConfig
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import AHEAD, available_threads
 from charrnn.text.sources import (

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from charrnn.config.settings import SamplingConfig
+from charrnn.config import SamplingConfig
 from charrnn.errors import DivergenceError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate

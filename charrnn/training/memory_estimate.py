@@ -2,7 +2,7 @@
 
 import math
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.network.arithmetic import DENSITY
 from charrnn.network.cells import cell_named
 from charrnn.network.embedding import EmbeddingGradients

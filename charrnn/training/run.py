@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from charrnn.checkpoint.trained import Origin, Text, Trained
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters

@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import configs_of, values_of
-from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, RunError
 from charrnn.network.cells import cell_named
 from charrnn.network.parameters import parameter_count

@@ -13,8 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
-from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.cells import cell_named

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 
 
 @dataclass(frozen=True)

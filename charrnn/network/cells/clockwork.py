@@ -17,7 +17,7 @@ import numpy as np
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import where
 from charrnn.compiler.rows import rows
-from charrnn.config.settings import ModelConfig
+from charrnn.config import ModelConfig
 from charrnn.kernels.recurrent import STEP, STEP_BACK
 from charrnn.network.cells.cell import Cell
 
