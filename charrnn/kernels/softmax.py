@@ -6,7 +6,7 @@ from numba import float32, int64, void
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import exp
 from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import MAXIMUM, SUM, multiply_row, rows
+from charrnn.compiler.rows import MAXIMUM, SUM, rows
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE
 
 NEVER = -np.float32(np.inf)
@@ -54,10 +54,7 @@ def cross_entropy(logits, targets, losses, symbols, scale, smoothing, steps, sta
             wanted = row[y] - largest
             total = exp_row(row, largest)
             losses[t, n] = np.float32(np.log(np.float64(total))) - wanted
-            if smoothing > 0:
-                weigh(row, scale / total, share)
-                for v in range(symbols, row.size):
-                    row[v] = ZERO
-            else:
-                multiply_row(row, scale / total)
+            weigh(row, scale / total, share)
+            for v in range(symbols, row.size):
+                row[v] = ZERO
             row[y] -= hit
