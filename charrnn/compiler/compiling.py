@@ -43,17 +43,17 @@ TRAINING_MODULES = ("layers", "softmax")
 SEPARATE = ("machine",)
 """Modules with kernels that no run needs."""
 
-PRECISION_MODULES = dict.fromkeys(("bf16", "int8"), "rounded_product")
-"""As OPTIMIZER_MODULES, for the precisions of sampling."""
-
-PRODUCT_MODULES = {"bf16-training": "bfloat16_product"}
-"""And for those of training."""
-
-DYNAMIC_MODULES = {"dynamic": "adapting"}
-"""And for dynamic evaluation."""
-
 LARGE_TEXTS = "utf8"
 """The name of the kernels, and of their module, that only reading a large text needs."""
+
+CHOSEN_MODULES = {
+    **OPTIMIZER_MODULES,
+    **dict.fromkeys(("bf16", "int8"), "rounded_product"),
+    "bf16-training": "bfloat16_product",
+    "dynamic": "adapting",
+    LARGE_TEXTS: LARGE_TEXTS,
+}
+"""And those of precisions, of sampling and of training, of dynamic evaluation, and of texts."""
 
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for
@@ -112,11 +112,8 @@ def module_of(name: str) -> str:
     """The module with the kernels of the optimizer, the precision, of large texts, or else the cell
     of this name.
     """
-    for modules in (OPTIMIZER_MODULES, PRECISION_MODULES, PRODUCT_MODULES, DYNAMIC_MODULES):
-        if name in modules:
-            return f"charrnn.kernels.{modules[name]}"
-    if name == LARGE_TEXTS:
-        return f"charrnn.kernels.{name}"
+    if name in CHOSEN_MODULES:
+        return f"charrnn.kernels.{CHOSEN_MODULES[name]}"
     return f"charrnn.network.cells.{name.replace('-', '_')}"
 
 
@@ -124,15 +121,7 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
     """The modules with the kernels of every run, or of one that only writes, and of what these
     names choose.
     """
-    others = {
-        *OPTIMIZER_MODULES.values(),
-        *PRECISION_MODULES.values(),
-        *PRODUCT_MODULES.values(),
-        *DYNAMIC_MODULES.values(),
-        *SEPARATE,
-        LARGE_TEXTS,
-        *(() if training else TRAINING_MODULES),
-    }
+    others = {*CHOSEN_MODULES.values(), *SEPARATE, *(() if training else TRAINING_MODULES)}
     stems = [
         path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others
     ]

@@ -187,8 +187,7 @@ from importlib import import_module
 from charrnn.config.settings import CELL_NAMES
 from charrnn.compiler import compiling
 compiling.deferred = {}
-names = [*CELL_NAMES, *compiling.OPTIMIZER_MODULES]
-names += [*compiling.PRECISION_MODULES, *compiling.PRODUCT_MODULES]
+names = [*CELL_NAMES, *compiling.CHOSEN_MODULES]
 modules = compiling.kernel_modules(*names)
 for module in modules:
     import_module(module)

@@ -21,11 +21,8 @@ from charrnn import compiler, kernels
 from charrnn.compiler import pointwise
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.compiling import (
-    DYNAMIC_MODULES,
-    LARGE_TEXTS,
+    CHOSEN_MODULES,
     OPTIMIZER_MODULES,
-    PRECISION_MODULES,
-    PRODUCT_MODULES,
     SEPARATE,
     count_kernels,
 )
@@ -102,20 +99,12 @@ def test_every_kernel_is_counted_and_releases_the_gil() -> None:
     for cell in CELL_NAMES:
         own = left.pop(f"network.cells.{cell.replace('-', '_')}")
         assert count_kernels(cell) - count_kernels() == own >= 2
-    for optimizer, module in OPTIMIZER_MODULES.items():
-        assert count_kernels(optimizer) - count_kernels() == left[f"kernels.{module}"] > 0
+    for name, module in CHOSEN_MODULES.items():
+        assert count_kernels(name) - count_kernels() == left[f"kernels.{module}"] > 0
+    for optimizer in OPTIMIZER_MODULES:
         assert count_kernels(optimizer, "gru") - count_kernels(optimizer) == 4
-    for precision, module in (PRECISION_MODULES | PRODUCT_MODULES | DYNAMIC_MODULES).items():
-        assert count_kernels(precision) - count_kernels() == left[f"kernels.{module}"] > 0
-    for module in {
-        *OPTIMIZER_MODULES.values(),
-        *PRECISION_MODULES.values(),
-        *PRODUCT_MODULES.values(),
-        *DYNAMIC_MODULES.values(),
-        *SEPARATE,
-    }:
+    for module in {*CHOSEN_MODULES.values(), *SEPARATE}:
         left.pop(f"kernels.{module}")
-    assert count_kernels(LARGE_TEXTS) - count_kernels() == left.pop(f"kernels.{LARGE_TEXTS}") > 0
     assert sum(left.values()) == count_kernels() > 10
     assert all(name.startswith("kernels.") for name in left), (
         "a kernel beside the cells' own modules is not counted"
