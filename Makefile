@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO := checkpoints/demo
-KERNEL_TESTS := tests/kernels tests/network tests/training/test_loop.py tests/generation/test_generate.py
+KERNEL_TESTS := $(addprefix tests/,kernels/test_kernels.py kernels/test_vector_product.py network training/test_loop.py generation/test_generate.py)
 
 .PHONY: help demo test test-avx2 check static format clean
 

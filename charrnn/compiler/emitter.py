@@ -93,6 +93,19 @@ class Emitter:
             phi.add_incoming(value, block)
         return phi
 
+    def switch(self, number: ir.Value, cases: dict[int, Callable[[], None]]) -> None:
+        """The code of the case that a number chooses; nothing where it is none of them."""
+        build = self.builder
+        end = build.append_basic_block("chosen")
+        switch = build.switch(number, end)
+        for case, emit_case in cases.items():
+            block = build.append_basic_block(f"case{case}")
+            switch.add_case(I64(case), block)
+            build.position_at_end(block)
+            emit_case()
+            build.branch(end)
+        build.position_at_end(end)
+
     def loop(
         self,
         stop: ir.Value,

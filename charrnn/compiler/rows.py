@@ -17,6 +17,7 @@ once. They took longer to compile, too.
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -80,12 +81,20 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
                 data = dict(zip(operands, places, strict=True))
                 first = context.make_array(kinds[chooses])(context, builder, values[chooses])
                 (size,) = cgutils.unpack_tuple(builder, first.shape)
-                emit = _Loop(Emitter(builder), data, size, read, written, fold).emit
+                code = Emitter(builder)
+                emit = _Loop(code, data, size, read, written, fold).emit
                 if fold is not None:
                     return emit(equation)
                 if chooses:
                     phi = context.cast(builder, values[0], kinds[0], types.int64)
-                    _choose(builder, phi, lambda phi: emit(lambda *lanes: equation(phi, *lanes)))
+                    # a loop for each: a choice within would be made at every vector
+                    code.switch(
+                        phi,
+                        {
+                            k: partial(emit, partial(equation, nonlinearity))
+                            for k, nonlinearity in enumerate(NONLINEARITIES)
+                        },
+                    )
                 else:
                     emit(equation)
                 return context.get_dummy_value()
@@ -131,21 +140,6 @@ def _operand(context, builder, kind, value):
     return Emitter(builder).broadcast(context.cast(builder, value, kind, types.float32))
 
 
-def _choose(builder, number, emit):
-    """The code of one nonlinearity or another: a loop for each, since a choice within would be made
-    at every vector.
-    """
-    end = builder.append_basic_block("chosen")
-    switch = builder.switch(number, end)
-    for k, phi in enumerate(NONLINEARITIES):
-        block = builder.append_basic_block(f"phi{k}")
-        switch.add_case(I64(k), block)
-        builder.position_at_end(block)
-        emit(phi)
-        builder.branch(end)
-    builder.position_at_end(end)
-
-
 @dataclass
 class _Loop:
     """Emits the loop over an equation: load, compute, store, fold."""
@@ -159,10 +153,10 @@ class _Loop:
 
     def emit(self, equation):
         """What the fold gives, or None without one."""
-        vectors, partial = 1, []
+        vectors, first = 1, []
         if self.fold is not None:
             vectors = LANES // VL
-            partial = [constant(self.fold.kind, self.fold.start)] * vectors
+            first = [constant(self.fold.kind, self.fold.start)] * vectors
 
         def body(u, folded):
             places = [self.code.builder.add(u, I64(v * VL)) for v in range(vectors)]
@@ -171,16 +165,16 @@ class _Loop:
             ]
             return new if self.fold is not None else []
 
-        _, folded = self.code.loop(self.size, VL * vectors, partial, body)
+        _, folded = self.code.loop(self.size, VL * vectors, first, body)
         return self._across([self._lanes(value) for value in folded]) if folded else None
 
-    def _vector(self, equation, place, partial=None):
+    def _vector(self, equation, place, before=None):
         """The equation at one place; the partial result with its last value folded in."""
         results = equation(*(self._load(self.data[name], place) for name in self.read))
         results = list(results) if isinstance(results, tuple) else [results]
-        folded = partial
+        folded = before
         if self.fold is not None:
-            folded = self.fold.combine(self._lanes(partial), results.pop()).value
+            folded = self.fold.combine(self._lanes(before), results.pop()).value
         for name, result in zip(self.written, results, strict=True):
             self.code.store(result.value, self.data[name], place)
         return folded

@@ -4,6 +4,8 @@ The tile of the matrix product follows the machine (see `target`): VL float32 la
 vectors across, MR rows down.
 """
 
+from functools import partial
+
 from llvmlite import ir
 from numba import float32, intp, types, void
 from numba.extending import intrinsic
@@ -99,16 +101,16 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, step=multiply_ad
 
     @emits(void(*[intp] * 9))
     def kernel(emit, shape, a, a_row, b, s, s_row, c, c_row, depth):
-        builder = emit.builder
-        end = builder.append_basic_block("done")
-        switch = builder.switch(shape, end)
-        for rows, vectors in sorted(shapes):
-            block = builder.append_basic_block(f"tile{rows}x{vectors}")
-            switch.add_case(I64(rows + 64 * vectors), block)
-            builder.position_at_end(block)
-            emit_tile(emit, (rows, vectors), a_pitch, step, a, a_row, b, s, s_row, c, c_row, depth)
-            builder.branch(end)
-        builder.position_at_end(end)
+        places = a, a_row, b, s, s_row, c, c_row, depth
+        emit.switch(
+            shape,
+            {
+                rows + 64 * vectors: partial(
+                    emit_tile, emit, (rows, vectors), a_pitch, step, *places
+                )
+                for rows, vectors in sorted(shapes)
+            },
+        )
 
     return kernel
 

@@ -28,35 +28,33 @@ call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 
-def _matrix(emit, place, rows, columns):
-    """The float32 (rows, columns) at an address, which belong to somebody else."""
+@emits(MATRIX(intp, intp, intp, intp))
+def _own(emit, place, N, first, last):
+    """Columns first:last of the float32 (N, columns) matrix at an address: all, unless N is 1."""
     # which takes a tenth of a second, and only to compile
     from numba.np.arrayobj import populate_array
 
     builder, size = emit.builder, I64(4)
     array = emit.context.make_array(MATRIX)(emit.context, builder)
-    data, strides = builder.inttoptr(place, array.data.type), [builder.mul(columns, size), size]
-    populate_array(
-        array, data=data, shape=[rows, columns], strides=strides, itemsize=size, meminfo=None
-    )
+    place = builder.add(place, builder.mul(builder.mul(N, first), size))
+    data, columns = builder.inttoptr(place, array.data.type), builder.sub(last, first)
+    strides = [builder.mul(columns, size), size]
+    populate_array(array, data, [N, columns], strides, size, meminfo=None)
     return array._getvalue()
-
-
-_matrix_at = emits(MATRIX(intp, intp, intp))(_matrix)
-
-
-@emits(MATRIX(intp, intp, intp, intp))
-def _own(emit, place, N, first, last):
-    """Columns first:last of the (N, columns) matrix at an address: all of them, unless N is 1."""
-    builder = emit.builder
-    skipped = builder.mul(builder.mul(N, first), I64(4))
-    return _matrix(emit, builder.add(place, skipped), N, builder.sub(last, first))
 
 
 @emits(void(intp, intp, intp))
 def _copy(emit, target, source, count):
     """Copy `count` float32 from one address to another."""
     cgutils.raw_memcpy(emit.builder, emit.at(target, I8), emit.at(source, I8), count, 4)
+
+
+@inline
+def _meet(counter, met, parts):
+    """The goal of the next meeting of the threads, where all of them are then."""
+    if parts > 1:
+        meet(counter, met + parts)
+    return met + parts
 
 
 @inline
@@ -67,7 +65,7 @@ def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, r
     if is_vector:
         call_vector_product(vector_product, (a, weights, z, depth, columns))
     else:
-        panels = _matrix_at(weights, 1, 0)[0]
+        panels = _own(weights, 1, 0, 0)[0]
         call_product(
             product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns)
         )
@@ -110,11 +108,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
-    from_h, from_q, end = (
-        (borders[0] // H) * units,
-        (borders[1] // H) * units,
-        (borders[2] // H) * units,
-    )
+    from_h, from_q, end = borders[0] // H * units, borders[1] // H * units, borders[2] // H * units
     gates = _own(address(z, 0), N, G * first, G * last)
     q_own, y_own = _own(address(q, 0), N, first, last), _own(address(y, 0), N, first, last)
     for s in range(S):
@@ -122,14 +116,10 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
         for layer in range(L):
             above, below = layer % 2, (layer + 1) % 2
             before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
-            h_before, h_after = (
-                _own(address(h, before), N, first, last),
-                _own(address(h, after), N, first, last),
-            )
-            c_before, c_after = (
-                _own(address(c, before), N, first, last),
-                _own(address(c, after), N, first, last),
-            )
+            h_before = _own(address(h, before), N, first, last)
+            h_after = _own(address(h, after), N, first, last)
+            c_before = _own(address(c, before), N, first, last)
+            c_after = _own(address(c, after), N, first, last)
             m_below = _own(address(m, below * N * H), N, first, last)
             m_above = _own(address(m, above * N * H), N, first, last)
             x_below = _own(address(x, max(layer - 1, 0) * N * H), N, first, last)
@@ -140,7 +130,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
             if layer == 0:
                 for n in range(start, stop):
                     looked_up = address(table, (ids[s, n] * H + first) * G_x)
-                    add_row(gates[n, : G_x * units], _matrix_at(looked_up, 1, G_x * units)[0])
+                    add_row(gates[n, : G_x * units], _own(looked_up, 1, 0, G_x * units)[0])
                     if memory_table.shape[0] > 0:
                         _copy(
                             address(m_below, n * units),
@@ -156,9 +146,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                       from_q - from_h)  # fmt: skip
             if end > from_q:
                 call_prepare(prepare, (gates, h_before, q_own, start, stop))
-                if parts > 1:
-                    met += parts
-                    meet(counter, met)
+                met = _meet(counter, met, parts)
                 _multiply(product, vector_product, is_vector, address(q, start * H), H,
                           weights + 4 * places[layer, 2], address(gates, start * Z + from_q), Z,
                           rows, end - from_q)  # fmt: skip
@@ -178,19 +166,15 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                     units,
                 )
             if normal > 0:  # over all units, of which others may have made some
-                if parts > 1:
-                    met += parts
-                    meet(counter, met)
-                outputs = _matrix_at(address(y, 0) if has_output else address(h, after), N, H)
+                met = _meet(counter, met, parts)
+                outputs = _own(address(y, 0) if has_output else address(h, after), N, 0, H)
                 for n in range(start, stop):
                     mean, r = moments(outputs[n], normal)
                     standardize(x_above[n], mean, r, min(units, normal - first))
             if is_residual and layer > 0:
                 for n in range(start, stop):
                     add_row(x_above[n], x_below[n])
-            if parts > 1:
-                met += parts
-                meet(counter, met)
+            met = _meet(counter, met, parts)
         if s + 1 < given:
             continue
         for n in range(start, stop):
@@ -203,9 +187,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
             _multiply(product, vector_product, is_vector, address(x, (layer * N + start) * H), H,
                       weights + 4 * places[layer, 3], address(logits, start * width + first_out),
                       width, rows, last_out - first_out)  # fmt: skip
-        if parts > 1:
-            met += parts
-            meet(counter, met)
+        met = _meet(counter, met, parts)
         for n in range(start, stop):
             _copy(address(scratch, 0), address(logits, n * width), V)
             ids[s + 1, n] = call_draw(draw, (scratch[0, :V], controls, uniforms[s, n], scratch[1]))
