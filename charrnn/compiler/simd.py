@@ -99,16 +99,11 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, step=multiply_ad
 
     @emits(void(*[intp] * 9))
     def kernel(emit, shape, a, a_row, b, s, s_row, c, c_row, depth):
-        builder = emit.builder
-        end = builder.append_basic_block("done")
-        switch = builder.switch(shape, end)
-        for rows, vectors in sorted(shapes):
-            block = builder.append_basic_block(f"tile{rows}x{vectors}")
-            switch.add_case(I64(rows + 64 * vectors), block)
-            builder.position_at_end(block)
-            emit_tile(emit, (rows, vectors), a_pitch, step, a, a_row, b, s, s_row, c, c_row, depth)
-            builder.branch(end)
-        builder.position_at_end(end)
+        with emit.cases(shape) as case:
+            for rows, vectors in sorted(shapes):
+                with case(rows + 64 * vectors):
+                    size = rows, vectors
+                    emit_tile(emit, size, a_pitch, step, a, a_row, b, s, s_row, c, c_row, depth)
 
     return kernel
 
