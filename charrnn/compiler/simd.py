@@ -48,8 +48,8 @@ def fma(emit, a, b, c):
     return emit.multiply_add(a, b, c)
 
 
-@emits(void(intp, intp))
-def copy_lanes(emit, target, source):
+@emits(void(intp, intp, intp))
+def copy_lanes(emit, target, source, _):
     """Copy LANES floats from one address to another, read before they are written."""
     values = [emit.load(source, offset=VL * v) for v in range(LANES // VL)]
     for v, value in enumerate(values):

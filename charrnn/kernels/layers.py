@@ -6,13 +6,14 @@ import numpy as np
 from numba import boolean, float32, int32, int64, intp, uint32, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.compiling import inline, kernel, spliced
 from charrnn.compiler.lanes import fma
-from charrnn.compiler.pointwise import ONE, ZERO
+from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
-from charrnn.compiler.simd import LANES, MR, NR, address
+from charrnn.compiler.simd import LANES, MR, NR, address, copy_lanes
 from charrnn.kernels.normalization import normalize, normalize_back
 from charrnn.kernels.product import (
+    GROUP,
     MATRIX,
     PACKED,
     TILE,
@@ -25,8 +26,6 @@ from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
 
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
-GROUP = 128
-"""Columns of dz packed at a time."""
 COLUMNS = 64
 """Weight gradients are divided among threads by multiples of this many columns."""
 
@@ -190,15 +189,51 @@ def add_rows(a, b, steps, start, stop):
 
 def scratch_size(*rows: int) -> int:
     """Floats that `weight_gradients` needs for an x and an h of these numbers of columns."""
-    return DEPTH * (GROUP + TILE) + sum(tiles_size(size, DEPTH) for size in rows)
+    return DEPTH * GROUP + sum(tiles_size(size, DEPTH) for size in rows)
 
 
 call_packed = caller(PACKED)
-
-
-@kernel(
-    void(intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64)
+GRADIENTS = void(
+    intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, int64, int64, VECTOR, int64, int64
 )
+
+
+@spliced
+def gradients(
+    put, size, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+):
+    """As `weight_gradients`; put and size as for `pack_tiles`."""
+    K, D, H = dz.shape[0], x.shape[1], h.shape[1]
+    panels, x_tiles = address(scratch, 0), scratch[DEPTH * GROUP :]
+    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
+    fill_row(db[start:stop], ZERO)
+    for k in range(0, K, size * DEPTH):
+        last, later = min(k + size * DEPTH, K), 1 if k > 0 else 0
+        depth = (last - k + size - 1) // size
+        pack_tiles(put, size, x, k, last, x_tiles)
+        pack_tiles(put, size, h, k, last, h_tiles)
+        for group in range(start, stop, GROUP):
+            end = min(group + GROUP, stop)
+            pack_panels(put, size, dz, k, last, group, end - group, panels)
+            for j in range(k, last):
+                add_row(db[group:end], dz[j, group:end])
+            n = group
+            while n < end:
+                width, panel = NR if end - n >= NR else LANES, panels + 4 * (n - group) * depth
+                c = address(dw_x, n - x_column)
+                call_packed(
+                    product,
+                    (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later),
+                )
+                c = address(dw_h, n - h_column)
+                call_packed(
+                    product,
+                    (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later),
+                )
+                n += width
+
+
+@kernel(GRADIENTS)
 def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop):
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz.
 
@@ -209,38 +244,11 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scra
     x (K, D), h (K, H), dz (K, Z): read, K = T N rows of all streams; D or H may be 0
     dw_x (D, _), dw_h (H, _), db (Z,): written
     x_column, h_column: column n of dz belongs to n - x_column of dW_x and n - h_column of dW_h
-    scratch (`scratch_size(D, H)`,): panels of dz for both products, ones, tiles of x and h
+    scratch (`scratch_size(D, H)`,): panels of dz for both products, tiles of x and h
     """
-    K, D, H = dz.shape[0], x.shape[1], h.shape[1]
-    ones, x_tiles = scratch[DEPTH * GROUP :], scratch[DEPTH * (GROUP + TILE) :]
-    h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
-    fill_row(ones[: DEPTH * TILE], ONE)
-    for k in range(0, K, DEPTH):
-        depth, later = min(DEPTH, K - k), 1 if k > 0 else 0
-        pack_tiles(x, k, depth, x_tiles)
-        pack_tiles(h, k, depth, h_tiles)
-        for group in range(start, stop, GROUP):
-            end = min(group + GROUP, stop)
-            pack_panels(dz, k, depth, group, end - group, scratch)
-            n = group
-            while n < end:
-                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * depth)
-                call_packed(
-                    product, (address(ones, 0), panel, width, address(db, n), 0, 1, depth, later)
-                )
-                if D > 0:
-                    c = address(dw_x, n - x_column)
-                    call_packed(
-                        product,
-                        (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later),
-                    )
-                if H > 0:
-                    c = address(dw_h, n - h_column)
-                    call_packed(
-                        product,
-                        (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later),
-                    )
-                n += width
+    gradients(
+        copy_lanes, 1, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+    )
 
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))
