@@ -108,16 +108,16 @@ def round_lanes(emit, target, source):
 
 
 @emits(void(intp, intp, intp))
-def pair_lanes(emit, target, low, high):
-    """LANES words at an address, of LANES floats at each of two; high = 0 stands for zeros."""
+def pair_lanes(emit, target, source, above):
+    """LANES words at an address, of floats at another and `above` bytes after it; 0 stands for
+    zeros.
+    """
     builder = emit.builder
-    is_there = builder.icmp_signed("!=", high, I64(0))
-    readable = builder.select(is_there, high, low)
+    is_there, higher = builder.icmp_signed("!=", above, I64(0)), builder.add(source, above)
     for place in range(0, LANES, VL):
-        above = emit.load(readable, offset=place)
-        above = builder.select(is_there, above, constant(above.type, 0.0))
-        words = pairs(INSTRUCTION, emit, emit.load(low, offset=place), above)
-        emit.store(words, target, place)
+        low, high = (emit.load(base, offset=place) for base in (source, higher))
+        high = builder.select(is_there, high, constant(high.type, 0.0))
+        emit.store(pairs(INSTRUCTION, emit, low, high), target, place)
 
 
 @emits(void(intp, intp))

@@ -147,7 +147,9 @@ def is_cached(name: str) -> bool:
     return name in _CACHED
 
 
-_KERNEL = re.compile(r"^@kernel\(.*?^def (\w+)", re.MULTILINE | re.DOTALL)
+_KERNEL = re.compile(
+    r"(?:^@kernel\(.*?^def |^(?=\w+ = cell_kernel\())(\w+)", re.MULTILINE | re.DOTALL
+)
 FOLDER = cache_folder()
 _CACHED = (
     {path.name.rpartition("-")[0] for path in FOLDER.glob("*/*.nbi")}

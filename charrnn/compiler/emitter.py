@@ -9,8 +9,9 @@ An intrinsic is a function that emits code where a kernel calls it:
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from inspect import Parameter, Signature
 from typing import Any
 
 from llvmlite import ir
@@ -93,17 +94,24 @@ class Emitter:
             phi.add_incoming(value, block)
         return phi
 
-    def switch(self, number: ir.Value, cases: dict[int, Callable[[], None]]) -> None:
-        """The code of the case that a number chooses; nothing where it is none of them."""
+    @contextmanager
+    def cases(self, number):
+        """For a block of `with case(k): ...`, in each the code for one value of an integer; for any
+        other value there is none.
+        """
         build = self.builder
-        end = build.append_basic_block("chosen")
+        end = build.append_basic_block("end")
         switch = build.switch(number, end)
-        for case, emit_case in cases.items():
-            block = build.append_basic_block(f"case{case}")
-            switch.add_case(I64(case), block)
+
+        @contextmanager
+        def case(k):
+            block = build.append_basic_block("case")
+            switch.add_case(I64(k), block)
             build.position_at_end(block)
-            emit_case()
+            yield
             build.branch(end)
+
+        yield case
         build.position_at_end(end)
 
     def loop(
@@ -156,13 +164,10 @@ def emits(signature: Any) -> Callable[[Callable[..., Any]], Any]:
 
             return signature, codegen
 
-        names = list(inspect.signature(function).parameters)[1:]
+        names = ["typingctx", *(f"value{k}" for k in range(len(signature.args)))]
         define.__name__, define.__doc__ = function.__name__, function.__doc__
-        define.__signature__ = inspect.Signature(
-            [
-                inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-                for name in ("typingctx", *names)
-            ]
+        define.__signature__ = Signature(
+            [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
         )
         return intrinsic(define)
 

@@ -14,9 +14,11 @@ width, tests for overlap, and a pass over memory for each of the few rows that i
 once. They took longer to compile, too.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -46,10 +48,102 @@ class Fold:
         """A vector of partial results."""
         return ir.VectorType(DOUBLE if self.number == types.float64 else FLOAT, VL)
 
+    def across(self, builder, results):
+        """One number from all lanes: each half with the other, until one is left."""
+        parts = [Lanes(builder, value) for value in results]
+        while len(parts) > 1:
+            half = len(parts) // 2
+            parts = [self.combine(*pair) for pair in zip(parts[:half], parts[half:], strict=True)]
+        (whole,), width = parts, VL
+        while width > 1:
+            width //= 2
+            lanes = ir.Constant(ir.VectorType(I32, VL), [(lane + width) % VL for lane in range(VL)])
+            moved = builder.shuffle_vector(whole.value, whole.value, lanes)
+            whole = self.combine(whole, Lanes(builder, moved))
+        return builder.extract_element(whole.value, I32(0))
+
 
 SUM = Fold(0.0, lambda a, b: a + b)
 SUM_OF_DOUBLES = Fold(0.0, lambda a, b: a + b, types.float64)
 MAXIMUM = Fold(float("-inf"), maximum)
+
+
+@dataclass(frozen=True)
+class Equation:
+    """A function over `Lanes`, and the names of the rows that it reads and of those it writes.
+
+    The first argument of the function is `phi` if it `chooses` one (see NONLINEARITIES).
+    """
+
+    function: Callable[..., Any]
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    chooses: bool
+    fold: Fold | None
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All names, each once."""
+        return tuple(dict.fromkeys(self.read + self.written))
+
+    def renamed(self, **names: str) -> Equation:
+        """The same equation over rows of other names."""
+        read, written = (
+            tuple(names.get(name, name) for name in group) for group in (self.read, self.written)
+        )
+        return replace(self, read=read, written=written)
+
+    def emit(self, emit, size, data, phi=None):
+        """The loop over rows of this size, or one for each phi, since a choice within a loop would
+        be made at every vector: what the fold gives, or None.
+
+        `data` has the pointer of each row, or a vector of the number that stands for it.
+        """
+        if not self.chooses:
+            return self._loop(emit, size, data, self.function)
+        with emit.cases(phi) as case:
+            for number, choice in enumerate(NONLINEARITIES):
+                with case(number):
+                    self._loop(emit, size, data, partial(self.function, choice))
+        return None
+
+    def _loop(self, emit, size, data, function):
+        """Load, compute, store, fold."""
+        fold, builder = self.fold, emit.builder
+        start = [constant(fold.kind, fold.start)] * (LANES // VL) if fold else []
+        vectors = max(1, len(start))
+
+        def body(u, folded):
+            new = []
+            for v in range(vectors):
+                place = builder.add(u, I64(v * VL))
+                loaded = (
+                    data[name] if data[name].type == VECTOR else emit.load(data[name], offset=place)
+                    for name in self.read
+                )
+                results = function(*(Lanes(builder, value) for value in loaded))
+                results = list(results) if isinstance(results, tuple) else [results]
+                if fold:
+                    new.append(fold.combine(Lanes(builder, folded[v]), results.pop()).value)
+                for name, result in zip(self.written, results, strict=True):
+                    emit.store(result.value, data[name], place)
+            return new
+
+        _, folded = emit.loop(size, VL * vectors, start, body)
+        return fold.across(builder, folded) if fold else None
+
+
+def equation(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any]], Equation]:
+    """Make a function over `Lanes` into an equation that writes these rows; see `rows`."""
+
+    def decorate(function: Callable[..., Any]) -> Equation:
+        names = tuple(inspect.signature(function).parameters)
+        chooses = names[0] == "phi"
+        if chooses and fold is not None:
+            raise TypeError(f"{function.__name__} chooses phi: then it cannot have a fold")
+        return Equation(function, names[chooses:], written, chooses, fold)
+
+    return decorate
 
 
 def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any]], Any]:
@@ -62,47 +156,33 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
     fold it may take `phi` first, which the kernel gives as a number (see NONLINEARITIES).
     """
 
-    def decorate(equation: Callable[..., Any]) -> Any:
-        names = list(inspect.signature(equation).parameters)
-        chooses = names[0] == "phi"
-        if chooses and fold is not None:
-            raise TypeError(f"{equation.__name__} chooses phi: then it cannot have a fold")
-        read = names[chooses:]
-        operands = read + [name for name in written if name not in read]
+    def decorate(function: Callable[..., Any]) -> Any:
+        made = equation(*written, fold=fold)(function)
+        operands = ("phi",) * made.chooses + made.rows
 
         @intrinsic
         def loop(typingctx, *arguments):
-            _check(equation.__name__, names[:chooses] + operands, arguments, written)
+            _check(function.__name__, operands, arguments, written)
 
             def codegen(context, builder, signature, args):
                 kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
-                pairs = zip(kinds[chooses:], values[chooses:], strict=True)
-                places = (_operand(context, builder, *pair) for pair in pairs)
-                data = dict(zip(operands, places, strict=True))
-                first = context.make_array(kinds[chooses])(context, builder, values[chooses])
-                (size,) = cgutils.unpack_tuple(builder, first.shape)
-                code = Emitter(builder)
-                emit = _Loop(code, data, size, read, written, fold).emit
-                if fold is not None:
-                    return emit(equation)
-                if chooses:
-                    phi = context.cast(builder, values[0], kinds[0], types.int64)
-                    # a loop for each: a choice within would be made at every vector
-                    code.switch(
-                        phi,
-                        {
-                            k: partial(emit, partial(equation, nonlinearity))
-                            for k, nonlinearity in enumerate(NONLINEARITIES)
-                        },
-                    )
-                else:
-                    emit(equation)
-                return context.get_dummy_value()
+                phi = None
+                if made.chooses:
+                    phi = context.cast(builder, values.pop(0), kinds[0], types.int64)
+                    kinds = kinds[1:]
+                array = context.make_array(kinds[0])(context, builder, values[0])
+                (size,) = cgutils.unpack_tuple(builder, array.shape)
+                places = (
+                    _operand(context, builder, *each) for each in zip(kinds, values, strict=True)
+                )
+                data = dict(zip(made.rows, places, strict=True))
+                result = made.emit(Emitter(builder), size, data, phi)
+                return context.get_dummy_value() if result is None else result
 
             result = types.void if fold is None else fold.number
             return result(types.StarArgTuple(arguments)), codegen
 
-        loop.__doc__ = equation.__doc__
+        loop.__doc__ = function.__doc__
         return loop
 
     return decorate
@@ -138,68 +218,6 @@ def _operand(context, builder, kind, value):
     if isinstance(kind, types.Array):
         return context.make_array(kind)(context, builder, value).data
     return Emitter(builder).broadcast(context.cast(builder, value, kind, types.float32))
-
-
-@dataclass
-class _Loop:
-    """Emits the loop over an equation: load, compute, store, fold."""
-
-    code: Emitter
-    data: dict[str, ir.Value]
-    size: ir.Value
-    read: list[str]
-    written: tuple[str, ...]
-    fold: Fold | None
-
-    def emit(self, equation):
-        """What the fold gives, or None without one."""
-        vectors, first = 1, []
-        if self.fold is not None:
-            vectors = LANES // VL
-            first = [constant(self.fold.kind, self.fold.start)] * vectors
-
-        def body(u, folded):
-            places = [self.code.builder.add(u, I64(v * VL)) for v in range(vectors)]
-            new = [
-                self._vector(equation, place, *folded[v : v + 1]) for v, place in enumerate(places)
-            ]
-            return new if self.fold is not None else []
-
-        _, folded = self.code.loop(self.size, VL * vectors, first, body)
-        return self._across([self._lanes(value) for value in folded]) if folded else None
-
-    def _vector(self, equation, place, before=None):
-        """The equation at one place; the partial result with its last value folded in."""
-        results = equation(*(self._load(self.data[name], place) for name in self.read))
-        results = list(results) if isinstance(results, tuple) else [results]
-        folded = before
-        if self.fold is not None:
-            folded = self.fold.combine(self._lanes(before), results.pop()).value
-        for name, result in zip(self.written, results, strict=True):
-            self.code.store(result.value, self.data[name], place)
-        return folded
-
-    def _across(self, parts):
-        """One number from all lanes: each half with the other, until one is left."""
-        while len(parts) > 1:
-            half = len(parts) // 2
-            parts = [
-                self.fold.combine(a, b) for a, b in zip(parts[:half], parts[half:], strict=True)
-            ]
-        (whole,), width, builder = parts, VL, self.code.builder
-        while width > 1:
-            width //= 2
-            lanes = ir.Constant(ir.VectorType(I32, VL), [(lane + width) % VL for lane in range(VL)])
-            moved = builder.shuffle_vector(whole.value, whole.value, lanes)
-            whole = self.fold.combine(whole, self._lanes(moved))
-        return builder.extract_element(whole.value, I32(0))
-
-    def _lanes(self, value):
-        return Lanes(self.code.builder, value)
-
-    def _load(self, source, place):
-        is_number = source.type == VECTOR
-        return self._lanes(source if is_number else self.code.load(source, offset=place))
 
 
 def scalar(equation: Callable[[Lanes], Lanes]) -> Any:

@@ -4,8 +4,6 @@ The tile of the matrix product follows the machine (see `target`): VL float32 la
 vectors across, MR rows down.
 """
 
-from functools import partial
-
 from llvmlite import ir
 from numba import float32, intp, types, void
 from numba.extending import intrinsic
@@ -50,8 +48,8 @@ def fma(emit, a, b, c):
     return emit.multiply_add(a, b, c)
 
 
-@emits(void(intp, intp))
-def copy_lanes(emit, target, source):
+@emits(void(intp, intp, intp))
+def copy_lanes(emit, target, source, _):
     """Copy LANES floats from one address to another, read before they are written."""
     values = [emit.load(source, offset=VL * v) for v in range(LANES // VL)]
     for v, value in enumerate(values):
@@ -101,16 +99,11 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, step=multiply_ad
 
     @emits(void(*[intp] * 9))
     def kernel(emit, shape, a, a_row, b, s, s_row, c, c_row, depth):
-        places = a, a_row, b, s, s_row, c, c_row, depth
-        emit.switch(
-            shape,
-            {
-                rows + 64 * vectors: partial(
-                    emit_tile, emit, (rows, vectors), a_pitch, step, *places
-                )
-                for rows, vectors in sorted(shapes)
-            },
-        )
+        with emit.cases(shape) as case:
+            for rows, vectors in sorted(shapes):
+                with case(rows + 64 * vectors):
+                    size = rows, vectors
+                    emit_tile(emit, size, a_pitch, step, a, a_row, b, s, s_row, c, c_row, depth)
 
     return kernel
 

@@ -5,25 +5,20 @@ A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2,
 left factor comes as float32, and is rounded once a call, not once a panel.
 """
 
-from numba import int64, void
-
 from charrnn.compiler.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.simd import LANES, NR, address, tile_kernel
-from charrnn.kernels.layers import GRADIENTS, gradients_by
+from charrnn.kernels.layers import GRADIENTS, gradients
 from charrnn.kernels.product import (
-    MATRIX,
+    PACK,
     PACKED,
     PRODUCT,
     TILE,
-    VECTOR,
     multiply_packed,
     multiply_panels,
-    next_height,
+    pack_columns,
     packed_shapes,
     product_shapes,
-    tile_heights,
-    tile_place,
 )
 
 BLOCK = 1 << 16
@@ -74,24 +69,15 @@ def pair_product(
                             to, c_row, c_step, count, height, depth // 2, columns)  # fmt: skip
 
 
-@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+@kernel(PACK)
 def pack_pairs(matrix, panels, first, columns, start, stop):
     """As `pack`, rounded: a word of panels is of rows 2k and 2k + 1 of the matrix, of which there
     are an even number.
     """
-    K, N = matrix.shape
-    words = K // 2
-    n = start
-    while n < stop:
-        width = NR if columns - n >= NR else LANES
-        for k in range(words):
-            to, low = address(panels, n * words + k * width), address(matrix, 2 * k * N + first + n)
-            for lane in range(0, width, LANES):
-                pair_lanes(to + 4 * lane, low + 4 * lane, low + 4 * (N + lane))
-        n += width
+    pack_columns(pair_lanes, 2, matrix, panels, first, start, stop)
 
 
-@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+@kernel(PACK)
 def pack_pairs_transposed(matrix, panels, first, depth, start, stop):
     """As `pack_transposed`, rounded: a word is of columns 2k and 2k + 1 of the matrix; depth is a
     multiple of LANES.
@@ -111,57 +97,6 @@ def pack_pairs_transposed(matrix, panels, first, depth, start, stop):
         n += width
 
 
-# Gradients of weights: the depth is the steps and streams, so words are of two rows one behind the
-# other ---------------
-
-
-@inline
-def _above(matrix, row, stop):
-    """The address of row + 1, or 0 where that is not one of the rows before stop."""
-    return address(matrix, (row + 1) * matrix.shape[1]) if row + 1 < stop else 0
-
-
-@inline
-def _pack_tiles(matrix, start, stop, tiles):
-    """As `pack_tiles`, rounded: rows start:stop, tile after tile, each (words, TILE); behind an odd
-    row comes a row of zeros.
-    """
-    D, words = matrix.shape[1], (stop - start + 1) // 2
-    tall, tall_rows = tile_heights(D)
-    for j in range(words):
-        row = start + 2 * j
-        m, to, low, high = (
-            0,
-            address(tiles, j * TILE),
-            address(matrix, row * D),
-            _above(matrix, row, stop),
-        )
-        while m < D:
-            place = 4 * (m - tile_place(m, D))
-            pair_lanes(to, low + place, high + place if high != 0 else 0)
-            m += next_height(D, m, tall, tall_rows)
-            to += 4 * words * TILE
-
-
-@inline
-def _pack_panels(matrix, start, stop, column, columns, panels):
-    """As `pack_panels`, rounded: rows start:stop of some columns, by words of two rows."""
-    N, words, wide = matrix.shape[1], (stop - start + 1) // 2, columns // NR * NR
-    to = address(panels, 0)
-    for j in range(words):
-        row = start + 2 * j
-        low, high = address(matrix, row * N), _above(matrix, row, stop)
-        for n in range(0, columns, LANES):
-            width = NR if n < wide else LANES
-            panel = n // width * width
-            place = 4 * (column + n)
-            pair_lanes(
-                to + 4 * (panel * words + j * width + n - panel),
-                low + place,
-                high + place if high != 0 else 0,
-            )
-
-
 @kernel(PACKED)
 def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
     """As `product_packed`, of words: depth is the number of pairs."""
@@ -172,10 +107,11 @@ def pair_product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
 def pair_weight_gradients(
     product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
 ):
-    """As `layers.weight_gradients`, of x, h and dz rounded; db is the sum of dz as it is. The same
-    scratch is enough.
+    """As `layers.weight_gradients`, of x, h and dz rounded: a word is of two rows, the last one
+    perhaps with zeros; db is the sum of dz as it is. The same scratch is enough.
 
     product is `pair_product_packed`.
     """
-    gradients_by(_pack_tiles, _pack_panels, 2, product, x, h, dz, dw_x, dw_h, db, x_column,
-                 h_column, scratch, start, stop)  # fmt: skip
+    gradients(
+        pair_lanes, 2, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+    )

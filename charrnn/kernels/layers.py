@@ -10,9 +10,10 @@ from charrnn.compiler.compiling import inline, kernel, spliced
 from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
-from charrnn.compiler.simd import LANES, MR, NR, address
+from charrnn.compiler.simd import LANES, MR, NR, address, copy_lanes
 from charrnn.kernels.normalization import normalize, normalize_back
 from charrnn.kernels.product import (
+    GROUP,
     MATRIX,
     PACKED,
     TILE,
@@ -25,8 +26,6 @@ from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
 
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
-GROUP = 128
-"""Columns of dz packed at a time."""
 COLUMNS = 64
 """Weight gradients are divided among threads by multiples of this many columns."""
 
@@ -199,41 +198,38 @@ GRADIENTS = void(
 )
 
 
-@inline
-def _add_product(product, tiles, panel, width, dw, column, rows, depth, accumulate):
-    """The columns of dW from `column` on, `width` of them."""
-    if rows > 0:
-        c = address(dw, column)
-        call_packed(
-            product, (address(tiles, 0), panel, width, c, dw.shape[1], rows, depth, accumulate)
-        )
-
-
 @spliced
-def gradients_by(
-    pack_left, pack_right, numbers, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch,
-    start, stop,
-):  # fmt: skip
-    """As `weight_gradients`, by these packers, of which a word of 4 bytes holds `numbers` rows."""
+def gradients(
+    put, size, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+):
+    """As `weight_gradients`; put and size as for `pack_tiles`."""
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
-    x_tiles = scratch[DEPTH * GROUP :]
+    panels, x_tiles = address(scratch, 0), scratch[DEPTH * GROUP :]
     h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
     fill_row(db[start:stop], ZERO)
-    for k in range(0, K, numbers * DEPTH):
-        last, later = min(k + numbers * DEPTH, K), 1 if k > 0 else 0
-        words = (last - k + numbers - 1) // numbers
-        pack_left(x, k, last, x_tiles)
-        pack_left(h, k, last, h_tiles)
+    for k in range(0, K, size * DEPTH):
+        last, later = min(k + size * DEPTH, K), 1 if k > 0 else 0
+        depth = (last - k + size - 1) // size
+        pack_tiles(put, size, x, k, last, x_tiles)
+        pack_tiles(put, size, h, k, last, h_tiles)
         for group in range(start, stop, GROUP):
             end = min(group + GROUP, stop)
-            pack_right(dz, k, last, group, end - group, scratch)
+            pack_panels(put, size, dz, k, last, group, end - group, panels)
             for j in range(k, last):
                 add_row(db[group:end], dz[j, group:end])
             n = group
             while n < end:
-                width, panel = NR if end - n >= NR else LANES, address(scratch, (n - group) * words)
-                _add_product(product, x_tiles, panel, width, dw_x, n - x_column, D, words, later)
-                _add_product(product, h_tiles, panel, width, dw_h, n - h_column, H, words, later)
+                width, panel = NR if end - n >= NR else LANES, panels + 4 * (n - group) * depth
+                c = address(dw_x, n - x_column)
+                call_packed(
+                    product,
+                    (address(x_tiles, 0), panel, width, c, dw_x.shape[1], D, depth, later),
+                )
+                c = address(dw_h, n - h_column)
+                call_packed(
+                    product,
+                    (address(h_tiles, 0), panel, width, c, dw_h.shape[1], H, depth, later),
+                )
                 n += width
 
 
@@ -250,8 +246,9 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scra
     x_column, h_column: column n of dz belongs to n - x_column of dW_x and n - h_column of dW_h
     scratch (`scratch_size(D, H)`,): panels of dz for both products, tiles of x and h
     """
-    gradients_by(pack_tiles, pack_panels, 1, product, x, h, dz, dw_x, dw_h, db, x_column, h_column,
-                 scratch, start, stop)  # fmt: skip
+    gradients(
+        copy_lanes, 1, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+    )
 
 
 @kernel(void(int32[::1], VECTOR, MATRIX, MATRIX, int64, int64))

@@ -8,7 +8,6 @@ panels of NR columns while they fit, then panels of LANES columns. It holds K * 
 from numba import float32, int64, intp, void
 
 from charrnn.compiler.compiling import inline, kernel, spliced
-from charrnn.compiler.rows import copy_row
 from charrnn.compiler.simd import (
     LANES,
     MR,
@@ -28,6 +27,9 @@ PRODUCT = void(
     intp, int64, int64, VECTOR, intp, int64, int64, intp, int64, int64, int64, int64, int64, int64
 )
 PACKED = void(intp, intp, int64, intp, int64, int64, int64, int64)
+PACK = void(MATRIX, VECTOR, int64, int64, int64, int64)
+GROUP = 128
+"""Columns that are packed at a time."""
 TILE = 16
 """Floats of a row of a packed tile: its rows (MR at most) and what is left."""
 BLOCK = 1 << 16
@@ -82,7 +84,7 @@ def product_shapes() -> set[tuple[int, int]]:
 
 def packed_shapes() -> set[tuple[int, int]]:
     """Those of packed tiles, which hold a multiple of LANES rows."""
-    heights = set[int]()
+    heights = set()
     for rows in range(LANES, MR * LANES + 1, LANES):
         tiles = -(-rows // MR)
         heights |= {rows // tiles, -(-rows // tiles)}
@@ -157,19 +159,24 @@ def tile_place(tile_start, rows):
     return max(0, tile_start + TILE - rows)
 
 
-@inline
-def pack_tiles(matrix, start, stop, tiles):
+@spliced
+def pack_tiles(put, size, matrix, start, stop, tiles):
     """Pack rows start:stop of a (K, D) matrix, as the left factor of the transpose: tile after
-    tile, each (stop - start, TILE).
+    tile, each (words, TILE).
+
+    A word is `size` rows. put(to, source, above) packs LANES words at an address, of floats at
+    another and `above` bytes after it; 0 stands for a row of zeros.
     """
-    D, depth = matrix.shape[1], stop - start
+    D, words = matrix.shape[1], (stop - start + size - 1) // size
     tall, tall_rows = tile_heights(D)
-    for j in range(depth):
-        m, to, source = 0, address(tiles, j * TILE), address(matrix, (start + j) * D)
+    for j in range(words):
+        row = start + size * j
+        m, to, source = 0, address(tiles, j * TILE), address(matrix, row * D)
+        above = 4 * D if row + 1 < stop else 0
         while m < D:
-            copy_lanes(to, source + 4 * (m - tile_place(m, D)))
+            put(to, source + 4 * (m - tile_place(m, D)), above)
             m += next_height(D, m, tall, tall_rows)
-            to += 4 * depth * TILE
+            to += 4 * words * TILE
 
 
 def tiles_size(rows: int, depth: int) -> int:
@@ -177,22 +184,22 @@ def tiles_size(rows: int, depth: int) -> int:
     return -(-rows // (MR // 2)) * depth * TILE
 
 
-@inline
-def pack_panels(matrix, start, stop, column, columns, panels):
-    """Pack columns column:column+columns of rows start:stop of a matrix into panels, as `pack`
-    does.
+@spliced
+def pack_panels(put, size, matrix, start, stop, column, columns, to):
+    """Pack columns column:column+columns of rows start:stop of a matrix into panels at an address;
+    put and size as for `pack_tiles`.
 
     Row by row: lines of a row that lie together are fetched together, and pages are seldom changed.
     """
-    N, depth, wide = matrix.shape[1], stop - start, columns // NR * NR
-    source, to = address(matrix, start * N + column), address(panels, 0)
-    for j in range(depth):
-        for n in range(0, wide, NR):
-            for lane in range(0, NR, LANES):
-                prefetch(source + 4 * ((j + 16) * N + n + lane))
-                copy_lanes(to + 4 * (n * depth + j * NR + lane), source + 4 * (j * N + n + lane))
-        for n in range(wide, columns, LANES):
-            copy_lanes(to + 4 * (n * depth + j * LANES), source + 4 * (j * N + n))
+    N, words, wide = matrix.shape[1], (stop - start + size - 1) // size, columns // NR * NR
+    for j in range(words):
+        row = start + size * j
+        source, above = address(matrix, row * N + column), 4 * N if row + 1 < stop else 0
+        for n in range(0, columns, LANES):
+            inside = n % NR if n < wide else 0
+            width = NR if n < wide else LANES
+            prefetch(source + 4 * (16 * N + n))
+            put(to + 4 * ((n - inside) * words + j * width + inside), source + 4 * n, above)
 
 
 @spliced
@@ -220,22 +227,24 @@ def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
     multiply_packed(packed_tile, tiles, panel, width, c, c_row, rows, depth, accumulate)
 
 
-@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+@spliced
+def pack_columns(put, size, matrix, panels, first, start, stop):
+    """As `pack`; put and size as for `pack_tiles`."""
+    K = matrix.shape[0]
+    for n in range(start, stop, GROUP):
+        to = address(panels, n * (K // size))
+        pack_panels(put, size, matrix, 0, K, first + n, min(GROUP, stop - n), to)
+
+
+@kernel(PACK)
 def pack(matrix, panels, first, columns, start, stop):
     """Pack columns first:first+columns of a (K, N) matrix into panels; of those this call packs
     start:stop (multiples of NR).
     """
-    K = matrix.shape[0]
-    n = start
-    while n < stop:
-        width = NR if columns - n >= NR else LANES
-        for k in range(K):
-            to = n * K + k * width
-            copy_row(panels[to : to + width], matrix[k, first + n : first + n + width])
-        n += width
+    pack_columns(copy_lanes, 1, matrix, panels, first, start, stop)
 
 
-@kernel(void(MATRIX, VECTOR, int64, int64, int64, int64))
+@kernel(PACK)
 def pack_transposed(matrix, panels, first, depth, start, stop):
     """Pack the transpose, (depth, N), of columns first:first+depth of an (N, K) matrix; this call
     its columns start:stop.

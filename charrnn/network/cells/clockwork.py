@@ -14,14 +14,14 @@ carried, saved and reset like any state; active is c' = 0.
 
 import numpy as np
 
-from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import where
-from charrnn.compiler.rows import rows
-from charrnn.config import ModelConfig
-from charrnn.kernels.recurrent import STEP, STEP_BACK
+from charrnn.compiler.rows import equation
+from charrnn.config.settings import ModelConfig
 from charrnn.network.cells.cell import Cell
+from charrnn.network.cells.forms import cell_kernel
 
 GATES = ("h",)
+BLOCKS, VECTORS = ("z",), ("period",)
 
 
 def _groups(config: ModelConfig) -> np.ndarray:
@@ -41,7 +41,7 @@ def reads(config: ModelConfig) -> np.ndarray:
     return groups[:, None] >= groups[None, :]
 
 
-@rows("z", "h", "c")
+@equation("z", "h", "c")
 def clockwork(phi, z, h_before, c_before, period):
     """The equations above, and the clock; phi(z) stands where z was. A clock that is not above 0 is
     at 0.
@@ -50,31 +50,15 @@ def clockwork(phi, z, h_before, c_before, period):
     return z, where(c_before > 0.0, h_before, z), where(passed < period, passed, 0.0)
 
 
-@rows("z", "dh_before")
+@equation("z", "dh_before")
 def through_clockwork(phi, z, c_before, dh, dh_before):
     """Their derivatives: z becomes dz, and dh' is added to where h' was kept."""
     is_kept = c_before > 0.0
     return where(is_kept, 0.0, dh * phi.slope(z)), where(is_kept, dh_before + dh, dh_before)
 
 
-@kernel(STEP)
-def step(z, h_before, c_before, h, c, ports, activation, start, stop):
-    """One step of streams start:stop. z (N, H) is read and then holds phi(z); h, c (N, H) are
-    written; p (1, H) periods.
-    """
-    H = h.shape[1]
-    for n in range(start, stop):
-        clockwork(activation, z[n, :H], h_before[n], c_before[n], ports.p[0], h[n], c[n])
-
-
-@kernel(STEP_BACK)
-def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
-    """Back through `step`. z holds phi(z) and then dz; dh is read, dh_before is added to."""
-    H = dh.shape[1]
-    for n in range(start, stop):
-        through_clockwork(activation, z[n, :H], c_before[n], dh[n], dh_before[n])
-
-
+step = cell_kernel("step", __name__, BLOCKS, clockwork, vectors=VECTORS)
+step_back = cell_kernel("step_back", __name__, BLOCKS, through_clockwork, vectors=VECTORS)
 CELL = Cell(
     GATES,
     GATES,

@@ -13,17 +13,17 @@ vectors p_i, p_f, p_o, w_c, w_m,
 Below the lowest layer, m is a learned vector of the character. All vectors start at zero.
 """
 
-from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
-from charrnn.compiler.rows import rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.compiler.rows import equation
 from charrnn.network.cells.cell import Cell, Peephole
+from charrnn.network.cells.forms import cell_kernel
 from charrnn.network.cells.lstm_equations import show_peephole
 
 GATES = ("d", "i", "f", "g", "o")
+VECTORS = ("p_i", "p_f", "p_o", "w_c", "w_m")
 
 
-@rows("d", "i", "f", "g", "c", "m")
+@equation("d", "i", "f", "g", "c", "m")
 def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
     """The gates into the memory, which stand where z was, c, and m = c for the layer above."""
     d = sigmoid(fma(w_m, m_below, fma(w_c, c_before, d)))
@@ -32,7 +32,7 @@ def remember(phi, d, i, f, g, c_before, m_below, p_i, p_f, w_c, w_m):
     return d, i, f, g, c, c
 
 
-@rows("d", "i", "f", "g", "o", "dc_before", "dm_below")
+@equation("d", "i", "f", "g", "o", "dc_before", "dm_below")
 def through_depth_gated(
     phi, d, i, f, g, o, c_before, m_below, p_i, p_f, p_o, w_c, w_m, dh, dc, dm, dc_before
 ):
@@ -47,34 +47,8 @@ def through_depth_gated(
     return dz_d, dz_i, dz_f, dc * i * phi.slope(g), dz_o, dc_before, fma(w_m, dz_d, dc * d)
 
 
-@kernel(STEP)
-def step(z, h_before, c_before, h, c, ports, activation, start, stop):
-    """One step of streams start:stop. z (N, 5H) is read and then holds the gates; h, c and m = c
-    (N, H) are written.
-    """
-    H, p = h.shape[1], ports.p
-    for n in range(start, stop):
-        d = z[n, :H]
-        i, f, g, o = four_blocks(z[n, H:], H)
-        remember(activation, d, i, f, g, c_before[n], ports.m_below[n], p[0], p[1], p[3], p[4],
-                 c[n], ports.m[n])  # fmt: skip
-        show_peephole(activation, o, c[n], p[2], h[n])
-
-
-@kernel(STEP_BACK)
-def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
-    """Back through `step`. z holds the gates and then dz; dh, dc, dm are read, dc_before is added
-    to, dm_below written.
-    """
-    H, p = dh.shape[1], ports.p
-    for n in range(start, stop):
-        d = z[n, :H]
-        i, f, g, o = four_blocks(z[n, H:], H)
-        through_depth_gated(activation, d, i, f, g, o, c_before[n], ports.m_below[n], p[0], p[1],
-                            p[2], p[3], p[4], dh[n], dc[n], ports.dm[n], dc_before[n],
-                            ports.dm_below[n])  # fmt: skip
-
-
+step = cell_kernel("step", __name__, GATES, remember, show_peephole, vectors=VECTORS)
+step_back = cell_kernel("step_back", __name__, GATES, through_depth_gated, vectors=VECTORS)
 CELL = Cell(
     GATES,
     GATES,

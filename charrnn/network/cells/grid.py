@@ -12,24 +12,23 @@ The output gate stands inside phi, as in the paper's equation 1, other than in `
 Below the lowest layer, x is the character (or its embedding) and m_below a learned vector of it.
 """
 
-from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, slope
-from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import fill_row, rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.compiler.rows import equation
 from charrnn.network.cells.cell import Cell
+from charrnn.network.cells.forms import cell_kernel
 from charrnn.network.cells.lstm_equations import remember
 
 GATES = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
+BLOCKS = ("i", "f", "g", "o", *GATES[4:])
 
 
-@rows("h")
+@equation("h")
 def show(phi, o, c):
     """h = phi(o * c)."""
     return phi(o * c)
 
 
-@rows("i", "f", "g", "o", "dc_before")
+@equation("i", "f", "g", "o", "dc_before")
 def through_grid(phi, i, f, g, o, c_before, dh, dc, dc_before):
     """The derivatives of both: the gates become dz, and dc' is added to."""
     c = fma(f, c_before, i * g)
@@ -39,36 +38,20 @@ def through_grid(phi, i, f, g, o, c_before, dh, dc, dc_before):
     return dz_i, dz_f, dz_g, shown * c * slope(o), fma(dc, f, dc_before)
 
 
-@kernel(STEP)
-def step(z, h_before, c_before, h, c, ports, activation, start, stop):
-    """One step of streams start:stop. z (N, 8H) is read and then holds the gates; h, c, y, m (N, H)
-    are written.
-    """
-    H = h.shape[1]
-    for n in range(start, stop):
-        i, f, g, o = four_blocks(z[n], H)
-        remember(activation, i, f, g, o, c_before[n], c[n])
-        show(activation, o, c[n], h[n])
-        i, f, g, o = four_blocks(z[n, 4 * H :], H)
-        remember(activation, i, f, g, o, ports.m_below[n], ports.m[n])
-        show(activation, o, ports.m[n], ports.y[n])
+@equation("dm_below")
+def cleared(dm_below):
+    """What is added to starts at zero."""
+    return dm_below.like(0.0)
 
 
-@kernel(STEP_BACK)
-def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
-    """Back through `step`. z holds the gates and then dz; dh, dc, dy, dm are read, dc_before is
-    added to, dm_below written.
-    """
-    H = dh.shape[1]
-    for n in range(start, stop):
-        i, f, g, o = four_blocks(z[n], H)
-        through_grid(activation, i, f, g, o, c_before[n], dh[n], dc[n], dc_before[n])
-        i, f, g, o = four_blocks(z[n, 4 * H :], H)
-        dm_below = ports.dm_below[n]
-        fill_row(dm_below, ZERO)
-        through_grid(activation, i, f, g, o, ports.m_below[n], ports.dy[n], ports.dm[n], dm_below)
-
-
+DEPTH = {"i": "id", "f": "fd", "g": "gd", "o": "od", "c_before": "m_below", "c": "m", "h": "y"}
+DEPTH_BACK = DEPTH | {"dh": "dy", "dc": "dm", "dc_before": "dm_below"}
+step = cell_kernel(
+    "step", __name__, BLOCKS, remember, show, remember.renamed(**DEPTH), show.renamed(**DEPTH)
+)
+step_back = cell_kernel(
+    "step_back", __name__, BLOCKS, through_grid, cleared, through_grid.renamed(**DEPTH_BACK)
+)
 CELL = Cell(
     GATES,
     GATES,

@@ -11,30 +11,29 @@ three, U the last three. Source: the variant of Cho et al. 2014, version 1 of th
 equations in PyTorch's documentation of nn.GRU.
 """
 
-from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma, sigmoid, slope
-from charrnn.compiler.rows import rows
-from charrnn.kernels.recurrent import STEP, STEP_BACK, four_blocks
+from charrnn.compiler.rows import equation
 from charrnn.network.cells.cell import Cell
+from charrnn.network.cells.forms import cell_kernel
 
 GATES = ("n", "r", "z", "k")
 
 
-@rows("n", "r", "u")
+@equation("n", "r", "u")
 def reset(n, r, u, k):
     """The gates, which stand where z was, and what n is phi of."""
     r, u = sigmoid(r), sigmoid(u)
     return fma(r, k, n), r, u
 
 
-@rows("n", "h")
+@equation("n", "h")
 def mix(phi, n, u, h_before):
     """n = phi(n) and h."""
     n = phi(n)
     return n, fma(u, h_before - n, n)
 
 
-@rows("n", "r", "u", "k", "dh_before")
+@equation("n", "r", "u", "k", "dh_before")
 def through_gru_after(phi, n, r, u, k, h_before, dh, dh_before):
     """The derivatives of both: all blocks become dz, and dh' is added to."""
     dz_n = dh * (1.0 - u) * phi.slope(n)
@@ -47,27 +46,8 @@ def through_gru_after(phi, n, r, u, k, h_before, dh, dh_before):
     )
 
 
-@kernel(STEP)
-def step(z, h_before, c_before, h, c, ports, activation, start, stop):
-    """One step of streams start:stop. z (N, 4H) is read and then holds n, r, u and k; h (N, H) is
-    written.
-    """
-    H = h.shape[1]
-    for s in range(start, stop):
-        n, r, u, k = four_blocks(z[s], H)
-        reset(n, r, u, k)
-        mix(activation, n, u, h_before[s], h[s])
-
-
-@kernel(STEP_BACK)
-def step_back(z, h_before, c_before, dh_before, dc_before, dh, dc, ports, activation, start, stop):
-    """Back through `step`. z holds its blocks and then dz; dh is read, dh_before is added to."""
-    H = dh.shape[1]
-    for s in range(start, stop):
-        n, r, u, k = four_blocks(z[s], H)
-        through_gru_after(activation, n, r, u, k, h_before[s], dh[s], dh_before[s])
-
-
+step = cell_kernel("step", __name__, ("n", "r", "u", "k"), reset, mix)
+step_back = cell_kernel("step_back", __name__, ("n", "r", "u", "k"), through_gru_after)
 CELL = Cell(
     GATES,
     ("r", "z", "n"),

@@ -7,26 +7,26 @@ h = o * phi(c)
 """
 
 from charrnn.compiler.lanes import fma, sigmoid, slope
-from charrnn.compiler.rows import rows
+from charrnn.compiler.rows import equation
 
 # Two loops: in a single one phi(c) waits for the gates, and the processor does not see as far as
 # the next vector's
 
 
-@rows("i", "f", "g", "o", "c")
+@equation("i", "f", "g", "o", "c")
 def remember(phi, i, f, g, o, c_before):
     """The gates, which stand where z was, and c."""
     i, f, g, o = sigmoid(i), sigmoid(f), phi(g), sigmoid(o)
     return i, f, g, o, fma(f, c_before, i * g)
 
 
-@rows("h")
+@equation("h")
 def show(phi, o, c):
     """h = o * phi(c)."""
     return o * phi(c)
 
 
-@rows("i", "f", "g", "o", "dc_before")
+@equation("i", "f", "g", "o", "dc_before")
 def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
     """The derivatives of both: the gates become dz, and dc' is added to."""
     y, shown = phi(fma(f, c_before, i * g)), dh * o
@@ -35,7 +35,7 @@ def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
     return dz_i, dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
 
 
-@rows("o", "h")
+@equation("o", "h")
 def show_peephole(phi, o, c, p_o):
     """The output gate that sees c, where z was, and h = o * phi(c)."""
     o = sigmoid(fma(p_o, c, o))
