@@ -111,13 +111,10 @@ class File:
     def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
         """The state under `prefix`, of so many streams, or of as many as there are."""
         L, H = model.config.layers, model.config.hidden
-        if streams is None:
-            streams = self.streams(prefix)
+        streams = streams or self.streams(prefix)
         shape = (L, streams, H)
-        arrays, state = (
-            self.arrays({f"{prefix}h": shape, f"{prefix}c": shape}),
-            State(model, streams),
-        )
+        state = State(model, streams)
+        arrays = self.arrays({f"{prefix}h": shape, f"{prefix}c": shape})
         state.h[..., :H], state.c[..., :H] = arrays[f"{prefix}h"], arrays[f"{prefix}c"]
         return state
 

@@ -50,7 +50,7 @@ class GoodState:
         is gone.
         """
         if self.folder is not None:
-            return self.folder.holds_good(self.run)
+            return self.folder.good_of(self.run) is not None
         return self.run.good is not None and self.run.good.progress.is_good_of(self.run.progress)
 
     def keep(self) -> None:
