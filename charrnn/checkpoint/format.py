@@ -114,8 +114,8 @@ class File:
         streams = streams or self.streams(prefix)
         shape = (L, streams, H)
         state = State(model, streams)
-        arrays = self.arrays({f"{prefix}h": shape, f"{prefix}c": shape})
-        state.h[..., :H], state.c[..., :H] = arrays[f"{prefix}h"], arrays[f"{prefix}c"]
+        arrays = self.arrays({prefix + name: shape for name in "hc"})
+        state.h[..., :H], state.c[..., :H] = arrays.values()
         return state
 
     def streams(self, prefix: str) -> int:
