@@ -231,7 +231,8 @@ class _Trainer:
             loss_sum=before.loss_sum + loss,
             since=before.since + 1,
         )
-        if recovery.is_long(run.progress.high_steps, run):
+        characters = run.config.batch_size * run.config.seq_length
+        if run.progress.high_steps == recovery.long_enough(characters):
             if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
                 raise UnstableStep(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
             # the text has become harder

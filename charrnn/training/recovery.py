@@ -87,11 +87,6 @@ def watched(before: Progress, loss: float, smoothed: float) -> Progress:
     return replace(before, high_steps=high, calm_loss=min(calm, smoothed))
 
 
-def is_long(high_steps: int, run: Run) -> bool:
-    """True when a loss has just been high for long enough to be examined."""
-    return high_steps == long_enough(run.config.batch_size * run.config.seq_length)
-
-
 def long_enough(characters: int) -> int:
     """`HIGH_STEPS`, or the steps of this many characters that have `HIGH_CHARACTERS`."""
     return max(HIGH_STEPS, -(-HIGH_CHARACTERS // characters))
