@@ -111,14 +111,11 @@ class File:
     def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
         """The state under `prefix`, of so many streams, or of as many as there are."""
         L, H = model.config.layers, model.config.hidden
-        if streams is None:
-            streams = self.streams(prefix)
+        streams = streams or self.streams(prefix)
         shape = (L, streams, H)
-        arrays, state = (
-            self.arrays({f"{prefix}h": shape, f"{prefix}c": shape}),
-            State(model, streams),
-        )
-        state.h[..., :H], state.c[..., :H] = arrays[f"{prefix}h"], arrays[f"{prefix}c"]
+        state = State(model, streams)
+        arrays = self.arrays({prefix + name: shape for name in "hc"})
+        state.h[..., :H], state.c[..., :H] = arrays.values()
         return state
 
     def streams(self, prefix: str) -> int:

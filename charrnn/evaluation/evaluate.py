@@ -142,10 +142,8 @@ def _losses(
     losses = [np.empty(len(ids) - 1, np.float32) for _ in models]
     with using(workers) as threads:
         for one, own in zip(models, losses, strict=True):
-            network, state = (
-                Network(one, STEPS, streams, threads, panels=panels),
-                State(one, streams),
-            )
+            network = Network(one, STEPS, streams, threads, panels=panels)
+            state = State(one, streams)
             for begin in firsts:
                 state.reset()
                 scored = np.where(begin > 0, begin + warm_up, 0)

@@ -112,6 +112,7 @@ def _blocks(
         raise ConfigError("there is no network to write: give at least one")
     vocab, separator = networks[0].vocab, networks[0].corpus_config.document_separator
     ids = vocab.encode(prime, config.unknown)
+    ids = ids if len(ids) else start_ids(vocab)
     writers = [
         Writer(
             network.model,
@@ -125,8 +126,7 @@ def _blocks(
         for network in networks
     ]
     writer = writers[0] if len(writers) == 1 else Ensemble(writers)
-    prime_ids = ids if len(ids) else start_ids(vocab)
-    return vocab, generate_ids(writer, prime_ids, config.length, progress)
+    return vocab, generate_ids(writer, ids, config.length, progress)
 
 
 class Stop:

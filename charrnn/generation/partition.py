@@ -48,19 +48,10 @@ class Share:
 def share_of_panels(model: Model, panels: Panels) -> Share:
     """All units, for `product`."""
     begin = panels.forward.ctypes.data
-    places = [
-        [
-            (piece.memory.ctypes.data - begin) // 4
-            for piece in (each.up, each.over, each.second, each.out)
-        ]
-        for each in panels.layers
-    ]
-    return Share(
-        panels.forward,
-        np.array(places, np.int64),
-        (0, model.width),
-        (0, padded(model.config.vocab_size)),
-    )
+    rows = [(each.up, each.over, each.second, each.out) for each in panels.layers]
+    places = [[(piece.memory.ctypes.data - begin) // 4 for piece in row] for row in rows]
+    units, logits = (0, model.width), (0, padded(model.config.vocab_size))
+    return Share(panels.forward, np.array(places, np.int64), units, logits)
 
 
 def shares_of_stream(model: Model, threads: int, precision: str) -> list[Share]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -264,7 +265,9 @@ class Layer:
                 layers.add_rows(down, back.kept, steps, a, b)
         back.swap()
 
-    def gradient_jobs(self, g: Parameters, steps: int, parts: int) -> tuple[Jobs, Jobs]:
+    def add_gradient_jobs(
+        self, g: Parameters, steps: int, parts: int, products: Jobs, sums: Jobs
+    ) -> None:
         """Calls that compute dW_x (from the second layer on), dW_h and db, which need scratch
         memory, and those for the peepholes' gradients, over ranges of columns.
 
@@ -273,7 +276,6 @@ class Layer:
         """
         dz, h, arithmetic = rows(self.z, steps), rows(self.h, steps), self.panels.arithmetic
         first, middle, last = (int(border) for border in self.model.borders())
-        products: Jobs = []
         for start, stop in pairwise(sorted({0, first, middle, self.columns, last})):
             is_fed = self.below is not None and stop <= self.columns
             recurrent = rows(self.q, steps) if self.q.size and start >= middle else h
@@ -289,13 +291,9 @@ class Layer:
                 x_column=0,
                 h_column=first,
             )
-            products += [
-                (product, start + a, start + b)
-                for a, b in ranges(stop - start, parts, layers.COLUMNS)
-            ]
-        sums: Jobs = []
-        width, read = self.model.width, {"before": self.c, "after": self.m}
-        read["below"] = self.ports.m_below
+            products += by_columns(product, start, stop, parts)
+        width = self.model.width
+        read = {"before": self.c, "after": self.m, "below": self.ports.m_below}
         for k, peephole in enumerate(self.cell.peepholes):
             total = bind(
                 layers.peephole_gradient,
@@ -304,10 +302,10 @@ class Layer:
                 d=g[f"rnn.peephole_l{self.index}"][k],
                 column=self.cell.gates.index(peephole.gate) * width,
             )
-            sums += [(total, a, b) for a, b in ranges(width, parts, layers.COLUMNS)]
-        return products, sums
+            sums += by_columns(total, 0, width, parts)
 
 
+@dataclass
 class Backward:
     """The buffers of the way back beside those of the layers; ranges of streams share them.
 
@@ -319,10 +317,21 @@ class Backward:
     base (T, N, H): as in `kernels.recurrent`, for batches with starts; else empty
     """
 
-    def __init__(self, arrays: dict[str, Floats]) -> None:
-        self.up, self.down, self.c, self.q = (arrays[name] for name in ("up", "down", "c", "q"))
-        self.m, self.m_below = arrays["m"], arrays["m_below"]
-        self.time, self.kept, self.base = (arrays[name] for name in ("time", "kept", "base"))
+    up: Floats
+    down: Floats
+    c: Floats
+    q: Floats
+    m: Floats
+    m_below: Floats
+    time: Floats
+    kept: Floats
+    base: Floats
+
+    @classmethod
+    def of(cls, config: ModelConfig, cell: Cell, shape: tuple[int, int]) -> Backward:
+        """Buffers of zeros, for batches without starts."""
+        shapes = cls.shapes(config, cell, shape)
+        return cls(**{name: aligned(*size) for name, size in shapes.items()})
 
     def swap(self) -> None:
         """What went down comes up to the next layer."""
@@ -347,6 +356,12 @@ class Backward:
             "kept": (T, N, H) if config.residual else EMPTY.shape,
             "base": (T, N, H) if has_starts else EMPTY.shape,
         }
+
+
+def by_columns(call: Callable[..., None], start: int, stop: int, parts: int) -> Jobs:
+    """A call for columns start:stop, divided into at most `parts`."""
+    pieces = ranges(stop - start, parts, layers.COLUMNS)
+    return [(call, start + a, start + b) for a, b in pieces]
 
 
 def rows(cube: Floats, steps: int) -> Floats:

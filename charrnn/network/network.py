@@ -8,7 +8,7 @@ same bits on any number of threads.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,17 @@ from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of
 from charrnn.network.cells.cell import Cell
 from charrnn.network.embedding import EmbeddingGradients
-from charrnn.network.layer import EMPTY, NOTHING, Backward, Ids, Jobs, Layer, Starts, rows
+from charrnn.network.layer import (
+    EMPTY,
+    NOTHING,
+    Backward,
+    Ids,
+    Jobs,
+    Layer,
+    Starts,
+    by_columns,
+    rows,
+)
 from charrnn.network.model import Model, Panels, State
 from charrnn.network.parameters import Floats, Parameters, Shapes, aligned, decoder_names
 from charrnn.runtime.threads import Workers, ranges
@@ -140,8 +150,7 @@ class Network:
 
     def _prepare_training(self) -> None:
         config, cell, H = self.model.config, self.model.cell, self.model.width
-        shapes = Backward.shapes(config, cell, self.shape)
-        self._backward = {name: aligned(*shape) for name, shape in shapes.items()}
+        self._backward = Backward.of(config, cell, self.shape)
         self.gradient = self.model.parameters.like()
         self.embedding = EmbeddingGradients(self.model, self.panels) if config.embedding else None
         size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
@@ -173,7 +182,7 @@ class Network:
         the state is set to zero before a character is read.
         """
         batch = self._begin(x, y, state, starts)
-        self.workers.run(self._forward, [(batch, a, b) for a, b in self._shards()])
+        self._run_shards(self._forward, batch)
         return self.losses[: len(x)]
 
     def gradients(
@@ -198,13 +207,13 @@ class Network:
         """
         scale = 1 / (x.shape[1] if sums_over_time else x.size)
         batch = self._begin(x, y, state, starts, key, scale, smoothing)
-        if batch.starts.size and not self._backward["base"].size:
-            self._backward["base"] = aligned(*self.shape, self.model.width)
+        if batch.starts.size and not self._backward.base.size:
+            self._backward.base = aligned(*self.shape, self.model.width)
         drops_recurrent = key is not None and self.model.config.recurrent_dropout > 0
         if drops_recurrent and key is not None:
             dropped = [layer.draw_recurrent(key) for layer in self.layers]
             self.panels.pack_recurrent(dropped, self.workers)
-        self.workers.run(self._there_and_back, [(batch, a, b) for a, b in self._shards()])
+        self._run_shards(self._there_and_back, batch)
         self._weight_gradients(batch)
         if drops_recurrent:
             self.panels.pack_recurrent(self.model.recurrent, self.workers)
@@ -231,37 +240,25 @@ class Network:
 
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
         """Kernels do not check bounds: what would read or write past an array stops here."""
-        T, N = self.shape
-        for ids in (x, y):
-            if (
-                ids.dtype != np.int32
-                or not ids.flags.c_contiguous
-                or ids.ndim != 2
-                or not 1 <= len(ids) <= T
-                or ids.shape[1] != N
-            ):
+        (T, N), last, shape = self.shape, self.model.config.vocab_size - 1, x.shape
+        if not 1 <= len(x) <= T or shape[1:] != (N,) or state.h.shape[1] != N:
+            raise ValueError(f"`x` and the state must be of 1 to {T} steps of {N} streams")
+        for name, array, kind in (("x", x, "int32"), ("y", y, "int32"), ("starts", starts, "bool")):
+            if array is None:
+                continue
+            if array.dtype != kind or array.shape != shape or not array.flags.c_contiguous:
                 raise ValueError(
-                    f"ids must be int32, C-contiguous, (1 to {T}, {N}), not {ids.dtype} {ids.shape}"
+                    f"`{name}` must be {kind}, C-contiguous, {shape}, not {array.dtype} "
+                    f"{array.shape}"
                 )
-            if ids.min() < 0 or ids.max() >= self.model.config.vocab_size:
+            if kind == "int32" and (array.min() < 0 or array.max() > last):
                 raise ValueError(
-                    f"ids must be 0 to {self.model.config.vocab_size - 1}, not {ids.min()} to "
-                    f"{ids.max()}"
+                    f"`{name}` must be 0 to {last}, not {array.min()} to {array.max()}"
                 )
-        if len(x) != len(y) or state.h.shape[1] != N:
-            raise ValueError(
-                f"x {x.shape}, y {y.shape} and the state of {state.h.shape[1]} streams do not fit "
-                "together"
-            )
-        if starts is not None and (
-            starts.shape != x.shape or starts.dtype != np.bool_ or not starts.flags.c_contiguous
-        ):
-            raise ValueError(
-                f"starts must be bool, C-contiguous, {x.shape}, not {starts.dtype} {starts.shape}"
-            )
 
-    def _shards(self) -> list[tuple[int, int]]:
-        return ranges(self.shape[1], self.workers.threads)
+    def _run_shards(self, walk: Callable[[Batch, int, int], None], batch: Batch) -> None:
+        shards = ranges(self.shape[1], self.workers.threads)
+        self.workers.run(walk, [(batch, a, b) for a, b in shards])
 
     def _begin(
         self,
@@ -316,23 +313,14 @@ class Network:
             layer.store(batch.state, steps, a, b)
         for layer, decode in self._decoders:
             decode(z=self.logits, x=layer.out, first=0, last=steps, start=a, stop=b)
-        cross_entropy(
-            self.logits,
-            batch.y,
-            self.losses,
-            config.vocab_size,
-            batch.scale,
-            batch.smoothing,
-            steps,
-            a,
-            b,
-        )
+        V, scale, smoothing = config.vocab_size, batch.scale, batch.smoothing
+        cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
 
     def _backwards(self, batch: Batch, a: int, b: int) -> Iterator[tuple[Layer, Floats, Floats]]:
         """Back through every layer, from the last: the layer, and the derivatives of the loss by h
         and c, with that by the state before in row 0.
         """
-        steps, back = batch.steps, Backward(self._backward)
+        steps, back = batch.steps, replace(self._backward)  # each shard swaps for itself
         back.m[:, a:b] = 0
         for layer, decode in zip(reversed(self.layers), reversed(self._decode_back), strict=True):
             dh = back.time if self.model.cell.has_output else back.up
@@ -349,16 +337,13 @@ class Network:
 
     def _weight_gradients(self, batch: Batch) -> None:
         steps, threads, g = batch.steps, self.workers.threads, self.gradient
-        products: Jobs = []
-        sums: Jobs = []
+        products, sums = Jobs(), Jobs()
         for layer in self.layers:
-            ours = layer.gradient_jobs(g, steps, threads)
-            products += ours[0]
-            sums += ours[1]
+            layer.add_gradient_jobs(g, steps, threads, products, sums)
         table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
         looked_up = [(self.layers[0].z, table)]
         if self.memory.size:
-            dm = self._backward["m_below" if len(self.layers) % 2 else "m"]
+            dm = self._backward.m_below if len(self.layers) % 2 else self._backward.m
             looked_up.append((dm, g["rnn.memory.weight"]))
         for dz, d_table in looked_up:
             total = bind(
@@ -368,7 +353,7 @@ class Network:
                 dz=rows(dz, steps),
                 d_table=d_table,
             )
-            sums += [(total, a, b) for a, b in ranges(d_table.shape[1], threads, layers.COLUMNS)]
+            sums += by_columns(total, 0, d_table.shape[1], threads)
         dz = rows(self.logits, steps)
         for layer, name in zip(self.layers, decoder_names(self.model.config), strict=True):
             if name is not None:
@@ -384,9 +369,7 @@ class Network:
                     x_column=0,
                     h_column=0,
                 )
-                products += [
-                    (product, a, b) for a, b in ranges(dz.shape[1], threads, layers.COLUMNS)
-                ]
+                products += by_columns(product, 0, dz.shape[1], threads)
         self.workers.run(
             _run_jobs,
             [(products[k::threads], self.scratch[k], sums[k::threads]) for k in range(threads)],

@@ -9,7 +9,6 @@ them.
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,14 +210,9 @@ def update_parameters(
     """
     flats = (parameters.flat, gradient.flat, *(slots[name].flat for name in optimizer.slots))
     kernel, threads = optimizer.kernel, workers.threads
-    if penalties is None:
-        jobs: list[tuple[Any, ...]] = [
-            (*flats, rule, *clip, a, b) for a, b in ranges(parameters.flat.size, threads, LANES)
-        ]
-        workers.run(kernel, jobs)
-        return
 
     def move(decays: bool, start: int, stop: int) -> None:
+        decays = decays and penalties is not None
         if decays:
             update.penalize(parameters.flat, gradient.flat, penalties, *clip, start, stop)
         kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)

@@ -80,10 +80,8 @@ class Key:
 
 def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
     """The key of files as they are now; None for streams, and for texts too small to keep."""
-    if (
-        any(file.size is None for file in found)
-        or sum(file.size or 0 for file in found) < _SOUGHT_FROM
-    ):
+    sizes = [file.size for file in found]
+    if None in sizes or sum(size or 0 for size in sizes) < _SOUGHT_FROM:
         return None
     try:
         files = [os.stat(file.path) for file in found]  # noqa: PTH116
@@ -107,9 +105,7 @@ def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | 
     another (`Corpus.read`).
     """
     paths = [key.path(vocab, extend)]
-    if (
-        vocab is not None
-    ):  # a run that goes on asks for the vocabulary that was the text's own when it began
+    if vocab:  # a run that goes on asks for the vocabulary that was the text's own when it began
         with contextlib.suppress(OSError):
             paths += sorted(set(texts_folder().glob(f"{key.begin}*.ids")) - {*paths})
     for path in paths:

@@ -119,17 +119,14 @@ class DocumentTrackers:
     def read(self, ids: TextIds) -> list[int]:
         """Where in ids (K,), which all streams read at their beginning, a document begins."""
         tracker = self._trackers[0]
-        begins = [
-            n for n, i in enumerate(ids.tolist()) if tracker.begins_document(self._characters[i])
-        ]
+        begins = [n for n, c in enumerate(self._of(ids)) if tracker.begins_document(c)]
         self._trackers = [copy.copy(tracker) for _ in self._trackers]
         return begins
 
     def follow(self, ids: TextIds) -> list[int]:
         """The streams in which a document begins with the next ids (N,), one a stream."""
-        next_ids = zip(self._trackers, ids.tolist(), strict=True)
-        return [
-            n
-            for n, (tracker, i) in enumerate(next_ids)
-            if tracker.begins_document(self._characters[i])
-        ]
+        begins = map(DocumentTracker.begins_document, self._trackers, self._of(ids))
+        return [n for n, begun in enumerate(begins) if begun]
+
+    def _of(self, ids: TextIds) -> Iterator[str]:
+        return (self._characters[i] for i in ids.tolist())

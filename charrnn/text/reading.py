@@ -167,8 +167,8 @@ class ByteCounter:
     """Counts the bytes of files that were read, and reports them."""
 
     def __init__(self, files: list[InputFile], progress: Progress | None) -> None:
-        sizes = [file.size for file in files if file.size is not None]
-        self._total = sum(sizes) if len(sizes) == len(files) else None
+        sizes = [file.size for file in files]
+        self._total = None if None in sizes else sum(size or 0 for size in sizes)
         self._done = self._reported = 0
         self._progress = progress
 

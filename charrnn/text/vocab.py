@@ -58,18 +58,16 @@ class Vocab:
             raise VocabError(
                 f"a vocabulary holds 1 to {MAX_SYMBOLS} symbols, not {len(self.symbols)}"
             )
-        unknown = self.unknown
-        if unknown is not None and (
-            type(unknown) is not int or not 0 <= unknown < len(self.symbols)
-        ):
-            raise VocabError(
-                f"the id of the unknown symbol must be 0 to {len(self.symbols) - 1}, not "
-                f"{unknown!r:.40}"
-            )
-        if unknown is not None and self.symbols[unknown] != UNKNOWN:
-            raise VocabError(
-                f"symbol {unknown} should be {UNKNOWN!r}, but is {self.symbols[unknown]!r:.40}"
-            )
+        unknown, last = self.unknown, len(self.symbols) - 1
+        if unknown is not None:
+            if type(unknown) is not int or not 0 <= unknown <= last:
+                raise VocabError(
+                    f"the id of the unknown symbol must be 0 to {last}, not {unknown!r:.40}"
+                )
+            if self.symbols[unknown] != UNKNOWN:
+                raise VocabError(
+                    f"symbol {unknown} should be {UNKNOWN!r}, but is {self.symbols[unknown]!r:.40}"
+                )
         for i, symbol in enumerate(self.symbols):
             if i != unknown:
                 self._check(i, symbol)
@@ -78,20 +76,14 @@ class Vocab:
             raise VocabError(f"the vocabulary holds the symbol {twice!r} twice")
 
     def _check(self, i: int, symbol: object) -> None:
+        where = f"symbol {i} of the vocabulary"
         if not isinstance(symbol, str) or len(symbol) != 1:
-            raise VocabError(
-                f"symbol {i} of the vocabulary must be one character, not {symbol!r:.40}"
-            )
-        if self.unit == "byte" and ord(symbol) > 255:
-            raise VocabError(
-                f"symbol {i} of the vocabulary of bytes must be U+0000 to U+00FF, not "
-                f"U+{ord(symbol):04X}"
-            )
-        if 0xD800 <= ord(symbol) <= 0xDFFF:
-            raise VocabError(
-                f"symbol {i} of the vocabulary is half a character: the surrogate "
-                f"U+{ord(symbol):04X}"
-            )
+            raise VocabError(f"{where} must be one character, not {symbol!r:.40}")
+        code = ord(symbol)
+        if self.unit == "byte" and code > 255:
+            raise VocabError(f"{where} of bytes must be U+0000 to U+00FF, not U+{code:04X}")
+        if 0xD800 <= code <= 0xDFFF:
+            raise VocabError(f"{where} is half a character: the surrogate U+{code:04X}")
 
     @classmethod
     def from_list(cls, symbols: object, unit: Any = "char", unknown: Any = None) -> Self:

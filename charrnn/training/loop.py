@@ -231,7 +231,8 @@ class _Trainer:
             loss_sum=before.loss_sum + loss,
             since=before.since + 1,
         )
-        if recovery.is_long(run.progress.high_steps, run):
+        characters = run.config.batch_size * run.config.seq_length
+        if run.progress.high_steps == recovery.long_enough(characters):
             if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
                 raise UnstableStep(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
             # the text has become harder
@@ -275,12 +276,11 @@ class _Trainer:
             raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
         validation = self.corpus.validation[:VALIDATED]
+        starts, panels, workers = self.corpus.validation_starts, self._panels(), self.workers
         loss = None
         if len(validation) >= 2:
-            starts, panels = self.corpus.validation_starts, self._panels()
-            loss = evaluate(
-                run.result, validation, starts=starts, workers=self.workers, panels=panels
-            ).nats_per_char
+            found = evaluate(run.result, validation, starts=starts, workers=workers, panels=panels)
+            loss = found.nats_per_char
         judged = train_loss if loss is None else loss
         if not math.isfinite(judged):
             raise UnstableStep(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
@@ -338,10 +338,7 @@ class _Trainer:
 
     def save(self) -> None:
         """Write `last`, unless it is written already or holds a NaN or an infinity."""
-        if (
-            self.folder is not None
-            and self.saved_step != self.run.step
-            and recovery.is_finite(self.run)
-        ):
-            self.folder.save_last(self.run)
-            self.saved_step = self.run.step
+        run, folder = self.run, self.folder
+        if folder is not None and self.saved_step != run.step and recovery.is_finite(run):
+            folder.save_last(run)
+            self.saved_step = run.step

@@ -50,7 +50,7 @@ class GoodState:
         is gone.
         """
         if self.folder is not None:
-            return self.folder.holds_good(self.run)
+            return self.folder.good_of(self.run) is not None
         return self.run.good is not None and self.run.good.progress.is_good_of(self.run.progress)
 
     def keep(self) -> None:
@@ -85,11 +85,6 @@ def watched(before: Progress, loss: float, smoothed: float) -> Progress:
     is_high = before.step >= FIRST_STEPS and loss > calm + JUMP
     high = before.high_steps + 1 if is_high else 0
     return replace(before, high_steps=high, calm_loss=min(calm, smoothed))
-
-
-def is_long(high_steps: int, run: Run) -> bool:
-    """True when a loss has just been high for long enough to be examined."""
-    return high_steps == long_enough(run.config.batch_size * run.config.seq_length)
 
 
 def long_enough(characters: int) -> int:

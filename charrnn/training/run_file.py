@@ -123,8 +123,7 @@ def _train_config(about: Metadata) -> TrainConfig:
 def _run(file: File) -> Run:
     about = _about_run(file)
     config, trained = _train_config(about), read_trained(file)
-    model_config = trained.model.config
-    model = trained.model
+    model, model_config = trained.model, trained.model.config
     if config.average:
         model = Model(model_config, file.parameters(model_config, TRAINED))
         model.hold_zeros()

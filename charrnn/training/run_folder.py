@@ -150,7 +150,7 @@ class RunFolder:
         stays here, in `good`.
         """
         is_good = run.step == run.progress.good_step
-        if not is_good and self._good_of(run) == self.last:
+        if not is_good and self.good_of(run) == self.last:
             write_atomically(self.good, self.last.read_bytes())
         save_run(self.last, run)
         if is_good:
@@ -161,13 +161,9 @@ class RunFolder:
         """Write the network with the lowest validation loss."""
         save(self.best, run.trained)
 
-    def holds_good(self, run: Run) -> bool:
-        """True when the run's last good state is here."""
-        return self._good_of(run) is not None
-
     def load_good(self, run: Run) -> Run:
         """The run's last good state; `RunError` if its file is gone."""
-        found = self._good_of(run)
+        found = self.good_of(run)
         if found is None:
             raise RunError(
                 f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run "
@@ -176,8 +172,8 @@ class RunFolder:
             )
         return load_run(found)
 
-    def _good_of(self, run: Run) -> Path | None:
-        """The file that holds the run's last good state."""
+    def good_of(self, run: Run) -> Path | None:
+        """The file here that holds the run's last good state."""
         for path in (self.last, self.good):
             with suppress(CheckpointError):
                 if progress_of(path).is_good_of(run.progress):
