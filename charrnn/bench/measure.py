@@ -71,6 +71,16 @@ class Measured:
     theirs: list[float]
 
     @property
+    def chars_per_second(self) -> float:
+        """The median speed."""
+        return median(self.speeds)
+
+    @property
+    def share_of_peak(self) -> float:
+        """The median share."""
+        return median(self.shares)
+
+    @property
     def ratios(self) -> list[float]:
         """How many times as fast as the peer we are, for each round."""
         return [a / b for a, b in zip(self.speeds, self.theirs, strict=False)]
@@ -80,8 +90,8 @@ class Measured:
         found = {
             **asdict(self.shape),
             "rounds": len(self.speeds),
-            "chars_per_second": round(median(self.speeds), 1),
-            "share_of_peak": round(median(self.shares), 4),
+            "chars_per_second": round(self.chars_per_second, 1),
+            "share_of_peak": round(self.share_of_peak, 4),
         }
         if self.theirs:
             ratios = self.ratios
