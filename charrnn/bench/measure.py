@@ -11,11 +11,12 @@ the update. On the way back there are two products for each on the way forward: 
 what is below, and by the weights.
 """
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,6 @@ TASKS = {"training": 6, "forward": 2, "sampling": 2}
 """What is measured, and the operations for each parameter that multiplies: forward 2, backward 4.
 """
 
-Timed = Callable[[float], float]
-"""Works for about so many seconds, and at least one step, and returns characters a second."""
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -60,34 +58,46 @@ class Shape:
 
 @dataclass(frozen=True)
 class Measured:
-    """A shape's speed. `share_of_peak` is of the peak of its threads in float32, with whatever
-    `precision`.
+    """What the rounds of a task showed, in order: the speeds, in characters a second, and what
+    share each was of the peak of its threads in float32, with whatever `precision`.
 
-    With a peer, `ratio` is how many times as fast as the peer we are, and `ratios` its lowest and
-    highest of all rounds.
+    `theirs` are a peer's speeds, and empty without one.
     """
 
+    task: str
     shape: Shape
-    rounds: int
-    chars_per_second: float
-    share_of_peak: float
-    peer_chars_per_second: float | None = None
-    ratio: float | None = None
-    ratios: tuple[float, float] | None = None
+    speeds: list[float]
+    shares: list[float]
+    theirs: list[float]
+
+    @property
+    def chars_per_second(self) -> float:
+        """The median speed."""
+        return median(self.speeds)
+
+    @property
+    def share_of_peak(self) -> float:
+        """The median share."""
+        return median(self.shares)
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times as fast as the peer we are, for each round."""
+        return [a / b for a, b in zip(self.speeds, self.theirs, strict=False)]
 
     def as_json(self) -> dict[str, Any]:
         """One flat object; what needs a peer only where there was one."""
         found = {
             **asdict(self.shape),
-            "rounds": self.rounds,
+            "rounds": len(self.speeds),
             "chars_per_second": round(self.chars_per_second, 1),
             "share_of_peak": round(self.share_of_peak, 4),
         }
-        if self.ratios is not None:
-            assert self.peer_chars_per_second is not None and self.ratio is not None
-            found["peer_chars_per_second"] = round(self.peer_chars_per_second, 1)
-            found["ratio"] = round(self.ratio, 3)
-            found["ratios"] = [round(ratio, 3) for ratio in self.ratios]
+        if self.theirs:
+            ratios = self.ratios
+            found["peer_chars_per_second"] = round(median(self.theirs), 1)
+            found["ratio"] = round(median(ratios), 3)
+            found["ratios"] = [round(min(ratios), 3), round(max(ratios), 3)]
         return found
 
 
@@ -124,37 +134,27 @@ def measure(
             peer = stack.enter_context(
                 closing(Peer(against, task, {**asdict(shape), "symbols": len(corpus.vocab)}))
             )
-        workers = Workers(shape.threads)
-        stack.callback(workers.close)
-        ours = stack.enter_context(_ours(task, shape, run, corpus, workers))
+        workers = stack.enter_context(closing(Workers(shape.threads)))
+        step = stack.enter_context(closing(STEPS[task](shape, run, corpus, workers)))  # type: ignore[type-var]
+        ours = partial(_speed, step)
         for side in (ours, peer):
             if side is not None:
                 side(WARM_UP_SECONDS)
-        own, shares, theirs = list[float](), list[float](), list[float]()
+        found = Measured(task, shape, [], [], [])
         for _ in range(rounds):
-            own.append(ours(ROUND_SECONDS))
-            shares.append(own[-1] * work / multiply_add_speed(workers))
+            found.speeds.append(ours(ROUND_SECONDS))
+            found.shares.append(found.speeds[-1] * work / multiply_add_speed(workers))
             if peer is not None:
-                theirs.append(peer(ROUND_SECONDS))
+                found.theirs.append(peer(ROUND_SECONDS))
             if progress is not None:
                 progress()
-    return _medians(shape, own, shares, theirs)
+    return found
 
 
 def expected_seconds(rounds: int, against: str | None) -> float:
     """About how long `measure` takes, where a step takes no longer than a round."""
     sides, start = (1, 0.5) if against is None else (2, 4.0)
     return sides * (WARM_UP_SECONDS + rounds * (ROUND_SECONDS + 0.05)) + start
-
-
-def _medians(shape: Shape, own: list[float], shares: list[float], theirs: list[float]) -> Measured:
-    """What the rounds showed."""
-    median = statistics.median
-    if not theirs:
-        return Measured(shape, len(own), median(own), median(shares))
-    ratios = [a / b for a, b in zip(own, theirs, strict=True)]
-    against = median(theirs), median(ratios), (min(ratios), max(ratios))
-    return Measured(shape, len(own), median(own), median(shares), *against)
 
 
 def multiplications(model: Model) -> int:
@@ -188,23 +188,14 @@ def new_run(shape: Shape, corpus: Corpus) -> Run:
     return Run.new(corpus, model, TrainConfig.of({**vars(shape), **endless, **rule}))
 
 
-@contextmanager
-def _ours(task: str, shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[Timed]:
-    """A step of the task again and again, for so many seconds."""
-    step = {"training": _training, "forward": _forward, "sampling": _sampling}[task](
-        shape, run, corpus, workers
-    )
-
-    def work(seconds: float) -> float:
-        done, start = 0, time.perf_counter()
-        while True:
-            done += next(step)
-            elapsed = time.perf_counter() - start
-            if elapsed >= seconds:
-                return done / elapsed
-
-    with closing(step):  # type: ignore[type-var]
-        yield work
+def _speed(steps: Iterator[int], seconds: float) -> float:
+    """Characters a second, in one step or more that take about `seconds`."""
+    done, start = 0, time.perf_counter()
+    while True:
+        done += next(steps)
+        elapsed = time.perf_counter() - start
+        if elapsed >= seconds:
+            return done / elapsed
 
 
 def _training(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Iterator[int]:
@@ -231,3 +222,6 @@ def _sampling(shape: Shape, run: Run, corpus: Corpus, workers: Workers) -> Itera
         if done >= shape.seq_length * shape.batch_size:
             yield done
             done = 0
+
+
+STEPS = {"training": _training, "forward": _forward, "sampling": _sampling}

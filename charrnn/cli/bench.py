@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from itertools import count, product
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +17,7 @@ import charrnn
 from charrnn.cli import terminal
 from charrnn.cli.inputs import precision_kernels
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.cli.options import Command
+from charrnn.cli.options import Command, json_option
 from charrnn.runtime.threads import available_threads, check_threads
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Com
     type=click.Choice(["torch"]),
     help="Measure PyTorch too, in turn with this program.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option()
 def bench(
     layers: Counts,
     hidden: Counts,
@@ -150,12 +151,12 @@ def bench(
     rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
-        lists = {task: [one.as_json() for name, one in rows if name == task] for task in MEASURED}
+        lists = {task: [one.as_json() for one in rows if one.task == task] for task in MEASURED}
         click.echo(json.dumps({"machine": described, **lists}))
     else:
         _print_machine(machine)
         if rows:
-            _print_table(rows)
+            _print_rows(rows)
     _warn(rows)
 
 
@@ -170,79 +171,63 @@ def _read(text: str | None) -> Corpus | None:
 
 def _measured(
     shapes: list[tuple[str, Shape]], corpus: Corpus | None, rounds: int, against: str | None
-) -> list[tuple[str, Measured]]:
+) -> list[Measured]:
     """Measure each task at its shape, with progress."""
     from charrnn.bench.measure import expected_seconds, measure
 
-    rows: list[tuple[str, Measured]] = []
     seconds = len(shapes) * expected_seconds(rounds, against)
     if shapes:
         terminal.say(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
     total = len(shapes) * rounds
     done = count(1)
     with terminal.progress_bar("measuring", unit="round") as bar:
-        for task, shape in shapes:
-            report = lambda: bar(next(done), total)  # noqa: E731
-            rows.append(
-                (
-                    task,
-                    measure(task, shape, corpus, rounds=rounds, against=against, progress=report),
-                )
-            )
-    return rows
+        report = lambda: bar(next(done), total)  # noqa: E731
+        return [
+            measure(task, shape, corpus, rounds=rounds, against=against, progress=report)
+            for task, shape in shapes
+        ]
 
 
 def _print_machine(machine: Machine) -> None:
-    threads = (
-        f"{machine.fma_peak_gflops:.0f} on {machine.threads} threads" if machine.threads > 1 else ""
-    )
-    peaks = ", ".join(
-        filter(None, (f"{machine.fma_peak_gflops_per_thread:.0f} GFLOP/s on one thread", threads))
-    )
+    peaks = f"{machine.fma_peak_gflops_per_thread:.0f} GFLOP/s on one thread"
+    if machine.threads > 1:
+        peaks += f", {machine.fma_peak_gflops:.0f} on {machine.threads} threads"
     click.echo(f"{terminal.one_line(machine.cpu)}, {machine.simd}")
     click.echo(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
 
 
-def _print_table(rows: list[tuple[str, Measured]]) -> None:
-    from charrnn.cli.tables import Column, print_columns
+def _print_rows(rows: list[Measured]) -> None:
+    from charrnn.cli.tables import Column, print_table
 
-    def column(importance: int, heading: str, cell: Any) -> Column:
-        return importance, heading, [cell(task, one) for task, one in rows]
-
-    columns = [
-        column(0, "what", lambda task, one: f"{task}, {one.shape.layers} x {one.shape.hidden}"),
-        column(4, "batch", lambda task, one: _batch(task, one.shape)),
-        column(3, "threads", lambda task, one: str(one.shape.threads)),
-        column(2, "precision", lambda task, one: one.shape.precision),
-        column(1, "chars/s", lambda task, one: f"{one.chars_per_second:,.0f}"),
-        column(2, "of peak", lambda task, one: f"{one.share_of_peak:.1%}"),
+    columns: list[Column[Measured]] = [
+        (0, "what", lambda one: f"{one.task}, {one.shape.layers} x {one.shape.hidden}"),
+        (4, "batch", _batch),
+        (3, "threads", lambda one: str(one.shape.threads)),
+        (2, "precision", lambda one: one.shape.precision),
+        (1, "chars/s", lambda one: f"{median(one.speeds):,.0f}"),
+        (2, "of peak", lambda one: f"{median(one.shares):.1%}"),
     ]
-    if any(one.ratio is not None for _, one in rows):
+    if rows[0].theirs:
         columns += [
-            column(3, "PyTorch", lambda task, one: f"{one.peer_chars_per_second:,.0f}"),
-            column(1, "ratio", lambda task, one: f"{one.ratio:.2f}"),
-            column(5, "spread", lambda task, one: "{:.2f} to {:.2f}".format(*one.ratios)),
+            (3, "PyTorch", lambda one: f"{median(one.theirs):,.0f}"),
+            (1, "ratio", lambda one: f"{median(one.ratios):.2f}"),
+            (5, "spread", lambda one: f"{min(one.ratios):.2f} to {max(one.ratios):.2f}"),
         ]
-    if all(one.shape.precision == "float32" for _, one in rows):
+    if all(one.shape.precision == "float32" for one in rows):
         columns = [one for one in columns if one[1] != "precision"]
-    print_columns(columns)
+    print_table(rows, columns)
 
 
-def _warn(rows: list[tuple[str, Measured]]) -> None:
+def _warn(rows: list[Measured]) -> None:
     """Say where rounds disagree, which they do when a peer's threads must share a processor."""
-    wide = [
-        one.ratios
-        for _, one in rows
-        if one.ratios is not None and one.ratios[1] > WIDE * one.ratios[0]
-    ]
+    wide = sum(bool(one.theirs) and max(one.ratios) > WIDE * min(one.ratios) for one in rows)
     if wide:
         terminal.say(
-            f"rounds disagree in {len(wide)} of {len(rows)} rows: did something else run? "
+            f"rounds disagree in {wide} of {len(rows)} rows: did something else run? "
             "measure them again"
         )
 
 
-def _batch(task: str, shape: Shape) -> str:
-    return (
-        str(shape.batch_size) if task == "sampling" else f"{shape.batch_size} x {shape.seq_length}"
-    )
+def _batch(one: Measured) -> str:
+    length = "" if one.task == "sampling" else f" x {one.shape.seq_length}"
+    return f"{one.shape.batch_size}{length}"

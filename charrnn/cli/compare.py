@@ -200,7 +200,7 @@ def _candidates(comparison: Comparison, quiet: bool) -> list[Candidate]:
 def _run(comparison: Comparison, request: Request) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
     from charrnn.checkpoint.paths import ROOT
-    from charrnn.cli.compare_display import Display, print_table
+    from charrnn.cli.compare_display import Display, print_results
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import results
 
@@ -228,7 +228,7 @@ def _run(comparison: Comparison, request: Request) -> int:
             )
         )
     elif kept:
-        print_table(ranking, len(seeds))
+        print_results(ranking, len(seeds))
     if not is_finished:
         terminal.say(
             f"stopped after {len(kept)} of {total} runs; the same command goes on from there"

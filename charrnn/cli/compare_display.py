@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn.cli.live_bar import LiveBar, speed_text
-from charrnn.cli.tables import Column, print_columns
+from charrnn.cli.tables import Column, print_table
 from charrnn.cli.terminal import duration_text, loss_text, one_line
 from charrnn.cli.train_display import ESTIMATED_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from charrnn.tuning.comparison import Event, Outcome, Result
 
@@ -88,27 +88,20 @@ class Display:
         self._bar.close()
 
 
-def print_table(results: Sequence[Result], seeds: int) -> None:
+def print_results(results: Sequence[Result], seeds: int) -> None:
     """The results on stdout, in the order given."""
-    print_columns(_columns(results, seeds))
-
-
-def _columns(results: Sequence[Result], seeds: int) -> list[Column]:
-    def column(importance: int, heading: str, cell: Callable[[Result], str]) -> Column:
-        return importance, heading, [cell(one) for one in results]
-
-    columns = [
-        column(0, "configuration", lambda one: one_line(one.candidate.name)),
-        column(5, "hidden", lambda one: f"{one.candidate.model.hidden:,}"),
-        column(3, "parameters", lambda one: f"{one.candidate.parameters:,}"),
-        column(1, "loss (nats)", _loss),
-        column(2, "spread", _spread),
-        column(4, "chars/s", lambda one: _number(one.chars_per_second, ",.0f")),
-        column(6, "epochs", lambda one: _number(one.mean_epochs, ".1f")),
+    columns: list[Column[Result]] = [
+        (0, "configuration", lambda one: one_line(one.candidate.name)),
+        (5, "hidden", lambda one: f"{one.candidate.model.hidden:,}"),
+        (3, "parameters", lambda one: f"{one.candidate.parameters:,}"),
+        (1, "loss (nats)", _loss),
+        (2, "spread", _spread),
+        (4, "chars/s", lambda one: _number(one.chars_per_second, ",.0f")),
+        (6, "epochs", lambda one: _number(one.mean_epochs, ".1f")),
     ]
     if any(len(one.losses) < seeds for one in results):
-        columns.insert(5, column(2, "seeds", lambda one: f"{len(one.losses)} of {seeds}"))
-    return columns if seeds > 1 else [one for one in columns if one[1] != "spread"]
+        columns.insert(5, (2, "seeds", lambda one: f"{len(one.losses)} of {seeds}"))
+    print_table(results, [one for one in columns if seeds > 1 or one[1] != "spread"])
 
 
 def _number(value: float | None, layout: str) -> str:

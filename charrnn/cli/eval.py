@@ -14,7 +14,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, ensemble_option, load_members
 from charrnn.cli.eval_text import other_text, own_text, tell_of_other_texts
-from charrnn.cli.options import options_for
+from charrnn.cli.options import json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ Examples:
 @click.option(
     "--per-char", is_flag=True, help="Print a JSON object a predicted character: char, nats."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads. [default: all processors]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@threads_option
+@json_option()
 def eval_(
     checkpoint: str | None,
     texts: tuple[str, ...],

@@ -11,6 +11,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.options import json_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,9 +30,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("checkpoint", required=False)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON object: all metadata, and sizes."
-)
+@json_option("Print one JSON object: all metadata, and sizes.")
 def info(checkpoint: str | None, as_json: bool) -> None:
     """Show what a checkpoint holds: configuration, size, history, vocabulary, where it came from.
 

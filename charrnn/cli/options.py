@@ -52,6 +52,16 @@ def option(flag: str, help: str, **attributes: Any) -> Callable[[Command], Comma
     return click.option(flag, cls=GroupedOption, help=help, **attributes)
 
 
+def json_option(help: str = "Print one JSON object.") -> Callable[[Command], Command]:
+    """The flag for results as JSON."""
+    return click.option("--json", "as_json", is_flag=True, help=help)
+
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads. [default: all processors]"
+)
+
+
 def flag_of(name: str) -> str:
     """The flag of a setting."""
     return "--" + name.replace("_", "-")

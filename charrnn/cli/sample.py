@@ -18,7 +18,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members
-from charrnn.cli.options import options_for
+from charrnn.cli.options import json_option, options_for, threads_option
 from charrnn.cli.signals import remembered_interrupt
 from charrnn.config import SamplingConfig
 from charrnn.errors import CorpusError
@@ -53,13 +53,8 @@ Examples:
 @click.option(
     "--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Texts to write."
 )
-@click.option("--threads", type=click.IntRange(min=1), help="[default: all processors]")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print one JSON object, with the seed; its text is without the prime.",
-)
+@threads_option
+@json_option("Print one JSON object, with the seed; its text is without the prime.")
 def sample(
     checkpoint: str | None,
     ensemble: tuple[str, ...],

@@ -3,51 +3,51 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from charrnn.cli.terminal import console, is_terminal
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-Column = tuple[int, str, list[str]]
-"""Importance (0 is the highest, and the names'), heading and cells."""
+Row = TypeVar("Row")
+Column = tuple[int, str, Callable[[Row], str]]
+"""Importance (0 is the highest, and the names'), heading, and the cell of a row."""
+Cells = tuple[int, list[str]]
+"""Importance, and the heading with the cells below it."""
 UNWATCHED = 1000  # columns where nobody watches: nothing is left out or wrapped
 
 
-def print_columns(columns: Sequence[Column]) -> None:
+def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
     """A table; the least important columns are left out where a narrow terminal has no room for
     them.
     """
-    output: Console = console()
+    output = console()
     if not is_terminal(sys.stdout):
         output.width = UNWATCHED
-    kept = list(columns)
+    kept = [(rank, [heading, *map(cell, rows)]) for rank, heading, cell in columns]
     while len(kept) > 2 and _width_of(kept, output.width) > output.width:
         kept.remove(max(kept, key=lambda column: column[0]))
     output.print(_table(kept))
 
 
-def _width_of(columns: Sequence[Column], room: int) -> int:
+def _width_of(columns: Sequence[Cells], room: int) -> int:
     """The columns' width with their borders, if the names, which can take several lines, have a
     third of the room.
     """
-    first, *others = (max(map(len, (heading, *cells))) for _, heading, cells in columns)
-    return max(len(columns[0][1]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
+    first, *others = (max(map(len, cells)) for _, cells in columns)
+    return max(len(columns[0][1][0]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
 
 
-def _table(columns: Sequence[Column]) -> Any:
+def _table(columns: Sequence[Cells]) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for importance, heading, _ in columns:
+    for importance, (heading, *_) in columns:
         if importance == 0:
             table.add_column(heading, overflow="fold", min_width=len(heading))
         else:
             table.add_column(heading, justify="right", no_wrap=True)
-    for row in zip(*(cells for _, _, cells in columns), strict=True):
+    for row in zip(*(cells[1:] for _, cells in columns), strict=True):
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -14,15 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
-from charrnn.cli.terminal import (
-    dim,
-    duration_text,
-    escaped,
-    loss_text,
-    one_line,
-    say,
-    size_text,
-)
+from charrnn.cli.terminal import dim, duration_text, escaped, loss_text, one_line, say, size_text
 
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig

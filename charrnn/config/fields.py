@@ -69,11 +69,12 @@ class Setting:
 def setting(
     default: Value,
     help: str,
-    group: str,
     minimum: float | None = None,
     maximum: float | None = None,
+    *,
+    group: str,
 ) -> Any:
-    """A field of `Settings`: its default, help text, group in `--help`, and range (ends included).
+    """A field of `Settings`: its default, help text, range (ends included) and group in `--help`.
 
     Help names other settings in backticks.
     """

@@ -84,7 +84,6 @@ def train(
     *,
     folder: RunFolder | None = None,
     threads: int | None = None,
-    sample_prime: str = "",
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
     """Train until the run is finished; a report after each step, at which the caller may stop and
@@ -98,7 +97,7 @@ def train(
     raises `DivergenceError`: the run, and `last`, are that state.
     """
     run.check_text(corpus)
-    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), sample_prime, clock)
+    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), clock)
     try:
         while trainer.ended is None:
             yield trainer.step()
@@ -118,11 +117,10 @@ class _Trainer:
         corpus: Corpus,
         folder: RunFolder | None,
         workers: Workers,
-        sample_prime: str,
         clock: Callable[[], float],
     ) -> None:
         self.run, self.corpus, self.folder = run, corpus, folder
-        self.workers, self.sample_prime, self._clock = workers, sample_prime, clock
+        self.workers, self._clock = workers, clock
         self.streams, config = run.streams(corpus), run.config
         self.network = Network(
             run.model,
@@ -322,15 +320,7 @@ class _Trainer:
         run = self.run
         panels = self._panels() if run.config.precision == "float32" else None
         config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
-        return "".join(
-            generate(
-                run.trained,
-                self.sample_prime,
-                config,
-                workers=self.network.workers,
-                panels=panels,
-            )
-        )
+        return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))
 
     def _panels(self) -> Panels | None:
         """The packed weights of the run's result, if they are those that are trained."""

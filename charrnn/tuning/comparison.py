@@ -12,7 +12,7 @@ import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,14 +187,16 @@ def _work(candidate: Candidate) -> float:
     return float(steps * math.prod(shape) * candidate.parameters)
 
 
+@dataclass
 class _Job:
-    """One run of a comparison, in its folder."""
+    """One run of a comparison, in its folder; and its seconds and last speeds so far."""
 
-    def __init__(
-        self, candidate: Candidate, seed: int, folder: RunFolder, threads: int | None
-    ) -> None:
-        self.candidate, self.seed, self.folder, self.threads = candidate, seed, folder, threads
-        self.seconds, self.speeds = 0.0, deque[float](maxlen=SPEEDS_KEPT)
+    candidate: Candidate
+    seed: int
+    folder: RunFolder
+    threads: int | None
+    seconds: float = 0.0
+    speeds: deque[float] = field(default_factory=lambda: deque(maxlen=SPEEDS_KEPT))
 
     @property
     def measured(self) -> Path:

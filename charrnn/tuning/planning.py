@@ -109,7 +109,8 @@ def plan(
             )
     start = time.monotonic()
     elapsed = elapsed or (lambda: time.monotonic() - start)
-    return _Planner(corpus, seconds, model or {}, training, threads, elapsed).plan()
+    chosen_model, chosen = {**MODEL, **(model or {})}, {**TRAINING, **training}
+    return _Planner(corpus, seconds, threads, elapsed, chosen_model, chosen).plan()
 
 
 def most_epochs_for(parameters: int) -> float:
@@ -148,21 +149,21 @@ def learning_rate_for(width: int) -> float:
     return round(0.012 * math.sqrt(TYPICAL / max(width, 64)), 4)
 
 
+@dataclass(frozen=True)
 class _Planner:
-    """What is fixed, what is known, and the clock."""
+    """What is known, the clock, and what is fixed."""
 
-    def __init__(
-        self,
-        corpus: Corpus,
-        seconds: float,
-        model: Mapping[str, Any],
-        training: Mapping[str, Any],
-        threads: int | None,
-        elapsed: Callable[[], float],
-    ) -> None:
-        self.corpus, self.characters, self.threads = corpus, len(corpus.train), threads
-        self.seconds, self.elapsed = seconds, elapsed
-        self.fixed_model, self.fixed = {**MODEL, **model}, {**TRAINING, **training}
+    corpus: Corpus
+    seconds: float
+    threads: int | None
+    elapsed: Callable[[], float]
+    fixed_model: dict[str, Any]
+    fixed: dict[str, Any]
+
+    @property
+    def characters(self) -> int:
+        """Of the text to train on."""
+        return len(self.corpus.train)
 
     def plan(self) -> Plan:
         width, reason = self._width()
@@ -181,10 +182,10 @@ class _Planner:
         )
         validations = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / validation + 1e-9)))
         per_epoch = Run.new(self.corpus, model, training).steps_per_epoch
-        most = math.ceil(most_epochs_for(_count(model)) * per_epoch)
+        count = _count(model)
+        most = math.ceil(most_epochs_for(count) * per_epoch)
         steps = min(most, math.floor((usable - validations * validation) / step))
         epochs, speed = steps / per_epoch, self.characters / per_epoch / step
-        count = _count(model)
         drops = {
             "dropout": dropout_for(epochs, count, self.characters),
             "input_dropout": input_dropout_for(epochs),

@@ -81,13 +81,13 @@ Blueprint = str  # holds "int", "None" and "bool" below: names must not be taken
 
 @dataclass(frozen=True)
 class Made(Settings):
-    blueprint: Blueprint = setting("x", "A text.", "G")  # noqa: RUF009
-    floating: Literal["int", "bool", "None"] = setting("int", "One of three.", "G")
-    stringent: Literal["float"] | None = setting(None, "One, or none.", "G")
-    none_of_it: bool = setting(False, "A switch.", "G")
-    share: float | None = setting(0.5, "A share.", "G", 0.0, 1.0)
-    count: int = setting(3, "A number.", "G", 1)
-    strict: Optional[int] = setting(None, "A number, or none.", "G", maximum=9)  # noqa: UP045
+    blueprint: Blueprint = setting("x", "A text.", group="G")  # noqa: RUF009
+    floating: Literal["int", "bool", "None"] = setting("int", "One of three.", group="G")
+    stringent: Literal["float"] | None = setting(None, "One, or none.", group="G")
+    none_of_it: bool = setting(False, "A switch.", group="G")
+    share: float | None = setting(0.5, "A share.", 0.0, 1.0, group="G")
+    count: int = setting(3, "A number.", 1, group="G")
+    strict: Optional[int] = setting(None, "A number, or none.", group="G", maximum=9)  # noqa: UP045
 
 
 def test_types_are_read_not_guessed() -> None:
