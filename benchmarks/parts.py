@@ -45,8 +45,6 @@ PARTS = {
 """What a kernel's own time counts as. `weight_gradients` packs activations and dz; others are shown
 by their names.
 """
-NOT_CLOCKED = ("feed_characters", "feed_layer")
-"""Passed to a kernel, and handed what else that is passed: their time is the caller's own."""
 
 
 @intrinsic
@@ -154,9 +152,7 @@ class Profile:
             if isinstance(v, Dispatcher)
         }
         addresses = {
-            address_of(kernel): kernel
-            for kernel in kernels.values()
-            if kernel.nopython_signatures and kernel.__name__ not in NOT_CLOCKED
+            address_of(kernel): kernel for kernel in kernels.values() if kernel.nopython_signatures
         }
         for name, module in modules:
             if not name.startswith("charrnn.network.cells"):

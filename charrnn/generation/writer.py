@@ -255,7 +255,6 @@ class _Work:
                 prepare=address_of(cell.prepare),
                 step=address_of(cell.step),
                 draw=address_of(sampling.draw),
-                is_vector=streams == 1,
                 table=table,
                 memory_table=(
                     model.parameters["rnn.memory.weight"] if cell.reads_below else aligned(0, 0)

@@ -7,9 +7,8 @@ from numba import boolean, float32, int32, int64, intp, uint32, void
 
 from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel, spliced
-from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row, rows
+from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row
 from charrnn.compiler.simd import LANES, MR, NR, address, copy_lanes
 from charrnn.kernels.normalization import normalize, normalize_back
 from charrnn.kernels.product import (
@@ -22,72 +21,12 @@ from charrnn.kernels.product import (
     pack_tiles,
     tiles_size,
 )
-from charrnn.kernels.recurrent import CUBE, FEED, IDS, PLANE, call_product
+from charrnn.kernels.recurrent import CUBE, call_product
 
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
 COLUMNS = 64
 """Weight gradients are divided among threads by multiples of this many columns."""
-
-
-@rows("a")
-def set_product_row(a, b, c, d):
-    """a = b * c + d, c a row or a number."""
-    return fma(b, c, d)
-
-
-@kernel(void(MATRIX, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
-def look_up(table, bias, ids, factor, z, first, last, start, stop):
-    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias: the product with a one-hot input.
-
-    For steps first:last and streams start:stop.
-
-    table (V, X): read
-    bias (Z,): read; columns of z from X on hold the bias alone
-    ids, factor (T, N): read; factor is 1 unless inputs are dropped
-    z (T, N, Z): written
-    """
-    X = table.shape[1]
-    for t in range(first, last):
-        for n in range(start, stop):
-            row = z[t, n]
-            set_product_row(row[:X], table[ids[t, n]], factor[t, n], bias[:X])
-            copy_row(row[X : bias.size], bias[X:])
-
-
-@kernel(void(intp, VECTOR, VECTOR, int64, CUBE, CUBE, int64, int64, int64, int64))
-def project(product, panels, bias, columns, z, x, first, last, start, stop):
-    """z[t, n] = bias, plus x[t, n] W in the first columns.
-
-    For steps first:last and streams start:stop.
-
-    product: the address of `product`
-    panels: W (D, columns), packed
-    bias (Z,), x (T, N, D): read
-    z (T, N, Z): written
-    """
-    N, D, Z = z.shape[1], x.shape[2], z.shape[2]
-    if columns < bias.size:
-        for t in range(first, last):
-            for n in range(start, stop):
-                copy_row(z[t, n, columns : bias.size], bias[columns:])
-    a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
-    begin, size = address(bias, 0), (last - first, stop - start, D, columns)
-    call_product(product, (a, D, N * D, panels, begin, 0, 0, c, Z, N * Z, *size))
-
-
-@kernel(FEED)
-def feed_characters(
-    product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop
-):
-    """z for the lowest layer: rows of the table. See `look_up`."""
-    look_up(table, bias, ids, factor, z, first, last, start, stop)
-
-
-@kernel(FEED)
-def feed_layer(product, x, ids, factor, table, panels, bias, columns, z, first, last, start, stop):
-    """z for every other layer: the outputs x of the layer below times W_x. See `project`."""
-    project(product, panels, bias, columns, z, x, first, last, start, stop)
 
 
 @kernel(void(intp, VECTOR, int64, int64, boolean, CUBE, CUBE, int64, int64, int64, int64))

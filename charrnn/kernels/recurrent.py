@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from numba import boolean, float32, int32, int64, intp, types, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import kernel, spliced
+from charrnn.compiler.compiling import kernel
 from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import copy_row, fill_row, rows
@@ -35,7 +35,6 @@ CUBE = float32[:, :, ::1]
 STARTS = boolean[:, ::1]
 BORDERS = int64[::1]
 IDS = int32[:, ::1]
-FEED = void(intp, CUBE, IDS, PLANE, PLANE, VECTOR, VECTOR, int64, CUBE, int64, int64, int64, int64)
 
 
 class Ports(NamedTuple):
@@ -76,7 +75,7 @@ STEP = void(PLANE, PLANE, PLANE, PLANE, PLANE, STEP_PORTS, int64, int64, int64)
 STEP_BACK = void(
     PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, PLANE, STEP_PORTS_BACK, int64, int64, int64
 )
-call_product, call_feed = caller(PRODUCT), caller(FEED)
+call_product = caller(PRODUCT)
 call_prepare, call_prepare_back = caller(PREPARE), caller(PREPARE_BACK)
 call_step, call_step_back = caller(STEP), caller(STEP_BACK)
 FED = 3 << 14
@@ -85,10 +84,50 @@ gone over them.
 """
 
 
-@spliced
-def four_blocks(row, H):
-    """The first four blocks of a row of z, each of H columns."""
-    return row[:H], row[H : 2 * H], row[2 * H : 3 * H], row[3 * H : 4 * H]
+@rows("a")
+def set_product_row(a, b, c, d):
+    """a = b * c + d, c a row or a number."""
+    return fma(b, c, d)
+
+
+@kernel(void(PLANE, VECTOR, IDS, PLANE, CUBE, int64, int64, int64, int64))
+def look_up(table, bias, ids, factor, z, first, last, start, stop):
+    """z[t, n] = factor[t, n] * table[ids[t, n]] + bias: the product with a one-hot input.
+
+    For steps first:last and streams start:stop.
+
+    table (V, X): read
+    bias (Z,): read; columns of z from X on hold the bias alone
+    ids, factor (T, N): read; factor is 1 unless inputs are dropped
+    z (T, N, Z): written
+    """
+    X = table.shape[1]
+    for t in range(first, last):
+        for n in range(start, stop):
+            row = z[t, n]
+            set_product_row(row[:X], table[ids[t, n]], factor[t, n], bias[:X])
+            copy_row(row[X : bias.size], bias[X:])
+
+
+@kernel(void(intp, VECTOR, VECTOR, int64, CUBE, CUBE, int64, int64, int64, int64))
+def project(product, panels, bias, columns, z, x, first, last, start, stop):
+    """z[t, n] = bias, plus x[t, n] W in the first columns.
+
+    For steps first:last and streams start:stop.
+
+    product: the address of `product`
+    panels: W (D, columns), packed
+    bias (Z,), x (T, N, D): read
+    z (T, N, Z): written
+    """
+    N, D, Z = z.shape[1], x.shape[2], z.shape[2]
+    if columns < bias.size:
+        for t in range(first, last):
+            for n in range(start, stop):
+                copy_row(z[t, n, columns : bias.size], bias[columns:])
+    a, c = address(x, (first * N + start) * D), address(z, (first * N + start) * Z)
+    begin, size = address(bias, 0), (last - first, stop - start, D, columns)
+    call_product(product, (a, D, N * D, panels, begin, 0, 0, c, Z, N * Z, *size))
 
 
 @rows("after")
@@ -146,17 +185,18 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             keep_some_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
 
 
-@kernel( void( intp, intp, intp, intp, PLANE, VECTOR, VECTOR, int64, CUBE, CUBE, CUBE, CUBE, PORTS,
+@kernel( void( intp, intp, intp, PLANE, VECTOR, VECTOR, int64, CUBE, CUBE, CUBE, CUBE, PORTS,
         int64, VECTOR, VECTOR, BORDERS, CUBE, CUBE, PLANE, IDS, CUBE, CUBE, STARTS, int64, int64,
         int64, ) )  # fmt: skip
-def forward_layer(product, feed, prepare, step, table, up, bias, columns, z, h, c, q, ports,
+def forward_layer(product, prepare, step, table, up, bias, columns, z, h, c, q, ports,
                   activation, over, second, borders, keep_h, keep_c, factor, ids, x, copied, starts,
                   steps, start, stop):  # fmt: skip
     """Streams start:stop of one layer over `steps` steps.
 
-    product, feed, prepare, step: addresses of kernels. feed writes W_x x + b into z for a few steps
-    at a time, which are then still in the cache: `layers.feed_layer` or `layers.feed_characters`
-    table, up, bias, columns, factor, ids, x: for feed
+    product, prepare, step: addresses of kernels
+    table, bias, ids, factor: for `look_up`, where x is empty
+    up, bias, columns, x: for `project`, where it is not; both write W_x x + b into z for a few
+    steps at a time, which are then still in the cache
     z (T, N, GH): overwritten, then the gates
     h, c (T + 1, N, H): row 0 is the state before, the others are written
     q (T, N, H): the factor of the second product, written; empty without one
@@ -170,8 +210,11 @@ def forward_layer(product, feed, prepare, step, table, up, bias, columns, z, h, 
     fed = max(1, FED // ((stop - start) * Z))
     for t in range(steps):
         if t % fed == 0:
-            call_feed(feed, (product, x, ids, factor, table, up, bias, columns, z, t,
-                      min(t + fed, steps), start, stop))  # fmt: skip
+            end = min(t + fed, steps)
+            if x.shape[0] > 0:
+                project(product, up, bias, columns, z, x, t, end, start, stop)
+            else:
+                look_up(table, bias, ids, factor, z, t, end, start, stop)
         at = (t * N + start) * Z
         to = address(z, at + first)
         a = address(h, (t * N + start) * H)

@@ -23,18 +23,21 @@ from charrnn.kernels.sampling import CONTROLS, DRAW
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
 IDS = int32[:, ::1]
-PLACES, RANGE = int64[:, ::1], types.UniTuple(int64, 2)
+PLACES, RANGE, PART = int64[:, ::1], types.UniTuple(int64, 2), types.UniTuple(int64, 3)
 call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 
 
-@emits(MATRIX(intp, intp, intp, intp))
-def _own(emit, place, N, first, last):
-    """Columns first:last of the float32 (N, columns) matrix at an address: all, unless N is 1."""
+@emits(MATRIX(intp, PART))
+def _own(emit, place, part):
+    """Columns first:last of the float32 (N, columns) matrix at an address, part = (N, first, last):
+    all of them, unless N is 1.
+    """
     # which takes a tenth of a second, and only to compile
     from numba.np.arrayobj import populate_array
 
     builder, size = emit.builder, I64(4)
+    N, first, last = cgutils.unpack_tuple(builder, part)
     array = emit.context.make_array(MATRIX)(emit.context, builder)
     place = builder.add(place, builder.mul(builder.mul(N, first), size))
     data, columns = builder.inttoptr(place, array.data.type), builder.sub(last, first)
@@ -58,24 +61,25 @@ def _meet(counter, met, parts):
 
 
 @inline
-def _multiply(product, vector_product, is_vector, a, depth, weights, z, z_row, rows, columns):
+def _multiply(multiplier, a, depth, weights, z, z_row, rows, columns):
     """z (rows, columns) += a (rows, depth) @ weights; a, weights and z are addresses, rows of z are
     z_row apart.
     """
+    product, vector_product, is_vector = multiplier
     if is_vector:
         call_vector_product(vector_product, (a, weights, z, depth, columns))
     else:
-        panels = _own(weights, 1, 0, 0)[0]
+        panels = _own(weights, (1, 0, 0))[0]
         call_product(
             product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns)
         )
 
 
-@kernel( void( intp, intp, intp, intp, intp, boolean, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
+@kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
         BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean,
         boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES, RANGE, RANGE, RANGE,
         IDS, int64, float64[:, ::1], ) )  # fmt: skip
-def write(product, vector_product, prepare, step, draw, is_vector, table, memory_table, bias,
+def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output,
           is_residual, first_read, controls, counter, parts, normal, scratch, weights, places,
           own_streams, own_units, own_logits, ids, given, uniforms):  # fmt: skip
@@ -109,28 +113,29 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
     from_h, from_q, end = borders[0] // H * units, borders[1] // H * units, borders[2] // H * units
-    gates = _own(address(z, 0), N, G * first, G * last)
-    q_own, y_own = _own(address(q, 0), N, first, last), _own(address(y, 0), N, first, last)
+    multiplier, own = (product, vector_product, N == 1), (N, first, last)
+    gates = _own(address(z, 0), (N, G * first, G * last))
+    q_own, y_own = _own(address(q, 0), own), _own(address(y, 0), own)
     for s in range(S):
         now, then = s % 2, 1 - s % 2
         for layer in range(L):
             above, below = layer % 2, (layer + 1) % 2
             before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
-            h_before = _own(address(h, before), N, first, last)
-            h_after = _own(address(h, after), N, first, last)
-            c_before = _own(address(c, before), N, first, last)
-            c_after = _own(address(c, after), N, first, last)
-            m_below = _own(address(m, below * N * H), N, first, last)
-            m_above = _own(address(m, above * N * H), N, first, last)
-            x_below = _own(address(x, max(layer - 1, 0) * N * H), N, first, last)
-            x_above = _own(address(x, layer * N * H), N, first, last)
-            vectors = _own(address(p, layer * K * H), K, first, last)
+            h_before = _own(address(h, before), own)
+            h_after = _own(address(h, after), own)
+            c_before = _own(address(c, before), own)
+            c_after = _own(address(c, after), own)
+            m_below = _own(address(m, below * N * H), own)
+            m_above = _own(address(m, above * N * H), own)
+            x_below = _own(address(x, max(layer - 1, 0) * N * H), own)
+            x_above = _own(address(x, layer * N * H), own)
+            vectors = _own(address(p, layer * K * H), (K, first, last))
             for n in range(start, stop):
                 _copy(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
             if layer == 0:
                 for n in range(start, stop):
                     looked_up = address(table, (ids[s, n] * H + first) * G_x)
-                    add_row(gates[n, : G_x * units], _own(looked_up, 1, 0, G_x * units)[0])
+                    add_row(gates[n, : G_x * units], _own(looked_up, (1, 0, G_x * units))[0])
                     if memory_table.shape[0] > 0:
                         _copy(
                             address(m_below, n * units),
@@ -138,16 +143,16 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                             units,
                         )
             else:
-                _multiply(product, vector_product, is_vector, address(x,
+                _multiply(multiplier, address(x,
                           ((layer - 1) * N + start) * H), H, weights + 4 * places[layer, 0],
                           address(gates, start * Z), Z, rows, G_x * units)  # fmt: skip
-            _multiply(product, vector_product, is_vector, address(h, before + start * H), H,
+            _multiply(multiplier, address(h, before + start * H), H,
                       weights + 4 * places[layer, 1], address(gates, start * Z + from_h), Z, rows,
                       from_q - from_h)  # fmt: skip
             if end > from_q:
                 call_prepare(prepare, (gates, h_before, q_own, start, stop))
                 met = _meet(counter, met, parts)
-                _multiply(product, vector_product, is_vector, address(q, start * H), H,
+                _multiply(multiplier, address(q, start * H), H,
                           weights + 4 * places[layer, 2], address(gates, start * Z + from_q), Z,
                           rows, end - from_q)  # fmt: skip
             ports = Ports(m_below, y_own, m_above, vectors)
@@ -157,9 +162,9 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
             )
             for n in range(start, stop):
                 if keep_h.size > 0:
-                    keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), N, first, last)[n])
+                    keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), own)[n])
                 if keep_c.size > 0:
-                    keep_some(c_before[n], c_after[n], _own(address(keep_c, 0), N, first, last)[n])
+                    keep_some(c_before[n], c_after[n], _own(address(keep_c, 0), own)[n])
                 _copy(
                     address(x_above, n * units),
                     address(y_own if has_output else h_after, n * units),
@@ -167,7 +172,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                 )
             if normal > 0:  # over all units, of which others may have made some
                 met = _meet(counter, met, parts)
-                outputs = _own(address(y, 0) if has_output else address(h, after), N, 0, H)
+                outputs = _own(address(y, 0) if has_output else address(h, after), (N, 0, H))
                 for n in range(start, stop):
                     mean, r = moments(outputs[n], normal)
                     standardize(x_above[n], mean, r, min(units, normal - first))
@@ -184,7 +189,7 @@ def write(product, vector_product, prepare, step, draw, is_vector, table, memory
                 last_out - first_out,
             )
         for layer in range(first_read, L):
-            _multiply(product, vector_product, is_vector, address(x, (layer * N + start) * H), H,
+            _multiply(multiplier, address(x, (layer * N + start) * H), H,
                       weights + 4 * places[layer, 3], address(logits, start * width + first_out),
                       width, rows, last_out - first_out)  # fmt: skip
         met = _meet(counter, met, parts)

@@ -79,7 +79,6 @@ class Layer:
         self._walk = bind(
             forward_layer,
             product=panels.arithmetic.product_at,
-            feed=address_of(layers.feed_layer if index else layers.feed_characters),
             prepare=address_of(self.cell.prepare),
             step=address_of(self.cell.step),
             table=panels.table,

@@ -16,6 +16,7 @@ from charrnn.compiler.calling import bind
 from charrnn.compiler.simd import padded
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
+from charrnn.kernels.recurrent import look_up, project
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of
 from charrnn.network.cells.cell import Cell
@@ -142,9 +143,7 @@ class Network:
                     columns=columns,
                     adds=True,
                 )
-                first = bind(
-                    layers.project, product=product, panels=memory, bias=bias, columns=columns
-                )
+                first = bind(project, product=product, panels=memory, bias=bias, columns=columns)
                 decoders.append((layer, add if decoders else first))
         return decoders
 
@@ -302,7 +301,7 @@ class Network:
         config, steps = self.model.config, batch.steps
         if self.memory.size:
             table = self.model.parameters["rnn.memory.weight"]
-            layers.look_up(table, self._no_bias, batch.x, self.factor, self.memory, 0, steps, a, b)
+            look_up(table, self._no_bias, batch.x, self.factor, self.memory, 0, steps, a, b)
         for layer in self.layers:
             layer.load(batch.state, batch.starts, a, b)
             if batch.key is None:

@@ -34,7 +34,7 @@ from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from charrnn.kernels import adam, layers, product, softmax, update
 from charrnn.kernels.product import pack, pack_transposed
-from charrnn.kernels.recurrent import Ports, PortsBack
+from charrnn.kernels.recurrent import Ports, PortsBack, look_up, project
 from charrnn.network import cells
 from charrnn.network.cells import cell_named, lstm
 from tests.reference import cells as reference_cells
@@ -710,7 +710,7 @@ def test_look_up() -> None:
     factor[0, 1] = factor[2, 3] = 0
     ids = np.random.default_rng(3).integers(V, size=(T, N)).astype(np.int32)
     z = np.full((T, N, Z), CANARY)
-    layers.look_up(table, bias, ids, factor, z, 0, steps, start, stop)
+    look_up(table, bias, ids, factor, z, 0, steps, start, stop)
     part = np.s_[:steps, start:stop]
     exact = factor[part][..., None].astype(np.float64) * table[ids[part]]
     assert (
@@ -738,7 +738,7 @@ def test_project_and_back(columns: int) -> None:
     own = np.isin(np.arange(N), range(start, stop))[:, None]
     at, places = address_of(product.product), (0, steps, start, stop)
     only = np.where(own, x, np.nan)
-    layers.project(at, packed(w), bias, columns, z, only, *places)
+    project(at, packed(w), bias, columns, z, only, *places)
     part = np.s_[:steps, start:stop]
     x64, w64, found = x[part].astype(np.float64), w.astype(np.float64), z[part][..., :columns]
     magnitudes = np.abs(x64) @ np.abs(w64) + np.abs(bias[:columns])
