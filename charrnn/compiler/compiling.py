@@ -121,12 +121,15 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
     """The modules with the kernels of every run, or of one that only writes, and of what these
     names choose.
     """
-    others = {*CHOSEN_MODULES.values(), *SEPARATE, *(() if training else TRAINING_MODULES)}
-    stems = [
-        path.stem for path in sorted((PACKAGE / "kernels").glob("*.py")) if path.stem not in others
-    ]
-    every = [f"charrnn.kernels.{stem}" for stem in stems if stem != "__init__"]
-    return list(dict.fromkeys([*every, *map(module_of, names)]))
+    others = {
+        "__init__",
+        *CHOSEN_MODULES.values(),
+        *SEPARATE,
+        *(() if training else TRAINING_MODULES),
+    }
+    stems = sorted({path.stem for path in (PACKAGE / "kernels").glob("*.py")} - others)
+    modules = [f"charrnn.kernels.{stem}" for stem in stems]
+    return list(dict.fromkeys([*modules, *map(module_of, names)]))
 
 
 def kernels_in(module: str) -> list[str]:

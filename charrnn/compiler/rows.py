@@ -134,13 +134,13 @@ class Equation:
 
 
 def equation(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any]], Equation]:
-    """Make a function over `Lanes` into an equation that writes these rows; see `rows`."""
+    """Make a function over `Lanes`, whose arguments have the names of what it reads, into an
+    equation that writes these rows.
+    """
 
     def decorate(function: Callable[..., Any]) -> Equation:
         names = tuple(inspect.signature(function).parameters)
         chooses = names[0] == "phi"
-        if chooses and fold is not None:
-            raise TypeError(f"{function.__name__} chooses phi: then it cannot have a fold")
         return Equation(function, names[chooses:], written, chooses, fold)
 
     return decorate
@@ -152,31 +152,27 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
 
     Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; what
     is only read may also be a number, the same for all. The equation returns the new value of each
-    array in `written`, and with a `fold` one more, of which the call returns the fold. Without a
-    fold it may take `phi` first, which the kernel gives as a number (see NONLINEARITIES).
+    array in `written`, and with a `fold` one more, of which the call returns the fold.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
         made = equation(*written, fold=fold)(function)
-        operands = ("phi",) * made.chooses + made.rows
 
         @intrinsic
         def loop(typingctx, *arguments):
-            _check(function.__name__, operands, arguments, written)
+            _check(function.__name__, made.rows, arguments, written)
 
             def codegen(context, builder, signature, args):
-                kinds, values = signature.args[0].types, cgutils.unpack_tuple(builder, args[0])
-                phi = None
-                if made.chooses:
-                    phi = context.cast(builder, values.pop(0), kinds[0], types.int64)
-                    kinds = kinds[1:]
-                array = context.make_array(kinds[0])(context, builder, values[0])
-                (size,) = cgutils.unpack_tuple(builder, array.shape)
-                places = (
-                    _operand(context, builder, *each) for each in zip(kinds, values, strict=True)
+                pairs = list(
+                    zip(
+                        signature.args[0].types, cgutils.unpack_tuple(builder, args[0]), strict=True
+                    )
                 )
+                first = context.make_array(pairs[0][0])(context, builder, pairs[0][1])
+                (size,) = cgutils.unpack_tuple(builder, first.shape)
+                places = [_operand(context, builder, *pair) for pair in pairs]
                 data = dict(zip(made.rows, places, strict=True))
-                result = made.emit(Emitter(builder), size, data, phi)
+                result = made.emit(Emitter(builder), size, data)
                 return context.get_dummy_value() if result is None else result
 
             result = types.void if fold is None else fold.number
@@ -193,22 +189,11 @@ def _check(name, operands, arguments, written):
     call = f"{name}({', '.join(operands)})"
     if len(arguments) != len(operands):
         raise TypingError(f"{call} takes {len(operands)} arguments, not {len(arguments)}")
-    first = operands[operands[0] == "phi"]
     for operand, kind in zip(operands, arguments, strict=True):
-        is_row = isinstance(kind, types.Array) and (kind.dtype, kind.ndim, kind.layout) == (
-            types.float32,
-            1,
-            "C",
-        )
-        if operand == "phi":
-            fits, wanted = isinstance(kind, types.Integer), "an integer"
-        elif operand == first or operand in written:
-            fits, wanted = is_row, "a contiguous row of float32"
-        else:
-            fits, wanted = (
-                is_row or isinstance(kind, types.Number),
-                "a contiguous row of float32 or a number",
-            )
+        row = types.Array(types.float32, 1, "C")
+        fits, wanted = kind == row, "a contiguous row of float32"
+        if operand != operands[0] and operand not in written:
+            fits, wanted = fits or isinstance(kind, types.Number), f"{wanted} or a number"
         if not fits:
             raise TypingError(f"{operand} of {call} must be {wanted}, not {kind}")
 

@@ -1,14 +1,12 @@
 """Adam's step, over flat vectors; AdamW is the same with weight decay before it."""
 
 import numpy as np
-from numba import float32, int64, void
 
 from charrnn.compiler.compiling import kernel
-from charrnn.kernels.product import VECTOR
-from charrnn.kernels.update import clamped
+from charrnn.kernels.update import clamped, rule_of
 
 
-@kernel(void(VECTOR, VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+@kernel(rule_of(2))
 def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
     """Adam (Kingma & Ba 2015, algorithm 1) on elements start:stop; g = scale * clamp(gradient).
 

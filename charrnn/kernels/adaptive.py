@@ -5,17 +5,13 @@ w and the slots are updated, gradient is read. All products are elementwise.
 """
 
 import numpy as np
-from numba import float32, int64, void
 
 from charrnn.compiler.compiling import kernel
 from charrnn.compiler.pointwise import ONE
-from charrnn.kernels.product import VECTOR
-from charrnn.kernels.update import clamped
-
-WITH_SQUARES = void(VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64)
+from charrnn.kernels.update import clamped, rule_of
 
 
-@kernel(WITH_SQUARES)
+@kernel(rule_of(1))
 def adagrad(w, gradient, s, rule, clip_value, scale, start, stop):
     """AdaGrad (Duchi, Hazan & Singer 2011, figure 1, diagonal): s += g g,  w -= rate g / (sqrt(s) +
     epsilon).
@@ -30,7 +26,7 @@ def adagrad(w, gradient, s, rule, clip_value, scale, start, stop):
         w[k] -= rate * g / (np.sqrt(s[k]) + epsilon)
 
 
-@kernel(WITH_SQUARES)
+@kernel(rule_of(1))
 def rmsprop(w, gradient, s, rule, clip_value, scale, start, stop):
     """RMSprop (Tieleman & Hinton 2012, lecture 6e): s = rho s + (1 - rho) g g,  w -= rate g /
     (sqrt(s) + epsilon).
@@ -46,7 +42,7 @@ def rmsprop(w, gradient, s, rule, clip_value, scale, start, stop):
         w[k] -= rate * g / (np.sqrt(s[k]) + epsilon)
 
 
-@kernel(void(VECTOR, VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+@kernel(rule_of(2))
 def adadelta(w, gradient, s, u, rule, clip_value, scale, start, stop):
     """ADADELTA (Zeiler 2012, algorithm 1); s and u remember the squares of gradients and of steps.
 

@@ -18,6 +18,7 @@ from charrnn.kernels.product import (
     multiply_panels,
     pack_columns,
     packed_shapes,
+    packers,
     product_shapes,
 )
 
@@ -27,6 +28,7 @@ BAND = 64
 """Rows of a transpose that are packed at a time."""
 
 pair_tile = tile_kernel(product_shapes(), 0, multiply_add)
+pack_tiles, pack_panels = packers(pair_lanes, 2)
 packed_pair_tile = tile_kernel(packed_shapes(), TILE, multiply_add)
 
 
@@ -74,7 +76,7 @@ def pack_pairs(matrix, panels, first, columns, start, stop):
     """As `pack`, rounded: a word of panels is of rows 2k and 2k + 1 of the matrix, of which there
     are an even number.
     """
-    pack_columns(pair_lanes, 2, matrix, panels, first, start, stop)
+    pack_columns(pack_panels, 2, matrix, panels, first, start, stop)
 
 
 @kernel(PACK)
@@ -113,5 +115,19 @@ def pair_weight_gradients(
     product is `pair_product_packed`.
     """
     gradients(
-        pair_lanes, 2, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+        pack_tiles,
+        pack_panels,
+        2,
+        product,
+        x,
+        h,
+        dz,
+        dw_x,
+        dw_h,
+        db,
+        x_column,
+        h_column,
+        scratch,
+        start,
+        stop,
     )

@@ -4,16 +4,11 @@ scale * clamp(gradient).
 w and v are updated, gradient is read.
 """
 
-from numba import float32, int64, void
-
 from charrnn.compiler.compiling import kernel
-from charrnn.kernels.product import VECTOR
-from charrnn.kernels.update import clamped
-
-WITH_VELOCITY = void(VECTOR, VECTOR, VECTOR, float32[::1], float32, float32, int64, int64)
+from charrnn.kernels.update import clamped, rule_of
 
 
-@kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+@kernel(rule_of(0))
 def sgd(w, gradient, rule, clip_value, scale, start, stop):
     """Stochastic gradient descent (Robbins & Monro 1951): w -= rate g. rule = (rate,)."""
     rate = rule[0]
@@ -22,7 +17,7 @@ def sgd(w, gradient, rule, clip_value, scale, start, stop):
         w[k] -= rate * (scale * clamped(gradient[k], clip_value))
 
 
-@kernel(WITH_VELOCITY)
+@kernel(rule_of(1))
 def momentum(w, gradient, v, rule, clip_value, scale, start, stop):
     """The heavy ball (Polyak 1964, equation 9): v = mu v + g,  w -= rate v. rule = (mu, rate).
 
@@ -36,7 +31,7 @@ def momentum(w, gradient, v, rule, clip_value, scale, start, stop):
         w[k] -= rate * v[k]
 
 
-@kernel(WITH_VELOCITY)
+@kernel(rule_of(1))
 def nesterov(w, gradient, v, rule, clip_value, scale, start, stop):
     """Nesterov's accelerated gradient: v = mu v + g,  w -= rate (g + mu v). rule = (mu, rate).
 

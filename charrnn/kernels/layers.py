@@ -9,7 +9,7 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel, spliced
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_product_row, add_row, copy_row, fill_row, multiply_row
-from charrnn.compiler.simd import LANES, MR, NR, address, copy_lanes
+from charrnn.compiler.simd import LANES, MR, NR, address
 from charrnn.kernels.normalization import normalize, normalize_back
 from charrnn.kernels.product import (
     GROUP,
@@ -139,9 +139,23 @@ GRADIENTS = void(
 
 @spliced
 def gradients(
-    put, size, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+    pack_tiles,
+    pack_panels,
+    size,
+    product,
+    x,
+    h,
+    dz,
+    dw_x,
+    dw_h,
+    db,
+    x_column,
+    h_column,
+    scratch,
+    start,
+    stop,
 ):
-    """As `weight_gradients`; put and size as for `pack_tiles`."""
+    """As `weight_gradients`, by these `packers` for words of `size` rows."""
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     panels, x_tiles = address(scratch, 0), scratch[DEPTH * GROUP :]
     h_tiles = x_tiles[DEPTH * TILE * ((D + MR // 2 - 1) // (MR // 2)) :]
@@ -149,11 +163,11 @@ def gradients(
     for k in range(0, K, size * DEPTH):
         last, later = min(k + size * DEPTH, K), 1 if k > 0 else 0
         depth = (last - k + size - 1) // size
-        pack_tiles(put, size, x, k, last, x_tiles)
-        pack_tiles(put, size, h, k, last, h_tiles)
+        pack_tiles(x, k, last, x_tiles)
+        pack_tiles(h, k, last, h_tiles)
         for group in range(start, stop, GROUP):
             end = min(group + GROUP, stop)
-            pack_panels(put, size, dz, k, last, group, end - group, panels)
+            pack_panels(dz, k, last, group, end - group, panels)
             for j in range(k, last):
                 add_row(db[group:end], dz[j, group:end])
             n = group
@@ -186,7 +200,21 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scra
     scratch (`scratch_size(D, H)`,): panels of dz for both products, tiles of x and h
     """
     gradients(
-        copy_lanes, 1, product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scratch, start, stop
+        pack_tiles,
+        pack_panels,
+        1,
+        product,
+        x,
+        h,
+        dz,
+        dw_x,
+        dw_h,
+        db,
+        x_column,
+        h_column,
+        scratch,
+        start,
+        stop,
     )
 
 

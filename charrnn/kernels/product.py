@@ -159,47 +159,55 @@ def tile_place(tile_start, rows):
     return max(0, tile_start + TILE - rows)
 
 
-@spliced
-def pack_tiles(put, size, matrix, start, stop, tiles):
-    """Pack rows start:stop of a (K, D) matrix, as the left factor of the transpose: tile after
-    tile, each (words, TILE).
+def packers(put, size: int):
+    """The functions `pack_tiles` and `pack_panels` for words of `size` rows.
 
-    A word is `size` rows. put(to, source, above) packs LANES words at an address, of floats at
-    another and `above` bytes after it; 0 stands for a row of zeros.
+    put(to, source, above) packs LANES words at an address, of floats at another and `above` bytes
+    after it; 0 stands for a row of zeros.
     """
-    D, words = matrix.shape[1], (stop - start + size - 1) // size
-    tall, tall_rows = tile_heights(D)
-    for j in range(words):
-        row = start + size * j
-        m, to, source = 0, address(tiles, j * TILE), address(matrix, row * D)
-        above = 4 * D if row + 1 < stop else 0
-        while m < D:
-            put(to, source + 4 * (m - tile_place(m, D)), above)
-            m += next_height(D, m, tall, tall_rows)
-            to += 4 * words * TILE
+
+    @inline
+    def pack_tiles(matrix, start, stop, tiles):
+        """Pack rows start:stop of a (K, D) matrix, as the left factor of the transpose: tile after
+        tile, each (words, TILE).
+        """
+        D, words = matrix.shape[1], (stop - start + size - 1) // size
+        tall, tall_rows = tile_heights(D)
+        for j in range(words):
+            row = start + size * j
+            m, to, source = 0, address(tiles, j * TILE), address(matrix, row * D)
+            above = 4 * D if row + 1 < stop else 0
+            while m < D:
+                put(to, source + 4 * (m - tile_place(m, D)), above)
+                m += next_height(D, m, tall, tall_rows)
+                to += 4 * words * TILE
+
+    @inline
+    def pack_panels(matrix, start, stop, column, columns, to):
+        """Pack columns column:column+columns of rows start:stop into panels at an address.
+
+        Row by row: lines of a row that lie together are fetched together, and pages are seldom
+        changed.
+        """
+        N, words, wide = matrix.shape[1], (stop - start + size - 1) // size, columns // NR * NR
+        for j in range(words):
+            row = start + size * j
+            source, above = address(matrix, row * N + column), 4 * N if row + 1 < stop else 0
+            for n in range(0, columns, LANES):
+                inside = n % NR if n < wide else 0
+                width = NR if n < wide else LANES
+                prefetch(source + 4 * (16 * N + n))
+                put(to + 4 * ((n - inside) * words + j * width + inside), source + 4 * n, above)
+
+    return pack_tiles, pack_panels
+
+
+pack_tiles, pack_panels = packers(copy_lanes, 1)
 
 
 def tiles_size(rows: int, depth: int) -> int:
     """Floats that `pack_tiles` writes for so many rows of the transpose, at most."""
     return -(-rows // (MR // 2)) * depth * TILE
-
-
-@spliced
-def pack_panels(put, size, matrix, start, stop, column, columns, to):
-    """Pack columns column:column+columns of rows start:stop of a matrix into panels at an address;
-    put and size as for `pack_tiles`.
-
-    Row by row: lines of a row that lie together are fetched together, and pages are seldom changed.
-    """
-    N, words, wide = matrix.shape[1], (stop - start + size - 1) // size, columns // NR * NR
-    for j in range(words):
-        row = start + size * j
-        source, above = address(matrix, row * N + column), 4 * N if row + 1 < stop else 0
-        for n in range(0, columns, LANES):
-            inside = n % NR if n < wide else 0
-            width = NR if n < wide else LANES
-            prefetch(source + 4 * (16 * N + n))
-            put(to + 4 * ((n - inside) * words + j * width + inside), source + 4 * n, above)
 
 
 @spliced
@@ -228,12 +236,12 @@ def product_packed(tiles, panel, width, c, c_row, rows, depth, accumulate):
 
 
 @spliced
-def pack_columns(put, size, matrix, panels, first, start, stop):
-    """As `pack`; put and size as for `pack_tiles`."""
+def pack_columns(pack_panels, size, matrix, panels, first, start, stop):
+    """As `pack`, by one of the `packers`."""
     K = matrix.shape[0]
     for n in range(start, stop, GROUP):
         to = address(panels, n * (K // size))
-        pack_panels(put, size, matrix, 0, K, first + n, min(GROUP, stop - n), to)
+        pack_panels(matrix, 0, K, first + n, min(GROUP, stop - n), to)
 
 
 @kernel(PACK)
@@ -241,7 +249,7 @@ def pack(matrix, panels, first, columns, start, stop):
     """Pack columns first:first+columns of a (K, N) matrix into panels; of those this call packs
     start:stop (multiples of NR).
     """
-    pack_columns(copy_lanes, 1, matrix, panels, first, start, stop)
+    pack_columns(pack_panels, 1, matrix, panels, first, start, stop)
 
 
 @kernel(PACK)

@@ -6,18 +6,10 @@ float32. Of int8, each column has a scale, a power of two, so that it may be tak
 + sum x q s = s (z / s + sum x q), rounding included. Plain instructions: shift, mask, convert.
 """
 
-from numba import intp, void
-
 from charrnn.compiler.compiling import kernel
-from charrnn.compiler.emitter import I8, I32, I64, VECTOR, VL, constant, emits, lanes_of
+from charrnn.compiler.emitter import I8, I32, I64, VECTOR, VL, constant, lanes_of
 from charrnn.compiler.simd import LANES
-from charrnn.kernels.vector_product import (
-    VECTOR_PRODUCT,
-    WIDE,
-    block_product,
-    over_blocks,
-    row_loop,
-)
+from charrnn.kernels.vector_product import VECTOR_PRODUCT, WIDE, block_product, over_blocks
 
 WORD = lanes_of(I32, VECTOR)
 
@@ -32,36 +24,17 @@ def _bf16_pair(emit, vectors, weights, k):
     return [[builder.bitcast(bits, VECTOR) for bits in half] for half in (low, high)]
 
 
-def int8_block(vectors: int):
-    """An intrinsic: z[: vectors * VL] += x[:depth] @ a block: float32 scales of the columns, then
-    rows of int8.
-    """
-
-    @emits(void(*[intp] * 4))
-    def block(emit, x, weights, z, depth):
-        builder, places = emit.builder, range(0, VL * vectors, VL)
-
-        def pair(weights, k):
-            rows = [builder.mul(builder.add(k, I64(step)), I64(VL * vectors)) for step in range(2)]
-            loaded = [
-                [emit.load(weights, I8, builder.add(row, I64(place))) for place in places]
-                for row in rows
-            ]
-            return [[builder.sitofp(builder.sext(x, WORD), VECTOR) for x in row] for row in loaded]
-
-        scales = [emit.load(weights, offset=place) for place in places]
-        before = [emit.load(z, offset=place) for place in places]
-        sums = [builder.fdiv(old, scale) for old, scale in zip(before, scales, strict=True)]
-        rows = builder.add(weights, I64(4 * VL * vectors))
-        totals = row_loop(emit, x, rows, sums, depth, pair)
-        for place, scale, total in zip(places, scales, totals, strict=True):
-            emit.store(builder.fmul(total, scale), z, place)
-
-    return block
+def _int8_pair(emit, vectors, weights, k):
+    """Rows of int8, one after another."""
+    builder = emit.builder
+    row = builder.mul(k, I64(VL * vectors))
+    loaded = [emit.load(weights, I8, builder.add(row, I64(VL * v))) for v in range(2 * vectors)]
+    numbers = [builder.sitofp(builder.sext(x, WORD), VECTOR) for x in loaded]
+    return numbers[:vectors], numbers[vectors:]
 
 
 bf16_wide, bf16_slim = (block_product(columns // VL, _bf16_pair) for columns in (WIDE, LANES))
-int8_wide, int8_slim = int8_block(WIDE // VL), int8_block(LANES // VL)
+int8_wide, int8_slim = (block_product(columns // VL, _int8_pair, True) for columns in (WIDE, LANES))
 
 
 @kernel(VECTOR_PRODUCT)

@@ -8,8 +8,7 @@ from charrnn.compiler.lanes import exp
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import MAXIMUM, SUM, rows
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE
-
-NEVER = -np.float32(np.inf)
+from charrnn.kernels.sampling import NEVER
 
 
 @rows(fold=MAXIMUM)

@@ -5,6 +5,8 @@ The optimizers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only t
 loaded.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import float32, float64, int64, void
 
@@ -18,6 +20,13 @@ BLOCK = 4096
 """Elements whose squares are summed together; the blocks' sums are added in order, so threads do
 not change the norm.
 """
+
+
+def rule_of(slots: int) -> Any:
+    """The signature of an optimizer's kernel: (w, gradient, *slots, rule, clip_value, scale, start,
+    stop).
+    """
+    return void(*[VECTOR] * (2 + slots), VECTOR, float32, float32, int64, int64)
 
 
 @inline
@@ -57,7 +66,7 @@ def average(w, averaged, share, start, stop):
         averaged[k] += share * (w[k] - averaged[k])
 
 
-@kernel(void(VECTOR, VECTOR, float32[::1], float32, float32, int64, int64))
+@kernel(rule_of(0))
 def penalize(w, gradient, penalties, clip_value, scale, start, stop):
     """Clipping and weight penalties on elements start:stop; the gradient and w are overwritten.
 

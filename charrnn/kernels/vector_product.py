@@ -7,8 +7,6 @@ registers, each one chain of multiply-adds in the order of k, from what z holds:
 `product`. A block is as wide as hides the latency of the multiply-adds, and no wider.
 """
 
-from functools import partial
-
 from numba import int64, intp, void
 
 from charrnn.compiler.compiling import kernel, spliced
@@ -20,33 +18,35 @@ WIDE = 64 if VL > 4 else 32
 VECTOR_PRODUCT = void(intp, intp, intp, int64, int64)
 
 
-def row_loop(emit, x, weights, sums, depth, pair):
-    """The sums (vectors) after k = 0, 1, ... depth - 1; pair(place of the weights, k) gives the
-    weights of k and k + 1.
-    """
-
-    def body(k, totals):
-        for step, across in enumerate(pair(weights, k)):
-            place = emit.at(x, FLOAT, emit.builder.add(k, I64(step)))
-            scalar = emit.broadcast(emit.builder.load(place))
-            totals = [emit.multiply_add(scalar, w, s) for w, s in zip(across, totals, strict=True)]
-        return totals
-
-    return emit.loop(depth, 2, sums, body)[1]
-
-
-def block_product(vectors: int, pair_of):
+def block_product(vectors: int, pair_of, has_scales: bool = False):
     """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of weights; depth is even.
 
     pair_of(emit, vectors, weights, k): the weights of k and of k + 1, each so many vectors
+    has_scales: before the weights stand float32 scales of the columns
     """
 
     @emits(void(*[intp] * 4))
     def block(emit, x, weights, z, depth):
-        sums = [emit.load(z, offset=VL * v) for v in range(vectors)]
-        pair = partial(pair_of, emit, vectors)
-        for v, total in enumerate(row_loop(emit, x, weights, sums, depth, pair)):
-            emit.store(total, z, VL * v)
+        build, places = emit.builder, range(0, VL * vectors, VL)
+        sums = [emit.load(z, offset=place) for place in places]
+        if has_scales:
+            scales = [emit.load(weights, offset=place) for place in places]
+            sums = [build.fdiv(old, scale) for old, scale in zip(sums, scales, strict=True)]
+            weights = build.add(weights, I64(4 * VL * vectors))
+
+        def body(k, totals):
+            for step, across in enumerate(pair_of(emit, vectors, weights, k)):
+                scalar = emit.broadcast(build.load(emit.at(x, FLOAT, build.add(k, I64(step)))))
+                totals = [
+                    emit.multiply_add(scalar, w, s) for w, s in zip(across, totals, strict=True)
+                ]
+            return totals
+
+        _, totals = emit.loop(depth, 2, sums, body)
+        if has_scales:
+            totals = [build.fmul(total, scale) for total, scale in zip(totals, scales, strict=True)]
+        for place, total in zip(places, totals, strict=True):
+            emit.store(total, z, place)
 
     return block
 

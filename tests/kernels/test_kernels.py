@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import int64, njit, void
+from numba.core.cgutils import unpack_tuple
 from numba.core.errors import TypingError
 
 from charrnn import compiler, kernels
@@ -26,9 +27,9 @@ from charrnn.compiler.compiling import (
     SEPARATE,
     count_kernels,
 )
-from charrnn.compiler.emitter import HAS_FMA
+from charrnn.compiler.emitter import HAS_FMA, Emitter, emits
 from charrnn.compiler.lanes import RELU, SOFTSIGN, TANH, Lanes, Nonlinearity, exp, sigmoid
-from charrnn.compiler.rows import MAXIMUM, SUM, fill_row
+from charrnn.compiler.rows import MAXIMUM, SUM, Equation, equation, fill_row
 from charrnn.compiler.rows import rows as over_rows
 from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
@@ -243,12 +244,28 @@ def doubled(a: Lanes) -> tuple[Lanes, Lanes]:
     return 2.0 * a, a
 
 
-@over_rows("y")
+def chosen(made: Equation) -> Callable:
+    """An intrinsic of an equation that takes phi, with its number and two rows."""
+
+    @emits(void(int64, product.VECTOR, product.VECTOR))
+    def call(emit: Emitter, phi: Any, *rows: Any) -> None:
+        make = emit.context.make_array(product.VECTOR)
+        arrays = [make(emit.context, emit.builder, row) for row in rows]
+        (size,) = unpack_tuple(emit.builder, arrays[0].shape)
+        data = dict(zip(made.rows, (array.data for array in arrays), strict=True))
+        made.emit(emit, size, data, phi)
+
+    return call
+
+
+@chosen
+@equation("y")
 def squash(phi: Nonlinearity, x: Lanes) -> Lanes:
     return phi(x)
 
 
-@over_rows("a")
+@chosen
+@equation("a")
 def through_squash(phi: Nonlinearity, a: Lanes, y: Lanes) -> Lanes:
     return a * phi.slope(y)
 
@@ -350,21 +367,10 @@ def test_a_wrong_call_is_an_error_while_compiling() -> None:
         call_fill(a, None)
     with pytest.raises(
         TypingError,
-        match=r"y of squash\(phi, x, y\) must be a contiguous row of float32, not float64",
+        match=r"total of scaled_sum\(a, factor, b, total\) must be a contiguous row of float32, "
+        r"not float64",
     ):
-        call_squash(TANH, a, 1.0)
-    with pytest.raises(
-        TypingError, match=r"phi of squash\(phi, x, y\) must be an integer, not float64"
-    ):
-        call_squash(1.0, a, a)
-
-
-def test_an_equation_has_a_fold_or_a_choice() -> None:
-    with pytest.raises(TypeError, match="squashed_sum chooses phi"):
-
-        @over_rows(fold=SUM)
-        def squashed_sum(phi: Nonlinearity, x: Lanes) -> Lanes:
-            return phi(x)
+        call_scaled_sum(a, 1.0, a, 1.0)
 
 
 def test_a_choice_that_there_is_not_writes_nothing() -> None:
