@@ -63,7 +63,7 @@ class Peer:
             raise
 
     def __call__(self, seconds: float) -> float:
-        """Characters a second, while it works for about so many seconds."""
+        """Characters a second, over about this many seconds of work."""
         speed = float(self._ask(seconds, "chars_per_second"))
         time.sleep(SETTLING_SECONDS)
         return speed

@@ -115,7 +115,7 @@ TASKS = {"training": training, "forward": forward, "sampling": sampling}
 
 
 def speed(steps: Iterator[int], seconds: float) -> float:
-    """Characters a second, while it works for about so many seconds."""
+    """Characters a second, over about this many seconds of work."""
     done, start = 0, time.perf_counter()
     while True:
         done += next(steps)

@@ -109,7 +109,7 @@ class File:
                     first[to * H : (to + 1) * H] += second[place * H : (place + 1) * H]
 
     def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
-        """The state under `prefix`, of so many streams, or of as many as there are."""
+        """The state under `prefix`, of this number of streams, by default all there are."""
         L, H = model.config.layers, model.config.hidden
         streams = streams or self.streams(prefix)
         shape = (L, streams, H)

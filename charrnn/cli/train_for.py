@@ -26,7 +26,7 @@ LENGTH = ("steps", "epochs", "max_time")
 
 
 def leave_length_to_plan(ctx: click.Context, request: Request) -> Request:
-    """How long to train is said by --for alone: another flag contradicts it, and what a preset says
+    """--for alone decides how long to train: another flag contradicts it, and what a preset says
     gives way.
     """
     assert request.duration is not None

@@ -10,7 +10,7 @@ Numbers below 2^-126 count as zero there; that rounding makes them zero already 
 loss. Words are carried in arrays of float32: nothing computes with them as such.
 
 What is emitted here comes in two forms, with the instructions or with plain float32 ones
-(`instruction`). They give the same bits, but for sums below 2^-126. The second form is no faster
+(`instruction`). They give the same bits, except for sums below 2^-126. The second form is no faster
 than float32: it is for tests where the instructions are not at hand.
 """
 

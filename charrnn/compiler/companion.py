@@ -23,7 +23,7 @@ from charrnn.compiler import compiling
 from charrnn.runtime.threads import available_threads
 
 WORTH_IT = 6
-"""So many kernels missing take longer to compile than another process to start."""
+"""Missing kernels from which on compiling takes longer than starting another process."""
 LONGEST_WAIT = 60.0
 """Seconds after which a kernel that the companion took is compiled here all the same."""
 POLL = 0.005
@@ -95,7 +95,7 @@ class Companion:
 
 @contextmanager
 def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
-    """A companion for the block that imports these modules, if so many kernels are missing that it
+    """A companion for the block that imports these modules, if enough kernels are missing that it
     is worth it, else None.
 
     The modules must be content with kernels that are not compiled yet: what computes with kernels

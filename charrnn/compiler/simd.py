@@ -25,7 +25,7 @@ def padded(size: int) -> int:
 
 
 def pitch(size: int) -> int:
-    """Floats from one row of so many columns to the next: rows whole kilobytes apart would evict
+    """Floats from one row of `size` columns to the next: rows whole kilobytes apart would evict
     one another from the cache.
     """
     return padded(size) + LANES if padded(size) % 256 == 0 else padded(size)

@@ -61,7 +61,7 @@ def evaluate_dynamic(
     networks of any size and segments of any length; no g is longer than 2 |r|.
 
     ids and `starts` as for `evaluation.evaluate`. Nothing is dropped. With more than one of
-    `dynamic_streams` the text is read in so many parts of equal length side by side, all with the
+    `dynamic_streams` the text is read in as many equal parts side by side, all with the
     same weights, which learn from all of them at once, each from a zero state. The result is the
     same bits on any number of threads. `ConfigError` if the weights grow without bounds.
     """

@@ -49,7 +49,7 @@ def _through(d, a, mean, r, mean_d, slope):
 
 @inline
 def moments(y, units):
-    """The mean of a row of so many units, and r."""
+    """The mean of a row of `units` units, and r."""
     mean = np.float32(_sum(y) / units)
     padding = np.float64(mean) * np.float64(mean) * (y.size - units)
     variance = max(_spread(y, mean) - padding, 0.0) / units
@@ -58,7 +58,7 @@ def moments(y, units):
 
 @inline
 def standardize(a, mean, r, units):
-    """a = (a - mean) r, and 0 behind so many units."""
+    """a = (a - mean) r, and 0 after `units` units."""
     _standardized(a, mean, r)
     for u in range(max(0, units), a.size):
         a[u] = ZERO

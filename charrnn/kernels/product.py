@@ -206,7 +206,7 @@ pack_tiles, pack_panels = packers(copy_lanes, 1)
 
 
 def tiles_size(rows: int, depth: int) -> int:
-    """Floats that `pack_tiles` writes for so many rows of the transpose, at most."""
+    """Floats that `pack_tiles` writes for `rows` rows of the transpose, at most."""
     return -(-rows // (MR // 2)) * depth * TILE
 
 

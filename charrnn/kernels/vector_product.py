@@ -21,7 +21,7 @@ VECTOR_PRODUCT = void(intp, intp, intp, int64, int64)
 def block_product(vectors: int, pair_of, has_scales: bool = False):
     """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of weights; depth is even.
 
-    pair_of(emit, vectors, weights, k): the weights of k and of k + 1, each so many vectors
+    pair_of(emit, vectors, weights, k): the weights of k and of k + 1, each `vectors` vectors
     has_scales: before the weights stand float32 scales of the columns
     """
 

@@ -180,7 +180,7 @@ class Layer:
                 ours[0, a:b][starts[0, a:b]] = 0
 
     def store(self, state: State, steps: int, a: int, b: int) -> None:
-        """Hand over the state of streams a:b after so many steps.
+        """Hand over the state of streams a:b after `steps` steps.
 
         To be called before the next layer's pass, to which c may be lent.
         """

@@ -121,7 +121,7 @@ class Network:
 
     @staticmethod
     def training_shapes(config: ModelConfig, cell: Cell) -> Shapes:
-        """Of what training adds to them, but for `Backward` and what each thread has."""
+        """Of what training adds, except `Backward` and what each thread has."""
         H, L = padded(config.hidden), config.layers
         return {
             "sums": (L - 1 if config.skip else 0, padded(config.vocab_size)),

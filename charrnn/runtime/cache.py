@@ -47,7 +47,7 @@ def texts_folder() -> Path:
 
 
 def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """What is said about a file's data, and the data, (n,) read-only; `OSError` or `ValueError` if
+    """The JSON about a file's data, and the data, (n,) read-only; `OSError` or `ValueError` if
     it is not there, or damaged.
 
     All of it is checked: that takes a seventh of a second for a gigabyte.
@@ -89,7 +89,7 @@ class CacheFile:
         self._file: BinaryIO | None = None
 
     def start(self, size: int) -> None:
-        """There will be so many bytes; if that is too much, or nothing was to be kept, the other
+        """There will be `size` bytes; if that is too much, or nothing was to be kept, the other
         calls do nothing.
         """
         if self.path is not None and size <= MOST_KEPT:

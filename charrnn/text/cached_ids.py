@@ -56,7 +56,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Key:
-    """What the ids of a text depend on, as hexadecimal digits, but for the vocabulary."""
+    """What the ids of a text depend on, as hexadecimal digits, except for the vocabulary."""
 
     paths: str
     state: str  # of the files

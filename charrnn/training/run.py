@@ -209,7 +209,7 @@ class Run:
         )
 
     def ended_by(self, seconds: float = 0.0) -> str | None:
-        """What has ended the run after so many seconds of training: steps, epochs, patience, time;
+        """What has ended the run after `seconds` of training: steps, epochs, patience, time;
         None while it goes on.
         """
         config = self.config

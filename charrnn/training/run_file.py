@@ -65,7 +65,7 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a file; `CheckpointError` for what is no sound one, or holds a network alone."""
+    """The run in a file; `CheckpointError` if it is not sound or holds a network alone."""
     with opened(path) as file:
         return _run(file)
 
