@@ -52,7 +52,7 @@ def best_target() -> Target:
 
 
 def choose_target(asked: str) -> Target:
-    """The target of this name, or the best one for an empty name; Numba compiles for it from then on.
+    """The target of this name, or the best one for an empty name; Numba compiles for it then.
     Raises `ConfigError`.
     """
     best = best_target()

@@ -25,7 +25,7 @@ from charrnn.text.sources import (
 )
 
 LARGE = 1 << 26
-"""From this many bytes on, compiled code is faster, even with some tenths of a second to load it."""
+"""Bytes from which on compiled code is faster, even with some tenths of a second to load it."""
 
 PAD = 3  # as in `kernels/utf8.py`, which is loaded only where it is needed
 PIECE = 1 << 21  # bytes of a large text that are read, and written, at a time
