@@ -83,30 +83,23 @@ class File:
 
     def parameters(self, config: ModelConfig, prefix: str = "") -> Parameters:
         """A network's parameters, or others of their layout whose names have this prefix."""
-        cell = cell_named(config.cell)
-        parameters = Parameters(tensors_of(config, cell))
-        names = {tensor: prefix + file_name(tensor.name, config) for tensor in parameters.tensors}
-        shapes = {name: tensor.disk_shape for tensor, name in names.items()}
-        if torch_module(config):
-            seconds = [f"{prefix}rnn.bias_hh_l{layer}" for layer in range(config.layers)]
-            size = len(cell.recurrent_gates) * config.hidden
-            shapes |= {name: (size,) for name in seconds if name in self.names}
-        arrays = self.arrays(shapes)
-        self._add_second_biases(arrays, config, prefix)
-        for tensor, name in names.items():
-            tensor.from_disk(arrays[name], parameters[tensor.name])
+        parameters, cell = Parameters(tensors_of(config)), cell_named(config.cell)
+        names = {
+            tensor.name: prefix + file_name(tensor.name, config) for tensor in parameters.tensors
+        }
+        shapes = {names[tensor.name]: tensor.disk_shape for tensor in parameters.tensors}
+        seconds = {prefix + name: zeros.shape for name, zeros in second_biases(config).items()}
+        arrays = self.arrays(shapes | {n: seconds[n] for n in seconds if n in self.names})
+        # PyTorch may have trained its second bias: where a gate has both, the sum counts
+        for name in seconds:
+            if name in arrays:
+                first = arrays[name.replace("_hh_", "_ih_")].reshape(-1, config.hidden)
+                second = arrays[name].reshape(-1, config.hidden)
+                for gate, bias in zip(cell.recurrent_gates, second, strict=True):
+                    if gate in cell.input_gates:
+                        first[cell.input_gates.index(gate)] += bias
+        parameters.from_disk({name: arrays[names[name]] for name in names})
         return parameters
-
-    def _add_second_biases(self, arrays: Arrays, config: ModelConfig, prefix: str) -> None:
-        """PyTorch may have trained its second bias: where a gate has both, the sum counts."""
-        cell, H = cell_named(config.cell), config.hidden
-        for layer in range(config.layers):
-            second = arrays.get(f"{prefix}rnn.bias_hh_l{layer}")
-            for gate in cell.input_gates if second is not None else ():
-                if gate in cell.recurrent_gates and second is not None:
-                    to, place = cell.input_gates.index(gate), cell.recurrent_gates.index(gate)
-                    first = arrays[f"{prefix}rnn.bias_ih_l{layer}"]
-                    first[to * H : (to + 1) * H] += second[place * H : (place + 1) * H]
 
     def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
         """The state under `prefix`, of this number of streams, by default all there are."""

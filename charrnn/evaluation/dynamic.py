@@ -156,9 +156,7 @@ def relative(squares: Parameters | None, like: Parameters) -> Floats:
     """
     if squares is None or not squares.flat.any():
         every = like.like()
-        every.from_disk(
-            {tensor.name: np.ones(tensor.disk_shape, np.float32) for tensor in like.tensors}
-        )
+        every.from_disk({t.name: np.ones(t.disk_shape, np.float32) for t in like.tensors})
         return every.flat
     found: Floats = np.sqrt(squares.flat)
     found /= np.float32(found[found > 0].mean(dtype=np.float64))

@@ -19,8 +19,8 @@ from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES, padded
 from charrnn.generation.quantization import scales
 from charrnn.kernels.vector_product import WIDE, vector_product
-from charrnn.network.model import Model, Panels
-from charrnn.network.parameters import Floats, aligned, decoder_names
+from charrnn.network.model import Panels
+from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import ranges
 
 SHARE = 1 << 18
@@ -45,25 +45,23 @@ class Share:
     logits: tuple[int, int]
 
 
-def share_of_panels(model: Model, panels: Panels) -> Share:
+def share_of_panels(panels: Panels) -> Share:
     """All units, for `product`."""
-    begin = panels.forward.ctypes.data
-    rows = [(each.up, each.over, each.second, each.out) for each in panels.layers]
-    places = [[(piece.memory.ctypes.data - begin) // 4 for piece in row] for row in rows]
+    begin, model = panels.forward.ctypes.data, panels.model
+    places = [[(piece.memory.ctypes.data - begin) // 4 for piece in row] for row in panels.layers]
     units, logits = (0, model.width), (0, padded(model.config.vocab_size))
     return Share(panels.forward, np.array(places, np.int64), units, logits)
 
 
-def shares_of_stream(model: Model, threads: int, precision: str) -> list[Share]:
+def shares_of_stream(panels: Panels, threads: int, precision: str) -> list[Share]:
     """The weights, rounded before, divided among at most `threads` threads, for the vector product
     of the precision.
     """
-    numbers = sum(weight.size for row in _matrices(model) for weight in row)
-    parts = numbers * BYTES[precision] // SHARE
+    model, parts = panels.model, panels.forward.size * BYTES[precision] // SHARE
     units = ranges(model.width, max(1, min(threads, parts)), LANES)
     logits = ranges(padded(model.config.vocab_size), len(units), LANES)
     logits += [(logits[-1][1], logits[-1][1])] * (len(units) - len(logits))
-    return [_share(model, precision, own, out) for own, out in zip(units, logits, strict=True)]
+    return [_share(panels, precision, own, out) for own, out in zip(units, logits, strict=True)]
 
 
 def product_of(precision: str) -> Any:
@@ -84,25 +82,14 @@ def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
     return placed
 
 
-def _matrices(model: Model) -> list[list[Floats]]:
-    """W_x (none in the first layer), W_h, W_q and the decoder's weight (none where it does not
-    read) of each layer.
-    """
-    p, (first, middle, _) = model.parameters, model.borders()
-    rows = []
-    for layer, decoder in enumerate(decoder_names(model.config)):
-        w = p[f"rnn.weight_hh_l{layer}"]
-        w_x = p[f"rnn.weight_ih_l{layer}"] if layer else w[:, :0]
-        out = p["decoder.bias"][None, :0] if decoder is None else p[decoder]
-        rows.append([w_x, w[:, : middle - first], w[:, middle - first :], out])
-    return rows
-
-
-def _share(model: Model, precision: str, units: tuple[int, int], logits: tuple[int, int]) -> Share:
+def _share(
+    panels: Panels, precision: str, units: tuple[int, int], logits: tuple[int, int]
+) -> Share:
+    width = panels.model.width
     pieces = [
         blocks(weight, precision)
-        for *row, out in _matrices(model)
-        for weight in (*(_columns(w, model.width, units) for w in row), out[:, slice(*logits)])
+        for *row, out in ([piece.columns for piece in layer] for layer in panels.layers)
+        for weight in (*(_columns(w, width, units) for w in row), out[:, slice(*logits)])
     ]
     ends = np.cumsum([0, *(piece.size for piece in pieces)], dtype=np.int64)
     weights = _memory(int(ends[-1]))

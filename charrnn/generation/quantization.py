@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.network.model import Model
-from charrnn.network.parameters import Floats, decoder_names
+from charrnn.network.parameters import Floats, matrix_names
 
 LEAST_SCALE = np.float32(2.0**-60)
 """The scale of a column of zeros or of tiny numbers: dividing by it overflows only above 10^20."""
@@ -28,17 +28,9 @@ def rounded(model: Model, precision: str) -> Model:
         return model
     other, nearest = Model(model.config), ROUNDINGS[precision]
     other.parameters.flat[:] = model.parameters.flat
-    for name in matrices(model):
+    for name in matrix_names(model.config):
         other.parameters[name][:] = nearest(other.parameters[name])
     return other
-
-
-def matrices(model: Model) -> list[str]:
-    """Names of the matrices that are rounded."""
-    L = model.config.layers
-    above = [f"rnn.weight_ih_l{layer}" for layer in range(1, L)]
-    decoders = [name for name in decoder_names(model.config) if name is not None]
-    return [*(f"rnn.weight_hh_l{layer}" for layer in range(L)), *above, *decoders]
 
 
 def to_bf16(weight: Floats) -> Floats:

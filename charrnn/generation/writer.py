@@ -78,7 +78,7 @@ class Writer:
             np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
             for n in range(streams)
         ]
-        self._made = partial(_Work, self.model, panels, self.controls, config.precision, streams)
+        self._made = partial(_Work, panels, self.controls, config.precision, streams)
         self._work, self._turns = self._made(self.workers.threads), _Turns()
         self._alone: _Work | None = None
 
@@ -220,20 +220,20 @@ class _Work:
 
     def __init__(
         self,
-        model: Model,
         panels: Panels,
         controls: Controls,
         precision: str,
         streams: int,
         threads: int,
     ) -> None:
-        config, cell, L, N, H = model.config, model.cell, model.config.layers, streams, model.width
+        model, N = panels.model, streams
+        config, cell, L, H = model.config, model.cell, model.config.layers, model.width
         V = padded(config.vocab_size)
         if streams == 1:
-            shares = shares_of_stream(model, threads, precision)
+            shares = shares_of_stream(panels, threads, precision)
             shards = [(0, 1)] * len(shares)
         else:
-            shares, shards = [share_of_panels(model, panels)], ranges(streams, threads)
+            shares, shards = [share_of_panels(panels)], ranges(streams, threads)
         self._shares = shares  # the kernel is given addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)

@@ -4,7 +4,7 @@ looked up as one table.
 
 from charrnn.compiler.simd import padded
 from charrnn.config import ModelConfig
-from charrnn.network.cells.cell import Cell
+from charrnn.network.cells import cell_named
 from charrnn.network.layer import NOTHING
 from charrnn.network.model import Model, Panels
 from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
@@ -18,13 +18,13 @@ class EmbeddingGradients:
 
     def __init__(self, model: Model, panels: Panels) -> None:
         self.model, self.arithmetic = model, panels.arithmetic
-        shapes = self.shapes(model.config, model.cell)
+        shapes = self.shapes(model.config)
         self.d_table, self._panels, self._sums = (aligned(*shape) for shape in shapes.values())
 
     @staticmethod
-    def shapes(config: ModelConfig, cell: Cell) -> Shapes:
+    def shapes(config: ModelConfig) -> Shapes:
         """Of its buffers."""
-        columns = len(cell.input_gates) * padded(config.hidden)
+        columns = len(cell_named(config.cell).input_gates) * padded(config.hidden)
         return {
             "d_table": (config.vocab_size, columns),
             "panels": (padded(config.embedding) * columns,),

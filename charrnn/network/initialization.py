@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
-from charrnn.network.cells.cell import Cell
+from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Floats, Parameters, Tensor
 
 MEMORY_DEVIATION = 0.1
 
 
-def initialize(parameters: Parameters, config: ModelConfig, cell: Cell, seed: int) -> None:
+def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
     """Draw all parameters: weights by `config.init` and `config.recurrent_init`, biases by the
     cell.
 
@@ -27,6 +27,7 @@ def initialize(parameters: Parameters, config: ModelConfig, cell: Cell, seed: in
     the forget gates'.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x1817])))
+    cell = cell_named(config.cell)
     biases = cell.initial_bias(config.hidden, config.forget_bias)
     for tensor in parameters.tensors:
         array = np.zeros(tensor.disk_shape, np.float32)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +18,7 @@ from charrnn.compiler.simd import padded, pitch
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.kernels.recurrent import Ports, PortsBack, backward_layer, forward_layer
-from charrnn.network.cells.cell import Cell
+from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, Panels, State
 from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
 from charrnn.runtime.threads import ranges
@@ -31,8 +32,36 @@ NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What the passes over one batch read, and the state, which is read and then written."""
+
+    x: Ids
+    y: Ids
+    state: State
+    starts: Starts
+    """Where the state is set to zero before a character is read, (steps, N); (0, N) for none."""
+    key: int | None
+    """Draws all that is random; without one nothing is dropped."""
+    scale: np.float32
+    """Of the loss that is derived: the sum of all characters' losses times this."""
+    smoothing: np.float32
+    """Of the labels; see `kernels.softmax`."""
+
+    @property
+    def drops(self) -> bool:
+        """True if there are masks to be drawn."""
+        return self.key is not None
+
+    @property
+    def steps(self) -> int:
+        """Its length in time."""
+        return len(self.x)
+
+
 class Layer:
-    """The buffers of one layer, and what it reads: the layer below, and m_below (T, N, H) or empty.
+    """The buffers of one layer, and what it reads: the layer below, or else characters, by their
+    `memory` (T, N, H), which may be empty, and `factor` (T, N).
 
     z (T, N, GH): pre-activations, then gates, then dz
     h, c (T + 1, N, H): the state; row 0 is that before the first step
@@ -44,6 +73,9 @@ class Layer:
     out (T, N, H): what the next layer and the decoder read; one of the above
     """
 
+    z: Floats
+    c: Floats
+
     def __init__(
         self,
         model: Model,
@@ -52,92 +84,80 @@ class Layer:
         shape: tuple[int, int],
         training: bool,
         below: Layer | None,
-        m_below: Floats,
+        memory: Floats,
         factor: Floats,
     ) -> None:
         self.model, self.panels, self.index, self.shape = model, panels, index, shape
         self.config, self.cell, self.below = model.config, model.cell, below
-        shapes = self.shapes(model.config, model.cell, shape, training, index)
+        shapes = self.shapes(model.config, shape, training, index)
         # A network that is never to go back has one z and one c for all layers.
         lent = {} if training or below is None else {"z": below.z, "c": below.c}
-        arrays = {name: aligned(*size) for name, size in shapes.items() if name not in lent} | lent
-        self.z: Floats
-        self.c: Floats
-        self.z, self.h, self.c = arrays["z"], arrays["h"], arrays["c"]
-        self.q, self.m, self.copied, self.handed = (
-            arrays[name] for name in ("q", "m", "copied", "handed")
-        )
-        self.mask, self.keep_h, self.keep_c = (
-            arrays[name] for name in ("mask", "keep_h", "keep_c")
-        )
-        self.recurrent_mask, self.dropped = arrays["recurrent_mask"], arrays["dropped"]
-        self.y = self.out = arrays["y"] if model.cell.has_output else self.h[1:]
+        arrays: list[Floats] = [
+            lent[name] if name in lent else aligned(*size) for name, size in shapes.items()
+        ]
+        self.z, self.h, self.c, self.q, self.m, y, self.copied, self.handed, *masks = arrays
+        self.mask, self.keep_h, self.keep_c, self.recurrent_mask, self.dropped = masks
+        self.y = self.out = y if model.cell.has_output else self.h[1:]
         self.normal_units = model.config.hidden if model.config.layer_norm else 0
         self.columns = len(self.cell.input_gates) * model.width
-        self.ports = Ports(m_below=m_below, y=arrays["y"], m=self.m, p=model.vectors(index))
-        packed = panels.layers[index]
+        m_below = memory if below is None else below.m
+        self.ports = Ports(m_below=m_below, y=y, m=self.m, p=model.vectors(index))
+        product, packed = panels.arithmetic.product_at, panels.layers[index]
+        both = {
+            "z": self.z,
+            "h": self.h,
+            "c": self.c,
+            "activation": model.activation,
+            "borders": model.borders(),
+            "keep_h": self.keep_h,
+            "keep_c": self.keep_c,
+        }
         self._walk = bind(
             forward_layer,
-            product=panels.arithmetic.product_at,
+            product=product,
             prepare=address_of(self.cell.prepare),
             step=address_of(self.cell.step),
             table=panels.table,
             up=packed.up.memory,
             bias=model.parameters.bias(index),
             columns=self.columns,
-            z=self.z,
-            h=self.h,
-            c=self.c,
             q=self.q,
             ports=self.ports,
-            activation=model.activation,
             over=packed.over.memory,
             second=packed.second.memory,
-            borders=model.borders(),
-            keep_h=self.keep_h,
-            keep_c=self.keep_c,
             factor=factor,
+            **both,
         )
         if training:
-            self._bind_backward()
-
-    def _bind_backward(self) -> None:
-        product, packed = self.panels.arithmetic.product_at, self.panels.layers_back[self.index]
-        self._walk_back = bind(
-            backward_layer,
-            product=product,
-            prepare_back=address_of(self.cell.prepare_back),
-            step_back=address_of(self.cell.step_back),
-            z=self.z,
-            h=self.h,
-            c=self.c,
-            activation=self.model.activation,
-            over=packed.over.memory,
-            second=packed.second.memory,
-            borders=self.model.borders(),
-            keep_h=self.keep_h,
-            keep_c=self.keep_c,
-        )
-        self._project_down = bind(
-            layers.multiply,
-            product=product,
-            panels=packed.up.memory,
-            depth=self.columns,
-            columns=self.model.width,
-            adds=False,
-        )
+            packed = panels.layers_back[index]
+            self._walk_back = bind(
+                backward_layer,
+                product=product,
+                prepare_back=address_of(self.cell.prepare_back),
+                step_back=address_of(self.cell.step_back),
+                over=packed.over.memory,
+                second=packed.second.memory,
+                **both,
+            )
+            self._project_down = bind(
+                layers.multiply,
+                product=product,
+                panels=packed.up.memory,
+                depth=self.columns,
+                columns=model.width,
+                adds=False,
+            )
 
     @staticmethod
     def shapes(
         config: ModelConfig,
-        cell: Cell,
         shape: tuple[int, int],
         training: bool,
         index: int,
         has_starts: bool = False,
     ) -> Shapes:
         """Of its buffers; `has_starts`: batches have places where the state is set to zero."""
-        (T, N), H = shape, padded(config.hidden)
+        (T, N), H, cell = shape, padded(config.hidden), cell_named(config.cell)
 
         def cube(is_there: bool, steps: int = T) -> tuple[int, ...]:
             return (steps, N, H) if is_there else EMPTY.shape
@@ -163,58 +183,55 @@ class Layer:
             "dropped": weight,
         }
 
-    def begin(self, starts: Starts, drops: bool) -> None:
+    def begin(self, batch: Batch) -> None:
         """Choose where the outputs of the next batch stand."""
+        has_starts = batch.starts.size > 0
         if not self.cell.has_output:
-            if starts.size and not self.copied.size:
+            if has_starts and not self.copied.size:
                 self.copied = aligned(*self.shape, self.model.width)
-            self.y = self.copied if starts.size else self.h[1:]
-        differs = (drops and self.mask.size) or self.normal_units or self._added.size
+            self.y = self.copied if has_starts else self.h[1:]
+        differs = (batch.drops and self.mask.size) or self.normal_units or self._added.size
         self.out = self.handed if differs else self.y
 
-    def load(self, state: State, starts: Starts, a: int, b: int) -> None:
-        """Take over the state of streams a:b, before the layer's pass; zero where they start."""
-        for ours, theirs in ((self.h, state.h), (self.c, state.c)):
-            ours[0, a:b] = theirs[self.index, a:b]
+    def forward(self, batch: Batch, a: int, b: int) -> None:
+        """Walk streams a:b from the batch's state, zero where they start, and leave the state there
+        that they end in. The lowest layer reads ids, others the layer below. Outputs are
+        normalized, masked if the batch drops, and what came in is added to them if the layer is
+        residual.
+        """
+        starts, steps = batch.starts, batch.steps
+        states = (self.h, batch.state.h[self.index]), (self.c, batch.state.c[self.index])
+        for ours, theirs in states:
+            ours[0, a:b] = theirs[a:b]
             if starts.size:
                 ours[0, a:b][starts[0, a:b]] = 0
-
-    def store(self, state: State, steps: int, a: int, b: int) -> None:
-        """Hand over the state of streams a:b after `steps` steps.
-
-        To be called before the next layer's pass, to which c may be lent.
-        """
-        for ours, theirs in ((self.h, state.h), (self.c, state.c)):
-            theirs[self.index, a:b] = ours[steps, a:b]
-
-    def forward(self, ids: Ids, starts: Starts, drops: bool, steps: int, a: int, b: int) -> None:
-        """Walk streams a:b from the loaded state: the lowest layer reads ids, others the layer
-        below. Outputs are normalized, masked if it `drops`, and what came in is added to them if
-        the layer is residual.
-        """
+        self._draw_masks(batch, a, b)
         x = EMPTY if self.below is None else self.below.out
         copied = self.copied if starts.size else EMPTY
-        self._walk(ids=ids, x=x, copied=copied, starts=starts, steps=steps, start=a, stop=b)
+        self._walk(ids=batch.x, x=x, copied=copied, starts=starts, steps=steps, start=a, stop=b)
         if self.out is not self.y:
-            mask = self.mask if drops else EMPTY
+            mask = self.mask if batch.drops else EMPTY
             layers.hand_up(self.y, mask, self._added, self.out, self.normal_units, steps, a, b)
+        for ours, theirs in states:  # c may be lent to the next layer
+            theirs[a:b] = ours[steps, a:b]
 
     @property
     def _added(self) -> Floats:
         """What came in, if it is added to the outputs."""
         return self.below.out if self.below is not None and self.config.residual else EMPTY
 
-    def draw_masks(self, key: int, steps: int, a: int, b: int) -> None:
-        """This step's masks of dropout and zoneout for streams a:b."""
-        config, key_of = self.config, (key, self.index)
+    def _draw_masks(self, batch: Batch, a: int, b: int) -> None:
+        """The masks of dropout and zoneout for streams a:b; without a key zoneout by its
+        expectation (Krueger et al. 2017, section 3).
+        """
+        config = self.config
+        if batch.key is None:
+            self.keep_h[:, a:b], self.keep_c[:, a:b] = config.zoneout_h, config.zoneout_c
+            return
+        key_of, steps = (batch.key, self.index), batch.steps
         _draw(self.mask, key_of, config.dropout, 1 / (1 - config.dropout), steps, a, b)
         _draw(self.keep_h, (*key_of, 1), 1 - config.zoneout_h, 1, steps, a, b)
         _draw(self.keep_c, (*key_of, 2), 1 - config.zoneout_c, 1, steps, a, b)
-
-    def expect_masks(self, a: int, b: int) -> None:
-        """Zoneout by its expectation, for evaluation (Krueger et al. 2017, section 3)."""
-        self.keep_h[:, a:b] = np.float32(self.config.zoneout_h)
-        self.keep_c[:, a:b] = np.float32(self.config.zoneout_c)
 
     def draw_recurrent(self, key: int) -> Floats:
         """W_h with some of its weights dropped for a batch (DropConnect, Wan et al. 2013; as in
@@ -225,12 +242,11 @@ class Layer:
         _draw(mask[None], (key, self.index, 3), rate, 1 / (1 - rate), 1, 0, len(weight))
         return np.multiply(weight, mask, out=self.dropped)
 
-    def backward(
-        self, back: Backward, starts: Starts, drops: bool, steps: int, a: int, b: int
-    ) -> None:
+    def backward(self, back: Backward, batch: Batch, a: int, b: int) -> None:
         """Back over streams a:b: z becomes dz. back.up[1:] holds the derivative by `out`."""
         cell, dy, is_residual = self.cell, back.up[1:], self._added.size > 0
-        mask, kept = self.mask if drops else EMPTY, back.kept if is_residual else EMPTY
+        starts, steps = batch.starts, batch.steps
+        mask, kept = self.mask if batch.drops else EMPTY, back.kept if is_residual else EMPTY
         if mask.size or kept.size or self.normal_units:
             layers.hand_back(self.y, mask, kept, dy, self.normal_units, steps, a, b)
         dh = back.up
@@ -239,24 +255,10 @@ class Layer:
             dh[:, a:b] = 0
         if starts.size:
             back.base[:steps, a:b] = dh[1 : steps + 1, a:b]
-        ports = PortsBack(
-            m_below=self.ports.m_below,
-            p=self.ports.p,
-            dy=dy if cell.has_output else EMPTY,
-            dm=back.m,
-            dm_below=back.m_below,
-        )
-        self._walk_back(
-            dh=dh,
-            dc=back.c,
-            dq=back.q,
-            ports=ports,
-            base=back.base,
-            starts=starts,
-            steps=steps,
-            start=a,
-            stop=b,
-        )
+        m_below, p, dy = self.ports.m_below, self.ports.p, dy if cell.has_output else EMPTY
+        ports = PortsBack(m_below, p, dy, dm=back.m, dm_below=back.m_below)
+        walk = partial(self._walk_back, dh=dh, dc=back.c, dq=back.q, ports=ports, base=back.base)
+        walk(starts=starts, steps=steps, start=a, stop=b)
         if self.below is not None:
             down = back.down[1:]
             self._project_down(x=self.z, z=down, first=0, last=steps, start=a, stop=b)
@@ -326,23 +328,15 @@ class Backward:
     kept: Floats
     base: Floats
 
-    @classmethod
-    def of(cls, config: ModelConfig, cell: Cell, shape: tuple[int, int]) -> Backward:
-        """Buffers of zeros, for batches without starts."""
-        shapes = cls.shapes(config, cell, shape)
-        return cls(**{name: aligned(*size) for name, size in shapes.items()})
-
     def swap(self) -> None:
         """What went down comes up to the next layer."""
         self.up, self.down = self.down, self.up
         self.m, self.m_below = self.m_below, self.m
 
     @staticmethod
-    def shapes(
-        config: ModelConfig, cell: Cell, shape: tuple[int, int], has_starts: bool = False
-    ) -> Shapes:
+    def shapes(config: ModelConfig, shape: tuple[int, int], has_starts: bool = False) -> Shapes:
         """Of its buffers; `has_starts` as for a layer."""
-        (T, N), H = shape, padded(config.hidden)
+        (T, N), H, cell = shape, padded(config.hidden), cell_named(config.cell)
         memory = (T, N, H) if cell.reads_below else EMPTY.shape
         return {
             "up": (T + 1, N, H),

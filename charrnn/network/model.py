@@ -13,9 +13,10 @@ Every layer's output passes a dropout mask on its way up, never on its way to th
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,9 @@ from charrnn.network.parameters import (
     Shapes,
     aligned,
     decoder_names,
+    matrix_names,
     parameter_count,
+    shapes_of,
     tensors_of,
 )
 from charrnn.runtime.threads import Workers, ranges
@@ -44,7 +47,7 @@ class Model:
     def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
         self.config = config
         self.cell: Cell = cell_named(config.cell)
-        self.parameters = parameters or Parameters(tensors_of(config, self.cell))
+        self.parameters = parameters or Parameters(tensors_of(config))
 
     @property
     def width(self) -> int:
@@ -58,7 +61,7 @@ class Model:
 
     def count(self) -> int:
         """How many parameters are trained."""
-        return parameter_count(self.config, self.cell)
+        return parameter_count(self.config)
 
     def borders(self) -> NDArray[np.int64]:
         """Columns of z between which the recurrent products write: first, middle, last (see
@@ -103,7 +106,7 @@ class Model:
     def initialized(cls, config: ModelConfig, seed: int) -> Model:
         """A network to train, with parameters as `initialization.initialize` draws them."""
         model = cls(config)
-        initialize(model.parameters, config, model.cell, seed)
+        initialize(model.parameters, config, seed)
         model.hold_zeros()
         return model
 
@@ -149,29 +152,29 @@ class Packed:
     memory: Floats
     transposed: bool
 
+    @property
+    def columns(self) -> Floats:
+        """A view of the matrix."""
+        return self.matrix[:, self.first : self.first + self.count]
+
     def jobs(self, arithmetic: Arithmetic, parts: int, matrix: Floats | None = None) -> Jobs:
         """Calls that pack it, or another matrix in its place, in at most `parts` parts."""
         matrix = self.matrix if matrix is None else matrix
         function = arithmetic.pack_transposed if self.transposed else arithmetic.pack
-        size = len(matrix) if self.transposed else self.count
-        if not self.count:
-            return []
-        return [
-            (function, matrix, self.memory, self.first, self.count, a, b)
-            for a, b in ranges(size, parts, NR)
-        ]
+        size, what = (len(matrix) if self.transposed else self.count), (self.first, self.count)
+        pieces = ranges(size, parts, NR) if self.count else []
+        return [(function, matrix, self.memory, *what, a, b) for a, b in pieces]
 
 
-@dataclass(frozen=True)
-class LayerPanels:
+class LayerPanels(NamedTuple):
     """The weights that a layer multiplies by; what it lacks has no columns."""
 
+    up: Packed
+    """W_x, of the layer below; none in the first layer."""
     over: Packed
     """W_h, of the step before."""
     second: Packed
     """W_q, of the second product."""
-    up: Packed
-    """W_x, of the layer below; none in the first layer."""
     out: Packed
     """The decoder's weight; none where it does not read the layer."""
 
@@ -188,7 +191,7 @@ class Panels:
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
         self.model, self.arithmetic = model, arithmetic
-        shapes = self.shapes(model.config, model.cell, backward, arithmetic.density)
+        shapes = self.shapes(model.config, backward, arithmetic.density)
         self.forward = aligned(*shapes["forward"])
         self.layers = self._placed(self.forward, transposed=False)
         self.layers_back = self._placed(aligned(*shapes["back"]), transposed=True) * backward
@@ -197,13 +200,10 @@ class Panels:
         self._first = aligned(*shapes["first"])
 
     @staticmethod
-    def shapes(config: ModelConfig, cell: Cell, backward: bool, density: int) -> Shapes:
+    def shapes(config: ModelConfig, backward: bool, density: int) -> Shapes:
         """Of the arrays that it makes."""
-        shapes = {tensor.name: tensor.shape for tensor in tensors_of(config, cell)}
-        names = [name for name in decoder_names(config) if name is not None]
-        names += [f"rnn.weight_hh_l{layer}" for layer in range(config.layers)]
-        names += [f"rnn.weight_ih_l{layer}" for layer in range(1, config.layers)]
-        size = sum(math.prod(shapes[name]) for name in names) // density
+        shapes = shapes_of(config)
+        size = sum(math.prod(shapes[name]) for name in matrix_names(config)) // density
         E, columns = shapes["rnn.weight_ih_l0"]
         embeds = config.embedding > 0
         return {
@@ -237,15 +237,13 @@ class Panels:
 
     def refresh(self, workers: Workers) -> None:
         """Pack the parameters as they are now."""
-        self._pack(
-            [
-                job
-                for panels in (*self.layers, *self.layers_back)
-                for piece in (panels.over, panels.second, panels.up, panels.out)
-                for job in piece.jobs(self.arithmetic, workers.threads)
-            ],
-            workers,
-        )
+        jobs = [
+            job
+            for panels in (*self.layers, *self.layers_back)
+            for piece in panels
+            for job in piece.jobs(self.arithmetic, workers.threads)
+        ]
+        workers.run(operator.call, jobs)
         if self.model.config.embedding:
             p = self.model.parameters
             weight, columns = p["rnn.weight_ih_l0"], self.table.shape[1]
@@ -254,22 +252,11 @@ class Panels:
 
     def pack_recurrent(self, weights: Sequence[Floats], workers: Workers) -> None:
         """Pack these recurrent weights, one (H, columns) a layer, in the place of the model's."""
-        self._pack(
-            [
-                job
-                for layers in (self.layers, self.layers_back)
-                for panels, weight in zip(layers, weights, strict=bool(layers))
-                for piece in (panels.over, panels.second)
-                for job in piece.jobs(self.arithmetic, workers.threads, weight)
-            ],
-            workers,
-        )
-
-    def _pack(self, jobs: Jobs, workers: Workers) -> None:
-        shares = [jobs[k :: workers.threads] for k in range(workers.threads)]
-        workers.run(_run_all, [(share,) for share in shares if share])
-
-
-def _run_all(jobs: Jobs) -> None:
-    for function, *arguments in jobs:
-        function(*arguments)
+        jobs = [
+            job
+            for layers in (self.layers, self.layers_back)
+            for panels, weight in zip(layers, weights, strict=bool(layers))
+            for piece in (panels.over, panels.second)
+            for job in piece.jobs(self.arithmetic, workers.threads, weight)
+        ]
+        workers.run(operator.call, jobs)

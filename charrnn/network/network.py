@@ -7,8 +7,10 @@ is computed by the same chain of operations whatever the shards and the threads,
 same bits on any number of threads.
 """
 
+import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 
@@ -19,12 +21,13 @@ from charrnn.kernels import layers
 from charrnn.kernels.recurrent import look_up, project
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of
-from charrnn.network.cells.cell import Cell
+from charrnn.network.cells import cell_named
 from charrnn.network.embedding import EmbeddingGradients
 from charrnn.network.layer import (
     EMPTY,
     NOTHING,
     Backward,
+    Batch,
     Ids,
     Jobs,
     Layer,
@@ -35,33 +38,6 @@ from charrnn.network.layer import (
 from charrnn.network.model import Model, Panels, State
 from charrnn.network.parameters import Floats, Parameters, Shapes, aligned, decoder_names
 from charrnn.runtime.threads import Workers, ranges
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What the passes over one batch read, and the state, which is read and then written."""
-
-    x: Ids
-    y: Ids
-    state: State
-    starts: Starts
-    """Where the state is set to zero before a character is read, (steps, N); (0, N) for none."""
-    key: int | None
-    """Draws all that is random; without one nothing is dropped."""
-    scale: np.float32
-    """Of the loss that is derived: the sum of all characters' losses times this."""
-    smoothing: np.float32
-    """Of the labels; see `kernels.softmax`."""
-
-    @property
-    def drops(self) -> bool:
-        """True if there are masks to be drawn."""
-        return self.key is not None
-
-    @property
-    def steps(self) -> int:
-        """Its length in time."""
-        return len(self.x)
 
 
 class Network:
@@ -89,18 +65,15 @@ class Network:
         self.model, self.workers = model, workers
         self.shape = seq_length, streams
         self.panels = panels or Panels(model, training, arithmetic_of(precision))
-        shapes = self.shapes(model.config, model.cell, self.shape)
+        shapes = self.shapes(model.config, self.shape)
         self.logits, self.losses, self.memory, self.factor, self._no_bias = (
             aligned(*shape) for shape in shapes.values()
         )
         self.layers: list[Layer] = []
-        below, m_below = None, self.memory
+        below, inputs = None, (self.memory, self.factor)
         for index in range(model.config.layers):
-            below = Layer(
-                model, self.panels, index, self.shape, training, below, m_below, self.factor
-            )
+            below = Layer(model, self.panels, index, self.shape, training, below, *inputs)
             self.layers.append(below)
-            m_below = below.m
         self._decoders = self._bind_decoders()
         if training:
             self._prepare_training()
@@ -108,21 +81,21 @@ class Network:
             self.refresh()
 
     @staticmethod
-    def shapes(config: ModelConfig, cell: Cell, shape: tuple[int, int]) -> Shapes:
+    def shapes(config: ModelConfig, shape: tuple[int, int]) -> Shapes:
         """Of its own buffers."""
         H = padded(config.hidden)
         return {
             "logits": (*shape, padded(config.vocab_size)),
             "losses": shape,
-            "memory": (*shape, H) if cell.reads_below else EMPTY.shape,
+            "memory": (*shape, H) if cell_named(config.cell).reads_below else EMPTY.shape,
             "factor": shape,
             "no_bias": (H,),
         }
 
     @staticmethod
-    def training_shapes(config: ModelConfig, cell: Cell) -> Shapes:
-        """Of what training adds, except `Backward` and what each thread has."""
-        H, L = padded(config.hidden), config.layers
+    def training_shapes(config: ModelConfig) -> Shapes:
+        """Of what training adds to them, but for `Backward` and what each thread has."""
+        H, L, cell = padded(config.hidden), config.layers, cell_named(config.cell)
         return {
             "sums": (L - 1 if config.skip else 0, padded(config.vocab_size)),
             "recurrent_mask": (H * (cell.recurrent_mask is not None), len(cell.gates) * H),
@@ -148,15 +121,17 @@ class Network:
         return decoders
 
     def _prepare_training(self) -> None:
-        config, cell, H = self.model.config, self.model.cell, self.model.width
-        self._backward = Backward.of(config, cell, self.shape)
+        config, H = self.model.config, self.model.width
+        self._backward = Backward(
+            *(aligned(*shape) for shape in Backward.shapes(config, self.shape).values())
+        )
         self.gradient = self.model.parameters.like()
         self.embedding = EmbeddingGradients(self.model, self.panels) if config.embedding else None
         size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
         self.scratch = [aligned(size) for _ in range(self.workers.threads)]
         self.recurrent_mask = self.model.recurrent_mask()
         # the decoder's bias again, of no use
-        self._sums = aligned(*self.training_shapes(config, cell)["sums"])
+        self._sums = aligned(*self.training_shapes(config)["sums"])
         last = len(self.layers) - 1
         self._decode_back = [
             bind(
@@ -274,7 +249,7 @@ class Network:
             starts = np.zeros((0, x.shape[1]), np.bool_)
         batch = Batch(x, y, state, starts, key, np.float32(scale), np.float32(smoothing))
         for layer in self.layers:
-            layer.begin(starts, batch.drops)
+            layer.begin(batch)
         self._drop_inputs(x, key)
         return batch
 
@@ -298,21 +273,15 @@ class Network:
 
     def _forward(self, batch: Batch, a: int, b: int) -> None:
         """The losses of streams a:b, and their derivatives by the logits."""
-        config, steps = self.model.config, batch.steps
+        steps = batch.steps
         if self.memory.size:
             table = self.model.parameters["rnn.memory.weight"]
             look_up(table, self._no_bias, batch.x, self.factor, self.memory, 0, steps, a, b)
         for layer in self.layers:
-            layer.load(batch.state, batch.starts, a, b)
-            if batch.key is None:
-                layer.expect_masks(a, b)
-            else:
-                layer.draw_masks(batch.key, steps, a, b)
-            layer.forward(batch.x, batch.starts, batch.drops, steps, a, b)
-            layer.store(batch.state, steps, a, b)
+            layer.forward(batch, a, b)
         for layer, decode in self._decoders:
             decode(z=self.logits, x=layer.out, first=0, last=steps, start=a, stop=b)
-        V, scale, smoothing = config.vocab_size, batch.scale, batch.smoothing
+        V, scale, smoothing = self.model.config.vocab_size, batch.scale, batch.smoothing
         cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
 
     def _backwards(self, batch: Batch, a: int, b: int) -> Iterator[tuple[Layer, Floats, Floats]]:
@@ -326,7 +295,7 @@ class Network:
             # The derivative by the layer's outputs that comes from the decoder, beside that from
             # the layer above
             decode(x=self.logits, z=back.up[1:], first=0, last=steps, start=a, stop=b)
-            layer.backward(back, batch.starts, batch.drops, steps, a, b)
+            layer.backward(back, batch, a, b)
             yield layer, dh, back.c
 
     def _there_and_back(self, batch: Batch, a: int, b: int) -> None:
@@ -369,10 +338,10 @@ class Network:
                     h_column=0,
                 )
                 products += by_columns(product, 0, dz.shape[1], threads)
-        self.workers.run(
-            _run_jobs,
-            [(products[k::threads], self.scratch[k], sums[k::threads]) for k in range(threads)],
-        )
+        # products come first: those with one scratch memory are done by one thread
+        scratch = zip(products, cycle(self.scratch), strict=False)
+        own = [(product, memory, a, b) for (product, a, b), memory in scratch]
+        self.workers.run(operator.call, [*own, *sums])
         self._mask_gradients(batch.drops)
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
@@ -387,10 +356,3 @@ class Network:
                 gradient *= self.recurrent_mask
             if drops and layer.recurrent_mask.size:
                 gradient *= layer.recurrent_mask
-
-
-def _run_jobs(products: Jobs, scratch: Floats, sums: Jobs) -> None:
-    for product, a, b in products:
-        product(scratch, a, b)
-    for total, a, b in sums:
-        total(a, b)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.simd import LANES, padded
 from charrnn.config import ModelConfig
-from charrnn.errors import CheckpointError
-from charrnn.network.cells.cell import Cell
+from charrnn.network.cells import cell_named
 
 Floats = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
@@ -100,8 +99,9 @@ class Tensor:
         ] = rows
 
 
-def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
+def tensors_of(config: ModelConfig) -> tuple[Tensor, ...]:
     """The parameters of a network."""
+    cell = cell_named(config.cell)
     V, E, H, L = config.vocab_size, config.embedding, config.hidden, config.layers
     tensors = [Tensor("embedding.weight", V, E, is_table=True)] if E else []
     if cell.reads_below:
@@ -130,6 +130,18 @@ def tensors_of(config: ModelConfig, cell: Cell) -> tuple[Tensor, ...]:
     return (*tensors, Tensor("decoder.bias", V, 0))
 
 
+def shapes_of(config: ModelConfig) -> Shapes:
+    """Of the parameters in memory, where they lie in one flat vector."""
+    return {tensor.name: tensor.shape for tensor in tensors_of(config)}
+
+
+def matrix_names(config: ModelConfig) -> list[str]:
+    """The weights of which a network reads the whole for every character."""
+    recurrent = [f"rnn.weight_hh_l{layer}" for layer in range(config.layers)]
+    above = [f"rnn.weight_ih_l{layer}" for layer in range(1, config.layers)]
+    return [*recurrent, *above, *(name for name in decoder_names(config) if name is not None)]
+
+
 def decoder_names(config: ModelConfig) -> list[str | None]:
     """The weight by which the decoder reads each layer's outputs; None where it does not: without
     `skip`, below the last layer.
@@ -140,12 +152,10 @@ def decoder_names(config: ModelConfig) -> list[str | None]:
     return [*below, "decoder.weight"]
 
 
-def parameter_count(config: ModelConfig, cell: Cell) -> int:
+def parameter_count(config: ModelConfig) -> int:
     """How many numbers a network trains; weights that a cell holds at zero are left out."""
-    total = sum(tensor.count for tensor in tensors_of(config, cell))
-    if cell.recurrent_mask is not None:
-        total -= config.layers * int((~cell.recurrent_mask(config)).sum())
-    return total
+    total, mask = sum(t.count for t in tensors_of(config)), cell_named(config.cell).recurrent_mask
+    return total if mask is None else total - config.layers * int((~mask(config)).sum())
 
 
 class Parameters:
@@ -165,28 +175,15 @@ class Parameters:
         """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases,
         which are exempt.
         """
-        self.views: dict[str, Floats] = {}
-        self._starts: dict[str, int] = {}
-        start = 0
-        for tensor, size in zip(laid, sizes, strict=True):
-            self.views[tensor.name] = self.flat[start : start + size].reshape(tensor.shape)
-            self._starts[tensor.name] = start
-            start += size
+        pieces = zip(laid, np.split(self.flat, np.cumsum(sizes)), strict=False)
+        self.views: dict[str, Floats] = {t.name: piece.reshape(t.shape) for t, piece in pieces}
 
     def bias(self, layer: int) -> Floats:
         """All biases of a layer as one vector, in the order of the cell's gates."""
-        names = [
-            name
-            for name in (f"rnn.bias_ih_l{layer}", f"rnn.bias_hh_l{layer}")
-            if name in self.views
-        ]
-        start = self._starts[names[0]]
-        return self.flat[start : start + sum(self.views[name].size for name in names)]
-
-    @staticmethod
-    def shapes(tensors: Iterable[Tensor]) -> Shapes:
-        """Of its tensors, which lie in one flat vector."""
-        return {tensor.name: tensor.shape for tensor in tensors}
+        names = f"rnn.bias_ih_l{layer}", f"rnn.bias_hh_l{layer}"
+        parts = [self.views[name] for name in names if name in self.views]
+        start = (parts[0].ctypes.data - self.flat.ctypes.data) // 4
+        return self.flat[start : start + sum(part.size for part in parts)]
 
     def __getitem__(self, name: str) -> Floats:
         return self.views[name]
@@ -195,30 +192,12 @@ class Parameters:
         """Zeros of the same layout."""
         return Parameters(self.tensors)
 
-    def count(self) -> int:
-        """How many numbers there are, padding left out."""
-        return sum(tensor.count for tensor in self.tensors)
-
     def to_disk(self) -> Iterator[tuple[str, Floats]]:
         """Each tensor's name and its array in PyTorch's shape."""
         for tensor in self.tensors:
             yield tensor.name, tensor.to_disk(self[tensor.name])
 
-    def from_disk(self, arrays: Mapping[str, NDArray[np.generic]], prefix: str = "") -> None:
-        """Fill from arrays of PyTorch's names and shapes; `CheckpointError` when one is missing,
-        misshapen or not finite.
-        """
+    def from_disk(self, arrays: Mapping[str, Floats]) -> None:
+        """Fill from arrays of PyTorch's names and shapes."""
         for tensor in self.tensors:
-            name = prefix + tensor.name
-            if name not in arrays:
-                raise CheckpointError(f"the tensor {name} is missing")
-            array = arrays[name]
-            if array.shape != tensor.disk_shape or array.dtype != np.float32:
-                raise CheckpointError(
-                    f"the tensor {name} is {array.dtype} {array.shape}, where the configuration "
-                    "asks for float32 "
-                    f"{tensor.disk_shape}"
-                )
-            if not np.isfinite(array).all():
-                raise CheckpointError(f"the tensor {name} holds a NaN or an infinity")
-            tensor.from_disk(array.astype(np.float32, copy=False), self[tensor.name])
+            tensor.from_disk(arrays[tensor.name], self[tensor.name])

@@ -126,7 +126,7 @@ class Workers:
         release: Callable[[], None] | None = None,
     ) -> None:
         """Call function(*job) for every job, the last one in this thread, and return, or raise,
-        when all are done.
+        when all are done. A thread does every `threads`-th job, one after another.
 
         Jobs that wait for one another, of which there are no more than threads, need a `release`:
         if one of them cannot start, as when an interrupt comes between, it lets the others end.

@@ -14,7 +14,6 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import configs_of, values_of
 from charrnn.errors import ConfigError, RunError
-from charrnn.network.cells import cell_named
 from charrnn.network.parameters import parameter_count
 from charrnn.text.corpus import Corpus
 
@@ -52,7 +51,7 @@ class Candidate:
 
 
 def _parameters(config: ModelConfig) -> int:
-    return parameter_count(config, cell_named(config.cell))
+    return parameter_count(config)
 
 
 def combinations(

@@ -17,7 +17,6 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.network.cells import cell_named
 from charrnn.network.parameters import parameter_count
 from charrnn.optim.optimizers import coefficients_of
 from charrnn.runtime.threads import Workers, usable_threads
@@ -299,4 +298,4 @@ class _Planner:
 
 
 def _count(model: ModelConfig) -> int:
-    return parameter_count(model, cell_named(model.cell))
+    return parameter_count(model)

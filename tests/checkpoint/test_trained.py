@@ -18,7 +18,6 @@ from charrnn.checkpoint.trained import Trained, describe, load, save
 from charrnn.config.settings import CELL_NAMES, ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.evaluation.dynamic import evaluate_dynamic
-from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import tensors_of
 from charrnn.text.corpus import Corpus
@@ -156,7 +155,7 @@ def test_formats_from_before_the_first_release_are_refused(tmp_path: Path, versi
 
 
 def names(config: ModelConfig) -> set[str]:
-    return {file_name(t.name, config) for t in tensors_of(config, cell_named(config.cell))}
+    return {file_name(t.name, config) for t in tensors_of(config)}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +180,7 @@ def test_only_what_pytorch_computes_has_its_names(
     config = replace(PLAIN, **changes)  # type: ignore[arg-type]
     assert torch_module(config) == module
     found = names(config)
-    assert len(found) == len(tensors_of(config, cell_named(config.cell)))
+    assert len(found) == len(tensors_of(config))
     has_theirs = [name for name in found if name.startswith("rnn.")]
     assert bool(has_theirs) == (module is not None)
     assert ("decoder.weight" in found) != config.skip

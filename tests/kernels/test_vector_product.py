@@ -16,12 +16,13 @@ from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import address_of, caller
 from charrnn.config.settings import CELL_NAMES, PRECISIONS, ModelConfig, SamplingConfig
 from charrnn.generation.partition import SHARE, blocks, by_share, product_of, shares_of_stream
-from charrnn.generation.quantization import matrices, rounded, scales, to_bf16
+from charrnn.generation.quantization import rounded, scales, to_bf16
 from charrnn.generation.writer import Writer, _Turns
 from charrnn.kernels.product import pack, product
 from charrnn.kernels.vector_product import VECTOR_PRODUCT, WIDE
-from charrnn.network.model import Model, State
+from charrnn.network.model import Model, Panels, State
 from charrnn.network.network import Network
+from charrnn.network.parameters import matrix_names
 from charrnn.runtime.threads import Workers
 
 CANARY = np.float32(-777.25)
@@ -135,7 +136,9 @@ def test_only_the_matrices_are_rounded(precision: str, most: float) -> None:
     for name, view in before.parameters.views.items():
         change = np.abs(after.parameters[name] - view).max()
         assert (
-            (0 < change <= most * np.abs(view).max()) if name in matrices(before) else change == 0
+            (0 < change <= most * np.abs(view).max())
+            if name in matrix_names(before.config)
+            else change == 0
         ), name
     again = rounded(after, precision)
     np.testing.assert_array_equal(again.parameters.flat, after.parameters.flat)
@@ -190,10 +193,12 @@ def test_writing_has_the_bits_of_evaluation(cell: str, precision: str) -> None:
 def test_how_a_stream_is_divided() -> None:
     m = model(hidden=300)  # 19 times 16 units
     size = m.parameters.flat.nbytes
-    assert len(shares_of_stream(m, 1, "float32")) == 1
-    assert len(shares_of_stream(m, 100, "float32")) == 19 < size / SHARE
-    assert len(shares_of_stream(m, 100, "int8")) == pytest.approx(size / 4 / SHARE, abs=1)
-    shares = shares_of_stream(m, 3, "float32")
+    assert len(shares_of_stream(Panels(m, False), 1, "float32")) == 1
+    assert len(shares_of_stream(Panels(m, False), 100, "float32")) == 19 < size / SHARE
+    assert len(shares_of_stream(Panels(m, False), 100, "int8")) == pytest.approx(
+        size / 4 / SHARE, abs=1
+    )
+    shares = shares_of_stream(Panels(m, False), 3, "float32")
     assert [share.units for share in shares] == [(0, 96), (96, 192), (192, 304)]
     assert [share.logits for share in shares] == [(0, 16), (16, 32), (32, 32)]
     assert all(
@@ -207,7 +212,9 @@ def test_how_a_stream_is_divided() -> None:
 
 def test_weights_are_of_the_size_that_is_read() -> None:
     m = model(hidden=64)
-    full, half, quarter = (shares_of_stream(m, 1, p)[0].weights.size for p in PRECISIONS)
+    full, half, quarter = (
+        shares_of_stream(Panels(m, False), 1, p)[0].weights.size for p in PRECISIONS
+    )
     assert half == full / 2 and full / 4 < quarter < full / 4 * 1.07
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from charrnn.compiler.compiling import OPTIMIZER_MODULES, count_kernels
 from charrnn.config.settings import ModelConfig, TrainConfig
-from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Parameters, tensors_of
 from charrnn.optim.optimizers import (
     OPTIMIZERS,
@@ -30,9 +29,7 @@ Gradient = Callable[[np.ndarray], np.ndarray]
 
 
 def layout(hidden: int = 3) -> Parameters:
-    return Parameters(
-        tensors_of(ModelConfig(vocab_size=5, hidden=hidden, layers=1), cell_named("lstm"))
-    )
+    return Parameters(tensors_of(ModelConfig(vocab_size=5, hidden=hidden, layers=1)))
 
 
 def step(
@@ -355,7 +352,7 @@ def test_only_weights_decay(name: str, penalty: str) -> None:
 
 def test_regions_cover_the_vector() -> None:
     config = ModelConfig(vocab_size=5, hidden=7, layers=3, embedding=4)
-    w = Parameters(tensors_of(config, cell_named("lstm")))
+    w = Parameters(tensors_of(config))
     starts, stops, decays = zip(*w.regions, strict=True)
     assert starts == (0, *stops[:-1]) and stops[-1] == w.flat.size
     assert all(one != following for one, following in pairwise(decays))
