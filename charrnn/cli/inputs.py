@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
 
 
-def precision_kernels(precisions: Iterable[str]) -> list[str]:
-    """Names for `load_kernels` of what training in these precisions needs beside the rest."""
-    if "bf16" not in precisions:
+def precision_kernels(precisions: Collection[str], duration: str | None = None) -> list[str]:
+    """Names for `load_kernels` of what training in these precisions needs beside the rest. With a
+    duration, auto may be bf16.
+    """
+    if "bf16" not in precisions and ("auto" not in precisions or duration is None):
         return []
-    from charrnn.compiler.bfloat16 import check_bf16
+    from charrnn.compiler.bfloat16 import INSTRUCTION, check_bf16
 
-    check_bf16()
-    return ["bf16-training"]
+    if "bf16" in precisions:
+        check_bf16()
+    return ["bf16-training"] if INSTRUCTION or "bf16" in precisions else []
 
 
 def read_text(

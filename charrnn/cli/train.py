@@ -23,7 +23,7 @@ from charrnn.cli.options import (
     setting_options,
 )
 from charrnn.cli.signals import Stop
-from charrnn.cli.train_for import leave_length_to_plan, planned
+from charrnn.cli.train_for import planned, with_length
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
@@ -109,8 +109,8 @@ def train(ctx: click.Context, /, resume: str | None, **flags: Any) -> None:
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
     if resume is not None:
         _check_resume(request, resume)
-    elif request.duration is not None:
-        request = leave_length_to_plan(ctx, request)
+    else:
+        request = with_length(ctx, request)
     status = _start(request) if resume is None else _resume(request, resume)
     if status:
         ctx.exit(status)
@@ -164,17 +164,11 @@ def _start(request: Request) -> int:
             raise ConfigError(
                 f"{path}: the run would write its own settings over this file; choose another --out"
             )
-    if not request.settings and request.duration is None and not request.quiet:
-        terminal.say(
-            "using the defaults; --for 20m would choose settings for this text, this machine "
-            "and that time"
-        )
     if request.duration is not None:
         plan, request = planned(request, corpus, other)
     run = _new_run(request, corpus, other)
-    # of the batch shape what was asked for: it may have been shrunk to fit the text
     settings = {
-        **values_of(run.corpus_config, run.model.config, request.training),
+        **values_of(run.corpus_config, run.model.config, run.config),
         "init_from": request.init_from and str(Path(request.init_from).absolute()),
         "text": [name if name == "-" else str(Path(name).absolute()) for name in text],
     }
@@ -188,14 +182,8 @@ def _start(request: Request) -> int:
 def _kernels(request: Request) -> list[str]:
     """The optimizer and the products of a new run, and its cell unless it starts from weights."""
     training, model = request.training, ModelConfig.of(request.settings)
-    names = [training.optimizer, *precision_kernels([training.precision])]
-    if request.init_from is not None:
-        return names
-    if request.duration is not None and "cell" not in request.settings:
-        from charrnn.tuning.planning import CELL
-
-        return [*names, CELL]
-    return [*names, model.cell]
+    names = [training.optimizer, *precision_kernels([training.precision], request.duration)]
+    return names if request.init_from is not None else [*names, model.cell]
 
 
 def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
@@ -204,8 +192,7 @@ def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
     model = ModelConfig.of(request.settings)
     if other is None:
         return Run.new(corpus, model, request.training)
-    dropout = model.dropout if "dropout" in request.settings else None
-    run = Run.from_weights(corpus, other, request.training, dropout=dropout)
+    run = Run.from_weights(corpus, other, request.training, dropout=model.dropout)
     run.init_from = request.init_from
     return run
 

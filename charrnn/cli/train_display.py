@@ -67,10 +67,11 @@ def show_start(
         say(f"documents: {count:,}{missing}")
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
-    if run.step == 0 and (asked.batch_size, asked.seq_length) != shape:
+    asked_shape = asked.batch_size or shape[0], asked.seq_length
+    if run.step == 0 and asked_shape != shape:
         say(
             f"the text is short: batches of {shape[0]} x {shape[1]} characters instead of "
-            f"{asked.batch_size} x {asked.seq_length}"
+            f"{asked_shape[0]} x {asked_shape[1]}"
         )
     memory = size_text(
         memory_estimate(model, config, corpus.document_starts is not None)

@@ -1,4 +1,4 @@
-"""`charrnn train --for`: settings chosen for a time."""
+"""A run whose length is a time: what `charrnn train` asks of the plan, and says of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from charrnn.cli import STARTED, terminal
 from charrnn.cli.options import Request, flag_of
-from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
 from charrnn.errors import ConfigError
@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from charrnn.tuning.planning import Plan
 
 LENGTH = ("steps", "epochs", "max_time")
-"""The settings that say how long to train."""
+"""The other settings that say how long to train."""
+TEN_MINUTES = "10m"
+"""The time of a run for which no length is given."""
 
 
-def leave_length_to_plan(ctx: click.Context, request: Request) -> Request:
-    """--for alone decides how long to train: another flag contradicts it, and what a preset says
-    gives way.
+def with_length(ctx: click.Context, request: Request) -> Request:
+    """The request with a time, ten minutes if no length is given. --for wins over what a preset
+    says of the length; a flag beside it contradicts it.
     """
-    assert request.duration is not None
+    settings = request.settings
+    if request.duration is None:
+        given = any(settings.get(name) is not None for name in LENGTH)
+        return request if given else replace(request, duration=TEN_MINUTES)
     if seconds_of(request.duration) is None:
         raise ConfigError(
             f"--for must be a time such as 90s, 20m or 1.5h, not {request.duration!r:.40}"
@@ -39,36 +44,43 @@ def leave_length_to_plan(ctx: click.Context, request: Request) -> Request:
             raise ConfigError(
                 f"--for and {flag_of(name)} both say how long to train; give one of them"
             )
-    settings = {name: value for name, value in request.settings.items() if name not in LENGTH}
-    return replace(request, settings=settings)
+    rest = {name: value for name, value in settings.items() if name not in LENGTH}
+    return replace(request, settings=rest)
 
 
 def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Plan, Request]:
-    """The plan for the time that was given, shown with its reasons, and the request with its
-    settings. A network that starts from `other`'s weights has their shape.
+    """The plan for the time of the request, and the request with its settings. A network that
+    starts from `other`'s weights has their shape.
     """
     from charrnn.tuning.planning import plan
 
     assert request.duration is not None
-    model = ModelConfig.named_in(request.settings)
+    model = ModelConfig.of(request.settings)
     if other is not None:
-        model = {**values_of(other.model.config), **model}
-        if "dropout" not in request.settings:
-            del model["dropout"]
+        model = replace(other.model.config, dropout=model.dropout)
     if not request.quiet:
         terminal.say("measuring how fast this machine trains on this text")
-    chosen_plan = plan(
+    found = plan(
         corpus,
         request.duration,
-        model=model,
-        training=TrainConfig.named_in(request.settings),
+        model,
+        request.training,
         threads=request.threads,
         elapsed=lambda: time.monotonic() - STARTED,
     )
-    for reason in chosen_plan.reasons if not request.quiet else ():
-        terminal.say(f"plan: {reason}")
-    model = values_of(chosen_plan.model)
-    if other is not None:
-        model = {"dropout": model["dropout"]}
-    settings = {**request.settings, **values_of(chosen_plan.training), **model}
-    return chosen_plan, replace(request, settings=settings)
+    if not request.quiet:
+        terminal.say(plan_text(found, request.duration))
+    chosen = values_of(found.model) if other is None else {"dropout": found.model.dropout}
+    settings = {**request.settings, **values_of(found.training), **chosen}
+    return found, replace(request, settings=settings)
+
+
+def plan_text(plan: Plan, duration: str) -> str:
+    """The plan in a line, for a person who knows nothing of its settings."""
+    steps = plan.training.steps
+    size = f"{plan.model.layers} layers of {plan.model.hidden} units"
+    passes = f"{plan.passes:.1f} passes over the text"
+    time_needed = terminal.duration_text(plan.seconds)
+    if steps == plan.most_steps:
+        return f"plan: {size}, {passes}, about {time_needed}; more would only repeat the text"
+    return f"plan: {size}, {passes}, about {time_needed}"

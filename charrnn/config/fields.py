@@ -1,8 +1,9 @@
 """Settings that check themselves: fields with a range and a help text, patterns, and times.
 
 A subclass of `Settings` is a frozen dataclass whose fields are made by `setting`. Each is a bool,
-int, float, str or `Literal` of strings, and may be None. `settings_of` says all that is known of
-each field: flags, help and messages come from there.
+int, float, str or `Literal` of strings, and may be None. One whose type has no None but whose
+default is None is decided by the recipe (`training.recipe`) before it is used. `settings_of` says
+all that is known of each field: flags, help and messages come from there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -87,18 +88,20 @@ def settings_of(kind: type[Settings]) -> dict[str, Setting]:
     if kind not in _FOUND:
         hints = get_type_hints(kind)
         _FOUND[kind] = {
-            f.name: Setting(f.name, f.default, *_type_of(hints[f.name]), **f.metadata)
+            f.name: Setting(f.name, f.default, *_type_of(hints[f.name], f.default), **f.metadata)
             for f in fields(kind)  # type: ignore[arg-type]
         }
     return _FOUND[kind]
 
 
-def _type_of(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
-    """What a type hint allows: values of a type, None, and if not all texts, which."""
+def _type_of(hint: Any, default: object) -> tuple[type, bool, tuple[str, ...]]:
+    """What a type hint allows: values of a type, None, and if not all texts, which. None as a
+    default is allowed too, until the recipe decides.
+    """
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     (kind,) = (part for part in parts if part is not NoneType)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    return str if choices else kind, NoneType in parts, choices
+    return str if choices else kind, NoneType in parts or default is None, choices
 
 
 class Settings:
@@ -108,6 +111,11 @@ class Settings:
         """Check every field; `ConfigError` names the first that does not fit."""
         for known in settings_of(type(self)).values():
             object.__setattr__(self, known.name, known.checked(getattr(self, known.name)))
+
+    def filled(self, **values: Value) -> Self:
+        """The settings with these values in the place of those that are None."""
+        missing = {name: value for name, value in values.items() if getattr(self, name) is None}
+        return replace(self, **missing)  # type: ignore[type-var]
 
     @classmethod
     def named_in(cls, values: Mapping[str, T]) -> dict[str, T]:

@@ -7,13 +7,11 @@ dataclasses. They check themselves when they are made, so a configuration that e
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
 from charrnn.config.fields import Settings, check_pattern, seconds_of, setting, settings_of
 from charrnn.errors import ConfigError
 
-# without `epochs` and `steps`: a tiny text needs more passes
-DEFAULT_EPOCHS, LEAST_STEPS = 30, 1000
 RUN = "Run"
 text, network, dropped, dynamic, sampling, training, run = (
     partial(setting, group=group)
@@ -71,9 +69,9 @@ class ModelConfig(Settings):
         "lstm", "peephole", "coupled", "gru", "gru-after", "rnn", "clockwork", "depth-gated", "grid"
     ] = network("lstm", "Recurrent cell; docs/networks.md has their equations.")
     layers: int = network(2, "Stacked recurrent layers L.", 1, 64)
-    hidden: int = network(256, "Units H of each layer.", 1, 16384)
+    hidden: int = network(None, "Units H of each layer (default: by text and length).", 1, 16384)
     embedding: int = network(
-        0, "Size of learned character vectors; 0 feeds one-hot characters.", 0, 16384
+        64, "Size of learned character vectors; 0 feeds one-hot characters.", 0, 16384
     )
     skip: bool = network(
         False, "Let the decoder read the outputs of all layers, not of the last alone."
@@ -82,7 +80,9 @@ class ModelConfig(Settings):
         False, "Add to every layer's output, from the second on, what came into it."
     )
     layer_norm: bool = network(
-        False, "Normalise the outputs of every layer over its units before they go up."
+        None,
+        "Normalise the outputs of every layer over its units before they go up (default: for "
+        "cells with a memory c).",
     )
     activation: Literal["tanh", "softsign", "relu"] = network(
         "tanh", "Nonlinearity of what enters and leaves the cell (gates are sigmoids)."
@@ -104,10 +104,18 @@ class ModelConfig(Settings):
     recurrent_init: Literal["same", "orthogonal", "identity"] = network(
         "same", "First recurrent weights: as `init`, or these."
     )
-    forget_bias: float = network(1.0, "Initial bias of the forget gates.", -20.0, 20.0)
-    dropout: float = dropped(0.3, "Share of every layer's outputs dropped in training.", 0.0, 0.95)
+    forget_bias: float = network(0.0, "Initial bias of the forget gates.", -20.0, 20.0)
+    dropout: float = dropped(
+        None,
+        "Share of every layer's outputs dropped in training (default: by size and passes).",
+        0.0,
+        0.95,
+    )
     input_dropout: float = dropped(
-        0.0, "Share of the characters that the network does not see in training.", 0.0, 0.95
+        None,
+        "Share of the characters that the network does not see in training (default: by passes).",
+        0.0,
+        0.95,
     )
     recurrent_dropout: float = dropped(
         0.0, "Share of the recurrent weights dropped in each batch (DropConnect).", 0.0, 0.95
@@ -121,6 +129,14 @@ class ModelConfig(Settings):
     zoneout_h: float = dropped(
         0.0, "Share of the hidden states that keep their old value in training.", 0.0, 0.95
     )
+
+    def resolved(self) -> Self:
+        """The settings with what needs no text decided: what is not given is not dropped, and cells
+        with a memory are normalised. `ConfigError` without `hidden`.
+        """
+        if self.hidden is None:
+            raise ConfigError("`hidden` is needed: the units of each layer")
+        return self.filled(layer_norm=self.cell in MEMORY, dropout=0.0, input_dropout=0.0)
 
 
 @dataclass(frozen=True)
@@ -173,7 +189,9 @@ class SamplingConfig(Settings):
 class TrainConfig(Settings):
     """How a network is trained. `epochs` and `steps`: whichever ends first."""
 
-    batch_size: int = training(32, "Streams N trained side by side.", 1, 65536)
+    batch_size: int = training(
+        None, "Streams N trained side by side (default: 32, fewer for a short text).", 1, 65536
+    )
     seq_length: int = training(64, "Characters T between updates (truncated BPTT).", 1, 65536)
     reset_every: int = training(
         0,
@@ -183,10 +201,10 @@ class TrainConfig(Settings):
     )
     optimizer: Literal[
         "adam", "adamw", "rmsprop", "adagrad", "adadelta", "sgd", "momentum", "nesterov"
-    ] = training("adam", "Rule of the update.")
+    ] = training("adamw", "Rule of the update.")
     learning_rate: float | None = training(
         None,
-        "Step size of the optimiser, at its peak (default: by optimiser; adam 0.003).",
+        "Step size of the optimiser, at its peak (default: by optimiser; adam and adamw by width).",
         0.0,
         1000.0,
     )
@@ -205,18 +223,22 @@ class TrainConfig(Settings):
     )
     schedule: Literal[
         "inverse-sqrt", "constant", "step", "exponential", "cosine", "one-cycle", "plateau"
-    ] = training("inverse-sqrt", "How the learning rate changes; docs/training.md.")
+    ] = training("cosine", "How the learning rate changes; docs/training.md.")
     warmup: int = training(
-        0, "Steps in which the learning rate rises from zero, with any schedule.", 0, 10**12
+        None,
+        "Steps in which the learning rate rises from zero, with any schedule (default: 100, at "
+        "most a twentieth of the run).",
+        0,
+        10**12,
     )
     decay_rate: float = training(
         0.5, "Factor of a fall of the learning rate: step, exponential, plateau.", 0.0, 1.0
     )
     decay_every: float = training(1.0, "Epochs between two falls: step, exponential.", 1e-9, 1e9)
     decay_after: float = training(
-        0.0,
-        "Epochs until the learning rate begins to fall: cosine, and (0: `decay_every`) step, "
-        "exponential.",
+        None,
+        "Epochs until the learning rate begins to fall: cosine (default: a tenth of the run), and "
+        "(0: `decay_every`) step, exponential.",
         0.0,
         1e9,
     )
@@ -231,7 +253,7 @@ class TrainConfig(Settings):
     weight_decay: float | None = training(
         None,
         "Share of every weight, times the learning rate, taken away at each step (default: adamw "
-        "0.01, others 0).",
+        "by passes, others 0).",
         0.0,
         1e3,
     )
@@ -247,7 +269,7 @@ class TrainConfig(Settings):
         0.0,
         0.99,
     )
-    clip_norm: float = training(1.0, "Largest norm of the gradient; 0 does not clip.", 0.0, 1e9)
+    clip_norm: float = training(5.0, "Largest norm of the gradient; 0 does not clip.", 0.0, 1e9)
     clip_value: float = training(
         0.0, "Largest absolute value of a gradient; 0 does not clip.", 0.0, 1e9
     )
@@ -258,14 +280,14 @@ class TrainConfig(Settings):
         0.0,
         0.999999,
     )
-    precision: Literal["float32", "bf16"] = training(
-        "float32",
-        "Of the factors of matrix products; bf16 needs AVX512-BF16. Sums and weights are float32 "
-        "always.",
+    precision: Literal["auto", "float32", "bf16"] = training(
+        "auto",
+        "Of the factors of matrix products; bf16 needs AVX512-BF16. auto takes bf16 where the "
+        "processor has it and a time is given, else float32. Sums and weights are float32 always.",
     )
     epochs: float | None = run(
         None,
-        "Passes over the training text (default: 30, but at least 1000 steps; none with `steps`).",
+        "Passes over the training text (default: 10, but at least 1000 steps; none with `steps`).",
         1e-9,
         1e9,
     )
@@ -303,8 +325,6 @@ class TrainConfig(Settings):
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """How many updates the run makes: `steps` or `epochs`, whichever ends first."""
-        if self.epochs is None and self.steps is None:
-            return max(DEFAULT_EPOCHS * steps_per_epoch, LEAST_STEPS)
         limits = [self.steps] if self.steps is not None else []
         if self.epochs is not None:
             limits.append(max(1, math.ceil(self.epochs * steps_per_epoch - 1e-9)))
@@ -315,6 +335,8 @@ class TrainConfig(Settings):
         return self.eval_every or min(-(-200 // steps_per_epoch) * steps_per_epoch, 1000)
 
 
+MEMORY = ("lstm", "peephole", "coupled", "depth-gated")
+"""Cells with a state c beside the output h that learn faster with normalised outputs."""
 CELL_NAMES = settings_of(ModelConfig)["cell"].choices
 ACTIVATIONS = settings_of(ModelConfig)["activation"].choices
 OPTIMIZER_NAMES = settings_of(TrainConfig)["optimizer"].choices

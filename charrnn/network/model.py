@@ -42,12 +42,14 @@ from charrnn.runtime.threads import Workers, ranges
 
 
 class Model:
-    """A configuration and its parameters: zeros, unless some of its layout are given."""
+    """A configuration and its parameters: zeros, unless some of its layout are given. `ConfigError`
+    if the configuration does not say how large the network is.
+    """
 
     def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
-        self.config = config
+        self.config = config.resolved()
         self.cell: Cell = cell_named(config.cell)
-        self.parameters = parameters or Parameters(tensors_of(config))
+        self.parameters = parameters or Parameters(tensors_of(self.config))
 
     @property
     def width(self) -> int:

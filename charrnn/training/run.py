@@ -16,8 +16,9 @@ from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.text.corpus import Corpus
 from charrnn.text.sources import Source
-from charrnn.text.streams import Streams, fit_batch_shape
+from charrnn.text.streams import Streams
 from charrnn.text.vocab import Vocab
+from charrnn.training.recipe import resolve
 
 FIXED = ("batch_size", "seq_length", "seed", "optimizer")
 """What cannot change when a run goes on: the meaning of its streams, slots and random draws."""
@@ -95,11 +96,10 @@ class Run:
     def new(
         cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None
     ) -> Run:
-        """A run that has not begun. A text too short for the batch shape shrinks it; `vocab_size`
-        follows from the text.
+        """A run that has not begun. The recipe decides every setting that is None, and shrinks a
+        batch that is too large for the text (`recipe.resolve`).
         """
-        model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
-        config = config or TrainConfig()
+        model, config = resolve(corpus, model, config)
         return cls._begun(corpus, Model.initialized(model, config.seed), config)
 
     @classmethod
@@ -117,14 +117,14 @@ class Run:
         keep their ids and weights; new ones get new rows, drawn like those of a new network, and
         start out improbable.
         """
-        old, config = weights.model.config, config or TrainConfig()
+        old = weights.model.config
         if corpus.vocab.symbols[: old.vocab_size] != weights.vocab.symbols:
             raise ConfigError(
                 "the text was not read with the vocabulary of the weights; read it with "
                 "extend=weights.vocab"
             )
-        rate = old.dropout if dropout is None else dropout
-        model_config = replace(old, vocab_size=len(corpus.vocab), dropout=rate)
+        model_config = replace(old, dropout=old.dropout if dropout is None else dropout)
+        model_config, config = resolve(corpus, model_config, config)
         model = Model.initialized(model_config, config.seed)
         known = dict(weights.model.parameters.to_disk())
         for tensor in model.parameters.tensors:
@@ -138,11 +138,9 @@ class Run:
 
     @classmethod
     def _begun(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
-        shape = fit_batch_shape(len(corpus.train), config.batch_size, config.seq_length)
-        config = replace(config, batch_size=shape[0], seq_length=shape[1])
         slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
         text = corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256
-        run = cls(model, *text, slots, State(model, shape[0]))
+        run = cls(model, *text, slots, State(model, config.batch_size))
         run.steps_per_epoch = run.streams(corpus).steps
         run._begin_average()
         return run

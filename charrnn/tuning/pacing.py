@@ -12,9 +12,10 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 
 from charrnn.training.loop import Report
+from charrnn.training.recipe import HELD
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.planning import HELD, MARGIN, Plan
+from charrnn.tuning.planning import MARGIN, Plan
 
 UNCHANGED = 0.02
 """A number of steps that would differ by less is left as it is."""

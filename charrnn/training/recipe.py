@@ -1,0 +1,136 @@
+"""The recipe: every setting of a run that is not given, from the text and the length of the run.
+
+A network is as large as the text and the number of passes allow; the rate, the weight decay and the
+dropout follow from its size and the passes. The figures were measured: docs/recipes.md. What the
+clock has to say, `tuning.planning` says: it gives the units of a layer and the number of steps.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.network.parameters import parameter_count
+from charrnn.optim.optimizers import coefficients_of
+from charrnn.text.corpus import Corpus
+from charrnn.text.streams import Streams, fit_batch_shape
+
+WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
+"""Units of a layer that are tried."""
+READ_PER_PARAMETER = 5.0
+"""Characters that a network reads in training for each of its parameters, at least: a larger one
+would not get far enough.
+"""
+PARAMETERS_PER_CHARACTER = 3.0
+"""Of the training text, at most: a larger network would overfit it."""
+PASSES, LEAST_STEPS = 10.0, 1000
+"""The length of a run for which none is given: passes over the text, and steps at least."""
+MOST_PASSES, FEW_PARAMETERS = 40.0, 500_000
+"""A text that has been read so often has no more to give, and to larger networks than this after
+fewer passes.
+"""
+STREAMS, STEPS_A_PASS = 32, 50
+"""Streams of a batch; fewer where a pass over the text would otherwise take fewer steps."""
+HELD = 0.1
+"""Share of the run before the learning rate falls."""
+WARM_UP_STEPS = 100
+TYPICAL_RATE, TYPICAL_WIDTH = 0.012, 128
+"""Adam's rate for layers of this width."""
+
+
+def resolve(
+    corpus: Corpus, model: ModelConfig | None = None, training: TrainConfig | None = None
+) -> tuple[ModelConfig, TrainConfig]:
+    """The two configurations with every setting that is None decided for this text. What is given
+    stays. A batch too large for the text shrinks; `vocab_size` follows from the text.
+    """
+    model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
+    training = training or TrainConfig()
+    characters = len(corpus.train)
+    shape = batch_shape(characters, training)
+    training = replace(training, batch_size=shape[0], seq_length=shape[1])
+    per_pass = Streams(corpus.train, *shape).steps
+    if training.steps is None and training.epochs is None:
+        training = replace(training, steps=max(math.ceil(PASSES * per_pass), LEAST_STEPS))
+    passes = training.total_steps(per_pass) / per_pass
+    if model.hidden is None:
+        model = replace(model, hidden=width_for(model, characters, lambda *_: passes))
+    count = parameter_count(model)
+    model = model.filled(
+        dropout=dropout_for(passes, count, characters),
+        input_dropout=input_dropout_for(passes),
+    ).resolved()
+    training = training.filled(
+        warmup=min(WARM_UP_STEPS, training.total_steps(per_pass) // 20),
+        decay_after=round(HELD * passes, 6) if training.schedule == "cosine" else 0.0,
+    )
+    if training.precision == "auto":
+        training = replace(training, precision="float32")
+    if training.optimizer in ("adam", "adamw"):
+        training = training.filled(learning_rate=learning_rate_for(model.hidden))
+    rate = coefficients_of(training).learning_rate
+    if training.optimizer == "adamw" and rate > 0:
+        training = training.filled(weight_decay=weight_decay_for(passes, rate, per_pass))
+    return model, training
+
+
+def batch_shape(characters: int, training: TrainConfig) -> tuple[int, int]:
+    """Streams and steps of a batch: those given, or as many streams as the text has enough for."""
+    streams = training.batch_size or STREAMS
+    while (
+        training.batch_size is None
+        and streams > 4
+        and (characters < STEPS_A_PASS * streams * training.seq_length)
+    ):
+        streams //= 2
+    return fit_batch_shape(characters, streams, training.seq_length)
+
+
+def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], float]) -> int:
+    """Units of a layer: the most with which the network does not overfit the text and reads enough
+    of it. `passes(width, parameters)` is how often it reads the text.
+    """
+    best = WIDTHS[0]
+    for width in WIDTHS:
+        count = parameter_count(replace(model, hidden=width))
+        read = passes(width, count) * characters
+        if count > PARAMETERS_PER_CHARACTER * characters or read < READ_PER_PARAMETER * count:
+            break
+        best = width
+    return best
+
+
+def most_passes_for(parameters: int) -> float:
+    """Passes after which a text has no more to give: 40, and fewer for large networks, which
+    remember more of each reading.
+    """
+    return MOST_PASSES * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
+
+
+def input_dropout_for(passes: float) -> float:
+    """Share of the characters that are not seen: none in a first reading, a tenth where a text is
+    read a dozen times or more.
+    """
+    return round(min(0.1, 0.008 * passes), 3) if passes > 2 else 0.0
+
+
+def weight_decay_for(passes: float, rate: float, steps_a_pass: int) -> float:
+    """AdamW's decay, such that weights forget within 12 / passes passes over the text, but not
+    within less than four thirds.
+
+    Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024).
+    """
+    return round(min(passes / 12, 0.75) / (rate * steps_a_pass), 4)
+
+
+def dropout_for(passes: float, parameters: int, characters: int) -> float:
+    """Share of a layer's outputs to drop, where the two above are not enough: in large networks
+    that read a short text often.
+    """
+    often = passes * parameters / characters / 70
+    return round(min(0.5, 0.1 * math.log2(often)), 2) if often > 1 else 0.0
+
+
+def learning_rate_for(width: int) -> float:
+    """The peak of Adam's rate: wide layers want smaller steps."""
+    return round(TYPICAL_RATE * math.sqrt(TYPICAL_WIDTH / max(width, 64)), 4)
