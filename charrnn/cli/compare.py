@@ -18,6 +18,7 @@ from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
     Request,
+    help_all_option,
     option,
     read_request,
     setting_options,
@@ -36,12 +37,29 @@ GROUP, ENDLESS = "Comparison", 1e6
 
 EXAMPLES = """\b
 Examples:
-  charrnn compare book.txt --cells lstm,gru,rnn --hidden 128 --epochs 10
-  charrnn compare book.txt --cells lstm,gru --equal time --max-time 5m
-  charrnn compare book.txt --vary dropout=0,0.3,0.5 --seeds 5
-  charrnn compare book.txt --vary optimizer=adam,rmsprop --vary learning-rate=0.001,0.003
-  charrnn compare --preset char-rnn --vary layers=1,2,3 --epochs 5 --json
+  charrnn compare book.txt --cells lstm,gru,rnn --for 1h
+  charrnn compare book.txt --vary dropout=0,0.3,0.5 --epochs 10 --seeds 5
+  charrnn compare book.txt --vary optimizer=adam,sgd --vary layers=1,2
+  charrnn compare book.txt --cells lstm,gru --hidden 128 --epochs 5 --json
 """
+BRIEF = {
+    "--cells": "Cells to compare.",
+    "--vary": "A setting and its values; repeat it for combinations.",
+    "--seeds": "Runs of each configuration. [default: 3]",
+    "--equal": "What all have in common. [default: parameters]",
+    "--for": "How long all runs take together: 20m, 2h.",
+    "--epochs": "How long each takes, in passes over the text.",
+    "--hidden": "Units of each layer, of the first configuration.",
+    "--layers": "Layers. [default: 2]",
+    "--out": "Folder of the runs. [default: checkpoints/compare-<text>]",
+    "--seed": "The first seed. [default: 0]",
+    "--threads": "Threads; no effect on losses. [default: all]",
+    "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
+    "--config": "Settings in a TOML file; flags win.",
+    "--json": "Print one JSON object.",
+    "--quiet": "Show only errors and the result.",
+}
+"""The options that --help shows."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +73,7 @@ class Comparison:
     equal: str
 
 
-@click.command(
-    cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("text", nargs=-1, type=click.Path())
 @option("--cells", "Cells to compare.", group=GROUP, metavar="CELL,...")
 @option(
@@ -92,6 +108,7 @@ class Comparison:
 )
 @option("--quiet", "Show nothing but errors and the result.", is_flag=True)
 @option("--json", "Print one JSON object.", is_flag=True)
+@help_all_option
 @click.pass_context
 def compare(
     ctx: click.Context,

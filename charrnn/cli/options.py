@@ -2,7 +2,7 @@
 flags ask for together.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ from charrnn.config.settings import RUN, CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.runtime.threads import check_threads
 
+HELP_ALL = "charrnn.help_all"
+"""The key, among what a context knows, of --help-all."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COMMON_KEYS: Others = {"text": (str, list), "out": str, "threads": int, "quiet": bool, "json": bool}
@@ -31,20 +33,64 @@ class GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose help shows its options under their headings."""
+    """A command whose --help shows the options that most people need, those in `brief`, each with a
+    short help text, and whose --help-all shows all options under their headings.
+    """
+
+    def __init__(self, *args: Any, brief: Mapping[str, str], **kwargs: Any) -> None:
+        kwargs["context_settings"] = {
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": 80,
+        }
+        super().__init__(*args, **kwargs)
+        self.brief = {**brief, "--help-all": "Show every option.", "--help": "Show this."}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each group in the order of its first option; what has no group, such as --help, stands
-        with the last.
+        """The few, or each group in the order of its first option; what has no group stands with
+        the last.
         """
+        options = {
+            option.opts[-1]: option
+            for option in self.get_params(ctx)
+            if isinstance(option, click.Option) and not option.hidden
+        }
         groups: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                groups.setdefault(getattr(parameter, "group", RUN), []).append(record)
+        if ctx.meta.get(HELP_ALL):
+            for option in options.values():
+                record = option.get_help_record(ctx)
+                assert record is not None
+                groups.setdefault(getattr(option, "group", RUN), []).append(record)
+        else:
+            few = [(_flags(options[flag]), text) for flag, text in self.brief.items()]
+            groups["Options"] = few
         for group, records in groups.items():
             with formatter.section(group):
-                formatter.write_dl(records)
+                formatter.write_dl(records, col_max=24)
+
+
+def _flags(option: click.Option) -> str:
+    """The flags of an option and, briefly, what follows them."""
+    name = option.metavar if option.metavar and len(option.metavar) < 12 else None
+    kind = name or {"integer": "N", "float": "X"}.get(option.type.name, option.type.name.upper())
+    flags = ", ".join(option.opts)
+    return flags if option.is_flag else f"{flags} {kind}"
+
+
+def _show_all(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[HELP_ALL] = True
+        click.echo(ctx.get_help())
+        ctx.exit()
+
+
+help_all_option = click.option(
+    "--help-all",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_all,
+    help="Show every option.",
+)
 
 
 def option(flag: str, help: str, **attributes: Any) -> Callable[[Command], Command]:

@@ -18,7 +18,13 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members
-from charrnn.cli.options import json_option, options_for, threads_option
+from charrnn.cli.options import (
+    GroupedCommand,
+    help_all_option,
+    json_option,
+    options_for,
+    threads_option,
+)
 from charrnn.cli.signals import remembered_interrupt
 from charrnn.config import SamplingConfig
 from charrnn.errors import CorpusError
@@ -29,18 +35,30 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 """Seconds without a word from a pipe before a note says what is waited for."""
 
-EPILOG = """\b
+EXAMPLES = """\b
 Examples:
-  charrnn sample                                  the newest run's best checkpoint
+  charrnn sample                                  the newest run's network
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
   charrnn sample --prime "KING:" --stop $'\\n\\n'   up to the first blank line
-  echo "KING:" | charrnn sample                   the prime, with echo's newline
-  charrnn sample checkpoints/a --ensemble checkpoints/b
-  charrnn sample --count 5 --seed 7 --json
+  echo "KING:" | charrnn sample                   go on from a pipe
 """
+BRIEF = {
+    "--length": "Characters to write. [default: 500]",
+    "--temperature": "How daring: 0 is the safest, 1 as learned. [default: 0.8]",
+    "--prime": "Text to go on from.",
+    "--prime-file": "A file to go on from; - is standard input.",
+    "--no-prime": "Do not repeat the prime before the text.",
+    "--stop": "End before this string is written.",
+    "--count": "Texts to write. [default: 1]",
+    "--seed": "The same seed writes the same text. [default: random]",
+    "--unknown": "What becomes of unknown characters in the prime: error, skip, nearest, fold.",
+    "--threads": "Threads. [default: all]",
+    "--json": "Print one JSON object.",
+}
+"""The options that --help shows."""
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
 @options_for(SamplingConfig, without=("seed",))
 @ensemble_option
@@ -55,6 +73,7 @@ Examples:
 )
 @threads_option
 @json_option("Print one JSON object, with the seed; its text is without the prime.")
+@help_all_option
 def sample(
     checkpoint: str | None,
     ensemble: tuple[str, ...],

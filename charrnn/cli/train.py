@@ -18,6 +18,7 @@ from charrnn.cli.options import (
     GroupedCommand,
     Request,
     flag_of,
+    help_all_option,
     option,
     read_request,
     setting_options,
@@ -45,22 +46,32 @@ LIMITS = {"patience": "--patience", "time": "--max-time"}
 
 EXAMPLES = """\b
 Examples:
-  charrnn train                              the plays that ship, with the defaults
-  charrnn train book.txt --for 20m           a text of yours; the settings are chosen for the time
-  charrnn train book.txt --hidden 512        the settings are yours
-  charrnn train 'novels/*.txt' notes/ --out checkpoints/novels
-  zcat log.gz | charrnn train - --unit byte --steps 2000
-  charrnn train --config run.toml --seed 2   settings from a file; flags win
-  charrnn train book.txt --preset char-rnn   as char-rnn did by default
-  charrnn train --resume                     go on with the newest run
-  charrnn train --resume checkpoints/plays --epochs 60
-  charrnn train sonnets.txt --init-from checkpoints/plays
+  charrnn train book.txt            your text, for ten minutes at most
+  charrnn train novels/ --for 2h    all texts in a folder
+  charrnn train --resume            go on with the newest run
+  charrnn train letters.txt --init-from checkpoints/novels
 """
+BRIEF = {
+    "--for": "How long: 90s, 20m, 2h. [default: 10m at most]",
+    "--out": "Folder of the run. [default: checkpoints/<text>]",
+    "--resume": "Go on with a run, by default the newest.",
+    "--init-from": "Start from a trained network: a run or checkpoint.",
+    "--epochs": "How long, in passes over the text; no clock.",
+    "--cell": "lstm, gru, rnn, peephole, ... [default: lstm]",
+    "--hidden": "Units of each layer. [default: by text and time]",
+    "--layers": "Layers. [default: 2]",
+    "--seed": "Seed of everything random. [default: 0]",
+    "--threads": "Threads; no effect on the result. [default: all]",
+    "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
+    "--config": "Settings in a TOML file; flags win.",
+    "--document-separator": "Where documents end, a pattern: '\\n\\n'.",
+    "--json": "Print a JSON object for each validation.",
+    "--quiet": "Show only errors and the end.",
+}
+"""The options that --help shows."""
 
 
-@click.command(
-    cls=GroupedCommand, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("text", nargs=-1, type=click.Path())
 @setting_options
 @option("--out", "Folder of the run.  [default: checkpoints/<name of the text>]", type=click.Path())
@@ -95,14 +106,13 @@ Examples:
     "One JSON object a validation or return to an earlier step, and one at the end, on stdout.",
     is_flag=True,
 )
+@help_all_option
 @click.pass_context
 def train(ctx: click.Context, /, resume: str | None, **flags: Any) -> None:
-    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, on the
-    plays that ship.
+    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT it
+    learns from the plays that ship.
 
-    Ctrl-C saves and ends; --resume goes on from there, with the same result as never having
-    stopped. A loss that is NaN or infinite, or jumps, sends the run back to its last good state,
-    with half the learning rate.
+    Ctrl-C saves and ends; --resume goes on as if it had never stopped.
     """
     # a run's own config.toml says where its text is and what it started from
     ignored = () if resume is None else ("text", "init_from")
