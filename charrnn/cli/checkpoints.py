@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -56,3 +57,9 @@ def load_members(
                 "it out"
             )
     return members
+
+
+def files_of(members: Sequence[Member]) -> dict[str, Any]:
+    """The files of networks that work together, for a result in JSON."""
+    first, *others = (str(member.path) for member in members)
+    return {"checkpoint": first} | ({"ensemble": others} if others else {})

@@ -67,8 +67,8 @@ def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unk
     from charrnn.text.documents import document_starts
 
     vocab, config = network.vocab, network.corpus_config
-    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
-    config = replace(config, encoding=encoding or config.encoding)
+    encoding = encoding or config.encoding
+    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1, encoding=encoding)
     if unknown != "error":
         ids = _known(read_text(texts, config, extend=vocab), vocab, unknown)
     else:

@@ -204,11 +204,11 @@ def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
     assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
     squares = run.trained.squares, None
     losses = [
-        charrnn.per_character_dynamic(m, ids, squares=s)
+        charrnn.evaluate_dynamic(m, ids, squares=s).losses
         for m, s in zip(models, squares, strict=True)
     ]
     assert found["dynamic"]["nats_per_char"] == pytest.approx(
-        charrnn.mixed(losses).mean(dtype=np.float64), abs=1e-9
+        charrnn.mixed(losses).nats_per_char, abs=1e-9
     )
     assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
     result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")
