@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,15 @@ from charrnn.cli.options import flag_of, json_option, options_for, threads_optio
 from charrnn.config import DynamicConfig
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from charrnn.checkpoint.trained import Trained
+    from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
-    from charrnn.network.model import Model, Models
+    from charrnn.network.model import Models
     from charrnn.runtime.threads import Workers
-    from charrnn.text.documents import Positions
-    from charrnn.text.vocab import TextIds
+    from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
 """Longer texts, in characters, are not compressed: that would take longer than reading them."""
@@ -131,12 +134,12 @@ def eval_(
     from charrnn.runtime.threads import Workers, usable_threads
 
     with closing(Workers(usable_threads(threads))) as workers:
-        reading = _Reading(networks, *text, workers)
+        measures = _measures(networks, text, window, config, workers)
         if per_char:
-            found = reading.carried() if config is None else reading.dynamic(config)
-            _print_per_char(reading, found)
+            found = measures["carried" if config is None else "dynamic"]()
+            _print_per_char(found.losses, text[0], networks[0].vocab)
         else:
-            rows = _rows(reading, window, config)
+            rows = {name: measure() for name, measure in measures.items()}
             found = rows["carried"]
     about = files_of(members)
     if split == "test":
@@ -151,64 +154,43 @@ def eval_(
         _print_rows(rows, window)
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """Networks that read a text together, and the loss of each way to do it, shown by a bar."""
-
-    networks: Sequence[Trained]
-    ids: TextIds
-    starts: Positions | None
-    workers: Workers
-
-    def carried(self) -> Evaluation:
-        """With carried state."""
-        from charrnn.evaluation.evaluate import evaluate
-
-        return self._shown("evaluating", evaluate, self._models)
-
-    def cold(self, window: int) -> Evaluation:
-        """In windows, each from a zero state."""
-        from charrnn.evaluation.evaluate import evaluate_windows
-
-        return self._shown(f"windows of {window}", evaluate_windows, self._models, window=window)
-
-    def dynamic(self, config: DynamicConfig) -> Evaluation:
-        """While each network adapts by itself."""
-        from charrnn.evaluation.dynamic import evaluate_dynamic  # whose kernel is its own
-        from charrnn.evaluation.evaluate import mixed
-
-        rule = partial(evaluate_dynamic, config=config)
-        label = "dynamic evaluation"
-        adapted = (
-            self._shown(label, rule, network.model, squares=network.squares)
-            for network in self.networks
-        )
-        return mixed([each.losses for each in adapted])
-
-    @property
-    def _models(self) -> list[Model]:
-        return [network.model for network in self.networks]
-
-    def _shown(
-        self, label: str, function: Callable[..., Evaluation], model: Models, **options: Any
-    ) -> Evaluation:
-        options |= {"starts": self.starts, "workers": self.workers}
-        with terminal.progress_bar(label, unit="char") as bar:
-            return function(model, self.ids, progress=bar, **options)
-
-
-def _rows(reading: _Reading, window: int, config: DynamicConfig | None) -> dict[str, Evaluation]:
-    """The rows of the table, each by its name in JSON."""
+def _measures(
+    networks: Sequence[Trained],
+    text: Text,
+    window: int,
+    config: DynamicConfig | None,
+    workers: Workers,
+) -> dict[str, Callable[[], Evaluation]]:
+    """What finds each row of the table, by its name in JSON."""
     from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 
-    rows = {"carried": reading.carried()}
+    (ids, starts), models = text, [network.model for network in networks]
+
+    def shown(
+        label: str, function: Callable[..., Evaluation], model: Models, **options: Any
+    ) -> Evaluation:
+        with terminal.progress_bar(label, unit="char") as bar:
+            return function(model, ids, starts=starts, workers=workers, progress=bar, **options)
+
+    def dynamic() -> Evaluation:
+        from charrnn.evaluation.dynamic import evaluate_dynamic  # whose kernel is its own
+
+        adapt = partial(shown, "dynamic evaluation", evaluate_dynamic, config=config)
+        return mixed([adapt(one.model, squares=one.squares).losses for one in networks])
+
+    measures: dict[str, Callable[[], Evaluation]] = {
+        "carried": partial(shown, "evaluating", evaluate, models)
+    }
     if window:
-        rows["window"] = reading.cold(window)
+        measures["window"] = partial(
+            shown, f"windows of {window}", evaluate_windows, models, window=window
+        )
     if config is not None:
-        rows["dynamic"] = reading.dynamic(config)
-    if len(reading.ids) <= XZ_MOST:
-        rows["xz"] = evaluate_xz(reading.ids, reading.networks[0].vocab)
-    return rows
+        measures["dynamic"] = dynamic
+    if len(ids) <= XZ_MOST:
+        measures["xz"] = partial(evaluate_xz, ids, networks[0].vocab)
+    return measures
 
 
 def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
@@ -232,15 +214,12 @@ def _as_json(
     return figures.pop("carried") | figures
 
 
-def _print_per_char(reading: _Reading, found: Evaluation) -> None:
+def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
     """A line for each character but the first."""
-    symbols = [json.dumps(symbol) for symbol in reading.networks[0].vocab.symbols]
-    for a in range(0, found.characters, 4096):
-        ids, nats = reading.ids[a + 1 : a + 4097].tolist(), found.losses[a : a + 4096].tolist()
-        lines = [
-            f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n'
-            for i, loss in zip(ids, nats, strict=True)
-        ]
+    symbols = [json.dumps(symbol) for symbol in vocab.symbols]
+    for a in range(0, len(losses), 4096):
+        pairs = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+        lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
         click.echo("".join(lines), nl=False)
 
 

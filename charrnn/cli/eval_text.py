@@ -44,11 +44,7 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
     except CorpusError as error:
         raise CorpusError(f"the run's text: {error}; say where it is with --text") from None
     network.check_text(corpus)
-    ids, starts = {
-        "train": (corpus.train, corpus.train_starts),
-        "validation": (corpus.validation, corpus.validation_starts),
-        "test": (corpus.test, corpus.test_starts),
-    }[split]
+    ids, starts = getattr(corpus, split), getattr(corpus, f"{split}_starts")
     if len(ids) < 2:
         flag = "--test-fraction" if split == "test" else "--val-fraction"
         raise CorpusError(

@@ -51,7 +51,8 @@ def test_styles_only_on_terminals_and_not_with_no_color(monkeypatch):
 def test_tables_keep_to_no_color(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     stream = Screen()
-    terminal.console(stream).print("x", style="red")
+    monkeypatch.setattr("sys.stdout", stream)
+    terminal.console().print("x", style="red")
     assert "\x1b[31m" not in stream.getvalue()
 
 
