@@ -56,9 +56,13 @@ def several(
     def split(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
         return text and tuple(kind.convert(one.strip(), option, ctx) for one in text.split(","))
 
-    shown = default is not None
     return click.option(
-        flag, callback=split, metavar=metavar, default=default, show_default=shown, help=help
+        flag,
+        callback=split,
+        metavar=metavar,
+        default=default,
+        show_default=default is not None,
+        help=help,
     )
 
 
@@ -125,17 +129,15 @@ def bench(
         from charrnn.bench.peers import installed_version
 
         versions[against] = installed_version(against)
-    if text is not None:
-        from charrnn.text.sources import find
-
-        find([text])  # reports a text that is not there before kernels are loaded, or compiled
+    corpus = None if text is None else read_text([text], CorpusConfig(val_fraction=0.0))
     trains = "training" in only or "forward" in only
     load_kernels("lstm", "adam", *(precision_kernels(lists["precision"]) if trains else ()))
     from charrnn.bench.machine import measure_machine
 
-    corpus = None if text is None else read_text([text], CorpusConfig(val_fraction=0.0))
     machine = measure_machine(most)
-    shapes = [(task, shape) for task in MEASURED if task in only for shape in _shapes(task, lists)]
+    shapes = [
+        (task, shape) for task in MEASURED if task in only for shape in _shapes(task, **lists)
+    ]
     rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
@@ -148,14 +150,14 @@ def bench(
     _warn(rows)
 
 
-def _shapes(task: str, lists: dict[str, tuple[Any, ...]]) -> Iterator[Shape]:
+def _shapes(task: str, **lists: tuple[Any, ...]) -> Iterator[Shape]:
     """Every combination of the values that were asked for, as far as they are for this task."""
     from charrnn.bench.measure import Shape
 
     if task == "sampling":
-        lists = {**lists, "batch_size": lists["streams"], "seq_length": (SAMPLED,)}
+        lists |= {"batch_size": lists["streams"], "seq_length": (SAMPLED,)}
     else:
-        lists = {**lists, "precision": tuple(name for name in lists["precision"] if name != "int8")}
+        lists["precision"] = tuple(name for name in lists["precision"] if name != "int8")
     for values in product(*(lists[field.name] for field in fields(Shape))):
         yield Shape(*values)
 

@@ -40,7 +40,7 @@ def load_members(
     """
     from charrnn.checkpoint.paths import find_checkpoint
 
-    paths = [find_checkpoint(checkpoint), *map(find_checkpoint, others)]
+    paths = [find_checkpoint(path) for path in (checkpoint, *others)]
     load_kernels(training=training)
     from charrnn.checkpoint.trained import load, model_config_of
     from charrnn.generation.ensemble import check_alike

@@ -25,7 +25,7 @@ from charrnn.cli.options import (
 from charrnn.cli.signals import Stop
 from charrnn.config.fields import Setting, Value
 from charrnn.config.files import SETTINGS, check_names, configs_of, values_of
-from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES, CorpusConfig
+from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -174,17 +174,18 @@ def _candidates(request: Request, varied: Varied, equal: str) -> list[Candidate]
     """The configurations, with the text read as each of them wants it."""
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
 
-    named = combinations(request.settings, varied)
-    configs = {CorpusConfig.of(settings) for _, settings in named}
+    named = [
+        (name, *configs_of(settings)) for name, settings in combinations(request.settings, varied)
+    ]
+    configs = {corpus for _, corpus, _, _ in named}
     if len(configs) > 1 and "-" in request.text:
         raise ConfigError(
             "standard input can be read once only; give a file, to vary how it is read"
         )
     corpora = {config: read_text(request.text, config, request.quiet) for config in configs}
-    candidates = []
-    for name, settings in named:
-        corpus, model, training = configs_of(settings)
-        candidates.append(Candidate(name, corpora[corpus], model, training))
+    candidates = [
+        Candidate(name, corpora[corpus], model, training) for name, corpus, model, training in named
+    ]
     return of_equal_size(candidates) if equal == "parameters" else candidates
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -99,25 +100,22 @@ def forget() -> None:
     )
 
 
-def _texts() -> list[dict[str, Any]]:
+def _texts() -> Iterator[dict[str, Any]]:
     """What is known of each text."""
     from charrnn.text.datasets import DATASETS, bundled_corpus
 
     plays = bundled_corpus()
     content = plays.read_bytes()
-    texts: list[dict[str, Any]] = [
-        {
-            "name": plays.stem,
-            "size": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "path": str(plays),
-            "url": None,
-            "about": "ships with charrnn: what charrnn train reads without a TEXT",
-        }
-    ]
+    yield {
+        "name": plays.stem,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "path": str(plays),
+        "url": None,
+        "about": "ships with charrnn: what charrnn train reads without a TEXT",
+    }
     for name, known in DATASETS.items():
         path = _folder() / known.file_name
         here = path.is_file() and path.stat().st_size == known.size
         about = "fetched" if here else f"not here; charrnn data get {name}"
-        texts.append({**asdict(known), "path": str(path) if here else None, "about": about})
-    return texts
+        yield {**asdict(known), "path": str(path) if here else None, "about": about}

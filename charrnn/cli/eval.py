@@ -194,11 +194,16 @@ def _measures(
 
 
 def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
-    titles = {"carried": "state carried", "window": f"windows of {window}, cold", "xz": "xz -9e"}
-    width = max(len(titles.get(name, name)) for name in rows)
+    titles = {
+        "carried": "state carried",
+        "window": f"windows of {window}, cold",
+        "dynamic": "dynamic",
+        "xz": "xz -9e",
+    }
+    width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits a character"
-        click.echo(f"  {titles.get(name, name):<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+        click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(

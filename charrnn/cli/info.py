@@ -15,8 +15,6 @@ from charrnn.cli.options import json_option
 from charrnn.cli.tables import Column, number_text, print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from charrnn.checkpoint.format import Metadata
 
 HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
@@ -54,19 +52,18 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     from charrnn.training.run_file import describe_run
     from charrnn.training.run_folder import RunFolder
 
-    about = describe(path)
+    sizes = {"bytes": path.stat().st_size, "parameters": trained.model.count()}
+    about = {"checkpoint": str(path), **sizes, **describe(path)}
     run = describe_run(path) or {}
     history = run.pop("history", [])
     history = [entry for entry in history if entry["step"] <= trained.origin.step]
     events = _events(
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
-    size, parameters = path.stat().st_size, trained.model.count()
     if as_json:
-        facts = {"checkpoint": str(path), "bytes": size, "parameters": parameters, **about}
-        click.echo(json.dumps({**facts, "run": run, "history": history, "events": events}))
+        click.echo(json.dumps({**about, "run": run, "history": history, "events": events}))
         return
-    terminal.console().print(_overview(_facts(path, size, parameters, about, run)))
+    _print_facts(_facts(about, run))
     validations = [entry for entry in history if "fell_back_from" not in entry]
     if validations:
         click.echo()
@@ -95,7 +92,7 @@ def _event(entry: Metadata) -> str:
     return f"step {lost}: {reason}, back to {step}, rate x {factor}"
 
 
-def _overview(facts: list[tuple[str, str]]) -> Table:
+def _print_facts(facts: list[tuple[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -104,16 +101,15 @@ def _overview(facts: list[tuple[str, str]]) -> Table:
     table.add_column(overflow="fold")
     for fact in facts:
         table.add_row(*(Text(terminal.one_line(text)) for text in fact))
-    return table
+    terminal.console().print(table)
 
 
-def _facts(
-    path: Path, size: int, parameters: int, about: Metadata, run: Metadata
-) -> list[tuple[str, str]]:
+def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
+    size = terminal.size_text(about["bytes"])
     facts = [
-        ("checkpoint", str(path)),
-        ("size", f"{terminal.size_text(size)}, format version {about['format_version']}"),
-        ("parameters", f"{parameters:,}"),
+        ("checkpoint", about["checkpoint"]),
+        ("size", f"{size}, format version {about['format_version']}"),
+        ("parameters", f"{about['parameters']:,}"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
         ("loss", terminal.loss_text(about["loss"])),
         ("model", _settings(about["model"])),

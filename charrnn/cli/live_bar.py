@@ -73,5 +73,5 @@ def speed_text(characters_per_second: float) -> str:
     for letter, scale in (("M", 1e6), ("k", 1e3)):
         if characters_per_second >= scale:
             value = characters_per_second / scale
-            return f"{value:.1f}{letter} chars/s" if value < 10 else f"{value:.0f}{letter} chars/s"
+            return f"{value:.{1 if value < 10 else 0}f}{letter} chars/s"
     return f"{characters_per_second:.0f} chars/s"

@@ -11,8 +11,6 @@ from charrnn.cli.terminal import UNWATCHED, console, is_terminal
 Row = TypeVar("Row")
 Column = tuple[int, str, Callable[[Row], str]]
 """Importance (0 is the highest, and the names'), heading, and the cell of a row."""
-Cells = tuple[int, list[str]]
-"""Importance, and the heading with the cells below it."""
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
@@ -26,6 +24,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
     output = console()
     if not is_terminal(sys.stdout):
         output.width = UNWATCHED
+    # importance, and the heading with the cells below it
     kept = [(rank, [heading, *map(cell, rows)]) for rank, heading, cell in columns]
     while len(kept) > 2 and _width_of(kept, output.width) > output.width:
         kept.remove(max(kept, key=lambda column: column[0]))
@@ -40,7 +39,7 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
     output.print(table)
 
 
-def _width_of(columns: Sequence[Cells], room: int) -> int:
+def _width_of(columns: Sequence[tuple[int, list[str]]], room: int) -> int:
     """The columns' width with their borders, if the names, which can take several lines, have a
     third of the room.
     """

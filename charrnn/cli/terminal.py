@@ -72,7 +72,7 @@ def one_line(text: str) -> str:
     return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def say(text: str = "") -> None:
+def say(text: str) -> None:
     """A line, or several, on stderr; markup is not interpreted, control characters are escaped."""
     print(escaped(text), file=sys.stderr, flush=True)
 

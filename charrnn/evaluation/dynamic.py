@@ -139,6 +139,5 @@ def relative(squares: Parameters | None, like: Parameters) -> Floats:
         every = like.like()
         every.from_disk({t.name: np.ones(t.disk_shape, np.float32) for t in like.tensors})
         return every.flat
-    found: Floats = np.sqrt(squares.flat)
-    found /= np.float32(found[found > 0].mean(dtype=np.float64))
-    return found
+    rms: Floats = np.sqrt(squares.flat)
+    return rms / np.float32(rms[rms > 0].mean(dtype=np.float64))

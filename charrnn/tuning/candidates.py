@@ -145,13 +145,14 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
 
 def _difference(found: Any, asked: Any) -> str:
     """What is not the same in two plans, for a message."""
-    if found["seeds"] != asked["seeds"]:
-        return f" (seeds {', '.join(map(str, found['seeds']))})"
-    if list(found["candidates"]) != list(asked["candidates"]):
-        return f" ({', '.join(found['candidates'])})"
+    seeds, candidates = found["seeds"], found["candidates"]
+    if seeds != asked["seeds"]:
+        return f" (seeds {', '.join(map(str, seeds))})"
+    if list(candidates) != list(asked["candidates"]):
+        return f" ({', '.join(candidates)})"
     for name, settings in asked["candidates"].items():
         for setting, value in settings.items():
-            there = found["candidates"][name].get(setting)
+            there = candidates[name].get(setting)
             if there != value:
                 return f" ({name}: {setting} {there!r:.40}, not {value!r:.40})"
     return ""
