@@ -138,13 +138,6 @@ def kernels_in(module: str) -> list[str]:
     return [f"{module.rpartition('.')[2]}.{name}" for name in _KERNEL.findall(text)]
 
 
-def count_kernels(*names: str, training: bool = True) -> int:
-    """How many kernels are loaded for every run, or to write, and for cells and optimizers of these
-    names.
-    """
-    return sum(len(kernels_in(module)) for module in kernel_modules(*names, training=training))
-
-
 def is_cached(name: str) -> bool:
     """True if the kernel of this name was in the cache when this process began."""
     return name in _CACHED

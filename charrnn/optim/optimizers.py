@@ -7,11 +7,10 @@ them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import OPTIMIZER_MODULES
 from charrnn.compiler.simd import LANES
@@ -20,7 +19,7 @@ from charrnn.kernels import update
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.runtime.threads import Workers, ranges
 
-Rule = NDArray[np.float32]
+Rule = tuple[np.float32, ...]
 Clip = tuple[np.float32, np.float32]
 """The limit of a gradient's value, and the factor of the whole."""
 UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
@@ -74,24 +73,18 @@ class Optimizer:
         """The kernel's numbers for this step, the first of which is 1; learning_rate is that of
         this step.
         """
-        return np.array(self.numbers(coefficients_of(config), learning_rate, step), np.float32)
+        return _rule_of(*self.numbers(coefficients_of(config), learning_rate, step))
 
 
 def coefficients_of(config: TrainConfig) -> Coefficients:
     """The settings with what they leave open filled in."""
-    optimizer = OPTIMIZERS[config.optimizer]
-
-    def value_or(value: float | None, default: float) -> float:
-        return default if value is None else value
-
+    optimizer, settings = OPTIMIZERS[config.optimizer], vars(config)
+    names = [field.name for field in fields(Coefficients)]
     return Coefficients(
-        learning_rate=value_or(config.learning_rate, optimizer.learning_rate),
-        momentum=config.momentum,
-        rho=value_or(config.rho, optimizer.rho),
-        beta1=config.beta1,
-        beta2=config.beta2,
-        epsilon=value_or(config.epsilon, optimizer.epsilon),
-        weight_decay=value_or(config.weight_decay, optimizer.weight_decay),
+        **{
+            name: getattr(optimizer, name) if settings[name] is None else settings[name]
+            for name in names
+        }
     )
 
 
@@ -102,7 +95,11 @@ def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
     weight_decay = coefficients_of(config).weight_decay
     if config.l1 == config.l2 == weight_decay == 0:
         return None
-    return np.array([config.l1, config.l2, learning_rate * weight_decay], np.float32)
+    return _rule_of(config.l1, config.l2, learning_rate * weight_decay)
+
+
+def _rule_of(*numbers: float) -> Rule:
+    return tuple(map(np.float32, numbers))
 
 
 def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
@@ -119,25 +116,30 @@ def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[flo
     )
 
 
-def _momentum_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
-    return c.momentum, learning_rate
-
-
 def _squares_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
-    return c.rho, c.epsilon, learning_rate
+    rest = float(1 - np.float32(c.rho))
+    return c.rho, rest, c.epsilon, learning_rate
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
     optimizer.name: optimizer
     for optimizer in (
         Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,), 1.0),
-        Optimizer("momentum", "momentum", ("v",), _momentum_numbers, 0.1),
-        Optimizer("nesterov", "nesterov", ("v",), _momentum_numbers, 0.1),
+        Optimizer(
+            "momentum", "momentum", ("v",), lambda c, rate, step: (c.momentum, 0, 1, rate), 0.1
+        ),
+        Optimizer(
+            "nesterov",
+            "momentum",
+            ("v",),
+            lambda c, rate, step: (c.momentum, 1, c.momentum, rate),
+            0.1,
+        ),
         Optimizer(
             "adagrad",
-            "adagrad",
+            "rmsprop",
             ("s",),
-            lambda c, rate, step: (c.epsilon, rate),
+            lambda c, rate, step: (1, 1, c.epsilon, rate),
             0.01,
             epsilon=1e-10,
         ),
