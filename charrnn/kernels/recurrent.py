@@ -137,9 +137,9 @@ def keep_some(before, after, keep):
 
 
 @inline
-def mask_row(mask, t, n):
-    """The row of stream n at step t in a mask (T or 1, N, H), of each step or one for all."""
-    return mask[min(t, mask.shape[0] - 1), n]
+def step_of(mask, t):
+    """Where in a mask (T or 1, N, H), of each step or one for all, that of step t stands."""
+    return min(t, mask.shape[0] - 1)
 
 
 @kernel(void(int64, CUBE, CUBE, CUBE, CUBE, CUBE, STARTS, int64, int64))
@@ -155,9 +155,9 @@ def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
-            keep_some(h[t, n], h[t + 1, n], mask_row(keep_h, t, n))
+            keep_some(h[t, n], h[t + 1, n], keep_h[step_of(keep_h, t), n])
         if keep_c.shape[0] > 0:
-            keep_some(c[t, n], c[t + 1, n], mask_row(keep_c, t, n))
+            keep_some(c[t, n], c[t + 1, n], keep_c[step_of(keep_c, t), n])
         if copied.shape[0] > 0:
             copy_row(copied[t, n], h[t + 1, n])
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -186,9 +186,9 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             fill_row(dc[n], ZERO)
         fill_row(dc_before[n], ZERO)
         if keep_h.shape[0] > 0:
-            keep_some_back(dh[t, n], dh[t + 1, n], mask_row(keep_h, t, n))
+            keep_some_back(dh[t, n], dh[t + 1, n], keep_h[step_of(keep_h, t), n])
         if keep_c.shape[0] > 0:
-            keep_some_back(dc_before[n], dc[n], mask_row(keep_c, t, n))
+            keep_some_back(dc_before[n], dc[n], keep_c[step_of(keep_c, t), n])
 
 
 @kernel( void( intp, intp, intp, PLANE, VECTOR, VECTOR, int64, CUBE, CUBE, CUBE, CUBE, PORTS,
