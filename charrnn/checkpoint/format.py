@@ -62,6 +62,7 @@ class File:
 
         Words of bfloat16, which safetensors' NumPy interface lacks, stand in a file as U16.
         """
+        arrays: Arrays = {}
         for name, shape in shapes.items():
             if name not in self.names:
                 raise CheckpointError(f"the tensor {name} is missing; the file is damaged")
@@ -72,10 +73,8 @@ class File:
                     f"the tensor {name} is {kind} {found}, where the configuration asks for F32 "
                     f"{list(shape)}; the file is damaged"
                 )
-        arrays = {name: np.array(self._file.get_tensor(name)) for name in shapes}
-        for name, array in arrays.items():
-            if array.dtype == np.uint16:
-                arrays[name] = array = from_bf16(array)
+            array = np.array(self._file.get_tensor(name))
+            arrays[name] = array = from_bf16(array) if kind == "U16" else array
             if not np.isfinite(array).all():
                 raise CheckpointError(
                     f"the tensor {name} holds a NaN or an infinity; the file is damaged"

@@ -182,15 +182,11 @@ class _Work:
         if own:
             self.claims.finish(name)
 
-    def _called_by(self, dispatcher: Any, seen: set[int] | None = None) -> list[str]:
-        """The kernels that a function calls, itself or through others."""
-        seen, found = set() if seen is None else seen, list[str]()
+    def _called_by(self, dispatcher: Any) -> Iterator[str]:
+        """The kernels that a function calls, itself or through others; one may come twice."""
         for word in dispatcher.py_func.__code__.co_names:
             other = dispatcher.py_func.__globals__.get(word)
-            if not hasattr(other, "py_func") or id(other) in seen:
-                continue
-            seen.add(id(other))
-            found += (
-                [self.names[id(other)]] if id(other) in self.names else self._called_by(other, seen)
-            )
-        return found
+            if id(other) in self.names:
+                yield self.names[id(other)]
+            elif hasattr(other, "py_func"):
+                yield from self._called_by(other)

@@ -10,8 +10,7 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -154,16 +153,6 @@ _CACHED = (
 )
 
 
-@contextmanager
-def _numba_cache() -> Iterator[None]:
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(FOLDER)
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
-
-
 class _Cache(FunctionCache):
     """Numba's cache, but loading does not first prepare the compiler, a quarter of a second that
     only compiling needs.
@@ -189,8 +178,11 @@ def kernel(signature) -> Callable[[Callable], Callable]:
         options = {"nogil": True, "no_cfunc_wrapper": True, "_nrt": False}
         dispatcher = njit(error_model="numpy", **options)(function)
         if FOLDER is not None:
-            with _numba_cache():
+            before, config.CACHE_DIR = config.CACHE_DIR, str(FOLDER)
+            try:
                 dispatcher._cache = _Cache(function)
+            finally:
+                config.CACHE_DIR = before
         if deferred is not None:
             deferred[name] = dispatcher, signature
             return dispatcher

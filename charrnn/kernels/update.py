@@ -13,7 +13,6 @@ from numba import float32, float64, int64, types, void
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.lanes import double, maximum, minimum
 from charrnn.compiler.rows import SUM_OF_DOUBLES, rows
-from charrnn.compiler.simd import LANES
 from charrnn.kernels.product import VECTOR
 
 BLOCK = 4096
@@ -47,16 +46,11 @@ def squares_of(a, limit):
 @kernel(void(VECTOR, float32, float64[::1], int64, int64))
 def square_sums(gradient, clip_value, sums, start, stop):
     """sums[b] = the sum of squares of block b of the gradient, each element first clamped to
-    +-clip_value; b in start:stop.
+    +-clip_value; b in start:stop. The gradient's size is a multiple of LANES.
     """
     for block in range(start, stop):
         part = gradient[block * BLOCK : min((block + 1) * BLOCK, gradient.size)]
-        whole = part.size // LANES * LANES
-        total = squares_of(part[:whole], clip_value)
-        for k in range(whole, part.size):
-            g = np.float64(clamped(part[k], clip_value))
-            total += g * g
-        sums[block] = total
+        sums[block] = squares_of(part, clip_value)
 
 
 @kernel(void(VECTOR, VECTOR, float32, int64, int64))

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import numpy as np
 
-from charrnn.compiler.compiling import OPTIMIZER_MODULES
+from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES
 from charrnn.config import TrainConfig
 from charrnn.kernels import update
@@ -49,7 +49,6 @@ class Optimizer:
     step is 1. The rest are the defaults of settings that are None.
     """
 
-    name: str
     function: str
     slots: tuple[str, ...]
     numbers: Callable[[Coefficients, float, int], tuple[float, ...]]
@@ -61,8 +60,9 @@ class Optimizer:
     @property
     def kernel(self) -> Callable[..., None]:
         """The compiled rule, loaded when it is first asked for."""
-        module = import_module(f"charrnn.kernels.{OPTIMIZER_MODULES[self.name]}")
-        kernel: Callable[..., None] = getattr(module, self.function)
+        kernel: Callable[..., None] = getattr(
+            import_module(module_of(self.function)), self.function
+        )
         return kernel
 
     def copies(self, config: TrainConfig) -> int:
@@ -122,36 +122,18 @@ def _squares_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
-    optimizer.name: optimizer
-    for optimizer in (
-        Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,), 1.0),
-        Optimizer(
-            "momentum", "momentum", ("v",), lambda c, rate, step: (c.momentum, 0, 1, rate), 0.1
-        ),
-        Optimizer(
-            "nesterov",
-            "momentum",
-            ("v",),
-            lambda c, rate, step: (c.momentum, 1, c.momentum, rate),
-            0.1,
-        ),
-        Optimizer(
-            "adagrad",
-            "rmsprop",
-            ("s",),
-            lambda c, rate, step: (1, 1, c.epsilon, rate),
-            0.01,
-            epsilon=1e-10,
-        ),
-        Optimizer(
-            "adadelta", "adadelta", ("s", "u"), _squares_numbers, 1.0, rho=0.95, epsilon=1e-6
-        ),
-        Optimizer("rmsprop", "rmsprop", ("s",), _squares_numbers, 0.002, rho=0.9, epsilon=1e-8),
-        Optimizer("adam", "adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8),
-        Optimizer(
-            "adamw", "adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8, weight_decay=0.01
-        ),
-    )
+    "sgd": Optimizer("sgd", (), lambda c, rate, step: (rate,), 1.0),
+    "momentum": Optimizer("momentum", ("v",), lambda c, rate, step: (c.momentum, 0, 1, rate), 0.1),
+    "nesterov": Optimizer(
+        "momentum", ("v",), lambda c, rate, step: (c.momentum, 1, c.momentum, rate), 0.1
+    ),
+    "adagrad": Optimizer(
+        "rmsprop", ("s",), lambda c, rate, step: (1, 1, c.epsilon, rate), 0.01, epsilon=1e-10
+    ),
+    "adadelta": Optimizer("adadelta", ("s", "u"), _squares_numbers, 1.0, rho=0.95, epsilon=1e-6),
+    "rmsprop": Optimizer("rmsprop", ("s",), _squares_numbers, 0.002, rho=0.9, epsilon=1e-8),
+    "adam": Optimizer("adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8),
+    "adamw": Optimizer("adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8, weight_decay=0.01),
 }
 
 
