@@ -96,12 +96,15 @@ class CacheFile:
             with contextlib.suppress(OSError):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 _make_room(self.path, size)
-                # leave something for others
-                if shutil.disk_usage(self.path.parent).free > 2 * size:
-                    # for this user only
-                    handle, name = tempfile.mkstemp(suffix=".part", dir=self.path.parent)
-                    self._file = open(handle, "wb", buffering=0)  # noqa: PTH123, SIM115
-                    self._part = Path(name)
+                if (
+                    shutil.disk_usage(self.path.parent).free > 2 * size
+                ):  # leave something for others
+                    self._open(self.path.parent)
+
+    def _open(self, folder: Path) -> None:
+        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)  # for this user only
+        self._file = open(handle, "wb", buffering=0)  # noqa: PTH123, SIM115
+        self._part = Path(name)
 
     def __enter__(self) -> Self:
         return self
