@@ -159,10 +159,8 @@ def parameter_count(config: ModelConfig, names: Collection[str] = ()) -> int:
     them; weights that a cell holds at zero are left out.
     """
     counts = {tensor.name: tensor.count for tensor in tensors_of(config)}
-    total, mask = (
-        sum(counts[name] for name in names or counts),
-        cell_named(config.cell).recurrent_mask,
-    )
+    total = sum(counts[name] for name in names or counts)
+    mask = cell_named(config.cell).recurrent_mask
     return total if mask is None else total - config.layers * int((~mask(config)).sum())
 
 

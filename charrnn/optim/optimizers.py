@@ -60,9 +60,8 @@ class Optimizer:
     @property
     def kernel(self) -> Callable[..., None]:
         """The compiled rule, loaded when it is first asked for."""
-        kernel: Callable[..., None] = getattr(
-            import_module(module_of(self.function)), self.function
-        )
+        module = import_module(module_of(self.function))
+        kernel: Callable[..., None] = getattr(module, self.function)
         return kernel
 
     def copies(self, config: TrainConfig) -> int:
