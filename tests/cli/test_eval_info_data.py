@@ -344,7 +344,7 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
     assert found["parameters"] == run.model.count()
     assert found["bytes"] == (folder / "checkpoints/tiny/last.safetensors").stat().st_size
     assert (
-        found["vocab"] == run.vocab.to_list()
+        found["vocab"] == list(run.vocab.symbols)
         and found["step"] == 20
         and found["format_version"] == FORMAT_VERSION
     )
