@@ -40,13 +40,12 @@ if TYPE_CHECKING:
         VocabError,
     )
     from charrnn.evaluation.compression import evaluate_xz
-    from charrnn.evaluation.dynamic import evaluate_dynamic, per_character_dynamic
+    from charrnn.evaluation.dynamic import evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
         evaluate,
         evaluate_windows,
         mixed,
-        per_character,
     )
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import generate, generate_ids, generate_many
@@ -76,11 +75,11 @@ _HOMES = {
     "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
-    "evaluation.dynamic": "evaluate_dynamic per_character_dynamic",
+    "evaluation.dynamic": "evaluate_dynamic",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
     "DivergenceError RunError VocabError",
-    "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed per_character",
+    "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "generate generate_ids generate_many",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
@@ -102,9 +101,9 @@ __all__ = [  # noqa: RUF022
     "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
-    "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows", "per_character",
+    "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
-    "evaluate_dynamic", "per_character_dynamic", "DynamicConfig", "SamplingConfig",
+    "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
     "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
 ]  # fmt: skip

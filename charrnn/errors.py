@@ -63,3 +63,8 @@ class UnstableStep(Exception):
     def __init__(self, reason: str, loss: float, gradient_norm: float) -> None:
         super().__init__(reason)
         self.reason, self.loss, self.gradient_norm = reason, loss, gradient_norm
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, on one line that is not too long."""
+    return " ".join(str(error).split())[:400]

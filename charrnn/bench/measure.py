@@ -29,6 +29,7 @@ from charrnn.generation.generate import generate_ids
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
+from charrnn.network.parameters import matrix_names, parameter_count
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.training.loop import train
@@ -161,13 +162,7 @@ def multiplications(model: Model) -> int:
     """By parameters, for one character on the way forward; weights that a cell holds at zero do not
     count.
     """
-    weights = [
-        t for t in model.parameters.tensors if ".weight_" in t.name or t.name == "decoder.weight"
-    ]
-    count = sum(t.count for t in weights if t.name != "rnn.weight_ih_l0")
-    if model.cell.recurrent_mask is not None:
-        count -= model.config.layers * int((~model.cell.recurrent_mask(model.config)).sum())
-    return count
+    return parameter_count(model.config, matrix_names(model.config))
 
 
 def generated_corpus(shape: Shape) -> Corpus:

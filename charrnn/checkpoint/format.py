@@ -20,7 +20,8 @@ from safetensors.numpy import save as to_bytes
 
 from charrnn.checkpoint.names import file_name, torch_module
 from charrnn.config import ModelConfig
-from charrnn.errors import CharrnnError, CheckpointError
+from charrnn.errors import CharrnnError, CheckpointError, one_line
+from charrnn.network.arithmetic import from_bf16
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters, tensors_of
@@ -61,6 +62,7 @@ class File:
 
         Words of bfloat16, which safetensors' NumPy interface lacks, stand in a file as U16.
         """
+        arrays: Arrays = {}
         for name, shape in shapes.items():
             if name not in self.names:
                 raise CheckpointError(f"the tensor {name} is missing; the file is damaged")
@@ -71,10 +73,8 @@ class File:
                     f"the tensor {name} is {kind} {found}, where the configuration asks for F32 "
                     f"{list(shape)}; the file is damaged"
                 )
-        arrays = {name: np.array(self._file.get_tensor(name)) for name in shapes}
-        for name, array in arrays.items():
-            if array.dtype == np.uint16:
-                arrays[name] = array = (array.astype(np.uint32) << 16).view(np.float32)
+            array = np.array(self._file.get_tensor(name))
+            arrays[name] = array = from_bf16(array) if kind == "U16" else array
             if not np.isfinite(array).all():
                 raise CheckpointError(
                     f"the tensor {name} holds a NaN or an infinity; the file is damaged"
@@ -135,12 +135,12 @@ def opened(path: str | os.PathLike[str]) -> Iterator[File]:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({_one_line(error)})"
+            f"{path}: not a checkpoint, or a damaged one ({one_line(error)})"
         ) from None
     except (RecursionError, OverflowError, ValueError) as error:  # a bomb, or a NUL in the path
-        raise CheckpointError(f"{path!r}: cannot be read ({_one_line(error)})") from None
+        raise CheckpointError(f"{path!r}: cannot be read ({one_line(error)})") from None
     except CharrnnError as error:
-        raise CheckpointError(f"{path}: {_one_line(error)}") from None
+        raise CheckpointError(f"{path}: {one_line(error)}") from None
 
 
 def arrays_of(parameters: Parameters, config: ModelConfig, prefix: str = "") -> Arrays:
@@ -162,13 +162,6 @@ def arrays_of_state(state: State, config: ModelConfig, prefix: str) -> Arrays:
         prefix + name: np.ascontiguousarray(array[..., : config.hidden])
         for name, array in arrays.items()
     }
-
-
-def bf16_words(array: NDArray[Any]) -> NDArray[np.uint16]:
-    """The upper halves of float32 numbers, rounded to nearest, ties to even: bfloat16 as U16."""
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
-    rounded = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
-    return (rounded >> np.uint32(16)).astype(np.uint16)
 
 
 def value(about: Metadata, key: str, kind: type[T]) -> T:
@@ -201,7 +194,7 @@ def _metadata(metadata: dict[str, str]) -> Metadata:
         about: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(
-            f"the metadata is not JSON ({_one_line(error)}); the file is damaged"
+            f"the metadata is not JSON ({one_line(error)}); the file is damaged"
         ) from None
     version = about.get("format_version") if isinstance(about, dict) else None
     if type(version) is not int or version < 1:
@@ -229,7 +222,3 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{digits:.20} is too large")
     return number
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

@@ -19,7 +19,6 @@ from charrnn.checkpoint.format import (
     Metadata,
     arrays_of,
     arrays_of_state,
-    bf16_words,
     count,
     opened,
     second_biases,
@@ -29,6 +28,7 @@ from charrnn.checkpoint.format import (
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.errors import CheckpointError, CorpusError
+from charrnn.network.arithmetic import to_bf16
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.text.corpus import Corpus
@@ -100,7 +100,7 @@ def save(path: str | os.PathLike[str], trained: Trained) -> None:
         relative, squares = trained.squares.like(), trained.squares.flat
         np.divide(squares, squares[squares > 0].mean(dtype=np.float64), out=relative.flat)
         words = arrays_of(relative, config, SQUARES).items()
-        arrays |= {name: bf16_words(array) for name, array in words}
+        arrays |= {name: to_bf16(array) for name, array in words}
         about |= {"squares": SQUARES}
     if trained.starts is not None:
         arrays |= arrays_of_state(trained.starts, config, STARTS)
@@ -136,13 +136,10 @@ def arrays_in_file(trained: Trained) -> Arrays:
 
 def metadata_of(trained: Trained) -> Metadata:
     """What a file says beside the tensors, fit for JSON; the module's docstring lists the keys."""
-    vocab = trained.vocab
     return {
         "model": asdict(trained.model.config),
         "corpus": asdict(trained.corpus_config),
-        "vocab": vocab.to_list(),
-        "unit": vocab.unit,
-        "unknown": vocab.unknown,
+        **trained.vocab.as_json(),
         **asdict(trained.origin),
     }
 
@@ -154,7 +151,7 @@ def read_trained(file: File) -> Trained:
     corpus_config = CorpusConfig.from_mapping(
         value(about, "corpus", dict), "the metadata's 'corpus'"
     )
-    vocab = Vocab.from_list(about.get("vocab"), about.get("unit"), about.get("unknown"))
+    vocab = Vocab.from_json(about)
     if len(vocab) != config.vocab_size:
         raise CheckpointError(
             f"the vocabulary holds {len(vocab)} symbols, the network {config.vocab_size}; the file "

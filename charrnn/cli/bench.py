@@ -5,8 +5,8 @@ is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
 from itertools import count, product
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,10 @@ import click
 
 import charrnn
 from charrnn.cli import terminal
-from charrnn.cli.inputs import precision_kernels
+from charrnn.cli.inputs import precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import Command, json_option
+from charrnn.config import CorpusConfig
 from charrnn.runtime.threads import available_threads, check_threads
 
 if TYPE_CHECKING:
@@ -34,9 +35,7 @@ Examples:
   charrnn bench --only machine
 """
 
-Counts = tuple[int, ...]
 MEASURED = ("training", "sampling", "forward")
-PRECISIONS = ("float32", "bf16", "int8")
 WIDE = 1.6
 """From here on the highest and the lowest ratio of a row are too far apart for it to be trusted."""
 SAMPLED = 64
@@ -44,37 +43,42 @@ SAMPLED = 64
 
 
 def several(
-    flag: str, kind: Any, metavar: str, default: str | None, help: str
+    flag: str,
+    default: str | None,
+    help: str,
+    kind: Any = click.IntRange(min=1),  # noqa: B008
+    metavar: str = "N,...",
 ) -> Callable[[Command], Command]:
-    """An option that takes one value, or several with commas between them, and passes a tuple."""
+    """An option that takes one value, by default a whole number from 1 on, or several with commas
+    between them, and passes a tuple.
+    """
 
     def split(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
         return text and tuple(kind.convert(one.strip(), option, ctx) for one in text.split(","))
 
-    shown = default is not None
     return click.option(
-        flag, callback=split, metavar=metavar, default=default, show_default=shown, help=help
+        flag,
+        callback=split,
+        metavar=metavar,
+        default=default,
+        show_default=default is not None,
+        help=help,
     )
 
 
-def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Command]:
-    """The same for whole numbers from 1 on."""
-    return several(flag, click.IntRange(min=1), "N,...", default, help)
-
-
 @click.command(epilog=EPILOG)
-@counts("--layers", "2", "Layers of the LSTM.")
-@counts("--hidden", "128,256,512", "Units of a layer.")
-@counts("--batch-size", "50", "Streams trained side by side.")
-@counts("--seq-length", "50", "Characters between updates.")
-@counts("--streams", "1,64", "Texts written at once, in sampling.")
-@counts("--threads", None, "Threads to compute with. [default: all processors]")
+@several("--layers", "2", "Layers of the LSTM.")
+@several("--hidden", "128,256,512", "Units of a layer.")
+@several("--batch-size", "50", "Streams trained side by side.")
+@several("--seq-length", "50", "Characters between updates.")
+@several("--streams", "1,64", "Texts written at once, in sampling.")
+@several("--threads", None, "Threads to compute with. [default: all processors]")
 @several(
     "--precision",
-    click.Choice(PRECISIONS),
-    "NAME,...",
     "float32",
     "float32, bf16, or int8 (for sampling).",
+    click.Choice(["float32", "bf16", "int8"]),
+    "NAME,...",
 )
 @click.option(
     "--rounds",
@@ -93,6 +97,7 @@ def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Com
     "--only",
     type=click.Choice(["machine", *MEASURED]),
     multiple=True,
+    default=("training", "sampling"),
     help="Measure this; may be repeated. forward reads without training. [default: training and "
     "sampling]",
 )
@@ -103,18 +108,12 @@ def counts(flag: str, default: str | None, help: str) -> Callable[[Command], Com
 )
 @json_option()
 def bench(
-    layers: Counts,
-    hidden: Counts,
-    batch_size: Counts,
-    seq_length: Counts,
-    streams: Counts,
-    threads: Counts | None,
-    precision: tuple[str, ...],
     rounds: int,
     text: str | None,
     only: tuple[str, ...],
     against: str | None,
     as_json: bool,
+    **lists: Any,
 ) -> None:
     """Measure this machine, then training and sampling on it, in characters a second.
 
@@ -122,37 +121,28 @@ def bench(
     that the task needs. With --against torch, ratio is how many times as fast as PyTorch this
     program is. Let nothing else run meanwhile.
     """
-    tasks = only or ("training", "sampling")
-    threads = threads or (available_threads(),)
-    check_threads(max(threads))
+    lists["threads"] = lists["threads"] or (available_threads(),)
+    most = max(lists["threads"])
+    check_threads(most)
     versions = {"charrnn": charrnn.__version__}
     if against is not None:
         from charrnn.bench.peers import installed_version
 
         versions[against] = installed_version(against)
-    if text is not None:
-        from charrnn.text.sources import find
-
-        find([text])  # reports a text that is not there before kernels are loaded, or compiled
-    trains = not {"training", "forward"}.isdisjoint(tasks)
-    load_kernels("lstm", "adam", *(precision_kernels(precision) if trains else ()))
+    corpus = None if text is None else read_text([text], CorpusConfig(val_fraction=0.0))
+    trains = "training" in only or "forward" in only
+    load_kernels("lstm", "adam", *(precision_kernels(lists["precision"]) if trains else ()))
     from charrnn.bench.machine import measure_machine
-    from charrnn.bench.measure import Shape
 
-    shapes = []
-    for task in [task for task in MEASURED if task in tasks]:
-        samples = task == "sampling"
-        batches = (streams, (SAMPLED,)) if samples else (batch_size, seq_length)
-        known = precision if samples else [name for name in precision if name != "int8"]
-        every = product(layers, hidden, *batches, threads, known)
-        shapes += [(task, Shape(*values)) for values in every]
-    corpus = _read(text)
-    machine = measure_machine(max(threads))
+    machine = measure_machine(most)
+    shapes = [
+        (task, shape) for task in MEASURED if task in only for shape in _shapes(task, **lists)
+    ]
     rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
-        lists = {task: [one.as_json() for one in rows if one.task == task] for task in MEASURED}
-        click.echo(json.dumps({"machine": described, **lists}))
+        by_task = {task: [one.as_json() for one in rows if one.task == task] for task in MEASURED}
+        click.echo(json.dumps({"machine": described, **by_task}))
     else:
         _print_machine(machine)
         if rows:
@@ -160,13 +150,16 @@ def bench(
     _warn(rows)
 
 
-def _read(text: str | None) -> Corpus | None:
-    if text is None:
-        return None
-    from charrnn.cli.inputs import read_text
-    from charrnn.config import CorpusConfig
+def _shapes(task: str, **lists: tuple[Any, ...]) -> Iterator[Shape]:
+    """Every combination of the values that were asked for, as far as they are for this task."""
+    from charrnn.bench.measure import Shape
 
-    return read_text([text], CorpusConfig(val_fraction=0.0), quiet=False)
+    if task == "sampling":
+        lists |= {"batch_size": lists["streams"], "seq_length": (SAMPLED,)}
+    else:
+        lists["precision"] = tuple(name for name in lists["precision"] if name != "int8")
+    for values in product(*(lists[field.name] for field in fields(Shape))):
+        yield Shape(*values)
 
 
 def _measured(

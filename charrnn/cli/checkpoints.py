@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,7 +40,7 @@ def load_members(
     """
     from charrnn.checkpoint.paths import find_checkpoint
 
-    paths = [find_checkpoint(checkpoint), *map(find_checkpoint, others)]
+    paths = [find_checkpoint(path) for path in (checkpoint, *others)]
     load_kernels(training=training)
     from charrnn.checkpoint.trained import load, model_config_of
     from charrnn.generation.ensemble import check_alike
@@ -56,3 +57,9 @@ def load_members(
                 "it out"
             )
     return members
+
+
+def files_of(members: Sequence[Member]) -> dict[str, Any]:
+    """The files of networks that work together, for a result in JSON."""
+    first, *others = (str(member.path) for member in members)
+    return {"checkpoint": first} | ({"ensemble": others} if others else {})

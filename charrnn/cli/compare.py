@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.signals import Stop
 from charrnn.config.fields import Setting, Value
-from charrnn.config.files import SETTINGS, check_names, configs_of
-from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES, CorpusConfig
+from charrnn.config.files import SETTINGS, check_names, configs_of, values_of
+from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from charrnn.tuning.comparison import Event
 
 GROUP, ENDLESS = "Comparison", 1e6
+Varied = dict[str, list[Value]]
+"""The settings that differ, and the values of each."""
 
 EXAMPLES = """\b
 Examples:
@@ -60,17 +62,6 @@ BRIEF = {
     "--quiet": "Show only errors and the result.",
 }
 """The options that --help shows."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What to compare: `settings` are those of all configurations, `varied` those that differ."""
-
-    text: tuple[str, ...]
-    settings: dict[str, Value]
-    varied: dict[str, list[Value]]
-    seeds: range
-    equal: str
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
@@ -144,28 +135,28 @@ def compare(
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
     first = request.training.seed
-    comparison = Comparison(text, settings, varied, range(first, first + seeds), equal)
+    request = replace(request, text=text, settings=settings)
     find(text)  # reports a text that is not there before kernels are loaded, or compiled
-    load_kernels(*_kernels(comparison), quiet=request.quiet)
-    status = _run(comparison, request)
+    load_kernels(*_kernels(request, varied), quiet=request.quiet)
+    status = _run(request, varied, range(first, first + seeds), equal)
     if status:
         ctx.exit(status)
 
 
-def _kernels(comparison: Comparison) -> list[str]:
+def _kernels(request: Request, varied: Varied) -> list[str]:
     """The cells and optimizers that will be at work; a name that is neither is reported later."""
-    _, model, training = configs_of(comparison.settings)
-    used = {"cell": model.cell, "optimizer": training.optimizer, "precision": training.precision}
+    values = values_of(*configs_of(request.settings))
     cells, optimizers, precisions = (
-        [str(value) for value in comparison.varied.get(name, [one])] for name, one in used.items()
+        [str(value) for value in varied.get(name, [values[name]])]
+        for name in ("cell", "optimizer", "precision")
     )
-    known = [name for name in cells + optimizers if name in (*CELL_NAMES, *OPTIMIZER_NAMES)]
+    known = [name for name in cells + optimizers if name in CELL_NAMES + OPTIMIZER_NAMES]
     return [*known, *precision_kernels(precisions)]
 
 
-def _varied(cells: str | None, vary: Iterable[str]) -> dict[str, list[Value]]:
+def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
     """The settings that differ, and the values of each."""
-    varied: dict[str, list[Value]] = {}
+    varied: Varied = {}
     for text in [f"cell={cells}"] * (cells is not None) + list(vary):
         name, _, values = text.partition("=")
         name = name.strip().replace("-", "_")
@@ -196,32 +187,33 @@ def _value(setting: Setting, text: str) -> Value:
         raise ConfigError(f"--vary {setting.name}: {error.message}") from None
 
 
-def _candidates(comparison: Comparison, quiet: bool) -> list[Candidate]:
+def _candidates(request: Request, varied: Varied, equal: str) -> list[Candidate]:
     """The configurations, with the text read as each of them wants it."""
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
 
-    varied = combinations(comparison.settings, comparison.varied)
-    configs = {CorpusConfig.of(settings) for _, settings in varied}
-    if len(configs) > 1 and "-" in comparison.text:
+    named = [
+        (name, *configs_of(settings)) for name, settings in combinations(request.settings, varied)
+    ]
+    configs = {corpus for _, corpus, _, _ in named}
+    if len(configs) > 1 and "-" in request.text:
         raise ConfigError(
             "standard input can be read once only; give a file, to vary how it is read"
         )
-    corpora = {config: read_text(comparison.text, config, quiet) for config in configs}
-    candidates = []
-    for name, settings in varied:
-        corpus, model, training = configs_of(settings)
-        candidates.append(Candidate(name, corpora[corpus], model, training))
-    return of_equal_size(candidates) if comparison.equal == "parameters" else candidates
+    corpora = {config: read_text(request.text, config, request.quiet) for config in configs}
+    candidates = [
+        Candidate(name, corpora[corpus], model, training) for name, corpus, model, training in named
+    ]
+    return of_equal_size(candidates) if equal == "parameters" else candidates
 
 
-def _run(comparison: Comparison, request: Request) -> int:
+def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
     from charrnn.checkpoint.paths import ROOT
     from charrnn.cli.compare_display import Display, print_results
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import results
 
-    candidates, seeds = _candidates(comparison, request.quiet), comparison.seeds
+    candidates = _candidates(request, varied, equal)
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []
     total = len(candidates) * len(seeds)

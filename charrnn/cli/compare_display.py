@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn.cli.live_bar import LiveBar, speed_text
-from charrnn.cli.tables import Column, print_table
+from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.cli.terminal import duration_text, loss_text, one_line
 from charrnn.cli.train_display import ESTIMATED_AFTER
 
@@ -25,7 +25,7 @@ class Display:
         self._bar = LiveBar(1.0, quiet=quiet)
         # when training began, and the share that was done by then
         self._begun: tuple[float, float] | None = None
-        self._trained: tuple[str, int] | None = None  # the run that is being trained
+        self._trained = ""  # the run that is being trained
         self._is_announced = self._is_estimated = False
 
     def _announce(self, event: Event) -> None:
@@ -42,25 +42,26 @@ class Display:
         """What happened."""
         if not self._is_announced:
             self._announce(event)
-        fields = [
-            (0, f"{event.run} of {event.runs}"),
-            (1, f"{one_line(event.candidate.name)}, seed {event.seed}"),
-        ]
+        place = f"{event.run} of {event.runs}"
+        name = f"{one_line(event.candidate.name)}, seed {event.seed}"
+        fields = [(0, place), (1, name)]
         if event.report is not None:
-            self._trained = (event.candidate.name, event.seed)
+            self._trained = name
             self._begun = self._begun or (time.monotonic(), event.share)
             fields += [
                 (2, f"{event.report.smoothed_loss:.3f} nats"),
                 (3, speed_text(event.report.chars_per_second)),
             ]
-        left = self._left(event)
-        left_text = f"about {duration_text(left)} to go" if left and not self._bar.is_live else ""
+        news = []
         if event.outcome is not None:
-            ended = self._ended(event, event.outcome)
-            self._bar.say(f"{ended}; {left_text}" if left_text else ended)
-        elif left_text and not self._is_estimated:
-            self._bar.say(left_text)
-        self._is_estimated = self._is_estimated or bool(left_text)
+            old = "" if self._trained == name else " (from before)"
+            news.append(f"{place}: {name}: {_ended(event.outcome)}{old}")
+        left = self._left(event)
+        if left and not self._bar.is_live and (news or not self._is_estimated):
+            self._is_estimated = True
+            news.append(f"about {duration_text(left)} to go")
+        if news:
+            self._bar.say("; ".join(news))
         self._bar.show(event.share, 1.0, left, fields)
 
     def _left(self, event: Event) -> float | None:
@@ -72,16 +73,6 @@ class Display:
         if elapsed < ESTIMATED_AFTER or event.share <= before or event.share >= 1:
             return None
         return elapsed * (1 - event.share) / (event.share - before)
-
-    def _ended(self, event: Event, outcome: Outcome) -> str:
-        parts = [
-            loss_text(outcome.validation_loss) if outcome.finished else "diverged",
-            speed_text(outcome.chars_per_second),
-            duration_text(outcome.seconds),
-        ]
-        old = "" if self._trained == (event.candidate.name, event.seed) else " (from before)"
-        run = f"{event.run} of {event.runs}: {one_line(event.candidate.name)}, seed {event.seed}"
-        return f"{run}: {', '.join(parts)}{old}"
 
     def close(self) -> None:
         """Take the bar away."""
@@ -96,23 +87,23 @@ def print_results(results: Sequence[Result], seeds: int) -> None:
         (3, "parameters", lambda one: f"{one.candidate.parameters:,}"),
         (1, "loss (nats)", _loss),
         (2, "spread", _spread),
-        (4, "chars/s", lambda one: _number(one.chars_per_second, ",.0f")),
-        (6, "epochs", lambda one: _number(one.mean_epochs, ".1f")),
+        (4, "chars/s", lambda one: number_text(one.chars_per_second, ",.0f")),
+        (6, "epochs", lambda one: number_text(one.mean_epochs, ".1f")),
     ]
     if any(len(one.losses) < seeds for one in results):
         columns.insert(5, (2, "seeds", lambda one: f"{len(one.losses)} of {seeds}"))
     print_table(results, [one for one in columns if seeds > 1 or one[1] != "spread"])
 
 
-def _number(value: float | None, layout: str) -> str:
-    return "" if value is None else format(value, layout)
+def _ended(outcome: Outcome) -> str:
+    loss = loss_text(outcome.validation_loss) if outcome.finished else "diverged"
+    return f"{loss}, {speed_text(outcome.chars_per_second)}, {duration_text(outcome.seconds)}"
 
 
 def _spread(result: Result) -> str:
-    return f"{min(result.losses):.4f} to {max(result.losses):.4f}" if result.losses else ""
+    return f"{min(result.losses):.4f} to {max(result.losses):.4f}" if result.losses else "-"
 
 
 def _loss(result: Result) -> str:
-    if result.mean_loss is not None:
-        return f"{result.mean_loss:.4f}"
-    return "diverged" if result.outcomes else ""
+    is_lost = result.mean_loss is None and result.outcomes
+    return "diverged" if is_lost else number_text(result.mean_loss, ".4f")

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import shlex
-import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from charrnn.cli import terminal
+from charrnn.cli.options import json_option
 
 EPILOG = """\b
 Examples:
@@ -18,6 +20,11 @@ Examples:
   charrnn data get tiny-shakespeare --to texts
   charrnn data forget
 """
+
+
+def _folder() -> Path:
+    """Where texts are fetched to."""
+    return Path("data") if Path("data").is_dir() else Path()
 
 
 @click.group(epilog=EPILOG)
@@ -35,23 +42,21 @@ Examples:
 @click.argument("name")
 @click.option(
     "--to",
+    type=Path,
+    default=_folder,
     metavar="FOLDER",
     help="Where it goes. [default: data/ if there is one here, else this folder]",
 )
 @click.option("--url", hidden=True, help="Another place that has the same file.")
-def get(name: str, to: str | None, url: str | None) -> None:
+def get(name: str, to: Path, url: str | None) -> None:
     """Fetch the text NAME, check it, and print its path. A file that is there already and right is
     kept.
     """
-    from tqdm import tqdm
-
     from charrnn.text.datasets import fetch
 
-    options = {"unit": "B", "unit_scale": True, "leave": False, "dynamic_ncols": True}
-    with tqdm(
-        total=0, desc=terminal.one_line(name), disable=None, file=sys.stderr, **options
-    ) as bar:
-        path = fetch(name, _folder(to), url=url, progress=bar)
+    label = terminal.one_line(name)
+    with terminal.new_bar(0, desc=label, disable=None, unit="B", unit_scale=True) as bar:
+        path = fetch(name, to, url=url, progress=bar)
     click.echo(str(path))
     terminal.say(f"train on it: charrnn train {shlex.quote(str(path))}")
 
@@ -64,18 +69,16 @@ Examples:
   charrnn data list --json
 """,
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a text.")
+@json_option("Print one JSON object a text.")
 def list_(as_json: bool) -> None:
     """Show the text that ships, and those that can be fetched."""
-    texts = [_bundled(), *_known()]
-    if as_json:
-        for text in texts:
+    for text in _texts():
+        if as_json:
             click.echo(json.dumps(text))
-        return
-    for text in texts:
-        click.echo(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
-        click.echo(f"  {terminal.one_line(text['path'] or text['url'])}")
-        click.echo(f"  sha256 {text['sha256']}")
+        else:
+            click.echo(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
+            click.echo(f"  {terminal.one_line(text['path'] or text['url'])}")
+            click.echo(f"  sha256 {text['sha256']}")
 
 
 @data.command(
@@ -97,35 +100,22 @@ def forget() -> None:
     )
 
 
-def _bundled() -> dict[str, Any]:
-    from charrnn.text.datasets import bundled_corpus
+def _texts() -> Iterator[dict[str, Any]]:
+    """What is known of each text."""
+    from charrnn.text.datasets import DATASETS, bundled_corpus
 
-    path = bundled_corpus()
-    content = path.read_bytes()
-    about = "ships with charrnn: what charrnn train reads without a TEXT"
-    found = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    return {"name": path.stem, **found, "path": str(path), "url": None, "about": about}
-
-
-def _known() -> list[dict[str, Any]]:
-    from charrnn.text.datasets import DATASETS
-
-    texts = []
+    plays = bundled_corpus()
+    content = plays.read_bytes()
+    yield {
+        "name": plays.stem,
+        "size": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "path": str(plays),
+        "url": None,
+        "about": "ships with charrnn: what charrnn train reads without a TEXT",
+    }
     for name, known in DATASETS.items():
-        path = _folder(None) / known.file_name
+        path = _folder() / known.file_name
         here = path.is_file() and path.stat().st_size == known.size
         about = "fetched" if here else f"not here; charrnn data get {name}"
-        found = {
-            "size": known.size,
-            "sha256": known.sha256,
-            "path": str(path) if here else None,
-            "url": known.url,
-        }
-        texts.append({"name": name, **found, "about": about})
-    return texts
-
-
-def _folder(to: str | None) -> Path:
-    if to is not None:
-        return Path(to)
-    return Path("data") if Path("data").is_dir() else Path()
+        yield {**asdict(known), "path": str(path) if here else None, "about": about}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, ensemble_option, load_members
+from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_members
 from charrnn.cli.eval_text import other_text, own_text, tell_of_other_texts
-from charrnn.cli.options import json_option, options_for, threads_option
+from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
 
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
+    from charrnn.network.model import Models
     from charrnn.runtime.threads import Workers
-    from charrnn.text.vocab import Vocab
+    from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
 """Longer texts, in characters, are not compressed: that would take longer than reading them."""
+
+FIGURES = ("nats_per_char", "characters", "bits_per_char")
+"""Of an `Evaluation`, those that JSON shows."""
 
 EPILOG = """\b
 Examples:
@@ -117,7 +121,7 @@ def eval_(
         )
     given = {name: value for name, value in adapting.items() if value is not None}
     if given and not dynamic:
-        flag = "--" + next(iter(given)).replace("_", "-")
+        flag = flag_of(next(iter(given)))
         raise click.UsageError(f"{flag} is for dynamic evaluation: add --dynamic")
     config = DynamicConfig(**given) if dynamic else None
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
@@ -127,135 +131,112 @@ def eval_(
     else:
         text = own_text(members[0], own, split or "validation")
         tell_of_other_texts(members)
-    from charrnn.evaluation.evaluate import mean_of
     from charrnn.runtime.threads import Workers, usable_threads
 
     with closing(Workers(usable_threads(threads))) as workers:
+        measures = _measures(networks, text, window, config, workers)
         if per_char:
-            losses = _losses(networks, text, config, workers)
-            _print_per_char(losses, text, networks[0].vocab)
-            nats = mean_of(losses).nats_per_char
+            found = measures["carried" if config is None else "dynamic"]()
+            _print_per_char(found.losses, text[0], networks[0].vocab)
         else:
-            rows = _rows(networks, text, window, config, workers)
-            nats = rows["carried"].nats_per_char
-    earlier = _note_test(members, nats) if split == "test" else []
-    paths = [str(member.path) for member in members]
+            rows = {name: measure() for name, measure in measures.items()}
+            found = rows["carried"]
+    about = files_of(members)
+    if split == "test":
+        about["test_looks"] = _note_test(members, found.nats_per_char)
     if as_json:
-        about: dict[str, object] = {"checkpoint": paths[0]}
-        about |= {"ensemble": paths[1:]} if ensemble else {}
-        about |= {"test_looks": earlier} if split == "test" else {}
-        click.echo(json.dumps({**_as_json(rows, window, config), **about}))
+        click.echo(json.dumps(_as_json(rows, window, config) | about))
     elif not per_char:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
-        names = [terminal.one_line(path) for path in paths]
+        names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        click.echo(f"{whose} on {what}, {rows['carried'].characters:,} characters")
+        click.echo(f"{whose} on {what}, {found.characters:,} characters")
         _print_rows(rows, window)
 
 
-def _losses(
-    networks: Sequence[Trained], text: Text, config: DynamicConfig | None, workers: Workers
-) -> NDArray[np.float32]:
-    """The loss of each character with carried state, or while each network adapts by itself."""
-    from charrnn.evaluation.evaluate import mixed, per_character
-
-    ids, starts = text
-    if config is None:
-        models = [network.model for network in networks]
-        with terminal.progress_bar("evaluating", unit="char") as bar:
-            return per_character(models, ids, starts=starts, workers=workers, progress=bar)
-    from charrnn.evaluation.dynamic import per_character_dynamic  # whose kernel is its own
-
-    losses = []
-    for network in networks:
-        with terminal.progress_bar("dynamic evaluation", unit="char") as bar:
-            adapted = per_character_dynamic(
-                network.model,
-                ids,
-                config,
-                squares=network.squares,
-                starts=starts,
-                workers=workers,
-                progress=bar,
-            )
-        losses.append(adapted)
-    return mixed(losses)
-
-
-def _rows(
+def _measures(
     networks: Sequence[Trained],
     text: Text,
     window: int,
     config: DynamicConfig | None,
     workers: Workers,
-) -> dict[str, Evaluation]:
-    """The rows of the table, each by its name in JSON."""
+) -> dict[str, Callable[[], Evaluation]]:
+    """What finds each row of the table, by its name in JSON."""
     from charrnn.evaluation.compression import evaluate_xz
-    from charrnn.evaluation.evaluate import evaluate_windows, mean_of
+    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 
-    ids, starts = text
-    rows = {"carried": mean_of(_losses(networks, text, None, workers))}
+    (ids, starts), models = text, [network.model for network in networks]
+
+    def shown(
+        label: str, function: Callable[..., Evaluation], model: Models, **options: Any
+    ) -> Evaluation:
+        with terminal.progress_bar(label, unit="char") as bar:
+            return function(model, ids, starts=starts, workers=workers, progress=bar, **options)
+
+    def dynamic() -> Evaluation:
+        from charrnn.evaluation.dynamic import evaluate_dynamic  # whose kernel is its own
+
+        adapt = partial(shown, "dynamic evaluation", evaluate_dynamic, config=config)
+        return mixed([adapt(one.model, squares=one.squares).losses for one in networks])
+
+    measures: dict[str, Callable[[], Evaluation]] = {
+        "carried": partial(shown, "evaluating", evaluate, models)
+    }
     if window:
-        models = [network.model for network in networks]
-        with terminal.progress_bar(f"windows of {window}", unit="char") as bar:
-            rows["window"] = evaluate_windows(
-                models, ids, window, starts=starts, workers=workers, progress=bar
-            )
+        measures["window"] = partial(
+            shown, f"windows of {window}", evaluate_windows, models, window=window
+        )
     if config is not None:
-        rows["dynamic"] = mean_of(_losses(networks, text, config, workers))
+        measures["dynamic"] = dynamic
     if len(ids) <= XZ_MOST:
-        rows["xz"] = evaluate_xz(ids, networks[0].vocab)
-    return rows
+        measures["xz"] = partial(evaluate_xz, ids, networks[0].vocab)
+    return measures
 
 
 def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
-    titles = {"carried": "state carried", "window": f"windows of {window}, cold", "xz": "xz -9e"}
-    width = max(len(titles.get(name, name)) for name in rows)
+    titles = {
+        "carried": "state carried",
+        "window": f"windows of {window}, cold",
+        "dynamic": "dynamic",
+        "xz": "xz -9e",
+    }
+    width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits a character"
-        click.echo(f"  {titles.get(name, name):<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+        click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(
     rows: dict[str, Evaluation], window: int, config: DynamicConfig | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The figures by row; those of carried state stand at the top."""
-    adapting = {} if config is None else asdict(config)
-    settings = {
-        "window": {"size": window},
-        "dynamic": {name.removeprefix("dynamic_"): value for name, value in adapting.items()},
-    }
-    figures = {
-        name: {**asdict(row), "bits_per_char": row.bits_per_char, **settings.get(name, {})}
-        for name, row in rows.items()
-    }
-    return {**figures.pop("carried"), **figures}
+    figures = {name: {key: getattr(row, key) for key in FIGURES} for name, row in rows.items()}
+    if window:
+        figures["window"]["size"] = window
+    if config is not None:
+        for name, value in asdict(config).items():
+            figures["dynamic"][name.removeprefix("dynamic_")] = value
+    return figures.pop("carried") | figures
 
 
-def _print_per_char(losses: NDArray[np.float32], text: Text, vocab: Vocab) -> None:
+def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
     """A line for each character but the first."""
     symbols = [json.dumps(symbol) for symbol in vocab.symbols]
     for a in range(0, len(losses), 4096):
-        ids, nats = text[0][a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist()
-        lines = [
-            f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n'
-            for i, loss in zip(ids, nats, strict=True)
-        ]
+        pairs = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+        lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
         click.echo("".join(lines), nl=False)
 
 
-def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, object]]:
+def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, Any]]:
     """Note beside each checkpoint that its test part has been looked at, and warn of earlier looks.
 
     Returns the earlier looks.
     """
     from charrnn.training.run_folder import note_test_look, test_looks
 
-    paths: dict[Path, Path] = {}
-    for member in members:
-        paths.setdefault(member.path.parent, member.path)
-    earlier: list[dict[str, object]] = []
-    for folder, path in paths.items():
+    earlier: list[dict[str, Any]] = []
+    for folder, path in {one.path.parent: one.path for one in members}.items():
         looks, where = test_looks(path), terminal.one_line(str(folder))
         earlier += looks
         if looks:

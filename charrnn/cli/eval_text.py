@@ -44,11 +44,7 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
     except CorpusError as error:
         raise CorpusError(f"the run's text: {error}; say where it is with --text") from None
     network.check_text(corpus)
-    ids, starts = {
-        "train": (corpus.train, corpus.train_starts),
-        "validation": (corpus.validation, corpus.validation_starts),
-        "test": (corpus.test, corpus.test_starts),
-    }[split]
+    ids, starts = getattr(corpus, split), getattr(corpus, f"{split}_starts")
     if len(ids) < 2:
         flag = "--test-fraction" if split == "test" else "--val-fraction"
         raise CorpusError(
@@ -67,8 +63,8 @@ def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unk
     from charrnn.text.documents import document_starts
 
     vocab, config = network.vocab, network.corpus_config
-    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
-    config = replace(config, encoding=encoding or config.encoding)
+    encoding = encoding or config.encoding
+    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1, encoding=encoding)
     if unknown != "error":
         ids = _known(read_text(texts, config, extend=vocab), vocab, unknown)
     else:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.checkpoints import load_members
 from charrnn.cli.options import json_option
+from charrnn.cli.tables import Column, number_text, print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from charrnn.checkpoint.format import Metadata
 
 HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
+
+
+HISTORY: list[Column[Metadata]] = [
+    (1, "step", lambda entry: f"{entry['step']:,}"),
+    (3, "epoch", lambda entry: number_text(entry.get("epoch"), ".2f")),
+    (2, "train (nats)", lambda entry: number_text(entry.get("train_loss"), ".4f")),
+    (1, "validation (nats)", lambda entry: number_text(entry.get("validation_loss"), ".4f")),
+    (4, "(bits)", lambda entry: number_text(entry.get("validation_loss"), ".4f", math.log(2))),
+]
 
 EPILOG = """\b
 Examples:
@@ -38,40 +46,32 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     folder it also shows where the run went back to an earlier step, or began to overfit, up to its
     last step.
     """
-    from rich.text import Text
-
-    from charrnn.checkpoint.paths import find_checkpoint
-
-    path = find_checkpoint(checkpoint)
-    load_kernels(training=False)
-    from charrnn.checkpoint.trained import describe, load, model_config_of
+    [member] = load_members(checkpoint, (), training=False)
+    path, trained = member.path, member.trained
+    from charrnn.checkpoint.trained import describe
     from charrnn.training.run_file import describe_run
     from charrnn.training.run_folder import RunFolder
 
-    load_kernels(model_config_of(path).cell, training=False)
-    trained, about = load(path), describe(path)
+    sizes = {"bytes": path.stat().st_size, "parameters": trained.model.count()}
+    about = {"checkpoint": str(path), **sizes, **describe(path)}
     run = describe_run(path) or {}
     history = run.pop("history", [])
     history = [entry for entry in history if entry["step"] <= trained.origin.step]
     events = _events(
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
-    size, parameters = path.stat().st_size, trained.model.count()
     if as_json:
-        facts = {"checkpoint": str(path), "bytes": size, "parameters": parameters}
-        found = {**facts, **about, "run": run, "history": history, "events": events}
-        click.echo(json.dumps(found))
+        click.echo(json.dumps({**about, "run": run, "history": history, "events": events}))
         return
-    output = terminal.console()
-    output.print(_overview(_facts(path, size, parameters, about, run)))
+    _print_facts(_facts(about, run))
     validations = [entry for entry in history if "fell_back_from" not in entry]
     if validations:
-        output.print()
-        output.print(_history(validations[-HISTORY_LINES:]))
+        click.echo()
+        print_table(validations[-HISTORY_LINES:], HISTORY)
     if events:
-        output.print()
+        click.echo()
     for event in events:
-        output.print(Text(_event(event)))
+        click.echo(_event(event))
 
 
 def _events(entries: list[Metadata]) -> list[Metadata]:
@@ -86,54 +86,51 @@ def _event(entry: Metadata) -> str:
     step = f"step {entry['step']:,}"
     if "fell_back_from" not in entry:
         return f"{step}: overfitting, the validation loss rose while the training loss fell"
-    factor, reason = (
-        _number(entry.get("rate_factor"), 3),
-        terminal.one_line(str(entry.get("reason"))[:80]),
-    )
-    return f"step {_number(entry['fell_back_from'], 0)}: {reason}, back to {step}, rate x {factor}"
+    factor = number_text(entry.get("rate_factor"), ".3f")
+    reason = terminal.one_line(str(entry.get("reason"))[:80])
+    lost = number_text(entry["fell_back_from"], ".0f")
+    return f"step {lost}: {reason}, back to {step}, rate x {factor}"
 
 
-def _overview(facts: list[tuple[str, str]]) -> Table:
+def _print_facts(facts: list[tuple[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(Text(name), Text(value))
-    return table
+    for fact in facts:
+        table.add_row(*(Text(terminal.one_line(text)) for text in fact))
+    terminal.console().print(table)
 
 
-def _facts(
-    path: Path, size: int, parameters: int, about: Metadata, run: Metadata
-) -> list[tuple[str, str]]:
-    texts = [
-        f"{terminal.one_line(t['name'])}, {t['characters']:,} {about['unit']}s"
-        for t in about["texts"]
-    ]
+def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
+    size = terminal.size_text(about["bytes"])
     facts = [
-        ("checkpoint", terminal.one_line(str(path))),
-        ("size", f"{terminal.size_text(size)}, format version {about['format_version']}"),
-        ("parameters", f"{parameters:,}"),
+        ("checkpoint", about["checkpoint"]),
+        ("size", f"{size}, format version {about['format_version']}"),
+        ("parameters", f"{about['parameters']:,}"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
         ("loss", terminal.loss_text(about["loss"])),
         ("model", _settings(about["model"])),
         ("text", _settings(about["corpus"])),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
-        *(("read from", text) for text in texts),
-        ("sha256", terminal.one_line(about["sha256"])),
+        *(
+            ("read from", f"{text['name']}, {text['characters']:,} {about['unit']}s")
+            for text in about["texts"]
+        ),
+        ("sha256", about["sha256"]),
     ]
     if run:
         progress = run["progress"]
         best = terminal.loss_text(progress["best_loss"])
         if progress["best_step"] is not None:
             best += f", at step {progress['best_step']:,}"
-        facts[5:5] = [("best loss", best)]
+        facts.insert(5, ("best loss", best))
         facts.append(("training", _settings(run["train"])))
-        facts += [("path", terminal.one_line(name)) for name in run["paths"]]
+        facts += [("path", name) for name in run["paths"]]
         if run["init_from"]:
-            facts.append(("weights from", terminal.one_line(run["init_from"])))
+            facts.append(("weights from", run["init_from"]))
     return facts
 
 
@@ -143,7 +140,7 @@ def _settings(values: Metadata) -> str:
         for name, value in values.items()
         if value is not None
     )
-    return terminal.one_line(", ".join(shown))
+    return ", ".join(shown)
 
 
 def _symbols(about: Metadata) -> str:
@@ -156,27 +153,3 @@ def _symbols(about: Metadata) -> str:
         names.append(signs.get(symbol) or (symbol if plain else ascii(symbol)[1:-1]))
     rest = len(about["vocab"]) - len(names)
     return "".join(names) + (f" ... and {rest} more" if rest > 0 else "")
-
-
-def _history(entries: list[Metadata]) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("step", "epoch", "train (nats)", "validation (nats)", "(bits)"):
-        table.add_column(name, justify="right")
-    for entry in entries:
-        loss = entry.get("validation_loss")
-        bits = loss / math.log(2) if isinstance(loss, int | float) else None
-        cells = [
-            _number(entry.get("epoch"), 2),
-            *(_number(x, 4) for x in (entry.get("train_loss"), loss, bits)),
-        ]
-        table.add_row(f"{entry['step']:,}", *(Text(cell) for cell in cells))
-    return table
-
-
-def _number(value: Any, digits: int) -> str:
-    """The number, or a dash for whatever a strange file has in its place."""
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "-"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.terminal import is_terminal, say
+from charrnn.cli.terminal import is_terminal, new_bar, say
 
 if TYPE_CHECKING:
     from charrnn.compiler.companion import Companion
@@ -24,75 +25,70 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
     before anything of the library that computes is imported, and again for names that only a
     checkpoint tells. Silent when all come from the cache.
     """
-    from charrnn.compiler import companion
-    from charrnn.compiler import compiling as kernels
+    from charrnn.compiler import companion, compiling
 
-    modules = kernels.kernel_modules(*names, training=training)
+    modules = compiling.kernel_modules(*names, training=training)
     needed = [
         kernel
         for module in modules
         if module not in sys.modules
-        for kernel in kernels.kernels_in(module)
+        for kernel in compiling.kernels_in(module)
     ]
-    missing = [kernel for kernel in needed if not kernels.is_cached(kernel)]
+    missing = sum(not compiling.is_cached(kernel) for kernel in needed)
     above = (
         ("charrnn.training.loop",)
         if training
         else ("charrnn.checkpoint.trained", "charrnn.generation.generate")
     )
-    with companion.beside(modules, len(missing)) as beside:
-        shown = _Compiling(len(needed), len(missing), quiet, beside)
-        kernels.listeners.append(shown.tick)
+    with companion.beside(modules, missing) as beside:
+        shown = _Compiling(len(needed), missing, quiet, beside)
+        compiling.listeners.append(shown.tick)
         try:
             for module in (*modules, *above):  # the companion goes through them backwards
                 import_module(module)
         finally:
-            kernels.listeners.remove(shown.tick)
+            compiling.listeners.remove(shown.tick)
             shown.close()
 
 
+@dataclass
 class _Compiling:
     """Counts kernels; shows a bar, or off a terminal one line, when the first is compiled."""
 
-    def __init__(
-        self, total: int, missing: int, quiet: bool, beside: Companion | None = None
-    ) -> None:
-        self._total, self._missing, self._quiet, self._beside = total, missing, quiet, beside
-        self._begun = 0
-        self._bar: Any = None
-        self._is_announced = False
+    total: int
+    missing: int
+    quiet: bool
+    beside: Companion | None = None
+    begun: int = 0
+    is_announced: bool = False
+    bar: Any = None
 
     def tick(self, _: str, cached: bool) -> None:
-        done, self._begun = self._begun, self._begun + 1
-        if self._quiet or (cached and not self._is_announced):
-            return
-        if not self._is_announced and not is_terminal(sys.stderr):
-            say(f"compiling kernels for this machine (once, {self._time_needed()})")
-        self._is_announced = True
-        if not is_terminal(sys.stderr):
-            return
-        if self._bar is None:
-            from tqdm import tqdm
+        """A kernel is about to be compiled, or to come from the cache."""
+        if not (cached or self.quiet or self.is_announced):
+            self._announce()
+        if self.bar is not None:
+            done = self.begun + (self.beside.ahead() if self.beside is not None else 0)
+            self.bar.update(min(done, self.total) - self.bar.n)
+        self.begun += 1
 
-            self._bar = tqdm(
-                total=self._total,
+    def _announce(self) -> None:
+        self.is_announced = True
+        if is_terminal(sys.stderr):
+            self.bar = new_bar(
+                self.total,
                 desc="Compiling for this machine, once",
-                file=sys.stderr,
                 bar_format="{desc}: {bar}  {n_fmt}/{total_fmt}",
-                leave=False,
-                dynamic_ncols=True,
                 mininterval=0,
                 miniters=1,
             )
-        if self._beside is not None:
-            done += self._beside.ahead()
-        self._bar.update(min(done, self._total) - self._bar.n)
-
-    def _time_needed(self) -> str:
-        if self._missing <= FEW_KERNELS:
-            return "a few seconds"
-        return "about 20 s" if self._beside is None else "about 10 s"
+            return
+        needed = "about 20 s" if self.beside is None else "about 10 s"
+        if self.missing <= FEW_KERNELS:
+            needed = "a few seconds"
+        say(f"compiling kernels for this machine (once, {needed})")
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.close()

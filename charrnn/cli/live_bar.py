@@ -6,12 +6,10 @@ import os
 import sys
 from typing import Any
 
-from charrnn.cli.terminal import duration_text, is_terminal, say
+from charrnn.cli.terminal import UNWATCHED, duration_text, is_terminal, new_bar, say
 
 BAR_NEEDS = 24
 """Columns for percentage, bar and time left; the rest of the terminal is for figures."""
-UNWATCHED = 1000
-"""Columns where nobody watches: nothing is left out."""
 
 
 class LiveBar:
@@ -21,16 +19,7 @@ class LiveBar:
         self.quiet, self.is_live = quiet, not quiet and is_terminal(sys.stderr)
         self._bar: Any = None
         if self.is_live:
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                total=total,
-                initial=done,
-                file=sys.stderr,
-                leave=False,
-                dynamic_ncols=True,
-                bar_format="{percentage:3.0f}%|{bar}|",
-            )
+            self._bar = new_bar(total, initial=done, bar_format="{percentage:3.0f}%|{bar}|")
 
     @property
     def width(self) -> int:
@@ -84,5 +73,5 @@ def speed_text(characters_per_second: float) -> str:
     for letter, scale in (("M", 1e6), ("k", 1e3)):
         if characters_per_second >= scale:
             value = characters_per_second / scale
-            return f"{value:.1f}{letter} chars/s" if value < 10 else f"{value:.0f}{letter} chars/s"
+            return f"{value:.{1 if value < 10 else 0}f}{letter} chars/s"
     return f"{characters_per_second:.0f} chars/s"

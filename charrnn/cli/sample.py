@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, load_members
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
 from charrnn.cli.options import (
     GroupedCommand,
     help_all_option,
@@ -31,6 +31,7 @@ from charrnn.errors import CorpusError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
+    from charrnn.runtime.threads import Workers
 
 PATIENCE = 2.0
 """Seconds without a word from a pipe before a note says what is waited for."""
@@ -97,25 +98,29 @@ def sample(
     given = _given_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
     members = load_members(checkpoint, ensemble, *kernels, training=False)
+    from charrnn.generation.generate import generate_many
+    from charrnn.runtime.threads import Workers, usable_threads
+
     trained = [member.trained for member in members]
     text = _as_text(given, trained[0], prime_file or "standard input")
     shown = "" if no_prime else text
+    with contextlib.closing(Workers(usable_threads(threads))) as workers:
+        if count == 1 and not as_json:
+            _stream(trained, text, shown, config, workers)
+            return
+        with terminal.progress_bar("writing", unit="char") as bar:
+            texts = generate_many(trained, count, text, config, workers=workers, progress=bar)
     if as_json:
-        paths = [str(member.path) for member in members]
-        about: dict[str, Any] = {"prime": text, "checkpoint": paths[0], **asdict(config)}
-        del about["stop"], about["unknown"]
-        about |= {"ensemble": paths[1:]} if ensemble else {}
-        texts = _texts(trained, count, text, config, threads)
         made = {"text": texts[0]} if count == 1 else {"samples": texts}
+        about = {"prime": text, **asdict(config), **files_of(members)}
+        del about["stop"], about["unknown"]
         click.echo(json.dumps(made | about))
-    elif count == 1:
-        _stream(trained, text, shown, config, threads)
-    else:
-        for n, made_text in enumerate(_texts(trained, count, text, config, threads), 1):
-            if n > 1:
-                _write(_rule(n, count))
-            whole = terminal.escaped(shown + made_text, sys.stdout)
-            _write(whole if whole.endswith("\n") else whole + "\n")
+        return
+    for n, made_text in enumerate(texts, 1):
+        if n > 1:
+            _write(_rule(n, count))
+        whole = terminal.escaped(shown + made_text, sys.stdout)
+        _write(whole if whole.endswith("\n") else whole + "\n")
 
 
 def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
@@ -185,29 +190,15 @@ def _as_text(given: str | bytes, trained: Trained, where: str) -> str:
     return "".join(tidy(iter([given]), config.newlines, config.normalize))
 
 
-def _texts(
-    trained: list[Trained], count: int, prime: str, config: SamplingConfig, threads: int | None
-) -> list[str]:
-    from charrnn.generation.generate import generate_many
-    from charrnn.runtime.threads import Workers, usable_threads
-
-    with (
-        contextlib.closing(Workers(usable_threads(threads))) as workers,
-        terminal.progress_bar("writing", unit="char") as bar,
-    ):
-        return generate_many(trained, count, prime, config, workers=workers, progress=bar)
-
-
 def _stream(
-    trained: list[Trained], prime: str, shown: str, config: SamplingConfig, threads: int | None
+    trained: list[Trained], prime: str, shown: str, config: SamplingConfig, workers: Workers
 ) -> None:
     """Write the text as it is made; what is shown of the prime only once the prime has been read,
     so that an error comes before any text.
     """
     from charrnn.generation.generate import generate
-    from charrnn.runtime.threads import Workers
 
-    last, workers = "", Workers(threads)
+    last = ""
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
             pieces = generate(trained, prime, config, workers=workers, progress=bar)
@@ -218,7 +209,6 @@ def _stream(
                 _write(terminal.escaped(piece, sys.stdout))
                 last = piece or last
     finally:
-        workers.close()
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             _write("\n")
 

@@ -6,30 +6,40 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from charrnn.cli.terminal import console, is_terminal
+from charrnn.cli.terminal import UNWATCHED, console, is_terminal
 
 Row = TypeVar("Row")
 Column = tuple[int, str, Callable[[Row], str]]
 """Importance (0 is the highest, and the names'), heading, and the cell of a row."""
-Cells = tuple[int, list[str]]
-"""Importance, and the heading with the cells below it."""
-UNWATCHED = 1000  # columns where nobody watches: nothing is left out or wrapped
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
     """A table; the least important columns are left out where a narrow terminal has no room for
     them.
     """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
     output = console()
     if not is_terminal(sys.stdout):
         output.width = UNWATCHED
+    # importance, and the heading with the cells below it
     kept = [(rank, [heading, *map(cell, rows)]) for rank, heading, cell in columns]
     while len(kept) > 2 and _width_of(kept, output.width) > output.width:
         kept.remove(max(kept, key=lambda column: column[0]))
-    output.print(_table(kept))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for rank, (heading, *_) in kept:
+        if rank == 0:
+            table.add_column(heading, overflow="fold", min_width=len(heading))
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for row in zip(*(cells[1:] for _, cells in kept), strict=True):
+        table.add_row(*map(Text, row))
+    output.print(table)
 
 
-def _width_of(columns: Sequence[Cells], room: int) -> int:
+def _width_of(columns: Sequence[tuple[int, list[str]]], room: int) -> int:
     """The columns' width with their borders, if the names, which can take several lines, have a
     third of the room.
     """
@@ -37,17 +47,6 @@ def _width_of(columns: Sequence[Cells], room: int) -> int:
     return max(len(columns[0][1][0]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
 
 
-def _table(columns: Sequence[Cells]) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for importance, (heading, *_) in columns:
-        if importance == 0:
-            table.add_column(heading, overflow="fold", min_width=len(heading))
-        else:
-            table.add_column(heading, justify="right", no_wrap=True)
-    for row in zip(*(cells[1:] for _, cells in columns), strict=True):
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def number_text(value: Any, layout: str, unit: float = 1.0) -> str:
+    """A number of units as `format` has it, or a dash for whatever stands in its place."""
+    return format(value / unit, layout) if isinstance(value, int | float) else "-"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+UNWATCHED = 1000
+"""Columns where nobody watches: nothing is left out or wrapped."""
 READING_SHOWN_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
@@ -70,14 +72,14 @@ def one_line(text: str) -> str:
     return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def say(text: str = "") -> None:
+def say(text: str) -> None:
     """A line, or several, on stderr; markup is not interpreted, control characters are escaped."""
     print(escaped(text), file=sys.stderr, flush=True)
 
 
 def print_error(message: str) -> None:
     """`error: ` and the message, one line on stderr."""
-    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
+    say(f"error: {one_line(message)}")
 
 
 def dim(text: str, stream: TextIO) -> str:
@@ -85,16 +87,13 @@ def dim(text: str, stream: TextIO) -> str:
     return f"\x1b[2m{text}\x1b[0m" if has_colour(stream) else text
 
 
-def console(stream: TextIO | None = None) -> Console:
-    """A rich console on stdout, or this stream, for tables. Pass it `rich.text.Text`, not strings
-    with markup.
-    """
+def console() -> Console:
+    """A rich console on stdout for tables. Pass it `rich.text.Text`, not strings with markup."""
     from rich.console import Console
 
-    stream = stream or sys.stdout
     # None leaves out bold and the like as well
-    colours: Any = "auto" if has_colour(stream) else None
-    return Console(file=stream, highlight=False, markup=False, emoji=False, color_system=colours)
+    colours: Any = "auto" if has_colour(sys.stdout) else None
+    return Console(highlight=False, markup=False, emoji=False, color_system=colours)
 
 
 def size_text(size: float) -> str:
@@ -121,6 +120,13 @@ def loss_text(nats: float | None) -> str:
     return "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits a character"
 
 
+def new_bar(total: float | None, **options: Any) -> Any:
+    """A bar of tqdm's on stderr, as wide as the terminal, that goes when it is closed."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **options)
+
+
 @contextmanager
 def progress_bar(
     label: str, *, unit: str = "B", quiet: bool = False
@@ -134,18 +140,7 @@ def progress_bar(
     def show(done: int, total: int | None) -> None:
         nonlocal bar
         if bar is None and is_shown and time.monotonic() - start >= READING_SHOWN_AFTER:
-            from tqdm import tqdm
-
-            bar = tqdm(
-                total=total,
-                desc=label,
-                file=sys.stderr,
-                initial=done,
-                unit=unit,
-                unit_scale=True,
-                leave=False,
-                dynamic_ncols=True,
-            )
+            bar = new_bar(total, desc=label, initial=done, unit=unit, unit_scale=True)
         if bar is not None:
             bar.total = total
             bar.update(done - bar.n)

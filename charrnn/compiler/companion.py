@@ -69,6 +69,7 @@ class Companion:
     def __init__(self, claims: Claims, process: subprocess.Popen[bytes]) -> None:
         self._claims, self._process = claims, process
         self._reached: set[str] = set()
+        self.finish = claims.finish
 
     def take(self, name: str) -> bool:
         """True if this process is to compile a kernel; where the companion is at it, wait until it
@@ -83,10 +84,6 @@ class Companion:
                 return not self._claims.is_done(name)
             time.sleep(POLL)
         return False
-
-    def finish(self, name: str) -> None:
-        """The cache holds a kernel that this process took."""
-        self._claims.finish(name)
 
     def ahead(self) -> int:
         """How many kernels the companion has compiled that this process has not come to yet."""
@@ -149,8 +146,8 @@ def main(folder: str, modules: str) -> None:
         import_module(module)
     work = _Work(Claims(Path(folder)), compiling.deferred)
     for name in reversed(compiling.deferred):
-        if not compiling.is_cached(name) and work.claims.take(name):
-            work.compile(name)
+        if work.takes(name):
+            work.compile(name, own=True)
     os._exit(0)  # without the second that it takes to free everything
 
 
@@ -167,38 +164,29 @@ class _Work:
         self.claims, self.kernels = claims, kernels
         self.names = {id(dispatcher): name for name, (dispatcher, _) in kernels.items()}
 
-    def compile(self, name: str) -> None:
-        """Compile a kernel that was taken."""
-        self._load(name)
-        self.claims.finish(name)
+    def takes(self, name: str) -> bool:
+        """True if a kernel is to be compiled here."""
+        return not compiling.is_cached(name) and self.claims.take(name)
 
-    def _load(self, name: str) -> None:
+    def compile(self, name: str, own: bool) -> None:
+        """Compile a kernel that was taken, or else load it when it is in the cache: soon, since the
+        first process is past all that is defined before what it waits for.
+        """
         dispatcher, signature = self.kernels[name]
         for other in self._called_by(dispatcher):
-            self._have(other)
-        compiling.compile_now(dispatcher, signature)
-
-    def _have(self, name: str) -> None:
-        if self.kernels[name][0].signatures:
-            return
-        if not compiling.is_cached(name) and self.claims.take(name):
-            self.compile(name)
-            return
-        # Then it is in the cache or soon will be: the first process is past all that is defined
-        # before what it waits for.
-        while not compiling.is_cached(name) and not self.claims.is_done(name):
+            if not self.kernels[other][0].signatures:
+                self.compile(other, self.takes(other))
+        while not (own or compiling.is_cached(name) or self.claims.is_done(name)):
             time.sleep(POLL)
-        self._load(name)
+        compiling.compile_now(dispatcher, signature)
+        if own:
+            self.claims.finish(name)
 
-    def _called_by(self, dispatcher: Any, seen: set[int] | None = None) -> list[str]:
-        """The kernels that a function calls, itself or through others."""
-        seen, found = set() if seen is None else seen, list[str]()
+    def _called_by(self, dispatcher: Any) -> Iterator[str]:
+        """The kernels that a function calls, itself or through others; one may come twice."""
         for word in dispatcher.py_func.__code__.co_names:
             other = dispatcher.py_func.__globals__.get(word)
-            if not hasattr(other, "py_func") or id(other) in seen:
-                continue
-            seen.add(id(other))
-            found += (
-                [self.names[id(other)]] if id(other) in self.names else self._called_by(other, seen)
-            )
-        return found
+            if id(other) in self.names:
+                yield self.names[id(other)]
+            elif hasattr(other, "py_func"):
+                yield from self._called_by(other)

@@ -10,8 +10,7 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -138,13 +137,6 @@ def kernels_in(module: str) -> list[str]:
     return [f"{module.rpartition('.')[2]}.{name}" for name in _KERNEL.findall(text)]
 
 
-def count_kernels(*names: str, training: bool = True) -> int:
-    """How many kernels are loaded for every run, or to write, and for cells and optimizers of these
-    names.
-    """
-    return sum(len(kernels_in(module)) for module in kernel_modules(*names, training=training))
-
-
 def is_cached(name: str) -> bool:
     """True if the kernel of this name was in the cache when this process began."""
     return name in _CACHED
@@ -159,16 +151,6 @@ _CACHED = (
     if FOLDER is not None
     else set()
 )
-
-
-@contextmanager
-def _numba_cache() -> Iterator[None]:
-    before = config.CACHE_DIR
-    config.CACHE_DIR = str(FOLDER)
-    try:
-        yield
-    finally:
-        config.CACHE_DIR = before
 
 
 class _Cache(FunctionCache):
@@ -196,8 +178,11 @@ def kernel(signature) -> Callable[[Callable], Callable]:
         options = {"nogil": True, "no_cfunc_wrapper": True, "_nrt": False}
         dispatcher = njit(error_model="numpy", **options)(function)
         if FOLDER is not None:
-            with _numba_cache():
+            before, config.CACHE_DIR = config.CACHE_DIR, str(FOLDER)
+            try:
                 dispatcher._cache = _Cache(function)
+            finally:
+                config.CACHE_DIR = before
         if deferred is not None:
             deferred[name] = dispatcher, signature
             return dispatcher

@@ -25,10 +25,9 @@ class Lanes:
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
         self.builder, self.value, self.kind = builder, value, value.type
 
-    def _with(self, other: Lanes | float, emit: str, turned: bool = False) -> Lanes:
-        pair = (self, self.like(other))
-        a, b = pair[::-1] if turned else pair
-        return Lanes(self.builder, getattr(self.builder, emit)(a.value, b.value))
+    def _with(self, other: Lanes | float, emit: str) -> Lanes:
+        emitted = getattr(self.builder, emit)(self.value, self.like(other).value)
+        return Lanes(self.builder, emitted)
 
     def like(self, number: Lanes | float) -> Lanes:
         """The number itself, or a constant in all lanes."""
@@ -43,7 +42,7 @@ class Lanes:
         return self._with(other, "fsub")
 
     def __rsub__(self, other: float) -> Lanes:
-        return self._with(other, "fsub", turned=True)
+        return self.like(other) - self
 
     def __mul__(self, other: Lanes | float) -> Lanes:
         return self._with(other, "fmul")
@@ -172,12 +171,10 @@ class Nonlinearity:
         return self.phi(x)
 
 
-TANH, SOFTSIGN, RELU = 0, 1, 2
-"""Numbers of the nonlinearities phi, in the order of `config.ACTIVATIONS`."""
-
 NONLINEARITIES = (
     Nonlinearity(tanh, lambda y: fma(-y, y, 1.0)),
     # x / (1 + |x|), in (-1, 1) (Glorot & Bengio 2010, section 2.2)
     Nonlinearity(lambda x: x / (1.0 + abs(x)), lambda y: (1.0 - abs(y)) * (1.0 - abs(y))),
     Nonlinearity(lambda x: where(x < 0.0, 0.0, x), lambda y: where(y > 0.0, y.like(1.0), 0.0)),
 )
+"""phi, in the order of `config.ACTIVATIONS`."""

@@ -5,7 +5,7 @@ import numpy as np
 from charrnn.compiler import lanes
 from charrnn.compiler.rows import scalar
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO = np.float32(0)
 
 exp = scalar(lanes.exp)
 """e^x of one float32 x <= 0."""

@@ -72,12 +72,7 @@ def powers_below(most: int) -> list[int]:
     return [1 << k for k in range(most.bit_length())]
 
 
-def multiply_add(emit, a, b, c):
-    """The step of the sums: a * b + c, vectors of VL float32."""
-    return emit.multiply_add(a, b, c)
-
-
-def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, step=multiply_add):
+def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, step=Emitter.multiply_add):
     """An intrinsic: C[rows, vectors * VL] = S + sum over k of A(m, k) * B[k, :], for each of the
     shapes, (rows, vectors).
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError
-from charrnn.evaluation.evaluate import Evaluation, Progress, check_ids, mean_of, using
+from charrnn.evaluation.evaluate import Evaluation, Progress, check_ids, mixed, using
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt
 from charrnn.network.model import Model, State
@@ -65,25 +65,6 @@ def evaluate_dynamic(
     same weights, which learn from all of them at once, each from a zero state. The result is the
     same bits on any number of threads. `ConfigError` if the weights grow without bounds.
     """
-    losses = per_character_dynamic(
-        model, ids, config, squares=squares, starts=starts, workers=workers, progress=progress
-    )
-    return mean_of(losses)
-
-
-def per_character_dynamic(
-    model: Model,
-    ids: NDArray[Any],
-    config: DynamicConfig | None = None,
-    *,
-    squares: Parameters | None = None,
-    starts: Positions | None = None,
-    workers: Workers | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """The losses that `evaluate_dynamic` averages: nats, float32 (K - 1,), without the first
-    character's.
-    """
     targets, config = check_ids(ids), config or DynamicConfig()
     streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
     part, rest = divmod(targets, streams)
@@ -104,7 +85,7 @@ def per_character_dynamic(
             losses[block.places[:, -1]] = found[:, -1]
     if progress is not None:
         progress(targets, targets)
-    return losses
+    return mixed([losses])
 
 
 class _Learner:
@@ -158,6 +139,5 @@ def relative(squares: Parameters | None, like: Parameters) -> Floats:
         every = like.like()
         every.from_disk({t.name: np.ones(t.disk_shape, np.float32) for t in like.tensors})
         return every.flat
-    found: Floats = np.sqrt(squares.flat)
-    found /= np.float32(found[found > 0].mean(dtype=np.float64))
-    return found
+    rms: Floats = np.sqrt(squares.flat)
+    return rms / np.float32(rms[rms > 0].mean(dtype=np.float64))

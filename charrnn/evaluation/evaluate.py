@@ -7,7 +7,8 @@ Several models are an ensemble: the probability of a character is the mean of th
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -36,10 +37,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The mean loss over `characters` predictions."""
+    """The mean loss over `characters` predictions.
+
+    losses: that of each, in nats and in order, float32 (characters,); empty for a compressor.
+    """
 
     nats_per_char: float
     characters: int
+    losses: NDArray[np.float32] = field(repr=False, compare=False)
 
     @property
     def bits_per_char(self) -> float:
@@ -67,24 +72,6 @@ def evaluate(
         sorted (`documents.document_starts`).
     panels: the packed weights of the model, if there are some; for a single model only.
     """
-    return mean_of(
-        per_character(model, ids, starts=starts, workers=workers, panels=panels, progress=progress)
-    )
-
-
-def per_character(
-    model: Models,
-    ids: NDArray[Any],
-    *,
-    starts: Positions | None = None,
-    workers: Workers | None = None,
-    panels: Panels | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """The loss of each character but the first, nats, float32 (K - 1,), as averaged by `evaluate`.
-
-    Parameters as for `evaluate`.
-    """
     targets = check_ids(ids)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
@@ -93,7 +80,7 @@ def per_character(
     # the first stream has no text to warm up on: it runs ahead of the others and stops with them
     firsts[0] = 0
     length = part + warm_up
-    return _losses(model, ids, starts, firsts[None], warm_up, length, workers, panels, progress)
+    return _evaluate(model, ids, starts, firsts[None], warm_up, length, workers, panels, progress)
 
 
 def evaluate_windows(
@@ -118,10 +105,10 @@ def evaluate_windows(
     streams = min(last + 1, STREAMS)
     numbers = np.arange(last // streams * streams + streams).reshape(-1, streams)
     firsts = np.minimum(numbers, last) * window
-    return mean_of(_losses(model, ids, starts, firsts, 0, window, workers, None, progress))
+    return _evaluate(model, ids, starts, firsts, 0, window, workers, None, progress)
 
 
-def _losses(
+def _evaluate(
     model: Models,
     ids: NDArray[Any],
     starts: Positions | None,
@@ -131,8 +118,8 @@ def _losses(
     workers: Workers | None,
     panels: Panels | None,
     progress: Progress | None,
-) -> NDArray[np.float32]:
-    """Losses (K - 1,) of streams that begin at the positions firsts (R, N), in R rounds.
+) -> Evaluation:
+    """The loss of streams that begin at the positions firsts (R, N), in R rounds.
 
     In each round N streams read `length` characters from a zero state. The first `warm_up` of them
     are not scored, unless they are the first of the text.
@@ -157,24 +144,18 @@ def _losses(
     return mixed(losses)
 
 
-def mean_of(losses: NDArray[np.float32]) -> Evaluation:
-    """The mean of losses in nats, one for each character."""
-    return Evaluation(float(losses.mean(dtype=np.float64)), len(losses))
+def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
+    """The loss of an ensemble, from its members' for each character: -log of the mean of e^-loss.
 
-
-def mixed(losses: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The losses of an ensemble: -log of the mean of e^-loss, for each character.
-
-    Those of a single model stay as they are.
+    losses: float32 (K,) a member. Those of a single model stay as they are.
     """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
-    if len(losses) == 1:
-        return losses[0]
-    total = np.negative(losses[0], dtype=np.float64)
-    for other in losses[1:]:
-        np.logaddexp(total, -other.astype(np.float64), out=total)
-    return (math.log(len(losses)) - total).astype(np.float32)
+    mean = losses[0]
+    if len(losses) > 1:
+        total = reduce(np.logaddexp, (np.negative(one, dtype=np.float64) for one in losses))
+        mean = (math.log(len(losses)) - total).astype(np.float32)
+    return Evaluation(float(mean.mean(dtype=np.float64)), len(mean), mean)
 
 
 def check_ids(ids: NDArray[Any]) -> int:

@@ -19,6 +19,7 @@ from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES, padded
 from charrnn.generation.quantization import scales
 from charrnn.kernels.vector_product import WIDE, vector_product
+from charrnn.network.arithmetic import to_bf16
 from charrnn.network.model import Panels
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import ranges
@@ -131,8 +132,8 @@ def _block(weight: Floats, precision: str) -> Floats:
     if precision == "float32":
         return weight.ravel()
     if precision == "bf16":
-        halves = (np.ascontiguousarray(weight).view(np.uint32) >> np.uint32(16)).astype(np.uint32)
-        return (halves[::2] | halves[1::2] << np.uint32(16)).ravel().view(np.float32)
+        words = to_bf16(weight).astype(np.uint32)
+        return (words[::2] | words[1::2] << np.uint32(16)).ravel().view(np.float32)
     scale = scales(weight)
     numbers = (weight / scale).astype(np.int8)
     return np.concatenate([scale, numbers.ravel().view(np.float32)])

@@ -10,8 +10,8 @@ and biases stay as they are.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from charrnn.network.arithmetic import from_bf16, to_bf16
 from charrnn.network.model import Model
 from charrnn.network.parameters import Floats, matrix_names
 
@@ -33,14 +33,11 @@ def rounded(model: Model, precision: str) -> Model:
     return other
 
 
-def to_bf16(weight: Floats) -> Floats:
-    """The nearest numbers whose lower 16 bits are zero; a tie goes to the even one."""
-    bits: NDArray[np.uint32] = weight.view(np.uint32)
-    half = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
-    return (bits + half & np.uint32(0xFFFF0000)).view(np.float32)
+def _nearest_bf16(weight: Floats) -> Floats:
+    return from_bf16(to_bf16(weight))
 
 
-def to_int8(weight: Floats) -> Floats:
+def _nearest_int8(weight: Floats) -> Floats:
     """The nearest multiples of each column's scale."""
     nearest: Floats = np.rint(weight / scales(weight)) * scales(weight)
     return nearest
@@ -57,4 +54,4 @@ def scales(weight: Floats) -> Floats:
     return powers
 
 
-ROUNDINGS = {"bf16": to_bf16, "int8": to_int8}
+ROUNDINGS = {"bf16": _nearest_bf16, "int8": _nearest_int8}

@@ -6,7 +6,7 @@ from charrnn.compiler.compiling import kernel
 from charrnn.kernels.update import clamped, rule_of
 
 
-@kernel(rule_of(2))
+@kernel(rule_of(7, 2))
 def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
     """Adam (Kingma & Ba 2015, algorithm 1) on elements start:stop; g = scale * clamp(gradient).
 
@@ -18,8 +18,7 @@ def adam(w, gradient, m, v, rule, clip_value, scale, start, stop):
     formed there, since in float32 1 - 0.999 is wrong in the fifth digit. w, m, v are updated,
     gradient is read.
     """
-    beta1, a, beta2, b = rule[0], rule[1], rule[2], rule[3]
-    epsilon, rate, correction = rule[4], rule[5], rule[6]
+    beta1, a, beta2, b, epsilon, rate, correction = rule
     w, gradient, m, v = w[start:stop], gradient[start:stop], m[start:stop], v[start:stop]
     for k in range(w.size):
         g = scale * clamped(gradient[k], clip_value)

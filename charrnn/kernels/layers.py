@@ -21,7 +21,7 @@ from charrnn.kernels.product import (
     pack_tiles,
     tiles_size,
 )
-from charrnn.kernels.recurrent import CUBE, call_product
+from charrnn.kernels.recurrent import CUBE, call_product, step_of
 
 DEPTH = 256
 """Rows of dz packed at a time for a weight gradient."""
@@ -94,7 +94,7 @@ def hand_up(y, mask, below, out, units, steps, start, stop):
             else:
                 copy_row(row, y[t, n])
             if masked:
-                multiply_row(row, mask[min(t, mask.shape[0] - 1), n])
+                multiply_row(row, mask[step_of(mask, t), n])
             if added:
                 add_row(row, below[t, n])
 
@@ -113,7 +113,7 @@ def hand_back(y, mask, kept, dy, units, steps, start, stop):
             if kept.shape[0] > 0:
                 copy_row(kept[t, n], row)
             if mask.shape[0] > 0:
-                multiply_row(row, mask[min(t, mask.shape[0] - 1), n])
+                multiply_row(row, mask[step_of(mask, t), n])
             if units > 0:
                 normalize_back(y[t, n], row, units)
 

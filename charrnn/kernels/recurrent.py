@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from numba import boolean, float32, int32, int64, intp, types, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import kernel
+from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.lanes import fma
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import copy_row, fill_row, rows
@@ -136,6 +136,12 @@ def keep_some(before, after, keep):
     return fma(keep, before - after, after)
 
 
+@inline
+def step_of(mask, t):
+    """Where in a mask (T or 1, N, H), of each step or one for all, that of step t stands."""
+    return min(t, mask.shape[0] - 1)
+
+
 @kernel(void(int64, CUBE, CUBE, CUBE, CUBE, CUBE, STARTS, int64, int64))
 def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
     """What becomes of the state after step t: zoneout, then zeros where a document begins.
@@ -149,9 +155,9 @@ def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:
-            keep_some(h[t, n], h[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some(h[t, n], h[t + 1, n], keep_h[step_of(keep_h, t), n])
         if keep_c.shape[0] > 0:
-            keep_some(c[t, n], c[t + 1, n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some(c[t, n], c[t + 1, n], keep_c[step_of(keep_c, t), n])
         if copied.shape[0] > 0:
             copy_row(copied[t, n], h[t + 1, n])
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -180,9 +186,9 @@ def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
             fill_row(dc[n], ZERO)
         fill_row(dc_before[n], ZERO)
         if keep_h.shape[0] > 0:
-            keep_some_back(dh[t, n], dh[t + 1, n], keep_h[min(t, keep_h.shape[0] - 1), n])
+            keep_some_back(dh[t, n], dh[t + 1, n], keep_h[step_of(keep_h, t), n])
         if keep_c.shape[0] > 0:
-            keep_some_back(dc_before[n], dc[n], keep_c[min(t, keep_c.shape[0] - 1), n])
+            keep_some_back(dc_before[n], dc[n], keep_c[step_of(keep_c, t), n])
 
 
 @kernel( void( intp, intp, intp, PLANE, VECTOR, VECTOR, int64, CUBE, CUBE, CUBE, CUBE, PORTS,

@@ -8,12 +8,11 @@ loaded.
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int64, void
+from numba import float32, float64, int64, types, void
 
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.lanes import double, maximum, minimum
 from charrnn.compiler.rows import SUM_OF_DOUBLES, rows
-from charrnn.compiler.simd import LANES
 from charrnn.kernels.product import VECTOR
 
 BLOCK = 4096
@@ -22,11 +21,12 @@ not change the norm.
 """
 
 
-def rule_of(slots: int) -> Any:
+def rule_of(numbers: int, slots: int) -> Any:
     """The signature of an optimizer's kernel: (w, gradient, *slots, rule, clip_value, scale, start,
-    stop).
+    stop), where the rule is a tuple of numbers.
     """
-    return void(*[VECTOR] * (2 + slots), VECTOR, float32, float32, int64, int64)
+    rule = types.UniTuple(float32, numbers)
+    return void(*[VECTOR] * (2 + slots), rule, float32, float32, int64, int64)
 
 
 @inline
@@ -46,16 +46,11 @@ def squares_of(a, limit):
 @kernel(void(VECTOR, float32, float64[::1], int64, int64))
 def square_sums(gradient, clip_value, sums, start, stop):
     """sums[b] = the sum of squares of block b of the gradient, each element first clamped to
-    +-clip_value; b in start:stop.
+    +-clip_value; b in start:stop. The gradient's size is a multiple of LANES.
     """
     for block in range(start, stop):
         part = gradient[block * BLOCK : min((block + 1) * BLOCK, gradient.size)]
-        whole = part.size // LANES * LANES
-        total = squares_of(part[:whole], clip_value)
-        for k in range(whole, part.size):
-            g = np.float64(clamped(part[k], clip_value))
-            total += g * g
-        sums[block] = total
+        sums[block] = squares_of(part, clip_value)
 
 
 @kernel(void(VECTOR, VECTOR, float32, int64, int64))
@@ -66,7 +61,7 @@ def average(w, averaged, share, start, stop):
         averaged[k] += share * (w[k] - averaged[k])
 
 
-@kernel(rule_of(0))
+@kernel(rule_of(3, 0))
 def penalize(w, gradient, penalties, clip_value, scale, start, stop):
     """Clipping and weight penalties on elements start:stop; the gradient and w are overwritten.
 
@@ -76,7 +71,7 @@ def penalize(w, gradient, penalties, clip_value, scale, start, stop):
     decay of Loshchilov & Hutter 2019 (algorithm 2, line 12), where the caller has multiplied it by
     the learning rate. Zeros, such as padding, stay zero.
     """
-    l1, l2, decay = penalties[0], penalties[1], penalties[2]
+    l1, l2, decay = penalties
     w, gradient = w[start:stop], gradient[start:stop]
     for k in range(w.size):
         sign = np.float32(w[k] > 0) - np.float32(w[k] < 0)

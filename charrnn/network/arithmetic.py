@@ -7,14 +7,17 @@ what is kept, in float32.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.compiler.calling import address_of
 from charrnn.errors import ConfigError
 from charrnn.kernels import product as products
-from charrnn.network.parameters import Floats
+from charrnn.network.parameters import NOTHING, Floats
 
 Kernel = Callable[..., Any]
 
@@ -46,6 +49,13 @@ class Arithmetic:
         kernel: Kernel = getattr(import_module(f"charrnn.kernels.{module}"), name)
         return kernel
 
+    def input_gradients(self, x: Floats, dz: Floats, dw: Floats, db: Floats) -> Callable[..., None]:
+        """dW = x^T dz, db = the column sums of dz, by `weight_gradients`; a call gives its scratch,
+        start and stop.
+        """
+        kernel, product = self.weight_gradients, self.packed_at
+        return partial(kernel, product, x, NOTHING, dz, dw, NOTHING, db, 0, 0)
+
     def multiply(self, a: Floats, panels: Floats, out: Floats) -> None:
         """out (M, N) = a (M, K) @ the matrix (K, N) that is packed in `panels`."""
         (M, K), N = a.shape, out.shape[1]
@@ -70,6 +80,17 @@ FLOAT32 = Arithmetic(
     ("layers", "weight_gradients"),
     DENSITY["float32"],
 )
+
+
+def to_bf16(numbers: Floats) -> NDArray[np.uint16]:
+    """Float32 numbers as bfloat16, their upper halves: rounded to nearest, ties to even."""
+    bits = np.ascontiguousarray(numbers).view(np.uint32)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(words: NDArray[np.uint16]) -> Floats:
+    """Numbers of bfloat16 as float32."""
+    return (words.astype(np.uint32) << 16).view(np.float32)
 
 
 def arithmetic_of(precision: str) -> Arithmetic:

@@ -5,7 +5,6 @@ looked up as one table.
 from charrnn.compiler.simd import padded
 from charrnn.config import ModelConfig
 from charrnn.network.cells import cell_named
-from charrnn.network.layer import NOTHING
 from charrnn.network.model import Model, Panels
 from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
 
@@ -37,19 +36,8 @@ class EmbeddingGradients:
             self.model.parameters[name] for name in ("embedding.weight", "rnn.weight_ih_l0")
         )
         E, columns = weight.shape
-        self.arithmetic.weight_gradients(
-            self.arithmetic.packed_at,
-            x=embedding,
-            h=NOTHING,
-            dz=self.d_table,
-            dw_x=gradient["rnn.weight_ih_l0"],
-            dw_h=NOTHING,
-            db=self._sums,
-            x_column=0,
-            h_column=0,
-            scratch=scratch,
-            start=0,
-            stop=columns,
-        )
+        d_weight = gradient["rnn.weight_ih_l0"]
+        product = self.arithmetic.input_gradients(embedding, self.d_table, d_weight, self._sums)
+        product(scratch, 0, columns)
         self.arithmetic.pack_transposed(weight, self._panels, 0, columns, 0, E)
         self.arithmetic.multiply(self.d_table, self._panels, gradient["embedding.weight"])

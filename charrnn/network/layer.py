@@ -20,16 +20,13 @@ from charrnn.kernels import layers
 from charrnn.kernels.recurrent import Ports, PortsBack, backward_layer, forward_layer
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, Panels, State
-from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
+from charrnn.network.parameters import EMPTY, NOTHING, Floats, Parameters, Shapes, aligned
 from charrnn.runtime.threads import ranges
 
 Ids = NDArray[np.int32]
 Starts = NDArray[np.bool_]
 Jobs = list[tuple[Callable[..., None], int, int]]
 """Calls function(start, stop) or, for products, function(scratch, start, stop), over columns."""
-# Writable, or Numba would take them for another type than arrays that are there.
-NOTHING = np.zeros((0, 0), np.float32)
-EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,6 +89,7 @@ class Model:
         """Each layer's W_h, float32 (H padded, columns), views."""
         return [self.parameters[f"rnn.weight_hh_l{layer}"] for layer in range(self.config.layers)]
 
+    @cached_property
     def recurrent_mask(self) -> Floats | None:
         """1 where W_h may be other than zero, float32 (H padded, columns); None if anywhere."""
         if self.cell.recurrent_mask is None:
@@ -97,12 +99,12 @@ class Model:
         mask[:H, :H] = self.cell.recurrent_mask(self.config)
         return mask
 
-    def hold_zeros(self) -> None:
-        """Set to zero the recurrent weights that the cell does not have."""
-        mask = self.recurrent_mask()
-        if mask is not None:
-            for weight in self.recurrent:
-                weight *= mask
+    def hold_zeros(self, parameters: Parameters | None = None) -> None:
+        """Set to zero the recurrent weights that the cell does not have, or their gradients."""
+        views = (parameters or self.parameters).views
+        if self.recurrent_mask is not None:
+            for layer in range(self.config.layers):
+                views[f"rnn.weight_hh_l{layer}"] *= self.recurrent_mask
 
     @classmethod
     def initialized(cls, config: ModelConfig, seed: int) -> Model:

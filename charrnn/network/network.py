@@ -24,8 +24,6 @@ from charrnn.network.arithmetic import arithmetic_of
 from charrnn.network.cells import cell_named
 from charrnn.network.embedding import EmbeddingGradients
 from charrnn.network.layer import (
-    EMPTY,
-    NOTHING,
     Backward,
     Batch,
     Ids,
@@ -36,7 +34,7 @@ from charrnn.network.layer import (
     rows,
 )
 from charrnn.network.model import Model, Panels, State
-from charrnn.network.parameters import Floats, Parameters, Shapes, aligned, decoder_names
+from charrnn.network.parameters import EMPTY, Floats, Parameters, Shapes, aligned, decoder_names
 from charrnn.runtime.threads import Workers, ranges
 
 
@@ -129,7 +127,6 @@ class Network:
         self.embedding = EmbeddingGradients(self.model, self.panels) if config.embedding else None
         size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
         self.scratch = [aligned(size) for _ in range(self.workers.threads)]
-        self.recurrent_mask = self.model.recurrent_mask()
         # the decoder's bias again, of no use
         self._sums = aligned(*self.training_shapes(config)["sums"])
         last = len(self.layers) - 1
@@ -325,34 +322,17 @@ class Network:
         dz = rows(self.logits, steps)
         for layer, name in zip(self.layers, decoder_names(self.model.config), strict=True):
             if name is not None:
-                product = bind(
-                    self.panels.arithmetic.weight_gradients,
-                    product=self.panels.arithmetic.packed_at,
-                    x=rows(layer.out, steps),
-                    h=NOTHING,
-                    dz=dz,
-                    dw_x=g[name],
-                    dw_h=NOTHING,
-                    db=g["decoder.bias"] if name == "decoder.weight" else self._sums[layer.index],
-                    x_column=0,
-                    h_column=0,
-                )
+                db = g["decoder.bias"] if name == "decoder.weight" else self._sums[layer.index]
+                arithmetic, outputs = self.panels.arithmetic, rows(layer.out, steps)
+                product = arithmetic.input_gradients(outputs, dz, g[name], db)
                 products += by_columns(product, 0, dz.shape[1], threads)
         # products come first: those with one scratch memory are done by one thread
         scratch = zip(products, cycle(self.scratch), strict=False)
         own = [(product, memory, a, b) for (product, a, b), memory in scratch]
         self.workers.run(operator.call, [*own, *sums])
-        self._mask_gradients(batch.drops)
+        self.model.hold_zeros(g)
+        if batch.drops and self.model.config.recurrent_dropout > 0:
+            for layer in self.layers:  # of dropped weights zero, of kept ones scaled
+                g.views[f"rnn.weight_hh_l{layer.index}"] *= layer.recurrent_mask
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])
-
-    def _mask_gradients(self, drops: bool) -> None:
-        """Weights that a cell holds at zero have no gradient; those of dropped weights are zero, of
-        kept ones scaled.
-        """
-        for layer in self.layers:
-            gradient = self.gradient[f"rnn.weight_hh_l{layer.index}"]
-            if self.recurrent_mask is not None:
-                gradient *= self.recurrent_mask
-            if drops and layer.recurrent_mask.size:
-                gradient *= layer.recurrent_mask

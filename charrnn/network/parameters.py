@@ -8,7 +8,7 @@ so it stays. On disk names, shapes and the order of blocks are PyTorch's, where 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ from charrnn.network.cells import cell_named
 Floats = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
 """Arrays of float32 by name; one that is not needed has no elements."""
+# Writable, or Numba would take them for another type than arrays that are there.
+NOTHING = np.zeros((0, 0), np.float32)
+EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
 def aligned(*shape: int) -> Floats:
@@ -79,9 +82,7 @@ class Tensor:
         """The array as a checkpoint holds it, a copy; view has `shape`."""
         if self.is_table:
             return np.array(view[:, : self.inputs], order="C")
-        rows = view.reshape(-1, len(self.order), padded(self.outputs))[
-            : self.inputs or 1, :, : self.outputs
-        ]
+        rows = self._blocks_of(view)
         blocks = np.zeros((self.disk_blocks, self.outputs, len(rows)), np.float32)
         blocks[list(self.order)] = rows.transpose(1, 2, 0)
         return blocks.reshape(self.disk_shape)
@@ -91,12 +92,13 @@ class Tensor:
         if self.is_table:
             view[:, : self.inputs] = array
             return
-        rows = array.reshape(self.disk_blocks, self.outputs, -1)[list(self.order)].transpose(
-            2, 0, 1
-        )
-        view.reshape(-1, len(self.order), padded(self.outputs))[
-            : self.inputs or 1, :, : self.outputs
-        ] = rows
+        blocks = array.reshape(self.disk_blocks, self.outputs, -1)[list(self.order)]
+        self._blocks_of(view)[:] = blocks.transpose(2, 0, 1)
+
+    def _blocks_of(self, view: Floats) -> Floats:
+        """A weight or a bias in memory without its padding, (inputs, blocks, outputs); a view."""
+        blocks = view.reshape(-1, len(self.order), padded(self.outputs))
+        return blocks[: self.inputs or 1, :, : self.outputs]
 
 
 def tensors_of(config: ModelConfig) -> tuple[Tensor, ...]:
@@ -152,9 +154,13 @@ def decoder_names(config: ModelConfig) -> list[str | None]:
     return [*below, "decoder.weight"]
 
 
-def parameter_count(config: ModelConfig) -> int:
-    """How many numbers a network trains; weights that a cell holds at zero are left out."""
-    total, mask = sum(t.count for t in tensors_of(config)), cell_named(config.cell).recurrent_mask
+def parameter_count(config: ModelConfig, names: Collection[str] = ()) -> int:
+    """How many numbers a network trains, in all its tensors, or in those of these names, W_h among
+    them; weights that a cell holds at zero are left out.
+    """
+    counts = {tensor.name: tensor.count for tensor in tensors_of(config)}
+    total = sum(counts[name] for name in names or counts)
+    mask = cell_named(config.cell).recurrent_mask
     return total if mask is None else total - config.layers * int((~mask(config)).sum())
 
 

@@ -7,20 +7,19 @@ them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import import_module
 
 import numpy as np
-from numpy.typing import NDArray
 
-from charrnn.compiler.compiling import OPTIMIZER_MODULES
+from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES
 from charrnn.config import TrainConfig
 from charrnn.kernels import update
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.runtime.threads import Workers, ranges
 
-Rule = NDArray[np.float32]
+Rule = tuple[np.float32, ...]
 Clip = tuple[np.float32, np.float32]
 """The limit of a gradient's value, and the factor of the whole."""
 UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
@@ -50,7 +49,6 @@ class Optimizer:
     step is 1. The rest are the defaults of settings that are None.
     """
 
-    name: str
     function: str
     slots: tuple[str, ...]
     numbers: Callable[[Coefficients, float, int], tuple[float, ...]]
@@ -62,7 +60,7 @@ class Optimizer:
     @property
     def kernel(self) -> Callable[..., None]:
         """The compiled rule, loaded when it is first asked for."""
-        module = import_module(f"charrnn.kernels.{OPTIMIZER_MODULES[self.name]}")
+        module = import_module(module_of(self.function))
         kernel: Callable[..., None] = getattr(module, self.function)
         return kernel
 
@@ -74,24 +72,18 @@ class Optimizer:
         """The kernel's numbers for this step, the first of which is 1; learning_rate is that of
         this step.
         """
-        return np.array(self.numbers(coefficients_of(config), learning_rate, step), np.float32)
+        return _rule_of(*self.numbers(coefficients_of(config), learning_rate, step))
 
 
 def coefficients_of(config: TrainConfig) -> Coefficients:
     """The settings with what they leave open filled in."""
-    optimizer = OPTIMIZERS[config.optimizer]
-
-    def value_or(value: float | None, default: float) -> float:
-        return default if value is None else value
-
+    optimizer, settings = OPTIMIZERS[config.optimizer], vars(config)
+    names = [field.name for field in fields(Coefficients)]
     return Coefficients(
-        learning_rate=value_or(config.learning_rate, optimizer.learning_rate),
-        momentum=config.momentum,
-        rho=value_or(config.rho, optimizer.rho),
-        beta1=config.beta1,
-        beta2=config.beta2,
-        epsilon=value_or(config.epsilon, optimizer.epsilon),
-        weight_decay=value_or(config.weight_decay, optimizer.weight_decay),
+        **{
+            name: getattr(optimizer, name) if settings[name] is None else settings[name]
+            for name in names
+        }
     )
 
 
@@ -102,7 +94,11 @@ def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
     weight_decay = coefficients_of(config).weight_decay
     if config.l1 == config.l2 == weight_decay == 0:
         return None
-    return np.array([config.l1, config.l2, learning_rate * weight_decay], np.float32)
+    return _rule_of(config.l1, config.l2, learning_rate * weight_decay)
+
+
+def _rule_of(*numbers: float) -> Rule:
+    return tuple(map(np.float32, numbers))
 
 
 def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
@@ -119,37 +115,24 @@ def _adam_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[flo
     )
 
 
-def _momentum_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
-    return c.momentum, learning_rate
-
-
 def _squares_numbers(c: Coefficients, learning_rate: float, step: int) -> tuple[float, ...]:
-    return c.rho, c.epsilon, learning_rate
+    rest = float(1 - np.float32(c.rho))
+    return c.rho, rest, c.epsilon, learning_rate
 
 
 OPTIMIZERS: dict[str, Optimizer] = {
-    optimizer.name: optimizer
-    for optimizer in (
-        Optimizer("sgd", "sgd", (), lambda c, rate, step: (rate,), 1.0),
-        Optimizer("momentum", "momentum", ("v",), _momentum_numbers, 0.1),
-        Optimizer("nesterov", "nesterov", ("v",), _momentum_numbers, 0.1),
-        Optimizer(
-            "adagrad",
-            "adagrad",
-            ("s",),
-            lambda c, rate, step: (c.epsilon, rate),
-            0.01,
-            epsilon=1e-10,
-        ),
-        Optimizer(
-            "adadelta", "adadelta", ("s", "u"), _squares_numbers, 1.0, rho=0.95, epsilon=1e-6
-        ),
-        Optimizer("rmsprop", "rmsprop", ("s",), _squares_numbers, 0.002, rho=0.9, epsilon=1e-8),
-        Optimizer("adam", "adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8),
-        Optimizer(
-            "adamw", "adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8, weight_decay=0.01
-        ),
-    )
+    "sgd": Optimizer("sgd", (), lambda c, rate, step: (rate,), 1.0),
+    "momentum": Optimizer("momentum", ("v",), lambda c, rate, step: (c.momentum, 0, 1, rate), 0.1),
+    "nesterov": Optimizer(
+        "momentum", ("v",), lambda c, rate, step: (c.momentum, 1, c.momentum, rate), 0.1
+    ),
+    "adagrad": Optimizer(
+        "rmsprop", ("s",), lambda c, rate, step: (1, 1, c.epsilon, rate), 0.01, epsilon=1e-10
+    ),
+    "adadelta": Optimizer("adadelta", ("s", "u"), _squares_numbers, 1.0, rho=0.95, epsilon=1e-6),
+    "rmsprop": Optimizer("rmsprop", ("s",), _squares_numbers, 0.002, rho=0.9, epsilon=1e-8),
+    "adam": Optimizer("adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8),
+    "adamw": Optimizer("adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8, weight_decay=0.01),
 }
 
 

@@ -23,7 +23,7 @@ from charrnn.config import CorpusConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.cache import CacheFile, mapped, texts_folder
 from charrnn.text.documents import Positions
-from charrnn.text.sources import InputFile, Source, codec_name
+from charrnn.text.sources import InputFile, Source, codec_name, size_of
 from charrnn.text.vocab import TextIds, Vocab
 
 KEPT_FROM = 16_000_000
@@ -42,16 +42,14 @@ _USELESS = (
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text in ids, and where it came from, as `Corpus` has it. `path`: the file that keeps the
-    ids.
-    """
+    """A text in ids, and where it came from, as `Corpus` has it."""
 
     ids: TextIds
     vocab: Vocab
     sources: tuple[Source, ...]
     skipped: tuple[str, ...]
     sha256: str
-    path: Path | None = None
+    kept_in: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -72,16 +70,13 @@ class Key:
         own (`Corpus.read`).
         """
         given = vocab or extend
-        name = (
-            _digest([given.to_list(), given.unit, given.unknown, vocab is None]) if given else "own"
-        )
+        name = _digest([*given.as_json().values(), vocab is None]) if given else "own"
         return texts_folder() / f"{self.begin}{name}.ids"
 
 
 def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
     """The key of files as they are now; None for streams, and for texts too small to keep."""
-    sizes = [file.size for file in found]
-    if None in sizes or sum(size or 0 for size in sizes) < _SOUGHT_FROM:
+    if (size_of(found) or 0) < _SOUGHT_FROM:
         return None
     try:
         files = [os.stat(file.path) for file in found]  # noqa: PTH116
@@ -121,7 +116,7 @@ def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | 
 
 def _load(path: Path, vocab: Vocab | None) -> Encoded:
     about, data = mapped(path)
-    own = Vocab.from_list(about["symbols"], about["unit"], about["unknown"])
+    own = Vocab.from_json(about)
     if vocab is not None and vocab != own:
         raise ValueError("another vocabulary")
     sources = tuple(Source(*source) for source in about["sources"])
@@ -134,14 +129,12 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
     is one now.
     """
     about = {
-        "symbols": text.vocab.to_list(),
-        "unit": text.vocab.unit,
-        "unknown": text.vocab.unknown,
+        **text.vocab.as_json(),
         "sources": [astuple(source) for source in text.sources],
         "skipped": text.skipped,
         "sha256": text.sha256,
     }
-    return replace(text, path=file.path) if file.finish(text.ids, about) else text
+    return replace(text, kept_in=file.path) if file.finish(text.ids, about) else text
 
 
 def kept_starts(ids: Path, pattern: str, find_starts: Callable[[], Positions]) -> Positions:

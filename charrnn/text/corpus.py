@@ -122,16 +122,8 @@ class Corpus:
 
     @classmethod
     def _made(cls, encoded: Encoded, config: CorpusConfig, vocab: Vocab | None, name: str) -> Self:
-        made = cls(
-            encoded.ids,
-            vocab or encoded.vocab,
-            config,
-            encoded.sources,
-            encoded.sha256,
-            _folder_name(name),
-            encoded.skipped,
-            encoded.path,
-        )
+        text = vars(encoded) | {"vocab": vocab or encoded.vocab}
+        made = cls(config=config, name=_folder_name(name), **text)
         if len(made.train) < 2:
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, "
@@ -237,7 +229,7 @@ def _encoded(
         for part in text.encode(vocab):
             hashing.add(part)
             writing.add(part)
-    digest.update(json.dumps(vocab.to_list()).encode())
+    digest.update(json.dumps(vocab.symbols).encode())
     encoded = Encoded(text.ids(), vocab, sources, tuple(reading.skipped), digest.hexdigest())
     return keep(file, encoded)
 

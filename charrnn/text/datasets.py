@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charrnn.errors import DataError
+from charrnn.errors import DataError, one_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _TIMEOUT = 30.0  # seconds without an answer
@@ -133,4 +133,4 @@ def _reason(error: Exception) -> str:
         if not isinstance(inner, BaseException):
             break
         cause = inner
-    return " ".join(str(cause).split()) or type(cause).__name__
+    return one_line(cause) or type(cause).__name__

@@ -42,7 +42,7 @@ def document_starts(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
 
 
 def _ends(ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
-    codes, n = _code_points(vocab), len(ids)
+    codes, n = vocab.codes, len(ids)
     place = 0
     while place < n:
         first, end = max(0, place - CONTEXT), min(place + WINDOW + LONGEST, n)
@@ -58,13 +58,6 @@ def _ends(ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]
                 if place < n:
                     yield place
         place = max(place, border)
-
-
-def _code_points(vocab: Vocab) -> npt.NDArray[np.uint32]:
-    """TextIds to code points (V,)."""
-    return np.array(
-        [0xFFFD if i == vocab.unknown else ord(s) for i, s in enumerate(vocab.symbols)], "<u4"
-    )
 
 
 def starts_in_batch(
@@ -113,7 +106,7 @@ class DocumentTrackers:
     """A tracker for each of N streams of ids, which begin with the same text and then differ."""
 
     def __init__(self, vocab: Vocab, pattern: str, streams: int) -> None:
-        self._characters = [chr(code) for code in _code_points(vocab)]
+        self._characters = [chr(code) for code in vocab.codes]
         self._trackers = [DocumentTracker(pattern)] * streams
 
     def read(self, ids: TextIds) -> list[int]:

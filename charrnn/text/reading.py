@@ -21,6 +21,7 @@ from charrnn.text.sources import (
     head,
     opened,
     packing,
+    size_of,
     tidy,
 )
 
@@ -42,7 +43,7 @@ def uses_kernels(files: list[InputFile], config: CorpusConfig) -> bool:
 
     `ConfigError` for an encoding that does not exist, `CorpusError` for a file that cannot be read.
     """
-    if sum(file.size or 0 for file in files) < LARGE or any(file.size is None for file in files):
+    if (size_of(files) or 0) < LARGE:
         return False
     if config.unit == "char" and (
         codec_name(config.encoding) != "utf-8" or config.normalize != "none"
@@ -167,8 +168,7 @@ class ByteCounter:
     """Counts the bytes of files that were read, and reports them."""
 
     def __init__(self, files: list[InputFile], progress: Progress | None) -> None:
-        sizes = [file.size for file in files]
-        self._total = None if None in sizes else sum(size or 0 for size in sizes)
+        self._total = size_of(files)
         self._done = self._reported = 0
         self._progress = progress
 

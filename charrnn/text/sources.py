@@ -17,10 +17,11 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, one_line
 
 STDIN = "-"
 # bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
@@ -59,6 +60,12 @@ class Source:
     def name(self) -> str:
         """The file's name, without its folder."""
         return Path(self.path).name
+
+
+def size_of(files: list[InputFile]) -> int | None:
+    """The bytes of all files; None if there is a stream among them."""
+    sizes = [file.size for file in files if file.size is not None]
+    return sum(sizes) if len(sizes) == len(files) else None
 
 
 def find(sources: Sources) -> tuple[list[InputFile], str]:
@@ -164,7 +171,7 @@ def read_bytes(
                 yield piece
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as e:
             raise CorpusError(
-                f"{file.path}: damaged or truncated compressed file ({_one_line(e)}); fetch or "
+                f"{file.path}: damaged or truncated compressed file ({one_line(e)}); fetch or "
                 "pack it again"
             ) from None
 
@@ -191,12 +198,8 @@ def _ending(path: Path) -> str | None:
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
-    reason = getattr(error, "strerror", None) or _one_line(error)
+    reason = getattr(error, "strerror", None) or one_line(error)
     return CorpusError(f"{path}: cannot be read ({reason}); check the path and its permissions")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 class _Counted:
@@ -269,7 +272,7 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(codec_name(encoding))()
     offset = characters = 0
     started = False
-    for chunk in _with_end(chunks):
+    for chunk in chain(filter(None, chunks), [b""]):  # an empty one: nothing follows
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeError as e:
@@ -286,12 +289,6 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
         offset += len(chunk)
         characters += len(text)
         yield text
-
-
-def _with_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks, and an empty one that tells the decoder that nothing follows."""
-    yield from (chunk for chunk in chunks if chunk)
-    yield b""
 
 
 def _undecodable(

@@ -29,8 +29,7 @@ UNKNOWN = "<unk>"
 MAX_SYMBOLS = 65536
 NAMED = 5  # unknown characters that a message names
 _PIECE = 1 << 16  # characters encoded at a time: their code points and ids stay in the cache
-_REPLACEMENT = 0xFFFD
-_NO_BYTE = 0xFF  # occurs nowhere in UTF-8, so that decoding turns it into U+FFFD
+_REPLACEMENT = 0xFFFD  # as a byte it is 0xFD, which occurs nowhere in UTF-8: decoded, U+FFFD again
 
 # Characters that readers take for one another, after those that differ in case or accent only.
 _ALIKE = ("'’‘‚‛′`´", '"“”„‟″«»', "'\"’‘“”„`´«»", "-‐‑‒–—―−_", "([{", ")]}", ",;:", ".!?…", " \n\t")
@@ -86,17 +85,18 @@ class Vocab:
             raise VocabError(f"{where} is half a character: the surrogate U+{code:04X}")
 
     @classmethod
-    def from_list(cls, symbols: object, unit: Any = "char", unknown: Any = None) -> Self:
-        """The vocabulary of a list as read from JSON; anything else raises `VocabError`."""
+    def from_json(cls, about: Mapping[str, Any]) -> Self:
+        """The vocabulary in metadata as `as_json` makes them; anything else raises `VocabError`."""
+        symbols = about.get("vocab")
         if not isinstance(symbols, list):
             raise VocabError(
                 f"the vocabulary must be a list of symbols, not {type(symbols).__name__}"
             )
-        return cls(tuple(symbols), unit, unknown)
+        return cls(tuple(symbols), about.get("unit"), about.get("unknown"))  # type: ignore[arg-type]
 
-    def to_list(self) -> list[str]:
-        """The symbols for JSON; `unit` and `unknown` are to be stored beside."""
-        return list(self.symbols)
+    def as_json(self) -> dict[str, Any]:
+        """The metadata that say what the vocabulary is: `vocab`, `unit` and `unknown`."""
+        return {"vocab": list(self.symbols), "unit": self.unit, "unknown": self.unknown}
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -112,12 +112,11 @@ class Vocab:
         return {s: i for i, s in enumerate(self.symbols) if i != self.unknown}
 
     @cached_property
-    def _codes(self) -> npt.NDArray[np.uint32]:
-        """Ids to code points (V,)."""
-        stand_in = _NO_BYTE if self.unit == "byte" else _REPLACEMENT
+    def codes(self) -> npt.NDArray[np.uint32]:
+        """Ids to code points (V,), little-endian; U+FFFD for the unknown symbol."""
         return np.array(
-            [stand_in if i == self.unknown else ord(s) for i, s in enumerate(self.symbols)],
-            np.uint32,
+            [_REPLACEMENT if i == self.unknown else ord(s) for i, s in enumerate(self.symbols)],
+            "<u4",
         )
 
     @cached_property
@@ -256,10 +255,10 @@ class Decoder:
             raise VocabError(
                 f"ids must be 0 to {len(self._vocab) - 1}, not {numbers.min()} to {numbers.max()}"
             )
-        codes = self._vocab._codes[numbers]
+        codes = self._vocab.codes[numbers]
         if self._vocab.unit == "byte":
             return self._utf8.decode(codes.astype(np.uint8).tobytes())
-        return codes.astype("<u4").tobytes().decode("utf-32-le")
+        return codes.tobytes().decode("utf-32-le")
 
     def end(self) -> str:
         """What was held back: U+FFFD if the ids ended inside a character, otherwise nothing."""

@@ -4,6 +4,7 @@ is asked for.
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -40,7 +41,7 @@ class Candidate:
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
-        return _parameters(self.model)
+        return parameter_count(self.model)
 
     @property
     def settings(self) -> dict[str, Value]:
@@ -48,10 +49,6 @@ class Candidate:
         found = values_of(self.corpus.config, self.model, self.training)
         del found["seed"]
         return found
-
-
-def _parameters(config: ModelConfig) -> int:
-    return parameter_count(config)
 
 
 def combinations(
@@ -64,18 +61,16 @@ def combinations(
     "gru dropout=0", ... Values and names are checked; `ConfigError` also for a value that is there
     twice.
     """
-    found = []
+    found: dict[str, dict[str, Value]] = {}
     for values in product(*varied.values()):
         chosen = dict(zip(varied, values, strict=True))
-        name = " ".join(_shown(setting, value) for setting, value in chosen.items())
         merged = {**settings, **chosen}
-        model = configs_of(merged)[1]
-        found.append((name or model.cell, merged))
-    names = [name for name, _ in found]
-    for name in names:
-        if names.count(name) > 1:
+        _, model, _ = configs_of(merged)
+        name = " ".join(_shown(setting, value) for setting, value in chosen.items()) or model.cell
+        if name in found:
             raise ConfigError(f"{name} is to be compared with itself; name every value once")
-    return found
+        found[name] = merged
+    return list(found.items())
 
 
 def _shown(setting: str, value: Value) -> str:
@@ -103,15 +98,11 @@ def _hidden_for(model: ModelConfig, target: int) -> int:
     """
 
     def count(hidden: int) -> int:
-        return _parameters(replace(model, hidden=hidden))
+        return parameter_count(replace(model, hidden=hidden))
 
-    low = high = 1
-    while high < MOST_HIDDEN and count(high) < target:
-        low, high = high, 2 * high
-    while low < high:  # the least number that reaches the target; the count grows with it
-        middle = (low + high) // 2
-        low, high = (low, middle) if count(middle) >= target else (middle + 1, high)
-    return low - 1 if low > 1 and target - count(low - 1) <= count(low) - target else low
+    # the least number that reaches the target; the count grows with it
+    least = bisect_left(range(MOST_HIDDEN), target, lo=1, key=count)
+    return min((max(1, least - 1), least), key=lambda hidden: abs(count(hidden) - target))
 
 
 def folder_names(candidates: Sequence[Candidate]) -> list[str]:
@@ -154,13 +145,14 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
 
 def _difference(found: Any, asked: Any) -> str:
     """What is not the same in two plans, for a message."""
-    if found["seeds"] != asked["seeds"]:
-        return f" (seeds {', '.join(map(str, found['seeds']))})"
-    if list(found["candidates"]) != list(asked["candidates"]):
-        return f" ({', '.join(found['candidates'])})"
+    seeds, candidates = found["seeds"], found["candidates"]
+    if seeds != asked["seeds"]:
+        return f" (seeds {', '.join(map(str, seeds))})"
+    if list(candidates) != list(asked["candidates"]):
+        return f" ({', '.join(candidates)})"
     for name, settings in asked["candidates"].items():
         for setting, value in settings.items():
-            there = found["candidates"][name].get(setting)
+            there = candidates[name].get(setting)
             if there != value:
                 return f" ({name}: {setting} {there!r:.40}, not {value!r:.40})"
     return ""

@@ -151,14 +151,16 @@ def compare(
     with place.locked():
         check_plan(place.path, candidates, seeds)
         write_atomically(place.path / PLAN, plan_text(candidates, seeds).encode())
-        named = list(zip(candidates, folder_names(candidates), strict=True))
-        jobs = [(one, seed, name) for seed in seeds for one, name in named]
-        work = [_work(candidate) for candidate, _, _ in jobs]
-        for k, (candidate, seed, name) in enumerate(jobs):
-            job = _Job(candidate, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
+        jobs = [
+            _Job(one, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
+            for seed in seeds
+            for one, name in zip(candidates, folder_names(candidates), strict=True)
+        ]
+        work = [_work(job.candidate) for job in jobs]
+        for k, job in enumerate(jobs):
             for done, report, outcome in job.events():
                 share = (sum(work[:k]) + done * work[k]) / sum(work)
-                yield Event(candidate, seed, k + 1, len(jobs), share, report, outcome)
+                yield Event(job.candidate, job.seed, k + 1, len(jobs), share, report, outcome)
 
 
 def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
@@ -254,9 +256,9 @@ class _Job:
             best = load(self.folder.best)
             loss, epoch = self._loss(best), best.origin.epoch
             loss = loss if math.isfinite(loss) else None
-            for entry in run.validations:  # which lack the steps that a diverged run has lost
-                if entry["step"] == best.origin.step:
-                    train_loss = entry["train_loss"]
+            # which lack the steps that a diverged run has lost
+            losses = {entry["step"]: entry["train_loss"] for entry in run.validations}
+            train_loss = losses.get(best.origin.step)
         return Outcome(
             seed=self.seed,
             validation_loss=loss,

@@ -237,7 +237,7 @@ def test_the_program_of_the_page_computes_what_we_do(
         losses = torch.nn.functional.cross_entropy(
             found[:-1], torch.from_numpy(ids[1:]), reduction="none"
         )
-    wanted = charrnn.per_character(load(tmp_path / "a").model, ids)
+    wanted = charrnn.evaluate(load(tmp_path / "a").model, ids).losses
     np.testing.assert_allclose(losses.numpy(), wanted, rtol=2e-4, atol=2e-4)
 
 

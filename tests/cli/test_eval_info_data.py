@@ -204,11 +204,11 @@ def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
     assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
     squares = run.trained.squares, None
     losses = [
-        charrnn.per_character_dynamic(m, ids, squares=s)
+        charrnn.evaluate_dynamic(m, ids, squares=s).losses
         for m, s in zip(models, squares, strict=True)
     ]
     assert found["dynamic"]["nats_per_char"] == pytest.approx(
-        charrnn.mixed(losses).mean(dtype=np.float64), abs=1e-9
+        charrnn.mixed(losses).nats_per_char, abs=1e-9
     )
     assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
     result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")
@@ -341,10 +341,10 @@ def test_eval_of_a_part_that_the_run_does_not_have(
 
 def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) -> None:
     found = json.loads(charrnn_("info", "checkpoints/tiny", "--json").stdout)
-    assert found["parameters"] == run.model.parameters.count()
+    assert found["parameters"] == run.model.count()
     assert found["bytes"] == (folder / "checkpoints/tiny/last.safetensors").stat().st_size
     assert (
-        found["vocab"] == run.vocab.to_list()
+        found["vocab"] == list(run.vocab.symbols)
         and found["step"] == 20
         and found["format_version"] == FORMAT_VERSION
     )
@@ -355,7 +355,7 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
 
 def test_info_shows_what_matters(run: charrnn.Run) -> None:
     text = charrnn_("info").stdout
-    assert f"{run.model.parameters.count():,}" in text and "hidden 16" in text and "step 20" in text
+    assert f"{run.model.count():,}" in text and "hidden 16" in text and "step 20" in text
     assert (
         f"{len(run.vocab)} symbols: \\n\u2423,." in text
         and f"format version {FORMAT_VERSION}" in text

@@ -193,7 +193,7 @@ for module in modules:
     import_module(module)
 expected = [name for module in modules for name in compiling.kernels_in(module)]
 assert sorted(compiling.deferred) == sorted(expected)
-assert len(compiling.deferred) == compiling.count_kernels(*names) > 40
+assert len(compiling.deferred) > 40
 """
     run(code)
 

@@ -12,10 +12,9 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.dynamic import (
     LEAST_PART,
     evaluate_dynamic,
-    per_character_dynamic,
     relative,
 )
-from charrnn.evaluation.evaluate import evaluate, per_character
+from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
@@ -83,12 +82,12 @@ def test_it_is_what_the_paper_says(
     slot = model.parameters.like()
     slot.from_disk(squares)
     config = DynamicConfig(rate, decay, segment)
-    found = per_character_dynamic(model, IDS, config, squares=slot if knows_squares else None)
+    found = evaluate_dynamic(model, IDS, config, squares=slot if knows_squares else None).losses
     np.testing.assert_allclose(
         found, exact(rate, decay, segment, squares if knows_squares else None), atol=2e-4
     )
     if segment < 100:
-        assert np.abs(found - per_character(model, IDS)).max() > 0.01, (
+        assert np.abs(found - evaluate(model, IDS).losses).max() > 0.01, (
             "nothing was learned: nothing was tested"
         )
 
@@ -96,9 +95,9 @@ def test_it_is_what_the_paper_says(
 def test_the_model_stays_as_it_is_and_nothing_is_dropped() -> None:
     model, _, _ = made()
     before = model.parameters.flat.copy()
-    found = per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.0))
-    np.testing.assert_allclose(found, per_character(model, IDS), atol=1e-5)
-    per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.1))
+    found = evaluate_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.0)).losses
+    np.testing.assert_allclose(found, evaluate(model, IDS).losses, atol=1e-5)
+    evaluate_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.1))
     np.testing.assert_array_equal(model.parameters.flat, before)
 
 
@@ -110,13 +109,13 @@ def test_what_comes_later_changes_nothing(streams: int) -> None:
     model, _, _ = made()
     part, config = LEAST_PART + 5, DynamicConfig(0.01, 0.001, 16, streams)
     ids = np.random.default_rng(5).integers(V, size=part * streams + 3).astype(np.uint8)
-    before = per_character_dynamic(model, ids, config)
-    assert np.abs(before[: part - 1] - per_character(model, ids)[: part - 1]).max() > 0.01
+    before = evaluate_dynamic(model, ids, config).losses
+    assert np.abs(before[: part - 1] - evaluate(model, ids).losses[: part - 1]).max() > 0.01
     place = part // 2
     for n in range(streams):
         other = ids.copy()
         other[n * part + place + 1] = (other[n * part + place + 1] + 1) % V
-        after, changed = per_character_dynamic(model, other, config), n * part + place
+        after, changed = evaluate_dynamic(model, other, config).losses, n * part + place
         assert after[changed] != before[changed]
         seen = place // 16 * 16
         for m in range(
@@ -131,8 +130,8 @@ def test_what_comes_later_changes_nothing(streams: int) -> None:
 def test_the_rest_of_a_division_is_read_too() -> None:
     model, _, _ = made()
     ids = np.random.default_rng(5).integers(V, size=2 * LEAST_PART + 2).astype(np.uint8)
-    found = per_character_dynamic(model, ids, DynamicConfig(dynamic_rate=0.0, dynamic_streams=2))
-    exact = per_character(model, ids)
+    found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.0, dynamic_streams=2)).losses
+    exact = evaluate(model, ids).losses
     assert found.shape == exact.shape == (2 * LEAST_PART + 1,)
     np.testing.assert_allclose(found[:LEAST_PART], exact[:LEAST_PART], atol=1e-4)
     np.testing.assert_allclose(found[LEAST_PART + 500 :], exact[LEAST_PART + 500 :], atol=1e-4)
@@ -141,7 +140,7 @@ def test_the_rest_of_a_division_is_read_too() -> None:
 def test_short_texts_are_one_part() -> None:
     model, _, _ = made()
     one, many = (
-        per_character_dynamic(model, IDS, DynamicConfig(dynamic_streams=n)) for n in (1, 64)
+        evaluate_dynamic(model, IDS, DynamicConfig(dynamic_streams=n)).losses for n in (1, 64)
     )
     np.testing.assert_array_equal(one, many)
 
@@ -150,7 +149,7 @@ def test_threads_change_nothing() -> None:
     model, _, _ = made()
     one, two = Workers(1), Workers(2)
     found = [
-        per_character_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.02), workers=workers)
+        evaluate_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.02), workers=workers).losses
         for workers in (one, two)
     ]
     np.testing.assert_array_equal(*found)
@@ -161,9 +160,9 @@ def test_documents_begin_from_zero() -> None:
     model, _, _ = made()
     starts = np.array([17, 50], np.int64)
     still = DynamicConfig(dynamic_rate=0.0, dynamic_segment=7)
-    found = per_character_dynamic(model, IDS, still, starts=starts)
-    np.testing.assert_allclose(found, per_character(model, IDS, starts=starts), atol=1e-5)
-    learning = per_character_dynamic(model, IDS, DynamicConfig(0.02, 0.0, 7), starts=starts)
+    found = evaluate_dynamic(model, IDS, still, starts=starts).losses
+    np.testing.assert_allclose(found, evaluate(model, IDS, starts=starts).losses, atol=1e-5)
+    learning = evaluate_dynamic(model, IDS, DynamicConfig(0.02, 0.0, 7), starts=starts).losses
     assert np.isfinite(learning).all() and np.abs(learning - found).max() > 0.01
 
 
@@ -214,7 +213,7 @@ def test_optimisers_know_the_squares(optimizer: str) -> None:
         and rms[rms > 0].mean() == pytest.approx(1, abs=1e-3)
         and rms.std() > 0.1
     )
-    assert np.isfinite(per_character_dynamic(run.model, corpus.validation, squares=slot)).all()
+    assert np.isfinite(evaluate_dynamic(run.model, corpus.validation, squares=slot).losses).all()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
@@ -225,7 +224,7 @@ def test_other_optimisers_do_not(optimizer: str) -> None:
 def test_progress_ends_at_the_whole() -> None:
     model, _, _ = made()
     told: list[tuple[int, int]] = []
-    per_character_dynamic(model, IDS, progress=lambda done, whole: told.append((done, whole)))
+    evaluate_dynamic(model, IDS, progress=lambda done, whole: told.append((done, whole)))
     assert told == sorted(told) and told[-1] == (82, 82) and len(told) > 3
 
 

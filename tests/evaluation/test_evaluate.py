@@ -11,7 +11,7 @@ import pytest
 from charrnn.config.settings import ModelConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import evaluate as evaluation
-from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_character
+from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
@@ -48,7 +48,7 @@ def exact(config: ModelConfig, parameters: reference.Parameters, ids: np.ndarray
 def test_carried_state_is_one_long_stream(length: int) -> None:
     """Also around the lengths at which a text is read in one, two and three streams."""
     model, _, ids, losses = made()
-    found = per_character(model, ids[:length])
+    found = evaluate(model, ids[:length]).losses
     assert found.shape == (length - 1,) and found.dtype == np.float32
     np.testing.assert_allclose(found, losses[: length - 1], atol=1e-4)
     result = evaluate(model, ids[:length])
@@ -70,14 +70,16 @@ def test_the_start_of_the_text_matters_for_the_network_of_these_tests() -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.int64])
 def test_any_integers(dtype: type) -> None:
     model, _, ids, losses = made()
-    np.testing.assert_allclose(per_character(model, ids[:50].astype(dtype)), losses[:49], atol=1e-5)
+    np.testing.assert_allclose(
+        evaluate(model, ids[:50].astype(dtype)).losses, losses[:49], atol=1e-5
+    )
 
 
 def test_threads_change_nothing() -> None:
     model, _, ids, _ = made()
     one, two = Workers(1), Workers(2)
     np.testing.assert_array_equal(
-        per_character(model, ids, workers=one), per_character(model, ids, workers=two)
+        evaluate(model, ids, workers=one).losses, evaluate(model, ids, workers=two).losses
     )
     assert evaluate_windows(model, ids, 100, workers=one) == evaluate_windows(
         model, ids, 100, workers=two
@@ -105,7 +107,7 @@ def test_windows_begin_cold(length: int, window: int) -> None:
 def test_what_cannot_be_evaluated() -> None:
     model, _, ids, _ = made()
     for length in (0, 1):
-        for function in (evaluate, per_character, evaluate_windows):
+        for function in (evaluate, evaluate_windows):
             with pytest.raises(CorpusError, match=f"this one has {length}"):
                 function(model, ids[:length])
     for window in (0, -1):

@@ -11,7 +11,7 @@ import pytest
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
-from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed, per_character
+from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 from charrnn.generation.ensemble import Ensemble, check_alike, log_of_mean
 from charrnn.generation.generate import generate, generate_many
 from charrnn.generation.writer import Writer
@@ -64,26 +64,26 @@ def writer(
 
 
 def test_probabilities_are_averaged() -> None:
-    single = [per_character(model, IDS).astype(np.float64) for model in models()]
-    found = per_character(models(), IDS)
+    single = [evaluate(model, IDS).losses.astype(np.float64) for model in models()]
+    found = evaluate(models(), IDS).losses
     np.testing.assert_allclose(np.exp(-found), np.mean(np.exp(np.negative(single)), 0), rtol=1e-5)
     assert evaluate(models(), IDS).nats_per_char == pytest.approx(
         found.mean(dtype=np.float64), abs=1e-7
     )
-    cold = [per_character(model, IDS[:65]) for model in models()]
+    cold = [evaluate(model, IDS[:65]).losses for model in models()]
     whole = evaluate_windows(models(), IDS[:65], 64).nats_per_char
-    assert whole == pytest.approx(mixed(cold).mean(), abs=1e-5)
+    assert whole == pytest.approx(mixed(cold).nats_per_char, abs=1e-5)
 
 
 def test_an_ensemble_is_no_worse_than_the_mean_of_its_members() -> None:
     """By Jensen's inequality, character by character."""
-    single = [per_character(model, IDS) for model in models()]
-    assert (per_character(models(), IDS) <= np.mean(single, 0) + 1e-6).all()
+    single = [evaluate(model, IDS).losses for model in models()]
+    assert (evaluate(models(), IDS).losses <= np.mean(single, 0) + 1e-6).all()
 
 
 def test_one_model_is_itself_to_the_bit() -> None:
     (one, _) = models()
-    np.testing.assert_array_equal(per_character([one], IDS), per_character(one, IDS))
+    np.testing.assert_array_equal(evaluate([one], IDS).losses, evaluate(one, IDS).losses)
     assert evaluate([one], IDS) == evaluate(one, IDS) and evaluate_windows(
         [one], IDS, 50
     ) == evaluate_windows(one, IDS, 50)
@@ -109,10 +109,10 @@ def test_what_is_written_has_the_mean_probability() -> None:
     several = ensemble(models(), streams, seed=1)
     several.read(prime)
     counts = np.bincount(several.write(1)[0], minlength=V)
-    p = np.exp([-float(per_character(models(), np.append(prime, v))[-1]) for v in range(V)])
+    p = np.exp([-float(evaluate(models(), np.append(prime, v)).losses[-1]) for v in range(V)])
     assert p.sum() == pytest.approx(1, abs=1e-4)
     each = [
-        np.exp([-float(per_character(model, np.append(prime, v))[-1]) for v in range(V)])
+        np.exp([-float(evaluate(model, np.append(prime, v)).losses[-1]) for v in range(V)])
         for model in models()
     ]
     assert np.abs(each[0] - each[1]).max() > 0.2, "the members agree: nothing was tested"

@@ -16,10 +16,11 @@ from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import address_of, caller
 from charrnn.config.settings import CELL_NAMES, PRECISIONS, ModelConfig, SamplingConfig
 from charrnn.generation.partition import SHARE, blocks, by_share, product_of, shares_of_stream
-from charrnn.generation.quantization import rounded, scales, to_bf16
+from charrnn.generation.quantization import rounded, scales
 from charrnn.generation.writer import Writer, _Turns
 from charrnn.kernels.product import pack, product
 from charrnn.kernels.vector_product import VECTOR_PRODUCT, WIDE
+from charrnn.network.arithmetic import from_bf16, to_bf16
 from charrnn.network.model import Model, Panels, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import matrix_names
@@ -36,7 +37,7 @@ def weights_of(precision: str, depth: int, columns: int) -> np.ndarray:
     weight[:, 1] *= 1000
     weight[:, 2] = 0
     if precision == "bf16":
-        return to_bf16(weight)
+        return from_bf16(to_bf16(weight))
     return weight if precision == "float32" else np.rint(weight / scales(weight)) * scales(weight)
 
 
@@ -98,7 +99,7 @@ def test_bf16_is_the_nearest_and_of_two_the_even() -> None:
         [0x3F800000, 0x3F808000, 0x3F808001, 0x3F818000, 0x3F817FFF, 0xBF818000, 0x0000FFFF],
         np.uint32,
     )
-    found = to_bf16(bits.view(np.float32)).view(np.uint32)
+    found = from_bf16(to_bf16(bits.view(np.float32))).view(np.uint32)
     assert [hex(b) for b in found >> 16] == [
         "0x3f80",
         "0x3f80",

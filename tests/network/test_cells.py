@@ -22,7 +22,7 @@ from charrnn.config.settings import (
     SamplingConfig,
     TrainConfig,
 )
-from charrnn.evaluation.evaluate import evaluate, per_character
+from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
@@ -477,7 +477,7 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
     found = np.bincount(writer.write(1)[0], minlength=V)
     texts = [np.append(case.x[:, 0], symbol) for symbol in range(V)]
     expected = count * np.exp(
-        [-per_character(case.model, text)[-1].astype(np.float64) for text in texts]
+        [-evaluate(case.model, text).losses[-1].astype(np.float64) for text in texts]
     )
     assert expected.sum() == pytest.approx(count, rel=1e-5)
     assert ((found - expected) ** 2 / expected).sum() < 35

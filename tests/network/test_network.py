@@ -276,10 +276,8 @@ def train(case: Case, workers: Workers, updates: int) -> Model:
     m, v = p.like().flat, p.like().flat
     for step in range(1, updates + 1):
         _, gradient = network.gradients(case.x, case.y, state, key=step)
-        rule = np.array(
-            [0.9, 0.1, 0.999, 0.001, 1e-8, 0.01 / (1 - 0.9**step), (1 - 0.999**step) ** -0.5],
-            np.float32,
-        )
+        rate, correction = 0.01 / (1 - 0.9**step), (1 - 0.999**step) ** -0.5
+        rule = tuple(map(np.float32, (0.9, 0.1, 0.999, 0.001, 1e-8, rate, correction)))
         adam.adam(
             p.flat, gradient.flat, m, v, rule, np.float32(np.inf), np.float32(1), 0, p.flat.size
         )

@@ -19,7 +19,7 @@ from charrnn.checkpoint.trained import Trained, load
 from charrnn.cli.main import cli
 from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_character
+from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.generation.generate import generate, generate_ids, generate_many
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
@@ -265,7 +265,7 @@ def test_evaluation_of_documents(length: int) -> None:
     starts = document_starts(ids, VOCAB, BLANK) if length > 2 else np.array([1], np.int64)
     assert len(starts)
     exact = losses_of_documents(ids, starts.tolist())
-    np.testing.assert_allclose(per_character(model(), ids, starts=starts), exact, atol=1e-4)
+    np.testing.assert_allclose(evaluate(model(), ids, starts=starts).losses, exact, atol=1e-4)
     assert evaluate(model(), ids, starts=starts).nats_per_char == pytest.approx(
         exact.mean(), abs=1e-5
     )
@@ -274,7 +274,7 @@ def test_evaluation_of_documents(length: int) -> None:
         cold.mean(), abs=1e-5
     )
     if length > 2:
-        assert np.abs(per_character(model(), ids) - exact).max() > 0.01
+        assert np.abs(evaluate(model(), ids).losses - exact).max() > 0.01
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -436,7 +436,7 @@ def test_text_of_documents_has_the_probabilities_of_evaluation() -> None:
         ids = np.concatenate([prime, written[: n + 1]])
         starts = document_starts(ids, VOCAB, "-|A")
         losses = [
-            per_character(model(), np.append(ids[:-1], v), starts=starts)[-1] for v in range(5)
+            evaluate(model(), np.append(ids[:-1], v), starts=starts).losses[-1] for v in range(5)
         ]
         assert losses[written[n]] < min(losses) + 1e-5
 
@@ -519,7 +519,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert own["nats_per_char"] != evaluate(run.model, ids).nats_per_char
     found = ran("eval", "checkpoints/songs", "other.txt", "--per-char").stdout.splitlines()
     ids = run.vocab.encode(TEXT[200:900])
-    losses = per_character(run.model, ids, starts=document_starts(ids, run.vocab, "fall\n"))
+    losses = evaluate(run.model, ids, starts=document_starts(ids, run.vocab, "fall\n")).losses
     assert [json.loads(line)["nats"] for line in found] == pytest.approx(losses.tolist(), abs=1e-5)
 
     prime = "should fall\n1 green bottle"

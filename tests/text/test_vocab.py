@@ -163,8 +163,7 @@ def test_extending_with_unknown_symbols() -> None:
 
 def test_through_json() -> None:
     for vocab in (ABC, WITH_UNKNOWN, BYTES):
-        symbols = json.loads(json.dumps(vocab.to_list()))
-        assert Vocab.from_list(symbols, vocab.unit, vocab.unknown) == vocab
+        assert Vocab.from_json(json.loads(json.dumps(vocab.as_json()))) == vocab
 
 
 @pytest.mark.parametrize(
@@ -196,4 +195,4 @@ def test_tampered_lists_are_refused(
     symbols: object, unit: object, unknown: object, message: str
 ) -> None:
     with pytest.raises(VocabError, match=message):
-        Vocab.from_list(symbols, unit, unknown)
+        Vocab.from_json({"vocab": symbols, "unit": unit, "unknown": unknown})

@@ -16,8 +16,8 @@ import pytest
 
 from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
 from charrnn.evaluation.compression import evaluate_xz
-from charrnn.evaluation.dynamic import per_character_dynamic
-from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_character
+from charrnn.evaluation.dynamic import evaluate_dynamic
+from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus
 from charrnn.training.loop import train
@@ -86,7 +86,7 @@ def test_the_oracle_is_at_the_entropy_rate() -> None:
 
 def test_a_trained_network_comes_near_and_not_below() -> None:
     run, corpus = trained()
-    assert never_below(per_character(run.model, corpus.validation)) < 0.02 * entropy_rate()
+    assert never_below(evaluate(run.model, corpus.validation).losses) < 0.02 * entropy_rate()
     # a cold window's first character is predicted without the one before it, which is all there is
     # to know
     carried, cold = (
@@ -103,9 +103,9 @@ def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(
     """If weights saw a character before it is scored, this loss would fall below the source's."""
     run, corpus = trained()
     config = DynamicConfig(2e-3, 1e-3, segment, streams)
-    losses = per_character_dynamic(
+    losses = evaluate_dynamic(
         run.model, corpus.validation, config, squares=run.trained.squares
-    )
+    ).losses
     never_below(losses)
     assert losses.mean() < 1.2 * entropy_rate()
 
@@ -114,7 +114,7 @@ def test_learning_from_nothing_ends_near_the_entropy_too() -> None:
     """The other way round: an untrained network learns the source by dynamic evaluation alone."""
     _, corpus = trained()
     model = Model.initialized(ModelConfig(cell="gru", vocab_size=V, hidden=32, layers=1), 0)
-    losses = per_character_dynamic(model, corpus.validation, DynamicConfig(5e-3, 0.0, 20))
+    losses = evaluate_dynamic(model, corpus.validation, DynamicConfig(5e-3, 0.0, 20)).losses
     never_below(losses)
     assert losses[-3000:].mean() < 1.1 * entropy_rate() < 0.9 * losses[:100].mean()
 
@@ -122,7 +122,7 @@ def test_learning_from_nothing_ends_near_the_entropy_too() -> None:
 def test_an_ensemble_is_not_below_either() -> None:
     run, corpus = trained()
     other = Model.initialized(ModelConfig(cell="lstm", vocab_size=V, hidden=8, layers=1), 0)
-    never_below(per_character([run.model, other], corpus.validation))
+    never_below(evaluate([run.model, other], corpus.validation).losses)
 
 
 @pytest.mark.parametrize("unit", ["char", "byte"])

@@ -17,7 +17,7 @@ import pytest
 from charrnn.checkpoint.trained import load
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError
-from charrnn.evaluation.evaluate import evaluate, per_character
+from charrnn.evaluation.evaluate import evaluate
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import SCHEDULES
 from charrnn.text.corpus import Corpus
@@ -353,7 +353,7 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
 
     ids = old.vocab.encode(old_text[:400])
     np.testing.assert_array_equal(new.vocab.encode(old_text[:400]), ids)
-    was, is_ = per_character(old.result, ids), per_character(new.result, ids)
+    was, is_ = evaluate(old.result, ids).losses, evaluate(new.result, ids).losses
     config, x, y = new.model.config, ids[:-1, None].astype(int), ids[1:, None].astype(int)
     trace = reference.forward(config, after, x, y, reference.zero_states(config, 1))
     logits = trace.logits[:, 0]
