@@ -18,13 +18,15 @@ from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
     Request,
+    for_option,
     help_all_option,
     option,
     read_request,
     setting_options,
 )
 from charrnn.cli.signals import Stop
-from charrnn.config.fields import Setting, Value
+from charrnn.cli.train_for import with_length
+from charrnn.config.fields import Setting, Value, seconds_of
 from charrnn.config.files import SETTINGS, check_names, configs_of, values_of
 from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES
 from charrnn.errors import ConfigError
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from charrnn.tuning.candidates import Candidate
     from charrnn.tuning.comparison import Event
 
-GROUP, ENDLESS = "Comparison", 1e6
+GROUP = "Comparison"
 Varied = dict[str, list[Value]]
 """The settings that differ, and the values of each."""
 
@@ -84,10 +86,11 @@ BRIEF = {
 @option(
     "--equal",
     "What all have in common: the number of parameters, of which the first has as many as "
-    "--hidden gives it; the training time, --max-time; or --hidden.  [default: parameters]",
+    "--hidden gives it; or --hidden.  [default: parameters]",
     group=GROUP,
-    type=click.Choice(["parameters", "time", "hidden"]),
+    type=click.Choice(["parameters", "hidden"]),
 )
+@for_option("How long all runs take together: 90s, 20m, 2h.  [default: 10m]")
 @setting_options
 @option(
     "--out",
@@ -119,7 +122,7 @@ def compare(
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
-    request = read_request(ctx, flags, COMMON_KEYS)
+    request = with_length(ctx, read_request(ctx, flags, COMMON_KEYS))
     text = request.text or (str(bundled_corpus()),)
     varied = _varied(cells, vary)
     equal = equal or ("hidden" if "hidden" in varied else "parameters")
@@ -128,10 +131,6 @@ def compare(
         raise ConfigError(
             "--vary hidden and --equal parameters exclude each other; leave one of them out"
         )
-    if equal == "time":
-        if request.training.max_time is None:
-            raise ConfigError("--equal time needs the training time of each run: --max-time 5m")
-        settings |= {"epochs": ENDLESS, "steps": None}
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
     first = request.training.seed
@@ -151,7 +150,7 @@ def _kernels(request: Request, varied: Varied) -> list[str]:
         for name in ("cell", "optimizer", "precision")
     )
     known = [name for name in cells + optimizers if name in CELL_NAMES + OPTIMIZER_NAMES]
-    return [*known, *precision_kernels(precisions)]
+    return [*known, *precision_kernels(precisions, request.duration)]
 
 
 def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
@@ -187,9 +186,9 @@ def _value(setting: Setting, text: str) -> Value:
         raise ConfigError(f"--vary {setting.name}: {error.message}") from None
 
 
-def _candidates(request: Request, varied: Varied, equal: str) -> list[Candidate]:
+def _candidates(request: Request, varied: Varied) -> list[Candidate]:
     """The configurations, with the text read as each of them wants it."""
-    from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
+    from charrnn.tuning.candidates import Candidate, combinations
 
     named = [
         (name, *configs_of(settings)) for name, settings in combinations(request.settings, varied)
@@ -200,27 +199,32 @@ def _candidates(request: Request, varied: Varied, equal: str) -> list[Candidate]
             "standard input can be read once only; give a file, to vary how it is read"
         )
     corpora = {config: read_text(request.text, config, request.quiet) for config in configs}
-    candidates = [
+    return [
         Candidate(name, corpora[corpus], model, training) for name, corpus, model, training in named
     ]
-    return of_equal_size(candidates) if equal == "parameters" else candidates
 
 
 def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     """Train all of them, or until a signal, and print the result; the exit status."""
     from charrnn.checkpoint.paths import ROOT
     from charrnn.cli.compare_display import Display, print_results
+    from charrnn.tuning.candidates import of_equal_size
     from charrnn.tuning.comparison import compare as runs
-    from charrnn.tuning.comparison import results
+    from charrnn.tuning.comparison import results, with_size
 
-    candidates = _candidates(request, varied, equal)
+    candidates = _candidates(request, varied)
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []
-    total = len(candidates) * len(seeds)
+    total, threads = len(candidates) * len(seeds), request.threads
+    duration = None if request.duration is None else seconds_of(request.duration)
+    if duration is not None:
+        candidates = with_size(candidates, folder, max(5.0, duration / total), threads=threads)
+    if equal == "parameters":
+        candidates = of_equal_size(candidates)
     with (
         Stop.installed() as stop,
         closing(Display(len(seeds), folder, request.quiet)) as display,
-        closing(runs(candidates, seeds, folder, threads=request.threads)) as events,  # type: ignore[type-var]
+        closing(runs(candidates, seeds, folder, duration=duration, threads=threads)) as events,  # type: ignore[type-var]
     ):
         for event in events:
             display.show(event)

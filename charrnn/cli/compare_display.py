@@ -83,7 +83,7 @@ def print_results(results: Sequence[Result], seeds: int) -> None:
     """The results on stdout, in the order given."""
     columns: list[Column[Result]] = [
         (0, "configuration", lambda one: one_line(one.candidate.name)),
-        (5, "hidden", lambda one: f"{one.candidate.model.hidden:,}"),
+        (5, "hidden", lambda one: f"{one.candidate.hidden:,}"),
         (3, "parameters", lambda one: f"{one.candidate.parameters:,}"),
         (1, "loss (nats)", _loss),
         (2, "spread", _spread),

@@ -20,7 +20,14 @@ HELP_ALL = "charrnn.help_all"
 """The key, among what a context knows, of --help-all."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-COMMON_KEYS: Others = {"text": (str, list), "out": str, "threads": int, "quiet": bool, "json": bool}
+COMMON_KEYS: Others = {
+    "text": (str, list),
+    "out": str,
+    "threads": int,
+    "quiet": bool,
+    "json": bool,
+    "for": str,
+}
 """What a settings file may hold besides settings."""
 
 
@@ -96,6 +103,11 @@ help_all_option = click.option(
 def option(flag: str, help: str, **attributes: Any) -> Callable[[Command], Command]:
     """A flag under a heading of the help, by default the last."""
     return click.option(flag, cls=GroupedOption, help=help, **attributes)
+
+
+def for_option(help: str) -> Callable[[Command], Command]:
+    """The flag for the length of a run as a time."""
+    return option("--for", help, metavar="TIME")
 
 
 def json_option(help: str = "Print one JSON object.") -> Callable[[Command], Command]:

@@ -18,6 +18,7 @@ from charrnn.cli.options import (
     GroupedCommand,
     Request,
     flag_of,
+    for_option,
     help_all_option,
     option,
     read_request,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from charrnn.training.run_folder import RunFolder
     from charrnn.tuning.planning import Plan
 
-OTHER_KEYS = {**COMMON_KEYS, "init_from": str, "for": str}
+OTHER_KEYS = {**COMMON_KEYS, "init_from": str}
 """What a settings file may hold beside the configurations' fields."""
 
 SHAPE = ("batch_size", "seq_length")
@@ -88,12 +89,7 @@ BRIEF = {
     flag_value="",
     metavar="[RUN]",
 )
-@option(
-    "--for",
-    "Choose size, dropout, batch and schedule for this text, this machine and this time: 90s, "
-    "20m, 1.5h; flags win.",
-    metavar="TIME",
-)
+@for_option("How long the command takes: 90s, 20m, 2h. Flags win.  [default: 10m at most]")
 @option(
     "--init-from",
     "Start from the weights of a checkpoint or run.",

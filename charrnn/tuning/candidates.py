@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from charrnn.config.files import configs_of, values_of
 from charrnn.errors import ConfigError, RunError
 from charrnn.network.parameters import parameter_count
 from charrnn.text.corpus import Corpus
+from charrnn.training.recipe import resolve
 
 MOST_HIDDEN = 16384
 PLAN = "compare.json"
@@ -26,7 +28,7 @@ PLAN = "compare.json"
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One configuration of a comparison: its name, the text as it reads it, its network and its
-    training.
+    training; what is None in these is decided by the recipe.
     """
 
     name: str
@@ -38,14 +40,24 @@ class Candidate:
         """The size of the vocabulary follows from the text."""
         object.__setattr__(self, "model", replace(self.model, vocab_size=len(self.corpus.vocab)))
 
+    @cached_property
+    def resolved(self) -> tuple[ModelConfig, TrainConfig]:
+        """Its network and training as the recipe completes them."""
+        return resolve(self.corpus, self.model, self.training)
+
+    @property
+    def hidden(self) -> int:
+        """Units of each layer."""
+        return self.resolved[0].hidden
+
     @property
     def parameters(self) -> int:
         """How many numbers are trained."""
-        return parameter_count(self.model)
+        return parameter_count(self.resolved[0])
 
     @property
     def settings(self) -> dict[str, Value]:
-        """All settings but the seed, by name."""
+        """All settings but the seed, by name; those that the recipe decides are None."""
         found = values_of(self.corpus.config, self.model, self.training)
         del found["seed"]
         return found
@@ -120,9 +132,18 @@ def folder_names(candidates: Sequence[Candidate]) -> list[str]:
 
 
 def plan_text(candidates: Sequence[Candidate], seeds: Sequence[int]) -> str:
-    """All that the runs depend on, as JSON."""
+    """All that the runs depend on but the clock, as JSON."""
     described = {one.name: {"sha256": one.corpus.sha256, **one.settings} for one in candidates}
     return json.dumps({"seeds": list(seeds), "candidates": described}, indent=1)
+
+
+def hidden_in(folder: Path, name: str) -> int | None:
+    """The units that the plan in this folder gives a candidate; None without a readable plan."""
+    try:
+        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        return int(found["candidates"][name]["hidden"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
@@ -154,5 +175,6 @@ def _difference(found: Any, asked: Any) -> str:
         for setting, value in settings.items():
             there = candidates[name].get(setting)
             if there != value:
-                return f" ({name}: {setting} {there!r:.40}, not {value!r:.40})"
+                old, new = ("unset" if x is None else f"{x!r:.40}" for x in (there, value))
+                return f" ({name}: {setting} {old}, not {new})"
     return ""

@@ -9,6 +9,7 @@ what a checkpoint does not know: speed and time.
 import json
 import math
 import statistics
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.checkpoint.trained import Trained, load
+from charrnn.config.files import values_of
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import write_atomically
@@ -25,7 +27,16 @@ from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.candidates import PLAN, Candidate, check_plan, folder_names, plan_text
+from charrnn.tuning.candidates import (
+    PLAN,
+    Candidate,
+    check_plan,
+    folder_names,
+    hidden_in,
+    plan_text,
+)
+from charrnn.tuning.pacing import on_time
+from charrnn.tuning.planning import LEAST_SECONDS, Plan, plan
 
 SPEEDS_KEPT = 1000
 """Steps, the last of a run, over which its median speed is taken."""
@@ -109,7 +120,7 @@ class Result:
         return {
             "name": self.candidate.name,
             "settings": self.candidate.settings,
-            "hidden": self.candidate.model.hidden,
+            "hidden": self.candidate.hidden,
             "parameters": self.candidate.parameters,
             "seeds": [asdict(one) for one in self.outcomes],
             "validation_loss_mean": self.mean_loss,
@@ -135,17 +146,26 @@ def compare(
     seeds: Sequence[int],
     folder: str | Path,
     *,
+    duration: float | None = None,
     threads: int | None = None,
 ) -> Iterator[Event]:
     """Train every candidate from every seed; an event for each step, and one for the end of each
     run.
 
+    With a duration all runs together take that many seconds, in equal shares; candidates must then
+    say their `hidden` (`with_size`). `ConfigError` for less than 5 seconds a run.
     The first seed of all candidates comes first. Where the iteration is closed, or the process
     dies, another call with the same candidates and seeds goes on; runs that are finished give their
     outcome at once. `RunError` if the folder holds another comparison or is in use, `ConfigError`
     for a text without a validation part. A run that diverges is an outcome.
     """
     check_comparison(candidates, seeds)
+    if duration is not None and duration < LEAST_SECONDS * len(candidates) * len(seeds):
+        runs = len(candidates) * len(seeds)
+        raise ConfigError(
+            f"`duration` {duration:g} seconds is too short for {runs} runs: each needs "
+            f"{LEAST_SECONDS:g} seconds or more"
+        )
     place = RunFolder(folder)
     check_plan(place.path, candidates, seeds)
     with place.locked():
@@ -156,11 +176,34 @@ def compare(
             for seed in seeds
             for one, name in zip(candidates, folder_names(candidates), strict=True)
         ]
-        work = [_work(job.candidate) for job in jobs]
+        work = [_work(job.candidate) if duration is None else 1.0 for job in jobs]
+        deadline = time.monotonic() + (duration or 0.0)
         for k, job in enumerate(jobs):
+            if duration is not None and not job.is_begun:
+                waiting = sum(not other.is_begun for other in jobs[k:])
+                job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / waiting)
             for done, report, outcome in job.events():
                 share = (sum(work[:k]) + done * work[k]) / sum(work)
                 yield Event(job.candidate, job.seed, k + 1, len(jobs), share, report, outcome)
+
+
+def with_size(
+    candidates: Sequence[Candidate],
+    folder: str | Path,
+    seconds: float,
+    *,
+    threads: int | None = None,
+) -> list[Candidate]:
+    """The candidates with `hidden` where it is not given: as many units as suit the first of them
+    if it trains for these seconds; in the folder of a comparison, as many as there.
+    """
+    first = candidates[0]
+    hidden = first.model.hidden or hidden_in(Path(folder), first.name)
+    if hidden is None:
+        hidden = plan(
+            first.corpus, seconds, first.model, first.training, threads=threads
+        ).model.hidden
+    return [replace(one, model=one.model.filled(hidden=hidden)) for one in candidates]
 
 
 def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
@@ -181,7 +224,7 @@ def _work(candidate: Candidate) -> float:
     """How much a run is to do, as far as one can say: multiplications, or seconds where those are
     what ends it.
     """
-    training, text = candidate.training, candidate.corpus.train
+    training, text = candidate.resolved[1], candidate.corpus.train
     if training.max_seconds is not None:
         return training.max_seconds
     shape = fit_batch_shape(len(text), training.batch_size, training.seq_length)
@@ -191,14 +234,22 @@ def _work(candidate: Candidate) -> float:
 
 @dataclass
 class _Job:
-    """One run of a comparison, in its folder; and its seconds and last speeds so far."""
+    """One run of a comparison, in its folder; the seconds that it may take, if it is to be planned;
+    and its seconds and last speeds so far.
+    """
 
     candidate: Candidate
     seed: int
     folder: RunFolder
     threads: int | None
+    share: float | None = None
     seconds: float = 0.0
     speeds: deque[float] = field(default_factory=lambda: deque(maxlen=SPEEDS_KEPT))
+
+    @property
+    def is_begun(self) -> bool:
+        """True if there is something to go on with."""
+        return self.folder.last.exists()
 
     @property
     def measured(self) -> Path:
@@ -212,32 +263,39 @@ class _Job:
         outcome = self._read()
         if outcome is None:
             with self.folder.locked():
-                run, diverged = self._run(), False
+                (run, found), diverged = self._run(), False
                 try:
-                    yield from self._steps(run)
+                    yield from self._steps(run, found)
                 except DivergenceError:
                     diverged = True
                 outcome = self._outcome(run, diverged)
                 self._write(outcome)
         yield 1.0, None, outcome
 
-    def _run(self) -> Run:
-        if self.folder.last.exists():
+    def _run(self) -> tuple[Run, Plan | None]:
+        """The run as it was left, or a new one, with its plan if it has a time."""
+        one, found = self.candidate, None
+        if self.is_begun:
             run = self.folder.resume()
-            run.check_text(self.candidate.corpus)
-            return run
-        one = self.candidate
-        run = Run.new(one.corpus, one.model, replace(one.training, seed=self.seed))
+            run.check_text(one.corpus)
+            return run, None
+        model, training = one.model, replace(one.training, seed=self.seed)
+        if self.share is not None:
+            found = plan(one.corpus, self.share, model, training, threads=self.threads)
+            model, training = found.model, found.training
+        run = Run.new(one.corpus, model, training)
         texts = [source.path for source in one.corpus.sources]
-        self.folder.create({**one.settings, "seed": self.seed, "text": texts})
-        return run
+        settings = values_of(run.corpus_config, run.model.config, run.config)
+        self.folder.create({**settings, "text": texts})
+        return run, found
 
-    def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
+    def _steps(self, run: Run, found: Plan | None) -> Iterator[tuple[float, Report, None]]:
         limit, before = run.config.max_seconds, self.folder.seconds_before
+        reports = train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
+        if found is not None:
+            reports = on_time(reports, run, found, self.folder)
         try:
-            with closing(
-                train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
-            ) as reports:
+            with closing(reports):
                 for report in reports:
                     self.seconds += report.seconds
                     self.speeds.append(report.chars_per_second)

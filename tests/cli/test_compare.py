@@ -22,7 +22,6 @@ from click.testing import CliRunner
 import charrnn
 from charrnn.checkpoint.trained import load
 from charrnn.cli.main import cli
-from charrnn.network.model import Model
 from charrnn.training.run_file import load_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main", "compare", "sea.txt"]
@@ -114,17 +113,8 @@ def test_parameters_are_equal_unless_something_else_is_asked_for(text: Path) -> 
     first, second = sorted(found(*request)["configurations"], key=lambda one: one["name"])
     assert first["hidden"] == 20 > second["hidden"]
     assert abs(first["parameters"] - second["parameters"]) < 0.1 * first["parameters"]
-    for equal in ("hidden", "time"):
-        more = ["--equal", equal, "--max-time", "1s"] if equal == "time" else ["--equal", equal]
-        configurations = found(*request, *more, "--out", equal)["configurations"]
-        assert [one["hidden"] for one in configurations] == [20, 20]
-        assert [one["settings"]["epochs"] for one in configurations] == [
-            1e6 if equal == "time" else None
-        ] * 2
-        for one in configurations:
-            assert Model(
-                load(f"{equal}/{one['name'].replace(' ', '-')}-seed0/best.safetensors").model.config
-            )
+    same = found(*request, "--equal", "hidden", "--out", "hidden")["configurations"]
+    assert [one["hidden"] for one in same] == [20, 20]
     varied = found("sea.txt", *TINY, "--seeds", 1, "--vary", "hidden=5,9", "--out", "varied")[
         "configurations"
     ]
@@ -226,11 +216,6 @@ def test_values_have_the_settings_types(text: Path) -> None:
             2,
             "error: --vary hidden and --equal parameters exclude",
         ),
-        (
-            ["--equal", "time"],
-            2,
-            "error: --equal time needs the training time of each run: --max-time 5m",
-        ),
         (["--seeds", "0"], 2, "error: --seeds must be 1 to 1000, not 0"),
         (["--threads", "0"], 2, "error: --threads must be 1 to 1024"),
         (["--hidden", "0"], 2, "error: --hidden must be at least 1, not 0"),
@@ -265,7 +250,7 @@ def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
     result = compare("sea.txt", *TINY, "--seeds", 1, "--dropout", "0.1")
     assert result.exit_code == 1 and result.stdout == ""
     assert result.stderr == (
-        "error: checkpoints/compare-sea holds another comparison (lstm: dropout 0.3, not 0.1); "
+        "error: checkpoints/compare-sea holds another comparison (lstm: dropout unset, not 0.1); "
         "choose another --out\n"
     )
 
@@ -353,7 +338,7 @@ def test_a_terminal_of_any_width(
 
 
 def test_help_has_its_groups_and_examples() -> None:
-    shown = " ".join(compare("--help").output.split())
+    shown = " ".join(compare("--help-all").output.split())
     for expected in (
         "Comparison: --cells CELL,...",
         "--vary NAME=VALUE,...",
@@ -362,3 +347,29 @@ def test_help_has_its_groups_and_examples() -> None:
     ):
         assert expected in shown
     assert "--resume" not in shown and "--init-from" not in shown
+
+
+def test_a_time_is_that_of_all_runs_and_the_same_command_goes_on(text: Path) -> None:
+    request = [*TINY[:-2], "--cells", "lstm,gru", "--seeds", 1, "--for", "11s", "--out", "timed"]
+    first = found("sea.txt", *request)["configurations"]
+    hidden = json.loads(Path("timed/compare.json").read_text())["candidates"]["lstm"]["hidden"]
+    assert {one["name"]: one["hidden"] for one in first}["lstm"] == hidden
+    for cell in ("lstm", "gru"):
+        run = load_run(f"timed/{cell}-seed0/last.safetensors")
+        assert run.is_finished and run.config.steps is not None
+    again = found("sea.txt", *request)["configurations"]
+    assert [one["seeds"] for one in again] == [one["seeds"] for one in first]
+    few = [*TINY[:-2], "--cells", "lstm,gru", "--seeds", 3, "--for", "11s", "--out", "few"]
+    result = compare("sea.txt", *few)
+    assert result.exit_code == 2 and "--for 11 seconds is too short for 6 runs" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "sample"])
+def test_help_is_short_and_all_of_it_is_there(command: str) -> None:
+    brief, whole = (
+        CliRunner(env={"COLUMNS": "80"}).invoke(cli, [command, flag]).stdout.splitlines()
+        for flag in ("--help", "--help-all")
+    )
+    assert len(brief) <= 40 < len(whole)
+    assert max(map(len, brief + whole)) <= 80
+    assert sum(line.startswith("    ") for line in brief) >= 4

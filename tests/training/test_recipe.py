@@ -1,4 +1,4 @@
-"""The recipe: what it decides, that what is given wins, and that it leaves classic presets alone."""
+"""The recipe: what it decides, that what is given wins, and that classic presets stay."""
 
 from __future__ import annotations
 

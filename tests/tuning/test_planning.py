@@ -130,7 +130,7 @@ def test_too_little_time_for_one_step(novel: Corpus, monkeypatch: pytest.MonkeyP
 def test_measured_for_real_a_plan_makes_a_run_that_can_be_interrupted(tmp_path: Path) -> None:
     """Once it is made the clock has no part in it: the same bits, however often it stops."""
     corpus = small_corpus(TEXT * 2)
-    found = plan(corpus, 6.0, ModelConfig(hidden=16), threads=1)
+    found = plan(corpus, 20.0, ModelConfig(hidden=16), threads=1)
     assert found.training.steps is not None and found.training.steps > 20
     config = found.training
     shorter = TrainConfig(**{**vars(config), "steps": 60, "eval_every": 20})
