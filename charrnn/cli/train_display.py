@@ -73,7 +73,7 @@ def show_start(
             f"{asked.batch_size} x {asked.seq_length}"
         )
     memory = size_text(
-        memory_estimate(model, config, corpus.document_starts is not None)
+        memory_estimate(model, config, corpus.document_starts is not None, run.anchor is not None)
         + corpus.ids.nbytes
         + PROGRAM
     )
