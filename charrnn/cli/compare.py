@@ -18,6 +18,7 @@ from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
     Request,
+    check_parts,
     option,
     read_request,
     setting_options,
@@ -49,6 +50,7 @@ class Comparison:
     """What to compare: `settings` are those of all configurations, `varied` those that differ."""
 
     text: tuple[str, ...]
+    parts: dict[str, tuple[str, ...]]
     settings: dict[str, Value]
     varied: dict[str, list[Value]]
     seeds: range
@@ -127,8 +129,13 @@ def compare(
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
     first = request.training.seed
-    comparison = Comparison(text, settings, varied, range(first, first + seeds), equal)
-    find(text)  # reports a text that is not there before kernels are loaded, or compiled
+    check_parts(request.parts, varied)
+    comparison = Comparison(
+        text, request.parts, settings, varied, range(first, first + seeds), equal
+    )
+    find(
+        text, **request.parts
+    )  # reports a text that is not there before kernels are loaded, or compiled
     load_kernels(*_kernels(comparison), quiet=request.quiet)
     status = _run(comparison, request)
     if status:
@@ -185,11 +192,12 @@ def _candidates(comparison: Comparison, quiet: bool) -> list[Candidate]:
 
     varied = combinations(comparison.settings, comparison.varied)
     configs = {CorpusConfig.of(settings) for _, settings in varied}
-    if len(configs) > 1 and "-" in comparison.text:
+    texts, parts = comparison.text, comparison.parts
+    if len(configs) > 1 and "-" in (*texts, *parts["validation"], *parts["test"]):
         raise ConfigError(
             "standard input can be read once only; give a file, to vary how it is read"
         )
-    corpora = {config: read_text(comparison.text, config, quiet) for config in configs}
+    corpora = {config: read_text(texts, config, quiet, **parts) for config in configs}
     candidates = []
     for name, settings in varied:
         corpus, model, training = configs_of(settings)

@@ -110,6 +110,7 @@ def _facts(
 ) -> list[tuple[str, str]]:
     texts = [
         f"{terminal.one_line(t['name'])}, {t['characters']:,} {about['unit']}s"
+        + (f", {terminal.one_line(t['part'])}" if t.get("part") else "")
         for t in about["texts"]
     ]
     facts = [

@@ -171,7 +171,7 @@ class Run:
     @property
     def trained(self) -> Trained:
         """The network as it is now, to write and to evaluate with; its arrays are this run's."""
-        texts = tuple(Text(source.name, source.characters) for source in self.sources)
+        texts = tuple(Text(one.name, one.characters, one.part) for one in self.sources)
         losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)

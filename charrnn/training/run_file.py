@@ -187,4 +187,6 @@ def _sources(paths: list[Any], texts: tuple[Text, ...]) -> tuple[Source, ...]:
         raise CheckpointError(
             "the metadata's 'paths' are not those of its texts; the file is damaged"
         )
-    return tuple(Source(path, text.characters) for path, text in zip(paths, texts, strict=True))
+    return tuple(
+        Source(path, text.characters, text.part) for path, text in zip(paths, texts, strict=True)
+    )

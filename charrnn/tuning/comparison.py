@@ -226,8 +226,10 @@ class _Job:
             return run
         one = self.candidate
         run = Run.new(one.corpus, one.model, replace(one.training, seed=self.seed))
-        texts = [source.path for source in one.corpus.sources]
-        self.folder.create({**one.settings, "seed": self.seed, "text": texts})
+        texts: dict[str, list[str]] = {}
+        for source in one.corpus.sources:
+            texts.setdefault(source.part or "text", []).append(source.path)
+        self.folder.create({**one.settings, "seed": self.seed, **texts})
         return run
 
     def _steps(self, run: Run) -> Iterator[tuple[float, Report, None]]:
