@@ -133,9 +133,8 @@ def compare(
     comparison = Comparison(
         text, request.parts, settings, varied, range(first, first + seeds), equal
     )
-    find(
-        text, **request.parts
-    )  # reports a text that is not there before kernels are loaded, or compiled
+    # reports a text that is not there before kernels are loaded, or compiled
+    find(text, **request.parts)
     load_kernels(*_kernels(comparison), quiet=request.quiet)
     status = _run(comparison, request)
     if status:

@@ -65,6 +65,7 @@ def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
     paths stand for the same files in the same order.
     """
     from charrnn.text.sources import find
+    from charrnn.text.vocab import counted
 
     texts = network.origin.texts
     if not any(text.part for text in texts):
@@ -72,7 +73,8 @@ def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
     files = [file.path for file in find(paths)[0]]
     if len(files) != len(texts):
         names = ", ".join(terminal.one_line(text.name) for text in texts)
-        raise CorpusError(f"{len(files)} files, where the run had {len(texts)}: {names}")
+        given = counted(len(files), "file")
+        raise CorpusError(f"{given} given, where the run had {len(texts)}: {names}")
     parts: dict[str, list[str]] = {"text": [], "validation": [], "test": []}
     for path, text in zip(files, texts, strict=True):
         parts[text.part or "text"].append(path)

@@ -140,9 +140,8 @@ def _start(request: Request) -> int:
     from charrnn.text.sources import find
 
     text = request.text or (str(bundled_corpus()),)
-    find(
-        text, **request.parts
-    )  # reports a text that is not there before kernels are loaded, or compiled
+    # reports a text that is not there before kernels are loaded, or compiled
+    find(text, **request.parts)
     load_kernels(*_kernels(request), quiet=request.quiet)
     from charrnn.checkpoint.paths import ROOT, find_checkpoint
     from charrnn.checkpoint.trained import load, model_config_of

@@ -413,7 +413,7 @@ def test_parts_that_moved_or_changed(text, parts):
     assert json.loads(before)["characters"] == json.loads(after.stdout)["characters"]
     few = invoke("eval", "--text", text)
     assert few.exit_code == 1
-    assert "1 files, where the run had 5: sea.txt, moved.txt, v2.txt, t1.txt" in few.output
+    assert "1 file given, where the run had 5: sea.txt, moved.txt, v2.txt, t1.txt" in few.output
 
     together = invoke("train", "--resume", "--steps", 6, "--test", "t2.txt", "--test", "t1.txt")
     assert together.exit_code == 1 and "is not the one of this run" in together.output
