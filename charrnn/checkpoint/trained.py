@@ -31,7 +31,7 @@ from charrnn.errors import CheckpointError, CorpusError
 from charrnn.network.arithmetic import to_bf16
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
-from charrnn.text.corpus import Corpus
+from charrnn.text.corpus import PARTS, Corpus, part_sizes
 from charrnn.text.vocab import Vocab
 
 SQUARES, STARTS = "squares.", "start."
@@ -39,10 +39,13 @@ SQUARES, STARTS = "squares.", "start."
 
 @dataclass(frozen=True)
 class Text:
-    """A text that a network was trained on: a file's name, without its folder."""
+    """A text that a network was trained on: a file's name, without its folder; its size; and
+    "validation" or "test" if it was given as that part (`Corpus.read`).
+    """
 
     name: str
     characters: int
+    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,11 @@ class Trained:
                 f"the text is not the one of this run: {len(corpus):,} characters, sha256 "
                 f"{corpus.sha256[:12]}, where the run had {characters:,}, "
                 f"{self.origin.sha256[:12]}; restore the text, or start a new run with `init_from`"
+            )
+        before, now = part_sizes(self.origin.texts), part_sizes(corpus.sources)
+        if before != now:
+            raise CorpusError(
+                f"the text was read with {_parts(now)}, but the run had it with {_parts(before)}"
             )
         for name in ("unit", "val_fraction", "test_fraction", "document_separator"):
             before, now = getattr(self.corpus_config, name), getattr(corpus.config, name)
@@ -141,6 +149,10 @@ def metadata_of(trained: Trained) -> Metadata:
         "corpus": asdict(trained.corpus_config),
         **trained.vocab.as_json(),
         **asdict(trained.origin),
+        "texts": [
+            {name: value for name, value in asdict(text).items() if name != "part" or value}
+            for text in trained.origin.texts
+        ],
     }
 
 
@@ -178,7 +190,13 @@ def texts_of(about: Metadata) -> tuple[Text, ...]:
     entries = value(about, "texts", list)
     if not all(isinstance(entry, dict) for entry in entries):
         raise CheckpointError("the metadata's 'texts' are no list of texts; the file is damaged")
-    return tuple(Text(value(e, "name", str), count(e, "characters")) for e in entries)
+    texts = tuple(
+        Text(value(e, "name", str), count(e, "characters"), value({"part": "", **e}, "part", str))
+        for e in entries
+    )
+    if not {text.part for text in texts} <= {"", *PARTS}:
+        raise CheckpointError("the metadata's 'texts' name an unknown part; the file is damaged")
+    return texts
 
 
 def _origin(about: Metadata) -> Origin:
@@ -190,6 +208,12 @@ def _origin(about: Metadata) -> Origin:
         value(about, "epoch", float),
         loss,
     )
+
+
+def _parts(sizes: dict[str, int]) -> str:
+    """The parts that are files of their own, for a message."""
+    parts = [f"{size:,} characters for `{part}`" for part, size in sizes.items()]
+    return " and ".join(parts) or "no file for `validation` or `test`"
 
 
 def _with(name: str, setting: object) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
     Request,
+    check_parts,
     for_option,
     help_all_option,
     option,
@@ -134,8 +136,10 @@ def compare(
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
     first = request.training.seed
+    check_parts(request.parts, varied)
     request = replace(request, text=text, settings=settings)
-    find(text)  # reports a text that is not there before kernels are loaded, or compiled
+    # reports a text that is not there before kernels are loaded, or compiled
+    find(text, **request.parts)
     load_kernels(*_kernels(request, varied), quiet=request.quiet)
     status = _run(request, varied, range(first, first + seeds), equal)
     if status:
@@ -194,11 +198,14 @@ def _candidates(request: Request, varied: Varied) -> list[Candidate]:
         (name, *configs_of(settings)) for name, settings in combinations(request.settings, varied)
     ]
     configs = {corpus for _, corpus, _, _ in named}
-    if len(configs) > 1 and "-" in request.text:
+    if len(configs) > 1 and "-" in (*request.text, *chain(*request.parts.values())):
         raise ConfigError(
             "standard input can be read once only; give a file, to vary how it is read"
         )
-    corpora = {config: read_text(request.text, config, request.quiet) for config in configs}
+    corpora = {
+        config: read_text(request.text, config, request.quiet, **request.parts)
+        for config in configs
+    }
     return [
         Candidate(name, corpora[corpus], model, training) for name, corpus, model, training in named
     ]

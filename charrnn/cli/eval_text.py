@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from charrnn.cli import terminal
 from charrnn.cli.inputs import read_text
@@ -38,7 +38,9 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
         why = "the run's text came from standard input" if paths else f"{name}: no run beside it"
         raise CorpusError(f"{why}: give the text that it was trained on with --text")
     try:
-        corpus = read_text(paths, network.corpus_config, vocab=network.vocab)
+        corpus = read_text(
+            config=network.corpus_config, vocab=network.vocab, **_by_part(network, paths)
+        )
     except VocabError as error:
         raise CorpusError(f"the run's text has changed: {error}") from None
     except CorpusError as error:
@@ -52,6 +54,27 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
             "name a TEXT to eval"
         )
     return ids, starts
+
+
+def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
+    """A network's own text as `read_text` takes it. Where files were given as parts of it, the
+    paths stand for the same files in the same order.
+    """
+    from charrnn.text.sources import find
+    from charrnn.text.vocab import counted
+
+    texts = network.origin.texts
+    if not any(text.part for text in texts):
+        return {"text": paths}
+    files = [file.path for file in find(paths)[0]]
+    if len(files) != len(texts):
+        names = ", ".join(terminal.one_line(text.name) for text in texts)
+        given = counted(len(files), "file")
+        raise CorpusError(f"{given} given, where the run had {len(texts)}: {names}")
+    parts: dict[str, list[str]] = {"text": [], "validation": [], "test": []}
+    for path, text in zip(files, texts, strict=True):
+        parts[text.part or "text"].append(path)
+    return parts
 
 
 def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unknown: str) -> Text:
@@ -103,6 +126,8 @@ def tell_of_other_texts(members: Sequence[Member]) -> None:
             )
 
 
-def _text_of(network: Trained) -> tuple[str, float, float]:
-    config = network.corpus_config
-    return network.origin.sha256, config.val_fraction, config.test_fraction
+def _text_of(network: Trained) -> tuple[object, ...]:
+    from charrnn.text.corpus import part_sizes
+
+    config, origin = network.corpus_config, network.origin
+    return origin.sha256, config.val_fraction, config.test_fraction, part_sizes(origin.texts)

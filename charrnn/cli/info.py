@@ -116,7 +116,10 @@ def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
         ("text", _settings(about["corpus"])),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
         *(
-            ("read from", f"{text['name']}, {text['characters']:,} {about['unit']}s")
+            (
+                f"{text.get('part') or 'read'} from",
+                f"{text['name']}, {text['characters']:,} {about['unit']}s",
+            )
             for text in about["texts"]
         ),
         ("sha256", about["sha256"]),

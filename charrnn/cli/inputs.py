@@ -27,15 +27,20 @@ def precision_kernels(precisions: Collection[str], duration: str | None = None) 
 
 
 def read_text(
-    text: Sequence[str], config: CorpusConfig, quiet: bool = False, **options: Any
+    text: Sequence[str],
+    config: CorpusConfig,
+    quiet: bool = False,
+    validation: Sequence[str] = (),
+    test: Sequence[str] = (),
+    **options: Any,
 ) -> Corpus:
-    """Read a text, with a bar where that takes long; options as for `Corpus.read`."""
+    """Read a text, with a bar where that takes long; the rest as for `Corpus.read`."""
     from charrnn.compiler.compiling import LARGE_TEXTS
     from charrnn.text.corpus import Corpus
     from charrnn.text.reading import uses_kernels
     from charrnn.text.sources import find
 
-    if uses_kernels(find(text)[0], config):
+    if uses_kernels(find(text, validation, test)[0], config):
         load_kernels(LARGE_TEXTS, quiet=quiet)
     with terminal.progress_bar("reading", quiet=quiet) as bar:
-        return Corpus.read(text, config, progress=bar, **options)
+        return Corpus.read(text, config, validation=validation, test=test, progress=bar, **options)

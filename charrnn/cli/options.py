@@ -2,7 +2,7 @@
 flags ask for together.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,12 +21,8 @@ HELP_ALL = "charrnn.help_all"
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COMMON_KEYS: Others = {
-    "text": (str, list),
-    "out": str,
-    "threads": int,
-    "quiet": bool,
-    "json": bool,
-    "for": str,
+    **dict.fromkeys(("text", "validation", "test"), (str, list)),
+    **{"out": str, "threads": int, "quiet": bool, "json": bool, "for": str},
 }
 """What a settings file may hold besides settings."""
 
@@ -150,6 +146,18 @@ def options_for(
     return decorate
 
 
+def part_option(part: str, help: str) -> Callable[[Command], Command]:
+    """A flag for files that are a part of the text; it may be given several times."""
+    return option(
+        f"--{part}",
+        f"File, folder or glob: {help}",
+        group=settings_of(CorpusConfig)["encoding"].group,
+        multiple=True,
+        type=click.Path(),
+        metavar="FILE",
+    )
+
+
 def setting_options(command: Command) -> Command:
     """Adds every setting as a flag, and --preset and --config."""
     for add in (
@@ -167,6 +175,8 @@ def setting_options(command: Command) -> Command:
         options_for(TrainConfig),
         options_for(ModelConfig, without=("vocab_size",)),
         options_for(CorpusConfig),
+        part_option("test", "a text to keep for the end, instead of --test-fraction."),
+        part_option("validation", "the validation text, instead of --val-fraction."),
     ):
         command = add(command)
     return command
@@ -176,12 +186,14 @@ def setting_options(command: Command) -> Command:
 class Request:
     """What a preset, a settings file and flags ask for together.
 
-    `settings` are those given, by name; `files` are the preset and the file that they come from.
+    `settings` are those given, by name; `files` are the preset and the file that they come from;
+    `parts` are the files for validation and test, by the part's name.
     """
 
     settings: dict[str, Value]
     files: tuple[str, ...]
     text: tuple[str, ...]
+    parts: dict[str, tuple[str, ...]]
     out: str | None
     threads: int | None
     init_from: str | None
@@ -193,6 +205,17 @@ class Request:
     def training(self) -> TrainConfig:
         """How to train, with defaults for what is not given."""
         return TrainConfig.of(self.settings)
+
+
+def check_parts(parts: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
+    """`ConfigError` where a part of the text is a file, and a share of the text too."""
+    excluded = {"validation": ("val_fraction", "test_fraction"), "test": ("test_fraction",)}
+    for part, names in excluded.items():
+        for name in names:
+            if parts[part] and settings.get(name):
+                raise ConfigError(
+                    f"`{part}` and `{name}` both say how the text is split; leave one of them out"
+                )
 
 
 def read_request(
@@ -213,10 +236,14 @@ def read_request(
     for name, value in flags.items():
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             merged[name] = value
-    text = merged.get("text", ())
-    text = (text,) if isinstance(text, str) else tuple(text)
-    if not all(isinstance(path, str) for path in text):
-        raise ConfigError(f"{' and '.join(files)}: text must be a path, or a list of paths")
+    paths: dict[str, tuple[str, ...]] = {}
+    for name in ("text", "validation", "test"):
+        given = merged.get(name, ())
+        paths[name] = (given,) if isinstance(given, str) else tuple(given)
+        if not all(isinstance(path, str) for path in paths[name]):
+            raise ConfigError(f"{' and '.join(files)}: {name} must be a path, or a list of paths")
+    text = paths.pop("text")
+    check_parts(paths, merged)
     for kind in CONFIGS:
         kind.of(merged)
     check_threads(merged.get("threads"))
@@ -224,6 +251,7 @@ def read_request(
         settings={name: merged[name] for name in SETTINGS if name in merged},
         files=tuple(files),
         text=text,
+        parts=paths,
         out=merged.get("out"),
         threads=merged.get("threads"),
         init_from=merged.get("init_from"),

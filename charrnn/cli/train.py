@@ -111,7 +111,7 @@ def train(ctx: click.Context, /, resume: str | None, **flags: Any) -> None:
     Ctrl-C saves and ends; --resume goes on as if it had never stopped.
     """
     # a run's own config.toml says where its text is and what it started from
-    ignored = () if resume is None else ("text", "init_from")
+    ignored = () if resume is None else ("text", "validation", "test", "init_from")
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
     if resume is not None:
         _check_resume(request, resume)
@@ -146,7 +146,8 @@ def _start(request: Request) -> int:
     from charrnn.text.sources import find
 
     text = request.text or (str(bundled_corpus()),)
-    find(text)  # reports a text that is not there before kernels are loaded, or compiled
+    # reports a text that is not there before kernels are loaded, or compiled
+    find(text, **request.parts)
     load_kernels(*_kernels(request), quiet=request.quiet)
     from charrnn.checkpoint.paths import ROOT, find_checkpoint
     from charrnn.checkpoint.trained import load, model_config_of
@@ -162,7 +163,11 @@ def _start(request: Request) -> int:
         _check_same(request.settings, other.model.config, "the weights", ("dropout", "forget_bias"))
         request = replace(request, settings={"unit": other.vocab.unit, **request.settings})
     corpus = read_text(
-        text, CorpusConfig.of(request.settings), request.quiet, extend=other and other.vocab
+        text,
+        CorpusConfig.of(request.settings),
+        request.quiet,
+        **request.parts,
+        extend=other and other.vocab,
     )
     folder = RunFolder(request.out or ROOT / corpus.name)
     for path in request.files if folder.config.exists() and not folder.holds_run else ():
@@ -176,7 +181,10 @@ def _start(request: Request) -> int:
     settings = {
         **values_of(run.corpus_config, run.model.config, run.config),
         "init_from": request.init_from and str(Path(request.init_from).absolute()),
-        "text": [name if name == "-" else str(Path(name).absolute()) for name in text],
+        **{
+            name: [path if path == "-" else str(Path(path).absolute()) for path in paths] or None
+            for name, paths in {"text": text, **request.parts}.items()
+        },
     }
     with ExitStack() as stack:
         stop = stack.enter_context(Stop.installed())
@@ -245,14 +253,19 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
     same.
     """
     again = f"charrnn train TEXT --resume {folder.path}"
-    text = request.text or tuple(source.path for source in run.sources)
-    if "-" in text and not request.text:
+    given = {"": request.text, **request.parts}
+    paths = {
+        part: given[part] or tuple(source.path for source in run.sources if source.part == part)
+        for part in given
+    }
+    if any("-" in paths[part] and not given[part] for part in given):
         raise CorpusError(
             "the run's text came from standard input; pipe it in again: charrnn train - "
             f"--resume {folder.path}"
         )
     try:
-        corpus = read_text(text, run.corpus_config, request.quiet, vocab=run.vocab)
+        text = paths.pop("")
+        corpus = read_text(text, run.corpus_config, request.quiet, **paths, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(
             f"the text is not the one of this run: {error}; restore it, and give its place: {again}"

@@ -74,7 +74,7 @@ def show_start(
             f"{asked_shape[0]} x {asked_shape[1]}"
         )
     memory = size_text(
-        memory_estimate(model, config, corpus.document_starts is not None)
+        memory_estimate(model, config, corpus.document_starts is not None, run.anchor is not None)
         + corpus.ids.nbytes
         + PROGRAM
     )

@@ -198,6 +198,12 @@ class Parameters:
         """Zeros of the same layout."""
         return Parameters(self.tensors)
 
+    def copy(self) -> Parameters:
+        """The same numbers, in memory of their own."""
+        other = self.like()
+        other.flat[:] = self.flat
+        return other
+
     def to_disk(self) -> Iterator[tuple[str, Floats]]:
         """Each tensor's name and its array in PyTorch's shape."""
         for tensor in self.tensors:

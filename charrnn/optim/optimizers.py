@@ -187,10 +187,17 @@ def update_parameters(
     clip: Clip,
     workers: Workers,
     penalties: Rule | None = None,
+    anchor: Parameters | None = None,
 ) -> None:
     """One step of the optimizer, after the penalties on weights, of which biases are exempt; the
     gradient may be overwritten.
+
+    With an anchor w0 the decay is towards it and not towards zero: w += decay (w0 - w) (L2-SP of
+    Li, Grandvalet & Davoine 2018, decoupled from the gradient).
     """
+    decay = np.float32(0)
+    if anchor is not None and penalties is not None:
+        decay, penalties = penalties[2], (*penalties[:2], np.float32(0))
     flats = (parameters.flat, gradient.flat, *(slots[name].flat for name in optimizer.slots))
     kernel, threads = optimizer.kernel, workers.threads
 
@@ -198,6 +205,8 @@ def update_parameters(
         decays = decays and penalties is not None
         if decays:
             update.penalize(parameters.flat, gradient.flat, penalties, *clip, start, stop)
+            if anchor is not None:
+                update.average(anchor.flat, parameters.flat, decay, start, stop)
         kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
 
     regions = parameters.regions

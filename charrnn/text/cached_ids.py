@@ -87,7 +87,7 @@ def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
     if config.unit == "char":
         settings += [config.newlines, config.normalize, codec_name(config.encoding)]
     version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
-    paths = [(file.path, file.in_folder) for file in found]
+    paths = [(file.path, file.in_folder, file.part) for file in found]
     return Key(_digest(paths), _digest(state), _digest([settings, version]))
 
 

@@ -8,10 +8,12 @@ again.
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 
@@ -29,6 +31,9 @@ from charrnn.text.sources import CHUNK, InputFile, Source, Sources, codec_name, 
 from charrnn.text.stored import Stored, half_character
 from charrnn.text.vocab import TextIds, Vocab, counted
 
+PARTS = "validation", "test"
+"""What files may be given as, beside the text."""
+
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
@@ -39,8 +44,10 @@ class Corpus:
     fit for a folder's name. skipped: paths of files in folders that were passed over because they
     are binary. kept_in: the file of the cache that holds the ids, if there is one.
 
-    The text is split into [train | validation | test], views of `ids`. A validation or test part of
-    fewer than 2 characters is empty instead, and its text belongs to the part before it.
+    The text is split into [train | validation | test], views of `ids`: at borders that `config`
+    asks for, or where files were given as these parts, at theirs. Without such files, a validation
+    or test part of fewer than 2 characters is empty instead, and its text belongs to the part
+    before it.
     """
 
     ids: TextIds = field(repr=False)
@@ -58,6 +65,8 @@ class Corpus:
         sources: Sources,
         config: CorpusConfig | None = None,
         *,
+        validation: Sources = (),
+        test: Sources = (),
         vocab: Vocab | None = None,
         extend: Vocab | None = None,
         progress: Progress | None = None,
@@ -66,6 +75,10 @@ class Corpus:
     ) -> Self:
         """The text of files, globs, folders and standard input ("-"), in this order, with a newline
         between two files.
+
+        `validation` and `test` are these parts of the text, in files of their own; then the
+        fractions of `config` do not count, and become 0 (but `val_fraction` counts with `test`
+        alone). The vocabulary is that of all parts.
 
         `vocab` fixes the vocabulary (what it lacks becomes its unknown symbol; without one,
         `VocabError`); `extend` keeps the ids of that vocabulary and adds what is new.
@@ -78,7 +91,7 @@ class Corpus:
         config = config or CorpusConfig()
         if config.unit == "char":
             codec_name(config.encoding)  # a wrong one is an error before anything is read
-        files, name = find(sources)
+        files, name = find(sources, validation, test)
         key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
         counter = ByteCounter(files, progress)
@@ -122,6 +135,15 @@ class Corpus:
 
     @classmethod
     def _made(cls, encoded: Encoded, config: CorpusConfig, vocab: Vocab | None, name: str) -> Self:
+        sizes = part_sizes(encoded.sources)
+        for part in PARTS:
+            if sizes.get(part, 2) < 2:
+                size = counted(sizes[part], "character")
+                raise CorpusError(f"the text for `{part}` has {size}; at least 2 are needed")
+        if "validation" in sizes:
+            config = replace(config, val_fraction=0.0, test_fraction=0.0)
+        elif "test" in sizes:
+            config = replace(config, test_fraction=0.0)
         text = vars(encoded) | {"vocab": vocab or encoded.vocab}
         made = cls(config=config, name=_folder_name(name), **text)
         if len(made.train) < 2:
@@ -160,7 +182,13 @@ class Corpus:
             return None
 
         def find_starts() -> Positions:
-            return document_starts(self.ids, self.vocab, pattern)
+            sizes = part_sizes(self.sources)
+            ends = np.cumsum([len(self) - sum(sizes.values()), *sizes.values()]).tolist()
+            starts: list[Positions] = []
+            for a, b in pairwise([0, *ends]):
+                starts += [np.array([a] if a else [], np.int64)]
+                starts += [a + document_starts(self.ids[a:b], self.vocab, pattern)]
+            return np.concatenate(starts)
 
         return kept_starts(self.kept_in, pattern, find_starts) if self.kept_in else find_starts()
 
@@ -186,11 +214,30 @@ class Corpus:
     @property
     def _borders(self) -> tuple[int, int]:
         """Where validation and test begin."""
-        n, tiny = len(self.ids), 1e-6  # tiny: 10 * (1 - 0.9) is less than 1 in floating point
+        sizes = part_sizes(self.sources)
+        n = len(self.ids) - sum(sizes.values())
+        tiny = 1e-6  # 10 * (1 - 0.9) is less than 1 in floating point
         second = int(n * (1 - self.config.test_fraction) + tiny)
         second = second if n - second >= 2 else n
         first = int(n * (1 - self.config.test_fraction - self.config.val_fraction) + tiny)
-        return (first if second - first >= 2 and self.config.val_fraction else second), second
+        first = first if second - first >= 2 and self.config.val_fraction else second
+        return first, second + sizes.get("validation", 0)
+
+
+class _Sized(Protocol):
+    @property
+    def characters(self) -> int: ...
+    @property
+    def part(self) -> str: ...
+
+
+def part_sizes(files: Iterable[_Sized]) -> dict[str, int]:
+    """The characters of each part that files were given as, in the order of `PARTS`."""
+    sizes: dict[str, int] = {}
+    for file in files:
+        if file.part:
+            sizes[file.part] = sizes.get(file.part, 0) + file.characters
+    return sizes
 
 
 def _where(sources: tuple[Source, ...]) -> str:
@@ -204,7 +251,10 @@ def _encoded(
     another. They are hashed (`Corpus.sha256`) and written to the file while they are made.
     """
     text: Characters = Counted(reading) if reading.raw else Stored(reading)
-    sources = tuple(Source(reading.files[n].path, size) for n, size in reading.sizes.items())
+    sources = tuple(
+        Source(reading.files[n].path, size, reading.files[n].part)
+        for n, size in reading.sizes.items()
+    )
     if not sources:
         raise CorpusError(
             f"{reading.files[0].path}: binary, like all files found; use `unit` byte to train on "

@@ -59,7 +59,8 @@ class Reading:
     be tidied, after and before PAD zeros, in an array that is overwritten when `threads` + AHEAD
     others have come, and the second time by the next one. Otherwise `read(file, tick)` gives the
     bytes of a file, and calls `tick(n)` for n of them. Who takes the pieces adds their characters
-    to `sizes`, by the file's place in `files`; a newline between two files belongs to the first.
+    to `sizes`, by the file's place in `files`; a newline between two files belongs to the first,
+    and there is none between two parts of the text.
     `skipped` are the binary files in folders.
     """
 
@@ -95,7 +96,8 @@ class Reading:
                 continue
             self.sizes[n], begun = 0, False
             for piece in pieces:
-                if not begun and last not in (10, 13, "\n", "\r"):
+                joins = file.part == self.files[previous].part
+                if not begun and joins and last not in (10, 13, "\n", "\r"):
                     yield previous, newline
                 begun, last = True, piece[-PAD - 1 if self.raw else -1]
                 yield n, piece

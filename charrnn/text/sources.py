@@ -16,7 +16,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -39,22 +39,24 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 @dataclass(frozen=True)
 class InputFile:
     """A file to read, or standard input ("-"). `size` is in bytes on disk, None for a stream;
-    `in_folder`: it was not named, but is in a folder that was.
+    `in_folder`: it was not named, but is in a folder that was. `part`: as of `Source`.
     """
 
     path: str
     size: int | None
     in_folder: bool = False
+    part: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read: its absolute path ("-" for standard input), and how many characters
-    came of it.
+    """A file that was read: its absolute path ("-" for standard input), how many characters came of
+    it, and the part of the text that it belongs to: "validation" or "test" if it was given as that.
     """
 
     path: str
     characters: int
+    part: str = ""
 
     @property
     def name(self) -> str:
@@ -68,20 +70,27 @@ def size_of(files: list[InputFile]) -> int | None:
     return sum(sizes) if len(sizes) == len(files) else None
 
 
-def find(sources: Sources) -> tuple[list[InputFile], str]:
-    """The files behind sources, in order, and a name for the text (of the first: its stem, or its
-    folder's).
+def find(
+    sources: Sources, validation: Sources = (), test: Sources = ()
+) -> tuple[list[InputFile], str]:
+    """The files behind sources, in order, then those of the other parts, and a name for the text
+    (of the first: its stem, or its folder's).
 
     A glob stands for what it matches, sorted; a folder for all files in it that are not hidden, at
     any depth, sorted. `CorpusError` if a source does not exist or holds no file.
     """
-    listed = [sources] if isinstance(sources, str | Path) else list(sources)
-    if not listed:
+    groups = {"": sources, "validation": validation, "test": test}
+    listed = [
+        (str(source), part)
+        for part, group in groups.items()
+        for source in ([group] if isinstance(group, str | Path) else group)
+    ]
+    if not listed or listed[0][1]:
         raise CorpusError("no text to read: name a file, a folder, a glob, or - for standard input")
-    if sum(str(source) == STDIN for source in listed) > 1:
+    if sum(source == STDIN for source, _ in listed) > 1:
         raise CorpusError("standard input (-) is named twice, but can be read only once")
-    found = [_find(str(source)) for source in listed]
-    return [file for files, _ in found for file in files], found[0][1]
+    found = [(*_find(source), part) for source, part in listed]
+    return [replace(file, part=part) for files, _, part in found for file in files], found[0][1]
 
 
 def _find(source: str) -> tuple[list[InputFile], str]:

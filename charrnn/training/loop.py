@@ -203,6 +203,7 @@ class _Trainer:
             (self.clipper.limit, scale),
             self.workers,
             penalties_of(run.config, rate),
+            run.anchor,
         )
         if run.average is not None:
             average_parameters(

@@ -12,17 +12,20 @@ from charrnn.network.parameters import shapes_of
 from charrnn.optim.optimizers import OPTIMIZERS
 
 
-def memory_estimate(model: ModelConfig, train: TrainConfig, documents: bool = False) -> int:
+def memory_estimate(
+    model: ModelConfig, train: TrainConfig, documents: bool = False, anchored: bool = False
+) -> int:
     """Bytes for parameters, gradient, optimizer slots, packed weights and activations of training.
 
     The text is not in it, nor what there is once a thread.
 
     documents: true if the text has documents, at whose starts the state is set to zero
+    anchored: true if the run started from a trained network, whose weights it keeps
     """
     shape = train.seq_length, train.batch_size
     has_starts = documents or train.reset_every > 0
     parameters_and_gradient = 2
-    copies = parameters_and_gradient + OPTIMIZERS[train.optimizer].copies(train)
+    copies = parameters_and_gradient + OPTIMIZERS[train.optimizer].copies(train) + anchored
     parts = [
         *[shapes_of(model)] * copies,
         Panels.shapes(model, True, DENSITY[train.precision]),

@@ -73,8 +73,10 @@ class Run:
 
     Two runs with the same seed, text and settings are equal to the last bit after the same number
     of steps, however often they were interrupted and on however many threads; so are their
-    checkpoints, which is why none of this is a time. `good` is the last good state of a run that is
-    trained without a folder; it is in no checkpoint.
+    checkpoints, which is why none of this is a time. `anchor` holds the first parameters of a run
+    that started from a trained network: weight decay pulls towards them; in other runs, where it is
+    None, towards zero. `good` is the last good state of a run that is trained without a folder; it
+    is in no checkpoint.
     """
 
     model: Model
@@ -90,6 +92,7 @@ class Run:
     steps_per_epoch: int = 1
     init_from: str | None = None
     average: Parameters | None = None
+    anchor: Parameters | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
 
     @classmethod
@@ -115,7 +118,7 @@ class Run:
 
         The corpus must have been read with `extend=weights.vocab`: symbols that the network knows
         keep their ids and weights; new ones get new rows, drawn like those of a new network, and
-        start out improbable.
+        start out improbable. Weight decay pulls every weight towards its first value.
         """
         old = weights.model.config
         if corpus.vocab.symbols[: old.vocab_size] != weights.vocab.symbols:
@@ -134,7 +137,9 @@ class Run:
                 array[:] = before.min() - np.log(max(1, len(array) - len(before)))
             array[tuple(slice(size) for size in before.shape)] = before
             tensor.from_disk(array, model.parameters[tensor.name])
-        return cls._begun(corpus, model, config)
+        run = cls._begun(corpus, model, config)
+        run.anchor = model.parameters.copy()
+        return run
 
     @classmethod
     def _begun(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
@@ -152,8 +157,7 @@ class Run:
         if self.config.average == 0:
             self.average = None
         elif self.average is None:
-            self.average = self.model.parameters.like()
-            self.average.flat[:] = self.model.parameters.flat
+            self.average = self.model.parameters.copy()
 
     @property
     def result(self) -> Model:
@@ -165,7 +169,7 @@ class Run:
     @property
     def trained(self) -> Trained:
         """The network as it is now, to write and to evaluate with; its arrays are this run's."""
-        texts = tuple(Text(source.name, source.characters) for source in self.sources)
+        texts = tuple(Text(one.name, one.characters, one.part) for one in self.sources)
         losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)

@@ -2,8 +2,9 @@
 
 The tensors of the network's names are the ones to write and to evaluate with. Of a run that
 averages its weights, those in training stand under `trained.`; the optimizer's slots stand under
-`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H). The metadata's
-`run` holds `train`, `paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
+`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H). Of a run that
+started from a trained network, `anchor.` holds its first weights. The metadata's `run` holds
+`train`, `paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
 """
 
 import os
@@ -32,7 +33,7 @@ from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.text.sources import Source
 from charrnn.training.run import SQUARES, Entry, Progress, Run
 
-TRAINED, OPTIMIZER, STATE = "trained.", "optimizer.", "state."
+TRAINED, OPTIMIZER, STATE, ANCHOR = "trained.", "optimizer.", "state.", "anchor."
 HISTORY_NUMBERS = (
     *("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm"),
     *("fell_back_from", "lost", "rate_factor"),
@@ -48,6 +49,8 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
     arrays = arrays_in_file(run.trained)
     if run.average is not None:
         arrays |= arrays_of(run.model.parameters, config, TRAINED)
+    if run.anchor is not None:
+        arrays |= arrays_of(run.anchor, config, ANCHOR)
     for slot, values in run.slots.items():
         arrays |= arrays_of(values, config, f"{OPTIMIZER}{slot}.")
     arrays |= arrays_of_state(run.state, config, STATE)
@@ -141,6 +144,8 @@ def _run(file: File) -> Run:
         file.state(model, STATE, config.batch_size),
     )
     run.average = trained.model.parameters if config.average else None
+    if any(name.startswith(ANCHOR) for name in file.names):
+        run.anchor = file.parameters(model_config, ANCHOR)
     run.progress = _progress(value(about, "progress", dict))
     run.history = _history(value(about, "history", list))
     run.steps_per_epoch = count(about, "steps_per_epoch", least=1)
@@ -182,4 +187,6 @@ def _sources(paths: list[Any], texts: tuple[Text, ...]) -> tuple[Source, ...]:
         raise CheckpointError(
             "the metadata's 'paths' are not those of its texts; the file is damaged"
         )
-    return tuple(Source(path, text.characters) for path, text in zip(paths, texts, strict=True))
+    return tuple(
+        Source(path, text.characters, text.part) for path, text in zip(paths, texts, strict=True)
+    )

@@ -284,9 +284,11 @@ class _Job:
             found = plan(one.corpus, self.share, model, training, threads=self.threads)
             model, training = found.model, found.training
         run = Run.new(one.corpus, model, training)
-        texts = [source.path for source in one.corpus.sources]
+        texts: dict[str, list[str]] = {}
+        for source in one.corpus.sources:
+            texts.setdefault(source.part or "text", []).append(source.path)
         settings = values_of(run.corpus_config, run.model.config, run.config)
-        self.folder.create({**settings, "text": texts})
+        self.folder.create({**settings, **texts})
         return run, found
 
     def _steps(self, run: Run, found: Plan | None) -> Iterator[tuple[float, Report, None]]:

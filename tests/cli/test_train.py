@@ -362,6 +362,109 @@ def test_standard_input_is_asked_for_again(text):
     )
 
 
+@pytest.fixture
+def parts(text):
+    """The text, with a validation and a test text in two files each."""
+    content = text.read_text()
+    for n, name in enumerate(("v1", "v2", "t1", "t2")):
+        Path(f"{name}.txt").write_text(content[700 * n : 700 * n + 500])
+    flags = ["--validation", "v1.txt", "--validation", "v2.txt", "--test", "t1.txt"]
+    return [*flags, "--test", "t2.txt"]
+
+
+def test_parts_in_files_of_their_own(text, parts):
+    """What is trained on is all of TEXT; the run finds its parts again, and knows them."""
+    result = invoke("train", text, *parts, *TINY, "--steps", 3)
+    assert result.exit_code == 0, result.output
+    size = len(text.read_text())
+    assert f"train {size:,}, validation 1,001, test 1,001" in result.output
+    settings = tomllib.loads(Path("checkpoints/sea/config.toml").read_text())
+    assert settings["text"] == [str(text)]
+    assert settings["validation"] == [str(text.with_name(f"v{n}.txt")) for n in (1, 2)]
+    assert (settings["val_fraction"], settings["test_fraction"]) == (0.0, 0.0)
+
+    again = invoke("train", "--resume", "--steps", 5)
+    assert again.exit_code == 0, again.output
+    whole = invoke("train", "--config", "checkpoints/sea/config.toml", "--steps", 5, "--out", "b")
+    assert whole.exit_code == 0, whole.output
+    runs = [load_run(f"{folder}/last.safetensors") for folder in ("checkpoints/sea", "b")]
+    flats = [run.model.parameters.flat.tolist() for run in runs]
+    assert flats[0] == flats[1] and runs[0].sources == runs[1].sources
+    for split, characters in (("validation", 1000), ("test", 1000), ("train", size - 1)):
+        evaluated = invoke("eval", "b", "--split", split, "--json")
+        assert evaluated.exit_code == 0, evaluated.output
+        assert json.loads(evaluated.stdout)["characters"] == characters
+    assert "t2.txt, 500 chars, test" in " ".join(invoke("info", "b").output.split())
+
+
+def test_parts_that_moved_or_changed(text, parts):
+    assert invoke("train", text, *parts, *TINY, "--steps", 3).exit_code == 0
+    files = ["sea.txt", "v1.txt", "v2.txt", "t1.txt", "t2.txt"]
+    texts = [argument for name in files for argument in ("--text", name)]
+    before = invoke("eval", "--split", "test", *texts, "--json").stdout
+    Path("v1.txt").rename("moved.txt")
+    gone = invoke("train", "--resume", "--steps", 5)
+    assert gone.exit_code == 1 and "v1.txt: no such file" in gone.output
+    given = ["--validation", "moved.txt", "--validation", "v2.txt"]
+    assert invoke("train", "--resume", "--steps", 4, *given).exit_code == 0
+    assert invoke("train", "--resume", "--steps", 5).exit_code == 0
+    texts[texts.index("v1.txt")] = "moved.txt"
+    after = invoke("eval", "--split", "test", *texts, "--json")
+    assert json.loads(before)["characters"] == json.loads(after.stdout)["characters"]
+    few = invoke("eval", "--text", text)
+    assert few.exit_code == 1
+    assert "1 file given, where the run had 5: sea.txt, moved.txt, v2.txt, t1.txt" in few.output
+
+    together = invoke("train", "--resume", "--steps", 6, "--test", "t2.txt", "--test", "t1.txt")
+    assert together.exit_code == 1 and "is not the one of this run" in together.output
+    Path("t1.txt").write_text(Path("t1.txt").read_text()[::-1])
+    for command in (("train", "--resume", "--steps", 6), ("eval", "--split", "validation")):
+        changed = invoke(*command)
+        assert changed.exit_code == 1 and "is not the one of this run" in changed.output
+
+
+def test_the_same_text_in_other_parts_is_another(text, parts):
+    """The ids are the same, and so is their hash."""
+    Path("v2.txt").write_text("the sea\n")
+    Path("t1.txt").write_text("the king\n")
+    parts = ["--validation", "v1.txt", "--validation", "v2.txt", "--test", "t1.txt"]
+    assert invoke("train", text, *parts, *TINY, "--steps", 3).exit_code == 0
+    other = ["--validation", "v1.txt", "--test", "v2.txt", "--test", "t1.txt"]
+    Path("v1.txt").write_text(Path("v1.txt").read_text() + "\n")
+    result = invoke("train", "--resume", "--steps", 6, *other)
+    assert result.exit_code == 1
+    assert "501 characters for --validation and 17 characters for --test" in result.output
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--validation", "v1.txt", "--val-fraction", "0.2"], "--validation and --val-fraction"),
+        (["--validation", "v1.txt", "--test-fraction", "0.2"], "--validation and --test-fraction"),
+        (["--test", "t1.txt", "--test-fraction", "0.2"], "--test and --test-fraction"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "compare"])
+def test_a_part_is_a_file_or_a_share(text, parts, command, flags, complaint):
+    result = invoke(command, text, *TINY, *flags)
+    assert result.exit_code == 2, result.output
+    assert f"{complaint} both say how the text is split" in result.output
+    assert invoke(command, text, "--validation", "nowhere.txt").exit_code == 1
+
+
+def test_compare_with_parts(text, parts):
+    command = ["compare", text, *parts, *TINY, "--vary", "dropout=0,0.5", "--seeds", 1]
+    result = invoke(*command, "--steps", 3, "--out", "c", "--json")
+    assert result.exit_code == 0, result.output
+    again = invoke(*command, "--steps", 3, "--out", "c", "--json")
+    assert again.exit_code == 0, again.output
+    (config, *_) = sorted(Path("c").rglob("config.toml"))
+    settings = tomllib.loads(config.read_text())
+    assert [len(settings[name]) for name in ("text", "validation", "test")] == [1, 2, 2]
+    varied = invoke("compare", text, *parts, *TINY, "--vary", "val_fraction=0.1,0.2")
+    assert varied.exit_code == 2 and "--validation and --val-fraction" in varied.output
+
+
 def test_init_from_keeps_the_old_symbols_and_adds_new_ones(text):
     assert invoke("train", text, *TINY, "--steps", 2).exit_code == 0
     (text.parent / "new.txt").write_text("zebras & quills\n" * 100)

@@ -39,12 +39,14 @@ def step(
     config: TrainConfig,
     t: int,
     workers: Workers = ONE,
+    anchor: Parameters | None = None,
 ) -> None:
     optimizer, rate = OPTIMIZERS[config.optimizer], coefficients_of(config).learning_rate
     clipper = Clipper(w, workers, config.clip_value, config.clip_norm)
     _, scale = clipper.measure(g.flat)
     rule, penalties = optimizer.rule(config, rate, t), penalties_of(config, rate)
-    update_parameters(optimizer, w, g, slots, rule, (clipper.limit, scale), workers, penalties)
+    clip = clipper.limit, scale
+    update_parameters(optimizer, w, g, slots, rule, clip, workers, penalties, anchor)
 
 
 def slots_of(w: Parameters, name: str) -> dict[str, Parameters]:
@@ -315,6 +317,34 @@ def test_penalties_by_hand() -> None:
     step(w, g, {}, config, 1)
     np.testing.assert_allclose(w["rnn.weight_hh_l0"][0, :4], [1.735, -1.935, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(w["rnn.bias_ih_l0"][:4], [1.9, -2.1, -0.0, 0], rtol=1e-6)
+
+
+def test_decay_towards_an_anchor_by_hand() -> None:
+    """w += 0.1 * 0.2 (w0 - w) and then w -= 0.1 (1 + 0.5 w): l2 still pulls towards zero."""
+    config = TrainConfig(optimizer="sgd", learning_rate=0.1, l2=0.5, weight_decay=0.2, clip_norm=0)
+    w = layout()
+    g, anchor = w.like(), w.like()
+    for name in ("rnn.weight_hh_l0", "rnn.bias_ih_l0"):
+        w[name].flat[:3], anchor[name].flat[:3], g[name].flat[:2] = (2, -2, 0), (1, 1, 1), (1, 1)
+    step(w, g, {}, config, 1, anchor=anchor)
+    np.testing.assert_allclose(w["rnn.weight_hh_l0"][0, :4], [1.78, -1.94, 0.02, 0], rtol=1e-6)
+    np.testing.assert_allclose(w["rnn.bias_ih_l0"][:4], [1.9, -2.1, 0, 0], rtol=1e-6)
+
+
+def test_an_anchor_holds_what_has_no_gradient() -> None:
+    """Decay leaves weights that are at their anchor as they are, to the bit; zero is an anchor like
+    any other.
+    """
+    config = TrainConfig(optimizer="adamw", learning_rate=0.1, weight_decay=0.5)
+    w, slots = layout(hidden=16), {slot: layout(hidden=16) for slot in ("m", "v")}
+    w.flat[:] = np.random.default_rng(2).standard_normal(w.flat.size, np.float32)
+    before = w.copy()
+    step(w, w.like(), slots, config, 1, anchor=before)
+    np.testing.assert_array_equal(w.flat, before.flat)
+    step(w, w.like(), slots, config, 2, anchor=w.like())
+    towards_zero = before.copy()
+    step(towards_zero, w.like(), slots, config, 2)
+    np.testing.assert_allclose(w.flat, towards_zero.flat, rtol=1e-6)
 
 
 def test_clipping_comes_before_the_penalties() -> None:

@@ -15,6 +15,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import charrnn.text.cached_ids
+import charrnn.text.corpus
+import charrnn.text.reading
 import charrnn.text.sources
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, CorpusError, VocabError
@@ -441,6 +444,66 @@ class TestSplits:
         assert all(np.shares_memory(p, corpus.ids) for p in parts if p.size)
         assert [p.size for p in parts if p.size == 1] == []
         assert abs(len(corpus.validation) - n * val) < 3 and abs(len(corpus.test) - n * test) < 2
+
+    @pytest.mark.parametrize("compiled", [False, True])
+    def test_files_of_their_own_are_the_parts_exactly(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+    ) -> None:
+        """Nothing comes between two parts; the vocabulary is that of all."""
+        monkeypatch.setattr(charrnn.text.reading, "LARGE", 1 if compiled else 1 << 26)
+        a, b = write(tmp_path / "a", "no end of line"), write(tmp_path / "b", "second")
+        c, d = write(tmp_path / "c", "\nvalidated"), write(tmp_path / "d", "Tested")
+        corpus = Corpus.read([a, b], validation=c, test=[d, d])
+        parts = corpus.train, corpus.validation, corpus.test
+        assert [corpus.vocab.decode(ids) for ids in parts] == [
+            "no end of line\nsecond",
+            "\nvalidated",
+            "Tested\nTested",
+        ]
+        assert {"T", "v"} <= set(corpus.vocab.symbols) and corpus.name == "a"
+        assert (corpus.config.val_fraction, corpus.config.test_fraction) == (0.0, 0.0)
+        found = [(source.name, source.characters, source.part) for source in corpus.sources]
+        assert found == [
+            *(("a", 15, ""), ("b", 6, "")),
+            *(("c", 10, "validation"), ("d", 7, "test"), ("d", 6, "test")),
+        ]
+
+    def test_one_part_is_a_file(self, tmp_path: Path) -> None:
+        """With a test file alone, the validation part is a share of the text still."""
+        text, other = write(tmp_path / "a", "x" * 95 + "\n" * 5), write(tmp_path / "b", "yy")
+        config = CorpusConfig(val_fraction=0.05, test_fraction=0.5)
+        corpus = Corpus.read(text, config, test=other)
+        parts = corpus.train, corpus.validation, corpus.test
+        assert [corpus.vocab.decode(ids) for ids in parts] == ["x" * 95, "\n" * 5, "yy"]
+        corpus = Corpus.read(text, config, validation=other)
+        assert [len(corpus.train), len(corpus.validation), len(corpus.test)] == [100, 2, 0]
+        tiny = write(tmp_path / "c", "y")
+        with pytest.raises(CorpusError, match="the text for `test` has 1 character; at least 2"):
+            Corpus.read(text, config, validation=other, test=tiny)
+        with pytest.raises(CorpusError, match=r"standard input \(-\) is named twice"):
+            Corpus.read("-", config, validation="-")
+
+    def test_documents_of_each_part(self, tmp_path: Path) -> None:
+        """A separator does not reach from one part into the next, which begins a document."""
+        a, b = write(tmp_path / "a", "one\n\ntwo\n"), write(tmp_path / "b", "\nthree\n\nfour")
+        corpus = Corpus.read(a, CorpusConfig(document_separator="\n\n+"), validation=b, test=a)
+        starts = corpus.train_starts, corpus.validation_starts, corpus.test_starts
+        assert [part.tolist() for part in starts if part is not None] == [[5], [0, 8], [0, 5]]
+
+    def test_parts_that_are_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is kept of a text tells its parts, and is of these parts alone."""
+        monkeypatch.setenv("CHARRNN_CACHE_DIR", str(tmp_path / "cache"))
+        monkeypatch.setattr(charrnn.text.cached_ids, "_SOUGHT_FROM", 1)
+        monkeypatch.setattr(charrnn.text.corpus, "KEPT_FROM", 1)
+        a, b = write(tmp_path / "a", "first\n"), write(tmp_path / "b", "second")
+        before, again, joined = (
+            Corpus.read(a, validation=b),
+            Corpus.read(a, validation=b),
+            Corpus.read([a, b], CorpusConfig(val_fraction=0.0)),
+        )
+        assert again.kept_in is not None and again.kept_in != joined.kept_in
+        assert again.sources == before.sources and len(again.validation) == 6
+        assert again.sha256 == joined.sha256 and len(joined.validation) == 0
 
     def test_sizes(self) -> None:
         def sizes(n: int, **fractions: float) -> list[int]:

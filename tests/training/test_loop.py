@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from charrnn.checkpoint.trained import load
 from charrnn.config.settings import ModelConfig, TrainConfig
@@ -368,6 +369,61 @@ def test_from_weights_wants_the_vocabulary_extended() -> None:
     old = small_run(small_corpus())
     with pytest.raises(ConfigError, match=r"extend=weights\.vocab"):
         Run.from_weights(small_corpus("quite other text\n" * 20), old.trained)
+
+
+def begun_from(old: Run, corpus: Corpus, **settings: Any) -> Run:
+    given = {"steps": 12, "batch_size": 3, "seq_length": 8, "eval_every": 5, "learning_rate": 0.01}
+    return Run.from_weights(
+        corpus, old.trained, TrainConfig(**{**given, "optimizer": "adamw", **settings})
+    )
+
+
+def test_a_run_from_weights_decays_towards_them() -> None:
+    """The stronger the decay, the nearer the weights stay to their first values, new rows too."""
+    old = small_run(small_corpus())
+    trained(old, small_corpus())
+    corpus = Corpus.from_text("Other Text, and new symbols! " * 40, extend=old.vocab)
+    distances = []
+    for decay in (0.0, 10.0, 90.0):
+        run = begun_from(old, corpus, weight_decay=decay)
+        first = run.model.parameters.copy()
+        assert run.anchor is not None and run.anchor.flat is not run.model.parameters.flat
+        trained(run, corpus)
+        np.testing.assert_array_equal(run.anchor.flat, first.flat)
+        after, before = dict(run.model.parameters.to_disk()), dict(first.to_disk())
+        distances.append(
+            [np.abs(after[name] - before[name]).mean() for name in after if "bias" not in name]
+        )
+    assert (np.diff(distances, axis=0) < 0).all()
+    assert np.mean(distances[2]) < 0.3 * np.mean(distances[0])
+
+
+def test_a_run_from_weights_goes_on_exactly(tmp_path: Path) -> None:
+    """On one thread and two in turn; only such a run's file holds its first weights."""
+    corpus = small_corpus()
+    old = small_run(corpus, hidden=16)
+    trained(old, corpus)
+
+    def begun() -> Run:
+        return begun_from(old, corpus, weight_decay=3.0)
+
+    whole, parts = created(tmp_path / "whole"), created(tmp_path / "parts")
+    trained(begun(), corpus, whole)
+    trained(begun(), corpus, parts, steps=2, threads=2)
+    for steps, threads in ((3, 1), (4, 2), (None, 1)):
+        trained(parts.resume(), corpus, parts, steps=steps, threads=threads)
+    assert parts.last.read_bytes() == whole.last.read_bytes()
+    assert parts.best.read_bytes() == whole.best.read_bytes()
+    anchor = parts.resume().anchor
+    assert anchor is not None
+    np.testing.assert_array_equal(anchor.flat, begun().model.parameters.flat)
+    with safe_open(parts.best, framework="numpy") as best:
+        assert not any(name.startswith("anchor.") for name in best.keys())  # noqa: SIM118
+    usual = created(tmp_path / "usual")
+    trained(small_run(corpus), corpus, usual, steps=1)
+    with safe_open(usual.last, framework="numpy") as last:
+        assert not any(name.startswith("anchor.") for name in last.keys())  # noqa: SIM118
+    assert usual.resume().anchor is None
 
 
 # Learning
