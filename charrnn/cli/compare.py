@@ -123,7 +123,7 @@ def compare(
     if equal == "time":
         if request.training.max_time is None:
             raise ConfigError("--equal time needs the training time of each run: --max-time 5m")
-        settings |= {"epochs": ENDLESS, "steps": None}
+        settings |= {"epochs": ENDLESS, "steps": None, "pace": None}
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
     first = request.training.seed

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.tuning.planning import Plan
 
-LENGTH = ("steps", "epochs", "max_time")
+LENGTH = ("steps", "epochs", "pace", "max_time")
 """The settings that say how long to train."""
 
 
