@@ -29,7 +29,7 @@ fast, and cannot get more steps.
 """
 SAID = 0.1
 """A change of the number that was said last is said if it is larger."""
-END_SECONDS = 0.1
+END_SECONDS = 0.2
 """Between the last report and the end of the program."""
 
 
@@ -60,11 +60,9 @@ class _Pacer:
     less and less.
     """
 
-    def __init__(
-        self, run: Run, plan: Plan, now: float, say: Callable[[str], None] | None
-    ) -> None:
+    def __init__(self, run: Run, plan: Plan, now: float, say: Callable[[str], None] | None) -> None:
         self.run, self.plan, self.say = run, plan, say
-        self.whole = plan.deadline - now
+        self.whole = max(plan.deadline - now, 1e-3)
         self.before = self.changed = now
         self.taken, self.steps = plan.step_seconds, 1.0
         self.validations = [plan.validation_seconds / plan.step_seconds]
@@ -127,17 +125,17 @@ class _Pacer:
             return
         run.change(pace=f"{run.config.pace or ''} {run.step}:{steps}".strip())
         self.changed = now
-        if abs(steps - self.said) > SAID * self.said or is_last_part:
-            self._tell(steps)
+        is_large = abs(steps - self.said) > SAID * self.said
+        if self.say is not None and (is_large or is_last_part or steps == self.plan.most_steps):
+            self.say(self._told(steps))
+            self.said = steps
 
-    def _tell(self, steps: int) -> None:
-        """Say how many steps there are now."""
-        pace, than = "slower" if steps < self.said else "faster", "before"
-        if self.said == self.run.config.planned_steps(self.run.steps_per_epoch):
-            than = "planned"
+    def _told(self, steps: int) -> str:
+        """That there are so many steps now, and why."""
+        pace = "slower" if steps < self.said else "faster"
+        is_first = self.said == self.run.config.planned_steps(self.run.steps_per_epoch)
+        than = "planned" if is_first else "before"
         why = "to end on time"
         if steps == self.plan.most_steps:
-            why = "all that this text can give: the run ends early"
-        if self.say is not None:
-            self.say(f"running {pace} than {than}: {steps:,} steps instead of {self.said:,}, {why}")
-        self.said = steps
+            why = "no more, since the text has no more to give; this ends early"
+        return f"running {pace} than {than}: {steps:,} steps instead of {self.said:,}, {why}"
