@@ -55,7 +55,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The settings that the run was started with, as `--config` reads them."""
+        """The settings that the run was started with, and its `pace`, as `--config` reads them."""
         return self.path / "config.toml"
 
     @property

@@ -1,9 +1,8 @@
 """What to train in a given time: size, dropout, batch and schedule, from the length of the text
 and the speed of this machine.
 
-A plan is an ordinary pair of configurations with a number of steps. Once it is made the clock has
-no part in the run, which can be interrupted, resumed and repeated like any other. Its rules come
-from measurements: docs/recipes.md.
+A plan is an ordinary pair of configurations with a number of steps, which then follows the pace of
+the run (`pacing`). Its rules come from measurements: docs/recipes.md.
 """
 
 import math
@@ -51,7 +50,7 @@ otherwise; and how many at most.
 MARGIN = 0.03
 """Of the time that is not planned: the speed drifts."""
 HELD = 0.1
-"""Share of the steps before the learning rate falls: then their number is settled (`pacing`)."""
+"""Share of the steps before the learning rate falls."""
 LEAST_SECONDS = 5.0
 WARM_UP_STEPS = 100
 
