@@ -338,7 +338,9 @@ def _train(
         Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
     ) as display:
         reports = steps(run, corpus, folder=folder, threads=request.threads)
-        with closing(reports if plan is None else on_time(reports, run, plan, folder)) as reports:
+        with closing(
+            reports if plan is None else on_time(reports, run, plan, display.say)
+        ) as reports:
             for report in reports:
                 display.show(report)
                 ended = report.ended

@@ -103,7 +103,7 @@ class Display:
         self, run: Run, *, quiet: bool = False, as_json: bool = False, seconds_before: float = 0.0
     ) -> None:
         self._run, self._json = run, as_json
-        self._start, self._first_step, self._total = time.monotonic(), run.step, run.total_steps
+        self._start, self._first_step = time.monotonic(), run.step
         limit = run.config.max_seconds
         self._limit = None if limit is None else max(0.0, limit - seconds_before)
         self._is_estimated = False
@@ -124,8 +124,6 @@ class Display:
     def show(self, report: Report) -> None:
         """What one step did."""
         self._done += 1
-        if report.total_steps != self._total:
-            self._show_change(report.total_steps)
         self._characters = 0.95 * self._characters + report.characters
         self._seconds = 0.95 * self._seconds + report.seconds
         if report.train_loss is not None:
@@ -178,18 +176,10 @@ class Display:
         ]
         self._bar.say(fitted(fields, self._bar.width))
         if report.overfitting:
-            self._say_filled(OVERFITTING.format(best=self._run.progress.best_step))
+            self.say(OVERFITTING.format(best=self._run.progress.best_step))
 
-    def _show_change(self, total: int) -> None:
-        """A plan's number of steps was settled anew."""
-        pace = "slower" if total < self._total else "faster"
-        self._say_filled(
-            f"plan: this goes {pace} than it was measured: {total:,} steps instead of "
-            f"{self._total:,}"
-        )
-        self._total = total
-
-    def _say_filled(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Lines above the bar."""
         self._bar.say(textwrap.fill(text, self._bar.width))
 
     def _show_fall_back(self, fall: FallBack) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.tuning.planning import Plan
 
-LENGTH = ("steps", "epochs", "max_time")
+LENGTH = ("steps", "epochs", "pace", "max_time")
 """The other settings that say how long to train."""
 TEN_MINUTES = "10m"
 """The time of a run for which no length is given."""

@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -161,6 +162,21 @@ def seconds_of(text: str) -> float | None:
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
     seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
     return seconds if seconds > 0 else None
+
+
+@lru_cache
+def changes_of(text: str) -> tuple[tuple[int, int], ...] | None:
+    """Steps and the number of steps in all from there on, of a text such as "360:1500 720:1410";
+    None unless steps increase, and each is less than its new number and the one before.
+    """
+    pairs = [re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", word) for word in text.split()]
+    changes = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
+    before, total = 0, 10**12
+    for step, new in changes:
+        if not before < step < min(total, new):
+            return None
+        before, total = step, new
+    return tuple(changes) if changes and len(changes) == len(pairs) else None
 
 
 def _shown(value: Any, is_kind: bool) -> str:

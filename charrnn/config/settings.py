@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Self
 
-from charrnn.config.fields import Settings, check_pattern, seconds_of, setting, settings_of
+from charrnn.config.fields import (
+    Settings,
+    changes_of,
+    check_pattern,
+    seconds_of,
+    setting,
+    settings_of,
+)
 from charrnn.errors import ConfigError
 
 RUN = "Run"
@@ -292,6 +299,11 @@ class TrainConfig(Settings):
         1e9,
     )
     steps: int | None = run(None, "Updates to make, in all.", 1, 10**12)
+    pace: str | None = run(
+        None,
+        "Steps at which their number was changed to end on time, and the new numbers: 360:1500 "
+        "720:1410. `for` records them.",
+    )
     max_time: str | None = run(None, "Training time after which the run ends: 90s, 20m, 1.5h.")
     patience: int | None = run(
         None, "Validations without a new best after which the run ends.", 1, 10**6
@@ -311,11 +323,16 @@ class TrainConfig(Settings):
     )
 
     def __post_init__(self) -> None:
-        """As for all settings, and `max_time` must be a duration."""
+        """As for all settings; `max_time` must be a duration, and `pace` a record of changes."""
         super().__post_init__()
         if self.max_time is not None and seconds_of(self.max_time) is None:
             raise ConfigError(
                 f"`max_time` must be a time such as 90s, 20m or 1.5h, not {self.max_time!r:.40}"
+            )
+        if self.pace is not None and changes_of(self.pace) is None:
+            raise ConfigError(
+                "`pace` must be pairs of a step and a larger number of steps, in their order, such "
+                f"as 360:1500 720:1410, not {self.pace!r:.40}"
             )
 
     @property
@@ -323,8 +340,17 @@ class TrainConfig(Settings):
         """`max_time` in seconds."""
         return None if self.max_time is None else seconds_of(self.max_time)
 
+    @property
+    def changes(self) -> tuple[tuple[int, int], ...]:
+        """`pace` as pairs: after so many steps, their number in all became this."""
+        return changes_of(self.pace or "") or ()
+
     def total_steps(self, steps_per_epoch: int) -> int:
-        """How many updates the run makes: `steps` or `epochs`, whichever ends first."""
+        """How many updates the run makes: those planned, or the last number in `pace`."""
+        return self.changes[-1][1] if self.changes else self.planned_steps(steps_per_epoch)
+
+    def planned_steps(self, steps_per_epoch: int) -> int:
+        """`steps` or `epochs`, whichever ends first."""
         limits = [self.steps] if self.steps is not None else []
         if self.epochs is not None:
             limits.append(max(1, math.ceil(self.epochs * steps_per_epoch - 1e-9)))

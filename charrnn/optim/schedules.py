@@ -3,7 +3,8 @@
 `inverse-sqrt`, `constant`, `step`, `exponential` and `plateau` do not depend on how long the run is
 to be: one that is given more epochs continues as if it had had them from the start. `cosine` and
 `one-cycle` end with the run: with another number of epochs the rest of the run follows the curve of
-the new length, from the place where it is.
+the new length, from the place where it is. Where the number of steps was changed to end on time
+(`pace`), what is left of the curve is spread over the steps that are left (`Moment.position`).
 """
 
 import math
@@ -20,26 +21,46 @@ CYCLE_RISE, CYCLE_START = 0.3, 0.04
 
 @dataclass(frozen=True)
 class Moment:
-    """Where in its run a step is. `step` counts from 0; `falls` is how often the rate has fallen on
-    a plateau so far.
+    """Where in its run a step is. `step` counts from 0; `total_steps` is the number first planned,
+    and `changes` are pairs of a step and the number in all from there on. `falls` is how often the
+    rate has fallen on a plateau so far.
     """
 
     step: int
     steps_per_epoch: int
     total_steps: int
     falls: int = 0
+    changes: tuple[tuple[int, int], ...] = ()
 
     @property
     def epochs(self) -> float:
         """Passes over the text that are done when the step begins."""
         return self.step / self.steps_per_epoch
 
+    @property
+    def position(self) -> float:
+        """The step of the run first planned, of N steps, at which the rate would be the same.
+
+        v(s) = s before any change. After a change at step s_k to n_k steps, what is left is spread
+        evenly over the steps that are left, so that v rises to N - 1 at the last of them:
+
+        v(s) = N - 1 - (n_k - 1 - s) (N - 1 - v(s_k - 1)) / (n_k - s_k),  for s >= s_k
+        """
+        end = last = self.total_steps - 1
+        pace = 1.0
+        for step, total in self.changes:
+            if step > self.step:
+                break
+            pace *= (last - step + 1) / (total - step)
+            last = total - 1
+        return end - (last - self.step) * pace
+
     def share(self, after: float = 0.0) -> float:
-        """How much is done of the run, or of what follows its first epochs: 0 at the first step, 1
-        at the last.
+        """How much is done of the run, or of what follows its first epochs, as first planned: 0 at
+        the first step, 1 at the last.
         """
         first = after * self.steps_per_epoch
-        return min(1.0, max(0.0, self.step - first) / max(1.0, self.total_steps - 1 - first))
+        return min(1.0, max(0.0, self.position - first) / max(1.0, self.total_steps - 1 - first))
 
 
 def constant(at: Moment, config: TrainConfig) -> float:

@@ -26,7 +26,7 @@ from charrnn.optim.optimizers import (
     penalties_of,
     update_parameters,
 )
-from charrnn.optim.schedules import Moment, rate_factor
+from charrnn.optim.schedules import rate_factor
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
@@ -134,7 +134,7 @@ class _Trainer:
         self.peak_rate = coefficients_of(config).learning_rate
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.objective = config.reduction == "sum-over-time", config.label_smoothing
-        self.saved_step: int | None = None
+        self.saved: tuple[int, str | None] | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
         self.good = recovery.GoodState(run, folder)
@@ -215,8 +215,7 @@ class _Trainer:
     def _rate(self) -> float:
         """The learning rate of the next step."""
         run = self.run
-        at = Moment(run.step, run.steps_per_epoch, run.total_steps, run.progress.falls)
-        return self.peak_rate * rate_factor(at, run.config) * run.fall_factor
+        return self.peak_rate * rate_factor(run.moment, run.config) * run.fall_factor
 
     def _advance(self, loss: float, norm: float) -> None:
         run, before = self.run, self.run.progress
@@ -241,7 +240,7 @@ class _Trainer:
         """Go back to the last good state, with a lower learning rate; `DivergenceError` if that has
         been done too often.
         """
-        run, fall, self.saved_step, self.ended = self.run, None, None, None
+        run, fall, self.saved, self.ended = self.run, None, None, None
         if run.progress.fall_backs < recovery.MOST_FALLS:
             fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
@@ -330,6 +329,7 @@ class _Trainer:
     def save(self) -> None:
         """Write `last`, unless it is written already or holds a NaN or an infinity."""
         run, folder = self.run, self.folder
-        if folder is not None and self.saved_step != run.step and recovery.is_finite(run):
+        state = run.step, run.config.pace
+        if folder is not None and self.saved != state and recovery.is_finite(run):
             folder.save_last(run)
-            self.saved_step = run.step
+            self.saved = state

@@ -52,7 +52,8 @@ def resolve(
     per_pass = Streams(corpus.train, *shape).steps
     if training.steps is None and training.epochs is None:
         training = replace(training, steps=max(math.ceil(PASSES * per_pass), LEAST_STEPS))
-    passes = training.total_steps(per_pass) / per_pass
+    steps = training.planned_steps(per_pass)
+    passes = steps / per_pass
     if model.hidden is None:
         model = replace(model, hidden=width_for(model, characters, lambda *_: passes))
     count = parameter_count(model)
@@ -61,7 +62,7 @@ def resolve(
         input_dropout=input_dropout_for(passes),
     ).resolved()
     training = training.filled(
-        warmup=min(WARM_UP_STEPS, training.total_steps(per_pass) // 20),
+        warmup=min(WARM_UP_STEPS, steps // 20),
         decay_after=round(HELD * passes, 6) if training.schedule == "cosine" else 0.0,
     )
     if training.precision == "auto":

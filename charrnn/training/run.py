@@ -14,6 +14,7 @@ from charrnn.errors import ConfigError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.optim.schedules import Moment
 from charrnn.text.corpus import Corpus
 from charrnn.text.sources import Source
 from charrnn.text.streams import Streams
@@ -192,6 +193,13 @@ class Run:
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
+    def moment(self) -> Moment:
+        """Where in the run the next step is, for the learning rate's schedule."""
+        planned = self.config.planned_steps(self.steps_per_epoch)
+        place = self.step, self.steps_per_epoch, planned, self.progress.falls
+        return Moment(*place, self.config.changes)
+
+    @property
     def fall_factor(self) -> float:
         """What is left of the planned learning rate after the run has fallen back so often."""
         return float(FALL_FACTOR**self.progress.fall_backs)
@@ -216,7 +224,7 @@ class Run:
         """
         config = self.config
         if self.step >= self.total_steps:
-            return "steps" if config.steps == self.total_steps else "epochs"
+            return "steps" if config.pace or config.steps == self.total_steps else "epochs"
         if config.patience is not None and self.validations_since_best >= config.patience:
             return "patience"
         return "time" if config.max_seconds is not None and seconds >= config.max_seconds else None
@@ -242,7 +250,7 @@ class Run:
         are fixed.
 
         With another learning rate, or another clipping, nothing is left of the falls of the rate
-        that falling back brought.
+        that falling back brought; with another number of steps or epochs, nothing of `pace`.
         """
         for name, value in settings.items():
             if name in FIXED and value != getattr(self.config, name):
@@ -251,6 +259,8 @@ class Run:
                     f"{getattr(self.config, name)}, not {value}; leave it out, "
                     "or start a new run with `init_from` and another `out`"
                 )
+        if "steps" in settings or "epochs" in settings:
+            settings.setdefault("pace", None)
         if "steps" in settings and "epochs" not in settings:
             settings["epochs"] = None
         elif "epochs" in settings and "steps" not in settings:

@@ -55,7 +55,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The settings that the run was started with, as `--config` reads them."""
+        """The settings that the run was started with, and its `pace`, as `--config` reads them."""
         return self.path / "config.toml"
 
     @property
@@ -115,12 +115,12 @@ class RunFolder:
         write_atomically(self.history, b"")
         self._write_settings(settings)
 
-    def change_settings(self, **settings: Any) -> None:
-        """Put these into config.toml, if there is one, in the place of what it says."""
-        if self.config.exists():
-            self._write_settings(
-                {**tomllib.loads(self.config.read_text(encoding="utf-8")), **settings}
-            )
+    def _record_pace(self, pace: str | None) -> None:
+        """Have config.toml, if there is one, say how the number of steps was changed."""
+        if pace is not None and self.config.exists():
+            settings = tomllib.loads(self.config.read_text(encoding="utf-8"))
+            if settings.get("pace") != pace:
+                self._write_settings({**settings, "pace": pace})
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         kept = {name: value for name, value in settings.items() if value is not None}
@@ -146,9 +146,11 @@ class RunFolder:
         return run
 
     def save_last(self, run: Run) -> None:
-        """Write the checkpoint to go on from, and what is new in the history; the last good state
-        stays here, in `good`.
+        """Write the checkpoint to go on from, and what is new in the history and of the pace; the
+        last good state stays here, in `good`.
         """
+        # first: a run that goes on from an older checkpoint writes what it did itself
+        self._record_pace(run.config.pace)
         is_good = run.step == run.progress.good_step
         if not is_good and self.good_of(run) == self.last:
             write_atomically(self.good, self.last.read_bytes())

@@ -295,7 +295,7 @@ class _Job:
         limit, before = run.config.max_seconds, self.folder.seconds_before
         reports = train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
         if found is not None:
-            reports = on_time(reports, run, found, self.folder)
+            reports = on_time(reports, run, found)
         try:
             with closing(reports):
                 for report in reports:

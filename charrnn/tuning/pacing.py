@@ -1,81 +1,141 @@
-"""Keeping to a planned time: the number of steps is settled once more when the learning rate is
-about to fall.
+"""Ending on time: while a run goes on, its number of steps follows its pace.
 
 A laptop that was cool when it was measured is slower a minute later, and other programs come and
-go. While the learning rate is held at its peak no step depends on how many there will be, so a run
-that is given the final number at its start has the same bits.
+go. Each change is recorded in the run's setting `pace`, and the learning rate is a function of that
+record and the step alone (`optim.schedules`): so the run can be repeated, to the same bits.
 """
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 
 from charrnn.training.loop import Report
-from charrnn.training.recipe import HELD
 from charrnn.training.run import Run
-from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.planning import MARGIN, Plan
+from charrnn.tuning.planning import Plan
 
-UNCHANGED = 0.02
-"""A number of steps that would differ by less is left as it is."""
-MOST_MORE = 1.5
-"""Of the planned steps: what keeps the network from overfitting was chosen for their number.
+MEMORY, LEAST_MEMORY, LEAST_STEPS = 0.1, 0.01, 5
+"""The pace is an average over this part of the time left, but at least this part of the whole time
+and so many steps; as long passes between two changes.
 """
-
-
-def held_steps(run: Run) -> int:
-    """Steps at the start that do not depend on the length of the run: those before a cosine falls,
-    of one-cycle none.
-    """
-    if run.config.schedule == "one-cycle":
-        return 0
-    held = HELD * run.total_steps
-    if run.config.schedule == "cosine":
-        held = run.config.decay_after * run.steps_per_epoch
-    return min(math.floor(held + 1e-9), run.total_steps - 1)
+UNCHANGED = 0.01
+"""A run that would end early or late by less, of the whole time, is left as it is."""
+LAST_PART = 0.1
+"""Of the whole time: here steps are only cut."""
+LATE = 0.005
+"""Of the whole time: a run is to end so much later, since in the last part it may become twice as
+fast, and cannot get more steps.
+"""
+SAID = 0.1
+"""A change of the number that was said last is said if it is larger."""
+END_SECONDS = 0.2
+"""Between the last report and the end of the program."""
 
 
 def on_time(
     reports: Generator[Report, None, None],
     run: Run,
     plan: Plan,
-    folder: RunFolder | None = None,
+    say: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
-    """The reports of a run that was just begun with a plan; before the rate falls, its steps are
-    fitted to the time that is left.
+    """The reports of a run that was just begun with a plan; its number of steps changes with its
+    pace, so that it ends on time.
 
-    The pace is that of the steps so far, without the first of them and without validations. What is
-    found is written into the run's settings and, with a folder, into its `last` checkpoint and its
-    config.toml: whoever goes on with it goes on with that.
+    Changes are appended to the run's setting `pace`. Those that are large, and cuts in the last
+    tenth of the time, are told to `say`, each in a line.
     """
-    held, taken, timed, before = held_steps(run), 0.0, 0, clock()
+    pacer = _Pacer(run, plan, clock(), say)
     with closing(reports):
         for report in reports:
-            now = clock()
-            if report.step > 1 and report.train_loss is None and report.fell_back is None:
-                taken, timed = taken + now - before, timed + 1
-            if report.step == held and timed and report.ended is None:
-                _settle(run, plan, taken / timed, now, folder)
+            pacer.follow(report, clock())
             yield report
-            before = clock()
 
 
-def _settle(
-    run: Run, plan: Plan, step_seconds: float, now: float, folder: RunFolder | None
-) -> None:
-    """Have the run end in time at this pace."""
-    planned = run.total_steps
-    validation = plan.validation_seconds * step_seconds / plan.step_seconds
-    # the last validation, with checkpoints, takes longer
-    left = (1 - MARGIN) * (plan.deadline - now) - validation
-    interval = run.config.eval_interval(run.steps_per_epoch)
-    steps = run.step + math.floor(left / (step_seconds + validation / interval))
-    steps = max(run.step + 1, min(steps, plan.most_steps, math.floor(MOST_MORE * planned)))
-    if abs(steps - planned) < UNCHANGED * planned:
-        return
-    run.change(steps=steps)
-    if folder is not None:
-        folder.change_settings(steps=steps)
-        folder.save_last(run)
+class _Pacer:
+    """How fast a run is, when it would end, and what to change.
+
+    A step takes `taken` / `steps` seconds: sums over the steps so far, in which older ones count
+    less and less.
+    """
+
+    def __init__(self, run: Run, plan: Plan, now: float, say: Callable[[str], None] | None) -> None:
+        self.run, self.plan, self.say = run, plan, say
+        self.whole = max(plan.deadline - now, 1e-3)
+        self.before = self.changed = now
+        self.taken, self.steps = plan.step_seconds, 1.0
+        self.validations = [plan.validation_seconds / plan.step_seconds]
+        self.every = run.config.eval_interval(run.steps_per_epoch)
+        self.said = run.total_steps
+        # steps that are made again after a fall back must see the changes that they saw before
+        self.free_from = 0
+
+    def follow(self, report: Report, now: float) -> None:
+        """Take note of a report, and change the number of steps if need be."""
+        seconds, left, self.before = now - self.before, self.plan.deadline - now, now
+        memory = max(MEMORY * left, LEAST_MEMORY * self.whole)
+        if report.fell_back is not None:
+            self.free_from = max(self.free_from, report.fell_back.from_step)
+        elif report.train_loss is not None:
+            if report.sample is None:
+                self.validations.append(max(0.0, seconds / self.pace - 1))
+        elif report.step > 1:  # the first step takes longer
+            kept = math.exp(-min(seconds / memory, 1 / LEAST_STEPS))
+            self.taken, self.steps = kept * self.taken + seconds, kept * self.steps + 1
+        interval = min(memory, self.seconds_to(self.run.total_steps) / 4)
+        is_time = now - self.changed >= interval or left < self.seconds_to(self.run.step + 1)
+        if is_time and report.ended is None and report.step >= max(1, self.free_from):
+            self._change(left, now)
+
+    @property
+    def pace(self) -> float:
+        """Seconds a step."""
+        return self.taken / self.steps
+
+    @property
+    def validation(self) -> float:
+        """Of how many steps a validation takes the time, its checkpoints included."""
+        return statistics.median(self.validations)
+
+    def seconds_to(self, total: int) -> float:
+        """From now to the end of a run of so many steps, and of the program."""
+        steps, validations = total - self.run.step, (total - 1) // self.every + 1
+        validations -= self.run.step // self.every
+        return self.pace * (steps + self.validation * validations) + END_SECONDS
+
+    def steps_in(self, left: float) -> int:
+        """The most steps in all with which the run ends in this time, at least one more."""
+        total, rest = self.run.step, (left - END_SECONDS) / self.pace - self.validation
+        while total < self.plan.most_steps:
+            stretch = self.every - total % self.every
+            if rest < stretch + self.validation:
+                total += math.floor(min(max(rest, 0), stretch))
+                break
+            total, rest = total + stretch, rest - stretch - self.validation
+        return max(self.run.step + 1, min(total, self.plan.most_steps))
+
+    def _change(self, left: float, now: float) -> None:
+        """Have the run end on time, if it would not."""
+        run, total = self.run, self.run.total_steps
+        is_last_part = left < LAST_PART * self.whole
+        left += LATE * self.whole
+        late, steps = self.seconds_to(total) - left, self.steps_in(left)
+        if abs(late) < UNCHANGED * self.whole or steps == total or (is_last_part and steps > total):
+            return
+        run.change(pace=f"{run.config.pace or ''} {run.step}:{steps}".strip())
+        self.changed = now
+        is_large = abs(steps - self.said) > SAID * self.said
+        if self.say is not None and (is_large or is_last_part or steps == self.plan.most_steps):
+            self.say(self._told(steps))
+            self.said = steps
+
+    def _told(self, steps: int) -> str:
+        """That there are so many steps now, and why."""
+        pace = "slower" if steps < self.said else "faster"
+        is_first = self.said == self.run.config.planned_steps(self.run.steps_per_epoch)
+        than = "planned" if is_first else "before"
+        why = "to end on time"
+        if steps == self.plan.most_steps:
+            why = "no more, since the text has no more to give; this ends early"
+        return f"running {pace} than {than}: {steps:,} steps instead of {self.said:,}, {why}"

@@ -74,7 +74,7 @@ def plan(
     by the speed of this machine, the rest by the recipe. The machine is measured for a few seconds,
     which count, as does what has passed already by `elapsed()`, by default since this call.
     `ConfigError` for a duration below 5 seconds or not understood, and for settings that contradict
-    it (`steps`, `epochs`, `max_time`).
+    it (`steps`, `epochs`, `pace`, `max_time`).
     """
     seconds = duration if isinstance(duration, float | int) else seconds_of(duration)
     if seconds is None or not LEAST_SECONDS <= seconds < math.inf:
@@ -83,7 +83,7 @@ def plan(
             f"{duration!r:.40}"
         )
     model, training = model or ModelConfig(), training or TrainConfig()
-    for name in ("steps", "epochs", "max_time"):
+    for name in ("steps", "epochs", "pace", "max_time"):
         if getattr(training, name) is not None:
             raise ConfigError(
                 f"`duration` and `{name}` both say how long to train; give one of them"

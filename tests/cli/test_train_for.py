@@ -6,15 +6,12 @@ import re
 import time
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
-from charrnn.config.settings import ModelConfig, TrainConfig
-from charrnn.training.run import Run
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
 from tests.reference.small import TEXT
@@ -56,32 +53,29 @@ def test_what_is_said_and_what_is_kept(
     assert any("16 units a layer, as asked" in line for line in reasons) and any(
         "passes" in line for line in reasons
     )
-    (settled,) = [
-        re.fullmatch(r"plan: this goes (\w+) than .*: ([\d,]+) steps instead of ([\d,]+)", r)
-        for r in reasons[3:]
-    ]
-    assert settled is not None and settled[1] == word
-    steps, planned_steps = (int(number.replace(",", "")) for number in settled.groups()[1:])
-    assert (steps > planned_steps) == (word == "faster")
-    assert (
-        f"training: {planned_steps:,} steps" in result.stderr
-        and f"ended at step {steps:,}, the last" in result.stderr
+    said = [line for line in lines if line.startswith("running ")]
+    changed = re.fullmatch(
+        r"running (\w+) than planned: ([\d,]+) steps instead of ([\d,]+), .*", said[0]
     )
+    assert changed is not None and changed[1] == word
+    steps, planned_steps = (int(number.replace(",", "")) for number in changed.groups()[1:])
+    assert (steps > planned_steps) == (word == "faster")
     written = tomllib.loads(Path("run/config.toml").read_text())
     run = load_run("run/last.safetensors")
-    assert written["steps"] == run.config.steps == run.step == steps and written["hidden"] == 16
-    again = Run.new(
-        charrnn_corpus(text),
-        ModelConfig.of(written),
-        TrainConfig.of(written),
+    assert f"training: {planned_steps:,} steps" in result.stderr
+    assert f"ended at step {run.step:,}, the last" in result.stderr
+    assert written["steps"] == run.config.steps == planned_steps and written["hidden"] == 16
+    assert written["pace"] == run.config.pace and run.total_steps == run.step
+    assert run.validations[-1]["learning_rate"] == 0
+    again = CliRunner().invoke(
+        cli, ["train", "--config", "run/config.toml", "--out", "again", "--threads", "1"]
     )
-    assert again.total_steps == steps and again.config == run.config
-
-
-def charrnn_corpus(text: str) -> Any:
-    import charrnn
-
-    return charrnn.Corpus.read(text)
+    assert again.exit_code == 0 and "running" not in again.stderr
+    for name in ("last", "best"):
+        one, other = (Path(f"{folder}/{name}.safetensors") for folder in ("run", "again"))
+        assert one.read_bytes() == other.read_bytes()
+    longer = CliRunner().invoke(cli, ["train", "--resume", "run", "--steps", str(run.step + 5)])
+    assert longer.exit_code == 0 and load_run("run/last.safetensors").step == run.step + 5
 
 
 def test_json_and_quiet_say_nothing_of_it(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -98,6 +92,7 @@ def test_json_and_quiet_say_nothing_of_it(monkeypatch: pytest.MonkeyPatch, text:
         (("--for", "3s"), "--for must be at least 5 seconds"),
         (("--for", "1m", "--steps", "10"), "--for and --steps both say how long to train"),
         (("--for", "1m", "--epochs", "2"), "--for and --epochs both say how long to train"),
+        (("--for", "1m", "--pace", "3:5"), "--for and --pace both say how long to train"),
         (("--for", "1m", "--max-time", "2m"), "--for and --max-time both say how long to train"),
     ],
 )

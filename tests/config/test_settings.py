@@ -176,6 +176,15 @@ def test_what_is_no_time() -> None:
         assert len(str(caught.value)) < 200
 
 
+def test_a_pace_is_a_record_of_changes() -> None:
+    assert TrainConfig().changes == ()
+    assert TrainConfig(pace=" 360:1500  720:1410").changes == ((360, 1500), (720, 1410))
+    bad = ["", " ", "3", "3:", ":3", "0:5", "5:5", "3:5,4:6", "3:9 3:8", "4:9 3:8", "3:9 9:12"]
+    for text in (*bad, "-1:5", "1.5:5", "3:9 x", "1:" + "9" * 13):
+        with pytest.raises(ConfigError, match=r"^`pace` must be pairs .* as 360:1500 720:1410"):
+            TrainConfig(pace=text)
+
+
 def test_fractions_leave_something_to_train_on() -> None:
     CorpusConfig(val_fraction=0.5, test_fraction=0.4)
     with pytest.raises(ConfigError, match="leave less than a tenth"):
@@ -194,6 +203,8 @@ def test_fractions_leave_something_to_train_on() -> None:
         ({"epochs": 0.015}, 2),
         ({"epochs": 0.07}, 7),
         ({"steps": 5000}, 5000),
+        ({"steps": 5000, "pace": "10:60"}, 60),
+        ({"epochs": 1.0, "pace": "10:150 60:140 139:5000"}, 5000),
     ],
 )
 def test_total_steps(settings: dict[str, Any], steps: int) -> None:

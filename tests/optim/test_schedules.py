@@ -5,10 +5,13 @@ them.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from charrnn.config.settings import TrainConfig
 from charrnn.optim.schedules import SCHEDULES, Moment, rate_factor
@@ -128,3 +131,78 @@ def test_a_factor_is_between_zero_and_one(schedule: str) -> None:
     for settings in extremes:
         for step, total in ((0, 1), (0, 2), (1, 2), (10**12 - 1, 10**12)):
             assert 0 <= factor(step, total, 10**6, schedule=schedule, **settings) <= 1
+
+
+Changes = tuple[tuple[int, int], ...]
+
+
+@st.composite
+def records(draw: st.DrawFn) -> tuple[int, Changes]:
+    """A planned number of steps, and changes of it."""
+    planned = total = draw(st.integers(1, 10**6))
+    step, changes = 0, []
+    for _ in range(draw(st.integers(0, 20))):
+        if step + 1 >= total:
+            break
+        step = draw(st.integers(step + 1, total - 1))
+        total = draw(st.integers(step + 1, 10**6 + step))
+        changes.append((step, total))
+    return planned, tuple(changes)
+
+
+def positions(planned: int, changes: Changes, steps: list[int]) -> list[float]:
+    return [Moment(step, PER_EPOCH, planned, 0, changes).position for step in steps]
+
+
+@given(records(), st.data())
+def test_what_is_left_is_spread_over_the_steps_that_are_left(
+    record: tuple[int, Changes], data: st.DataObject
+) -> None:
+    planned, changes = record
+    total = changes[-1][1] if changes else planned
+    near = {step + by for step, _ in changes for by in (-1, 0, 1)} | {0, total - 1}
+    steps = sorted(near | data.draw(st.sets(st.integers(0, total - 1), max_size=20)))
+    steps = [step for step in steps if step < total]
+    found = positions(planned, changes, steps)
+    assert all(one <= following + 1e-6 for one, following in pairwise(found))
+    assert found[-1] == planned - 1  # at the last step exactly
+    for step, new in changes:  # as far as before, and then even steps to the end
+        before, at, end = positions(
+            planned, changes[: changes.index((step, new)) + 1], [step - 1, step, new - 1]
+        )
+        (known,) = positions(planned, changes[: changes.index((step, new))], [step - 1])
+        assert before == pytest.approx(known, rel=1e-9, abs=1e-6) and end == planned - 1
+        even = (planned - 1 - known) / (new - step)
+        assert at - before == pytest.approx(even, rel=1e-6, abs=1e-6)
+
+
+@given(st.integers(1, 10**12), st.data())
+def test_without_changes_it_is_the_step(planned: int, data: st.DataObject) -> None:
+    step = data.draw(st.integers(0, planned - 1))
+    assert positions(planned, (), [step]) == [step]
+
+
+@given(records(), st.data())
+def test_later_changes_do_not_matter(record: tuple[int, Changes], data: st.DataObject) -> None:
+    """So a run that is given the whole record at its start has the same rates."""
+    planned, changes = record
+    count = data.draw(st.integers(0, len(changes)))
+    until = changes[count][0] if count < len(changes) else 10**6
+    step = data.draw(st.integers(0, until - 1))
+    assert positions(planned, changes[:count], [step]) == positions(planned, changes, [step])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_only_schedules_that_end_with_the_run_follow_the_pace(schedule: str) -> None:
+    config = TrainConfig(schedule=schedule, warmup=5, decay_every=3.0)
+    at = Moment(300, PER_EPOCH, 1001, 2, ((100, 400),))
+    ends = schedule in ("cosine", "one-cycle")
+    same = replace(at, step=round(at.position), changes=())
+    assert at.position == pytest.approx(1000 - 99 * 901 / 300)
+    assert rate_factor(at, config) == pytest.approx(
+        rate_factor(same if ends else replace(at, changes=()), config), rel=0.01
+    )
+    warming = Moment(1, PER_EPOCH, 1001, 0, ((1, 2),))
+    assert rate_factor(warming, config) == pytest.approx(
+        0 if ends else 2 / 5 * SCHEDULES[schedule](warming, config), abs=1e-12
+    )

@@ -1,182 +1,289 @@
-"""Keeping to a planned time: the steps are settled once more, and what is found is the run's plan
-from then on.
+"""Ending on time: the number of steps follows the pace, and the run can be repeated from what was
+recorded.
 """
 
 from __future__ import annotations
 
+import random
 import tomllib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.network.network import Network
+from charrnn.optim.schedules import rate_factor
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.pacing import held_steps, on_time
-from charrnn.tuning.planning import MARGIN, Plan
+from charrnn.tuning.pacing import on_time
+from charrnn.tuning.planning import Plan
 from tests.reference.small import TEXT, small_corpus, trained
 
 CORPUS = small_corpus(TEXT)
 MODEL = ModelConfig(layers=1, hidden=8, dropout=0.1)
-STEPS, HELD, LOOK = 60, 6, 2.0
+SHAPE = {"batch_size": 4, "seq_length": 8, "sample_every": 0}
+PER_EPOCH = Run.new(CORPUS, MODEL, TrainConfig(**SHAPE)).steps_per_epoch  # type: ignore[arg-type]
+Pace = Callable[[float], float]
+"""How many times as long as planned a step takes when this share of the time is over."""
 
 
-def config(**settings: object) -> TrainConfig:
-    """60 steps, of which 6 are made at the peak of the rate."""
-    shape = {"batch_size": 4, "seq_length": 8, "sample_every": 0, "eval_every": 20}
-    per_epoch = Run.new(CORPUS, MODEL, TrainConfig(**shape)).steps_per_epoch  # type: ignore[arg-type]
-    held = {"schedule": "cosine", "decay_after": HELD / per_epoch, "steps": STEPS}
-    return TrainConfig(**{**shape, **held, **settings})  # type: ignore[arg-type]
+def config(steps: int = 60, **settings: object) -> TrainConfig:
+    """The rate is at its peak for a tenth of the steps, and then a cosine."""
+    held = {"schedule": "cosine", "decay_after": 0.1 * steps / PER_EPOCH, "steps": steps}
+    every = {"eval_every": -(-steps // 4)}
+    return TrainConfig(**{**SHAPE, **held, **every, **settings})  # type: ignore[arg-type]
 
 
-class Clock:
-    """A time that goes on when it is told to."""
+def plan_of(run: Run, seconds: float, share: float = 0.08, most: int = 10**6) -> Plan:
+    """Four validations take a share of the seconds, steps the rest."""
+    steps = run.config.planned_steps(PER_EPOCH)
+    step, look = (1 - share) * seconds / steps, share * seconds / 4
+    return Plan(run.model.config, run.config, seconds, 0.0, (), step, look, seconds, most)
 
-    now = 1000.0
 
-    def __call__(self) -> float:
-        return self.now
+def paced(
+    reports: Generator[Report, None, None], run: Run, plan: Plan, pace: Pace, say: object = None
+) -> Generator[tuple[Report, float], None, None]:
+    """The reports, and what time each came, with steps and validations that take so long; single
+    steps a little more or less.
+    """
+    now, noise = 0.0, random.Random(1)
 
-    def ticking(
-        self, reports: Generator[Report, None, None], step: float, look: float
-    ) -> Generator[Report, None, None]:
-        """Steps and validations take so long."""
+    def ticking() -> Generator[Report, None, None]:
+        nonlocal now
         with closing(reports):
             for report in reports:
-                self.now += step if report.train_loss is None else step + look
+                factor = pace(now / plan.deadline)
+                now += plan.step_seconds * factor * noise.uniform(0.8, 1.2)
+                if report.train_loss is not None:
+                    now += plan.validation_seconds * factor
+                if report.ended is not None:
+                    now += 0.2
                 yield report
 
-
-GIVEN = (STEPS + 4 * LOOK) / (1 - MARGIN)
-
-
-def plan_of(run: Run, seconds: float = GIVEN, most: int = 10**6) -> Plan:
-    """A second a step and three validations, the last twice as long, to be done after so many
-    seconds by `Clock`.
-    """
-    return Plan(
-        run.model.config,
-        run.config,
-        STEPS + 3 * LOOK,
-        0.0,
-        (),
-        1.0,
-        LOOK,
-        Clock.now + seconds,
-        most,
-    )
+    with closing(on_time(ticking(), run, plan, say, lambda: now)) as timed:  # type: ignore[arg-type]
+        for report in timed:
+            yield report, now
 
 
-def followed(
-    run: Run,
-    plan: Plan,
-    step: float,
-    folder: RunFolder | None = None,
-    threads: int = 1,
-    until: int = 10**6,
-) -> float:
-    """Train so, and return when the run ended; what the program does beside steps takes no time."""
-    clock = Clock()
-    reports = clock.ticking(train(run, CORPUS, folder=folder, threads=threads), step, LOOK * step)
-    with closing(on_time(reports, run, plan, folder, clock)) as reports:
-        for report in reports:
-            if report.step >= until:
-                break
-    return clock.now - Clock.now
+def pretended(run: Run) -> Generator[Report, None, None]:
+    """The reports of a run that trains nothing."""
+    ended = None
+    while ended is None:
+        rate = rate_factor(run.moment, run.config)
+        run.progress = replace(run.progress, step=run.step + 1)
+        ended = run.ended_by()
+        validated = 2.0 if ended or run.step % (run.config.eval_every or 1) == 0 else None
+        place = run.step, run.total_steps, run.epoch
+        yield Report(*place, 32, 0.1, 2.0, 2.0, 1.0, rate, train_loss=validated, ended=ended)
 
 
-@pytest.mark.parametrize("pace", [0.5, 0.8, 1.25, 2.0])
-def test_the_time_is_kept_at_another_pace(pace: float) -> None:
-    run = Run.new(CORPUS, MODEL, config())
-    used = followed(run, plan_of(run), pace)
-    assert run.step == run.total_steps != STEPS and (run.step < STEPS) == (pace > 1)
-    if pace > 0.5:
-        assert GIVEN - 3 * LOOK * pace < used <= GIVEN
+TIMES = [(20.0, 250), (20.0, 900), (60.0, 1500), (420.0, 6000)]
+"""Seconds given, and steps planned."""
+PACES: dict[str, Pace] = {
+    "as planned": lambda share: 1.0,
+    "slower": lambda share: 1.8,
+    "faster": lambda share: 0.5,
+    **{
+        f"halves at {at}": lambda share, at=at: 2.0 if share > at else 1.0
+        for at in (0.3, 0.6, 0.85)
+    },
+    **{
+        f"doubles at {at}": lambda share, at=at: 0.5 if share > at else 1.0
+        for at in (0.3, 0.6, 0.85)
+    },
+    **{
+        f"changes every {part}": lambda share, part=part: 1.0 + (share // part % 2)
+        for part in (0.03, 0.07, 0.15)
+    },
+}
+
+
+@pytest.mark.parametrize(("seconds", "steps"), TIMES)
+@pytest.mark.parametrize("pace", PACES)
+def test_a_run_ends_on_time_at_its_final_rate(seconds: float, steps: int, pace: str) -> None:
+    run = Run.new(CORPUS, MODEL, config(steps))
+    plan = plan_of(run, seconds)
+    seen = list(paced(pretended(run), run, plan, PACES[pace]))
+    rates = [report.learning_rate for report, _ in seen]
+    assert 0.95 * seconds <= seen[-1][1] <= 1.03 * seconds
+    assert rates[0] == 1 and rates == sorted(rates, reverse=True) and rates[-1] == 0
+    late = [report.total_steps for report, now in seen if now > 0.9 * seconds]
+    assert late == sorted(late, reverse=True)
+    assert len(run.config.changes) <= 50
+
+
+@pytest.mark.parametrize("pace", [1.0, 2.0])
+def test_in_the_last_tenth_it_only_cuts_and_says_so(pace: float) -> None:
+    """Twice as fast, or as slow, from there on."""
+    run, said = Run.new(CORPUS, MODEL, config(1500)), []
+    factor = {1.0: lambda x: 0.5 if x > 0.92 else 1.0, 2.0: lambda x: 2.0 if x > 0.92 else 1.0}
+    seen = list(paced(pretended(run), run, plan_of(run, 60.0), factor[pace], said.append))
+    before = next(report.total_steps for report, now in seen if now > 0.9 * 60)
+    if pace == 2.0:
+        assert run.step < before and seen[-1][1] < 1.03 * 60
+        assert said[-1].startswith("running slower") and f" {run.step:,} steps" in said[-1]
     else:
-        assert run.step == 1.5 * STEPS  # for more it would want another plan
-
-
-def test_at_the_pace_that_was_measured_nothing_changes() -> None:
-    run = Run.new(CORPUS, MODEL, config())
-    followed(run, plan_of(run), 1.01)
-    assert run.step == run.total_steps == STEPS
+        assert run.step == before and seen[-1][1] > 0.95 * 60 and not said
 
 
 def test_no_more_than_the_text_is_worth() -> None:
-    run = Run.new(CORPUS, MODEL, config())
-    followed(run, plan_of(run, 10 * GIVEN, most=66), 1.0)
-    assert run.step == 66
+    run, said = Run.new(CORPUS, MODEL, config(1500)), []
+    plan = plan_of(run, 60.0, most=1600)
+    seen = list(paced(pretended(run), run, plan, lambda share: 0.5, said.append))
+    assert run.step == 1600 and seen[-1][1] < 40 and seen[-1][0].learning_rate == 0
+    assert said == [
+        "running faster than planned: 1,600 steps instead of 1,500, no more, since the text has "
+        "no more to give; this ends early"
+    ]
 
 
-def test_there_is_always_a_step_left() -> None:
-    run = Run.new(CORPUS, MODEL, config())
-    followed(run, plan_of(run, 5.0), 1.0)
-    assert run.step == HELD + 1
+def test_only_large_changes_are_said() -> None:
+    run, said = Run.new(CORPUS, MODEL, config(1500)), []
+    for _ in paced(pretended(run), run, plan_of(run, 60.0), lambda share: 1.06, said.append):
+        pass
+    assert run.config.changes and not said
+    run = Run.new(CORPUS, MODEL, config(1500))
+    pace = PACES["halves at 0.3"]
+    for _ in paced(pretended(run), run, plan_of(run, 60.0), pace, said.append):
+        pass
+    assert 1 <= len(said) < len(run.config.changes)
+    assert said[0].startswith("running slower than planned: ")
+    assert said[0].endswith(" steps instead of 1,500, to end on time")
+
+
+def test_when_the_time_is_over_the_run_ends_at_once() -> None:
+    run = Run.new(CORPUS, MODEL, config(1500))
+    plan = plan_of(run, 60.0)
+    seen = list(paced(pretended(run), run, replace(plan, deadline=1e-9), lambda share: 1.0))
+    assert run.step == 2 and seen[-1][0].learning_rate == 0
+
+
+def of(folder: RunFolder) -> Run:
+    folder.path.mkdir()
+    folder.create(asdict(config()))
+    return Run.new(CORPUS, MODEL, config())
+
+
+def on_the_clock(run: Run, folder: RunFolder, threads: int, until: int = 10**6) -> None:
+    """Train for a minute while the pace comes and goes; or until a step, and then stop."""
+    reports = train(run, CORPUS, folder=folder, threads=threads)
+    with closing(
+        paced(reports, run, plan_of(run, 60.0), lambda share: 1.3 + share // 0.15 % 2)
+    ) as timed:
+        for report, _ in timed:
+            if report.step == until:
+                break
+
+
+def assert_same(one: RunFolder, *others: RunFolder) -> None:
+    for other in others:
+        assert one.last.read_bytes() == other.last.read_bytes()
+        assert one.best.read_bytes() == other.best.read_bytes()
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_same_bits_with_that_number_from_the_start_and_when_interrupted(
-    tmp_path: Path, threads: int
-) -> None:
-    """As config.toml says it afterwards, and as the checkpoint does that was written when the
-    number was settled.
-    """
-    fitted, again, parts = (RunFolder(tmp_path / name) for name in ("fitted", "again", "parts"))
-    for folder in (fitted, again, parts):
-        folder.path.mkdir()
-        folder.create(asdict(config()))
-    run = Run.new(CORPUS, MODEL, config())
-    followed(run, plan_of(run), 1.3, fitted)
-    settings = tomllib.loads(fitted.config.read_text())
-    assert settings["steps"] == run.step < STEPS
-    trained(Run.new(CORPUS, MODEL, TrainConfig(**settings)), CORPUS, again, threads=threads)
-    part = Run.new(CORPUS, MODEL, config())
-    followed(part, plan_of(part), 1.3, parts, until=HELD + 3)
-    trained(parts.resume(), CORPUS, parts, threads=threads)
-    assert fitted.last.read_bytes() == again.last.read_bytes() == parts.last.read_bytes()
+def test_the_same_bits_from_the_record(tmp_path: Path, threads: int) -> None:
+    first, again = RunFolder(tmp_path / "first"), RunFolder(tmp_path / "again")
+    run = of(first)
+    on_the_clock(run, first, threads)
+    settings = tomllib.loads(first.config.read_text())
+    assert settings["pace"] == run.config.pace and settings["steps"] == 60 > run.step
+    assert len(run.config.changes) > 2
+    of(again)
+    repeated = Run.new(CORPUS, MODEL, TrainConfig(**settings))
+    trained(repeated, CORPUS, again, threads=threads)
+    assert_same(first, again)
 
 
-def test_killed_right_after_it_was_settled(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path / "run")
-    folder.path.mkdir()
-    folder.create({})
-    run = Run.new(CORPUS, MODEL, config())
-    reports = on_time(
-        Clock().ticking(train(run, CORPUS, folder=folder, threads=1), 1.3, 1.0),
-        run,
-        plan_of(run),
-        folder,
+@pytest.mark.parametrize("until", [7, 15, 22, 30])
+def test_interrupted_it_goes_on_without_a_clock(tmp_path: Path, until: int) -> None:
+    """After a validation too, when `last` was written before the change."""
+    parts, again = RunFolder(tmp_path / "parts"), RunFolder(tmp_path / "again")
+    part = of(parts)
+    on_the_clock(part, parts, 1, until)
+    run = parts.resume()
+    assert run.step == until and run.config == part.config
+    trained(run, CORPUS, parts)
+    settings = tomllib.loads(parts.config.read_text())
+    assert settings.get("pace") == part.config.pace
+    of(again)
+    trained(Run.new(CORPUS, MODEL, TrainConfig(**settings)), CORPUS, again)
+    assert_same(parts, again)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_killed_it_goes_on_from_what_was_saved(tmp_path: Path, ahead: bool) -> None:
+    """Also right between writing config.toml and `last`."""
+    parts, again, saved = (RunFolder(tmp_path / name) for name in ("parts", "again", "saved"))
+    reports = paced(
+        train(part := of(parts), CORPUS, folder=parts, threads=1),
+        part,
+        plan_of(part, 60.0),
+        lambda share: 1.3 + share // 0.15 % 2,
     )
-    for report in reports:
-        if report.step == HELD:
+    for report, _ in reports:
+        if report.step == 23:
             break
-    kept = folder.resume()  # while the other is still there: nothing more was written
-    assert kept.step == HELD and kept.total_steps == run.total_steps != STEPS
-    reports.close()
+    saved.path.mkdir()
+    for path in parts.path.glob("[a-z]*"):
+        (saved.path / path.name).write_bytes(path.read_bytes())
+    reports.close()  # the copy is the folder as it was before
+    if ahead:
+        saved.config.write_bytes(parts.config.read_bytes())
+    run = saved.resume()
+    assert run.step == 15 and len(run.config.changes) < len(part.config.changes)
+    trained(run, CORPUS, saved)
+    settings = tomllib.loads(saved.config.read_text())
+    assert settings.get("pace") == run.config.pace or (ahead and run.config.pace is None)
+    of(again)
+    trained(Run.new(CORPUS, MODEL, TrainConfig(**settings)), CORPUS, again)
+    assert_same(saved, again)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "held"),
-    [("cosine", HELD), ("one-cycle", 0), ("constant", HELD), ("inverse-sqrt", HELD)],
-)
-def test_how_long_the_length_of_the_run_does_not_matter(schedule: str, held: int) -> None:
-    run = Run.new(CORPUS, MODEL, config(schedule=schedule))
-    assert held_steps(run) == held
-    run.change(decay_after=0.0)
-    assert held_steps(run) == (0 if schedule == "cosine" else held)
+def test_a_run_that_fell_back_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It makes the same steps again as before, although its number of steps was changed between."""
+    real, failures = Network.gradients, [38]
+
+    def failing(self, x, y, state, key, *more):  # type: ignore[no-untyped-def]
+        loss, gradient = real(self, x, y, state, key, *more)
+        if failures and running.step == failures[0]:
+            failures.pop()
+            return float("nan"), gradient
+        return loss, gradient
+
+    monkeypatch.setattr(Network, "gradients", failing)
+    first, again = RunFolder(tmp_path / "first"), RunFolder(tmp_path / "again")
+    running = run = of(first)
+    reports = train(run, CORPUS, folder=first, threads=1)
+    seen = list(paced(reports, run, plan_of(run, 60.0), lambda share: 1.0 + share // 0.15 % 2))
+    fall = next(report.fell_back for report, _ in seen if report.fell_back is not None)
+    assert fall.from_step == 39 and fall.to_step == 30
+    steps = [step for step, _ in run.config.changes]
+    assert any(fall.to_step < step < fall.from_step for step in steps)
+    assert any(step >= fall.from_step for step in steps)
+    failures.append(38)
+    of(again)
+    running = Run.new(CORPUS, MODEL, TrainConfig(**tomllib.loads(first.config.read_text())))
+    trained(running, CORPUS, again)
+    assert_same(first, again)
+    assert np.array_equal(running.state.h, run.state.h)
 
 
-def test_until_then_the_rate_is_the_peak() -> None:
-    run = Run.new(CORPUS, MODEL, config(learning_rate=0.01))
-    rates = [report.learning_rate for report in train(run, CORPUS, threads=1)]
-    assert rates[: HELD + 1] == [0.01] * (HELD + 1)
-    assert rates[HELD:] == sorted(rates[HELD:], reverse=True) and rates[-1] == pytest.approx(
-        0, abs=1e-9
-    )
-    longer = Run.new(CORPUS, MODEL, replace(run.config, steps=100))
-    more = [report.learning_rate for report in train(longer, CORPUS, threads=1)]
-    assert more[: HELD + 1] == rates[: HELD + 1] and more[HELD + 2] > rates[HELD + 2]
+def test_another_number_of_steps_clears_the_record() -> None:
+    run = Run.new(CORPUS, MODEL, config(pace="10:50 20:55"))
+    assert run.total_steps == 55 and run.ended_by() is None
+    run.change(learning_rate=0.01)
+    assert run.total_steps == 55
+    run.change(steps=60, pace="10:50")
+    assert run.total_steps == 50
+    run.change(steps=70)
+    assert run.total_steps == 70 and run.config.pace is None
+    run.change(epochs=1.0, pace="10:50")
+    run.change(epochs=1.0)
+    assert run.total_steps == PER_EPOCH

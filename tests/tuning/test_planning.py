@@ -108,10 +108,11 @@ def test_what_is_fixed_stays(machine: Machine, novel: Corpus) -> None:
     assert rate is None  # that of the optimiser
 
 
-@pytest.mark.parametrize("name", ["steps", "epochs", "max_time"])
+@pytest.mark.parametrize("name", ["steps", "epochs", "pace", "max_time"])
 def test_only_one_says_how_long(novel: Corpus, name: str) -> None:
     with pytest.raises(ConfigError, match=f"`duration` and `{name}` both"):
-        plan(novel, "20m", training=TrainConfig(**{name: "1m" if name == "max_time" else 3}))
+        value = {"max_time": "1m", "pace": "3:5"}.get(name, 3)
+        plan(novel, "20m", training=TrainConfig(**{name: value}))
 
 
 @pytest.mark.parametrize(
