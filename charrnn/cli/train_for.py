@@ -33,8 +33,11 @@ def with_length(ctx: click.Context, request: Request) -> Request:
     """
     settings = request.settings
     if request.duration is None:
-        given = any(settings.get(name) is not None for name in LENGTH)
-        return request if given else replace(request, duration=TEN_MINUTES)
+        if any(settings.get(name) is not None for name in LENGTH):
+            return request
+        if not request.quiet:
+            terminal.say("no length given: ten minutes at most; --for 2h would give more")
+        return replace(request, duration=TEN_MINUTES)
     if seconds_of(request.duration) is None:
         raise ConfigError(
             f"--for must be a time such as 90s, 20m or 1.5h, not {request.duration!r:.40}"
