@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.paths import find_checkpoint
+    from charrnn.checkpoint.paths import bundled_network, find_checkpoint
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.settings import (
@@ -68,7 +68,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tuning.candidates": "Candidate combinations of_equal_size",
-    "checkpoint.paths": "find_checkpoint",
+    "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "Event Outcome Result compare results",
     "evaluation.compression": "evaluate_xz",
@@ -96,7 +96,7 @@ _HOMES = {
 """The module of each public name."""
 
 __all__ = [  # noqa: RUF022
-    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "fetch", "Model", "ModelConfig",
+    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model", "ModelConfig",
     "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "find_checkpoint",
     "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",

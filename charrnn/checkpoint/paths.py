@@ -4,11 +4,17 @@ import os
 from pathlib import Path
 
 from charrnn.errors import RunError
+from charrnn.runtime.files import shipped
 
 ROOT = Path("checkpoints")
 """The folder of the runs' folders, below the current one."""
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The files of a run's folder: the network with the lowest validation loss, and all of the run."""
+
+
+def bundled_network() -> Path:
+    """The network that ships with the package, trained on the plays that ship: a `Trained`."""
+    return shipped("checkpoints/plays.safetensors")
 
 
 def newest_folder(root: str | Path = ROOT) -> Path:

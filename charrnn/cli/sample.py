@@ -27,7 +27,7 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.signals import remembered_interrupt
 from charrnn.config import SamplingConfig
-from charrnn.errors import CorpusError
+from charrnn.errors import CorpusError, RunError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -87,7 +87,8 @@ def sample(
     threads: int | None,
     **settings: Any,
 ) -> None:
-    """Let a network write, by default that of the newest run.
+    """Let a network write: by default that of the newest run, or where there is no run the one that
+    ships.
 
     CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or a file on standard input
     is the prime, exactly as it comes, unless --prime or --prime-file is given; a script whose input
@@ -97,6 +98,7 @@ def sample(
     config = SamplingConfig(**{k: value for k, value in settings.items() if value is not None})
     given = _given_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
+    checkpoint = checkpoint or _bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=False)
     from charrnn.generation.generate import generate_many
     from charrnn.runtime.threads import Workers, usable_threads
@@ -121,6 +123,22 @@ def sample(
             _write(_rule(n, count))
         whole = terminal.escaped(shown + made_text, sys.stdout)
         _write(whole if whole.endswith("\n") else whole + "\n")
+
+
+def _bundled_if_no_run() -> str | None:
+    """The network that ships, where there is no run; None where there is one."""
+    from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
+
+    try:
+        newest_folder()
+        return None
+    except RunError:
+        path = bundled_network()
+    terminal.say(
+        f"no run in {ROOT}/ yet: this is the network that ships, trained on plays; to train your "
+        "own: charrnn train book.txt"
+    )
+    return str(path)
 
 
 def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:

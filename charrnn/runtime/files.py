@@ -1,13 +1,25 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all; and the files that ship with the package."""
 
 import os
 import tempfile
 from pathlib import Path
 
-from charrnn.errors import CheckpointError
+from charrnn.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
 """The end of the name of a file that is being written; one left by a killed process is useless."""
+
+
+def shipped(name: str) -> Path:
+    """The place of a file that ships, such as data/plays.txt: in a wheel it lies in the package, in
+    a clone beside it. `DataError` if the installation lacks it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    places = package / name, package.parent / name
+    for place in places:
+        if place.is_file():
+            return place
+    raise DataError(f"{places[0]} is missing; install charrnn again, or name a file of your own")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

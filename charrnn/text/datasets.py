@@ -8,7 +8,6 @@ from typing import Any
 
 from charrnn.errors import DataError, one_line
 
-_PACKAGE = Path(__file__).resolve().parents[1]
 _TIMEOUT = 30.0  # seconds without an answer
 
 
@@ -42,15 +41,7 @@ DATASETS = {
 
 def bundled_corpus() -> Path:
     """The plays that ship with the package; `DataError` if the installation lacks them."""
-    # In a wheel the data lies in the package; in a clone, beside it.
-    places = (_PACKAGE / "data" / "plays.txt", _PACKAGE.parent / "data" / "plays.txt")
-    for place in places:
-        if place.is_file():
-            return place
-    raise DataError(
-        f"{places[0]}: the bundled text is missing; install charrnn again, or name a text of your "
-        "own"
-    )
+    return shipped("data/plays.txt")
 
 
 def fetch(name: str, folder: Path, *, url: str | None = None, progress: Any = None) -> Path:

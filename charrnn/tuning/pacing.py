@@ -27,7 +27,7 @@ LATE = 0.005
 """Of the whole time: a run is to end so much later, since in the last part it may become twice as
 fast, and cannot get more steps.
 """
-SAID = 0.1
+SAID = 0.2
 """A change of the number that was said last is said if it is larger."""
 END_SECONDS = 0.2
 """Between the last report and the end of the program."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from charrnn.errors import DataError
-from charrnn.text import datasets
+from charrnn.runtime import files
 from charrnn.text.datasets import DATASETS, DataSet, bundled_corpus, fetch
 
 CONTENT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n" * 5000
@@ -161,7 +161,7 @@ def test_tiny_shakespeare() -> None:
 
 def test_the_bundled_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "charrnn"
-    monkeypatch.setattr(datasets, "_PACKAGE", package)
+    monkeypatch.setattr(files, "__file__", str(package / "runtime" / "files.py"))
     with pytest.raises(DataError, match="missing"):
         bundled_corpus()
     for folder in (
