@@ -96,9 +96,9 @@ _HOMES = {
 """The module of each public name."""
 
 __all__ = [  # noqa: RUF022
-    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model", "ModelConfig",
-    "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "find_checkpoint",
-    "newest_run", "preset",
+    "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
+    "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
+    "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
     "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.errors import DataError, one_line
+from charrnn.runtime.files import shipped
 
 _TIMEOUT = 30.0  # seconds without an answer
 
