@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.trained import load
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import evaluate, per_character
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -27,7 +27,7 @@ from charrnn.training.run import Run
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference import cells as reference
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import plain_model, small_corpus, small_run, trained
 
 
 def created(path: Path) -> RunFolder:
@@ -395,7 +395,7 @@ def test_a_source_of_known_entropy() -> None:
     rows = np.random.default_rng(3).dirichlet(np.full(5, 0.5), 5)
     text, rate = markov_chain(rows, 60_000, 4)
     corpus = small_corpus(text, val_fraction=0.25)
-    model = ModelConfig(layers=1, hidden=16, dropout=0.0)
+    model = plain_model(layers=1, hidden=16, dropout=0.0)
     config = TrainConfig(
         steps=400, batch_size=16, seq_length=32, learning_rate=0.02, eval_every=400, sample_every=0
     )

@@ -17,7 +17,7 @@ import pytest
 import charrnn
 from charrnn.checkpoint.trained import load
 from charrnn.config.files import configs_of
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
@@ -27,7 +27,7 @@ from charrnn.training.recovery import long_enough, overfits
 from charrnn.training.run import Progress, Run
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import plain_model, small_corpus, small_run, trained
 
 Harm = Callable[[Any], bool]
 real_update = training._Trainer._update
@@ -218,7 +218,7 @@ def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
     """Rectified cells without clipping: one falls back and learns, the other cannot be saved."""
     corpus = small_corpus()
-    model = ModelConfig(cell="rnn", activation="relu", hidden=32, layers=2, dropout=0.0)
+    model = plain_model(cell="rnn", activation="relu", hidden=32, layers=2, dropout=0.0)
     free: dict[str, Any] = {
         "clip_norm": 0.0,
         "batch_size": 16,

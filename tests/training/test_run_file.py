@@ -17,12 +17,12 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from charrnn.checkpoint.format import FORMAT_VERSION
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.text.sources import Source
 from charrnn.training.run import Run
 from charrnn.training.run_file import configurations_of, load_run, save_run
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import plain_model, small_corpus, small_run, trained
 
 Tensors = dict[str, np.ndarray]
 FLIPS = 200
@@ -168,7 +168,7 @@ def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
     corpus = small_corpus()
     run = Run.new(
         corpus,
-        ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4),
+        plain_model(cell="clockwork", hidden=8, clockwork_groups=4),
         TrainConfig(batch_size=2),
     )
     save_run(tmp_path / "a", run)
