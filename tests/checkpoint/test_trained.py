@@ -15,7 +15,7 @@ from safetensors import safe_open
 import charrnn
 from charrnn.checkpoint.names import OWN_NAMES, file_name, torch_module
 from charrnn.checkpoint.trained import Trained, describe, load, save
-from charrnn.config.settings import CELL_NAMES, ModelConfig, TrainConfig
+from charrnn.config.settings import CELL_NAMES, ModelConfig
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.network.model import Model, State
@@ -23,7 +23,7 @@ from charrnn.network.parameters import tensors_of
 from charrnn.text.corpus import Corpus
 from charrnn.training.run import Run
 from charrnn.training.run_file import load_run, save_run
-from tests.reference.small import plain_model, small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 PLAIN = plain_model(vocab_size=5, hidden=6, layers=3)
 
@@ -80,7 +80,7 @@ def test_it_is_small_and_keeps_what_dynamic_evaluation_needs(tmp_path: Path) -> 
     """bfloat16 squares serve as well as the optimizer's own; all is 0.4 of the run at most."""
     text = charrnn.bundled_corpus().read_text(encoding="utf-8")[:60_000]
     corpus = small_corpus(text)
-    run = Run.new(corpus, plain_model(hidden=64), TrainConfig(steps=60, seq_length=32))
+    run = Run.new(corpus, plain_model(hidden=64), adam(steps=60, seq_length=32))
     trained(run, corpus)
     save(tmp_path / "best", run.trained)
     save_run(tmp_path / "last", run)

@@ -26,7 +26,7 @@ from charrnn.compiler.target import TARGET
 corpus = charrnn.Corpus.read(sys.argv[1])
 found = {"target": TARGET.name}
 for cell in ("lstm", "gru"):
-    model = plain_model(hidden=40, cell=cell, dropout=0.2, embedding=5)
+    model = charrnn.ModelConfig(hidden=40, cell=cell, dropout=0.2, embedding=5)
     run = charrnn.Run.new(corpus, model, charrnn.TrainConfig(steps=3, seq_length=11, batch_size=6))
     losses = [report.loss for report in charrnn.train(run, corpus, threads=1)]
     text = "".join(charrnn.generate(run.trained, "a", charrnn.SamplingConfig(length=30)))

@@ -185,7 +185,6 @@ def test_fractions_leave_something_to_train_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [
-        ({}, 3000),
         ({"steps": 7}, 7),
         ({"epochs": 2.0}, 200),
         ({"epochs": 2.0, "steps": 150}, 150),

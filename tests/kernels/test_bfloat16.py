@@ -38,7 +38,7 @@ from charrnn.runtime.threads import Workers
 from charrnn.training.loop import SAMPLE_LENGTH
 from charrnn.training.memory_estimate import memory_estimate
 from charrnn.training.run_folder import RunFolder
-from tests.reference.small import plain_model, small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 CANARY = np.float32(-777.25)
 
@@ -456,8 +456,10 @@ def test_samples_and_evaluation_are_float32() -> None:
 
 
 def test_memory_counts_packed_weights_of_half_the_size() -> None:
-    model, train = plain_model(hidden=512, vocab_size=65), TrainConfig()
-    halved = memory_estimate(model, train) - memory_estimate(model, TrainConfig(precision="bf16"))
+    model, train = plain_model(hidden=512, vocab_size=65), adam(batch_size=32)
+    halved = memory_estimate(model, train) - memory_estimate(
+        model, adam(batch_size=32, precision="bf16")
+    )
     networks = [
         Network(Model(model), 2, 2, Workers(1), True, precision=name).panels
         for name in ("float32", "bf16")

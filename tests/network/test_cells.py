@@ -20,7 +20,6 @@ from charrnn.config.settings import (
     CorpusConfig,
     ModelConfig,
     SamplingConfig,
-    TrainConfig,
 )
 from charrnn.evaluation.evaluate import evaluate, per_character
 from charrnn.generation.writer import Writer
@@ -31,7 +30,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.training.run import Run
 from charrnn.training.run_file import load_run, save_run
 from tests.reference import cells as reference
-from tests.reference.small import TEXT, plain_model, trained
+from tests.reference.small import TEXT, adam, plain_model, trained
 
 V, T, N = 11, 7, 4
 EVERY_CELL = pytest.mark.parametrize("cell", CELL_NAMES)
@@ -378,7 +377,7 @@ def new_run(cell: str, corpus: Corpus, **settings: Any) -> Run:
         "sample_every": 6,
         "learning_rate": 0.02,
     }
-    return Run.new(corpus, plain_model(cell=cell, **(model | settings)), TrainConfig(**train))
+    return Run.new(corpus, plain_model(cell=cell, **(model | settings)), adam(**train))
 
 
 @EVERY_CELL

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from charrnn.config.settings import CorpusConfig, DynamicConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, DynamicConfig
 from charrnn.evaluation.compression import evaluate_xz
 from charrnn.evaluation.dynamic import per_character_dynamic
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, per_character
@@ -22,7 +22,7 @@ from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus
 from charrnn.training.loop import train
 from charrnn.training.run import Run
-from tests.reference.small import plain_model
+from tests.reference.small import adam, plain_model
 
 V, LENGTH = 6, 40_000
 P = np.random.default_rng(5).dirichlet(np.full(V, 0.5), V)
@@ -49,7 +49,7 @@ def source() -> str:
 def trained() -> tuple[Run, Corpus]:
     """A small network that has seen three quarters of a text from the source."""
     corpus = Corpus.from_text(source(), CorpusConfig(val_fraction=0.25))
-    settings = TrainConfig(
+    settings = adam(
         batch_size=16,
         seq_length=32,
         steps=400,

@@ -17,12 +17,11 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from charrnn.checkpoint.format import FORMAT_VERSION
-from charrnn.config.settings import TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.text.sources import Source
 from charrnn.training.run import Run
 from charrnn.training.run_file import configurations_of, load_run, save_run
-from tests.reference.small import plain_model, small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 Tensors = dict[str, np.ndarray]
 FLIPS = 200
@@ -169,7 +168,7 @@ def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
     run = Run.new(
         corpus,
         plain_model(cell="clockwork", hidden=8, clockwork_groups=4),
-        TrainConfig(batch_size=2),
+        adam(batch_size=2),
     )
     save_run(tmp_path / "a", run)
     tensors, metadata = opened(tmp_path / "a")
