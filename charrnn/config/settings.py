@@ -324,10 +324,14 @@ class TrainConfig(Settings):
         return None if self.max_time is None else seconds_of(self.max_time)
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """How many updates the run makes: `steps` or `epochs`, whichever ends first."""
+        """How many updates the run makes: `steps` or `epochs`, whichever ends first. `ConfigError`
+        without both.
+        """
         limits = [self.steps] if self.steps is not None else []
         if self.epochs is not None:
             limits.append(max(1, math.ceil(self.epochs * steps_per_epoch - 1e-9)))
+        if not limits:
+            raise ConfigError("`steps` or `epochs` is needed: how long the run is")
         return min(limits)
 
     def eval_interval(self, steps_per_epoch: int) -> int:

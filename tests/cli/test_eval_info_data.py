@@ -341,7 +341,7 @@ def test_eval_of_a_part_that_the_run_does_not_have(
 
 def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) -> None:
     found = json.loads(charrnn_("info", "checkpoints/tiny", "--json").stdout)
-    assert found["parameters"] == run.model.parameters.count()
+    assert found["parameters"] == run.model.count()
     assert found["bytes"] == (folder / "checkpoints/tiny/last.safetensors").stat().st_size
     assert (
         found["vocab"] == run.vocab.to_list()
@@ -355,7 +355,7 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
 
 def test_info_shows_what_matters(run: charrnn.Run) -> None:
     text = charrnn_("info").stdout
-    assert f"{run.model.parameters.count():,}" in text and "hidden 16" in text and "step 20" in text
+    assert f"{run.model.count():,}" in text and "hidden 16" in text and "step 20" in text
     assert (
         f"{len(run.vocab)} symbols: \\n\u2423,." in text
         and f"format version {FORMAT_VERSION}" in text
