@@ -76,6 +76,14 @@ def test_multiplications_are_those_of_the_formula():
     )
 
 
+def test_the_network_is_as_plain_as_the_peers():
+    run = benchmark.new_run(TINY, generated_corpus(TINY))
+    model, training = run.model.config, run.config
+    assert not (model.embedding or model.layer_norm or model.dropout or model.input_dropout)
+    assert (training.optimizer, training.learning_rate, training.clip_norm) == ("adam", 1e-3, 5.0)
+    assert training.average == training.warmup == 0 and training.weight_decay is None
+
+
 @pytest.mark.parametrize("task", benchmark.TASKS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_each_task_is_measured(task, threads):

@@ -308,6 +308,10 @@ def test_change() -> None:
         run.change(learning_rate=1e9)
     with pytest.raises(ConfigError, match="no setting 'lerning_rate'"):
         run.change(lerning_rate=0.1)
+    with pytest.raises(ConfigError, match="how long"):
+        run.change(steps=None, epochs=None)
+    assert run.config == before
+    run.change(warmup=None, decay_after=None)  # the recipe has decided
     assert run.config == before
 
 
