@@ -1,4 +1,4 @@
-"""What each technique is worth: the recipe of `--for`, and the recipe with one thing changed, in
+"""What each technique is worth: the recipe, and the recipe with one thing changed, in
 equal time, from several seeds.
 
 How long a step of a variant takes, in relation to one of the recipe, is measured first, in turn
@@ -21,20 +21,15 @@ import charrnn
 from benchmarks.tables import Row, shown
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.text.corpus import Corpus
-from charrnn.tuning.planning import (
-    HELD,
-    MODEL,
-    TRAINING,
-    input_dropout_for,
-    learning_rate_for,
-    weight_decay_for,
-)
+from charrnn.training.recipe import resolve
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "no averaged weights": {"average": 0.0},
     "no weight decay": {"weight_decay": 0.0},
     "weight decay x 1/3": {"weight_decay": 1 / 3},
+    "optimizer adam": {"optimizer": "adam", "weight_decay": 0.0},
+    "input-dropout 0": {"input_dropout": 0.0},
     "input-dropout 0.1": {"input_dropout": 0.1},
     "dropout 0.1": {"dropout": 0.1},
     "dropout 0.1, locked-dropout": {"dropout": 0.1, "locked_dropout": True},
@@ -44,9 +39,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "embedding 0": {"embedding": 0},
     "input-scale 0.1": {"input_scale": 0.1},
     "skip": {"skip": True},
-    "layer-norm": {"layer_norm": True},
+    "no layer-norm": {"layer_norm": False},
     "layers 3, hidden 104, residual": {"layers": 3, "hidden": 104, "residual": True},
-    "cell lstm": {"cell": "lstm"},
+    "forget-bias 1": {"forget_bias": 1.0},
+    "cell gru": {"cell": "gru", "layer_norm": False},
     "cell depth-gated": {"cell": "depth-gated"},
     "decay-after 0": {"decay_after": 0.0},
     "schedule one-cycle": {"schedule": "one-cycle"},
@@ -63,22 +59,11 @@ RELATIVE = ("weight_decay", "learning_rate")
 
 
 def recipe(corpus: Corpus, width: int, epochs: float) -> tuple[ModelConfig, TrainConfig]:
-    """As `planning` would have it."""
-    model = ModelConfig(
-        **{"hidden": width, "vocab_size": len(corpus.vocab), "dropout": 0.0, **MODEL}
-    )
-    model = replace(model, input_dropout=input_dropout_for(epochs))
-    training = TrainConfig(learning_rate=learning_rate_for(width), sample_every=0, **TRAINING)
-    per_epoch = charrnn.Run.new(corpus, model, training).steps_per_epoch
-    steps = round(epochs * per_epoch)
-    decay = weight_decay_for(epochs, learning_rate_for(width), per_epoch)
-    ends: dict[str, Any] = {
-        "steps": steps,
-        "eval_every": steps,
-        "warmup": 100,
-        "decay_after": HELD * epochs,
-    }
-    return model, replace(training, **ends, weight_decay=decay)
+    """What it decides for networks of this width, with the length in steps."""
+    asked = TrainConfig(epochs=epochs, sample_every=0)
+    model, training = resolve(corpus, ModelConfig(hidden=width), asked)
+    steps = charrnn.Run.new(corpus, model, training).total_steps
+    return model, replace(training, epochs=None, steps=steps, eval_every=steps)
 
 
 def varied(

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import charrnn
 from charrnn.bench.machine import processor
-from charrnn.bench.measure import Shape, generated_corpus, multiplications
+from charrnn.bench.measure import PLAIN, RULE, Shape, generated_corpus, multiplications
 from charrnn.config.settings import CELL_NAMES
 
 STREAMS, LENGTH = 50, 50
@@ -36,11 +36,10 @@ def steps_of(
         steps=10**6,
         eval_every=10**9,
         sample_every=0,
-        clip_norm=5.0,
+        **RULE,
     )
-    run = charrnn.Run.new(
-        corpus, charrnn.ModelConfig(cell=cell, layers=layers, hidden=hidden, dropout=0.0), train
-    )
+    model = charrnn.ModelConfig(cell=cell, layers=layers, hidden=hidden, **PLAIN)
+    run = charrnn.Run.new(corpus, model, train)
     return run, iter(charrnn.train(run, corpus, threads=threads))
 
 

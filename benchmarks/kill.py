@@ -23,7 +23,9 @@ from charrnn.training.run_file import load_run
 
 SHAPE = ("--hidden", "16", "--layers", "2", "--batch-size", "4", "--seq-length", "16")
 FLAGS = (*SHAPE, "--steps", "400", "--eval-every", "50", "--save-every", "1", "--quiet")
-FALLING = ("--activation", "relu", "--learning-rate", "0.02", "--clip-norm", "0")
+FALLING = ("--activation", "relu", "--no-layer-norm", "--embedding", "0", "--forget-bias", "1")
+FALLING += ("--optimizer", "adam", "--schedule", "inverse-sqrt", "--warmup", "0")
+FALLING += ("--learning-rate", "0.02", "--clip-norm", "0")
 
 
 def command(*arguments: str | Path) -> list[str]:

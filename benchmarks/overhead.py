@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.tables import Row, shown
 
+HIDDEN = 256
 VALIDATIONS = 5
 spent: dict[str, float] = defaultdict(float)
 
@@ -37,7 +38,7 @@ def clocked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]:
+def rows(hidden: int = HIDDEN, validations: int = VALIDATIONS) -> list[Row]:
     import charrnn
     from charrnn.cli.train_display import Display
     from charrnn.training import loop
@@ -47,7 +48,6 @@ def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]
     corpus = charrnn.Corpus.read(charrnn.bundled_corpus())
     per_epoch = charrnn.Run.new(corpus).steps_per_epoch
     steps = validations * charrnn.TrainConfig().eval_interval(per_epoch)
-    size = [] if hidden is None else ["--hidden", str(hidden)]
     trainer = loop._Trainer
     patched = [
         (loop, "evaluate", "validation"),
@@ -62,7 +62,8 @@ def rows(hidden: int | None = None, validations: int = VALIDATIONS) -> list[Row]
         setattr(place, name, clocked(part, getattr(place, name)))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _train_on_a_terminal(["--steps", str(steps), "--out", str(Path(folder, "run")), *size])
+            out = str(Path(folder, "run"))
+            _train_on_a_terminal(["--steps", str(steps), "--hidden", str(hidden), "--out", out])
     finally:
         for place, name, function in before:
             setattr(place, name, function)
@@ -104,7 +105,7 @@ def _read_away(place: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--hidden", type=int, help="units of a layer, other than the default")
+    parser.add_argument("--hidden", type=int, default=HIDDEN, help="units of a layer")
     parser.add_argument("--validations", type=int, default=VALIDATIONS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -20,6 +20,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from charrnn.bench.measure import PLAIN
 from charrnn.config.settings import PRECISIONS, ModelConfig, SamplingConfig
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
@@ -94,7 +95,8 @@ def main() -> None:
     options = parser.parse_args()
     one, two = Workers(1), Workers(2)
     for hidden in options.hidden or [128, 256, 512]:
-        model = Model.initialized(ModelConfig(vocab_size=SYMBOLS, layers=LAYERS, hidden=hidden), 0)
+        config = ModelConfig(vocab_size=SYMBOLS, layers=LAYERS, hidden=hidden, **PLAIN)
+        model = Model.initialized(config, 0)
         speeds = {f"LSTMCell, {n} threads": torch_loop(hidden, n) for n in (1, 2)}
         speeds |= {f"float32, {n} threads": writer(model, w) for n, w in ((1, one), (2, two))}
         speeds |= {f"{p}, 2 threads": writer(model, two, precision=p) for p in PRECISIONS[1:]}

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 import charrnn
+from charrnn.bench.measure import PLAIN
 
 LAGS = 100
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -26,6 +27,15 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "lstm, forget bias 5": {"cell": "lstm", "forget_bias": 5.0},
 }
 
+RULE: dict[str, Any] = {
+    "batch_size": 32,
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "inverse-sqrt",
+    "warmup": 0,
+    "clip_norm": 1.0,
+}
+
 
 def measured(settings: dict[str, Any], hidden: int, epochs: float, seeds: int) -> dict[str, Any]:
     """Norms over lags before and after training, the geometric mean over seeds, and the mean
@@ -34,8 +44,8 @@ def measured(settings: dict[str, Any], hidden: int, epochs: float, seeds: int) -
     corpus = charrnn.Corpus.read(str(charrnn.bundled_corpus()))
     before, after, losses = [], [], []
     for seed in range(seeds):
-        model = charrnn.ModelConfig(layers=1, hidden=hidden, dropout=0.0, **settings)
-        training = charrnn.TrainConfig(epochs=epochs, learning_rate=1e-3, sample_every=0, seed=seed)
+        model = charrnn.ModelConfig(layers=1, hidden=hidden, **{**PLAIN, **settings})
+        training = charrnn.TrainConfig(epochs=epochs, sample_every=0, seed=seed, **RULE)
         run = charrnn.Run.new(corpus, model, training)
         before.append(np.log(charrnn.gradient_norms(run.result, corpus.validation, LAGS)))
         for _ in charrnn.train(run, corpus):

@@ -38,7 +38,22 @@ from charrnn.training.run import Run
 SYMBOLS = 65
 ROUND_SECONDS, WARM_UP_SECONDS = 0.5, 0.3
 ENDLESS = 10**12
-CLIP_NORM, LEARNING_RATE = 5.0, 1e-3
+PLAIN: dict[str, Any] = {
+    "embedding": 0,
+    "layer_norm": False,
+    "forget_bias": 1.0,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+}
+"""The network that is measured: one-hot characters, nothing normalised, nothing dropped."""
+RULE: dict[str, Any] = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "warmup": 0,
+    "clip_norm": 5.0,
+}
+"""How it is trained."""
 TASKS = {"training": 6, "forward": 2, "sampling": 2}
 """What is measured, and the operations for each parameter that multiplies: forward 2, backward 4.
 """
@@ -176,11 +191,10 @@ def generated_corpus(shape: Shape) -> Corpus:
 
 
 def new_run(shape: Shape, corpus: Corpus) -> Run:
-    """A run that never looks up, saves or ends; nothing is dropped, as in the peer."""
-    model = ModelConfig.of({**vars(shape), "dropout": 0.0})
+    """A run that never looks up, saves or ends, of a network without extras, as in the peer."""
+    model = ModelConfig.of({**vars(shape), **PLAIN})
     endless = {"steps": ENDLESS, "eval_every": ENDLESS, "sample_every": 0, "average": 0.0}
-    rule = {"learning_rate": LEARNING_RATE, "clip_norm": CLIP_NORM}
-    return Run.new(corpus, model, TrainConfig.of({**vars(shape), **endless, **rule}))
+    return Run.new(corpus, model, TrainConfig.of({**vars(shape), **endless, **RULE}))
 
 
 def _speed(steps: Iterator[int], seconds: float) -> float:

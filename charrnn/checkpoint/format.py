@@ -20,6 +20,7 @@ from safetensors.numpy import save as to_bytes
 
 from charrnn.checkpoint.names import file_name, torch_module
 from charrnn.config import ModelConfig
+from charrnn.config.fields import Settings
 from charrnn.errors import CharrnnError, CheckpointError, one_line
 from charrnn.network.arithmetic import from_bf16
 from charrnn.network.cells import cell_named
@@ -36,6 +37,7 @@ MOST = 10**15
 Metadata = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
 T = TypeVar("T")
+S = TypeVar("S", bound=Settings)
 
 
 def write(
@@ -174,6 +176,14 @@ def value(about: Metadata, key: str, kind: type[T]) -> T:
             f"the metadata's {key!r} should be of type {kind.__name__}, but is {found!r:.60}; the "
             "file is damaged"
         )
+    return found
+
+
+def configuration(kind: type[S], about: Metadata, key: str) -> S:
+    """about[key], settings of this class, none of which is left for the recipe to decide."""
+    found = kind.from_mapping(value(about, key, dict), f"the metadata's {key!r}")
+    for name in found.undecided():
+        raise CheckpointError(f"the metadata's {key!r} has no `{name}`; the file is damaged")
     return found
 
 

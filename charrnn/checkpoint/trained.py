@@ -19,6 +19,7 @@ from charrnn.checkpoint.format import (
     Metadata,
     arrays_of,
     arrays_of_state,
+    configuration,
     count,
     opened,
     second_biases,
@@ -127,7 +128,7 @@ def load(path: str | os.PathLike[str]) -> Trained:
 def model_config_of(path: str | os.PathLike[str]) -> ModelConfig:
     """A network's configuration; no tensor is read. Errors as for `load`."""
     with opened(find_checkpoint(path)) as file:
-        return _model_config(file.about)
+        return configuration(ModelConfig, file.about, "model")
 
 
 def describe(path: str | os.PathLike[str]) -> Metadata:
@@ -159,10 +160,8 @@ def metadata_of(trained: Trained) -> Metadata:
 def read_trained(file: File) -> Trained:
     """The network in an open file."""
     about = file.about
-    config = _model_config(about)
-    corpus_config = CorpusConfig.from_mapping(
-        value(about, "corpus", dict), "the metadata's 'corpus'"
-    )
+    config = configuration(ModelConfig, about, "model")
+    corpus_config = configuration(CorpusConfig, about, "corpus")
     vocab = Vocab.from_json(about)
     if len(vocab) != config.vocab_size:
         raise CheckpointError(
@@ -179,10 +178,6 @@ def read_trained(file: File) -> Trained:
             raise CheckpointError("the squares hold a negative number; the file is damaged")
     starts = file.state(model, STARTS) if f"{STARTS}h" in file.names else None
     return Trained(model, vocab, corpus_config, origin, squares, starts)
-
-
-def _model_config(about: Metadata) -> ModelConfig:
-    return ModelConfig.from_mapping(value(about, "model", dict), "the metadata's 'model'")
 
 
 def texts_of(about: Metadata) -> tuple[Text, ...]:

@@ -32,13 +32,14 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 @dataclass(frozen=True)
 class Setting:
     """What is known of a setting. `minimum` and `maximum` are allowed themselves; without
-    `choices`, a text may be any.
+    `choices`, a text may be any. Where `by_recipe`, None is for the recipe to decide.
     """
 
     name: str
     default: Any
     kind: type[bool | int | float | str]
     optional: bool
+    by_recipe: bool
     choices: tuple[str, ...]
     help: str
     group: str
@@ -95,14 +96,15 @@ def settings_of(kind: type[Settings]) -> dict[str, Setting]:
     return _FOUND[kind]
 
 
-def _type_of(hint: Any, default: object) -> tuple[type, bool, tuple[str, ...]]:
-    """What a type hint allows: values of a type, None, and if not all texts, which. None as a
-    default is allowed too, until the recipe decides.
+def _type_of(hint: Any, default: object) -> tuple[type, bool, bool, tuple[str, ...]]:
+    """What a type hint allows: values of a type, None, None until the recipe decides, and if not
+    all texts, which. None as a default is allowed too.
     """
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     (kind,) = (part for part in parts if part is not NoneType)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
-    return str if choices else kind, NoneType in parts or default is None, choices
+    by_recipe = default is None and NoneType not in parts
+    return str if choices else kind, NoneType in parts or by_recipe, by_recipe, choices
 
 
 class Settings:
@@ -117,6 +119,11 @@ class Settings:
         """The settings with these values in the place of those that are None."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None}
         return replace(self, **missing)  # type: ignore[type-var]
+
+    def undecided(self) -> list[str]:
+        """Names of the settings that the recipe has yet to decide."""
+        known = settings_of(type(self)).values()
+        return [one.name for one in known if one.by_recipe and getattr(self, one.name) is None]
 
     @classmethod
     def named_in(cls, values: Mapping[str, T]) -> dict[str, T]:

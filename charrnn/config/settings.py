@@ -350,10 +350,12 @@ class TrainConfig(Settings):
         return self.changes[-1][1] if self.changes else self.planned_steps(steps_per_epoch)
 
     def planned_steps(self, steps_per_epoch: int) -> int:
-        """`steps` or `epochs`, whichever ends first."""
+        """`steps` or `epochs`, whichever ends first; `ConfigError` without both."""
         limits = [self.steps] if self.steps is not None else []
         if self.epochs is not None:
             limits.append(max(1, math.ceil(self.epochs * steps_per_epoch - 1e-9)))
+        if not limits:
+            raise ConfigError("`steps` or `epochs` is needed: how long the run is")
         return min(limits)
 
     def eval_interval(self, steps_per_epoch: int) -> int:

@@ -266,7 +266,9 @@ class Run:
         elif "epochs" in settings and "steps" not in settings:
             settings["steps"] = None
         before = self.config
-        self.config = TrainConfig.from_mapping({**asdict(before), **settings})
+        after = TrainConfig.from_mapping({**asdict(before), **settings})
+        after.total_steps(self.steps_per_epoch)  # raises where no length is left
+        self.config = after.filled(**{name: getattr(before, name) for name in after.undecided()})
         if any(getattr(before, name) != getattr(self.config, name) for name in STEERING):
             self.progress = replace(self.progress, fall_backs=0)
         self._begin_average()

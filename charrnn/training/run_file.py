@@ -19,6 +19,7 @@ from charrnn.checkpoint.format import (
     Metadata,
     arrays_of,
     arrays_of_state,
+    configuration,
     count,
     opened,
     value,
@@ -76,7 +77,7 @@ def load_run(path: str | os.PathLike[str]) -> Run:
 def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainConfig]:
     """The configurations of network and training; no tensor is read. Errors as for `load_run`."""
     with opened(path) as file:
-        model = ModelConfig.from_mapping(value(file.about, "model", dict), "the metadata's 'model'")
+        model = configuration(ModelConfig, file.about, "model")
         return model, _train_config(_about_run(file))
 
 
@@ -120,7 +121,9 @@ def _about_run(file: File) -> Metadata:
 
 
 def _train_config(about: Metadata) -> TrainConfig:
-    return TrainConfig.from_mapping(value(about, "train", dict), "the metadata's 'train'")
+    config = configuration(TrainConfig, about, "train")
+    config.total_steps(1)  # raises where there is no length
+    return config
 
 
 def _run(file: File) -> Run:

@@ -13,9 +13,9 @@ from charrnn.bench import measure as benchmark
 from charrnn.bench.measure import Measured, Shape, generated_corpus, measure, multiplications
 from charrnn.bench.peers import Peer
 from charrnn.cli.main import cli
-from charrnn.config.settings import ModelConfig
 from charrnn.errors import ConfigError, PeerError
 from charrnn.network.model import Model
+from tests.reference.small import plain_model
 
 TINY = Shape(layers=1, hidden=5, batch_size=3, seq_length=4, threads=1)
 FIELDS = {"layers", "hidden", "batch_size", "seq_length", "threads", "precision"}
@@ -61,19 +61,27 @@ def bench(*arguments):
 
 def test_multiplications_are_those_of_the_formula():
     H, V, L = 7, 11, 3
-    model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L))
+    model = Model(plain_model(vocab_size=V, hidden=H, layers=L))
     assert multiplications(model) == L * 4 * H * H + (L - 1) * 4 * H * H + H * V
     assert multiplications(
-        Model(ModelConfig(vocab_size=V, hidden=H, layers=L, embedding=4))
+        Model(plain_model(vocab_size=V, hidden=H, layers=L, embedding=4))
     ) == multiplications(model)
-    gru = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, cell="gru"))
+    gru = Model(plain_model(vocab_size=V, hidden=H, layers=L, cell="gru"))
     assert multiplications(gru) == 3 * (2 * L - 1) * H * H + H * V
     assert (
         multiplications(
-            Model(ModelConfig(hidden=8, layers=1, cell="clockwork", clockwork_groups=2))
+            Model(plain_model(hidden=8, layers=1, cell="clockwork", clockwork_groups=2))
         )
         == 48 + 16
     )
+
+
+def test_the_network_is_as_plain_as_the_peers():
+    run = benchmark.new_run(TINY, generated_corpus(TINY))
+    model, training = run.model.config, run.config
+    assert not (model.embedding or model.layer_norm or model.dropout or model.input_dropout)
+    assert (training.optimizer, training.learning_rate, training.clip_norm) == ("adam", 1e-3, 5.0)
+    assert training.average == training.warmup == 0 and training.weight_decay is None
 
 
 @pytest.mark.parametrize("task", benchmark.TASKS)

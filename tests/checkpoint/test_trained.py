@@ -15,7 +15,7 @@ from safetensors import safe_open
 import charrnn
 from charrnn.checkpoint.names import OWN_NAMES, file_name, torch_module
 from charrnn.checkpoint.trained import Trained, describe, load, save
-from charrnn.config.settings import CELL_NAMES, ModelConfig, TrainConfig
+from charrnn.config.settings import CELL_NAMES, ModelConfig
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.network.model import Model, State
@@ -23,9 +23,9 @@ from charrnn.network.parameters import tensors_of
 from charrnn.text.corpus import Corpus
 from charrnn.training.run import Run
 from charrnn.training.run_file import load_run, save_run
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
-PLAIN = ModelConfig(vocab_size=5, hidden=6, layers=3)
+PLAIN = plain_model(vocab_size=5, hidden=6, layers=3)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_it_is_small_and_keeps_what_dynamic_evaluation_needs(tmp_path: Path) -> 
     """bfloat16 squares serve as well as the optimizer's own; all is 0.4 of the run at most."""
     text = charrnn.bundled_corpus().read_text(encoding="utf-8")[:60_000]
     corpus = small_corpus(text)
-    run = Run.new(corpus, ModelConfig(hidden=64), TrainConfig(steps=60, seq_length=32))
+    run = Run.new(corpus, plain_model(hidden=64), adam(steps=60, seq_length=32))
     trained(run, corpus)
     save(tmp_path / "best", run.trained)
     save_run(tmp_path / "last", run)
@@ -218,7 +218,7 @@ def test_the_program_of_the_page_computes_what_we_do(
 ) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     corpus = small_corpus()
-    config = ModelConfig(vocab_size=len(corpus.vocab), cell=cell, hidden=10, layers=3, **options)  # type: ignore[arg-type]
+    config = plain_model(vocab_size=len(corpus.vocab), cell=cell, hidden=10, layers=3, **options)  # type: ignore[arg-type]
     model, rng = Model(config), np.random.default_rng(3)
     drawn = rng.normal(size=model.parameters.count()).astype(np.float32) * 0.4
     place = 0

@@ -23,6 +23,7 @@ from charrnn.cli.train_display import Display
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.network.network import Network
 from charrnn.training.loop import Report
+from charrnn.training.recipe import learning_rate_for
 from charrnn.training.recovery import FallBack
 from charrnn.training.run_file import load_run
 from tests.reference.small import small_corpus, small_run
@@ -92,7 +93,9 @@ def test_every_setting_is_a_flag_with_its_help_and_default():
                 assert "--" + field.name.replace("_", "-") + " " in text
     for heading in ("Text:", "Network:", "Training:", "Run:", "Examples:"):
         assert heading in text
-    assert f"[default: {ModelConfig().hidden}]" in text
+    assert f"[default: {ModelConfig().embedding}]" in text
+    assert "Units H of each layer (default: by text and length)." in text
+    assert "[default: None]" not in text
     for flag in ("--out", "--threads", "--config", "--resume", "--init-from", "--quiet", "--json"):
         assert flag in text
 
@@ -152,7 +155,8 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(text):
     assert result.exit_code == 0, result.output
     run = load_run("there/last.safetensors")
     assert (run.model.config.hidden, run.config.seq_length, run.config.batch_size) == (8, 20, 3)
-    assert run.config.learning_rate == TrainConfig().learning_rate
+    assert run.config.optimizer == TrainConfig().optimizer
+    assert run.config.learning_rate == learning_rate_for(8)
 
 
 def test_the_settings_of_a_run_start_the_same_run_again(text):
@@ -527,9 +531,19 @@ def test_quiet_says_only_the_end(text):
 
 def test_a_short_text_shrinks_the_batch_and_says_so(text):
     text.write_text("a rose is a rose is a rose\n")
-    result = invoke("train", text, "--hidden", 8, "--layers", 1, "--steps", 1)
+    flags = ["--hidden", 8, "--layers", 1, "--steps", 1]
+    result = invoke("train", text, *flags, "--batch-size", 32)
     assert result.exit_code == 0
     assert "the text is short: batches of 1 x 23 characters instead of 32 x 64" in result.stderr
+    result = invoke("train", text, *flags, "--out", "free")
+    assert result.exit_code == 0
+    assert "the text is short: batches of 1 x 23 characters instead of 1 x 64" in result.stderr
+
+
+def test_streams_that_were_not_asked_for_are_no_news(text):
+    result = invoke("train", text, "--hidden", 8, "--layers", 1, "--steps", 1)
+    assert result.exit_code == 0 and "the text is short" not in result.stderr
+    assert load_run("checkpoints/sea/last.safetensors").config.batch_size < 32
 
 
 def failing(monkeypatch, *calls):
@@ -625,10 +639,21 @@ def test_overfitting_is_said_and_the_best_is_older(text):
         8,
         "--seq-length",
         8,
+        "--embedding",
+        0,
+        "--no-layer-norm",
         "--dropout",
         0,
+        "--input-dropout",
+        0,
+        "--optimizer",
+        "adam",
         "--learning-rate",
         0.01,
+        "--schedule",
+        "inverse-sqrt",
+        "--warmup",
+        0,
         "--eval-every",
         10,
     ]

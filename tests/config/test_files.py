@@ -56,7 +56,7 @@ def train(*arguments: Any) -> Any:
     return CliRunner().invoke(cli, ["train", *(str(argument) for argument in arguments)])
 
 
-NAMES = ["char-rnn", "dl4j", "large", "medium", "small", "tiny", "torch-rnn"]
+NAMES = ["char-rnn", "dl4j", "torch-rnn"]
 
 
 def test_the_presets_are_the_files_in_the_package() -> None:
@@ -64,7 +64,7 @@ def test_the_presets_are_the_files_in_the_package() -> None:
     assert charrnn.presets() == presets() and charrnn.preset("dl4j") == preset("dl4j")
 
 
-@pytest.mark.parametrize("name", ["char-rnn", "dl4j", "torch-rnn"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_preset_holds_settings_only_and_names_its_source(name: str) -> None:
     text = (FILES / f"{name}.toml").read_text(encoding="utf-8")
     assert tomllib.loads(text) == preset(name)
@@ -111,17 +111,6 @@ def test_what_the_originals_did_by_default() -> None:
     assert training.learning_rate * training.weight_decay * 32 == pytest.approx(0.001)
 
 
-def test_those_by_size_grow() -> None:
-    found = [configs_of(preset(name)) for name in ("tiny", "small", "medium", "large")]
-    widths = [model.hidden for _, model, _ in found]
-    assert widths == sorted(set(widths)) and all(corpus == CorpusConfig() for corpus, _, _ in found)
-    rates = [training.learning_rate or 0 for _, _, training in found]
-    assert rates == sorted(set(rates), reverse=True)
-    assert all(
-        (training.schedule, training.average) == ("cosine", 0.998) for _, _, training in found
-    )
-
-
 def rates(name: str, epochs: int) -> list[float]:
     """The learning rate in the first step of each epoch."""
     training = configs_of(preset(name))[2]
@@ -138,9 +127,7 @@ def test_the_rates_fall_when_those_of_the_originals_did() -> None:
     assert rates("dl4j", 3) == pytest.approx([0.1 / 32] * 3)
 
 
-@pytest.mark.parametrize(
-    "name", ["char-rnn", "dl4j", "torch-rnn", "tiny", "small", "medium", "large"]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_preset_runs(name: str) -> None:
     corpus_config, model, training = configs_of(preset(name))
     corpus = small_corpus(**{f.name: getattr(corpus_config, f.name) for f in fields(CorpusConfig)})
@@ -175,9 +162,8 @@ def test_defaults_then_preset_then_file_then_flags(text: Path) -> None:
     assert (model.residual, model.locked_dropout) == (False, True)
     assert training.beta1 == TrainConfig().beta1
     written = read_settings("checkpoints/sea/config.toml", {"text": list})
-    assert configs_of({name: value for name, value in written.items() if name != "text"})[
-        2
-    ] == replace(training, batch_size=50)
+    settings = {name: value for name, value in written.items() if name != "text"}
+    assert configs_of(settings)[2] == training
 
 
 def test_switches_in_a_file_and_as_flags(text: Path) -> None:

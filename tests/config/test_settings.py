@@ -185,6 +185,12 @@ def test_a_pace_is_a_record_of_changes() -> None:
             TrainConfig(pace=text)
 
 
+def test_what_the_recipe_decides_is_none_until_then() -> None:
+    assert ModelConfig().undecided() == ["hidden", "layer_norm", "dropout", "input_dropout"]
+    assert TrainConfig().undecided() == ["batch_size", "warmup", "decay_after"]
+    assert ModelConfig(hidden=3).resolved().undecided() == [] == CorpusConfig().undecided()
+
+
 def test_fractions_leave_something_to_train_on() -> None:
     CorpusConfig(val_fraction=0.5, test_fraction=0.4)
     with pytest.raises(ConfigError, match="leave less than a tenth"):
@@ -194,7 +200,6 @@ def test_fractions_leave_something_to_train_on() -> None:
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [
-        ({}, 3000),
         ({"steps": 7}, 7),
         ({"epochs": 2.0}, 200),
         ({"epochs": 2.0, "steps": 150}, 150),
@@ -209,6 +214,11 @@ def test_fractions_leave_something_to_train_on() -> None:
 )
 def test_total_steps(settings: dict[str, Any], steps: int) -> None:
     assert TrainConfig(**settings).total_steps(100) == steps
+
+
+def test_a_length_is_needed() -> None:
+    with pytest.raises(ConfigError, match=r"^`steps` or `epochs` is needed"):
+        TrainConfig(max_time="1h").total_steps(100)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from charrnn.config.settings import DynamicConfig, ModelConfig
+from charrnn.config.settings import DynamicConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.dynamic import (
     LEAST_PART,
@@ -20,7 +20,7 @@ from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
 from tests.reference.optimizers import global_norm
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import plain_model, small_corpus, small_run, trained
 
 V, H, L = 7, 6, 2
 IDS = np.random.default_rng(3).integers(V, size=83).astype(np.uint8)
@@ -30,7 +30,7 @@ IDS = np.random.default_rng(3).integers(V, size=83).astype(np.uint8)
 def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
     """A model, its parameters, and squares of gradients to go by."""
     rng = np.random.default_rng(1)
-    model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.5, recurrent_dropout=0.2))
+    model = Model(plain_model(vocab_size=V, hidden=H, layers=L, dropout=0.5, recurrent_dropout=0.2))
     parameters = reference.random_parameters(rng, model.config)
     model.parameters.from_disk(parameters)
     squares = {
@@ -169,7 +169,7 @@ def test_documents_begin_from_zero() -> None:
 @pytest.mark.parametrize("cell", ["gru", "clockwork", "depth-gated", "grid"])
 def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
     model = Model.initialized(
-        ModelConfig(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
+        plain_model(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
     )
     ids = np.tile(IDS[:20], 40)
     found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.02))
@@ -182,7 +182,7 @@ def test_zoneout_goes_back_as_it_went_forward() -> None:
     gradient itself.
     """
     model = Model.initialized(
-        ModelConfig(vocab_size=V, hidden=16, layers=2, zoneout_h=0.3, zoneout_c=0.2), 0
+        plain_model(vocab_size=V, hidden=16, layers=2, zoneout_h=0.3, zoneout_c=0.2), 0
     )
     network = Network(model, 20, 1, Workers(1), training=True)
     x, y = (np.ascontiguousarray(IDS[a : a + 20, None], np.int32) for a in (0, 1))

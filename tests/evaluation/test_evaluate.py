@@ -15,6 +15,7 @@ from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
+from tests.reference.small import plain_model
 
 V, H, L = 7, 6, 2
 LONG = 1024 * 5 + 77
@@ -24,7 +25,7 @@ LONG = 1024 * 5 + 77
 def made() -> tuple[Model, reference.Parameters, np.ndarray, np.ndarray]:
     """A model with a memory, ids, and the reference's loss of each character after the first."""
     rng = np.random.default_rng(1)
-    model = Model(ModelConfig(vocab_size=V, hidden=H, layers=L))
+    model = Model(plain_model(vocab_size=V, hidden=H, layers=L))
     parameters = reference.random_parameters(rng, model.config)
     model.parameters.from_disk(parameters)
     ids = rng.integers(V, size=LONG).astype(np.uint8)

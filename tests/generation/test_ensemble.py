@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
+from charrnn.config.settings import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 from charrnn.generation.ensemble import Ensemble, check_alike, log_of_mean
@@ -19,6 +19,7 @@ from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
+from tests.reference.small import plain_model
 
 V = 9
 VOCAB = Vocab(tuple("\n abcdefg"))
@@ -33,7 +34,7 @@ SETTINGS = (
 def models() -> tuple[Model, ...]:
     """Two networks of different cells and sizes, with opinions."""
     made = tuple(
-        Model.initialized(ModelConfig(vocab_size=V, **settings), 1) for settings in SETTINGS
+        Model.initialized(plain_model(vocab_size=V, **settings), 1) for settings in SETTINGS
     )
     for model in made:
         model.parameters.flat *= 3
@@ -173,7 +174,7 @@ def test_the_mean_of_extreme_distributions() -> None:
 
 
 def test_what_is_no_ensemble() -> None:
-    other = Model.initialized(ModelConfig(vocab_size=V + 1, hidden=8, layers=1), 1)
+    other = Model.initialized(plain_model(vocab_size=V + 1, hidden=8, layers=1), 1)
     with pytest.raises(ConfigError, match=r"one vocabulary, not of \[9, 10\] symbols"):
         ensemble((models()[0], other))
     with pytest.raises(ConfigError, match="at least one"):

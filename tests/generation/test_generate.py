@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
+from charrnn.config.settings import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.generate import Stop, generate, generate_ids, generate_many, start_ids
 from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
@@ -20,6 +20,7 @@ from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.vocab import UNKNOWN, Vocab
 from tests.reference import cells as reference
+from tests.reference.small import plain_model
 
 # The draw
 # --------------------------------------------------------------------------------------------------
@@ -126,7 +127,7 @@ def test_ties_and_extremes() -> None:
 
 @cache
 def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
-    made = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L))
+    made = Model(plain_model(vocab_size=V, embedding=E, hidden=H, layers=L))
     made.parameters.from_disk(reference.random_parameters(np.random.default_rng(V), made.config))
     made.parameters.flat *= np.float32(1.3)  # so that it remembers some characters
     return made
@@ -326,7 +327,7 @@ def test_unknown_characters() -> None:
 
 def test_the_unknown_symbol_is_never_written() -> None:
     """Even by a model that thinks of nothing else."""
-    m = Model(ModelConfig(vocab_size=11, hidden=6, layers=1))
+    m = Model(plain_model(vocab_size=11, hidden=6, layers=1))
     m.parameters["decoder.bias"][10] = 50
     for options in ({"temperature": 0.0}, {"temperature": 5.0}, {"top_k": 1}):
         short, long = (SamplingConfig(length=length, **options) for length in (50, 300))
@@ -381,7 +382,7 @@ def test_characters_of_several_bytes() -> None:
     euro = "€".encode()
     vocab = Vocab(tuple(map(chr, sorted(euro))), "byte")
     m = Model(
-        ModelConfig(vocab_size=3, hidden=3, layers=1)
+        plain_model(vocab_size=3, hidden=3, layers=1)
     )  # which writes, after each byte, the next one of the three
     ids = list(vocab.encode(euro))
     for gate, bias in (("i", 30), ("f", -30), ("o", 30)):

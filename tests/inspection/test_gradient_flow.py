@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charrnn.config.settings import CELL_NAMES, ModelConfig
+from charrnn.config.settings import CELL_NAMES
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.inspection.gradient_flow import gradient_norms
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
+from tests.reference.small import plain_model
 
 V, T, N = 7, 5, 3
 
 
 def model_of(cell: str, **settings: object) -> Model:
-    config = ModelConfig(
+    config = plain_model(
         vocab_size=V, **{"cell": cell, "layers": 2, "hidden": 6, "dropout": 0.3, **settings}
     )  # type: ignore[arg-type]
     return Model.initialized(config, seed=1)

@@ -18,7 +18,7 @@ from charrnn.cli.main import cli
 from charrnn.compiler import bfloat16, compiling, emitter, simd
 from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, MR, NR
-from charrnn.config.settings import ModelConfig, SamplingConfig, TrainConfig
+from charrnn.config.settings import SamplingConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
@@ -38,7 +38,7 @@ from charrnn.runtime.threads import Workers
 from charrnn.training.loop import SAMPLE_LENGTH
 from charrnn.training.memory_estimate import memory_estimate
 from charrnn.training.run_folder import RunFolder
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 CANARY = np.float32(-777.25)
 
@@ -333,7 +333,7 @@ def test_a_machine_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
     for name in ("INSTRUCTION", "EMULATED"):
         monkeypatch.setattr(bfloat16, name, False)
     with pytest.raises(ConfigError, match="AVX512-BF16"):
-        Network(Model(ModelConfig(hidden=8)), 2, 2, Workers(1), precision="bf16")
+        Network(Model(plain_model(hidden=8)), 2, 2, Workers(1), precision="bf16")
     (tmp_path / "text").write_text("a text of no importance " * 20)
     for command in ("train", "compare", "bench"):
         text = (
@@ -395,7 +395,7 @@ def gradients(model: Model, precision: str, threads: int = 1) -> tuple[float, np
 )
 def test_gradients_are_those_of_float32_but_for_rounding(settings: dict) -> None:
     model = Model.initialized(
-        ModelConfig(**{"vocab_size": 65, "hidden": 50, "layers": 2, "dropout": 0.2} | settings), 1
+        plain_model(**{"vocab_size": 65, "hidden": 50, "layers": 2, "dropout": 0.2} | settings), 1
     )
     loss, exact, state = gradients(model, "float32")
     near_loss, near, near_state = gradients(model, "bf16")
@@ -408,7 +408,7 @@ def test_gradients_are_those_of_float32_but_for_rounding(settings: dict) -> None
 
 @pytest.mark.parametrize("settings", [{}, {"cell": "gru", "embedding": 24}])
 def test_threads_do_not_change_a_bit(settings: dict) -> None:
-    model = Model.initialized(ModelConfig(vocab_size=65, hidden=70, layers=2, **settings), 1)
+    model = Model.initialized(plain_model(vocab_size=65, hidden=70, layers=2, **settings), 1)
     loss, one, state = gradients(model, "bf16")
     for threads in (2, 3):
         other, found, found_state = gradients(model, "bf16", threads)
@@ -456,8 +456,10 @@ def test_samples_and_evaluation_are_float32() -> None:
 
 
 def test_memory_counts_packed_weights_of_half_the_size() -> None:
-    model, train = ModelConfig(hidden=512, vocab_size=65), TrainConfig()
-    halved = memory_estimate(model, train) - memory_estimate(model, TrainConfig(precision="bf16"))
+    model, train = plain_model(hidden=512, vocab_size=65), adam(batch_size=32)
+    halved = memory_estimate(model, train) - memory_estimate(
+        model, adam(batch_size=32, precision="bf16")
+    )
     networks = [
         Network(Model(model), 2, 2, Workers(1), True, precision=name).panels
         for name in ("float32", "bf16")

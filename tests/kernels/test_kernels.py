@@ -27,7 +27,7 @@ from charrnn.compiler.lanes import Lanes, Nonlinearity, exp, sigmoid
 from charrnn.compiler.rows import MAXIMUM, SUM, Equation, equation, fill_row
 from charrnn.compiler.rows import rows as over_rows
 from charrnn.compiler.simd import LANES, MR, NR
-from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
+from charrnn.config.settings import ACTIVATIONS, CELL_NAMES
 from charrnn.kernels import adam, layers, product, softmax, update
 from charrnn.kernels.product import pack, pack_transposed
 from charrnn.kernels.recurrent import Ports, PortsBack, look_up, project
@@ -35,6 +35,7 @@ from charrnn.network import cells
 from charrnn.network.cells import cell_named, lstm
 from tests.reference import cells as reference_cells
 from tests.reference import optimizers, tape
+from tests.reference.small import plain_model
 
 CANARY = np.float32(-777.25)
 U = 2.0**-24
@@ -542,7 +543,7 @@ def test_lstm_step_and_back(H: int) -> None:
     gates, inside = z.copy(), slice(start, stop)
     lstm.step(gates, h_before, c_before, h, c, Ports(*[unused] * 4), TANH, start, stop)
 
-    config, z_exact, c_exact = ModelConfig(hidden=H), tape.value(z), tape.value(c_before)
+    config, z_exact, c_exact = plain_model(hidden=H), tape.value(z), tape.value(c_before)
     zeros, nothing = np.zeros(4 * H), tape.value(np.zeros((4 * H, H)))
     layer = reference_cells.Layer(config, tape.value(np.eye(4 * H)), nothing, zeros, None, None)
     exact = reference_cells.lstm(layer, z_exact, tape.value(h_before), c_exact, None)
@@ -601,7 +602,7 @@ def test_a_cell_keeps_to_its_streams(name: str, H: int) -> None:
         whole["c_before"] = np.random.default_rng(91).integers(3, size=(N, H)).astype(np.float32)
     p = normal(92, max(1, len(cell.peepholes)), H)
     if cell.constants is not None:
-        p = cell.constants(ModelConfig(cell=name, hidden=H))
+        p = cell.constants(plain_model(cell=name, hidden=H))
     part, vectors = {row: array.copy() for row, array in whole.items()}, p.copy()
     for array in part.values():
         array[outside] = np.nan

@@ -14,7 +14,7 @@ from numba import njit
 
 from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import address_of, caller
-from charrnn.config.settings import CELL_NAMES, PRECISIONS, ModelConfig, SamplingConfig
+from charrnn.config.settings import CELL_NAMES, PRECISIONS, SamplingConfig
 from charrnn.generation.partition import SHARE, blocks, by_share, product_of, shares_of_stream
 from charrnn.generation.quantization import rounded, scales
 from charrnn.generation.writer import Writer, _Turns
@@ -25,6 +25,7 @@ from charrnn.network.model import Model, Panels, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import matrix_names
 from charrnn.runtime.threads import Workers
+from tests.reference.small import plain_model
 
 CANARY = np.float32(-777.25)
 SIZES = [16, 32, 48, WIDE, WIDE + 16, 2 * WIDE, 2 * WIDE + 48]
@@ -123,7 +124,7 @@ def test_int8_has_the_least_scale_that_fits() -> None:
 
 def model(cell: str = "lstm", hidden: int = 40, **config: Any) -> Model:
     made = Model.initialized(
-        ModelConfig(vocab_size=21, hidden=hidden, layers=3, cell=cell, **config), 1
+        plain_model(vocab_size=21, hidden=hidden, layers=3, cell=cell, **config), 1
     )
     made.parameters.flat[:] *= 3
     made.hold_zeros()

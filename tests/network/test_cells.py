@@ -20,7 +20,6 @@ from charrnn.config.settings import (
     CorpusConfig,
     ModelConfig,
     SamplingConfig,
-    TrainConfig,
 )
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.writer import Writer
@@ -31,7 +30,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.training.run import Run
 from charrnn.training.run_file import load_run, save_run
 from tests.reference import cells as reference
-from tests.reference.small import TEXT, trained
+from tests.reference.small import TEXT, adam, plain_model, trained
 
 V, T, N = 11, 7, 4
 EVERY_CELL = pytest.mark.parametrize("cell", CELL_NAMES)
@@ -120,7 +119,7 @@ def make_case(
 ) -> Case:
     rng = np.random.default_rng(seed)
     model = Model(
-        ModelConfig(
+        plain_model(
             **({"vocab_size": V, "cell": cell, "dropout": 0.0} | SETTINGS[setting] | changes)
         )
     )
@@ -378,7 +377,7 @@ def new_run(cell: str, corpus: Corpus, **settings: Any) -> Run:
         "sample_every": 6,
         "learning_rate": 0.02,
     }
-    return Run.new(corpus, ModelConfig(cell=cell, **(model | settings)), TrainConfig(**train))
+    return Run.new(corpus, plain_model(cell=cell, **(model | settings)), adam(**train))
 
 
 @EVERY_CELL
@@ -494,7 +493,7 @@ FORGET_BLOCKS = {
 @EVERY_CELL
 def test_initial_biases(cell: str) -> None:
     """Zero, but for the forget gates, whose place in the biases on disk is above."""
-    config = ModelConfig(vocab_size=V, cell=cell, hidden=5, forget_bias=2.5)
+    config = plain_model(vocab_size=V, cell=cell, hidden=5, forget_bias=2.5)
     arrays = dict(Model.initialized(config, seed=7).parameters.to_disk())
     assert {name: array.shape for name, array in arrays.items()} == reference.shapes(config)
     for layer in (0, 1):
@@ -510,7 +509,7 @@ def test_initial_biases(cell: str) -> None:
 def test_a_new_network_has_nothing_where_it_has_no_weights(cell: str) -> None:
     for init in ("xavier-uniform", "xavier-normal", "uniform"):
         for recurrent in ("same", "orthogonal", "identity"):
-            config = ModelConfig(
+            config = plain_model(
                 vocab_size=V, cell=cell, hidden=9, embedding=3, init=init, recurrent_init=recurrent
             )
             model = Model.initialized(config, seed=1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from charrnn.config.settings import CELL_NAMES, ModelConfig
+from charrnn.config.settings import CELL_NAMES
 from charrnn.kernels import adam
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, State
@@ -18,6 +18,7 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import Parameters
 from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
+from tests.reference.small import plain_model
 
 TWO = Workers(2)
 
@@ -54,7 +55,7 @@ def make_case(
 ) -> Case:
     """A case with the reference's random weights, at which gates bend and rounding stays small."""
     rng = np.random.default_rng(seed)
-    model = Model(ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, dropout=dropout))
+    model = Model(plain_model(vocab_size=V, embedding=E, hidden=H, layers=L, dropout=dropout))
     parameters = reference.random_parameters(rng, model.config)
     model.parameters.from_disk(parameters)
     x, y = rng.integers(V, size=(2, T, N)).astype(np.int32)
@@ -376,7 +377,7 @@ def test_dropout_is_drawn_and_used() -> None:
 @pytest.mark.parametrize(("V", "E", "H"), [(65, 0, 100), (65, 20, 100), (30, 7, 33)])
 def test_initial_weights(V: int, E: int, H: int) -> None:
     """Xavier's bounds, reached and kept, and the variance of a uniform draw; biases by the cell."""
-    config = ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=2, forget_bias=1.5)
+    config = plain_model(vocab_size=V, embedding=E, hidden=H, layers=2, forget_bias=1.5)
     model = Model.initialized(config, seed=7)
     arrays = dict(model.parameters.to_disk())
     fans = {
@@ -412,7 +413,7 @@ def test_initial_weights(V: int, E: int, H: int) -> None:
 def initial(**settings: object) -> dict[str, np.ndarray]:
     """The first parameters as they stand on disk; padding is zero."""
     model = Model.initialized(
-        ModelConfig(**({"vocab_size": 40, "layers": 2, "hidden": 100} | settings)), seed=7
+        plain_model(**({"vocab_size": 40, "layers": 2, "hidden": 100} | settings)), seed=7
     )
     assert_padding_is_zero(model.parameters, model.parameters.flat)
     return dict(model.parameters.to_disk())
@@ -520,7 +521,7 @@ def test_every_cell_begins_sensibly(name: str, recurrent_init: str) -> None:
     """Only forget gates have a bias, peepholes are zero, memories small, and what is masked is
     zero.
     """
-    config = ModelConfig(
+    config = plain_model(
         vocab_size=40, cell=name, hidden=33, forget_bias=1.5, recurrent_init=recurrent_init
     )
     model, cell = Model.initialized(config, seed=7), cell_named(name)
@@ -543,7 +544,7 @@ def test_every_cell_begins_sensibly(name: str, recurrent_init: str) -> None:
 
 
 def test_a_seed_fixes_the_weights() -> None:
-    config = ModelConfig(vocab_size=30, embedding=5, hidden=20)
+    config = plain_model(vocab_size=30, embedding=5, hidden=20)
     first, again, other = (Model.initialized(config, seed).parameters.flat for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert (first != other).sum() > 0.9 * sum(
@@ -557,7 +558,7 @@ def test_a_new_network_knows_nothing(cell: str) -> None:
     """Its loss is near ln V whatever its size."""
     for V, E, H, L in ((65, 0, 100, 2), (130, 20, 33, 3)):
         model = Model.initialized(
-            ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0
+            plain_model(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell), seed=0
         )
         x, y = np.random.default_rng(0).integers(V, size=(2, 20, 10)).astype(np.int32)
         loss = Network(model, 20, 10, TWO).evaluate(x, y, State(model, 10)).mean()

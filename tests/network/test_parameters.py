@@ -13,6 +13,7 @@ from charrnn.network.cells import cell_named
 from charrnn.network.model import Model
 from charrnn.network.parameters import Parameters, Tensor, aligned, parameter_count, tensors_of
 from tests.reference import cells as reference_cells
+from tests.reference.small import plain_model
 
 SHAPES = [
     (V, E, H, L) for V in (2, 17) for E in (0, 1, 16, 20) for H in (1, 5, 16, 33) for L in (1, 3)
@@ -23,7 +24,7 @@ EVERY_CELL = pytest.mark.parametrize("cell", CELL_NAMES)
 
 
 def config_of(V: int, E: int, H: int, L: int, cell: str = "lstm") -> ModelConfig:
-    return ModelConfig(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell)
+    return plain_model(vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell)
 
 
 def make(V: int, E: int, H: int, L: int, cell: str = "lstm") -> Parameters:
@@ -264,7 +265,7 @@ COUNTS = {
 
 @EVERY_CELL
 def test_counts_by_hand(cell: str) -> None:
-    config = ModelConfig(vocab_size=V, hidden=H, layers=2, cell=cell, clockwork_groups=3)
+    config = plain_model(vocab_size=V, hidden=H, layers=2, cell=cell, clockwork_groups=3)
     wanted = COUNTS[cell] + V * H + V
     assert parameter_count(config) == Model(config).count() == wanted
     masked = 2 * 12 if cell == "clockwork" else 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from charrnn.compiler.compiling import OPTIMIZER_MODULES, kernel_modules, kernels_in
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.network.parameters import Parameters, tensors_of
 from charrnn.optim.optimizers import (
     OPTIMIZERS,
@@ -23,13 +23,14 @@ from charrnn.optim.optimizers import (
 )
 from charrnn.runtime.threads import Workers
 from tests.reference import optimizers as reference
+from tests.reference.small import adam, plain_model
 
 ONE = Workers(1)
 Gradient = Callable[[np.ndarray], np.ndarray]
 
 
 def layout(hidden: int = 3) -> Parameters:
-    return Parameters(tensors_of(ModelConfig(vocab_size=5, hidden=hidden, layers=1)))
+    return Parameters(tensors_of(plain_model(vocab_size=5, hidden=hidden, layers=1)))
 
 
 def step(
@@ -381,7 +382,7 @@ def test_only_weights_decay(name: str, penalty: str) -> None:
 
 
 def test_regions_cover_the_vector() -> None:
-    config = ModelConfig(vocab_size=5, hidden=7, layers=3, embedding=4)
+    config = plain_model(vocab_size=5, hidden=7, layers=3, embedding=4)
     w = Parameters(tensors_of(config))
     starts, stops, decays = zip(*w.regions, strict=True)
     assert starts == (0, *stops[:-1]) and stops[-1] == w.flat.size
@@ -437,7 +438,7 @@ def test_only_the_kernels_of_one_optimizer_and_cell_are_loaded() -> None:
     ("clip_value", "clip_norm"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.5, 1.5), (9.0, 1e6)]
 )
 def test_adam_and_clipping_are_the_references(clip_value: float, clip_norm: float) -> None:
-    config = TrainConfig(learning_rate=0.01, clip_value=clip_value, clip_norm=clip_norm)
+    config = adam(learning_rate=0.01, clip_value=clip_value, clip_norm=clip_norm)
     rng = np.random.default_rng(0)
     for workers in (ONE, Workers(2)):
         w = layout(hidden=40)
@@ -485,7 +486,7 @@ def test_the_norm(size: int) -> None:
 
 def test_what_has_no_gradient_stays() -> None:
     """Padding, and symbols that do not occur, whatever the smallest epsilon that is allowed."""
-    config = TrainConfig(epsilon=1e-15, clip_norm=1)
+    config = adam(epsilon=1e-15, clip_norm=1)
     w = layout()
     w.flat[:] = 1
     slots = slots_of(w, "adam")

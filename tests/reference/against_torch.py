@@ -23,6 +23,7 @@ from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.optim.optimizers import OPTIMIZERS, UNCLIPPED, penalties_of
 from charrnn.runtime.threads import Workers
+from tests.reference.small import plain_model
 
 Arrays = dict[str, NDArray[Any]]
 FOLDER = Path(__file__).parents[1] / "network" / "golden"
@@ -102,7 +103,7 @@ def select(arrays: Arrays, prefix: str) -> Arrays:
 def config_of(case: str) -> ModelConfig:
     """The network of a module's problem."""
     (cell, activation), (V, E, H, L, *_) = MODULES[case], SHAPE.values()
-    return ModelConfig(
+    return plain_model(
         vocab_size=V, embedding=E, hidden=H, layers=L, cell=cell, activation=activation, dropout=0.0
     )
 

@@ -15,6 +15,36 @@ TEXT = "".join(
 )
 
 
+PLAIN: dict[str, Any] = {
+    "embedding": 0,
+    "layer_norm": False,
+    "forget_bias": 1.0,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+}
+ADAM: dict[str, Any] = {
+    "optimizer": "adam",
+    "schedule": "inverse-sqrt",
+    "warmup": 0,
+    "clip_norm": 1.0,
+    "precision": "float32",
+}
+
+
+def plain_model(**settings: Any) -> ModelConfig:
+    """A network of one-hot characters, in which nothing is normalised or dropped, but for these
+    settings.
+    """
+    return ModelConfig(**(PLAIN | settings))
+
+
+def adam(**settings: Any) -> TrainConfig:
+    """Training with Adam, clipped, at a rate that falls from the first step on, but for these
+    settings.
+    """
+    return TrainConfig(**(ADAM | settings))
+
+
 def small_corpus(text: str | bytes = TEXT, **settings: Any) -> Corpus:
     return Corpus.from_text(text, CorpusConfig(**settings))
 
@@ -35,8 +65,8 @@ def small_run(corpus: Corpus, **settings: Any) -> Run:
     } | settings
     return Run.new(
         corpus,
-        ModelConfig(**({"layers": 2, "hidden": 9, "dropout": 0.2} | model)),
-        TrainConfig(**given),
+        plain_model(**({"layers": 2, "hidden": 9, "dropout": 0.2} | model)),
+        adam(**given),
     )
 
 

@@ -14,12 +14,13 @@ import pytest
 
 from charrnn.config.settings import ACTIVATIONS, CELL_NAMES, ModelConfig
 from tests.reference import cells, tape
+from tests.reference.small import plain_model
 
 T, N, V, H = 5, 3, 6, 4  # all different, so that no transposed or mistaken axis passes
 
 
 def config_of(cell: str, **settings: Any) -> ModelConfig:
-    return ModelConfig(
+    return plain_model(
         **({"vocab_size": V, "hidden": H, "layers": 2, "dropout": 0.0, "cell": cell} | settings)
     )
 

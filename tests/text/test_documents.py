@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from charrnn.checkpoint.trained import Trained, load
 from charrnn.cli.main import cli
-from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
+from charrnn.config.settings import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.generation.generate import generate, generate_ids, generate_many
@@ -38,7 +38,7 @@ from charrnn.text.vocab import UNKNOWN, Vocab
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference import cells as reference
-from tests.reference.small import TEXT, small_corpus, small_run, trained
+from tests.reference.small import TEXT, plain_model, small_corpus, small_run, trained
 from tests.training.test_loop import created
 
 SYMBOLS = ("\n", "-", "A", "a", "b")
@@ -239,7 +239,7 @@ def test_starts_of_streams(
 @cache
 def model(V: int = 5, H: int = 6, L: int = 2) -> Model:
     """One with a memory."""
-    made = Model(ModelConfig(vocab_size=V, hidden=H, layers=L, dropout=0.0))
+    made = Model(plain_model(vocab_size=V, hidden=H, layers=L, dropout=0.0))
     made.parameters.from_disk(reference.random_parameters(np.random.default_rng(V), made.config))
     return made
 

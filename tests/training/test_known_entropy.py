@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, DynamicConfig
 from charrnn.evaluation.compression import evaluate_xz
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
@@ -22,6 +22,7 @@ from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus
 from charrnn.training.loop import train
 from charrnn.training.run import Run
+from tests.reference.small import adam, plain_model
 
 V, LENGTH = 6, 40_000
 P = np.random.default_rng(5).dirichlet(np.full(V, 0.5), V)
@@ -48,7 +49,7 @@ def source() -> str:
 def trained() -> tuple[Run, Corpus]:
     """A small network that has seen three quarters of a text from the source."""
     corpus = Corpus.from_text(source(), CorpusConfig(val_fraction=0.25))
-    settings = TrainConfig(
+    settings = adam(
         batch_size=16,
         seq_length=32,
         steps=400,
@@ -56,7 +57,7 @@ def trained() -> tuple[Run, Corpus]:
         schedule="cosine",
         eval_every=400,
     )
-    run = Run.new(corpus, ModelConfig(cell="gru", hidden=32, layers=1, dropout=0.0), settings)
+    run = Run.new(corpus, plain_model(cell="gru", hidden=32, layers=1, dropout=0.0), settings)
     for _ in train(run, corpus, threads=1):
         pass
     return run, corpus
@@ -113,7 +114,7 @@ def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(
 def test_learning_from_nothing_ends_near_the_entropy_too() -> None:
     """The other way round: an untrained network learns the source by dynamic evaluation alone."""
     _, corpus = trained()
-    model = Model.initialized(ModelConfig(cell="gru", vocab_size=V, hidden=32, layers=1), 0)
+    model = Model.initialized(plain_model(cell="gru", vocab_size=V, hidden=32, layers=1), 0)
     losses = evaluate_dynamic(model, corpus.validation, DynamicConfig(5e-3, 0.0, 20)).losses
     never_below(losses)
     assert losses[-3000:].mean() < 1.1 * entropy_rate() < 0.9 * losses[:100].mean()
@@ -121,7 +122,7 @@ def test_learning_from_nothing_ends_near_the_entropy_too() -> None:
 
 def test_an_ensemble_is_not_below_either() -> None:
     run, corpus = trained()
-    other = Model.initialized(ModelConfig(cell="lstm", vocab_size=V, hidden=8, layers=1), 0)
+    other = Model.initialized(plain_model(cell="lstm", vocab_size=V, hidden=8, layers=1), 0)
     never_below(evaluate([run.model, other], corpus.validation).losses)
 
 

@@ -16,7 +16,7 @@ import pytest
 from safetensors import safe_open
 
 from charrnn.checkpoint.trained import load
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -28,7 +28,7 @@ from charrnn.training.run import Run
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from tests.reference import cells as reference
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 
 def created(path: Path) -> RunFolder:
@@ -310,6 +310,10 @@ def test_change() -> None:
         run.change(learning_rate=1e9)
     with pytest.raises(ConfigError, match="no setting 'lerning_rate'"):
         run.change(lerning_rate=0.1)
+    with pytest.raises(ConfigError, match="how long"):
+        run.change(steps=None, epochs=None)
+    assert run.config == before
+    run.change(warmup=None, decay_after=None)  # the recipe has decided
     assert run.config == before
 
 
@@ -337,7 +341,7 @@ def test_from_weights_keeps_the_meaning(embedding: int) -> None:
         "A new text! With UPPER CASE, 3 digits & ünlaute.\n" * 20, extend=old.vocab
     )
     new = Run.from_weights(
-        new_corpus, old.trained, TrainConfig(steps=5, batch_size=2, seq_length=8), dropout=0.1
+        new_corpus, old.trained, adam(steps=5, batch_size=2, seq_length=8), dropout=0.1
     )
     known = len(old.vocab)
     assert new.vocab.symbols[:known] == old.vocab.symbols and len(new.vocab) > known
@@ -451,8 +455,8 @@ def test_a_source_of_known_entropy() -> None:
     rows = np.random.default_rng(3).dirichlet(np.full(5, 0.5), 5)
     text, rate = markov_chain(rows, 60_000, 4)
     corpus = small_corpus(text, val_fraction=0.25)
-    model = ModelConfig(layers=1, hidden=16, dropout=0.0)
-    config = TrainConfig(
+    model = plain_model(layers=1, hidden=16, dropout=0.0)
+    config = adam(
         steps=400, batch_size=16, seq_length=32, learning_rate=0.02, eval_every=400, sample_every=0
     )
     run = Run.new(corpus, model, config)

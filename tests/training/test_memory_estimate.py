@@ -3,12 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charrnn.config.settings import CELL_NAMES, ModelConfig, TrainConfig
+from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.runtime.threads import Workers
 from charrnn.training.memory_estimate import memory_estimate
+from tests.reference.small import adam, plain_model
 
 
 def _bytes_of(value, seen):
@@ -70,15 +71,15 @@ SETTINGS = {
 @pytest.mark.parametrize(("layers", "hidden", "batch_size"), [(1, 200, 8), (3, 70, 33)])
 def test_the_estimate_is_what_a_network_takes(layers, hidden, batch_size, cell, setting):
     shape = {"vocab_size": 90, "layers": layers, "hidden": hidden, "dropout": 0.0}
-    config = ModelConfig(cell=cell, **(shape | SETTINGS[setting]))
-    train = TrainConfig(batch_size=batch_size, seq_length=50)
+    config = plain_model(cell=cell, **(shape | SETTINGS[setting]))
+    train = adam(batch_size=batch_size, seq_length=50)
     assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_documents_take_memory_too(cell):
-    config = ModelConfig(vocab_size=90, layers=3, hidden=70, cell=cell, dropout=0.2)
-    train = TrainConfig(batch_size=33, seq_length=50)
+    config = plain_model(vocab_size=90, layers=3, hidden=70, cell=cell, dropout=0.2)
+    train = adam(batch_size=33, seq_length=50)
     starts = np.zeros((50, 33), np.bool_)
     starts[3, 7] = True
     found = _found(config, train, starts)
@@ -92,7 +93,7 @@ def test_documents_take_memory_too(cell):
 @pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adadelta"])
 def test_an_optimizer_has_its_slots(optimizer):
     config, train = (
-        ModelConfig(vocab_size=90, hidden=200),
-        TrainConfig(optimizer=optimizer, batch_size=4, seq_length=10),
+        plain_model(vocab_size=90, hidden=200),
+        adam(optimizer=optimizer, batch_size=4, seq_length=10),
     )
     assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)

@@ -256,6 +256,16 @@ def test_the_size_follows_from_the_text_and_the_passes(copies: int, training: Tr
         assert count <= 3 * characters and 5 * count <= passes * characters * 1.001
 
 
+@pytest.mark.parametrize(("copies", "passes"), [(1, None), (200, 10)])
+def test_without_a_length_it_is_ten_passes_and_a_thousand_steps_at_least(
+    copies: int, passes: int | None
+) -> None:
+    run = Run.new(small_corpus(TEXT * copies), ModelConfig(hidden=4))
+    assert run.total_steps == run.config.steps
+    assert run.total_steps == (1000 if passes is None else passes * run.steps_per_epoch)
+    assert (10 * run.steps_per_epoch < 1000) == (passes is None)
+
+
 def test_longer_runs_and_longer_texts_get_larger_networks(novel: Corpus) -> None:
     by_length = [Run.new(novel, None, TrainConfig(epochs=e)).model.count() for e in (1, 8, 64)]
     assert by_length == sorted(by_length) and by_length[0] < by_length[-1]

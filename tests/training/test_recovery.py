@@ -17,7 +17,6 @@ import pytest
 import charrnn
 from charrnn.checkpoint.trained import load
 from charrnn.config.files import configs_of
-from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
@@ -27,7 +26,7 @@ from charrnn.training.recovery import long_enough, overfits
 from charrnn.training.run import Progress, Run
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 Harm = Callable[[Any], bool]
 real_update = training._Trainer._update
@@ -218,7 +217,7 @@ def test_the_fourth_time_it_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
     """Rectified cells without clipping: one falls back and learns, the other cannot be saved."""
     corpus = small_corpus()
-    model = ModelConfig(cell="rnn", activation="relu", hidden=32, layers=2, dropout=0.0)
+    model = plain_model(cell="rnn", activation="relu", hidden=32, layers=2, dropout=0.0)
     free: dict[str, Any] = {
         "clip_norm": 0.0,
         "batch_size": 16,
@@ -226,13 +225,13 @@ def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
         "steps": 60,
         "eval_every": 20,
     }
-    run = Run.new(corpus, model, TrainConfig(optimizer="sgd", learning_rate=3.0, **free))
+    run = Run.new(corpus, model, adam(optimizer="sgd", learning_rate=3.0, **free))
     reports = trained(run, corpus)
     assert falls(reports) and reports[-1].ended == "steps"
     assert all(math.isfinite(report.loss) for report in reports if report.fell_back is None)
     assert run.validations[-1]["validation_loss"] < math.log(len(run.vocab))
     folder = created(tmp_path / "a")
-    run = Run.new(corpus, model, TrainConfig(optimizer="sgd", learning_rate=1000.0, **free))
+    run = Run.new(corpus, model, adam(optimizer="sgd", learning_rate=1000.0, **free))
     with pytest.raises(DivergenceError, match="loss nan"):
         trained(run, corpus, folder)
     assert load_run(folder.last).step == run.step == 0 and run.progress.fall_backs == 3

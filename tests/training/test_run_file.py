@@ -17,12 +17,11 @@ from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
 from charrnn.checkpoint.format import FORMAT_VERSION
-from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError
 from charrnn.text.sources import Source
 from charrnn.training.run import Run
 from charrnn.training.run_file import configurations_of, load_run, save_run
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
 
 Tensors = dict[str, np.ndarray]
 FLIPS = 200
@@ -168,8 +167,8 @@ def test_weights_that_a_cell_does_not_have_stay_zero(tmp_path: Path) -> None:
     corpus = small_corpus()
     run = Run.new(
         corpus,
-        ModelConfig(cell="clockwork", hidden=8, clockwork_groups=4),
-        TrainConfig(batch_size=2),
+        plain_model(cell="clockwork", hidden=8, clockwork_groups=4),
+        adam(batch_size=2),
     )
     save_run(tmp_path / "a", run)
     tensors, metadata = opened(tmp_path / "a")
@@ -311,7 +310,11 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
         (("model", "vocab_size"), 65536, "vocabulary"),
         (("model", "cell"), "gpt", "one of"),
         (("model", "surprise"), 1, "no setting"),
+        (("model", "hidden"), None, "no `hidden`"),
+        (("model", "layer_norm"), None, "no `layer_norm`"),
         (("run", "train", "batch_size"), 65536, "state.h"),
+        (("run", "train", "batch_size"), None, "no `batch_size`"),
+        (("run", "train", "steps"), None, "how long"),
         (("vocab", 1), "a", "twice"),
         (("vocab", 1), "ab", "one character"),
         (("vocab", 1), "\ud800", "surrogate"),
