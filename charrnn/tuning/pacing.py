@@ -69,7 +69,7 @@ class _Pacer:
         self.every = run.config.eval_interval(run.steps_per_epoch)
         self.said = run.total_steps
         # steps that are made again after a fall back must see the changes that they saw before
-        self.free_from = 0
+        self.free_from = 1 + max((step for step, _ in run.config.changes), default=0)
 
     def follow(self, report: Report, now: float) -> None:
         """Take note of a report, and change the number of steps if need be."""
@@ -85,7 +85,7 @@ class _Pacer:
             self.taken, self.steps = kept * self.taken + seconds, kept * self.steps + 1
         interval = min(memory, self.seconds_to(self.run.total_steps) / 4)
         is_time = now - self.changed >= interval or left < self.seconds_to(self.run.step + 1)
-        if is_time and report.ended is None and report.step >= max(1, self.free_from):
+        if is_time and report.ended is None and report.step >= self.free_from:
             self._change(left, now)
 
     @property
@@ -135,7 +135,7 @@ class _Pacer:
         pace = "slower" if steps < self.said else "faster"
         is_first = self.said == self.run.config.planned_steps(self.run.steps_per_epoch)
         than = "planned" if is_first else "before"
-        why = "to end on time"
+        why = ", to end on time"
         if steps == self.plan.most_steps:
-            why = "no more, since the text has no more to give; this ends early"
-        return f"running {pace} than {than}: {steps:,} steps instead of {self.said:,}, {why}"
+            why = "; the text has no more to give, so this ends early"
+        return f"running {pace} than {than}: {steps:,} steps instead of {self.said:,}{why}"
