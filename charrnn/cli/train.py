@@ -175,9 +175,10 @@ def _start(request: Request) -> int:
             raise ConfigError(
                 f"{path}: the run would write its own settings over this file; choose another --out"
             )
+    settled = request
     if request.duration is not None:
-        plan, request = planned(request, corpus, other)
-    run = _new_run(request, corpus, other)
+        plan, settled = planned(request, corpus, other)
+    run = _new_run(settled, corpus, other)
     settings = {
         **values_of(run.corpus_config, run.model.config, run.config),
         "init_from": request.init_from and str(Path(request.init_from).absolute()),

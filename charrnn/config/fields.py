@@ -121,9 +121,10 @@ class Settings:
         return replace(self, **missing)  # type: ignore[type-var]
 
     def undecided(self) -> list[str]:
-        """Names of the settings that the recipe has yet to decide."""
+        """Names of the settings that the recipe has yet to decide: None, or auto."""
         known = settings_of(type(self)).values()
-        return [one.name for one in known if one.by_recipe and getattr(self, one.name) is None]
+        left = {one.name: (None, "auto") if one.by_recipe else ("auto",) for one in known}
+        return [name for name, values in left.items() if getattr(self, name) in values]
 
     @classmethod
     def named_in(cls, values: Mapping[str, T]) -> dict[str, T]:

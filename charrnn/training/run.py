@@ -268,7 +268,7 @@ class Run:
         before = self.config
         after = TrainConfig.from_mapping({**asdict(before), **settings})
         after.total_steps(self.steps_per_epoch)  # raises where no length is left
-        self.config = after.filled(**{name: getattr(before, name) for name in after.undecided()})
+        self.config = replace(after, **{name: getattr(before, name) for name in after.undecided()})
         if any(getattr(before, name) != getattr(self.config, name) for name in STEERING):
             self.progress = replace(self.progress, fall_backs=0)
         self._begin_average()

@@ -538,6 +538,10 @@ def test_a_short_text_shrinks_the_batch_and_says_so(text):
     result = invoke("train", text, *flags, "--out", "free")
     assert result.exit_code == 0
     assert "the text is short: batches of 1 x 23 characters instead of 1 x 64" in result.stderr
+    planned = ["--hidden", 8, "--layers", 1, "--for", "60s", "--batch-size", 32]
+    result = program("train", text, *planned, "--out", "planned")  # its time begins with it
+    assert result.returncode == 0, result.stderr
+    assert "the text is short: batches of 1 x 23 characters instead of 32 x 64" in result.stderr
 
 
 def test_streams_that_were_not_asked_for_are_no_news(text):

@@ -187,7 +187,7 @@ def test_a_pace_is_a_record_of_changes() -> None:
 
 def test_what_the_recipe_decides_is_none_until_then() -> None:
     assert ModelConfig().undecided() == ["hidden", "layer_norm", "dropout", "input_dropout"]
-    assert TrainConfig().undecided() == ["batch_size", "warmup", "decay_after"]
+    assert TrainConfig().undecided() == ["batch_size", "warmup", "decay_after", "precision"]
     assert ModelConfig(hidden=3).resolved().undecided() == [] == CorpusConfig().undecided()
 
 

@@ -313,7 +313,7 @@ def test_change() -> None:
     with pytest.raises(ConfigError, match="how long"):
         run.change(steps=None, epochs=None)
     assert run.config == before
-    run.change(warmup=None, decay_after=None)  # the recipe has decided
+    run.change(warmup=None, decay_after=None, precision="auto")  # the recipe has decided
     assert run.config == before
 
 

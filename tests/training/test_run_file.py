@@ -314,6 +314,7 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
         (("model", "layer_norm"), None, "no `layer_norm`"),
         (("run", "train", "batch_size"), 65536, "state.h"),
         (("run", "train", "batch_size"), None, "no `batch_size`"),
+        (("run", "train", "precision"), "auto", "no `precision`"),
         (("run", "train", "steps"), None, "how long"),
         (("vocab", 1), "a", "twice"),
         (("vocab", 1), "ab", "one character"),
