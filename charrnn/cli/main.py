@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import gc
 import os
 import sys
 from importlib import import_module
@@ -145,6 +146,8 @@ def main() -> None:
         cli(prog_name="charrnn")
     except (KeyboardInterrupt, OSError) as error:  # from outside of a command, such as its help
         sys.exit(report(error))
+    finally:
+        gc.freeze()  # nothing is searched for garbage when the interpreter ends: 0.15 s
 
 
 if __name__ == "__main__":

@@ -19,11 +19,15 @@ MEMORY, LEAST_MEMORY, LEAST_STEPS = 0.1, 0.01, 5
 """The pace is an average over this part of the time left, but at least this part of the whole time
 and so many steps; as long passes between two changes.
 """
-UNCHANGED = 0.01
+KEPT = 0.25
+"""Of the steps left: a change before the last part leaves at least so many, and after so many there
+may be another; a run must not end because it was slow for a moment.
+"""
+UNCHANGED = 0.005
 """A run that would end early or late by less, of the whole time, is left as it is."""
 LAST_PART = 0.1
 """Of the whole time: here steps are only cut."""
-LATE = 0.005
+LATE = 0.01
 """Of the whole time: a run is to end so much later, since in the last part it may become twice as
 fast, and cannot get more steps.
 """
@@ -63,7 +67,7 @@ class _Pacer:
     def __init__(self, run: Run, plan: Plan, now: float, say: Callable[[str], None] | None) -> None:
         self.run, self.plan, self.say = run, plan, say
         self.whole = max(plan.deadline - now, 1e-3)
-        self.before = self.changed = now
+        self.before, self.changed = now, (now, 0)
         self.taken, self.steps = plan.step_seconds, 1.0
         self.validations = [plan.validation_seconds / plan.step_seconds]
         self.every = run.config.eval_interval(run.steps_per_epoch)
@@ -80,11 +84,13 @@ class _Pacer:
         elif report.train_loss is not None:
             if report.sample is None:
                 self.validations.append(max(0.0, seconds / self.pace - 1))
-        elif report.step > 1:  # the first step takes longer
+        elif report.step == 1:  # takes longer than others
+            self.changed = now, 1
+        else:
             kept = math.exp(-min(seconds / memory, 1 / LEAST_STEPS))
             self.taken, self.steps = kept * self.taken + seconds, kept * self.steps + 1
-        interval = min(memory, self.seconds_to(self.run.total_steps) / 4)
-        is_time = now - self.changed >= interval or left < self.seconds_to(self.run.step + 1)
+        (when, step), total = self.changed, self.run.total_steps
+        is_time = now - when >= memory or report.step - step >= KEPT * (total - step)
         if is_time and report.ended is None and report.step >= self.free_from:
             self._change(left, now)
 
@@ -121,10 +127,12 @@ class _Pacer:
         is_last_part = left < LAST_PART * self.whole
         left += LATE * self.whole
         late, steps = self.seconds_to(total) - left, self.steps_in(left)
+        if not is_last_part:
+            steps = max(steps, run.step + math.ceil(KEPT * (total - run.step)))
         if abs(late) < UNCHANGED * self.whole or steps == total or (is_last_part and steps > total):
             return
         run.change(pace=f"{run.config.pace or ''} {run.step}:{steps}".strip())
-        self.changed = now
+        self.changed = now, run.step
         is_large = abs(steps - self.said) > SAID * self.said
         if self.say is not None and (is_large or is_last_part or steps == self.plan.most_steps):
             self.say(self._told(steps))

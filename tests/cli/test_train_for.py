@@ -55,7 +55,7 @@ def test_what_is_said_and_what_is_kept(
     )
     said = [line for line in lines if line.startswith("running ")]
     changed = re.fullmatch(
-        r"running (\w+) than planned: ([\d,]+) steps instead of ([\d,]+), .*", said[0]
+        r"running (\w+) than planned: ([\d,]+) steps instead of ([\d,]+)[,;].*", said[0]
     )
     assert changed is not None and changed[1] == word
     steps, planned_steps = (int(number.replace(",", "")) for number in changed.groups()[1:])

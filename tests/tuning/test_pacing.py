@@ -161,7 +161,29 @@ def test_when_the_time_is_over_the_run_ends_at_once() -> None:
     run = Run.new(CORPUS, MODEL, config(1500))
     plan = plan_of(run, 60.0)
     seen = list(paced(pretended(run), run, replace(plan, deadline=1e-9), lambda share: 1.0))
-    assert run.step == 2 and seen[-1][0].learning_rate == 0
+    assert run.step == 3 and seen[-1][0].learning_rate == 0
+
+
+def test_a_bad_start_does_not_end_the_run() -> None:
+    """The plan's validation was measured while another program ran, and so are the first steps."""
+    run = Run.new(CORPUS, MODEL, config(500))
+    plan = plan_of(run, 20.0)
+    wrong = replace(plan, validation_seconds=10 * plan.validation_seconds)
+
+    def pace(share: float) -> float:
+        return 6.0 if share < 0.15 else 1.0
+
+    now, seen = 0.0, []
+
+    def ticking() -> Generator[Report, None, None]:
+        nonlocal now
+        for report in pretended(run):
+            now += plan.step_seconds * pace(now / 20)
+            now += plan.validation_seconds if report.train_loss is not None else 0.0
+            yield report
+
+    seen = list(on_time(ticking(), run, wrong, clock=lambda: now))
+    assert 0.95 * 20 < now < 1.03 * 20 and seen[-1].learning_rate == 0
 
 
 def of(folder: RunFolder) -> Run:
