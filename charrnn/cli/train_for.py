@@ -80,9 +80,11 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
 
 def plan_text(plan: Plan, duration: str) -> str:
     """The plan in a line, for a person who knows nothing of its settings."""
+    from charrnn.text.vocab import counted
+
     steps = plan.training.steps
-    size = f"{plan.model.layers} layers of {plan.model.hidden} units"
-    passes = f"{plan.passes:.1f} passes over the text"
+    size = f"{counted(plan.model.layers, 'layer')} of {plan.model.hidden:,} units"
+    passes = f"{plan.passes:,.1f} passes over the text"
     time_needed = terminal.duration_text(plan.seconds)
     if steps == plan.most_steps:
         return f"plan: {size}, {passes}, about {time_needed}; more would only repeat the text"
