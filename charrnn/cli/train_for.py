@@ -60,7 +60,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     assert request.duration is not None
     model = ModelConfig.of(request.settings)
     if other is not None:
-        model = replace(other.model.config, dropout=model.dropout)
+        model = replace(other.model.config, dropout=model.dropout, input_dropout=None)
     if not request.quiet:
         terminal.say("measuring how fast this machine trains on this text")
     found = plan(
@@ -68,6 +68,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         request.duration,
         model,
         request.training,
+        is_fine_tuning=other is not None,
         threads=request.threads,
         elapsed=lambda: time.monotonic() - STARTED,
     )
