@@ -49,6 +49,7 @@ Examples:
   charrnn train book.txt --for 20m           a text of yours; the settings are chosen for the time
   charrnn train book.txt --hidden 512        the settings are yours
   charrnn train 'novels/*.txt' notes/ --out checkpoints/novels
+  charrnn train a.txt --validation b.txt     the validation text is a file of its own
   zcat log.gz | charrnn train - --unit byte --steps 2000
   charrnn train --config run.toml --seed 2   settings from a file; flags win
   charrnn train book.txt --preset char-rnn   as char-rnn did by default
