@@ -6,8 +6,8 @@ from charrnn.training.fine_tuning import FORGETTING, decay_towards_start_for, ra
 
 
 def test_rates_grow_with_the_root_of_the_batch() -> None:
-    assert rate_factor_for(4) == pytest.approx(0.15)
-    assert rate_factor_for(16) == pytest.approx(0.3)
+    assert rate_factor_for(4) == pytest.approx(0.2)
+    assert rate_factor_for(16) == pytest.approx(0.4)
     assert rate_factor_for(10**6) == 1.0
 
 
