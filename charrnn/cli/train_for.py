@@ -60,7 +60,8 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     assert request.duration is not None
     model = ModelConfig.of(request.settings)
     if other is not None:
-        model = replace(other.model.config, dropout=model.dropout, input_dropout=None)
+        asked = other.model.config.reopened("dropout", "input_dropout")
+        model = asked.filled(dropout=model.dropout)
     if not request.quiet:
         terminal.say("measuring how fast this machine trains on this text")
     found = plan(

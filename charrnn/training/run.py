@@ -127,7 +127,7 @@ class Run:
                 "the text was not read with the vocabulary of the weights; read it with "
                 "extend=weights.vocab"
             )
-        asked = replace(old, dropout=dropout, input_dropout=None)
+        asked = old.reopened("dropout", "input_dropout").filled(dropout=dropout)
         model_config, config = resolve(corpus, asked, config, is_fine_tuning=True)
         model = Model.initialized(model_config, config.seed)
         known = dict(weights.model.parameters.to_disk())

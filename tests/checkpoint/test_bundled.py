@@ -1,4 +1,4 @@
-"""The network that ships: its format, its size, and that it predicts the plays as well as it says."""
+"""The network that ships: its format, its size, and its loss."""
 
 from __future__ import annotations
 
