@@ -32,7 +32,7 @@ fewer passes.
 STREAMS, STEPS_A_PASS = 32, 50
 """Streams of a batch; fewer where a pass over the text would otherwise take fewer steps."""
 FINE_TUNING_PASSES, FINE_TUNING_DROPOUT, FINE_TUNING_DECAY = 8.0, (0.1, 0.05), 0.2
-"""For a network that starts from trained weights: passes at most, dropout and input dropout, and the
+"""For a network that starts from trained weights: most passes, dropout and input dropout, and the
 share of the way back to those weights that it decays in a pass at the peak rate.
 """
 HELD = 0.1
