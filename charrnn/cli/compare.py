@@ -225,6 +225,8 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     total, threads = len(candidates) * len(seeds), request.threads
     duration = None if request.duration is None else seconds_of(request.duration)
     if duration is not None:
+        if not request.quiet:
+            terminal.say(f"all runs together take {terminal.duration_text(duration)}")
         candidates = with_size(candidates, folder, max(5.0, duration / total), threads=threads)
     if equal == "parameters":
         candidates = of_equal_size(candidates)

@@ -33,11 +33,8 @@ def with_length(ctx: click.Context, request: Request) -> Request:
     """
     settings = request.settings
     if request.duration is None:
-        if any(settings.get(name) is not None for name in LENGTH):
-            return request
-        if not request.quiet:
-            terminal.say("no length given: ten minutes at most; --for 2h would give more")
-        return replace(request, duration=TEN_MINUTES)
+        is_given = any(settings.get(name) is not None for name in LENGTH)
+        return request if is_given else replace(request, duration=TEN_MINUTES)
     if seconds_of(request.duration) is None:
         raise ConfigError(
             f"--for must be a time such as 90s, 20m or 1.5h, not {request.duration!r:.40}"
@@ -87,7 +84,9 @@ def plan_text(plan: Plan, duration: str) -> str:
     steps = plan.training.steps
     size = f"{counted(plan.model.layers, 'layer')} of {plan.model.hidden:,} units"
     passes = f"{plan.passes:,.1f} passes over the text"
-    time_needed = terminal.duration_text(plan.seconds)
+    text = f"plan: {size}, {passes}, about {terminal.duration_text(plan.seconds)}"
     if steps == plan.most_steps:
-        return f"plan: {size}, {passes}, about {time_needed}; more would only repeat the text"
-    return f"plan: {size}, {passes}, about {time_needed}"
+        return f"{text}; more would only repeat the text"
+    if duration == TEN_MINUTES:
+        return f"{text}; ten minutes at most, --for 2h would give more"
+    return text

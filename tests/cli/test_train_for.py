@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
+from charrnn.cli.train_for import plan_text
+from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.training import recipe
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
@@ -121,12 +123,23 @@ def test_a_preset_gives_way(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     assert load_run("run/last.safetensors").config.epochs is None
 
 
+def test_the_plan_says_that_ten_minutes_are_the_default() -> None:
+    shown = plan_text(a_plan(steps=5, most=9), train_for.TEN_MINUTES)
+    assert shown.endswith("; ten minutes at most, --for 2h would give more")
+    assert "ten minutes" not in plan_text(a_plan(steps=5, most=9), "2h")
+    assert plan_text(a_plan(steps=9, most=9), "10m").endswith("; more would only repeat the text")
+
+
+def a_plan(steps: int, most: int) -> planning.Plan:
+    model, training = ModelConfig(hidden=8), TrainConfig(steps=steps)
+    return planning.Plan(model, training, 590.0, 1e4, 2.0, 0.1, 1.0, 0.0, most)
+
+
 def test_ten_minutes_are_the_default(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """A text as short as this one has no more to give after a moment."""
     monkeypatch.setattr(recipe, "MOST_PASSES", 2.0)
     result = started(monkeypatch, text, *SMALL)
     assert result.exit_code == 0, result.output
-    assert "no length given: ten minutes at most; --for 2h would give more" in result.stderr
     assert "more would only repeat the text" in result.stderr
     precision = load_run("run/last.safetensors").config.precision
     assert precision == ("bf16" if planning.INSTRUCTION else "float32")
