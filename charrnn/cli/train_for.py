@@ -60,7 +60,8 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     assert request.duration is not None
     model = ModelConfig.of(request.settings)
     if other is not None:
-        model = replace(other.model.config, dropout=model.dropout)
+        asked = other.model.config.reopened("dropout", "input_dropout")
+        model = asked.filled(dropout=model.dropout)
     if not request.quiet:
         terminal.say("measuring how fast this machine trains on this text")
     found = plan(
@@ -68,6 +69,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         request.duration,
         model,
         request.training,
+        is_fine_tuning=other is not None,
         threads=request.threads,
         elapsed=lambda: time.monotonic() - STARTED,
     )
@@ -80,9 +82,11 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
 
 def plan_text(plan: Plan, duration: str) -> str:
     """The plan in a line, for a person who knows nothing of its settings."""
+    from charrnn.text.vocab import counted
+
     steps = plan.training.steps
-    size = f"{plan.model.layers} layers of {plan.model.hidden} units"
-    passes = f"{plan.passes:.1f} passes over the text"
+    size = f"{counted(plan.model.layers, 'layer')} of {plan.model.hidden:,} units"
+    passes = f"{plan.passes:,.1f} passes over the text"
     time_needed = terminal.duration_text(plan.seconds)
     if steps == plan.most_steps:
         return f"plan: {size}, {passes}, about {time_needed}; more would only repeat the text"

@@ -126,6 +126,10 @@ class Settings:
         left = {one.name: (None, "auto") if one.by_recipe else ("auto",) for one in known}
         return [name for name, values in left.items() if getattr(self, name) in values]
 
+    def reopened(self, *names: str) -> Self:
+        """The settings with None for these, which the recipe then decides."""
+        return replace(self, **dict.fromkeys(names))  # type: ignore[type-var]
+
     @classmethod
     def named_in(cls, values: Mapping[str, T]) -> dict[str, T]:
         """Those of the values that are settings of this class."""

@@ -31,6 +31,10 @@ fewer passes.
 """
 STREAMS, STEPS_A_PASS = 32, 50
 """Streams of a batch; fewer where a pass over the text would otherwise take fewer steps."""
+FINE_TUNING_PASSES, FINE_TUNING_DROPOUT, FINE_TUNING_DECAY = 8.0, (0.1, 0.05), 0.2
+"""For a network that starts from trained weights: most passes, dropout and input dropout, and the
+share of the way back to those weights that it decays in a pass at the peak rate.
+"""
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
@@ -39,10 +43,17 @@ TYPICAL_RATE, TYPICAL_WIDTH = 0.012, 128
 
 
 def resolve(
-    corpus: Corpus, model: ModelConfig | None = None, training: TrainConfig | None = None
+    corpus: Corpus,
+    model: ModelConfig | None = None,
+    training: TrainConfig | None = None,
+    *,
+    is_fine_tuning: bool = False,
 ) -> tuple[ModelConfig, TrainConfig]:
     """The two configurations with every setting that is None decided for this text. What is given
     stays. A batch too large for the text shrinks; `vocab_size` follows from the text.
+
+    A network that starts from trained weights (`is_fine_tuning`) learns with smaller steps, in
+    fewer passes, and decays towards the weights that it started from.
     """
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
     training = training or TrainConfig()
@@ -51,16 +62,19 @@ def resolve(
     training = replace(training, batch_size=shape[0], seq_length=shape[1])
     per_pass = Streams(corpus.train, *shape).steps
     if training.steps is None and training.epochs is None:
-        training = replace(training, steps=max(math.ceil(PASSES * per_pass), LEAST_STEPS))
+        length = max(math.ceil(PASSES * per_pass), LEAST_STEPS)
+        if is_fine_tuning:
+            length = math.ceil(FINE_TUNING_PASSES * per_pass)
+        training = replace(training, steps=length)
     steps = training.planned_steps(per_pass)
     passes = steps / per_pass
     if model.hidden is None:
         model = replace(model, hidden=width_for(model, characters, lambda *_: passes))
     count = parameter_count(model)
-    model = model.filled(
-        dropout=dropout_for(passes, count, characters),
-        input_dropout=input_dropout_for(passes),
-    ).resolved()
+    drops = dropout_for(passes, count, characters), input_dropout_for(passes)
+    if is_fine_tuning:
+        drops = FINE_TUNING_DROPOUT
+    model = model.filled(dropout=drops[0], input_dropout=drops[1]).resolved()
     training = training.filled(
         warmup=min(WARM_UP_STEPS, steps // 20),
         decay_after=round(HELD * passes, 6) if training.schedule == "cosine" else 0.0,
@@ -68,10 +82,15 @@ def resolve(
     if training.precision == "auto":
         training = replace(training, precision="float32")
     if training.optimizer in ("adam", "adamw"):
-        training = training.filled(learning_rate=learning_rate_for(model.hidden))
+        rate = learning_rate_for(model.hidden)
+        rate = rate * fine_tuning_factor(shape[0]) if is_fine_tuning else rate
+        training = training.filled(learning_rate=round(rate, 6))
     rate = coefficients_of(training).learning_rate
     if training.optimizer == "adamw" and rate > 0:
-        training = training.filled(weight_decay=weight_decay_for(passes, rate, per_pass))
+        decay = weight_decay_for(passes, rate, per_pass)
+        if is_fine_tuning:
+            decay = round(FINE_TUNING_DECAY / (rate * per_pass), 4)
+        training = training.filled(weight_decay=decay)
     return model, training
 
 
@@ -101,10 +120,12 @@ def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], 
     return best
 
 
-def most_passes_for(parameters: int) -> float:
+def most_passes_for(parameters: int, is_fine_tuning: bool = False) -> float:
     """Passes after which a text has no more to give: 40, and fewer for large networks, which
-    remember more of each reading.
+    remember more of each reading, and for networks that were trained before.
     """
+    if is_fine_tuning:
+        return FINE_TUNING_PASSES
     return MOST_PASSES * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
 
 
@@ -130,6 +151,13 @@ def dropout_for(passes: float, parameters: int, characters: int) -> float:
     """
     often = passes * parameters / characters / 70
     return round(min(0.5, 0.1 * math.log2(often)), 2) if often > 1 else 0.0
+
+
+def fine_tuning_factor(streams: int) -> float:
+    """Share of the usual learning rate for a network that starts from trained weights. It grows
+    with the root of the batch size (Malladi et al. 2022).
+    """
+    return min(1.0, 0.1 * math.sqrt(streams))
 
 
 def learning_rate_for(width: int) -> float:

@@ -127,8 +127,8 @@ class Run:
                 "the text was not read with the vocabulary of the weights; read it with "
                 "extend=weights.vocab"
             )
-        model_config = replace(old, dropout=old.dropout if dropout is None else dropout)
-        model_config, config = resolve(corpus, model_config, config)
+        asked = old.reopened("dropout", "input_dropout").filled(dropout=dropout)
+        model_config, config = resolve(corpus, asked, config, is_fine_tuning=True)
         model = Model.initialized(model_config, config.seed)
         known = dict(weights.model.parameters.to_disk())
         for tensor in model.parameters.tensors:

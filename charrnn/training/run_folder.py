@@ -117,10 +117,11 @@ class RunFolder:
 
     def _record_pace(self, pace: str | None) -> None:
         """Have config.toml, if there is one, say how the number of steps was changed."""
-        if pace is not None and self.config.exists():
+        settings = {"pace": pace}
+        with suppress(OSError, ValueError):  # a file that somebody spoiled stays as it is
             settings = tomllib.loads(self.config.read_text(encoding="utf-8"))
-            if settings.get("pace") != pace:
-                self._write_settings({**settings, "pace": pace})
+        if settings.get("pace") != pace:
+            self._write_settings({**settings, "pace": pace})
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         kept = {name: value for name, value in settings.items() if value is not None}

@@ -32,8 +32,6 @@ VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
 """Of the time that validations may take, three times as much if there were fewer than four
 otherwise; and how many at most.
 """
-MARGIN = 0.03
-"""Of the time that is not planned: the speed drifts."""
 LEAST_SECONDS = 5.0
 
 
@@ -64,6 +62,7 @@ def plan(
     model: ModelConfig | None = None,
     training: TrainConfig | None = None,
     *,
+    is_fine_tuning: bool = False,
     threads: int | None = None,
     elapsed: Callable[[], float] | None = None,
 ) -> Plan:
@@ -74,7 +73,7 @@ def plan(
     by the speed of this machine, the rest by the recipe. The machine is measured for a few seconds,
     which count, as does what has passed already by `elapsed()`, by default since this call.
     `ConfigError` for a duration below 5 seconds or not understood, and for settings that contradict
-    it (`steps`, `epochs`, `pace`, `max_time`).
+    it (`steps`, `epochs`, `pace`, `max_time`). `is_fine_tuning` as for `recipe.resolve`.
     """
     seconds = duration if isinstance(duration, float | int) else seconds_of(duration)
     if seconds is None or not LEAST_SECONDS <= seconds < math.inf:
@@ -93,7 +92,7 @@ def plan(
     start = time.monotonic()
     elapsed = elapsed or (lambda: time.monotonic() - start)
     model = replace(model, vocab_size=len(corpus.vocab))
-    return _Planner(corpus, seconds, threads, elapsed, model, training).plan()
+    return _Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ class _Planner:
     elapsed: Callable[[], float]
     model: ModelConfig
     training: TrainConfig
+    is_fine_tuning: bool
 
     @property
     def characters(self) -> int:
@@ -117,7 +117,7 @@ class _Planner:
         step = self._step_seconds(model, min(10.0, 0.02 * self.seconds))
         validation = self._validation_seconds(model)
         # at the end a checkpoint or two are written as well
-        usable = (1 - MARGIN) * (self.seconds - self.elapsed()) - validation
+        usable = self.seconds - self.elapsed() - validation
         if usable < step + validation:
             raise ConfigError(
                 f"in what is left of {self.seconds:g} seconds this network makes no step; give "
@@ -129,11 +129,17 @@ class _Planner:
         validations = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / validation + 1e-9)))
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
-        most = math.ceil(recipe.most_passes_for(parameter_count(model)) * per_pass)
+        passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
+        most = math.ceil(passes * per_pass)
         steps = min(most, math.floor((usable - validations * validation) / step))
         every = -(-steps // validations)
         training = self.training.filled(eval_every=every, sample_every=5 * every)
-        model, training = recipe.resolve(self.corpus, model, replace(training, steps=steps))
+        model, training = recipe.resolve(
+            self.corpus,
+            model,
+            replace(training, steps=steps),
+            is_fine_tuning=self.is_fine_tuning,
+        )
         return Plan(
             model=model,
             training=training,

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
+from charrnn.training import recipe
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
 from tests.reference.small import TEXT
@@ -42,16 +43,15 @@ def misjudge(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
 def test_what_is_said_and_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, text: str, seems: float, word: str
 ) -> None:
-    monkeypatch.setattr(
-        planning, "MOST_EPOCHS", 1e6
-    )  # so small a text would be read 40 times in a moment
+    # so small a text would be read 40 times in a moment
+    monkeypatch.setattr(recipe, "MOST_PASSES", 1e6)
     misjudge(monkeypatch, seems)
     result = started(monkeypatch, text, *SMALL, "--for", "6s")
     assert result.exit_code == 0, result.output
     lines = result.stderr.splitlines()
-    reasons = [line for line in lines if line.startswith("plan: ")]
-    assert any("16 units a layer, as asked" in line for line in reasons) and any(
-        "passes" in line for line in reasons
+    (planned,) = [line for line in lines if line.startswith("plan: ")]
+    assert re.fullmatch(
+        r"plan: 1 layer of 16 units, [\d,.]+ passes over the text, about \d+ s", planned
     )
     said = [line for line in lines if line.startswith("running ")]
     changed = re.fullmatch(
@@ -116,6 +116,26 @@ def test_a_run_that_goes_on_has_its_plan(monkeypatch: pytest.MonkeyPatch, text: 
 
 def test_a_preset_gives_way(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """What it says of the length; its other settings are those that were given."""
-    result = started(monkeypatch, text, *SMALL, "--preset", "tiny", "--for", "5s")
+    result = started(monkeypatch, text, *SMALL, "--preset", "torch-rnn", "--for", "5s")
     assert result.exit_code == 0, result.output
     assert load_run("run/last.safetensors").config.epochs is None
+
+
+def test_ten_minutes_are_the_default(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A text as short as this one has no more to give after a moment."""
+    monkeypatch.setattr(recipe, "MOST_PASSES", 2.0)
+    result = started(monkeypatch, text, *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "no length given: ten minutes at most; --for 2h would give more" in result.stderr
+    assert "more would only repeat the text" in result.stderr
+    precision = load_run("run/last.safetensors").config.precision
+    assert precision == ("bf16" if planning.INSTRUCTION else "float32")
+
+
+def test_without_a_clock_nothing_is_measured_and_the_precision_is_float32(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(planning, "plan", None)
+    result = started(monkeypatch, text, *SMALL, "--epochs", "1")
+    assert result.exit_code == 0 and "plan" not in result.stderr
+    assert load_run("run/last.safetensors").config.precision == "float32"

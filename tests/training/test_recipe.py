@@ -309,6 +309,23 @@ def test_other_optimizers_keep_their_own_rate(novel: Corpus) -> None:
     assert training.learning_rate is None and training.weight_decay is None
 
 
+def test_a_trained_network_learns_on_with_small_steps() -> None:
+    corpus = small_corpus(TEXT * 20)
+    old = Run.new(corpus, ModelConfig(hidden=12), TrainConfig(steps=3)).trained
+    run = Run.from_weights(corpus, old)
+    streams, per_pass = run.config.batch_size, run.steps_per_epoch
+    assert run.total_steps == math.ceil(8 * per_pass)
+    rate, decay = run.config.learning_rate, run.config.weight_decay
+    assert rate == pytest.approx(learning_rate_for(12) * 0.1 * math.sqrt(streams), rel=1e-3)
+    assert rate is not None and decay == pytest.approx(0.2 / (rate * per_pass), rel=1e-3)
+    assert (run.model.config.dropout, run.model.config.input_dropout) == (0.1, 0.05)
+    assert run.model.config.hidden == 12 and run.anchor is not None
+    asked = TrainConfig(learning_rate=0.5, weight_decay=0.0, epochs=2)
+    given = Run.from_weights(corpus, old, asked, dropout=0.3)
+    assert (given.config.learning_rate, given.config.weight_decay) == (0.5, 0.0)
+    assert given.model.config.dropout == 0.3 and given.total_steps == 2 * per_pass
+
+
 def test_rules_have_no_jumps() -> None:
     passes = [n / 4 for n in range(4, 200)]
     for found in (

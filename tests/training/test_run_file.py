@@ -274,7 +274,7 @@ PLACES: list[tuple[Any, ...]] = [
     *(("run", "train", key) for key in ("seed", "beta1")),
     *(("run", "progress", key) for key in ("step", "since", "loss_sum", "best_loss", "falls")),
     *(("vocab", 3), ("run", "history", 0), ("run", "history", 0, "step"), ("run", "init_from")),
-    *(("texts", 0), ("texts", 0, "name"), ("run", "paths", 0)),
+    *(("texts", 0), ("texts", 0, "name"), ("texts", 0, "part"), ("run", "paths", 0)),
     *(("corpus", "val_fraction"), ("corpus", "unit")),
 ]
 
@@ -324,6 +324,7 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
         (("run", "progress"), {}, "step"),
         (("run", "steps_per_epoch"), 0, "steps_per_epoch"),
         (("format_version",), True, "format version"),
+        (("texts", 0, "part"), "train", "unknown part"),
         (("run", "history"), [{"step": "x"}], "history"),
     ],
 )
