@@ -27,7 +27,7 @@ from charrnn.cli.options import (
     setting_options,
 )
 from charrnn.cli.signals import Stop
-from charrnn.cli.train_for import with_length
+from charrnn.cli.train_for import elapsed, with_length
 from charrnn.config.fields import Setting, Value, seconds_of
 from charrnn.config.files import SETTINGS, check_names, configs_of, values_of
 from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES
@@ -228,6 +228,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")
         candidates = with_size(candidates, folder, max(5.0, duration / total), threads=threads)
+        duration -= min(elapsed(), 0.1 * duration)
     if equal == "parameters":
         candidates = of_equal_size(candidates)
     with (

@@ -141,7 +141,7 @@ def _settings(values: Metadata) -> str:
     shown = (
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in values.items()
-        if value is not None
+        if value is not None and name != "pace"
     )
     return ", ".join(shown)
 

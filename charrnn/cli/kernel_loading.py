@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from charrnn.cli.terminal import is_terminal, new_bar, say
 if TYPE_CHECKING:
     from charrnn.compiler.companion import Companion
 
+compile_seconds: list[float] = []
+"""How long it took, each time that kernels were compiled, which happens once on a machine."""
 FEW_KERNELS = 12
 """This many, such as those of one cell and of one optimiser, compile in a few seconds."""
 
@@ -40,6 +43,7 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
         if training
         else ("charrnn.checkpoint.trained", "charrnn.generation.generate")
     )
+    start = time.monotonic()
     with companion.beside(modules, missing) as beside:
         shown = _Compiling(len(needed), missing, quiet, beside)
         compiling.listeners.append(shown.tick)
@@ -49,6 +53,8 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
         finally:
             compiling.listeners.remove(shown.tick)
             shown.close()
+            if missing:
+                compile_seconds.append(time.monotonic() - start)
 
 
 @dataclass

@@ -89,7 +89,10 @@ BRIEF = {
     flag_value="",
     metavar="[RUN]",
 )
-@for_option("How long the command takes: 90s, 20m, 2h. Flags win.  [default: 10m at most]")
+@for_option(
+    "How long the command takes: 90s, 20m, 2h. Size, steps and precision follow, unless flags give "
+    "them.  [default: 10m at most]"
+)
 @option(
     "--init-from",
     "Start from the weights of a checkpoint or run.",
@@ -126,8 +129,7 @@ def _check_resume(request: Request, resume: str) -> None:
     """`ConfigError` for what contradicts --resume, before anything is read."""
     if request.duration is not None:
         raise ConfigError(
-            "--for plans a new run; a run that goes on has its plan: leave out --for, or give it "
-            "more --epochs"
+            "--for plans a new run; to train this one for longer, give --epochs or --steps"
         )
     if request.init_from is not None:
         raise ConfigError(

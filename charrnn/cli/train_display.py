@@ -91,7 +91,7 @@ def show_start(
     going_on = f", going on from step {run.step:,}" if run.step else ""
     say(
         f"training: {counted(run.total_steps, 'step')}, "
-        f"{run.total_steps / run.steps_per_epoch:.1f} epochs, on "
+        f"{run.total_steps / run.steps_per_epoch:.1f} passes over the text, on "
         f"{counted(usable_threads(threads), 'thread')}, into {folder.path}{going_on}"
     )
 

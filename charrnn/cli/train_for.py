@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from charrnn.cli import STARTED, terminal
+from charrnn.cli.kernel_loading import compile_seconds
 from charrnn.cli.options import Request, flag_of
 from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
@@ -48,6 +49,11 @@ def with_length(ctx: click.Context, request: Request) -> Request:
     return replace(request, settings=rest)
 
 
+def elapsed() -> float:
+    """Seconds since the command was typed, without those in which kernels were compiled."""
+    return time.monotonic() - STARTED - sum(compile_seconds)
+
+
 def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Plan, Request]:
     """The plan for the time of the request, and the request with its settings. A network that
     starts from `other`'s weights has their shape.
@@ -68,7 +74,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         request.training,
         is_fine_tuning=other is not None,
         threads=request.threads,
-        elapsed=lambda: time.monotonic() - STARTED,
+        elapsed=elapsed,
     )
     if not request.quiet:
         terminal.say(plan_text(found, request.duration))

@@ -97,7 +97,11 @@ def check_names(values: Mapping[str, Any], others: Others | None = None) -> None
                 raise ConfigError(f"{name} cannot be {value!r:.60}")
         elif name not in SETTINGS:
             near = difflib.get_close_matches(name, [*SETTINGS, *others], 1)
-            hint = f"did you mean {near[0]}?" if near else "charrnn train --help lists the settings"
+            hint = (
+                f"did you mean {near[0]}?"
+                if near
+                else "charrnn train --help-all lists the settings"
+            )
             raise ConfigError(f"there is no setting {name!r}; {hint}")
 
 

@@ -294,7 +294,7 @@ class TrainConfig(Settings):
     )
     epochs: float | None = run(
         None,
-        "Passes over the training text (default: 10, but at least 1000 steps; none with `steps`).",
+        "Passes over the training text, by which the run ends whatever time it takes.",
         1e-9,
         1e9,
     )

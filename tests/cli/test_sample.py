@@ -235,11 +235,6 @@ def test_what_a_user_gets_wrong_is_told(
     assert told in result.stderr and not result.stdout
 
 
-def test_no_run_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert "train one first" in sample(status=1).stderr
-
-
 def test_an_extreme_temperature_is_no_warning() -> None:
     assert len(sample("--temperature", "1e300", "--length", "20").stdout) == 20
 
@@ -260,7 +255,7 @@ def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
 
 
 def test_the_help_explains_every_flag_and_ends_with_examples() -> None:
-    text = sample("--help").stdout
+    text = sample("--help-all").stdout
     flags = (
         "length temperature top-k min-p seed prime prime-file count stop no-prime unknown json "
         "threads precision"

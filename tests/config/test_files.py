@@ -184,7 +184,7 @@ def test_switches_in_a_file_and_as_flags(text: Path) -> None:
         result.exit_code == 2
         and result.stderr == "error: mine.toml: --residual must be true or false, not 1\n"
     )
-    shown = " ".join(train("--help").output.split())
+    shown = " ".join(train("--help-all").output.split())
     assert "--residual / --no-residual Add to every layer's output" in shown
 
 
