@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 DEMO := checkpoints/demo
 KERNEL_TESTS := $(addprefix tests/,kernels/test_kernels.py kernels/test_vector_product.py network training/test_loop.py generation/test_generate.py)
 
-.PHONY: help demo test test-avx2 check static format clean
+.PHONY: help demo network test test-avx2 check static format clean
 
 help:
 	@echo "make demo    train on the plays that ship, two minutes, then print a sample"
 	@echo "make test    run the tests"
 	@echo "make test-avx2   those of the kernels and the network, compiled without AVX-512"
+	@echo "make network make the network that ships again, to the same bytes"
 	@echo "make check   format, lint, types, import contract, tests"
 
 $(BIN)/charrnn: pyproject.toml
@@ -31,6 +32,10 @@ demo: $(BIN)/charrnn
 	fi
 	@echo
 	$(BIN)/charrnn sample $(DEMO) --length 600 --temperature 0.5 --seed 1 --prime "TAMSIN:"
+
+network: $(BIN)/charrnn
+	$(BIN)/charrnn train data/plays.txt --hidden 160 --epochs 45 --out checkpoints/network
+	cp checkpoints/network/best.safetensors checkpoints/plays.safetensors
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest
