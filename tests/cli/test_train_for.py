@@ -53,7 +53,9 @@ def test_what_is_said_and_what_is_kept(
     lines = result.stderr.splitlines()
     (planned,) = [line for line in lines if line.startswith("plan: ")]
     assert re.fullmatch(
-        r"plan: 1 layer of 16 units, [\d,.]+ passes over the text, about \d+ s", planned
+        r"plan: 1 layer of 16 units, [\d,.]+ passes over the text, about \d+ s; "
+        r"expect a loss near \d\.\d nats per character",
+        planned,
     )
     said = [line for line in lines if line.startswith("running ")]
     changed = re.fullmatch(
@@ -132,7 +134,7 @@ def test_the_plan_says_that_ten_minutes_are_the_default() -> None:
 
 def a_plan(steps: int, most: int) -> planning.Plan:
     model, training = ModelConfig(hidden=8), TrainConfig(steps=steps)
-    return planning.Plan(model, training, 590.0, 1e4, 2.0, 0.1, 1.0, 0.0, most)
+    return planning.Plan(model, training, 590.0, 1e4, 2.0, 1.5, 0.1, 1.0, 0.0, most)
 
 
 def test_ten_minutes_are_the_default(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
