@@ -218,6 +218,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     from charrnn.tuning.candidates import of_equal_size
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import results, with_size
+    from charrnn.tuning.planning import LEAST_SECONDS
 
     candidates = _candidates(request, varied)
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
@@ -227,8 +228,10 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     if duration is not None:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")
-        candidates = with_size(candidates, folder, max(5.0, duration / total), threads=threads)
-        duration -= min(elapsed(), 0.1 * duration)
+        candidates = with_size(
+            candidates, folder, max(LEAST_SECONDS, duration / total), threads=threads
+        )
+        duration = max(duration - elapsed(), min(duration, LEAST_SECONDS * total))
     if equal == "parameters":
         candidates = of_equal_size(candidates)
     with (

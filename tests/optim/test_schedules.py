@@ -196,7 +196,7 @@ def test_later_changes_do_not_matter(record: tuple[int, Changes], data: st.DataO
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_only_schedules_that_end_with_the_run_follow_the_pace(schedule: str) -> None:
-    config = TrainConfig(schedule=schedule, warmup=5, decay_every=3.0)
+    config = TrainConfig(schedule=schedule, warmup=5, decay_every=3.0, decay_after=0.0)
     at = Moment(300, PER_EPOCH, 1001, 2, ((100, 400),))
     ends = schedule in ("cosine", "one-cycle")
     same = replace(at, step=round(at.position), changes=())
