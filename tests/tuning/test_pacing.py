@@ -34,7 +34,7 @@ Pace = Callable[[float], float]
 
 def config(steps: int = 60, **settings: object) -> TrainConfig:
     """The rate is at its peak for a tenth of the steps, and then a cosine."""
-    held = {"schedule": "cosine", "decay_after": 0.1 * steps / PER_EPOCH, "steps": steps}
+    held = {"warmup": 0, "decay_after": 0.1 * steps / PER_EPOCH, "steps": steps}
     every = {"eval_every": -(-steps // 4)}
     return TrainConfig(**{**SHAPE, **held, **every, **settings})  # type: ignore[arg-type]
 
