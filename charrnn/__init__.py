@@ -1,5 +1,5 @@
-"""charrnn: train a character-level recurrent network on your own text, on the laptop that you have,
-and let it write.
+"""charrnn: train a character-level recurrent neural network on your own text, on an ordinary
+laptop, and generate text with it.
 
     import charrnn
 
@@ -10,7 +10,7 @@ and let it write.
     charrnn.save("book.safetensors", run.trained)
     print("".join(charrnn.generate(run.trained, "Once")))
 
-Names are imported when they are first used: the compiled parts take a second to load.
+Names are imported when first used, since the compiled parts take a second to load.
 """
 
 from __future__ import annotations

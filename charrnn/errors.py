@@ -1,17 +1,17 @@
-"""What can go wrong, as exceptions.
+"""The exceptions that charrnn raises.
 
 Each message is one line: what, where, what was found, and what to do next. It names parameters in
-backticks, as `learning_rate`; the command line shows them as flags.
+backticks, like `learning_rate`; the command line shows them as flags.
 
     CharrnnError
-    |-- CorpusError       a text cannot be read, or is unfit to train on
+    |-- CorpusError a text cannot be read or cannot be trained on
     |-- VocabError        a character is not in the vocabulary
-    |-- ConfigError       a setting is out of its range, or settings contradict each other
-    |-- CheckpointError   a file is no checkpoint, is damaged, or does not fit its configuration
+    |-- ConfigError a setting is out of range or unknown, or contradicts another
+    |-- CheckpointError a file is not a checkpoint, is damaged, or has a newer format
     |-- RunError          a run's folder is in use, already holds a run, or does not hold one
-    |-- DataError         a named data set is unknown, cannot be fetched, or arrived damaged
-    |-- DivergenceError   training broke down, and going back has not helped
-    `-- PeerError         a program to measure beside charrnn is not installed, or failed
+    |-- DataError a data set is unknown, cannot be downloaded, or arrived damaged
+    |-- DivergenceError training diverged, and going back did not help
+    `-- PeerError a program to compare with is not installed, or failed
 
 The command line prints any of them as one line on stderr, with exit status 1 (2 for a
 `ConfigError`).
@@ -23,7 +23,7 @@ class CharrnnError(Exception):
 
 
 class CorpusError(CharrnnError):
-    """A text cannot be read, or is unfit to train on."""
+    """A text cannot be read or cannot be trained on."""
 
 
 class VocabError(CharrnnError):
@@ -31,11 +31,11 @@ class VocabError(CharrnnError):
 
 
 class ConfigError(CharrnnError):
-    """A setting is out of its range, unknown, or contradicts another."""
+    """A setting is out of range or unknown, or contradicts another."""
 
 
 class CheckpointError(CharrnnError):
-    """A file is no checkpoint, is damaged, or is of a newer format."""
+    """A file is not a checkpoint, is damaged, or has a newer format."""
 
 
 class RunError(CharrnnError):
@@ -43,21 +43,21 @@ class RunError(CharrnnError):
 
 
 class DataError(CharrnnError):
-    """A named data set is unknown, cannot be fetched, or arrived damaged."""
+    """A data set is unknown, cannot be downloaded, or arrived damaged."""
 
 
 class DivergenceError(CharrnnError):
-    """The loss or gradient is NaN or infinite, or the loss has jumped, and going back failed."""
+    """The loss or gradient is NaN or infinite, or the loss jumped, and going back did not help."""
 
 
 class PeerError(CharrnnError):
-    """A peer is not installed, or failed."""
+    """A program to compare with is not installed, or failed."""
 
 
 class UnstableStep(Exception):
-    """A training step from which the run must go back; `train` catches it.
+    """A failed training step, after which the run must go back; `train` catches it.
 
-    `loss` and `gradient_norm` are those of the step, NaN where unknown.
+    `loss` and `gradient_norm` are the step's, NaN if unknown.
     """
 
     def __init__(self, reason: str, loss: float, gradient_norm: float) -> None:
@@ -66,5 +66,5 @@ class UnstableStep(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, on one line that is not too long."""
+    """The message of an error on one line of at most 400 characters."""
     return " ".join(str(error).split())[:400]

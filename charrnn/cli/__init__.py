@@ -6,4 +6,4 @@ The main way in is `main.cli`. Nothing heavy is imported here.
 import time
 
 STARTED = time.monotonic()
-"""When the program began, nearly: what is planned for a time counts from here."""
+"""About when the program started; a run planned for a given time counts from here."""

@@ -1,6 +1,4 @@
-"""`charrnn bench`: how fast this machine trains and samples, and how much of what it could do that
-is.
-"""
+"""`charrnn bench`: how fast this machine trains and samples, and how close that is to its peak."""
 
 from __future__ import annotations
 
@@ -37,9 +35,9 @@ Examples:
 
 MEASURED = ("training", "sampling", "forward")
 WIDE = 1.6
-"""From here on the highest and the lowest ratio of a row are too far apart for it to be trusted."""
+"""When the highest ratio of a row exceeds the lowest by this factor, the row is not reliable."""
 SAMPLED = 64
-"""Characters of each text that sampling writes between two looks at the clock."""
+"""Characters that sampling writes to each text between two clock readings."""
 
 
 def several(
@@ -49,12 +47,12 @@ def several(
     kind: Any = click.IntRange(min=1),  # noqa: B008
     metavar: str = "N,...",
 ) -> Callable[[Command], Command]:
-    """An option that takes one value, by default a whole number from 1 on, or several with commas
-    between them, and passes a tuple.
+    """An option that takes one value or several separated by commas, by default positive integers,
+    and passes a tuple.
     """
 
     def split(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
-        return text and tuple(kind.convert(one.strip(), option, ctx) for one in text.split(","))
+        return text and tuple(kind.convert(value.strip(), option, ctx) for value in text.split(","))
 
     return click.option(
         flag,
@@ -67,12 +65,12 @@ def several(
 
 
 @click.command(epilog=EPILOG)
-@several("--layers", "2", "Layers of the LSTM.")
-@several("--hidden", "128,256,512", "Units of a layer.")
-@several("--batch-size", "50", "Streams trained side by side.")
-@several("--seq-length", "50", "Characters between updates.")
-@several("--streams", "1,64", "Texts written at once, in sampling.")
-@several("--threads", None, "Threads to compute with. [default: all processors]")
+@several("--layers", "2", "Layers of the network.")
+@several("--hidden", "128,256,512", "Units per layer.")
+@several("--batch-size", "50", "Streams trained in parallel.")
+@several("--seq-length", "50", "Characters per stream between updates.")
+@several("--streams", "1,64", "Texts sampled at once.")
+@several("--threads", None, "Threads to use. [default: all processors]")
 @several(
     "--precision",
     "float32",
@@ -85,26 +83,26 @@ def several(
     type=click.IntRange(1, 1000),
     default=5,
     show_default=True,
-    help="Turns of each side.",
+    help="Rounds to measure.",
 )
 @click.option(
     "--text",
     type=click.Path(),
     metavar="FILE",
-    help="Text to train on. [default: 65 random symbols]",
+    help="Text to train on. [default: random text of 65 symbols]",
 )
 @click.option(
     "--only",
     type=click.Choice(["machine", *MEASURED]),
     multiple=True,
     default=("training", "sampling"),
-    help="Measure this; may be repeated. forward reads without training. [default: training and "
-    "sampling]",
+    help="Measure only this; may be repeated. forward: the forward pass alone. [default: "
+    "training and sampling]",
 )
 @click.option(
     "--against",
     type=click.Choice(["torch"]),
-    help="Measure PyTorch too, in turn with this program.",
+    help="Measure PyTorch as well, alternating with charrnn.",
 )
 @json_option()
 def bench(
@@ -115,11 +113,11 @@ def bench(
     as_json: bool,
     **lists: Any,
 ) -> None:
-    """Measure this machine, then training and sampling on it, in characters a second.
+    """Measure this machine, then how fast it trains and samples, in characters per second.
 
-    The share of the peak says how much of what the multiply-add units could do goes into operations
-    that the task needs. With --against torch, ratio is how many times as fast as PyTorch this
-    program is. Let nothing else run meanwhile.
+    "of peak" is the share of the machine's peak multiply-add rate that goes into operations the
+    task needs. With --against torch, "ratio" is charrnn's speed divided by PyTorch's. Run nothing
+    else at the same time.
     """
     lists["threads"] = lists["threads"] or (available_threads(),)
     most = max(lists["threads"])
@@ -141,7 +139,7 @@ def bench(
     rows = _measured(shapes, corpus, rounds, against)
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
-        by_task = {task: [one.as_json() for one in rows if one.task == task] for task in MEASURED}
+        by_task = {task: [row.as_json() for row in rows if row.task == task] for task in MEASURED}
         click.echo(json.dumps({"machine": described, **by_task}))
     else:
         _print_machine(machine)
@@ -151,7 +149,7 @@ def bench(
 
 
 def _shapes(task: str, **lists: tuple[Any, ...]) -> Iterator[Shape]:
-    """Every combination of the values that were asked for, as far as they are for this task."""
+    """Every combination of the requested values that applies to this task."""
     from charrnn.bench.measure import Shape
 
     if task == "sampling":
@@ -170,7 +168,7 @@ def _measured(
 
     seconds = len(shapes) * expected_seconds(rounds, against)
     if shapes:
-        terminal.say(f"about {terminal.duration_text(seconds)}; let nothing else run meanwhile")
+        terminal.say(f"about {terminal.duration_text(seconds)}; run nothing else at the same time")
     total = len(shapes) * rounds
     done = count(1)
     with terminal.progress_bar("measuring", unit="round") as bar:
@@ -193,34 +191,34 @@ def _print_rows(rows: list[Measured]) -> None:
     from charrnn.cli.tables import Column, print_table
 
     columns: list[Column[Measured]] = [
-        (0, "what", lambda one: f"{one.task}, {one.shape.layers} x {one.shape.hidden}"),
+        (0, "what", lambda row: f"{row.task}, {row.shape.layers} x {row.shape.hidden}"),
         (4, "batch", _batch),
-        (3, "threads", lambda one: str(one.shape.threads)),
-        (2, "precision", lambda one: one.shape.precision),
-        (1, "chars/s", lambda one: f"{median(one.speeds):,.0f}"),
-        (2, "of peak", lambda one: f"{median(one.shares):.1%}"),
+        (3, "threads", lambda row: str(row.shape.threads)),
+        (2, "precision", lambda row: row.shape.precision),
+        (1, "chars/s", lambda row: f"{median(row.speeds):,.0f}"),
+        (2, "of peak", lambda row: f"{median(row.shares):.1%}"),
     ]
     if rows[0].theirs:
         columns += [
-            (3, "PyTorch", lambda one: f"{median(one.theirs):,.0f}"),
-            (1, "ratio", lambda one: f"{median(one.ratios):.2f}"),
-            (5, "spread", lambda one: f"{min(one.ratios):.2f} to {max(one.ratios):.2f}"),
+            (3, "PyTorch", lambda row: f"{median(row.theirs):,.0f}"),
+            (1, "ratio", lambda row: f"{median(row.ratios):.2f}"),
+            (5, "spread", lambda row: f"{min(row.ratios):.2f} to {max(row.ratios):.2f}"),
         ]
-    if all(one.shape.precision == "float32" for one in rows):
-        columns = [one for one in columns if one[1] != "precision"]
+    if all(row.shape.precision == "float32" for row in rows):
+        columns = [column for column in columns if column[1] != "precision"]
     print_table(rows, columns)
 
 
 def _warn(rows: list[Measured]) -> None:
-    """Say where rounds disagree, which they do when a peer's threads must share a processor."""
-    wide = sum(bool(one.theirs) and max(one.ratios) > WIDE * min(one.ratios) for one in rows)
+    """Warn where rounds disagree, as they do when a peer's threads share a processor."""
+    wide = sum(bool(row.theirs) and max(row.ratios) > WIDE * min(row.ratios) for row in rows)
     if wide:
         terminal.say(
-            f"rounds disagree in {wide} of {len(rows)} rows: did something else run? "
-            "measure them again"
+            f"the rounds of {wide} out of {len(rows)} rows disagree: was something else running? "
+            "run the benchmark again"
         )
 
 
-def _batch(one: Measured) -> str:
-    length = "" if one.task == "sampling" else f" x {one.shape.seq_length}"
-    return f"{one.shape.batch_size}{length}"
+def _batch(row: Measured) -> str:
+    length = "" if row.task == "sampling" else f" x {row.shape.seq_length}"
+    return f"{row.shape.batch_size}{length}"

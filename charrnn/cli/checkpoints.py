@@ -1,4 +1,4 @@
-"""`--ensemble`: several checkpoints at once."""
+"""`--ensemble`: several checkpoints used together."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ensemble_option = click.option(
     "--ensemble",
     multiple=True,
     metavar="CHECKPOINT",
-    help="Another network whose probabilities are averaged with the first's; may be repeated.",
+    help="Average the probabilities with those of this network too; may be repeated.",
 )
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network, and the file that it stands in."""
+    """A trained network and its file."""
 
     path: Path
     trained: Trained
@@ -34,7 +34,7 @@ class Member:
 def load_members(
     checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True
 ) -> list[Member]:
-    """The network that a user means, and the others, whose vocabulary must be the first's.
+    """The network that the user names and the rest of the ensemble; all must share its vocabulary.
 
     `kernels` as for `load_kernels`.
     """
@@ -53,13 +53,13 @@ def load_members(
         separator = member.trained.corpus_config.document_separator
         if separator != first.corpus_config.document_separator:
             raise ConfigError(
-                f"{member.path}: its --document-separator is not that of the first network; leave "
+                f"{member.path}: its --document-separator differs from the first network's; leave "
                 "it out"
             )
     return members
 
 
 def files_of(members: Sequence[Member]) -> dict[str, Any]:
-    """The files of networks that work together, for a result in JSON."""
+    """The files of an ensemble, for JSON output."""
     first, *others = (str(member.path) for member in members)
     return {"checkpoint": first} | ({"ensemble": others} if others else {})

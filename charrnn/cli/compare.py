@@ -1,4 +1,4 @@
-"""`charrnn compare`: train several configurations side by side, and say which predicts best."""
+"""`charrnn compare`: train several configurations and report which one predicts best."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ Examples:
 """
 BRIEF = {
     "--cells": "Cells to compare.",
-    "--vary": "A setting and its values; repeat it for combinations.",
+    "--vary": "A setting and its values; repeat for combinations.",
     "--seeds": "Runs of each configuration. [default: 3]",
-    "--equal": "What all have in common. [default: parameters]",
-    "--for": "How long all runs take together: 20m, 2h.",
-    "--epochs": "How long each takes, in passes over the text.",
-    "--hidden": "Units of each layer, of the first configuration.",
+    "--equal": "What all share. [default: parameters]",
+    "--for": "Total time for all runs: 20m, 2h.",
+    "--epochs": "Passes over the text for each run.",
+    "--hidden": "Units per layer of the first configuration.",
     "--layers": "Layers. [default: 2]",
-    "--out": "Folder of the runs. [default: checkpoints/compare-<text>]",
+    "--out": "Folder for the runs. [default: checkpoints/compare-<text>]",
     "--seed": "The first seed. [default: 0]",
-    "--threads": "Threads; no effect on losses. [default: all]",
+    "--threads": "Threads; losses do not change. [default: all]",
     "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
     "--config": "Settings in a TOML file; flags win.",
     "--json": "Print one JSON object.",
@@ -73,7 +73,7 @@ BRIEF = {
 @option("--cells", "Cells to compare.", group=GROUP, metavar="CELL,...")
 @option(
     "--vary",
-    "A setting, and values of it to compare; given several times, all combinations.",
+    "A setting and the values to compare; repeat for all combinations.",
     group=GROUP,
     multiple=True,
     metavar="NAME=VALUE,...",
@@ -87,22 +87,20 @@ BRIEF = {
 )
 @option(
     "--equal",
-    "What all have in common: the number of parameters, of which the first has as many as "
-    "--hidden gives it; or --hidden.  [default: parameters]",
+    "What all configurations share: the number of parameters that --hidden gives the first one, "
+    "or --hidden itself.  [default: parameters]",
     group=GROUP,
     type=click.Choice(["parameters", "hidden"]),
 )
-@for_option("How long all runs take together: 90s, 20m, 2h.  [default: 10m]")
+@for_option("Total time for all runs: 90s, 20m, 2h.  [default: 10m]")
 @setting_options
 @option(
     "--out",
-    "Folder of the runs.  [default: checkpoints/compare-<name of the text>]",
+    "Folder for the runs.  [default: checkpoints/compare-<name of the text>]",
     type=click.Path(),
 )
-@option(
-    "--threads", "Threads to compute with; losses do not depend on it.  [default: all]", type=int
-)
-@option("--quiet", "Show nothing but errors and the result.", is_flag=True)
+@option("--threads", "Threads to use; losses do not depend on it.  [default: all]", type=int)
+@option("--quiet", "Show only errors and the result.", is_flag=True)
 @option("--json", "Print one JSON object.", is_flag=True)
 @help_all_option
 @click.pass_context
@@ -118,8 +116,8 @@ def compare(
     """Train several configurations on TEXT, one run after the other, and print a table of how well
     they predict.
 
-    Each is judged by the validation loss of its best checkpoint, over several seeds. All other
-    settings are those of train. Ctrl-C saves and ends; the same command goes on from there.
+    Each is scored by the validation loss of its best checkpoint, over several seeds. All other
+    settings are those of train. Ctrl-C saves and stops; the same command resumes.
     """
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
@@ -128,17 +126,17 @@ def compare(
     text = request.text or (str(bundled_corpus()),)
     varied = _varied(cells, vary)
     equal = equal or ("hidden" if "hidden" in varied else "parameters")
-    settings: dict[str, Value] = {"sample_every": 0, **request.settings}  # samples only take time
+    settings: dict[str, Value] = {"sample_every": 0, **request.settings}  # samples take time
     if equal == "parameters" and "hidden" in varied:
         raise ConfigError(
-            "--vary hidden and --equal parameters exclude each other; leave one of them out"
+            "--vary hidden and --equal parameters contradict each other; leave one of them out"
         )
     if not 1 <= seeds <= 1000:
         raise ConfigError(f"--seeds must be 1 to 1000, not {seeds}")
     first = request.training.seed
     check_parts(request.parts, varied)
     request = replace(request, text=text, settings=settings)
-    # reports a text that is not there before kernels are loaded, or compiled
+    # reports a missing text before kernels are loaded or compiled
     find(text, **request.parts)
     load_kernels(*_kernels(request, varied), quiet=request.quiet)
     status = _run(request, varied, range(first, first + seeds), equal)
@@ -147,7 +145,7 @@ def compare(
 
 
 def _kernels(request: Request, varied: Varied) -> list[str]:
-    """The cells and optimizers that will be at work; a name that is neither is reported later."""
+    """The cells and optimizers in use; an unknown name is reported later."""
     values = values_of(*configs_of(request.settings))
     cells, optimizers, precisions = (
         [str(value) for value in varied.get(name, [values[name]])]
@@ -165,14 +163,14 @@ def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
         name = name.strip().replace("-", "_")
         if not values:
             raise ConfigError(
-                f"--vary {text:.60}: give a setting and its values, such as --vary dropout=0,0.3"
+                f"--vary {text:.60}: name a setting and its values, such as --vary dropout=0,0.3"
             )
         if name in varied:
-            raise ConfigError(f"--vary {name}: its values are given twice; name them all at once")
+            raise ConfigError(f"--vary {name}: given twice; list all its values in one --vary")
         if name in ("seed", "vocab_size"):
             raise ConfigError(
-                f"--vary {name}: --seeds says how many seeds are tried; the vocabulary follows "
-                "from the text"
+                f"--vary {name}: cannot be varied; --seeds sets the number of seeds, and the text "
+                "sets the vocabulary"
             )
         check_names({name: None})
         varied[name] = [_value(SETTINGS[name], value.strip()) for value in values.split(",")]
@@ -180,7 +178,7 @@ def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
 
 
 def _value(setting: Setting, text: str) -> Value:
-    """A value as the setting's type has it; ranges are checked with all other settings."""
+    """The text as a value of the setting's type; its range is checked with all other settings."""
     if text.lower() == "none" and setting.optional:
         return None
     try:
@@ -191,28 +189,29 @@ def _value(setting: Setting, text: str) -> Value:
 
 
 def _candidates(request: Request, varied: Varied) -> list[Candidate]:
-    """The configurations, with the text read as each of them wants it."""
+    """The configurations, each with the text read according to its settings."""
     from charrnn.tuning.candidates import Candidate, combinations
 
-    named = [
+    configurations = [
         (name, *configs_of(settings)) for name, settings in combinations(request.settings, varied)
     ]
-    configs = {corpus for _, corpus, _, _ in named}
+    configs = {corpus for _, corpus, _, _ in configurations}
     if len(configs) > 1 and "-" in (*request.text, *chain(*request.parts.values())):
         raise ConfigError(
-            "standard input can be read once only; give a file, to vary how it is read"
+            "standard input can be read only once; to vary how the text is read, give a file"
         )
     corpora = {
         config: read_text(request.text, config, request.quiet, **request.parts)
         for config in configs
     }
     return [
-        Candidate(name, corpora[corpus], model, training) for name, corpus, model, training in named
+        Candidate(name, corpora[corpus], model, training)
+        for name, corpus, model, training in configurations
     ]
 
 
 def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
-    """Train all of them, or until a signal, and print the result; the exit status."""
+    """Train all of them, or stop at a signal, and print the result; returns the exit status."""
     from charrnn.checkpoint.paths import ROOT
     from charrnn.cli.compare_display import Display, print_results
     from charrnn.tuning.candidates import of_equal_size
@@ -247,7 +246,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
                 break
     ranking, is_finished = results(candidates, kept), len(kept) == total
     if request.as_json:
-        described = [one.as_json() for one in ranking]
+        described = [result.as_json() for result in ranking]
         click.echo(
             json.dumps(
                 {"folder": str(folder), "finished": is_finished, "configurations": described}
@@ -256,7 +255,5 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     elif kept:
         print_results(ranking, len(seeds))
     if not is_finished:
-        terminal.say(
-            f"stopped after {len(kept)} of {total} runs; the same command goes on from there"
-        )
+        terminal.say(f"stopped after {len(kept)} of {total} runs; run the same command to resume")
     return 0 if is_finished else stop.status

@@ -1,4 +1,4 @@
-"""What a comparison shows: one bar over all runs, a line for each that ends, and the table."""
+"""What a comparison shows: one bar for all runs, a line for each finished run, and the table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Display:
     def __init__(self, seeds: int, folder: Path, quiet: bool) -> None:
         self._seeds, self._folder = seeds, folder
         self._bar = LiveBar(1.0, quiet=quiet)
-        # when training began, and the share that was done by then
+        # when training began, and the share already done by then
         self._begun: tuple[float, float] | None = None
         self._trained = ""  # the run that is being trained
         self._is_announced = self._is_estimated = False
@@ -34,12 +34,12 @@ class Display:
         self._is_announced = True
         self._bar.say(
             f"{counted(event.runs // self._seeds, 'configuration')}, "
-            f"{counted(self._seeds, 'seed')}: {counted(event.runs, 'run')}, one after the other, "
-            f"into {one_line(str(self._folder))}"
+            f"{counted(self._seeds, 'seed')}: {counted(event.runs, 'run')} into "
+            f"{one_line(str(self._folder))}"
         )
 
     def show(self, event: Event) -> None:
-        """What happened."""
+        """Show one event."""
         if not self._is_announced:
             self._announce(event)
         place = f"{event.run} of {event.runs}"
@@ -54,18 +54,18 @@ class Display:
             ]
         news = []
         if event.outcome is not None:
-            old = "" if self._trained == name else " (from before)"
+            old = "" if self._trained == name else " (already done)"
             news.append(f"{place}: {name}: {_ended(event.outcome)}{old}")
         left = self._left(event)
         if left and not self._bar.is_live and (news or not self._is_estimated):
             self._is_estimated = True
-            news.append(f"about {duration_text(left)} to go")
+            news.append(f"about {duration_text(left)} left")
         if news:
             self._bar.say("; ".join(news))
         self._bar.show(event.share, 1.0, left, fields)
 
     def _left(self, event: Event) -> float | None:
-        """Seconds that all runs together will still take; None while unknown."""
+        """Seconds left for all runs together; None while unknown."""
         if self._begun is None:
             return None
         start, before = self._begun
@@ -75,24 +75,24 @@ class Display:
         return elapsed * (1 - event.share) / (event.share - before)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.close()
 
 
 def print_results(results: Sequence[Result], seeds: int) -> None:
     """The results on stdout, in the order given."""
     columns: list[Column[Result]] = [
-        (0, "configuration", lambda one: one_line(one.candidate.name)),
-        (5, "hidden", lambda one: f"{one.candidate.hidden:,}"),
-        (3, "parameters", lambda one: f"{one.candidate.parameters:,}"),
+        (0, "configuration", lambda result: one_line(result.candidate.name)),
+        (5, "hidden", lambda result: f"{result.candidate.hidden:,}"),
+        (3, "parameters", lambda result: f"{result.candidate.parameters:,}"),
         (1, "loss (nats)", _loss),
         (2, "spread", _spread),
-        (4, "chars/s", lambda one: number_text(one.chars_per_second, ",.0f")),
-        (6, "epochs", lambda one: number_text(one.mean_epochs, ".1f")),
+        (4, "chars/s", lambda result: number_text(result.chars_per_second, ",.0f")),
+        (6, "epochs", lambda result: number_text(result.mean_epochs, ".1f")),
     ]
-    if any(len(one.losses) < seeds for one in results):
-        columns.insert(5, (2, "seeds", lambda one: f"{len(one.losses)} of {seeds}"))
-    print_table(results, [one for one in columns if seeds > 1 or one[1] != "spread"])
+    if any(len(result.losses) < seeds for result in results):
+        columns.insert(5, (2, "seeds", lambda result: f"{len(result.losses)} of {seeds}"))
+    print_table(results, [column for column in columns if seeds > 1 or column[1] != "spread"])
 
 
 def _ended(outcome: Outcome) -> str:
@@ -105,5 +105,5 @@ def _spread(result: Result) -> str:
 
 
 def _loss(result: Result) -> str:
-    is_lost = result.mean_loss is None and result.outcomes
-    return "diverged" if is_lost else number_text(result.mean_loss, ".4f")
+    has_diverged = result.mean_loss is None and result.outcomes
+    return "diverged" if has_diverged else number_text(result.mean_loss, ".4f")

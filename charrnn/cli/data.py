@@ -1,4 +1,4 @@
-"""`charrnn data`: texts to train on, listed and fetched."""
+"""`charrnn data`: list and download texts to train on."""
 
 import hashlib
 import json
@@ -23,13 +23,13 @@ Examples:
 
 
 def _folder() -> Path:
-    """Where texts are fetched to."""
+    """Where downloaded texts go."""
     return Path("data") if Path("data").is_dir() else Path()
 
 
 @click.group(epilog=EPILOG)
 def data() -> None:
-    """List and fetch texts to train on, and forget those that were read."""
+    """List and download texts to train on, and clear the text cache."""
 
 
 @data.command(
@@ -45,11 +45,11 @@ Examples:
     type=Path,
     default=_folder,
     metavar="FOLDER",
-    help="Where it goes. [default: data/ if there is one here, else this folder]",
+    help="Where to save it. [default: ./data if it exists, else the current folder]",
 )
-@click.option("--url", hidden=True, help="Another place that has the same file.")
+@click.option("--url", hidden=True, help="Another URL of the same file.")
 def get(name: str, to: Path, url: str | None) -> None:
-    """Fetch the text NAME, check it, and print its path. A file that is there already and right is
+    """Download the text NAME, check it, and print its path. A correct file that is already there is
     kept.
     """
     from charrnn.text.datasets import fetch
@@ -69,9 +69,9 @@ Examples:
   charrnn data list --json
 """,
 )
-@json_option("Print one JSON object a text.")
+@json_option("Print one JSON object per text.")
 def list_(as_json: bool) -> None:
-    """Show the text that ships, and those that can be fetched."""
+    """Show the bundled text and those that can be downloaded."""
     for text in _texts():
         if as_json:
             click.echo(json.dumps(text))
@@ -88,9 +88,7 @@ Examples:
 """
 )
 def forget() -> None:
-    """Remove what is kept of large texts for the next start: their ids. It is made again when it is
-    needed.
-    """
+    """Delete the cached ids of large texts. They are rebuilt when needed."""
     from charrnn.runtime.cache import forget_texts, texts_folder
     from charrnn.text.vocab import counted
 
@@ -112,10 +110,10 @@ def _texts() -> Iterator[dict[str, Any]]:
         "sha256": hashlib.sha256(content).hexdigest(),
         "path": str(plays),
         "url": None,
-        "about": "ships with charrnn: what charrnn train reads without a TEXT",
+        "about": "bundled with charrnn: what charrnn train reads without a TEXT",
     }
     for name, known in DATASETS.items():
         path = _folder() / known.file_name
         here = path.is_file() and path.stat().st_size == known.size
-        about = "fetched" if here else f"not here; charrnn data get {name}"
+        about = "downloaded" if here else f"not downloaded; charrnn data get {name}"
         yield {**asdict(known), "path": str(path) if here else None, "about": about}

@@ -1,4 +1,4 @@
-"""`charrnn eval`: how well a network, or several together, predict a text."""
+"""`charrnn eval`: how well a network or an ensemble predicts a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_members
-from charrnn.cli.eval_text import other_text, own_text, tell_of_other_texts
+from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
-"""Longer texts, in characters, are not compressed: that would take longer than reading them."""
+"""Longer texts, in characters, are not compressed: that would take longer than evaluating them."""
 
 FIGURES = ("nats_per_char", "characters", "bits_per_char")
-"""Of an `Evaluation`, those that JSON shows."""
+"""The fields of an `Evaluation` that JSON shows."""
 
 EPILOG = """\b
 Examples:
@@ -59,19 +59,19 @@ Examples:
     "own",
     multiple=True,
     metavar="FILE",
-    help="Where the run's own text is now, if it was moved; may be repeated.",
+    help="Where the run's own text is now, if it has moved; may be repeated.",
 )
 @click.option(
     "--window",
     type=click.IntRange(min=0),
     default=256,
     show_default=True,
-    help="Characters a cold window; 0: none.",
+    help="Characters per window that starts from a zero state; 0: no windows.",
 )
 @click.option(
     "--dynamic",
     is_flag=True,
-    help="Also let the network learn from what it has been judged on: a row of its own.",
+    help="Also let the network keep learning from the text that it has just been scored on.",
 )
 @options_for(DynamicConfig)
 @ensemble_option
@@ -81,11 +81,11 @@ Examples:
     type=click.Choice(["error", "skip", "nearest"]),
     default="error",
     show_default=True,
-    help="What becomes of characters that the model does not know; where it has an unknown "
-    "symbol, error takes that.",
+    help="How to treat characters that are not in the vocabulary; if it has an unknown symbol, "
+    "error maps them to it.",
 )
 @click.option(
-    "--per-char", is_flag=True, help="Print a JSON object a predicted character: char, nats."
+    "--per-char", is_flag=True, help="Print a JSON object per predicted character: char, nats."
 )
 @threads_option
 @json_option()
@@ -104,53 +104,55 @@ def eval_(
     as_json: bool,
     **adapting: Any,
 ) -> None:
-    """Measure how well a network predicts a text, in nats and bits a character.
+    """Measure how well a network predicts a text, in nats and bits per character.
 
     CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Without
-    TEXT the run's own validation part is read; with it, all of TEXT (files, globs, folders, - for
-    standard input). The state is carried through the whole text; below that stands the loss over
-    windows of --window characters, each from a cold state, and what xz makes of the same text.
+    TEXT, it is scored on the validation part of its own text; with it, on all of TEXT (files,
+    globs, folders, - for standard input). The first row carries the state through the whole text.
+    The rows below show the loss over windows of --window characters, each starting from a zero
+    state, and how well xz compresses the same text.
     """
     if per_char and as_json:
         raise click.UsageError("--per-char and --json cannot both be given")
     if texts and (split or own):
-        raise click.UsageError("--split and --text are for the run's own text: leave out TEXT")
+        raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
     if not texts and (encoding or unknown != "error"):
         raise click.UsageError(
-            "--encoding and --unknown are for a TEXT: the run's own text is read as in training"
+            "--encoding and --unknown apply only to a TEXT: the run's own text is read as in "
+            "training"
         )
-    given = {name: value for name, value in adapting.items() if value is not None}
-    if given and not dynamic:
-        flag = flag_of(next(iter(given)))
-        raise click.UsageError(f"{flag} is for dynamic evaluation: add --dynamic")
-    config = DynamicConfig(**given) if dynamic else None
+    adapting_settings = {name: value for name, value in adapting.items() if value is not None}
+    if adapting_settings and not dynamic:
+        flag = flag_of(next(iter(adapting_settings)))
+        raise click.UsageError(f"{flag} applies to dynamic evaluation: add --dynamic")
+    config = DynamicConfig(**adapting_settings) if dynamic else None
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
     if texts:
         text = other_text(networks[0], texts, encoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
-        tell_of_other_texts(members)
+        warn_of_other_texts(members)
     from charrnn.runtime.threads import Workers, usable_threads
 
     with closing(Workers(usable_threads(threads))) as workers:
         measures = _measures(networks, text, window, config, workers)
         if per_char:
-            found = measures["carried" if config is None else "dynamic"]()
-            _print_per_char(found.losses, text[0], networks[0].vocab)
+            evaluation = measures["carried" if config is None else "dynamic"]()
+            _print_per_char(evaluation.losses, text[0], networks[0].vocab)
         else:
             rows = {name: measure() for name, measure in measures.items()}
-            found = rows["carried"]
+            evaluation = rows["carried"]
     about = files_of(members)
     if split == "test":
-        about["test_looks"] = _note_test(members, found.nats_per_char)
+        about["test_looks"] = _note_test(members, evaluation.nats_per_char)
     if as_json:
         click.echo(json.dumps(_as_json(rows, window, config) | about))
     elif not per_char:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        click.echo(f"{whose} on {what}, {found.characters:,} characters")
+        click.echo(f"{whose} on {what}, {evaluation.characters:,} characters")
         _print_rows(rows, window)
 
 
@@ -161,7 +163,7 @@ def _measures(
     config: DynamicConfig | None,
     workers: Workers,
 ) -> dict[str, Callable[[], Evaluation]]:
-    """What finds each row of the table, by its name in JSON."""
+    """The function that computes each row of the table, by its name in JSON."""
     from charrnn.evaluation.compression import evaluate_xz
     from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 
@@ -174,10 +176,10 @@ def _measures(
             return function(model, ids, starts=starts, workers=workers, progress=bar, **options)
 
     def dynamic() -> Evaluation:
-        from charrnn.evaluation.dynamic import evaluate_dynamic  # whose kernel is its own
+        from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
         adapt = partial(shown, "dynamic evaluation", evaluate_dynamic, config=config)
-        return mixed([adapt(one.model, squares=one.squares).losses for one in networks])
+        return mixed([adapt(network.model, squares=network.squares).losses for network in networks])
 
     measures: dict[str, Callable[[], Evaluation]] = {
         "carried": partial(shown, "evaluating", evaluate, models)
@@ -196,20 +198,20 @@ def _measures(
 def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     titles = {
         "carried": "state carried",
-        "window": f"windows of {window}, cold",
+        "window": f"windows of {window}, zero state",
         "dynamic": "dynamic",
         "xz": "xz -9e",
     }
     width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
-        bits = f"{row.bits_per_char:.4f} bits a character"
+        bits = f"{row.bits_per_char:.4f} bits per character"
         click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(
     rows: dict[str, Evaluation], window: int, config: DynamicConfig | None
 ) -> dict[str, Any]:
-    """The figures by row; those of carried state stand at the top."""
+    """The figures by row; those of the carried state are at the top level."""
     figures = {name: {key: getattr(row, key) for key in FIGURES} for name, row in rows.items()}
     if window:
         figures["window"]["size"] = window
@@ -220,7 +222,7 @@ def _as_json(
 
 
 def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
-    """A line for each character but the first."""
+    """Print a line for each character except the first."""
     symbols = [json.dumps(symbol) for symbol in vocab.symbols]
     for a in range(0, len(losses), 4096):
         pairs = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
@@ -229,26 +231,26 @@ def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> 
 
 
 def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, Any]]:
-    """Note beside each checkpoint that its test part has been looked at, and warn of earlier looks.
+    """Record beside each checkpoint that its test part was evaluated, and warn if it was before.
 
-    Returns the earlier looks.
+    Returns the earlier evaluations.
     """
     from charrnn.training.run_folder import note_test_look, test_looks
 
     earlier: list[dict[str, Any]] = []
-    for folder, path in {one.path.parent: one.path for one in members}.items():
-        looks, where = test_looks(path), terminal.one_line(str(folder))
-        earlier += looks
-        if looks:
-            times = "once" if len(looks) == 1 else f"{len(looks)} times"
+    for folder, path in {member.path.parent: member.path for member in members}.items():
+        evaluations, where = test_looks(path), terminal.one_line(str(folder))
+        earlier += evaluations
+        if evaluations:
+            times = "once" if len(evaluations) == 1 else f"{len(evaluations)} times"
             terminal.say(
-                f"{where}: the test part has been looked at {times} before, last at "
-                f"{looks[-1]['when']} UTC; what is chosen by it is no longer tested by it"
+                f"{where}: the test part has been evaluated {times} before, last at "
+                f"{evaluations[-1]['when']} UTC; a network chosen by test loss needs new test text"
             )
         try:
             note_test_look(path, nats)
         except OSError as error:
             terminal.say(
-                f"{where}: cannot note that the test part was looked at ({error.strerror})"
+                f"{where}: cannot record that the test part was evaluated ({error.strerror})"
             )
     return earlier

@@ -1,6 +1,6 @@
-"""The text to evaluate a network on: a part of its own, or another.
+"""The text to evaluate a network on: part of its own, or another text.
 
-A `Text` is its ids, and the positions where documents begin, or None if it has no documents.
+A `Text` is a pair: its ids, and the positions where documents begin (None without documents).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
-    """A part of the text that a network was trained on.
+    """One part of the text that a network was trained on.
 
-    It is read again, from `texts` if they are given, else from where its run says that it is;
-    `CorpusError` if it is gone, has changed, or lacks that part.
+    It is read again from `texts`, or if there are none, from the paths that the run recorded;
+    `CorpusError` if it is missing, has changed, or lacks that part.
     """
     from charrnn.training.run_file import describe_run
 
@@ -35,8 +35,10 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
     paths = texts or (run["paths"] if run else [])
     if not paths or ("-" in paths and not texts):
         name = terminal.one_line(str(member.path))
-        why = "the run's text came from standard input" if paths else f"{name}: no run beside it"
-        raise CorpusError(f"{why}: give the text that it was trained on with --text")
+        why = (
+            "the run's text came from standard input" if paths else f"{name}: no run file beside it"
+        )
+        raise CorpusError(f"{why}: pass the text it was trained on with --text")
     try:
         corpus = read_text(
             config=network.corpus_config, vocab=network.vocab, **_by_part(network, paths)
@@ -44,21 +46,21 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
     except VocabError as error:
         raise CorpusError(f"the run's text has changed: {error}") from None
     except CorpusError as error:
-        raise CorpusError(f"the run's text: {error}; say where it is with --text") from None
+        raise CorpusError(f"the run's text: {error}; pass its new path with --text") from None
     network.check_text(corpus)
     ids, starts = getattr(corpus, split), getattr(corpus, f"{split}_starts")
     if len(ids) < 2:
         flag = "--test-fraction" if split == "test" else "--val-fraction"
         raise CorpusError(
             f"the run has no {split} part (it was trained with {flag} 0, or the text is short); "
-            "name a TEXT to eval"
+            "pass a TEXT to evaluate on"
         )
     return ids, starts
 
 
 def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
-    """A network's own text as `read_text` takes it. Where files were given as parts of it, the
-    paths stand for the same files in the same order.
+    """A network's own text as arguments of `read_text`. If it was trained on separate files for
+    each part, `paths` are the same files in the same order.
     """
     from charrnn.text.sources import find
     from charrnn.text.vocab import counted
@@ -69,8 +71,8 @@ def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
     files = [file.path for file in find(paths)[0]]
     if len(files) != len(texts):
         names = ", ".join(terminal.one_line(text.name) for text in texts)
-        given = counted(len(files), "file")
-        raise CorpusError(f"{given} given, where the run had {len(texts)}: {names}")
+        counted_files = counted(len(files), "file")
+        raise CorpusError(f"{counted_files} given, but the run had {len(texts)}: {names}")
     parts: dict[str, list[str]] = {"text": [], "validation": [], "test": []}
     for path, text in zip(files, texts, strict=True):
         parts[text.part or "text"].append(path)
@@ -78,10 +80,10 @@ def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
 
 
 def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unknown: str) -> Text:
-    """All of another text, as a network reads it.
+    """All of another text, encoded for a network.
 
-    unknown: what becomes of characters that its vocabulary lacks: `VocabError` for "error", "skip"
-        leaves them out, "nearest" puts the nearest symbol in their place.
+    unknown: how to treat characters that its vocabulary lacks: "error" raises `VocabError`, "skip"
+        leaves them out, "nearest" replaces them with the nearest symbol.
     """
     from charrnn.text.documents import document_starts
 
@@ -94,15 +96,15 @@ def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unk
         try:
             ids = read_text(texts, config, vocab=vocab).ids
         except VocabError as error:
-            raise VocabError(f"{error}, or eval with --unknown skip or --unknown nearest") from None
+            raise VocabError(f"{error}, or use --unknown skip or --unknown nearest") from None
     pattern = config.document_separator
     return ids, None if pattern is None else document_starts(ids, vocab, pattern)
 
 
 def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:
-    """The ids of a text without unknown symbols, or with the nearest known symbols in their place.
+    """The ids of a text, with unknown symbols left out or replaced by the nearest known ones.
 
-    The first symbols of the corpus are those of `vocab`.
+    The vocabulary of the corpus begins with the symbols of `vocab`.
     """
     import numpy as np
 
@@ -115,14 +117,14 @@ def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:
     return ids[ids >= 0].astype(vocab.dtype)
 
 
-def tell_of_other_texts(members: Sequence[Member]) -> None:
-    """Warn of members of an ensemble that may have been trained on the part that is evaluated."""
+def warn_of_other_texts(members: Sequence[Member]) -> None:
+    """Warn of ensemble members that may have been trained on the text being evaluated."""
     first, *others = members
     for member in others:
         if _text_of(member.trained) != _text_of(first.trained):
             terminal.say(
-                f"{terminal.one_line(str(member.path))} was trained on another text, or on "
-                "another part of it: it may know this one"
+                f"{terminal.one_line(str(member.path))} was trained on another text, or on another "
+                "part of it, so it may have seen this text"
             )
 
 

@@ -1,4 +1,4 @@
-"""`charrnn info`: what a checkpoint holds."""
+"""`charrnn info`: show what a checkpoint contains."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ Examples:
 @click.argument("checkpoint", required=False)
 @json_option("Print one JSON object: all metadata, and sizes.")
 def info(checkpoint: str | None, as_json: bool) -> None:
-    """Show what a checkpoint holds: configuration, size, history, vocabulary, where it came from.
+    """Show what a checkpoint contains: configuration, size, history, vocabulary, and origin.
 
-    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. Of a
-    folder it also shows where the run went back to an earlier step, or began to overfit, up to its
-    last step.
+    CHECKPOINT is a .safetensors file or a run's folder, by default the newest run's best. For a
+    folder, it also lists every step at which the run went back to an earlier one or began to
+    overfit.
     """
     [member] = load_members(checkpoint, (), training=False)
     path, trained = member.path, member.trained
@@ -75,14 +75,14 @@ def info(checkpoint: str | None, as_json: bool) -> None:
 
 
 def _events(entries: list[Metadata]) -> list[Metadata]:
-    """What happened to a run beside its validations: it fell back, or began to overfit."""
+    """The events of a run other than plain validations: it fell back, or began to overfit."""
     return [
         entry for entry in entries if "fell_back_from" in entry or entry.get("overfitting") is True
     ]
 
 
 def _event(entry: Metadata) -> str:
-    """One line about it; a strange file may have anything in its places but in `step`."""
+    """One line about it; in a damaged file any value except `step` may have another type."""
     step = f"step {entry['step']:,}"
     if "fell_back_from" not in entry:
         return f"{step}: overfitting, the validation loss rose while the training loss fell"
@@ -147,9 +147,7 @@ def _settings(values: Metadata) -> str:
 
 
 def _symbols(about: Metadata) -> str:
-    """The symbols in a row, those that cannot be seen as escapes; bytes beyond ASCII in
-    hexadecimal.
-    """
+    """The symbols in a row; invisible ones as escapes, bytes beyond ASCII in hexadecimal."""
     names, signs = [], {" ": "\N{OPEN BOX}", "\\": "\\\\"}
     for symbol in about["vocab"][:SYMBOLS_SHOWN]:
         plain = symbol.isprintable() and (about["unit"] == "char" or symbol.isascii())

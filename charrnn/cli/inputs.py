@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def precision_kernels(precisions: Collection[str], duration: str | None = None) -> list[str]:
-    """Names for `load_kernels` of what training in these precisions needs beside the rest. With a
-    duration, auto may be bf16.
+    """Names of the extra kernels that training in these precisions needs, for `load_kernels`. With
+    a duration, auto may become bf16.
     """
     if "bf16" not in precisions and ("auto" not in precisions or duration is None):
         return []
@@ -34,7 +34,7 @@ def read_text(
     test: Sequence[str] = (),
     **options: Any,
 ) -> Corpus:
-    """Read a text, with a bar where that takes long; the rest as for `Corpus.read`."""
+    """Read a text, with a progress bar if that takes long; other arguments as for `Corpus.read`."""
     from charrnn.compiler.compiling import LARGE_TEXTS
     from charrnn.text.corpus import Corpus
     from charrnn.text.reading import uses_kernels

@@ -1,4 +1,4 @@
-"""Importing the kernels, with progress while they are compiled."""
+"""Import the kernels, showing progress while they are compiled."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ if TYPE_CHECKING:
 compile_seconds: list[float] = []
 """How long it took, each time that kernels were compiled, which happens once on a machine."""
 FEW_KERNELS = 12
-"""This many, such as those of one cell and of one optimiser, compile in a few seconds."""
+"""At most this many, such as those of one cell and one optimizer, compile in a few seconds."""
 
 
 def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> None:
-    """Import the kernels; while they are compiled, which happens once on a machine, show how far
-    that is.
+    """Import the kernels. They are compiled once per machine; show progress while that happens.
 
-    `names`: cells, optimisers and the like whose kernels are among them (see
-    `compiling.module_of`); without `training`, only what a network needs to write. To be called
-    before anything of the library that computes is imported, and again for names that only a
-    checkpoint tells. Silent when all come from the cache.
+    `names`: cells, optimizers and so on whose kernels are needed (see `compiling.module_of`);
+        without `training`, only the kernels for sampling. Call it before importing any part of the
+        library that computes, and again for names that are only known once a checkpoint is read.
+        Silent when all kernels come from the cache.
     """
     from charrnn.compiler import companion, compiling
 
@@ -45,21 +44,21 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
     )
     start = time.monotonic()
     with companion.beside(modules, missing) as beside:
-        shown = _Compiling(len(needed), missing, quiet, beside)
-        compiling.listeners.append(shown.tick)
+        display = _Compiling(len(needed), missing, quiet, beside)
+        compiling.listeners.append(display.tick)
         try:
-            for module in (*modules, *above):  # the companion goes through them backwards
+            for module in (*modules, *above):  # the companion compiles them in reverse order
                 import_module(module)
         finally:
-            compiling.listeners.remove(shown.tick)
-            shown.close()
+            compiling.listeners.remove(display.tick)
+            display.close()
             if missing:
                 compile_seconds.append(time.monotonic() - start)
 
 
 @dataclass
 class _Compiling:
-    """Counts kernels; shows a bar, or off a terminal one line, when the first is compiled."""
+    """Counts kernels; shows a bar (one line if not on a terminal) when the first is compiled."""
 
     total: int
     missing: int
@@ -70,7 +69,7 @@ class _Compiling:
     bar: Any = None
 
     def tick(self, _: str, cached: bool) -> None:
-        """A kernel is about to be compiled, or to come from the cache."""
+        """A kernel is about to be compiled or loaded from the cache."""
         if not (cached or self.quiet or self.is_announced):
             self._announce()
         if self.bar is not None:
@@ -83,7 +82,7 @@ class _Compiling:
         if is_terminal(sys.stderr):
             self.bar = new_bar(
                 self.total,
-                desc="Compiling for this machine, once",
+                desc="Compiling for this machine (once)",
                 bar_format="{desc}: {bar}  {n_fmt}/{total_fmt}",
                 mininterval=0,
                 miniters=1,
@@ -95,6 +94,6 @@ class _Compiling:
         say(f"compiling kernels for this machine (once, {needed})")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.close()

@@ -1,4 +1,4 @@
-"""A bar at the foot of the terminal, with figures beside it and lines above it."""
+"""A progress bar at the bottom of the terminal, with figures beside it and messages above it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from charrnn.cli.terminal import UNWATCHED, duration_text, is_terminal, new_bar, say
 
 BAR_NEEDS = 24
-"""Columns for percentage, bar and time left; the rest of the terminal is for figures."""
+"""Columns that percentage, bar and time left take; the figures get the rest."""
 
 
 class LiveBar:
-    """Lines on stderr, and on a terminal a bar below them. Says nothing if it is `quiet`."""
+    """Lines on stderr and, on a terminal, a bar below them. Shows nothing if `quiet`."""
 
     def __init__(self, total: float, done: float = 0, *, quiet: bool = False) -> None:
         self.quiet, self.is_live = quiet, not quiet and is_terminal(sys.stderr)
@@ -23,7 +23,7 @@ class LiveBar:
 
     @property
     def width(self) -> int:
-        """Columns of the terminal."""
+        """Width of the terminal in columns."""
         if not self.is_live:
             return UNWATCHED
         try:
@@ -32,15 +32,15 @@ class LiveBar:
             return 80
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
         elif not self.quiet:
             say(text)
 
     def show(self, done: float, total: float, left: float | None, fields: Fields) -> None:
-        """Move the bar, backwards too; beside it stand the seconds left, if they are known, and as
-        many fields as fit.
+        """Move the bar, also backwards. Beside it, show the seconds `left` unless None, and as many
+        fields as fit.
         """
         if self._bar is None:
             return
@@ -51,17 +51,17 @@ class LiveBar:
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
 Fields = list[tuple[int, str]]
-"""Texts, each after its importance: 0 is the highest."""
+"""Pairs of an importance (0 is the highest) and a text."""
 
 
 def fitted(fields: Fields, width: int, gap: str = "  ") -> str:
-    """The texts side by side, without the least important ones where they do not fit the width."""
+    """The texts side by side; the least important are dropped until the rest fits the width."""
     kept = list(fields)
     while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
         kept.remove(max(kept, key=lambda field: field[0]))

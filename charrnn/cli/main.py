@@ -1,7 +1,6 @@
 """The group `charrnn`, and the one place where an error becomes text and an exit status.
 
-0 done    1 error    2 wrong flag or setting    130 interrupted    141 nobody reads the output
-143 terminated
+0 success 1 error 2 wrong flag or setting 130 interrupted 141 output pipe closed 143 terminated
 """
 
 import contextlib
@@ -18,47 +17,47 @@ from charrnn.cli.terminal import PARAMETER, print_error
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
-    "train": ("charrnn.cli.train:train", "Train a network on a text, or go on with a run."),
-    "sample": ("charrnn.cli.sample:sample", "Let a trained network write."),
+    "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
+    "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "compare": (
         "charrnn.cli.compare:compare",
-        "Train several configurations, and say which predicts best.",
+        "Train several configurations and rank them.",
     ),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
-    "info": ("charrnn.cli.info:info", "Show what a checkpoint holds."),
-    "data": ("charrnn.cli.data:data", "List and fetch texts to train on."),
+    "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
+    "data": ("charrnn.cli.data:data", "List and download texts to train on."),
 }
-"""Name -> where it lives, and its line in the help. Commands are imported when they are called:
-`--help` must be quick.
+"""Name -> its module and function, and its line in the help. Commands are imported only when
+called, so that `--help` is quick.
 """
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
-"""Parameters of the library whose flag has another name, unless the command has one of theirs."""
+"""Library parameters whose flag has another name; a command's own flag of that name wins."""
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is called, and turns errors into one line and an exit
+    """A group that imports a command when it is called and turns errors into one line and an exit
     status.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of the work."""
+        """The names, in the order in which people use them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now; None if there is no such name."""
+        """Import and return the command; None if there is no such name."""
         return _imported(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands' lines from the table, so that none is imported."""
+        """Write the commands' lines from the table, so that no command is imported."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it raises becomes one line on stderr and an exit status."""
+        """Run the command; an exception becomes one line on stderr and an exit status."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -68,8 +67,8 @@ class LazyGroup(click.Group):
 
 
 def report(error: BaseException, command: str = "") -> int:
-    """Print an error that a user of this command can cause, in one line on stderr; the exit status
-    that it asks for.
+    """Print an error that a user of this command can cause, as one line on stderr; return the exit
+    status.
     """
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
@@ -89,8 +88,8 @@ def report(error: BaseException, command: str = "") -> int:
 
 
 def with_flags(message: str, command: str = "") -> str:
-    """The message with flags for the parameters that it names in backticks: those of the command
-    first, then those of any other. What else stands in backticks stays as it is.
+    """The message with its parameters in backticks replaced by flags: the command's own if it has
+    one, else any other command's. Anything else in backticks stays as it is.
     """
     if not PARAMETER.search(message):
         return message
@@ -109,12 +108,12 @@ def _flags_of(command: str) -> dict[str, str]:
 
 def _imported(command: str) -> click.Command:
     module, _, name = COMMANDS[command][0].partition(":")
-    found: click.Command = getattr(import_module(module), name)
-    return found
+    result: click.Command = getattr(import_module(module), name)
+    return result
 
 
 def _close_output() -> None:
-    """Let what is still buffered go nowhere: the interpreter would complain of it when it ends."""
+    """Discard buffered output: the interpreter would fail to flush it at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -124,30 +123,29 @@ def _close_output() -> None:
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(charrnn.__version__, prog_name="charrnn")
 def cli() -> None:
-    """Train a character-level recurrent network on your own text, on the laptop that you have, and
-    let it write.
+    """Train a character-level recurrent neural network on your own text, on an ordinary laptop, and
+    generate text with it.
 
     \b
     Examples:
-      charrnn train                        learn from the plays that ship
-      charrnn train book.txt --hidden 512  learn from a text of yours
-      charrnn sample --prime "KING:"       let the newest run write
+      charrnn train                        train on the bundled plays
+      charrnn train book.txt --hidden 512  train on your own text
+      charrnn sample --prime "KING:"       write with the newest run
     """
 
 
 def main() -> None:
     """The entry point of the program; ends the process."""
     for stream in (sys.stdout, sys.stderr):
-        # a character that the terminal's encoding lacks is shown as an escape; it must not end the
-        # program
+        # a character that the terminal's encoding lacks is shown as an escape instead of raising
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         cli(prog_name="charrnn")
-    except (KeyboardInterrupt, OSError) as error:  # from outside of a command, such as its help
+    except (KeyboardInterrupt, OSError) as error:  # raised outside a command, e.g. by its help
         sys.exit(report(error))
     finally:
-        gc.freeze()  # nothing is searched for garbage when the interpreter ends: 0.15 s
+        gc.freeze()  # no garbage collection at exit: saves 0.15 s
 
 
 if __name__ == "__main__":

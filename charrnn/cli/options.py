@@ -1,5 +1,5 @@
-"""Flags, derived from the dataclasses in `charrnn.config`, and what a preset, a settings file and
-flags ask for together.
+"""Flags, derived from the dataclasses in `charrnn.config`, and the request that they make together
+with a preset and a settings file.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,18 +17,18 @@ from charrnn.errors import ConfigError
 from charrnn.runtime.threads import check_threads
 
 HELP_ALL = "charrnn.help_all"
-"""The key, among what a context knows, of --help-all."""
+"""The key of --help-all in `click.Context.meta`."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 COMMON_KEYS: Others = {
     **dict.fromkeys(("text", "validation", "test"), (str, list)),
     **{"out": str, "threads": int, "quiet": bool, "json": bool, "for": str},
 }
-"""What a settings file may hold besides settings."""
+"""Keys that a settings file may contain in addition to settings."""
 
 
 class GroupedOption(click.Option):
-    """An option that stands under a heading in the help."""
+    """An option that is listed under a heading in the help."""
 
     def __init__(self, *args: Any, group: str = RUN, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,8 +36,8 @@ class GroupedOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    """A command whose --help shows the options that most people need, those in `brief`, each with a
-    short help text, and whose --help-all shows all options under their headings.
+    """A command whose --help shows only the options in `brief`, those that most people need, each
+    with a short help text, and whose --help-all shows all options under their headings.
     """
 
     def __init__(self, *args: Any, brief: Mapping[str, str], **kwargs: Any) -> None:
@@ -49,8 +49,8 @@ class GroupedCommand(click.Command):
         self.brief = {**brief, "--help-all": "Show every option.", "--help": "Show this."}
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The few, or each group in the order of its first option; what has no group stands with
-        the last.
+        """Write the brief options, or all groups in the order of their first options; options
+        without a group join the last one.
         """
         options = {
             option.opts[-1]: option
@@ -64,15 +64,14 @@ class GroupedCommand(click.Command):
                 assert record is not None
                 groups.setdefault(getattr(option, "group", RUN), []).append(record)
         else:
-            few = [(_flags(options[flag]), text) for flag, text in self.brief.items()]
-            groups["Options"] = few
+            groups["Options"] = [(_flags(options[flag]), text) for flag, text in self.brief.items()]
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records, col_max=24)
 
 
 def _flags(option: click.Option) -> str:
-    """The flags of an option and, briefly, what follows them."""
+    """The flags of an option and a short placeholder for its value."""
     name = option.metavar if option.metavar and len(option.metavar) < 12 else None
     kind = name or {"integer": "N", "float": "X"}.get(option.type.name, option.type.name.upper())
     flags = ", ".join(option.opts)
@@ -97,12 +96,12 @@ help_all_option = click.option(
 
 
 def option(flag: str, help: str, **attributes: Any) -> Callable[[Command], Command]:
-    """A flag under a heading of the help, by default the last."""
+    """A flag under a heading in the help, by default the last one."""
     return click.option(flag, cls=GroupedOption, help=help, **attributes)
 
 
 def for_option(help: str) -> Callable[[Command], Command]:
-    """The flag for the length of a run as a time."""
+    """The flag that gives the length of a run as a time."""
     return option("--for", help, metavar="TIME")
 
 
@@ -112,7 +111,7 @@ def json_option(help: str = "Print one JSON object.") -> Callable[[Command], Com
 
 
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads. [default: all processors]"
+    "--threads", type=click.IntRange(min=1), help="Threads to use. [default: all processors]"
 )
 
 
@@ -124,7 +123,7 @@ def flag_of(name: str) -> str:
 def options_for(
     kind: type[Settings], without: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """A decorator that adds a flag for every setting; None is passed for one that was not given."""
+    """A decorator that adds a flag for every setting; a flag that was not given passes None."""
 
     def decorate(command: Command) -> Command:
         for setting in reversed(settings_of(kind).values()):
@@ -147,7 +146,7 @@ def options_for(
 
 
 def part_option(part: str, help: str) -> Callable[[Command], Command]:
-    """A flag for files that are a part of the text; it may be given several times."""
+    """A flag for the files of one part of the text; it may be repeated."""
     return option(
         f"--{part}",
         f"File, folder or glob: {help}",
@@ -163,20 +162,20 @@ def setting_options(command: Command) -> Command:
     for add in (
         option(
             "--config",
-            "TOML file with settings, named like the flags; flags win.",
+            "TOML file of settings, named like the flags; flags win.",
             type=click.Path(),
             metavar="FILE",
         ),
         option(
             "--preset",
-            "Classic settings by name, or a TOML file; --config and flags win.",
+            "Settings of a classic program by name, or a TOML file; --config and flags win.",
             metavar="NAME|FILE",
         ),
         options_for(TrainConfig),
         options_for(ModelConfig, without=("vocab_size",)),
         options_for(CorpusConfig),
-        part_option("test", "a text to keep for the end, instead of --test-fraction."),
-        part_option("validation", "the validation text, instead of --val-fraction."),
+        part_option("test", "test text, instead of --test-fraction."),
+        part_option("validation", "validation text, instead of --val-fraction."),
     ):
         command = add(command)
     return command
@@ -184,10 +183,10 @@ def setting_options(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class Request:
-    """What a preset, a settings file and flags ask for together.
+    """What a preset, a settings file and flags request together.
 
-    `settings` are those given, by name; `files` are the preset and the file that they come from;
-    `parts` are the files for validation and test, by the part's name.
+    `settings` holds the given settings by name; `files` the preset and settings file that were
+    read; `parts` the files for validation and test, by the part's name.
     """
 
     settings: dict[str, Value]
@@ -203,28 +202,28 @@ class Request:
 
     @property
     def training(self) -> TrainConfig:
-        """How to train, with defaults for what is not given."""
+        """The training configuration, with defaults for settings that were not given."""
         return TrainConfig.of(self.settings)
 
 
 def check_parts(parts: Mapping[str, Sequence[str]], settings: Mapping[str, Any]) -> None:
-    """`ConfigError` where a part of the text is a file, and a share of the text too."""
+    """`ConfigError` if a part of the text is given both as files and as a fraction."""
     excluded = {"validation": ("val_fraction", "test_fraction"), "test": ("test_fraction",)}
     for part, names in excluded.items():
         for name in names:
             if parts[part] and settings.get(name):
                 raise ConfigError(
-                    f"`{part}` and `{name}` both say how the text is split; leave one of them out"
+                    f"`{part}` and `{name}` both split the text; leave one of them out"
                 )
 
 
 def read_request(
     ctx: click.Context, flags: dict[str, Any], others: Others, ignored: Collection[str] = ()
 ) -> Request:
-    """Merge a preset, a settings file and the flags of the command line; the later win. What is
-    wrong raises `ConfigError` before anything else is read.
+    """Merge a preset, a settings file and the flags of the command line; later ones win. A wrong
+    setting raises `ConfigError` before anything else is read.
 
-    `others` are the keys of files that are no settings; `ignored` those that do not count.
+    `others` are the keys in files that are not settings; keys in `ignored` are skipped.
     """
     merged: dict[str, Any] = {}
     files = []
@@ -238,10 +237,10 @@ def read_request(
             merged[name] = value
     paths: dict[str, tuple[str, ...]] = {}
     for name in ("text", "validation", "test"):
-        given = merged.get(name, ())
-        paths[name] = (given,) if isinstance(given, str) else tuple(given)
+        value = merged.get(name, ())
+        paths[name] = (value,) if isinstance(value, str) else tuple(value)
         if not all(isinstance(path, str) for path in paths[name]):
-            raise ConfigError(f"{' and '.join(files)}: {name} must be a path, or a list of paths")
+            raise ConfigError(f"{' and '.join(files)}: {name} must be a path or a list of paths")
     text = paths.pop("text")
     check_parts(paths, merged)
     for kind in CONFIGS:

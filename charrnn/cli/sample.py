@@ -1,4 +1,4 @@
-"""`charrnn sample`: a network writes, and its text is shown as it is made."""
+"""`charrnn sample`: a network writes, and its text is shown as it is generated."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ if TYPE_CHECKING:
     from charrnn.runtime.threads import Workers
 
 PATIENCE = 2.0
-"""Seconds without a word from a pipe before a note says what is waited for."""
+"""Seconds without input from a pipe before a note says what charrnn is waiting for."""
 
 EXAMPLES = """\b
 Examples:
   charrnn sample                                  the newest run's network
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
-  charrnn sample --prime "KING:" --stop $'\\n\\n'   up to the first blank line
-  echo "KING:" | charrnn sample                   go on from a pipe
+  charrnn sample --prime "KING:" --stop $'\\n\\n'   stop at the first blank line
+  echo "KING:" | charrnn sample                   read the prime from a pipe
 """
 BRIEF = {
     "--length": "Characters to write. [default: 500]",
-    "--temperature": "How daring: 0 is the safest, 1 as learned. [default: 0.8]",
-    "--prime": "Text to go on from.",
-    "--prime-file": "A file to go on from; - is standard input.",
-    "--no-prime": "Do not repeat the prime before the text.",
-    "--stop": "End before this string is written.",
+    "--temperature": "Randomness: 0 safest, 1 as learned. [default: 0.8]",
+    "--prime": "Text to continue.",
+    "--prime-file": "A file to continue; - is standard input.",
+    "--no-prime": "Do not print the prime before the text.",
+    "--stop": "Stop before this string.",
     "--count": "Texts to write. [default: 1]",
     "--seed": "The same seed writes the same text. [default: random]",
-    "--unknown": "What becomes of unknown characters in the prime: error, skip, nearest, fold.",
-    "--threads": "Threads. [default: all]",
+    "--unknown": "Unknown characters in the prime: error, skip, nearest, fold.",
+    "--threads": "Threads to use. [default: all]",
     "--json": "Print one JSON object.",
 }
 """The options that --help shows."""
@@ -64,16 +64,14 @@ BRIEF = {
 @options_for(SamplingConfig, without=("seed",))
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
-@click.option("--prime", metavar="TEXT", help="Text to go on from; may be empty.")
-@click.option(
-    "--prime-file", metavar="FILE", help="A UTF-8 file to go on from; - is standard input."
-)
-@click.option("--no-prime", is_flag=True, help="Do not repeat the prime before the text.")
+@click.option("--prime", metavar="TEXT", help="Text to continue; may be empty.")
+@click.option("--prime-file", metavar="FILE", help="A UTF-8 file to continue; - is standard input.")
+@click.option("--no-prime", is_flag=True, help="Do not print the prime before the text.")
 @click.option(
     "--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Texts to write."
 )
 @threads_option
-@json_option("Print one JSON object, with the seed; its text is without the prime.")
+@json_option("Print one JSON object, with the seed; its text does not include the prime.")
 @help_all_option
 def sample(
     checkpoint: str | None,
@@ -87,16 +85,16 @@ def sample(
     threads: int | None,
     **settings: Any,
 ) -> None:
-    """Let a network write: by default that of the newest run, or where there is no run the one that
-    ships.
+    """Generate text with a network: by default the newest run's or, if there is no run, the bundled
+    one.
 
-    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or a file on standard input
-    is the prime, exactly as it comes, unless --prime or --prime-file is given; a script whose input
-    is not for this should give --prime "".
+    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or file on standard input is
+    taken as the prime, exactly as it is, unless --prime or --prime-file is given; in a script whose
+    standard input serves another purpose, pass --prime "".
     """
     settings["seed"] = secrets.randbits(53) if seed is None else seed
     config = SamplingConfig(**{k: value for k, value in settings.items() if value is not None})
-    given = _given_prime(prime, prime_file)
+    raw_prime = _read_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
     checkpoint = checkpoint or _bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=False)
@@ -104,7 +102,7 @@ def sample(
     from charrnn.runtime.threads import Workers, usable_threads
 
     trained = [member.trained for member in members]
-    text = _as_text(given, trained[0], prime_file or "standard input")
+    text = _as_text(raw_prime, trained[0], prime_file or "standard input")
     shown = "" if no_prime else text
     with contextlib.closing(Workers(usable_threads(threads))) as workers:
         if count == 1 and not as_json:
@@ -113,10 +111,10 @@ def sample(
         with terminal.progress_bar("writing", unit="char") as bar:
             texts = generate_many(trained, count, text, config, workers=workers, progress=bar)
     if as_json:
-        made = {"text": texts[0]} if count == 1 else {"samples": texts}
+        output = {"text": texts[0]} if count == 1 else {"samples": texts}
         about = {"prime": text, **asdict(config), **files_of(members)}
         del about["stop"], about["unknown"]
-        click.echo(json.dumps(made | about))
+        click.echo(json.dumps(output | about))
         return
     for n, made_text in enumerate(texts, 1):
         if n > 1:
@@ -126,7 +124,7 @@ def sample(
 
 
 def _bundled_if_no_run() -> str | None:
-    """The network that ships, where there is no run; None where there is one."""
+    """The bundled network if there is no run, else None."""
     from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
 
     try:
@@ -135,19 +133,19 @@ def _bundled_if_no_run() -> str | None:
     except RunError:
         path = bundled_network()
     terminal.say(
-        f"no run in {ROOT}/ yet: this is the network that ships, trained on plays; to train your "
+        f"no run in {ROOT}/ yet: using the bundled network, trained on plays; to train your "
         "own: charrnn train book.txt"
     )
     return str(path)
 
 
-def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
-    """The prime as given: flags first, then a pipe or file on standard input, else nothing."""
+def _read_prime(prime: str | None, prime_file: str | None) -> str | bytes:
+    """The prime from the flags, else from a pipe or file on standard input, else empty."""
     if prime is not None and prime_file is not None:
         raise click.UsageError("--prime and --prime-file cannot both be given")
     if prime is not None:
         return prime
-    if prime_file == "-" or (prime_file is None and _stdin_is_for_us()):
+    if prime_file == "-" or (prime_file is None and _stdin_has_prime()):
         return _read_stdin()
     if prime_file is None:
         return ""
@@ -156,13 +154,13 @@ def _given_prime(prime: str | None, prime_file: str | None) -> str | bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(
-            f"{prime_file}: the prime cannot be read ({reason}); check the path and its permissions"
+            f"{prime_file}: cannot read the prime ({reason}); check the path and its permissions"
         ) from None
 
 
-def _stdin_is_for_us() -> bool:
-    """True for a pipe or a file. Sockets and devices are what services, cron jobs and CI run with:
-    they may never end.
+def _stdin_has_prime() -> bool:
+    """True for a pipe or a file. Services, cron jobs and CI run with sockets or devices, which may
+    never end.
     """
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
@@ -172,47 +170,47 @@ def _stdin_is_for_us() -> bool:
 
 
 def _read_stdin() -> bytes:
-    """All of standard input; a note when a pipe is silent, so that a script that hangs here says
-    why.
+    """Read all of standard input; if a pipe stays silent, print a note, so that a hanging script
+    says why.
     """
     if sys.stdin is None:
-        raise CorpusError("standard input is closed; give the prime by --prime or --prime-file")
-    with contextlib.suppress(OSError, ValueError):  # not a file of the system's: never silent
+        raise CorpusError("standard input is closed; pass the prime with --prime or --prime-file")
+    with contextlib.suppress(OSError, ValueError):  # no file descriptor: it never blocks
         waits = os.name == "posix" and not sys.stdin.isatty()
         if waits and not select.select([sys.stdin], [], [], PATIENCE)[0]:
-            terminal.say('waiting for a prime on standard input (for none: --prime "")')
+            terminal.say('waiting for a prime on standard input (to use none: --prime "")')
     return sys.stdin.buffer.read()
 
 
-def _as_text(given: str | bytes, trained: Trained, where: str) -> str:
-    """The prime read as the network's text was: with its newlines and normalisation. A network of
-    bytes takes it as it is.
+def _as_text(prime: str | bytes, trained: Trained, where: str) -> str:
+    """The prime, read as the network's text was: with its newlines and normalization. A network of
+    bytes takes it unchanged.
     """
     from charrnn.text.sources import tidy
 
     if trained.vocab.unit == "byte":
-        return given if isinstance(given, str) else given.decode("utf-8", "surrogateescape")
-    if isinstance(given, str):
+        return prime if isinstance(prime, str) else prime.decode("utf-8", "surrogateescape")
+    if isinstance(prime, str):
         # where the locale knows only ASCII, UTF-8 on the command line arrives as surrogates
         with contextlib.suppress(UnicodeError):
-            given = given.encode("utf-8", "surrogateescape").decode("utf-8")
+            prime = prime.encode("utf-8", "surrogateescape").decode("utf-8")
     else:
         try:
-            given = given.decode("utf-8-sig")
+            prime = prime.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise CorpusError(
                 f"{where}: the prime is not UTF-8 (byte 0x{error.object[error.start]:02x} at "
-                f"position {error.start}); convert it, for instance with iconv"
+                f"position {error.start}); convert it, e.g. with iconv"
             ) from None
     config = trained.corpus_config
-    return "".join(tidy(iter([given]), config.newlines, config.normalize))
+    return "".join(tidy(iter([prime]), config.newlines, config.normalize))
 
 
 def _stream(
     trained: list[Trained], prime: str, shown: str, config: SamplingConfig, workers: Workers
 ) -> None:
-    """Write the text as it is made; what is shown of the prime only once the prime has been read,
-    so that an error comes before any text.
+    """Write the text as it is generated. The prime is shown only after the network has read it, so
+    that an error comes before any text.
     """
     from charrnn.generation.generate import generate
 
@@ -232,15 +230,15 @@ def _stream(
 
 
 def _rule(n: int, count: int) -> str:
-    """What stands between two texts: a blank line; on a terminal a dim rule."""
+    """The separator between two texts: a blank line, or on a terminal a dim rule."""
     if not terminal.is_terminal(sys.stdout):
         return "\n"
     return "\n" + terminal.dim(f"--- {n} of {count} ---", sys.stdout) + "\n\n"
 
 
 def _write(text: str) -> None:
-    """Text to standard output at once, in its encoding; bytes of the command line that are no text
-    come out as they were.
+    """Write text to standard output at once, in its encoding; undecodable bytes from the command
+    line come out unchanged.
     """
     stream, encoding = sys.stdout, sys.stdout.encoding or "utf-8"
     try:

@@ -1,6 +1,4 @@
-"""Signals: those that end a training after the step that is being made, and an interrupt that
-cannot get lost.
-"""
+"""Signals: those that end training after the current step, and an interrupt that cannot be lost."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from charrnn.cli.terminal import is_terminal
 
 
 class Stop:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP, as the exit status that it asks for; later
-    ones are ignored.
-    """
+    """Remembers the first SIGINT, SIGTERM or SIGHUP as an exit status; later ones are ignored."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -24,15 +20,13 @@ class Stop:
     def _note(self, number: int, _: object) -> None:
         if not self.status:
             self.status = 128 + number
-            if is_terminal(
-                sys.stderr
-            ):  # not by print: the signal may have come in the middle of one
+            if is_terminal(sys.stderr):  # not print: the signal may have interrupted one
                 os.write(sys.stderr.fileno(), b"\nstopping after this step ...\n")
 
     @classmethod
     @contextmanager
     def installed(cls) -> Iterator[Stop]:
-        """Signals are noted from here to the end of the block."""
+        """Record signals until the end of the block."""
         stop = cls()
         numbers = [signal.SIGINT, signal.SIGTERM]
         if (
@@ -49,10 +43,10 @@ class Stop:
 
 @contextmanager
 def remembered_interrupt() -> Iterator[Callable[[], None]]:
-    """Yields a function that raises `KeyboardInterrupt` if there was one.
+    """Yields a function that raises `KeyboardInterrupt` if an interrupt arrived.
 
-    One that arrives while compiled code asks Python for something is swallowed there, and the text
-    would go on.
+    An interrupt that arrives while compiled code calls Python is swallowed there, and generation
+    would continue.
     """
     noted: list[int] = []
 
@@ -65,7 +59,7 @@ def remembered_interrupt() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:  # a job in the background
+    if before == signal.SIG_IGN:  # a background job
         yield check
         return
     signal.signal(signal.SIGINT, note)

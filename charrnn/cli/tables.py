@@ -10,13 +10,11 @@ from charrnn.cli.terminal import UNWATCHED, console, is_terminal
 
 Row = TypeVar("Row")
 Column = tuple[int, str, Callable[[Row], str]]
-"""Importance (0 is the highest, and the names'), heading, and the cell of a row."""
+"""Importance (0 is the highest, and marks the column of names), heading, and the cell of a row."""
 
 
 def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
-    """A table; the least important columns are left out where a narrow terminal has no room for
-    them.
-    """
+    """Print a table; the least important columns are dropped if the terminal is too narrow."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -40,13 +38,11 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
 
 
 def _width_of(columns: Sequence[tuple[int, list[str]]], room: int) -> int:
-    """The columns' width with their borders, if the names, which can take several lines, have a
-    third of the room.
-    """
+    """The columns' total width with borders, if the names, which wrap, get a third of the room."""
     first, *others = (max(map(len, cells)) for _, cells in columns)
     return max(len(columns[0][1][0]), min(first, room // 3)) + sum(others) + 3 * len(others) + 2
 
 
 def number_text(value: Any, layout: str, unit: float = 1.0) -> str:
-    """A number of units as `format` has it, or a dash for whatever stands in its place."""
+    """A number divided by `unit`, formatted as in `format`; a dash for anything else."""
     return format(value / unit, layout) if isinstance(value, int | float) else "-"

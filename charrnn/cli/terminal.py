@@ -1,7 +1,7 @@
-"""What people see: lines on stderr, progress, and text from models made harmless for a terminal.
+"""What people see: lines on stderr, progress, and generated text made safe for a terminal.
 
 Results go to stdout, everything else to stderr. Only the command line prints. rich and tqdm are
-imported when they are needed, so that `charrnn --help` is quick.
+imported only when needed, so that `charrnn --help` is quick.
 """
 
 from __future__ import annotations
@@ -20,19 +20,18 @@ if TYPE_CHECKING:
 
 
 UNWATCHED = 1000
-"""Columns where nobody watches: nothing is left out or wrapped."""
+"""Columns if the output is not a terminal: nothing is left out or wrapped."""
 READING_SHOWN_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
-# C0 but tab and newline, DEL, C1; marks that reverse the order of what is read; line separators;
-# halves of characters
+# C0 except tab and newline, DEL, C1; bidirectional marks; line separators; surrogates
 _HARMFUL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 PARAMETER = re.compile("`([a-z][a-z0-9_]*)`")
-"""A parameter in a message or help text of the library, in backticks."""
+"""A parameter in backticks in one of the library's messages or help texts."""
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -43,19 +42,18 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def has_colour(stream: TextIO) -> bool:
-    """True when the stream may be sent styles: a terminal, NO_COLOR not set."""
+def has_color(stream: TextIO) -> bool:
+    """True when the stream can show styles: it is a terminal, and NO_COLOR is not set."""
     return (
         is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     )
 
 
 def escaped(text: str, stream: TextIO | None = None) -> str:
-    """The text with control characters and marks of direction as visible escapes, if the stream is
+    """The text with control characters and bidirectional marks as visible escapes, if the stream is
     a terminal.
 
-    Newline and tab stay. Without a stream the text is escaped in any case; in a pipe it goes as it
-    is.
+    Newlines and tabs stay. Without a stream the text is always escaped; for a pipe it is unchanged.
     """
     if stream is not None and not is_terminal(stream):
         return text
@@ -73,31 +71,33 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line, or several, on stderr; markup is not interpreted, control characters are escaped."""
+    """Print one line or several on stderr; markup is not interpreted, control characters are
+    escaped.
+    """
     print(escaped(text), file=sys.stderr, flush=True)
 
 
 def print_error(message: str) -> None:
-    """`error: ` and the message, one line on stderr."""
+    """Print `error: ` and the message as one line on stderr."""
     say(f"error: {one_line(message)}")
 
 
 def dim(text: str, stream: TextIO) -> str:
-    """The text in a fainter colour, where the stream has colours."""
-    return f"\x1b[2m{text}\x1b[0m" if has_colour(stream) else text
+    """The text in a fainter color, if the stream has colors."""
+    return f"\x1b[2m{text}\x1b[0m" if has_color(stream) else text
 
 
 def console() -> Console:
     """A rich console on stdout for tables. Pass it `rich.text.Text`, not strings with markup."""
     from rich.console import Console
 
-    # None leaves out bold and the like as well
-    colours: Any = "auto" if has_colour(sys.stdout) else None
-    return Console(highlight=False, markup=False, emoji=False, color_system=colours)
+    # None turns off bold and other styles too
+    colors: Any = "auto" if has_color(sys.stdout) else None
+    return Console(highlight=False, markup=False, emoji=False, color_system=colors)
 
 
 def size_text(size: float) -> str:
-    """Bytes for people: 512 bytes, 1.5 MB (10^6)."""
+    """A number of bytes for people: 512 bytes, 1.5 MB (10^6)."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
         if size >= scale:
             return f"{size / scale:.{0 if size >= 100 * scale else 1}f} {unit}"
@@ -116,12 +116,14 @@ def duration_text(seconds: float) -> str:
 
 
 def loss_text(nats: float | None) -> str:
-    """A loss in both units: 1.6275 nats, 2.3480 bits a character."""
-    return "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits a character"
+    """A loss in both units: 1.6275 nats, 2.3480 bits per character."""
+    return (
+        "none" if nats is None else f"{nats:.4f} nats, {nats / math.log(2):.4f} bits per character"
+    )
 
 
 def new_bar(total: float | None, **options: Any) -> Any:
-    """A bar of tqdm's on stderr, as wide as the terminal, that goes when it is closed."""
+    """A tqdm bar on stderr, as wide as the terminal, that disappears when closed."""
     from tqdm import tqdm
 
     return tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **options)
@@ -131,8 +133,9 @@ def new_bar(total: float | None, **options: Any) -> Any:
 def progress_bar(
     label: str, *, unit: str = "B", quiet: bool = False
 ) -> Iterator[Callable[[int, int | None], None]]:
-    """A library's `progress(done, total)`, total None where it is not known, as a bar on stderr: it
-    appears after a second, on a terminal only, and goes at the end of the block.
+    """Yields the library's `progress(done, total)` callback (total None if unknown), shown as a bar
+    on stderr. The bar appears after a second, only on a terminal, and disappears at the end of the
+    block.
     """
     bar: Any = None
     is_shown, start = not quiet and is_terminal(sys.stderr), time.monotonic()

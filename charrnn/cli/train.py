@@ -1,4 +1,4 @@
-"""`charrnn train`: start a run, or go on with one."""
+"""`charrnn train`: start a run, or resume one."""
 
 from __future__ import annotations
 
@@ -39,35 +39,35 @@ if TYPE_CHECKING:
     from charrnn.tuning.planning import Plan
 
 OTHER_KEYS = {**COMMON_KEYS, "init_from": str}
-"""What a settings file may hold beside the configurations' fields."""
+"""Keys that a settings file may contain in addition to the configurations' fields."""
 
 SHAPE = ("batch_size", "seq_length")
 LIMITS = {"patience": "--patience", "time": "--max-time"}
-"""The flags of what can end a run before its last step."""
+"""The flags of the limits that can end a run before its last step."""
 
 EXAMPLES = """\b
 Examples:
-  charrnn train book.txt            your text, for ten minutes at most
+  charrnn train book.txt            your own text, for at most ten minutes
   charrnn train novels/ --for 2h    all texts in a folder
-  charrnn train --resume            go on with the newest run
+  charrnn train --resume            resume the newest run
   charrnn train letters.txt --init-from checkpoints/novels
 """
 BRIEF = {
     "--for": "How long: 90s, 20m, 2h. [default: 10m at most]",
-    "--out": "Folder of the run. [default: checkpoints/<text>]",
-    "--resume": "Go on with a run, by default the newest.",
-    "--init-from": "Start from a trained network: a run or checkpoint.",
-    "--epochs": "How long, in passes over the text; no clock.",
+    "--out": "Folder for the run. [default: checkpoints/<text>]",
+    "--resume": "Resume a run, by default the newest.",
+    "--init-from": "Start from a trained network: run or checkpoint.",
+    "--epochs": "How long, in passes over the text; no time limit.",
     "--cell": "lstm, gru, rnn, peephole, ... [default: lstm]",
-    "--hidden": "Units of each layer. [default: by text and time]",
+    "--hidden": "Units per layer. [default: by text and time]",
     "--layers": "Layers. [default: 2]",
     "--seed": "Seed of everything random. [default: 0]",
-    "--threads": "Threads; no effect on the result. [default: all]",
+    "--threads": "Threads; results do not change. [default: all]",
     "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
     "--config": "Settings in a TOML file; flags win.",
-    "--document-separator": "Where documents end, a pattern: '\\n\\n'.",
-    "--json": "Print a JSON object for each validation.",
-    "--quiet": "Show only errors and the end.",
+    "--document-separator": "Pattern at which documents end: '\\n\\n'.",
+    "--json": "Print one JSON object per validation.",
+    "--quiet": "Show only errors and the final lines.",
 }
 """The options that --help shows."""
 
@@ -75,15 +75,17 @@ BRIEF = {
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("text", nargs=-1, type=click.Path())
 @setting_options
-@option("--out", "Folder of the run.  [default: checkpoints/<name of the text>]", type=click.Path())
+@option(
+    "--out", "Folder for the run.  [default: checkpoints/<name of the text>]", type=click.Path()
+)
 @option(
     "--threads",
-    "Threads to compute with; the result does not depend on it.  [default: all]",
+    "Threads to use; results do not depend on it.  [default: all]",
     type=int,
 )
 @option(
     "--resume",
-    "Go on with a run: its folder, or none for --out or the newest. Put TEXT before this flag.",
+    "Resume a run: give its folder, or nothing for --out or the newest. Put TEXT before this flag.",
     type=click.Path(),
     is_flag=False,
     flag_value="",
@@ -95,25 +97,25 @@ BRIEF = {
 )
 @option(
     "--init-from",
-    "Start from the weights of a checkpoint or run.",
+    "Start from the weights of a checkpoint or a run.",
     type=click.Path(),
     metavar="CHECKPOINT",
 )
-@option("--quiet", "Show nothing but errors and the end.", is_flag=True)
+@option("--quiet", "Show only errors and the final lines.", is_flag=True)
 @option(
     "--json",
-    "One JSON object a validation or return to an earlier step, and one at the end, on stdout.",
+    "Print one JSON object per validation, per return to an earlier step, and at the end.",
     is_flag=True,
 )
 @help_all_option
 @click.pass_context
 def train(ctx: click.Context, /, resume: str | None, **flags: Any) -> None:
-    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT it
-    learns from the plays that ship.
+    """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, train
+    on the bundled plays.
 
-    Ctrl-C saves and ends; --resume goes on as if it had never stopped.
+    Ctrl-C saves and stops; --resume continues as if it had never stopped.
     """
-    # a run's own config.toml says where its text is and what it started from
+    # a run's config.toml also records its text and the weights that it started from
     ignored = () if resume is None else ("text", "validation", "test", "init_from")
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
     if resume is not None:
@@ -126,29 +128,29 @@ def train(ctx: click.Context, /, resume: str | None, **flags: Any) -> None:
 
 
 def _check_resume(request: Request, resume: str) -> None:
-    """`ConfigError` for what contradicts --resume, before anything is read."""
+    """`ConfigError` if anything contradicts --resume, before anything is read."""
     if request.duration is not None:
         raise ConfigError(
             "--for plans a new run; to train this one for longer, give --epochs or --steps"
         )
     if request.init_from is not None:
         raise ConfigError(
-            "--resume goes on with a run, --init-from starts a new one; give one of them"
+            "--resume continues a run, but --init-from starts a new one; leave one of them out"
         )
     if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
         raise ConfigError(
-            f"--resume {resume} and --out {request.out} are two folders; a run goes on where it "
-            "is: leave out --out"
+            f"--resume {resume} and --out {request.out} are different folders; a run continues in "
+            "its own folder: leave out --out"
         )
 
 
 def _start(request: Request) -> int:
-    """Begin a new run and train it; the exit status."""
+    """Start a new run and train it; return the exit status."""
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
     text = request.text or (str(bundled_corpus()),)
-    # reports a text that is not there before kernels are loaded, or compiled
+    # reports a missing text before kernels are loaded or compiled
     find(text, **request.parts)
     load_kernels(*_kernels(request), quiet=request.quiet)
     from charrnn.checkpoint.paths import ROOT, find_checkpoint
@@ -156,7 +158,7 @@ def _start(request: Request) -> int:
     from charrnn.training.run_folder import RunFolder
 
     if request.out is not None and RunFolder(request.out).holds_run:
-        RunFolder(request.out).create({})  # raises: better now than when all is read
+        RunFolder(request.out).create({})  # raises, before the text is read
     other = plan = None
     if request.init_from is not None:
         weights = find_checkpoint(request.init_from)
@@ -175,7 +177,8 @@ def _start(request: Request) -> int:
     for path in request.files if folder.config.exists() and not folder.holds_run else ():
         if Path(path).exists() and folder.config.samefile(path):
             raise ConfigError(
-                f"{path}: the run would write its own settings over this file; choose another --out"
+                f"{path}: the run would overwrite this file with its own settings; choose another "
+                "--out"
             )
     settled = request
     if request.duration is not None:
@@ -197,7 +200,7 @@ def _start(request: Request) -> int:
 
 
 def _kernels(request: Request) -> list[str]:
-    """The optimizer and the products of a new run, and its cell unless it starts from weights."""
+    """The optimizer and matrix products of a new run, and its cell unless the weights set it."""
     training, model = request.training, ModelConfig.of(request.settings)
     names = [training.optimizer, *precision_kernels([training.precision], request.duration)]
     return names if request.init_from is not None else [*names, model.cell]
@@ -215,13 +218,13 @@ def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
 
 
 def _resume(request: Request, resume: str) -> int:
-    """Go on with a run; the exit status."""
+    """Resume a run; return the exit status."""
     load_kernels(quiet=request.quiet)
     from charrnn.training.run_file import configurations_of
 
     folder = _folder_of(resume or request.out)
     if not folder.last.exists():
-        folder.resume()  # raises; `locked` would make the folder
+        folder.resume()  # raises; `locked` would create the folder
     model, training = configurations_of(folder.last)
     products = precision_kernels([str(request.settings.get("precision", training.precision))])
     load_kernels(model.cell, training.optimizer, *products, quiet=request.quiet)
@@ -245,23 +248,23 @@ def _folder_of(path: str | None) -> RunFolder:
     folder = RunFolder(Path(path).parent)
     if Path(path).name != folder.last.name:
         raise RunError(
-            f"{path}: a run goes on from its {folder.last.name}; to start a new one from this "
-            "file use --init-from"
+            f"{path}: a run resumes from its {folder.last.name}; to start a new run from this "
+            "file, use --init-from"
         )
     return folder
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
-    """The text that the run was started on, read again; `CorpusError` if it is not there or not the
-    same.
+    """The text that the run was started on, read again; `CorpusError` if it is missing or has
+    changed.
     """
     again = f"charrnn train TEXT --resume {folder.path}"
-    given = {"": request.text, **request.parts}
+    requested = {"": request.text, **request.parts}
     paths = {
-        part: given[part] or tuple(source.path for source in run.sources if source.part == part)
-        for part in given
+        part: requested[part] or tuple(source.path for source in run.sources if source.part == part)
+        for part in requested
     }
-    if any("-" in paths[part] and not given[part] for part in given):
+    if any("-" in paths[part] and not requested[part] for part in requested):
         raise CorpusError(
             "the run's text came from standard input; pipe it in again: charrnn train - "
             f"--resume {folder.path}"
@@ -271,24 +274,24 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
         corpus = read_text(text, run.corpus_config, request.quiet, **paths, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(
-            f"the text is not the one of this run: {error}; restore it, and give its place: {again}"
+            f"this is not the run's text: {error}; restore the text, then pass its path: {again}"
         ) from None
     except CorpusError as error:
-        raise CorpusError(f"the run's text: {error}; give its new place: {again}") from None
+        raise CorpusError(f"the run's text: {error}; pass its new path: {again}") from None
     run.check_text(corpus)
     run.sources = corpus.sources  # it may have moved
     return corpus
 
 
 def _changes(settings: Mapping[str, Value], run: Run, corpus: Corpus) -> dict[str, Value]:
-    """The settings of training that were given; a batch shape that would be shrunk to the run's is
-    no change.
+    """The training settings that were given, except a batch shape that the text would shrink to the
+    run's.
     """
     from charrnn.text.streams import fit_batch_shape
 
     changes = TrainConfig.named_in(settings)
-    asked = TrainConfig.of({**values_of(run.config), **changes})
-    shape = fit_batch_shape(len(corpus.train), asked.batch_size, asked.seq_length)
+    requested = TrainConfig.of({**values_of(run.config), **changes})
+    shape = fit_batch_shape(len(corpus.train), requested.batch_size, requested.seq_length)
     if shape == (run.config.batch_size, run.config.seq_length):
         changes = {name: value for name, value in changes.items() if name not in SHAPE}
     return changes
@@ -300,13 +303,13 @@ def _check_same(
     whose: str,
     free: tuple[str, ...] = (),
 ) -> None:
-    """`ConfigError` where a setting was given that is another in this configuration, unless it is
-    free to change.
+    """`ConfigError` if a given setting differs from this configuration and is not free to
+    change.
     """
     for name, value in config.named_in(settings).items():
         if name not in free and value != getattr(config, name):
             raise ConfigError(
-                f"{flag_of(name)} {value} does not fit {whose}: there it is "
+                f"{flag_of(name)} {value} does not match {whose}: there it is "
                 f"{getattr(config, name)}; leave {flag_of(name)} out, or start a new run"
             )
 
@@ -319,8 +322,8 @@ def _train(
     stop: Stop,
     plan: Plan | None = None,
 ) -> int:
-    """Train until the end or a signal, in the plan's time if there is one, and show how it goes;
-    the exit status.
+    """Train until the end or a signal, within the plan's time if there is a plan, and show
+    progress; return the exit status.
     """
     from charrnn.cli.train_display import Display, show_start
     from charrnn.text.vocab import counted

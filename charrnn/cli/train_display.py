@@ -1,5 +1,5 @@
-"""What training shows: the start, a bar over the whole run, a line for every validation, samples,
-JSON, and the end.
+"""What training shows: the start, a bar for the whole run, a line per validation, samples, JSON,
+and the end.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from charrnn.training.run_folder import RunFolder
 
 ESTIMATED_AFTER = 2.0
-"""Seconds of training before the time that it will take is estimated."""
+"""Seconds of training before the time left is estimated."""
 
-PROGRAM = 150e6  # bytes that Python, its libraries and the compiled kernels take by themselves
+PROGRAM = 150e6  # bytes used by Python, its libraries and the compiled kernels
 OVERFITTING = (
-    "overfitting: the validation loss rises while the training loss falls; the best checkpoint, "
-    "of step {best:,}, is kept. More text, more --dropout or a smaller --hidden would help; "
+    "overfitting: the validation loss rises while the training loss falls; the best checkpoint "
+    "(step {best:,}) is kept. More text, more --dropout or a smaller --hidden would help; "
     "--patience would end the run"
 )
 MANY_PARAMETERS = 3.0
-"""For each character: with more, a network soon overfits (docs/recipes.md)."""
+"""Parameters per character; with more, a network soon overfits (docs/recipes.md)."""
 
 
 def show_start(
-    run: Run, corpus: Corpus, folder: RunFolder, asked: TrainConfig, threads: int | None
+    run: Run, corpus: Corpus, folder: RunFolder, requested: TrainConfig, threads: int | None
 ) -> None:
-    """What was read, and what will be made of it; `asked` is the configuration before its batch
-    shape was fitted to the text.
+    """Print what was read and how it will be trained on; `requested` is the configuration before
+    its batch shape was fitted to the text.
     """
     from charrnn.runtime.threads import usable_threads
     from charrnn.text.vocab import counted
@@ -60,14 +60,14 @@ def show_start(
         names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
             ", ..." if len(corpus.skipped) > 3 else ""
         )
-        say(f"skipped, because binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
+        say(f"skipped as binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
         count = len(corpus.document_starts) + 1
-        missing = "" if count > 1 else "; --document-separator occurs nowhere in the text"
+        missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
         say(f"documents: {count:,}{missing}")
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
-    asked_shape = asked.batch_size or shape[0], asked.seq_length
+    asked_shape = requested.batch_size or shape[0], requested.seq_length
     if run.step == 0 and asked_shape != shape:
         say(
             f"the text is short: batches of {shape[0]} x {shape[1]} characters instead of "
@@ -85,14 +85,14 @@ def show_start(
     per_character = run.model.count() / len(corpus.train)
     if per_character > MANY_PARAMETERS:
         say(
-            f"warning: {per_character:.1f} parameters for each of the {unit} to train on: watch "
-            "the validation loss, or use a smaller --hidden"
+            f"warning: {per_character:.1f} parameters per {unit[:-1]} of training text: watch the "
+            "validation loss, or use a smaller --hidden"
         )
-    going_on = f", going on from step {run.step:,}" if run.step else ""
+    resumed = f", resumed at step {run.step:,}" if run.step else ""
     say(
         f"training: {counted(run.total_steps, 'step')}, "
         f"{run.total_steps / run.steps_per_epoch:.1f} passes over the text, on "
-        f"{counted(usable_threads(threads), 'thread')}, into {folder.path}{going_on}"
+        f"{counted(usable_threads(threads), 'thread')}, into {folder.path}{resumed}"
     )
 
 
@@ -122,7 +122,7 @@ class Display:
         return speed_text(self._characters / max(self._seconds, 1e-9))
 
     def show(self, report: Report) -> None:
-        """What one step did."""
+        """Show the report of one step."""
         self._done += 1
         self._characters = 0.95 * self._characters + report.characters
         self._seconds = 0.95 * self._seconds + report.seconds
@@ -137,7 +137,7 @@ class Display:
         if not self._is_estimated and self.seconds >= ESTIMATED_AFTER:
             self._is_estimated = True
             if left > 1:
-                self._bar.say(f"about {duration_text(left)} to go, at {self._speed}")
+                self._bar.say(f"about {duration_text(left)} left, at {self._speed}")
         nats = report.smoothed_loss
         fields = [
             (0, f"{nats:.3f} nats"),
@@ -179,11 +179,11 @@ class Display:
             self.say(OVERFITTING.format(best=self._run.progress.best_step))
 
     def say(self, text: str) -> None:
-        """Lines above the bar."""
+        """Print lines above the bar."""
         self._bar.say(textwrap.fill(text, self._bar.width))
 
     def _show_fall_back(self, fall: FallBack) -> None:
-        """One line: where something was wrong, what, and from where it goes on, how."""
+        """Print one line: what went wrong at which step, and where and how training continues."""
         if self._json:
             _print_json(
                 event="fell back",
@@ -201,7 +201,7 @@ class Display:
         self._bar.say(fitted(fields, self._bar.width, ", "))
 
     def _left(self, report: Report) -> float:
-        """Seconds until the last step, or until the limit of the time."""
+        """Seconds until the last step or the time limit."""
         left = (report.total_steps - report.step) * self.seconds / self._done
         return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
 
@@ -215,12 +215,12 @@ class Display:
         return "\n" + dim("\n".join(lines), sys.stderr) + "\n"
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.close()
 
     def end(self, folder: RunFolder, ended: str | None) -> None:
-        """What ended the run (None: it was stopped), where the best checkpoint is, and what to do
-        next; as JSON, one object.
+        """Print what ended the run (`ended` None: it was stopped), where the best checkpoint is,
+        and what to do next; as JSON, one object.
         """
         from charrnn.text.vocab import counted
 
@@ -244,14 +244,14 @@ class Display:
             kind = "validation loss" if validated else "training loss"
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
-            say(f"stopped at step {run.step}; go on with: charrnn train --resume {path}")
+            say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
         elif best is not None:
             step, older = run.progress.best_step, run.step - (run.progress.best_step or 0)
             age = f" (step {step:,}, {counted(older, 'step')} before the last)" if older else ""
             say(f"sample from it{age}: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:
-        """One line about the end of the run."""
+        """One line about why the run ended."""
         step, config = f"ended at step {self._run.step:,}", self._run.config
         return {
             "steps": f"{step}, the last",

@@ -1,8 +1,8 @@
 """Every setting, once: its name, default, range, group and help.
 
-The main way in are the frozen dataclasses of `settings.py`, which this package hands on.
-`fields.py` makes and checks their fields, `files.py` reads them from TOML, and `presets/` holds
-such files.
+The main entry points are the frozen dataclasses of `settings.py`, which this package re-exports.
+`fields.py` defines and checks their fields, `files.py` reads them from TOML, and `presets/` holds
+TOML files.
 """
 
 from charrnn.config.settings import (

@@ -1,9 +1,9 @@
 """Settings that check themselves: fields with a range and a help text, patterns, and times.
 
 A subclass of `Settings` is a frozen dataclass whose fields are made by `setting`. Each is a bool,
-int, float, str or `Literal` of strings, and may be None. One whose type has no None but whose
-default is None is decided by the recipe (`training.recipe`) before it is used. `settings_of` says
-all that is known of each field: flags, help and messages come from there.
+int, float, str or `Literal` of strings, or one of these or None. A field whose default is None
+although its type excludes None is set by the recipe (`training.recipe`) before it is used.
+`settings_of` describes each field; flags, help and messages are derived from it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get
 from charrnn.errors import ConfigError
 
 LONGEST_PATTERN = 200
-"""Characters of a regular expression."""
+"""Maximum length of a regular expression, in characters."""
 
 T = TypeVar("T")
 Value = bool | int | float | str | None
-"""What a setting can be."""
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-_FOUND: dict[type, dict[str, Setting]] = {}
+"""The values that a setting can have."""
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+_CACHE: dict[type, dict[str, Setting]] = {}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of a setting. `minimum` and `maximum` are allowed themselves; without
-    `choices`, a text may be any. Where `by_recipe`, None is for the recipe to decide.
+    """The description of a setting. `minimum` and `maximum` are inclusive; without `choices`, any
+    string is allowed. If `by_recipe`, None lets the recipe decide.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Setting:
     maximum: float | None
 
     def checked(self, value: Any) -> Value:
-        """The value, an int as a float if that is the setting's type; `ConfigError` unless it
-        fits.
+        """The value, with an int converted to float if that is the setting's type; `ConfigError` if
+        it is not allowed.
         """
         if value is None and self.optional:
             return None
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            # what is larger would overflow, and is out of range anyway
+            # larger values would overflow, and are out of range anyway
             value = float(min(max(value, -(10**308)), 10**308))
         is_kind = isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
         if not is_kind or value != value:
@@ -77,7 +77,7 @@ def setting(
     *,
     group: str,
 ) -> Any:
-    """A field of `Settings`: its default, help text, range (ends included) and group in `--help`.
+    """A field of `Settings`: its default, help text, range (inclusive) and group in `--help`.
 
     Help names other settings in backticks.
     """
@@ -86,19 +86,19 @@ def setting(
 
 
 def settings_of(kind: type[Settings]) -> dict[str, Setting]:
-    """The settings of a class by name, in order."""
-    if kind not in _FOUND:
+    """The settings of a class by name, in the order of its fields."""
+    if kind not in _CACHE:
         hints = get_type_hints(kind)
-        _FOUND[kind] = {
+        _CACHE[kind] = {
             f.name: Setting(f.name, f.default, *_type_of(hints[f.name], f.default), **f.metadata)
             for f in fields(kind)  # type: ignore[arg-type]
         }
-    return _FOUND[kind]
+    return _CACHE[kind]
 
 
 def _type_of(hint: Any, default: object) -> tuple[type, bool, bool, tuple[str, ...]]:
-    """What a type hint allows: values of a type, None, None until the recipe decides, and if not
-    all texts, which. None as a default is allowed too.
+    """What a type hint allows: the type, whether None is allowed, whether the recipe replaces None,
+    and the allowed strings (empty: any). A default of None is always allowed.
     """
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     (kind,) = (part for part in parts if part is not NoneType)
@@ -108,22 +108,24 @@ def _type_of(hint: Any, default: object) -> tuple[type, bool, bool, tuple[str, .
 
 
 class Settings:
-    """What all settings share: checks when they are made, and reading from a mapping."""
+    """The base of all settings: they are checked when created, and can be read from a mapping."""
 
     def __post_init__(self) -> None:
-        """Check every field; `ConfigError` names the first that does not fit."""
+        """Check every field; `ConfigError` names the first invalid one."""
         for known in settings_of(type(self)).values():
             object.__setattr__(self, known.name, known.checked(getattr(self, known.name)))
 
     def filled(self, **values: Value) -> Self:
-        """The settings with these values in the place of those that are None."""
+        """The settings with every None replaced by the value given here."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None}
         return replace(self, **missing)  # type: ignore[type-var]
 
     def undecided(self) -> list[str]:
-        """Names of the settings that the recipe has yet to decide: None, or auto."""
+        """Names of the settings that the recipe has yet to decide: those that are None or auto."""
         known = settings_of(type(self)).values()
-        left = {one.name: (None, "auto") if one.by_recipe else ("auto",) for one in known}
+        left = {
+            setting.name: (None, "auto") if setting.by_recipe else ("auto",) for setting in known
+        }
         return [name for name, values in left.items() if getattr(self, name) in values]
 
     def reopened(self, *names: str) -> Self:
@@ -132,27 +134,29 @@ class Settings:
 
     @classmethod
     def named_in(cls, values: Mapping[str, T]) -> dict[str, T]:
-        """Those of the values that are settings of this class."""
+        """The values that are settings of this class."""
         return {name: values[name] for name in settings_of(cls) if name in values}
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """The settings with those of the values that are theirs, and defaults for the rest."""
+        """The settings of this class among the values, with defaults for the rest."""
         return cls(**cls.named_in(values))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "the settings") -> Self:
-        """The same, but unknown names raise `ConfigError`."""
+        """As `of`, but an unknown name raises `ConfigError`."""
         for name in values:
             if name not in settings_of(cls):
                 known = ", ".join(sorted(settings_of(cls)))
-                raise ConfigError(f"{where}: there is no setting {name!r}; known are: {known}")
+                raise ConfigError(
+                    f"{where}: there is no setting {name!r}; the settings are: {known}"
+                )
         return cls(**values)
 
 
 def check_pattern(name: str, pattern: str) -> None:
     """`ConfigError` naming this parameter unless the pattern is a regular expression of at most 200
-    characters, with the same meaning in all versions of Python.
+    characters that means the same in all versions of Python.
     """
     if len(pattern) > LONGEST_PATTERN:
         raise ConfigError(
@@ -168,8 +172,8 @@ def check_pattern(name: str, pattern: str) -> None:
 
 
 def seconds_of(text: str) -> float | None:
-    """Seconds in a time such as 90s, 20m, 1.5h or 2d (a plain number is seconds); None if it is not
-    a time, or is 0.
+    """Seconds in a time such as 90s, 20m, 1.5h or 2d (a plain number is in seconds); None if it is
+    not a time or is 0.
     """
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
     seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
@@ -178,8 +182,8 @@ def seconds_of(text: str) -> float | None:
 
 @lru_cache
 def changes_of(text: str) -> tuple[tuple[int, int], ...] | None:
-    """Steps and the number of steps in all from there on, of a text such as "360:1500 720:1410";
-    None unless steps increase, and each is less than its new number and the one before.
+    """The pairs (step, total number of steps from then on) in a text such as "360:1500 720:1410";
+    None unless steps increase and each is below both the new total and the previous one.
     """
     pairs = [re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", word) for word in text.split()]
     changes = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
@@ -192,8 +196,8 @@ def changes_of(text: str) -> tuple[tuple[int, int], ...] | None:
 
 
 def _shown(value: Any, is_kind: bool) -> str:
-    """A value for a message, short if it is of its setting's type; an int from a file may have
-    thousands of digits, too many to print.
+    """A value for a message; floats in short form. An int from a file may have too many digits to
+    print.
     """
     if isinstance(value, int) and abs(value) >= 10**300:
         return "a number of more than 300 digits"

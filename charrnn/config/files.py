@@ -1,10 +1,10 @@
-"""Settings in TOML files: the presets that come with the package, and your own, which work the same
-way.
+"""Settings in TOML files: the presets that come with the package, and your own files, which work
+the same way.
 
     settings = charrnn.preset("char-rnn")
     corpus_config, model_config, train_config = charrnn.configs_of(settings)
 
-A file is flat and holds names and values as in `charrnn.config`, with underscores or dashes:
+A file is a flat list of the settings in `charrnn.config`, named with underscores or dashes:
 `batch_size = 50`.
 """
 
@@ -26,24 +26,24 @@ SETTINGS: Mapping[str, Setting] = {
     for name, setting in settings_of(kind).items()
     if name != "vocab_size"
 }
-"""All that a user can set, by name; the size of the vocabulary follows from the text."""
+"""Every setting that a user can change, by name; the text determines the size of the vocabulary."""
 
 Others = Mapping[str, type | tuple[type, ...]]
-"""Keys that a file may hold besides settings, and the types of each."""
+"""Keys that a file may contain in addition to settings, and their types."""
 
 _PRESETS = files("charrnn.config").joinpath("presets")
 
 
 def configs_of(settings: Mapping[str, Any]) -> tuple[CorpusConfig, ModelConfig, TrainConfig]:
-    """The three configurations with these settings, and defaults for the rest; `ConfigError` for
-    one that does not fit.
+    """The three configurations with these settings, and defaults for the rest; `ConfigError` for an
+    invalid one.
     """
     check_names(settings)
     return CorpusConfig.of(settings), ModelConfig.of(settings), TrainConfig.of(settings)
 
 
 def values_of(*configs: Settings) -> dict[str, Value]:
-    """The settings in these configurations, by name: the inverse of `configs_of`."""
+    """The settings in these configurations, by name; the inverse of `configs_of`."""
     return {
         name: getattr(config, name)
         for config in configs
@@ -59,8 +59,8 @@ def presets() -> list[str]:
 
 
 def preset(name: str, others: Others | None = None) -> dict[str, Any]:
-    """The settings of a preset by name, or of a TOML file by path; `ConfigError` if there is
-    neither. `others` as for `read_settings`.
+    """The settings of a preset by name or of a TOML file by path; `ConfigError` if neither exists.
+    `others` as in `read_settings`.
     """
     if name in presets():
         text = _PRESETS.joinpath(f"{name}.toml").read_text(encoding="utf-8")
@@ -68,13 +68,14 @@ def preset(name: str, others: Others | None = None) -> dict[str, Any]:
     if name.endswith(".toml") or Path(name).is_file():
         return read_settings(name, others)
     raise ConfigError(
-        f"there is no preset {name!r:.60}; there are: {', '.join(presets())}, or name a TOML file"
+        f"there is no preset {name!r:.60}; use {', '.join(presets())} or the path of a TOML file"
     )
 
 
 def read_settings(path: str | Path, others: Others | None = None) -> dict[str, Any]:
-    """The settings in a flat TOML file, by name with underscores, types and ranges checked;
-    `ConfigError` names the file. `others` are keys that may stand there besides, and their types.
+    """The settings in a flat TOML file, by name with underscores, with types and ranges checked;
+    `ConfigError` names the file. `others` are additional keys that it may contain, with their
+    types.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -86,8 +87,8 @@ def read_settings(path: str | Path, others: Others | None = None) -> dict[str, A
 
 
 def check_names(values: Mapping[str, Any], others: Others | None = None) -> None:
-    """`ConfigError` for a name that is no setting, with the nearest one, and for a value of
-    `others` of another type.
+    """`ConfigError` for an unknown name, suggesting the nearest one, and for a value of the wrong
+    type among `others`.
     """
     others = others or {}
     for name, value in values.items():
@@ -107,13 +108,13 @@ def check_names(values: Mapping[str, Any], others: Others | None = None) -> None
 
 def _parsed(text: str, where: str, others: Others | None) -> dict[str, Any]:
     try:
-        found = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
+        settings = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not TOML: {' '.join(str(error).split())}") from None
     try:
-        check_names(found, others)
+        check_names(settings, others)
         for kind in CONFIGS:
-            kind.of(found)
+            kind.of(settings)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    return found
+    return settings

@@ -1,5 +1,5 @@
-"""How well a compressor predicts a text: a yardstick that knows nothing of language, and that no
-good network should lose to.
+"""How well a compressor predicts a text: a baseline without any training that a good network should
+beat.
 """
 
 import lzma
@@ -13,20 +13,20 @@ from charrnn.evaluation.evaluate import Evaluation
 from charrnn.text.vocab import Vocab
 
 PART = 1 << 20
-"""Ids that are decoded at a time."""
+"""Number of ids decoded at a time."""
 
 
 def evaluate_xz(ids: NDArray[Any], vocab: Vocab) -> Evaluation:
-    """What `xz -9e` makes of the same characters, in nats for each of them: its whole output, with
-    its 60 bytes or so of frame.
+    """The size of the text compressed with `xz -9e`, in nats per character; it includes about 60
+    bytes of header and footer.
 
-    The text is compressed as UTF-8, or as the bytes that it is with the unit byte. It starts
-    knowing nothing, where a network has read the training part; a megabyte takes about a second.
+    The text is compressed as UTF-8, or as raw bytes with the unit byte. xz starts without prior
+    knowledge, while a network has been trained; a megabyte takes about a second.
     """
     compressor, size = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME), 0
     codes = np.array(
         [ord(symbol[0]) & 0xFF for symbol in vocab.symbols], np.uint8
-    )  # those of bytes; "<unk>" counts as one
+    )  # in bytes; "<unk>" counts as one
     for first in range(0, len(ids), PART):
         part = ids[first : first + PART]
         text = codes[part].tobytes() if vocab.unit == "byte" else vocab.decode(part).encode()

@@ -1,10 +1,10 @@
-"""Dynamic evaluation: a network that goes on learning from the text that it is judged on (Krause,
+"""Dynamic evaluation: a network keeps learning from the text that it is scored on (Krause,
 Kahembwe, Murray & Renals 2018).
 
-The text is read in segments. Each is first scored, with the weights as they are, and then learned
-from, by one step of gradient descent: no character is predicted by weights that have seen it. What
-comes out is not the loss of the trained network, and is not to be compared with such losses: it is
-that of a network which also remembers in its weights.
+The text is read in segments. Each one is first scored with the current weights and then used for
+one step of gradient descent, so no character is predicted by weights that have seen it. The result
+is not the loss of the trained network and should not be compared with one: it is the loss of a
+network that also remembers the text in its weights.
 """
 
 import math
@@ -28,13 +28,13 @@ from charrnn.text.documents import Positions
 from charrnn.text.vocab import counted
 
 LEAST_PART = 4096
-"""Characters of a part, at least, for several to be read side by side: each begins without a
-memory.
+"""Minimum length in characters of the parts that are read in parallel: each starts from a zero
+state.
 """
 EPSILON = np.float32(0.3)
 """Added to the relative root mean squares, whose mean is 1."""
 LONGEST = 2.0
-"""Of a segment's gradient, as a multiple of the root mean square of all so far."""
+"""Largest norm of a segment's gradient, as a multiple of the root mean square of all so far."""
 
 
 def evaluate_dynamic(
@@ -47,23 +47,23 @@ def evaluate_dynamic(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The loss of a text that the network learns from as it reads on, nats a character. The model
-    itself stays as it is.
+    """The loss, in nats per character, of a text that the network learns from while reading it. The
+    model itself is not changed.
 
-    After each segment, of mean loss E, a copy of the model, which began as theta_0, moves by
+    After each segment, with mean loss E, a copy of the model, initially theta_0, is updated by
 
         theta += -rate g / (r + 0.3) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
 
-    (equations 5 and 6 of the paper). r are the root mean squares of gradients over the training
-    text, whose mean is taken to be 1: how sensitive each weight is. `squares` holds them squared,
-    and a `Trained` has them; without them r is 1 everywhere. s is the one number that
-    brings r to the size of this text's gradients so far, so that a rate means nearly the same for
-    networks of any size and segments of any length; no g is longer than 2 |r|.
+    (equations 5 and 6 of the paper). r is the root mean square of each weight's gradients over the
+    training text, scaled to a mean of 1; it measures how sensitive the weight is. `squares` holds
+    the squared values, which a `Trained` provides; without them r is 1 everywhere. The scalar s
+    scales r to the size of this text's gradients so far, so that a rate means nearly the same for
+    networks of any size and segments of any length; g is clipped to a norm of 2 |r|.
 
-    ids and `starts` as for `evaluation.evaluate`. Nothing is dropped. With more than one of
-    `dynamic_streams` the text is read in as many equal parts side by side, all with the
-    same weights, which learn from all of them at once, each from a zero state. The result is the
-    same bits on any number of threads. `ConfigError` if the weights grow without bounds.
+    ids and `starts` as in `evaluation.evaluate`. There is no dropout. With `dynamic_streams` above
+    1, the text is read as that many equal parts in parallel, each from a zero state; they share the
+    weights, which learn from all parts at once. The result has the same bits on any number of
+    threads. `ConfigError` if the weights diverge.
     """
     targets, config = check_ids(ids), config or DynamicConfig()
     streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
@@ -79,7 +79,7 @@ def evaluate_dynamic(
             learner.learn(gradient)
             if progress is not None:
                 progress(block.read * streams, targets)
-        # what the division leaves, fewer characters than parts, belongs to the last part
+        # the remainder of the division belongs to the last part
         for block in walk(ids, starts, firsts + part, rest, config.dynamic_segment):
             found = network.evaluate(block.x, block.y, state, block.starts)
             losses[block.places[:, -1]] = found[:, -1]
@@ -89,7 +89,7 @@ def evaluate_dynamic(
 
 
 class _Learner:
-    """A copy of a model that learns."""
+    """A copy of a model that keeps learning."""
 
     def __init__(
         self,
@@ -110,13 +110,13 @@ class _Learner:
         self._sum, self._steps = 0.0, 0
 
     def learn(self, gradient: Parameters) -> None:
-        """One step along a gradient, which is that of the weights as they are."""
+        """Take one step along a gradient, computed at the current weights."""
         norm, _ = self._clipper.measure(gradient.flat)
         if not math.isfinite(norm):
             rate, done = self._rule[0], counted(self._steps, "step")
             raise ConfigError(
-                f"the loss is no longer a number after {done} of dynamic evaluation: "
-                f"`dynamic_rate` {rate:g} is too high"
+                f"the loss is NaN or infinite after {done} of dynamic evaluation: `dynamic_rate` "
+                f"{rate:g} is too high; lower it"
             )
         self._sum, self._steps = self._sum + norm * norm, self._steps + 1
         size = math.sqrt(self._sum / self._steps)
@@ -132,8 +132,8 @@ class _Learner:
 
 
 def relative(squares: Parameters | None, like: Parameters) -> Floats:
-    """Root mean squares whose mean is 1, float32 of the flat layout, and 0 for padding; all 1 if
-    none are known.
+    """Root mean squares scaled to a mean of 1, float32 in the flat layout, 0 for padding; all 1 if
+    `squares` is None.
     """
     if squares is None or not squares.flat.any():
         every = like.like()

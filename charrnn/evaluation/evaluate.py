@@ -1,7 +1,8 @@
-"""How well a network, or several together, predict a text: nats a character, with carried state or
-in cold windows.
+"""How well a network or an ensemble predicts a text, in nats per character, with carried state or
+in windows from a zero state.
 
-Several models are an ensemble: the probability of a character is the mean of theirs.
+Several models form an ensemble: the probability of a character is the mean of the models'
+probabilities.
 """
 
 import math
@@ -22,24 +23,25 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.documents import Positions
 
 WARM_UP = 512
-"""Characters that a stream reads before its part, unscored, so that its state is that of one long
-stream.
+"""Characters that a stream reads unscored before its part, so that its state matches that of one
+long stream.
 """
 PART = 1024
-"""The fewest characters in a part. Few long parts do not fill the tiles of the matrix product: with
-4,096, short texts took twice as long.
+"""Minimum number of characters in a part. A few long parts would not fill the tiles of the matrix
+product: with 4,096, short texts took twice as long.
 """
 STREAMS, STEPS = 32, 64
 
 Progress = Callable[[int, int], None]
-"""Called with the work done and the whole."""
+"""Called with the amount of work done and the total."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The mean loss over `characters` predictions.
 
-    losses: that of each, in nats and in order, float32 (characters,); empty for a compressor.
+    losses: the loss of each prediction in nats, in order, float32 (characters,); empty for a
+        compressor.
     """
 
     nats_per_char: float
@@ -48,7 +50,7 @@ class Evaluation:
 
     @property
     def bits_per_char(self) -> float:
-        """The same in bits."""
+        """The mean loss in bits."""
         return self.nats_per_char / math.log(2)
 
 
@@ -63,21 +65,21 @@ def evaluate(
 ) -> Evaluation:
     """The loss of a text with carried state, by a model or an ensemble.
 
-    Every character after the first is predicted from all characters before it. ids (K,), any
-    integer type, K >= 2, else `CorpusError`. Long texts are read in up to 32 parts side by side,
-    each with a state warmed up on the 512 characters before it; a test shows that this is the loss
-    of one stream to 1e-4. Texts below 2,049 characters are read in one stream.
+    Every character after the first is predicted from all characters before it. ids (K,) may have
+    any integer type; `CorpusError` unless K >= 2. Long texts are read as up to 32 parts in
+    parallel, each with a state warmed up on the 512 characters before it; a test shows that this
+    matches the loss of one stream to 1e-4. Texts below 2,049 characters are read as one stream.
 
-    starts: positions in ids at which a document begins, where the state is set to zero: int64,
-        sorted (`documents.document_starts`).
-    panels: the packed weights of the model, if there are some; for a single model only.
+    starts: positions in ids where a document begins and the state is set to zero: int64, sorted
+        (`documents.document_starts`).
+    panels: the packed weights of the model, if available; for a single model only.
     """
     targets = check_ids(ids)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
     firsts = np.minimum(np.arange(streams) * part, targets - part) - warm_up
-    # the first stream has no text to warm up on: it runs ahead of the others and stops with them
+    # the first stream has no text to warm up on: it starts scoring earlier and ends with the others
     firsts[0] = 0
     length = part + warm_up
     return _evaluate(model, ids, starts, firsts[None], warm_up, length, workers, panels, progress)
@@ -94,8 +96,8 @@ def evaluate_windows(
 ) -> Evaluation:
     """The loss over consecutive windows of `window` predictions, each from a zero state.
 
-    This is how nanoGPT computes its figures, except that it draws windows at random. What is left
-    at the end is a shorter window. The other parameters are as for `evaluate`.
+    This is how nanoGPT computes its losses, except that it draws windows at random. The last window
+    may be shorter. Other parameters as in `evaluate`.
     """
     targets = check_ids(ids)
     if window < 1:
@@ -121,8 +123,8 @@ def _evaluate(
 ) -> Evaluation:
     """The loss of streams that begin at the positions firsts (R, N), in R rounds.
 
-    In each round N streams read `length` characters from a zero state. The first `warm_up` of them
-    are not scored, unless they are the first of the text.
+    In each round, N streams read `length` characters from a zero state. The first `warm_up` of them
+    are not scored, except at the start of the text.
     """
     models = [model] if isinstance(model, Model) else model
     (rounds, streams), done = firsts.shape, 0
@@ -145,9 +147,10 @@ def _evaluate(
 
 
 def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
-    """The loss of an ensemble, from its members' for each character: -log of the mean of e^-loss.
+    """The loss of an ensemble, from its members' losses for each character: -log of the mean of
+    e^-loss.
 
-    losses: float32 (K,) a member. Those of a single model stay as they are.
+    losses: float32 (K,) per member. A single model's losses are unchanged.
     """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
@@ -159,15 +162,15 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
 
 
 def check_ids(ids: NDArray[Any]) -> int:
-    """The number of characters to predict; `CorpusError` if there is none."""
+    """The number of characters to predict; `CorpusError` if there are none."""
     if len(ids) < 2:
         raise CorpusError(
-            "a text to evaluate needs at least 2 characters that the model knows; this one has "
+            "a text to evaluate needs at least 2 characters in the vocabulary; this one has "
             f"{len(ids)}"
         )
     return len(ids) - 1
 
 
 def using(workers: Workers | None) -> AbstractContextManager[Workers]:
-    """The caller's threads, or new ones that end with the context."""
+    """The caller's threads, or new ones that end with the block."""
     return closing(Workers()) if workers is None else nullcontext(workers)

@@ -1,4 +1,4 @@
-"""The one way through a text to evaluate: streams side by side, a block of steps at a time."""
+"""How all evaluations read a text: streams in parallel, one block of steps at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class Block:
     """The next T characters of each of N streams.
 
     places: positions in the text of the characters of x, int64 (T, N).
-    x, y: the characters to read, and those to predict, int32 (T, N), C-contiguous. Past the end of
-        the text stands its last character again.
+    x, y: the characters to read and to predict, int32 (T, N), C-contiguous. Past the end of the
+        text, its last character is repeated.
     starts: True where a document begins, bool (T, N); None if the text has no documents.
-    read: how many characters each stream has read at the end of this block.
+    read: how many characters each stream has read by the end of this block.
     """
 
     places: NDArray[np.int64]

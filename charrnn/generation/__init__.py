@@ -1,6 +1,6 @@
 """A trained network writes.
 
-The main way in is `generate.generate`, characters from characters. Below it `writer.py` makes ids
-from ids, `ensemble.py` does so with several networks, `partition.py` divides the weights among
+The main entry point is `generate.generate`, which works on characters. Below it, `writer.py` works
+on ids, `ensemble.py` does so with several networks, `partition.py` divides the weights among
 threads, and `quantization.py` rounds them.
 """

@@ -14,11 +14,11 @@ from charrnn.text.vocab import Vocab
 
 
 class Ensemble:
-    """Writes as a `Writer` does, with the writers of several models of one vocabulary.
+    """Writes like a `Writer`, with the writers of several models that share a vocabulary.
 
-    The models may be of any cells and sizes; the writers have the same settings. The mean is that
-    of the distributions at temperature 1; the first writer's controls are applied to it, and its
-    random numbers draw.
+    The models may have any cells and sizes; the writers have the same settings. The distributions
+    are averaged at temperature 1; the first writer applies its controls to the mean and samples
+    from it.
     """
 
     chunk = CHUNK
@@ -27,14 +27,13 @@ class Ensemble:
         sizes = sorted({writer.model.config.vocab_size for writer in writers})
         if len(sizes) != 1:
             raise ConfigError(
-                f"an ensemble needs at least one model, and all of one vocabulary, not of {sizes} "
-                "symbols"
+                f"an ensemble needs models with the same vocabulary, not with {sizes} symbols"
             )
         self._writers, self._scratch = writers, np.zeros(sizes[0], np.float32)
 
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
-        """Let every stream of every model read ids (K,), K >= 1: all but the last, which waits for
-        `write`.
+        """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
+        reads first.
         """
         for writer in self._writers:
             writer.read(ids, progress)
@@ -55,7 +54,7 @@ class Ensemble:
 
 
 def log_of_mean(logits: Sequence[Floats]) -> Floats:
-    """The logarithm of the mean of the distributions that logits (V,) stand for, float32 (V,)."""
+    """The log of the mean of the softmax distributions of several logits (V,); float32 (V,)."""
     total = np.zeros(len(logits[0]))
     for each in logits:
         p = np.exp(each.astype(np.float64) - each.max())
@@ -66,7 +65,7 @@ def log_of_mean(logits: Sequence[Floats]) -> Floats:
 
 
 def check_alike(vocab: Vocab, other: Vocab, where: str) -> None:
-    """`VocabError` unless two models read and write the same symbols under the same numbers."""
+    """`VocabError` unless two vocabularies have the same symbols with the same ids."""
     if vocab == other:
         return
     if vocab.unit != other.unit:
@@ -76,8 +75,8 @@ def check_alike(vocab: Vocab, other: Vocab, where: str) -> None:
         added = [s for s in other.symbols if s not in vocab.index]
         odd = (missing or added or [""])[0]
         what = "lacks" if missing else "has also"
-        difference = f"it {what} {odd!r}" if odd else "its symbols are in another order"
+        difference = f"it {what} {odd!r}" if odd else "its symbols are in a different order"
     raise VocabError(
-        f"{where}: an ensemble needs one vocabulary, and this is not that of the first "
-        f"({difference}); leave it out, or train it on the same text"
+        f"{where}: its vocabulary differs from the first network's ({difference}); leave it out, "
+        "or train it on the same text"
     )

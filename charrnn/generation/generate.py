@@ -1,4 +1,4 @@
-"""Characters from characters, on top of `writer`."""
+"""Generate text from a prime, on top of `writer`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +16,7 @@ from charrnn.text.vocab import Decoder, Vocab
 
 
 def start_ids(vocab: Vocab) -> Ids:
-    """What a text without a prime starts after, one id: a line's end, else a space, else the first
+    """The id that precedes a text without a prime: a newline, else a space, else the first
     symbol.
     """
     first = next(
@@ -28,9 +28,9 @@ def start_ids(vocab: Vocab) -> Ids:
 def generate_ids(
     writer: Writer | Ensemble, prime: Ids, length: int, progress: Progress | None = None
 ) -> Iterator[Ids]:
-    """Blocks (k, streams) int32 of ids that follow prime (K,), K >= 1, `length` in all.
+    """Yields blocks (k, streams) int32 of ids that follow prime (K,), K >= 1; `length` in total.
 
-    `progress(read, in_all)` follows a long prime.
+    `progress(read, total)` reports the reading of a long prime.
     """
     writer.read(prime, progress)
     for done in range(0, length, writer.chunk):
@@ -46,15 +46,15 @@ def generate(
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> Iterator[str]:
-    """Text that follows `prime`, in pieces as it is made.
+    """Yields the text that follows `prime`, in pieces as it is generated.
 
-    Where the network was trained with a document separator, the state is zero at the start of each
+    If the network was trained with a document separator, the state is zero at the start of each
     document, in the prime too. The text ends before the first occurrence of `config.stop`.
     `VocabError` if the vocabulary lacks characters of the prime and `config.unknown` is "error".
 
-    trained: one network, or several of one vocabulary, which write as an ensemble.
-    panels: the packed weights of a single network, if there are any.
-    progress: `progress(read, in_all)` follows a long prime.
+    trained: one network, or several with the same vocabulary, which write as an ensemble.
+    panels: the packed weights of a single network, if available.
+    progress: `progress(read, total)` reports the reading of a long prime.
     """
     config = config or SamplingConfig()
     vocab, blocks = _blocks(trained, 1, prime, config, workers, panels, progress)
@@ -79,9 +79,10 @@ def generate_many(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
-    """`count` texts that follow `prime`, written side by side; the first is what `generate` writes.
+    """`count` texts that follow `prime`, generated in parallel; the first is the text of
+    `generate`.
 
-    `progress(written, in_all)` follows the characters of each.
+    `progress(written, total)` counts the characters of each text.
     """
     config = config or SamplingConfig()
     vocab, blocks = _blocks(trained, count, prime, config, workers)
@@ -104,12 +105,10 @@ def _blocks(
     panels: Panels | None = None,
     progress: Progress | None = None,
 ) -> tuple[Vocab, Iterator[Ids]]:
-    """The vocabulary, and ids as from `generate_ids`; the symbol for unknown characters is not
-    among them.
-    """
+    """The vocabulary, and ids as from `generate_ids`, which never include the unknown symbol."""
     networks = [trained] if isinstance(trained, Trained) else trained
     if not networks:
-        raise ConfigError("there is no network to write: give at least one")
+        raise ConfigError("no network to write with: pass at least one")
     vocab, separator = networks[0].vocab, networks[0].corpus_config.document_separator
     ids = vocab.encode(prime, config.unknown)
     ids = ids if len(ids) else start_ids(vocab)
@@ -130,14 +129,14 @@ def _blocks(
 
 
 class Stop:
-    """Text up to a string, as it comes: what may be the beginning of the string is held back."""
+    """Passes text through up to a stop string; text that may begin the string is held back."""
 
     def __init__(self, string: str | None) -> None:
         self._string, self._held, self.reached = string or "", "", False
 
     def feed(self, text: str, last: bool = False) -> str:
-        """The text that is certain not to be, or to follow, the string; with `last`, all that
-        stands before it.
+        """The text that is certain not to belong to the string or follow it; with `last`, all text
+        before it.
         """
         if not self._string:
             return text

@@ -1,8 +1,9 @@
-"""The weights as they are read for writing, and how those of one stream are divided among threads.
+"""The weights in the layout for generation, and how one stream's weights are divided among
+threads.
 
-Several streams read the `Panels` of the model. One stream reads blocks of its own
-(`kernels.vector_product`), and each thread those of its units: a share of every matrix, in an order
-of its own. Arrays that go by units are put into the same order here.
+Several streams read the `Panels` of the model. A single stream reads another layout
+(`kernels.vector_product`), and each thread the blocks of its units: a share of every matrix, in a
+separate order. Arrays indexed by units are put into the same order here.
 """
 
 import contextlib
@@ -25,19 +26,19 @@ from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import ranges
 
 SHARE = 1 << 18
-"""Bytes of weights for which another thread is worth the meetings."""
+"""Bytes of weights that make another thread worth its synchronization."""
 PAGE = 1 << 21
-"""Bytes of a large page."""
+"""Size of a large page in bytes."""
 BYTES = {"float32": 4, "bf16": 2, "int8": 1}
-"""Bytes of a weight of each precision."""
+"""Bytes per weight in each precision."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one thread reads: weights, and from where in it (floats) W_x, W_h, W_q and the decoder's
-    weight of each layer begin.
+    """What one thread reads: weights, and the offsets in it (in floats) of W_x, W_h, W_q and the
+    decoder's weight of each layer.
 
-    units and logits are ranges (first, last) of what it computes.
+    units and logits are the ranges (first, last) that it computes.
     """
 
     weights: Floats
@@ -47,7 +48,7 @@ class Share:
 
 
 def share_of_panels(panels: Panels) -> Share:
-    """All units, for `product`."""
+    """A share with all units, for `product`."""
     begin, model = panels.forward.ctypes.data, panels.model
     places = [[(piece.memory.ctypes.data - begin) // 4 for piece in row] for row in panels.layers]
     units, logits = (0, model.width), (0, padded(model.config.vocab_size))
@@ -55,8 +56,8 @@ def share_of_panels(panels: Panels) -> Share:
 
 
 def shares_of_stream(panels: Panels, threads: int, precision: str) -> list[Share]:
-    """The weights, rounded before, divided among at most `threads` threads, for the vector product
-    of the precision.
+    """The weights, already rounded, divided among at most `threads` threads for the vector product
+    of this precision.
     """
     model, parts = panels.model, panels.forward.size * BYTES[precision] // SHARE
     units = ranges(model.width, max(1, min(threads, parts)), LANES)
@@ -66,15 +67,15 @@ def shares_of_stream(panels: Panels, threads: int, precision: str) -> list[Share
 
 
 def product_of(precision: str) -> Any:
-    """The kernel; those for fewer bits are loaded, or compiled, when they are first asked for."""
+    """The kernel; kernels for fewer bits are loaded or compiled on first use."""
     if precision == "float32":
         return vector_product
     return getattr(import_module(module_of(precision)), f"{precision}_product")
 
 
 def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
-    """An array (R, B * width) whose rows are blocks of `width` units, with each share's units of
-    all blocks side by side.
+    """An array (R, B * width) whose rows are B blocks of `width` units, reordered so that each
+    share's units of all blocks are adjacent.
     """
     if len(shares) == 1:
         return array
@@ -99,13 +100,13 @@ def _share(
 
 
 def _memory(size: int) -> Floats:
-    """Float32 in large pages, where the system has them: small ones, scattered, evict one another
-    from a cache that holds them.
+    """Float32 memory in large pages, if available: small, scattered pages evict one another from a
+    cache that could hold them all.
     """
     if size * 4 < SHARE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return aligned(size)
     memory = mmap.mmap(-1, size * 4 + PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(OSError):  # a kernel without them
+    with contextlib.suppress(OSError):  # a system without large pages
         memory.madvise(mmap.MADV_HUGEPAGE)
     whole: Floats = np.frombuffer(memory, np.float32)
     start = -whole.ctypes.data % PAGE // 4
@@ -113,13 +114,13 @@ def _memory(size: int) -> Floats:
 
 
 def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:
-    """Of a matrix (K, B * width), the units' columns of every block."""
+    """The units' columns of every block of a matrix (K, B * width)."""
     return weight.reshape(len(weight), -1, width)[:, :, slice(*units)].reshape(len(weight), -1)
 
 
 def blocks(weight: Floats, precision: str) -> Floats:
-    """A matrix (K, N), rounded before, as `kernels.vector_product` or `kernels.rounded_product`
-    reads it, flat.
+    """A matrix (K, N), already rounded, as a flat array in the layout that `kernels.vector_product`
+    or `kernels.rounded_product` reads.
     """
     N = weight.shape[1]
     wide = N // WIDE * WIDE

@@ -1,10 +1,10 @@
-"""Weights of fewer bits, for writing: a product reads a half or a quarter of float32's bytes.
+"""Weights of fewer bits, for generation: a product reads half or a quarter of float32's bytes.
 
-Matrices that are read as a whole for every character are rounded: W_h of all layers, W_x from the
-second layer on, the decoder's. The first layer's W_x, of which one row is read, embeddings, vectors
-and biases stay as they are.
+Matrices that are read completely for every character are rounded: W_h of all layers, W_x from the
+second layer on, and the decoder's. The first layer's W_x, where only one row is read, embeddings,
+vectors and biases stay in float32.
 
-    bf16    the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
+    bf16 the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
     int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the
             least power of two with which the largest weight fits
 """
@@ -16,13 +16,14 @@ from charrnn.network.model import Model
 from charrnn.network.parameters import Floats, matrix_names
 
 LEAST_SCALE = np.float32(2.0**-60)
-"""The scale of a column of zeros or of tiny numbers: dividing by it overflows only above 10^20."""
+"""The scale of a column of zeros or tiny numbers: dividing by it overflows only above 10^20."""
 
 
 def rounded(model: Model, precision: str) -> Model:
     """A model of the same configuration with its matrices rounded to one of `PRECISIONS`.
 
-    They hold the nearest numbers of that precision, as float32. With float32 it is the model.
+    They contain the nearest numbers of that precision, as float32. With float32, it is the model
+    itself.
     """
     if precision == "float32":
         return model
@@ -46,7 +47,7 @@ def _nearest_int8(weight: Floats) -> Floats:
 def scales(weight: Floats) -> Floats:
     """s of each column of a matrix (K, N), float32 (N,).
 
-    A rounded matrix has the scales that it was rounded with.
+    The scales of a rounded matrix are the ones that it was rounded with.
     """
     largest = np.abs(weight).max(0).astype(np.float64) / 127
     exponents = np.ceil(np.log2(np.maximum(largest, LEAST_SCALE)))

@@ -1,4 +1,4 @@
-"""Ids from ids: a network that writes."""
+"""Generate ids from ids: a network that writes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from charrnn.runtime.threads import Workers, ranges
 from charrnn.text.documents import DocumentTrackers
 
 CHUNK = 16
-"""Characters written between two returns to Python, at least."""
+"""Minimum number of characters written between two returns to Python."""
 CHUNK_BYTES, MOST = 1 << 28, 512
-"""Between two returns to Python: bytes of weights read, which take a few milliseconds, and the most
-characters written.
+"""Limits between two returns to Python: bytes of weights read (a few milliseconds), and characters
+written.
 """
 
 Progress = Callable[[int, int], None]
@@ -39,19 +39,18 @@ Uniforms = NDArray[np.float64]
 
 
 class Writer:
-    """A network that writes `streams` texts side by side, one step after another; it holds their
-    state.
+    """A network that writes `streams` texts in parallel, step by step; it holds their state.
 
-    Stream n draws with random numbers of its own, from (seed, n): it writes the same text whatever
-    the number of streams and threads. One stream is divided among the threads by units where that
-    pays, several are dealt out to them. A `config.precision` other than float32 rounds the weights
-    (see `quantization`), which makes one stream faster, not several.
+    Stream n draws its random numbers from (seed, n), so it writes the same text for any number of
+    streams and threads. A single stream is divided among the threads by units if that is faster;
+    several streams are distributed over them. A `config.precision` other than float32 rounds the
+    weights (see `quantization`), which makes one stream faster but not several.
 
-    config: all but `length`, `stop` and `unknown`, which are about characters.
-    banned: symbols that are never written; at least one symbol must be left.
-    documents: with these trackers, a stream's state is zero before it reads the first character of
-    a document, as in training.
-    panels: the packed weights of the model, if there are any; of use in float32 only.
+    config: all settings except `length`, `stop` and `unknown`, which concern characters.
+    banned: ids of symbols that are never written; at least one symbol must remain.
+    documents: trackers; with them, a stream's state is zero before it reads the first character of
+        a document, as in training.
+    panels: the packed weights of the model, if available; used in float32 only.
     """
 
     def __init__(
@@ -84,18 +83,21 @@ class Writer:
 
     @property
     def chunk(self) -> int:
-        """Characters to write at a time: enough to hide the way back to Python, and not felt."""
+        """Characters to write at a time: enough to hide the cost of returning to Python, without a
+        visible delay.
+        """
         return max(CHUNK, min(MOST, CHUNK_BYTES // (self._work.weights * self.streams)))
 
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
-        """Let every stream read ids (K,), K >= 1: all but the last, which waits for `write`.
+        """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
+        first.
 
-        `progress(read, in_all)` is called now and then. `ValueError` for ids out of range.
+        `progress(read, total)` is called at intervals. `ValueError` for ids out of range.
         """
         ids = np.asarray(ids, np.int32)
         V, last = self.model.config.vocab_size, len(ids) - 1
         if not len(ids) or ids.min() < 0 or ids.max() >= V:  # kernels do not check bounds
-            raise ValueError(f"ids to read must be at least one, and 0 to {V - 1}")
+            raise ValueError(f"there must be at least one id to read, and ids must be 0 to {V - 1}")
         starts = set(self._documents.read(ids)) if self._documents is not None else set()
         for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
             if a in starts:
@@ -109,9 +111,9 @@ class Writer:
         self._last = np.full(self.streams, ids[-1], np.int32)
 
     def step(self, ids: Ids) -> Floats:
-        """Let stream n read ids[n], int32 (streams,); the logits after it, (streams, V).
+        """Let stream n read ids[n], int32 (streams,); returns the logits after it, (streams, V).
 
-        The next call overwrites them.
+        The next call overwrites the logits.
         """
         work = self._run(np.stack([ids, ids]), 1, np.zeros((1, self.streams)))
         return work.logits[:, : self.model.config.vocab_size]
@@ -121,8 +123,8 @@ class Writer:
         ids, uniforms = np.zeros((length + 1, self.streams), np.int32), self.uniforms(length)
         ids[0], steps, done = self._last, self.chunk, 0
         if self._documents is not None:
-            # A call costs more than a step of one stream; but the more streams, the sooner a
-            # document begins in one of them.
+            # A call costs more than a step of one stream; but with more streams, a document begins
+            # in one of them sooner.
             steps = max(1, min(self.chunk, 4 * CHUNK) // self.streams)
         while done < length:
             done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
@@ -134,18 +136,18 @@ class Writer:
         return np.array([rng.random(length) for rng in self._random]).T.copy()
 
     def follow(self, ids: Ids) -> None:
-        """Stream n goes on with ids[n]: where a document begins with it, the state is zero now."""
+        """Stream n continues with ids[n]; if a document begins with it, set the state to zero."""
         if self._documents is not None:
             self._begin(self._documents.follow(ids))
 
     def _begin(self, streams: list[int]) -> None:
-        """A document begins in these streams."""
+        """Begin a document in these streams."""
         self.state.h[:, streams] = 0
         self.state.c[:, streams] = 0
 
     def _write(self, ids: Ids, uniforms: Uniforms) -> int:
-        """Write ids[1:] (K, N) after ids[0], up to the first with which a document begins; the
-        number written.
+        """Write ids[1:] (K, N) after ids[0], up to the first one that begins a document; returns
+        the number written.
         """
         if self._documents is None:
             self._run(ids, 1, uniforms)
@@ -156,7 +158,7 @@ class Writer:
         while done < len(uniforms) and not begun:
             done += 1
             begun = self._documents.follow(ids[done])
-        if done < len(uniforms):  # what was written after it did not know that
+        if done < len(uniforms):  # later ids were written without the reset
             self.state.copy_from(before)
             self._run(ids[: done + 1], done + 1, uniforms[:done])
         self._begin(begun)
@@ -176,11 +178,11 @@ class Writer:
 
 
 def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> Controls:
-    """What the kernel takes of the settings."""
+    """The settings as the kernel takes them."""
     is_banned = np.isin(np.arange(symbols), banned)
     if is_banned.all():
-        raise ConfigError("every symbol of the vocabulary is banned: nothing is left to write")
-    # Below 1e-6 dividing by the temperature overflows; only the most probable symbol is left then.
+        raise ConfigError("every symbol of the vocabulary is banned: leave at least one to write")
+    # Dividing by a temperature below 1e-6 overflows; only the most probable symbol is left anyway.
     temperature = min(config.temperature, 1e30) if config.temperature > 1e-6 else 0
     return Controls(
         banned=is_banned,
@@ -191,31 +193,35 @@ def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> 
 
 
 class _Turns:
-    """When a divided stream is written on one thread: while other programs want the processors.
+    """Decides when a divided stream is written on one thread: while other programs use the
+    processors.
 
-    A thread then waits long at each meeting, since its partners rarely all have a processor. So
-    some calls are made alone before the next attempt, and twice as many after each that failed.
+    A thread then waits long at each barrier, since its partners rarely all have a processor. So
+    some calls are made on one thread before the next attempt, and twice as many after each failed
+    attempt.
     """
 
     def __init__(self) -> None:
         self._left, self._next = 0, 8
 
     def is_alone(self) -> bool:
-        """True if the next call is to be made alone."""
+        """True if the next call should be made on one thread."""
         self._left -= 1
         return self._left >= 0
 
     def judge(self, sleeps: int, steps: int) -> None:
-        """After a call on several threads, one of which slept `sleeps` times in `steps` steps."""
+        """Update the record after a call on several threads, one of which slept `sleeps` times in
+        `steps` steps.
+        """
         failed = sleeps > steps / 8
         self._left, self._next = (self._next, min(2 * self._next, 256)) if failed else (0, 8)
 
 
 class _Work:
-    """What `kernels.writing.write` reads and overwrites, made and bound once.
+    """What `kernels.writing.write` reads and overwrites, created and bound once.
 
-    One stream is divided into shares of the weights, several streams into shards.
-    own: for each thread the kernel, which lacks only ids, given and uniforms.
+    A single stream is divided into shares of the weights, several streams into shards.
+    own: the kernel of each thread, bound except for ids, given and uniforms.
     """
 
     def __init__(
@@ -234,7 +240,7 @@ class _Work:
             shards = [(0, 1)] * len(shares)
         else:
             shares, shards = [share_of_panels(panels)], ranges(streams, threads)
-        self._shares = shares  # the kernel is given addresses
+        self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
         self.meeting = np.zeros(2, np.int64)
@@ -244,7 +250,7 @@ class _Work:
         p, m, x = by_share(p, shares, H), aligned(2, N * H), aligned(L, N * H)
         z, q, y = aligned(N * bias.shape[1]), aligned(N * H), aligned(N * H)
         keep_h, keep_c = (
-            np.full(N * H if rate > 0 else 0, rate, np.float32)  # zoneout by its expectation
+            np.full(N * H if rate > 0 else 0, rate, np.float32)  # the expected value of zoneout
             for rate in (config.zoneout_h, config.zoneout_c if cell.has_memory else 0.0)
         )
         self.own = [
@@ -292,15 +298,15 @@ class _Work:
         ]
 
     def load(self, state: State) -> None:
-        """Begin a call in this state."""
+        """Start a call from this state."""
         self.h[:, 0], self.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
         self.meeting[:] = 0
 
     def store(self, state: State, steps: int) -> None:
-        """Put the state after this number of steps there."""
+        """Store the state after this number of steps there."""
         for ours, theirs in ((self.h, state.h), (self.c, state.c)):
             theirs[:] = ours[:, steps % 2].reshape(theirs.shape)
 
     def release(self) -> None:
-        """Let threads that wait for one which will not come run to their end."""
+        """Let threads that wait for a missing thread run to their end."""
         self.meeting[0] = 1 << 62

@@ -1,1 +1,1 @@
-"""Looking inside a network: `gradient_flow.gradient_norms` tells how far back a loss reaches."""
+"""Look inside a network: `gradient_flow.gradient_norms` shows how far back gradients reach."""

@@ -1,5 +1,5 @@
-"""How far back a loss is felt: the derivative of the loss at one character by the state many
-characters before.
+"""How far back gradients reach: the derivative of the loss at one character with respect to the
+state many characters earlier.
 """
 
 from typing import Any
@@ -23,17 +23,18 @@ def gradient_norms(
     places: int = 32,
     progress: Progress | None = None,
 ) -> NDArray[np.float64]:
-    """The norm of the derivative of the loss at character t by the state k characters before.
+    """The norm of the derivative of the loss at character t with respect to the state k characters
+    earlier.
 
-    Returns float64 (lags + 1,), over k. The state is all of h and c of all layers after k more
-    characters had to be read: k = 0 is the state before the character whose prediction is scored.
-    Norms are Euclidean, in nats per unit of state, and averaged over `places` places t spread
-    evenly over the text; each place's state has been warmed up on up to 512 characters. In a plain
-    recurrent net the norm shrinks or grows like a power of k (Hochreiter 1991; Bengio, Simard &
-    Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
+    Returns float64 (lags + 1,), indexed by k. The state consists of h and c of all layers; k = 0 is
+    the state before the character whose prediction is scored, and each further k is one character
+    earlier. Norms are Euclidean, in nats per unit of state, and averaged over `places` positions t
+    spread evenly over the text; the state at each position is warmed up on up to 512 characters. In
+    a plain recurrent network the norm shrinks or grows exponentially in k (Hochreiter 1991; Bengio,
+    Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
 
-    ids (K,), any integer type; `CorpusError` for a text too short, `ConfigError` for fewer than one
-    lag or place.
+    ids (K,) may have any integer type; `CorpusError` if the text is too short, `ConfigError` for
+    fewer than one lag or place.
     """
     if lags < 1 or places < 1:
         raise ConfigError(f"`lags` and `places` must be at least 1, not {lags} and {places}")

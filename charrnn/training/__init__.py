@@ -1,5 +1,5 @@
-"""A run: a network that learns from a text, and all that it goes on from.
+"""A run: a network in training, and everything needed to resume it.
 
-The main way in is `loop.train`; `run.Run` is the run, `run_folder.RunFolder` its files, and
+The main entry point is `loop.train`; `run.Run` is the run, `run_folder.RunFolder` its files, and
 `recovery.py` decides when it goes back to its last good state.
 """

@@ -1,9 +1,9 @@
-"""Training: steps of truncated backpropagation through time, and validation now and then.
+"""Training: steps of truncated backpropagation through time, with validation at intervals.
 
-The hidden state at the end of a batch is the start of the next; gradients stop there. A new pass
-over the text starts from zero, and so does each document, if the text has several. Validation and
-samples have states of their own and disturb nothing. Where the loss is NaN or infinite, or jumps,
-training goes back to the last good state with half the learning rate (`recovery`).
+The state at the end of a batch is the initial state of the next; gradients stop there. Each pass
+over the text, and each document if the text has several, starts from a zero state. Validation and
+sampling use separate states. If the loss is NaN or infinite, or jumps, training goes back to the
+last good state with half the learning rate (`recovery`).
 """
 
 import math
@@ -36,23 +36,23 @@ from charrnn.training.run_folder import RunFolder
 
 SMOOTHING = 0.98
 VALIDATED = 200_000
-"""Characters of a longer validation text that are read while training; `charrnn eval` reads all of
-them.
+"""At most this many characters of the validation text are read in training; `charrnn eval` reads
+all of it.
 """
 SAMPLE_LENGTH = 240
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one step did. Losses are nats a character; `characters` were trained on in this step, in
+    """What one step did. Losses are in nats per character; this step trained on `characters` in
     `seconds`.
 
-    `validation_loss` and `train_loss`, the mean since the last validation, are there after a
-    validation, `sample` now and then. `ended` says what ended the run with this step: "epochs",
-    "steps", "patience" (validations without a new best) or "time". With `fell_back` the step
-    failed: the run is at the earlier step `step` again, whose smoothed loss and learning rate stand
-    here, while `loss` and `gradient_norm` are those of the failure, NaN where unknown.
-    `overfitting` is true at one validation at most.
+    `validation_loss` and `train_loss` (the mean since the last validation) are set after a
+    validation, `sample` after a sample. `ended` says what ended the run with this step: "epochs",
+    "steps", "patience" (validations without a new best) or "time". If `fell_back` is set, the step
+    failed: the run is back at the earlier step `step`, whose smoothed loss and learning rate are
+    given here, while `loss` and `gradient_norm` are those of the failed step, NaN if unknown.
+    `overfitting` is true for at most one validation.
     """
 
     step: int
@@ -74,7 +74,7 @@ class Report:
 
     @property
     def chars_per_second(self) -> float:
-        """Speed of this step."""
+        """Training speed of this step."""
         return self.characters / self.seconds if self.seconds > 0 else 0.0
 
 
@@ -86,15 +86,15 @@ def train(
     threads: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
-    """Train until the run is finished; a report after each step, at which the caller may stop and
-    later go on.
+    """Train until the run is finished. Yields a report after each step; the caller may stop at any
+    of them and resume later.
 
-    With a folder, `last` is saved at the start, with every validation, every `save_every` steps, at
-    the end, and when the iteration is closed before it; `best` when the validation loss is the
-    lowest so far; the caller holds the folder's lock. The run's time limit counts what `clock` says
-    has passed, and with a folder that of earlier sessions too. When the loss or the gradient is not
-    finite, or the loss has jumped, the run goes back to its last good state, three times; then it
-    raises `DivergenceError`: the run, and `last`, are that state.
+    With a folder, `last` is saved at the start, at every validation, every `save_every` steps, at
+    the end, and when the iteration is closed early; `best` is saved whenever the validation loss is
+    the lowest so far. The caller must hold the folder's lock. The run's time limit counts the time
+    on `clock` and, with a folder, the time of earlier sessions. When the loss or gradient is not
+    finite, or the loss has jumped, the run goes back to its last good state, at most three times.
+    After that it raises `DivergenceError`, with the run and `last` in that state.
     """
     run.check_text(corpus)
     trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), clock)
@@ -109,7 +109,7 @@ def train(
 
 
 class _Trainer:
-    """The buffers and the loop's body of `train`."""
+    """The buffers of `train` and the body of its loop."""
 
     def __init__(
         self,
@@ -140,10 +140,10 @@ class _Trainer:
         self.good = recovery.GoodState(run, folder)
         if not self.good.is_there:
             self.good.keep()
-            self.save()  # so that a run which is killed in its first minute can be resumed too
+            self.save()  # so that a run killed in its first minute can be resumed
 
     def _seconds(self) -> float:
-        """Training time so far, with that of earlier sessions."""
+        """Training time so far, including earlier sessions."""
         return self._clock() - self._since
 
     def step(self) -> Report:
@@ -164,7 +164,7 @@ class _Trainer:
     def _report(
         self, start: float, loss: float, norm: float, rate: float, fall: FallBack | None = None
     ) -> Report:
-        """What the step that began at `start` did."""
+        """The report of the step that began at `start`."""
         run = self.run
         return Report(
             step=run.step,
@@ -180,7 +180,7 @@ class _Trainer:
         )
 
     def _batch(self, step: int) -> recovery.Batch:
-        """What the run reads at a step: x, y, and where documents start."""
+        """The batch of a step: x, y, and where documents start."""
         index = step % self.streams.steps
         return *self.streams.batch(index), self.streams.starts(index)
 
@@ -233,12 +233,12 @@ class _Trainer:
         if run.progress.high_steps == recovery.long_enough(characters):
             if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
                 raise UnstableStep(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
-            # the text has become harder
+            # only the text has become harder
             run.progress = replace(run.progress, high_steps=0, calm_loss=smoothed)
 
     def _fall_back(self, at: int, failure: UnstableStep, start: float) -> Report:
-        """Go back to the last good state, with a lower learning rate; `DivergenceError` if that has
-        been done too often.
+        """Go back to the last good state with a lower learning rate; `DivergenceError` if that has
+        happened too often.
         """
         run, fall, self.saved, self.ended = self.run, None, None, None
         if run.progress.fall_backs < recovery.MOST_FALLS:
@@ -249,7 +249,7 @@ class _Trainer:
         self.good.keep()
         self.save()
         if fall is None:
-            raise DivergenceError(recovery.in_vain(run, at, failure.reason))
+            raise DivergenceError(recovery.failure_message(run, at, failure.reason))
         return self._report(start, failure.loss, failure.gradient_norm, self._rate(), fall)
 
     def _validate_and_save(self, report: Report) -> Report:
@@ -264,11 +264,13 @@ class _Trainer:
             report = replace(report, sample=self._sample())
         if validates or (config.save_every and step % config.save_every == 0):
             self.save()
-        self.ended = ended or self.run.ended_by()  # patience is only known now
+        self.ended = ended or self.run.ended_by()  # patience depends on this validation
         return replace(report, ended=self.ended)
 
     def _validate(self, report: Report) -> Report:
-        """Measure the validation loss, add it to the history, keep the best and what is good."""
+        """Measure the validation loss, add it to the history, and save the best and the good
+        state.
+        """
         run, before = self.run, self.run.progress
         if not recovery.is_finite(run):
             raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
@@ -277,15 +279,17 @@ class _Trainer:
         starts, panels, workers = self.corpus.validation_starts, self._panels(), self.workers
         loss = None
         if len(validation) >= 2:
-            found = evaluate(run.result, validation, starts=starts, workers=workers, panels=panels)
-            loss = found.nats_per_char
-        judged = train_loss if loss is None else loss
-        if not math.isfinite(judged):
-            raise UnstableStep(f"validation loss {judged:.4g}", report.loss, report.gradient_norm)
-        is_best = before.best_loss is None or judged < before.best_loss
+            evaluation = evaluate(
+                run.result, validation, starts=starts, workers=workers, panels=panels
+            )
+            loss = evaluation.nats_per_char
+        score = train_loss if loss is None else loss
+        if not math.isfinite(score):
+            raise UnstableStep(f"validation loss {score:.4g}", report.loss, report.gradient_norm)
+        is_best = before.best_loss is None or score < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
         if is_best:
-            run.progress = replace(run.progress, best_loss=judged, best_step=run.step)
+            run.progress = replace(run.progress, best_loss=score, best_step=run.step)
         run.history.append(
             {
                 "step": run.step,
@@ -323,11 +327,11 @@ class _Trainer:
         return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))
 
     def _panels(self) -> Panels | None:
-        """The packed weights of the run's result, if they are those that are trained."""
+        """The packed weights of the run's result, unless it uses averaged weights."""
         return self.network.panels if self.run.average is None else None
 
     def save(self) -> None:
-        """Write `last`, unless it is written already or holds a NaN or an infinity."""
+        """Write `last`, unless it is already written or contains NaN or infinity."""
         run, folder = self.run, self.folder
         state = run.step, run.config.pace
         if folder is not None and self.saved != state and recovery.is_finite(run):

@@ -1,4 +1,4 @@
-"""How much memory training takes, told before it begins."""
+"""An estimate of the memory that training takes."""
 
 import math
 
@@ -17,10 +17,10 @@ def memory_estimate(
 ) -> int:
     """Bytes for parameters, gradient, optimizer slots, packed weights and activations of training.
 
-    The text is not in it, nor what there is once a thread.
+    The text and per-thread buffers are not included.
 
-    documents: true if the text has documents, at whose starts the state is set to zero
-    anchored: true if the run started from a trained network, whose weights it keeps
+    documents: true if the text has documents, each of which starts from a zero state
+    anchored: true if the run started from a trained network and keeps those weights
     """
     shape = train.seq_length, train.batch_size
     has_starts = documents or train.reset_every > 0

@@ -1,9 +1,9 @@
-"""When a run must go back (NaN, infinities, and losses that jump), and when it overfits.
+"""Detect when a run must go back (NaN, infinity, jumping loss) and when it overfits.
 
-A run keeps the last state that was found good, at a validation: all of it finite, the validation
-loss too, and no loss out of the ordinary since. What goes wrong after it is undone by going back
-there, with half the learning rate. All of it is counted in steps, never in time, so that an
-interrupted run falls back where an uninterrupted one does.
+A run keeps the last good state, chosen at a validation: the state and the validation loss are
+finite, and no recent loss was unusual. If something goes wrong later, the run goes back there with
+half the learning rate. Everything is counted in steps, never in time, so that an interrupted run
+falls back at the same step as an uninterrupted one.
 """
 
 import math
@@ -21,45 +21,45 @@ from charrnn.training.run import FALL_FACTOR, Entry, Progress, Run
 from charrnn.training.run_folder import RunFolder
 
 JUMP = 0.5
-"""Nats above what it was that make a loss high."""
+"""A loss is high if it exceeds the calm loss by this many nats."""
 HIGH_STEPS, HIGH_CHARACTERS = 20, 20_000
-"""How long a loss must be high, in a row, before it is looked into: more than noise, or the start
-of a document, lasts.
+"""How long a loss must stay high before it is examined: longer than noise or the start of a
+document lasts.
 """
 FIRST_STEPS = 100
-"""Steps at the start of a run in which a loss may do what it likes."""
+"""Steps at the start of a run in which the loss is not watched."""
 MOST_FALLS = 3
-"""How often a run goes back before it gives up."""
+"""How many times a run goes back before it gives up."""
 RISES, RISEN = 3, 1.01
-"""Validations in a row, and the share of the lowest loss that they are above, where a network
-overfits.
+"""A network overfits when this many validations in a row exceed the lowest loss by this
+fraction.
 """
 
 Batch = tuple[Ids, Ids, Starts | None]
 
 
 class GoodState:
-    """Where the last good state of a run is: in its folder, or of a run without one, in memory."""
+    """The last good state of a run: in its folder, or in memory for a run without one."""
 
     def __init__(self, run: Run, folder: RunFolder | None) -> None:
         self.run, self.folder = run, folder
 
     @property
     def is_there(self) -> bool:
-        """False for a run that begins, one from before there were good states, and one whose file
-        is gone.
+        """False for a new run, a run of a version without good states, and a run whose file is
+        missing.
         """
         if self.folder is not None:
             return self.folder.good_of(self.run) is not None
         return self.run.good is not None and self.run.good.progress.is_good_of(self.run.progress)
 
     def keep(self) -> None:
-        """Note that the run's state is good; in a folder it is from the next save on."""
-        self.run.progress = found_good(self.run.progress)
+        """Mark the run's state as good; in a folder, this takes effect at the next save."""
+        self.run.progress = mark_good(self.run.progress)
         self.run.good = copy_of(self.run) if self.folder is None else None
 
     def load(self) -> Run:
-        """The run as it was; not a copy."""
+        """The run in its last good state; not a copy."""
         good = self.run.good if self.folder is None else self.folder.load_good(self.run)
         assert good is not None
         return good
@@ -67,8 +67,8 @@ class GoodState:
 
 @dataclass(frozen=True)
 class FallBack:
-    """A run went back `from_step`, where something was wrong, `to_step`; its learning rate is now
-    `rate_factor` of the planned.
+    """A run went back from `from_step`, where something was wrong, to `to_step`; its learning rate
+    is now `rate_factor` times the planned one.
     """
 
     from_step: int
@@ -78,7 +78,7 @@ class FallBack:
 
 
 def watched(before: Progress, loss: float, smoothed: float) -> Progress:
-    """`high_steps` and `calm_loss` after a step of this loss and smoothed loss."""
+    """Update `high_steps` and `calm_loss` with the loss and smoothed loss of a step."""
     calm = before.calm_loss
     if calm is None:
         return replace(before, high_steps=0, calm_loss=smoothed)
@@ -88,17 +88,17 @@ def watched(before: Progress, loss: float, smoothed: float) -> Progress:
 
 
 def long_enough(characters: int) -> int:
-    """`HIGH_STEPS`, or the steps of this many characters that have `HIGH_CHARACTERS`."""
+    """`HIGH_STEPS`, or as many steps of this many characters as make up `HIGH_CHARACTERS`."""
     return max(HIGH_STEPS, -(-HIGH_CHARACTERS // characters))
 
 
 def has_become_worse(network: Network, run: Run, good: Run, batch: Callable[[int], Batch]) -> bool:
-    """Whether the weights of the good state read the batches of the last high steps better than the
-    run's, by `JUMP`.
+    """True if the weights of the good state predict the batches of the last high steps better than
+    the run's, by `JUMP`.
 
-    That tells a network that has gone wrong from a text that has become hard: both read the same
-    batches from a zero state with nothing dropped. `batch(step)` is that of a step of the run. The
-    network's panels are those of the run before and after.
+    This distinguishes a network that has gone wrong from a text that has become harder: both read
+    the same batches, from a zero state and without dropout. `batch(step)` returns the batch of a
+    step. On return the network's panels hold the run's weights, as before.
     """
     flat = run.model.parameters.flat
     now, held = _loss_of_high_steps(network, run, batch), flat.copy()
@@ -107,7 +107,7 @@ def has_become_worse(network: Network, run: Run, good: Run, batch: Callable[[int
     before = _loss_of_high_steps(network, run, batch)
     flat[:] = held
     network.refresh()
-    return not now <= before + JUMP  # so that a NaN is worse
+    return not now <= before + JUMP  # so that NaN counts as worse
 
 
 def _loss_of_high_steps(network: Network, run: Run, batch: Callable[[int], Batch]) -> float:
@@ -122,48 +122,49 @@ def _loss_of_high_steps(network: Network, run: Run, batch: Callable[[int], Batch
 
 
 def is_good(run: Run, is_best: bool) -> bool:
-    """Whether the state at a validation is one to go back to; all of it is known to be finite.
+    """True if the state at a validation is one to go back to; the caller has checked that it is
+    finite.
 
-    Its loss must be calm, or on the validation text the lowest so far; and not much worse than that
-    of guessing, which is log V: so a network that fell to pieces in its first steps goes back to
-    its very beginning.
+    Its loss must be calm, or its validation loss the lowest so far, and it must not be much worse
+    than the loss of guessing, log V; so a network that diverged in its first steps goes back to the
+    start.
     """
     now = run.progress
     guessing = math.log(run.model.config.vocab_size)
     return (is_best or not now.high_steps) and (now.smoothed_loss or 0.0) <= guessing + JUMP
 
 
-def found_good(progress: Progress) -> Progress:
-    """After a step whose state is one to go back to."""
+def mark_good(progress: Progress) -> Progress:
+    """The progress after a step whose state is good."""
     return replace(
         progress, good_step=progress.step, high_steps=0, calm_loss=progress.smoothed_loss
     )
 
 
 def is_finite(run: Run) -> bool:
-    """True when no number that the run continues from is NaN or infinite."""
+    """True if no number in the run's state is NaN or infinite."""
     return all(bool(np.isfinite(array).all()) for array in _arrays(run))
 
 
 def copy_of(run: Run) -> Run:
-    """The run as it is now, in memory of its own."""
-    other = replace(
+    """A copy of the run as it is now."""
+    copy = replace(
         run, model=Model(run.model.config), state=State(run.model, run.config.batch_size), good=None
     )
-    other.slots = {name: run.model.parameters.like() for name in run.slots}
-    other.average = None if run.average is None else run.model.parameters.like()
-    other.history = list(run.history)
-    _take(other, run)
-    return other
+    copy.slots = {name: run.model.parameters.like() for name in run.slots}
+    copy.average = None if run.average is None else run.model.parameters.like()
+    copy.history = list(run.history)
+    _copy_state(copy, run)
+    return copy
 
 
 def go_back(run: Run, good: Run) -> None:
-    """Take the good state's numbers and its place; of what came after it the run keeps only its
-    best and what it has counted.
+    """Restore the good state's numbers and position; from later steps, keep only the best loss and
+    the counts.
     """
-    _take(run, good)
+    _copy_state(run, good)
     now = run.progress
-    run.progress = found_good(
+    run.progress = mark_good(
         replace(
             good.progress,
             best_loss=now.best_loss,
@@ -176,8 +177,8 @@ def go_back(run: Run, good: Run) -> None:
 
 
 def fall_back(run: Run, good: Run, at: int, reason: str) -> FallBack:
-    """Go back from step `at` to the good state, and lower the learning rate; both are noted in
-    progress and history.
+    """Go back from step `at` to the good state and lower the learning rate; record both in progress
+    and history.
     """
     go_back(run, good)
     now = run.progress
@@ -195,20 +196,18 @@ def fall_back(run: Run, good: Run, at: int, reason: str) -> FallBack:
     return fall
 
 
-def in_vain(run: Run, at: int, reason: str) -> str:
-    """What to do where going back from step `at`, the last time without a lower rate, has not
-    helped.
-    """
+def failure_message(run: Run, at: int, reason: str) -> str:
+    """The error message when going back from step `at` did not help."""
     times = run.progress.fall_backs
     return (
-        f"step {at}: {reason}; going back {times} times, to {FALL_FACTOR**times:g} of the "
-        f"learning rate, has not helped; the checkpoint is that of step {run.step}: use "
-        "`resume` with a lower `learning_rate` or `clip_norm`"
+        f"step {at}: {reason}; going back {times} times, to {FALL_FACTOR**times:g} of the learning "
+        f"rate, did not help; the checkpoint is from step {run.step}: use `resume` with a lower "
+        "`learning_rate` or `clip_norm`"
     )
 
 
 def _arrays(run: Run) -> Iterator[NDArray[np.float32]]:
-    """Everything that training changes."""
+    """All arrays that training changes."""
     yield run.model.parameters.flat
     yield from (slot.flat for slot in run.slots.values())
     if run.average is not None:
@@ -216,16 +215,16 @@ def _arrays(run: Run) -> Iterator[NDArray[np.float32]]:
     yield from (run.state.h, run.state.c)
 
 
-def _take(run: Run, other: Run) -> None:
+def _copy_state(run: Run, other: Run) -> None:
     for ours, theirs in zip(_arrays(run), _arrays(other), strict=True):
         ours[:] = theirs
 
 
 def overfits(validations: Sequence[Entry]) -> bool:
-    """True when the last three validation losses are 1 % above the lowest, the last is the highest,
+    """True if the last three validation losses are 1 % above the lowest, the last is the highest,
     and the training loss fell.
 
-    `validations` are entries of a run's history, in their order; fell since the lowest validation
+    `validations` are entries of a run's history, in order; "fell" means since the lowest validation
     loss.
     """
     losses: list[Any] = [entry.get("validation_loss") for entry in validations]

@@ -1,4 +1,4 @@
-"""A run: everything that training goes on from, and nothing of the clock or the machine."""
+"""A run: everything that training continues from, independent of clock and machine."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from charrnn.text.vocab import Vocab
 from charrnn.training.recipe import resolve
 
 FIXED = ("batch_size", "seq_length", "seed", "optimizer")
-"""What cannot change when a run goes on: the meaning of its streams, slots and random draws."""
+"""Settings that cannot change when a run resumes: its streams, slots and random draws depend on
+them.
+"""
 STEERING = ("learning_rate", "clip_norm", "clip_value")
-"""What keeps training from diverging: where one of them changes, the learning rate is again the one
-given.
+"""Settings that keep training from diverging: when one of them changes, the learning rate is no
+longer lowered.
 """
 SQUARES = {"adam": "v", "adamw": "v", "rmsprop": "s", "adadelta": "s", "adagrad": "s"}
-"""The optimisers' slots that hold sums or averages of squared gradients."""
+"""The optimizer slots that hold sums or averages of squared gradients."""
 Entry = dict[str, Any]
-"""One entry of a run's history, as JSON has it: a validation, or a return to an earlier step."""
+"""An entry of a run's history, as in JSON: a validation, or a return to an earlier step."""
 FALL_FACTOR = 0.5
-"""What the learning rate is multiplied by when a run falls back to its last good state."""
+"""The learning rate is multiplied by this when a run falls back to its last good state."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come. Losses are nats a character; `since` counts the steps summed in
-    `loss_sum`.
+    """How far a run has come. Losses are in nats per character; `loss_sum` sums the losses of
+    `since` steps.
 
-    `falls` is how often the plateau schedule has lowered the learning rate. What `recovery` counts:
-    `good_step`, the step of the last good state; `calm_loss`, the lowest smoothed loss since;
-    `high_steps`, for how many steps in a row the loss has been far above it; `fall_backs`, how
-    often the run went back, and `lost`, the steps that it so lost, those of every fall back added
-    up.
+    `falls` counts how often the plateau schedule has lowered the learning rate. The rest belongs to
+    `recovery`: `good_step`, the step of the last good state; `calm_loss`, the lowest smoothed loss
+    since then; `high_steps`, for how many steps in a row the loss has been far above it;
+    `fall_backs`, how often the run went back, and `lost`, the total number of steps lost by that.
     """
 
     step: int = 0
@@ -61,7 +62,7 @@ class Progress:
     lost: int = 0
 
     def is_good_of(self, later: Progress) -> bool:
-        """True when this is how far the last good state of a run has come, and the run as far as
+        """True if this is the progress of the last good state of a run whose progress is
         `later`.
         """
         return (self.step, self.lost) == (later.good_step, later.lost)
@@ -69,15 +70,15 @@ class Progress:
 
 @dataclass
 class Run:
-    """A model in training: its settings, text, parameters, optimiser slots, carried state, progress
+    """A model in training: its settings, text, parameters, optimizer slots, carried state, progress
     and history.
 
     Two runs with the same seed, text and settings are equal to the last bit after the same number
-    of steps, however often they were interrupted and on however many threads; so are their
-    checkpoints, which is why none of this is a time. `anchor` holds the first parameters of a run
-    that started from a trained network: weight decay pulls towards them; in other runs, where it is
-    None, towards zero. `good` is the last good state of a run that is trained without a folder; it
-    is in no checkpoint.
+    of steps, however often they were interrupted and however many threads they use. So are their
+    checkpoints, which is why they contain no times. `anchor` holds the initial parameters of a run
+    that started from a trained network: weight decay pulls towards them, or towards zero if
+    `anchor` is None. `good` is the last good state of a run trained without a folder; it is not
+    saved in checkpoints.
     """
 
     model: Model
@@ -100,11 +101,11 @@ class Run:
     def new(
         cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None
     ) -> Run:
-        """A run that has not begun. The recipe decides every setting that is None, and shrinks a
-        batch that is too large for the text (`recipe.resolve`).
+        """A new run at step 0. The recipe sets every setting that is None and shrinks a batch that
+        is too large for the text (`recipe.resolve`).
         """
         model, config = resolve(corpus, model, config)
-        return cls._begun(corpus, Model.initialized(model, config.seed), config)
+        return cls._new(corpus, Model.initialized(model, config.seed), config)
 
     @classmethod
     def from_weights(
@@ -115,11 +116,11 @@ class Run:
         *,
         dropout: float | None = None,
     ) -> Run:
-        """A new run on a new text that starts from the weights of a trained network.
+        """A new run on a new text, starting from the weights of a trained network.
 
-        The corpus must have been read with `extend=weights.vocab`: symbols that the network knows
-        keep their ids and weights; new ones get new rows, drawn like those of a new network, and
-        start out improbable. Weight decay pulls every weight towards its first value.
+        The corpus must have been read with `extend=weights.vocab`: known symbols keep their ids and
+        weights; new symbols get new rows, drawn like those of a new network, and start out
+        improbable. Weight decay pulls every weight towards its initial value.
         """
         old = weights.model.config
         if corpus.vocab.symbols[: old.vocab_size] != weights.vocab.symbols:
@@ -134,16 +135,16 @@ class Run:
         for tensor in model.parameters.tensors:
             array, before = tensor.to_disk(model.parameters[tensor.name]), known[tensor.name]
             if tensor.name == "decoder.bias":
-                # all new symbols together are then about as probable as the least probable old one
+                # together, all new symbols are about as probable as the least probable old one
                 array[:] = before.min() - np.log(max(1, len(array) - len(before)))
             array[tuple(slice(size) for size in before.shape)] = before
             tensor.from_disk(array, model.parameters[tensor.name])
-        run = cls._begun(corpus, model, config)
+        run = cls._new(corpus, model, config)
         run.anchor = model.parameters.copy()
         return run
 
     @classmethod
-    def _begun(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
+    def _new(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
         slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
         text = corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256
         run = cls(model, *text, slots, State(model, config.batch_size))
@@ -152,8 +153,8 @@ class Run:
         return run
 
     def _begin_average(self) -> None:
-        """Have averaged weights, or none, as the settings ask; a new average begins with the
-        weights as they are.
+        """Start or drop the weight average, as the settings require; a new average starts at the
+        current weights.
         """
         if self.config.average == 0:
             self.average = None
@@ -162,15 +163,15 @@ class Run:
 
     @property
     def result(self) -> Model:
-        """The network to evaluate and to write with: with averaged weights if the run keeps them,
-        else `model`, the trained one.
+        """The network to evaluate and sample: with the averaged weights if the run has them, else
+        `model`.
         """
         return self.model if self.average is None else Model(self.model.config, self.average)
 
     @property
     def trained(self) -> Trained:
-        """The network as it is now, to write and to evaluate with; its arrays are this run's."""
-        texts = tuple(Text(one.name, one.characters, one.part) for one in self.sources)
+        """The network as it is now, for sampling and evaluation; it shares this run's arrays."""
+        texts = tuple(Text(source.name, source.characters, source.part) for source in self.sources)
         losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
@@ -189,29 +190,29 @@ class Run:
 
     @property
     def total_steps(self) -> int:
-        """Updates in all when the run is done."""
+        """Total number of updates of the whole run."""
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
     def moment(self) -> Moment:
-        """Where in the run the next step is, for the learning rate's schedule."""
+        """Position of the next step in the run, for the learning rate schedule."""
         planned = self.config.planned_steps(self.steps_per_epoch)
         place = self.step, self.steps_per_epoch, planned, self.progress.falls
         return Moment(*place, self.config.changes)
 
     @property
     def fall_factor(self) -> float:
-        """What is left of the planned learning rate after the run has fallen back so often."""
+        """The factor that falling back has put on the planned learning rate."""
         return float(FALL_FACTOR**self.progress.fall_backs)
 
     @property
     def validations(self) -> list[Entry]:
-        """The history's entries without those of falling back."""
+        """The history's entries except fall-backs."""
         return [entry for entry in self.history if "fell_back_from" not in entry]
 
     @property
     def validations_since_best(self) -> int:
-        """Validations after the one with the lowest loss."""
+        """Number of validations since the one with the lowest loss."""
         best = self.progress.best_step or 0
         return sum(
             1
@@ -219,8 +220,8 @@ class Run:
         )
 
     def ended_by(self, seconds: float = 0.0) -> str | None:
-        """What has ended the run after `seconds` of training: steps, epochs, patience, time;
-        None while it goes on.
+        """What has ended the run after `seconds` of training: steps, epochs, patience or time; None
+        if it has not ended.
         """
         config = self.config
         if self.step >= self.total_steps:
@@ -231,8 +232,8 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """True when no step is left, or patience is at its end. Of the time that it took a run
-        knows nothing.
+        """True if no steps are left or patience has run out. A run does not know its training
+        time.
         """
         return self.ended_by() is not None
 
@@ -242,22 +243,24 @@ class Run:
         return Streams(corpus.train, *shape, corpus.train_starts, self.config.reset_every)
 
     def check_text(self, corpus: Corpus) -> None:
-        """`CorpusError` unless this is the text that the run was started on, in the same parts."""
+        """`CorpusError` unless this is the text that the run was started on, with the same
+        parts.
+        """
         self.trained.check_text(corpus)
 
     def change(self, **settings: Any) -> None:
-        """Go on with other settings of training, such as more epochs; `ConfigError` for those that
-        are fixed.
+        """Change training settings, such as the number of epochs; `ConfigError` for those that are
+        fixed.
 
-        With another learning rate, or another clipping, nothing is left of the falls of the rate
-        that falling back brought; with another number of steps or epochs, nothing of `pace`.
+        A new learning rate or clipping undoes the rate cuts of earlier fall-backs; a new number of
+        steps or epochs clears `pace`.
         """
         for name, value in settings.items():
             if name in FIXED and value != getattr(self.config, name):
                 raise ConfigError(
-                    f"`{name}` cannot change when a run goes on: it was "
-                    f"{getattr(self.config, name)}, not {value}; leave it out, "
-                    "or start a new run with `init_from` and another `out`"
+                    f"`{name}` cannot change when a run resumes: it was "
+                    f"{getattr(self.config, name)}, not {value}; leave it out, or start a new run "
+                    "with `init_from` and another `out`"
                 )
         if "steps" in settings or "epochs" in settings:
             settings.setdefault("pace", None)
@@ -267,14 +270,14 @@ class Run:
             settings["steps"] = None
         before = self.config
         after = TrainConfig.from_mapping({**asdict(before), **settings})
-        after.total_steps(self.steps_per_epoch)  # raises where no length is left
+        after.total_steps(self.steps_per_epoch)  # raises if no length is left
         self.config = replace(after, **{name: getattr(before, name) for name in after.undecided()})
         if any(getattr(before, name) != getattr(self.config, name) for name in STEERING):
             self.progress = replace(self.progress, fall_backs=0)
         self._begin_average()
 
     def dropout_key(self) -> int:
-        """The number that this step's dropout masks are drawn from."""
+        """The random key of this step's dropout masks."""
         words = np.random.SeedSequence([self.config.seed, 0xD409, self.step]).generate_state(
             2, np.uint32
         )

@@ -1,10 +1,10 @@
-"""The file of a run: a trained network (`checkpoint.trained`), and all else that going on needs.
+"""The file of a run: a trained network (`checkpoint.trained`) and everything needed to resume.
 
-The tensors of the network's names are the ones to write and to evaluate with. Of a run that
-averages its weights, those in training stand under `trained.`; the optimizer's slots stand under
-`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H). Of a run that
-started from a trained network, `anchor.` holds its first weights. The metadata's `run` holds
-`train`, `paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
+The tensors with the network's names are the weights to sample and evaluate. If the run averages its
+weights, the weights in training are stored under `trained.`; the optimizer slots are under
+`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H). If the run started
+from a trained network, `anchor.` holds its initial weights. `run` in the metadata contains `train`,
+`paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
 """
 
 import os
@@ -42,7 +42,7 @@ HISTORY_NUMBERS = (
 
 
 def save_run(path: str | os.PathLike[str], run: Run) -> None:
-    """Write a run to a file, whole or not at all, and onto the disk before this returns.
+    """Write a run to a file atomically, and flush it to disk before returning.
 
     `CheckpointError` if it cannot be written.
     """
@@ -69,29 +69,31 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """The run in a file; `CheckpointError` if it is not sound or holds a network alone."""
+    """Load the run in a file; `CheckpointError` if it is damaged or contains only a network."""
     with opened(path) as file:
         return _run(file)
 
 
 def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainConfig]:
-    """The configurations of network and training; no tensor is read. Errors as for `load_run`."""
+    """The configurations of network and training, without reading tensors. Errors as in
+    `load_run`.
+    """
     with opened(path) as file:
         model = configuration(ModelConfig, file.about, "model")
         return model, _train_config(_about_run(file))
 
 
 def progress_of(path: str | os.PathLike[str]) -> Progress:
-    """How far the run in a file has come; no tensor is read. Errors as for `load_run`."""
+    """The progress of the run in a file, without reading tensors. Errors as in `load_run`."""
     with opened(path) as file:
         return _progress(value(_about_run(file), "progress", dict))
 
 
 def describe_run(path: str | os.PathLike[str]) -> Metadata | None:
-    """What is known of the run of a checkpoint, as JSON has it; None where that is nothing.
+    """The description of a checkpoint's run, as in JSON; None if there is none.
 
-    It stands in the file itself, or in the last checkpoint of the same run beside it. No tensor is
-    read. Errors as for `load_run`.
+    It comes from the file itself, or from the last checkpoint of the same run beside it. No tensor
+    is read. Errors as in `load_run`.
     """
     with opened(path) as file:
         sha256 = file.about.get("sha256")
@@ -114,15 +116,15 @@ def _checked(file: File) -> Metadata:
 def _about_run(file: File) -> Metadata:
     if "run" not in file.about:
         raise CheckpointError(
-            "this file holds a network, but not the run that trained it; a run goes on from its "
-            "last.safetensors, and a new one starts from these weights with `init_from`"
+            "this file contains a network but not the run that trained it; resume from "
+            "last.safetensors, or start a new run from these weights with `init_from`"
         )
     return dict(value(file.about, "run", dict))
 
 
 def _train_config(about: Metadata) -> TrainConfig:
     config = configuration(TrainConfig, about, "train")
-    config.total_steps(1)  # raises where there is no length
+    config.total_steps(1)  # raises if there is no length
     return config
 
 
@@ -165,7 +167,7 @@ def _history(entries: list[Any]) -> list[Entry]:
             )
         if not all(_is_number(entry.get(name)) for name in HISTORY_NUMBERS):
             raise CheckpointError(
-                "the metadata's 'history' holds a loss that is no number; the file is damaged"
+                "the metadata's 'history' contains a loss that is not a number; the file is damaged"
             )
     return entries
 
@@ -187,9 +189,7 @@ def _progress(about: Metadata) -> Progress:
 
 def _sources(paths: list[Any], texts: tuple[Text, ...]) -> tuple[Source, ...]:
     if len(paths) != len(texts) or not all(type(path) is str for path in paths):
-        raise CheckpointError(
-            "the metadata's 'paths' are not those of its texts; the file is damaged"
-        )
+        raise CheckpointError("the metadata's 'paths' do not match its texts; the file is damaged")
     return tuple(
         Source(path, text.characters, text.part) for path, text in zip(paths, texts, strict=True)
     )

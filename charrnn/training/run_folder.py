@@ -1,4 +1,4 @@
-"""A run's folder: checkpoints (`last`, `best`, and `good` where `last` is not good), history,
+"""A run's folder: checkpoints (`last`, `best`, and `good` if `last` is not good), history,
 settings, and a lock.
 """
 
@@ -21,11 +21,11 @@ from charrnn.training.run import Entry, Run
 from charrnn.training.run_file import load_run, progress_of, save_run
 
 TEST_LOOKS = "test-looks.jsonl"
-"""The file, beside a checkpoint, that tells when its test part was evaluated; times are UTC."""
+"""The file beside a checkpoint that records when its test part was evaluated (UTC)."""
 
 
 class RunFolder:
-    """A folder for one run. Nothing is written before `create` or `resume`."""
+    """The folder of one run. Nothing is written before `create` or `resume`."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -33,7 +33,7 @@ class RunFolder:
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint, which training goes on from."""
+        """The newest checkpoint, from which training resumes."""
         return self.path / LAST
 
     @property
@@ -43,37 +43,37 @@ class RunFolder:
 
     @property
     def good(self) -> Path:
-        """The checkpoint that training would go back to, where that is not `last`."""
+        """The checkpoint that training would go back to, if that is not `last`."""
         return self.path / "good.safetensors"
 
     @property
     def history(self) -> Path:
-        """One JSON object a line and validation, or falling back, with `seconds` of training so
-        far.
+        """One JSON object per line, for each validation or fall-back, with the `seconds` of
+        training so far.
         """
         return self.path / "history.jsonl"
 
     @property
     def config(self) -> Path:
-        """The settings that the run was started with, and its `pace`, as `--config` reads them."""
+        """The run's initial settings and its `pace`, in the format of `--config`."""
         return self.path / "config.toml"
 
     @property
     def seconds_before(self) -> float:
-        """Training time of this run's earlier sessions, up to the last validation of each, told
-        from the history.
+        """Training time of this run's earlier sessions, each up to its last validation, taken from
+        the history.
         """
         return max((_seconds(entry) for entry in self.entries()), default=0.0)
 
     @property
     def holds_run(self) -> bool:
-        """True when there is a checkpoint here, which a new run would overwrite."""
+        """True if there is a checkpoint here that a new run would overwrite."""
         return self.last.exists() or self.best.exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, made if need be, for this process; `RunError` while another has it. Ends
-        with the process.
+        """Lock the folder for this process, creating it if needed; `RunError` while another process
+        holds it. The lock ends with the process.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,8 @@ class RunFolder:
             ) from None
         except OSError as error:
             raise RunError(
-                f"{self.path}: cannot be used: {error.strerror or error}; choose another `out`"
+                f"{self.path}: cannot use this folder: {error.strerror or error}; choose another "
+                "`out`"
             ) from None
         try:
             yield
@@ -94,49 +95,47 @@ class RunFolder:
             lock.release()
 
     def create(self, settings: Mapping[str, Any]) -> None:
-        """Begin a run here; `RunError` if there is one already. `settings` become config.toml;
-        those that are None are left out.
+        """Start a run here; `RunError` if there is one already. `settings` are written to
+        config.toml, except those that are None.
         """
         if self.holds_run:
             raise RunError(
-                f"{self.path} already holds a run; go on with it: `resume` {self.path}, or choose "
-                "another `out`"
+                f"{self.path} already contains a run; resume it with `resume` {self.path}, or "
+                "choose another `out`"
             )
         if self.entries():
             raise RunError(
-                f"{self.path} holds the history of a run whose checkpoints are gone; choose "
+                f"{self.path} contains the history of a run whose checkpoints are missing; choose "
                 "another `out`"
             )
         if self.config.exists() and not self.history.exists():
             raise RunError(
-                f"{self.config} belongs to something else and would be overwritten; choose "
-                "another `out`"
+                f"{self.config} does not belong to a run and would be overwritten; choose another "
+                "`out`"
             )
         write_atomically(self.history, b"")
         self._write_settings(settings)
 
     def _record_pace(self, pace: str | None) -> None:
-        """Have config.toml, if there is one, say how the number of steps was changed."""
+        """Record changes of the number of steps in config.toml, if it exists."""
         settings = {"pace": pace}
-        with suppress(OSError, ValueError):  # a file that somebody spoiled stays as it is
+        with suppress(OSError, ValueError):  # a damaged file stays as it is
             settings = tomllib.loads(self.config.read_text(encoding="utf-8"))
         if settings.get("pace") != pace:
             self._write_settings({**settings, "pace": pace})
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         kept = {name: value for name, value in settings.items() if value is not None}
-        # "replace": a path that is not UTF-8 cannot stand in TOML
+        # "replace": TOML cannot contain a path that is not UTF-8
         write_atomically(self.config, tomli_w.dumps(kept).encode("utf-8", "replace"))
 
     def resume(self) -> Run:
-        """The run as it was last saved here; lines of the history from after that are dropped: they
-        will come again.
+        """The run as it was last saved here; later lines of the history are dropped, since training
+        will write them again.
         """
         if not self.last.exists():
-            found = "no last.safetensors" if self.path.exists() else "no such folder"
-            raise RunError(
-                f"{self.path}: there is no run to resume here ({found}); train one first"
-            )
+            problem = "no last.safetensors" if self.path.exists() else "no such folder"
+            raise RunError(f"{self.path}: no run to resume ({problem}); train one first")
         run = load_run(self.last)
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
@@ -147,10 +146,10 @@ class RunFolder:
         return run
 
     def save_last(self, run: Run) -> None:
-        """Write the checkpoint to go on from, and what is new in the history and of the pace; the
-        last good state stays here, in `good`.
+        """Write the checkpoint to resume from, and new entries of the history and the pace; `good`
+        keeps the last good state.
         """
-        # first: a run that goes on from an older checkpoint writes what it did itself
+        # first: a run resumed from an older checkpoint writes its own entries
         self._record_pace(run.config.pace)
         is_good = run.step == run.progress.good_step
         if not is_good and self.good_of(run) == self.last:
@@ -165,18 +164,18 @@ class RunFolder:
         save(self.best, run.trained)
 
     def load_good(self, run: Run) -> Run:
-        """The run's last good state; `RunError` if its file is gone."""
+        """The run's last good state; `RunError` if its file is missing."""
         found = self.good_of(run)
         if found is None:
             raise RunError(
-                f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run "
-                "must go back to, is gone; start "
-                "a new run from the best one (`init_from`), with a lower `learning_rate`"
+                f"{self.path}: the checkpoint of step {run.progress.good_step}, which the run must "
+                "go back to, is missing; start a new run from the best one (`init_from`) with a "
+                "lower `learning_rate`"
             )
         return load_run(found)
 
     def good_of(self, run: Run) -> Path | None:
-        """The file here that holds the run's last good state."""
+        """The file with the run's last good state."""
         for path in (self.last, self.good):
             with suppress(CheckpointError):
                 if progress_of(path).is_good_of(run.progress):
@@ -191,8 +190,8 @@ class RunFolder:
             self._write_history(entries, run)
 
     def _entries_until(self, run: Run) -> list[Entry]:
-        """The history's entries without those of what the run, as it is here, has not done yet, or
-        has gone back from.
+        """The history's entries except those of steps that the saved run has not reached or has
+        undone.
         """
         return [
             entry
@@ -201,7 +200,7 @@ class RunFolder:
         ]
 
     def _write_history(self, entries: list[Entry], run: Run) -> None:
-        """Replace the file by these entries and those of the run that come after them."""
+        """Replace the file with these entries and the run's later ones."""
         known = _last_place(entries)
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
         new = [{**entry, "seconds": seconds} for entry in run.history if _place(entry) > known]
@@ -213,7 +212,7 @@ class RunFolder:
 
 
 def _read_lines(path: Path) -> list[Entry]:
-    """The JSON objects in a file, one a line; a line that a crash cut off is left out."""
+    """The JSON objects in a file, one per line; a line cut off by a crash is skipped."""
     entries = []
     with suppress(OSError, ValueError):
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -226,9 +225,7 @@ def _write_lines(path: Path, entries: list[Entry]) -> None:
 
 
 def _place(entry: Entry) -> tuple[int, float]:
-    """What grows from entry to entry: the step, and where the run came back to it, the steps lost
-    so far.
-    """
+    """A key that increases from entry to entry: steps lost so far by going back, and the step."""
     lost = entry.get("lost")
     return entry["step"], lost if isinstance(lost, int | float) else 0
 
@@ -244,20 +241,20 @@ def _seconds(entry: Entry) -> float:
 
 def test_looks(checkpoint: Path) -> list[Entry]:
     """When the test part was evaluated with checkpoints of this folder (`note_test_look`)."""
-    looks = _read_lines(checkpoint.parent / TEST_LOOKS)
-    return [look for look in looks if isinstance(look.get("when"), str)]
+    entries = _read_lines(checkpoint.parent / TEST_LOOKS)
+    return [look for look in entries if isinstance(look.get("when"), str)]
 
 
 def note_test_look(checkpoint: Path, nats: float) -> None:
-    """Note beside a checkpoint that the test part was evaluated, now.
+    """Record beside a checkpoint that the test part was evaluated now.
 
-    A figure that is looked at again and again is no test.
+    A figure that is looked at repeatedly is no longer a test.
     """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-    look = {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats}
-    _write_lines(checkpoint.parent / TEST_LOOKS, [*test_looks(checkpoint), look])
+    entry = {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats}
+    _write_lines(checkpoint.parent / TEST_LOOKS, [*test_looks(checkpoint), entry])
 
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:
-    """The run below `root` that was saved last; `RunError` if there is none."""
+    """The most recently saved run below `root`; `RunError` if there is none."""
     return RunFolder(newest_folder(root))

@@ -1,5 +1,5 @@
-"""Choosing settings: by the clock, and by comparison.
+"""Choose settings to fit a given time, or by comparison.
 
-`planning.plan` chooses what to train in a given time, `pacing.py` keeps to it, and
-`comparison.compare` trains several `candidates` side by side.
+`planning.plan` chooses what to train in a given time, `pacing.py` keeps the run on time, and
+`comparison.compare` trains several `candidates`.
 """

@@ -1,6 +1,4 @@
-"""What is compared: configurations side by side, as combinations of settings, of equal size if that
-is asked for.
-"""
+"""The candidates of a comparison: combinations of settings, of equal size if requested."""
 
 import json
 import re
@@ -22,13 +20,13 @@ from charrnn.training.recipe import resolve
 
 MOST_HIDDEN = 16384
 PLAN = "compare.json"
-"""The file, in the folder of a comparison, that says what is compared."""
+"""The file in a comparison's folder that records what is compared."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One configuration of a comparison: its name, the text as it reads it, its network and its
-    training; what is None in these is decided by the recipe.
+    """One configuration of a comparison: its name, its corpus, its network and its training; the
+    recipe sets every setting that is None.
     """
 
     name: str
@@ -37,55 +35,57 @@ class Candidate:
     training: TrainConfig
 
     def __post_init__(self) -> None:
-        """The size of the vocabulary follows from the text."""
+        """Set the size of the vocabulary from the text."""
         object.__setattr__(self, "model", replace(self.model, vocab_size=len(self.corpus.vocab)))
 
     @cached_property
     def resolved(self) -> tuple[ModelConfig, TrainConfig]:
-        """Its network and training as the recipe completes them."""
+        """Its network and training after the recipe has filled in missing settings."""
         return resolve(self.corpus, self.model, self.training)
 
     @property
     def hidden(self) -> int:
-        """Units of each layer."""
+        """Units per layer."""
         return self.resolved[0].hidden
 
     @property
     def parameters(self) -> int:
-        """How many numbers are trained."""
+        """Number of trained parameters."""
         return parameter_count(self.resolved[0])
 
     @property
     def settings(self) -> dict[str, Value]:
-        """All settings but the seed, by name; those that the recipe decides are None."""
-        found = values_of(self.corpus.config, self.model, self.training)
-        del found["seed"]
-        return found
+        """All settings except the seed, by name; those that the recipe decides are None."""
+        values = values_of(self.corpus.config, self.model, self.training)
+        del values["seed"]
+        return values
 
 
 def combinations(
     settings: Mapping[str, Value], varied: Mapping[str, Sequence[Value]]
 ) -> list[tuple[str, dict[str, Value]]]:
-    """The settings with every combination of the varied ones' values, each under a name made of
-    those; the last vary fastest.
+    """The settings with every combination of the varied values, each named after its values; the
+    last one varies fastest.
 
     {"cell": ["lstm", "gru"], "dropout": [0.0, 0.3]} gives "lstm dropout=0", "lstm dropout=0.3",
-    "gru dropout=0", ... Values and names are checked; `ConfigError` also for a value that is there
+    "gru dropout=0", ... `ConfigError` for an unknown name, an invalid value, or a value given
     twice.
     """
-    found: dict[str, dict[str, Value]] = {}
+    by_name: dict[str, dict[str, Value]] = {}
     for values in product(*varied.values()):
         chosen = dict(zip(varied, values, strict=True))
         merged = {**settings, **chosen}
         _, model, _ = configs_of(merged)
-        name = " ".join(_shown(setting, value) for setting, value in chosen.items()) or model.cell
-        if name in found:
-            raise ConfigError(f"{name} is to be compared with itself; name every value once")
-        found[name] = merged
-    return list(found.items())
+        name = (
+            " ".join(_value_text(setting, value) for setting, value in chosen.items()) or model.cell
+        )
+        if name in by_name:
+            raise ConfigError(f"{name} would be compared with itself; give each value only once")
+        by_name[name] = merged
+    return list(by_name.items())
 
 
-def _shown(setting: str, value: Value) -> str:
+def _value_text(setting: str, value: Value) -> str:
     if setting == "cell":
         return str(value)
     text = f"{value:g}" if isinstance(value, float) else str(value)
@@ -94,87 +94,92 @@ def _shown(setting: str, value: Value) -> str:
 
 
 def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The candidates, each with as many hidden units as bring its number of parameters nearest to
-    that of the first.
+    """The candidates, each with the number of hidden units that brings its parameter count closest
+    to the first one's.
     """
     target = candidates[0].parameters
     return [
-        replace(one, model=replace(one.model, hidden=_hidden_for(one.model, target)))
-        for one in candidates
+        replace(
+            candidate, model=replace(candidate.model, hidden=_hidden_for(candidate.model, target))
+        )
+        for candidate in candidates
     ]
 
 
 def _hidden_for(model: ModelConfig, target: int) -> int:
-    """The number of units with which a network comes nearest to `target` parameters; the smaller
-    of two that do.
+    """The number of units whose network comes closest to `target` parameters; the smaller one in a
+    tie.
     """
 
     def count(hidden: int) -> int:
         return parameter_count(replace(model, hidden=hidden))
 
-    # the least number that reaches the target; the count grows with it
+    # the smallest number that reaches the target; the count grows with it
     least = bisect_left(range(MOST_HIDDEN), target, lo=1, key=count)
     return min((max(1, least - 1), least), key=lambda hidden: abs(count(hidden) - target))
 
 
 def folder_names(candidates: Sequence[Candidate]) -> list[str]:
-    """A name for each candidate that can be a folder's, no two alike even where case does not
-    count.
-    """
-    taken: list[str] = []
+    """A folder name for each candidate, all different even if case is ignored."""
+    names: list[str] = []
     for candidate in candidates:
         plain = re.sub(r"[^\w.=+-]+", "-", candidate.name).strip("-.")[:60] or "candidate"
         name, number = plain, 2
-        while name.lower() in (other.lower() for other in taken):
+        while name.lower() in (used.lower() for used in names):
             name, number = f"{plain}-{number}", number + 1
-        taken.append(name)
-    return taken
+        names.append(name)
+    return names
 
 
 def plan_text(candidates: Sequence[Candidate], seeds: Sequence[int]) -> str:
-    """All that the runs depend on but the clock, as JSON."""
-    described = {one.name: {"sha256": one.corpus.sha256, **one.settings} for one in candidates}
+    """Everything that the runs depend on except the clock, as JSON."""
+    described = {
+        candidate.name: {"sha256": candidate.corpus.sha256, **candidate.settings}
+        for candidate in candidates
+    }
     return json.dumps({"seeds": list(seeds), "candidates": described}, indent=1)
 
 
 def hidden_in(folder: Path, name: str) -> int | None:
-    """The units that the plan in this folder gives a candidate; None without a readable plan."""
+    """The candidate's hidden units in this folder's plan; None without a readable plan."""
     try:
-        found = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        return int(found["candidates"][name]["hidden"])
+        stored = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        return int(stored["candidates"][name]["hidden"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
 def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
-    """`RunError` if the folder holds the plan of another comparison; says in what it differs."""
+    """`RunError` if the folder contains the plan of another comparison; the message says how it
+    differs.
+    """
     path = folder / PLAN
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}); choose another `folder`") from None
-    asked = json.loads(plan_text(candidates, seeds))
-    if found != asked:
+        raise RunError(f"{path}: cannot read the plan ({error}); choose another `folder`") from None
+    wanted = json.loads(plan_text(candidates, seeds))
+    if stored != wanted:
         try:
-            difference = _difference(found, asked)
-        except (AttributeError, KeyError, TypeError):  # the file may hold anything
+            difference = _difference(stored, wanted)
+        except (AttributeError, KeyError, TypeError):  # the file may contain anything
             difference = ""
-        raise RunError(f"{folder} holds another comparison{difference}; choose another `folder`")
+        raise RunError(f"{folder} contains another comparison{difference}; choose another `folder`")
 
 
-def _difference(found: Any, asked: Any) -> str:
-    """What is not the same in two plans, for a message."""
-    seeds, candidates = found["seeds"], found["candidates"]
-    if seeds != asked["seeds"]:
+def _difference(stored: Any, wanted: Any) -> str:
+    """The first difference between two plans, for a message."""
+    seeds, candidates = stored["seeds"], stored["candidates"]
+    if seeds != wanted["seeds"]:
         return f" (seeds {', '.join(map(str, seeds))})"
-    if list(candidates) != list(asked["candidates"]):
+    if list(candidates) != list(wanted["candidates"]):
         return f" ({', '.join(candidates)})"
-    for name, settings in asked["candidates"].items():
+    for name, settings in wanted["candidates"].items():
         for setting, value in settings.items():
-            there = candidates[name].get(setting)
-            if there != value:
-                old, new = ("unset" if x is None else f"{x!r:.40}" for x in (there, value))
+            before = candidates[name].get(setting)
+            if before != value:
+                old, new = ("unset" if x is None else f"{x!r:.40}" for x in (before, value))
                 return f" ({name}: {setting} {old}, not {new})"
     return ""

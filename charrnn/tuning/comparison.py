@@ -1,9 +1,9 @@
-"""Comparing configurations: each is trained from several seeds, one run after the other, and judged
-by its best checkpoint.
+"""Compare configurations: each is trained from several seeds, one run at a time, and scored by its
+best checkpoint.
 
-Every run has a folder of its own, like any other run, and goes on where it was interrupted. Beside
-them stands the plan, `compare.json`, which says what is compared; in each of them `measured.json`,
-what a checkpoint does not know: speed and time.
+Each run has a folder, like any other run, and resumes where it was interrupted. Next to these
+folders, `compare.json` records what is compared; in each folder, `measured.json` records what a
+checkpoint does not contain: speed and time.
 """
 
 import json
@@ -39,17 +39,17 @@ from charrnn.tuning.pacing import on_time
 from charrnn.tuning.planning import LEAST_SECONDS, Plan, plan
 
 SPEEDS_KEPT = 1000
-"""Steps, the last of a run, over which its median speed is taken."""
+"""The median speed is taken over this many steps at the end of a run."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one run. Losses are nats a character, of its best checkpoint: validation_loss on
-    all of the validation text.
+    """The result of one run. Losses are in nats per character, of its best checkpoint;
+    `validation_loss` covers the whole validation text.
 
-    `seconds` were spent on training steps, over all sessions; `chars_per_second` is the median over
-    the last 1000 steps. A run that diverged is not finished; its losses are from before that, or
-    None.
+    `seconds` is the time spent on training steps in all sessions; `chars_per_second` is the median
+    over the last 1000 steps. A run that diverged is not finished; its losses are from before it
+    diverged, or None.
     """
 
     seed: int
@@ -64,8 +64,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened in run number `run` of `runs`: a step (`report`), or its end (`outcome`).
-    `share` of all the work is done.
+    """An event in run number `run` of `runs`: a step (`report`) or the end (`outcome`). `share` is
+    the fraction of all work that is done.
     """
 
     candidate: Candidate
@@ -86,43 +86,43 @@ class Result:
 
     @property
     def losses(self) -> list[float]:
-        """The validation losses of the runs that are finished."""
+        """The validation losses of the finished runs."""
         return [
-            one.validation_loss
-            for one in self.outcomes
-            if one.finished and one.validation_loss is not None
+            outcome.validation_loss
+            for outcome in self.outcomes
+            if outcome.finished and outcome.validation_loss is not None
         ]
 
     @property
     def mean_loss(self) -> float | None:
-        """Their mean; None without any."""
+        """The mean of the losses; None if there are none."""
         return statistics.fmean(self.losses) if self.losses else None
 
     @property
     def loss_deviation(self) -> float | None:
-        """Their standard deviation, that of a sample (n - 1); None for fewer than two."""
+        """The sample standard deviation (n - 1) of the losses; None for fewer than two."""
         return statistics.stdev(self.losses) if len(self.losses) > 1 else None
 
     @property
     def chars_per_second(self) -> float | None:
-        """The median over the runs; None without any."""
-        speeds = [one.chars_per_second for one in self.outcomes]
+        """The median over the runs; None if there are none."""
+        speeds = [outcome.chars_per_second for outcome in self.outcomes]
         return statistics.median(speeds) if speeds else None
 
     @property
     def mean_epochs(self) -> float | None:
-        """Passes over the text, the mean over the runs; None without any."""
-        epochs = [one.epochs for one in self.outcomes]
+        """The mean number of passes over the text; None without runs."""
+        epochs = [outcome.epochs for outcome in self.outcomes]
         return statistics.fmean(epochs) if epochs else None
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, fit for JSON."""
+        """The result as a JSON-compatible dictionary."""
         return {
             "name": self.candidate.name,
             "settings": self.candidate.settings,
             "hidden": self.candidate.hidden,
             "parameters": self.candidate.parameters,
-            "seeds": [asdict(one) for one in self.outcomes],
+            "seeds": [asdict(outcome) for outcome in self.outcomes],
             "validation_loss_mean": self.mean_loss,
             "validation_loss_std": self.loss_deviation,
             "chars_per_second": self.chars_per_second,
@@ -130,15 +130,13 @@ class Result:
 
 
 def results(candidates: Sequence[Candidate], events: Iterable[Event]) -> list[Result]:
-    """The outcomes among the events, by candidate, the lowest mean loss first and what has none
-    last.
-    """
-    ended = [(event.candidate, event.outcome) for event in events if event.outcome is not None]
-    found = [
-        Result(one, tuple(outcome for candidate, outcome in ended if candidate is one))
-        for one in candidates
+    """The results by candidate, lowest mean loss first and those without a loss last."""
+    ended = [event for event in events if event.outcome is not None]
+    ranking = [
+        Result(candidate, tuple(e.outcome for e in ended if e.outcome and e.candidate is candidate))
+        for candidate in candidates
     ]
-    return sorted(found, key=lambda one: (one.mean_loss is None, one.mean_loss))
+    return sorted(ranking, key=lambda result: (result.mean_loss is None, result.mean_loss))
 
 
 def compare(
@@ -149,22 +147,22 @@ def compare(
     duration: float | None = None,
     threads: int | None = None,
 ) -> Iterator[Event]:
-    """Train every candidate from every seed; an event for each step, and one for the end of each
+    """Train every candidate from every seed. Yields an event for each step and for the end of each
     run.
 
-    With a duration all runs together take that many seconds, in equal shares; candidates must then
-    say their `hidden` (`with_size`). `ConfigError` for less than 5 seconds a run.
-    The first seed of all candidates comes first. Where the iteration is closed, or the process
-    dies, another call with the same candidates and seeds goes on; runs that are finished give their
-    outcome at once. `RunError` if the folder holds another comparison or is in use, `ConfigError`
-    for a text without a validation part. A run that diverges is an outcome.
+    With a duration, all runs together take that many seconds, in equal shares; the candidates'
+    `hidden` must then be set (`with_size`). `ConfigError` for less than 5 seconds per run. All
+    candidates run with the first seed before the second. If the iteration is closed or the process
+    dies, another call with the same candidates and seeds resumes; finished runs yield their outcome
+    at once. `RunError` if the folder contains another comparison or is in use, `ConfigError` for a
+    text without a validation part. A run that diverges counts as an outcome.
     """
     check_comparison(candidates, seeds)
     if duration is not None and duration < LEAST_SECONDS * len(candidates) * len(seeds):
         runs = len(candidates) * len(seeds)
         raise ConfigError(
-            f"`duration` {duration:g} seconds is too short for {runs} runs: each needs "
-            f"{LEAST_SECONDS:g} seconds or more"
+            f"`duration` {duration:g} seconds is too short for {runs} runs: each needs at least "
+            f"{LEAST_SECONDS:g} seconds"
         )
     place = RunFolder(folder)
     check_plan(place.path, candidates, seeds)
@@ -172,15 +170,15 @@ def compare(
         check_plan(place.path, candidates, seeds)
         write_atomically(place.path / PLAN, plan_text(candidates, seeds).encode())
         jobs = [
-            _Job(one, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
+            _Job(candidate, seed, RunFolder(place.path / f"{name}-seed{seed}"), threads)
             for seed in seeds
-            for one, name in zip(candidates, folder_names(candidates), strict=True)
+            for candidate, name in zip(candidates, folder_names(candidates), strict=True)
         ]
         work = [_work(job.candidate) if duration is None else 1.0 for job in jobs]
         deadline = time.monotonic() + (duration or 0.0)
         for k, job in enumerate(jobs):
             if duration is not None and not job.is_begun:
-                waiting = sum(not other.is_begun for other in jobs[k:])
+                waiting = sum(not later.is_begun for later in jobs[k:])
                 job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / waiting)
             for done, report, outcome in job.events():
                 share = (sum(work[:k]) + done * work[k]) / sum(work)
@@ -194,8 +192,8 @@ def with_size(
     *,
     threads: int | None = None,
 ) -> list[Candidate]:
-    """The candidates with `hidden` where it is not given: as many units as suit the first of them
-    if it trains for these seconds; in the folder of a comparison, as many as there.
+    """The candidates with `hidden` filled in where it is None: the value planned for the first
+    candidate in these seconds, or the one recorded in the comparison's folder.
     """
     first = candidates[0]
     hidden = first.model.hidden or hidden_in(Path(folder), first.name)
@@ -203,26 +201,28 @@ def with_size(
         hidden = plan(
             first.corpus, seconds, first.model, first.training, threads=threads
         ).model.hidden
-    return [replace(one, model=one.model.filled(hidden=hidden)) for one in candidates]
+    return [
+        replace(candidate, model=candidate.model.filled(hidden=hidden)) for candidate in candidates
+    ]
 
 
 def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
-    """`ConfigError` unless there is something to compare, and by which."""
+    """`ConfigError` unless there are candidates, distinct seeds, and a validation text."""
     if not candidates or not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(
-            "a comparison needs at least one configuration and one seed, and no seed twice"
+            "a comparison needs at least one configuration and one seed, all seeds different"
         )
     for candidate in candidates:
         if len(candidate.corpus.validation) < 2:
             raise ConfigError(
-                "configurations are compared by their loss on the validation text, and there is "
-                "none: give a larger `val_fraction`, or a longer text"
+                "configurations are compared by their loss on the validation text, but there is "
+                "none: use a larger `val_fraction` or a longer text"
             )
 
 
 def _work(candidate: Candidate) -> float:
-    """How much a run is to do, as far as one can say: multiplications, or seconds where those are
-    what ends it.
+    """The work of a run, as far as it is known: multiplications, or seconds if a time limit ends
+    it.
     """
     training, text = candidate.resolved[1], candidate.corpus.train
     if training.max_seconds is not None:
@@ -234,8 +234,8 @@ def _work(candidate: Candidate) -> float:
 
 @dataclass
 class _Job:
-    """One run of a comparison, in its folder; the seconds that it may take, if it is to be planned;
-    and its seconds and last speeds so far.
+    """One run of a comparison, in its folder: `share` is its time in seconds if it is planned,
+    `seconds` and `speeds` are the time and last speeds so far.
     """
 
     candidate: Candidate
@@ -248,24 +248,24 @@ class _Job:
 
     @property
     def is_begun(self) -> bool:
-        """True if there is something to go on with."""
+        """True if there is a checkpoint to resume from."""
         return self.folder.last.exists()
 
     @property
     def measured(self) -> Path:
-        """Speeds and seconds, and the outcome once it is there."""
+        """The file with speeds, seconds and, at the end, the outcome."""
         return self.folder.path / "measured.json"
 
     def events(self) -> Iterator[tuple[float, Report | None, Outcome | None]]:
-        """Train, from where it was left: the share of this run that is done, and each step's report
-        or the outcome.
+        """Train from where the run stopped; yields the share of this run that is done, with each
+        step's report or the outcome.
         """
         outcome = self._read()
         if outcome is None:
             with self.folder.locked():
-                (run, found), diverged = self._run(), False
+                (run, run_plan), diverged = self._run(), False
                 try:
-                    yield from self._steps(run, found)
+                    yield from self._steps(run, run_plan)
                 except DivergenceError:
                     diverged = True
                 outcome = self._outcome(run, diverged)
@@ -273,29 +273,29 @@ class _Job:
         yield 1.0, None, outcome
 
     def _run(self) -> tuple[Run, Plan | None]:
-        """The run as it was left, or a new one, with its plan if it has a time."""
-        one, found = self.candidate, None
+        """The resumed run, or a new one with its plan if it has a time."""
+        candidate, run_plan = self.candidate, None
         if self.is_begun:
             run = self.folder.resume()
-            run.check_text(one.corpus)
+            run.check_text(candidate.corpus)
             return run, None
-        model, training = one.model, replace(one.training, seed=self.seed)
+        model, training = candidate.model, replace(candidate.training, seed=self.seed)
         if self.share is not None:
-            found = plan(one.corpus, self.share, model, training, threads=self.threads)
-            model, training = found.model, found.training
-        run = Run.new(one.corpus, model, training)
+            run_plan = plan(candidate.corpus, self.share, model, training, threads=self.threads)
+            model, training = run_plan.model, run_plan.training
+        run = Run.new(candidate.corpus, model, training)
         texts: dict[str, list[str]] = {}
-        for source in one.corpus.sources:
+        for source in candidate.corpus.sources:
             texts.setdefault(source.part or "text", []).append(source.path)
         settings = values_of(run.corpus_config, run.model.config, run.config)
         self.folder.create({**settings, **texts})
-        return run, found
+        return run, run_plan
 
-    def _steps(self, run: Run, found: Plan | None) -> Iterator[tuple[float, Report, None]]:
+    def _steps(self, run: Run, run_plan: Plan | None) -> Iterator[tuple[float, Report, None]]:
         limit, before = run.config.max_seconds, self.folder.seconds_before
         reports = train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
-        if found is not None:
-            reports = on_time(reports, run, found)
+        if run_plan is not None:
+            reports = on_time(reports, run, run_plan)
         try:
             with closing(reports):
                 for report in reports:
@@ -316,7 +316,7 @@ class _Job:
             best = load(self.folder.best)
             loss, epoch = self._loss(best), best.origin.epoch
             loss = loss if math.isfinite(loss) else None
-            # which lack the steps that a diverged run has lost
+            # without the steps that a diverged run has lost
             losses = {entry["step"]: entry["train_loss"] for entry in run.validations}
             train_loss = losses.get(best.origin.step)
         return Outcome(
@@ -331,8 +331,8 @@ class _Job:
         )
 
     def _loss(self, best: Trained) -> float:
-        """The loss of a checkpoint on all of the validation text; training may have looked at a
-        part of it only.
+        """The loss of a checkpoint on the whole validation text; training may have used only part
+        of it.
         """
         corpus = self.candidate.corpus
         with closing(Workers(usable_threads(self.threads))) as workers:
@@ -341,14 +341,14 @@ class _Job:
             ).nats_per_char
 
     def _read(self) -> Outcome | None:
-        """Take up what earlier sessions measured; the outcome, if there is one. A damaged file
-        counts as none.
+        """Load what earlier sessions measured; returns the outcome, if there is one. A damaged file
+        is ignored.
         """
         try:
-            found = json.loads(self.measured.read_text(encoding="utf-8"))
-            self.seconds = float(found["seconds"])
-            self.speeds.extend(float(speed) for speed in found["speeds"])
-            return None if found["outcome"] is None else Outcome(**found["outcome"])
+            stored = json.loads(self.measured.read_text(encoding="utf-8"))
+            self.seconds = float(stored["seconds"])
+            self.speeds.extend(float(speed) for speed in stored["speeds"])
+            return None if stored["outcome"] is None else Outcome(**stored["outcome"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

@@ -1,8 +1,8 @@
-"""Ending on time: while a run goes on, its number of steps follows its pace.
+"""End on time: adapt a run's number of steps to its speed while it trains.
 
-A laptop that was cool when it was measured is slower a minute later, and other programs come and
-go. Each change is recorded in the run's setting `pace`, and the learning rate is a function of that
-record and the step alone (`optim.schedules`): so the run can be repeated, to the same bits.
+A laptop that was cool when measured is slower a minute later, and other programs come and go. Each
+change is recorded in the run's setting `pace`, and the learning rate depends only on that record
+and the step (`optim.schedules`), so the run can be repeated bit for bit.
 """
 
 import math
@@ -16,25 +16,26 @@ from charrnn.training.run import Run
 from charrnn.tuning.planning import Plan
 
 MEMORY, LEAST_MEMORY, LEAST_STEPS = 0.1, 0.01, 5
-"""The pace is an average over this part of the time left, but at least this part of the whole time
-and so many steps; as long passes between two changes.
+"""The pace is averaged over this fraction of the time left, but at least over this fraction of the
+whole time and over this many steps; the same time must pass between two changes.
 """
 KEPT = 0.25
-"""Of the steps left: a change before the last part leaves at least so many, and after so many there
-may be another; a run must not end because it was slow for a moment.
+"""A change before the last part keeps at least this fraction of the steps left, and the next one
+may follow after this fraction of them: a run must not end because it was slow for a moment.
 """
 UNCHANGED = 0.005
-"""A run that would end early or late by less, of the whole time, is left as it is."""
-LAST_PART = 0.1
-"""Of the whole time: here steps are only cut."""
-LATE = 0.01
-"""Of the whole time: a run is to end so much later, since in the last part it may become twice as
-fast, and cannot get more steps.
+"""A run that would end early or late by less than this fraction of the whole time is not changed.
 """
-SAID = 0.2
-"""A change of the number that was said last is said if it is larger."""
+LAST_PART = 0.1
+"""In this last fraction of the whole time, steps are only cut."""
+LATE = 0.01
+"""Fraction of the whole time by which a run should end late, since in the last part it may become
+twice as fast but cannot get more steps.
+"""
+REPORTED = 0.2
+"""A change is reported if it differs from the last reported number by more than this fraction."""
 END_SECONDS = 0.2
-"""Between the last report and the end of the program."""
+"""Seconds between the last report and the end of the program."""
 
 
 def on_time(
@@ -44,11 +45,11 @@ def on_time(
     say: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
-    """The reports of a run that was just begun with a plan; its number of steps changes with its
-    pace, so that it ends on time.
+    """The reports of a run that has just started with a plan. Its number of steps follows its
+    speed, so that it ends on time.
 
-    Changes are appended to the run's setting `pace`. Those that are large, and cuts in the last
-    tenth of the time, are told to `say`, each in a line.
+    Changes are appended to the run's setting `pace`. Large changes, and cuts in the last tenth of
+    the time, are reported to `say`, one line each.
     """
     pacer = _Pacer(run, plan, clock(), say)
     with closing(reports):
@@ -58,25 +59,24 @@ def on_time(
 
 
 class _Pacer:
-    """How fast a run is, when it would end, and what to change.
+    """Tracks how fast a run is and when it will end, and changes its number of steps.
 
-    A step takes `taken` / `steps` seconds: sums over the steps so far, in which older ones count
-    less and less.
+    A step takes `spent` / `steps` seconds: exponentially decaying sums over the steps so far.
     """
 
     def __init__(self, run: Run, plan: Plan, now: float, say: Callable[[str], None] | None) -> None:
         self.run, self.plan, self.say = run, plan, say
         self.whole = max(plan.deadline - now, 1e-3)
         self.before, self.changed = now, (now, 0)
-        self.taken, self.steps = plan.step_seconds, 1.0
+        self.spent, self.steps = plan.step_seconds, 1.0
         self.validations = [plan.validation_seconds / plan.step_seconds]
         self.every = run.config.eval_interval(run.steps_per_epoch)
-        self.said = run.total_steps
-        # steps that are made again after a fall back must see the changes that they saw before
+        self.reported = run.total_steps
+        # steps repeated after a fall-back must see the same changes as before
         self.free_from = 1 + max((step for step, _ in run.config.changes), default=0)
 
     def follow(self, report: Report, now: float) -> None:
-        """Take note of a report, and change the number of steps if need be."""
+        """Record a report, and change the number of steps if needed."""
         seconds, left, self.before = now - self.before, self.plan.deadline - now, now
         memory = max(MEMORY * left, LEAST_MEMORY * self.whole)
         if report.fell_back is not None:
@@ -84,11 +84,11 @@ class _Pacer:
         elif report.train_loss is not None:
             if report.sample is None:
                 self.validations.append(max(0.0, seconds / self.pace - 1))
-        elif report.step == 1:  # takes longer than others
+        elif report.step == 1:  # the first step takes longer
             self.changed = now, 1
         else:
             kept = math.exp(-min(seconds / memory, 1 / LEAST_STEPS))
-            self.taken, self.steps = kept * self.taken + seconds, kept * self.steps + 1
+            self.spent, self.steps = kept * self.spent + seconds, kept * self.steps + 1
         (when, step), total = self.changed, self.run.total_steps
         is_time = now - when >= memory or report.step - step >= KEPT * (total - step)
         if is_time and report.ended is None and report.step >= self.free_from:
@@ -96,22 +96,22 @@ class _Pacer:
 
     @property
     def pace(self) -> float:
-        """Seconds a step."""
-        return self.taken / self.steps
+        """Seconds per step."""
+        return self.spent / self.steps
 
     @property
     def validation(self) -> float:
-        """Of how many steps a validation takes the time, its checkpoints included."""
+        """The time of a validation, including its checkpoints, in steps."""
         return statistics.median(self.validations)
 
     def seconds_to(self, total: int) -> float:
-        """From now to the end of a run of so many steps, and of the program."""
+        """Seconds from now to the end of the program if the run has this total number of steps."""
         steps, validations = total - self.run.step, (total - 1) // self.every + 1
         validations -= self.run.step // self.every
         return self.pace * (steps + self.validation * validations) + END_SECONDS
 
     def steps_in(self, left: float) -> int:
-        """The most steps in all with which the run ends in this time, at least one more."""
+        """The largest total number of steps that ends within this time; at least one more step."""
         total, rest = self.run.step, (left - END_SECONDS) / self.pace - self.validation
         while total < self.plan.most_steps:
             stretch = self.every - total % self.every
@@ -122,7 +122,7 @@ class _Pacer:
         return max(self.run.step + 1, min(total, self.plan.most_steps))
 
     def _change(self, left: float, now: float) -> None:
-        """Have the run end on time, if it would not."""
+        """Change the number of steps if the run would not end on time."""
         run, total = self.run, self.run.total_steps
         is_last_part = left < LAST_PART * self.whole
         left += LATE * self.whole
@@ -133,17 +133,17 @@ class _Pacer:
             return
         run.change(pace=f"{run.config.pace or ''} {run.step}:{steps}".strip())
         self.changed = now, run.step
-        is_large = abs(steps - self.said) > SAID * self.said
+        is_large = abs(steps - self.reported) > REPORTED * self.reported
         if self.say is not None and (is_large or is_last_part or steps == self.plan.most_steps):
-            self.say(self._told(steps))
-            self.said = steps
+            self.say(self._change_text(steps))
+            self.reported = steps
 
-    def _told(self, steps: int) -> str:
-        """That there are so many steps now, and why."""
-        pace = "slower" if steps < self.said else "faster"
-        is_first = self.said == self.run.config.planned_steps(self.run.steps_per_epoch)
+    def _change_text(self, steps: int) -> str:
+        """The message that reports the new number of steps and the reason."""
+        pace = "slower" if steps < self.reported else "faster"
+        is_first = self.reported == self.run.config.planned_steps(self.run.steps_per_epoch)
         than = "planned" if is_first else "before"
         why = ", to end on time"
         if steps == self.plan.most_steps:
-            why = "; the text has no more to give, so this ends early"
-        return f"running {pace} than {than}: {steps:,} steps instead of {self.said:,}{why}"
+            why = "; more steps would only repeat the text, so this ends early"
+        return f"running {pace} than {than}: {steps:,} steps instead of {self.reported:,}{why}"

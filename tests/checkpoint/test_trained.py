@@ -58,7 +58,7 @@ def test_a_folder_gives_the_best_and_a_run_gives_its_network(tmp_path: Path) -> 
     assert load(tmp_path).origin.step == 12
     last = load(tmp_path / "last.safetensors")
     assert last.starts is None and last.squares is not None and not last.squares.flat.any()
-    with pytest.raises(CheckpointError, match="holds a network, but not the run"):
+    with pytest.raises(CheckpointError, match="contains a network but not the run"):
         load_run(tmp_path / "best.safetensors")
 
 

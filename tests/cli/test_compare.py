@@ -100,7 +100,7 @@ def test_a_table_and_the_same_as_json(text: Path) -> None:
             == load(f"checkpoints/compare-sea/{one['name']}-seed1/best.safetensors").model.count()
         )
     assert result.stderr.splitlines()[0] == (
-        "2 configurations, 2 seeds: 4 runs, one after the other, into checkpoints/compare-sea"
+        "2 configurations, 2 seeds: 4 runs into checkpoints/compare-sea"
     )
     assert re.match(
         r"4 of 4: dropout=0\.5, seed 1: \d\.\d{4} nats, .* chars/s, \d+ s",
@@ -193,15 +193,15 @@ def test_values_have_the_settings_types(text: Path) -> None:
         (
             ["--cells", "lstm,lstm"],
             2,
-            "error: lstm is to be compared with itself; name every value once",
+            "error: lstm would be compared with itself; give each value only once",
         ),
         (
             ["--cells", "lstm", "--vary", "cell=gru"],
             2,
-            "error: --vary cell: its values are given twice",
+            "error: --vary cell: given twice",
         ),
-        (["--vary", "hidden"], 2, "error: --vary hidden: give a setting and its values"),
-        (["--vary", "hidden="], 2, "error: --vary hidden=: give a setting and its values"),
+        (["--vary", "hidden"], 2, "error: --vary hidden: name a setting and its values"),
+        (["--vary", "hidden="], 2, "error: --vary hidden=: name a setting and its values"),
         (
             ["--vary", "hiden=3"],
             2,
@@ -210,11 +210,11 @@ def test_values_have_the_settings_types(text: Path) -> None:
         (["--vary", "hidden=3,x"], 2, "error: --vary hidden: 'x' is not a valid integer"),
         (["--vary", "hidden=3,0"], 2, "error: --hidden must be at least 1, not 0"),
         (["--vary", "layers=none"], 2, "error: --vary layers: 'none' is not a valid integer"),
-        (["--vary", "seed=1,2"], 2, "error: --vary seed: --seeds says how many seeds are tried"),
+        (["--vary", "seed=1,2"], 2, "error: --vary seed: cannot be varied; --seeds sets"),
         (
             ["--vary", "hidden=3,4", "--equal", "parameters"],
             2,
-            "error: --vary hidden and --equal parameters exclude",
+            "error: --vary hidden and --equal parameters contradict",
         ),
         (["--seeds", "0"], 2, "error: --seeds must be 1 to 1000, not 0"),
         (["--threads", "0"], 2, "error: --threads must be 1 to 1024"),
@@ -242,7 +242,7 @@ def test_standard_input_is_read_once(text: Path) -> None:
     request = ["-", *TINY, "--seeds", 1]
     assert compare(*request, "--vary", "layers=1,2", input=words).exit_code == 0
     result = compare(*request, "--vary", "unit=char,byte", "--out", "b", input=words)
-    assert result.exit_code == 2 and "standard input can be read once only" in result.stderr
+    assert result.exit_code == 2 and "standard input can be read only once" in result.stderr
 
 
 def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
@@ -250,7 +250,7 @@ def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
     result = compare("sea.txt", *TINY, "--seeds", 1, "--dropout", "0.1")
     assert result.exit_code == 1 and result.stdout == ""
     assert result.stderr == (
-        "error: checkpoints/compare-sea holds another comparison (lstm: dropout unset, not 0.1); "
+        "error: checkpoints/compare-sea contains another comparison (lstm: dropout unset, not 0.1); "
         "choose another --out\n"
     )
 
@@ -279,7 +279,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(text: Path, number: int) ->
         process.send_signal(number)
         said, answer = process.stderr.read(), json.loads(process.stdout.read())
         assert process.wait(SECONDS) == 128 + number
-    assert said.splitlines()[-1] == "stopped after 1 of 2 runs; the same command goes on from there"
+    assert said.splitlines()[-1] == "stopped after 1 of 2 runs; run the same command to resume"
     assert not answer["finished"] and sorted(
         len(one["seeds"]) for one in answer["configurations"]
     ) == [0, 1]
@@ -289,8 +289,8 @@ def test_a_signal_saves_and_the_same_command_goes_on(text: Path, number: int) ->
     )
     assert again.returncode == 0, again.stderr
     assert (
-        "(from before)" in again.stderr.splitlines()[1]
-        and "(from before)" not in again.stderr.splitlines()[-1]
+        "(already done)" in again.stderr.splitlines()[1]
+        and "(already done)" not in again.stderr.splitlines()[-1]
     )
 
     def losses(text: str) -> list[Any]:

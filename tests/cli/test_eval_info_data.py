@@ -181,7 +181,7 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     )
     text = charrnn_("eval", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8").stdout
     names = [line.split("  ")[1].strip() for line in text.splitlines()[1:]]
-    assert names == ["state carried", "windows of 256, cold", "dynamic", "xz -9e"]
+    assert names == ["state carried", "windows of 256, zero state", "dynamic", "xz -9e"]
     assert (
         f"{dynamic['nats_per_char']:.4f} nats" in text
         and f"{plain['nats_per_char']:.4f} nats" in text
@@ -229,7 +229,7 @@ def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(
     folder: Path, tmp_path: Path
 ) -> None:
     for name, text, options, found in (
-        ("letters", "KING or no\n" * 60, {}, "one vocabulary"),
+        ("letters", "KING or no\n" * 60, {}, "its vocabulary differs"),
         ("documents", TEXT, {"document_separator": "\n\n"}, "--document-separator"),
     ):
         corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(**options))
@@ -266,13 +266,13 @@ def test_eval_notes_who_looked_at_the_test_part(
     )
     second = charrnn_("eval", "--split", "test", "--per-char")
     assert (
-        "looked at once before" in second.stderr
+        "evaluated once before" in second.stderr
         and look["when"] in second.stderr
         and second.stderr.count("\n") == 1
     )
     third = charrnn_("eval", "--split", "test", "--json")
     assert (
-        "looked at 2 times before" in third.stderr
+        "evaluated 2 times before" in third.stderr
         and len(json.loads(third.stdout)["test_looks"]) == 2
     )
     note.write_text("no note\n")

@@ -141,7 +141,11 @@ def test_an_ensemble_needs_one_vocabulary(tmp_path: Path) -> None:
     )
     charrnn.save_run(tmp_path / "other.safetensors", other)
     error = sample("--ensemble", str(tmp_path / "other.safetensors"), status=1).stderr
-    assert "one vocabulary" in error and "other.safetensors" in error and error.count("\n") == 1
+    assert (
+        "its vocabulary differs" in error
+        and "other.safetensors" in error
+        and error.count("\n") == 1
+    )
 
 
 def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:

@@ -79,7 +79,7 @@ def test_sizes(size, text):
 
 
 def test_a_loss_has_both_units():
-    assert terminal.loss_text(1.0) == "1.0000 nats, 1.4427 bits a character"
+    assert terminal.loss_text(1.0) == "1.0000 nats, 1.4427 bits per character"
 
 
 def test_progress_appears_late_and_only_on_a_terminal(monkeypatch):
@@ -134,7 +134,7 @@ def test_compiling_shows_a_bar_on_a_terminal(monkeypatch, beside, shown_as):
     for name in "bc":
         shown.tick(name, False)
     shown.close()
-    assert "Compiling for this machine, once" in screen.getvalue()
+    assert "Compiling for this machine (once)" in screen.getvalue()
     assert shown_as in screen.getvalue()
 
 

@@ -94,7 +94,7 @@ def test_every_setting_is_a_flag_with_its_help_and_default():
     for heading in ("Text:", "Network:", "Training:", "Run:", "Examples:"):
         assert heading in text
     assert f"[default: {ModelConfig().embedding}]" in text
-    assert "Units H of each layer (default: by text and length)." in text
+    assert "Units H per layer (default: by text and length)." in text
     assert "[default: None]" not in text
     for flag in ("--out", "--threads", "--config", "--resume", "--init-from", "--quiet", "--json"):
         assert flag in text
@@ -178,7 +178,7 @@ def test_the_settings_of_a_run_start_the_same_run_again(text):
         ("hidden =", "run.toml: not TOML"),
         ("hidden = 0", "run.toml: --hidden must be at least 1, not 0"),
         ("threads = '2'", "run.toml: threads cannot be '2'"),
-        ("text = [1]", "run.toml: text must be a path, or a list of paths"),
+        ("text = [1]", "run.toml: text must be a path or a list of paths"),
         ("\udcff", "run.toml: not TOML"),
     ],
 )
@@ -199,10 +199,10 @@ def test_a_wrong_settings_file_is_one_line_and_status_2(text, toml, said):
             2,
             "error: none.toml: cannot be read: No such file or directory",
         ),
-        (["--resume", "a", "--init-from", "b"], 2, "error: --resume goes on with a run"),
-        (["--resume", "a", "--out", "b"], 2, "error: --resume a and --out b are two folders"),
+        (["--resume", "a", "--init-from", "b"], 2, "error: --resume continues a run"),
+        (["--resume", "a", "--out", "b"], 2, "error: --resume a and --out b are different folders"),
         (["--resume"], 1, "error: there is no run in checkpoints/"),
-        (["--resume", "nowhere"], 1, "error: nowhere: there is no run to resume here"),
+        (["--resume", "nowhere"], 1, "error: nowhere: no run to resume"),
         (["--init-from", "nowhere"], 1, "error: nowhere: there is no such file"),
         (["none.txt"], 1, "error: none.txt: no such file or folder"),
         (["line\nbreak\x1b"], 1, "error: line\\nbreak\\x1b: no such file"),
@@ -227,7 +227,7 @@ def test_a_run_is_not_overwritten(text):
         result = invoke("train", text, *TINY, "--steps", 3, *out)
         assert result.exit_code == 1
         assert (
-            "checkpoints/sea already holds a run; go on with it: --resume checkpoints/sea"
+            "checkpoints/sea already contains a run; resume it with --resume checkpoints/sea"
             in result.stderr
         )
     assert (text.parent / "checkpoints/sea/last.safetensors").read_bytes() == before
@@ -248,13 +248,15 @@ def test_interrupted_and_resumed_is_uninterrupted(text, number):
     assert whole.returncode == 0, whole.stderr
     status, said = stop_at_first_validation(number, *request, "--out", "parts")
     assert status == 128 + number
-    assert re.search(r"^stopped at step \d+; go on with: charrnn train --resume parts$", said, re.M)
+    assert re.search(
+        r"^stopped at step \d+; resume with: charrnn train --resume parts$", said, re.M
+    )
     step = load_run("parts/last.safetensors").step
     assert 100 <= step < 500
     # on two threads, and with the settings of the first command given again
     resumed = program(*request, "--out", "parts", "--threads", 2, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert f"going on from step {step:,}" in resumed.stderr
+    assert f"resumed at step {step:,}" in resumed.stderr
     for name in ("last.safetensors", "best.safetensors"):
         assert (text.parent / "parts" / name).read_bytes() == (
             text.parent / "whole" / name
@@ -340,11 +342,11 @@ def test_a_missing_a_changed_and_a_moved_text(text):
     result = invoke(*again)
     assert result.exit_code == 1
     assert "sea.txt: no such file or folder" in result.stderr
-    assert "give its new place: charrnn train TEXT --resume checkpoints/sea" in result.stderr
+    assert "pass its new path: charrnn train TEXT --resume checkpoints/sea" in result.stderr
     for change in ("x", "é"):
         text.write_text(moved.read_text() + change)
         result = invoke(*again)
-        assert result.exit_code == 1 and "the text is not the one of this run" in result.stderr
+        assert result.exit_code == 1 and "this is not the run's text" in result.stderr
     text.unlink()
     assert invoke("train", moved, *again[1:]).exit_code == 0
     assert (
@@ -417,7 +419,7 @@ def test_parts_that_moved_or_changed(text, parts):
     assert json.loads(before)["characters"] == json.loads(after.stdout)["characters"]
     few = invoke("eval", "--text", text)
     assert few.exit_code == 1
-    assert "1 file given, where the run had 5: sea.txt, moved.txt, v2.txt, t1.txt" in few.output
+    assert "1 file given, but the run had 5: sea.txt, moved.txt, v2.txt, t1.txt" in few.output
 
     together = invoke("train", "--resume", "--steps", 6, "--test", "t2.txt", "--test", "t1.txt")
     assert together.exit_code == 1 and "is not the one of this run" in together.output
@@ -452,7 +454,7 @@ def test_the_same_text_in_other_parts_is_another(text, parts):
 def test_a_part_is_a_file_or_a_share(text, parts, command, flags, complaint):
     result = invoke(command, text, *TINY, *flags)
     assert result.exit_code == 2, result.output
-    assert f"{complaint} both say how the text is split" in result.output
+    assert f"{complaint} both split the text" in result.output
     assert invoke(command, text, "--validation", "nowhere.txt").exit_code == 1
 
 
@@ -483,7 +485,7 @@ def test_init_from_keeps_the_old_symbols_and_adds_new_ones(text):
         1,
     ]
     wrong = invoke(*request, "--hidden", 9)
-    assert wrong.exit_code == 2 and "--hidden 9 does not fit the weights" in wrong.stderr
+    assert wrong.exit_code == 2 and "--hidden 9 does not match the weights" in wrong.stderr
     assert not (text.parent / "checkpoints/new").exists()
     result = invoke(*request)
     assert result.exit_code == 0, result.output
@@ -667,7 +669,7 @@ def test_overfitting_is_said_and_the_best_is_older(text):
     *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
     (step,) = [found["step"] for found in validations if found["overfitting"]]
     best = end["best_step"]
-    assert f"of step {best}, is kept" in said and best < step < 150
+    assert f"(step {best}) is kept" in said and best < step < 150
     last = result.stderr.splitlines()[-1]
     assert (
         last == f"sample from it (step {best}, {150 - best} steps before the last): charrnn sample "

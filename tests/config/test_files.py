@@ -185,7 +185,7 @@ def test_switches_in_a_file_and_as_flags(text: Path) -> None:
         and result.stderr == "error: mine.toml: --residual must be true or false, not 1\n"
     )
     shown = " ".join(train("--help-all").output.split())
-    assert "--residual / --no-residual Add to every layer's output" in shown
+    assert "--residual / --no-residual Add each layer's input to its output" in shown
 
 
 def test_a_preset_of_ones_own(text: Path) -> None:
@@ -201,12 +201,11 @@ def test_a_preset_of_ones_own(text: Path) -> None:
     [
         (
             "char-rn",
-            f"error: there is no preset 'char-rn'; there are: {', '.join(NAMES)}, or name a TOML "
-            "file",
+            f"error: there is no preset 'char-rn'; use {', '.join(NAMES)} or the path of a TOML",
         ),
         ("none.toml", "error: none.toml: cannot be read: No such file or directory"),
         ("wrong.toml", "error: wrong.toml: there is no setting 'hiden'; did you mean hidden?"),
-        ("../char-rnn", "error: there is no preset '../char-rnn'; there are: "),
+        ("../char-rnn", "error: there is no preset '../char-rnn'; use "),
     ],
 )
 def test_a_wrong_preset_is_one_line(text: Path, name: str, said: str) -> None:
@@ -241,7 +240,7 @@ def test_many_parameters_for_each_character_are_told(text: Path, hidden: int, wa
     assert result.exit_code == 0, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert len(lines) == warned
-    assert all("parameters for each of the characters to train on" in line for line in lines)
+    assert all("parameters per character of training text" in line for line in lines)
     assert (
         "warning" not in train(text, *TINY, "--hidden", hidden, "--quiet", "--out", "quiet").stderr
     )

@@ -114,10 +114,10 @@ def test_types_are_read_not_guessed() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("blueprint", 3, "`blueprint` must be a text, not 3"),
-        ("blueprint", None, "`blueprint` must be a text, not None"),
-        ("floating", 1, "`floating` must be a text, not 1"),
-        ("floating", None, "`floating` must be a text, not None"),
+        ("blueprint", 3, "`blueprint` must be a string, not 3"),
+        ("blueprint", None, "`blueprint` must be a string, not None"),
+        ("floating", 1, "`floating` must be a string, not 1"),
+        ("floating", None, "`floating` must be a string, not None"),
         ("floating", "str", "`floating` must be one of int, bool, None, not 'str'"),
         ("stringent", "int", "`stringent` must be one of float, not 'int'"),
         ("none_of_it", None, "`none_of_it` must be true or false, not None"),
@@ -146,7 +146,8 @@ def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
 
 def test_unknown_settings_are_named() -> None:
     with pytest.raises(
-        ConfigError, match=r"^run\.toml: there is no setting 'hiden'; known are: activation, cell, "
+        ConfigError,
+        match=r"^run\.toml: there is no setting 'hiden'; the settings are: activation, cell, ",
     ):
         ModelConfig.from_mapping({"hiden": 3}, "run.toml")
 
@@ -217,7 +218,7 @@ def test_total_steps(settings: dict[str, Any], steps: int) -> None:
 
 
 def test_a_length_is_needed() -> None:
-    with pytest.raises(ConfigError, match=r"^`steps` or `epochs` is needed"):
+    with pytest.raises(ConfigError, match=r"^`steps` or `epochs` is missing"):
         TrainConfig(max_time="1h").total_steps(100)
 
 

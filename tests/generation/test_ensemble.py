@@ -175,7 +175,7 @@ def test_the_mean_of_extreme_distributions() -> None:
 
 def test_what_is_no_ensemble() -> None:
     other = Model.initialized(plain_model(vocab_size=V + 1, hidden=8, layers=1), 1)
-    with pytest.raises(ConfigError, match=r"one vocabulary, not of \[9, 10\] symbols"):
+    with pytest.raises(ConfigError, match=r"the same vocabulary, not with \[9, 10\] symbols"):
         ensemble((models()[0], other))
     with pytest.raises(ConfigError, match="at least one"):
         Ensemble([])
@@ -190,7 +190,7 @@ def test_what_is_no_ensemble() -> None:
     [
         (Vocab(tuple("\n abcdef")), "lacks 'g'"),
         (Vocab(tuple("\n abcdefgh")), "has also 'h'"),
-        (Vocab(tuple("\n abcdegf")), "in another order"),
+        (Vocab(tuple("\n abcdegf")), "in a different order"),
         (Vocab(tuple("\n abcdefg"), "byte"), "bytes"),
     ],
 )

@@ -504,7 +504,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(
         cli, ["train", "--resume", "--steps", "20", "--document-separator", "x"]
     )
-    assert result.exit_code == 2 and "--document-separator x does not fit the run" in result.stderr
+    assert (
+        result.exit_code == 2 and "--document-separator x does not match the run" in result.stderr
+    )
 
     run = load("checkpoints/songs/best.safetensors")
     assert run.corpus_config.document_separator == "fall\n"
@@ -547,7 +549,7 @@ def test_a_separator_that_occurs_nowhere_is_told(
         "0",
     )
     said = ran("train", "songs.txt", "--document-separator", "<end>", *flags).stderr
-    assert "--document-separator occurs nowhere in the text" in said
+    assert "--document-separator does not match anywhere in the text" in said
 
 
 def test_a_checkpoint_keeps_its_separator(tmp_path: Path) -> None:

@@ -299,7 +299,7 @@ def test_cells_with_a_memory_are_normalized(cell: Any, normalized: bool, novel: 
 
 
 def test_a_model_without_a_text_needs_its_size() -> None:
-    with pytest.raises(ConfigError, match="`hidden` is needed"):
+    with pytest.raises(ConfigError, match="`hidden` is missing"):
         Model(ModelConfig())
     assert Model(ModelConfig(hidden=5)).config.dropout == 0
 

@@ -321,7 +321,7 @@ def test_a_good_state_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     next(iteration)
     next(iteration)
     folder.last.write_bytes(b"damaged")
-    with pytest.raises(RunError, match=r"checkpoint of step 6.*is gone; .*`init_from`"):
+    with pytest.raises(RunError, match=r"checkpoint of step 6.*is missing; .*`init_from`"):
         next(iteration)
 
 

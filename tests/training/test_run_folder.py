@@ -58,7 +58,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(RunError, match="cannot be used"), RunFolder(path).locked():
+        with pytest.raises(RunError, match="cannot use this folder"), RunFolder(path).locked():
             pass
 
 
@@ -184,6 +184,6 @@ def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
 
 def test_a_foreign_config_is_not_overwritten(tmp_path):
     (tmp_path / "config.toml").write_text("mine = 1\n")
-    with pytest.raises(RunError, match="belongs to something else"):
+    with pytest.raises(RunError, match="does not belong to a run"):
         RunFolder(tmp_path).create({})
     assert (tmp_path / "config.toml").read_text() == "mine = 1\n"

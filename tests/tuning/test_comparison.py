@@ -201,12 +201,12 @@ def test_another_comparison_in_the_folder_is_refused(tmp_path: Path) -> None:
     before = sorted(path.name for path in tmp_path.iterdir())
     wider = [replace(candidates()[0], name="hidden=7"), candidates()[1]]
     others: list[tuple[list[Candidate], list[int], str]] = [
-        (candidates(), [0, 1], "holds another comparison (seeds 0); choose another `folder`"),
-        (wider, [0], "holds another comparison (hidden=5, hidden=9); choose another `folder`"),
+        (candidates(), [0, 1], "contains another comparison (seeds 0); choose another `folder`"),
+        (wider, [0], "contains another comparison (hidden=5, hidden=9); choose another `folder`"),
         (
             candidates(steps=13),
             [0],
-            "holds another comparison (hidden=5: steps 12, not 13); choose another `folder`",
+            "contains another comparison (hidden=5: steps 12, not 13); choose another `folder`",
         ),
     ]
     for others_candidates, seeds, said in others:
@@ -222,7 +222,7 @@ def test_another_comparison_in_the_folder_is_refused(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
     untested = Candidate("a", small_corpus(val_fraction=0.0), ModelConfig(), TrainConfig())
-    with pytest.raises(ConfigError, match="there is none: give a larger `val_fraction`"):
+    with pytest.raises(ConfigError, match="there is none: use a larger `val_fraction`"):
         next(compare([untested], [0], tmp_path / "a"))
     for pair, seeds in (([], [0]), (candidates(), []), (candidates(), [1, 1])):
         with pytest.raises(ConfigError, match="at least one configuration and one seed"):

@@ -138,8 +138,8 @@ def test_no_more_than_the_text_is_worth() -> None:
     seen = list(paced(pretended(run), run, plan, lambda share: 0.5, said.append))
     assert run.step == 1600 and seen[-1][1] < 40 and seen[-1][0].learning_rate == 0
     assert said == [
-        "running faster than planned: 1,600 steps instead of 1,500; the text has no more to give, "
-        "so this ends early"
+        "running faster than planned: 1,600 steps instead of 1,500; more steps would only "
+        "repeat the text, so this ends early"
     ]
 
 
