@@ -112,8 +112,8 @@ def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
         ("parameters", f"{about['parameters']:,}"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
         ("loss", terminal.loss_text(about["loss"])),
-        ("model", _settings(about["model"])),
-        ("text", _settings(about["corpus"])),
+        ("model", terminal.settings_text(about["model"])),
+        ("text", terminal.settings_text(about["corpus"])),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
         *(
             (
@@ -130,20 +130,11 @@ def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
         if progress["best_step"] is not None:
             best += f", at step {progress['best_step']:,}"
         facts.insert(5, ("best loss", best))
-        facts.append(("training", _settings(run["train"])))
+        facts.append(("training", terminal.settings_text(run["train"])))
         facts += [("path", name) for name in run["paths"]]
         if run["init_from"]:
             facts.append(("weights from", run["init_from"]))
     return facts
-
-
-def _settings(values: Metadata) -> str:
-    shown = (
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in values.items()
-        if value is not None and name != "pace"
-    )
-    return ", ".join(shown)
 
 
 def _symbols(about: Metadata) -> str:

@@ -22,7 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 COMMON_KEYS: Others = {
     **dict.fromkeys(("text", "validation", "test"), (str, list)),
-    **{"out": str, "threads": int, "quiet": bool, "json": bool, "for": str},
+    **{"out": str, "threads": int, "quiet": bool, "json": bool, "for": str, "verbose": bool},
 }
 """Keys that a settings file may contain in addition to settings."""
 
@@ -198,6 +198,7 @@ class Request:
     init_from: str | None
     duration: str | None
     quiet: bool
+    verbose: bool
     as_json: bool
 
     @property
@@ -256,5 +257,6 @@ def read_request(
         init_from=merged.get("init_from"),
         duration=merged.get("for"),
         quiet=merged.get("quiet", False),
+        verbose=merged.get("verbose", False),
         as_json=merged.get("json", False),
     )

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -153,3 +153,14 @@ def progress_bar(
     finally:
         if bar is not None:
             bar.close()
+
+
+def settings_text(values: Mapping[str, Any]) -> str:
+    """Settings and their values in one line, without those that are None and without the record of
+    the pace, which is long.
+    """
+    return ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+        if value is not None and name != "pace"
+    )

@@ -102,6 +102,7 @@ BRIEF = {
     metavar="CHECKPOINT",
 )
 @option("--quiet", "Show only errors and the final lines.", is_flag=True)
+@option("--verbose", "Show the settings too.", is_flag=True)
 @option(
     "--json",
     "Print one JSON object per validation, per return to an earlier step, and at the end.",
@@ -332,6 +333,10 @@ def _train(
 
     if not request.quiet:
         show_start(run, corpus, folder, request.training, request.threads)
+    if request.verbose:
+        terminal.say(
+            terminal.settings_text(values_of(run.corpus_config, run.model.config, run.config))
+        )
     before = folder.seconds_before
     ended = run.ended_by(before)
     if ended is not None:

@@ -829,3 +829,10 @@ def test_too_many_threads(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(cli, ["train", "--threads", "1000000"])
     assert result.exit_code == 2 and "--threads must be 1 to 1024" in result.output
+
+
+def test_verbose_shows_the_settings(text):
+    shown = invoke("train", text, *TINY, "--steps", "1", "--verbose").stderr
+    assert "cell lstm" in shown and "weight_decay " in shown and "None" not in shown
+    plain = invoke("train", text, *TINY, "--steps", "1", "--out", "b").stderr
+    assert "weight_decay" not in plain
