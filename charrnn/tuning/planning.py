@@ -91,8 +91,6 @@ def plan(
             raise ConfigError(
                 f"`duration` and `{name}` both say how long to train; give one of them"
             )
-    if training.precision == "auto":
-        training = replace(training, precision="bf16" if INSTRUCTION else "float32")
     start = time.monotonic()
     elapsed = elapsed or (lambda: time.monotonic() - start)
     model = replace(model, vocab_size=len(corpus.vocab))
@@ -126,7 +124,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         model = replace(self.model, hidden=self.model.hidden or self._width())
-        step = self._step_seconds(model, min(10.0, 0.02 * self.seconds))
+        step, training = self._fastest(model, min(10.0, 0.02 * self.seconds))
         validation = self._validation_seconds(model)
         # at the end a checkpoint or two are written as well
         usable = self.seconds - self.elapsed() - validation
@@ -145,7 +143,7 @@ class _Planner:
         most = math.ceil(passes * per_pass)
         steps = min(most, math.floor((usable - validations * validation) / step))
         every = -(-steps // validations)
-        training = self.training.filled(eval_every=every, sample_every=5 * every)
+        training = training.filled(eval_every=every, sample_every=5 * every)
         model, training = recipe.resolve(
             self.corpus,
             model,
@@ -168,7 +166,7 @@ class _Planner:
     def _width(self) -> int:
         """Units of a layer: the most for which text and time are enough."""
         model = replace(self.model, hidden=TYPICAL)
-        step = self._step_seconds(model, min(0.5, 0.01 * self.seconds))
+        step, _ = self._fastest(model, min(0.5, 0.01 * self.seconds))
         read = math.prod(recipe.batch_shape(self.characters, self.training)) / step * self.seconds
         read *= parameter_count(model) * (1 + OVERHEAD / TYPICAL)
 
@@ -179,11 +177,26 @@ class _Planner:
 
         return recipe.width_for(self.model, self.characters, passes)
 
-    def _step_seconds(self, model: ModelConfig, seconds: float) -> float:
+    def _fastest(self, model: ModelConfig, seconds: float) -> tuple[float, TrainConfig]:
+        """The time of a step, and the training in the faster precision if that is auto.
+
+        Which one is faster depends on the processor: AVX512-BF16 multiplies twice as fast as
+        float32 on a Zen 4, and no faster on a Sapphire Rapids.
+        """
+        choices = [self.training]
+        if self.training.precision == "auto":
+            choices = [replace(self.training, precision="float32")]
+            if INSTRUCTION:
+                choices.append(replace(self.training, precision="bf16"))
+        share = seconds / len(choices)
+        timed = [(self._step_seconds(model, training, share), training) for training in choices]
+        return min(timed, key=lambda one: one[0])
+
+    def _step_seconds(self, model: ModelConfig, training: TrainConfig, seconds: float) -> float:
         """The time of a step, everything between two steps included, measured for `seconds`
         and at least three steps.
         """
-        endless = replace(self.training, steps=10**9, eval_every=10**9, sample_every=0)
+        endless = replace(training, steps=10**9, eval_every=10**9, sample_every=0)
         run, done = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0
         with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)

@@ -27,15 +27,21 @@ from tests.reference.small import TEXT, small_corpus, trained
 class Machine:
     """A clock, and a network's speed by its parameters; replaces what would be measured."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, multiplications: float) -> None:
-        self.now, self.speed = 0.0, multiplications
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, multiplications: float, bf16: float = 1.0
+    ) -> None:
+        self.now, self.speed, self.bf16 = 0.0, multiplications, bf16
         monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
         monkeypatch.setattr(planning._Planner, "_validation_seconds", lambda *given: 0.2)
 
-    def step(self, planner: Any, model: ModelConfig, seconds: float) -> float:
+    def step(
+        self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
+    ) -> float:
         self.now += max(0.1, seconds)
-        shape = recipe.batch_shape(len(planner.corpus.train), planner.training)
-        return math.prod(shape) * parameter_count(model) * (1 + 56 / model.hidden) / self.speed
+        shape = recipe.batch_shape(len(planner.corpus.train), training)
+        share = self.bf16 if training.precision == "bf16" else 1.0
+        work = math.prod(shape) * parameter_count(model) * (1 + 56 / model.hidden)
+        return work * share / self.speed
 
     def plan(self, corpus: Corpus, duration: str | float, **options: Any) -> planning.Plan:
         return plan(corpus, duration, elapsed=lambda: self.now, **options)
@@ -54,8 +60,7 @@ def novel() -> Corpus:
 @pytest.mark.parametrize("minutes", [0.5, 2, 7, 30])
 def test_the_time_is_used_and_not_exceeded(machine: Machine, novel: Corpus, minutes: float) -> None:
     found = machine.plan(novel, 60 * minutes)
-    planner = type("P", (), {"corpus": novel, "training": found.training})
-    step = machine.step(planner, found.model, 0)
+    step = machine.step(type("P", (), {"corpus": novel}), found.model, found.training, 0)
     assert found.training.steps is not None and found.training.eval_every is not None
     looks = -(-found.training.steps // found.training.eval_every)
     used = machine.now + found.training.steps * step + 0.2 * looks
@@ -146,13 +151,15 @@ def test_measured_for_real_a_plan_makes_a_run_that_can_be_interrupted(tmp_path: 
     assert load_run(whole.last).config.steps == 60
 
 
-@pytest.mark.parametrize("has", [True, False])
-def test_bfloat16_is_taken_where_the_processor_has_it(
-    machine: Machine, novel: Corpus, monkeypatch: pytest.MonkeyPatch, has: bool
+@pytest.mark.parametrize(("has", "share"), [(True, 0.5), (True, 1.5), (False, 0.5)])
+def test_the_faster_precision_is_taken(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch, has: bool, share: float
 ) -> None:
+    """bfloat16 takes this share of float32's time, on a processor that has it or not."""
+    machine = Machine(monkeypatch, 2e9, share)
     monkeypatch.setattr(planning, "INSTRUCTION", has)
-    monkeypatch.setattr(planning, "Run", None)  # nothing is trained here
     found = machine.plan(novel, 60)
-    assert found.training.precision == ("bf16" if has else "float32")
+    expected = "bf16" if has and share < 1 else "float32"
+    assert found.training.precision == expected
     asked = machine.plan(novel, 60, training=TrainConfig(precision="float32"))
     assert asked.training.precision == "float32"
