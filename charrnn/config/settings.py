@@ -301,8 +301,8 @@ class TrainConfig(Settings):
     )
     precision: Literal["auto", "float32", "bf16"] = training(
         "auto",
-        "Type of the factors in matrix products; bf16 needs AVX512-BF16. auto: bf16 if the "
-        "processor has it and a time is given, else float32. Sums and weights are always float32.",
+        "Type of the factors in matrix products; bf16 needs AVX512-BF16. auto: the faster one if a "
+        "time is given, else float32. Sums and weights are always float32.",
     )
     epochs: float | None = run(
         None,
