@@ -1,4 +1,5 @@
-"""How fast this machine trains and samples, what it could do at most, and peers to measure against.
+"""Measure how fast this machine trains and samples, its peak, and peers to compare with.
 
-The main way in is `measure.measure`; `machine.py` finds the peak, `peers.py` runs another program.
+The main entry point is `measure.measure`; `machine.py` measures the peak, `peers.py` runs another
+program.
 """

@@ -1,4 +1,4 @@
-"""This machine, and what it can do at most: the yardstick of `measure`."""
+"""This machine and its peak speeds, the reference of `measure`."""
 
 import math
 import platform
@@ -22,14 +22,14 @@ PEAK_SECONDS = 0.03
 is measured beside it.
 """
 WARM_UP_SECONDS = 0.2
-"""A processor takes its time to settle on the clock that it keeps under vector instructions."""
+"""A processor takes a while to settle on the clock rate that it keeps under vector instructions."""
 MEMORY_READ = 256 << 20
-"""Bytes, several times what caches hold."""
+"""Bytes, several times the size of the caches."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine and what it reached; peaks are of multiply-adds in float32, counted as two
+    """A machine and its measured peaks, of float32 multiply-adds, each counted as two
     operations.
 
     `fma_peak_gflops` and `memory_bandwidth_gb_per_s` are of all `threads`.
@@ -69,8 +69,8 @@ def measure_machine(threads: int | None = None) -> Machine:
 
 
 def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float:
-    """Operations a second, all threads together, of multiply-adds that touch no memory; takes about
-    `seconds`.
+    """Operations per second of all threads, for multiply-adds that do not access memory; takes
+    about `seconds`.
     """
     turns = 10_000
     while True:
@@ -83,11 +83,11 @@ def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float
 
 
 def _read_speed(workers: Workers) -> float:
-    """Bytes a second that all threads together read from memory, one range each; the median of some
-    passes.
+    """Bytes per second that all threads together read from memory, one range each; the median of
+    several passes.
     """
     numbers, speeds = aligned(MEMORY_READ // 4), []
-    numbers[:] = 1  # zeros that nobody has written need not be memory
+    numbers[:] = 1  # zeros that were never written may not be backed by memory
     jobs = [(numbers, a, b) for a, b in ranges(numbers.size, workers.threads, LANES)]
     for _ in range(TRIES):
         start = time.perf_counter()
@@ -100,7 +100,7 @@ SIMD_NAMES = {"avx512": "AVX-512", "avx2": "AVX2", "neon": "NEON", "sse": "SSE",
 
 
 def processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, as reported by the system."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return next(

@@ -1,14 +1,14 @@
-"""Speed at chosen shapes: training, writing and reading, as a share of what the machine can do, and
-beside a peer.
+"""Speed at chosen shapes: training, sampling and reading, as a share of the machine's peak, and
+compared with a peer.
 
-All sides take turns, a fraction of a second each: ours, the peer, the peak. A machine whose speed
+Charrnn, the peer and the peak take turns, a fraction of a second each. A machine whose speed
 drifts, such as a shared one, slows all of them; so a ratio is the median of the rounds' ratios, and
 a share the median of the rounds' shares.
 
-Counted are the operations that the task needs, two for each multiplication by a parameter: none for
-the first layer's input, one character and so a row of a table; none for padding, gates, softmax or
-the update. On the way back there are two products for each on the way forward: for the gradients by
-what is below, and by the weights.
+Only operations that the task needs are counted, two for each multiplication by a parameter: none
+for the first layer's input, which is a table lookup, and none for padding, gates, softmax or the
+update. The backward pass has two products for each one in the forward pass: for the gradients of
+the inputs and of the weights.
 """
 
 import time
@@ -45,7 +45,7 @@ PLAIN: dict[str, Any] = {
     "dropout": 0.0,
     "input_dropout": 0.0,
 }
-"""The network that is measured: one-hot characters, nothing normalised, nothing dropped."""
+"""The measured network: one-hot characters, no normalization, no dropout."""
 RULE: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 1e-3,
@@ -55,14 +55,13 @@ RULE: dict[str, Any] = {
 }
 """How it is trained."""
 TASKS = {"training": 6, "forward": 2, "sampling": 2}
-"""What is measured, and the operations for each parameter that multiplies: forward 2, backward 4.
-"""
+"""The tasks, and their operations per parameter that multiplies: forward 2, backward 4."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """What is measured. For sampling, `batch_size` is the number of texts written at once, and
-    `seq_length` how many characters of each are written between two looks at the clock."""
+    `seq_length` how many characters of each are written between two clock readings."""
 
     layers: int = 2
     hidden: int = 256
@@ -74,8 +73,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the rounds of a task showed, in order: the speeds, in characters a second, and what
-    share each was of the peak of its threads in float32, with whatever `precision`.
+    """The rounds of a task, in order: the speeds in characters per second, and each one's share of
+    the float32 peak of its threads, for any `precision`.
 
     `theirs` are a peer's speeds, and empty without one.
     """
@@ -98,11 +97,11 @@ class Measured:
 
     @property
     def ratios(self) -> list[float]:
-        """How many times as fast as the peer we are, for each round."""
+        """Charrnn's speed divided by the peer's, for each round."""
         return [a / b for a, b in zip(self.speeds, self.theirs, strict=False)]
 
     def as_json(self) -> dict[str, Any]:
-        """One flat object; what needs a peer only where there was one."""
+        """One flat object; comparisons are included only if there was a peer."""
         found = {
             **asdict(self.shape),
             "rounds": len(self.speeds),
@@ -129,12 +128,12 @@ def measure(
     """The speed of a task, "training", "sampling" or "forward" (reading, as in evaluation), at a
     shape.
 
-    The text is a generated one of 65 symbols, unless a corpus is given. `against` names a peer, see
-    `peers`. progress() is called after each round. Raises `PeerError` if there is no such peer,
-    `ConfigError` for a shape or a precision that cannot be had.
+    Without a corpus, a random text of 65 symbols is used. `against` names a peer, see `peers`.
+    progress() is called after each round. `PeerError` if there is no such peer, `ConfigError` for a
+    shape or precision that is not possible.
     """
     corpus = corpus or generated_corpus(shape)
-    # a network that writes rounds its weights by itself
+    # a writer rounds its weights itself
     run = new_run(replace(shape, precision="float32") if task == "sampling" else shape, corpus)
     if (run.config.batch_size, run.config.seq_length) != (shape.batch_size, shape.seq_length):
         needed = shape.batch_size * shape.seq_length + 1
@@ -168,22 +167,20 @@ def measure(
 
 
 def expected_seconds(rounds: int, against: str | None) -> float:
-    """About how long `measure` takes, where a step takes no longer than a round."""
+    """About how long `measure` takes, if a step is not longer than a round."""
     sides, start = (1, 0.5) if against is None else (2, 4.0)
     return sides * (WARM_UP_SECONDS + rounds * (ROUND_SECONDS + 0.05)) + start
 
 
 def multiplications(model: Model) -> int:
-    """By parameters, for one character on the way forward; weights that a cell holds at zero do not
-    count.
+    """Multiplications by parameters for one character in the forward pass; weights that a cell
+    holds at zero do not count.
     """
     return parameter_count(model.config, matrix_names(model.config))
 
 
 def generated_corpus(shape: Shape) -> Corpus:
-    """A text of random symbols, all equally frequent, that is long enough for some batches of a
-    shape.
-    """
+    """A text of uniformly random symbols, long enough for several batches of a shape."""
     characters = [chr(48 + k) for k in range(SYMBOLS)]
     size = max(100_000, 4 * shape.batch_size * shape.seq_length)
     text = "".join(characters) + "".join(np.random.default_rng(0).choice(characters, size))
@@ -191,14 +188,14 @@ def generated_corpus(shape: Shape) -> Corpus:
 
 
 def new_run(shape: Shape, corpus: Corpus) -> Run:
-    """A run that never looks up, saves or ends, of a network without extras, as in the peer."""
+    """A run that never validates, saves or ends, of a plain network like the peer's."""
     model = ModelConfig.of({**vars(shape), **PLAIN})
     endless = {"steps": ENDLESS, "eval_every": ENDLESS, "sample_every": 0, "average": 0.0}
     return Run.new(corpus, model, TrainConfig.of({**vars(shape), **endless, **RULE}))
 
 
 def _speed(steps: Iterator[int], seconds: float) -> float:
-    """Characters a second, in one step or more that take about `seconds`."""
+    """Characters per second, over one or more steps that take about `seconds`."""
     done, start = 0, time.perf_counter()
     while True:
         done += next(steps)

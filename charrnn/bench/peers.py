@@ -1,6 +1,4 @@
-"""PyTorch at work in a process of its own, to be measured beside charrnn: nothing of it is loaded
-here.
-"""
+"""PyTorch in a separate process, to be compared with charrnn: nothing of it is loaded here."""
 
 import json
 import subprocess
@@ -17,20 +15,20 @@ from charrnn.errors import PeerError
 PEERS = {"torch": Path(__file__).with_name("torch_peer.py")}
 """Name -> the program, which knows nothing of charrnn.
 
-It reads a JSON object, task and shape, from its standard input, and then a number of seconds a
+It reads a JSON object with task and shape from standard input, and then a number of seconds per
 line. It answers each line with a JSON object: first {"version"}, then {"chars_per_second"}.
 """
 
 SETTLING_SECONDS = 0.03
-"""OpenMP's threads go on spinning for some milliseconds after their work, on the processors that we
-measure next.
+"""OpenMP's threads keep spinning for some milliseconds after their work, on the processors measured
+next.
 """
 
 
 def installed_version(name: str) -> str:
     """The version of a peer's library, which is not loaded; `PeerError` if it is not installed."""
     if name not in PEERS:
-        raise PeerError(f"there is no peer {name!r:.40}; known: {', '.join(PEERS)}")
+        raise PeerError(f"there is no peer {name!r:.40}; the peers are: {', '.join(PEERS)}")
     try:
         return version(name)
     except PackageNotFoundError:
@@ -40,14 +38,13 @@ def installed_version(name: str) -> str:
 
 
 class Peer:
-    """A peer's process, which waits, doing nothing, until it is called with the seconds to work."""
+    """A peer's process, idle until it is called with the seconds to work."""
 
     def __init__(self, name: str, task: str, shape: Mapping[str, Any]) -> None:
         installed_version(name)
         self.name = name
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        # -P: the folder of the program, which is this package, must not be where its imports are
-        # looked for
+        # -P: the program must not import from its own folder, which is this package
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(PEERS[name])],
             stdin=subprocess.PIPE,
@@ -63,13 +60,13 @@ class Peer:
             raise
 
     def __call__(self, seconds: float) -> float:
-        """Characters a second, over about this many seconds of work."""
+        """Characters per second, over about this many seconds of work."""
         speed = float(self._ask(seconds, "chars_per_second"))
         time.sleep(SETTLING_SECONDS)
         return speed
 
     def _ask(self, question: object, key: str) -> Any:
-        """Send a line of JSON; what the answer says under this key."""
+        """Send a line of JSON; return the answer's value for this key."""
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(question) + "\n")
@@ -79,7 +76,7 @@ class Peer:
             raise PeerError(f"{self.name} failed: {self._last_error()}") from None
 
     def _last_error(self) -> str:
-        """The last line that it wrote when it ended."""
+        """The last line that the process wrote."""
         status = self._process.wait()
         self._errors.seek(0)
         lines = [line.strip() for line in self._errors if line.strip()]

@@ -1,5 +1,5 @@
-"""PyTorch's side of a comparison, as a program: see `peers`. Run by its path; it imports nothing
-but PyTorch.
+"""PyTorch's side of a comparison, as a program (see `peers`). It is run by its path and imports
+only PyTorch.
 
 The network is what a user of PyTorch would write: nn.Embedding of H, nn.LSTM, nn.Linear; Adam,
 fused, with clipping by norm.
@@ -22,7 +22,7 @@ DRAWN = 256
 
 @dataclass(frozen=True)
 class Task:
-    """What to measure, as `measure.Shape` has it, and the size of the vocabulary."""
+    """What to measure, as in `measure.Shape`, and the size of the vocabulary."""
 
     task: str
     symbols: int
@@ -35,8 +35,8 @@ class Task:
 
 
 def network(task: Task) -> tuple[list[Any], Callable[[str], Any]]:
-    """The parameters of a network, and its losses, by their reduction, on a batch of random
-    characters. The state is carried from call to call.
+    """The parameters of a network, and a function of its losses on a batch of random characters, by
+    reduction. The state is carried from call to call.
     """
     V, H, N, T = task.symbols, task.hidden, task.batch_size, task.seq_length
     embedding, lstm = torch.nn.Embedding(V, H), torch.nn.LSTM(H, H, task.layers)
@@ -57,7 +57,7 @@ def network(task: Task) -> tuple[list[Any], Callable[[str], Any]]:
 
 
 def training(task: Task) -> Iterator[int]:
-    """Characters trained on in each step, after it."""
+    """Yields the number of characters trained on after each step."""
     parameters, losses = network(task)
     adam = torch.optim.Adam(parameters, LEARNING_RATE, fused=True)
     while True:
@@ -78,7 +78,7 @@ def _precision(name: str) -> Any:
 
 
 def forward(task: Task) -> Iterator[int]:
-    """Characters read in each batch, with their losses."""
+    """Yields the number of characters read after each batch, with their losses."""
     _, losses = network(task)
     while True:
         losses("none")
@@ -86,12 +86,12 @@ def forward(task: Task) -> Iterator[int]:
 
 
 def sampling(task: Task) -> Iterator[int]:
-    """Characters written in each step of all streams.
+    """Yields the number of characters written after each step of all streams.
 
     As fast as a loop over LSTM cells can be written: torch.lstm_cell is what nn.LSTMCell calls
     after its checks, which take up to a third of a step of one stream. A symbol is the largest of
     the logits plus Gumbel noise, made for many steps at once: cheaper than a softmax and
-    torch.multinomial. One stream's input is a row made beforehand, so nothing is gathered.
+    torch.multinomial. A single stream's input is a precomputed row, so nothing is gathered.
     """
     V, H, N = task.symbols, task.hidden, task.batch_size
     cells = [tuple(torch.nn.LSTMCell(H, H).parameters()) for _ in range(task.layers)]
@@ -115,7 +115,7 @@ TASKS = {"training": training, "forward": forward, "sampling": sampling}
 
 
 def speed(steps: Iterator[int], seconds: float) -> float:
-    """Characters a second, over about this many seconds of work."""
+    """Characters per second, over about this many seconds of work."""
     done, start = 0, time.perf_counter()
     while True:
         done += next(steps)

@@ -1,8 +1,8 @@
-"""Files of numbers and JSON: what a checkpoint is made of, and the checks on the way in.
+"""The file format of a checkpoint, tensors and JSON, and the checks when it is read.
 
-A checkpoint is one safetensors file. Its metadata has one key, `charrnn`, whose value is JSON. A
-file is not trusted: nothing in it is run, and every size is compared before memory of that size is
-made.
+A checkpoint is one safetensors file. Its metadata has one key, `charrnn`, whose value is JSON.
+Files are not trusted: nothing in them is run, and every size is checked before memory of that size
+is allocated.
 """
 
 import json
@@ -29,10 +29,10 @@ from charrnn.network.parameters import Parameters, tensors_of
 from charrnn.runtime.files import write_atomically
 
 FORMAT_VERSION = 4
-"""Files of earlier versions came before the first release and are not read."""
+"""Earlier versions are from before the first release and are not supported."""
 KEY = "charrnn"
 MOST = 10**15
-"""No count in a checkpoint is larger."""
+"""Upper limit of every count in a checkpoint."""
 
 Metadata = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
@@ -43,8 +43,8 @@ S = TypeVar("S", bound=Settings)
 def write(
     path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], about: Metadata
 ) -> None:
-    """Write a file whole or not at all, and onto the disk before this returns."""
-    # ASCII only: a file's name that is not UTF-8 holds surrogates, which can only be escaped
+    """Write a file atomically, and flush it to disk before returning."""
+    # ASCII only: a file name that is not UTF-8 contains surrogates, which must be escaped
     text = json.dumps(
         {"format_version": FORMAT_VERSION, **about}, allow_nan=False, separators=(",", ":")
     )
@@ -52,7 +52,7 @@ def write(
 
 
 class File:
-    """An open checkpoint: its metadata, and its tensors when they are asked for."""
+    """An open checkpoint: its metadata, and its tensors, read on request."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -60,31 +60,31 @@ class File:
         self.about = _metadata(file.metadata() or {})
 
     def arrays(self, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
-        """The float32 tensors of these names, each checked for its shape, type and finite numbers.
+        """The float32 tensors with these names, after checking shape, type and finite values.
 
-        Words of bfloat16, which safetensors' NumPy interface lacks, stand in a file as U16.
+        bfloat16 values, which safetensors' NumPy interface lacks, are stored as U16.
         """
         arrays: Arrays = {}
         for name, shape in shapes.items():
             if name not in self.names:
                 raise CheckpointError(f"the tensor {name} is missing; the file is damaged")
             header = self._file.get_slice(name)
-            kind, found = header.get_dtype(), list(header.get_shape())
-            if found != list(shape) or kind not in ("F32", "U16"):
+            kind, size = header.get_dtype(), list(header.get_shape())
+            if size != list(shape) or kind not in ("F32", "U16"):
                 raise CheckpointError(
-                    f"the tensor {name} is {kind} {found}, where the configuration asks for F32 "
+                    f"the tensor {name} is {kind} {size}, but the configuration requires F32 "
                     f"{list(shape)}; the file is damaged"
                 )
             array = np.array(self._file.get_tensor(name))
             arrays[name] = array = from_bf16(array) if kind == "U16" else array
             if not np.isfinite(array).all():
                 raise CheckpointError(
-                    f"the tensor {name} holds a NaN or an infinity; the file is damaged"
+                    f"the tensor {name} contains NaN or infinity; the file is damaged"
                 )
         return arrays
 
     def parameters(self, config: ModelConfig, prefix: str = "") -> Parameters:
-        """A network's parameters, or others of their layout whose names have this prefix."""
+        """A network's parameters, or other arrays of the same layout with this prefix."""
         parameters, cell = Parameters(tensors_of(config)), cell_named(config.cell)
         names = {
             tensor.name: prefix + file_name(tensor.name, config) for tensor in parameters.tensors
@@ -92,7 +92,7 @@ class File:
         shapes = {names[tensor.name]: tensor.disk_shape for tensor in parameters.tensors}
         seconds = {prefix + name: zeros.shape for name, zeros in second_biases(config).items()}
         arrays = self.arrays(shapes | {n: seconds[n] for n in seconds if n in self.names})
-        # PyTorch may have trained its second bias: where a gate has both, the sum counts
+        # PyTorch may have trained its second bias: if a gate has both, use the sum
         for name in seconds:
             if name in arrays:
                 first = arrays[name.replace("_hh_", "_ih_")].reshape(-1, config.hidden)
@@ -104,7 +104,7 @@ class File:
         return parameters
 
     def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
-        """The state under `prefix`, of this number of streams, by default all there are."""
+        """The state stored under `prefix`, of this number of streams (default: all)."""
         L, H = model.config.layers, model.config.hidden
         streams = streams or self.streams(prefix)
         shape = (L, streams, H)
@@ -114,16 +114,16 @@ class File:
         return state
 
     def streams(self, prefix: str) -> int:
-        """Of how many streams the state under `prefix` is."""
+        """The number of streams in the state under `prefix`."""
         shape = self._file.get_slice(f"{prefix}h").get_shape()
         if len(shape) != 3 or not shape[1]:
-            raise CheckpointError(f"the tensor {prefix}h is no state; the file is damaged")
+            raise CheckpointError(f"the tensor {prefix}h is not a state; the file is damaged")
         return int(shape[1])
 
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[File]:
-    """An open file; what goes wrong in the block becomes a `CheckpointError` naming the file."""
+    """An open file; an error inside the block becomes a `CheckpointError` naming the file."""
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield File(file)
@@ -131,27 +131,29 @@ def opened(path: str | os.PathLike[str]) -> Iterator[File]:
         if os.path.isdir(path):  # noqa: PTH112
             raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
         raise CheckpointError(
-            f"{path}: there is no such file; give a checkpoint, or the folder of a run"
+            f"{path}: no such file; give a checkpoint or a run's folder"
         ) from None
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise CheckpointError(f"{path}: cannot read the file: {error.strerror or error}") from None
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({one_line(error)})"
-        ) from None
-    except (RecursionError, OverflowError, ValueError) as error:  # a bomb, or a NUL in the path
-        raise CheckpointError(f"{path!r}: cannot be read ({one_line(error)})") from None
+        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({one_line(error)})") from None
+    except (
+        RecursionError,
+        OverflowError,
+        ValueError,
+    ) as error:  # a decompression bomb, or a NUL in the path
+        raise CheckpointError(f"{path!r}: cannot read the file ({one_line(error)})") from None
     except CharrnnError as error:
         raise CheckpointError(f"{path}: {one_line(error)}") from None
 
 
 def arrays_of(parameters: Parameters, config: ModelConfig, prefix: str = "") -> Arrays:
-    """The arrays of parameters by their names in a file, in the shapes and order of the disk."""
+    """Parameter arrays by their names in a file, in the file's shapes and order."""
     return {prefix + file_name(name, config): array for name, array in parameters.to_disk()}
 
 
 def second_biases(config: ModelConfig) -> Arrays:
-    """PyTorch's second bias of each layer, of which we train none, or that of one gate: zeros."""
+    """Zeros for PyTorch's second bias of each layer; charrnn trains at most one gate of it."""
     size = len(cell_named(config.cell).recurrent_gates) * config.hidden
     layers = range(config.layers if torch_module(config) else 0)
     return {f"rnn.bias_hh_l{layer}": np.zeros(size, np.float32) for layer in layers}
@@ -167,39 +169,41 @@ def arrays_of_state(state: State, config: ModelConfig, prefix: str) -> Arrays:
 
 
 def value(about: Metadata, key: str, kind: type[T]) -> T:
-    """about[key], which must be of this type (an int will do for a float)."""
-    found = about.get(key)
-    if kind is float and type(found) is int:
-        found = float(found)
-    if type(found) is not kind:
+    """about[key], which must have this type (an int is allowed for a float)."""
+    result = about.get(key)
+    if kind is float and type(result) is int:
+        result = float(result)
+    if type(result) is not kind:
         raise CheckpointError(
-            f"the metadata's {key!r} should be of type {kind.__name__}, but is {found!r:.60}; the "
+            f"the metadata's {key!r} should be of type {kind.__name__}, but is {result!r:.60}; the "
             "file is damaged"
         )
-    return found
+    return result
 
 
 def configuration(kind: type[S], about: Metadata, key: str) -> S:
-    """about[key], settings of this class, none of which is left for the recipe to decide."""
-    found = kind.from_mapping(value(about, key, dict), f"the metadata's {key!r}")
-    for name in found.undecided():
+    """about[key] as settings of this class, all of them set (none left to the recipe)."""
+    config = kind.from_mapping(value(about, key, dict), f"the metadata's {key!r}")
+    for name in config.undecided():
         raise CheckpointError(f"the metadata's {key!r} has no `{name}`; the file is damaged")
-    return found
+    return config
 
 
 def count(about: Metadata, key: str, least: int = 0) -> int:
     """about[key], a whole number from `least` to `MOST`."""
-    found = value(about, key, int)
-    if not least <= found <= MOST:
+    number = value(about, key, int)
+    if not least <= number <= MOST:
         raise CheckpointError(
             f"the metadata's {key!r} is not between {least} and {MOST}; the file is damaged"
         )
-    return found
+    return number
 
 
 def _metadata(metadata: dict[str, str]) -> Metadata:
     if KEY not in metadata:
-        raise CheckpointError("a safetensors file, but not one of charrnn's: no charrnn metadata")
+        raise CheckpointError(
+            "a safetensors file without charrnn metadata, so not a charrnn checkpoint"
+        )
     try:
         about: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -208,26 +212,26 @@ def _metadata(metadata: dict[str, str]) -> Metadata:
         ) from None
     version = about.get("format_version") if isinstance(about, dict) else None
     if type(version) is not int or version < 1:
-        raise CheckpointError("the metadata names no format version; the file is damaged")
+        raise CheckpointError("the metadata has no format version; the file is damaged")
     if version < FORMAT_VERSION:
         raise CheckpointError(
-            f"format version {version} is from before the first release, and no longer read; "
-            "train anew"
+            f"format version {version} is from before the first release and no longer supported; "
+            "train a new network"
         )
     if version > FORMAT_VERSION:
         raise CheckpointError(
-            f"format version {version} is newer than this program's, {FORMAT_VERSION}; update "
+            f"format version {version} is newer than this program's ({FORMAT_VERSION}); update "
             "charrnn: pip install -U charrnn-numba"
         )
     return dict(about)
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(digits: str) -> float:
-    """The number; 1e999 is one in JSON, but an infinity here."""
+    """The number; 1e999 is valid JSON but would be infinite here."""
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError(f"{digits:.20} is too large")

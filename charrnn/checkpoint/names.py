@@ -1,10 +1,10 @@
-"""What the tensors of a network are called in a file.
+"""The names of a network's tensors in a file.
 
-A tensor bears PyTorch's name only where PyTorch's module, loaded with it, computes what we compute:
+A tensor has PyTorch's name only if PyTorch's module, loaded with it, computes the same as charrnn:
 torch.nn.LSTM, torch.nn.GRU and torch.nn.RNN for plain networks of the cells below,
 torch.nn.Embedding for `embedding`, and torch.nn.Linear for `decoder`, unless it reads several
-layers (`skip`). All others have names of their own, so that no module reads them as something else.
-docs/checkpoints.md runs each kind in PyTorch.
+layers (`skip`). All others have charrnn's names, so that no module misreads them.
+docs/checkpoints.md shows how to run each kind in PyTorch.
 """
 
 import re
@@ -36,7 +36,7 @@ def torch_module(config: ModelConfig) -> str | None:
 
 
 def file_name(name: str, config: ModelConfig) -> str:
-    """The name in a file of a tensor that `network.parameters` calls `name`."""
+    """The name in a file of the tensor called `name` in `network.parameters`."""
     if name == "decoder.weight" and config.skip:
         return f"decoder.weight_l{config.layers - 1}"
     if not name.startswith("rnn.") or torch_module(config):

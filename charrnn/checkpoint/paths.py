@@ -1,4 +1,4 @@
-"""Where the checkpoints of a run are."""
+"""The paths of a run's checkpoints."""
 
 import os
 from pathlib import Path
@@ -7,33 +7,35 @@ from charrnn.errors import RunError
 from charrnn.runtime.files import shipped
 
 ROOT = Path("checkpoints")
-"""The folder of the runs' folders, below the current one."""
+"""The folder that contains the runs' folders, below the current one."""
 BEST, LAST = "best.safetensors", "last.safetensors"
-"""The files of a run's folder: the network with the lowest validation loss, and all of the run."""
+"""The checkpoints in a run's folder: the network with the lowest validation loss, and the whole
+run.
+"""
 
 
 def bundled_network() -> Path:
-    """The network that ships with the package, trained on the plays that ship: a `Trained`."""
+    """The path of the bundled network, a `Trained`; it was trained on the bundled plays."""
     return shipped("checkpoints/plays.safetensors")
 
 
 def newest_folder(root: str | Path = ROOT) -> Path:
-    """The folder below `root` of the run that was saved last; `RunError` if there is none."""
+    """The folder of the most recently saved run below `root`; `RunError` if there is none."""
     saved = [(path.stat().st_mtime, path) for path in Path(root).glob(f"*/{LAST}")]
     if not saved:
-        raise RunError(f"there is no run in {root}/; train one first, or name a checkpoint")
+        raise RunError(f"no run in {root}/; train one first, or give a checkpoint")
     return max(saved)[1].parent
 
 
 def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> Path:
-    """The checkpoint that a user means.
+    """The checkpoint that the user means.
 
     path: a file, a run's folder (its best checkpoint, else its last), or None for the newest run.
     """
-    found = newest_folder(root) if path is None else Path(path)
-    if not found.is_dir():
-        return found
-    for checkpoint in (found / BEST, found / LAST):
+    folder = newest_folder(root) if path is None else Path(path)
+    if not folder.is_dir():
+        return folder
+    for checkpoint in (folder / BEST, folder / LAST):
         if checkpoint.exists():
             return checkpoint
-    raise RunError(f"{found}: there is no checkpoint here ({BEST} or {LAST})")
+    raise RunError(f"{folder}: no checkpoint ({BEST} or {LAST}) in this folder; train a run first")

@@ -1,11 +1,11 @@
-"""A trained network, apart from the run that trained it, and its file.
+"""A trained network, independent of the run that trained it, and its file.
 
-The tensors are those of the network (`names`), in bfloat16 what dynamic evaluation needs under
-`squares.`, and `start.h` and `start.c` where there are states to start from. The metadata holds
-`model`, `corpus` (how its text is read), `vocab` (a list; the index of a symbol is its id), `unit`,
+The tensors are the network's (`names`), the bfloat16 `squares.` tensors that dynamic evaluation
+needs, and `start.h` and `start.c` if there are states to start from. The metadata holds `model`,
+`corpus` (how its text is read), `vocab` (a list; the index of a symbol is its id), `unit`,
 `unknown`, `texts`, `sha256`, `step`, `epoch`, `loss`, and `squares`, the prefix of those tensors'
-names. The file of a run, which holds more
-(`training.run_file`), can be read here too: no more of it is read than a network needs.
+names. The file of a run, which contains more (`training.run_file`), can be read here too; only what
+a network needs is read.
 """
 
 import os
@@ -40,7 +40,7 @@ SQUARES, STARTS = "squares.", "start."
 
 @dataclass(frozen=True)
 class Text:
-    """A text that a network was trained on: a file's name, without its folder; its size; and
+    """A text that a network was trained on: the file's name without its folder, its size, and
     "validation" or "test" if it was given as that part (`Corpus.read`).
     """
 
@@ -53,7 +53,7 @@ class Text:
 class Origin:
     """Where a network came from: its texts, their hash (`Corpus.sha256`), and how long it trained.
 
-    loss: on the validation part, in nats a character; None where it was not measured.
+    loss: on the validation part, in nats per character; None if it was not measured.
     """
 
     texts: tuple[Text, ...] = ()
@@ -65,11 +65,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Trained:
-    """What writing, evaluating and exporting need of a trained network; nothing of its training.
+    """All of a trained network that sampling, evaluation and export need; no training state.
 
-    corpus_config says how its text was read; its `document_separator` says where documents begin.
-    squares: the mean squares of the gradients, relative to their mean, which dynamic evaluation
-    needs; None where the optimizer kept none. starts: states (L, N, H) that a text may start from.
+    corpus_config: how its text was read; its `document_separator` says where documents begin.
+    squares: the mean squares of the gradients, relative to their mean, for dynamic evaluation; None
+        if the optimizer kept none. starts: states (L, N, H) that a text may start from.
     """
 
     model: Model
@@ -80,12 +80,12 @@ class Trained:
     starts: State | None = None
 
     def check_text(self, corpus: Corpus) -> None:
-        """`CorpusError` unless the network was trained on this text, in the same parts."""
+        """`CorpusError` unless the network was trained on this text, with the same parts."""
         if corpus.sha256 != self.origin.sha256:
             characters = sum(text.characters for text in self.origin.texts)
             raise CorpusError(
-                f"the text is not the one of this run: {len(corpus):,} characters, sha256 "
-                f"{corpus.sha256[:12]}, where the run had {characters:,}, "
+                f"this is not the run's text: it has {len(corpus):,} characters, sha256 "
+                f"{corpus.sha256[:12]}, but the run's text had {characters:,}, "
                 f"{self.origin.sha256[:12]}; restore the text, or start a new run with `init_from`"
             )
         before, now = part_sizes(self.origin.texts), part_sizes(corpus.sources)
@@ -103,7 +103,7 @@ class Trained:
 
 
 def save(path: str | os.PathLike[str], trained: Trained) -> None:
-    """Write a trained network to a file, whole or not at all; `CheckpointError` if it cannot be."""
+    """Write a trained network to a file atomically; `CheckpointError` if that fails."""
     config, arrays, about = trained.model.config, arrays_in_file(trained), metadata_of(trained)
     if trained.squares is not None and trained.squares.flat.any():
         relative, squares = trained.squares.like(), trained.squares.flat
@@ -117,22 +117,22 @@ def save(path: str | os.PathLike[str], trained: Trained) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Trained:
-    """The network in a checkpoint file, or in a run's folder: its best one, else its last.
+    """Load the network in a checkpoint file or a run's folder (its best network, else its last).
 
-    `CheckpointError`, one line, for whatever is not a sound checkpoint of a known format.
+    `CheckpointError` for anything that is not an intact checkpoint of a supported format.
     """
     with opened(find_checkpoint(path)) as file:
         return read_trained(file)
 
 
 def model_config_of(path: str | os.PathLike[str]) -> ModelConfig:
-    """A network's configuration; no tensor is read. Errors as for `load`."""
+    """A network's configuration, without reading tensors. Errors as in `load`."""
     with opened(find_checkpoint(path)) as file:
         return configuration(ModelConfig, file.about, "model")
 
 
 def describe(path: str | os.PathLike[str]) -> Metadata:
-    """All that a file says beside its tensors, as JSON has it; errors as for `load`."""
+    """A file's metadata, as in JSON; errors as in `load`."""
     with opened(path) as file:
         return file.about
 
@@ -144,7 +144,7 @@ def arrays_in_file(trained: Trained) -> Arrays:
 
 
 def metadata_of(trained: Trained) -> Metadata:
-    """What a file says beside the tensors, fit for JSON; the module's docstring lists the keys."""
+    """A file's metadata, ready for JSON; the module's docstring lists the keys."""
     return {
         "model": asdict(trained.model.config),
         "corpus": asdict(trained.corpus_config),
@@ -165,17 +165,17 @@ def read_trained(file: File) -> Trained:
     vocab = Vocab.from_json(about)
     if len(vocab) != config.vocab_size:
         raise CheckpointError(
-            f"the vocabulary holds {len(vocab)} symbols, the network {config.vocab_size}; the file "
-            "is damaged"
+            f"the vocabulary has {len(vocab)} symbols, but the network has {config.vocab_size}; "
+            "the file is damaged"
         )
     origin = _origin(about)
     model = Model(config, file.parameters(config))
-    model.hold_zeros()  # a file from elsewhere may have numbers there
+    model.hold_zeros()  # files by other programs may have other numbers there
     squares = None
     if about.get("squares") is not None:
         squares = file.parameters(config, value(about, "squares", str))
         if (squares.flat < 0).any():
-            raise CheckpointError("the squares hold a negative number; the file is damaged")
+            raise CheckpointError("the squares contain a negative number; the file is damaged")
     starts = file.state(model, STARTS) if f"{STARTS}h" in file.names else None
     return Trained(model, vocab, corpus_config, origin, squares, starts)
 
@@ -184,13 +184,13 @@ def texts_of(about: Metadata) -> tuple[Text, ...]:
     """The texts that a network was trained on."""
     entries = value(about, "texts", list)
     if not all(isinstance(entry, dict) for entry in entries):
-        raise CheckpointError("the metadata's 'texts' are no list of texts; the file is damaged")
+        raise CheckpointError("the metadata's 'texts' is not a list of texts; the file is damaged")
     texts = tuple(
         Text(value(e, "name", str), count(e, "characters"), value({"part": "", **e}, "part", str))
         for e in entries
     )
     if not {text.part for text in texts} <= {"", *PARTS}:
-        raise CheckpointError("the metadata's 'texts' name an unknown part; the file is damaged")
+        raise CheckpointError("the metadata's 'texts' names an unknown part; the file is damaged")
     return texts
 
 
@@ -206,13 +206,13 @@ def _origin(about: Metadata) -> Origin:
 
 
 def _parts(sizes: dict[str, int]) -> str:
-    """The parts that are files of their own, for a message."""
+    """The parts that were given as separate files, for a message."""
     parts = [f"{size:,} characters for `{part}`" for part, size in sizes.items()]
     return " and ".join(parts) or "no file for `validation` or `test`"
 
 
 def _with(name: str, setting: object) -> str:
-    """A setting of the text for a message; a pattern may hold newlines."""
+    """A setting of the text, for a message; a pattern may contain newlines."""
     if setting is None:
         return f"without `{name}`"
     return (

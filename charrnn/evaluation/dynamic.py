@@ -81,8 +81,8 @@ def evaluate_dynamic(
                 progress(block.read * streams, targets)
         # the remainder of the division belongs to the last part
         for block in walk(ids, starts, firsts + part, rest, config.dynamic_segment):
-            found = network.evaluate(block.x, block.y, state, block.starts)
-            losses[block.places[:, -1]] = found[:, -1]
+            segment_losses = network.evaluate(block.x, block.y, state, block.starts)
+            losses[block.places[:, -1]] = segment_losses[:, -1]
     if progress is not None:
         progress(targets, targets)
     return mixed([losses])

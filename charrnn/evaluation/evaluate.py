@@ -130,17 +130,17 @@ def _evaluate(
     (rounds, streams), done = firsts.shape, 0
     losses = [np.empty(len(ids) - 1, np.float32) for _ in models]
     with using(workers) as threads:
-        for one, own in zip(models, losses, strict=True):
-            network = Network(one, STEPS, streams, threads, panels=panels)
-            state = State(one, streams)
+        for member, own in zip(models, losses, strict=True):
+            network = Network(member, STEPS, streams, threads, panels=panels)
+            state = State(member, streams)
             for begin in firsts:
                 state.reset()
                 scored = np.where(begin > 0, begin + warm_up, 0)
                 for block in walk(ids, starts, begin, length, STEPS):
-                    found = network.evaluate(block.x, block.y, state, block.starts)
-                    kept = (block.places >= scored) & (block.places < len(own))
-                    own[block.places[kept]] = found[kept]
-                    done += found.size
+                    block_losses = network.evaluate(block.x, block.y, state, block.starts)
+                    is_scored = (block.places >= scored) & (block.places < len(own))
+                    own[block.places[is_scored]] = block_losses[is_scored]
+                    done += block_losses.size
                     if progress is not None:
                         progress(done, len(models) * rounds * streams * length)
     return mixed(losses)
@@ -156,7 +156,7 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
         raise ConfigError("an ensemble needs at least one model")
     mean = losses[0]
     if len(losses) > 1:
-        total = reduce(np.logaddexp, (np.negative(one, dtype=np.float64) for one in losses))
+        total = reduce(np.logaddexp, (np.negative(member, dtype=np.float64) for member in losses))
         mean = (math.log(len(losses)) - total).astype(np.float32)
     return Evaluation(float(mean.mean(dtype=np.float64)), len(mean), mean)
 

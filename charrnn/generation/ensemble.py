@@ -27,7 +27,8 @@ class Ensemble:
         sizes = sorted({writer.model.config.vocab_size for writer in writers})
         if len(sizes) != 1:
             raise ConfigError(
-                f"an ensemble needs models with the same vocabulary, not with {sizes} symbols"
+                f"an ensemble needs at least one model, all with the same vocabulary, not "
+                f"with {sizes} symbols"
             )
         self._writers, self._scratch = writers, np.zeros(sizes[0], np.float32)
 

@@ -27,11 +27,11 @@ def rounded(model: Model, precision: str) -> Model:
     """
     if precision == "float32":
         return model
-    other, nearest = Model(model.config), ROUNDINGS[precision]
-    other.parameters.flat[:] = model.parameters.flat
+    result, nearest = Model(model.config), ROUNDINGS[precision]
+    result.parameters.flat[:] = model.parameters.flat
     for name in matrix_names(model.config):
-        other.parameters[name][:] = nearest(other.parameters[name])
-    return other
+        result.parameters[name][:] = nearest(result.parameters[name])
+    return result
 
 
 def _nearest_bf16(weight: Floats) -> Floats:

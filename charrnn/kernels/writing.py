@@ -99,7 +99,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     first_read: the decoder reads the layers from this one on.
     controls: how symbols are drawn, see `sampling.Controls`.
     counter: an int64, 0, at which `parts` threads meet.
-    normal: over how many units layers' outputs are normalised, or 0.
+    normal: over how many units layers' outputs are normalized, or 0.
     scratch: (2, V padded), overwritten; this and all that follow are this thread's own.
     weights: W_x, W_h, W_q and the decoder's weight of layer l, from places[l] on.
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and

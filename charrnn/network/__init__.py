@@ -1,5 +1,5 @@
-"""The network: its parameters, its layers, and a stack of them at work, forward and backward.
+"""The network: its parameters, its layers, and the forward and backward pass of the stack.
 
-The main way in is `model.Model`, a configuration and its parameters; `network.Network` computes
-losses and gradients with one. `cells/` holds the recurrent cells.
+The main entry point is `model.Model`, a configuration and its parameters; `network.Network`
+computes its losses and gradients. `cells/` contains the recurrent cells.
 """

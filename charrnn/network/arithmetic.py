@@ -1,8 +1,8 @@
-"""The matrix products of a network in one precision or another; everything else is float32 always.
+"""The matrix products of a network in each precision; everything else is always float32.
 
 float32: all in float32.
-bf16: factors rounded to bfloat16, to nearest even, wherever two matrices are multiplied; sums, and
-what is kept, in float32.
+bf16: factors of matrix products rounded to bfloat16, to nearest even; sums and stored values in
+    float32.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Kernel = Callable[..., Any]
 
 
 DENSITY = {"float32": 1, "bf16": 2}
-"""How many numbers are packed into 4 bytes, by precision."""
+"""How many numbers fit into 4 bytes, by precision."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Arithmetic:
     """Kernels with the signatures of those in `kernels.product`; `density` numbers are packed into
     4 bytes.
 
-    `gradients` is where the kernel like `layers.weight_gradients` is, module and name: only
+    `gradients` is the module and name of the kernel that matches `layers.weight_gradients`; only
     training loads it.
     """
 
@@ -50,14 +50,14 @@ class Arithmetic:
         return kernel
 
     def input_gradients(self, x: Floats, dz: Floats, dw: Floats, db: Floats) -> Callable[..., None]:
-        """dW = x^T dz, db = the column sums of dz, by `weight_gradients`; a call gives its scratch,
+        """dW = x^T dz, db = the column sums of dz, by `weight_gradients`; a call passes scratch,
         start and stop.
         """
         kernel, product = self.weight_gradients, self.packed_at
         return partial(kernel, product, x, NOTHING, dz, dw, NOTHING, db, 0, 0)
 
     def multiply(self, a: Floats, panels: Floats, out: Floats) -> None:
-        """out (M, N) = a (M, K) @ the matrix (K, N) that is packed in `panels`."""
+        """out (M, N) = a (M, K) @ the matrix (K, N) packed in `panels`."""
         (M, K), N = a.shape, out.shape[1]
         self.product(a.ctypes.data, K, 0, panels, 0, 0, 0, out.ctypes.data, N, 0, 1, M, K, N)
 
@@ -83,19 +83,19 @@ FLOAT32 = Arithmetic(
 
 
 def to_bf16(numbers: Floats) -> NDArray[np.uint16]:
-    """Float32 numbers as bfloat16, their upper halves: rounded to nearest, ties to even."""
+    """Round float32 numbers to bfloat16 (their upper halves): to nearest, ties to even."""
     bits = np.ascontiguousarray(numbers).view(np.uint32)
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 def from_bf16(words: NDArray[np.uint16]) -> Floats:
-    """Numbers of bfloat16 as float32."""
+    """Convert bfloat16 numbers to float32."""
     return (words.astype(np.uint32) << 16).view(np.float32)
 
 
 def arithmetic_of(precision: str) -> Arithmetic:
-    """The products in this precision, whose kernels are loaded now; `ConfigError` where they cannot
-    be had on this machine.
+    """The products in this precision, loading their kernels; `ConfigError` if this machine does not
+    support them.
     """
     if precision == "float32":
         return FLOAT32

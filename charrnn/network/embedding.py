@@ -1,5 +1,5 @@
-"""The gradients of the characters' embedding, whose product with the first layer's input weights is
-looked up as one table.
+"""The gradients of the character embedding, whose product with the first layer's input weights is
+used as one lookup table.
 """
 
 from charrnn.compiler.simd import padded
@@ -10,9 +10,10 @@ from charrnn.network.parameters import Floats, Parameters, Shapes, aligned
 
 
 class EmbeddingGradients:
-    """From the gradient of the first layer's table, embedding times W_x, to those of its factors.
+    """Computes the gradients of embedding and W_x from that of their product, the first layer's
+    table.
 
-    d_table (V, X): that gradient, to be written before `compute`
+    d_table (V, X): the table's gradient, to be written before `compute`
     """
 
     def __init__(self, model: Model, panels: Panels) -> None:
@@ -22,7 +23,7 @@ class EmbeddingGradients:
 
     @staticmethod
     def shapes(config: ModelConfig) -> Shapes:
-        """Of its buffers."""
+        """The shapes of its buffers."""
         columns = len(cell_named(config.cell).input_gates) * padded(config.hidden)
         return {
             "d_table": (config.vocab_size, columns),

@@ -1,4 +1,4 @@
-"""The first values of a network's parameters."""
+"""The initial values of a network's parameters."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ MEMORY_DEVIATION = 0.1
 
 
 def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
-    """Draw all parameters: weights by `config.init` and `config.recurrent_init`, biases by the
-    cell.
+    """Draw all parameters: weights according to `config.init` and `config.recurrent_init`, biases
+    according to the cell.
 
-    Each block of a weight is a matrix of its own, fan_in by fan_out: xavier-uniform draws within
-    +-sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16), xavier-normal with the
-    variance 2 / (fan_in + fan_out) (equation 12), uniform within +-init_scale. Of one-hot
-    characters a single row acts at a time: Xavier's rules, which keep the variance of what passes
-    through, here draw with the deviation `input_scale`, so that 1 gives gates what inputs of
-    variance 1 would. With a tenth of that an LSTM learns far more slowly. Recurrent blocks may be
-    orthogonal (Saxe et al. 2014) or the identity (Le et al. 2015). Embeddings are normal with
-    deviation `input_scale`, memories of characters with 0.1; peepholes and biases are zero, but for
-    the forget gates'.
+    Each block of a weight counts as a separate fan_in by fan_out matrix: xavier-uniform draws
+    within +-sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, equation 16), xavier-normal with
+    the variance 2 / (fan_in + fan_out) (equation 12), uniform within +-init_scale. With one-hot
+    characters, only one row is active at a time; Xavier's rules, which preserve the variance, then
+    draw with the standard deviation `input_scale`, so that 1 has the effect of inputs of variance
+    1. With a tenth of that, an LSTM learns much more slowly. Recurrent blocks may be orthogonal
+    (Saxe et al. 2014) or the identity (Le et al. 2015). Embeddings are normal with standard
+    deviation `input_scale`, character memories with 0.1; peepholes and biases are zero, except for
+    the forget gates.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 0x1817])))
     cell = cell_named(config.cell)
@@ -58,8 +58,8 @@ def _weight(tensor: Tensor, config: ModelConfig, rng: np.random.Generator) -> Fl
 
 
 def _orthogonal(rng: np.random.Generator, size: int) -> NDArray[Any]:
-    """A rotation or reflection, uniform over all of them: the Q of a normal matrix, with the signs
-    of R's diagonal.
+    """A uniformly random orthogonal matrix: the Q of a normal matrix, with the signs of R's
+    diagonal.
     """
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
     return np.asarray(q * np.sign(np.diag(r)))

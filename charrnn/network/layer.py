@@ -1,5 +1,5 @@
-"""One layer at work: its buffers for a batch shape, and its way forward and back over a range of
-the streams.
+"""One layer: its buffers for a batch shape, and its forward and backward pass over a range of
+streams.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Jobs = list[tuple[Callable[..., None], int, int]]
 
 @dataclass(frozen=True)
 class Batch:
-    """What the passes over one batch read, and the state, which is read and then written."""
+    """The inputs of the passes over one batch, and the state, which is read and then written."""
 
     x: Ids
     y: Ids
@@ -39,33 +39,33 @@ class Batch:
     starts: Starts
     """Where the state is set to zero before a character is read, (steps, N); (0, N) for none."""
     key: int | None
-    """Draws all that is random; without one nothing is dropped."""
+    """Draws all random masks; None disables dropout."""
     scale: np.float32
-    """Of the loss that is derived: the sum of all characters' losses times this."""
+    """The loss to differentiate is the sum of all characters' losses times this."""
     smoothing: np.float32
-    """Of the labels; see `kernels.softmax`."""
+    """Label smoothing; see `kernels.softmax`."""
 
     @property
     def drops(self) -> bool:
-        """True if there are masks to be drawn."""
+        """True if there are masks to draw."""
         return self.key is not None
 
     @property
     def steps(self) -> int:
-        """Its length in time."""
+        """The number of time steps."""
         return len(self.x)
 
 
 class Layer:
-    """The buffers of one layer, and what it reads: the layer below, or else characters, by their
-    `memory` (T, N, H), which may be empty, and `factor` (T, N).
+    """The buffers of one layer and its input: the layer below, or characters with their `memory`
+    (T, N, H), which may be empty, and `factor` (T, N).
 
     z (T, N, GH): pre-activations, then gates, then dz
-    h, c (T + 1, N, H): the state; row 0 is that before the first step
+    h, c (T + 1, N, H): the state; row 0 is the one before the first step
     q, m, y (T, N, H): as in `kernels.recurrent`; empty for a cell without them
-    copied (T, N, H): outputs h, where states are set to zero after a document; else empty
-    handed (T, N, H): what goes up, where that is not the cell's output; else empty
-    mask, keep_h, keep_c: of dropout and zoneout, or empty
+    copied (T, N, H): outputs h, if states are set to zero after a document; else empty
+    handed (T, N, H): the layer's output, if it is not the cell's output; else empty
+    mask, keep_h, keep_c: masks of dropout and zoneout, or empty
     recurrent_mask, dropped: a mask of W_h, and W_h times it, or empty
     out (T, N, H): what the next layer and the decoder read; one of the above
     """
@@ -87,7 +87,7 @@ class Layer:
         self.model, self.panels, self.index, self.shape = model, panels, index, shape
         self.config, self.cell, self.below = model.config, model.cell, below
         shapes = self.shapes(model.config, shape, training, index)
-        # A network that is never to go back has one z and one c for all layers.
+        # A network without a backward pass shares one z and one c among all layers.
         lent = {} if training or below is None else {"z": below.z, "c": below.c}
         arrays: list[Floats] = [
             lent[name] if name in lent else aligned(*size) for name, size in shapes.items()
@@ -153,7 +153,9 @@ class Layer:
         index: int,
         has_starts: bool = False,
     ) -> Shapes:
-        """Of its buffers; `has_starts`: batches have places where the state is set to zero."""
+        """The shapes of its buffers; `has_starts`: batches have positions where the state is set to
+        zero.
+        """
         (T, N), H, cell = shape, padded(config.hidden), cell_named(config.cell)
 
         def cube(is_there: bool, steps: int = T) -> tuple[int, ...]:
@@ -181,7 +183,7 @@ class Layer:
         }
 
     def begin(self, batch: Batch) -> None:
-        """Choose where the outputs of the next batch stand."""
+        """Choose the buffer for the outputs of the next batch."""
         has_starts = batch.starts.size > 0
         if not self.cell.has_output:
             if has_starts and not self.copied.size:
@@ -191,10 +193,9 @@ class Layer:
         self.out = self.handed if differs else self.y
 
     def forward(self, batch: Batch, a: int, b: int) -> None:
-        """Walk streams a:b from the batch's state, zero where they start, and leave the state there
-        that they end in. The lowest layer reads ids, others the layer below. Outputs are
-        normalized, masked if the batch drops, and what came in is added to them if the layer is
-        residual.
+        """Run streams a:b from the batch's state, set to zero at starts, and store the final state
+        there. The lowest layer reads ids, the others the layer below. Outputs are normalized,
+        masked if the batch drops, and the input is added to them if the layer is residual.
         """
         starts, steps = batch.starts, batch.steps
         states = (self.h, batch.state.h[self.index]), (self.c, batch.state.c[self.index])
@@ -214,12 +215,12 @@ class Layer:
 
     @property
     def _added(self) -> Floats:
-        """What came in, if it is added to the outputs."""
+        """The input, if it is added to the outputs."""
         return self.below.out if self.below is not None and self.config.residual else EMPTY
 
     def _draw_masks(self, batch: Batch, a: int, b: int) -> None:
-        """The masks of dropout and zoneout for streams a:b; without a key zoneout by its
-        expectation (Krueger et al. 2017, section 3).
+        """The masks of dropout and zoneout for streams a:b; without a key, the expected value of
+        zoneout (Krueger et al. 2017, section 3).
         """
         config = self.config
         if batch.key is None:
@@ -231,8 +232,8 @@ class Layer:
         _draw(self.keep_c, (*key_of, 2), 1 - config.zoneout_c, 1, steps, a, b)
 
     def draw_recurrent(self, key: int) -> Floats:
-        """W_h with some of its weights dropped for a batch (DropConnect, Wan et al. 2013; as in
-        Merity et al. 2018).
+        """Drop some weights of W_h for a batch (DropConnect, Wan et al. 2013; as in Merity et al.
+        2018).
         """
         rate, weight = self.config.recurrent_dropout, self.model.recurrent[self.index]
         mask = self.recurrent_mask
@@ -240,7 +241,7 @@ class Layer:
         return np.multiply(weight, mask, out=self.dropped)
 
     def backward(self, back: Backward, batch: Batch, a: int, b: int) -> None:
-        """Back over streams a:b: z becomes dz. back.up[1:] holds the derivative by `out`."""
+        """Backward pass over streams a:b: z becomes dz; back.up[1:] is the derivative of `out`."""
         cell, dy, is_residual = self.cell, back.up[1:], self._added.size > 0
         starts, steps = batch.starts, batch.steps
         mask, kept = self.mask if batch.drops else EMPTY, back.kept if is_residual else EMPTY
@@ -266,11 +267,11 @@ class Layer:
     def add_gradient_jobs(
         self, g: Parameters, steps: int, parts: int, products: Jobs, sums: Jobs
     ) -> None:
-        """Calls that compute dW_x (from the second layer on), dW_h and db, which need scratch
-        memory, and those for the peepholes' gradients, over ranges of columns.
+        """Calls over ranges of columns that compute dW_x (from the second layer on), dW_h and db,
+        with scratch memory, and the peepholes' gradients.
 
-        A range lies within columns that have the same factors: W_x, W_h and W_q need not feed all
-        of z.
+        Each range lies within columns that have the same factors: W_x, W_h and W_q need not feed
+        all of z.
         """
         dz, h, arithmetic = rows(self.z, steps), rows(self.h, steps), self.panels.arithmetic
         first, middle, last = (int(border) for border in self.model.borders())
@@ -305,13 +306,13 @@ class Layer:
 
 @dataclass
 class Backward:
-    """The buffers of the way back beside those of the layers; ranges of streams share them.
+    """The buffers of the backward pass in addition to the layers'; ranges of streams share them.
 
-    up, down (T + 1, N, H): rows 1 to T are the derivatives by a layer's outputs and inputs
-    c (2, N, H), q (N, H): scratch of `kernels.recurrent`
-    m, m_below (T, N, H): the derivatives by m and m_below; empty for a cell without them
-    time (T + 1, N, H): the derivative by h, for a cell whose output is not h; else empty
-    kept (T, N, H): the derivative by a residual layer's outputs; else empty
+    up, down (T + 1, N, H): rows 1 to T are the derivatives of a layer's outputs and inputs c (2, N,
+    H), q (N, H): scratch of `kernels.recurrent`
+    m, m_below (T, N, H): the derivatives of m and m_below; empty for a cell without them
+    time (T + 1, N, H): the derivative of h, for a cell whose output is not h; else empty
+    kept (T, N, H): the derivative of a residual layer's outputs; else empty
     base (T, N, H): as in `kernels.recurrent`, for batches with starts; else empty
     """
 
@@ -326,13 +327,13 @@ class Backward:
     base: Floats
 
     def swap(self) -> None:
-        """What went down comes up to the next layer."""
+        """Make the derivatives of the inputs those of the outputs of the layer below."""
         self.up, self.down = self.down, self.up
         self.m, self.m_below = self.m_below, self.m
 
     @staticmethod
     def shapes(config: ModelConfig, shape: tuple[int, int], has_starts: bool = False) -> Shapes:
-        """Of its buffers; `has_starts` as for a layer."""
+        """The shapes of its buffers; `has_starts` as for a layer."""
         (T, N), H, cell = shape, padded(config.hidden), cell_named(config.cell)
         memory = (T, N, H) if cell.reads_below else EMPTY.shape
         return {
@@ -362,7 +363,7 @@ def rows(cube: Floats, steps: int) -> Floats:
 def _draw(
     mask: Floats, key: tuple[int, ...], rate: float, scale: float, steps: int, a: int, b: int
 ) -> None:
-    """mask = scale, or 0 with probability `rate`; an empty one stays so."""
+    """mask = scale, or 0 with probability `rate`; an empty mask stays empty."""
     if mask.size:
         words = np.random.SeedSequence(list(key)).generate_state(1)
         threshold = np.uint32(min(math.floor(rate * 2**32), 2**32 - 1))

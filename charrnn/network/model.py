@@ -1,9 +1,9 @@
-"""The network: its configuration and parameters, and what a stack of cells needs from the weights
-before it can run.
+"""The network: its configuration and parameters, its state, and its weights packed for the matrix
+products.
 
     x_t -> [embedding] -> cell 1 -> dropout -> ... -> cell L -> dropout -> decoder -> softmax
 
-With `skip` the decoder reads every layer's output, each with a weight of its own (Graves 2013,
+With `skip` the decoder reads every layer's output, each with a separate weight (Graves 2013,
 equation 4).
 
 Every layer's output passes a dropout mask on its way up, never on its way to the next step
@@ -43,8 +43,8 @@ from charrnn.runtime.threads import Workers, ranges
 
 
 class Model:
-    """A configuration and its parameters: zeros, unless some of its layout are given. `ConfigError`
-    if the configuration does not say how large the network is.
+    """A configuration and its parameters, zero by default. `ConfigError` if the configuration does
+    not set the size of the network.
     """
 
     def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
@@ -54,16 +54,16 @@ class Model:
 
     @property
     def width(self) -> int:
-        """Units of a layer in memory: hidden, padded."""
+        """Units per layer in memory: hidden, padded."""
         return padded(self.config.hidden)
 
     @property
     def activation(self) -> int:
-        """The number of the nonlinearity, as kernels know it."""
+        """The number of the nonlinearity in the kernels."""
         return ACTIVATIONS.index(self.config.activation)
 
     def count(self) -> int:
-        """How many parameters are trained."""
+        """Number of trained parameters."""
         return parameter_count(self.config)
 
     def borders(self) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ class Model:
 
     @cached_property
     def recurrent_mask(self) -> Floats | None:
-        """1 where W_h may be other than zero, float32 (H padded, columns); None if anywhere."""
+        """1 where W_h may be nonzero, float32 (H padded, columns); None if it may be anywhere."""
         if self.cell.recurrent_mask is None:
             return None
         H = self.config.hidden
@@ -100,7 +100,7 @@ class Model:
         return mask
 
     def hold_zeros(self, parameters: Parameters | None = None) -> None:
-        """Set to zero the recurrent weights that the cell does not have, or their gradients."""
+        """Set the recurrent weights that the cell does not have, or their gradients, to zero."""
         views = (parameters or self.parameters).views
         if self.recurrent_mask is not None:
             for layer in range(self.config.layers):
@@ -108,7 +108,7 @@ class Model:
 
     @classmethod
     def initialized(cls, config: ModelConfig, seed: int) -> Model:
-        """A network to train, with parameters as `initialization.initialize` draws them."""
+        """A new network, with parameters drawn by `initialization.initialize`."""
         model = cls(config)
         initialize(model.parameters, config, seed)
         model.hold_zeros()
@@ -116,14 +116,14 @@ class Model:
 
 
 Models = Model | Sequence[Model]
-"""One, or the members of an ensemble."""
+"""One model, or the members of an ensemble."""
 Jobs = list[tuple[Any, ...]]
 """Calls to be made: functions and their arguments."""
 
 
 class State:
-    """What a stack of cells carries from one character to the next: h and c, float32 (L, N, H
-    padded).
+    """The state that a stack of cells carries from one character to the next: h and c, float32 (L,
+    N, H padded).
     """
 
     def __init__(self, model: Model, streams: int) -> None:
@@ -132,22 +132,22 @@ class State:
 
     @staticmethod
     def shapes(config: ModelConfig, streams: int) -> Shapes:
-        """Of h and c."""
+        """The shapes of h and c."""
         return dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
 
     def copy_from(self, other: State) -> None:
-        """Take another state's numbers."""
+        """Copy another state."""
         self.h[:], self.c[:] = other.h, other.c
 
     def reset(self) -> None:
-        """Back to zero."""
+        """Set the state to zero."""
         self.h[:], self.c[:] = 0, 0
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Columns first:first+count of a matrix (K, N), and the memory that holds them packed, or their
-    transpose.
+    """Columns first:first+count of a matrix (K, N), and the memory for them (or their transpose) in
+    packed form.
     """
 
     matrix: Floats
@@ -162,7 +162,7 @@ class Packed:
         return self.matrix[:, self.first : self.first + self.count]
 
     def jobs(self, arithmetic: Arithmetic, parts: int, matrix: Floats | None = None) -> Jobs:
-        """Calls that pack it, or another matrix in its place, in at most `parts` parts."""
+        """Calls that pack the matrix, or another one in its place, in at most `parts` parts."""
         matrix = self.matrix if matrix is None else matrix
         function = arithmetic.pack_transposed if self.transposed else arithmetic.pack
         size, what = (len(matrix) if self.transposed else self.count), (self.first, self.count)
@@ -171,25 +171,26 @@ class Packed:
 
 
 class LayerPanels(NamedTuple):
-    """The weights that a layer multiplies by; what it lacks has no columns."""
+    """The weights that a layer multiplies by; missing ones have no columns."""
 
     up: Packed
-    """W_x, of the layer below; none in the first layer."""
+    """W_x, for the layer below; none in the first layer."""
     over: Packed
-    """W_h, of the step before."""
+    """W_h, for the previous step."""
     second: Packed
-    """W_q, of the second product."""
+    """W_q, for the second product."""
     out: Packed
-    """The decoder's weight; none where it does not read the layer."""
+    """The decoder's weight; none if it does not read the layer."""
 
 
 class Panels:
-    """The weights packed for the matrix product, made anew after each change of the parameters.
+    """The weights packed for the matrix product; packed again after each change of the
+    parameters.
 
-    They are for the products of `arithmetic` alone.
+    They are only valid for the products of `arithmetic`.
 
     forward (K,): the packed weights of all layers
-    layers, layers_back: one record a layer; those for the way back hold transposes
+    layers, layers_back: one record per layer; those of the backward pass hold transposes
     table (V, X): the first layer's product with each character, without the bias
     """
 
@@ -205,7 +206,7 @@ class Panels:
 
     @staticmethod
     def shapes(config: ModelConfig, backward: bool, density: int) -> Shapes:
-        """Of the arrays that it makes."""
+        """The shapes of its arrays."""
         shapes = shapes_of(config)
         size = sum(math.prod(shapes[name]) for name in matrix_names(config)) // density
         E, columns = shapes["rnn.weight_ih_l0"]
@@ -255,7 +256,7 @@ class Panels:
             self.arithmetic.multiply(p["embedding.weight"], self._first, self.table)
 
     def pack_recurrent(self, weights: Sequence[Floats], workers: Workers) -> None:
-        """Pack these recurrent weights, one (H, columns) a layer, in the place of the model's."""
+        """Pack these recurrent weights, one (H, columns) per layer, in place of the model's."""
         jobs = [
             job
             for layers in (self.layers, self.layers_back)

@@ -1,9 +1,9 @@
-"""A network at work: buffers for one batch shape, the forward and the backward pass over shards of
-the streams.
+"""Run a network: buffers for one batch shape, and the forward and backward pass over shards of the
+streams.
 
-Each shard, a range of the batch's streams, walks through the whole sequence in one thread, without
-a barrier. Then the weights' gradients, sums over all streams, are divided by columns. Every number
-is computed by the same chain of operations whatever the shards and the threads, so results are the
+Each shard, a range of the batch's streams, runs through the whole sequence in one thread, without a
+barrier. The weights' gradients, which are sums over all streams, are then divided by columns. Every
+number is computed by the same chain of operations for any shards and threads, so results have the
 same bits on any number of threads.
 """
 
@@ -41,13 +41,14 @@ from charrnn.runtime.threads import Workers, ranges
 class Network:
     """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
-    `panels` of another network of the same model are shared, and then that network refreshes them;
-    products are in the precision that they were packed for, otherwise in `precision` (see
-    `arithmetic`): `ConfigError` where that cannot be had here.
+    `panels` of another network of the same model are shared and refreshed by that network; products
+    then have the precision that they were packed for, otherwise `precision` (see `arithmetic`);
+    `ConfigError` if this machine does not support it.
 
-    logits (T, N, V), losses (T, N): of the last batch; logits hold their derivative after it
+    logits (T, N, V), losses (T, N): of the last batch; after a backward pass, logits hold their
+    derivative
     memory (T, N, H): the characters' learned vectors, for a cell that reads m_below; else empty
-    factor (T, N): 1, or what input dropout makes of it
+    factor (T, N): 1, or the factor of input dropout
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Network:
 
     @staticmethod
     def shapes(config: ModelConfig, shape: tuple[int, int]) -> Shapes:
-        """Of its own buffers."""
+        """The shapes of its buffers."""
         H = padded(config.hidden)
         return {
             "logits": (*shape, padded(config.vocab_size)),
@@ -92,7 +93,7 @@ class Network:
 
     @staticmethod
     def training_shapes(config: ModelConfig) -> Shapes:
-        """Of what training adds to them, but for `Backward` and what each thread has."""
+        """The shapes of training's extra buffers, except `Backward` and per-thread buffers."""
         H, L, cell = padded(config.hidden), config.layers, cell_named(config.cell)
         return {
             "sums": (L - 1 if config.skip else 0, padded(config.vocab_size)),
@@ -127,7 +128,7 @@ class Network:
         self.embedding = EmbeddingGradients(self.model, self.panels) if config.embedding else None
         size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
         self.scratch = [aligned(size) for _ in range(self.workers.threads)]
-        # the decoder's bias again, of no use
+        # the decoder's bias again, unused
         self._sums = aligned(*self.training_shapes(config)["sums"])
         last = len(self.layers) - 1
         self._decode_back = [
@@ -143,7 +144,7 @@ class Network:
         ]
 
     def refresh(self) -> None:
-        """Read the model's parameters anew, after they have changed."""
+        """Pack the model's parameters again after they have changed."""
         self.panels.refresh(self.workers)
 
     def evaluate(self, x: Ids, y: Ids, state: State, starts: Starts | None = None) -> Floats:
@@ -166,15 +167,16 @@ class Network:
         sums_over_time: bool = False,
         smoothing: float = 0.0,
     ) -> tuple[float, Parameters]:
-        """The mean loss in nats of a batch, and its gradient by the parameters; `key` draws all
-        that is random.
+        """The mean loss of a batch in nats, and its gradient with respect to the parameters; `key`
+        draws all random masks.
 
-        Without a key nothing is dropped, as in evaluation.
+        Without a key there is no dropout, as in evaluation.
 
-        x, y int32 (T, N); state and starts as for `evaluate`; gradients go neither back beyond the
-        state (truncated BPTT) nor across a start. With `sums_over_time` it is the gradient of T
-        times that mean. With `smoothing` it is that of the cross-entropy with smoothed labels (see
-        `kernels.softmax`); the loss is still the plain one. The next call overwrites it.
+        x, y int32 (T, N); state and starts as in `evaluate`; gradients do not flow beyond the
+        initial state (truncated BPTT) or across a start. With `sums_over_time`, the gradient is
+        that of T times the mean. With `smoothing`, it is that of the cross-entropy with smoothed
+        labels (see `kernels.softmax`); the returned loss is not smoothed. The next call overwrites
+        the gradient.
         """
         scale = 1 / (x.shape[1] if sums_over_time else x.size)
         batch = self._begin(x, y, state, starts, key, scale, smoothing)
@@ -191,12 +193,12 @@ class Network:
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
 
     def state_gradients(self, x: Ids, y: Ids, state: State) -> State:
-        """The derivative of each stream's last loss by the state before its first character;
-        nothing is dropped.
+        """The derivative of each stream's last loss with respect to the state before its first
+        character, without dropout.
 
         x, y int32 (T, N); the state is read and becomes the state at the end. h and c (L, N, H) of
-        the result are the derivatives of losses[-1], in nats, by h and c; c is zero for cells
-        without a memory cell.
+        the result are the derivatives of losses[-1], in nats, with respect to h and c; c is zero
+        for cells without a cell state.
         """
         batch, N = self._begin(x, y, state, None), self.shape[1]
         self._forward(batch, 0, N)
@@ -210,7 +212,7 @@ class Network:
         return found
 
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
-        """Kernels do not check bounds: what would read or write past an array stops here."""
+        """Kernels do not check bounds: reject anything that would read or write past an array."""
         (T, N), last, shape = self.shape, self.model.config.vocab_size - 1, x.shape
         if not 1 <= len(x) <= T or shape[1:] != (N,) or state.h.shape[1] != N:
             raise ValueError(f"`x` and the state must be of 1 to {T} steps of {N} streams")
@@ -254,8 +256,8 @@ class Network:
         """The factor of every character: 1, or in training 0 for those dropped and 1 / (1 - rate)
         for the rest.
 
-        With locked dropout it is kinds of characters that a stream does not see (Gal & Ghahramani
-        2016, section 4).
+        With locked dropout, each stream drops whole symbols rather than single characters (Gal &
+        Ghahramani 2016, section 4).
         """
         config = self.model.config
         rate = config.input_dropout if key is not None else 0.0
@@ -269,7 +271,7 @@ class Network:
             self.factor[:T] = kept / np.float32(1 - rate)
 
     def _forward(self, batch: Batch, a: int, b: int) -> None:
-        """The losses of streams a:b, and their derivatives by the logits."""
+        """The losses of streams a:b, and their derivatives with respect to the logits."""
         steps = batch.steps
         if self.memory.size:
             table = self.model.parameters["rnn.memory.weight"]
@@ -282,14 +284,14 @@ class Network:
         cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
 
     def _backwards(self, batch: Batch, a: int, b: int) -> Iterator[tuple[Layer, Floats, Floats]]:
-        """Back through every layer, from the last: the layer, and the derivatives of the loss by h
-        and c, with that by the state before in row 0.
+        """Backward pass through every layer, last first. Yields the layer and the derivatives of
+        the loss with respect to h and c; row 0 is that of the initial state.
         """
         steps, back = batch.steps, replace(self._backward)  # each shard swaps for itself
         back.m[:, a:b] = 0
         for layer, decode in zip(reversed(self.layers), reversed(self._decode_back), strict=True):
             dh = back.time if self.model.cell.has_output else back.up
-            # The derivative by the layer's outputs that comes from the decoder, beside that from
+            # The derivative of the layer's outputs that comes from the decoder, added to that from
             # the layer above
             decode(x=self.logits, z=back.up[1:], first=0, last=steps, start=a, stop=b)
             layer.backward(back, batch, a, b)
@@ -326,13 +328,13 @@ class Network:
                 arithmetic, outputs = self.panels.arithmetic, rows(layer.out, steps)
                 product = arithmetic.input_gradients(outputs, dz, g[name], db)
                 products += by_columns(product, 0, dz.shape[1], threads)
-        # products come first: those with one scratch memory are done by one thread
+        # products come first: those that share scratch memory run in one thread
         scratch = zip(products, cycle(self.scratch), strict=False)
         own = [(product, memory, a, b) for (product, a, b), memory in scratch]
         self.workers.run(operator.call, [*own, *sums])
         self.model.hold_zeros(g)
         if batch.drops and self.model.config.recurrent_dropout > 0:
-            for layer in self.layers:  # of dropped weights zero, of kept ones scaled
+            for layer in self.layers:  # zero for dropped weights, scaled for kept ones
                 g.views[f"rnn.weight_hh_l{layer.index}"] *= layer.recurrent_mask
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])

@@ -1,8 +1,9 @@
-"""All parameters of a network in one flat vector, with named views, and how they look on disk.
+"""All parameters of a network in one flat vector with named views, and their form on disk.
 
 In memory a weight is (inputs, blocks * outputs), every block padded with zeros to a multiple of
-LANES columns, so that kernels need no remainders. Padding starts at zero, its gradient is zero, and
-so it stays. On disk names, shapes and the order of blocks are PyTorch's, where it has the module.
+LANES columns, so that kernels need no remainders. Padding starts at zero and stays zero, since its
+gradient is zero. On disk, names, shapes and the order of blocks are PyTorch's where it has the
+module.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from charrnn.network.cells import cell_named
 
 Floats = NDArray[np.float32]
 Shapes = dict[str, tuple[int, ...]]
-"""Arrays of float32 by name; one that is not needed has no elements."""
-# Writable, or Numba would take them for another type than arrays that are there.
+"""Float32 arrays by name; an array that is not needed has no elements."""
+# Writable, since Numba treats read-only arrays as another type.
 NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
 def aligned(*shape: int) -> Floats:
-    """Zeros, float32, from a cache line on: vectors that straddle two lines halve the speed."""
+    """Float32 zeros, aligned to a cache line: vectors that straddle two lines halve the speed."""
     count = int(np.prod(shape, dtype=np.int64))
     memory = np.zeros(count + LANES, np.float32)
     start = (-memory.ctypes.data % 64) // 4
@@ -36,11 +37,11 @@ def aligned(*shape: int) -> Floats:
 
 @dataclass(frozen=True)
 class Tensor:
-    """One parameter: its name, its parts, and how it lies on disk and in memory.
+    """One parameter: its name, its parts, and its layout on disk and in memory.
 
     A weight is (disk_blocks * outputs, inputs) on disk and (inputs, blocks * outputs) in memory; a
     bias has inputs = 0; a table (an embedding, or a cell's vectors) is (outputs, inputs) in both.
-    `order[b]` is the place on disk of block b of memory; places that no block takes are zero on
+    `order[b]` is the position on disk of memory block b; positions that no block uses are zero on
     disk.
     """
 
@@ -54,12 +55,12 @@ class Tensor:
 
     @property
     def decays(self) -> bool:
-        """True if penalties on weights act on it; biases are exempt."""
+        """True if weight penalties apply to it; biases are exempt."""
         return "bias" not in self.name
 
     @property
     def disk_shape(self) -> tuple[int, ...]:
-        """The shape in a checkpoint, PyTorch's where it has the module."""
+        """The shape in a checkpoint; PyTorch's if it has the module."""
         rows = self.disk_blocks * self.outputs
         return (rows, self.inputs) if self.inputs else (rows,)
 
@@ -75,11 +76,11 @@ class Tensor:
 
     @property
     def count(self) -> int:
-        """How many numbers are trained."""
+        """Number of trained elements."""
         return len(self.order) * self.outputs * (self.inputs or 1)
 
     def to_disk(self, view: Floats) -> Floats:
-        """The array as a checkpoint holds it, a copy; view has `shape`."""
+        """A copy of the array in checkpoint layout; view has `shape`."""
         if self.is_table:
             return np.array(view[:, : self.inputs], order="C")
         rows = self._blocks_of(view)
@@ -133,20 +134,20 @@ def tensors_of(config: ModelConfig) -> tuple[Tensor, ...]:
 
 
 def shapes_of(config: ModelConfig) -> Shapes:
-    """Of the parameters in memory, where they lie in one flat vector."""
+    """The shape of all parameters in memory, one flat vector."""
     return {tensor.name: tensor.shape for tensor in tensors_of(config)}
 
 
 def matrix_names(config: ModelConfig) -> list[str]:
-    """The weights of which a network reads the whole for every character."""
+    """The weights that a network reads completely for every character."""
     recurrent = [f"rnn.weight_hh_l{layer}" for layer in range(config.layers)]
     above = [f"rnn.weight_ih_l{layer}" for layer in range(1, config.layers)]
     return [*recurrent, *above, *(name for name in decoder_names(config) if name is not None)]
 
 
 def decoder_names(config: ModelConfig) -> list[str | None]:
-    """The weight by which the decoder reads each layer's outputs; None where it does not: without
-    `skip`, below the last layer.
+    """The weight by which the decoder reads each layer's outputs; None if it does not (without
+    `skip`, all layers but the last).
     """
     below = [
         f"decoder.weight_l{layer}" if config.skip else None for layer in range(config.layers - 1)
@@ -155,8 +156,8 @@ def decoder_names(config: ModelConfig) -> list[str | None]:
 
 
 def parameter_count(config: ModelConfig, names: Collection[str] = ()) -> int:
-    """How many numbers a network trains, in all its tensors, or in those of these names, W_h among
-    them; weights that a cell holds at zero are left out.
+    """The number of trained parameters in all tensors, or in those with these names (including
+    W_h); weights that a cell holds at zero are not counted.
     """
     counts = {tensor.name: tensor.count for tensor in tensors_of(config)}
     total = sum(counts[name] for name in names or counts)
@@ -168,7 +169,7 @@ class Parameters:
     """A flat float32 vector and a view of it for every tensor; gradients and optimizer slots have
     the same layout.
 
-    Weights come first, then biases, of which those of a layer lie side by side.
+    Weights come first, then biases; the biases of a layer are adjacent.
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
@@ -178,8 +179,8 @@ class Parameters:
         self.flat = aligned(sum(sizes))
         border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
         self.regions = ((0, border, True), (border, self.flat.size, False))
-        """(start, stop, decays) of the flat vector: tensors that penalties act on, and biases,
-        which are exempt.
+        """Ranges (start, stop, decays) of the flat vector: penalized tensors, and biases, which are
+        exempt.
         """
         pieces = zip(laid, np.split(self.flat, np.cumsum(sizes)), strict=False)
         self.views: dict[str, Floats] = {t.name: piece.reshape(t.shape) for t, piece in pieces}
@@ -199,17 +200,17 @@ class Parameters:
         return Parameters(self.tensors)
 
     def copy(self) -> Parameters:
-        """The same numbers, in memory of their own."""
+        """A copy of the parameters."""
         other = self.like()
         other.flat[:] = self.flat
         return other
 
     def to_disk(self) -> Iterator[tuple[str, Floats]]:
-        """Each tensor's name and its array in PyTorch's shape."""
+        """Yields each tensor's name and its array in the shape on disk."""
         for tensor in self.tensors:
             yield tensor.name, tensor.to_disk(self[tensor.name])
 
     def from_disk(self, arrays: Mapping[str, Floats]) -> None:
-        """Fill from arrays of PyTorch's names and shapes."""
+        """Fill the parameters from arrays with the names and shapes on disk."""
         for tensor in self.tensors:
             tensor.from_disk(arrays[tensor.name], self[tensor.name])

@@ -1,9 +1,8 @@
-"""The optimizers, by name: which slots each keeps, and its numbers. All of them work on flat
-vectors of one layout.
+"""The optimizers by name: their slots and coefficients. All of them work on flat vectors of one
+layout.
 
-The equations stand in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/adam.py`, of which
-only the module of the optimizer in use is loaded, or compiled. Penalties on weights go with any of
-them.
+The equations are in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/adam.py`; only the
+module of the optimizer in use is loaded or compiled. Weight penalties work with all of them.
 """
 
 from collections.abc import Callable
@@ -21,14 +20,14 @@ from charrnn.runtime.threads import Workers, ranges
 
 Rule = tuple[np.float32, ...]
 Clip = tuple[np.float32, np.float32]
-"""The limit of a gradient's value, and the factor of the whole."""
+"""The limit of each gradient element, and the factor of the whole gradient."""
 UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The numbers of an optimizer, where the settings leave one open those that its paper, or
-    PyTorch, gives.
+    """The coefficients of an optimizer; if a setting is None, the value of its paper or of
+    PyTorch.
     """
 
     learning_rate: float
@@ -42,11 +41,11 @@ class Coefficients:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Slots of the parameters' layout, and a kernel kernel(w, gradient, *slots, rule, clip_value,
-    scale, start, stop).
+    """An optimizer: slots with the parameters' layout, and kernel(w, gradient, *slots, rule,
+    clip_value, scale, start, stop).
 
-    `numbers(coefficients, learning_rate, step)` are what the kernel takes as its rule; the first
-    step is 1. The rest are the defaults of settings that are None.
+    `numbers(coefficients, learning_rate, step)` returns the kernel's rule; the first step is 1. The
+    other fields are the defaults of settings that are None.
     """
 
     function: str
@@ -59,24 +58,24 @@ class Optimizer:
 
     @property
     def kernel(self) -> Callable[..., None]:
-        """The compiled rule, loaded when it is first asked for."""
+        """The compiled kernel, loaded on first use."""
         module = import_module(module_of(self.function))
         kernel: Callable[..., None] = getattr(module, self.function)
         return kernel
 
     def copies(self, config: TrainConfig) -> int:
-        """How many vectors of the parameters' layout it keeps, the averaged weights among them."""
+        """The number of vectors of the parameters' layout that it keeps, including the averaged
+        weights.
+        """
         return len(self.slots) + (config.average > 0)
 
     def rule(self, config: TrainConfig, learning_rate: float, step: int) -> Rule:
-        """The kernel's numbers for this step, the first of which is 1; learning_rate is that of
-        this step.
-        """
+        """The kernel's rule for this step (the first is 1) at this learning rate."""
         return _rule_of(*self.numbers(coefficients_of(config), learning_rate, step))
 
 
 def coefficients_of(config: TrainConfig) -> Coefficients:
-    """The settings with what they leave open filled in."""
+    """The coefficients, with defaults for settings that are None."""
     optimizer, settings = OPTIMIZERS[config.optimizer], vars(config)
     names = [field.name for field in fields(Coefficients)]
     return Coefficients(
@@ -88,9 +87,7 @@ def coefficients_of(config: TrainConfig) -> Coefficients:
 
 
 def penalties_of(config: TrainConfig, learning_rate: float) -> Rule | None:
-    """(l1, l2, decay) for `kernels.update.penalize` at this learning rate; None where nothing is to
-    be done.
-    """
+    """(l1, l2, decay) for `kernels.update.penalize` at this learning rate; None if all are 0."""
     weight_decay = coefficients_of(config).weight_decay
     if config.l1 == config.l2 == weight_decay == 0:
         return None
@@ -137,7 +134,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 
 
 class Clipper:
-    """Clipping, first by value and then by norm (Pascanu, Mikolov & Bengio 2013); 0 switches either
+    """Clipping, first by value and then by norm (Pascanu, Mikolov & Bengio 2013); 0 turns either
     off.
     """
 
@@ -149,7 +146,7 @@ class Clipper:
         self._sums = np.zeros(-(-parameters.flat.size // update.BLOCK))
 
     def measure(self, gradient: Floats) -> tuple[float, np.float32]:
-        """The norm of the gradient, clipped by value, and the factor that brings it below
+        """The norm of the gradient after clipping by value, and the factor that brings it down to
         clip_norm.
         """
         jobs = [
@@ -166,12 +163,13 @@ class Clipper:
 def average_parameters(
     parameters: Parameters, averaged: Parameters, memory: float, step: int, workers: Workers
 ) -> None:
-    """Let the weights after update number `step`, from 1, into their exponential average (Polyak &
-    Juditsky 1992 average evenly).
+    """Add the weights after update number `step`, from 1, to their exponential average (Polyak &
+    Juditsky 1992 use a plain average).
 
         averaged = d averaged + (1 - d) w,  d = min(memory, (1 + step) / (10 + step))
 
-    The young average is thus mostly of the last tenth of the run, not of the first weights.
+    Early in the run, the average thus mostly covers the last tenth of the steps, not the initial
+    weights.
     """
     share = np.float32(1 - min(memory, (1 + step) / (10 + step)))
     pieces = ranges(parameters.flat.size, workers.threads, LANES)
@@ -189,11 +187,11 @@ def update_parameters(
     penalties: Rule | None = None,
     anchor: Parameters | None = None,
 ) -> None:
-    """One step of the optimizer, after the penalties on weights, of which biases are exempt; the
-    gradient may be overwritten.
+    """One step of the optimizer, after the penalties on weights (biases are exempt); the gradient
+    may be overwritten.
 
-    With an anchor w0 the decay is towards it and not towards zero: w += decay (w0 - w) (L2-SP of
-    Li, Grandvalet & Davoine 2018, decoupled from the gradient).
+    With an anchor w0, weights decay towards it instead of zero: w += decay (w0 - w) (L2-SP of Li,
+    Grandvalet & Davoine 2018, decoupled from the gradient).
     """
     decay = np.float32(0)
     if anchor is not None and penalties is not None:

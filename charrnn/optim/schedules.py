@@ -1,10 +1,10 @@
 """Learning rates over time, by name: (moment, settings) -> factor of the peak rate.
 
-`inverse-sqrt`, `constant`, `step`, `exponential` and `plateau` do not depend on how long the run is
-to be: one that is given more epochs continues as if it had had them from the start. `cosine` and
-`one-cycle` end with the run: with another number of epochs the rest of the run follows the curve of
-the new length, from the place where it is. Where the number of steps was changed to end on time
-(`pace`), what is left of the curve is spread over the steps that are left (`Moment.position`).
+`inverse-sqrt`, `constant`, `step`, `exponential` and `plateau` do not depend on the length of the
+run: a run given more epochs continues as if it had had them from the start. `cosine` and
+`one-cycle` end with the run: with another number of epochs, the rest of the run follows the curve
+of the new length from the current step. If the number of steps was changed to end on time (`pace`),
+the rest of the curve is spread over the remaining steps (`Moment.position`).
 """
 
 import math
@@ -15,15 +15,16 @@ from charrnn.config import TrainConfig
 
 DECAY_STEPS = 1000
 CYCLE_RISE, CYCLE_START = 0.3, 0.04
-"""The part of a one-cycle run in which the rate rises, and where it starts, as a share of the peak.
+"""The fraction of a one-cycle run in which the rate rises, and its initial value as a fraction of
+the peak.
 """
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Where in its run a step is. `step` counts from 0; `total_steps` is the number first planned,
-    and `changes` are pairs of a step and the number in all from there on. `falls` is how often the
-    rate has fallen on a plateau so far.
+    """The position of a step in its run. `step` counts from 0; `total_steps` is the number first
+    planned, and `changes` are pairs of a step and the total number of steps from then on. `falls`
+    is how often the rate has dropped on a plateau so far.
     """
 
     step: int
@@ -34,15 +35,15 @@ class Moment:
 
     @property
     def epochs(self) -> float:
-        """Passes over the text that are done when the step begins."""
+        """Passes over the text completed when the step begins."""
         return self.step / self.steps_per_epoch
 
     @property
     def position(self) -> float:
-        """The step of the run first planned, of N steps, at which the rate would be the same.
+        """The step at which the originally planned run, of N steps, would have the same rate.
 
-        v(s) = s before any change. After a change at step s_k to n_k steps, what is left is spread
-        evenly over the steps that are left, so that v rises to N - 1 at the last of them:
+        v(s) = s before any change. After a change at step s_k to n_k steps, the rest is spread
+        evenly over the remaining steps, so that v reaches N - 1 at the last one:
 
         v(s) = N - 1 - (n_k - 1 - s) (N - 1 - v(s_k - 1)) / (n_k - s_k),  for s >= s_k
         """
@@ -56,8 +57,8 @@ class Moment:
         return end - (last - self.step) * pace
 
     def share(self, after: float = 0.0) -> float:
-        """How much is done of the run, or of what follows its first epochs, as first planned: 0 at
-        the first step, 1 at the last.
+        """The fraction done of the originally planned run, or of its part after the first epochs: 0
+        at the first step, 1 at the last.
         """
         first = after * self.steps_per_epoch
         return min(1.0, max(0.0, self.position - first) / max(1.0, self.total_steps - 1 - first))
@@ -69,15 +70,15 @@ def constant(at: Moment, config: TrainConfig) -> float:
 
 
 def inverse_sqrt(at: Moment, config: TrainConfig) -> float:
-    """(1 + step / 1000)^-1/2: the decay that stochastic gradient descent's analysis asks for
+    """(1 + step / 1000)^-1/2, the decay required by the analysis of stochastic gradient descent
     (Robbins & Monro 1951).
     """
     return float((1 + at.step / DECAY_STEPS) ** -0.5)
 
 
 def steps(at: Moment, config: TrainConfig) -> float:
-    """decay_rate^falls: the rate falls at the end of epoch decay_after, and at the end of every
-    decay_every-th after it.
+    """decay_rate^falls: the rate drops at the end of epoch decay_after, and then after every
+    decay_every epochs.
 
     As in Karpathy's char-rnn (2015), where decay_after is 10 and decay_every 1: the 11th epoch is
     the first with a lower rate. With decay_after = 0 the first fall is at the end of epoch
@@ -101,8 +102,8 @@ def cosine(at: Moment, config: TrainConfig) -> float:
     """Half a period, from the peak to final_rate at the last step (Loshchilov & Hutter 2017,
     equation 5, without restarts).
 
-    final_rate + (1 - final_rate) (1 + cos(pi share)) / 2, with the share of what follows epoch
-    decay_after; until then it is 1.
+    final_rate + (1 - final_rate) (1 + cos(pi share)) / 2, where share covers the part after epoch
+    decay_after; 1 before that.
     """
     return _fall(at.share(config.decay_after), config.final_rate)
 
@@ -111,8 +112,8 @@ def one_cycle(at: Moment, config: TrainConfig) -> float:
     """A linear rise from 1/25 of the peak over 30 % of the run, then half a cosine down to
     final_rate (Smith 2018, section 4).
 
-    The shares are those of PyTorch's OneCycleLR; Smith changes momentum as well, which is not done
-    here.
+    The fractions are those of PyTorch's OneCycleLR; Smith also changes the momentum, which is not
+    done here.
     """
     share = at.share()
     if share < CYCLE_RISE:
@@ -121,8 +122,8 @@ def one_cycle(at: Moment, config: TrainConfig) -> float:
 
 
 def plateau(at: Moment, config: TrainConfig) -> float:
-    """decay_rate^falls: the rate falls when plateau_patience validations have brought no new best,
-    and again after as many.
+    """decay_rate^falls: the rate drops after every plateau_patience validations without a new
+    best.
     """
     return float(config.decay_rate**at.falls)
 
@@ -143,8 +144,8 @@ SCHEDULES: dict[str, Callable[[Moment, TrainConfig], float]] = {
 
 
 def rate_factor(at: Moment, config: TrainConfig) -> float:
-    """What the peak rate is multiplied by at this step: the schedule's factor times the warm-up's,
-    min(1, (step + 1) / warmup).
+    """The factor of the peak rate at this step: the schedule's factor times the warm-up's, min(1,
+    (step + 1) / warmup).
     """
     factor = SCHEDULES[config.schedule](at, config)
     return factor * (at.step + 1) / config.warmup if at.step + 1 < config.warmup else factor

@@ -1,9 +1,9 @@
-"""Where this machine keeps what can be made again: compiled kernels, and arrays that took long to
-make from a text.
+"""The cache on this machine: compiled kernels, and arrays that were expensive to compute from a
+text.
 
-An array's file holds its bytes as they are in memory, then JSON about it, then a trailer. It is
-mapped, not read. The name of each begins with what it was made from, and the state that this was
-in: source-state-more. All of them together have a limit.
+An array's file contains its bytes as in memory, then JSON about it, then a trailer. It is
+memory-mapped, not read. Its name begins with the source and the source's state: source-state-more.
+The total size of all files is limited.
 """
 
 import contextlib
@@ -24,33 +24,32 @@ import numpy.typing as npt
 from platformdirs import user_cache_dir
 
 MOST_KEPT = 8_000_000_000
-"""Bytes that all arrays may have together; those that were not used for the longest time make room.
-"""
+"""Maximum total size of all arrays in bytes; the least recently used are deleted first."""
 
 _TRAILER = struct.Struct("<8sQ32s")  # _MAGIC, size of the JSON, its SHA-256
 _MAGIC = b"charrnn\0"
 _ROW = 4096  # numbers of 8 bytes in a sum of the check
-# seconds without a change after which an unfinished file is one of a process that was killed
+# an unfinished file unchanged for this many seconds belongs to a killed process
 _ABANDONED = 3600.0
 
 
 def cache_root() -> Path:
-    """The folder CHARRNN_CACHE_DIR, or else the user's own cache folder for charrnn; it may not
-    exist yet.
+    """The folder CHARRNN_CACHE_DIR, or else charrnn's folder in the user's cache; it may not exist
+    yet.
     """
     return Path(os.environ.get("CHARRNN_CACHE_DIR") or user_cache_dir("charrnn", appauthor=False))
 
 
 def texts_folder() -> Path:
-    """Where arrays are kept; it may not exist yet."""
+    """The folder of the cached arrays; it may not exist yet."""
     return cache_root() / "texts"
 
 
 def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """The JSON about a file's data, and the data, (n,) read-only; `OSError` or `ValueError` if
-    it is not there, or damaged.
+    """The JSON about a file's data, and the data, (n,) read-only; `OSError` or `ValueError` if the
+    file is missing or damaged.
 
-    All of it is checked: that takes a seventh of a second for a gigabyte.
+    All data is checked, which takes a seventh of a second per gigabyte.
     """
     with path.open("rb") as file:
         end = file.seek(-_TRAILER.size, os.SEEK_END)
@@ -69,19 +68,20 @@ def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
 
 
 def _check(data: npt.NDArray[np.uint8]) -> str:
-    """A digest of the sums of each 32 KB: nothing but adding keeps up with the memory."""
+    """A digest of the sums of every 32 KB: only adding is as fast as the memory."""
     rows = data.size // (8 * _ROW)
     sums = data[: rows * 8 * _ROW].view(np.uint64).reshape(rows, _ROW).sum(axis=1)
     return hashlib.sha256(sums.tobytes() + data[rows * 8 * _ROW :].tobytes()).hexdigest()
 
 
 class CacheFile:
-    """Writes a file of the cache piece by piece; a context, at whose end the file is there whole,
-    or not at all.
+    """Writes a cache file piece by piece; at the end of the context, the file exists completely or
+    not at all.
 
-    It gives up silently, without room, permission or a path, or if `is_same` says at the end that
-    the data is stale: nothing depends on it. Of two processes that write the same file, the last
-    one wins. Nothing waits for the disk: what a power cut spoilt is found to be damaged.
+    It gives up silently if space, permission or a path is missing, or if `is_same` reports at the
+    end that the data is stale, since nothing depends on the cache. If two processes write the same
+    file, the last one wins. Nothing waits for the disk: damage from a power cut is detected on
+    reading.
     """
 
     def __init__(self, path: Path | None, is_same: Callable[[], bool] = lambda: True) -> None:
@@ -89,16 +89,14 @@ class CacheFile:
         self._file: BinaryIO | None = None
 
     def start(self, size: int) -> None:
-        """There will be `size` bytes; if that is too much, or nothing was to be kept, the other
-        calls do nothing.
+        """Announce `size` bytes; if that is too much, or nothing should be cached, the other calls
+        do nothing.
         """
         if self.path is not None and size <= MOST_KEPT:
             with contextlib.suppress(OSError):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 _make_room(self.path, size)
-                if (
-                    shutil.disk_usage(self.path.parent).free > 2 * size
-                ):  # leave something for others
+                if shutil.disk_usage(self.path.parent).free > 2 * size:  # leave space for others
                     self._open(self.path.parent)
 
     def _open(self, folder: Path) -> None:
@@ -117,7 +115,7 @@ class CacheFile:
             self._file = None
 
     def write(self, piece: npt.NDArray[Any]) -> None:
-        """The next part of the array."""
+        """Write the next part of the array."""
         self._write(piece.view(np.uint8).data)
 
     def _write(self, data: memoryview) -> None:
@@ -128,7 +126,7 @@ class CacheFile:
             self.__exit__()
 
     def finish(self, data: npt.NDArray[Any], about: dict[str, Any]) -> bool:
-        """All data is written, and this is about it; whether it is kept now."""
+        """Finish the file with this JSON about the data; True if it is now cached."""
         if self._file is None or self.path is None or not self._is_same():
             return False
         text = json.dumps({**about, "check": _check(data.view(np.uint8))}).encode()
@@ -137,15 +135,15 @@ class CacheFile:
         )
         if self._file is not None:
             with contextlib.suppress(OSError):
-                self._file.close()  # for systems that do not rename open files
+                self._file.close()  # some systems do not rename open files
                 self._part.replace(self.path)
                 return True
         return False
 
 
 def _make_room(path: Path, size: int) -> None:
-    """Remove what was made from another state of the same source, what killed processes left, and
-    what was not used for long.
+    """Remove files of another state of the same source, leftovers of killed processes, and the
+    least recently used files.
     """
     source, state = path.name.split("-")[:2]
     others = []
@@ -172,7 +170,7 @@ def _files() -> list[Path]:
 
 
 def forget_texts() -> tuple[int, int]:
-    """Remove all arrays: how many files, and bytes. `OSError` if one cannot be removed."""
+    """Remove all arrays; returns the number of files and bytes. `OSError` if that fails."""
     sizes = []
     for path in _files():
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all; and the files that ship with the package."""
+"""Write files atomically, and find the files bundled with the package."""
 
 import os
 import tempfile
@@ -7,24 +7,24 @@ from pathlib import Path
 from charrnn.errors import CheckpointError, DataError
 
 TEMPORARY = ".tmp"
-"""The end of the name of a file that is being written; one left by a killed process is useless."""
+"""The suffix of a file that is being written; one left by a killed process can be deleted."""
 
 
 def shipped(name: str) -> Path:
-    """The place of a file that ships, such as data/plays.txt: in a wheel it lies in the package, in
-    a clone beside it. `DataError` if the installation lacks it.
+    """The path of a bundled file, such as data/plays.txt: inside the package in a wheel, beside it
+    in a clone. `DataError` if the installation lacks it.
     """
     package = Path(__file__).resolve().parents[1]
     places = package / name, package.parent / name
     for place in places:
         if place.is_file():
             return place
-    raise DataError(f"{places[0]} is missing; install charrnn again, or name a file of your own")
+    raise DataError(f"{places[0]} is missing; reinstall charrnn, or give your own file")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by these bytes: a temporary file beside it, flushed, synced and renamed, then
-    the folder synced.
+    """Replace a file with these bytes: write a temporary file beside it, flush, sync and rename it,
+    then sync the folder.
     """
     temporary = None
     try:
@@ -46,7 +46,7 @@ def write_atomically(path: Path, data: bytes) -> None:
                 os.close(folder)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be written: {error.strerror or error}; free some space or choose "
+            f"{path}: cannot write the file: {error.strerror or error}; free some space or choose "
             "another `out`"
         ) from None
     finally:

@@ -1,6 +1,6 @@
-"""How long work tells how far it is."""
+"""The callback that reports progress."""
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int | None], None]
-"""Called now and then with what is done, and with all there is to do, None if that is unknown."""
+"""Called at intervals with the amount done and the total (None if unknown)."""

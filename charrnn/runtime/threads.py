@@ -1,5 +1,5 @@
-"""Threads that run kernels side by side, how work is divided among them, and calls in order on
-other threads.
+"""Threads that run kernels in parallel, the division of work among them, and ordered calls on other
+threads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 MOST_THREADS = 1024
 AHEAD = 4
-"""Things that may wait for another thread."""
+"""Maximum number of items that wait for another thread."""
 
 
 UNLIMITED = 1 << 16
@@ -30,8 +30,8 @@ SYSTEM = Path("/")
 
 
 def available_threads() -> int:
-    """How many processors this process may use: its affinity, and on Linux the quotas of its
-    control groups.
+    """The number of processors that this process may use: its affinity and, on Linux, its control
+    groups' quotas.
     """
     try:
         count = len(os.sched_getaffinity(0))
@@ -41,24 +41,24 @@ def available_threads() -> int:
 
 
 def check_threads(threads: int | None) -> None:
-    """`ConfigError` unless it is a sensible number, or None for all there are."""
+    """`ConfigError` unless the number is reasonable or None (all processors)."""
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"`threads` must be 1 to {MOST_THREADS}, not {threads}")
 
 
 def usable_threads(asked: int | None) -> int:
-    """As many threads as asked for, or all there are, but not more than processors: two on each
-    take up to twice as long.
+    """The requested number of threads, or all processors, but no more threads than processors: two
+    on each can take twice as long.
     """
     check_threads(asked)
     return min(asked or UNLIMITED, available_threads())
 
 
 def _quota() -> int:
-    """The processors that our control groups, of version 1 or 2, and all those above them leave us.
+    """The processors that our control groups (version 1 or 2) and their parents allow.
 
-    In a container the file names the group as the host sees it, where only its end, or nothing of
-    it, may be mounted.
+    In a container, the file names the group as the host sees it; only the end of that path, or none
+    of it, may be mounted.
     """
     try:
         lines = (
@@ -80,13 +80,13 @@ def _quota() -> int:
 
 
 def _limit(folder: Path) -> int:
-    """The quota of one control group in processors, nearest whole number but at least 1."""
+    """The quota of one control group in processors, rounded, at least 1."""
     for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
         try:
             quota, period = " ".join(
                 (folder / name).read_text(encoding="ascii") for name in names
             ).split()
-            if int(quota) > 0:  # version 1 says -1, version 2 max, where there is no limit
+            if int(quota) > 0:  # without a limit, version 1 says -1 and version 2 max
                 return max(1, round(int(quota) / int(period)))
         except (OSError, ValueError, ZeroDivisionError):
             continue
@@ -94,8 +94,8 @@ def _limit(folder: Path) -> int:
 
 
 def ranges(size: int, parts: int, grain: int = 1) -> list[tuple[int, int]]:
-    """At most `parts` ranges (start, stop) that cover 0:size, nearly equal, cut at multiples of
-    `grain`.
+    """At most `parts` ranges (start, stop) of nearly equal size that cover 0:size, cut at multiples
+    of `grain`.
     """
     grains = -(-size // grain)
     parts = max(1, min(parts, grains))
@@ -105,16 +105,16 @@ def ranges(size: int, parts: int, grain: int = 1) -> list[tuple[int, int]]:
 
 class Workers:
     """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not
-    write the same place.
+    write to the same memory.
 
-    Handing over takes two locks a thread, 15 to 40 microseconds; a `ThreadPoolExecutor`, with its
-    queue, takes 55 to 70.
+    Handing a job over takes two locks per thread, 15 to 40 microseconds; a `ThreadPoolExecutor`,
+    with its queue, takes 55 to 70.
     """
 
     def __init__(self, threads: int | None = None) -> None:
         check_threads(threads)
         self.threads = threads or available_threads()
-        # jobs that wait for one another must not wait for threads that other jobs have
+        # jobs that wait for one another must not wait for threads used by other jobs
         self._turn = threading.Lock()
         self._others: list[_Worker] = []
         self._stop = weakref.finalize(self, _stop, self._others)
@@ -125,11 +125,11 @@ class Workers:
         jobs: Sequence[tuple[Any, ...]],
         release: Callable[[], None] | None = None,
     ) -> None:
-        """Call function(*job) for every job, the last one in this thread, and return, or raise,
-        when all are done. A thread does every `threads`-th job, one after another.
+        """Call function(*job) for every job, the last one in this thread, and return or raise when
+        all are done. Each thread runs every `threads`-th job in turn.
 
-        Jobs that wait for one another, of which there are no more than threads, need a `release`:
-        if one of them cannot start, as when an interrupt comes between, it lets the others end.
+        Jobs that wait for one another (no more than there are threads) need a `release`: it lets
+        the others end if one of them cannot start, for example because of an interrupt.
         """
         count = min(len(jobs), self.threads)
         if count <= 1:
@@ -164,8 +164,8 @@ class Workers:
 
 
 class _Worker:
-    """A thread that waits for jobs. Its work and its result are in attributes; the locks only
-    wake who waits.
+    """A thread that waits for jobs. Its work and its result are attributes; the locks only wake
+    waiters.
     """
 
     def __init__(self) -> None:
@@ -178,18 +178,20 @@ class _Worker:
         self.thread.start()
 
     def begin(self, function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]]) -> None:
-        """Let the thread do these jobs, one after another."""
+        """Let the thread run these jobs in turn."""
         self._work, self._error, self._is_done = (function, jobs), None, False
         self._begun.release()
 
     def end(self) -> BaseException | None:
-        """Wait until they are done; what one of them raised, which left out those after it."""
+        """Wait until the jobs are done; returns the exception of a failed job, after which the rest
+        were skipped.
+        """
         while not self._is_done:
             self._ended.acquire()
         return self._error
 
     def stop(self) -> None:
-        """Let the thread end, when it has nothing to do."""
+        """End the thread once it is idle."""
         self._work = None
         self._begun.release()
 
@@ -206,12 +208,12 @@ class _Worker:
                 self._error = error
             function = jobs = job = None  # type: ignore[assignment]  # or the arrays would live until the next call
             self._is_done = True
-            with suppress(RuntimeError):  # still open, where `end` did not have to wait
+            with suppress(RuntimeError):  # still open if `end` did not have to wait
                 self._ended.release()
 
 
 def _ended(workers: Sequence[_Worker]) -> list[BaseException]:
-    """What was raised in the threads, once all are done; an interruption waits too, while arrays
+    """The exceptions raised in the threads, once all are done; an interrupt waits too, while arrays
     are being written.
     """
     errors: list[BaseException] = []
@@ -232,10 +234,10 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 
 class BackgroundCalls:
-    """Calls a function with one thing after the other, in order, on a thread of its own, beside the
-    one that makes them.
+    """Calls a function with one item after another, in order, on a separate thread, while the
+    caller produces the items.
 
-    A context, at whose end all calls are done. Raises what they raise.
+    At the end of the context, all calls are done. Raises what they raise.
     """
 
     def __init__(self, function: Callable[[Any], None]) -> None:
@@ -252,7 +254,7 @@ class BackgroundCalls:
             future.result()
 
     def add(self, thing: Any) -> None:
-        """The next one; waits where they come too fast."""
+        """Add the next item; waits if items come too fast."""
         self._pending.append(self._pool.submit(self._function, thing))
         if len(self._pending) > AHEAD:
             self._pending.popleft().result()
@@ -261,7 +263,7 @@ class BackgroundCalls:
 def map_in_order(
     function: Callable[[Thing], Result], things: Iterable[Thing], threads: int
 ) -> Iterator[Result]:
-    """As `map`, with calls on threads: at most `AHEAD` + `threads` things are taken in advance."""
+    """Like `map`, with calls on threads: at most `AHEAD` + `threads` items are taken in advance."""
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[Future[Result]] = deque()
         for thing in things:

@@ -1,9 +1,9 @@
-"""The ids of large texts, and where documents begin in them, kept in the cache, so that the next
-start need not read the text.
+"""A cache of the ids of large texts and of where documents begin in them, so that the next start
+does not need to read the text.
 
-A file's name tells the text's paths, its files' sizes and times with the settings that matter for
-the ids, and the vocabulary that was asked for. Whatever is wrong with such a file, the text is read
-as ever.
+The name of a cache file encodes the text's paths, the files' sizes and times, the settings that
+affect the ids, and the requested vocabulary. If anything is wrong with a cache file, the text is
+read as usual.
 """
 
 import contextlib
@@ -27,22 +27,22 @@ from charrnn.text.sources import InputFile, Source, codec_name, size_of
 from charrnn.text.vocab import TextIds, Vocab
 
 KEPT_FROM = 16_000_000
-"""Bytes of ids from which on they are kept; smaller texts are read in a moment."""
+"""Minimum size of ids in bytes to be cached; smaller texts are read quickly."""
 
-_VERSION = 2  # to be raised when a text is read otherwise than before
-_SOUGHT_FROM = 1_000_000  # bytes of files; compressed, they may hold many times that
+_VERSION = 2  # increase this when texts are read differently
+_SOUGHT_FROM = 1_000_000  # bytes of files; compressed files may contain many times that
 _USELESS = (
     OSError,
     ValueError,
     KeyError,
     TypeError,
     CharrnnError,
-)  # what reading a file of another's making may raise
+)  # what reading an untrusted file may raise
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A text in ids, and where it came from, as `Corpus` has it."""
+    """A text as ids, and its sources, as in `Corpus`."""
 
     ids: TextIds
     vocab: Vocab
@@ -54,7 +54,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Key:
-    """What the ids of a text depend on, as hexadecimal digits, except for the vocabulary."""
+    """Everything that the ids of a text depend on except the vocabulary, as hexadecimal digits."""
 
     paths: str
     state: str  # of the files
@@ -62,12 +62,12 @@ class Key:
 
     @property
     def begin(self) -> str:
-        """Of the names of all files with ids of this text."""
+        """The beginning of the names of all cache files of this text."""
         return f"{self.paths}-{self.state}-{self.settings}-"
 
     def path(self, vocab: Vocab | None, extend: Vocab | None) -> Path:
-        """The file for the ids in this vocabulary, or in one that extends another, or in the text's
-        own (`Corpus.read`).
+        """The file of the ids in this vocabulary, in one that extends another, or in the text's own
+        (`Corpus.read`).
         """
         given = vocab or extend
         name = _digest([*given.as_json().values(), vocab is None]) if given else "own"
@@ -75,13 +75,13 @@ class Key:
 
 
 def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
-    """The key of files as they are now; None for streams, and for texts too small to keep."""
+    """The key of files as they are now; None for streams and texts too small to cache."""
     if (size_of(found) or 0) < _SOUGHT_FROM:
         return None
     try:
         files = [os.stat(file.path) for file in found]  # noqa: PTH116
     except OSError:
-        return None  # reading them will tell
+        return None  # reading them will report the error
     state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in files]
     settings: list[Any] = [config.unit, config.min_count]
     if config.unit == "char":
@@ -96,18 +96,18 @@ def _digest(what: Any) -> str:
 
 
 def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | None:
-    """The text from the cache, if it is there and sound, in this vocabulary, or one that extends
+    """The text from the cache, if it is there and intact, in this vocabulary or one that extends
     another (`Corpus.read`).
     """
     paths = [key.path(vocab, extend)]
-    if vocab:  # a run that goes on asks for the vocabulary that was the text's own when it began
+    if vocab:  # a resumed run asks for the vocabulary that was the text's own when it started
         with contextlib.suppress(OSError):
             paths += sorted(set(texts_folder().glob(f"{key.begin}*.ids")) - {*paths})
     for path in paths:
         try:
             kept = _load(path, vocab)
         except _USELESS:
-            continue  # not there, not for this vocabulary, or damaged: then it is made anew
+            continue  # missing, for another vocabulary, or damaged: it will be written again
         with contextlib.suppress(OSError):
             os.utime(path)
         return kept
@@ -125,8 +125,8 @@ def _load(path: Path, vocab: Vocab | None) -> Encoded:
 
 
 def keep(file: CacheFile, text: Encoded) -> Encoded:
-    """All ids are written: with this, they can be found. Returns the text with its file, if there
-    is one now.
+    """Publish the file once all ids are written. Returns the text with its cache file, if there is
+    one.
     """
     about = {
         **text.vocab.as_json(),
@@ -138,8 +138,8 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
 
 
 def kept_starts(ids: Path, pattern: str, find_starts: Callable[[], Positions]) -> Positions:
-    """Where documents begin in a text whose ids are kept in this file: from the cache, or found
-    now, and kept beside them.
+    """Where documents begin in a text whose ids are cached in this file: from the cache, or
+    searched now and cached too.
     """
     path = ids.with_name(f"{ids.stem}-{_digest(pattern)}.starts")
     with contextlib.suppress(*_USELESS):

@@ -1,6 +1,6 @@
-"""A text that was read but not yet encoded, and the vocabulary that is made of it.
+"""A text that was read but not yet encoded, and its vocabulary.
 
-`stored.py` and `counted.py` have the two kinds.
+`stored.py` and `counted.py` implement the two kinds.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -12,7 +12,7 @@ from charrnn.text.vocab import MAX_SYMBOLS, UNKNOWN, TextIds, Unit, Vocab, count
 
 
 class Characters(Protocol):
-    """A text that was read, `length` characters long, and is still to be encoded."""
+    """A text of `length` characters that was read but not yet encoded."""
 
     length: int
 
@@ -20,11 +20,11 @@ class Characters(Protocol):
         """How often each character occurs, in code point order."""
 
     def first_positions(self, characters: Collection[str]) -> dict[str, int]:
-        """Where each of these characters occurs first."""
+        """The position where each of these characters first occurs."""
 
     def encode(self, vocab: Vocab) -> Iterator[TextIds]:
-        """Turn all into ids of a vocabulary that has all characters, or an unknown symbol; yields
-        them part by part.
+        """Encode the text in a vocabulary that has all its characters or an unknown symbol; yields
+        the ids in parts.
         """
 
     def ids(self) -> TextIds:
@@ -32,8 +32,8 @@ class Characters(Protocol):
 
 
 def check(text: Characters, unit: Unit, vocab: Vocab, where: str) -> None:
-    """Raise `VocabError` for another unit than the vocabulary's, or for characters that it lacks if
-    it has no unknown symbol.
+    """`VocabError` if the unit differs from the vocabulary's, or if the vocabulary lacks characters
+    and has no unknown symbol.
     """
     if vocab.unit != unit:
         raise VocabError(
@@ -49,8 +49,8 @@ def check(text: Characters, unit: Unit, vocab: Vocab, where: str) -> None:
 def vocabulary_of(
     counts: dict[str, int], config: CorpusConfig, extend: Vocab | None, where: str
 ) -> Vocab:
-    """The characters of the text in code point order; those too rare, and unknown to `extend`, as
-    one.
+    """The characters of the text in code point order; characters that are too rare and not in
+    `extend` become one unknown symbol.
     """
     unit, min_count = config.unit, config.min_count
     known: Iterable[str] = extend.index if extend else ()
@@ -60,13 +60,13 @@ def vocabulary_of(
     often = f"{name_of(most, unit)}, {counted(counts[most], 'time')}"
     if len(counts) < 2 and not extend:
         raise CorpusError(
-            f"{where}: the text holds nothing but {often}; at least two different "
-            "symbols are needed"
+            f"{where}: the text contains only {often}; use a text with at least two different "
+            "symbols"
         )
     if not kept:
         raise CorpusError(
-            f"{where}: `min_count` {min_count} leaves no symbol; the most frequent is "
-            f"{often}: make it that or less"
+            f"{where}: `min_count` {min_count} leaves no symbol; the most frequent is {often}: use "
+            "that or less"
         )
     if len(kept) + folded > MAX_SYMBOLS:
         raise CorpusError(

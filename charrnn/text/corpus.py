@@ -1,8 +1,8 @@
 """A text as numbers: `Corpus` reads, encodes and splits it.
 
-A text of n characters takes n bytes (2n with more than 256 symbols), at no time several times that.
-Large texts stay as ids in the user's cache folder, and are mapped from there when they are read
-again.
+A text of n characters takes n bytes (2n with more than 256 symbols), and never several times that.
+The ids of large texts are kept in the user's cache folder and memory-mapped from there when the
+text is read again.
 """
 
 import hashlib
@@ -32,22 +32,21 @@ from charrnn.text.stored import Stored, half_character
 from charrnn.text.vocab import TextIds, Vocab, counted
 
 PARTS = "validation", "test"
-"""What files may be given as, beside the text."""
+"""The parts that can be given as separate files, in addition to the text."""
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text as ids, with its vocabulary and where it came from.
+    """A text as ids, with its vocabulary and sources.
 
-    ids: (n,) uint8, or uint16 for more than 256 symbols; all the text. sha256: of the ids as
-    little-endian bytes, then the symbols as JSON: the text as read, wherever its files lie. name:
-    fit for a folder's name. skipped: paths of files in folders that were passed over because they
-    are binary. kept_in: the file of the cache that holds the ids, if there is one.
+    ids: (n,) uint8, or uint16 for more than 256 symbols; the whole text. sha256: hash of the ids as
+        little-endian bytes, then the symbols as JSON; it does not depend on where the files are.
+        name: usable as a folder name. skipped: paths of binary files in folders that were skipped.
+        kept_in: the cache file with the ids, if there is one.
 
-    The text is split into [train | validation | test], views of `ids`: at borders that `config`
-    asks for, or where files were given as these parts, at theirs. Without such files, a validation
-    or test part of fewer than 2 characters is empty instead, and its text belongs to the part
-    before it.
+    The text is split into [train | validation | test], views of `ids`, by the fractions in `config`
+    or, if files were given for these parts, by files. Without such files, a validation or test part
+    of fewer than 2 characters is left empty, and its text belongs to the previous part.
     """
 
     ids: TextIds = field(repr=False)
@@ -73,24 +72,24 @@ class Corpus:
         stdin: BinaryIO | None = None,
         keep: bool = True,
     ) -> Self:
-        """The text of files, globs, folders and standard input ("-"), in this order, with a newline
+        """Read files, globs, folders and standard input ("-"), in this order, with a newline
         between two files.
 
-        `validation` and `test` are these parts of the text, in files of their own; then the
-        fractions of `config` do not count, and become 0 (but `val_fraction` counts with `test`
-        alone). The vocabulary is that of all parts.
+        `validation` and `test` are separate files for these parts. The fractions in `config` are
+        then ignored and set to 0 (with `test` alone, `val_fraction` still applies). The vocabulary
+        covers all parts.
 
-        `vocab` fixes the vocabulary (what it lacks becomes its unknown symbol; without one,
-        `VocabError`); `extend` keeps the ids of that vocabulary and adds what is new.
-        `progress(bytes_read, bytes_in_all_or_None)` is called now and then. Files in folders that
-        hold NUL bytes at their beginning are skipped (not with the unit "byte"). With `keep`, the
-        ids of a large text are kept in the user's cache folder; next time they come from there,
-        read-only, unless its files have changed. Raises `CorpusError` for a text that is missing,
-        unreadable, not in its encoding, or unfit to train on.
+        `vocab` fixes the vocabulary (other characters become its unknown symbol; `VocabError` if it
+        has none); `extend` keeps the ids of that vocabulary and adds new symbols.
+        `progress(bytes_read, total_bytes_or_None)` is called at intervals. Files in folders with
+        NUL bytes near their beginning are skipped (not with the unit "byte"). With `keep`, the ids
+        of a large text are cached in the user's cache folder and read from there, read-only, next
+        time, unless a file has changed. `CorpusError` if the text is missing, unreadable, not in
+        its encoding, or cannot be trained on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
-            codec_name(config.encoding)  # a wrong one is an error before anything is read
+            codec_name(config.encoding)  # report a wrong pattern before anything is read
         files, name = find(sources, validation, test)
         key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
@@ -119,7 +118,7 @@ class Corpus:
         extend: Vocab | None = None,
         name: str = "text",
     ) -> Self:
-        """As `read`, of a text in memory; bytes are decoded like a file's."""
+        """As `read`, for a text in memory; bytes are decoded like a file's."""
         config = config or CorpusConfig()
         where = f"<{name}>"
         read_as = config
@@ -139,7 +138,7 @@ class Corpus:
         for part in PARTS:
             if sizes.get(part, 2) < 2:
                 size = counted(sizes[part], "character")
-                raise CorpusError(f"the text for `{part}` has {size}; at least 2 are needed")
+                raise CorpusError(f"the text for `{part}` has {size}; it needs at least 2")
         if "validation" in sizes:
             config = replace(config, val_fraction=0.0, test_fraction=0.0)
         elif "test" in sizes:
@@ -148,9 +147,9 @@ class Corpus:
         made = cls(config=config, name=_folder_name(name), **text)
         if len(made.train) < 2:
             raise CorpusError(
-                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, "
-                f"of which {len(made.train)} to train on; at least 2 are needed: use a longer "
-                "text, or smaller `val_fraction` and `test_fraction`"
+                f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, with "
+                f"{len(made.train)} to train on; at least 2 are needed: use a longer text, or "
+                "smaller `val_fraction` and `test_fraction`"
             )
         return made
 
@@ -164,17 +163,17 @@ class Corpus:
 
     @property
     def validation(self) -> TextIds:
-        """The text to measure progress on; a view, maybe empty."""
+        """The text to measure progress on; a view, possibly empty."""
         return self.ids[slice(*self._borders)]
 
     @property
     def test(self) -> TextIds:
-        """The text to keep for the end; a view, maybe empty."""
+        """The text for the final evaluation; a view, possibly empty."""
         return self.ids[self._borders[1] :]
 
     @cached_property
     def document_starts(self) -> Positions | None:
-        """Where documents begin in all of the text, but at 0, int64, sorted; None without a
+        """Where documents begin in the whole text, except at 0, int64, sorted; None without a
         document separator.
         """
         pattern = self.config.document_separator
@@ -199,12 +198,12 @@ class Corpus:
 
     @property
     def validation_starts(self) -> Positions | None:
-        """The same of `validation`, as positions in it."""
+        """Where documents begin in `validation`, as positions in it."""
         return self._starts_in(*self._borders)
 
     @property
     def test_starts(self) -> Positions | None:
-        """The same of `test`, as positions in it."""
+        """Where documents begin in `test`, as positions in it."""
         return self._starts_in(self._borders[1], len(self))
 
     def _starts_in(self, a: int, b: int) -> Positions | None:
@@ -232,7 +231,7 @@ class _Sized(Protocol):
 
 
 def part_sizes(files: Iterable[_Sized]) -> dict[str, int]:
-    """The characters of each part that files were given as, in the order of `PARTS`."""
+    """The number of characters of each part given as files, in the order of `PARTS`."""
     sizes: dict[str, int] = {}
     for file in files:
         if file.part:
@@ -247,8 +246,8 @@ def _where(sources: tuple[Source, ...]) -> str:
 def _encoded(
     reading: Reading, vocab: Vocab | None, extend: Vocab | None, file: CacheFile
 ) -> Encoded:
-    """The text in the ids of the vocabulary given, or else of its own, or of one that extends
-    another. They are hashed (`Corpus.sha256`) and written to the file while they are made.
+    """The text encoded in the given vocabulary, in its own, or in one that extends another. The ids
+    are hashed (`Corpus.sha256`) and written to the file as they are produced.
     """
     text: Characters = Counted(reading) if reading.raw else Stored(reading)
     sources = tuple(
@@ -257,12 +256,12 @@ def _encoded(
     )
     if not sources:
         raise CorpusError(
-            f"{reading.files[0].path}: binary, like all files found; use `unit` byte to train on "
+            f"{reading.files[0].path}: binary, like all other files; use `unit` byte to train on "
             "bytes"
         )
     where = _where(sources)
     if not text.length:
-        raise CorpusError(f"{where}: the text is empty; there is nothing to train on")
+        raise CorpusError(f"{where}: the text is empty; give a text with at least 2 characters")
     if vocab is None:
         vocab = vocabulary_of(text.counts(), reading.config, extend, where)
     else:

@@ -1,7 +1,7 @@
 """A large text, read twice by compiled code: its characters are counted, then encoded.
 
-The first time, all processors count. The ids are the only large thing in memory, and never have
-another size than in the end.
+All processors count in the first pass. The ids are the only large array in memory, allocated at
+their final size.
 """
 
 from collections import deque
@@ -17,11 +17,11 @@ from charrnn.text.reading import PAD, Reading
 from charrnn.text.stored import Stored
 from charrnn.text.vocab import TextIds, Vocab
 
-BLOCK = 1 << 12  # bytes that a kernel takes at a time: 20 KB of scratch, in the nearest cache
+BLOCK = 1 << 12  # bytes that a kernel processes at a time: 20 KB of scratch, in the nearest cache
 
 
 class Counted:
-    """A text in files that are read `raw`. What is wrong with it is found by `Stored`."""
+    """A text in files that are read `raw`. `Stored` reports what is wrong with it."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
@@ -36,7 +36,7 @@ class Counted:
 
         for n, characters in map_in_order(count, reading.pieces(), reading.threads):
             if characters < 0:
-                Stored(reading.as_tidy())  # raises what is wrong
+                Stored(reading.as_tidy())  # raises the error
                 raise self._changed(n)
             reading.sizes[n] += characters
         self._kernels = idle[0]
@@ -44,15 +44,15 @@ class Counted:
         self.length = int(self._counts.sum())
 
     def counts(self) -> dict[str, int]:
-        """As of `Characters`."""
+        """See `Characters`."""
         return {chr(code): int(self._counts[code]) for code in np.flatnonzero(self._counts)}
 
     def first_positions(self, characters: Collection[str]) -> dict[str, int]:
-        """As of `Characters`."""
+        """See `Characters`."""
         return Stored(self._reading.as_tidy()).first_positions(characters)
 
     def encode(self, vocab: Vocab) -> Iterator[TextIds]:
-        """As of `Characters`."""
+        """See `Characters`."""
         table = np.full(self._counts.size, vocab.unknown or 0, vocab.dtype)
         for ch, i in vocab.index.items():
             table[ord(ch)] = i
@@ -71,21 +71,21 @@ class Counted:
                 raise self._changed(n)
 
     def ids(self) -> TextIds:
-        """As of `Characters`."""
+        """See `Characters`."""
         return self._ids
 
     def _changed(self, n: int) -> CorpusError:
         return CorpusError(
-            f"{self._reading.files[n].path}: it changed while it was read; wait until it is "
-            "written, or copy it, and start again"
+            f"{self._reading.files[n].path}: the file changed while it was read; wait until it is "
+            "written, or copy it, and try again"
         )
 
 
 class _Kernels:
-    """The kernels with their scratch, and the counts of what they were given."""
+    """The kernels with their scratch memory, and the counts so far."""
 
     def __init__(self, config: CorpusConfig) -> None:
-        # They take a moment to load, and only large texts need them.
+        # They take time to load, and only large texts need them.
         from charrnn.kernels import utf8
 
         self._kernels = utf8
@@ -95,15 +95,15 @@ class _Kernels:
         self.counts = np.zeros(utf8.CODES, np.int64)
 
     def count(self, piece: TextIds) -> int:
-        """How many characters a piece has, which are counted; -1 if it is not UTF-8, or there is a
-        NUL.
+        """Count the characters of a piece and return their number; -1 if it is not UTF-8 or
+        contains a NUL.
         """
         n = self._call(self._kernels.count, piece, self.counts)
         return -1 if self._mode != self._kernels.AS_BYTES and self.counts[0] else n
 
     def encode(self, piece: TextIds, table: TextIds, out: TextIds) -> int:
-        """Writes the ids of a piece to out, and returns how many they are; -1 if they are too many,
-        or it is not UTF-8.
+        """Write the ids of a piece to out and return their number; -1 if there are too many or the
+        piece is not UTF-8.
         """
         small = table.itemsize == 1
         kernel = self._kernels.encode_small if small else self._kernels.encode_wide

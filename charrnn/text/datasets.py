@@ -1,4 +1,4 @@
-"""Texts to train on: the one that ships with the package, and known ones that can be fetched."""
+"""Texts to train on: the bundled one, and known ones that can be downloaded."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ _TIMEOUT = 30.0  # seconds without an answer
 
 @dataclass(frozen=True)
 class DataSet:
-    """A text that can be fetched: `size` in bytes, `sha256` of the file."""
+    """A text that can be downloaded: `size` in bytes, `sha256` of the file."""
 
     name: str
     size: int
@@ -23,7 +23,7 @@ class DataSet:
 
     @property
     def file_name(self) -> str:
-        """Of the file in the folder that it is fetched into."""
+        """The name of the downloaded file."""
         return f"{self.name}.txt"
 
 
@@ -41,34 +41,36 @@ DATASETS = {
 
 
 def bundled_corpus() -> Path:
-    """The plays that ship with the package; `DataError` if the installation lacks them."""
+    """The path of the bundled plays; `DataError` if the installation lacks them."""
     return shipped("data/plays.txt")
 
 
 def fetch(name: str, folder: Path, *, url: str | None = None, progress: Any = None) -> Path:
-    """Fetch a data set into `folder`/`name`.txt, check it, and return its path; what is there
-    already is kept.
+    """Download a data set to `folder`/`name`.txt, check it, and return its path; a file that is
+    already there is kept.
 
     `progress` is an object like tqdm's: `total`, `update(n)`, `reset()`, `close()`; n in bytes.
-    `DataError` if the name is unknown, the file cannot be fetched or written, is not the known one,
-    or would overwrite another. The file appears whole or not at all.
+    `DataError` if the name is unknown, or if the file cannot be downloaded or written, is not the
+    expected one, or would overwrite another. The file is written atomically.
     """
     dataset = DATASETS.get(name)
     if dataset is None:
-        raise DataError(f"there is no data set {name!r}; known are: {', '.join(sorted(DATASETS))}")
+        raise DataError(
+            f"there is no data set {name!r}; the data sets are: {', '.join(sorted(DATASETS))}"
+        )
     target = Path(folder) / dataset.file_name
     try:
         if target.exists():
             if wrong := _wrong(target, dataset):
                 raise DataError(
-                    f"{target} is already there, but is not {name} ({wrong}); move it away, or "
-                    "choose another folder"
+                    f"{target} already exists but is not {name} ({wrong}); move it away, or choose "
+                    "another folder"
                 )
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise DataError(
-            f"{e.filename or target}: cannot be used ({e.strerror}); choose another folder"
+            f"{e.filename or target}: cannot write the file ({e.strerror}); choose another folder"
         ) from None
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -80,34 +82,34 @@ def fetch(name: str, folder: Path, *, url: str | None = None, progress: Any = No
 
 
 def _download(url: str, partial: Path, dataset: DataSet, target: Path, progress: Any) -> None:
-    import pooch  # takes a tenth of a second, and only this needs it
+    import pooch  # imported here: it takes 0.1 s, and only this needs it
 
-    by_hand = f"or fetch {dataset.url} by hand and save it as {target} (sha256 {dataset.sha256})"
+    by_hand = f"or download {dataset.url} by hand and save it as {target} (sha256 {dataset.sha256})"
     responses: list[Any] = []
     downloader = pooch.HTTPDownloader(
         progressbar=progress or False,
         chunk_size=1 << 16,
         timeout=_TIMEOUT,
-        headers={"Accept-Encoding": "identity"},  # so that the length announced is that of the file
+        headers={"Accept-Encoding": "identity"},  # so that the announced length is the file's
         hooks={"response": lambda response, **_: responses.append(response)},
     )
     try:
         downloader(url, str(partial), None)
-    except (OSError, ValueError) as e:  # those of requests are OSErrors too
+    except (OSError, ValueError) as e:  # the exceptions of requests are OSErrors too
         raise DataError(
-            f"{url}: cannot be fetched ({_reason(e)}); check the network and try again, {by_hand}"
+            f"{url}: download failed ({_reason(e)}); check the network and try again, {by_hand}"
         ) from None
     finally:
         for response in responses:  # pooch leaves the connection of a failed download open
             response.close()
     if wrong := _wrong(partial, dataset):
         raise DataError(
-            f"{url}: what arrived is not {dataset.name} ({wrong}); try again, {by_hand}"
+            f"{url}: the download is not {dataset.name} ({wrong}); try again, {by_hand}"
         )
 
 
 def _wrong(path: Path, dataset: DataSet) -> str:
-    """What tells a file from the data set; nothing if it is the data set."""
+    """How a file differs from the data set; empty if it does not."""
     size = path.stat().st_size
     if size != dataset.size:
         return f"{size} bytes, not {dataset.size}"
@@ -116,7 +118,7 @@ def _wrong(path: Path, dataset: DataSet) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The innermost cause, on one line: what requests wraps around it says less."""
+    """The innermost cause, on one line: the exceptions that requests wraps around it say less."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP status {response.status_code}"

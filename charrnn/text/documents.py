@@ -1,13 +1,13 @@
-"""Documents: where in a text they begin, and with them a network's state from zero.
+"""Documents: where in a text they begin; a network's state is zero there.
 
 A document begins at the character that follows a match of a pattern, unless the match is empty;
 matches are those of `re.finditer` over the whole text. The state is zero when that character is
-read: it was still predicted from the document before. The text is that of the ids: the unknown
-symbol is U+FFFD, and a byte is the character of its value.
+read; its prediction still came from the previous document. The text is decoded from the ids: the
+unknown symbol is U+FFFD, and a byte is the character with its value.
 
-The pattern is the user's own, or comes with a checkpoint, which is not trusted. It cannot run
-anything, and `CorpusConfig` limits its length, but Python's regular expressions backtrack: nothing
-keeps a pattern such as (a+)+b from taking forever.
+The pattern comes from the user or from a checkpoint, which is not trusted. It cannot run code, and
+`CorpusConfig` limits its length, but Python's regular expressions backtrack: nothing prevents a
+pattern such as (a+)+b from running forever.
 """
 
 import copy
@@ -22,21 +22,20 @@ from charrnn.text.vocab import TextIds, Vocab
 WINDOW = 1 << 20
 """Characters searched at a time."""
 LONGEST = 1 << 16
-"""A separator may be so long, with what it looks ahead at."""
+"""Maximum length of a separator, including its lookahead."""
 CONTEXT = 256
-"""Characters before the place where a search begins, for the pattern to look back at."""
+"""Characters before the start of a search, for the pattern's lookbehind."""
 TAIL = 1024
-"""While a text is written, a separator may be so long."""
+"""Maximum length of a separator while a text is generated."""
 
 Positions = npt.NDArray[np.int64]
 
 
 def document_starts(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
-    """The positions of the characters of ids (n,) with which a document begins, int64, sorted; 0 is
-    not among them.
+    """The positions in ids (n,) where a document begins, int64, sorted, without 0.
 
-    The text is decoded a window of a million characters at a time. A separator that is longer than
-    65,536 characters may be missed.
+    The text is decoded in windows of a million characters. A separator longer than 65,536
+    characters may be missed.
     """
     return np.fromiter(_ends(ids, vocab, re.compile(pattern)), np.int64)
 
@@ -47,7 +46,7 @@ def _ends(ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]
     while place < n:
         first, end = max(0, place - CONTEXT), min(place + WINDOW + LONGEST, n)
         text = codes[ids[first:end]].tobytes().decode("utf-32-le")
-        # A match that begins behind the border may go on behind the window: it is left to the next
+        # A match that begins after the border may continue past the window: leave it to the next
         # one.
         border = n if end == n else end - LONGEST
         for match in pattern.finditer(text, place - first):
@@ -63,8 +62,8 @@ def _ends(ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]
 def starts_in_batch(
     starts: Positions, firsts: npt.NDArray[np.int64], steps: int
 ) -> npt.NDArray[np.bool_]:
-    """(T, N), C-contiguous: True where a document begins at position firsts[n] + t; starts sorted,
-    firsts (N,), T = steps.
+    """bool (T, N), C-contiguous: True where a document begins at position firsts[n] + t; starts is
+    sorted, firsts (N,), T = steps.
     """
     found = np.zeros((steps, len(firsts)), np.bool_)
     low, high = np.searchsorted(starts, firsts), np.searchsorted(starts, firsts + steps)
@@ -74,12 +73,12 @@ def starts_in_batch(
 
 
 class DocumentTracker:
-    """Follows a text that is still growing, and says which of its characters begin a document.
+    """Follows a growing text and reports which of its characters begin a document.
 
-    That is judged when a character is known and the next one is not. It is what `document_starts`
-    finds in the whole text for all patterns that need to look no further ahead than one character
-    to know where they end, such as "\\n\\n+", and for separators of up to 1,024 characters. Only
-    some thousand characters are kept.
+    It decides before the next character is known. The result equals that of `document_starts` on
+    the whole text for all patterns that need at most one character of lookahead to know where they
+    end, such as "\\n\\n+", and for separators of up to 1,024 characters. Only a few thousand
+    characters are kept.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -92,7 +91,7 @@ class DocumentTracker:
         self._text += character
         begins = False
         for match in self._pattern.finditer(self._text, self._from):
-            if match.end() > place:  # it may go on
+            if match.end() > place:  # the match may continue
                 break
             if match.end() > match.start():
                 self._from, begins = match.end(), match.end() == place
@@ -103,21 +102,21 @@ class DocumentTracker:
 
 
 class DocumentTrackers:
-    """A tracker for each of N streams of ids, which begin with the same text and then differ."""
+    """A tracker for each of N streams of ids that begin with the same text and then differ."""
 
     def __init__(self, vocab: Vocab, pattern: str, streams: int) -> None:
         self._characters = [chr(code) for code in vocab.codes]
         self._trackers = [DocumentTracker(pattern)] * streams
 
     def read(self, ids: TextIds) -> list[int]:
-        """Where in ids (K,), which all streams read at their beginning, a document begins."""
+        """Where a document begins in ids (K,), which all streams read first."""
         tracker = self._trackers[0]
         begins = [n for n, c in enumerate(self._of(ids)) if tracker.begins_document(c)]
         self._trackers = [copy.copy(tracker) for _ in self._trackers]
         return begins
 
     def follow(self, ids: TextIds) -> list[int]:
-        """The streams in which a document begins with the next ids (N,), one a stream."""
+        """The streams in which a document begins with the next ids (N,), one per stream."""
         begins = map(DocumentTracker.begins_document, self._trackers, self._of(ids))
         return [n for n, begun in enumerate(begins) if begun]
 

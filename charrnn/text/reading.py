@@ -1,4 +1,4 @@
-"""Files to pieces of text: tidy ones, or for compiled code raw ones."""
+"""Read files as pieces of text: tidy ones, or raw ones for compiled code."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ from charrnn.text.sources import (
 )
 
 LARGE = 1 << 26
-"""Bytes from which on compiled code is faster, even with some tenths of a second to load it."""
+"""Minimum size in bytes for which compiled code is faster, although it takes tenths of a second to
+load.
+"""
 
-PAD = 3  # as in `kernels/utf8.py`, which is loaded only where it is needed
-PIECE = 1 << 21  # bytes of a large text that are read, and written, at a time
+PAD = 3  # as in `kernels/utf8.py`, which is loaded only when needed
+PIECE = 1 << 21  # bytes of a large text that are read and written at a time
 MOST_THREADS = 8
 
 _PADDING = bytes(PAD)
@@ -39,7 +41,7 @@ Tick = Callable[[int], None]
 
 
 def uses_kernels(files: list[InputFile], config: CorpusConfig) -> bool:
-    """Whether files are large enough for compiled code, and it can read them.
+    """True if files are large enough for compiled code and it can read them.
 
     `ConfigError` for an encoding that does not exist, `CorpusError` for a file that cannot be read.
     """
@@ -55,13 +57,12 @@ def uses_kernels(files: list[InputFile], config: CorpusConfig) -> bool:
 class Reading:
     """Files that are read in pieces: tidy characters, or bytes as they are.
 
-    `raw` is for compiled code, on plain files, which can be read twice: pieces are bytes still to
-    be tidied, after and before PAD zeros, in an array that is overwritten when `threads` + AHEAD
-    others have come, and the second time by the next one. Otherwise `read(file, tick)` gives the
-    bytes of a file, and calls `tick(n)` for n of them. Who takes the pieces adds their characters
-    to `sizes`, by the file's place in `files`; a newline between two files belongs to the first,
-    and there is none between two parts of the text.
-    `skipped` are the binary files in folders.
+    `raw` is for compiled code and plain files, which can be read twice: pieces are untidied bytes
+    with PAD zeros on both sides, in an array that is overwritten after `threads` + AHEAD further
+    pieces (in the second pass, by the next piece). Otherwise `read(file, tick)` yields the bytes of
+    a file and calls `tick(n)` for every n of them. The consumer of the pieces adds their characters
+    to `sizes`, indexed like `files`; a newline between two files belongs to the first, and there is
+    none between two parts of the text. `skipped` are the binary files in folders.
     """
 
     def __init__(
@@ -79,11 +80,11 @@ class Reading:
         self.threads = min(available_threads(), MOST_THREADS) if raw else 1
 
     def pieces(self) -> Iterator[tuple[int, Any]]:
-        """Each piece, str or bytes or padded array, with the place of its file."""
+        """Yields each piece (str, bytes or padded array) with the index of its file."""
         again = bool(self.sizes)
         self.sizes, self.skipped = {}, []
         if self.raw:
-            # First for those that `map_in_order` took in advance, the one in use, and the next.
+            # One each for those that `map_in_order` took in advance, the one in use, and the next.
             buffers = 1 if again else AHEAD + self.threads + 2
             self._buffers = cycle([np.empty(PIECE + 3 * PAD, np.uint8) for _ in range(buffers)])
             self._buffer = next(self._buffers)
@@ -104,7 +105,7 @@ class Reading:
             previous = n
 
     def _is_binary(self, file: InputFile, head: bytes) -> bool:
-        """Whether to skip a file in a folder, told from its first bytes."""
+        """True if a file in a folder should be skipped, judging by its first bytes."""
         if not file.in_folder or self.config.unit == "byte":
             return False
         wide = codec_name(self.config.encoding).startswith(("utf-16", "utf-32"))  # full of zeros
@@ -124,7 +125,7 @@ class Reading:
         return None if self._is_binary(file, head(file.path)) else self._padded(file, again)
 
     def _padded(self, file: InputFile, again: bool) -> Iterator[npt.NDArray[np.uint8]]:
-        """The file, without a byte order mark, cut where neither a character nor CRLF is cut."""
+        """The file without its byte order mark, cut so that no character or CRLF is split."""
         held, left, begun = b"", file.size or 0, self.config.unit == "byte"
         with opened(file.path) as stream:
             while True:
@@ -133,7 +134,9 @@ class Reading:
                 data[:begin] = np.frombuffer(_PADDING + held, np.uint8)
                 n = stream.readinto(data[begin : begin + min(PIECE, left)].data)
                 left -= n  # the file may grow meanwhile
-                self._tick(n - n // 4 if again else n // 4)  # reading first is a fourth of the work
+                self._tick(
+                    n - n // 4 if again else n // 4
+                )  # the first pass is a fourth of the work
                 end = stop = begin + n
                 if n and self.config.unit == "char":
                     stop -= left_over(data[PAD:end][-PAD:].tobytes())
@@ -152,12 +155,12 @@ class Reading:
                     return
 
     def as_tidy(self) -> Reading:
-        """The same files, read in the other way."""
+        """The same files, read as tidy text."""
         return Reading(self.files, self.config, self._read)
 
 
 def left_over(tail: bytes) -> int:
-    """How many of the last bytes wait for what follows: a part of a character, or CR."""
+    """How many of the last bytes must wait for the next ones: part of a character, or CR."""
     for back, byte in enumerate(reversed(tail), 1):
         if byte >= 0xC0:
             return back if back < 2 + (byte >= 0xE0) + (byte >= 0xF0) else 0
@@ -167,7 +170,7 @@ def left_over(tail: bytes) -> int:
 
 
 class ByteCounter:
-    """Counts the bytes of files that were read, and reports them."""
+    """Counts the bytes read from files and reports them."""
 
     def __init__(self, files: list[InputFile], progress: Progress | None) -> None:
         self._total = size_of(files)
@@ -175,13 +178,13 @@ class ByteCounter:
         self._progress = progress
 
     def add(self, n: int) -> None:
-        """n more bytes were read."""
+        """Count n more bytes."""
         self._done += n
         if self._progress and self._done - self._reported >= _REPORT:
             self._progress(self._done, self._total)
             self._reported = self._done
 
     def end(self) -> None:
-        """All is read."""
-        if self._progress:  # skipped files were not read to their end
+        """Report that everything is read."""
+        if self._progress:  # skipped files were not read to the end
             self._progress(self._total or self._done, self._total)

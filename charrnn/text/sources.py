@@ -1,7 +1,7 @@
-"""From what a user names as a text to pieces of it: files, globs, folders, standard input;
-unpacked, decoded, tidied.
+"""From the sources that a user names (files, globs, folders, standard input) to pieces of text:
+decompressed, decoded, tidied.
 
-Everything is an iterator over pieces of some kilobytes, so that a text is never in memory as a
+Everything is an iterator over pieces of a few kilobytes, so that a text is never in memory as a
 whole.
 """
 
@@ -27,7 +27,7 @@ STDIN = "-"
 # bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
 CHUNK = 1 << 16
 SNIFFED = 8192  # bytes of a file in a folder that decide whether it is text
-_HEAD = 6  # bytes of a file that tell how it is compressed
+_HEAD = 6  # bytes of a file that identify its compression
 # compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB: this bounds the memory
 _ZST_PIECE = 4096
 _MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
@@ -39,7 +39,7 @@ Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 @dataclass(frozen=True)
 class InputFile:
     """A file to read, or standard input ("-"). `size` is in bytes on disk, None for a stream;
-    `in_folder`: it was not named, but is in a folder that was. `part`: as of `Source`.
+    `in_folder`: found in a folder rather than named directly; `part` as in `Source`.
     """
 
     path: str
@@ -50,8 +50,8 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that was read: its absolute path ("-" for standard input), how many characters came of
-    it, and the part of the text that it belongs to: "validation" or "test" if it was given as that.
+    """A file that was read: its absolute path ("-" for standard input), its number of characters,
+    and "validation" or "test" if it was given as that part of the text.
     """
 
     path: str
@@ -65,7 +65,7 @@ class Source:
 
 
 def size_of(files: list[InputFile]) -> int | None:
-    """The bytes of all files; None if there is a stream among them."""
+    """The total size of all files in bytes; None if one of them is a stream."""
     sizes = [file.size for file in files if file.size is not None]
     return sum(sizes) if len(sizes) == len(files) else None
 
@@ -73,11 +73,11 @@ def size_of(files: list[InputFile]) -> int | None:
 def find(
     sources: Sources, validation: Sources = (), test: Sources = ()
 ) -> tuple[list[InputFile], str]:
-    """The files behind sources, in order, then those of the other parts, and a name for the text
-    (of the first: its stem, or its folder's).
+    """The files that the sources name, in order, then those of the other parts, and a name for the
+    text (the stem of the first source, or of its folder).
 
-    A glob stands for what it matches, sorted; a folder for all files in it that are not hidden, at
-    any depth, sorted. `CorpusError` if a source does not exist or holds no file.
+    A glob means its matches, sorted; a folder means all files in it that are not hidden, at any
+    depth, sorted. `CorpusError` if a source does not exist or contains no file.
     """
     groups = {"": sources, "validation": validation, "test": test}
     listed = [
@@ -98,7 +98,7 @@ def _find(source: str) -> tuple[list[InputFile], str]:
         return [InputFile(STDIN, None)], "stdin"
     path = Path(source)
     try:
-        if source and path.is_dir():  # Path("") is the working folder
+        if source and path.is_dir():  # Path("") is the current folder
             return _files_in(path), path.resolve().name
         if source and path.exists():
             return [_found(path)], _stem(path)
@@ -134,7 +134,9 @@ def _files_in(folder: Path, may_be_empty: bool = False) -> list[InputFile]:
         files += [Path(parent, name) for name in names if not name.startswith(".")]
     files = sorted(filter(Path.is_file, files), key=Path.as_posix)
     if not files and not may_be_empty:
-        raise CorpusError(f"{folder}: the folder holds no file (hidden ones are not read)")
+        raise CorpusError(
+            f"{folder}: the folder contains no files (hidden ones are not read); choose another"
+        )
     return [_found(path, in_folder=True) for path in files]
 
 
@@ -144,7 +146,7 @@ def _stem(path: Path) -> str:
 
 @contextmanager
 def opened(path: str, stdin: BinaryIO | None = None) -> Iterator[Any]:
-    """The bytes of a file, or of standard input; `CorpusError` where they cannot be read."""
+    """The bytes of a file or of standard input; `CorpusError` if they cannot be read."""
     try:
         if path != STDIN:
             with Path(path).open("rb", buffering=0) as stream:
@@ -160,9 +162,10 @@ def opened(path: str, stdin: BinaryIO | None = None) -> Iterator[Any]:
 def read_bytes(
     file: InputFile, stdin: BinaryIO | None, tick: Callable[[int], None]
 ) -> Iterator[bytes]:
-    """The contents of a file, unpacked, in pieces. `tick(n)` is called for n bytes read from disk.
+    """The contents of a file, decompressed, in pieces. `tick(n)` is called for every n bytes
+    read.
 
-    Compressed files (gz, xz, zst) are recognized by their first bytes, or by the ending of their
+    Compressed files (gz, xz, zst) are recognized by their first bytes or by the suffix of their
     name. `CorpusError` if the file cannot be read or is damaged.
     """
     with opened(file.path, stdin) as stream:
@@ -180,8 +183,8 @@ def read_bytes(
                 yield piece
         except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as e:
             raise CorpusError(
-                f"{file.path}: damaged or truncated compressed file ({one_line(e)}); fetch or "
-                "pack it again"
+                f"{file.path}: damaged or truncated compressed file ({one_line(e)}); download or "
+                "compress it again"
             ) from None
 
 
@@ -193,7 +196,7 @@ def head(path: str) -> bytes:
 
 
 def packing(path: str, head: bytes) -> str | None:
-    """How a file with these first bytes is compressed: "gz", "xz", "zst" or not."""
+    """The compression of a file with these first bytes: "gz", "xz", "zst" or none."""
     for kind, magic in _MAGIC.items():
         if head.startswith(magic):
             return kind
@@ -201,19 +204,21 @@ def packing(path: str, head: bytes) -> str | None:
 
 
 def _ending(path: Path) -> str | None:
-    """The ending of a compressed file's name, if it is one."""
+    """The suffix of a compressed file's name; empty for other files."""
     ending = path.suffix.lower().removeprefix(".")
     return ending if ending in _MAGIC else None
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
     reason = getattr(error, "strerror", None) or one_line(error)
-    return CorpusError(f"{path}: cannot be read ({reason}); check the path and its permissions")
+    return CorpusError(
+        f"{path}: cannot read the file ({reason}); check the path and its permissions"
+    )
 
 
 class _Counted:
-    """A binary stream whose first bytes can be looked at, and that counts what is read. A
-    pipe may give one byte at a time.
+    """A binary stream whose first bytes can be inspected and that counts the bytes read. A pipe may
+    deliver one byte at a time.
     """
 
     def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
@@ -224,7 +229,7 @@ class _Counted:
         self._rest = self.head
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end only."""
+        """Read at most `size` bytes; none only at the end."""
         data, self._rest = self._rest[:size], self._rest[size:]
         if len(data) < size:
             data += self._stream.read(size - len(data)) or b""
@@ -233,7 +238,7 @@ class _Counted:
 
 
 def _zst(stream: _Counted) -> Iterator[bytes]:
-    # Not zstandard's stream_reader: it ends silently where a file was cut off.
+    # Not zstandard's stream_reader: it ends silently if a file is truncated.
     import zstandard
 
     frame, pieces, size = None, [], 0
@@ -257,8 +262,8 @@ def _zst(stream: _Counted) -> Iterator[bytes]:
 
 
 def codec_name(encoding: str) -> str:
-    """Python's name of a text encoding, "utf-8" also with a byte order mark; `ConfigError` if there
-    is none of that name.
+    """Python's name of a text encoding ("utf-8" also for utf-8-sig); `ConfigError` if there is no
+    such encoding.
     """
     try:
         info = codecs.lookup(encoding)
@@ -276,7 +281,8 @@ def codec_name(encoding: str) -> str:
 def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
     """The characters of encoded bytes, without a byte order mark.
 
-    `CorpusError` with the position of a byte that does not decode, or of a NUL, which no text has.
+    `CorpusError` with the position of a byte that cannot be decoded, or of a NUL, which marks a
+    binary file.
     """
     decoder = codecs.getincrementaldecoder(codec_name(encoding))()
     offset = characters = 0
@@ -292,7 +298,7 @@ def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
         if "\0" in text:
             at = characters + text.index("\0")
             raise CorpusError(
-                f"{where}: binary, not text: a NUL at character {at}; use `unit` byte to train on "
+                f"{where}: binary, not text: NUL at character {at}; use `unit` byte to train on "
                 "bytes"
             )
         offset += len(chunk)
@@ -322,8 +328,8 @@ def _undecodable(
 
 
 def tidy(pieces: Iterator[str], newlines: str, normalize: Literal["none"] | Form) -> Iterator[str]:
-    """The pieces with CRLF and CR as LF (unless newlines="keep"), in a Unicode normalization form
-    (unless "none").
+    """The pieces with CRLF and CR converted to LF (unless newlines="keep"), in a Unicode
+    normalization form (unless "none").
     """
     if newlines == "lf":
         pieces = _with_lf(pieces)
@@ -331,7 +337,7 @@ def tidy(pieces: Iterator[str], newlines: str, normalize: Literal["none"] | Form
 
 
 def _with_lf(pieces: Iterator[str]) -> Iterator[str]:
-    # Holds back a CR at the end of a piece: LF may follow.
+    # Holds back a CR at the end of a piece: an LF may follow.
     translator = io.IncrementalNewlineDecoder(None, translate=True)
     for piece in pieces:
         yield translator.decode(piece)
@@ -339,8 +345,8 @@ def _with_lf(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def _normalized(pieces: Iterator[str], form: Form) -> Iterator[str]:
-    # Cut before an ASCII character: in every form it stays itself and never joins what comes before
-    # it. A piece without any is held back whole.
+    # Cut before an ASCII character: no form changes it or combines it with the preceding text. A
+    # piece without one is held back as a whole.
     held: list[str] = []
     for piece in pieces:
         cut = next((i for i in range(len(piece) - 1, -1, -1) if piece[i].isascii()), None)

@@ -1,6 +1,6 @@
-"""A text kept in memory while it is read, in provisional ids, which are then changed in place.
+"""A text kept in memory as provisional ids while it is read; they are then replaced in place.
 
-This works for whatever can be read once, and finds what is wrong with a text.
+This works for any text that can be read once, and reports what is wrong with it.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,12 +14,14 @@ from charrnn.text.reading import Reading
 from charrnn.text.vocab import TextIds, Vocab, name_of
 
 _CODES = 0x110000
-_SLICE = 1 << 16  # ids handled at a time in passes over the whole text: they stay in the cache
+_SLICE = (
+    1 << 16
+)  # ids processed at a time in passes over the whole text, so that they stay in the cache
 
 
 class Stored:
-    """A text in provisional ids: code points below 128, then by order of appearance. Of bytes, all
-    are their own ids, so that these and ASCII are copied as they are.
+    """A text in provisional ids: code points below 128, then in order of appearance. A byte is its
+    own id, so that bytes and ASCII are copied unchanged.
     """
 
     def __init__(self, reading: Reading) -> None:
@@ -29,7 +31,7 @@ class Stored:
         self._table = np.full(_CODES, -1, np.int32)  # code point -> id
         self._table[:base] = np.arange(base)
         self._dtype: np.dtype[Any] = np.dtype(np.uint8)
-        # Memory that is never touched costs nothing, so the size in bytes is a good first guess.
+        # Untouched memory costs nothing, so the size in bytes is a good first guess.
         size = sum(1 + (file.size or 0) for file in reading.files)
         self._memory = np.empty(_rounded(max(size, 1 << 16)), np.uint8)
         for n, piece in reading.pieces():
@@ -48,7 +50,7 @@ class Stored:
         if isinstance(piece, bytes) or piece.isascii():
             return np.frombuffer(piece if isinstance(piece, bytes) else piece.encode(), np.uint8)
         codes = np.frombuffer(piece.encode("utf-32-le"), "<u4")
-        ids = self._table.take(codes, mode="clip")  # clip only because it is twice as fast
+        ids = self._table.take(codes, mode="clip")  # mode="clip" only because it is twice as fast
         if ids.min(initial=0) < 0:
             new = np.unique(codes[ids < 0])
             self._table[new] = np.arange(len(self._symbols), len(self._symbols) + new.size)
@@ -57,16 +59,16 @@ class Stored:
         return ids
 
     def _reserve(self, length: int) -> None:
-        """Have memory for this many ids."""
+        """Make room for this many ids."""
         size = length * self._dtype.itemsize
         if size > self._memory.size:
-            # Grows by remapping pages where the system can, and by little, since the new part is
+            # Grows by remapping pages if the system can, and in small steps, since new memory is
             # zeroed.
             size = max(size, self._memory.size + self._memory.size // 8)
             self._memory.resize(_rounded(size), refcheck=False)
 
     def _widen(self, dtype: np.dtype[Any]) -> None:
-        """Let each id have as many bytes as in this type, unless it has more."""
+        """Widen the ids to this type, unless they are already wider."""
         if dtype.itemsize > self._dtype.itemsize:
             before, self._dtype = self._dtype, dtype
             self._reserve(self.length)
@@ -102,12 +104,12 @@ class Stored:
     def encode(self, vocab: Vocab) -> Iterator[TextIds]:
         """As of `Characters`."""
         self._widen(vocab.dtype)
-        # 0: for ASCII characters that neither the text nor the vocabulary holds.
+        # 0: for ASCII characters that are in neither the text nor the vocabulary.
         absent = vocab.unknown or 0
         table = np.array([vocab.index.get(ch, absent) for ch in self._symbols], vocab.dtype)
         ids, out = self._as(self._dtype), self._as(vocab.dtype)
         for part in self._slices():
-            out[part] = _looked_up(table, ids[part])  # over those that were read already
+            out[part] = _looked_up(table, ids[part])  # overwrites ids that were already read
             yield out[part]
         self._dtype = vocab.dtype
 
@@ -118,7 +120,7 @@ class Stored:
 
 
 def _rounded(size: int) -> int:
-    """The next size that can be seen as numbers of four bytes."""
+    """The size rounded up to a multiple of four bytes."""
     return -(-size // 4) * 4
 
 
@@ -129,7 +131,7 @@ def _looked_up(table: TextIds, ids: TextIds) -> TextIds:
 
 
 def half_character(error: UnicodeEncodeError, before: int, where: str) -> CorpusError:
-    """The error for a surrogate in a piece of a text, with the number of characters before it."""
+    """The error for a surrogate in a piece of text that follows `before` characters."""
     half = name_of(error.object[error.start])
     return CorpusError(
         f"{where}: {half} at character {before + error.start} is half a character; take it out"

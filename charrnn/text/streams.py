@@ -1,5 +1,5 @@
-"""A text cut into batches: parallel streams, each the direct continuation of itself from batch to
-batch.
+"""A text cut into batches: parallel streams, each continuing directly from one batch to the
+next.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from charrnn.text.vocab import TextIds, counted
 
 
 def fit_batch_shape(characters: int, batch_size: int, seq_length: int) -> tuple[int, int]:
-    """The largest (batch_size, seq_length) not above these in which every stream has a full window
-    of targets.
+    """The largest (batch_size, seq_length) up to these values for which every stream has a full
+    window of targets.
 
-    The batch gets smaller first, then the sequence. `CorpusError` for fewer than 2 characters.
+    The batch shrinks first, then the sequence. `CorpusError` for fewer than 2 characters.
     """
     if characters < 2:
         have = counted(characters, "character")
         raise CorpusError(
-            f"the text to divide has {have}; at least 2 are needed, one to read and one to predict"
+            f"the text has only {have}; at least 2 are needed, one to read and one to predict"
         )
     seq_length = min(seq_length, characters - 1)
     return min(batch_size, (characters - 1) // seq_length), seq_length
@@ -29,13 +29,12 @@ def fit_batch_shape(characters: int, batch_size: int, seq_length: int) -> tuple[
 
 @dataclass(frozen=True, eq=False)
 class Streams:
-    """N parallel streams through a text, each the direct continuation of itself from batch to
-    batch.
+    """N parallel streams through a text, each continuing directly from one batch to the next.
 
-    Of S = (len(ids) - 1) // N targets a stream, stream n reads ids[n*S : (n+1)*S] and predicts
-    ids[n*S+1 : (n+1)*S+1]. The S targets are divided over the steps in nearly equal lengths, none
-    above `seq_length`, so that no text but the remainder of the division is left out. `CorpusError`
-    if the text is too short for N streams.
+    Each stream has S = (len(ids) - 1) // N targets; stream n reads ids[n*S : (n+1)*S] and predicts
+    ids[n*S+1 : (n+1)*S+1]. The S targets are divided over the steps in nearly equal lengths of at
+    most `seq_length`, so that only the remainder of the division is left out. `CorpusError` if the
+    text is too short for N streams.
 
     The state of a stream is zero before it reads ids[k] for k in `document_starts`, if there are
     any, and every `reset_every` characters of the stream, if that is not 0.
@@ -56,7 +55,7 @@ class Streams:
 
     @property
     def targets(self) -> int:
-        """Targets a stream, S."""
+        """Targets per stream, S."""
         return (len(self.ids) - 1) // self.batch_size
 
     @property
@@ -65,8 +64,8 @@ class Streams:
         return -(-self.targets // self.seq_length)
 
     def batch(self, step: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Inputs and targets of a step, (T, N) int32, C-contiguous, new arrays; y is x one
-        character on.
+        """Inputs x and targets y of a step, (T, N) int32, C-contiguous, new arrays; y is x shifted
+        by one character.
         """
         n, s = self.batch_size, self.targets
         a, b = self._borders(step)
@@ -74,8 +73,8 @@ class Streams:
         return np.ascontiguousarray(x, np.int32), np.ascontiguousarray(y, np.int32)
 
     def starts(self, step: int) -> npt.NDArray[np.bool_] | None:
-        """Where the state is zero before an input of a step is read, (T, N), C-contiguous; None if
-        that is asked for nowhere.
+        """Where the state is set to zero before an input of a step, bool (T, N), C-contiguous; None
+        without documents and `reset_every`.
         """
         if self.document_starts is None and not self.reset_every:
             return None

@@ -1,8 +1,8 @@
 """Characters to ids and back.
 
 A `Vocab` is a list of symbols: the index of a symbol is its id. A symbol is one character, or, with
-the unit "byte", one byte value written as the character of that code point. One more symbol,
-"<unk>", may stand for all that were too rare to keep; it can be read but never written.
+the unit "byte", one byte value written as the character of that code point. An additional symbol,
+"<unk>", may stand for all characters that were too rare; it can be read but is never written.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ TextIds = npt.NDArray[Any]
 
 UNKNOWN = "<unk>"
 MAX_SYMBOLS = 65536
-NAMED = 5  # unknown characters that a message names
+NAMED = 5  # number of unknown characters that a message names
 _PIECE = 1 << 16  # characters encoded at a time: their code points and ids stay in the cache
-_REPLACEMENT = 0xFFFD  # as a byte it is 0xFD, which occurs nowhere in UTF-8: decoded, U+FFFD again
+_REPLACEMENT = (
+    0xFFFD  # as a byte it is 0xFD, which never occurs in UTF-8, so it decodes to U+FFFD again
+)
 
-# Characters that readers take for one another, after those that differ in case or accent only.
+# Characters that readers see as similar, besides those that differ only in case or accent.
 _ALIKE = ("'’‘‚‛′`´", '"“”„‟″«»', "'\"’‘“”„`´«»", "-‐‑‒–—―−_", "([{", ")]}", ",;:", ".!?…", " \n\t")
 
 
@@ -39,9 +41,9 @@ _ALIKE = ("'’‘‚‛′`´", '"“”„‟″«»', "'\"’‘“”„`´�
 class Vocab:
     """Symbols by id; `unknown` is the id of the symbol "<unk>", or None if there is none.
 
-    Checked when made, since the list may come from a file that was tampered with: `VocabError` for
-    an empty or too long list (65536 at most), for a symbol that is not one character, occurs twice
-    or is a surrogate, and for an `unknown` that is not the index of "<unk>".
+    Checked on creation, since the list may come from an untrusted file: `VocabError` for a list
+    that is empty or longer than 65536, for a symbol that is not one character, occurs twice or is a
+    surrogate, and for an `unknown` that is not the index of "<unk>".
     """
 
     symbols: tuple[str, ...]
@@ -55,7 +57,7 @@ class Vocab:
             )
         if not 1 <= len(self.symbols) <= MAX_SYMBOLS:
             raise VocabError(
-                f"a vocabulary holds 1 to {MAX_SYMBOLS} symbols, not {len(self.symbols)}"
+                f"a vocabulary has 1 to {MAX_SYMBOLS} symbols, not {len(self.symbols)}"
             )
         unknown, last = self.unknown, len(self.symbols) - 1
         if unknown is not None:
@@ -72,7 +74,7 @@ class Vocab:
                 self._check(i, symbol)
         if len(set(self.symbols)) < len(self.symbols):
             twice = next(s for i, s in enumerate(self.symbols) if s in self.symbols[:i])
-            raise VocabError(f"the vocabulary holds the symbol {twice!r} twice")
+            raise VocabError(f"the vocabulary contains the symbol {twice!r} twice")
 
     def _check(self, i: int, symbol: object) -> None:
         where = f"symbol {i} of the vocabulary"
@@ -86,7 +88,7 @@ class Vocab:
 
     @classmethod
     def from_json(cls, about: Mapping[str, Any]) -> Self:
-        """The vocabulary in metadata as `as_json` makes them; anything else raises `VocabError`."""
+        """The vocabulary in metadata written by `as_json`; `VocabError` for anything else."""
         symbols = about.get("vocab")
         if not isinstance(symbols, list):
             raise VocabError(
@@ -95,7 +97,7 @@ class Vocab:
         return cls(tuple(symbols), about.get("unit"), about.get("unknown"))  # type: ignore[arg-type]
 
     def as_json(self) -> dict[str, Any]:
-        """The metadata that say what the vocabulary is: `vocab`, `unit` and `unknown`."""
+        """The metadata of the vocabulary: `vocab`, `unit` and `unknown`."""
         return {"vocab": list(self.symbols), "unit": self.unit, "unknown": self.unknown}
 
     def __len__(self) -> int:
@@ -103,17 +105,17 @@ class Vocab:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of encoded text: uint8, or uint16 for more than 256 symbols."""
+        """The type of encoded text: uint8, or uint16 for more than 256 symbols."""
         return np.dtype(np.uint8 if len(self) <= 256 else np.uint16)
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Characters to ids; the unknown symbol is not a character."""
+        """Maps characters to ids; the unknown symbol is not included."""
         return {s: i for i, s in enumerate(self.symbols) if i != self.unknown}
 
     @cached_property
     def codes(self) -> npt.NDArray[np.uint32]:
-        """Ids to code points (V,), little-endian; U+FFFD for the unknown symbol."""
+        """The code point of each id (V,), little-endian; U+FFFD for the unknown symbol."""
         return np.array(
             [_REPLACEMENT if i == self.unknown else ord(s) for i, s in enumerate(self.symbols)],
             "<u4",
@@ -121,8 +123,8 @@ class Vocab:
 
     @cached_property
     def _ids(self) -> npt.NDArray[np.int32]:
-        """Code points to ids, -1 where there is none; the last entry is -1 and stands for all code
-        points above.
+        """The id of each code point, -1 if it has none; the last entry, -1, stands for all higher
+        code points.
         """
         table = np.full(max(map(ord, self.index), default=0) + 2, -1, np.int32)
         for symbol, i in self.index.items():
@@ -134,10 +136,11 @@ class Vocab:
     ) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
         """The ids of a text, 1-D, uint8 (uint16 for more than 256 symbols).
 
-        What the vocabulary lacks: "error" raises `VocabError` that names it, "skip" leaves it out,
-        "nearest" replaces it by the most similar symbol and leaves out what resembles none, "fold"
-        makes it the unknown symbol (`VocabError` if there is none). With the unit "byte", a str is
-        encoded as UTF-8 first; with "char", bytes are decoded as UTF-8.
+        For characters that the vocabulary lacks, "error" raises a `VocabError` that names them,
+        "skip" leaves them out, "nearest" replaces each with the most similar symbol or leaves it
+        out if there is none, and "fold" replaces them with the unknown symbol (`VocabError` if
+        there is none). With the unit "byte", a str is encoded as UTF-8 first; with "char", bytes
+        are decoded as UTF-8.
         """
         text = self._as_characters(text)
         if unknown == "fold" and self.unknown is None:
@@ -164,12 +167,12 @@ class Vocab:
         return ids.astype(self.dtype)
 
     def _as_characters(self, text: str | bytes) -> str:
-        """The text with one character a symbol: for bytes, that of the same code point."""
+        """The text with one character per symbol; a byte becomes the character of that value."""
         try:
             if self.unit == "char":
                 return text if isinstance(text, str) else text.decode("utf-8")
-            # surrogateescape: a command line's bytes that are not UTF-8 arrive as surrogates, and
-            # are bytes again here.
+            # surrogateescape: command line bytes that are not UTF-8 arrive as surrogates and become
+            # bytes again here.
             return (
                 text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
             ).decode("latin-1")
@@ -183,8 +186,8 @@ class Vocab:
             ) from None
 
     def complaint(self, positions: Mapping[str, int], advice: str, where: str = "") -> VocabError:
-        """The error that names characters the vocabulary lacks (character -> first position),
-        earliest first.
+        """The error that names the characters that the vocabulary lacks (character -> first
+        position), earliest first.
         """
         noun = "byte" if self.unit == "byte" else "character"
         named = []
@@ -204,7 +207,7 @@ class Vocab:
         return next(self._alike(ch), None)
 
     def _alike(self, ch: str) -> Iterator[str]:
-        """The known characters like `ch`, most similar first; bytes past ASCII resemble none."""
+        """Known characters similar to `ch`, most similar first; bytes beyond ASCII have none."""
         if self.unit == "byte" and not ch.isascii():
             return
         seen = {ch}
@@ -221,11 +224,11 @@ class Vocab:
         return decoder.feed(ids) + decoder.end()
 
     def extended(self, other: Vocab) -> Vocab:
-        """This vocabulary with its ids as they are, and after them what only `other` holds, in code
-        point order.
+        """This vocabulary with its ids unchanged, followed by the symbols that only `other` has, in
+        code point order.
 
-        Of two unknown symbols the own is kept; only the other's is added as the last. `VocabError`
-        if units differ.
+        The unknown symbol is this vocabulary's; if only `other` has one, it is added last.
+        `VocabError` if the units differ.
         """
         if self.unit != other.unit:
             raise VocabError(
@@ -238,8 +241,8 @@ class Vocab:
 
 
 class Decoder:
-    """Ids to text as they come, for streaming: a character of several bytes is held back until it
-    is whole.
+    """Decodes ids as they arrive, for streaming: a character of several bytes is held back until it
+    is complete.
     """
 
     def __init__(self, vocab: Vocab) -> None:
@@ -247,8 +250,8 @@ class Decoder:
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def feed(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """The text that became whole with these ids; `VocabError` for an id that the vocabulary
-        does not have.
+        """The text completed by these ids; `VocabError` for an id that the vocabulary does not
+        have.
         """
         numbers = np.asarray(ids, np.int64).reshape(-1)
         if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self._vocab)):
@@ -261,13 +264,13 @@ class Decoder:
         return codes.tobytes().decode("utf-32-le")
 
     def end(self) -> str:
-        """What was held back: U+FFFD if the ids ended inside a character, otherwise nothing."""
+        """The text held back: U+FFFD if the ids ended inside a character, otherwise nothing."""
         return self._utf8.decode(b"", final=True)
 
 
 def name_of(ch: str, unit: Unit = "char") -> str:
-    """A character for a message: escaped, with code point and Unicode name; a byte as its
-    hexadecimal value.
+    """A character for a message: escaped, with code point and Unicode name; a byte in
+    hexadecimal.
     """
     if unit == "byte":
         return f"byte 0x{ord(ch):02x}" + (f" ({ch!r})" if ch.isascii() else "")
@@ -276,12 +279,12 @@ def name_of(ch: str, unit: Unit = "char") -> str:
 
 
 def counted(n: int, noun: str) -> str:
-    """The number with its noun, in the plural unless it is one."""
+    """A number with its noun, in the plural unless the number is one."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def _resembling(ch: str) -> Iterator[str]:
-    """Characters like `ch`, most similar first, whether known or not."""
+    """Characters similar to `ch`, most similar first, whether known or not."""
     base = _base(ch)
     yield from (ch.swapcase(), base, base.swapcase())
     yield from itertools.chain.from_iterable(
@@ -295,8 +298,8 @@ def _resembling(ch: str) -> Iterator[str]:
 
 
 def _base(ch: str) -> str:
-    """The letter under accents and compatibility forms: 'é' -> 'e', 'ø' -> 'o', '٣' -> '3', 'ﬁ' ->
-    'f'.
+    """The base letter without accents and compatibility forms: 'é' -> 'e', 'ø' -> 'o', '٣' -> '3',
+    'ﬁ' -> 'f'.
     """
     letters = unicodedata.normalize("NFKD", ch)
     plain = next((c for c in letters if not unicodedata.combining(c)), ch)

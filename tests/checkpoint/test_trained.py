@@ -131,7 +131,7 @@ def test_the_text_must_be_that_of_the_run(tmp_path: Path) -> None:
     save(tmp_path / "a", small_run(corpus).trained)
     found = load(tmp_path / "a")
     found.check_text(corpus)
-    with pytest.raises(CorpusError, match="not the one of this run"):
+    with pytest.raises(CorpusError, match="not the run's text"):
         found.check_text(small_corpus("another text\n" * 50))
     with pytest.raises(CorpusError, match=r"`val_fraction` 0\.2, but the run"):
         found.check_text(small_corpus(val_fraction=0.2))

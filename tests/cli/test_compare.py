@@ -250,8 +250,8 @@ def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
     result = compare("sea.txt", *TINY, "--seeds", 1, "--dropout", "0.1")
     assert result.exit_code == 1 and result.stdout == ""
     assert result.stderr == (
-        "error: checkpoints/compare-sea contains another comparison (lstm: dropout unset, "
-        "not 0.1); choose another --out\n"
+        "error: checkpoints/compare-sea contains another comparison "
+        "(lstm: dropout unset, not 0.1); choose another --out\n"
     )
 
 

@@ -324,7 +324,7 @@ def test_eval_notices_that_the_runs_text_has_changed(
     error = charrnn_("eval", status=1).stderr
     assert "text" in error and error.count("\n") == 1
     assert (
-        "--text" if change == "gone" else "not the one" if change == "longer" else "changed"
+        "--text" if change == "gone" else "not the run's text" if change == "longer" else "changed"
     ) in error
 
 

@@ -201,9 +201,9 @@ def test_a_wrong_settings_file_is_one_line_and_status_2(text, toml, said):
         ),
         (["--resume", "a", "--init-from", "b"], 2, "error: --resume continues a run"),
         (["--resume", "a", "--out", "b"], 2, "error: --resume a and --out b are different folders"),
-        (["--resume"], 1, "error: there is no run in checkpoints/"),
+        (["--resume"], 1, "error: no run in checkpoints/"),
         (["--resume", "nowhere"], 1, "error: nowhere: no run to resume"),
-        (["--init-from", "nowhere"], 1, "error: nowhere: there is no such file"),
+        (["--init-from", "nowhere"], 1, "error: nowhere: no such file"),
         (["none.txt"], 1, "error: none.txt: no such file or folder"),
         (["line\nbreak\x1b"], 1, "error: line\\nbreak\\x1b: no such file"),
     ],
@@ -422,11 +422,11 @@ def test_parts_that_moved_or_changed(text, parts):
     assert "1 file given, but the run had 5: sea.txt, moved.txt, v2.txt, t1.txt" in few.output
 
     together = invoke("train", "--resume", "--steps", 6, "--test", "t2.txt", "--test", "t1.txt")
-    assert together.exit_code == 1 and "is not the one of this run" in together.output
+    assert together.exit_code == 1 and "is not the run's text" in together.output
     Path("t1.txt").write_text(Path("t1.txt").read_text()[::-1])
     for command in (("train", "--resume", "--steps", 6), ("eval", "--split", "validation")):
         changed = invoke(*command)
-        assert changed.exit_code == 1 and "is not the one of this run" in changed.output
+        assert changed.exit_code == 1 and "is not the run's text" in changed.output
 
 
 def test_the_same_text_in_other_parts_is_another(text, parts):

@@ -277,7 +277,7 @@ class TestErrors:
 
     def test_folders_without_text(self, tmp_path: Path) -> None:
         (tmp_path / "e").mkdir()
-        with pytest.raises(CorpusError, match="holds no file"):
+        with pytest.raises(CorpusError, match="contains no files"):
             Corpus.read(tmp_path / "e")
         write(tmp_path / "e" / "x.bin", b"\0\0")
         with pytest.raises(CorpusError, match=r"x\.bin: binary.*`unit` byte"):
@@ -298,7 +298,7 @@ class TestErrors:
 
         path = write(tmp_path / "a", TEXT)
         monkeypatch.setattr(Path, "open", refuse)
-        with pytest.raises(CorpusError, match=r"a: cannot be read \(Permission denied\)"):
+        with pytest.raises(CorpusError, match=r"a: cannot read the file \(Permission denied\)"):
             Corpus.read(path)
 
     @pytest.mark.parametrize("chunk", [1, 3, 1 << 16])

@@ -143,7 +143,7 @@ class TestTheSame:
         write(tmp_path / "f" / "a", b"\0")
         write(tmp_path / "f" / "c", b"\0")
         counted, stored = both(tmp_path / "f")
-        assert counted == stored and "binary, like all files found" in counted[1]
+        assert counted == stored and "binary, like all other files" in counted[1]
 
     def test_vocabularies(self, tmp_path):
         path = write(tmp_path / "a", "aebéa漢é漢a\n")
@@ -206,7 +206,7 @@ class TestWhatIsCounted:
         with pytest.raises(ConfigError, match="`encoding` 'klingon'"):
             uses_kernels(found, CorpusConfig(encoding="klingon"))
         (tmp_path / "a").unlink()
-        with pytest.raises(CorpusError, match=r"a: cannot be read \(No such file"):
+        with pytest.raises(CorpusError, match=r"a: cannot read the file \(No such file"):
             uses_kernels(found, CorpusConfig())
 
 
@@ -245,7 +245,7 @@ class TestReading:
         path = write(tmp_path / "a", "abc")
         text = counted_text(path)
         path.unlink()
-        with pytest.raises(CorpusError, match="cannot be read"):
+        with pytest.raises(CorpusError, match="cannot read the file"):
             ids_of(text, Vocab(tuple("abc")))
 
     @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_another_file_is_not_overwritten(server: str, tmp_path: Path, content: b
     ("page", "message"),
     [
         ("missing", r"HTTP status 404"),
-        ("truncated", r"cannot be fetched"),
+        ("truncated", r"download failed"),
         ("corrupted", r"is not tiny \(sha256 [0-9a-f]{64}, not "),
         ("longer", rf"is not tiny \({len(CONTENT) + 1} bytes, not {len(CONTENT)}\)"),
     ],
@@ -124,7 +124,7 @@ def test_nothing_listens(server: str, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/x"
-        with pytest.raises(DataError, match=r"cannot be fetched \(.*refused.*check the network"):
+        with pytest.raises(DataError, match=r"download failed \(.*refused.*check the network"):
             fetch("tiny", tmp_path, url=url)
     assert list(tmp_path.iterdir()) == []
 
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_made(server: str, tmp_path: Path) -> None:
 
 
 def test_unknown_names(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"'war-and-peace'; known are: .*tiny-shakespeare"):
+    with pytest.raises(DataError, match=r"'war-and-peace'; the data sets are: .*tiny-shakespeare"):
         fetch("war-and-peace", tmp_path)
 
 

@@ -158,9 +158,9 @@ def test_resume_clears_away_what_a_kill_left(tmp_path: Path) -> None:
 
 def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "none"):
-        with pytest.raises(RunError, match="there is no run"):
+        with pytest.raises(RunError, match="no run"):
             newest_run(root)
-        with pytest.raises(RunError, match="there is no run"):
+        with pytest.raises(RunError, match="no run"):
             find_checkpoint(None, root)
     run = small_run(small_corpus())
     for age, name in enumerate(["b", "c", "a"]):
@@ -178,7 +178,7 @@ def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
     assert (
         find_checkpoint(tmp_path / "a" / "last.safetensors") == tmp_path / "a" / "last.safetensors"
     )
-    with pytest.raises(RunError, match="no checkpoint here"):
+    with pytest.raises(RunError, match="no checkpoint"):
         find_checkpoint(tmp_path / "empty")
 
 

@@ -1,6 +1,6 @@
-"""The recurrent cells: one file for each; a cell is compiled when it is first asked for.
+"""The recurrent cells, one file each; a cell is compiled on first use.
 
-The main way in is `cell_named`; `cell.py` says what a cell consists of, and `CELL_NAMES` of
+The main entry point is `cell_named`; `cell.py` defines what a cell consists of, and `CELL_NAMES` in
 `charrnn.config` lists them all.
 """
 
@@ -11,7 +11,7 @@ from charrnn.network.cells.cell import Cell
 
 
 def cell_named(name: str) -> Cell:
-    """The cell of that name, which stands in the module of that name."""
+    """The cell of this name, from the module of the same name."""
     if name not in CELL_NAMES:
         raise KeyError(name)
     cell: Cell = import_module(f"charrnn.network.cells.{name.replace('-', '_')}").CELL

@@ -1,4 +1,4 @@
-"""What the rest of the program knows of a cell."""
+"""The interface of a cell."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from charrnn.config import ModelConfig
 class Peephole:
     """A trained vector that multiplies a memory, unit by unit, on its way into a gate.
 
-    `reads` is the memory: "before", c of the step before; "after", c of this step; "below", m of
+    `reads` is the memory: "before", c of the previous step; "after", c of this step; "below", m of
     the layer below.
     """
 
@@ -24,21 +24,21 @@ class Peephole:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: the blocks of z and what feeds them, its kernels, its first parameters.
+    """A recurrent cell: the blocks of z and their inputs, its kernels, its initial parameters.
 
     gates: the blocks of z (N, G H) in the order of memory
     input_gates: the first of them, which W_x feeds, in the order of the disk
     recurrent_gates: the last of them, which W_h h' feeds, in the order of the disk
     step, step_back: kernels of the signatures in `kernels.recurrent`
-    forget: the forget gates, whose bias has a start of its own
+    forget: the forget gates, whose bias has a separate initial value
     gated: the number of last recurrent blocks that W_h q feeds instead of W_h h'
     prepare, prepare_back: the kernels that make q and go back through it; None without such blocks
     peepholes: trained vectors, the rows of p
     constants(config): float32 (K, H), the rows of p where they are not trained
     has_memory: c is a memory, which zoneout may keep
     reads_below, keeps_memory: it reads m_below, it writes m
-    has_output: what goes up is y, not h
-    recurrent_mask(config): bool (H in, H out), False where W_h is always zero
+    has_output: the output to the next layer is y, not h recurrent_mask(config): bool (H in, H out),
+    False where W_h is always zero
     """
 
     gates: tuple[str, ...]

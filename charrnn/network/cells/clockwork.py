@@ -7,9 +7,9 @@ units whose period divides s are active; the others keep their value:
     h = phi(W x + U h' + b)   where active
     h = h'                    elsewhere
 
-U is block triangular: a unit reads those whose period is its own or longer. The clock lies in the
-state c, which counts the steps since the unit was last active, modulo its period, and so is
-carried, saved and reset like any state; active is c' = 0.
+U is block triangular: a unit reads units with the same or a longer period. The clock is the state
+c, which counts the steps since the unit was last active, modulo its period, and so is carried,
+saved and reset like any state; a unit is active if c' = 0.
 """
 
 import numpy as np
@@ -36,15 +36,15 @@ def periods(config: ModelConfig) -> np.ndarray:
 
 
 def reads(config: ModelConfig) -> np.ndarray:
-    """Which unit (row) acts on which (column), bool (H, H): those of longer or equal period."""
+    """True if unit (row) feeds unit (column), bool (H, H): those of longer or equal period."""
     groups = _groups(config)
     return groups[:, None] >= groups[None, :]
 
 
 @equation("z", "h", "c")
 def clockwork(phi, z, h_before, c_before, period):
-    """The equations above, and the clock; phi(z) stands where z was. A clock that is not above 0 is
-    at 0.
+    """The equations above, and the clock; phi(z) replaces z. A clock that is not above 0 counts as
+    0.
     """
     z, passed = phi(z), c_before + 1.0
     return z, where(c_before > 0.0, h_before, z), where(passed < period, passed, 0.0)

@@ -1,5 +1,4 @@
-"""The LSTM with coupled gates: what is forgotten is what is written (the variant CIFG of Greff et
-al. 2015).
+"""The LSTM with coupled input and forget gates (the variant CIFG of Greff et al. 2015).
 
 With z = W_x x + W_h h' + b in three blocks of H columns,
 
@@ -19,7 +18,7 @@ GATES = ("f", "g", "o")
 
 @equation("f", "g", "o", "c")
 def remember(phi, f, g, o, c_before):
-    """The gates, which stand where z was, and c."""
+    """The gates, which replace z, and c."""
     f, g, o = sigmoid(f), phi(g), sigmoid(o)
     return f, g, o, fma(f, c_before - g, g)
 

@@ -1,7 +1,8 @@
-"""The kernels of a cell, made of its equations: a loop over streams, and in it over units.
+"""The kernels of a cell, built from its equations: a loop over streams, and inside it over
+units.
 
-The rows of an equation are named for what they are: what the kernel takes below, a block of z, or a
-vector of p.
+The rows of an equation are named after what they are: an argument of the kernel below, a block of
+z, or a vector of p.
 """
 
 import sys
@@ -59,11 +60,11 @@ def cell_kernel(
     *equations: Equation,
     vectors: tuple[str, ...] = (),
 ) -> Any:
-    """The kernel of one of the forms above, of these equations, in a cell's module.
+    """The kernel of one of the forms above with these equations, for a cell's module.
 
     name: `step`, `step_back`, `prepare` or `prepare_back`
     blocks: the equations' names for the blocks of z
-    vectors: and for the rows of p
+    vectors: their names for the rows of p
     """
     code, signature = FORMS[name].__code__, SIGNATURES[FORMS[name]]
 
@@ -96,6 +97,6 @@ def cell_kernel(
 
         emit.loop(stop, 1, [], stream, start=start)
 
-    # as if it stood in the cell's file, of which Numba's cache makes its name
+    # as if defined in the cell's file, which Numba's cache uses in its names
     here = code.replace(co_filename=sys.modules[module].__file__)
     return kernel(signature)(FunctionType(here, {"__name__": module, "equations": emit_equations}))

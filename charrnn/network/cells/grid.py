@@ -8,8 +8,8 @@ time, the last four those along depth:
     c = f_t * c' + i_t * g_t          h = phi(o_t * c)      on to the next step
     m = f_d * m_below + i_d * g_d     y = phi(o_d * m)      up to the next layer, or the output
 
-The output gate stands inside phi, as in the paper's equation 1, other than in `lstm`.
-Below the lowest layer, x is the character (or its embedding) and m_below a learned vector of it.
+The output gate is inside phi, as in the paper's equation 1 and unlike in `lstm`. Below the lowest
+layer, x is the character (or its embedding) and m_below a learned vector of it.
 """
 
 from charrnn.compiler.lanes import fma, slope

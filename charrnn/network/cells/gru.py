@@ -5,7 +5,7 @@ product.
     n = phi(W_n x + U_n (r * h') + b_n)
     h = (1 - u) * n + u * h'
 
-u is what the paper, the disk and PyTorch call z; here z is the pre-activations.
+The paper, checkpoints and PyTorch call u z; here z is the pre-activations.
 """
 
 from charrnn.compiler.lanes import fma, sigmoid, slope
@@ -26,7 +26,7 @@ def reset(r, h_before):
 
 @equation("u", "n", "h")
 def gru(phi, u, n, h_before):
-    """u, n and h; the gates stand where z was."""
+    """u, n and h; the gates replace z."""
     u, n = sigmoid(u), phi(n)
     return u, n, fma(u, h_before - n, n)
 

@@ -1,14 +1,14 @@
-"""The gated recurrent unit with the reset gate after the product, and a bias of its own there:
-cuDNN's and PyTorch's GRU.
+"""The gated recurrent unit with the reset gate after the product and a separate bias there: cuDNN's
+and PyTorch's GRU.
 
     r = sigmoid(W_r x + U_r h' + b_r)   u = sigmoid(W_u x + U_u h' + b_u)
     k = U_n h' + b_hn
     n = phi(W_n x + b_n + r * k)
     h = (1 - u) * n + u * h'
 
-u is what the disk and PyTorch call z. In memory the blocks are n, r, u, k: W_x feeds the first
-three, U the last three. Source: the variant of Cho et al. 2014, version 1 of the paper; the
-equations in PyTorch's documentation of nn.GRU.
+Checkpoints and PyTorch call u z. In memory the blocks are n, r, u, k: W_x feeds the first three, U
+the last three. Source: the variant of Cho et al. 2014, version 1 of the paper; the equations in
+PyTorch's documentation of nn.GRU.
 """
 
 from charrnn.compiler.lanes import fma, sigmoid, slope

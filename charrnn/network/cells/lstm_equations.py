@@ -1,5 +1,5 @@
-"""The memory cell of the LSTM and of those that change only what its gates read (of `grid`, what it
-remembers): no kernel.
+"""The equations of the LSTM, shared by variants that change only what its gates read (or, in
+`grid`, what it remembers); not a kernel.
 
 i = sigmoid(z_i)   f = sigmoid(z_f)   g = phi(z_g)   o = sigmoid(z_o)
 c = f * c' + i * g
@@ -37,6 +37,6 @@ def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
 
 @equation("o", "h")
 def show_peephole(phi, o, c, p_o):
-    """The output gate that sees c, where z was, and h = o * phi(c)."""
+    """The output gate that reads c, in place of z, and h = o * phi(c)."""
     o = sigmoid(fma(p_o, c, o))
     return o, o * phi(c)

@@ -1,8 +1,8 @@
-"""The plain recurrent net (Elman 1990): h = phi(W x + U h' + b).
+"""The plain recurrent network (Elman 1990): h = phi(W x + U h' + b).
 
-Its gradient goes back through U^T diag(phi') once a step, and so it vanishes or explodes
-(Hochreiter 1991; Bengio, Simard & Frasconi 1994). With --activation relu --recurrent-init identity
-it is the IRNN of Le, Jaitly & Hinton 2015.
+Its gradient passes through U^T diag(phi') at every step, and so vanishes or explodes (Hochreiter
+1991; Bengio, Simard & Frasconi 1994). With --activation relu --recurrent-init identity it is the
+IRNN of Le, Jaitly & Hinton 2015.
 """
 
 from charrnn.compiler.rows import equation
@@ -14,7 +14,7 @@ GATES = ("h",)
 
 @equation("z", "h")
 def rnn(phi, z):
-    """h = phi(z), which stands where z was too."""
+    """h = phi(z), which also replaces z."""
     h = phi(z)
     return h, h
 
