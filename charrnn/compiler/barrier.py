@@ -1,5 +1,5 @@
-"""Where threads wait for one another inside a kernel, several times a character: too often to ask
-the operating system.
+"""A barrier for threads inside a kernel, passed several times per character: too often for the
+operating system's locks.
 """
 
 import platform
@@ -10,24 +10,24 @@ from numba import intp, void
 from charrnn.compiler.emitter import I32, I64, emits
 
 PATIENCE = 1 << 20
-"""Cycles that a thread only waits, 0.3 to 0.5 ms; then it sleeps between two looks, since whom it
-waits for has no processor.
+"""Cycles that a thread spins, 0.3 to 0.5 ms; after that it sleeps between two checks, since the
+thread that it waits for has no processor.
 
-It must be longer than a sleep (0.1 ms): else the others would fall asleep over one that slept, and
-so on for ever. To offer the processor instead (sched_yield) is worse: beside two other programs
-that compute, a text took five times as long to write, since who comes back from that finds the
-others gone. It takes longer than on one thread all the same: see `Writer`.
+It must be longer than a sleep (0.1 ms): otherwise the other threads would fall asleep waiting for
+one that slept, and so on forever. Yielding the processor instead (sched_yield) is worse: with two
+other busy programs, a text took five times as long to write, since a thread that returns from it
+finds the others gone. Even so, it takes longer than on one thread: see `Writer`.
 """
 SLEEP = next(
     (each for each in (("usleep", 50), ("Sleep", 1)) if binding.address_of_symbol(each[0])), None
 )
-"""A function of the system, and for how long: microseconds, or milliseconds on Windows."""
+"""The system's sleep function and its argument: microseconds, or milliseconds on Windows."""
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64", "i686")
 
 
 def _cycles(emit, looks):
-    """A number that grows by one a cycle. Elsewhere than on x86 a program may not read a clock: a
-    look is taken for 8 cycles.
+    """A number that increases by one per cycle. Other than on x86, a program may not be allowed to
+    read a clock: each check then counts as 8 cycles.
     """
     return emit.call("llvm.readcyclecounter", I64) if IS_X86 else emit.builder.mul(looks, I64(8))
 
@@ -37,8 +37,8 @@ def meet(emit, counter, goal):
     """Add one to the int64 at address `counter`, then wait until it is `goal` or more; the int64
     after it counts sleeps.
 
-    Threads that meet for the k-th time, P at a time, pass goal = k P. What each wrote before is
-    seen by all after it.
+    At their k-th meeting, P threads pass goal = k P. Everything written before it is visible to all
+    afterwards.
     """
     builder, place = emit.builder, emit.at(counter, I64)
     builder.atomic_rmw("add", place, I64(1), "acq_rel")

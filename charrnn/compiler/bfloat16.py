@@ -6,12 +6,12 @@ multiplies and adds both:
     s = a(2k + 1) b(2k + 1) + s,  then  s = a(2k) b(2k) + s
 
 in float32, each rounded to nearest even (Intel 64 and IA-32 Software Developer's Manual, volume 2).
-Numbers below 2^-126 count as zero there; that rounding makes them zero already is therefore no
-loss. Words are carried in arrays of float32: nothing computes with them as such.
+Numbers below 2^-126 count as zero there, so rounding may set them to zero without loss. Words are
+stored in float32 arrays, but never used as float32 numbers.
 
-What is emitted here comes in two forms, with the instructions or with plain float32 ones
+The code emitted here has two forms, with these instructions or with plain float32 ones
 (`instruction`). They give the same bits, except for sums below 2^-126. The second form is no faster
-than float32: it is for tests where the instructions are not at hand.
+than float32: it is for tests on machines without the instructions.
 """
 
 import os
@@ -27,11 +27,11 @@ from charrnn.errors import ConfigError
 EMULATED = os.environ.get("CHARRNN_BF16") == "emulate"
 HAS_INSTRUCTION = VL == 16 and bool(binding.get_host_cpu_features().get("avx512bf16"))
 INSTRUCTION = HAS_INSTRUCTION and not EMULATED
-"""The form of this process's kernels."""
+"""The form that this process's kernels use."""
 
 
 def check_bf16() -> None:
-    """`ConfigError` where there is no instruction for it."""
+    """`ConfigError` if the processor has no instruction for it."""
     if not (INSTRUCTION or EMULATED):
         raise ConfigError(
             "`precision` bf16 needs a processor with AVX512-BF16, which this one lacks; leave it "
@@ -53,7 +53,7 @@ class _Bfloat(ir.Type):
 
 
 def pair_multiply_add(instruction, emit, a, b, c):
-    """c + the products of both halves of each word of a and b; vectors of VL float32 that hold
+    """c + the products of both halves of each word of a and b; vectors of VL float32 that contain
     words.
     """
     builder, kind = emit.builder, c.type
@@ -74,7 +74,7 @@ def rounded(instruction, emit, x):
     """The nearest bfloat16 of each number of a vector of VL float32, ties to even, as 16-bit
     integers.
 
-    NaN stays NaN and becomes a quiet one; what is below 2^-126 becomes a zero of its sign.
+    NaN becomes a quiet NaN; numbers below 2^-126 become zero with the same sign.
     """
     builder, halves, words = emit.builder, lanes_of(I16, x.type), lanes_of(I32, x.type)
     if instruction:

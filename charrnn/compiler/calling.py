@@ -1,7 +1,7 @@
 """How kernels get their arguments: from Python by name, from other kernels by address.
 
-Numba's own first-class functions cost 0.1 ms each time one is passed from Python, with the GIL
-held: a kernel that got five of them took as long to enter as fifty characters of a small network.
+Numba's first-class functions cost 0.1 ms each time one is passed from Python, with the GIL held:
+entering a kernel with five of them took as long as fifty characters of a small network.
 """
 
 from collections.abc import Callable
@@ -14,16 +14,16 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 COMPILED = attrgetter("library", "fndesc.llvm_func_name")
-"""Where Numba keeps the machine code of what it compiled, and the name of its entry."""
+"""Where Numba stores compiled machine code, and the name of its entry."""
 
 
 def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
-    """The kernel with its first arguments given, by name; calls give the others, in order or by
+    """The kernel with its first arguments bound by name; calls pass the others, in order or by
     name.
 
-    The names must be the first ones of the kernel's signature, in any order and without a gap: what
-    a call is to give stands last there. `TypeError` names those that are missing or unknown. A call
-    costs no more than one with all arguments.
+    The names must be the first ones of the kernel's signature, in any order and without a gap;
+    arguments passed by a call come last. `TypeError` names missing or unknown ones. A call costs no
+    more than one with all arguments.
     """
     code = kernel.py_func.__code__
     names = code.co_varnames[: code.co_argcount]
@@ -39,9 +39,9 @@ def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
 
 
 def address_of(kernel) -> int:
-    """Where a kernel's machine code begins, for a `caller` of its signature; 0 for None.
+    """The address of a kernel's machine code, for a `caller` of its signature; 0 for None.
 
-    The kernel must stay alive, as those that a module holds do.
+    The kernel must stay alive, as one defined in a module does.
     """
     if kernel is None:
         return 0

@@ -1,10 +1,9 @@
-"""A second process that helps to compile on an empty cache: it goes from the last kernel to the
-first, we from the first on.
+"""A second process that helps compile on an empty cache: it goes from the last kernel to the first,
+while the first process goes from the first to the last.
 
-Both know a folder in which whoever begins a kernel makes a file, and another one when the cache
-holds it: so each kernel is compiled once, and the two meet where they meet. Should the companion
-fail, this process compiles what it left. It ends when it is done, or when this process does, in
-whatever way.
+Both share a folder, in which a process creates a file when it starts a kernel and another when the
+kernel is in the cache; so each kernel is compiled once. If the companion fails, this process
+compiles the rest. The companion ends when it is done or when this process ends for any reason.
 """
 
 import os
@@ -23,9 +22,9 @@ from charrnn.compiler import compiling
 from charrnn.runtime.threads import available_threads
 
 WORTH_IT = 6
-"""Missing kernels from which on compiling takes longer than starting another process."""
+"""With at least this many missing kernels, compiling takes longer than starting another process."""
 LONGEST_WAIT = 60.0
-"""Seconds after which a kernel that the companion took is compiled here all the same."""
+"""After this many seconds, a kernel taken by the companion is compiled here anyway."""
 POLL = 0.005
 
 _BEGIN = (
@@ -35,15 +34,13 @@ _BEGIN = (
 
 
 class Claims:
-    """Who compiles what, and what is done, as empty files in a folder."""
+    """Which process compiles which kernel, and which are done, as empty files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def take(self, name: str) -> bool:
-        """True for the first of the processes that asks for this kernel, which then has to compile
-        it.
-        """
+        """True for the first process that asks for this kernel; it must then compile it."""
         try:
             (self._folder / f"{name}.begun").touch(exist_ok=False)
         except FileExistsError:
@@ -51,7 +48,7 @@ class Claims:
         return True
 
     def finish(self, name: str) -> None:
-        """The cache holds this kernel."""
+        """Record that the cache contains this kernel."""
         (self._folder / f"{name}.done").touch()
 
     def is_done(self, name: str) -> bool:
@@ -72,8 +69,8 @@ class Companion:
         self.finish = claims.finish
 
     def take(self, name: str) -> bool:
-        """True if this process is to compile a kernel; where the companion is at it, wait until it
-        is in the cache.
+        """True if this process should compile a kernel; if the companion is compiling it, wait
+        until it is in the cache.
         """
         self._reached.add(name)
         if self._claims.take(name):
@@ -86,18 +83,17 @@ class Companion:
         return False
 
     def ahead(self) -> int:
-        """How many kernels the companion has compiled that this process has not come to yet."""
+        """Kernels that the companion has compiled and this process has not reached yet."""
         return len(self._claims.done() - self._reached)
 
 
 @contextmanager
 def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
-    """A companion for the block that imports these modules, if enough kernels are missing that it
-    is worth it, else None.
+    """A companion for the block that imports these modules, if enough kernels are missing to be
+    worth it, else None.
 
-    The modules must be content with kernels that are not compiled yet: what computes with kernels
-    when it is imported is not. There is none either without a cache, on one processor, or where no
-    process can be started.
+    The modules must not compute with kernels on import, since those may not be compiled yet. There
+    is no companion without a cache, on one processor, or if no process can be started.
     """
     if (
         missing < WORTH_IT
@@ -117,7 +113,7 @@ def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
             yield companion
         finally:
             compiling.helper = None
-            # nothing is left to do, or we are interrupted; cache files are written in one piece
+            # nothing is left to do, or an interrupt came; cache files are written atomically
             process.kill()
             process.communicate()
 
@@ -125,11 +121,11 @@ def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
 def _started(folder: str, modules: Sequence[str]) -> subprocess.Popen[bytes] | None:
     if not sys.executable or getattr(
         sys, "frozen", False
-    ):  # a program with Python inside has no Python to start
+    ):  # a program that embeds Python has no Python to start
         return None
     command = [sys.executable, "-c", _BEGIN, folder, ",".join(modules), *sys.path]
     try:
-        # its standard input is how it knows that we live
+        # its standard input tells it that this process is alive
         nowhere = subprocess.DEVNULL
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=nowhere, stderr=nowhere)
     except (OSError, ValueError):
@@ -137,7 +133,7 @@ def _started(folder: str, modules: Sequence[str]) -> subprocess.Popen[bytes] | N
 
 
 def main(folder: str, modules: str) -> None:
-    """What the companion does: import the modules without compiling, then compile from the last
+    """The companion's program: import the modules without compiling, then compile from the last
     kernel to the first.
     """
     threading.Thread(target=_end_with_the_first, daemon=True).start()
@@ -148,7 +144,7 @@ def main(folder: str, modules: str) -> None:
     for name in reversed(compiling.deferred):
         if work.takes(name):
             work.compile(name, own=True)
-    os._exit(0)  # without the second that it takes to free everything
+    os._exit(0)  # skips freeing everything, which takes a second
 
 
 def _end_with_the_first() -> None:
@@ -158,19 +154,19 @@ def _end_with_the_first() -> None:
 
 
 class _Work:
-    """The companion's kernels: those which a kernel calls are compiled, or loaded, before it."""
+    """The companion's kernels: a kernel's callees are compiled or loaded before it."""
 
     def __init__(self, claims: Claims, kernels: dict[str, tuple[Any, Any]]) -> None:
         self.claims, self.kernels = claims, kernels
         self.names = {id(dispatcher): name for name, (dispatcher, _) in kernels.items()}
 
     def takes(self, name: str) -> bool:
-        """True if a kernel is to be compiled here."""
+        """True if a kernel should be compiled here."""
         return not compiling.is_cached(name) and self.claims.take(name)
 
     def compile(self, name: str, own: bool) -> None:
-        """Compile a kernel that was taken, or else load it when it is in the cache: soon, since the
-        first process is past all that is defined before what it waits for.
+        """Compile a kernel taken by this process, or else load it once it is in the cache; this is
+        soon, since the first process is past everything defined before it.
         """
         dispatcher, signature = self.kernels[name]
         for other in self._called_by(dispatcher):
@@ -183,7 +179,7 @@ class _Work:
             self.claims.finish(name)
 
     def _called_by(self, dispatcher: Any) -> Iterator[str]:
-        """The kernels that a function calls, itself or through others; one may come twice."""
+        """The kernels that a function calls, directly or indirectly; one may occur twice."""
         for word in dispatcher.py_func.__code__.co_names:
             other = dispatcher.py_func.__globals__.get(word)
             if id(other) in self.names:

@@ -1,9 +1,9 @@
-"""How kernels are compiled: once on a machine, into a cache whose name holds a hash of all that
-they are made of.
+"""How kernels are compiled: once per machine, into a cache whose name contains a hash of everything
+they depend on.
 
-Numba's own cache is keyed by the CPU and by one file's time stamp, not by edits in the files that a
-kernel was linked with; the hash makes it right. Where no cache folder can be written, kernels are
-compiled anew in each process. On an empty cache a second process may help: see `companion`.
+Numba's cache is keyed by the CPU and one file's time stamp, and misses edits in files that a kernel
+is linked with; the hash fixes that. If no cache folder can be written, kernels are compiled in
+every process. On an empty cache a second process may help: see `companion`.
 """
 
 import hashlib
@@ -34,16 +34,16 @@ OPTIMIZER_MODULES = {
     **dict.fromkeys(("adagrad", "adadelta", "rmsprop"), "adaptive"),
     **dict.fromkeys(("adam", "adamw"), "adam"),
 }
-"""Where each optimizer's kernel is: modules that are imported only when they are needed."""
+"""The module of each optimizer's kernel; imported only when needed."""
 
 TRAINING_MODULES = ("layers", "softmax")
-"""Modules of kernels that a network which only writes does not need."""
+"""Modules of kernels that sampling does not need."""
 
 SEPARATE = ("machine",)
-"""Modules with kernels that no run needs."""
+"""Modules of kernels that no run needs."""
 
 LARGE_TEXTS = "utf8"
-"""The name of the kernels, and of their module, that only reading a large text needs."""
+"""The name, and the module, of the kernels that only reading large texts needs."""
 
 CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
@@ -52,11 +52,11 @@ CHOSEN_MODULES = {
     "dynamic": "adapting",
     LARGE_TEXTS: LARGE_TEXTS,
 }
-"""And those of precisions, of sampling and of training, of dynamic evaluation, and of texts."""
+"""The modules for precisions in sampling and training, dynamic evaluation, and texts."""
 
 listeners: list[Callable[[str, bool], None]] = []
-"""Called with a kernel's name, and whether the cache holds it, before it is compiled or loaded; for
-showing progress.
+"""Called with a kernel's name and whether it is cached, before it is compiled or loaded; used to
+show progress.
 """
 
 
@@ -64,24 +64,24 @@ class Helper(Protocol):
     """Another process that compiles some of the kernels."""
 
     def take(self, name: str) -> bool:
-        """True if this process is to compile a kernel; False if it is in the cache by now."""
+        """True if this process should compile a kernel; False if it is now in the cache."""
 
     def finish(self, name: str) -> None:
-        """A kernel that this process took is in the cache."""
+        """Record that a kernel taken by this process is in the cache."""
 
 
 helper: Helper | None = None
-"""Asked before a kernel is compiled, where it is not None."""
+"""Asked before a kernel is compiled, unless None."""
 
 deferred: dict[str, tuple[Any, Any]] | None = None
-"""Where it is not None, kernels are not compiled: their dispatchers and signatures are put here by
+"""Unless None, kernels are not compiled: their dispatchers and signatures are collected here by
 name, in order.
 """
 
 
 def sources_hash() -> str:
-    """Sixteen hexadecimal digits that change when a kernel, a cell, Numba, LLVM, Python, the
-    processor or what is emulated does.
+    """Sixteen hexadecimal digits that change with the kernels, the cells, Numba, LLVM, Python, the
+    processor or emulation.
     """
     versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}"
     machine = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()} {TARGET}"
@@ -95,7 +95,7 @@ def sources_hash() -> str:
 
 
 def cache_folder() -> Path | None:
-    """The folder of compiled kernels for these sources, made if need be; None where none can be
+    """The folder of compiled kernels for these sources, created if needed; None if it cannot be
     written.
     """
     folder = cache_root() / f"kernels-{sources_hash()}"
@@ -108,8 +108,8 @@ def cache_folder() -> Path | None:
 
 
 def module_of(name: str) -> str:
-    """The module with the kernels of the optimizer, the precision, of large texts, or else the cell
-    of this name.
+    """The module with the kernels of this name: an optimizer, a precision, large texts, or else a
+    cell.
     """
     if name in CHOSEN_MODULES:
         return f"charrnn.kernels.{CHOSEN_MODULES[name]}"
@@ -117,9 +117,7 @@ def module_of(name: str) -> str:
 
 
 def kernel_modules(*names: str, training: bool = True) -> list[str]:
-    """The modules with the kernels of every run, or of one that only writes, and of what these
-    names choose.
-    """
+    """The modules with the kernels of every run, or only of sampling, and of these names."""
     others = {
         "__init__",
         *CHOSEN_MODULES.values(),
@@ -132,13 +130,13 @@ def kernel_modules(*names: str, training: bool = True) -> list[str]:
 
 
 def kernels_in(module: str) -> list[str]:
-    """The names, such as product.pack, of a module's kernels, told from its source alone."""
+    """The names, such as product.pack, of a module's kernels, found in its source."""
     text = (PACKAGE.parent / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
     return [f"{module.rpartition('.')[2]}.{name}" for name in _KERNEL.findall(text)]
 
 
 def is_cached(name: str) -> bool:
-    """True if the kernel of this name was in the cache when this process began."""
+    """True if the kernel of this name was in the cache when this process started."""
     return name in _CACHED
 
 
@@ -154,21 +152,21 @@ _CACHED = (
 
 
 class _Cache(FunctionCache):
-    """Numba's cache, but loading does not first prepare the compiler, a quarter of a second that
-    only compiling needs.
+    """Numba's cache, except that loading does not prepare the compiler, which takes 0.25 s and only
+    compiling needs.
     """
 
     def load_overload(self, sig, target_context):
-        """The compiled function for this signature; None if it is not there."""
+        """The compiled function for this signature; None if it is not cached."""
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
 
 
 def kernel(signature) -> Callable[[Callable], Callable]:
-    """Compile a function for one signature now, without the GIL, from the cache if it is there.
+    """Compile a function for one signature now, without the GIL, or load it from the cache.
 
-    Kernels make no arrays: without Numba's reference counts (`_nrt`) they compile in less time. Nor
-    are they passed as function values, which are slow: see `calling`.
+    Kernels do not allocate arrays: without Numba's reference counts (`_nrt`) they compile faster.
+    They are not passed as function values either, which are slow: see `calling`.
     """
 
     def decorate(function: Callable) -> Callable:
@@ -198,14 +196,14 @@ def kernel(signature) -> Callable[[Callable], Callable]:
 
 
 def compile_now(dispatcher: Any, signature: Any) -> None:
-    """Compile a dispatcher for this signature, or load it, and let it accept no other."""
+    """Compile or load a dispatcher for this signature, and disable all others."""
     dispatcher.compile(signature)
     dispatcher.disable_compile()
 
 
 class _Inline(CPUDispatcher):
-    """A compiled function without the wrapper that Python calls need: such a call would crash, so
-    it raises `TypeError`.
+    """A compiled function without the wrapper for calls from Python: such a call would crash, so it
+    raises `TypeError`.
     """
 
     def __call__(self, *_):
@@ -216,8 +214,8 @@ class _Inline(CPUDispatcher):
 
 
 def inline(function: Callable) -> Any:
-    """For small functions that a kernel calls: compiled into it, and a tenth sooner for not being
-    called from Python.
+    """For small functions that a kernel calls: compiled into it, 10 % faster without the wrapper
+    for Python.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = njit(nogil=True, error_model="numpy", _nrt=False, **options)(function)
@@ -226,6 +224,6 @@ def inline(function: Callable) -> Any:
 
 
 spliced = njit(inline="always")
-"""For large functions that kernels share, and which take functions: put into their source, since
-compiled apart, as `inline` does, they would be optimized twice.
+"""For large shared functions that take functions as arguments: inserted into the kernels' source,
+since compiling them separately, as `inline` does, would optimize them twice.
 """

@@ -1,4 +1,4 @@
-"""Emitting LLVM code: the moves that every loop of ours is made of, and intrinsics that use them.
+"""Emit LLVM code: the building blocks of our loops, and intrinsics that use them.
 
 An intrinsic is a function that emits code where a kernel calls it:
 
@@ -28,29 +28,29 @@ VECTOR = ir.VectorType(FLOAT, VL)
 
 
 def constant(kind: ir.Type, number: float) -> ir.Constant:
-    """The number, in all lanes if it is a vector's kind."""
+    """The number as a constant, in all lanes for a vector type."""
     return ir.Constant(kind, [number] * kind.count if isinstance(kind, ir.VectorType) else number)
 
 
 def lanes_of(kind: ir.Type, like: ir.Type) -> ir.Type:
-    """The kind, in as many lanes as another kind has."""
+    """The type, with as many lanes as another type has."""
     return ir.VectorType(kind, like.count) if isinstance(like, ir.VectorType) else kind
 
 
 class Emitter:
-    """Code at one place of a function that is being compiled."""
+    """Emits code at one point of a function that is being compiled."""
 
     def __init__(self, builder: ir.IRBuilder, context: Any = None) -> None:
         self.builder, self.context = builder, context
 
     def at(self, base, kind, offset=0):
-        """A pointer to item `offset`, a value or a number, of a kind from an address on."""
+        """A pointer to item `offset` (a value or a number) of a type at an address."""
         if base.type == I64:
             base = self.builder.inttoptr(base, kind.as_pointer())
         return self.builder.gep(base, [offset if isinstance(offset, ir.Value) else I64(offset)])
 
     def load(self, base, kind=FLOAT, offset=0):
-        """VL numbers of a kind, which need not be aligned beyond their own size."""
+        """VL numbers of a type, aligned to the size of one number."""
         vector = ir.VectorType(kind, VL)
         value = self.builder.load(
             self.builder.bitcast(self.at(base, kind, offset), vector.as_pointer())
@@ -59,36 +59,36 @@ class Emitter:
         return value
 
     def store(self, value, base, offset=0):
-        """Put a vector at item `offset`, counted in its elements."""
+        """Store a vector at item `offset`, counted in its elements."""
         element = value.type.element
         place = self.builder.bitcast(self.at(base, element, offset), value.type.as_pointer())
         self.builder.store(value, place).align = element.width // 8 if element != FLOAT else 4
 
     def broadcast(self, scalar):
-        """VL times the same float32."""
+        """The same float32 in VL lanes."""
         none = ir.Constant(VECTOR, ir.Undefined)
         one = self.builder.insert_element(none, scalar, I32(0))
         return self.builder.shuffle_vector(one, none, constant(ir.VectorType(I32, VL), 0))
 
     def call(self, name, result, *values):
-        """A call of one of LLVM's functions, or of the system's."""
+        """Call one of LLVM's functions or the system's."""
         kind = ir.FunctionType(result, [value.type for value in values])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, values)
 
     def multiply_add(self, a, b, c):
-        """a * b + c, with one rounding where the machine has it."""
+        """a * b + c, with one rounding if the machine supports it."""
         if not HAS_FMA:
             return self.builder.fadd(self.builder.fmul(a, b), c)
         return self.call(f"llvm.fma.{suffix(a.type)}", a.type, a, b, c)
 
     def prefetch(self, place):
-        """Ask for the cache line of a pointer."""
+        """Prefetch the cache line of a pointer."""
         byte = self.builder.bitcast(place, I8.as_pointer())
         self.call("llvm.prefetch.p0", ir.VoidType(), byte, I32(0), I32(3), I32(1))
 
     def phi(self, kind, *incoming):
-        """The value of whichever block came before: pairs of value and block."""
+        """The value of the preceding block, from pairs of value and block."""
         phi = self.builder.phi(kind)
         for value, block in incoming:
             phi.add_incoming(value, block)
@@ -96,8 +96,8 @@ class Emitter:
 
     @contextmanager
     def cases(self, number):
-        """For a block of `with case(k): ...`, in each the code for one value of an integer; for any
-        other value there is none.
+        """For blocks `with case(k): ...`, each with the code for one value of an integer; other
+        values do nothing.
         """
         build = self.builder
         end = build.append_basic_block("end")
@@ -122,9 +122,10 @@ class Emitter:
         body: Callable[[ir.Value, list[Any]], Sequence[ir.Value]],
         start: ir.Value | None = None,
     ) -> tuple[ir.Value, list[ir.Value]]:
-        """k from `start`, or 0, in steps while k < stop: k and the carried values after it.
+        """Loop over k from `start` (or 0) in steps while k < stop; returns k and the carried
+        values.
 
-        body(k, values) gives the next values.
+        body(k, values) returns the next values.
         """
         build, before, first = self.builder, self.builder.block, I64(0) if start is None else start
         loop, end = build.append_basic_block("loop"), build.append_basic_block("loop_end")
@@ -146,14 +147,14 @@ class Emitter:
 
 
 def suffix(kind: ir.Type) -> str:
-    """What LLVM calls the kind in the names of its functions."""
+    """LLVM's suffix for the type in function names."""
     return f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
 
 
 def emits(signature: Any) -> Callable[[Callable[..., Any]], Any]:
     """Make a function (emit, *values) into an intrinsic of this signature.
 
-    It emits code, and gives the result, or None for void.
+    It emits code and returns the result, or None for void.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

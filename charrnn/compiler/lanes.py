@@ -1,8 +1,8 @@
-"""Equations over vectors of numbers: what the cells are written in.
+"""Equations over vectors of numbers: the language that the cells are written in.
 
-`Lanes` are VL float32 numbers of code that is being emitted. An equation is a Python function over
-them; it runs while a kernel is compiled, and what it does to its arguments is the code.
-`rows.py` makes loops over arrays of it. Here are the functions that equations are made of.
+`Lanes` are VL float32 numbers in code that is being emitted. An equation is a Python function over
+them; it runs while a kernel is compiled, and its operations become the code. `rows.py` turns it
+into loops over arrays. This module has the functions that equations use.
 
 tanh and sigmoid are a rational function, exp a polynomial and a shift: multiply-adds and one
 division, the same on every machine.
@@ -20,7 +20,7 @@ from charrnn.compiler.emitter import DOUBLE, I32, Emitter, constant, lanes_of, s
 
 
 class Lanes:
-    """VL float32 numbers of a loop that is being emitted, or a single one."""
+    """VL float32 numbers in a loop that is being emitted, or a single one."""
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value) -> None:
         self.builder, self.value, self.kind = builder, value, value.type
@@ -67,13 +67,13 @@ class Lanes:
 
 
 def fma(a: Lanes, b: Lanes | float, c: Lanes | float) -> Lanes:
-    """a * b + c, with one rounding where the machine has it."""
+    """a * b + c, with one rounding if the machine supports it."""
     operands = a.value, a.like(b).value, a.like(c).value
     return Lanes(a.builder, Emitter(a.builder).multiply_add(*operands))
 
 
 def where(condition: ir.Value, a: Lanes | float, b: Lanes | float) -> Lanes:
-    """a where the condition holds, else b; one of them may be a number."""
+    """a if the condition holds, else b; one of them may be a number."""
     lanes = a if isinstance(a, Lanes) else b
     assert isinstance(lanes, Lanes)
     return Lanes(
@@ -82,12 +82,12 @@ def where(condition: ir.Value, a: Lanes | float, b: Lanes | float) -> Lanes:
 
 
 def maximum(a: Lanes, b: Lanes | float) -> Lanes:
-    """The larger one; a where one is NaN."""
+    """The larger one; a if one is NaN."""
     return where(a < b, b, a)
 
 
 def minimum(a: Lanes, b: Lanes | float) -> Lanes:
-    """The smaller one; a where one is NaN."""
+    """The smaller one; a if one is NaN."""
     return where(a > b, b, a)
 
 
@@ -109,14 +109,14 @@ def polynomial(coefficients: tuple[float, ...], x: Lanes) -> Lanes:
 TANH_LIMIT = 9.0
 P = (0.99999998, 0.13381033393, 3.4955970427e-3, 2.0609218729e-5, 1.3354832390e-8)
 Q = (1.0, 0.46714349012, 0.025877016847, 3.2856489423e-4, 7.7766320371e-7)
-# the same of x / 2, halved: powers of two, which round nothing
+# the same for x / 2, halved: powers of two cause no rounding
 HALF_P = tuple(p / 4 ** (k + 1) for k, p in enumerate(P))
 HALF_Q = tuple(q / 4**k for k, q in enumerate(Q))
 
 
 def tanh(x: Lanes) -> Lanes:
     """The hyperbolic tangent, in [-1, 1], NaN for NaN."""
-    u = minimum(x * x, TANH_LIMIT**2)  # beyond the limit the quotient goes on growing, past 1
+    u = minimum(x * x, TANH_LIMIT**2)  # beyond the limit, the quotient would grow past 1
     return maximum(minimum(x * polynomial(P, u) / polynomial(Q, u), 1.0), -1.0)
 
 
@@ -127,7 +127,7 @@ def sigmoid(x: Lanes) -> Lanes:
 
 
 def slope(y: Lanes) -> Lanes:
-    """The derivative of the sigmoid where it is y."""
+    """The derivative of the sigmoid, given its value y."""
     return fma(-y, y, y)
 
 
@@ -136,15 +136,15 @@ LOG2_E, LN2_HIGH, LN2_LOW = 1.4426950408889634, 0.693359375, -2.12194440e-4
 E = (1.0, 1.0, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720)
 EXP_LIMIT = -87.0
 WHOLE = 1.5 * 2**23
-"""Added to a small number it leaves no place for a fraction, and the whole number stands in the
-lowest bits.
+"""Added to a small number, it leaves no room for a fraction, so the integer is in the lowest
+bits.
 """
 BIAS = 127
-"""Of a float32's exponent."""
+"""Bias of a float32's exponent."""
 
 
 def exp(x: Lanes) -> Lanes:
-    """e^x of x <= 0, to 2e-7 of its value; 0 below -87, NaN for NaN."""
+    """e^x for x <= 0, with relative error 2e-7; 0 below -87, NaN for NaN."""
     shifted = fma(x, LOG2_E, WHOLE + BIAS)
     n = shifted - (WHOLE + BIAS)
     r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
@@ -152,7 +152,7 @@ def exp(x: Lanes) -> Lanes:
 
 
 def _power_of_two(shifted: Lanes) -> Lanes:
-    """2^n, of which n + BIAS stands in the lowest bits: moved to the exponent's place."""
+    """2^n, given n + BIAS in the lowest bits: shifted to the exponent's position."""
     build, kind = shifted.builder, shifted.kind
     bits = lanes_of(I32, kind)
     moved = build.shl(build.bitcast(shifted.value, bits), constant(bits, 23))
@@ -161,7 +161,7 @@ def _power_of_two(shifted: Lanes) -> Lanes:
 
 @dataclass(frozen=True)
 class Nonlinearity:
-    """phi, and its derivative where phi is y."""
+    """phi, and its derivative given y = phi(x)."""
 
     phi: Callable[[Lanes], Lanes]
     slope: Callable[[Lanes], Lanes]

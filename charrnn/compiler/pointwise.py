@@ -1,4 +1,4 @@
-"""What loops over single numbers need; loops over whole rows are in `rows.py`."""
+"""Functions for loops over single numbers; loops over whole rows are in `rows.py`."""
 
 import numpy as np
 
@@ -8,4 +8,4 @@ from charrnn.compiler.rows import scalar
 ZERO = np.float32(0)
 
 exp = scalar(lanes.exp)
-"""e^x of one float32 x <= 0."""
+"""e^x for one float32 x <= 0."""

@@ -1,7 +1,7 @@
 """Loops over rows of numbers, in vectors that stay in registers from the first load to the last
 store.
 
-`rows` makes of an equation over `Lanes` what a kernel calls with its arrays:
+`rows` turns an equation over `Lanes` into a function that a kernel calls with its arrays:
 
     @rows("c")
     def remember(i, f, g, c_before):
@@ -9,9 +9,9 @@ store.
 
     remember(i, f, g, c_before, c)        # in a kernel: c = f * c' + i * g, row by row
 
-Left to LLVM's vectorizer such loops ran at a third of this speed on AVX-512: half its vectors'
-width, tests for overlap, and a pass over memory for each of the few rows that it can follow at
-once. They took longer to compile, too.
+With LLVM's vectorizer, such loops ran at a third of this speed on AVX-512: it used half the vector
+width, tested for overlap, and made a pass over memory for each of the few rows that it can track at
+once. They also took longer to compile.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from charrnn.compiler.simd import LANES
 
 @dataclass(frozen=True)
 class Fold:
-    """How the numbers of a row become one: LANES partial results, place by place, and these by
-    halves, on every machine alike.
+    """How the numbers of a row are reduced to one: LANES partial results, which are then combined
+    by halves, in the same way on every machine.
     """
 
     start: float
@@ -49,7 +49,7 @@ class Fold:
         return ir.VectorType(DOUBLE if self.number == types.float64 else FLOAT, VL)
 
     def across(self, builder, results):
-        """One number from all lanes: each half with the other, until one is left."""
+        """Reduce all lanes to one number: combine the two halves until one is left."""
         parts = [Lanes(builder, value) for value in results]
         while len(parts) > 1:
             half = len(parts) // 2
@@ -70,9 +70,9 @@ MAXIMUM = Fold(float("-inf"), maximum)
 
 @dataclass(frozen=True)
 class Equation:
-    """A function over `Lanes`, and the names of the rows that it reads and of those it writes.
+    """A function over `Lanes`, with the names of the rows that it reads and writes.
 
-    The first argument of the function is `phi` if it `chooses` one (see NONLINEARITIES).
+    The function's first argument is `phi` if it `chooses` one (see NONLINEARITIES).
     """
 
     function: Callable[..., Any]
@@ -83,21 +83,21 @@ class Equation:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """All names, each once."""
+        """All names, without duplicates."""
         return tuple(dict.fromkeys(self.read + self.written))
 
     def renamed(self, **names: str) -> Equation:
-        """The same equation over rows of other names."""
+        """The same equation with other row names."""
         read, written = (
             tuple(names.get(name, name) for name in group) for group in (self.read, self.written)
         )
         return replace(self, read=read, written=written)
 
     def emit(self, emit, size, data, phi=None):
-        """The loop over rows of this size, or one for each phi, since a choice within a loop would
-        be made at every vector: what the fold gives, or None.
+        """Emit the loop over rows of this size, or one loop for each phi, since a choice inside the
+        loop would be made for every vector; returns the result of the fold, or None.
 
-        `data` has the pointer of each row, or a vector of the number that stands for it.
+        `data` has the pointer of each row, or a vector of the number that replaces it.
         """
         if not self.chooses:
             return self._loop(emit, size, data, self.function)
@@ -134,8 +134,8 @@ class Equation:
 
 
 def equation(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any]], Equation]:
-    """Make a function over `Lanes`, whose arguments have the names of what it reads, into an
-    equation that writes these rows.
+    """Turn a function over `Lanes` into an equation that writes these rows; its arguments are named
+    after the rows that it reads.
     """
 
     def decorate(function: Callable[..., Any]) -> Equation:
@@ -147,12 +147,12 @@ def equation(*written: str, fold: Fold | None = None) -> Callable[[Callable[...,
 
 
 def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any]], Any]:
-    """Make an equation into what a kernel calls, with arrays for the arguments' names and then for
-    those of `written` that are no arguments.
+    """Turn an equation into a function for kernels, which takes arrays for the equation's arguments
+    and then for the names in `written` that are not arguments.
 
-    Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; what
-    is only read may also be a number, the same for all. The equation returns the new value of each
-    array in `written`, and with a `fold` one more, of which the call returns the fold.
+    Arrays are float32 (size,), contiguous, all as long as the first one, a multiple of LANES; an
+    input that is only read may also be a number. The equation returns the new value of each array
+    in `written` and, with a `fold`, one more value, whose fold the call returns.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -185,7 +185,7 @@ def rows(*written: str, fold: Fold | None = None) -> Callable[[Callable[..., Any
 
 
 def _check(name, operands, arguments, written):
-    """Said while the kernel is compiled; Numba adds the line of the call."""
+    """Check the arguments while the kernel is compiled; Numba adds the line of the call."""
     call = f"{name}({', '.join(operands)})"
     if len(arguments) != len(operands):
         raise TypingError(f"{call} takes {len(operands)} arguments, not {len(arguments)}")
@@ -199,14 +199,14 @@ def _check(name, operands, arguments, written):
 
 
 def _operand(context, builder, kind, value):
-    """Where an array begins, or a number in all lanes."""
+    """The address of an array, or a number in all lanes."""
     if isinstance(kind, types.Array):
         return context.make_array(kind)(context, builder, value).data
     return Emitter(builder).broadcast(context.cast(builder, value, kind, types.float32))
 
 
 def scalar(equation: Callable[[Lanes], Lanes]) -> Any:
-    """Make an equation into a function of one float32, for what cannot be a loop over a row."""
+    """Turn an equation into a function of one float32, for code that is not a loop over a row."""
 
     @emits(types.float32(types.float32))
     def function(emit, x):

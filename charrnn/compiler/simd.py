@@ -14,7 +14,7 @@ from charrnn.compiler.target import TARGET
 NV, MR = TARGET.vectors, TARGET.rows
 NR = NV * VL
 LANES = 16
-"""Columns are padded to a multiple of this on every machine, so that arrays have one layout
+"""Columns are padded to a multiple of this on every machine, so that arrays have the same layout
 everywhere.
 """
 
@@ -25,8 +25,8 @@ def padded(size: int) -> int:
 
 
 def pitch(size: int) -> int:
-    """Floats from one row of `size` columns to the next: rows whole kilobytes apart would evict
-    one another from the cache.
+    """Distance in floats between rows of `size` columns: rows whole kilobytes apart would evict one
+    another from the cache.
     """
     return padded(size) + LANES if padded(size) % 256 == 0 else padded(size)
 
@@ -44,7 +44,7 @@ def address(typingctx, array, offset):
 
 @emits(float32(float32, float32, float32))
 def fma(emit, a, b, c):
-    """a * b + c with one rounding, where the machine has it; vectorizes."""
+    """a * b + c, with one rounding if the machine supports it; vectorizes."""
     return emit.multiply_add(a, b, c)
 
 
@@ -58,12 +58,12 @@ def copy_lanes(emit, target, source, _):
 
 @emits(void(intp))
 def prefetch(emit, place):
-    """Ask for the cache line of an address."""
+    """Prefetch the cache line of an address."""
     emit.prefetch(emit.at(place, FLOAT))
 
 
 AHEAD = 8
-"""Rows of a panel that the prefetch is ahead of the product."""
+"""How many rows of a panel the prefetch is ahead of the product."""
 UNROLL = 4
 
 
@@ -78,18 +78,18 @@ def tile_kernel(shapes: set[tuple[int, int]], a_pitch: int = 0, step=Emitter.mul
 
     kernel(shape, a, a_row, b, s, s_row, c, c_row, depth): shape is rows + 64 * vectors, addresses
     are in bytes, strides in floats. A(m, k) lies at a + 4 * (m * a_row + k), or, with an `a_pitch`,
-    at a + 4 * (m + k * a_pitch), packed. S, what the sums start from, lies at s + 4 * (m * s_row),
-    and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in registers
-    for the whole loop; each element is one chain of multiply-adds in the order of k, whatever the
-    tile.
+    at a + 4 * (m + k * a_pitch), packed. S, the initial value of the sums, lies at s + 4 * (m *
+    s_row), and is zero for s = 0. B is a packed panel: row k follows row k - 1. All sums stay in
+    registers for the whole loop; each element is one chain of multiply-adds in the order of k,
+    whatever the tile.
 
-    Beside multiply-adds and loads the loop has next to nothing: additions to addresses would take
+    Besides multiply-adds and loads, the loop does almost nothing: address arithmetic would take
     issue slots from the multiply-adds (a sixth of the speed on a Cascade Lake core). So the depth
-    is unrolled by UNROLL, and what LLVM knows of the distances between rows is hidden from it, or
-    it would replace a pointer for each row by a chain of additions.
+    is unrolled by UNROLL, and the distances between rows are hidden from LLVM, which would
+    otherwise replace the row pointers with a chain of additions.
 
-    step(emit, a, b, c), vectors of VL, emits the sums' step; another one may read the 32 bits
-    otherwise.
+    step(emit, a, b, c), on vectors of VL, emits one step of the sums; other steps may interpret the
+    32 bits differently.
     """
 
     @emits(void(*[intp] * 9))
@@ -144,7 +144,7 @@ def emit_tile(emit: Emitter, shape, a_pitch, step, a, a_row, b, s, s_row, c, c_r
 
 
 def _first_sums(emit, s, places):
-    """What the sums start from: what lies at s + 4 * m * s_row, or zeros for s = 0."""
+    """The initial sums: the values at s + 4 * m * s_row, or zeros for s = 0."""
     build, before = emit.builder, emit.builder.block
     read, start = (build.append_basic_block(name) for name in ("read", "start"))
     build.cbranch(build.icmp_signed("!=", s, I64(0)), read, start)
@@ -160,6 +160,6 @@ def _first_sums(emit, s, places):
 
 
 def _hidden(builder, number):
-    """The same number, of which LLVM knows nothing."""
+    """The same number, hidden from LLVM's optimizer."""
     kind = ir.FunctionType(I64, [I64])
     return builder.call(ir.InlineAsm(kind, "", "=r,0"), [number])

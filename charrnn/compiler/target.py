@@ -1,9 +1,9 @@
-"""Which instructions kernels are compiled for: what this machine has, or less if CHARRNN_SIMD asks
-for it.
+"""The instructions that kernels are compiled for: those of this machine, or fewer if CHARRNN_SIMD
+is set.
 
-CHARRNN_SIMD=avx2 leaves AVX-512 out, CHARRNN_SIMD=none every vector instruction and fused
-multiply-adds: for tests, and for machines whose vector units are not to be trusted. It holds for
-all that Numba compiles in the process.
+CHARRNN_SIMD=avx2 excludes AVX-512, CHARRNN_SIMD=none all vector instructions and fused
+multiply-adds: for tests, and for machines with unreliable vector units. It applies to everything
+that Numba compiles in the process.
 """
 
 import os
@@ -18,11 +18,11 @@ from charrnn.errors import ConfigError
 
 @dataclass(frozen=True)
 class Target:
-    """Lanes of a float32 vector, vectors across and rows down in a tile of the product, whether
-    there is a fused multiply-add.
+    """Lanes of a float32 vector, vectors across and rows down in a tile of the product, and whether
+    fused multiply-add is available.
 
-    rows * vectors sums, `vectors` columns and one broadcast must fit the registers: 32 with AVX-512
-    and NEON, 16 otherwise. A tile is at least 16 columns wide.
+    rows * vectors sums, `vectors` columns and one broadcast must fit in the registers: 32 with
+    AVX-512 and NEON, 16 otherwise. A tile is at least 16 columns wide.
     """
 
     name: str
@@ -42,7 +42,7 @@ CHOICES = ("avx512", "avx2", "none")
 
 
 def best_target() -> Target:
-    """The widest of this machine."""
+    """The widest target that this machine supports."""
     if platform.machine().lower() in ("arm64", "aarch64"):
         return NEON
     features = binding.get_host_cpu_features()
@@ -52,7 +52,7 @@ def best_target() -> Target:
 
 
 def choose_target(asked: str) -> Target:
-    """The target of this name, or the best one for an empty name; Numba compiles for it then.
+    """The target of this name, or the best one for an empty name; Numba then compiles for it.
     Raises `ConfigError`.
     """
     best = best_target()

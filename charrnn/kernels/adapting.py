@@ -1,5 +1,5 @@
-"""Dynamic evaluation's step over flat vectors: towards what has just been read, and a little back
-to the trained weights.
+"""Dynamic evaluation's step over flat vectors: towards the text just read, and slightly back to the
+trained weights.
 """
 
 import numpy as np

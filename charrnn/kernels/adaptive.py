@@ -1,5 +1,5 @@
-"""Steps with a rate for each parameter, over flat vectors: elements start:stop, g = scale *
-clamp(gradient).
+"""Optimizer steps with a rate for each parameter, over flat vectors: elements start:stop, g = scale
+* clamp(gradient).
 
 w and the slots are updated, gradient is read. All products are elementwise.
 """

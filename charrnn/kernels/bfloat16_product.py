@@ -1,8 +1,8 @@
-"""Products of factors rounded to bfloat16, with sums in float32: what `product` and `layers` do,
-over words (see `bfloat16`).
+"""Products of factors rounded to bfloat16, with sums in float32: the counterparts of `product` and
+`layers` for words (see `bfloat16`).
 
 A packed (K, N) matrix, K even, is a run of panels as in `product`, each (K / 2, width) words. The
-left factor comes as float32, and is rounded once a call, not once a panel.
+left factor is float32, and is rounded once per call, not once per panel.
 """
 
 from charrnn.compiler.bfloat16 import copy_word, multiply_add, pair_lanes, round_lanes, stack_words

@@ -1,4 +1,4 @@
-"""What surrounds the time loop: characters in, layer to layer, dropout, and the gradients of the
+"""The code around the time loop: inputs, layer to layer, dropout, and the gradients of the
 weights.
 """
 
@@ -36,7 +36,7 @@ def multiply(product, panels, depth, columns, adds, x, z, first, last, start, st
     For steps first:last and streams start:stop.
 
     product: the address of `product`
-    panels: W (depth, columns), packed; on the way back it is a transpose
+    panels: W (depth, columns), packed; in the backward pass, a transpose
     x (T, N, X): read
     z (T, N, Z): written, or added to
     """
@@ -61,7 +61,7 @@ def _mixed(x):
 def draw_mask(key, threshold, scale, mask, steps, start, stop):
     """mask[t, n, u] = scale where a hash of (key, t, n, u) is at least threshold (of 2^32), else 0.
 
-    The draw depends on its place alone, so any thread may make any part, and a resumed run draws
+    The draw depends only on its position, so any thread may draw any part, and a resumed run draws
     the same.
     """
     N, H = mask.shape[1], mask.shape[2]
@@ -82,7 +82,7 @@ def hand_up(y, mask, below, out, units, steps, start, stop):
 
     y (T, N, H): a layer's outputs; normalized first over `units` units, if that is not 0
     mask (T or 1, N, H): of each step, or one for all; empty for none
-    below (T, N, H): what came into the layer; empty where it is not to be added
+    below (T, N, H): the layer's input; empty if it is not added
     out (T, N, H): written
     """
     masked, added = mask.shape[0] > 0, below.shape[0] > 0
@@ -101,10 +101,11 @@ def hand_up(y, mask, below, out, units, steps, start, stop):
 
 @kernel(void(CUBE, CUBE, CUBE, CUBE, int64, int64, int64, int64))
 def hand_back(y, mask, kept, dy, units, steps, start, stop):
-    """Back through `hand_up` for streams start:stop: dy, the derivative by out, becomes that by y.
+    """Backward pass of `hand_up` for streams start:stop: dy, the derivative of out, becomes that of
+    y.
 
     y, mask, units: as there
-    kept (T, N, H): becomes the derivative by what came into the layer, unless it is empty
+    kept (T, N, H): becomes the derivative of the layer's input, unless it is empty
     dy (T, N, H): changed
     """
     for t in range(steps):
@@ -127,7 +128,7 @@ def add_rows(a, b, steps, start, stop):
 
 
 def scratch_size(*rows: int) -> int:
-    """Floats that `weight_gradients` needs for an x and an h of these numbers of columns."""
+    """Floats of scratch that `weight_gradients` needs for these numbers of columns of x and h."""
     return DEPTH * GROUP + sum(tiles_size(size, DEPTH) for size in rows)
 
 
@@ -191,7 +192,7 @@ def weight_gradients(product, x, h, dz, dw_x, dw_h, db, x_column, h_column, scra
     """dW_x = x^T dz, dW_h = h^T dz, db = the column sums of dz.
 
     For columns start:stop of dz, multiples of LANES. Each sum runs over k in order, so the bits do
-    not depend on who computes it.
+    not depend on the thread.
 
     product: the address of `product_packed`
     x (K, D), h (K, H), dz (K, Z): read, K = T N rows of all streams; D or H may be 0

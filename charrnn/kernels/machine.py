@@ -1,8 +1,8 @@
-"""What the machine can do at most: chains of multiply-adds that never leave the registers, and a
-read through memory.
+"""The machine's peak speeds: chains of multiply-adds that stay in registers, and a read through
+memory.
 
-Neither computes anything; they are the yardstick for kernels that do. They are compiled when they
-are first asked for.
+Neither computes anything useful; they are the reference for kernels that do. They are compiled on
+first use.
 """
 
 from functools import reduce

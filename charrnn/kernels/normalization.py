@@ -3,7 +3,7 @@ bias).
 
     out = (y - mean(y)) r,   r = 1 / sqrt(mean((y - mean(y))^2) + 1e-5)
 
-over the units of one character. Rows are padded with zeros, and so is what becomes of them.
+over the units of one character. Rows are padded with zeros, and so are the results.
 """
 
 import numpy as np
@@ -74,7 +74,7 @@ def normalize(y, out, units):
 
 @inline
 def normalize_back(y, d, units):
-    """d, the derivative by out, becomes that by y."""
+    """d, the derivative of out, becomes that of y."""
     mean, r = moments(y, units)
     mean_d = np.float32(_sum(d) / units)
     slope = np.float32(_alike(d, y, mean) * np.float64(r) * np.float64(r) / units)

@@ -1,8 +1,8 @@
-"""The matrix product, over a right factor that is packed once an update into panels and then read
+"""The matrix product with a right factor that is packed into panels once per update and then read
 many times.
 
-A packed (K, N) matrix, N a multiple of LANES, is a run of panels, each (K, width) and contiguous:
-panels of NR columns while they fit, then panels of LANES columns. It holds K * N floats.
+A packed (K, N) matrix, N a multiple of LANES, is a sequence of panels, each (K, width) and
+contiguous: panels of NR columns while they fit, then panels of LANES columns. It has K * N floats.
 """
 
 from numba import float32, int64, intp, void
@@ -97,7 +97,7 @@ packed_tile = tile_kernel(packed_shapes(), TILE)
 
 @inline
 def _prefetch_rows(place, row, rows, width):
-    """Ask for the numbers from which the next tile starts: it cannot begin without them."""
+    """Prefetch the initial sums of the next tile: it cannot begin without them."""
     for m in range(rows):
         for line in range(0, 4 * width, 64):
             prefetch(place + 4 * m * row + line)

@@ -12,10 +12,10 @@ A step of any cell goes through the same stations, of which most cells skip the 
     step                             gates, and from them the new h and c
     carry                            zoneout, and zeros where the next character begins a document
 
-What a cell does not have is an empty array, which is never read or written.
+Arrays that a cell does not have are empty and never read or written.
 
-Going back, a step never reads the states that came after it, only its gates and the states before
-it: `carry` may change those.
+In the backward pass, a step never reads later states, only its gates and the states before it,
+since `carry` may change later ones.
 """
 
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ IDS = int32[:, ::1]
 
 
 class Ports(NamedTuple):
-    """What few cells have beside h and c, of all steps or of one; empty for a cell without it."""
+    """Arrays that few cells have besides h and c, for all steps or one; empty for other cells."""
 
     m_below: Any
     """Memory from the layer below, (T, N, H) or (N, H), read."""
@@ -51,18 +51,18 @@ class Ports(NamedTuple):
 
 
 class PortsBack(NamedTuple):
-    """As `Ports`, on the way back."""
+    """Like `Ports`, for the backward pass."""
 
     m_below: Any
     """Memory from the layer below, read."""
     p: Any
     """The cell's vectors, read."""
     dy: Any
-    """The derivative by y, read."""
+    """The derivative of y, read."""
     dm: Any
-    """The derivative by m, read."""
+    """The derivative of m, read."""
     dm_below: Any
-    """The derivative by m_below, written."""
+    """The derivative of m_below, written."""
 
 
 PORTS = types.NamedTuple((CUBE, CUBE, CUBE, PLANE), Ports)
@@ -144,7 +144,7 @@ def step_of(mask, t):
 
 @kernel(void(int64, CUBE, CUBE, CUBE, CUBE, CUBE, STARTS, int64, int64))
 def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
-    """What becomes of the state after step t: zoneout, then zeros where a document begins.
+    """Update the state after step t: zoneout, then zeros where a document begins.
 
     Zoneout is h = h~ + keep_h (h' - h~), c likewise (Krueger et al. 2017, equations 3 and 4).
 
@@ -173,12 +173,12 @@ def keep_some_back(d_before, d_after, keep):
 
 @kernel(void(int64, CUBE, PLANE, PLANE, CUBE, CUBE, CUBE, STARTS, int64, int64))
 def carry_back(t, dh, dc_before, dc, base, keep_h, keep_c, starts, start, stop):
-    """Back through `carry`.
+    """Backward pass of `carry`.
 
     dh (T + 1, N, H): row t + 1 is changed, row t is added to
     dc_before (N, H): written
     dc (N, H): changed
-    base (T, N, H): dh[t + 1] before anything came back through time; read where a document begins
+    base (T, N, H): dh[t + 1] without the part from later steps; read where a document begins
     """
     for n in range(start, stop):
         if t + 1 < starts.shape[0] and starts[t + 1, n]:
@@ -244,13 +244,13 @@ def forward_layer(product, prepare, step, table, up, bias, columns, z, h, c, q, 
 def backward_layer(product, prepare_back, step_back, z, h, c, activation, over, second, borders,
                    keep_h, keep_c, dh, dc, dq, ports, base, starts, steps, start,
                    stop):  # fmt: skip
-    """Back through `forward_layer`.
+    """Backward pass of `forward_layer`.
 
     z: the gates, then dz
     over, second: the transposes of W_h and W_q, packed
-    dh (T + 1, N, H): rows 1 to T hold the derivative by the outputs h, to which that through time
-    is added; row 0 is written, and lacks the last product
-    dc (2, N, H), dq (N, H): scratch; dq is empty without a second product
+    dh (T + 1, N, H): rows 1 to T contain the derivative of the outputs h, to which that through
+    time is added; row 0 is written, and lacks the last product dc (2, N, H), dq (N, H): scratch; dq
+    is empty without a second product
     ports: see `PortsBack`
     base: see `carry_back`
     """

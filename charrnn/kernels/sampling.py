@@ -1,4 +1,4 @@
-"""The draw of the next symbol."""
+"""Draw the next symbol."""
 
 from typing import NamedTuple
 
@@ -12,16 +12,15 @@ from charrnn.kernels.product import VECTOR
 
 
 class Controls(NamedTuple):
-    """What decides, beside the logits, which symbol is drawn; one argument of the kernels.
+    """The settings that control how a symbol is drawn; one argument of the kernels.
 
     banned: (V,), read: these symbols are never drawn.
     temperature: divides the logits; 0 takes the most probable symbol, the first of equals.
-    top_k: above 0, only the top_k most probable symbols are left, of equals at the border the
-    first.
+    top_k: above 0, only the top_k most probable symbols are kept; ties go to the first.
     log_min_p: symbols whose logit is below the largest one plus this are not drawn; -inf for none.
 
-    As in llama.cpp, top_k comes first, then min_p, both before the temperature: with a high one,
-    what is left becomes more even, and what was dropped does not come back.
+    As in llama.cpp, top_k comes first, then min_p, both before the temperature: a high temperature
+    flattens the remaining distribution, but dropped symbols do not return.
     """
 
     banned: NDArray[np.bool_]

@@ -34,7 +34,7 @@ def weigh(a, weight, share):
 def cross_entropy(logits, targets, losses, symbols, scale, smoothing, steps, start, stop):
     """losses[t, n] = -ln p[targets[t, n]], p = softmax(logits[t, n, :symbols]), in nats.
 
-    For streams start:stop. Of what is wanted, label smoothing gives a share to all symbols alike
+    For streams start:stop. Label smoothing spreads part of the target evenly over all symbols
     (Szegedy et al. 2016, section 7):
 
         wanted = (1 - smoothing) onehot(target) + smoothing / symbols

@@ -1,7 +1,7 @@
-"""What happens to parameters before an optimizer's step: the gradient's norm, clipping, and
-penalties, over flat vectors.
+"""The work before an optimizer's step: gradient norm, clipping, and penalties, over flat
+vectors.
 
-The optimizers' rules stand in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is
+The optimizers' rules are in `adam.py`, `descent.py` and `adaptive.py`; only the one in use is
 loaded.
 """
 

@@ -1,9 +1,9 @@
 """UTF-8 to counts and to ids, for texts of hundreds of megabytes.
 
-A block of bytes is looked at in three ways, each in a loop without branches, which LLVM makes into
+A block of bytes is examined in three ways, each in a loop without branches, which LLVM turns into
 vector code: is it UTF-8, at which bytes do characters begin, and which code point would begin at
-each byte. Taking one character after the other instead costs a mispredicted branch wherever the
-number of bytes changes: twice the time in Cyrillic, three times in English with curly quotes.
+each byte. Going character by character costs a mispredicted branch wherever the number of bytes
+changes: twice the time in Cyrillic, three times in English with curly quotes.
 
 `data` is a buffer in which 3 zero bytes stand before `start` and 3 after `stop`; data[start:stop]
 begins and ends with whole characters, and a CR at its end is not followed by LF. `found` (B,) and
@@ -28,7 +28,7 @@ U8, U32, INDEX = np.uint8, np.uint32, np.uint64
 
 @inline
 def _has_more(a):
-    """Whether among bytes there is one beyond ASCII, and whether there is a CR."""
+    """Whether bytes include one beyond ASCII, and whether they include a CR."""
     high, cr = U8(0), U8(0)
     for byte in a:
         high = U8(high | byte)
@@ -62,7 +62,7 @@ def _check(r, q, p, a, b, kept):
 
 @inline
 def _is_whole(data, stop):
-    """Whether the last character is not cut off."""
+    """True if the last character is complete."""
     return data[stop - 1] < 0xC0 and data[stop - 2] < 0xE0 and data[stop - 3] < 0xF0
 
 
@@ -161,7 +161,7 @@ def _encode(data, start, stop, mode, table, out, found, kept):
         if kind < 0:
             return -1
         for k in range(INDEX(last - first)):
-            if n < most:  # what is not kept is overwritten by the next one
+            if n < most:  # entries that are not kept are overwritten by the next
                 out[n] = table[found[k]]
             n += INDEX(kept[k])
         if n > most:

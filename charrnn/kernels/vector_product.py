@@ -1,5 +1,5 @@
-"""The product of one row with a matrix: all it does is to read the weights once, as fast as the
-memory gives them.
+"""The product of one row with a matrix: it reads the weights once, as fast as the memory delivers
+them.
 
 A matrix (K, N), K even, N a multiple of LANES, lies in blocks of columns, each (K, width) and
 contiguous: blocks of WIDE columns while they fit, then blocks of LANES. The sums of a block stay in

@@ -1,10 +1,10 @@
-"""Writing text: the network's steps and the draws between them, without going back to Python.
+"""Generate text: the network's steps and the draws between them, without returning to Python.
 
 Several streams are divided among the threads; each goes through all steps with its own, by
 `product`. One stream is divided by units: each thread has the columns of every weight that belong
 to its units, so that its part of the weights stays in its own cache, and takes the cell's step for
-them. The threads meet where one needs what the others made: behind each layer, behind `prepare`,
-before outputs are normalized, and before the draw, which each of them makes for itself.
+them. The threads meet where one needs the others' results: after each layer, after `prepare`,
+before outputs are normalized, and before the draw, which each thread repeats.
 """
 
 from numba import boolean, float64, int32, int64, intp, types, void
@@ -54,7 +54,7 @@ def _copy(emit, target, source, count):
 
 @inline
 def _meet(counter, met, parts):
-    """The goal of the next meeting of the threads, where all of them are then."""
+    """Meet the other threads; returns the goal of the next meeting."""
     if parts > 1:
         meet(counter, met + parts)
     return met + parts
@@ -100,7 +100,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     controls: how symbols are drawn, see `sampling.Controls`.
     counter: an int64, 0, at which `parts` threads meet.
     normal: over how many units layers' outputs are normalized, or 0.
-    scratch: (2, V padded), overwritten; this and all that follow are this thread's own.
+    scratch: (2, V padded), overwritten; this and all following arguments belong to this thread.
     weights: W_x, W_h, W_q and the decoder's weight of layer l, from places[l] on.
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
     logits, else all of these.
@@ -170,7 +170,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                     address(y_own if has_output else h_after, n * units),
                     units,
                 )
-            if normal > 0:  # over all units, of which others may have made some
+            if normal > 0:  # over all units, some of which other threads may have computed
                 met = _meet(counter, met, parts)
                 outputs = _own(address(y, 0) if has_output else address(h, after), (N, 0, H))
                 for n in range(start, stop):

@@ -238,7 +238,9 @@ def test_rounds_that_disagree_are_told(peer, monkeypatch, speed, told):
         Measured, "ratios", property(lambda one: [1.0 / speed for speed in one.theirs])
     )
     shape = ["--hidden", 4, "--threads", 1, "--batch-size", 3, "--only", "training", "--rounds", 2]
-    assert ("rounds disagree in 1 of 1 rows" in bench(*shape, "--against", "torch").stderr) == told
+    assert (
+        "the rounds of 1 out of 1 rows disagree" in bench(*shape, "--against", "torch").stderr
+    ) == told
 
 
 def test_the_machine_alone():

@@ -358,16 +358,14 @@ class TestErrors:
 
     def test_one_symbol(self) -> None:
         with pytest.raises(
-            CorpusError, match=r"nothing but 'a' \(U\+0061 LATIN SMALL LETTER A\), 3 times"
+            CorpusError, match=r"contains only 'a' \(U\+0061 LATIN SMALL LETTER A\), 3 times"
         ):
             Corpus.from_text("aaa")
-        with pytest.raises(CorpusError, match="nothing but byte 0x0a"):
+        with pytest.raises(CorpusError, match="contains only byte 0x0a"):
             Corpus.from_text("\n", CorpusConfig(unit="byte"))
 
     def test_too_short_to_split(self) -> None:
-        with pytest.raises(
-            CorpusError, match=r"10 characters, of which 1 to train on.*`val_fraction`"
-        ):
+        with pytest.raises(CorpusError, match=r"10 characters, with 1 to train on.*`val_fraction`"):
             Corpus.from_text("abcdefghij", CorpusConfig(val_fraction=0.9))
 
     def test_half_characters(self) -> None:
@@ -478,7 +476,9 @@ class TestSplits:
         corpus = Corpus.read(text, config, validation=other)
         assert [len(corpus.train), len(corpus.validation), len(corpus.test)] == [100, 2, 0]
         tiny = write(tmp_path / "c", "y")
-        with pytest.raises(CorpusError, match="the text for `test` has 1 character; at least 2"):
+        with pytest.raises(
+            CorpusError, match="the text for `test` has 1 character; it needs at least 2"
+        ):
             Corpus.read(text, config, validation=other, test=tiny)
         with pytest.raises(CorpusError, match=r"standard input \(-\) is named twice"):
             Corpus.read("-", config, validation="-")

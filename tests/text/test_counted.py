@@ -232,7 +232,7 @@ class TestReading:
         path = write(tmp_path / "a", "abcdefghabcdefghab")
         text = counted_text(path)
         write(path, now)
-        with pytest.raises(CorpusError, match="a: it changed while it was read"):
+        with pytest.raises(CorpusError, match="a: the file changed while it was read"):
             ids_of(text, Vocab(tuple("abcdefghé漢\n")))
 
     def test_a_file_that_grows_is_read_as_it_was(self, tmp_path):

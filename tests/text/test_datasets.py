@@ -92,7 +92,7 @@ def test_what_is_there_is_not_fetched_again(server: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("content", [b"mine", CONTENT[:-1] + b"X"])
 def test_another_file_is_not_overwritten(server: str, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tiny.txt").write_bytes(content)
-    with pytest.raises(DataError, match=r"already there, but is not tiny .*move it away"):
+    with pytest.raises(DataError, match=r"already exists but is not tiny .*move it away"):
         fetch("tiny", tmp_path, url=f"{server}/good")
     assert (tmp_path / "tiny.txt").read_bytes() == content
     assert Handler.requests == []
@@ -114,7 +114,7 @@ def test_failures_leave_nothing_and_say_what_to_do(
         fetch("tiny", tmp_path, url=f"{server}/{page}")
     assert list(tmp_path.iterdir()) == []
     by_hand = (
-        f"fetch https://example.invalid/tiny.txt by hand and save it as {tmp_path / 'tiny.txt'}"
+        f"download https://example.invalid/tiny.txt by hand and save it as {tmp_path / 'tiny.txt'}"
     )
     assert by_hand in str(error.value) and DATASETS["tiny"].sha256 in str(error.value)
     assert "\n" not in str(error.value)

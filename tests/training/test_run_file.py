@@ -304,7 +304,7 @@ def test_any_value_anywhere_in_the_metadata(sound: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        (("model", "hidden"), 16384, "asks for"),
+        (("model", "hidden"), 16384, "requires"),
         (("model", "layers"), 64, "missing"),
         (("model", "hidden"), 10**9, "at most"),
         (("model", "vocab_size"), 65536, "vocabulary"),
@@ -460,5 +460,5 @@ def test_the_file_is_whole_before_it_is_there(
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     run = make(tmp_path / "a")
     for path in (tmp_path / "none" / "a", tmp_path / "a" / "b", tmp_path):
-        with pytest.raises(CheckpointError, match="cannot be written"):
+        with pytest.raises(CheckpointError, match="cannot write the file"):
             save_run(path, run)
