@@ -325,7 +325,7 @@ def test_only_the_text_it_was_started_on() -> None:
         small_corpus(val_fraction=0.2),
         small_corpus(unit="byte"),
     ):
-        with pytest.raises(CorpusError, match="the run('s text)? had"):
+        with pytest.raises(CorpusError, match=r"the run('s text)? had"):
             next(train(run, other, threads=1))
     assert run.step == 0
 
