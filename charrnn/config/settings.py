@@ -44,10 +44,13 @@ class CorpusConfig(Settings):
         1,
     )
     val_fraction: float = text(
-        0.1, "Fraction of the text, at its end, kept for validation.", 0.0, 0.9
+        0.1,
+        "Fraction of the text kept for validation: its end, or documents drawn from all of it.",
+        0.0,
+        0.9,
     )
     test_fraction: float = text(
-        0.0, "Fraction of the text, after the validation part, kept for testing.", 0.0, 0.9
+        0.0, "Fraction of the text kept for testing: after the validation part.", 0.0, 0.9
     )
     document_separator: str | None = text(
         None,
