@@ -198,18 +198,19 @@ def seconds_of(name: str, text: str) -> float:
 
 
 @lru_cache
-def changes_of(text: str) -> tuple[tuple[int, int], ...] | None:
-    """The pairs (step, total number of steps from then on) in a text such as "360:1500 720:1410";
-    None unless steps increase and each is below both the new total and the previous one.
+def changes_of(text: str) -> tuple[tuple[int, int, bool], ...] | None:
+    """The triples (step, total number of steps from then on, True if the run was given more there)
+    in a text such as "360:1500 720:1410 1410+2000"; None unless steps increase and each is below
+    the new total and, except where more was given, below the previous one.
     """
-    pairs = [re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", word) for word in text.split()]
-    changes = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
+    words = [re.fullmatch("([0-9]{1,12})([:+])([0-9]{1,12})", word) for word in text.split()]
+    changes = [(int(word[1]), int(word[3]), word[2] == "+") for word in words if word]
     before, total = 0, 10**12
-    for step, new in changes:
-        if not before < step < min(total, new):
+    for step, new, is_more in changes:
+        if not before < step < min(total + is_more, new):
             return None
         before, total = step, new
-    return tuple(changes) if changes and len(changes) == len(pairs) else None
+    return tuple(changes) if changes and len(changes) == len(words) else None
 
 
 def _shown(value: Any, is_kind: bool) -> str:

@@ -316,8 +316,8 @@ class TrainConfig(Settings):
     steps: int | None = run(None, "Total number of updates.", 1, 10**12)
     pace: str | None = run(
         None,
-        "Changes of the total number of steps, made to end on time, as step:total pairs: "
-        "360:1500 720:1410. `for` records them.",
+        "Changes of the total number of steps, as step:total pairs: 360:1500 720:1410; + where the "
+        "run was given more: 1410+2000. `for` records them.",
     )
     max_time: str | None = run(None, "Training time limit: 90s, 20m, 2h30m.")
     patience: int | None = run(
@@ -349,7 +349,7 @@ class TrainConfig(Settings):
         if self.pace is not None and changes_of(self.pace) is None:
             raise ConfigError(
                 "`pace` must be pairs of a step and a larger total number of steps, in order, such "
-                f"as 360:1500 720:1410, not {self.pace!r:.40}"
+                f"as 360:1500 720:1410 1410+2000, not {self.pace!r:.40}"
             )
 
     @property
@@ -358,8 +358,10 @@ class TrainConfig(Settings):
         return None if self.max_time is None else seconds_of("max_time", self.max_time)
 
     @property
-    def changes(self) -> tuple[tuple[int, int], ...]:
-        """`pace` as pairs: at this step, the total number of steps became this."""
+    def changes(self) -> tuple[tuple[int, int, bool], ...]:
+        """`pace` as triples: at this step, the total number of steps became this; and whether the
+        run was given more there, so that the learning rate rises again.
+        """
         return changes_of(self.pace or "") or ()
 
     def total_steps(self, steps_per_epoch: int) -> int:

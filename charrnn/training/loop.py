@@ -258,7 +258,7 @@ class _Trainer:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
-        validates = step % interval == 0 or ended is not None
+        validates = step % interval == 0 or ended is not None or step in self.run.former_ends
         if validates:
             report = self._validate(report)
         if validates or (config.save_every and step % config.save_every == 0):

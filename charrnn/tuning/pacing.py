@@ -73,7 +73,7 @@ class _Pacer:
         self.every = run.config.eval_interval(run.steps_per_epoch)
         self.reported = run.total_steps
         # steps repeated after a fall-back must see the same changes as before
-        self.free_from = 1 + max((step for step, _ in run.config.changes), default=0)
+        self.free_from = 1 + max((step for step, *_ in run.config.changes), default=0)
 
     def follow(self, report: Report, now: float) -> None:
         """Record a report, and change the number of steps if needed."""

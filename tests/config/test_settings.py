@@ -194,8 +194,11 @@ def test_a_time_without_a_unit_is_asked_for_it(text: str, advice: str) -> None:
 
 def test_a_pace_is_a_record_of_changes() -> None:
     assert TrainConfig().changes == ()
-    assert TrainConfig(pace=" 360:1500  720:1410").changes == ((360, 1500), (720, 1410))
+    config = TrainConfig(pace=" 360:1500  720:1410 1410+2000")
+    assert config.changes == ((360, 1500, False), (720, 1410, False), (1410, 2000, True))
+    assert TrainConfig(pace="7+9 8:11 9+12").total_steps(1) == 12
     bad = ["", " ", "3", "3:", ":3", "0:5", "5:5", "3:5,4:6", "3:9 3:8", "4:9 3:8", "3:9 9:12"]
+    bad += ["0+5", "5+5", "3+9 3+10", "3:9 10+12", "3++5", "3:+5", "3+9 9:12"]
     for text in (*bad, "-1:5", "1.5:5", "3:9 x", "1:" + "9" * 13):
         with pytest.raises(ConfigError, match=r"^`pace` must be pairs .* as 360:1500 720:1410"):
             TrainConfig(pace=text)
