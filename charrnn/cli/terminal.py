@@ -99,7 +99,7 @@ def console() -> Console:
 
 
 def _raise_again() -> None:
-    raise  # noqa: PLE0704
+    raise
 
 
 def size_text(size: float) -> str:
