@@ -6,7 +6,6 @@ is allocated.
 """
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from charrnn.network.arithmetic import from_bf16
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters, tensors_of
-from charrnn.runtime.files import write_atomically
+from charrnn.runtime.files import check_regular, parse_json, write_atomically
 
 FORMAT_VERSION = 4
 """Earlier versions are from before the first release and are not supported."""
@@ -125,11 +124,14 @@ class File:
 def opened(path: str | os.PathLike[str]) -> Iterator[File]:
     """An open file; an error inside the block becomes a `CheckpointError` naming the file."""
     try:
+        check_regular(path)
+        with open(path, "rb"):  # noqa: PTH123  # `safe_open` has one error for all reasons
+            pass
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield File(file)
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
     except FileNotFoundError:
-        if os.path.isdir(path):  # noqa: PTH112
-            raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
         raise CheckpointError(
             f"{path}: no such file; give a checkpoint or a run's folder"
         ) from None
@@ -205,8 +207,8 @@ def _metadata(metadata: dict[str, str]) -> Metadata:
             "a safetensors file without charrnn metadata, so not a charrnn checkpoint"
         )
     try:
-        about: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+        about = parse_json(metadata[KEY])
+    except ValueError as error:
         raise CheckpointError(
             f"the metadata is not JSON ({one_line(error)}); the file is damaged"
         ) from None
@@ -224,15 +226,3 @@ def _metadata(metadata: dict[str, str]) -> Metadata:
             "charrnn: pip install -U charrnn-numba"
         )
     return dict(about)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite(digits: str) -> float:
-    """The number; 1e999 is valid JSON but would be infinite here."""
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{digits:.20} is too large")
-    return number
