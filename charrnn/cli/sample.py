@@ -186,7 +186,7 @@ def _as_text(prime: str | bytes, trained: Trained, where: str) -> str:
     """The prime, read as the network's text was: with its newlines and normalization. A network of
     bytes takes it unchanged.
     """
-    from charrnn.text.sources import tidy
+    from charrnn.text.decoding import tidy
 
     if trained.vocab.unit == "byte":
         return prime if isinstance(prime, str) else prime.decode("utf-8", "surrogateescape")

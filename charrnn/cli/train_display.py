@@ -56,11 +56,6 @@ def show_start(
         f"{len(corpus.test):,}"
     )
     say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
-    if corpus.skipped:
-        names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
-            ", ..." if len(corpus.skipped) > 3 else ""
-        )
-        say(f"skipped as binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
         count = len(corpus.document_starts) + 1
         missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"

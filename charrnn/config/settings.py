@@ -31,6 +31,11 @@ class CorpusConfig(Settings):
     """How a text is read and split."""
 
     encoding: str = text("utf-8", "Character encoding of the text.")
+    encoding_errors: Literal["strict", "replace", "ignore"] = text(
+        "strict",
+        "Bytes that are not in the encoding: strict reports the first, replace makes them U+FFFD, "
+        "ignore leaves them out.",
+    )
     newlines: Literal["lf", "keep"] = text(
         "lf", "lf turns CRLF and CR into LF; keep leaves them (always with the unit byte)."
     )
