@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
+    "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),
     "data": ("charrnn.cli.data:data", "List and download texts to train on."),
 }
 """Name -> its module and function, and its line in the help. Commands are imported only when
