@@ -125,11 +125,11 @@ class File:
 def opened(path: str | os.PathLike[str]) -> Iterator[File]:
     """An open file; an error inside the block becomes a `CheckpointError` naming the file."""
     try:
+        if os.path.isdir(path):  # noqa: PTH112
+            raise CheckpointError("this is a folder, not a checkpoint file")
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield File(file)
     except FileNotFoundError:
-        if os.path.isdir(path):  # noqa: PTH112
-            raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
         raise CheckpointError(
             f"{path}: no such file; give a checkpoint or a run's folder"
         ) from None

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.simd import NR, padded
 from charrnn.config.settings import ACTIVATIONS, ModelConfig
+from charrnn.errors import ConfigError
 from charrnn.network.arithmetic import FLOAT32, Arithmetic
 from charrnn.network.cells import cell_named
 from charrnn.network.cells.cell import Cell
@@ -34,6 +35,7 @@ from charrnn.network.parameters import (
     Shapes,
     aligned,
     decoder_names,
+    freeze,
     matrix_names,
     parameter_count,
     shapes_of,
@@ -42,15 +44,44 @@ from charrnn.network.parameters import (
 from charrnn.runtime.threads import Workers, ranges
 
 
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Model:
     """A configuration and its parameters, zero by default. `ConfigError` if the configuration does
-    not set the size of the network.
+    not set the size of the network, or if the parameters are those of another one.
+
+    The parameters' numbers may change, the rest may not: kernels rely on it.
     """
 
+    config: ModelConfig
+    cell: Cell
+    parameters: Parameters
+
     def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
-        self.config = config.resolved()
-        self.cell: Cell = cell_named(config.cell)
-        self.parameters = parameters or Parameters(tensors_of(self.config))
+        config = config.resolved()
+        tensors = tensors_of(config)
+        if parameters is not None and parameters.tensors != tensors:
+            raise ConfigError(
+                "the parameters belong to a network of another shape than this configuration's"
+            )
+        freeze(
+            self,
+            config=config,
+            cell=cell_named(config.cell),
+            parameters=parameters or Parameters(tensors),
+        )
+
+    def __repr__(self) -> str:
+        return f"Model({self.summary})"
+
+    def __reduce__(self) -> tuple[type[Model], tuple[Any, ...]]:
+        # without the cell, whose kernels each process compiles or loads for itself
+        return Model, (self.config, self.parameters)
+
+    @property
+    def summary(self) -> str:
+        """A few words, such as "lstm 2 x 256, 661,377 parameters"."""
+        config = self.config
+        return f"{config.cell} {config.layers} x {config.hidden}, {self.count():,} parameters"
 
     @property
     def width(self) -> int:
@@ -104,7 +135,8 @@ class Model:
         views = (parameters or self.parameters).views
         if self.recurrent_mask is not None:
             for layer in range(self.config.layers):
-                views[f"rnn.weight_hh_l{layer}"] *= self.recurrent_mask
+                view = views[f"rnn.weight_hh_l{layer}"]
+                view *= self.recurrent_mask
 
     @classmethod
     def initialized(cls, config: ModelConfig, seed: int) -> Model:
@@ -121,14 +153,27 @@ Jobs = list[tuple[Any, ...]]
 """Calls to be made: functions and their arguments."""
 
 
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class State:
     """The state that a stack of cells carries from one character to the next: h and c, float32 (L,
-    N, H padded).
+    N, H padded). The numbers may change, the arrays may not.
     """
+
+    h: Floats
+    c: Floats
 
     def __init__(self, model: Model, streams: int) -> None:
         shapes = self.shapes(model.config, streams)
-        self.h, self.c = aligned(*shapes["h"]), aligned(*shapes["c"])
+        freeze(self, h=aligned(*shapes["h"]), c=aligned(*shapes["c"]))
+
+    def __repr__(self) -> str:
+        return "State({} layers, {} streams, {} units)".format(*self.h.shape)
+
+    def __setstate__(self, arrays: dict[str, Floats]) -> None:
+        for name, array in arrays.items():
+            copy = aligned(*array.shape)
+            copy[:] = array
+            freeze(self, **{name: copy})
 
     @staticmethod
     def shapes(config: ModelConfig, streams: int) -> Shapes:
@@ -193,6 +238,9 @@ class Panels:
     layers, layers_back: one record per layer; those of the backward pass hold transposes
     table (V, X): the first layer's product with each character, without the bias
     """
+
+    def __reduce__(self) -> tuple[Callable[..., Panels], tuple[Any, ...]]:
+        raise TypeError("Panels cannot be copied: make new ones from the model")
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
         self.model, self.arithmetic = model, arithmetic
@@ -265,3 +313,9 @@ class Panels:
             for job in piece.jobs(self.arithmetic, workers.threads, weight)
         ]
         workers.run(operator.call, jobs)
+
+
+def check_panels(panels: Panels, model: Model) -> None:
+    """`ConfigError` unless these are the packed weights of this model: kernels do not check."""
+    if panels.model is not model:
+        raise ConfigError("`panels` are the packed weights of another model; leave them out")

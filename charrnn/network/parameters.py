@@ -9,8 +9,10 @@ module.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,12 @@ def aligned(*shape: int) -> Floats:
     memory = np.zeros(count + LANES, np.float32)
     start = (-memory.ctypes.data % 64) // 4
     return memory[start : start + count].reshape(shape)
+
+
+def freeze(thing: object, **values: Any) -> None:
+    """Set the attributes of a frozen object while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(thing, name, value)
 
 
 @dataclass(frozen=True)
@@ -165,25 +173,46 @@ def parameter_count(config: ModelConfig, names: Collection[str] = ()) -> int:
     return total if mask is None else total - config.layers * int((~mask(config)).sum())
 
 
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class Parameters:
     """A flat float32 vector and a view of it for every tensor; gradients and optimizer slots have
     the same layout.
 
-    Weights come first, then biases; the biases of a layer are adjacent.
+    Weights come first, then biases; the biases of a layer are adjacent. The numbers may change, the
+    arrays may not: kernels hold their addresses.
+
+    regions: ranges (start, stop, decays) of the flat vector: penalized tensors, and biases, which
+        are exempt.
+    views: each tensor's view of the flat vector, by name.
     """
 
+    tensors: tuple[Tensor, ...]
+    flat: Floats
+    regions: tuple[tuple[int, int, bool], ...]
+    views: Mapping[str, Floats]
+
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self.tensors = tuple(tensors)
-        laid = sorted(self.tensors, key=lambda tensor: not tensor.decays)
+        tensors = tuple(tensors)
+        laid = sorted(tensors, key=lambda tensor: not tensor.decays)
         sizes = [math.prod(tensor.shape) for tensor in laid]
-        self.flat = aligned(sum(sizes))
+        flat = aligned(sum(sizes))
         border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
-        self.regions = ((0, border, True), (border, self.flat.size, False))
-        """Ranges (start, stop, decays) of the flat vector: penalized tensors, and biases, which are
-        exempt.
-        """
-        pieces = zip(laid, np.split(self.flat, np.cumsum(sizes)), strict=False)
-        self.views: dict[str, Floats] = {t.name: piece.reshape(t.shape) for t, piece in pieces}
+        pieces = zip(laid, np.split(flat, np.cumsum(sizes)), strict=False)
+        views = {tensor.name: piece.reshape(tensor.shape) for tensor, piece in pieces}
+        freeze(
+            self,
+            tensors=tensors,
+            flat=flat,
+            regions=((0, border, True), (border, flat.size, False)),
+            views=MappingProxyType(views),
+        )
+
+    def __repr__(self) -> str:
+        return f"Parameters({self.flat.size:,} numbers, {len(self.tensors)} tensors)"
+
+    def __reduce__(self) -> tuple[Callable[..., Parameters], tuple[Any, ...]]:
+        # copied as an object, the views would no longer be views of the flat vector
+        return _filled, (self.tensors, self.flat)
 
     def bias(self, layer: int) -> Floats:
         """All biases of a layer as one vector, in the order of the cell's gates."""
@@ -201,9 +230,7 @@ class Parameters:
 
     def copy(self) -> Parameters:
         """A copy of the parameters."""
-        other = self.like()
-        other.flat[:] = self.flat
-        return other
+        return _filled(self.tensors, self.flat)
 
     def to_disk(self) -> Iterator[tuple[str, Floats]]:
         """Yields each tensor's name and its array in the shape on disk."""
@@ -214,3 +241,10 @@ class Parameters:
         """Fill the parameters from arrays with the names and shapes on disk."""
         for tensor in self.tensors:
             tensor.from_disk(arrays[tensor.name], self[tensor.name])
+
+
+def _filled(tensors: Iterable[Tensor], flat: Floats) -> Parameters:
+    """Parameters with these numbers."""
+    parameters = Parameters(tensors)
+    parameters.flat[:] = flat
+    return parameters
