@@ -30,12 +30,12 @@ from charrnn.network.cells import cell_named
 from charrnn.network.cells.cell import Cell
 from charrnn.network.initialization import initialize
 from charrnn.network.parameters import (
+    Fixed,
     Floats,
     Parameters,
     Shapes,
     aligned,
     decoder_names,
-    freeze,
     matrix_names,
     parameter_count,
     shapes_of,
@@ -44,31 +44,17 @@ from charrnn.network.parameters import (
 from charrnn.runtime.threads import Workers, ranges
 
 
-@dataclass(frozen=True, init=False, repr=False, eq=False)
-class Model:
+class Model(Fixed):
     """A configuration and its parameters, zero by default. `ConfigError` if the configuration does
     not set the size of the network, or if the parameters are those of another one.
-
-    The parameters' numbers may change, the rest may not: kernels rely on it.
     """
 
-    config: ModelConfig
-    cell: Cell
-    parameters: Parameters
-
     def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
-        config = config.resolved()
-        tensors = tensors_of(config)
-        if parameters is not None and parameters.tensors != tensors:
-            raise ConfigError(
-                "the parameters belong to a network of another shape than this configuration's"
-            )
-        freeze(
-            self,
-            config=config,
-            cell=cell_named(config.cell),
-            parameters=parameters or Parameters(tensors),
-        )
+        self.config = config.resolved()
+        self.cell: Cell = cell_named(config.cell)
+        self.parameters = parameters or Parameters(tensors_of(self.config))
+        if self.parameters.tensors != tensors_of(self.config):
+            raise ConfigError("`parameters` are of another shape than the configuration's")
 
     def __repr__(self) -> str:
         return f"Model({self.summary})"
@@ -153,27 +139,21 @@ Jobs = list[tuple[Any, ...]]
 """Calls to be made: functions and their arguments."""
 
 
-@dataclass(frozen=True, init=False, repr=False, eq=False)
-class State:
+class State(Fixed):
     """The state that a stack of cells carries from one character to the next: h and c, float32 (L,
-    N, H padded). The numbers may change, the arrays may not.
+    N, H padded).
     """
-
-    h: Floats
-    c: Floats
 
     def __init__(self, model: Model, streams: int) -> None:
         shapes = self.shapes(model.config, streams)
-        freeze(self, h=aligned(*shapes["h"]), c=aligned(*shapes["c"]))
+        self.h, self.c = aligned(*shapes["h"]), aligned(*shapes["c"])
 
     def __repr__(self) -> str:
         return "State({} layers, {} streams, {} units)".format(*self.h.shape)
 
     def __setstate__(self, arrays: dict[str, Floats]) -> None:
-        for name, array in arrays.items():
-            copy = aligned(*array.shape)
-            copy[:] = array
-            freeze(self, **{name: copy})
+        self.h, self.c = (aligned(*arrays[name].shape) for name in "hc")
+        self.h[:], self.c[:] = arrays["h"], arrays["c"]
 
     @staticmethod
     def shapes(config: ModelConfig, streams: int) -> Shapes:

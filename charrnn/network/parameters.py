@@ -37,10 +37,20 @@ def aligned(*shape: int) -> Floats:
     return memory[start : start + count].reshape(shape)
 
 
-def freeze(thing: object, **values: Any) -> None:
-    """Set the attributes of a frozen object while it is being made."""
-    for name, value in values.items():
-        object.__setattr__(thing, name, value)
+class Fixed:
+    """An object whose attributes are set once, since kernels hold the addresses of its arrays. The
+    numbers in the arrays may change: `flat[:] = 0` and `parameters.flat *= 2` are allowed.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.setdefault(name, value) is not value:
+            raise AttributeError(
+                f"`{name}` of {type(self).__name__} is fixed; make a new {type(self).__name__}, or "
+                "change the numbers in its arrays"
+            )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"`{name}` of {type(self).__name__} is fixed")
 
 
 @dataclass(frozen=True)
@@ -173,39 +183,26 @@ def parameter_count(config: ModelConfig, names: Collection[str] = ()) -> int:
     return total if mask is None else total - config.layers * int((~mask(config)).sum())
 
 
-@dataclass(frozen=True, init=False, repr=False, eq=False)
-class Parameters:
+class Parameters(Fixed):
     """A flat float32 vector and a view of it for every tensor; gradients and optimizer slots have
     the same layout.
 
-    Weights come first, then biases; the biases of a layer are adjacent. The numbers may change, the
-    arrays may not: kernels hold their addresses.
-
-    regions: ranges (start, stop, decays) of the flat vector: penalized tensors, and biases, which
-        are exempt.
-    views: each tensor's view of the flat vector, by name.
+    Weights come first, then biases; the biases of a layer are adjacent.
     """
 
-    tensors: tuple[Tensor, ...]
-    flat: Floats
-    regions: tuple[tuple[int, int, bool], ...]
-    views: Mapping[str, Floats]
-
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        tensors = tuple(tensors)
-        laid = sorted(tensors, key=lambda tensor: not tensor.decays)
+        self.tensors = tuple(tensors)
+        laid = sorted(self.tensors, key=lambda tensor: not tensor.decays)
         sizes = [math.prod(tensor.shape) for tensor in laid]
-        flat = aligned(sum(sizes))
+        self.flat = aligned(sum(sizes))
         border = sum(size for tensor, size in zip(laid, sizes, strict=True) if tensor.decays)
-        pieces = zip(laid, np.split(flat, np.cumsum(sizes)), strict=False)
-        views = {tensor.name: piece.reshape(tensor.shape) for tensor, piece in pieces}
-        freeze(
-            self,
-            tensors=tensors,
-            flat=flat,
-            regions=((0, border, True), (border, flat.size, False)),
-            views=MappingProxyType(views),
-        )
+        self.regions = ((0, border, True), (border, self.flat.size, False))
+        """Ranges (start, stop, decays) of the flat vector: penalized tensors, and biases, which are
+        exempt.
+        """
+        pieces = zip(laid, np.split(self.flat, np.cumsum(sizes)), strict=False)
+        views: dict[str, Floats] = {t.name: piece.reshape(t.shape) for t, piece in pieces}
+        self.views: Mapping[str, Floats] = MappingProxyType(views)
 
     def __repr__(self) -> str:
         return f"Parameters({self.flat.size:,} numbers, {len(self.tensors)} tensors)"
