@@ -5,7 +5,7 @@ backticks, like `learning_rate`; the command line shows them as flags.
 
     CharrnnError
     |-- CorpusError a text cannot be read or cannot be trained on
-    |-- VocabError        a character is not in the vocabulary
+    |-- VocabError        a character or an id is not in the vocabulary
     |-- ConfigError a setting is out of range or unknown, or contradicts another
     |-- CheckpointError a file is not a checkpoint, is damaged, or has a newer format
     |-- RunError          a run's folder is in use, already holds a run, or does not hold one
@@ -38,7 +38,7 @@ class CorpusError(CharrnnError):
 
 
 class VocabError(CharrnnError):
-    """A character is not in the vocabulary."""
+    """A character or an id is not in the vocabulary."""
 
 
 class ConfigError(CharrnnError):

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.product import product
 from charrnn.kernels.sampling import Controls
-from charrnn.network.model import Model, Panels, State
+from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import Workers, ranges
 from charrnn.text.documents import DocumentTrackers
+from charrnn.text.vocab import checked_ids
 
 CHUNK = 16
 """Minimum number of characters written between two returns to Python."""
@@ -67,6 +68,8 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned)
+        if panels is not None:
+            check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
         if panels is None or self.model is not model:
@@ -92,12 +95,13 @@ class Writer:
         """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
         first.
 
-        `progress(read, total)` is called at intervals. `ValueError` for ids out of range.
+        `progress(read, total)` is called at intervals. `VocabError` for ids out of range, and for
+        none.
         """
-        ids = np.asarray(ids, np.int32)
-        V, last = self.model.config.vocab_size, len(ids) - 1
-        if not len(ids) or ids.min() < 0 or ids.max() >= V:  # kernels do not check bounds
-            raise ValueError(f"there must be at least one id to read, and ids must be 0 to {V - 1}")
+        ids = self._checked(ids)
+        if not len(ids):
+            raise VocabError("there must be at least one id to read")
+        last = len(ids) - 1
         starts = set(self._documents.read(ids)) if self._documents is not None else set()
         for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
             if a in starts:
@@ -115,6 +119,9 @@ class Writer:
 
         The next call overwrites the logits.
         """
+        ids = self._checked(ids)
+        if len(ids) != self.streams:
+            raise VocabError(f"{self.streams} streams must read as many ids, not {len(ids)}")
         work = self._run(np.stack([ids, ids]), 1, np.zeros((1, self.streams)))
         return work.logits[:, : self.model.config.vocab_size]
 
@@ -139,6 +146,10 @@ class Writer:
         """Stream n continues with ids[n]; if a document begins with it, set the state to zero."""
         if self._documents is not None:
             self._begin(self._documents.follow(ids))
+
+    def _checked(self, ids: Ids) -> Ids:
+        """The ids as the kernel reads them; it does not check bounds."""
+        return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
 
     def _begin(self, streams: list[int]) -> None:
         """Begin a document in these streams."""

@@ -252,10 +252,15 @@ def test_extreme_temperatures(temperature: float) -> None:
     assert not (ids == 4).any() and ids.min() >= 0 and ids.max() < 11
 
 
-@pytest.mark.parametrize("ids", [[], [11], [-1], [0, 300]])
-def test_ids_that_are_none(ids: list[int]) -> None:
-    with pytest.raises(ValueError, match="0 to 10"):
-        Writer(model(), config()).read(np.array(ids, np.int64))
+@pytest.mark.parametrize("ids", [[11], [-1], [0, 300], [2**32], [2**64], [0.0], [True], [[1]]])
+def test_ids_that_are_none(ids: list[Any]) -> None:
+    with pytest.raises(VocabError, match=r"^ids must"):
+        Writer(model(), config()).read(ids)
+
+
+def test_no_ids() -> None:
+    with pytest.raises(VocabError, match="at least one"):
+        Writer(model(), config()).read([])
 
 
 # Characters
