@@ -223,7 +223,9 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []
     total, threads = len(candidates) * len(seeds), request.threads
-    duration = None if request.duration is None else seconds_of(request.duration)
+    duration = None
+    if request.duration is not None:
+        duration = seconds_of("duration", request.duration)
     if duration is not None:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")

@@ -70,7 +70,7 @@ def show_start(
         )
     memory = size_text(
         memory_estimate(model, config, corpus.document_starts is not None, run.anchor is not None)
-        + corpus.ids.nbytes
+        + corpus.nbytes
         + PROGRAM
     )
     say(
