@@ -4,8 +4,6 @@ A checkpoint is one safetensors file. Its metadata has one key, `charrnn`, whose
 Files are not trusted: nothing in them is run.
 """
 
-import json
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.config import ModelConfig
 from charrnn.config.fields import Settings
 from charrnn.errors import CharrnnError, CheckpointError, one_line
+from charrnn.runtime.files import check_regular, parse_json
 
 FORMAT_VERSION = 4
 """Earlier versions are from before the first release and are not supported."""
@@ -47,11 +46,14 @@ def opened_safely(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Metadata]
     `CheckpointError` naming the file.
     """
     try:
+        check_regular(path)
+        with open(path, "rb"):  # noqa: PTH123  # `safe_open` has one error for all reasons
+            pass
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield file, _metadata(file.metadata() or {})
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
     except FileNotFoundError:
-        if os.path.isdir(path):  # noqa: PTH112
-            raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
         raise CheckpointError(
             f"{path}: no such file; give a checkpoint or a run's folder"
         ) from None
@@ -106,8 +108,8 @@ def _metadata(metadata: dict[str, str]) -> Metadata:
             "a safetensors file without charrnn metadata, so not a charrnn checkpoint"
         )
     try:
-        about: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
+        about = parse_json(metadata[KEY])
+    except ValueError as error:
         raise CheckpointError(
             f"the metadata is not JSON ({one_line(error)}); the file is damaged"
         ) from None
@@ -125,15 +127,3 @@ def _metadata(metadata: dict[str, str]) -> Metadata:
             "charrnn: pip install -U charrnn-numba"
         )
     return dict(about)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite(digits: str) -> float:
-    """The number; 1e999 is valid JSON but would be infinite here."""
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{digits:.20} is too large")
-    return number

@@ -85,7 +85,6 @@ class _Compiling:
                 desc="Compiling for this machine (once)",
                 bar_format="{desc}: {bar}  {n_fmt}/{total_fmt}",
                 mininterval=0,
-                miniters=1,
             )
             return
         needed = "about 20 s" if self.beside is None else "about 10 s"
