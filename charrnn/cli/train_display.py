@@ -240,7 +240,7 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
-        elif best is not None:
+        if best is not None:
             step, older = run.progress.best_step, run.step - (run.progress.best_step or 0)
             age = f" (step {step:,}, {counted(older, 'step')} before the last)" if older else ""
             say(f"sample from it{age}: charrnn sample {path}")
