@@ -133,9 +133,9 @@ def eval_(
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
-    from charrnn.runtime.threads import Workers, usable_threads
+    from charrnn.runtime.threads import Workers
 
-    with closing(Workers(usable_threads(threads))) as workers:
+    with closing(Workers(threads)) as workers:
         measures = _measures(networks, text, window, config, workers)
         if per_char:
             evaluation = measures["carried" if config is None else "dynamic"]()

@@ -99,12 +99,12 @@ def sample(
     checkpoint = checkpoint or _bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=False)
     from charrnn.generation.generate import generate_many
-    from charrnn.runtime.threads import Workers, usable_threads
+    from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
     text = _as_text(raw_prime, trained[0], prime_file or "standard input")
     shown = "" if no_prime else text
-    with contextlib.closing(Workers(usable_threads(threads))) as workers:
+    with contextlib.closing(Workers(threads)) as workers:
         if count == 1 and not as_json:
             _stream(trained, text, shown, config, workers)
             return

@@ -195,7 +195,7 @@ def written(
     banned: tuple[int, ...] = (),
     **settings: Any,
 ) -> np.ndarray:
-    workers = Workers(threads)
+    workers = Workers(threads, processors=threads)
     writer = Writer(model(), config(**settings), streams=streams, banned=banned, workers=workers)
     writer.read(np.array([1, 2, 3]))
     blocks = [writer.write(min(piece, length - done)) for done in range(0, length, piece)]
