@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from itertools import count, product
@@ -140,7 +139,7 @@ def bench(
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
         by_task = {task: [row.as_json() for row in rows if row.task == task] for task in MEASURED}
-        click.echo(json.dumps({"machine": described, **by_task}))
+        click.echo(terminal.json_text({"machine": described, **by_task}))
     else:
         _print_machine(machine)
         if rows:

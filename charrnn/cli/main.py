@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 import charrnn
-from charrnn.cli.terminal import PARAMETER, print_error
+from charrnn.cli.terminal import PARAMETER, is_terminal, print_error
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
@@ -137,9 +137,12 @@ def cli() -> None:
 def main() -> None:
     """The entry point of the program; ends the process."""
     for stream in (sys.stdout, sys.stderr):
-        # a character that the terminal's encoding lacks is shown as an escape instead of raising
+        # A character that the terminal's encoding lacks is shown as an escape instead of raising.
+        # Files and pipes get UTF-8, which can hold them all, whatever the locale (in Windows a code
+        # page).
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            encoding = None if is_terminal(stream) else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
     try:
         cli(prog_name="charrnn")
     except (KeyboardInterrupt, OSError) as error:  # raised outside a command, e.g. by its help
