@@ -24,10 +24,12 @@ from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import BackgroundCalls
 from charrnn.text.cached_ids import KEPT_FROM, Encoded, find_kept, keep, kept_starts, key_of
 from charrnn.text.characters import Characters, check, vocabulary_of
+from charrnn.text.contents import CHUNK, read_bytes
 from charrnn.text.counted import Counted
+from charrnn.text.decoding import codec_name
 from charrnn.text.documents import Positions, document_starts
 from charrnn.text.reading import ByteCounter, Reading, uses_kernels
-from charrnn.text.sources import CHUNK, InputFile, Source, Sources, codec_name, find, read_bytes
+from charrnn.text.sources import InputFile, Skipped, Source, Sources, find, summary
 from charrnn.text.split import Split, split_by_documents
 from charrnn.text.stored import Stored, half_character
 from charrnn.text.vocab import TextIds, Vocab, counted
@@ -42,8 +44,8 @@ class Corpus:
 
     ids: (n,) uint8, or uint16 for more than 256 symbols; the whole text, in order. sha256: hash of
         the ids as little-endian bytes, then the symbols as JSON; it does not depend on where the
-        files are. name: usable as a folder name. skipped: paths of binary files in folders that
-        were skipped. kept_in: the cache file with the ids, if there is one.
+        files are. name: usable as a folder name. skipped: what was left out of the folders, and
+        why. kept_in: the cache file with the ids, if there is one.
 
     The text is split into train, validation and test by the fractions in `config` or, if files were
     given for these parts, by files. Without such files, a validation or test part of fewer than 2
@@ -58,7 +60,7 @@ class Corpus:
     sources: tuple[Source, ...]
     sha256: str
     name: str
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     kept_in: Path | None = field(default=None, repr=False)
 
     @classmethod
@@ -84,16 +86,16 @@ class Corpus:
 
         `vocab` fixes the vocabulary (other characters become its unknown symbol; `VocabError` if it
         has none); `extend` keeps the ids of that vocabulary and adds new symbols.
-        `progress(bytes_read, total_bytes_or_None)` is called at intervals. Files in folders with
-        NUL bytes near their beginning are skipped (not with the unit "byte"). With `keep`, the ids
-        of a large text are cached in the user's cache folder and read from there, read-only, next
-        time, unless a file has changed. `CorpusError` if the text is missing, unreadable, not in
-        its encoding, or cannot be trained on.
+        `progress(bytes_read, total_bytes_or_None)` is called at intervals. Of folders, what people
+        do not write is left out (`find`), and files that are no plain text (not with the unit
+        "byte"). With `keep`, the ids of a large text are cached in the user's cache folder and read
+        from there, read-only, next time, unless a file has changed. `CorpusError` if the text is
+        missing, unreadable, not in its encoding, or cannot be trained on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
             codec_name(config.encoding)  # report a wrong pattern before anything is read
-        files, name = find(sources, validation, test)
+        files, name, skipped = find(sources, validation, test)
         key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
         counter = ByteCounter(files, progress)
@@ -109,6 +111,7 @@ class Corpus:
             with CacheFile(path, lambda: key_of(files, config) == key) as file:
                 encoded = _encoded(reading, vocab, extend, file)
         counter.end()
+        encoded = replace(encoded, skipped=(*skipped, *encoded.skipped))
         return cls._made(encoded, config, vocab, name)
 
     @classmethod
@@ -284,7 +287,8 @@ def _encoded(
     )
     if not sources:
         raise CorpusError(
-            f"{reading.files[0].path}: binary, like all other files; use `unit` byte to train on "
+            f"{Path(reading.files[0].path).parent}: no text to read here; left out: "
+            f"{summary(reading.skipped)}; name the files to read, or use `unit` byte to train on "
             "bytes"
         )
     where = _where(sources)

@@ -27,7 +27,7 @@ from charrnn.optim.optimizers import (
     update_parameters,
 )
 from charrnn.optim.schedules import rate_factor
-from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
 from charrnn.training.recovery import FallBack
@@ -99,7 +99,7 @@ def train(
     After that it raises `DivergenceError`, with the run and `last` in that state.
     """
     run.check_text(corpus)
-    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), clock)
+    trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
     try:
         while trainer.ended is None:
             yield trainer.step()

@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -251,10 +251,16 @@ class Run:
         return Streams(corpus.train, *shape, corpus.train_starts, self.config.reset_every)
 
     def check_text(self, corpus: Corpus) -> None:
-        """`CorpusError` unless this is the text that the run was started on, with the same
-        parts.
+        """`CorpusError` unless this is the text that the run was started on, with the same parts;
+        `CheckpointError` if a pass over it takes another number of steps than the run's file says.
         """
         self.trained.check_text(corpus)
+        steps = self.streams(corpus).steps
+        if self.steps_per_epoch != steps:
+            raise CheckpointError(
+                f"the run has {self.steps_per_epoch:,} steps to a pass over its text, but this "
+                f"text takes {steps:,}; the run's file is damaged"
+            )
 
     def change(self, **settings: Any) -> None:
         """Change training settings, such as the number of epochs; `ConfigError` for those that are

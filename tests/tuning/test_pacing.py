@@ -18,6 +18,8 @@ import pytest
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.network.network import Network
 from charrnn.optim.schedules import rate_factor
+from charrnn.text.corpus import Corpus
+from charrnn.text.datasets import bundled_corpus
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
@@ -367,6 +369,20 @@ def test_what_is_given_replaces_what_was_given_at_the_same_step() -> None:
     run.change(max_time="1s")
     given_more(run, 10.0, 50)
     assert run.config.max_time is None
+
+
+def test_more_time_does_not_make_a_network_worse() -> None:
+    """Although the rate rises again."""
+    corpus = Corpus.read(bundled_corpus())
+    training = TrainConfig(steps=300, eval_every=300, sample_every=0)
+    run = Run.new(corpus, ModelConfig(layers=2, hidden=64), training)
+    trained(run, corpus, threads=2)
+    run.change(pace="300+400")
+    trained(run, corpus, threads=2)
+    run.change(pace="300+400 400+700")
+    trained(run, corpus, threads=2)
+    losses = [entry["validation_loss"] for entry in run.validations if entry["step"] != 600]
+    assert len(losses) == 3 and losses[1] < losses[0] and losses[2] < losses[1] - 0.05
 
 
 def test_another_number_of_steps_clears_the_record() -> None:
