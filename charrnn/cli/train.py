@@ -274,9 +274,12 @@ def _resume(request: Request, resume: str | None, is_started_again: bool = False
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
-    """The text that the run was started on, read again; `CorpusError` if it is missing or has
-    changed.
+    """The text that the run was started on, read again; if it has grown at its end, the run goes
+    on with all of it. `CorpusError` if it is missing or has changed otherwise.
     """
+    from charrnn.text.vocab import counted
+    from charrnn.training.grown_text import growth, take_up
+
     again = f"charrnn train TEXT --resume {folder.path}"
     requested = {"": request.text, **request.parts}
     paths = {
@@ -293,10 +296,16 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
         corpus = read_text(text, run.corpus_config, request.quiet, **paths, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(
-            f"this is not the run's text: {error}; restore the text, then pass its path: {again}"
+            f"this is not the run's text: {error}; restore the text, then pass its path: {again}; "
+            f"or start a new run from these weights: --init-from {folder.path} --out NEW"
         ) from None
     except CorpusError as error:
         raise CorpusError(f"the run's text: {error}; pass its new path: {again}") from None
+    new = growth(run, corpus)
+    if new:
+        take_up(run, corpus)
+        folder.save_last(run)
+        terminal.say(f"the text has grown by {counted(new, 'character')}; all of it is read now")
     run.check_text(corpus)
     run.sources = corpus.sources  # it may have moved
     return corpus

@@ -227,7 +227,9 @@ class Display:
         """
         from charrnn.text.vocab import counted
 
-        run, best = self._run, folder.best if folder.best.exists() else None
+        run = self._run
+        has_best = run.progress.best_loss is not None  # otherwise it is of the text before it grew
+        best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._json:
             _print_json(

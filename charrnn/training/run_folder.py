@@ -122,7 +122,9 @@ class RunFolder:
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
             settings = tomllib.loads(read_regular(self.config, MOST_READ).decode("utf-8"))
-        if settings and any(settings.get(name) != value for name, value in length.items()):
+        if {*settings} & {*LENGTH} and any(
+            settings.get(name) != value for name, value in length.items()
+        ):
             self._write_settings({**settings, **length})
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
