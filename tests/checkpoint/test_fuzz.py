@@ -9,6 +9,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def change(draw: st.DrawFn, value: Any, values: st.SearchStrategy[Any]) -> None:
     elif kind == "nudge" and type(holder[key]) in (int, float):
         holder[key] = draw(st.sampled_from([-1, 2, 0.5, 1e30, float("nan")])) * holder[key]
     else:
-        holder[key] = draw(values)
+        holder[key] = deepcopy(draw(values))  # later changes must not reach the strategy
 
 
 @st.composite
