@@ -194,6 +194,14 @@ class Run:
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
+    def former_ends(self) -> set[int]:
+        """The steps at which the run had ended before it was given more."""
+        changes, planned = self.config.changes, self.config.planned_steps(self.steps_per_epoch)
+        totals = [planned, *(total for _, total, _ in changes)]
+        steps = [step for step, _, _ in changes]
+        return {step for step, total in zip(steps, totals, strict=False) if step == total}
+
+    @property
     def moment(self) -> Moment:
         """Position of the next step in the run, for the learning rate schedule."""
         planned = self.config.planned_steps(self.steps_per_epoch)

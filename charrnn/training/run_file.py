@@ -13,18 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpoint.format import (
-    MOST,
-    File,
-    Metadata,
-    arrays_of,
-    arrays_of_state,
-    configuration,
-    count,
-    opened,
-    value,
-    write,
-)
+from charrnn.checkpoint.format import File, arrays_of, arrays_of_state, opened, write
+from charrnn.checkpoint.header import MOST, Metadata, configuration, count, value
 from charrnn.checkpoint.paths import LAST
 from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained, texts_of
 from charrnn.config import ModelConfig, TrainConfig

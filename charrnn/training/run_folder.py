@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from charrnn.checkpoint.paths import BEST, LAST, ROOT, newest_folder
+from charrnn.checkpoint.paths import BEST, LAST, ROOT, check_no_run, find_run, newest_folder
 from charrnn.checkpoint.trained import save
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, parse_json, read_regular, write_atomically
@@ -100,11 +100,7 @@ class RunFolder:
         """Start a run here; `RunError` if there is one already. `settings` are written to
         config.toml, except those that are None.
         """
-        if self.holds_run:
-            raise RunError(
-                f"{self.path} already contains a run; resume it with `resume` {self.path}, or "
-                "choose another `out`"
-            )
+        check_no_run(self.path)
         if self.history.exists() and not _is_empty(self.history):
             raise RunError(
                 f"{self.path} contains the history of a run whose checkpoints are missing; choose "
@@ -136,10 +132,7 @@ class RunFolder:
         """The run as it was last saved here; later lines of the history are dropped, since training
         will write them again, and those that are damaged or missing come from the checkpoint.
         """
-        if not self.last.exists():
-            problem = "no last.safetensors" if self.path.exists() else "no such folder"
-            raise RunError(f"{self.path}: no run to resume ({problem}); train one first")
-        run = load_run(self.last)
+        run = load_run(find_run(self.path))
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
         entries = self._entries_until(run)

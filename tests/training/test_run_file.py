@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
-from charrnn.checkpoint.format import FORMAT_VERSION
+from charrnn.checkpoint.header import FORMAT_VERSION
 from charrnn.errors import CheckpointError
 from charrnn.text.sources import Source
 from charrnn.training.loop import train
