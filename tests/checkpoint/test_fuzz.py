@@ -1,12 +1,8 @@
-"""Checkpoints damaged by structure: every one is loaded, or is a `CheckpointError` of one line.
-
-`CHARRNN_FUZZ=100000 pytest tests/checkpoint/test_fuzz.py` makes so many, other ones each time.
-"""
+"""Checkpoints damaged by structure: every one is loaded, or is a `CheckpointError` of one line."""
 
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -16,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.checkpoint.trained import describe, load, model_config_of, save
+from charrnn.checkpoint.header import describe, model_config_of
+from charrnn.checkpoint.trained import load, save
 from charrnn.errors import CheckpointError
 from charrnn.training.run_file import (
     configurations_of,
@@ -28,14 +25,9 @@ from charrnn.training.run_file import (
     progress_of,
     save_run,
 )
+from tests.fuzzing import fuzzed
 from tests.reference.small import small_corpus, small_run, trained
 
-EXAMPLES = int(os.environ.get("CHARRNN_FUZZ", "0"))
-fuzz = settings(
-    max_examples=EXAMPLES or 250,
-    derandomize=not EXAMPLES,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
 READERS: list[Callable[[Path], Any]] = [
     load_run, load, describe, describe_run, configurations_of, progress_of, model_config_of,
 ]  # fmt: skip
@@ -121,6 +113,11 @@ def change(draw: st.DrawFn, value: Any, values: st.SearchStrategy[Any]) -> None:
         holder[key] = deepcopy(draw(values))  # later changes must not reach the strategy
 
 
+class Damaged(bytes):
+    def __repr__(self) -> str:  # hypothesis refuses to print that much
+        return f"<a file of {len(self)} bytes; fuzz.safetensors in pytest's folder>"
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     data = draw(st.sampled_from(sound()))
@@ -136,7 +133,7 @@ def damaged(draw: st.DrawFn) -> bytes:
             number = draw(st.floats(width=32))
             tensors[at : at + 4] = np.float32(number).tobytes()
     if not isinstance(metadata, dict | list) or not isinstance(header, dict):
-        return data
+        return Damaged(data)
     result = bytearray(whole(header, metadata, bytes(tensors)))
     kind = draw(st.sampled_from(["whole"] * 6 + ["cut", "longer", "flip", "length"]))
     at = draw(st.integers(0, len(result) - 1))
@@ -148,10 +145,10 @@ def damaged(draw: st.DrawFn) -> bytes:
         result[at] ^= 1 << draw(st.integers(0, 7))
     elif kind == "length":
         result[:8] = struct.pack("<Q", draw(st.integers(0, 2**64 - 1)))
-    return bytes(result)
+    return Damaged(result)
 
 
-@fuzz
+@fuzzed(250)
 @given(damaged())
 def test_a_damaged_checkpoint_is_loaded_or_is_one_line(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
@@ -165,7 +162,7 @@ def test_a_damaged_checkpoint_is_loaded_or_is_one_line(
             assert len(str(error)) < 900 and "\n" not in str(error)
 
 
-@fuzz
+@fuzzed(250)
 @given(damaged())
 def test_what_is_loaded_is_saved_and_loaded_again(
     tmp_path_factory: pytest.TempPathFactory, data: bytes
