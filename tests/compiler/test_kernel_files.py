@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charrnn.cli import kernel_loading
-from charrnn.compiler import compiling, kernel_files, target
+from charrnn.compiler import kernel_files, target
 from charrnn.compiler.kernel_files import KernelFiles, code_hash
 from charrnn.errors import ConfigError
 from charrnn.runtime.cache import ABANDONED, cache_root, forget_texts, texts_folder
@@ -287,7 +287,7 @@ def test_what_killed_processes_left_is_removed(root: Path) -> None:
 
 
 def announced(files: KernelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "FILES", files)
+    monkeypatch.setattr(target, "FILES", files)
     monkeypatch.setattr(kernel_loading, "_said", set())
     shown = kernel_loading._Compiling(20, 20, quiet=False)
     for name in "ab":

@@ -59,10 +59,11 @@ def trained(text: Path, simd: str) -> dict[str, Any]:
     return found
 
 
-def test_the_same_bits_on_narrower_vectors(text: Path) -> None:
+@pytest.mark.parametrize("simd", ["avx2", "x86-64-v3"])
+def test_the_same_bits_on_narrower_vectors(text: Path, simd: str) -> None:
     if TARGET not in (AVX512, AVX2):
         pytest.skip("this machine has no AVX2")
-    wide, narrow = trained(text, ""), trained(text, "avx2")
+    wide, narrow = trained(text, ""), trained(text, simd)
     assert narrow.pop("target") == "avx2"
     wide.pop("target")
     assert narrow == wide
@@ -77,6 +78,6 @@ def test_the_same_to_rounding_without_vectors(text: Path) -> None:
 
 
 def test_an_unknown_target_is_told() -> None:
-    with pytest.raises(ConfigError, match="avx512, avx2, none, not 'mmx'"):
+    with pytest.raises(ConfigError, match="avx512, avx2, x86-64-v3, none, not 'mmx'"):
         choose_target("mmx")
     assert NONE.lanes == 1
