@@ -120,7 +120,6 @@ class _Compiling:
                 desc=" ".join(["Compiling for this machine", *(f"({word})" for word in once)]),
                 bar_format="{desc}: {bar}  {n_fmt}/{total_fmt}",
                 mininterval=0,
-                miniters=1,
             )
             return
         needed = "about 20 s" if self.beside is None else "about 10 s"

@@ -22,14 +22,15 @@ import numpy as np
 from charrnn.config import CorpusConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.cache import CacheFile, mapped, texts_folder
+from charrnn.text.decoding import codec_name
 from charrnn.text.documents import Positions
-from charrnn.text.sources import InputFile, Source, codec_name, size_of
+from charrnn.text.sources import InputFile, Skipped, Source, size_of
 from charrnn.text.vocab import TextIds, Vocab
 
 KEPT_FROM = 16_000_000
 """Minimum size of ids in bytes to be cached; smaller texts are read quickly."""
 
-_VERSION = 2  # increase this when texts are read differently
+_VERSION = 3  # increase this when texts are read differently
 _SOUGHT_FROM = 1_000_000  # bytes of files; compressed files may contain many times that
 _USELESS = (
     OSError,
@@ -47,7 +48,7 @@ class Encoded:
     ids: TextIds
     vocab: Vocab
     sources: tuple[Source, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
     sha256: str
     kept_in: Path | None = None
 
@@ -91,7 +92,8 @@ def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
     state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in files]
     settings: list[Any] = [config.unit, config.min_count]
     if config.unit == "char":
-        settings += [config.newlines, config.normalize, codec_name(config.encoding)]
+        settings += [config.newlines, config.normalize]
+        settings += [codec_name(config.encoding), config.encoding_errors]
     version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
     paths = [(file.path, file.in_folder, file.part) for file in found]
     return Key(folder, _digest(paths), _digest(state), _digest([settings, version]))
@@ -126,7 +128,7 @@ def _load(path: Path, vocab: Vocab | None) -> Encoded:
     if vocab is not None and vocab != own:
         raise ValueError("another vocabulary")
     sources = tuple(Source(*source) for source in about["sources"])
-    skipped = tuple(about["skipped"])
+    skipped = tuple(Skipped(*one) for one in about["skipped"])
     return Encoded(data.view(own.dtype), own, sources, skipped, about["sha256"], path)
 
 
@@ -137,7 +139,7 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
     about = {
         **text.vocab.as_json(),
         "sources": [astuple(source) for source in text.sources],
-        "skipped": text.skipped,
+        "skipped": [astuple(one) for one in text.skipped],
         "sha256": text.sha256,
     }
     return replace(text, kept_in=file.path) if file.finish(text.ids, about) else text

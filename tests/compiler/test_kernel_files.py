@@ -507,10 +507,10 @@ def test_code_for_any_processor_is_used_where_there_is_no_other(tmp_path: Path) 
     best = about(tmp_path)
     assert best[1:] == ["None", target.best_target().name, "False"]
     portable = about(tmp_path, "x86-64-v3")
-    is_slower = str(best[2] == "avx512")
-    assert portable[1:] == ["x86-64-v3", "avx2", is_slower] and portable[0] != best[0]
+    assert portable[1:] == ["x86-64-v3", "avx2", "False"] and portable[0] != best[0]
     assert about(tmp_path) == best, "nothing is cached yet"
-    for folder, expected in ((portable[0], portable), (best[0], best)):
+    told = [*portable[:3], str(best[2] == "avx512")]
+    for folder, expected in ((portable[0], told), (best[0], best)):
         Path(folder).mkdir(parents=True)
         Path(folder, "a.b.kernel").touch()
         assert about(tmp_path) == expected
