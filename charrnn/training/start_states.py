@@ -14,14 +14,20 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
 
-MOST = 32
-"""Start states of a network without documents."""
-WARM_UP, STEPS = 256, 64
-"""Characters read before each place, and how many at a time."""
+MOST, LEAST = 32, 8
+"""Start states of a network without documents; fewer only if the text has no more places."""
+WARM_UP, STEPS = 128, 64
+"""Characters read before each place, and how many at a time. On the plays, 32 characters gave the
+same losses as 512.
+"""
+SHARE = 32
+"""At most one in so many characters of the training text is read for this: a hundredth of the work
+of one pass.
+"""
 SEARCHED = 1 << 16
 """At most this many characters are searched for each place."""
 BREAKS = (
-    r"\n[^\S\n]*\n+(?=\S)",  # the end of a paragraph
+    r"\n[^\S\n]*\n+(?=[^\n])",  # the end of a paragraph
     r"[.!?…。！？][\"'”’»)\]]*\n(?=[^\n])",  # of a line and a sentence
     r"\n(?=[^\n])",  # of a line
     r"[.!?…][\"'”’»)\]]* (?=\S)|[。！？][”’」』]?(?=\S)",  # of a sentence
@@ -29,15 +35,15 @@ BREAKS = (
     r"(?s:.)(?=.)",
 )
 """Where a text may start, from the best kind of place to the worst."""
-ENOUGH = MOST // 4
-"""Places of one kind that make worse ones unnecessary."""
+ENOUGH = 4
+"""A worse kind of place is used only if fewer than one in four parts of the text have a better."""
 
 
 def start_states(
     model: Model, corpus: Corpus, workers: Workers, panels: Panels | None = None
 ) -> StartStates:
     """States from up to 32 places spread over the training text, where a paragraph, or else a line
-    or a sentence, has ended. Each has read the 256 characters before.
+    or a sentence, has ended. Each has read the 128 characters before.
 
     With documents, it is the zero state that reads a separator's last character. With a separator
     that looks ahead (`text.documents`), the places are the ends of documents.
@@ -63,7 +69,8 @@ def _places(corpus: Corpus, least: int) -> NDArray[np.int64]:
     if len(ends):
         return ends[np.linspace(0, len(ends) - 1, min(MOST, len(ends))).astype(np.int64)]
     ids, codes, best = corpus.train, corpus.vocab.codes, list[int]()
-    borders = np.linspace(least, len(ids), MOST + 1).astype(np.int64).tolist()
+    count = min(MOST, max(LEAST, len(ids) // (SHARE * WARM_UP)))
+    borders = np.linspace(least, len(ids), count + 1).astype(np.int64).tolist()
     parts = [
         (a, codes[ids[a : min(b, a + SEARCHED)]].tobytes().decode("utf-32-le"))
         for a, b in pairwise(borders)
@@ -72,6 +79,6 @@ def _places(corpus: Corpus, least: int) -> NDArray[np.int64]:
         matches = [(a, pattern.search(text)) for a, text in parts]
         places = [a + match.end() - 1 for a, match in matches if match is not None]
         best = max(best, places, key=len)
-        if len(best) >= ENOUGH:
+        if ENOUGH * len(best) >= count:
             break
     return np.array(best or [len(ids) - 1], np.int64)
