@@ -196,17 +196,17 @@ class Corpus:
         """Where the state is set to zero in `train` (`documents.resets`); None without a document
         separator.
         """
-        return self._resets("train")
+        return self._resets("train", 0)
 
     @cached_property
     def validation_starts(self) -> Positions | None:
         """As `train_starts`, in `validation`."""
-        return self._resets("validation")
+        return self._resets("validation", self._borders[0])
 
     @cached_property
     def test_starts(self) -> Positions | None:
         """As `train_starts`, in `test`."""
-        return self._resets("test")
+        return self._resets("test", self._borders[1])
 
     @cached_property
     def separator_end(self) -> int:
@@ -218,9 +218,11 @@ class Corpus:
             return int(start_ids(self.vocab)[0])
         return int(np.bincount(self.ids[starts - 1]).argmax())
 
-    def _resets(self, part: str) -> Positions | None:
+    def _resets(self, part: str, begin: int) -> Positions | None:
+        """The resets in the part that begins at this position."""
         ids, pattern = getattr(self, part), self.config.document_separator
-        if pattern is None:
+        starts = self.document_starts
+        if pattern is None or starts is None:
             return None
 
         def find_resets() -> Positions:
@@ -228,7 +230,9 @@ class Corpus:
 
         fractions = self.config.val_fraction, self.config.test_fraction
         what = ["resets", part, *fractions, pattern]
-        return kept_starts(self.kept_in, what, find_resets) if self.kept_in else find_resets()
+        found = kept_starts(self.kept_in, what, find_resets) if self.kept_in else find_resets()
+        is_whole = begin == 0 or begin in starts
+        return found if is_whole else found[1:]  # else the first document began in the part before
 
     @property
     def _borders(self) -> tuple[int, int]:
