@@ -176,7 +176,7 @@ class DocumentTrackers:
 
     def __init__(self, vocab: Vocab, pattern: str, streams: int) -> None:
         self._characters = [chr(code) for code in vocab.codes]
-        self._trackers = [DocumentTracker(pattern)] * streams
+        self._trackers = [DocumentTracker(pattern) for _ in range(streams)]
 
     def read(self, ids: TextIds) -> list[int]:
         """Before which of ids (K,), which all streams read first, the state is zero."""

@@ -197,9 +197,9 @@ def test_a_text_without_documents() -> None:
 @given(text=texts)
 def test_the_tracker_finds_the_same(pattern: str, text: str) -> None:
     tracker = DocumentTracker(pattern)
-    assert [
-        n for n, character in enumerate(text) if tracker.resets_before(character)
-    ] == resets_in(text, pattern)
+    assert [n for n, character in enumerate(text) if tracker.resets_before(character)] == resets_in(
+        text, pattern
+    )
 
 
 @pytest.mark.parametrize("pattern", [BLANK, "(?m)^-+$\n", "\n(?=[A-Z])", "a{300,}b"])
