@@ -39,6 +39,11 @@ class Ensemble:
         for writer in self._writers:
             writer.read(ids, progress)
 
+    def keep(self, streams: Sequence[int]) -> None:
+        """Continue with these streams only, in this order; each writes what it would have."""
+        for writer in self._writers:
+            writer.keep(streams)
+
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
         first = self._writers[0]

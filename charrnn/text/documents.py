@@ -22,7 +22,7 @@ pattern such as (a+)+b from running forever.
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -189,6 +189,10 @@ class DocumentTrackers:
         """The streams whose state is zero before they read the next ids (N,), one per stream."""
         resets = map(DocumentTracker.resets_before, self._trackers, self._of(ids))
         return [n for n, is_reset in enumerate(resets) if is_reset]
+
+    def keep(self, streams: Sequence[int]) -> None:
+        """Follow these streams only, in this order."""
+        self._trackers = [self._trackers[stream] for stream in streams]
 
     def _of(self, ids: TextIds) -> Iterator[str]:
         return (self._characters[i] for i in ids.tolist())
