@@ -23,6 +23,7 @@ from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import parse_json, read_regular, write_atomically
 from charrnn.runtime.threads import Workers
+from charrnn.text.documents import follows_separator
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
@@ -336,9 +337,11 @@ class _Job:
         of it.
         """
         corpus = self.candidate.corpus
+        starts = corpus.validation_starts
+        openings = [best.opening] if follows_separator(starts) else []
         with closing(Workers(self.threads)) as workers:
             return evaluate(
-                best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
+                best.model, corpus.validation, starts=starts, openings=openings, workers=workers
             ).nats_per_char
 
     def _read(self) -> Outcome | None:
