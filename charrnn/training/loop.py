@@ -266,11 +266,11 @@ class _Trainer:
         validates = step % interval == 0 or ended is not None or step in self.run.former_ends
         if validates:
             report = self._validate(report)
-        if validates or (config.save_every and step % config.save_every == 0):
-            self.save()
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
         if self._is_sampled(interval):
             report = replace(report, sample=self._sample())
+        if validates or (config.save_every and step % config.save_every == 0):
+            self.save()
         return replace(report, ended=self.ended)
 
     def _is_sampled(self, interval: int) -> bool:
