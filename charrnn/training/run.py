@@ -178,7 +178,7 @@ class Run:
     def trained(self) -> Trained:
         """The network as it is now, for sampling and evaluation; it shares this run's arrays."""
         texts = tuple(Text(source.name, source.characters, source.part) for source in self.sources)
-        losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
+        losses = [e.get("validation_loss") for e in self.validations if e["step"] == self.step]
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
         squares = self.slots.get(SQUARES.get(self.config.optimizer, ""))

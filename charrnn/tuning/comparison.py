@@ -319,7 +319,7 @@ class _Job:
             loss, epoch = self._loss(best), best.origin.epoch
             loss = loss if math.isfinite(loss) else None
             # without the steps that a diverged run has lost
-            losses = {entry["step"]: entry["train_loss"] for entry in run.validations}
+            losses = {entry["step"]: entry.get("train_loss") for entry in run.validations}
             train_loss = losses.get(best.origin.step)
         return Outcome(
             seed=self.seed,
