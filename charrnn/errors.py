@@ -65,6 +65,18 @@ class UnstableStep(Exception):
         self.reason, self.loss, self.gradient_norm = reason, loss, gradient_norm
 
 
+LONGEST = 500
+"""Characters of a message that people read; a longer one loses its middle."""
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, or if it is longer than this, its beginning and end."""
+    if len(text) <= most:
+        return text
+    half = (most - 5) // 2
+    return f"{text[:half]} ... {text[-half:]}"
+
+
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line of at most 400 characters."""
-    return " ".join(str(error).split())[:400]
+    """The message of an error on one line, shortened."""
+    return shortened(" ".join(str(error).split()))

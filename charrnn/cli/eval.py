@@ -155,7 +155,7 @@ def eval_(
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        click.echo(f"{whose} on {what}, {evaluation.characters:,} characters")
+        terminal.show(f"{whose} on {what}, {evaluation.characters:,} characters")
         _print_rows(rows, window)
 
 
@@ -208,7 +208,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits per character"
-        click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+        terminal.show(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(

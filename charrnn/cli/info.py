@@ -71,7 +71,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     if events:
         click.echo()
     for event in events:
-        click.echo(_event(event))
+        terminal.show(_event(event))
 
 
 def _events(entries: list[Metadata]) -> list[Metadata]:

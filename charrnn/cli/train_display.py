@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
-from charrnn.cli.terminal import dim, duration_text, escaped, loss_text, one_line, say, size_text
+from charrnn.cli.terminal import (
+    cells,
+    dim,
+    duration_text,
+    escaped,
+    loss_text,
+    one_line,
+    say,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
@@ -132,7 +141,7 @@ class Display:
         if report.fell_back is not None:
             self._show_fall_back(report.fell_back)
         if report.sample is not None and self._bar.is_live:
-            self._bar.say(self._sample(report.sample))
+            self._bar.write(self._sample(report.sample))
         left = self._left(report)
         if not self._is_estimated and self.seconds >= ESTIMATED_AFTER:
             self._is_estimated = True
@@ -180,7 +189,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print lines above the bar."""
-        self._bar.say(textwrap.fill(text, self._bar.width))
+        self._bar.say(text)
 
     def _show_fall_back(self, fall: FallBack) -> None:
         """Print one line: what went wrong at which step, and where and how training continues."""
@@ -207,6 +216,7 @@ class Display:
 
     def _sample(self, text: str) -> str:
         width = max(20, self._bar.width - 4)
+        width //= 2 if cells(text) > len(text) else 1
         lines = [
             f"    {piece}".rstrip()
             for line in escaped(text).split("\n")
