@@ -74,7 +74,7 @@ def fitted(fields: Fields, width: int, gap: str = "  ") -> str:
     """The texts side by side; the least important are dropped until the rest fits the width."""
     kept = list(fields)
     while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
-        kept.remove(max(kept, key=lambda field: field[0]))
+        kept.remove(max(reversed(kept), key=lambda field: field[0]))
     return gap.join(text for _, text in kept)
 
 
