@@ -5,7 +5,7 @@ backticks, like `learning_rate`; the command line shows them as flags.
 
     CharrnnError
     |-- CorpusError a text cannot be read or cannot be trained on
-    |-- VocabError        a character is not in the vocabulary
+    |-- VocabError        a character or an id is not in the vocabulary
     |-- ConfigError a setting is out of range or unknown, or contradicts another
     |-- CheckpointError a file is not a checkpoint, is damaged, or has a newer format
     |-- RunError          a run's folder is in use, already holds a run, or does not hold one
@@ -17,9 +17,25 @@ The command line prints any of them as one line on stderr, with exit status 1 (2
 `ConfigError`).
 """
 
+LONGEST = 900
+"""Maximum length of a message: a path, a setting or a name in a file can have any length."""
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, or if it is longer than this, its beginning and its end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} ... {text[5 - most // 2 :]}"
+
 
 class CharrnnError(Exception):
-    """The base of every error that a user of charrnn can cause."""
+    """The base of every error that a user of charrnn can cause.
+
+    A message of more than 900 characters is shortened in the middle.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
 
 
 class CorpusError(CharrnnError):
@@ -27,7 +43,7 @@ class CorpusError(CharrnnError):
 
 
 class VocabError(CharrnnError):
-    """A character is not in the vocabulary."""
+    """A character or an id is not in the vocabulary."""
 
 
 class ConfigError(CharrnnError):
@@ -63,18 +79,6 @@ class UnstableStep(Exception):
     def __init__(self, reason: str, loss: float, gradient_norm: float) -> None:
         super().__init__(reason)
         self.reason, self.loss, self.gradient_norm = reason, loss, gradient_norm
-
-
-LONGEST = 500
-"""Characters of a message that people read; a longer one loses its middle."""
-
-
-def shortened(text: str, most: int = LONGEST) -> str:
-    """The text, or if it is longer than this, its beginning and end."""
-    if len(text) <= most:
-        return text
-    half = (most - 5) // 2
-    return f"{text[:half]} ... {text[-half:]}"
 
 
 def one_line(error: BaseException) -> str:

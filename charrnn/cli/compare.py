@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -225,7 +224,9 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []
     total, threads = len(candidates) * len(seeds), request.threads
-    duration = None if request.duration is None else seconds_of(request.duration)
+    duration = None
+    if request.duration is not None:
+        duration = seconds_of("duration", request.duration)
     if duration is not None:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")
@@ -250,7 +251,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     if request.as_json:
         described = [result.as_json() for result in ranking]
         click.echo(
-            json.dumps(
+            terminal.json_text(
                 {"folder": str(folder), "finished": is_finished, "configurations": described}
             )
         )

@@ -18,7 +18,15 @@ import click
 
 import charrnn
 from charrnn.cli.signals import Interrupted, end_silently, interruptions
-from charrnn.cli.terminal import PARAMETER, one_line, print_error, say
+from charrnn.cli.terminal import (
+    PARAMETER,
+    is_terminal,
+    one_line,
+    print_error,
+    say,
+    width_of,
+    wrapped,
+)
 from charrnn.config.suggestions import did_you_mean
 from charrnn.errors import CharrnnError, ConfigError
 
@@ -32,6 +40,7 @@ COMMANDS = {
     ),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
+    "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),
     "data": ("charrnn.cli.data:data", "List and download texts to train on."),
 }
 """Name -> its module and function, and its line in the help. Commands are imported only when
@@ -42,6 +51,24 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
+
+
+class Help(click.HelpFormatter):
+    """Help that fits a terminal of fewer than 50 columns, too."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(width=min(80, width_of(sys.stdout)) - 2)
+
+    def write_dl(self, rows: Any, col_max: int = 30, col_spacing: int = 2) -> None:
+        """Terms beside their texts; in a narrow terminal a long term has a line of its own."""
+        super().write_dl(rows, col_max if self.width > 58 else self.width // 3, col_spacing)
+
+    def getvalue(self) -> str:
+        """The help; its examples, which click leaves as they are, are wrapped at words."""
+        return wrapped(super().getvalue(), width_of(sys.stdout))
+
+
+click.Context.formatter_class = Help
 
 
 class LazyGroup(click.Group):
@@ -195,9 +222,12 @@ def main() -> None:
     """The entry point of the program; ends the process."""
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
-        # a character that the terminal's encoding lacks is shown as an escape instead of raising
+        # A character that the terminal's encoding lacks is shown as an escape instead of raising.
+        # Files and pipes get UTF-8, which can hold them all, whatever the locale (in Windows a code
+        # page).
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            encoding = None if is_terminal(stream) else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
     # NumPy's BLAS would start a thread per processor, and say so if it cannot
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     warnings.showwarning = _show_warning

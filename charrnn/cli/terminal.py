@@ -6,6 +6,7 @@ imported only when needed, so that `charrnn --help` is quick.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from charrnn.errors import shortened
+from charrnn.errors import LONGEST, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 UNWATCHED = 1000
 """Columns if the output is not a terminal: nothing is left out or wrapped."""
+LINE = LONGEST + 100
+"""Most characters of a line: a message of the library and a few words more."""
 READING_SHOWN_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
@@ -89,7 +92,7 @@ def wrapped(text: str, columns: int) -> str:
 
 def laid_out(text: str, stream: TextIO) -> str:
     """Lines for people: without control characters, none too long, and wrapped in a terminal."""
-    lines = "\n".join(map(shortened, escaped(text).split("\n")))
+    lines = "\n".join(shortened(line, LINE) for line in escaped(text).split("\n"))
     return wrapped(lines, width_of(stream)) if is_terminal(stream) else lines
 
 
@@ -106,6 +109,8 @@ def escaped(text: str, stream: TextIO | None = None) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
@@ -127,6 +132,19 @@ def show(text: str) -> None:
 def print_error(message: str) -> None:
     """Print `error: ` and the message on stderr, as one line unless a terminal is too narrow."""
     say(f"error: {one_line(message)}")
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON on one line. JSON has no NaN and no infinity: they become null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def dim(text: str, stream: TextIO) -> str:

@@ -4,7 +4,6 @@ and the end.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -19,6 +18,7 @@ from charrnn.cli.terminal import (
     dim,
     duration_text,
     escaped,
+    json_text,
     loss_text,
     one_line,
     say,
@@ -53,6 +53,7 @@ def show_start(
     its batch shape was fitted to the text.
     """
     from charrnn.runtime.threads import usable_threads
+    from charrnn.text.split import is_sorted_list
     from charrnn.text.vocab import counted
     from charrnn.training.memory_estimate import memory_estimate
 
@@ -65,15 +66,15 @@ def show_start(
         f"{len(corpus.test):,}"
     )
     say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
-    if corpus.skipped:
-        names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
-            ", ..." if len(corpus.skipped) > 3 else ""
-        )
-        say(f"skipped as binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
         count = len(corpus.document_starts) + 1
         missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
         say(f"documents: {count:,}{missing}")
+    elif run.step == 0 and corpus.config.val_fraction and is_sorted_list(corpus.ids, corpus.vocab):
+        say(
+            "the text looks like a sorted list, and validation would be its end: with "
+            "--document-separator '\\n' each line is a document, and some of all are drawn for it"
+        )
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
     asked_shape = requested.batch_size or shape[0], requested.seq_length
@@ -84,7 +85,7 @@ def show_start(
         )
     memory = size_text(
         memory_estimate(model, config, corpus.document_starts is not None, run.anchor is not None)
-        + corpus.ids.nbytes
+        + corpus.nbytes
         + PROGRAM
     )
     say(
@@ -234,7 +235,9 @@ class Display:
         """
         from charrnn.text.vocab import counted
 
-        run, best = self._run, folder.best if folder.best.exists() else None
+        run = self._run
+        has_best = run.progress.best_loss is not None  # otherwise it is of the text before it grew
+        best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._json:
             _print_json(
@@ -274,4 +277,4 @@ class Display:
 
 
 def _print_json(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
+    print(json_text(values), flush=True)

@@ -442,7 +442,7 @@ def test_long_strings_in_a_checkpoint_are_shortened(tmp_path: Path) -> None:
     charrnn.save_run(tmp_path / "long.safetensors", run)
     text = charrnn_("info", str(tmp_path / "long.safetensors")).stdout
     assert "nnn ... nnn" in text and "iii ... iii" in text
-    assert max(map(len, text.splitlines())) < 600
+    assert max(map(len, text.splitlines())) < 1000
 
 
 def test_info_of_strange_symbols_and_names_is_plain_text(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from charrnn.cli.main import COMMANDS, RENAMED, cli, report, with_flags
-from charrnn.errors import LONGEST, CheckpointError, ConfigError
+from charrnn.cli.terminal import LINE
+from charrnn.errors import CheckpointError, ConfigError
+from tests.cli.screen import Screen
 
 
 @pytest.mark.parametrize(
@@ -142,11 +144,22 @@ def test_no_message_is_longer_than_people_read(
     result = CliRunner().invoke(cli, words, prog_name="charrnn")
     assert result.exit_code in (1, 2), result.output
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
-    assert len(result.stderr) <= LONGEST + 1 and "\x1b" not in result.stderr
+    assert len(result.stderr) <= LINE + 1 and "\x1b" not in result.stderr
 
 
 def test_a_long_message_keeps_its_beginning_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     report(ConfigError(f"{LONG}: no such file; give another"), "train")
     said = capsys.readouterr().err
     assert said.startswith("error: xxx") and said.endswith("xxx: no such file; give another\n")
-    assert " ... " in said and len(said) <= LONGEST + 1
+    assert " ... " in said and len(said) <= LINE + 1
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["train", "--help-all"]])
+def test_help_fits_40_columns(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    screen = Screen(monkeypatch, 40, "stdout")
+    words = command if "--help-all" in command else [*command, "--help"]
+    with pytest.raises(SystemExit) as end:
+        cli(words, prog_name="charrnn")
+    assert end.value.code == 0 and "Usage: charrnn" in screen.getvalue()
+    longest = max(map(len, screen.getvalue().split()))
+    assert screen.widest() <= max(40, longest)

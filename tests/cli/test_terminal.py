@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("a\x07\x7f\x9b", "a\\x07\\x7f\\x9b"),
         ("\u202eabc\u2066", "\\u202eabc\\u2066"),
         ("\r\n", "\\x0d\n"),
-        ("\udcff", "\\udcff"),
+        ("\udcff\udc80 \ud800", "\\xff\\x80 \\ud800"),
         ("é 漢 🎭", "é 漢 🎭"),
     ],
 )
