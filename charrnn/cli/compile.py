@@ -10,7 +10,7 @@ import click
 
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import json_option
-from charrnn.cli.terminal import one_line, size_text
+from charrnn.cli.terminal import one_line, show, size_text
 from charrnn.config.settings import CELL_NAMES
 from charrnn.errors import CharrnnError
 
@@ -60,7 +60,7 @@ def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
         click.echo(json.dumps(about))
     else:
         places = " and ".join(map(one_line, folders))
-        click.echo(f"{len(paths)} kernels, {size_text(size)}, in {places}")
+        show(f"{len(paths)} kernels, {size_text(size)}, in {places}")
 
 
 def _filled() -> list[Path]:

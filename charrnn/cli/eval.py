@@ -161,7 +161,7 @@ def eval_(
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
         size = counted(evaluation.characters, "character")
-        click.echo(f"{whose} on {what}, {size}")
+        terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
 
 
@@ -220,7 +220,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits per character"
-        click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+        terminal.show(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(
