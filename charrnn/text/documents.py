@@ -5,18 +5,17 @@ matches are those of `re.finditer` over the whole text. The state is zero when t
 read; its prediction still came from the previous document. The text is decoded from the ids: the
 unknown symbol is U+FFFD, and a byte is the character with its value.
 
-The pattern comes from the user or from a checkpoint, which is not trusted. It cannot run code, and
-`CorpusConfig` limits its length, but Python's regular expressions backtrack: nothing prevents a
-pattern such as (a+)+b from running forever.
+The pattern comes from the user or from a checkpoint, which is not trusted. It cannot run code,
+`CorpusConfig` limits its length, and `patterns` the time that it takes.
 """
 
 import copy
-import re
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import TextIds, Vocab
 
 WINDOW = 1 << 20
@@ -37,10 +36,10 @@ def document_starts(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
     The text is decoded in windows of a million characters. A separator longer than 65,536
     characters may be missed.
     """
-    return np.fromiter(_ends(ids, vocab, re.compile(pattern)), np.int64)
+    return np.fromiter(_ends(ids, vocab, Pattern("document_separator", pattern)), np.int64)
 
 
-def _ends(ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]) -> Iterator[int]:
+def _ends(ids: TextIds, vocab: Vocab, pattern: Pattern) -> Iterator[int]:
     codes, n = vocab.codes, len(ids)
     place = 0
     while place < n:
@@ -82,7 +81,7 @@ class DocumentTracker:
     """
 
     def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern)
+        self._pattern = Pattern("document_separator", pattern)
         self._text, self._from = "", 0
 
     def begins_document(self, character: str) -> bool:
