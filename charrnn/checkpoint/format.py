@@ -8,6 +8,7 @@ is allocated.
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,8 +124,13 @@ class File:
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[File]:
-    """An open file; an error inside the block becomes a `CheckpointError` naming the file."""
+    """An open file; an error inside the block becomes a `CheckpointError` naming the file. Only
+    regular files are opened: a pipe or a device may have no end.
+    """
     try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise CheckpointError("a pipe, device or socket, not a file; give a checkpoint")
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield File(file)
     except FileNotFoundError:

@@ -92,6 +92,14 @@ def test_many_slow_searches_are_limited_together() -> None:
             pattern.match("a" * 300, 0, 300)  # each takes milliseconds
 
 
+@pytest.mark.parametrize("pattern", ["a+b", "[a-z]+!", "(?m)^a*$!", r"\w+(?=!)"])
+def test_one_repeat(pattern: str) -> None:
+    text = "a" * patterns._SHORT
+    start = time.monotonic()
+    assert not spans(pattern, text)
+    assert time.monotonic() - start < 5
+
+
 def test_fast_searches_are_not() -> None:
     pattern = Pattern("document_separator", "\n\n+")
     text = "words and words\n\n" * 50_000

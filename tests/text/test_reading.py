@@ -407,3 +407,50 @@ class TestWithoutEnd:
             assert text_of(Corpus.read(f"/dev/fd/{reading}")) == TEXT
         finally:
             os.close(reading)
+
+    def test_a_stream_in_bytes_ends_with_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("charrnn.text.stored.memory_size", lambda: 5_000_000)
+
+        class Zeros(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+                return len(buffer)
+
+        with pytest.raises(CorpusError, match=r"-: more than fits into .* memory, after 4,9"):
+            Corpus.read("-", CorpusConfig(unit="byte"), stdin=io.BufferedReader(Zeros()))
+
+    def test_a_small_file_with_a_large_text(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("charrnn.text.stored.memory_size", lambda: 5_000_000)
+        for pack in (gzip.compress, bz2.compress, lzma.compress):
+            with pytest.raises(CorpusError, match=r"bomb: more than fits into .* memory"):
+                Corpus.read(write(tmp_path / "bomb", pack(b"ab" * 4_000_000)))
+
+    def test_a_file_with_holes(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a", "words")
+        os.truncate(path, 1 << 42)
+        with pytest.raises(CorpusError, match="binary"):
+            Corpus.read(path)
+
+
+class TestRecorded:
+    """What a file of unknown origin names."""
+
+    @pytest.mark.parametrize("large", [1, 1 << 26])
+    def test_no_more_is_read_than_it_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+    ) -> None:
+        monkeypatch.setattr("charrnn.text.reading.LARGE", large)
+        path = write(tmp_path / "a", "ab\n" * 10_000_000)
+        read: list[int] = []
+        with pytest.raises(CorpusError, match="more than 300 characters"):
+            Corpus.read(path, lengths=[300], progress=lambda done, _: read.append(done))
+        assert max(read, default=0) <= 1 << 24
+        assert len(Corpus.read(path, lengths=[30_000_000])) == 30_000_000
+        with pytest.raises(CorpusError, match="1 file, but there should be 2"):
+            Corpus.read(path, lengths=[1, 2])
+        with pytest.raises(CorpusError, match="2 files, but there should be 1"):
+            Corpus.read([path, path], lengths=[1])
