@@ -101,8 +101,8 @@ class Reading:
                 yield n, piece
                 if file.most is not None and self.sizes[n] > file.most:
                     raise CorpusError(
-                        f"{file.path}: not the run's text: it has more than {file.most:,} "
-                        "characters"
+                        f"{file.path}: not the run's text, or it has changed: it has more than "
+                        f"{file.most:,} characters"
                     )
             previous = n
 
