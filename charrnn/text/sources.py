@@ -224,7 +224,7 @@ def _walked(folder: Path, may_be_empty: bool = False) -> Listing:
         ]
     if not files and not skipped and not may_be_empty:
         raise CorpusError(f"{folder}: the folder contains no files; choose another")
-    files.sort(key=lambda file: Path(file.path).as_posix())
+    files.sort(key=lambda file: file.path.replace(os.sep, "/"))
     skipped.sort(key=lambda one: one.path)
     return Listing(files, folder.resolve().name, skipped)
 
@@ -265,4 +265,4 @@ def _size(path: str) -> tuple[int, str]:
 
 
 def _stem(path: Path) -> str:
-    return Path(path.stem).stem if packed_suffix(path) else path.stem
+    return Path(path.stem).stem if packed_suffix(path.name) else path.stem

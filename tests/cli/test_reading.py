@@ -104,7 +104,8 @@ def test_a_checkpoint_that_names_a_larger_file() -> None:
     Path("large").write_text(TEXT * 10_000, encoding="utf-8")
     rename_texts(Path("a.safetensors"), str(Path("large").absolute()))
     assert (
-        "not the run's text, or it has changed: it has more than" in ran("eval", "last.safetensors", status=1).stderr
+        "not the run's text, or it has changed: it has more than"
+        in ran("eval", "last.safetensors", status=1).stderr
     )
 
 
