@@ -393,7 +393,7 @@ class TestWithoutEnd:
         os.mkfifo(tmp_path / "pipe")
         monkeypatch.setattr(charrnn.text.contents, "WRITER_WAIT", 0.2)
         threads, descriptors = threading.active_count(), len([*Path("/dev/fd").iterdir()])
-        with pytest.raises(CorpusError, match=r"pipe: .*nothing wrote in 0\.2 s"):
+        with pytest.raises(CorpusError, match=r"pipe: .*to write to in 0\.2 s"):
             Corpus.read(tmp_path / "pipe")
         assert threading.active_count() == threads
         assert len([*Path("/dev/fd").iterdir()]) == descriptors
