@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from charrnn.cli.options import json_option
 from charrnn.cli.tables import Column, number_text, print_table
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.format import Metadata
+    from charrnn.checkpoint.header import Metadata
 
 HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
 
@@ -48,7 +47,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     """
     [member] = load_members(checkpoint, (), training=False)
     path, trained = member.path, member.trained
-    from charrnn.checkpoint.trained import describe
+    from charrnn.checkpoint.header import describe
     from charrnn.training.run_file import describe_run
     from charrnn.training.run_folder import RunFolder
 
@@ -61,7 +60,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
     if as_json:
-        click.echo(json.dumps({**about, "run": run, "history": history, "events": events}))
+        click.echo(terminal.json_text({**about, "run": run, "history": history, "events": events}))
         return
     _print_facts(_facts(about, run))
     validations = [entry for entry in history if "fell_back_from" not in entry]

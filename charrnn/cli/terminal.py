@@ -6,6 +6,7 @@ imported only when needed, so that `charrnn --help` is quick.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -62,6 +63,8 @@ def escaped(text: str, stream: TextIO | None = None) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
@@ -82,6 +85,19 @@ def print_error(message: str) -> None:
     say(f"error: {one_line(message)}")
 
 
+def json_text(value: Any) -> str:
+    """A value as JSON on one line. JSON has no NaN and no infinity: they become null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def dim(text: str, stream: TextIO) -> str:
     """The text in a fainter color, if the stream has colors."""
     return f"\x1b[2m{text}\x1b[0m" if has_color(stream) else text
@@ -93,7 +109,13 @@ def console() -> Console:
 
     # None turns off bold and other styles too
     colors: Any = "auto" if has_color(sys.stdout) else None
-    return Console(highlight=False, markup=False, emoji=False, color_system=colors)
+    result = Console(highlight=False, markup=False, emoji=False, color_system=colors)
+    result.on_broken_pipe = _raise_again  # type: ignore[method-assign]  # not rich's exit with 1
+    return result
+
+
+def _raise_again() -> None:
+    raise
 
 
 def size_text(size: float) -> str:
@@ -126,6 +148,8 @@ def new_bar(total: float | None, **options: Any) -> Any:
     """A tqdm bar on stderr, as wide as the terminal, that disappears when closed."""
     from tqdm import tqdm
 
+    tqdm.monitor_interval = 0  # no thread that looks after bars; miniters does
+    options = {"miniters": 1, **options}
     return tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **options)
 
 

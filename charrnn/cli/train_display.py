@@ -4,7 +4,6 @@ and the end.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -14,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
-from charrnn.cli.terminal import dim, duration_text, escaped, loss_text, one_line, say, size_text
+from charrnn.cli.terminal import (
+    dim,
+    duration_text,
+    escaped,
+    json_text,
+    loss_text,
+    one_line,
+    say,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
@@ -70,7 +78,7 @@ def show_start(
         )
     memory = size_text(
         memory_estimate(model, config, corpus.document_starts is not None, run.anchor is not None)
-        + corpus.ids.nbytes
+        + corpus.nbytes
         + PROGRAM
     )
     say(
@@ -240,7 +248,7 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
-        elif best is not None:
+        if best is not None:
             step, older = run.progress.best_step, run.step - (run.progress.best_step or 0)
             age = f" (step {step:,}, {counted(older, 'step')} before the last)" if older else ""
             say(f"sample from it{age}: charrnn sample {path}")
@@ -259,4 +267,4 @@ class Display:
 
 
 def _print_json(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
+    print(json_text(values), flush=True)

@@ -1,9 +1,10 @@
 """Settings that check themselves: fields with a range and a help text, patterns, and times.
 
 A subclass of `Settings` is a frozen dataclass whose fields are made by `setting`. Each is a bool,
-int, float, str or `Literal` of strings, or one of these or None. A field whose default is None
-although its type excludes None is set by the recipe (`training.recipe`) before it is used.
-`settings_of` describes each field; flags, help and messages are derived from it.
+int, float, str, `Literal` of strings or tuple of strings, or one of these or None. A field whose
+default is None although its type excludes None is set by the recipe (`training.recipe`) before it
+is used. `settings_of` describes each field; flags, help and messages are derived
+from it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,22 @@ LONGEST_PATTERN = 200
 """Maximum length of a regular expression, in characters."""
 
 T = TypeVar("T")
-Value = bool | int | float | str | None
+Value = bool | int | float | str | tuple[str, ...] | None
 """The values that a setting can have."""
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+_KINDS = {
+    **{bool: "true or false", int: "a whole number", float: "a number", str: "a string"},
+    tuple: "a string or several, none of them empty",
+}
 _CACHE: dict[type, dict[str, Setting]] = {}
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {
+    r"d|days?": 86400.0,
+    r"h|hrs?|hours?": 3600.0,
+    r"m|mins?|minutes?": 60.0,
+    r"s|secs?|seconds?": 1.0,
+}
+_TIME = re.compile(
+    r"\s*".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s*(?:{unit}))?" for unit in _UNITS)
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,7 @@ class Setting:
 
     name: str
     default: Any
-    kind: type[bool | int | float | str]
+    kind: type[bool | int | float | str | tuple[str, ...]]
     optional: bool
     by_recipe: bool
     choices: tuple[str, ...]
@@ -55,7 +67,14 @@ class Setting:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             # larger values would overflow, and are out of range anyway
             value = float(min(max(value, -(10**308)), 10**308))
-        is_kind = isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
+        if self.kind is tuple:
+            value = (value,) if isinstance(value, str) else value
+            is_kind = isinstance(value, list | tuple)
+            is_kind = is_kind and all(isinstance(string, str) and string for string in value)
+            value = tuple(value) if is_kind else value
+        else:
+            is_bool = isinstance(value, bool)
+            is_kind = isinstance(value, self.kind) and is_bool == (self.kind is bool)
         if not is_kind or value != value:
             wanted = _KINDS[self.kind]
         elif self.choices and value not in self.choices:
@@ -104,7 +123,8 @@ def _type_of(hint: Any, default: object) -> tuple[type, bool, bool, tuple[str, .
     (kind,) = (part for part in parts if part is not NoneType)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     by_recipe = default is None and NoneType not in parts
-    return str if choices else kind, NoneType in parts or by_recipe, by_recipe, choices
+    kind = str if choices else get_origin(kind) or kind
+    return kind, NoneType in parts or by_recipe, by_recipe, choices
 
 
 class Settings:
@@ -175,28 +195,38 @@ def check_pattern(name: str, pattern: str) -> None:
         raise ConfigError(f"`{name}` {pattern!r} is not a regular expression: {reason}") from None
 
 
-def seconds_of(text: str) -> float | None:
-    """Seconds in a time such as 90s, 20m, 1.5h or 2d (a plain number is in seconds); None if it is
-    not a time or is 0.
+def seconds_of(name: str, text: str) -> float:
+    """Seconds in a time such as 90s, 20min, 1.5h, 2h30m or "1h 30m"; `ConfigError` naming this
+    parameter if it is not a time, has no unit, or is 0.
     """
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
-    seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
-    return seconds if seconds > 0 else None
+    text = text.strip()
+    match = _TIME.fullmatch(text.lower())
+    numbers = match.groups(default="0") if match else ()
+    seconds = sum(float(n) * unit for n, unit in zip(numbers, _UNITS.values(), strict=False))
+    if seconds > 0:
+        return seconds
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ConfigError(f"`{name}` {text} has no unit: write {text}s, {text}m or {text}h")
+    if clock := re.fullmatch("([0-9]{1,4}):([0-9]{1,2})", text):
+        a, b = clock.groups()
+        raise ConfigError(f"`{name}` {text} has no unit: write {a}h{b}m or {a}m{b}s")
+    raise ConfigError(f"`{name}` must be a time such as 90s, 20m or 2h30m, not {text!r:.40}")
 
 
 @lru_cache
-def changes_of(text: str) -> tuple[tuple[int, int], ...] | None:
-    """The pairs (step, total number of steps from then on) in a text such as "360:1500 720:1410";
-    None unless steps increase and each is below both the new total and the previous one.
+def changes_of(text: str) -> tuple[tuple[int, int, bool], ...] | None:
+    """The triples (step, total number of steps from then on, True if the run was given more there)
+    in a text such as "360:1500 720:1410 1410+2000"; None unless steps increase and each is below
+    the new total and, except where more was given, below the previous one.
     """
-    pairs = [re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", word) for word in text.split()]
-    changes = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
+    words = [re.fullmatch("([0-9]{1,12})([:+])([0-9]{1,12})", word) for word in text.split()]
+    changes = [(int(word[1]), int(word[3]), word[2] == "+") for word in words if word]
     before, total = 0, 10**12
-    for step, new in changes:
-        if not before < step < min(total, new):
+    for step, new, is_more in changes:
+        if not before < step < min(total + is_more, new):
             return None
         before, total = step, new
-    return tuple(changes) if changes and len(changes) == len(pairs) else None
+    return tuple(changes) if changes and len(changes) == len(words) else None
 
 
 def _shown(value: Any, is_kind: bool) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError
-from charrnn.evaluation.evaluate import Evaluation, Progress, check_ids, mixed, using
+from charrnn.evaluation.evaluate import Evaluation, Progress, checked_text, mixed, using
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt
 from charrnn.network.model import Model, State
@@ -63,9 +63,11 @@ def evaluate_dynamic(
     ids and `starts` as in `evaluation.evaluate`. There is no dropout. With `dynamic_streams` above
     1, the text is read as that many equal parts in parallel, each from a zero state; they share the
     weights, which learn from all parts at once. The result has the same bits on any number of
-    threads. `ConfigError` if the weights diverge.
+    threads. `ConfigError` if the weights diverge, or if `squares` are those of another network.
     """
-    targets, config = check_ids(ids), config or DynamicConfig()
+    (ids, targets), config = checked_text(model, ids), config or DynamicConfig()
+    if squares is not None and squares.tensors != model.parameters.tensors:
+        raise ConfigError("`squares` belong to a network of another shape")
     streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
     part, rest = divmod(targets, streams)
     firsts = np.arange(streams, dtype=np.int64) * part

@@ -21,6 +21,7 @@ from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import Positions
+from charrnn.text.vocab import checked_ids
 
 WARM_UP = 512
 """Characters that a stream reads unscored before its part, so that its state matches that of one
@@ -66,15 +67,16 @@ def evaluate(
     """The loss of a text with carried state, by a model or an ensemble.
 
     Every character after the first is predicted from all characters before it. ids (K,) may have
-    any integer type; `CorpusError` unless K >= 2. Long texts are read as up to 32 parts in
-    parallel, each with a state warmed up on the 512 characters before it; a test shows that this
-    matches the loss of one stream to 1e-4. Texts below 2,049 characters are read as one stream.
+    any integer type; `CorpusError` unless K >= 2, `VocabError` for ids out of range. Long
+    texts are read as up to 32 parts in parallel, each with a state warmed up on the 512 characters
+    before it; a test shows that this matches the loss of one stream to 1e-4. Texts below 2,049
+    characters are read as one stream.
 
     starts: positions in ids where a document begins and the state is set to zero: int64, sorted
         (`documents.document_starts`).
     panels: the packed weights of the model, if available; for a single model only.
     """
-    targets = check_ids(ids)
+    ids, targets = checked_text(model, ids)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
@@ -99,7 +101,7 @@ def evaluate_windows(
     This is how nanoGPT computes its losses, except that it draws windows at random. The last window
     may be shorter. Other parameters as in `evaluate`.
     """
-    targets = check_ids(ids)
+    ids, targets = checked_text(model, ids)
     if window < 1:
         raise ConfigError(f"`window` must be at least 1, not {window}")
     window = min(window, targets)
@@ -126,7 +128,7 @@ def _evaluate(
     In each round, N streams read `length` characters from a zero state. The first `warm_up` of them
     are not scored, except at the start of the text.
     """
-    models = [model] if isinstance(model, Model) else model
+    models = members_of(model)
     (rounds, streams), done = firsts.shape, 0
     losses = [np.empty(len(ids) - 1, np.float32) for _ in models]
     with using(workers) as threads:
@@ -161,14 +163,30 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
     return Evaluation(float(mean.mean(dtype=np.float64)), len(mean), mean)
 
 
-def check_ids(ids: NDArray[Any]) -> int:
-    """The number of characters to predict; `CorpusError` if there are none."""
+def members_of(model: Models) -> Sequence[Model]:
+    """The members of an ensemble; `ConfigError` if there are none, or if they are no models."""
+    models = [model] if isinstance(model, Model) else model
+    if not isinstance(models, Sequence) or not all(isinstance(each, Model) for each in models):
+        raise ConfigError(
+            f"`model` must be a Model or several, not {type(model).__name__}; a Trained and a Run "
+            "have theirs in the attribute `model`"
+        )
+    if not models:
+        raise ConfigError("an ensemble needs at least one model")
+    return models
+
+
+def checked_text(model: Models, ids: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """The ids, and the number of characters to predict; `CorpusError` if there are none,
+    `VocabError` for ids that a model does not have.
+    """
+    ids = checked_ids(ids, min(each.config.vocab_size for each in members_of(model)))
     if len(ids) < 2:
         raise CorpusError(
             "a text to evaluate needs at least 2 characters in the vocabulary; this one has "
             f"{len(ids)}"
         )
-    return len(ids) - 1
+    return ids, len(ids) - 1
 
 
 def using(workers: Workers | None) -> AbstractContextManager[Workers]:

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.product import product
 from charrnn.kernels.sampling import Controls
-from charrnn.network.model import Model, Panels, State
+from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import Workers, ranges
 from charrnn.text.documents import DocumentTrackers
+from charrnn.text.vocab import checked_ids
 
 CHUNK = 16
 """Minimum number of characters written between two returns to Python."""
@@ -67,6 +68,8 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned)
+        if panels is not None:
+            check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
         if panels is None or self.model is not model:
@@ -77,8 +80,12 @@ class Writer:
             np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
             for n in range(streams)
         ]
-        self._made = partial(_Work, panels, self.controls, config.precision, streams)
-        self._work, self._turns = self._made(self.workers.threads), _Turns()
+        self._made = partial(_Work, panels, self.controls, config.precision)
+        self._turns = _Turns()
+        self._make_work()
+
+    def _make_work(self) -> None:
+        self._work = self._made(self.streams, self.workers.threads)
         self._alone: _Work | None = None
 
     @property
@@ -92,12 +99,13 @@ class Writer:
         """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
         first.
 
-        `progress(read, total)` is called at intervals. `ValueError` for ids out of range.
+        `progress(read, total)` is called at intervals. `VocabError` for ids out of range, and for
+        none.
         """
-        ids = np.asarray(ids, np.int32)
-        V, last = self.model.config.vocab_size, len(ids) - 1
-        if not len(ids) or ids.min() < 0 or ids.max() >= V:  # kernels do not check bounds
-            raise ValueError(f"there must be at least one id to read, and ids must be 0 to {V - 1}")
+        ids = self._checked(ids)
+        if not len(ids):
+            raise VocabError("there must be at least one id to read")
+        last = len(ids) - 1
         starts = set(self._documents.read(ids)) if self._documents is not None else set()
         for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
             if a in starts:
@@ -115,6 +123,9 @@ class Writer:
 
         The next call overwrites the logits.
         """
+        ids = self._checked(ids)
+        if len(ids) != self.streams:
+            raise VocabError(f"{self.streams} streams must read as many ids, not {len(ids)}")
         work = self._run(np.stack([ids, ids]), 1, np.zeros((1, self.streams)))
         return work.logits[:, : self.model.config.vocab_size]
 
@@ -139,6 +150,20 @@ class Writer:
         """Stream n continues with ids[n]; if a document begins with it, set the state to zero."""
         if self._documents is not None:
             self._begin(self._documents.follow(ids))
+
+    def _checked(self, ids: Ids) -> Ids:
+        """The ids as the kernel reads them; it does not check bounds."""
+        return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
+
+    def keep(self, streams: Sequence[int]) -> None:
+        """Continue with these streams only, in this order; each writes what it would have."""
+        before, self.state = self.state, State(self.model, len(streams))
+        self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
+        self.streams, self._last = len(streams), self._last[streams]
+        self._random = [self._random[stream] for stream in streams]
+        if self._documents is not None:
+            self._documents.keep(streams)
+        self._make_work()
 
     def _begin(self, streams: list[int]) -> None:
         """Begin a document in these streams."""
@@ -166,8 +191,11 @@ class Writer:
 
     def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> _Work:
         work = self._work
-        if work.parts > 1 and self._turns.is_alone():
-            work = self._alone = self._alone or self._made(1)
+        # parts wait for one another, so all of them need a thread
+        if work.parts > 1 and (
+            self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
+        ):
+            work = self._alone = self._alone or self._made(1, 1)
         work.load(self.state)
         jobs = [(write, ids, given, uniforms) for write in work.own]
         self.workers.run(operator.call, jobs, work.release)

@@ -55,8 +55,11 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Key:
-    """Everything that the ids of a text depend on except the vocabulary, as hexadecimal digits."""
+    """Everything that the ids of a text depend on except the vocabulary, as hexadecimal digits, and
+    the folder of the cache.
+    """
 
+    folder: Path
     paths: str
     state: str  # of the files
     settings: str
@@ -72,12 +75,15 @@ class Key:
         """
         given = vocab or extend
         name = _digest([*given.as_json().values(), vocab is None]) if given else "own"
-        return texts_folder() / f"{self.begin}{name}.ids"
+        return self.folder / f"{self.begin}{name}.ids"
 
 
 def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
-    """The key of files as they are now; None for streams and texts too small to cache."""
-    if (size_of(found) or 0) < _SOUGHT_FROM:
+    """The key of files as they are now; None for streams and texts too small to cache, and if there
+    is no place for a cache.
+    """
+    folder = texts_folder()
+    if folder is None or (size_of(found) or 0) < _SOUGHT_FROM:
         return None
     try:
         files = [os.stat(file.path) for file in found]  # noqa: PTH116
@@ -90,7 +96,7 @@ def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
         settings += [codec_name(config.encoding), config.encoding_errors]
     version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
     paths = [(file.path, file.in_folder, file.part) for file in found]
-    return Key(_digest(paths), _digest(state), _digest([settings, version]))
+    return Key(folder, _digest(paths), _digest(state), _digest([settings, version]))
 
 
 def _digest(what: Any) -> str:
@@ -104,7 +110,7 @@ def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | 
     paths = [key.path(vocab, extend)]
     if vocab:  # a resumed run asks for the vocabulary that was the text's own when it started
         with contextlib.suppress(OSError):
-            paths += sorted(set(texts_folder().glob(f"{key.begin}*.ids")) - {*paths})
+            paths += sorted(set(key.folder.glob(f"{key.begin}*.ids")) - {*paths})
     for path in paths:
         try:
             kept = _load(path, vocab)

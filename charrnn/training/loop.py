@@ -27,7 +27,7 @@ from charrnn.optim.optimizers import (
     update_parameters,
 )
 from charrnn.optim.schedules import rate_factor
-from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
 from charrnn.training.recovery import FallBack
@@ -40,6 +40,8 @@ VALIDATED = 200_000
 all of it.
 """
 SAMPLE_LENGTH = 240
+FEW = 5
+"""So many validations have a sample each; after them, every fifth one has."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def train(
     After that it raises `DivergenceError`, with the run and `last` in that state.
     """
     run.check_text(corpus)
-    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), clock)
+    trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
     try:
         while trainer.ended is None:
             yield trainer.step()
@@ -256,16 +258,25 @@ class _Trainer:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
-        validates = step % interval == 0 or ended is not None
+        validates = step % interval == 0 or ended is not None or step in self.run.former_ends
         if validates:
             report = self._validate(report)
-        samples = config.sample_every if config.sample_every is not None else 5 * interval
-        if samples and step % samples == 0:
-            report = replace(report, sample=self._sample())
         if validates or (config.save_every and step % config.save_every == 0):
             self.save()
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
+        if self._is_sampled(interval):
+            report = replace(report, sample=self._sample())
         return replace(report, ended=self.ended)
+
+    def _is_sampled(self, interval: int) -> bool:
+        """True if this step's report has a sample: the first few validations are the whole of a
+        short run.
+        """
+        step, every = self.run.step, self.run.config.sample_every
+        if every is None:
+            many = step >= FEW * interval
+            every = FEW * interval if many else interval
+        return every > 0 and (step % every == 0 or self.ended is not None)
 
     def _validate(self, report: Report) -> Report:
         """Measure the validation loss, add it to the history, and save the best and the good

@@ -18,7 +18,7 @@ from charrnn.errors import ConfigError
 from charrnn.evaluation.compression import evaluate_xz
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.parameters import parameter_count
-from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
 from charrnn.training import recipe
@@ -79,10 +79,10 @@ def plan(
     `ConfigError` for a duration below 5 seconds or not understood, and for settings that contradict
     it (`steps`, `epochs`, `pace`, `max_time`). `is_fine_tuning` as for `recipe.resolve`.
     """
-    seconds = duration if isinstance(duration, float | int) else seconds_of(duration)
-    if seconds is None or not LEAST_SECONDS <= seconds < math.inf:
+    seconds = duration if isinstance(duration, float | int) else seconds_of("duration", duration)
+    if not LEAST_SECONDS <= seconds < math.inf:
         raise ConfigError(
-            f"`duration` must be at least {LEAST_SECONDS:g} seconds, such as 90s, 20m or 1.5h, not "
+            f"`duration` must be at least {LEAST_SECONDS:g} seconds, such as 90s or 20m, not "
             f"{duration!r:.40}"
         )
     model, training = model or ModelConfig(), training or TrainConfig()
@@ -143,7 +143,7 @@ class _Planner:
         most = math.ceil(passes * per_pass)
         steps = min(most, math.floor((usable - validations * validation) / step))
         every = -(-steps // validations)
-        training = training.filled(eval_every=every, sample_every=5 * every)
+        training = training.filled(eval_every=every)
         model, training = recipe.resolve(
             self.corpus,
             model,
@@ -213,7 +213,7 @@ class _Planner:
             return 0.05
         part, times = text[: max(4096, len(text) // 8)], []
         untrained = Run.new(self.corpus, model).model
-        with closing(Workers(usable_threads(self.threads))) as workers:
+        with closing(Workers(self.threads)) as workers:
             for _ in range(2):  # the first time buffers are made
                 start = time.perf_counter()
                 evaluate(untrained, part, workers=workers)

@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
+import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from charrnn.errors import ConfigError
 from charrnn.runtime import threads as workers
 from charrnn.runtime.threads import (
     AHEAD,
+    BackgroundCalls,
     Workers,
     available_threads,
     map_in_order,
@@ -53,7 +55,7 @@ def test_ranges_by_hand() -> None:
 
 @pytest.fixture(params=[1, 2, 3, 5])
 def pool(request: pytest.FixtureRequest) -> Iterator[Workers]:
-    pool = Workers(request.param)
+    pool = Workers(request.param, processors=request.param)
     assert pool.threads == request.param
     yield pool
     pool.close()
@@ -112,7 +114,7 @@ def test_an_exception_arrives_when_all_jobs_are_done(pool: Workers, broken: int)
 def test_no_more_threads_than_jobs() -> None:
     """With more threads than shards, those without one are not there at all."""
     before = threading.active_count()
-    pool = Workers(64)
+    pool = Workers(64, processors=64)
     for _ in range(3):
         pool.run(time.sleep, [(0.001,)] * 3)
     assert threading.active_count() == before + 2
@@ -121,7 +123,7 @@ def test_no_more_threads_than_jobs() -> None:
 
 def test_close_ends_the_threads() -> None:
     before = threading.active_count()
-    pool = Workers(4)
+    pool = Workers(4, processors=4)
     pool.run(time.sleep, [(0.01,)] * 4)
     assert threading.active_count() > before
     pool.close()
@@ -133,7 +135,7 @@ def test_threads_end_with_their_pool() -> None:
     """One that nobody closes, even if its own thread is the last to know of it."""
     before = threading.active_count()
     for _ in range(5):
-        pool = Workers(3)
+        pool = Workers(3, processors=3)
         pool.run(lambda pool: None, [(pool,)] * 3)
         del pool
     until = time.monotonic() + 10
@@ -145,7 +147,7 @@ def test_threads_end_with_their_pool() -> None:
 
 def test_what_was_handed_over_is_let_go() -> None:
     """Else the buffers of the last call, which may be large, would live until the next."""
-    pool, arrays = Workers(3), [np.zeros(3) for _ in range(7)]
+    pool, arrays = Workers(3, processors=3), [np.zeros(3) for _ in range(7)]
     known = [weakref.ref(array) for array in arrays]
     pool.run(np.copy, [(array,) for array in arrays])
     del arrays
@@ -158,7 +160,7 @@ def test_what_was_handed_over_is_let_go() -> None:
 
 def test_many_short_calls() -> None:
     """A lost wake-up would hang here, a job done twice would count."""
-    pool, counts = Workers(3), [0] * 6
+    pool, counts = Workers(3, processors=3), [0] * 6
 
     def count(place: int) -> None:
         counts[place] += 1
@@ -174,7 +176,7 @@ def test_many_short_calls() -> None:
 )
 def test_an_interruption_waits_for_the_threads() -> None:
     """Whoever catches it finds no array being written, and a pool that works."""
-    pool, main, done = Workers(2), threading.get_ident(), list[int]()
+    pool, main, done = Workers(2, processors=2), threading.get_ident(), list[int]()
 
     def job(number: int) -> None:
         if number == 0:
@@ -216,12 +218,15 @@ def test_more_threads_than_processors_are_not_used(
     """They would take turns on them."""
     monkeypatch.setattr(workers, "available_threads", lambda: 4)
     assert usable_threads(asked) == used
+    assert Workers(asked).threads == used, "whoever asks"
+    assert Workers(asked, processors=3).threads == min(used, 3)
 
 
 @pytest.mark.parametrize("asked", [0, -1, 1025])
 def test_no_sensible_number_of_threads(asked: int) -> None:
-    with pytest.raises(ConfigError, match=f"`threads` must be 1 to 1024, not {asked}"):
-        usable_threads(asked)
+    for ask in (usable_threads, Workers):
+        with pytest.raises(ConfigError, match=f"`threads` must be 1 to 1024, not {asked}"):
+            ask(asked)
 
 
 def test_available_threads_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,3 +328,152 @@ def test_a_call_ahead_that_fails() -> None:
     results = map_in_order(lambda n: 1 // (2 - n), range(10), 2)
     with pytest.raises(ZeroDivisionError):
         list(results)
+
+
+# Where no thread can be started, and after a fork
+# --------------------------------------------------------------------------------------------------
+
+
+def limit_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """The system starts this many threads and refuses the rest."""
+    begin, begun = threading.Thread.start, list[threading.Thread]()
+
+    def start(thread: threading.Thread) -> None:
+        if len(begun) >= most:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_work_is_done_on_the_threads_that_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    limit_threads(monkeypatch, most)
+    pool, done = Workers(4), list[int]()
+    with pytest.warns(RuntimeWarning, match="no more threads"):
+        pool.run(done.append, [(n,) for n in range(9)])
+    pool.run(done.append, [(n,) for n in range(9, 20)])  # and says so once
+    assert sorted(done) == list(range(20)) and pool.ready(4) == most + 1
+    pool.close()
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_calls_ahead_on_the_threads_that_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    limit_threads(monkeypatch, most)
+    with pytest.warns(RuntimeWarning, match="no more threads"):
+        assert list(map_in_order(lambda n: n * n, range(30), 3)) == [n * n for n in range(30)]
+
+
+def test_background_calls_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_threads(monkeypatch, 0)
+    calls = list[int]()
+    with pytest.warns(RuntimeWarning, match="no more threads"), BackgroundCalls(calls.append) as c:
+        for n in range(20):
+            c.add(n)
+    assert calls == list(range(20))
+    with (
+        pytest.warns(RuntimeWarning),
+        pytest.raises(ZeroDivisionError),
+        BackgroundCalls(lambda n: 1 // n) as failing,
+    ):
+        failing.add(0)
+
+
+def status_of_child(work: Callable[[], bool]) -> int:
+    """Fork; the child's exit status: 0 if `work` is true there, 1 if not, -1 if it hangs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+        child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, done = Workers(3), list[int]()
+    pool.run(done.append, [(n,) for n in range(6)])
+
+    def works() -> bool:
+        pool.run(done.append, [(n,) for n in range(6, 12)])
+        pool.close()
+        return sorted(done) == list(range(12)) and pool.ready(1) == 1
+
+    def works_alone() -> bool:
+        limit_threads(monkeypatch, 0)
+        with pytest.warns(RuntimeWarning):
+            return works()
+
+    assert status_of_child(works) == 0
+    assert status_of_child(works_alone) == 0
+    pool.run(done.append, [(n,) for n in range(6, 12)])  # the parent's are as before
+    assert sorted(done) == list(range(12))
+    pool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_another_thread_uses_the_pool() -> None:
+    """The child finds the pool idle, not locked by a thread that it does not have."""
+    pool, begun, forked = Workers(2), threading.Event(), threading.Event()
+
+    def busy() -> None:
+        begun.set()
+        forked.wait(60)
+
+    user = threading.Thread(target=pool.run, args=(busy, [(), ()]))
+    user.start()
+    begun.wait(60)
+    done = list[int]()
+
+    def works() -> bool:
+        pool.run(done.append, [(1,), (2,)])
+        return sorted(done) == [1, 2]
+
+    try:
+        assert status_of_child(works) == 0
+    finally:
+        forked.set()
+        user.join()
+        pool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_inside_a_job() -> None:
+    """The other thread's job is lost in the child, which is an error there, not a wait."""
+    pool, main, forked = Workers(2), threading.current_thread(), threading.Event()
+    child = list[int]()
+
+    def job() -> None:
+        if threading.current_thread() is main:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child.append(os.fork())
+            forked.set()
+        else:
+            forked.wait(60)
+
+    try:
+        pool.run(job, [(), ()])
+    except RuntimeError as error:
+        os._exit(7 if not child[0] and "forked" in str(error) else 1)
+    if not child[0]:
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child[0], 0)[1]) == 7
+    pool.close()
