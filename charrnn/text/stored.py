@@ -15,6 +15,7 @@ from charrnn.text.reading import Reading
 from charrnn.text.vocab import TextIds, Vocab, name_of
 
 _CODES = 0x110000
+_SHARE = 0.8  # of the memory that the ids of a text may take
 _ENDLESS = 1 << 36  # bytes that no stream has, if we cannot tell how much memory there is
 _SLICE = (
     1 << 16
@@ -35,7 +36,7 @@ class Stored:
         self._dtype: np.dtype[Any] = np.dtype(np.uint8)
         # Untouched memory costs nothing, so the size in bytes is a good first guess.
         size = sum(1 + (file.size or 0) for file in reading.files)
-        self._most = memory_size() or size + _ENDLESS
+        self._most = int(_SHARE * (memory_size() or size + _ENDLESS))
         self._memory = np.empty(_rounded(max(min(size, self._most // 2), 1 << 16)), np.uint8)
         for n, piece in reading.pieces():
             try:

@@ -80,7 +80,7 @@ def test_what_has_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text in ran("train", text, status=1).stderr
         assert text in ran("eval", "last.safetensors", text, status=1).stderr
         for command in ("sample", "eval", "info"):
-            assert "not a file" in ran(command, text, status=1).stderr
+            assert "not a regular file" in ran(command, text, status=1).stderr
         assert text in ran("train", "--init-from", text, status=1).stderr
     assert "not a file of settings" in ran("train", "--config", "/dev/zero", status=2).stderr
 

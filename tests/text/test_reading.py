@@ -418,7 +418,7 @@ class TestWithoutEnd:
             def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
                 return len(buffer)
 
-        with pytest.raises(CorpusError, match=r"-: more than fits into .* memory, after 4,9"):
+        with pytest.raises(CorpusError, match=r"-: more than fits into .* memory, after 3,9"):
             Corpus.read("-", CorpusConfig(unit="byte"), stdin=io.BufferedReader(Zeros()))
 
     def test_a_small_file_with_a_large_text(
