@@ -16,11 +16,13 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import charrnn.text.contents
 from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.config import CorpusConfig
-from charrnn.errors import CorpusError
+from charrnn.errors import CharrnnError, CorpusError
 from charrnn.text.corpus import Corpus
 from charrnn.text.kinds import kind_of, packing, wide_encoding
 from charrnn.text.sources import RUN_FILES, find, summary
@@ -454,3 +456,30 @@ class TestRecorded:
             Corpus.read(path, lengths=[1, 2])
         with pytest.raises(CorpusError, match="2 files, but there should be 1"):
             Corpus.read([path, path], lengths=[1])
+
+
+HEADS = [b"", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\3\4", b"\xff\xfe"]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([*HEADS, *(data[:40] for data in KINDS.values())]),
+    st.binary(max_size=300) | st.text(max_size=80).map(str.encode),
+    st.sampled_from(["utf-8", "utf-16", "utf-32-be", "latin-1", "gb18030", "utf-7", "cp1252"]),
+    st.sampled_from(["strict", "replace", "ignore"]),
+    st.sampled_from(["a", "a.gz", "a.bz2", "a.xz", "a.zst", "a.csv"]),
+)
+def test_any_bytes_are_read_or_refused(
+    tmp_path: Path, head: bytes, rest: bytes, encoding: str, errors: str, name: str
+) -> None:
+    path = write(tmp_path / "f" / name, head + rest)
+    for source in (path, path.parent):
+        for unit in ("char", "byte"):
+            config = CorpusConfig(encoding=encoding, encoding_errors=errors, unit=unit)  # type: ignore[arg-type]
+            try:
+                corpus = Corpus.read(source, config)
+            except CharrnnError as error:
+                assert "\n" not in str(error) and len(str(error)) < 900
+            else:
+                assert len(corpus) >= 2
+    path.unlink()
