@@ -291,7 +291,10 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
             "the run's text came from standard input; pipe it in again: charrnn train - "
             f"--resume {folder.path}"
         )
+    from charrnn.text.sources import check_recorded
+
     try:
+        check_recorded(path for part in paths if not requested[part] for path in paths[part])
         text = paths.pop("")
         corpus = read_text(text, run.corpus_config, request.quiet, **paths, vocab=run.vocab)
     except VocabError as error:
