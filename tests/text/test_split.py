@@ -42,7 +42,7 @@ def lines(*documents: str) -> str:
 
 def documents_of(ids: np.ndarray, starts: np.ndarray | None, vocab: Vocab) -> list[str]:
     assert starts is not None
-    edges = sorted({0, *starts.tolist(), len(ids)})
+    edges = sorted({0, *(starts + 1).tolist(), len(ids)})  # a separator's last character is before
     return [vocab.decode(ids[a:b]) for a, b in pairwise(edges)]
 
 
@@ -160,7 +160,6 @@ def losses(text: str, **settings: object) -> tuple[float, float]:
     return last.smoothed_loss, last.validation_loss
 
 
-@pytest.mark.xfail(reason="first characters are predicted from the document before")
 def test_the_validation_loss_of_a_sorted_list_is_near_its_training_loss() -> None:
     """Names that begin late in the alphabet end differently: cut off, they were a surprise."""
     text = lines(*names(3000))
