@@ -84,6 +84,9 @@ class Writer:
         self._work, self._turns = self._made(self.workers.threads), _Turns()
         self._alone: _Work | None = None
 
+    def __repr__(self) -> str:
+        return f"Writer({self.model.summary}, {self.streams} streams)"
+
     @property
     def chunk(self) -> int:
         """Characters to write at a time: enough to hide the cost of returning to Python, without a

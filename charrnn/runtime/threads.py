@@ -119,6 +119,9 @@ class Workers:
         self._others: list[_Worker] = []
         self._stop = weakref.finalize(self, _stop, self._others)
 
+    def __repr__(self) -> str:
+        return f"Workers({self.threads})"
+
     def run(
         self,
         function: Callable[..., Any],

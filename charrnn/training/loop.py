@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from charrnn.config import SamplingConfig
-from charrnn.errors import DivergenceError, UnstableStep
+from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
@@ -27,6 +27,7 @@ from charrnn.optim.optimizers import (
     update_parameters,
 )
 from charrnn.optim.schedules import rate_factor
+from charrnn.runtime.interrupts import delayed_interrupt
 from charrnn.runtime.threads import Workers, usable_threads
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
@@ -40,6 +41,8 @@ VALIDATED = 200_000
 all of it.
 """
 SAMPLE_LENGTH = 240
+LIMITS = {"time": "max_time"}
+"""The settings that end a run, where their names differ from `Report.ended`."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class Report:
     overfitting: bool = False
     fell_back: FallBack | None = None
 
+    def __repr__(self) -> str:
+        return f"Report(step {self.step:,} of {self.total_steps:,}, loss {self.loss:.4f})"
+
     @property
     def chars_per_second(self) -> float:
         """Training speed of this step."""
@@ -87,7 +93,11 @@ def train(
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
     """Train until the run is finished. Yields a report after each step; the caller may stop at any
-    of them and resume later.
+    of them and resume later. Ctrl-C takes effect after the step, so that the run is never left in
+    the middle of one.
+
+    `RunError` if the run is finished already (`Run.change` gives it more steps), `CorpusError` if
+    the corpus is not the run's text. Both are raised by the call itself.
 
     With a folder, `last` is saved at the start, at every validation, every `save_every` steps, at
     the end, and when the iteration is closed early; `best` is saved whenever the validation loss is
@@ -96,12 +106,28 @@ def train(
     finite, or the loss has jumped, the run goes back to its last good state, at most three times.
     After that it raises `DivergenceError`, with the run and `last` in that state.
     """
+    run.check()
     run.check_text(corpus)
-    trainer = _Trainer(run, corpus, folder, Workers(usable_threads(threads)), clock)
+    ended = run.ended_by(folder.seconds_before if folder is not None else 0.0)
+    if ended is not None:
+        limit = LIMITS.get(ended, ended)
+        raise RunError(
+            f"the run is finished: its `{limit}` ended it at step {run.step:,}; to train it "
+            f"further, change `{limit}`"
+        )
+    return _reports(run, corpus, folder, usable_threads(threads), clock)
+
+
+def _reports(
+    run: Run, corpus: Corpus, folder: RunFolder | None, threads: int, clock: Callable[[], float]
+) -> Generator[Report, None, None]:
+    trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
     try:
         while trainer.ended is None:
-            yield trainer.step()
-    except GeneratorExit:
+            with delayed_interrupt():
+                report = trainer.step()
+            yield report
+    except (GeneratorExit, KeyboardInterrupt):
         trainer.save()
         raise
     finally:

@@ -10,7 +10,7 @@ import numpy as np
 
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, RunError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -96,6 +96,9 @@ class Run:
     average: Parameters | None = None
     anchor: Parameters | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
 
     @classmethod
     def new(
@@ -241,6 +244,20 @@ class Run:
         """The training text as this run's parallel streams."""
         shape = self.config.batch_size, self.config.seq_length
         return Streams(corpus.train, *shape, corpus.train_starts, self.config.reset_every)
+
+    def check(self) -> None:
+        """`RunError` unless all arrays have the shapes that the model and the settings require, on
+        which the kernels rely.
+        """
+        model, tensors = self.model, self.model.parameters.tensors
+        if self.slots.keys() != set(OPTIMIZERS[self.config.optimizer].slots):
+            raise RunError(f"`slots` are not those of the `optimizer` {self.config.optimizer}")
+        others = {**self.slots, "average": self.average, "anchor": self.anchor}
+        for name, other in others.items():
+            if other is not None and other.tensors != tensors:
+                raise RunError(f"the run's {name} belongs to a network of another shape")
+        if self.state.h.shape != State.shapes(model.config, self.config.batch_size)["h"]:
+            raise RunError(f"the run's state is not that of {self.config.batch_size} streams")
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless this is the text that the run was started on, with the same
