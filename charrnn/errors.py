@@ -17,9 +17,20 @@ The command line prints any of them as one line on stderr, with exit status 1 (2
 `ConfigError`).
 """
 
+LONGEST = 900
+"""Maximum length of a message: a path, a setting or a name in a file can have any length."""
+
 
 class CharrnnError(Exception):
-    """The base of every error that a user of charrnn can cause."""
+    """The base of every error that a user of charrnn can cause.
+
+    A message of more than 900 characters is shortened in the middle.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > LONGEST:
+            message = f"{message[: LONGEST // 2]} ... {message[5 - LONGEST // 2 :]}"
+        super().__init__(message)
 
 
 class CorpusError(CharrnnError):

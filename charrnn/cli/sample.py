@@ -25,7 +25,7 @@ from charrnn.cli.options import (
     options_for,
     threads_option,
 )
-from charrnn.cli.signals import remembered_interrupt
+from charrnn.cli.signals import interruptions
 from charrnn.config import SamplingConfig
 from charrnn.errors import CorpusError, RunError
 
@@ -186,7 +186,7 @@ def _as_text(prime: str | bytes, trained: Trained, where: str) -> str:
     """The prime, read as the network's text was: with its newlines and normalization. A network of
     bytes takes it unchanged.
     """
-    from charrnn.text.sources import tidy
+    from charrnn.text.decoding import tidy
 
     if trained.vocab.unit == "byte":
         return prime if isinstance(prime, str) else prime.decode("utf-8", "surrogateescape")
@@ -219,7 +219,7 @@ def _stream(
         with terminal.progress_bar("reading the prime", unit="char") as bar:
             pieces = generate(trained, prime, config, workers=workers, progress=bar)
             first = next(pieces, "")
-        with remembered_interrupt() as check:
+        with interruptions() as check:
             for piece in chain([shown, first], pieces):
                 check()
                 _write(terminal.escaped(piece, sys.stdout))

@@ -180,7 +180,10 @@ class Writer:
 
     def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> _Work:
         work = self._work
-        if work.parts > 1 and self._turns.is_alone():
+        # parts wait for one another, so all of them need a thread
+        if work.parts > 1 and (
+            self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
+        ):
             work = self._alone = self._alone or self._made(1)
         work.load(self.state)
         jobs = [(write, ids, given, uniforms) for write in work.own]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import warnings
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -402,3 +405,18 @@ def test_characters_of_several_bytes() -> None:
         assert "".join(pieces) == "€" * (length // 3) + "�" * (length % 3 > 0)
         assert generate_many(trained(m, vocab), 2, "€", chosen) == ["".join(pieces)] * 2
     assert "".join(generate(trained(m, vocab), "€", SamplingConfig(length=60, stop="€€"))) == ""
+
+
+def test_a_text_is_written_where_no_thread_can_be_started(monkeypatch):
+    """Parts of a divided stream wait for one another; on one thread they would wait forever."""
+    model = trained(Model(plain_model(vocab_size=len(FOLDING), hidden=256, layers=1)))
+    with contextlib.closing(Workers(1)) as alone:
+        expected = "".join(generate(model, "a", SamplingConfig(length=40), workers=alone))
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with contextlib.closing(Workers(2)) as workers, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert "".join(generate(model, "a", SamplingConfig(length=40), workers=workers)) == expected
