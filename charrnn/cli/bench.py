@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields
 from itertools import count, product
@@ -17,7 +16,7 @@ from charrnn.cli.inputs import precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import Command, json_option
 from charrnn.config import CorpusConfig
-from charrnn.runtime.threads import available_threads, check_threads
+from charrnn.runtime.threads import usable_threads
 
 if TYPE_CHECKING:
     from charrnn.bench.machine import Machine
@@ -119,9 +118,9 @@ def bench(
     task needs. With --against torch, "ratio" is charrnn's speed divided by PyTorch's. Run nothing
     else at the same time.
     """
-    lists["threads"] = lists["threads"] or (available_threads(),)
+    asked = lists["threads"] or (None,)
+    lists["threads"] = tuple(dict.fromkeys(usable_threads(threads) for threads in asked))
     most = max(lists["threads"])
-    check_threads(most)
     versions = {"charrnn": charrnn.__version__}
     if against is not None:
         from charrnn.bench.peers import installed_version
@@ -140,7 +139,7 @@ def bench(
     if as_json:
         described = {**asdict(machine), "versions": versions | machine.versions}
         by_task = {task: [row.as_json() for row in rows if row.task == task] for task in MEASURED}
-        click.echo(json.dumps({"machine": described, **by_task}))
+        click.echo(terminal.json_text({"machine": described, **by_task}))
     else:
         _print_machine(machine)
         if rows:

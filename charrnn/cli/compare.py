@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -247,7 +246,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     if request.as_json:
         described = [result.as_json() for result in ranking]
         click.echo(
-            json.dumps(
+            terminal.json_text(
                 {"folder": str(folder), "finished": is_finished, "configurations": described}
             )
         )

@@ -1,7 +1,6 @@
 """`charrnn data`: list and download texts to train on."""
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -74,7 +73,7 @@ def list_(as_json: bool) -> None:
     """Show the bundled text and those that can be downloaded."""
     for text in _texts():
         if as_json:
-            click.echo(json.dumps(text))
+            click.echo(terminal.json_text(text))
         else:
             click.echo(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
             click.echo(f"  {terminal.one_line(text['path'] or text['url'])}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -136,9 +135,9 @@ def eval_(
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
-    from charrnn.runtime.threads import Workers, usable_threads
+    from charrnn.runtime.threads import Workers
 
-    with closing(Workers(usable_threads(threads))) as workers:
+    with closing(Workers(threads)) as workers:
         measures = _measures(networks, text, window, config, workers)
         if per_char:
             evaluation = measures["carried" if config is None else "dynamic"]()
@@ -150,7 +149,7 @@ def eval_(
     if split == "test":
         about["test_looks"] = _note_test(members, evaluation.nats_per_char)
     if as_json:
-        click.echo(json.dumps(_as_json(rows, window, config) | about))
+        click.echo(terminal.json_text(_as_json(rows, window, config) | about))
     elif not per_char:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
@@ -226,7 +225,7 @@ def _as_json(
 
 def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
     """Print a line for each character except the first."""
-    symbols = [json.dumps(symbol) for symbol in vocab.symbols]
+    symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
     for a in range(0, len(losses), 4096):
         pairs = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
         lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
     if as_json:
-        click.echo(json.dumps({**about, "run": run, "history": history, "events": events}))
+        click.echo(terminal.json_text({**about, "run": run, "history": history, "events": events}))
         return
     _print_facts(_facts(about, run))
     validations = [entry for entry in history if "fell_back_from" not in entry]

@@ -25,8 +25,8 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
     `names`: cells, optimizers and so on whose kernels are needed (see `compiling.module_of`);
         without `training`, only the kernels for sampling. Call it before importing any part of the
         library that computes, and again for names that are only known once a checkpoint is read.
-        Silent when all kernels come from the cache; otherwise one line says why, if there is more to
-    say than that this is the first time.
+        Silent when all kernels come from the cache; otherwise one line says why, if there is more
+    to say than that this is the first time.
     """
     from charrnn.compiler import companion, compiling, target
 

@@ -16,7 +16,7 @@ import click
 
 import charrnn
 from charrnn.cli.signals import Interrupted, end_silently, interruptions
-from charrnn.cli.terminal import PARAMETER, one_line, print_error, say
+from charrnn.cli.terminal import PARAMETER, is_terminal, one_line, print_error, say
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
@@ -159,9 +159,12 @@ def main() -> None:
     """The entry point of the program; ends the process."""
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
-        # a character that the terminal's encoding lacks is shown as an escape instead of raising
+        # A character that the terminal's encoding lacks is shown as an escape instead of raising.
+        # Files and pipes get UTF-8, which can hold them all, whatever the locale (in Windows a code
+        # page).
         with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            encoding = None if is_terminal(stream) else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
     # NumPy's BLAS would start a thread per processor, and say so if it cannot
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     warnings.showwarning = _show_warning

@@ -128,13 +128,14 @@ def options_for(
     def decorate(command: Command) -> Command:
         for setting in reversed(settings_of(kind).values()):
             flag, default = flag_of(setting.name), f"  [default: {setting.default}]"
-            is_bool = setting.kind is bool
+            is_bool, is_list = setting.kind is bool, setting.kind is tuple
             add = option(
                 f"{flag}/--no-{flag[2:]}" if is_bool else flag,
                 PARAMETER.sub(lambda match: flag_of(match[1]), setting.help)
-                + ("" if setting.default is None or is_bool else default),
+                + ("" if setting.default in (None, ()) or is_bool else default),
                 group=setting.group,
-                type=setting.kind,
+                type=str if is_list else setting.kind,
+                multiple=is_list,
                 default=None,
                 metavar="|".join(setting.choices) or None,
             )

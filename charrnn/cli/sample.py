@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import json
 import os
+import re
 import secrets
 import select
 import stat
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +28,13 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.signals import interruptions
 from charrnn.config import SamplingConfig
-from charrnn.errors import CorpusError, RunError
+from charrnn.errors import CorpusError, RunError, VocabError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.runtime.threads import Workers
 
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 PATIENCE = 2.0
 """Seconds without input from a pipe before a note says what charrnn is waiting for."""
 
@@ -40,7 +42,7 @@ EXAMPLES = """\b
 Examples:
   charrnn sample                                  the newest run's network
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
-  charrnn sample --prime "KING:" --stop $'\\n\\n'   stop at the first blank line
+  charrnn sample --prime "KING:" --stop '\\n\\n'    stop at the first blank line
   echo "KING:" | charrnn sample                   read the prime from a pipe
 """
 BRIEF = {
@@ -49,7 +51,8 @@ BRIEF = {
     "--prime": "Text to continue.",
     "--prime-file": "A file to continue; - is standard input.",
     "--no-prime": "Do not print the prime before the text.",
-    "--stop": "Stop before this string.",
+    "--stop": "Stop before this string; may be repeated.",
+    "--keep-stop": "Keep the string that stopped the text.",
     "--count": "Texts to write. [default: 1]",
     "--seed": "The same seed writes the same text. [default: random]",
     "--unknown": "Unknown characters in the prime: error, skip, nearest, fold.",
@@ -93,28 +96,39 @@ def sample(
     standard input serves another purpose, pass --prime "".
     """
     settings["seed"] = secrets.randbits(53) if seed is None else seed
+    settings["stop"] = tuple(map(_unescaped, settings["stop"]))
     config = SamplingConfig(**{k: value for k, value in settings.items() if value is not None})
-    raw_prime = _read_prime(prime, prime_file)
+    raw_prime, whose = _read_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
     checkpoint = checkpoint or _bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=False)
     from charrnn.generation.generate import generate_many
-    from charrnn.runtime.threads import Workers, usable_threads
+    from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
-    text = _as_text(raw_prime, trained[0], prime_file or "standard input")
+    text = _as_text(raw_prime, trained[0], whose)
+    try:
+        trained[0].vocab.encode(text, config.unknown)
+    except VocabError as error:
+        raise VocabError(f"{whose}: {error}") from None
+    stops = [_as_text(string, trained[0], "`stop`") for string in config.stop]
+    config = replace(config, stop=tuple(stops))
     shown = "" if no_prime else text
-    with contextlib.closing(Workers(usable_threads(threads))) as workers:
+    with contextlib.closing(Workers(threads)) as workers:
         if count == 1 and not as_json:
             _stream(trained, text, shown, config, workers)
             return
         with terminal.progress_bar("writing", unit="char") as bar:
             texts = generate_many(trained, count, text, config, workers=workers, progress=bar)
     if as_json:
-        output = {"text": texts[0]} if count == 1 else {"samples": texts}
-        about = {"prime": text, **asdict(config), **files_of(members)}
-        del about["stop"], about["unknown"]
-        click.echo(json.dumps(output | about))
+        name = "text" if count == 1 else "samples"
+        output: dict[str, Any] = {name: _one_or_all([_valid(each) for each in texts])}
+        if trained[0].vocab.unit == "byte":
+            data = (each.encode("utf-8", "surrogateescape") for each in texts)
+            output["base64"] = _one_or_all([base64.b64encode(each).decode() for each in data])
+        about = {"prime": _valid(text), **asdict(config), **files_of(members)}
+        del about["stop"], about["keep_stop"], about["unknown"]
+        click.echo(terminal.json_text(output | about))
         return
     for n, made_text in enumerate(texts, 1):
         if n > 1:
@@ -139,18 +153,36 @@ def _bundled_if_no_run() -> str | None:
     return str(path)
 
 
-def _read_prime(prime: str | None, prime_file: str | None) -> str | bytes:
-    """The prime from the flags, else from a pipe or file on standard input, else empty."""
+def _one_or_all(texts: list[str]) -> str | list[str]:
+    return texts[0] if len(texts) == 1 else texts
+
+
+def _valid(text: str) -> str:
+    """The text with U+FFFD for bytes that are not UTF-8: JSON cannot contain them."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _unescaped(string: str) -> str:
+    """A string from the command line; \\n, \\t, \\r and \\\\ in it mean what they mean in a
+    separator of documents.
+    """
+    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPED[match[1]], string)
+
+
+def _read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, str]:
+    """The prime from the flags, else from a pipe or file on standard input, else empty; and its
+    name for messages.
+    """
     if prime is not None and prime_file is not None:
         raise click.UsageError("--prime and --prime-file cannot both be given")
     if prime is not None:
-        return prime
+        return prime, "the prime"
     if prime_file == "-" or (prime_file is None and _stdin_has_prime()):
-        return _read_stdin()
+        return _read_stdin(), "the prime (from standard input)"
     if prime_file is None:
-        return ""
+        return "", "the prime"
     try:
-        return Path(prime_file).read_bytes()
+        return Path(prime_file).read_bytes(), f"the prime ({prime_file})"
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(
@@ -159,14 +191,18 @@ def _read_prime(prime: str | None, prime_file: str | None) -> str | bytes:
 
 
 def _stdin_has_prime() -> bool:
-    """True for a pipe or a file. Services, cron jobs and CI run with sockets or devices, which may
-    never end.
+    """True for a pipe, and for a file of which nothing has been read yet.
+
+    Services, cron jobs and CI run with sockets or devices, which may never end. A file that has
+    been read in part is the list of a `while read` loop.
     """
     try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
+        number = sys.stdin.fileno()
+        mode = os.fstat(number).st_mode
+        is_unread_file = stat.S_ISREG(mode) and os.lseek(number, 0, os.SEEK_CUR) == 0
     except (AttributeError, OSError, ValueError):  # closed, or not a file
         return False
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+    return stat.S_ISFIFO(mode) or is_unread_file
 
 
 def _read_stdin() -> bytes:
@@ -182,9 +218,9 @@ def _read_stdin() -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _as_text(prime: str | bytes, trained: Trained, where: str) -> str:
-    """The prime, read as the network's text was: with its newlines and normalization. A network of
-    bytes takes it unchanged.
+def _as_text(prime: str | bytes, trained: Trained, whose: str) -> str:
+    """The prime or a stop string, read as the network's text was: with its newlines and
+    normalization. A network of bytes takes it unchanged.
     """
     from charrnn.text.decoding import tidy
 
@@ -199,7 +235,7 @@ def _as_text(prime: str | bytes, trained: Trained, where: str) -> str:
             prime = prime.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise CorpusError(
-                f"{where}: the prime is not UTF-8 (byte 0x{error.object[error.start]:02x} at "
+                f"{whose}: not UTF-8 (byte 0x{error.object[error.start]:02x} at "
                 f"position {error.start}); convert it, e.g. with iconv"
             ) from None
     config = trained.corpus_config
@@ -237,8 +273,8 @@ def _rule(n: int, count: int) -> str:
 
 
 def _write(text: str) -> None:
-    """Write text to standard output at once, in its encoding; undecodable bytes from the command
-    line come out unchanged.
+    """Write text to standard output at once, in its encoding; bytes that are not UTF-8, from the
+    command line or a network of bytes, come out unchanged.
     """
     stream, encoding = sys.stdout, sys.stdout.encoding or "utf-8"
     try:

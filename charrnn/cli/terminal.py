@@ -6,6 +6,7 @@ imported only when needed, so that `charrnn --help` is quick.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -62,6 +63,8 @@ def escaped(text: str, stream: TextIO | None = None) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        code -= 0xDC00
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
@@ -80,6 +83,19 @@ def say(text: str) -> None:
 def print_error(message: str) -> None:
     """Print `error: ` and the message as one line on stderr."""
     say(f"error: {one_line(message)}")
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON on one line. JSON has no NaN and no infinity: they become null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def dim(text: str, stream: TextIO) -> str:

@@ -4,7 +4,6 @@ and the end.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
@@ -14,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
-from charrnn.cli.terminal import dim, duration_text, escaped, loss_text, one_line, say, size_text
+from charrnn.cli.terminal import (
+    dim,
+    duration_text,
+    escaped,
+    json_text,
+    loss_text,
+    one_line,
+    say,
+    size_text,
+)
 
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
@@ -259,4 +267,4 @@ class Display:
 
 
 def _print_json(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
+    print(json_text(values), flush=True)

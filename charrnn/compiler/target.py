@@ -2,10 +2,10 @@
 is set.
 
 CHARRNN_SIMD=avx2 excludes AVX-512, CHARRNN_SIMD=none all vector instructions and fused
-multiply-adds: for tests, and for machines with unreliable vector units. CHARRNN_SIMD=x86-64-v3 makes
-code for any processor with AVX2, so that one cache serves different machines. It applies to
-everything that Numba compiles in the process. If it is not set, code for any processor is used where
-it is cached and code for this one is not; CHARRNN_SIMD=native never uses it.
+multiply-adds: for tests, and for machines with unreliable vector units. CHARRNN_SIMD=x86-64-v3
+makes code for any processor with AVX2, so that one cache serves different machines. It applies to
+everything that Numba compiles in the process. If it is not set, code for any processor is used
+where it is cached and code for this one is not; CHARRNN_SIMD=native never uses it.
 """
 
 import os

@@ -1,9 +1,10 @@
 """Settings that check themselves: fields with a range and a help text, patterns, and times.
 
 A subclass of `Settings` is a frozen dataclass whose fields are made by `setting`. Each is a bool,
-int, float, str or `Literal` of strings, or one of these or None. A field whose default is None
-although its type excludes None is set by the recipe (`training.recipe`) before it is used.
-`settings_of` describes each field; flags, help and messages are derived from it.
+int, float, str, `Literal` of strings or tuple of strings, or one of these or None. A field whose
+default is None although its type excludes None is set by the recipe (`training.recipe`) before it
+is used. `settings_of` describes each field; flags, help and messages are derived
+from it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ LONGEST_PATTERN = 200
 """Maximum length of a regular expression, in characters."""
 
 T = TypeVar("T")
-Value = bool | int | float | str | None
+Value = bool | int | float | str | tuple[str, ...] | None
 """The values that a setting can have."""
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}
+_KINDS = {
+    **{bool: "true or false", int: "a whole number", float: "a number", str: "a string"},
+    tuple: "a string or several, none of them empty",
+}
 _CACHE: dict[type, dict[str, Setting]] = {}
 _UNITS = {
     r"d|days?": 86400.0,
@@ -45,7 +49,7 @@ class Setting:
 
     name: str
     default: Any
-    kind: type[bool | int | float | str]
+    kind: type[bool | int | float | str | tuple[str, ...]]
     optional: bool
     by_recipe: bool
     choices: tuple[str, ...]
@@ -63,7 +67,14 @@ class Setting:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             # larger values would overflow, and are out of range anyway
             value = float(min(max(value, -(10**308)), 10**308))
-        is_kind = isinstance(value, self.kind) and isinstance(value, bool) == (self.kind is bool)
+        if self.kind is tuple:
+            value = (value,) if isinstance(value, str) else value
+            is_kind = isinstance(value, list | tuple)
+            is_kind = is_kind and all(isinstance(string, str) and string for string in value)
+            value = tuple(value) if is_kind else value
+        else:
+            is_bool = isinstance(value, bool)
+            is_kind = isinstance(value, self.kind) and is_bool == (self.kind is bool)
         if not is_kind or value != value:
             wanted = _KINDS[self.kind]
         elif self.choices and value not in self.choices:
@@ -112,7 +123,8 @@ def _type_of(hint: Any, default: object) -> tuple[type, bool, bool, tuple[str, .
     (kind,) = (part for part in parts if part is not NoneType)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     by_recipe = default is None and NoneType not in parts
-    return str if choices else kind, NoneType in parts or by_recipe, by_recipe, choices
+    kind = str if choices else get_origin(kind) or kind
+    return kind, NoneType in parts or by_recipe, by_recipe, choices
 
 
 class Settings:

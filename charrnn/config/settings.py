@@ -194,7 +194,8 @@ class SamplingConfig(Settings):
         1.0,
     )
     seed: int = sampling(0, "The same seed writes the same text.", 0, 2**63 - 1)
-    stop: str | None = sampling(None, "Stop before this string.")
+    stop: tuple[str, ...] = sampling((), "Stop before this string; may be repeated.")
+    keep_stop: bool = sampling(False, "Keep the string that stopped the text.")
     unknown: Literal["error", "skip", "nearest", "fold"] = sampling(
         "error", "How to treat characters of the prime that are not in the vocabulary."
     )

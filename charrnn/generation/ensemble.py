@@ -43,6 +43,12 @@ class Ensemble:
             writer.read(ids, progress)
         self._last = np.full(self._writers[0].streams, ids[-1], np.int32)
 
+    def keep(self, streams: Sequence[int]) -> None:
+        """Continue with these streams only, in this order; each writes what it would have."""
+        self._last = self._last[streams]
+        for writer in self._writers:
+            writer.keep(streams)
+
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
         ids, first = np.zeros((length, len(self._last)), np.int32), self._writers[0]

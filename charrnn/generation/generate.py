@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.ensemble import Ensemble, check_alike
+from charrnn.generation.stopping import Text, stop_symbols, symbols_of
 from charrnn.generation.writer import Ids, Progress, Writer
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
-from charrnn.text.vocab import Decoder, Vocab
+from charrnn.text.vocab import Vocab
 
 
 def start_ids(vocab: Vocab) -> Ids:
@@ -49,23 +48,27 @@ def generate(
     """Yields the text that follows `prime`, in pieces as it is generated.
 
     If the network was trained with a document separator, the state is zero at the start of each
-    document, in the prime too. The text ends before the first occurrence of `config.stop`.
-    `VocabError` if the vocabulary lacks characters of the prime and `config.unknown` is "error".
+    document, in the prime too. The text ends before the first of the strings `config.stop`, or with
+    it if `config.keep_stop`. `VocabError` if the vocabulary lacks a character of a stop string, or
+    of the prime while `config.unknown` is "error".
+
+    A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
+    that text.encode("utf-8", "surrogateescape") gives the bytes.
 
     trained: one network, or several with the same vocabulary, which write as an ensemble.
     panels: the packed weights of a single network, if available.
     progress: `progress(read, total)` reports the reading of a long prime.
     """
     config = config or SamplingConfig()
-    vocab, blocks = _blocks(trained, 1, prime, config, workers, panels, progress)
-    decoder, until = Decoder(vocab), Stop(config.stop)
-    for block in blocks:
-        text = until.feed(decoder.feed(block[:, 0]))
-        if text:
-            yield text
-        if until.reached:
+    vocab, writer, ids = _writer(trained, 1, prime, config, workers, panels)
+    text = Text(vocab, stop_symbols(vocab, config.stop), config.keep_stop)
+    for block in generate_ids(writer, ids, config.length, progress):
+        piece = text.feed(symbols_of(vocab, block)[0])
+        if piece:
+            yield piece
+        if text.has_ended:
             return
-    rest = until.feed(decoder.end(), last=True)
+    rest = text.feed("", last=True)
     if rest:
         yield rest
 
@@ -80,32 +83,41 @@ def generate_many(
     progress: Progress | None = None,
 ) -> list[str]:
     """`count` texts that follow `prime`, generated in parallel; the first is the text of
-    `generate`.
+    `generate`. Nothing more is computed for a text that has ended.
 
     `progress(written, total)` counts the characters of each text.
     """
     config = config or SamplingConfig()
-    vocab, blocks = _blocks(trained, count, prime, config, workers)
-    written, done = [np.zeros((0, count), np.int32)], 0
-    for block in blocks:
-        written.append(block)
-        done += len(block)
+    vocab, writer, ids = _writer(trained, count, prime, config, workers)
+    stops, done = stop_symbols(vocab, config.stop), 0
+    texts = [Text(vocab, stops, config.keep_stop) for _ in range(count)]
+    pieces: list[list[str]] = [[] for _ in texts]
+    writer.read(ids)
+    left = list(range(count))  # the text of each stream
+    while left and done < config.length:
+        block = writer.write(min(writer.chunk, config.length - done))
+        for n, symbols in zip(left, symbols_of(vocab, block), strict=True):
+            pieces[n].append(texts[n].feed(symbols))
+        kept = [stream for stream, n in enumerate(left) if not texts[n].has_ended]
+        if 0 < len(kept) < len(left):
+            writer.keep(kept)
+        left, done = [left[stream] for stream in kept], done + len(block)
         if progress is not None:
             progress(done, config.length)
-    columns = np.concatenate(written).T
-    return [Stop(config.stop).feed(vocab.decode(column), last=True) for column in columns]
+    for n in left:
+        pieces[n].append(texts[n].feed("", last=True))
+    return ["".join(each) for each in pieces]
 
 
-def _blocks(
+def _writer(
     trained: Trained | Sequence[Trained],
     streams: int,
     prime: str,
     config: SamplingConfig,
     workers: Workers | None,
     panels: Panels | None = None,
-    progress: Progress | None = None,
-) -> tuple[Vocab, Iterator[Ids]]:
-    """The vocabulary, and ids as from `generate_ids`, which never include the unknown symbol."""
+) -> tuple[Vocab, Writer | Ensemble, Ids]:
+    """The vocabulary, a writer that never writes the unknown symbol, and the ids to read first."""
     networks = _networks_of(trained)
     vocab = networks[0].vocab
     ids = vocab.encode(prime, config.unknown)
@@ -123,7 +135,7 @@ def _blocks(
         for network in networks
     ]
     writer = writers[0] if len(writers) == 1 else Ensemble(writers)
-    return vocab, generate_ids(writer, ids, config.length, progress)
+    return vocab, writer, ids
 
 
 def _networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:
@@ -144,26 +156,3 @@ def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:
     """What resets the states where documents begin, as in the network's training."""
     pattern = network.corpus_config.document_separator
     return None if pattern is None else DocumentTrackers(network.vocab, pattern, streams)
-
-
-class Stop:
-    """Passes text through up to a stop string; text that may begin the string is held back."""
-
-    def __init__(self, string: str | None) -> None:
-        self._string, self._held, self.reached = string or "", "", False
-
-    def feed(self, text: str, last: bool = False) -> str:
-        """The text that is certain not to belong to the string or follow it; with `last`, all text
-        before it.
-        """
-        if not self._string:
-            return text
-        text = self._held + text
-        place = text.find(self._string)
-        if place >= 0:
-            self.reached, self._held = True, ""
-            return text[:place]
-        sizes = range(min(len(self._string) - 1, len(text)), 0, -1)
-        held = 0 if last else next((k for k in sizes if text.endswith(self._string[:k])), 0)
-        self._held = text[len(text) - held :]
-        return text[: len(text) - held]

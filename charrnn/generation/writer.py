@@ -80,8 +80,12 @@ class Writer:
             np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
             for n in range(streams)
         ]
-        self._made = partial(_Work, panels, self.controls, config.precision, streams)
-        self._work, self._turns = self._made(self.workers.threads), _Turns()
+        self._made = partial(_Work, panels, self.controls, config.precision)
+        self._turns = _Turns()
+        self._make_work()
+
+    def _make_work(self) -> None:
+        self._work = self._made(self.streams, self.workers.threads)
         self._alone: _Work | None = None
 
     def __repr__(self) -> str:
@@ -154,6 +158,16 @@ class Writer:
         """The ids as the kernel reads them; it does not check bounds."""
         return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
 
+    def keep(self, streams: Sequence[int]) -> None:
+        """Continue with these streams only, in this order; each writes what it would have."""
+        before, self.state = self.state, State(self.model, len(streams))
+        self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
+        self.streams, self._last = len(streams), self._last[streams]
+        self._random = [self._random[stream] for stream in streams]
+        if self._documents is not None:
+            self._documents.keep(streams)
+        self._make_work()
+
     def _begin(self, streams: list[int]) -> None:
         """Begin a document in these streams."""
         self.state.h[:, streams] = 0
@@ -184,7 +198,7 @@ class Writer:
         if work.parts > 1 and (
             self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
         ):
-            work = self._alone = self._alone or self._made(1)
+            work = self._alone = self._alone or self._made(1, 1)
         work.load(self.state)
         jobs = [(write, ids, given, uniforms) for write in work.own]
         self.workers.run(operator.call, jobs, work.release)

@@ -47,12 +47,14 @@ def check_threads(threads: int | None) -> None:
         raise ConfigError(f"`threads` must be 1 to {MOST_THREADS}, not {threads}")
 
 
-def usable_threads(asked: int | None) -> int:
+def usable_threads(asked: int | None, processors: int | None = None) -> int:
     """The requested number of threads, or all processors, but no more threads than processors: two
     on each can take twice as long.
+
+    `processors` are by default those available to this process.
     """
     check_threads(asked)
-    return min(asked or UNLIMITED, available_threads())
+    return min(asked or UNLIMITED, processors or available_threads())
 
 
 def _quota() -> int:
@@ -108,15 +110,16 @@ class Workers:
     """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not
     write to the same memory.
 
-    Threads are started when they are first needed. If the system refuses one (`ulimit -u`), those
-    that run do all the work, down to the caller's own. After a fork, the child starts its own.
+    There are no more threads than processors, whoever asks (`usable_threads`). They are started
+    when they are first needed. If the system refuses one (`ulimit -u`), those that run do all the
+    work, down to the caller's own. After a fork, the child starts its own.
+
     Handing a job over takes two locks per thread, 15 to 40 microseconds; a `ThreadPoolExecutor`,
     with its queue, takes 55 to 70.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        check_threads(threads)
-        self.threads = threads or available_threads()
+    def __init__(self, threads: int | None = None, *, processors: int | None = None) -> None:
+        self.threads = usable_threads(threads, processors)
         # jobs that wait for one another must not wait for threads used by other jobs
         self._turn = threading.Lock()
         self._others: list[_Worker] = []

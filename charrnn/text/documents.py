@@ -12,7 +12,7 @@ pattern such as (a+)+b from running forever.
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +119,10 @@ class DocumentTrackers:
         """The streams in which a document begins with the next ids (N,), one per stream."""
         begins = map(DocumentTracker.begins_document, self._trackers, self._of(ids))
         return [n for n, begun in enumerate(begins) if begun]
+
+    def keep(self, streams: Sequence[int]) -> None:
+        """Follow these streams only, in this order."""
+        self._trackers = [self._trackers[stream] for stream in streams]
 
     def _of(self, ids: TextIds) -> Iterator[str]:
         return (self._characters[i] for i in ids.tolist())

@@ -150,7 +150,7 @@ class Vocab:
         there is none). With the unit "byte", a str is encoded as UTF-8 first; with "char", bytes
         are decoded as UTF-8.
         """
-        text = self._as_characters(text)
+        text = self.in_symbols(text)
         if unknown == "fold" and self.unknown is None:
             raise VocabError("the vocabulary has no unknown symbol; use `unknown` skip or nearest")
         pieces = [
@@ -174,8 +174,10 @@ class Vocab:
             ids = ids[ids >= 0]
         return ids.astype(self.dtype)
 
-    def _as_characters(self, text: str | bytes) -> str:
-        """The text with one character per symbol; a byte becomes the character of that value."""
+    def in_symbols(self, text: str | bytes) -> str:
+        """The text with one character per symbol, known or not; a byte becomes the character of
+        that value.
+        """
         try:
             if self.unit == "char":
                 return text if isinstance(text, str) else text.decode("utf-8")

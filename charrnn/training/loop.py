@@ -28,7 +28,7 @@ from charrnn.optim.optimizers import (
 )
 from charrnn.optim.schedules import rate_factor
 from charrnn.runtime.interrupts import delayed_interrupt
-from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.training import recovery
 from charrnn.training.recovery import FallBack
@@ -108,6 +108,7 @@ def train(
     finite, or the loss has jumped, the run goes back to its last good state, at most three times.
     After that it raises `DivergenceError`, with the run and `last` in that state.
     """
+    check_threads(threads)
     run.check()
     run.check_text(corpus)
     ended = run.ended_by(folder.seconds_before if folder is not None else 0.0)
@@ -117,11 +118,15 @@ def train(
             f"the run is finished: its `{limit}` ended it at step {run.step:,}; to train it "
             f"further, change `{limit}`"
         )
-    return _reports(run, corpus, folder, usable_threads(threads), clock)
+    return _reports(run, corpus, folder, threads, clock)
 
 
 def _reports(
-    run: Run, corpus: Corpus, folder: RunFolder | None, threads: int, clock: Callable[[], float]
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder | None,
+    threads: int | None,
+    clock: Callable[[], float],
 ) -> Generator[Report, None, None]:
     trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
     try:

@@ -22,7 +22,7 @@ from charrnn.config.files import values_of
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import parse_json, read_regular, write_atomically
-from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.runtime.threads import Workers
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
@@ -345,7 +345,7 @@ class _Job:
         of it.
         """
         corpus = self.candidate.corpus
-        with closing(Workers(usable_threads(self.threads))) as workers:
+        with closing(Workers(self.threads)) as workers:
             return evaluate(
                 best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
             ).nats_per_char

@@ -18,7 +18,7 @@ from charrnn.errors import ConfigError
 from charrnn.evaluation.compression import evaluate_xz
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.parameters import parameter_count
-from charrnn.runtime.threads import Workers, usable_threads
+from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
 from charrnn.training import recipe
@@ -217,7 +217,7 @@ class _Planner:
             return 0.05
         part, times = text[: max(4096, len(text) // 8)], []
         untrained = Run.new(self.corpus, model).model
-        with closing(Workers(usable_threads(self.threads))) as workers:
+        with closing(Workers(self.threads)) as workers:
             for _ in range(2):  # the first time buffers are made
                 start = time.perf_counter()
                 evaluate(untrained, part, workers=workers)

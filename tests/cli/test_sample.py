@@ -1,5 +1,6 @@
 """`charrnn sample`, in this process and as a real one: streaming, pipes, signals and terminals."""
 
+import base64
 import json
 import os
 import signal
@@ -68,6 +69,28 @@ def process(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         )
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def shown_on_terminal(*arguments: Any) -> str:
+    """What `sample` shows on a terminal."""
+    import pty
+
+    master, slave = pty.openpty()
+    child = process(*arguments, stdout=slave)
+    os.close(slave)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:  # Linux's way of saying that the other end is closed
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(master)
+    _, err = child.communicate()
+    assert child.returncode == 0, err
+    return seen.decode()
 
 
 def written(prime: str = "", length: int = 500, **settings: Any) -> str:
@@ -186,6 +209,34 @@ def test_stop_ends_before_the_string() -> None:
     )
 
 
+def test_every_stop_counts_and_newlines_can_be_typed() -> None:
+    flags = ("--seed", "2", "--prime", "KING", "--length", "300")
+    text = written("KING", 300, seed=2)
+    line = text.index("\n")
+    letter = text[line // 2]
+    first = min(line, text.index(letter))
+    for stops in (("\\n", letter), (letter, "\\n")):
+        given = [word for stop in stops for word in ("--stop", stop)]
+        assert sample(*flags, *given).stdout == "KING" + text[:first]
+        assert sample(*flags, *given, "--keep-stop").stdout == "KING" + text[: first + 1]
+    assert sample(*flags, "--stop", "\\n").stdout == "KING" + text[:line]
+    found = json.loads(sample(*flags, "--stop", "\\n", "--count", "3", "--json").stdout)
+    assert found["samples"][0] == text[:line] and not any("\n" in t for t in found["samples"])
+
+
+@pytest.mark.parametrize(
+    ("stop", "named"),
+    [("\\t", "U+0009"), ("KING\u2603", "U+2603"), ("\\\\n", "U+005C"), ("\\q", "U+005C")],
+)
+def test_a_stop_that_can_never_come_is_an_error(stop: str, named: str) -> None:
+    error = sample("--stop", "\\n", "--stop", stop, status=1).stderr
+    assert "--stop" in error and named in error and error.count("\n") == 1
+
+
+def test_an_empty_stop_is_an_error() -> None:
+    assert "--stop must be" in sample("--stop", "", status=2).stderr
+
+
 def test_length_zero_prints_the_prime_only() -> None:
     assert sample("--length", "0", "--prime", "KING and QUEEN").stdout == "KING and QUEEN"
 
@@ -225,7 +276,9 @@ def test_unknown_characters_are_named_unless_told_otherwise() -> None:
         (("--seed", "-1"), 2, "--seed"),
         (("--prime", "a", "--prime-file", "b"), 2, "--prime-file"),
         (("--prime-file", "nothing.txt"), 1, "nothing.txt"),
-        (("--prime-file", "latin.txt"), 1, "byte 0xe9 at position 3"),
+        (("--prime-file", "latin.txt"), 1, "the prime (latin.txt): not UTF-8 (byte 0xe9 at posit"),
+        (("--prime-file", "snow.txt"), 1, "the prime (snow.txt): not in the vocabulary: '\u2603'"),
+        (("--prime", "\u2603", "--json"), 1, "the prime: not in the vocabulary"),
         (("nowhere",), 1, "nowhere"),
         (("checkpoints",), 1, "checkpoints"),
         (("tiny.txt",), 1, "tiny.txt"),
@@ -235,6 +288,7 @@ def test_what_a_user_gets_wrong_is_told(
     folder: Path, flags: tuple[str, ...], status: int, told: str
 ) -> None:
     (folder / "latin.txt").write_bytes(b"caf\xe9")
+    (folder / "snow.txt").write_text("\u2603", encoding="utf-8")
     result = sample(*flags, status=status)
     assert told in result.stderr and not result.stdout
 
@@ -258,6 +312,63 @@ def test_a_run_of_bytes_streams_and_takes_any_prime(tmp_path: Path) -> None:
     assert result.stdout_bytes == b"\xff\x00\r\n"
 
 
+@pytest.fixture(scope="module")
+def byte_network(folder: Path) -> Path:
+    """A network of all 256 bytes that writes any of them."""
+    corpus = charrnn.Corpus.from_text(bytes(range(256)) * 20, charrnn.CorpusConfig(unit="byte"))
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    charrnn.save_run(folder / "bytes.safetensors", run)
+    return folder / "bytes.safetensors"
+
+
+BYTES = ("--length", "2000", "--seed", "1", "--temperature", "3", "--prime", "caf\u00e9")
+
+
+def test_bytes_are_bytes_in_a_pipe(byte_network: Path) -> None:
+    data = sample(str(byte_network), *BYTES, "--no-prime").stdout_bytes
+    assert len(data) == 2000 and len(set(data)) > 200 and b"\xef\xbf\xbd" not in data
+    whole = sample(str(byte_network), *BYTES).stdout_bytes
+    assert whole == "caf\u00e9".encode() + data
+    two = sample(str(byte_network), *BYTES, "--no-prime", "--count", "2").stdout_bytes
+    assert two.startswith(data)
+    found = json.loads(sample(str(byte_network), *BYTES, "--json").stdout)
+    assert base64.b64decode(found["base64"]) == data
+    assert found["text"] == data.decode("utf-8", "replace") and found["prime"] == "caf\u00e9"
+    several = json.loads(sample(str(byte_network), *BYTES, "--json", "--count", "2").stdout)
+    assert base64.b64decode(several["base64"][0]) == data and len(several["base64"]) == 2
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16", None])
+def test_a_pipe_or_file_gets_utf8_and_bytes_in_any_locale(
+    byte_network: Path, folder: Path, encoding: str | None
+) -> None:
+    """Windows' redirected output is of a code page, that of a service in C ASCII."""
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    environment = {**os.environ, **({"PYTHONIOENCODING": encoding} if encoding else locale)}
+    environment["PYTHONPATH"] = str(ROOT)
+    prime = "caf\u00e9".encode()
+    (folder / "prime.bin").write_bytes(prime)
+    for network, length in ((byte_network, 300), ("checkpoints/tiny", 0)):
+        flags = [str(network), "--length", str(length), "--seed", "1", "--temperature", "3"]
+        done = subprocess.run(
+            [*COMMAND, *flags, "--prime-file", "prime.bin"],
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        assert done.stdout.startswith(prime) and done.stderr == b""
+        assert len(done.stdout) == len(prime) + length
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
+def test_a_terminal_shows_bytes_that_are_text_and_the_rest_escaped(byte_network: Path) -> None:
+    seen = shown_on_terminal(
+        byte_network, "--prime", "caf\u00e9 \x1b\x07", "--length", "900", "--temperature", "3"
+    )
+    assert seen.startswith("caf\u00e9 \\x1b\\x07") and "\\xff" in seen and "\ufffd" not in seen
+    assert not {chr(code) for code in (*range(9), *range(14, 32), *range(127, 160))} & set(seen)
+
+
 def test_the_help_explains_every_flag_and_ends_with_examples() -> None:
     text = sample("--help-all").stdout
     flags = (
@@ -277,6 +388,73 @@ def test_a_pipe_is_the_prime_however_slow() -> None:
     out, err = child.communicate()
     assert child.returncode == 0, err
     assert out.decode() == "KING:\n" + written("KING:\n", 30, seed=1)
+
+
+def test_a_prime_from_standard_input_is_named_as_such() -> None:
+    """Else the list of a `while read` loop that became a prime is a riddle."""
+    for data, told in (
+        (b"\xe2\x98\x83", b"error: the prime (from standard input): not in the vocabulary: '"),
+        (b"caf\xe9", b"error: the prime (from standard input): not UTF-8 (byte 0xe9"),
+    ):
+        child = process("--length", "3", stdin=subprocess.PIPE)
+        out, err = child.communicate(data)
+        assert (child.returncode, out) == (1, b"") and told in err and err.count(b"\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
+def test_a_loop_over_a_file_keeps_its_lines(folder: Path) -> None:
+    """What `while read` has not read yet is no prime; a file from its beginning is one."""
+    (folder / "list.txt").write_text("one\ntwo\nthree\n")
+    command = f"{sys.executable} -m charrnn.cli.main sample --length 4 --seed"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    loop = f'while read name; do echo "$name:"; {command} 1; echo; done < list.txt'
+    done = subprocess.run(["sh", "-c", loop], env=environment, capture_output=True, check=True)
+    text = written("", 4, seed=1)
+    assert done.stdout.decode() == "".join(f"{n}:\n{text}\n" for n in ("one", "two", "three"))
+    assert done.stderr == b""
+    (folder / "king.txt").write_text("KING")
+    done = subprocess.run(
+        ["sh", "-c", f"{command} 1 < king.txt"], env=environment, capture_output=True, check=True
+    )
+    assert done.stdout.decode() == "KING" + written("KING", 4, seed=1)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--temperature", "0"),
+        ("--temperature", "1e-6"),
+        ("--temperature", "1e-300"),
+        ("--top-k", "1000000000000"),
+        ("--min-p", "1"),
+        ("--min-p", "1", "--top-k", "1", "--temperature", "1e300"),
+    ],
+)
+@pytest.mark.parametrize("count", ["1", "3"])
+def test_settings_at_their_ends(flags: tuple[str, ...], count: str) -> None:
+    common = ("--length", "30", "--seed", "4", "--count", count, "--json")
+    found = json.loads(sample(*flags, *common).stdout)
+    texts = [found["text"]] if count == "1" else found["samples"]
+    assert [len(text) for text in texts] == [30] * int(count)
+    if flags[0] != "--top-k":
+        greedy = json.loads(sample("--temperature", "0", "--length", "30", "--json").stdout)
+        assert set(texts) == {greedy["text"]}
+
+
+def test_a_prime_of_unknown_characters_only_is_no_prime() -> None:
+    flags = ("--unknown", "skip", "--no-prime", "--seed", "1", "--length", "40")
+    assert sample("--prime", "\u2603\u2604", *flags).stdout == written("", 40, seed=1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals and pipes of POSIX")
+def test_a_reader_that_goes_away_in_the_middle_of_a_batch_is_no_error() -> None:
+    child = process("--count", "2000", "--length", "400")
+    assert child.stdout is not None and child.stderr is not None
+    child.stdout.read(1000)
+    child.stdout.close()
+    assert child.wait(60) in (0, 141)
+    assert child.stderr.read() == b""
+    child.stderr.close()
 
 
 def test_a_silent_pipe_does_not_matter_when_a_prime_is_given() -> None:
@@ -323,30 +501,11 @@ def test_arguments_that_are_no_text_do_not_crash() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals")
 def test_a_terminal_gets_no_control_characters_and_a_last_newline(tmp_path: Path) -> None:
-    import pty
-
     run = charrnn.Run.new(
         charrnn.Corpus.from_text("\x1b]0;title\x07\x9b31m" * 99),
         charrnn.ModelConfig(hidden=8, layers=1),
     )
     charrnn.save_run(tmp_path / "evil.safetensors", run)
-    master, slave = pty.openpty()
-    child = process(
-        tmp_path / "evil.safetensors", "--prime", "\x1b]0;", "--length", "200", stdout=slave
-    )
-    os.close(slave)
-    seen = b""
-    while True:
-        try:
-            piece = os.read(master, 4096)
-        except OSError:  # Linux's way of saying that the other end is closed
-            break
-        if not piece:
-            break
-        seen += piece
-    os.close(master)
-    _, err = child.communicate()
-    assert child.returncode == 0, err
-    text = seen.decode()
+    text = shown_on_terminal(tmp_path / "evil.safetensors", "--prime", "\x1b]0;", "--length", "200")
     assert text.startswith("\\x1b]0;") and text.endswith("\r\n")
     assert not set("\x1b\x07\x9b") & set(text)

@@ -24,7 +24,7 @@ class Screen(io.StringIO):
         ("a\x07\x7f\x9b", "a\\x07\\x7f\\x9b"),
         ("\u202eabc\u2066", "\\u202eabc\\u2066"),
         ("\r\n", "\\x0d\n"),
-        ("\udcff", "\\udcff"),
+        ("\udcff\udc80 \ud800", "\\xff\\x80 \\ud800"),
         ("é 漢 🎭", "é 漢 🎭"),
     ],
 )

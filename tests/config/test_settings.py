@@ -50,6 +50,12 @@ def test_every_setting_knows_its_help_and_its_range(kind: type[Any], known: Sett
     bad: list[Any] = [[], {}, object(), b"x"]
     if known.kind is str:
         bad += [1, 2.5, True]
+    elif known.kind is tuple:
+        bad = [{}, object(), b"x", 1, True, None, "", ["x", ""], ("x", 1), [["x"]]]
+        assert [getattr(kind(**{name: value}), name) for value in ("ab", ["ab", "\n"])] == [
+            ("ab",),
+            ("ab", "\n"),
+        ]
     elif known.kind is bool:
         bad += [0, 1, 2.5, "true", "x"]
         assert kind(**{name: not known.default}) is not None

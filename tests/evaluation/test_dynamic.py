@@ -147,7 +147,7 @@ def test_short_texts_are_one_part() -> None:
 
 def test_threads_change_nothing() -> None:
     model, _, _ = made()
-    one, two = Workers(1), Workers(2)
+    one, two = Workers(1), Workers(2, processors=2)
     found = [
         evaluate_dynamic(model, IDS, DynamicConfig(dynamic_rate=0.02), workers=workers).losses
         for workers in (one, two)

@@ -78,7 +78,7 @@ def test_any_integers(dtype: type) -> None:
 
 def test_threads_change_nothing() -> None:
     model, _, ids, _ = made()
-    one, two = Workers(1), Workers(2)
+    one, two = Workers(1), Workers(2, processors=2)
     np.testing.assert_array_equal(
         evaluate(model, ids, workers=one).losses, evaluate(model, ids, workers=two).losses
     )

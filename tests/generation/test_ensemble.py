@@ -121,7 +121,11 @@ def test_what_is_written_has_the_mean_probability() -> None:
 
 
 def test_streams_and_threads_change_nothing() -> None:
-    two, config, both = Workers(2), SamplingConfig(length=50, seed=4), trained(*models())
+    two, config, both = (
+        Workers(2, processors=2),
+        SamplingConfig(length=50, seed=4),
+        trained(*models()),
+    )
     many = generate_many(both, 3, "abc", config)
     assert many == generate_many(both, 3, "abc", config, workers=two)
     assert "".join(generate(both, "abc", config, workers=two)) == many[0]

@@ -15,7 +15,7 @@ import pytest
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
-from charrnn.generation.generate import Stop, generate, generate_ids, generate_many, start_ids
+from charrnn.generation.generate import generate, generate_ids, generate_many, start_ids
 from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
 from charrnn.kernels import sampling
 from charrnn.network.model import Model, State
@@ -198,7 +198,7 @@ def written(
     banned: tuple[int, ...] = (),
     **settings: Any,
 ) -> np.ndarray:
-    workers = Workers(threads)
+    workers = Workers(threads, processors=threads)
     writer = Writer(model(), config(**settings), streams=streams, banned=banned, workers=workers)
     writer.read(np.array([1, 2, 3]))
     blocks = [writer.write(min(piece, length - done)) for done in range(0, length, piece)]
@@ -344,13 +344,13 @@ def test_the_unknown_symbol_is_never_written() -> None:
         assert all("�" not in each for each in generate_many(trained(m), 3, "a", short))
 
 
-@pytest.mark.parametrize("stop", [None, "", "e", "\n", "ab", "zz"])
-def test_many_are_the_single_ones(stop: str | None) -> None:
+@pytest.mark.parametrize("stop", [(), "e", "\n", "ab", "hh"])
+def test_many_are_the_single_ones(stop: Any) -> None:
     chosen = SamplingConfig(length=120, stop=stop, seed=2)
     many = generate_many(trained(), 4, "ab", chosen)
     assert many[0] == text(prime="ab", length=120, stop=stop, seed=2)
     assert many[:2] == generate_many(trained(), 2, "ab", chosen, workers=Workers(1))
-    unstopped = generate_many(trained(), 4, "ab", replace(chosen, stop=None))
+    unstopped = generate_many(trained(), 4, "ab", replace(chosen, stop=()))
     assert many == [each.split(stop)[0] if stop else each for each in unstopped]
     assert generate_many(trained(), 2, "ab", SamplingConfig(length=0)) == ["", ""]
 
@@ -362,31 +362,73 @@ def test_stops_wherever_the_string_falls() -> None:
         for size in (1, 3, 20):
             stop = whole[start : start + size]
             assert text(length=100, stop=stop) == whole[: whole.index(stop)]
-    assert text(length=100, stop=whole[-3:] + "z") == whole
+    assert text(length=100, stop=whole[-3:] + "h" * 9) == whole
 
 
-@pytest.mark.parametrize("string", ["ab", "aab", "abab", "aaa", "abcab", "x"])
-def test_stop_in_pieces(string: str) -> None:
-    """Strings that overlap with themselves, in texts of which they are made, however the text is
-    cut.
-    """
-    rng = np.random.default_rng(0)
-    for _ in range(300):
-        whole = "".join(rng.choice(list("abc"), size=rng.integers(0, 14), p=[0.5, 0.4, 0.1]))
-        cuts = sorted(rng.integers(0, len(whole) + 1, size=3))
-        pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-        stop, out = Stop(string), ""
-        for piece in pieces:
-            out += stop.feed(piece)
-            assert (whole.split(string)[0]).startswith(out)
-            if stop.reached:
-                break
-        assert stop.reached == (string in whole)
-        assert out + ("" if stop.reached else stop.feed("", last=True)) == whole.split(string)[0]
+@pytest.mark.parametrize("count", [1, 2, 9, 40])
+@pytest.mark.parametrize("separator", [None, "e"])
+@pytest.mark.parametrize("networks", [1, 2])
+def test_a_text_that_has_ended_changes_no_other(
+    count: int, separator: str | None, networks: int
+) -> None:
+    """Texts end one after another; each is what it is alone, and as long as its stop says."""
+    corpus_config = CorpusConfig(document_separator=separator)
+    members = [
+        replace(trained(model(11, L=layers)), corpus_config=corpus_config)
+        for layers in range(1, networks + 1)
+    ]
+    chosen = SamplingConfig(length=90, stop=("bd", "ha"), seed=5, temperature=1.2)
+    many = generate_many(members, count, "ab", chosen, workers=Workers(3, processors=3))
+    whole = generate_many(members, count, "ab", replace(chosen, stop=()))
+    assert many == [min(each.split("bd")[0], each.split("ha")[0], key=len) for each in whole]
+    assert count < 40 or 5 < sum(len(each) < 90 for each in many) < 40
+
+
+def test_texts_that_have_ended_are_not_written_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer has ever fewer streams, and stops when none is left."""
+    asked: list[int] = []
+
+    def write(writer: Writer, length: int) -> Any:
+        asked.append(writer.streams)
+        return plain(writer, length)
+
+    plain = Writer.write
+    monkeypatch.setattr(Writer, "write", write)
+    made = generate_many(trained(), 2000, "ab", SamplingConfig(length=4000, stop="e"))
+    assert max(map(len, made)) < 4000
+    assert asked[0] == 2000 and asked == sorted(asked, reverse=True) and asked[-1] < 200
+
+
+def test_a_stop_that_cannot_be_written_is_an_error() -> None:
+    for stop in ("Z", "abZ", ("a", "aé")):
+        for write in (generate, lambda *given: generate_many(given[0], 2, *given[1:])):
+            with pytest.raises(VocabError, match=r"`stop` .*[Zé].*no text would end there"):
+                list(write(trained(), "a", SamplingConfig(stop=stop)))
+    with pytest.raises(VocabError, match="byte 0xac"):
+        euro = Vocab(("\xe2", "\x82"), "byte")
+        list(generate(trained(model(2), euro), "", SamplingConfig(stop="€")))
+    with pytest.raises(VocabError, match="stop"):
+        list(generate(trained(), "a", SamplingConfig(stop="<unk>")))
+
+
+def test_bytes_come_back_from_the_text() -> None:
+    every = Vocab(tuple(map(chr, range(256))), "byte")
+    chosen = SamplingConfig(length=300, temperature=9.0)
+    (first, second) = generate_many(trained(model(256), every), 2, "", chosen)
+    assert "".join(generate(trained(model(256), every), "", chosen)) == first
+    for made in (first, second):
+        data = made.encode("utf-8", "surrogateescape")
+        assert len(data) == 300 and not data.isascii() and "\ufffd" not in made
+        assert bytes(every.encode(made)) == data
+    half = SamplingConfig(length=300, temperature=9.0, stop="\udc80")
+    assert (
+        "".join(generate(trained(model(256), every), "", half)).encode("utf-8", "surrogateescape")
+        == first.encode("utf-8", "surrogateescape").split(b"\x80")[0]
+    )
 
 
 def test_characters_of_several_bytes() -> None:
-    """Pieces never end inside a character, and bytes that make none become U+FFFD."""
+    """Pieces never end inside a character, and bytes that make none become surrogates."""
     euro = "€".encode()
     vocab = Vocab(tuple(map(chr, sorted(euro))), "byte")
     m = Model(
@@ -402,7 +444,8 @@ def test_characters_of_several_bytes() -> None:
     for length in (0, 1, 2, 3, 30, 31, 32):
         chosen = SamplingConfig(length=length, temperature=0.5)
         pieces = list(generate(trained(m, vocab), "€", chosen))
-        assert "".join(pieces) == "€" * (length // 3) + "�" * (length % 3 > 0)
+        written = (euro * 11)[:length]
+        assert "".join(pieces) == written.decode("utf-8", "surrogateescape")
         assert generate_many(trained(m, vocab), 2, "€", chosen) == ["".join(pieces)] * 2
     assert "".join(generate(trained(m, vocab), "€", SamplingConfig(length=60, stop="€€"))) == ""
 

@@ -373,7 +373,9 @@ def gradients(model: Model, precision: str, threads: int = 1) -> tuple[float, np
         np.random.default_rng(0).integers(model.config.vocab_size, size=(2, T, N)).astype(np.int32)
     )
     network, state = (
-        Network(model, T, N, Workers(threads), training=True, precision=precision),
+        Network(
+            model, T, N, Workers(threads, processors=threads), training=True, precision=precision
+        ),
         State(model, N),
     )
     loss, gradient = network.gradients(x, y, state, 5)

@@ -176,7 +176,7 @@ def test_writing_has_the_bits_of_evaluation(cell: str, precision: str) -> None:
     m = model(cell, residual=True, zoneout_h=0.1, embedding=7, **others)
     texts, states = [], []
     for threads, streams in ((1, 1), (2, 1), (3, 1), (2, 3)):
-        workers = Workers(threads)
+        workers = Workers(threads, processors=threads)
         writer = Writer(m, config(precision=precision, seed=4), streams=streams, workers=workers)
         assert len(writer._work.own) == min(threads, 3)
         writer.read(np.array([1, 2, 3]))
@@ -225,7 +225,7 @@ def test_a_job_that_cannot_start_lets_the_others_end() -> None:
     """An interrupt between handing out the shares and taking one's own, say: the others would wait
     for it for ever.
     """
-    workers = Workers(2)
+    workers = Workers(2, processors=2)
     writer = Writer(model(), config(temperature=0), workers=workers)
     writer.read(np.array([1]))
     before = writer.state.h.copy()
@@ -319,7 +319,7 @@ def test_a_call_in_vain_is_followed_by_some_alone() -> None:
 
 @pytest.mark.usefixtures("divided")
 def test_a_text_is_the_same_when_it_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    workers, calm = Workers(2), Writer(model("gru"), config())
+    workers, calm = Workers(2, processors=2), Writer(model("gru"), config())
     writer = Writer(model("gru"), config(), workers=workers)
     turns = [False, True, True, False, True] * 2
     monkeypatch.setattr(writer._turns, "is_alone", lambda: turns.pop())

@@ -222,7 +222,10 @@ def test_loss_gradients_and_states(cell: str, setting: str, has_starts: bool) ->
     """
     case = make_case(cell, setting)
     starts = random_starts(case) if has_starts else None
-    network, state = Network(case.model, T, N, Workers(2), training=True), case.state()
+    network, state = (
+        Network(case.model, T, N, Workers(2, processors=2), training=True),
+        case.state(),
+    )
     network.gradients(case.y, case.x, case.state(), 8)
     steps = T if has_starts else T - 2
     x, y = case.x[:steps], case.y[:steps]
@@ -307,7 +310,7 @@ def test_a_start_at_the_first_step_is_a_zero_state(cell: str) -> None:
 
 @pytest.fixture(scope="module")
 def pools() -> Iterator[list[Workers]]:
-    pools = [Workers(threads) for threads in (1, 2, 3)]
+    pools = [Workers(threads, processors=threads) for threads in (1, 2, 3)]
     yield pools
     for pool in pools:
         pool.close()
@@ -545,7 +548,7 @@ def test_masks_have_their_rates_and_differ(is_locked: bool) -> None:
     case = make_case(
         "lstm", "small", T=30, N=20, layers=2, hidden=33, locked_dropout=is_locked, **rates
     )
-    network = Network(case.model, 30, 20, Workers(2), training=True)
+    network = Network(case.model, 30, 20, Workers(2, processors=2), training=True)
     drawn = []
     for key in (0, 1, 2**40, 1):
         network.gradients(case.x, case.y, case.state(), key)
@@ -572,7 +575,7 @@ def test_locked_masks_are_drawn_once_for_all_steps() -> None:
     case = make_case(
         "lstm", "small", T=30, N=20, locked_dropout=True, dropout=0.3, input_dropout=0.3
     )
-    network = Network(case.model, 30, 20, Workers(2), training=True)
+    network = Network(case.model, 30, 20, Workers(2, processors=2), training=True)
     network.gradients(case.x, case.y, case.state(), 0)
     assert all(
         len(layer.mask) == 1 and (layer.mask[0, 1:] != layer.mask[0, 0]).any()

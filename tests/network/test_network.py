@@ -20,7 +20,7 @@ from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
 from tests.reference.small import plain_model
 
-TWO = Workers(2)
+TWO = Workers(2, processors=2)
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def test_one_sequence_equals_three_chunks_with_carried_state(E: int, L: int) -> 
 
 @pytest.fixture(scope="module")
 def pools() -> Iterator[list[Workers]]:
-    pools = [Workers(threads) for threads in (2, 3, 5)]
+    pools = [Workers(threads, processors=threads) for threads in (2, 3, 5)]
     yield pools
     for pool in pools:
         pool.close()

@@ -242,7 +242,7 @@ def test_fifty_steps_are_the_references(name: str, penalties: dict[str, float]) 
     config = TrainConfig(
         optimizer=name, learning_rate=1.0 if name == "adadelta" else 0.005, **settings
     )
-    rate, two = coefficients_of(config).learning_rate, Workers(2)
+    rate, two = coefficients_of(config).learning_rate, Workers(2, processors=2)
     rng = np.random.default_rng(0)
     w, other = layout(hidden=21), layout(hidden=21)
     # far enough from zero that no sign changes, which would multiply a rounding error
@@ -440,7 +440,7 @@ def test_only_the_kernels_of_one_optimizer_and_cell_are_loaded() -> None:
 def test_adam_and_clipping_are_the_references(clip_value: float, clip_norm: float) -> None:
     config = adam(learning_rate=0.01, clip_value=clip_value, clip_norm=clip_norm)
     rng = np.random.default_rng(0)
-    for workers in (ONE, Workers(2)):
+    for workers in (ONE, Workers(2, processors=2)):
         w = layout(hidden=40)
         g, slots = w.like(), slots_of(w, "adam")
         start = {t.name: rng.normal(scale=0.5, size=t.disk_shape) for t in w.tensors}
@@ -471,7 +471,7 @@ def test_the_norm(size: int) -> None:
     norm, scale = Clipper(w, ONE, 0, 2.0).measure(g.flat)
     assert norm == pytest.approx(np.linalg.norm(g.flat.astype(float)), rel=1e-12)
     assert norm > 2 and scale == pytest.approx(2 / norm)
-    two = Workers(2)
+    two = Workers(2, processors=2)
     assert Clipper(w, two, 0, 2.0).measure(g.flat) == (norm, scale)
     two.close()
     assert Clipper(w, ONE, 0, 1e6).measure(g.flat) == (norm, 1)

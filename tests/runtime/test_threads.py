@@ -55,7 +55,7 @@ def test_ranges_by_hand() -> None:
 
 @pytest.fixture(params=[1, 2, 3, 5])
 def pool(request: pytest.FixtureRequest) -> Iterator[Workers]:
-    pool = Workers(request.param)
+    pool = Workers(request.param, processors=request.param)
     assert pool.threads == request.param
     yield pool
     pool.close()
@@ -114,7 +114,7 @@ def test_an_exception_arrives_when_all_jobs_are_done(pool: Workers, broken: int)
 def test_no_more_threads_than_jobs() -> None:
     """With more threads than shards, those without one are not there at all."""
     before = threading.active_count()
-    pool = Workers(64)
+    pool = Workers(64, processors=64)
     for _ in range(3):
         pool.run(time.sleep, [(0.001,)] * 3)
     assert threading.active_count() == before + 2
@@ -123,7 +123,7 @@ def test_no_more_threads_than_jobs() -> None:
 
 def test_close_ends_the_threads() -> None:
     before = threading.active_count()
-    pool = Workers(4)
+    pool = Workers(4, processors=4)
     pool.run(time.sleep, [(0.01,)] * 4)
     assert threading.active_count() > before
     pool.close()
@@ -135,7 +135,7 @@ def test_threads_end_with_their_pool() -> None:
     """One that nobody closes, even if its own thread is the last to know of it."""
     before = threading.active_count()
     for _ in range(5):
-        pool = Workers(3)
+        pool = Workers(3, processors=3)
         pool.run(lambda pool: None, [(pool,)] * 3)
         del pool
     until = time.monotonic() + 10
@@ -147,7 +147,7 @@ def test_threads_end_with_their_pool() -> None:
 
 def test_what_was_handed_over_is_let_go() -> None:
     """Else the buffers of the last call, which may be large, would live until the next."""
-    pool, arrays = Workers(3), [np.zeros(3) for _ in range(7)]
+    pool, arrays = Workers(3, processors=3), [np.zeros(3) for _ in range(7)]
     known = [weakref.ref(array) for array in arrays]
     pool.run(np.copy, [(array,) for array in arrays])
     del arrays
@@ -160,7 +160,7 @@ def test_what_was_handed_over_is_let_go() -> None:
 
 def test_many_short_calls() -> None:
     """A lost wake-up would hang here, a job done twice would count."""
-    pool, counts = Workers(3), [0] * 6
+    pool, counts = Workers(3, processors=3), [0] * 6
 
     def count(place: int) -> None:
         counts[place] += 1
@@ -176,7 +176,7 @@ def test_many_short_calls() -> None:
 )
 def test_an_interruption_waits_for_the_threads() -> None:
     """Whoever catches it finds no array being written, and a pool that works."""
-    pool, main, done = Workers(2), threading.get_ident(), list[int]()
+    pool, main, done = Workers(2, processors=2), threading.get_ident(), list[int]()
 
     def job(number: int) -> None:
         if number == 0:
@@ -218,12 +218,15 @@ def test_more_threads_than_processors_are_not_used(
     """They would take turns on them."""
     monkeypatch.setattr(workers, "available_threads", lambda: 4)
     assert usable_threads(asked) == used
+    assert Workers(asked).threads == used, "whoever asks"
+    assert Workers(asked, processors=3).threads == min(used, 3)
 
 
 @pytest.mark.parametrize("asked", [0, -1, 1025])
 def test_no_sensible_number_of_threads(asked: int) -> None:
-    with pytest.raises(ConfigError, match=f"`threads` must be 1 to 1024, not {asked}"):
-        usable_threads(asked)
+    for ask in (usable_threads, Workers):
+        with pytest.raises(ConfigError, match=f"`threads` must be 1 to 1024, not {asked}"):
+            ask(asked)
 
 
 def test_available_threads_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:

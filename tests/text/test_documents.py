@@ -281,7 +281,7 @@ def test_gradients_of_documents_are_those_of_each_alone(threads: int) -> None:
     """Their mean, weighted by length; of the first one, which goes on from a state, and of those
     behind it, which do not.
     """
-    T, N, rng, workers = 20, 3, np.random.default_rng(3), Workers(threads)
+    T, N, rng, workers = 20, 3, np.random.default_rng(3), Workers(threads, processors=threads)
     x, y = (rng.integers(5, size=(T, N)).astype(np.int32) for _ in range(2))
     starts = rng.random((T, N)) < 0.15
     starts[:, 1], starts[0, 2] = False, True
@@ -451,7 +451,7 @@ def test_pieces_and_many_are_the_same_text() -> None:
     text = "".join(generate(documents, "ab", config))
     assert len(text) == 100 and "a" in text
     assert generate_many(documents, 3, "ab", config)[0] == text
-    assert generate_many(documents, 3, "ab", config, workers=Workers(2))[0] == text
+    assert generate_many(documents, 3, "ab", config, workers=Workers(2, processors=2))[0] == text
     assert "".join(generate(plain, "ab", config)) != text
     assert list(generate(other, "ab", config)) == list(generate(plain, "ab", config))
 
