@@ -213,6 +213,26 @@ def test_ids_are_checked_in_the_type_that_they_came_in(ids: list[Any]) -> None:
                 call(array)
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint16", ">i4", "int64", "uint64", "list", "strided"])
+def test_ids_of_every_integer_type_are_the_same_text(kind: str) -> None:
+    run = small_run(CORPUS)
+    model, vocab, plain = run.model, CORPUS.vocab, CORPUS.validation[:90]
+    ids: Any = {"list": plain.tolist(), "strided": np.repeat(plain, 2)[::2]}.get(kind)
+    ids = plain.astype(kind) if ids is None else ids
+    for call in (
+        lambda ids: charrnn.evaluate(model, ids).losses,
+        lambda ids: charrnn.evaluate_windows(model, ids, 7).losses,
+        lambda ids: charrnn.evaluate_dynamic(model, ids).losses,
+        lambda ids: charrnn.gradient_norms(model, ids, lags=2),
+        lambda ids: np.concatenate(
+            list(charrnn.generate_ids(charrnn.Writer(model, SAMPLING), ids, 30))
+        ),
+    ):
+        assert call(ids).tobytes() == call(plain).tobytes()
+    assert vocab.decode(ids) == vocab.decode(plain)
+    assert charrnn.evaluate_xz(ids, vocab) == charrnn.evaluate_xz(plain, vocab)
+
+
 @pytest.mark.parametrize("kind", ["int64", "float32", "bool", "uint16", "int8"])
 def test_a_corpus_has_ids_of_its_vocabularys_type(kind: str) -> None:
     with pytest.raises(charrnn.CorpusError, match="uint8"):
