@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
     from charrnn.tuning.pacing import on_time
-    from charrnn.tuning.planning import Plan, plan
+    from charrnn.tuning.planning import Plan, plan, plan_more
 
 __version__ = "0.1.0"
 
@@ -87,7 +87,7 @@ _HOMES = {
     "network.model": "Model",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
-    "tuning.planning": "Plan plan",
+    "tuning.planning": "Plan plan plan_more",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
@@ -103,8 +103,8 @@ __all__ = [  # noqa: RUF022
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
-    "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
-    "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows",
+    "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
+    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",

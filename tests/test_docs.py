@@ -14,7 +14,7 @@ from charrnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"train", "sample", "eval", "compare", "bench", "info", "data"}
+COMMANDS = {"train", "sample", "eval", "compare", "bench", "info", "compile", "data"}
 
 
 def shown_commands() -> list[tuple[str, str]]:
@@ -22,8 +22,7 @@ def shown_commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
             match = re.match(
-                r"(?: {4}|\$ ).*?\b(charrnn (?:train|sample|eval|compare|bench|info|data)\b[^|#]*)",
-                line,
+                rf"(?: {{4}}|\$ ).*?\b(charrnn (?:{'|'.join(COMMANDS)})\b[^|#]*)", line
             )
             if match:
                 found.append((page.name, match[1].strip()))

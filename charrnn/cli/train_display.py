@@ -52,6 +52,7 @@ def show_start(
     its batch shape was fitted to the text.
     """
     from charrnn.runtime.threads import usable_threads
+    from charrnn.text.split import is_sorted_list
     from charrnn.text.vocab import counted
     from charrnn.training.memory_estimate import memory_estimate
 
@@ -68,6 +69,11 @@ def show_start(
         count = len(corpus.document_starts) + 1
         missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
         say(f"documents: {count:,}{missing}")
+    elif run.step == 0 and corpus.config.val_fraction and is_sorted_list(corpus.ids, corpus.vocab):
+        say(
+            "the text looks like a sorted list, and validation would be its end: with "
+            "--document-separator '\\n' each line is a document, and some of all are drawn for it"
+        )
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
     asked_shape = requested.batch_size or shape[0], requested.seq_length
@@ -227,7 +233,9 @@ class Display:
         """
         from charrnn.text.vocab import counted
 
-        run, best = self._run, folder.best if folder.best.exists() else None
+        run = self._run
+        has_best = run.progress.best_loss is not None  # otherwise it is of the text before it grew
+        best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._json:
             _print_json(

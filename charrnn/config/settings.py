@@ -388,6 +388,8 @@ class TrainConfig(Settings):
         return self.eval_every or min(-(-200 // steps_per_epoch) * steps_per_epoch, 1000)
 
 
+LENGTH = ("steps", "epochs", "pace", "max_time")
+"""The settings that say how long to train."""
 MEMORY = ("lstm", "peephole", "coupled", "depth-gated")
 """Cells with a cell state c that learn faster with normalized outputs."""
 CELL_NAMES = settings_of(ModelConfig)["cell"].choices

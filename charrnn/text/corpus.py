@@ -175,6 +175,17 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def sha256_of_first(self, characters: int) -> str:
+        """What `sha256` would be if the text, apart from files given for parts, ended after so many
+        characters.
+        """
+        text = len(self) - sum(part_sizes(self.sources).values())
+        digest = hashlib.sha256()
+        for part in (self.ids[:characters], self.ids[text:]):
+            digest.update(_little_endian(part).data)
+        digest.update(json.dumps(self.vocab.symbols).encode())
+        return digest.hexdigest()
+
     @property
     def train(self) -> TextIds:
         """The text to train on; a view."""
@@ -282,6 +293,10 @@ def part_sizes(files: Iterable[_Sized]) -> dict[str, int]:
     return sizes
 
 
+def _little_endian(ids: TextIds) -> TextIds:
+    return ids.astype(ids.dtype.newbyteorder("<"), copy=False)
+
+
 def _where(sources: tuple[Source, ...]) -> str:
     return sources[0].path + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
 
@@ -316,7 +331,7 @@ def _encoded(
     digest = hashlib.sha256()
 
     def add(part: TextIds) -> None:
-        digest.update(part.astype(part.dtype.newbyteorder("<"), copy=False).data)
+        digest.update(_little_endian(part).data)
 
     with BackgroundCalls(add) as hashing, BackgroundCalls(file.write) as writing:
         for part in text.encode(vocab):

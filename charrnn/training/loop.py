@@ -96,7 +96,8 @@ def train(
 ) -> Generator[Report, None, None]:
     """Train until the run is finished. Yields a report after each step; the caller may stop at any
     of them and resume later. Ctrl-C takes effect after the step, so that the run is never left in
-    the middle of one.
+    the middle of one. A later call with the same run ends this iteration (`RunError` at its next
+    step): the weights that it has packed are no longer the run's.
 
     `RunError` if the run is finished already (`Run.change` gives it more steps), `CorpusError` if
     the corpus is not the run's text. Both are raised by the call itself.
@@ -128,14 +129,18 @@ def _reports(
     threads: int | None,
     clock: Callable[[], float],
 ) -> Generator[Report, None, None]:
+    run.session = session = object()
     trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
     try:
         while trainer.ended is None:
             with delayed_interrupt():
                 report = trainer.step()
             yield report
-    except (GeneratorExit, KeyboardInterrupt):
-        trainer.save()
+            if run.session is not session:
+                raise RunError("another call of `train` has gone on with this run; use its reports")
+    except BaseException as error:
+        if run.session is session:  # else a later call may be in the middle of a step
+            trainer.leave(error)
         raise
     finally:
         trainer.workers.close()
@@ -168,6 +173,8 @@ class _Trainer:
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.objective = config.reduction == "sum-over-time", config.label_smoothing
         self.saved: tuple[int, str | None] | None = None
+        self.is_whole = True
+        """False in the middle of an update."""
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
         self.good = recovery.GoodState(run, folder)
@@ -190,8 +197,10 @@ class _Trainer:
         run = self.run
         if run.step % self.streams.steps == 0:
             run.state.reset()
+        self.is_whole = False
         loss, norm, rate = self._update(*self._batch(run.step))
         self._advance(loss, norm)
+        self.is_whole = True
         return self._validate_and_save(self._report(start, loss, norm, rate))
 
     def _report(
@@ -278,6 +287,7 @@ class _Trainer:
             fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
             recovery.go_back(run, self.good.load())
+        self.is_whole = True
         self.network.refresh()
         self.good.keep()
         self.save()
@@ -371,6 +381,15 @@ class _Trainer:
     def _panels(self) -> Panels | None:
         """The packed weights of the run's result, unless it uses averaged weights."""
         return self.network.panels if self.run.average is None else None
+
+    def leave(self, error: BaseException) -> None:
+        """Leave the run as one that training can go on with, whatever has ended the iteration: save
+        it, or, in the middle of an update, go back to the last good state.
+        """
+        if not self.is_whole:
+            recovery.go_back(self.run, self.good.load())
+        elif isinstance(error, GeneratorExit | KeyboardInterrupt):
+            self.save()
 
     def save(self) -> None:
         """Write `last`, unless it is already written or contains NaN or infinity."""

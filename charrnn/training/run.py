@@ -46,6 +46,7 @@ class Progress:
     `recovery`: `good_step`, the step of the last good state; `calm_loss`, the lowest smoothed loss
     since then; `high_steps`, for how many steps in a row the loss has been far above it;
     `fall_backs`, how often the run went back, and `lost`, the total number of steps lost by that.
+    `text_since` is the step since which the text is as it is (`grown_text`).
     """
 
     step: int = 0
@@ -60,6 +61,7 @@ class Progress:
     high_steps: int = 0
     fall_backs: int = 0
     lost: int = 0
+    text_since: int = 0
 
     def is_good_of(self, later: Progress) -> bool:
         """True if this is the progress of the last good state of a run whose progress is
@@ -78,7 +80,7 @@ class Run:
     checkpoints, which is why they contain no times. `anchor` holds the initial parameters of a run
     that started from a trained network: weight decay pulls towards them, or towards zero if
     `anchor` is None. `good` is the last good state of a run trained without a folder; it is not
-    saved in checkpoints.
+    saved in checkpoints. `session` is the iteration of `train` that goes on with it.
     """
 
     model: Model
@@ -96,6 +98,7 @@ class Run:
     average: Parameters | None = None
     anchor: Parameters | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
+    session: object = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
@@ -218,8 +221,13 @@ class Run:
 
     @property
     def validations(self) -> list[Entry]:
-        """The history's entries except fall-backs."""
-        return [entry for entry in self.history if "fell_back_from" not in entry]
+        """The history's entries on the text as it is, except fall-backs."""
+        since = self.progress.text_since
+        return [
+            entry
+            for entry in self.history
+            if "fell_back_from" not in entry and (entry["step"] > since or not since)
+        ]
 
     @property
     def validations_since_best(self) -> int:

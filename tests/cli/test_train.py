@@ -273,7 +273,8 @@ def test_a_resumed_run_goes_on_for_more_steps(text):
     assert invoke("train", text, *TINY, "--steps", 4).exit_code == 0
     done = invoke("train", "--resume")
     assert done.exit_code == 0
-    assert "checkpoints/sea is finished (4 steps" in done.stderr
+    assert "checkpoints/sea is finished (4 steps, 0.0 epochs); for 20m more: " in done.stderr
+    assert "more: charrnn train --resume checkpoints/sea --for 20m\n" in done.stderr
     assert invoke("train", "--resume", "checkpoints/sea", "--steps", 9).exit_code == 0
     assert load_run("checkpoints/sea/last.safetensors").step == 9
 
@@ -313,7 +314,7 @@ def test_time_ends_a_run_and_more_of_it_goes_on(text):
     )
     again = invoke("train", "--resume", "--json")
     assert ended(again) == (steps, "time")
-    assert "ended by its time); for more: --resume with a larger --max-time\n" in again.stderr
+    assert "ended by its time); for 20m more: charrnn train --resume " in again.stderr
     assert ended(
         invoke("train", "--resume", "--max-time", "1h", "--steps", steps + 2, "--json")
     ) == (

@@ -19,7 +19,7 @@ import charrnn
 from charrnn import SamplingConfig, Trained, errors, generate, generate_many, train
 from charrnn.config import CorpusConfig
 from charrnn.training.run_folder import RunFolder
-from tests.reference.small import small_corpus, small_run, trained
+from tests.reference.small import digest, small_corpus, small_run, trained
 
 CORPUS = small_corpus()
 CONTROL = "\x1b]0;x\x07\n\r"
@@ -229,6 +229,37 @@ def test_an_interrupt_waits_for_the_end_of_a_step(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.parametrize("at", [1, 4, 8])
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_update_that_was_torn_is_undone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: int, kept: bool
+) -> None:
+    """By an interrupt of the program's own, or by memory that ran out: back to the good state."""
+    whole, run = small_run(CORPUS), small_run(CORPUS)
+    trained(whole, CORPUS)
+    folder = RunFolder(tmp_path) if kept else None
+    if folder is not None:
+        folder.create({})
+    from charrnn.training import loop
+
+    update, count = loop.update_parameters, 0
+
+    def torn(*arguments: Any) -> None:
+        nonlocal count
+        count += 1
+        update(*arguments)
+        if count in (at, at + 1):
+            raise (KeyboardInterrupt if count == at else MemoryError)
+
+    monkeypatch.setattr(loop, "update_parameters", torn)
+    for error in (KeyboardInterrupt, MemoryError):
+        with pytest.raises(error):
+            list(train(run, CORPUS, folder=folder, threads=1))
+        assert run.step == 0 or "validation_loss" in run.history[-1]
+    trained(run, CORPUS, folder)
+    assert digest(run) == digest(whole)
+
+
 def test_training_in_a_thread_leaves_signals_alone() -> None:
     run, found = small_run(CORPUS), list[Any]()
 
@@ -267,3 +298,23 @@ def test_a_call_that_cannot_train_says_so_at_once() -> None:
         train(run, CORPUS)
     with pytest.raises(charrnn.ConfigError):
         train(small_run(CORPUS), CORPUS, threads=0)
+
+
+def test_a_later_call_takes_over(tmp_path: Path) -> None:
+    """The loop of an earlier cell may still be alive when the next cell trains."""
+    whole, run, folder = small_run(CORPUS), small_run(CORPUS), RunFolder(tmp_path)
+    trained(whole, CORPUS)
+    folder.create({})
+    first = train(run, CORPUS, folder=folder)
+    next(first), next(first)
+    second = train(run, CORPUS, folder=folder)
+    next(second)
+    with pytest.raises(charrnn.RunError, match="another call"):
+        next(first)
+    third = train(run, CORPUS, folder=folder)
+    next(third)
+    before = folder.last.read_bytes()
+    second.close()
+    assert folder.last.read_bytes() == before, "it does not save what may be half a step"
+    list(third)
+    assert digest(run) == digest(whole)
