@@ -15,6 +15,7 @@ import pytest
 
 import charrnn
 from charrnn import ModelConfig, Run, SamplingConfig, TrainConfig, Trained, generate
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.network.model import Model, Panels, State
 from charrnn.network.parameters import Parameters
 from tests.reference.small import digest, small_corpus, small_run, trained
@@ -170,7 +171,7 @@ def test_parts_of_other_networks_are_refused() -> None:
     for name, value in [
         ("vocab", charrnn.Vocab(("a", "b"))),
         ("squares", other.parameters),
-        ("starts", State(other, 1)),
+        ("starts", StartStates.zero(other, 0)),
     ]:
         parts = {"model": small, "vocab": CORPUS.vocab, "corpus_config": CORPUS.config}
         with pytest.raises(Config, match=name):
