@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         CorpusError,
         DataError,
         DivergenceError,
+        PeerError,
         RunError,
         VocabError,
     )
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
+    from charrnn.runtime.threads import Workers
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.vocab import Vocab
@@ -78,11 +80,12 @@ _HOMES = {
     "evaluation.dynamic": "evaluate_dynamic",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError RunError VocabError",
+    "DivergenceError PeerError RunError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "generate generate_ids generate_many",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
+    "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",
     "training.run": "Run",
@@ -105,7 +108,7 @@ __all__ = [  # noqa: RUF022
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
+    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -79,6 +79,11 @@ Examples:
 @ensemble_option
 @click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
 @click.option(
+    "--encoding-errors",
+    type=click.Choice(["strict", "replace", "ignore"]),
+    help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
+)
+@click.option(
     "--unknown",
     type=click.Choice(["error", "skip", "nearest"]),
     default="error",
@@ -100,6 +105,7 @@ def eval_(
     dynamic: bool,
     ensemble: tuple[str, ...],
     encoding: str | None,
+    encoding_errors: str | None,
     unknown: str,
     per_char: bool,
     threads: int | None,
@@ -118,10 +124,10 @@ def eval_(
         raise click.UsageError("--per-char and --json cannot both be given")
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
-    if not texts and (encoding or unknown != "error"):
+    if not texts and (encoding or encoding_errors or unknown != "error"):
         raise click.UsageError(
-            "--encoding and --unknown apply only to a TEXT: the run's own text is read as in "
-            "training"
+            "--encoding, --encoding-errors and --unknown apply only to a TEXT: the run's own text "
+            "is read as in training"
         )
     adapting_settings = {name: value for name, value in adapting.items() if value is not None}
     if adapting_settings and not dynamic:
@@ -133,7 +139,8 @@ def eval_(
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
     if texts:
-        text = other_text(networks[0], texts, encoding, unknown)
+        decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
+        text = other_text(networks[0], texts, decoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
