@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import DivergenceError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
@@ -29,10 +30,12 @@ from charrnn.optim.optimizers import (
 from charrnn.optim.schedules import rate_factor
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
+from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
 from charrnn.training.recovery import FallBack
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.start_states import start_states
 
 SMOOTHING = 0.98
 VALIDATED = 200_000
@@ -135,6 +138,7 @@ class _Trainer:
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.objective = config.reduction == "sum-over-time", config.label_smoothing
         self.saved: tuple[int, str | None] | None = None
+        self._starts_step: int | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
         self.good = recovery.GoodState(run, folder)
@@ -245,6 +249,7 @@ class _Trainer:
             fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
             recovery.go_back(run, self.good.load())
+        self._starts_step = None
         self.network.refresh()
         self.good.keep()
         self.save()
@@ -279,8 +284,16 @@ class _Trainer:
         starts, panels, workers = self.corpus.validation_starts, self._panels(), self.workers
         loss = None
         if len(validation) >= 2:
+            openings = []
+            if follows_separator(starts):
+                openings = [StartStates.zero(run.model, self.corpus.separator_end)]
             evaluation = evaluate(
-                run.result, validation, starts=starts, workers=workers, panels=panels
+                run.result,
+                validation,
+                starts=starts,
+                openings=openings,
+                workers=workers,
+                panels=panels,
             )
             loss = evaluation.nats_per_char
         score = train_loss if loss is None else loss
@@ -310,6 +323,8 @@ class _Trainer:
             run.progress = replace(run.progress, falls=run.progress.falls + 1)
         if recovery.is_good(run, is_best):
             self.good.keep()
+        if is_best or run.ended_by(self._seconds()) is not None:
+            self._find_starts()
         if is_best and self.folder is not None:
             self.folder.save_best(run)
         return replace(
@@ -320,8 +335,16 @@ class _Trainer:
             overfitting=overfitting,
         )
 
+    def _find_starts(self) -> None:
+        """Let the run's start states be those of its present weights."""
+        run, panels = self.run, self._panels()
+        if self._starts_step != run.step:
+            run.starts = start_states(run.result, self.corpus, self.workers, panels)
+            self._starts_step = run.step
+
     def _sample(self) -> str:
         run = self.run
+        self._find_starts()
         panels = self._panels() if run.config.precision == "float32" else None
         config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
         return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))

@@ -23,6 +23,7 @@ from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.threads import Workers
+from charrnn.text.documents import follows_separator
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
@@ -335,9 +336,11 @@ class _Job:
         of it.
         """
         corpus = self.candidate.corpus
+        starts = corpus.validation_starts
+        openings = [best.opening] if follows_separator(starts) else []
         with closing(Workers(self.threads)) as workers:
             return evaluate(
-                best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
+                best.model, corpus.validation, starts=starts, openings=openings, workers=workers
             ).nats_per_char
 
     def _read(self) -> Outcome | None:
