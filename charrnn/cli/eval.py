@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +18,7 @@ from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_memb
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
+from charrnn.errors import CharrnnError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,9 +150,9 @@ def eval_(
         else:
             rows = {name: measure() for name, measure in measures.items()}
             evaluation = rows["carried"]
-    about = files_of(members)
+    about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
-        about["test_looks"] = _note_test(members, evaluation.nats_per_char)
+        about["test_looks"] = _warn_of_test_looks(members)
     if as_json:
         click.echo(terminal.json_text(_as_json(rows, window, config) | about))
     elif not per_char:
@@ -158,6 +161,7 @@ def eval_(
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
         click.echo(f"{whose} on {what}, {evaluation.characters:,} characters")
         _print_rows(rows, window)
+    _note_test_look(looked_at, evaluation.nats_per_char)
 
 
 def _measures(
@@ -241,27 +245,38 @@ def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> 
         click.echo("".join(lines), nl=False)
 
 
-def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, Any]]:
-    """Record beside each checkpoint that its test part was evaluated, and warn if it was before.
-
-    Returns the earlier evaluations.
-    """
-    from charrnn.training.run_folder import note_test_look, test_looks
+def _warn_of_test_looks(members: Sequence[Member]) -> list[dict[str, Any]]:
+    """The earlier evaluations on the test part, with a warning if there are any."""
+    from charrnn.training.run_folder import test_looks
 
     earlier: list[dict[str, Any]] = []
-    for folder, path in {member.path.parent: member.path for member in members}.items():
-        evaluations, where = test_looks(path), terminal.one_line(str(folder))
+    for folder, path in _by_folder(members).items():
+        evaluations = test_looks(path)
         earlier += evaluations
         if evaluations:
             times = "once" if len(evaluations) == 1 else f"{len(evaluations)} times"
             terminal.say(
-                f"{where}: the test part has been evaluated {times} before, last at "
-                f"{evaluations[-1]['when']} UTC; a network chosen by test loss needs new test text"
-            )
-        try:
-            note_test_look(path, nats)
-        except OSError as error:
-            terminal.say(
-                f"{where}: cannot record that the test part was evaluated ({error.strerror})"
+                f"{terminal.one_line(str(folder))}: the test part has been evaluated {times} "
+                f"before, last at {evaluations[-1]['when']} UTC; a network chosen by test loss "
+                "needs new test text"
             )
     return earlier
+
+
+def _note_test_look(members: Sequence[Member], nats: float) -> None:
+    """Record beside each checkpoint that its test part was evaluated. The result has been printed
+    by then: it does not depend on a folder that can be written.
+    """
+    from charrnn.training.run_folder import note_test_look
+
+    sys.stdout.flush()
+    for path in _by_folder(members).values():
+        try:
+            note_test_look(path, nats)
+        except CharrnnError as error:
+            terminal.say(f"note: not recorded that the test part was evaluated: {error}")
+
+
+def _by_folder(members: Sequence[Member]) -> dict[Path, Path]:
+    """A checkpoint in each folder."""
+    return {member.path.parent: member.path for member in members}

@@ -16,7 +16,7 @@ from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, overflow
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded
 from charrnn.kernels import sampling, writing
@@ -201,6 +201,8 @@ class Writer:
         jobs = [(write, ids, given, uniforms) for write in work.own]
         self.workers.run(operator.call, jobs, work.release)
         work.store(self.state, len(uniforms))
+        if work.overflows[0]:
+            raise overflow()
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), len(uniforms))
         return work
@@ -272,7 +274,7 @@ class _Work:
         self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
-        self.meeting = np.zeros(2, np.int64)
+        self.meeting, self.overflows = np.zeros(2, np.int64), np.zeros(1, np.bool_)
         biases = np.stack([model.parameters.bias(layer) for layer in range(L)])
         bias, table = (by_share(each, shares, H) for each in (biases, panels.table))
         p = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
@@ -307,6 +309,7 @@ class _Work:
                 y=y,
                 x=x,
                 logits=self.logits,
+                overflows=self.overflows,
                 keep_h=keep_h,
                 keep_c=keep_c,
                 has_output=cell.has_output,

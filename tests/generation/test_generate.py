@@ -11,7 +11,7 @@ import pytest
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, SamplingConfig
-from charrnn.errors import ConfigError, VocabError
+from charrnn.errors import ConfigError, DivergenceError, VocabError
 from charrnn.generation.generate import generate, generate_ids, generate_many
 from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
 from charrnn.kernels import sampling
@@ -441,3 +441,30 @@ def test_characters_of_several_bytes() -> None:
         assert "".join(pieces) == written.decode("utf-8", "surrogateescape")
         assert generate_many(trained(m, vocab), 2, "€", chosen) == ["".join(pieces)] * 2
     assert "".join(generate(trained(m, vocab), "€", SamplingConfig(length=60, stop="€€"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "bad"),
+    [
+        ("decoder.bias", np.nan),
+        ("decoder.bias", np.inf),
+        ("decoder.weight", 3e38),
+        ("rnn.weight_hh_l0", np.nan),
+        ("rnn.weight_hh_l0", np.inf),
+    ],
+)
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_network_whose_logits_overflow_is_an_error(bad: float, where: str, streams: int) -> None:
+    """It would write, but no text that means anything. 3e38 is finite, a sum of several is not."""
+    broken = Model(model().config)
+    broken.parameters.flat[:] = model().parameters.flat
+    if where == "decoder.bias":
+        broken.parameters[where][3] = bad
+    else:
+        broken.parameters[where][:] = bad
+    both = [trained(), trained(broken)]
+    for network in (trained(broken), both):
+        with pytest.raises(DivergenceError, match="NaN or infinite"):
+            generate_many(network, streams, "abc", SamplingConfig(length=40))
+        with pytest.raises(DivergenceError, match="NaN or infinite"):
+            list(generate(network, "abc", SamplingConfig(length=40, temperature=0)))
