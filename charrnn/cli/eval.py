@@ -15,10 +15,12 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_members
+from charrnn.cli.eval_lines import print_line_losses
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
 from charrnn.errors import CharrnnError
+from charrnn.runtime.threads import Workers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.network.model import Models
-    from charrnn.runtime.threads import Workers
     from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
@@ -47,6 +48,7 @@ Examples:
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
   charrnn eval checkpoints/plays page.txt --per-char > losses.jsonl
+  charrnn eval checkpoints/names --per-line < names.txt
 """
 
 
@@ -91,6 +93,12 @@ Examples:
 @click.option(
     "--per-char", is_flag=True, help="Print a JSON object per predicted character: char, nats."
 )
+@click.option(
+    "--per-line",
+    is_flag=True,
+    help="Score every line of TEXT (default: standard input) by itself: print its nats per "
+    "character, or with --json an object.",
+)
 @threads_option
 @json_option()
 def eval_(
@@ -104,6 +112,7 @@ def eval_(
     encoding: str | None,
     unknown: str,
     per_char: bool,
+    per_line: bool,
     threads: int | None,
     as_json: bool,
     **adapting: Any,
@@ -116,8 +125,16 @@ def eval_(
     The rows below show the loss over windows of --window characters, each starting from a zero
     state, and how well xz compresses the same text.
     """
-    if per_char and as_json:
-        raise click.UsageError("--per-char and --json cannot both be given")
+    if per_char and (as_json or per_line):
+        other = "--json" if as_json else "--per-line"
+        raise click.UsageError(f"--per-char and {other} cannot both be given")
+    if per_line and (dynamic or split or own):
+        raise click.UsageError(
+            "--per-line scores each line of a TEXT by itself: leave out --dynamic, --split and "
+            "--text"
+        )
+    if per_line:
+        texts = texts or ("-",)
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
     if not texts and (encoding or unknown != "error"):
@@ -132,12 +149,15 @@ def eval_(
     config = DynamicConfig(**adapting_settings) if dynamic else None
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
+    if per_line:
+        with closing(Workers(threads)) as workers:
+            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+        return
     if texts:
         text = other_text(networks[0], texts, encoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
-    from charrnn.runtime.threads import Workers
     from charrnn.text.documents import follows_separator
 
     is_begun = bool(texts) or follows_separator(text[1])
