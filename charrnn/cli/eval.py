@@ -159,6 +159,7 @@ def eval_(
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
     from charrnn.text.documents import follows_separator
+    from charrnn.text.vocab import counted
 
     is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
@@ -179,7 +180,8 @@ def eval_(
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        click.echo(f"{whose} on {what}, {evaluation.characters:,} characters")
+        size = counted(evaluation.characters, "character")
+        click.echo(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
     _note_test_look(looked_at, evaluation.nats_per_char)
 

@@ -145,7 +145,7 @@ class Corpus:
             config = replace(config, test_fraction=0.0)
         text = vars(encoded) | {"vocab": vocab or encoded.vocab}
         made = cls(config=config, name=_folder_name(name), **text)
-        if len(made.train) < 2:
+        if len(made.train) < (2 if vocab is None else 1):  # one character can be evaluated
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, with "
                 f"{len(made.train)} to train on; at least 2 are needed: use a longer text, or "

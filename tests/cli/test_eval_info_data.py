@@ -112,16 +112,39 @@ def test_eval_without_arguments_is_the_newest_run_on_its_validation_text() -> No
 def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
     (folder / "other.txt").write_text("KING:\nSo the owl is good.\n", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "other.txt", "--window", "8", "--threads", "1")
-    ids = run.vocab.encode("KING:\nSo the owl is good.\n")
-    assert found["characters"] == len(ids) - 1
+    ids, openings = run.vocab.encode("KING:\nSo the owl is good.\n"), [run.trained.opening]
+    assert found["characters"] == len(ids)  # the first is predicted from a start state
     assert found["nats_per_char"] == pytest.approx(
-        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+        charrnn.evaluate(run.result, ids, openings=openings).nats_per_char, abs=1e-6
     )
     expected = charrnn.evaluate_windows(run.result, ids, 8)
     assert found["window"]["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
     whole = evaluated("checkpoints/tiny", "other.txt", "--window", str(10**15))
-    assert whole["window"]["nats_per_char"] == pytest.approx(whole["nats_per_char"], abs=1e-6)
+    assert whole["window"]["nats_per_char"] == pytest.approx(
+        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+    )
     assert "window" not in evaluated("checkpoints/tiny", "other.txt", "--window", "0")
+
+
+def test_eval_of_one_character(run: charrnn.Run, folder: Path) -> None:
+    """A single character has a probability too; there is no window in it."""
+    (folder / "one.txt").write_text("S", encoding="utf-8")
+    found = evaluated("checkpoints/tiny", "one.txt")
+    assert found["characters"] == 1 and "window" not in found
+    openings = [run.trained.opening]
+    losses = [
+        charrnn.evaluate(run.result, np.array([v]), openings=openings).nats_per_char
+        for v in range(len(run.vocab))
+    ]
+    assert np.exp(np.negative(losses)).sum() == pytest.approx(1.0, abs=1e-4)
+    assert found["nats_per_char"] == pytest.approx(losses[run.vocab.index["S"]], abs=1e-6)
+    line = json.loads(charrnn_("eval", "checkpoints/tiny", "one.txt", "--per-char").stdout)
+    assert line["char"] == "S" and line["nats"] == pytest.approx(found["nats_per_char"], abs=1e-5)
+    assert "on the text, 1 character\n" in charrnn_("eval", "checkpoints/tiny", "one.txt").stdout
+    dynamic = evaluated(
+        "checkpoints/tiny", "one.txt", "--dynamic", "--ensemble", "checkpoints/tiny"
+    )
+    assert dynamic["dynamic"]["nats_per_char"] == pytest.approx(found["nats_per_char"], abs=1e-6)
 
 
 def test_eval_reads_standard_input_and_other_encodings(folder: Path) -> None:
@@ -141,8 +164,9 @@ def test_eval_can_leave_out_or_replace_unknown_characters(
 ) -> None:
     (folder / "strange.txt").write_text("So be i\u00d8\u2603, caf\u00e8", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "strange.txt", "--unknown", unknown)
-    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read))
-    assert found["characters"] == len(as_read) - 1
+    openings = [run.trained.opening]
+    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read), openings=openings)
+    assert found["characters"] == len(as_read)
     assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
 
 
@@ -152,8 +176,8 @@ def test_eval_folds_unknown_characters_where_the_model_can(
     monkeypatch.chdir(tmp_path)
     make(tmp_path, TEXT + "z", charrnn.CorpusConfig(min_count=2))
     (tmp_path / "other.txt").write_text("So be \u2603", encoding="utf-8")
-    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 6
-    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 5
+    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 7
+    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 6
 
 
 def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> None:
@@ -405,7 +429,7 @@ def test_eval_per_line_takes_no_part_of_the_runs_text(flags: tuple[str, ...]) ->
         (("--threads", "0"), 2, "--threads"),
         (("checkpoints/tiny", "nothing.txt"), 1, "nothing.txt"),
         (("checkpoints/tiny", "snow.txt"), 1, "U+2603"),
-        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 2"),
+        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 1"),
         (("tiny.txt",), 1, "tiny.txt"),
     ],
 )
@@ -413,7 +437,7 @@ def test_eval_tells_what_is_wrong(
     folder: Path, arguments: tuple[str, ...], status: int, told: str
 ) -> None:
     (folder / "snow.txt").write_text("So \u2603", encoding="utf-8")
-    (folder / "short.txt").write_text("S\u2603\u2604", encoding="utf-8")
+    (folder / "short.txt").write_text("\u2603\u2604", encoding="utf-8")
     result = charrnn_("eval", *arguments, status=status)
     assert told in result.stderr and not result.stdout
     assert status == 2 or result.stderr.count("\n") == 1
