@@ -341,6 +341,7 @@ def broken(folder: Path) -> Path:
         ("eval", "BROKEN", "tiny.txt", "--per-char"),
         ("eval", "BROKEN", "tiny.txt", "--per-line"),
         ("eval", "BROKEN", "tiny.txt", "--dynamic"),
+        ("eval", "BROKEN", "tiny.txt", "--dynamic", "--per-char"),
         ("eval", "checkpoints/tiny", "tiny.txt", "--ensemble", "BROKEN"),
         ("sample", "BROKEN", "--prime", "KING"),
         ("sample", "BROKEN", "--prime", "", "--json"),

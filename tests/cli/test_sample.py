@@ -321,6 +321,11 @@ def byte_network(folder: Path) -> Path:
     return folder / "bytes.safetensors"
 
 
+def test_an_ensemble_of_bytes_and_characters_is_an_error(byte_network: Path) -> None:
+    error = sample("checkpoints/tiny", "--ensemble", str(byte_network), status=1).stderr
+    assert "trained on bytes, the first on chars" in error and error.count("\n") == 1
+
+
 BYTES = ("--length", "2000", "--seed", "1", "--temperature", "3", "--prime", "caf\u00e9")
 
 
