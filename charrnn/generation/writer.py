@@ -76,10 +76,7 @@ class Writer:
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
         self.last: Ids = np.zeros(0, np.int32)
-        self._random = [
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
-            for n in range(streams)
-        ]
+        self._random = _generators(config.seed, streams)
         self._made = partial(_Work, panels, self.controls, config.precision)
         self._turns = _Turns()
         self._make_work()
@@ -161,10 +158,20 @@ class Writer:
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
+        self._random = [self._random[stream] for stream in streams]
+        self._continue_from(streams)
+
+    def spread(self, streams: int) -> None:
+        """Continue as this many streams, before anything is written: stream n from what stream
+        n % (their number so far) has read.
+        """
+        self._random = _generators(self._seed, streams)
+        self._continue_from([n % self.streams for n in range(streams)])
+
+    def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
         self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
         self.streams, self.last = len(streams), self.last[streams]
-        self._random = [self._random[stream] for stream in streams]
         if self._documents is not None:
             self._documents.keep(streams)
         self._make_work()
@@ -206,6 +213,13 @@ class Writer:
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), len(uniforms))
         return work
+
+
+def _generators(seed: int, streams: int) -> list[np.random.Generator]:
+    return [
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
+        for n in range(streams)
+    ]
 
 
 def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> Controls:
