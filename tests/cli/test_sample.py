@@ -406,6 +406,17 @@ def test_a_prime_from_standard_input_is_named_as_such() -> None:
         assert (child.returncode, out) == (1, b"") and told in err and err.count(b"\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_a_prime_without_an_end_is_an_error() -> None:
+    error = sample("--prime-file", "/dev/zero", status=1).stderr
+    assert "the prime (/dev/zero): longer than 67.1 MB" in error and error.count("\n") == 1
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+        child = process(stdin=endless.stdout)
+        _, err = child.communicate(timeout=60)
+        endless.kill()
+    assert child.returncode == 1 and b"standard input): longer than 67.1 MB" in err
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")
 def test_a_loop_over_a_file_keeps_its_lines(folder: Path) -> None:
     """What `while read` has not read yet is no prime; a file from its beginning is one."""
