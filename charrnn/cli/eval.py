@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_members
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
 from charrnn.cli.eval_lines import print_line_losses
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
+from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
-from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
 
 if TYPE_CHECKING:
@@ -173,7 +171,7 @@ def eval_(
             evaluation = rows["carried"]
     about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
-        about["test_looks"] = _warn_of_test_looks(members)
+        about["test_looks"] = warn_of_test_looks(members)
     if as_json:
         click.echo(terminal.json_text(_as_json(rows, window, config) | about))
     elif not per_char:
@@ -183,7 +181,7 @@ def eval_(
         size = counted(evaluation.characters, "character")
         click.echo(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
-    _note_test_look(looked_at, evaluation.nats_per_char)
+    note_test_look(looked_at, evaluation.nats_per_char)
 
 
 def _measures(
@@ -265,40 +263,3 @@ def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> 
         pairs = zip(ids[a : a + 4096].tolist(), losses[a : a + 4096].tolist(), strict=True)
         lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
         click.echo("".join(lines), nl=False)
-
-
-def _warn_of_test_looks(members: Sequence[Member]) -> list[dict[str, Any]]:
-    """The earlier evaluations on the test part, with a warning if there are any."""
-    from charrnn.training.run_folder import test_looks
-
-    earlier: list[dict[str, Any]] = []
-    for folder, path in _by_folder(members).items():
-        evaluations = test_looks(path)
-        earlier += evaluations
-        if evaluations:
-            times = "once" if len(evaluations) == 1 else f"{len(evaluations)} times"
-            terminal.say(
-                f"{terminal.one_line(str(folder))}: the test part has been evaluated {times} "
-                f"before, last at {evaluations[-1]['when']} UTC; a network chosen by test loss "
-                "needs new test text"
-            )
-    return earlier
-
-
-def _note_test_look(members: Sequence[Member], nats: float) -> None:
-    """Record beside each checkpoint that its test part was evaluated. The result has been printed
-    by then: it does not depend on a folder that can be written.
-    """
-    from charrnn.training.run_folder import note_test_look
-
-    sys.stdout.flush()
-    for path in _by_folder(members).values():
-        try:
-            note_test_look(path, nats)
-        except CharrnnError as error:
-            terminal.say(f"note: not recorded that the test part was evaluated: {error}")
-
-
-def _by_folder(members: Sequence[Member]) -> dict[Path, Path]:
-    """A checkpoint in each folder."""
-    return {member.path.parent: member.path for member in members}
