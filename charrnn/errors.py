@@ -5,7 +5,7 @@ backticks, like `learning_rate`; the command line shows them as flags.
 
     CharrnnError
     |-- CorpusError a text cannot be read or cannot be trained on
-    |-- VocabError        a character is not in the vocabulary
+    |-- VocabError        a character or an id is not in the vocabulary
     |-- ConfigError a setting is out of range or unknown, or contradicts another
     |-- CheckpointError a file is not a checkpoint, is damaged, or has a newer format
     |-- RunError          a run's folder is in use, already holds a run, or does not hold one
@@ -17,9 +17,20 @@ The command line prints any of them as one line on stderr, with exit status 1 (2
 `ConfigError`).
 """
 
+LONGEST = 900
+"""Maximum length of a message: a path, a setting or a name in a file can have any length."""
+
 
 class CharrnnError(Exception):
-    """The base of every error that a user of charrnn can cause."""
+    """The base of every error that a user of charrnn can cause.
+
+    A message of more than 900 characters is shortened in the middle.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > LONGEST:
+            message = f"{message[: LONGEST // 2]} ... {message[5 - LONGEST // 2 :]}"
+        super().__init__(message)
 
 
 class CorpusError(CharrnnError):
@@ -27,7 +38,7 @@ class CorpusError(CharrnnError):
 
 
 class VocabError(CharrnnError):
-    """A character is not in the vocabulary."""
+    """A character or an id is not in the vocabulary."""
 
 
 class ConfigError(CharrnnError):

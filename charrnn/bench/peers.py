@@ -1,6 +1,7 @@
 """PyTorch in a separate process, to be compared with charrnn: nothing of it is loaded here."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,7 @@ class Peer:
             stderr=self._errors,
             text=True,
             encoding="utf-8",
+            env={k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"},  # ours
         )
         try:
             self.version = str(self._ask({"task": task, **shape}, "version"))

@@ -1,43 +1,31 @@
 """The file format of a checkpoint, tensors and JSON, and the checks when it is read.
 
-A checkpoint is one safetensors file. Its metadata has one key, `charrnn`, whose value is JSON.
-Files are not trusted: nothing in them is run, and every size is checked before memory of that size
+`header` reads the metadata. Files are not trusted: every size is checked before memory of that size
 is allocated.
 """
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from charrnn.checkpoint.header import FORMAT_VERSION, KEY, Metadata, opened_safely
 from charrnn.checkpoint.names import file_name, torch_module
 from charrnn.config import ModelConfig
-from charrnn.config.fields import Settings
-from charrnn.errors import CharrnnError, CheckpointError, one_line
+from charrnn.errors import CheckpointError
 from charrnn.network.arithmetic import from_bf16
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters, tensors_of
 from charrnn.runtime.files import write_atomically
 
-FORMAT_VERSION = 4
-"""Earlier versions are from before the first release and are not supported."""
-KEY = "charrnn"
-MOST = 10**15
-"""Upper limit of every count in a checkpoint."""
-
-Metadata = dict[str, Any]
 Arrays = dict[str, NDArray[Any]]
-T = TypeVar("T")
-S = TypeVar("S", bound=Settings)
 
 
 def write(
@@ -54,10 +42,9 @@ def write(
 class File:
     """An open checkpoint: its metadata, and its tensors, read on request."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, file: Any, about: Metadata) -> None:
+        self._file, self.about = file, about
         self.names = frozenset(file.keys())
-        self.about = _metadata(file.metadata() or {})
 
     def arrays(self, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
         """The float32 tensors with these names, after checking shape, type and finite values.
@@ -124,27 +111,8 @@ class File:
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[File]:
     """An open file; an error inside the block becomes a `CheckpointError` naming the file."""
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            yield File(file)
-    except FileNotFoundError:
-        if os.path.isdir(path):  # noqa: PTH112
-            raise CheckpointError(f"{path}: this is a folder, not a checkpoint file") from None
-        raise CheckpointError(
-            f"{path}: no such file; give a checkpoint or a run's folder"
-        ) from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read the file: {error.strerror or error}") from None
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a checkpoint, or damaged ({one_line(error)})") from None
-    except (
-        RecursionError,
-        OverflowError,
-        ValueError,
-    ) as error:  # a decompression bomb, or a NUL in the path
-        raise CheckpointError(f"{path!r}: cannot read the file ({one_line(error)})") from None
-    except CharrnnError as error:
-        raise CheckpointError(f"{path}: {one_line(error)}") from None
+    with opened_safely(path) as (file, about):
+        yield File(file, about)
 
 
 def arrays_of(parameters: Parameters, config: ModelConfig, prefix: str = "") -> Arrays:
@@ -166,73 +134,3 @@ def arrays_of_state(state: State, config: ModelConfig, prefix: str) -> Arrays:
         prefix + name: np.ascontiguousarray(array[..., : config.hidden])
         for name, array in arrays.items()
     }
-
-
-def value(about: Metadata, key: str, kind: type[T]) -> T:
-    """about[key], which must have this type (an int is allowed for a float)."""
-    result = about.get(key)
-    if kind is float and type(result) is int:
-        result = float(result)
-    if type(result) is not kind:
-        raise CheckpointError(
-            f"the metadata's {key!r} should be of type {kind.__name__}, but is {result!r:.60}; the "
-            "file is damaged"
-        )
-    return result
-
-
-def configuration(kind: type[S], about: Metadata, key: str) -> S:
-    """about[key] as settings of this class, all of them set (none left to the recipe)."""
-    config = kind.from_mapping(value(about, key, dict), f"the metadata's {key!r}")
-    for name in config.undecided():
-        raise CheckpointError(f"the metadata's {key!r} has no `{name}`; the file is damaged")
-    return config
-
-
-def count(about: Metadata, key: str, least: int = 0) -> int:
-    """about[key], a whole number from `least` to `MOST`."""
-    number = value(about, key, int)
-    if not least <= number <= MOST:
-        raise CheckpointError(
-            f"the metadata's {key!r} is not between {least} and {MOST}; the file is damaged"
-        )
-    return number
-
-
-def _metadata(metadata: dict[str, str]) -> Metadata:
-    if KEY not in metadata:
-        raise CheckpointError(
-            "a safetensors file without charrnn metadata, so not a charrnn checkpoint"
-        )
-    try:
-        about: Any = json.loads(metadata[KEY], parse_constant=_no_constant, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"the metadata is not JSON ({one_line(error)}); the file is damaged"
-        ) from None
-    version = about.get("format_version") if isinstance(about, dict) else None
-    if type(version) is not int or version < 1:
-        raise CheckpointError("the metadata has no format version; the file is damaged")
-    if version < FORMAT_VERSION:
-        raise CheckpointError(
-            f"format version {version} is from before the first release and no longer supported; "
-            "train a new network"
-        )
-    if version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"format version {version} is newer than this program's ({FORMAT_VERSION}); update "
-            "charrnn: pip install -U charrnn-numba"
-        )
-    return dict(about)
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _finite(digits: str) -> float:
-    """The number; 1e999 is valid JSON but would be infinite here."""
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"{digits:.20} is too large")
-    return number

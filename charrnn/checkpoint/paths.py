@@ -27,6 +27,33 @@ def newest_folder(root: str | Path = ROOT) -> Path:
     return max(saved)[1].parent
 
 
+def check_no_run(folder: Path) -> None:
+    """`RunError` if the folder holds a checkpoint, which a new run would overwrite."""
+    if any((folder / name).exists() for name in (LAST, BEST)):
+        raise RunError(
+            f"{folder} already contains a run; resume it with `resume` {folder}, or choose another "
+            "`out`"
+        )
+
+
+def find_run(path: str | os.PathLike[str] | None) -> Path:
+    """The checkpoint that a run resumes from: of this folder or file, or None for the newest run;
+    `RunError` if there is none.
+    """
+    folder = Path(path) if path else newest_folder()
+    if folder.is_file():
+        if folder.name != LAST:
+            raise RunError(
+                f"{folder}: a run resumes from its {LAST}; to start a new run from this file, use "
+                "`init_from`"
+            )
+        return folder
+    if not (folder / LAST).exists():
+        problem = f"no {LAST}" if folder.exists() else "no such folder"
+        raise RunError(f"{folder}: no run to resume ({problem}); train one first")
+    return folder / LAST
+
+
 def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> Path:
     """The checkpoint that the user means.
 

@@ -16,15 +16,12 @@ import numpy as np
 from charrnn.checkpoint.format import (
     Arrays,
     File,
-    Metadata,
     arrays_of,
-    configuration,
-    count,
     opened,
     second_biases,
-    value,
     write,
 )
+from charrnn.checkpoint.header import Metadata, configuration, count, value
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.checkpoint.start_states import IDS, StartStates, read_start_states
 from charrnn.config import CorpusConfig, ModelConfig
@@ -127,18 +124,6 @@ def load(path: str | os.PathLike[str]) -> Trained:
     """
     with opened(find_checkpoint(path)) as file:
         return read_trained(file)
-
-
-def model_config_of(path: str | os.PathLike[str]) -> ModelConfig:
-    """A network's configuration, without reading tensors. Errors as in `load`."""
-    with opened(find_checkpoint(path)) as file:
-        return configuration(ModelConfig, file.about, "model")
-
-
-def describe(path: str | os.PathLike[str]) -> Metadata:
-    """A file's metadata, as in JSON; errors as in `load`."""
-    with opened(path) as file:
-        return file.about
 
 
 def arrays_in_file(trained: Trained) -> Arrays:

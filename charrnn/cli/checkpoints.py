@@ -38,14 +38,16 @@ def load_members(
 
     `kernels` as for `load_kernels`.
     """
+    from charrnn.checkpoint.header import model_config_of
     from charrnn.checkpoint.paths import find_checkpoint
 
     paths = [find_checkpoint(path) for path in (checkpoint, *others)]
-    load_kernels(training=training)
-    from charrnn.checkpoint.trained import load, model_config_of
+    # reports a file that is not a checkpoint before kernels are loaded or compiled
+    cells = [model_config_of(path).cell for path in paths]
+    load_kernels(*cells, *kernels, training=training)
+    from charrnn.checkpoint.trained import load
     from charrnn.generation.ensemble import check_alike
 
-    load_kernels(*(model_config_of(path).cell for path in paths), *kernels, training=training)
     members = [Member(path, load(path)) for path in paths]
     first = members[0].trained
     for member in members[1:]:

@@ -29,7 +29,6 @@ from charrnn.cli.signals import Stop
 from charrnn.cli.train_for import elapsed, with_length
 from charrnn.config.fields import Setting, Value, seconds_of
 from charrnn.config.files import SETTINGS, check_names, configs_of, values_of
-from charrnn.config.settings import CELL_NAMES, OPTIMIZER_NAMES
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -144,14 +143,13 @@ def compare(
 
 
 def _kernels(request: Request, varied: Varied) -> list[str]:
-    """The cells and optimizers in use; an unknown name is reported later."""
+    """The cells, optimizers and precisions in use."""
     values = values_of(*configs_of(request.settings))
     cells, optimizers, precisions = (
         [str(value) for value in varied.get(name, [values[name]])]
         for name in ("cell", "optimizer", "precision")
     )
-    known = [name for name in cells + optimizers if name in CELL_NAMES + OPTIMIZER_NAMES]
-    return [*known, *precision_kernels(precisions, request.duration)]
+    return [*cells, *optimizers, *precision_kernels(precisions, request.duration)]
 
 
 def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
@@ -177,12 +175,11 @@ def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
 
 
 def _value(setting: Setting, text: str) -> Value:
-    """The text as a value of the setting's type; its range is checked with all other settings."""
+    """The text as a value of the setting's type and in its range."""
     if text.lower() == "none" and setting.optional:
         return None
     try:
-        value: Value = click.types.convert_type(setting.kind).convert(text, None, None)
-        return value
+        return setting.checked(click.types.convert_type(setting.kind).convert(text, None, None))
     except click.BadParameter as error:
         raise ConfigError(f"--vary {setting.name}: {error.message}") from None
 
@@ -222,7 +219,9 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
     kept: list[Event] = []
     total, threads = len(candidates) * len(seeds), request.threads
-    duration = None if request.duration is None else seconds_of(request.duration)
+    duration = None
+    if request.duration is not None:
+        duration = seconds_of("duration", request.duration)
     if duration is not None:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")

@@ -93,7 +93,8 @@ def forget() -> None:
 
     files, size = forget_texts()
     terminal.say(
-        f"removed {counted(files, 'file')}, {terminal.size_text(size)}, from {texts_folder()}"
+        f"removed {counted(files, 'file')}, {terminal.size_text(size)}, from "
+        f"{texts_folder() or 'the cache'}"
     )
 
 

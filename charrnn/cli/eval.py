@@ -19,6 +19,7 @@ from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
 from charrnn.runtime.threads import Workers
+from charrnn.text.sources import find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,6 +146,8 @@ def eval_(
         flag = flag_of(next(iter(adapting_settings)))
         raise click.UsageError(f"{flag} applies to dynamic evaluation: add --dynamic")
     config = DynamicConfig(**adapting_settings) if dynamic else None
+    if texts or own:
+        find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
     if per_line:

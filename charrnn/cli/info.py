@@ -14,7 +14,7 @@ from charrnn.cli.options import json_option
 from charrnn.cli.tables import Column, number_text, print_table
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.format import Metadata
+    from charrnn.checkpoint.header import Metadata
 
 HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
 
@@ -47,7 +47,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     """
     [member] = load_members(checkpoint, (), training=False)
     path, trained = member.path, member.trained
-    from charrnn.checkpoint.trained import describe
+    from charrnn.checkpoint.header import describe
     from charrnn.training.run_file import describe_run
     from charrnn.training.run_folder import RunFolder
 

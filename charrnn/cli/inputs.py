@@ -34,13 +34,20 @@ def read_text(
     test: Sequence[str] = (),
     **options: Any,
 ) -> Corpus:
-    """Read a text, with a progress bar if that takes long; other arguments as for `Corpus.read`."""
+    """Read a text, with a progress bar if that takes long, and say what was left out of folders;
+    other arguments as for `Corpus.read`.
+    """
     from charrnn.compiler.compiling import LARGE_TEXTS
     from charrnn.text.corpus import Corpus
     from charrnn.text.reading import uses_kernels
-    from charrnn.text.sources import find
+    from charrnn.text.sources import find, summary
 
-    if uses_kernels(find(text, validation, test)[0], config):
+    if uses_kernels(find(text, validation, test).files, config):
         load_kernels(LARGE_TEXTS, quiet=quiet)
     with terminal.progress_bar("reading", quiet=quiet) as bar:
-        return Corpus.read(text, config, validation=validation, test=test, progress=bar, **options)
+        corpus = Corpus.read(
+            text, config, validation=validation, test=test, progress=bar, **options
+        )
+    if corpus.skipped and not quiet:
+        terminal.say(f"left out: {terminal.one_line(summary(corpus.skipped))}")
+    return corpus

@@ -25,9 +25,10 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
     `names`: cells, optimizers and so on whose kernels are needed (see `compiling.module_of`);
         without `training`, only the kernels for sampling. Call it before importing any part of the
         library that computes, and again for names that are only known once a checkpoint is read.
-        Silent when all kernels come from the cache.
+        Silent when all kernels come from the cache; otherwise one line says why, if there is more
+    to say than that this is the first time.
     """
-    from charrnn.compiler import companion, compiling
+    from charrnn.compiler import companion, compiling, target
 
     modules = compiling.kernel_modules(*names, training=training)
     needed = [
@@ -54,6 +55,33 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
             display.close()
             if missing:
                 compile_seconds.append(time.monotonic() - start)
+    if missing and not quiet:
+        _say_trouble()
+    if training and not quiet and target.is_slower():
+        _say_once(
+            "using code for any processor with AVX2; charrnn compile makes faster code for this one"
+        )
+
+
+def _say_trouble() -> None:
+    """Why the next start compiles again, if it does."""
+    from charrnn.compiler import compiling
+
+    trouble = compiling.FILES.trouble
+    if trouble is not None:
+        _say_once(
+            f"{trouble}, so every start compiles again; mend that, or set CHARRNN_CACHE_DIR to "
+            "another folder"
+        )
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        say(text)
+
+
+_said: set[str] = set()
 
 
 @dataclass
@@ -78,20 +106,26 @@ class _Compiling:
         self.begun += 1
 
     def _announce(self) -> None:
+        from charrnn.compiler import compiling
+
         self.is_announced = True
+        once = ["once"] if compiling.FILES.prepare() else []
+        if damaged := sorted(compiling.FILES.damaged):
+            others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+            say(f"{compiling.FILES.folder}: {damaged[0]}{others} not usable; compiled again")
+        _say_trouble()
         if is_terminal(sys.stderr):
             self.bar = new_bar(
                 self.total,
-                desc="Compiling for this machine (once)",
+                desc=" ".join(["Compiling for this machine", *(f"({word})" for word in once)]),
                 bar_format="{desc}: {bar}  {n_fmt}/{total_fmt}",
                 mininterval=0,
-                miniters=1,
             )
             return
         needed = "about 20 s" if self.beside is None else "about 10 s"
         if self.missing <= FEW_KERNELS:
             needed = "a few seconds"
-        say(f"compiling kernels for this machine (once, {needed})")
+        say(f"compiling kernels for this machine ({', '.join([*once, needed])})")
 
     def close(self) -> None:
         """Remove the bar."""

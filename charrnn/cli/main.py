@@ -1,19 +1,22 @@
 """The group `charrnn`, and the one place where an error becomes text and an exit status.
 
-0 success 1 error 2 wrong flag or setting 130 interrupted 141 output pipe closed 143 terminated
+0 success 1 error 2 wrong flag or setting 129 terminal closed 130 interrupted 141 output pipe closed
+143 terminated
 """
 
 import contextlib
 import gc
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
 import click
 
 import charrnn
-from charrnn.cli.terminal import PARAMETER, is_terminal, print_error
+from charrnn.cli.signals import Interrupted, end_silently, interruptions
+from charrnn.cli.terminal import PARAMETER, is_terminal, one_line, print_error, say
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
@@ -26,6 +29,7 @@ COMMANDS = {
     ),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
+    "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),
     "data": ("charrnn.cli.data:data", "List and download texts to train on."),
 }
 """Name -> its module and function, and its line in the help. Commands are imported only when
@@ -56,10 +60,19 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        """Read the group's own flags; its help can meet a closed pipe or a signal, too."""
+        try:
+            return super().make_context(*arguments, **extra)
+        except (KeyboardInterrupt, OSError) as error:
+            sys.exit(report(error))
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an exception becomes one line on stderr and an exit status."""
         try:
-            result = super().invoke(ctx)
+            with interruptions() as check:
+                result = super().invoke(ctx)
+                check()
             sys.stdout.flush()
             return result
         except (CharrnnError, KeyboardInterrupt, MemoryError, OSError) as error:
@@ -71,20 +84,25 @@ def report(error: BaseException, command: str = "") -> int:
     status.
     """
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
+        return error.status if isinstance(error, Interrupted) else INTERRUPTED
+    _settle(sys.stdout)
     if isinstance(error, BrokenPipeError):
-        _close_output()
+        _settle(sys.stderr)
         return BROKEN_PIPE
-    if isinstance(error, OSError):
-        _close_output()
-        place = f"{error.filename}: " if error.filename else ""
-        print_error(f"{place}{error.strerror or error}; check the disk and the file's permissions")
-    elif isinstance(error, MemoryError):
-        reason = f" ({error})" if str(error) else ""
-        print_error(f"out of memory{reason}; use a smaller network or batch, or a shorter text")
-    else:
-        print_error(with_flags(str(error), command))
+    with contextlib.suppress(OSError):  # nobody can be told
+        print_error(_message(error, command))
+    _settle(sys.stderr)
     return USAGE if isinstance(error, ConfigError) else 1
+
+
+def _message(error: BaseException, command: str) -> str:
+    if isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or error}; check the disk and the file's permissions"
+    if isinstance(error, MemoryError):
+        reason = f" ({error})" if str(error) else ""
+        return f"out of memory{reason}; use a smaller network or batch, or a shorter text"
+    return with_flags(str(error), command)
 
 
 def with_flags(message: str, command: str = "") -> str:
@@ -112,12 +130,15 @@ def _imported(command: str) -> click.Command:
     return result
 
 
-def _close_output() -> None:
-    """Discard buffered output: the interpreter would fail to flush it at exit."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _settle(stream: Any) -> None:
+    """Write what a stream has buffered, or discard it: the interpreter would fail to at exit."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -136,6 +157,7 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the program; ends the process."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks is shown as an escape instead of raising.
         # Files and pipes get UTF-8, which can hold them all, whatever the locale (in Windows a code
@@ -143,12 +165,35 @@ def main() -> None:
         with contextlib.suppress(AttributeError, ValueError):
             encoding = None if is_terminal(stream) else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
+    # NumPy's BLAS would start a thread per processor, and say so if it cannot
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    warnings.showwarning = _show_warning
     try:
-        cli(prog_name="charrnn")
-    except (KeyboardInterrupt, OSError) as error:  # raised outside a command, e.g. by its help
+        with interruptions():
+            cli(prog_name="charrnn")
+    except (KeyboardInterrupt, OSError) as error:  # raised outside a command
         sys.exit(report(error))
     finally:
+        end_silently()
         gc.freeze()  # no garbage collection at exit: saves 0.15 s
+
+
+def _open_streams() -> None:
+    """Give standard streams that are closed (in daemons, under pythonw, after `>&-`) the null
+    device. Otherwise the next file opened would get their number, and what goes to the error
+    stream None is printed on the output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            if number:
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+            else:  # stays None, which says that there is no input; its number is taken
+                os.open(os.devnull, os.O_RDONLY)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning of the library as one line."""
+    say(f"note: {one_line(str(message))}")
 
 
 if __name__ == "__main__":

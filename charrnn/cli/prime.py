@@ -45,7 +45,7 @@ def read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, 
         return _all_of(_stdin(), whose), whose
     if prime_file is None:
         return "", "the prime"
-    from charrnn.text.sources import opened
+    from charrnn.text.contents import opened
 
     whose = f"the prime ({prime_file})"
     with opened(prime_file) as stream:
@@ -94,7 +94,7 @@ def as_text(prime: str | bytes, trained: Trained, whose: str) -> str:
     """The prime or a stop string, read as the network's text was: with its newlines and
     normalization. A network of bytes takes it unchanged.
     """
-    from charrnn.text.sources import tidy
+    from charrnn.text.decoding import tidy
 
     if trained.vocab.unit == "byte":
         return prime if isinstance(prime, str) else prime.decode("utf-8", "surrogateescape")

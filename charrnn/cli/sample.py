@@ -22,7 +22,7 @@ from charrnn.cli.options import (
     threads_option,
 )
 from charrnn.cli.prime import as_text, read_prime, unescaped
-from charrnn.cli.signals import remembered_interrupt
+from charrnn.cli.signals import interruptions
 from charrnn.config import SamplingConfig
 from charrnn.errors import RunError, VocabError
 
@@ -167,7 +167,7 @@ def _stream(
         with terminal.progress_bar("reading the prime", unit="char") as bar:
             pieces = generate(trained, prime, config, workers=workers, progress=bar)
             first = next(pieces, "")
-        with remembered_interrupt() as check:
+        with interruptions() as check:
             for piece in chain([shown, first], pieces):
                 check()
                 _write(terminal.escaped(piece, sys.stdout))

@@ -1,14 +1,35 @@
-"""Signals: those that end training after the current step, and an interrupt that cannot be lost."""
+"""Signals: one ends a command at once, or training after the current step; none is lost."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from charrnn.cli.terminal import is_terminal
+
+ENDING = [
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__
+]
+"""The signals that end a command; its exit status is then 128 + number."""
+CLEANING_SECONDS = 2.0
+"""A second signal within this time does not interrupt what the first one made the command clean
+up: a terminal that closes sends several.
+"""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that ends the command, with the exit status."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
 
 
 class Stop:
@@ -28,42 +49,54 @@ class Stop:
     def installed(cls) -> Iterator[Stop]:
         """Record signals until the end of the block."""
         stop = cls()
-        numbers = [signal.SIGINT, signal.SIGTERM]
-        if (
-            hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
-        ):  # ignored under nohup
-            numbers.append(signal.SIGHUP)
-        before = {number: signal.signal(number, stop._note) for number in numbers}
-        try:
+        with _handled(stop._note, always=(signal.SIGINT, signal.SIGTERM)):
             yield stop
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 @contextmanager
-def remembered_interrupt() -> Iterator[Callable[[], None]]:
-    """Yields a function that raises `KeyboardInterrupt` if an interrupt arrived.
+def interruptions() -> Iterator[Callable[[], None]]:
+    """In the block, a signal raises `Interrupted`. Yields a function that raises it again if a
+    signal arrived.
 
-    An interrupt that arrives while compiled code calls Python is swallowed there, and generation
-    would continue.
+    An exception raised while compiled code calls Python, or in a destructor, is swallowed there,
+    and the command would go on.
     """
     noted: list[int] = []
+    last = -CLEANING_SECONDS
 
     def note(number: int, _: object) -> None:
-        noted.append(number)
-        raise KeyboardInterrupt
+        nonlocal last
+        if time.monotonic() - last >= CLEANING_SECONDS:
+            last = time.monotonic()
+            noted.append(number)
+            raise Interrupted(number)
 
     def check() -> None:
         if noted:
-            raise KeyboardInterrupt
+            raise Interrupted(noted[0])
 
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.SIG_IGN:  # a background job
+    with _handled(note):
         yield check
-        return
-    signal.signal(signal.SIGINT, note)
+
+
+def end_silently() -> None:
+    """From now on a signal ends the process at once, without a traceback: the command is over."""
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _handled(
+    handler: Callable[[int, Any], None], always: tuple[signal.Signals, ...] = ()
+) -> Iterator[None]:
+    """Handle the ending signals in the block. One that is ignored stays so unless `always`: SIGHUP
+    under nohup, SIGINT in a background job.
+    """
+    numbers = [n for n in ENDING if n in always or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
-        yield check
+        yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

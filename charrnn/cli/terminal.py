@@ -109,7 +109,13 @@ def console() -> Console:
 
     # None turns off bold and other styles too
     colors: Any = "auto" if has_color(sys.stdout) else None
-    return Console(highlight=False, markup=False, emoji=False, color_system=colors)
+    result = Console(highlight=False, markup=False, emoji=False, color_system=colors)
+    result.on_broken_pipe = _raise_again  # type: ignore[method-assign]  # not rich's exit with 1
+    return result
+
+
+def _raise_again() -> None:
+    raise
 
 
 def size_text(size: float) -> str:
@@ -142,6 +148,8 @@ def new_bar(total: float | None, **options: Any) -> Any:
     """A tqdm bar on stderr, as wide as the terminal, that disappears when closed."""
     from tqdm import tqdm
 
+    tqdm.monitor_interval = 0  # no thread that looks after bars; miniters does
+    options = {"miniters": 1, **options}
     return tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **options)
 
 

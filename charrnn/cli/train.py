@@ -29,7 +29,7 @@ from charrnn.cli.train_for import planned, with_length
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
-from charrnn.errors import ConfigError, CorpusError, RunError, VocabError
+from charrnn.errors import ConfigError, CorpusError, VocabError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -147,23 +147,24 @@ def _check_resume(request: Request, resume: str) -> None:
 
 def _start(request: Request) -> int:
     """Start a new run and train it; return the exit status."""
+    from charrnn.checkpoint.header import model_config_of
+    from charrnn.checkpoint.paths import ROOT, check_no_run, find_checkpoint
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
     text = request.text or (str(bundled_corpus()),)
-    # reports a missing text before kernels are loaded or compiled
+    # what is missing or in the way is reported before kernels are loaded or compiled
     find(text, **request.parts)
-    load_kernels(*_kernels(request), quiet=request.quiet)
-    from charrnn.checkpoint.paths import ROOT, find_checkpoint
-    from charrnn.checkpoint.trained import load, model_config_of
+    if request.out is not None:
+        check_no_run(Path(request.out))
+    weights = None if request.init_from is None else find_checkpoint(request.init_from)
+    model = ModelConfig.of(request.settings) if weights is None else model_config_of(weights)
+    load_kernels(model.cell, *_kernels(request), quiet=request.quiet)
+    from charrnn.checkpoint.trained import load
     from charrnn.training.run_folder import RunFolder
 
-    if request.out is not None and RunFolder(request.out).holds_run:
-        RunFolder(request.out).create({})  # raises, before the text is read
     other = plan = None
-    if request.init_from is not None:
-        weights = find_checkpoint(request.init_from)
-        load_kernels(model_config_of(weights).cell, quiet=request.quiet)
+    if weights is not None:
         other = load(weights)
         _check_same(request.settings, other.model.config, "the weights", ("dropout", "forget_bias"))
         request = replace(request, settings={"unit": other.vocab.unit, **request.settings})
@@ -175,6 +176,7 @@ def _start(request: Request) -> int:
         extend=other and other.vocab,
     )
     folder = RunFolder(request.out or ROOT / corpus.name)
+    check_no_run(folder.path)
     for path in request.files if folder.config.exists() and not folder.holds_run else ():
         if Path(path).exists() and folder.config.samefile(path):
             raise ConfigError(
@@ -201,10 +203,9 @@ def _start(request: Request) -> int:
 
 
 def _kernels(request: Request) -> list[str]:
-    """The optimizer and matrix products of a new run, and its cell unless the weights set it."""
-    training, model = request.training, ModelConfig.of(request.settings)
-    names = [training.optimizer, *precision_kernels([training.precision], request.duration)]
-    return names if request.init_from is not None else [*names, model.cell]
+    """The optimizer and matrix products of a new run."""
+    training = request.training
+    return [training.optimizer, *precision_kernels([training.precision], request.duration)]
 
 
 def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
@@ -220,15 +221,19 @@ def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
 
 def _resume(request: Request, resume: str) -> int:
     """Resume a run; return the exit status."""
-    load_kernels(quiet=request.quiet)
-    from charrnn.training.run_file import configurations_of
+    from charrnn.checkpoint.header import model_config_of
+    from charrnn.checkpoint.paths import find_run
 
-    folder = _folder_of(resume or request.out)
-    if not folder.last.exists():
-        folder.resume()  # raises; `locked` would create the folder
-    model, training = configurations_of(folder.last)
+    # what cannot be resumed is reported before kernels are loaded or compiled
+    last = find_run(resume or request.out)
+    load_kernels(model_config_of(last).cell, quiet=request.quiet)
+    from charrnn.training.run_file import configurations_of
+    from charrnn.training.run_folder import RunFolder
+
+    folder = RunFolder(last.parent)
+    _, training = configurations_of(last)
     products = precision_kernels([str(request.settings.get("precision", training.precision))])
-    load_kernels(model.cell, training.optimizer, *products, quiet=request.quiet)
+    load_kernels(training.optimizer, *products, quiet=request.quiet)
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         run = folder.resume()
@@ -237,22 +242,6 @@ def _resume(request: Request, resume: str) -> int:
         corpus = _text_of(run, request, folder)
         run.change(**_changes(request.settings, run, corpus))
         return _train(request, run, corpus, folder, stack.enter_context(Stop.installed()))
-
-
-def _folder_of(path: str | None) -> RunFolder:
-    from charrnn.training.run_folder import RunFolder, newest_run
-
-    if not path:
-        return newest_run()
-    if not Path(path).is_file():
-        return RunFolder(path)
-    folder = RunFolder(Path(path).parent)
-    if Path(path).name != folder.last.name:
-        raise RunError(
-            f"{path}: a run resumes from its {folder.last.name}; to start a new run from this "
-            "file, use --init-from"
-        )
-    return folder
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:

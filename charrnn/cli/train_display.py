@@ -64,11 +64,6 @@ def show_start(
         f"{len(corpus.test):,}"
     )
     say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
-    if corpus.skipped:
-        names = ", ".join(Path(path).name for path in corpus.skipped[:3]) + (
-            ", ..." if len(corpus.skipped) > 3 else ""
-        )
-        say(f"skipped as binary: {counted(len(corpus.skipped), 'file')} ({one_line(names)})")
     if corpus.document_starts is not None:
         count = len(corpus.document_starts) + 1
         missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
@@ -83,7 +78,7 @@ def show_start(
         )
     memory = size_text(
         memory_estimate(model, config, corpus.document_starts is not None, run.anchor is not None)
-        + corpus.ids.nbytes
+        + corpus.nbytes
         + PROGRAM
     )
     say(
@@ -253,7 +248,7 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
-        elif best is not None:
+        if best is not None:
             step, older = run.progress.best_step, run.step - (run.progress.best_step or 0)
             age = f" (step {step:,}, {counted(older, 'step')} before the last)" if older else ""
             say(f"sample from it{age}: charrnn sample {path}")

@@ -36,10 +36,7 @@ def with_length(ctx: click.Context, request: Request) -> Request:
     if request.duration is None:
         is_given = any(settings.get(name) is not None for name in LENGTH)
         return request if is_given else replace(request, duration=TEN_MINUTES)
-    if seconds_of(request.duration) is None:
-        raise ConfigError(
-            f"--for must be a time such as 90s, 20m or 1.5h, not {request.duration!r:.40}"
-        )
+    seconds_of("duration", request.duration)
     for name in LENGTH:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise ConfigError(

@@ -14,7 +14,6 @@ The code emitted here has two forms, with these instructions or with plain float
 than float32: it is for tests on machines without the instructions.
 """
 
-import os
 from functools import partial
 
 from llvmlite import binding, ir
@@ -22,9 +21,9 @@ from numba import intp, void
 
 from charrnn.compiler.emitter import I16, I32, I64, VL, constant, emits, lanes_of
 from charrnn.compiler.simd import LANES
+from charrnn.compiler.target import EMULATED
 from charrnn.errors import ConfigError
 
-EMULATED = os.environ.get("CHARRNN_BF16") == "emulate"
 HAS_INSTRUCTION = VL == 16 and bool(binding.get_host_cpu_features().get("avx512bf16"))
 INSTRUCTION = HAS_INSTRUCTION and not EMULATED
 """The form that this process's kernels use."""

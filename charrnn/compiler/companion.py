@@ -7,6 +7,7 @@ compiles the rest. The companion ends when it is done or when this process ends 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -66,21 +67,28 @@ class Companion:
     def __init__(self, claims: Claims, process: subprocess.Popen[bytes]) -> None:
         self._claims, self._process = claims, process
         self._reached: set[str] = set()
-        self.finish = claims.finish
 
     def take(self, name: str) -> bool:
         """True if this process should compile a kernel; if the companion is compiling it, wait
         until it is in the cache.
         """
         self._reached.add(name)
-        if self._claims.take(name):
-            return True
+        try:
+            if self._claims.take(name):
+                return True
+        except OSError:
+            return True  # compiled twice, perhaps: no harm
         until = time.monotonic() + LONGEST_WAIT
         while not self._claims.is_done(name):
             if self._process.poll() is not None or time.monotonic() > until:
                 return not self._claims.is_done(name)
             time.sleep(POLL)
         return False
+
+    def finish(self, name: str) -> None:
+        """Tell the companion that this process has compiled a kernel, if that is possible."""
+        with suppress(OSError):
+            self._claims.finish(name)
 
     def ahead(self) -> int:
         """Kernels that the companion has compiled and this process has not reached yet."""
@@ -93,29 +101,31 @@ def beside(modules: Sequence[str], missing: int) -> Iterator[Companion | None]:
     worth it, else None.
 
     The modules must not compute with kernels on import, since those may not be compiled yet. There
-    is no companion without a cache, on one processor, or if no process can be started.
+    is no companion if nothing can be cached, on one processor, or if no process can be started.
     """
+    process = folder = None
     if (
-        missing < WORTH_IT
-        or compiling.FOLDER is None
-        or available_threads() < 2
-        or compiling.helper is not None
+        missing >= WORTH_IT
+        and available_threads() > 1
+        and compiling.helper is None
+        and compiling.FILES.prepare()
     ):
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="charrnn-", ignore_cleanup_errors=True) as folder:
-        process = _started(folder, modules)
-        if process is None:
-            yield None
-            return
-        try:
+        with suppress(OSError):  # there is no folder for temporary files
+            folder = tempfile.mkdtemp(prefix="charrnn-")
+            process = _started(folder, modules)
+    companion = None
+    try:
+        if process is not None:
             compiling.helper = companion = Companion(Claims(Path(folder)), process)
-            yield companion
-        finally:
+        yield companion
+    finally:
+        if process is not None:
             compiling.helper = None
             # nothing is left to do, or an interrupt came; cache files are written atomically
             process.kill()
             process.communicate()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(folder: str, modules: Sequence[str]) -> subprocess.Popen[bytes] | None:
@@ -136,7 +146,7 @@ def main(folder: str, modules: str) -> None:
     """The companion's program: import the modules without compiling, then compile from the last
     kernel to the first.
     """
-    threading.Thread(target=_end_with_the_first, daemon=True).start()
+    threading.Thread(target=_end_with_the_first, args=[folder], daemon=True).start()
     compiling.deferred = {}
     for module in modules.split(","):
         import_module(module)
@@ -147,9 +157,10 @@ def main(folder: str, modules: str) -> None:
     os._exit(0)  # skips freeing everything, which takes a second
 
 
-def _end_with_the_first() -> None:
+def _end_with_the_first(folder: str) -> None:
     with suppress(OSError, ValueError):
         sys.stdin.buffer.read()
+    shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
 
 
@@ -175,6 +186,8 @@ class _Work:
         while not (own or compiling.is_cached(name) or self.claims.is_done(name)):
             time.sleep(POLL)
         compiling.compile_now(dispatcher, signature)
+        if compiling.FILES.trouble is not None:
+            os._exit(1)  # what cannot be stored is of no use to the first process
         if own:
             self.claims.finish(name)
 

@@ -1,33 +1,25 @@
 """How kernels are compiled: once per machine, into a cache whose name contains a hash of everything
 they depend on.
 
-Numba's cache is keyed by the CPU and one file's time stamp, and misses edits in files that a kernel
-is linked with; the hash fixes that. If no cache folder can be written, kernels are compiled in
-every process. On an empty cache a second process may help: see `companion`.
+Numba's cache is keyed by the CPU and one file's time stamp, misses edits in files that a kernel is
+linked with, believes every byte that it reads, and is not read where it cannot be written;
+`kernel_files` takes its place. Kernels that cannot be stored are compiled in every process. On an
+empty cache a second process may help: see `companion`.
 """
 
-import hashlib
+import pickle
 import re
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
-import llvmlite
-import numba
-from llvmlite import binding
 from numba import njit
-from numba.core import config
-from numba.core.caching import FunctionCache
+from numba.core import caching
+from numba.core.compiler import CompileResult
 from numba.core.registry import CPUDispatcher
+from numba.core.serialize import dumps
 
-from charrnn.compiler.bfloat16 import EMULATED, HAS_INSTRUCTION
-from charrnn.compiler.target import TARGET
-from charrnn.runtime.cache import cache_root
-
-PACKAGE = Path(__file__).resolve().parent.parent
-SOURCES = ("compiler", "kernels", "network/cells")
+from charrnn.compiler.kernel_files import PACKAGE
+from charrnn.compiler.target import FILES
 
 OPTIMIZER_MODULES = {
     **dict.fromkeys(("sgd", "momentum", "nesterov"), "descent"),
@@ -79,34 +71,6 @@ name, in order.
 """
 
 
-def sources_hash() -> str:
-    """Sixteen hexadecimal digits that change with the kernels, the cells, Numba, LLVM, Python, the
-    processor or emulation.
-    """
-    versions = f"{numba.__version__} {llvmlite.__version__} {sys.version_info[:2]}"
-    machine = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()} {TARGET}"
-    digest = hashlib.sha256(f"{versions} {machine}".encode())
-    if EMULATED and HAS_INSTRUCTION:
-        digest.update(b"bf16 emulated")
-    for folder in SOURCES:
-        for path in sorted((PACKAGE / folder).glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path | None:
-    """The folder of compiled kernels for these sources, created if needed; None if it cannot be
-    written.
-    """
-    folder = cache_root() / f"kernels-{sources_hash()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        return None
-
-
 def module_of(name: str) -> str:
     """The module with the kernels of this name: an optimizer, a precision, large texts, or else a
     cell.
@@ -136,30 +100,44 @@ def kernels_in(module: str) -> list[str]:
 
 
 def is_cached(name: str) -> bool:
-    """True if the kernel of this name was in the cache when this process started."""
-    return name in _CACHED
+    """True if the kernel of this name is in the cache, undamaged."""
+    return FILES.holds(name)
 
 
 _KERNEL = re.compile(
     r"(?:^@kernel\(.*?^def |^(?=\w+ = cell_kernel\())(\w+)", re.MULTILINE | re.DOTALL
 )
-FOLDER = cache_folder()
-_CACHED = (
-    {path.name.rpartition("-")[0] for path in FOLDER.glob("*/*.nbi")}
-    if FOLDER is not None
-    else set()
-)
 
 
-class _Cache(FunctionCache):
-    """Numba's cache, except that loading does not prepare the compiler, which takes 0.25 s and only
+class _Cache(caching._Cache):
+    """The file of one kernel, for Numba. Loading prepares no compiler, which takes 0.25 s and only
     compiling needs.
     """
 
+    cache_path = None
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     def load_overload(self, sig, target_context):
-        """The compiled function for this signature; None if it is not cached."""
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+        """The compiled function; None if it has to be compiled, for whatever reason."""
+        payload = FILES.take(self._name)
+        if payload is None:
+            return None
+        try:
+            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception:
+            return None  # intact, but not for this program after all
+
+    def save_overload(self, sig, cres):
+        """Store the compiled function if it can be stored."""
+        if not (cres.lifted or cres.library.has_dynamic_globals):
+            FILES.store(self._name, dumps(cres._reduce()))
+
+    def enable(self):
+        """Part of Numba's interface; nothing calls it."""
+
+    disable = flush = enable
 
 
 def kernel(signature) -> Callable[[Callable], Callable]:
@@ -175,12 +153,7 @@ def kernel(signature) -> Callable[[Callable], Callable]:
         # vectorizing
         options = {"nogil": True, "no_cfunc_wrapper": True, "_nrt": False}
         dispatcher = njit(error_model="numpy", **options)(function)
-        if FOLDER is not None:
-            before, config.CACHE_DIR = config.CACHE_DIR, str(FOLDER)
-            try:
-                dispatcher._cache = _Cache(function)
-            finally:
-                config.CACHE_DIR = before
+        dispatcher._cache = _Cache(name)
         if deferred is not None:
             deferred[name] = dispatcher, signature
             return dispatcher

@@ -30,7 +30,15 @@ _KINDS = {
     tuple: "a string or several, none of them empty",
 }
 _CACHE: dict[type, dict[str, Setting]] = {}
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS = {
+    r"d|days?": 86400.0,
+    r"h|hrs?|hours?": 3600.0,
+    r"m|mins?|minutes?": 60.0,
+    r"s|secs?|seconds?": 1.0,
+}
+_TIME = re.compile(
+    r"\s*".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)\s*(?:{unit}))?" for unit in _UNITS)
+)
 
 
 @dataclass(frozen=True)
@@ -183,28 +191,38 @@ def check_pattern(name: str, pattern: str) -> None:
         raise ConfigError(f"`{name}` {pattern!r} is not a regular expression: {reason}") from None
 
 
-def seconds_of(text: str) -> float | None:
-    """Seconds in a time such as 90s, 20m, 1.5h or 2d (a plain number is in seconds); None if it is
-    not a time or is 0.
+def seconds_of(name: str, text: str) -> float:
+    """Seconds in a time such as 90s, 20min, 1.5h, 2h30m or "1h 30m"; `ConfigError` naming this
+    parameter if it is not a time, has no unit, or is 0.
     """
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)", text.strip())
-    seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
-    return seconds if seconds > 0 else None
+    text = text.strip()
+    match = _TIME.fullmatch(text.lower())
+    numbers = match.groups(default="0") if match else ()
+    seconds = sum(float(n) * unit for n, unit in zip(numbers, _UNITS.values(), strict=False))
+    if seconds > 0:
+        return seconds
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ConfigError(f"`{name}` {text} has no unit: write {text}s, {text}m or {text}h")
+    if clock := re.fullmatch("([0-9]{1,4}):([0-9]{1,2})", text):
+        a, b = clock.groups()
+        raise ConfigError(f"`{name}` {text} has no unit: write {a}h{b}m or {a}m{b}s")
+    raise ConfigError(f"`{name}` must be a time such as 90s, 20m or 2h30m, not {text!r:.40}")
 
 
 @lru_cache
-def changes_of(text: str) -> tuple[tuple[int, int], ...] | None:
-    """The pairs (step, total number of steps from then on) in a text such as "360:1500 720:1410";
-    None unless steps increase and each is below both the new total and the previous one.
+def changes_of(text: str) -> tuple[tuple[int, int, bool], ...] | None:
+    """The triples (step, total number of steps from then on, True if the run was given more there)
+    in a text such as "360:1500 720:1410 1410+2000"; None unless steps increase and each is below
+    the new total and, except where more was given, below the previous one.
     """
-    pairs = [re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", word) for word in text.split()]
-    changes = [(int(pair[1]), int(pair[2])) for pair in pairs if pair]
+    words = [re.fullmatch("([0-9]{1,12})([:+])([0-9]{1,12})", word) for word in text.split()]
+    changes = [(int(word[1]), int(word[3]), word[2] == "+") for word in words if word]
     before, total = 0, 10**12
-    for step, new in changes:
-        if not before < step < min(total, new):
+    for step, new, is_more in changes:
+        if not before < step < min(total + is_more, new):
             return None
         before, total = step, new
-    return tuple(changes) if changes and len(changes) == len(pairs) else None
+    return tuple(changes) if changes and len(changes) == len(words) else None
 
 
 def _shown(value: Any, is_kind: bool) -> str:

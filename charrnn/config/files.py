@@ -103,7 +103,7 @@ def check_names(values: Mapping[str, Any], others: Others | None = None) -> None
                 if near
                 else "charrnn train --help-all lists the settings"
             )
-            raise ConfigError(f"there is no setting {name!r}; {hint}")
+            raise ConfigError(f"there is no setting {name!r:.60}; {hint}")
 
 
 def _parsed(text: str, where: str, others: Others | None) -> dict[str, Any]:

@@ -31,6 +31,11 @@ class CorpusConfig(Settings):
     """How a text is read and split."""
 
     encoding: str = text("utf-8", "Character encoding of the text.")
+    encoding_errors: Literal["strict", "replace", "ignore"] = text(
+        "strict",
+        "Bytes that are not in the encoding: strict reports the first, replace makes them U+FFFD, "
+        "ignore leaves them out.",
+    )
     newlines: Literal["lf", "keep"] = text(
         "lf", "lf turns CRLF and CR into LF; keep leaves them (always with the unit byte)."
     )
@@ -44,10 +49,13 @@ class CorpusConfig(Settings):
         1,
     )
     val_fraction: float = text(
-        0.1, "Fraction of the text, at its end, kept for validation.", 0.0, 0.9
+        0.1,
+        "Fraction of the text kept for validation: its end, or documents drawn from all of it.",
+        0.0,
+        0.9,
     )
     test_fraction: float = text(
-        0.0, "Fraction of the text, after the validation part, kept for testing.", 0.0, 0.9
+        0.0, "Fraction of the text kept for testing: after the validation part.", 0.0, 0.9
     )
     document_separator: str | None = text(
         None,
@@ -314,10 +322,10 @@ class TrainConfig(Settings):
     steps: int | None = run(None, "Total number of updates.", 1, 10**12)
     pace: str | None = run(
         None,
-        "Changes of the total number of steps, made to end on time, as step:total pairs: "
-        "360:1500 720:1410. `for` records them.",
+        "Changes of the total number of steps, as step:total pairs: 360:1500 720:1410; + where the "
+        "run was given more: 1410+2000. `for` records them.",
     )
-    max_time: str | None = run(None, "Training time limit: 90s, 20m, 1.5h.")
+    max_time: str | None = run(None, "Training time limit: 90s, 20m, 2h30m.")
     patience: int | None = run(
         None, "End the run after this many validations without a new best.", 1, 10**6
     )
@@ -329,7 +337,11 @@ class TrainConfig(Settings):
         10**12,
     )
     sample_every: int | None = run(
-        None, "Steps between printed samples (default: every fifth validation; 0: none).", 0, 10**12
+        None,
+        "Steps between printed samples (default: at the first five validations, then at every "
+        "fifth; 0: none). The last step has one too.",
+        0,
+        10**12,
     )
     save_every: int | None = run(
         None, "Steps between checkpoints (default: at each validation).", 1, 10**12
@@ -338,24 +350,24 @@ class TrainConfig(Settings):
     def __post_init__(self) -> None:
         """Check as for all settings; `max_time` must be a time, and `pace` a list of changes."""
         super().__post_init__()
-        if self.max_time is not None and seconds_of(self.max_time) is None:
-            raise ConfigError(
-                f"`max_time` must be a time such as 90s, 20m or 1.5h, not {self.max_time!r:.40}"
-            )
+        if self.max_time is not None:
+            seconds_of("max_time", self.max_time)
         if self.pace is not None and changes_of(self.pace) is None:
             raise ConfigError(
                 "`pace` must be pairs of a step and a larger total number of steps, in order, such "
-                f"as 360:1500 720:1410, not {self.pace!r:.40}"
+                f"as 360:1500 720:1410 1410+2000, not {self.pace!r:.40}"
             )
 
     @property
     def max_seconds(self) -> float | None:
         """`max_time` in seconds."""
-        return None if self.max_time is None else seconds_of(self.max_time)
+        return None if self.max_time is None else seconds_of("max_time", self.max_time)
 
     @property
-    def changes(self) -> tuple[tuple[int, int], ...]:
-        """`pace` as pairs: at this step, the total number of steps became this."""
+    def changes(self) -> tuple[tuple[int, int, bool], ...]:
+        """`pace` as triples: at this step, the total number of steps became this; and whether the
+        run was given more there, so that the learning rate rises again.
+        """
         return changes_of(self.pace or "") or ()
 
     def total_steps(self, steps_per_epoch: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.evaluation.evaluate import Evaluation
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import Vocab, checked_ids
 
 PART = 1 << 20
 """Number of ids decoded at a time."""
@@ -21,8 +21,10 @@ def evaluate_xz(ids: NDArray[Any], vocab: Vocab) -> Evaluation:
     bytes of header and footer.
 
     The text is compressed as UTF-8, or as raw bytes with the unit byte. xz starts without prior
-    knowledge, while a network has been trained; a megabyte takes about a second.
+    knowledge, while a network has been trained; a megabyte takes about a second. `VocabError`
+    for ids out of range.
     """
+    ids = checked_ids(ids, len(vocab))
     compressor, size = lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME), 0
     codes = np.array(
         [ord(symbol[0]) & 0xFF for symbol in vocab.symbols], np.uint8

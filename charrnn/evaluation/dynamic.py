@@ -17,7 +17,14 @@ from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError, overflow
-from charrnn.evaluation.evaluate import Evaluation, Progress, check_ids, mixed, preceded, using
+from charrnn.evaluation.evaluate import (
+    Evaluation,
+    Progress,
+    checked_text,
+    mixed,
+    preceded,
+    using,
+)
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt
 from charrnn.network.model import Model, State
@@ -65,10 +72,14 @@ def evaluate_dynamic(
     ids and `starts` as in `evaluation.evaluate`, and `opening` as one of its openings. There is no
     dropout. With `dynamic_streams` above 1, the text is read as that many equal parts in parallel,
     each from a zero state; they share the weights, which learn from all parts at once. The result
-    has the same bits on any number of threads. `ConfigError` if the weights diverge.
+    has the same bits on any number of threads. `ConfigError` if the weights diverge, or if
+    `squares` are those of another network.
     """
     openings, config = [] if opening is None else [opening], config or DynamicConfig()
-    targets, ((ids,), starts) = check_ids(ids, openings), preceded(ids, starts, openings)
+    ids, targets = checked_text(model, ids, openings)
+    (ids,), starts = preceded(ids, starts, openings)
+    if squares is not None and squares.tensors != model.parameters.tensors:
+        raise ConfigError("`squares` belong to a network of another shape")
     streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
     part, rest = divmod(targets, streams)
     firsts = np.arange(streams, dtype=np.int64) * part

@@ -22,7 +22,7 @@ from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import Positions
-from charrnn.text.vocab import counted
+from charrnn.text.vocab import checked_ids, counted
 
 WARM_UP = 512
 """Characters that a stream reads unscored before its part, so that its state matches that of one
@@ -69,10 +69,10 @@ def evaluate(
     """The loss of a text with carried state, by a model or an ensemble.
 
     Every character after the first is predicted from all characters before it. ids (K,) may have
-    any integer type; `CorpusError` if there is nothing to predict. Long texts are read as up to 32
-    parts in parallel, each with a state warmed up on the 512 characters before it; a test shows
-    that this matches the loss of one stream to 1e-4. Texts below 2,049 characters are read as one
-    stream.
+    any integer type; `CorpusError` if there is nothing to predict, `VocabError` for ids out of
+    range. Long texts are read as up to 32 parts in parallel, each with a state warmed up on the 512
+    characters before it; a test shows that this matches the loss of one stream to 1e-4. Texts below
+    2,049 characters are read as one stream.
 
     starts: positions in ids before whose characters the state is set to zero: int64, sorted
         (`documents.resets`).
@@ -81,7 +81,8 @@ def evaluate(
         state, and its first character is not predicted.
     panels: the packed weights of the model, if available; for a single model only.
     """
-    targets, (texts, starts) = check_ids(ids, openings), preceded(ids, starts, openings)
+    ids, targets = checked_text(model, ids, openings)
+    texts, starts = preceded(ids, starts, openings)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
@@ -106,7 +107,7 @@ def evaluate_windows(
     This is how nanoGPT computes its losses, except that it draws windows at random. The last window
     may be shorter. Other parameters as in `evaluate`.
     """
-    targets = check_ids(ids)
+    ids, targets = checked_text(model, ids)
     if window < 1:
         raise ConfigError(f"`window` must be at least 1, not {window}")
     window = min(window, targets)
@@ -141,7 +142,7 @@ def _evaluate(
     panels: Panels | None,
     progress: Progress | None,
 ) -> Evaluation:
-    models = [model] if isinstance(model, Model) else model
+    models = members_of(model)
     (rounds, streams), done = read.firsts.shape, 0
     losses = [np.empty(len(read.texts[0]) - 1, np.float32) for _ in models]
     with using(workers) as threads:
@@ -194,17 +195,37 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
     return Evaluation(float(mean.mean(dtype=np.float64)), len(mean), mean)
 
 
-def check_ids(ids: NDArray[Any], openings: Sequence[StartStates] = ()) -> int:
-    """The number of characters to predict: with openings, all of them; `CorpusError` if there are
-    none.
+def members_of(model: Models) -> Sequence[Model]:
+    """The members of an ensemble; `ConfigError` if there are none, or if they are no models."""
+    models = [model] if isinstance(model, Model) else model
+    if not isinstance(models, Sequence) or not all(isinstance(each, Model) for each in models):
+        raise ConfigError(
+            f"`model` must be a Model or several, not {type(model).__name__}; a Trained and a Run "
+            "have theirs in the attribute `model`"
+        )
+    if not models:
+        raise ConfigError("an ensemble needs at least one model")
+    return models
+
+
+def checked_text(
+    model: Models, ids: NDArray[Any], openings: Sequence[StartStates] = ()
+) -> tuple[NDArray[Any], int]:
+    """The ids, and the number of characters to predict: with openings, all of them. `CorpusError`
+    if there are none, `VocabError` for ids that a model does not have.
     """
-    least = 1 if openings else 2
+    members = members_of(model)
+    if openings and len(openings) != len(members):
+        raise ConfigError(f"`openings` must be one per model, {len(members)}, not {len(openings)}")
+    ids, least = checked_ids(ids, min(each.config.vocab_size for each in members)), 2
+    if openings:
+        least = 1
     if len(ids) < least:
         raise CorpusError(
             f"a text to evaluate needs at least {counted(least, 'character')} in the vocabulary; "
             f"this one has {len(ids)}"
         )
-    return len(ids) + 1 - least
+    return ids, len(ids) + 1 - least
 
 
 def using(workers: Workers | None) -> AbstractContextManager[Workers]:

@@ -39,10 +39,11 @@ def generate(
 ) -> Iterator[str]:
     """Yields the text that follows `prime`, in pieces as it is generated.
 
-    If the network was trained with a document separator, the state is zero at the start of each
-    document, in the prime too. The text ends before the first of the strings `config.stop`, or with
-    it if `config.keep_stop`. `VocabError` if the vocabulary lacks a character of a stop string, or
-    of the prime while `config.unknown` is "error".
+    The text and its prime follow one of the network's start states (`Trained.opening`), which the
+    seed chooses. If the network was trained with a document separator, the state is zero before the
+    last character of each separator, in the prime too. The text ends before the first of the
+    strings `config.stop`, or with it if `config.keep_stop`. `VocabError` if the vocabulary lacks a
+    character of a stop string, or of the prime while `config.unknown` is "error".
 
     A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
     that text.encode("utf-8", "surrogateescape") gives the bytes.

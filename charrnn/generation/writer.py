@@ -16,16 +16,17 @@ from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError, overflow
+from charrnn.errors import ConfigError, VocabError, overflow
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.product import product
 from charrnn.kernels.sampling import Controls
-from charrnn.network.model import Model, Panels, State
+from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import Workers, ranges
 from charrnn.text.documents import DocumentTrackers
+from charrnn.text.vocab import checked_ids
 
 CHUNK = 16
 """Minimum number of characters written between two returns to Python."""
@@ -68,6 +69,8 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned)
+        if panels is not None:
+            check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
         self._seed = config.seed
@@ -102,12 +105,12 @@ class Writer:
         """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
         first.
 
-        `progress(read, total)` is called at intervals. `ValueError` for ids out of range.
+        `progress(read, total)` is called at intervals. `VocabError` for ids out of range, and for
+        none.
         """
-        ids = np.asarray(ids, np.int32)
-        V = self.model.config.vocab_size
-        if not len(ids) or ids.min() < 0 or ids.max() >= V:  # kernels do not check bounds
-            raise ValueError(f"there must be at least one id to read, and ids must be 0 to {V - 1}")
+        ids = self._checked(ids)
+        if not len(ids):
+            raise VocabError("there must be at least one id to read")
         resets = set(self._documents.read(ids)) if self._documents is not None else set()
         if len(self.last):  # they precede the ids
             self._run(np.stack([self.last, self.last]), 1, np.zeros((1, self.streams)))
@@ -128,6 +131,9 @@ class Writer:
 
         The next call overwrites the logits.
         """
+        ids = self._checked(ids)
+        if len(ids) != self.streams:
+            raise VocabError(f"{self.streams} streams must read as many ids, not {len(ids)}")
         work = self._run(np.stack([ids, ids]), 1, np.zeros((1, self.streams)))
         return work.logits[:, : self.model.config.vocab_size]
 
@@ -155,6 +161,10 @@ class Writer:
         self.last = ids
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
+
+    def _checked(self, ids: Ids) -> Ids:
+        """The ids as the kernel reads them; it does not check bounds."""
+        return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
@@ -202,7 +212,10 @@ class Writer:
 
     def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> _Work:
         work = self._work
-        if work.parts > 1 and self._turns.is_alone():
+        # parts wait for one another, so all of them need a thread
+        if work.parts > 1 and (
+            self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
+        ):
             work = self._alone = self._alone or self._made(1, 1)
         work.load(self.state)
         jobs = [(write, ids, given, uniforms) for write in work.own]

@@ -13,6 +13,7 @@ from charrnn.evaluation.walk import walk
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
+from charrnn.text.vocab import checked_ids
 
 
 def gradient_norms(
@@ -33,11 +34,12 @@ def gradient_norms(
     a plain recurrent network the norm shrinks or grows exponentially in k (Hochreiter 1991; Bengio,
     Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
 
-    ids (K,) may have any integer type; `CorpusError` if the text is too short, `ConfigError` for
-    fewer than one lag or place.
+    ids (K,) may have any integer type; `CorpusError` if the text is too short, `VocabError` for ids
+    out of range, `ConfigError` for fewer than one lag or place.
     """
     if lags < 1 or places < 1:
         raise ConfigError(f"`lags` and `places` must be at least 1, not {lags} and {places}")
+    ids = checked_ids(ids, model.config.vocab_size)
     warm_up = min(WARM_UP, len(ids) - lags - 2)
     if warm_up < 0:
         raise CorpusError(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -24,11 +24,13 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.simd import NR, padded
 from charrnn.config.settings import ACTIVATIONS, ModelConfig
+from charrnn.errors import ConfigError
 from charrnn.network.arithmetic import FLOAT32, Arithmetic
 from charrnn.network.cells import cell_named
 from charrnn.network.cells.cell import Cell
 from charrnn.network.initialization import initialize
 from charrnn.network.parameters import (
+    Fixed,
     Floats,
     Parameters,
     Shapes,
@@ -42,15 +44,30 @@ from charrnn.network.parameters import (
 from charrnn.runtime.threads import Workers, ranges
 
 
-class Model:
+class Model(Fixed):
     """A configuration and its parameters, zero by default. `ConfigError` if the configuration does
-    not set the size of the network.
+    not set the size of the network, or if the parameters are those of another one.
     """
 
     def __init__(self, config: ModelConfig, parameters: Parameters | None = None) -> None:
         self.config = config.resolved()
         self.cell: Cell = cell_named(config.cell)
         self.parameters = parameters or Parameters(tensors_of(self.config))
+        if self.parameters.tensors != tensors_of(self.config):
+            raise ConfigError("`parameters` are of another shape than the configuration's")
+
+    def __repr__(self) -> str:
+        return f"Model({self.summary})"
+
+    def __reduce__(self) -> tuple[type[Model], tuple[Any, ...]]:
+        # without the cell, whose kernels each process compiles or loads for itself
+        return Model, (self.config, self.parameters)
+
+    @property
+    def summary(self) -> str:
+        """A few words, such as "lstm 2 x 256, 661,377 parameters"."""
+        config = self.config
+        return f"{config.cell} {config.layers} x {config.hidden}, {self.count():,} parameters"
 
     @property
     def width(self) -> int:
@@ -104,7 +121,8 @@ class Model:
         views = (parameters or self.parameters).views
         if self.recurrent_mask is not None:
             for layer in range(self.config.layers):
-                views[f"rnn.weight_hh_l{layer}"] *= self.recurrent_mask
+                view = views[f"rnn.weight_hh_l{layer}"]
+                view *= self.recurrent_mask
 
     @classmethod
     def initialized(cls, config: ModelConfig, seed: int) -> Model:
@@ -121,7 +139,7 @@ Jobs = list[tuple[Any, ...]]
 """Calls to be made: functions and their arguments."""
 
 
-class State:
+class State(Fixed):
     """The state that a stack of cells carries from one character to the next: h and c, float32 (L,
     N, H padded).
     """
@@ -129,6 +147,13 @@ class State:
     def __init__(self, model: Model, streams: int) -> None:
         shapes = self.shapes(model.config, streams)
         self.h, self.c = aligned(*shapes["h"]), aligned(*shapes["c"])
+
+    def __repr__(self) -> str:
+        return "State({} layers, {} streams, {} units)".format(*self.h.shape)
+
+    def __setstate__(self, arrays: dict[str, Floats]) -> None:
+        self.h, self.c = (aligned(*arrays[name].shape) for name in "hc")
+        self.h[:], self.c[:] = arrays["h"], arrays["c"]
 
     @staticmethod
     def shapes(config: ModelConfig, streams: int) -> Shapes:
@@ -193,6 +218,9 @@ class Panels:
     layers, layers_back: one record per layer; those of the backward pass hold transposes
     table (V, X): the first layer's product with each character, without the bias
     """
+
+    def __reduce__(self) -> tuple[Callable[..., Panels], tuple[Any, ...]]:
+        raise TypeError("Panels cannot be copied: make new ones from the model")
 
     def __init__(self, model: Model, backward: bool, arithmetic: Arithmetic = FLOAT32) -> None:
         self.model, self.arithmetic = model, arithmetic
@@ -265,3 +293,9 @@ class Panels:
             for job in piece.jobs(self.arithmetic, workers.threads, weight)
         ]
         workers.run(operator.call, jobs)
+
+
+def check_panels(panels: Panels, model: Model) -> None:
+    """`ConfigError` unless these are the packed weights of this model: kernels do not check."""
+    if panels.model is not model:
+        raise ConfigError("`panels` are the packed weights of another model; leave them out")

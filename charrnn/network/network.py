@@ -33,7 +33,7 @@ from charrnn.network.layer import (
     by_columns,
     rows,
 )
-from charrnn.network.model import Model, Panels, State
+from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import EMPTY, Floats, Parameters, Shapes, aligned, decoder_names
 from charrnn.runtime.threads import Workers, ranges
 
@@ -64,6 +64,7 @@ class Network:
         self.model, self.workers = model, workers
         self.shape = seq_length, streams
         self.panels = panels or Panels(model, training, arithmetic_of(precision))
+        check_panels(self.panels, model)
         shapes = self.shapes(model.config, self.shape)
         self.logits, self.losses, self.memory, self.factor, self._no_bias = (
             aligned(*shape) for shape in shapes.values()
@@ -214,8 +215,11 @@ class Network:
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
         """Kernels do not check bounds: reject anything that would read or write past an array."""
         (T, N), last, shape = self.shape, self.model.config.vocab_size - 1, x.shape
-        if not 1 <= len(x) <= T or shape[1:] != (N,) or state.h.shape[1] != N:
-            raise ValueError(f"`x` and the state must be of 1 to {T} steps of {N} streams")
+        if not 1 <= len(x) <= T or shape[1:] != (N,):
+            raise ValueError(f"`x` must be of 1 to {T} steps of {N} streams, not {shape}")
+        own = State.shapes(self.model.config, N)
+        if (state.h.shape, state.c.shape) != (own["h"], own["c"]):
+            raise ValueError(f"the state must be {own['h']}, as the network's, not {state.h.shape}")
         for name, array, kind in (("x", x, "int32"), ("y", y, "int32"), ("starts", starts, "bool")):
             if array is None:
                 continue
@@ -335,6 +339,7 @@ class Network:
         self.model.hold_zeros(g)
         if batch.drops and self.model.config.recurrent_dropout > 0:
             for layer in self.layers:  # zero for dropped weights, scaled for kept ones
-                g.views[f"rnn.weight_hh_l{layer.index}"] *= layer.recurrent_mask
+                d_recurrent = g[f"rnn.weight_hh_l{layer.index}"]
+                d_recurrent *= layer.recurrent_mask
         if self.embedding is not None:
             self.embedding.compute(g, self.scratch[0])

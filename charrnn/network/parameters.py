@@ -9,8 +9,10 @@ module.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,22 @@ def aligned(*shape: int) -> Floats:
     memory = np.zeros(count + LANES, np.float32)
     start = (-memory.ctypes.data % 64) // 4
     return memory[start : start + count].reshape(shape)
+
+
+class Fixed:
+    """An object whose attributes are set once, since kernels hold the addresses of its arrays. The
+    numbers in the arrays may change: `flat[:] = 0` and `parameters.flat *= 2` are allowed.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self.__dict__.setdefault(name, value) is not value:
+            raise AttributeError(
+                f"`{name}` of {type(self).__name__} is fixed; make a new {type(self).__name__}, or "
+                "change the numbers in its arrays"
+            )
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"`{name}` of {type(self).__name__} is fixed")
 
 
 @dataclass(frozen=True)
@@ -165,7 +183,7 @@ def parameter_count(config: ModelConfig, names: Collection[str] = ()) -> int:
     return total if mask is None else total - config.layers * int((~mask(config)).sum())
 
 
-class Parameters:
+class Parameters(Fixed):
     """A flat float32 vector and a view of it for every tensor; gradients and optimizer slots have
     the same layout.
 
@@ -183,7 +201,15 @@ class Parameters:
         exempt.
         """
         pieces = zip(laid, np.split(self.flat, np.cumsum(sizes)), strict=False)
-        self.views: dict[str, Floats] = {t.name: piece.reshape(t.shape) for t, piece in pieces}
+        views: dict[str, Floats] = {t.name: piece.reshape(t.shape) for t, piece in pieces}
+        self.views: Mapping[str, Floats] = MappingProxyType(views)
+
+    def __repr__(self) -> str:
+        return f"Parameters({self.flat.size:,} numbers, {len(self.tensors)} tensors)"
+
+    def __reduce__(self) -> tuple[Callable[..., Parameters], tuple[Any, ...]]:
+        # copied as an object, the views would no longer be views of the flat vector
+        return _filled, (self.tensors, self.flat)
 
     def bias(self, layer: int) -> Floats:
         """All biases of a layer as one vector, in the order of the cell's gates."""
@@ -201,9 +227,7 @@ class Parameters:
 
     def copy(self) -> Parameters:
         """A copy of the parameters."""
-        other = self.like()
-        other.flat[:] = self.flat
-        return other
+        return _filled(self.tensors, self.flat)
 
     def to_disk(self) -> Iterator[tuple[str, Floats]]:
         """Yields each tensor's name and its array in the shape on disk."""
@@ -214,3 +238,10 @@ class Parameters:
         """Fill the parameters from arrays with the names and shapes on disk."""
         for tensor in self.tensors:
             tensor.from_disk(arrays[tensor.name], self[tensor.name])
+
+
+def _filled(tensors: Iterable[Tensor], flat: Floats) -> Parameters:
+    """Parameters with these numbers."""
+    parameters = Parameters(tensors)
+    parameters.flat[:] = flat
+    return parameters

@@ -4,8 +4,11 @@
 run: a run given more epochs continues as if it had had them from the start. `cosine` and
 `one-cycle` end with the run: with another number of epochs, the rest of the run follows the curve
 of the new length from the current step. If the number of steps was changed to end on time (`pace`),
-the rest of the curve is spread over the remaining steps (`Moment.position`).
+the rest of the curve is spread over the remaining steps (`Moment.position`). If the run was then
+given more time, the rate of these two rises once more and falls until the new end (`rate_factor`).
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Callable
@@ -14,6 +17,12 @@ from dataclasses import dataclass
 from charrnn.config import TrainConfig
 
 DECAY_STEPS = 1000
+ENDING = ("cosine", "one-cycle")
+"""The schedules that end with the run."""
+RISE = 0.5
+"""The fraction of the peak to which their rate rises at least when a run is given more time."""
+LONGEST_RISE = 0.05
+"""The rise takes at most this fraction of the new time."""
 CYCLE_RISE, CYCLE_START = 0.3, 0.04
 """The fraction of a one-cycle run in which the rate rises, and its initial value as a fraction of
 the peak.
@@ -23,15 +32,15 @@ the peak.
 @dataclass(frozen=True)
 class Moment:
     """The position of a step in its run. `step` counts from 0; `total_steps` is the number first
-    planned, and `changes` are pairs of a step and the total number of steps from then on. `falls`
-    is how often the rate has dropped on a plateau so far.
+    planned, and `changes` are as in `TrainConfig.changes`. `falls` is how often the rate has
+    dropped on a plateau so far.
     """
 
     step: int
     steps_per_epoch: int
     total_steps: int
     falls: int = 0
-    changes: tuple[tuple[int, int], ...] = ()
+    changes: tuple[tuple[int, int, bool], ...] = ()
 
     @property
     def epochs(self) -> float:
@@ -49,12 +58,35 @@ class Moment:
         """
         end = last = self.total_steps - 1
         pace = 1.0
-        for step, total in self.changes:
+        for step, total, _ in self.changes:
             if step > self.step:
                 break
             pace *= (last - step + 1) / (total - step)
             last = total - 1
         return end - (last - self.step) * pace
+
+    @property
+    def stretches(self) -> list[Moment]:
+        """The run as it was planned, and after it each time that it was given more, as runs of
+        their own that have come as far as this.
+        """
+        begun = [change for change in self.changes if change[2] and change[0] <= self.step]
+        borders = [(0, self.total_steps, False), *begun]
+        ends = [*(step - 1 for step, _, _ in begun), self.step]
+        return [
+            Moment(
+                end - begin,
+                self.steps_per_epoch,
+                total - begin,
+                self.falls,
+                tuple(
+                    (step - begin, new - begin, False)
+                    for step, new, is_more in self.changes
+                    if begin < step <= end and not is_more
+                ),
+            )
+            for (begin, total, _), end in zip(borders, ends, strict=True)
+        ]
 
     def share(self, after: float = 0.0) -> float:
         """The fraction done of the originally planned run, or of its part after the first epochs: 0
@@ -128,8 +160,8 @@ def plateau(at: Moment, config: TrainConfig) -> float:
     return float(config.decay_rate**at.falls)
 
 
-def _fall(share: float, end: float) -> float:
-    return end + (1 - end) * (1 + math.cos(math.pi * share)) / 2
+def _fall(share: float, end: float, top: float = 1.0) -> float:
+    return end + (top - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 SCHEDULES: dict[str, Callable[[Moment, TrainConfig], float]] = {
@@ -146,6 +178,17 @@ SCHEDULES: dict[str, Callable[[Moment, TrainConfig], float]] = {
 def rate_factor(at: Moment, config: TrainConfig) -> float:
     """The factor of the peak rate at this step: the schedule's factor times the warm-up's, min(1,
     (step + 1) / warmup).
+
+    After a run was given more, a schedule that ends with the run goes on like this: in a straight
+    line over the warm-up's steps from the factor before to half a cosine, which falls from at least
+    half the peak to final_rate at the last step.
     """
-    factor = SCHEDULES[config.schedule](at, config)
-    return factor * (at.step + 1) / config.warmup if at.step + 1 < config.warmup else factor
+    first, *more = at.stretches if config.schedule in ENDING else [at]
+    factor = SCHEDULES[config.schedule](first, config)
+    if first.step + 1 < config.warmup:
+        factor *= (first.step + 1) / config.warmup
+    for stretch in more:
+        fall = _fall(stretch.share(), config.final_rate, max(factor, RISE, config.final_rate))
+        steps = max(1.0, min(config.warmup, LONGEST_RISE * stretch.total_steps))
+        factor += (fall - factor) * min(1.0, (stretch.step + 1) / steps)
+    return factor

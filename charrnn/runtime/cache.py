@@ -29,20 +29,29 @@ MOST_KEPT = 8_000_000_000
 _TRAILER = struct.Struct("<8sQ32s")  # _MAGIC, size of the JSON, its SHA-256
 _MAGIC = b"charrnn\0"
 _ROW = 4096  # numbers of 8 bytes in a sum of the check
-# an unfinished file unchanged for this many seconds belongs to a killed process
-_ABANDONED = 3600.0
+PART = ".part"
+"""The suffix of an unfinished file."""
+ABANDONED = 3600.0
+"""An unfinished file unchanged for this many seconds belongs to a killed process."""
 
 
-def cache_root() -> Path:
+def cache_root() -> Path | None:
     """The folder CHARRNN_CACHE_DIR, or else charrnn's folder in the user's cache; it may not exist
-    yet.
+    yet. None if this user has no home.
     """
-    return Path(os.environ.get("CHARRNN_CACHE_DIR") or user_cache_dir("charrnn", appauthor=False))
+    if folder := os.environ.get("CHARRNN_CACHE_DIR"):
+        return Path(folder)
+    try:
+        root = Path(user_cache_dir("charrnn", appauthor=False))
+    except RuntimeError:
+        return None
+    return root if root.is_absolute() else None  # some versions answer "~/.cache/charrnn"
 
 
-def texts_folder() -> Path:
-    """The folder of the cached arrays; it may not exist yet."""
-    return cache_root() / "texts"
+def texts_folder() -> Path | None:
+    """The folder of the cached arrays; it may not exist yet. None as for `cache_root`."""
+    root = cache_root()
+    return root and root / "texts"
 
 
 def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
@@ -51,12 +60,16 @@ def mapped(path: Path) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
 
     All data is checked, which takes a seventh of a second per gigabyte.
     """
+    if not path.is_file():  # a pipe would never end
+        raise FileNotFoundError(path)
     with path.open("rb") as file:
         end = file.seek(-_TRAILER.size, os.SEEK_END)
         magic, size, digest = _TRAILER.unpack(file.read(_TRAILER.size))
+        if magic != _MAGIC or size > end:
+            raise ValueError("damaged")
         file.seek(end - size)
         text = file.read(size)
-        if magic != _MAGIC or hashlib.sha256(text).digest() != digest:
+        if hashlib.sha256(text).digest() != digest:
             raise ValueError("damaged")
         data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)[
             : end - size
@@ -100,7 +113,7 @@ class CacheFile:
                     self._open(self.path.parent)
 
     def _open(self, folder: Path) -> None:
-        handle, name = tempfile.mkstemp(suffix=".part", dir=folder)  # for this user only
+        handle, name = tempfile.mkstemp(suffix=PART, dir=folder)  # for this user only
         self._file = open(handle, "wb", buffering=0)  # noqa: PTH123, SIM115
         self._part = Path(name)
 
@@ -146,10 +159,11 @@ def _make_room(path: Path, size: int) -> None:
     least recently used files.
     """
     source, state = path.name.split("-")[:2]
+    now = f"{source}-{state}-"
     others = []
     for other in _files():
-        stale = other.name.startswith(source) and other.name.split("-")[1] != state
-        abandoned = other.suffix == ".part" and time.time() - other.stat().st_mtime > _ABANDONED
+        stale = other.name.startswith(f"{source}-") and not other.name.startswith(now)
+        abandoned = other.suffix == PART and time.time() - other.stat().st_mtime > ABANDONED
         if stale or abandoned:
             other.unlink(missing_ok=True)
         elif other != path:
@@ -162,10 +176,11 @@ def _make_room(path: Path, size: int) -> None:
 
 
 def _files() -> list[Path]:
+    folder = texts_folder()
     return [
         path
-        for path in texts_folder().glob("*")
-        if path.suffix in (".ids", ".starts", ".part") and path.is_file()
+        for path in (folder.glob("*") if folder else ())
+        if path.suffix in (".ids", ".starts", PART) and path.is_file()
     ]
 
 

@@ -1,10 +1,23 @@
-"""Write files atomically, and find the files bundled with the package."""
+"""Write files atomically, read those that others may have put there, and find the files bundled
+with the package.
+"""
 
+import errno
+import json
+import math
 import os
+import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from charrnn.errors import CheckpointError, DataError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is being written; one left by a killed process can be deleted."""
@@ -22,26 +35,68 @@ def shipped(name: str) -> Path:
     raise DataError(f"{places[0]} is missing; reinstall charrnn, or give your own file")
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """`OSError` if there is nothing here, or no regular file: reading a pipe or a device may never
+    end, and replacing one breaks the system.
+    """
+    mode = os.stat(path).st_mode  # noqa: PTH116
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file, but a device, pipe or socket", path)
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """The bytes of a regular file, at most this many; `OSError` if it cannot be read."""
+    check_regular(path)
+    with path.open("rb") as file:
+        return file.read(most)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of JSON that may come from anywhere; `ValueError` unless it is JSON of a sensible
+    depth, all of its numbers finite.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    """The number; 1e999 is valid JSON but would be infinite here."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits:.20} is too large")
+    return number
+
+
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file with these bytes: write a temporary file beside it, flush, sync and rename it,
-    then sync the folder.
+    """Replace a regular file, or none, with these bytes: write a temporary file beside it, flush,
+    sync and rename it, then sync the folder. `CheckpointError` if that fails.
     """
     temporary = None
     try:
+        with suppress(FileNotFoundError):
+            check_regular(path)
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False
         ) as file:
             temporary = file.name
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
         temporary = None
         if os.name == "posix":
             folder = os.open(path.parent, os.O_RDONLY)
             try:
-                os.fsync(folder)
+                _sync(folder)
             finally:
                 os.close(folder)
     except OSError as error:
@@ -52,6 +107,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _sync(descriptor: int) -> None:
+    """Return when a file or folder is on the drive's medium. On macOS, `os.fsync` only hands it to
+    the drive, which may keep it in memory; not every file system there can do more.
+    """
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        with suppress(OSError):
+            fcntl.fcntl(descriptor, full)
+            return
+    os.fsync(descriptor)
 
 
 def _umask() -> int:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeVar
 
@@ -109,7 +110,9 @@ class Workers:
     """A pool of threads. Every job must release the GIL in kernels, and jobs of one call must not
     write to the same memory.
 
-    Whoever asks, there are no more threads than processors (`usable_threads`).
+    There are no more threads than processors, whoever asks (`usable_threads`). They are started
+    when they are first needed. If the system refuses one (`ulimit -u`), those that run do all the
+    work, down to the caller's own. After a fork, the child starts its own.
 
     Handing a job over takes two locks per thread, 15 to 40 microseconds; a `ThreadPoolExecutor`,
     with its queue, takes 55 to 70.
@@ -121,6 +124,21 @@ class Workers:
         self._turn = threading.Lock()
         self._others: list[_Worker] = []
         self._stop = weakref.finalize(self, _stop, self._others)
+        self._most = MOST_THREADS  # lower once the system has refused a thread
+        _LIVE.add(self)
+
+    def ready(self, count: int) -> int:
+        """Start threads until `count` jobs can run side by side; returns how many can, which is
+        less only if the system refuses to start more threads.
+        """
+        with self._turn:
+            while len(self._others) < min(count, self._most) - 1:
+                try:
+                    self._others.append(_Worker())
+                except RuntimeError:  # "can't start new thread"
+                    self._most = len(self._others) + 1
+                    _warn_of_threads()
+            return min(count, len(self._others) + 1)
 
     def run(
         self,
@@ -131,17 +149,17 @@ class Workers:
         """Call function(*job) for every job, the last one in this thread, and return or raise when
         all are done. Each thread runs every `threads`-th job in turn.
 
-        Jobs that wait for one another (no more than there are threads) need a `release`: it lets
-        the others end if one of them cannot start, for example because of an interrupt.
+        Jobs that wait for one another (no more than can be `ready`) need a `release`: it lets the
+        others end if one of them cannot start, for example because of an interrupt.
         """
         count = min(len(jobs), self.threads)
+        if count > 1:
+            count = self.ready(count)
         if count <= 1:
             for job in jobs:
                 function(*job)
             return
         with self._turn:
-            while len(self._others) < count - 1:
-                self._others.append(_Worker())
             others, ours = self._others[: count - 1], (len(jobs) - 1) % count
             places = [place for place in range(count) if place != ours]
             try:
@@ -164,6 +182,13 @@ class Workers:
         for worker in self._others:
             worker.thread.join()
         self._others.clear()
+
+    def forget_threads(self) -> None:
+        """In the child of a fork: only the thread that forked is there. It starts others."""
+        for worker in self._others:
+            worker.lose()
+        self._others.clear()
+        self._turn = threading.Lock()
 
 
 class _Worker:
@@ -192,6 +217,11 @@ class _Worker:
         while not self._is_done:
             self._ended.acquire()
         return self._error
+
+    def lose(self) -> None:
+        """Record that the thread is gone, for a caller that waits for its jobs."""
+        if not self._is_done:
+            self._error, self._is_done = RuntimeError("forked while jobs were running"), True
 
     def stop(self) -> None:
         """End the thread once it is idle."""
@@ -236,29 +266,69 @@ def _stop(workers: Sequence[_Worker]) -> None:
         worker.stop()
 
 
+_LIVE: weakref.WeakSet[Workers] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for workers in list(_LIVE):
+        workers.forget_threads()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _warn_of_threads() -> None:
+    """Warn once."""
+    warnings.warn(
+        "the system starts no more threads (see ulimit -u); working on fewer, which is slower",
+        RuntimeWarning,
+        stacklevel=1,
+    )
+
+
+def _pools(threads: int) -> list[ThreadPoolExecutor]:
+    """At most this many pools of one running thread each; fewer, or none, if the system refuses to
+    start threads.
+    """
+    pools: list[ThreadPoolExecutor] = []
+    with suppress(RuntimeError):
+        for _ in range(threads):
+            pool = ThreadPoolExecutor(1)
+            pool.submit(int)
+            pools.append(pool)
+    if len(pools) < threads:
+        _warn_of_threads()
+    return pools
+
+
 class BackgroundCalls:
-    """Calls a function with one item after another, in order, on a separate thread, while the
-    caller produces the items.
+    """Calls a function with one item after another, in order, on a separate thread if one can be
+    started, while the caller produces the items.
 
     At the end of the context, all calls are done. Raises what they raise.
     """
 
     def __init__(self, function: Callable[[Any], None]) -> None:
         self._function = function
-        self._pool = ThreadPoolExecutor(1)
+        self._pools = _pools(1)
         self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=kind is not None)
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=kind is not None)
         for future in self._pending if kind is None else ():
             future.result()
 
     def add(self, thing: Any) -> None:
         """Add the next item; waits if items come too fast."""
-        self._pending.append(self._pool.submit(self._function, thing))
+        if not self._pools:
+            self._function(thing)
+            return
+        self._pending.append(self._pools[0].submit(self._function, thing))
         if len(self._pending) > AHEAD:
             self._pending.popleft().result()
 
@@ -266,12 +336,23 @@ class BackgroundCalls:
 def map_in_order(
     function: Callable[[Thing], Result], things: Iterable[Thing], threads: int
 ) -> Iterator[Result]:
-    """Like `map`, with calls on threads: at most `AHEAD` + `threads` items are taken in advance."""
-    with ThreadPoolExecutor(threads) as pool:
-        pending: deque[Future[Result]] = deque()
+    """Like `map`, with calls on threads: at most `AHEAD` + `threads` items are taken in advance.
+
+    If no thread can be started, the calls are made here.
+    """
+    pools = _pools(threads)
+    if not pools:
+        yield from map(function, things)
+        return
+    pending: deque[Future[Result]] = deque()
+    turns = cycle(pools)
+    try:
         for thing in things:
-            pending.append(pool.submit(function, thing))
+            pending.append(next(turns).submit(function, thing))
             if len(pending) > AHEAD + threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+    finally:
+        for pool in pools:
+            pool.shutdown()

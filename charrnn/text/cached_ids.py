@@ -22,14 +22,15 @@ import numpy as np
 from charrnn.config import CorpusConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.cache import CacheFile, mapped, texts_folder
+from charrnn.text.decoding import codec_name
 from charrnn.text.documents import Positions
-from charrnn.text.sources import InputFile, Source, codec_name, size_of
+from charrnn.text.sources import InputFile, Skipped, Source, size_of
 from charrnn.text.vocab import TextIds, Vocab
 
 KEPT_FROM = 16_000_000
 """Minimum size of ids in bytes to be cached; smaller texts are read quickly."""
 
-_VERSION = 2  # increase this when texts are read differently
+_VERSION = 3  # increase this when texts are read differently
 _SOUGHT_FROM = 1_000_000  # bytes of files; compressed files may contain many times that
 _USELESS = (
     OSError,
@@ -47,15 +48,18 @@ class Encoded:
     ids: TextIds
     vocab: Vocab
     sources: tuple[Source, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
     sha256: str
     kept_in: Path | None = None
 
 
 @dataclass(frozen=True)
 class Key:
-    """Everything that the ids of a text depend on except the vocabulary, as hexadecimal digits."""
+    """Everything that the ids of a text depend on except the vocabulary, as hexadecimal digits, and
+    the folder of the cache.
+    """
 
+    folder: Path
     paths: str
     state: str  # of the files
     settings: str
@@ -71,12 +75,15 @@ class Key:
         """
         given = vocab or extend
         name = _digest([*given.as_json().values(), vocab is None]) if given else "own"
-        return texts_folder() / f"{self.begin}{name}.ids"
+        return self.folder / f"{self.begin}{name}.ids"
 
 
 def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
-    """The key of files as they are now; None for streams and texts too small to cache."""
-    if (size_of(found) or 0) < _SOUGHT_FROM:
+    """The key of files as they are now; None for streams and texts too small to cache, and if there
+    is no place for a cache.
+    """
+    folder = texts_folder()
+    if folder is None or (size_of(found) or 0) < _SOUGHT_FROM:
         return None
     try:
         files = [os.stat(file.path) for file in found]  # noqa: PTH116
@@ -85,10 +92,11 @@ def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
     state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in files]
     settings: list[Any] = [config.unit, config.min_count]
     if config.unit == "char":
-        settings += [config.newlines, config.normalize, codec_name(config.encoding)]
+        settings += [config.newlines, config.normalize]
+        settings += [codec_name(config.encoding), config.encoding_errors]
     version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
     paths = [(file.path, file.in_folder, file.part) for file in found]
-    return Key(_digest(paths), _digest(state), _digest([settings, version]))
+    return Key(folder, _digest(paths), _digest(state), _digest([settings, version]))
 
 
 def _digest(what: Any) -> str:
@@ -102,7 +110,7 @@ def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | 
     paths = [key.path(vocab, extend)]
     if vocab:  # a resumed run asks for the vocabulary that was the text's own when it started
         with contextlib.suppress(OSError):
-            paths += sorted(set(texts_folder().glob(f"{key.begin}*.ids")) - {*paths})
+            paths += sorted(set(key.folder.glob(f"{key.begin}*.ids")) - {*paths})
     for path in paths:
         try:
             kept = _load(path, vocab)
@@ -120,7 +128,7 @@ def _load(path: Path, vocab: Vocab | None) -> Encoded:
     if vocab is not None and vocab != own:
         raise ValueError("another vocabulary")
     sources = tuple(Source(*source) for source in about["sources"])
-    skipped = tuple(about["skipped"])
+    skipped = tuple(Skipped(*one) for one in about["skipped"])
     return Encoded(data.view(own.dtype), own, sources, skipped, about["sha256"], path)
 
 
@@ -131,7 +139,7 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
     about = {
         **text.vocab.as_json(),
         "sources": [astuple(source) for source in text.sources],
-        "skipped": text.skipped,
+        "skipped": [astuple(one) for one in text.skipped],
         "sha256": text.sha256,
     }
     return replace(text, kept_in=file.path) if file.finish(text.ids, about) else text

@@ -24,10 +24,13 @@ from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import BackgroundCalls
 from charrnn.text.cached_ids import KEPT_FROM, Encoded, find_kept, keep, kept_starts, key_of
 from charrnn.text.characters import Characters, check, vocabulary_of
+from charrnn.text.contents import CHUNK, read_bytes
 from charrnn.text.counted import Counted
+from charrnn.text.decoding import codec_name
 from charrnn.text.documents import Positions, document_starts, resets, start_ids
 from charrnn.text.reading import ByteCounter, Reading, uses_kernels
-from charrnn.text.sources import CHUNK, InputFile, Source, Sources, codec_name, find, read_bytes
+from charrnn.text.sources import InputFile, Skipped, Source, Sources, find, summary
+from charrnn.text.split import Split, split_by_documents
 from charrnn.text.stored import Stored, half_character
 from charrnn.text.vocab import TextIds, Vocab, counted
 
@@ -39,14 +42,16 @@ PARTS = "validation", "test"
 class Corpus:
     """A text as ids, with its vocabulary and sources.
 
-    ids: (n,) uint8, or uint16 for more than 256 symbols; the whole text. sha256: hash of the ids as
-        little-endian bytes, then the symbols as JSON; it does not depend on where the files are.
-        name: usable as a folder name. skipped: paths of binary files in folders that were skipped.
-        kept_in: the cache file with the ids, if there is one.
+    ids: (n,) uint8, or uint16 for more than 256 symbols; the whole text, in order. sha256: hash of
+        the ids as little-endian bytes, then the symbols as JSON; it does not depend on where the
+        files are. name: usable as a folder name. skipped: what was left out of the folders, and
+        why. kept_in: the cache file with the ids, if there is one.
 
-    The text is split into [train | validation | test], views of `ids`, by the fractions in `config`
-    or, if files were given for these parts, by files. Without such files, a validation or test part
-    of fewer than 2 characters is left empty, and its text belongs to the previous part.
+    The text is split into train, validation and test by the fractions in `config` or, if files were
+    given for these parts, by files. Without such files, a validation or test part of fewer than 2
+    characters is left empty, and its text belongs to the previous part. The parts follow each other
+    and are views of `ids`; of a text with documents, whole documents are drawn for validation and
+    test, if they fill at least half of each (`text.split`), and the parts are views of one copy.
     """
 
     ids: TextIds = field(repr=False)
@@ -55,7 +60,7 @@ class Corpus:
     sources: tuple[Source, ...]
     sha256: str
     name: str
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     kept_in: Path | None = field(default=None, repr=False)
 
     @classmethod
@@ -81,16 +86,16 @@ class Corpus:
 
         `vocab` fixes the vocabulary (other characters become its unknown symbol; `VocabError` if it
         has none); `extend` keeps the ids of that vocabulary and adds new symbols.
-        `progress(bytes_read, total_bytes_or_None)` is called at intervals. Files in folders with
-        NUL bytes near their beginning are skipped (not with the unit "byte"). With `keep`, the ids
-        of a large text are cached in the user's cache folder and read from there, read-only, next
-        time, unless a file has changed. `CorpusError` if the text is missing, unreadable, not in
-        its encoding, or cannot be trained on.
+        `progress(bytes_read, total_bytes_or_None)` is called at intervals. Of folders, what people
+        do not write is left out (`find`), and files that are no plain text (not with the unit
+        "byte"). With `keep`, the ids of a large text are cached in the user's cache folder and read
+        from there, read-only, next time, unless a file has changed. `CorpusError` if the text is
+        missing, unreadable, not in its encoding, or cannot be trained on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
             codec_name(config.encoding)  # report a wrong pattern before anything is read
-        files, name = find(sources, validation, test)
+        files, name, skipped = find(sources, validation, test)
         key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
         counter = ByteCounter(files, progress)
@@ -106,6 +111,7 @@ class Corpus:
             with CacheFile(path, lambda: key_of(files, config) == key) as file:
                 encoded = _encoded(reading, vocab, extend, file)
         counter.end()
+        encoded = replace(encoded, skipped=(*skipped, *encoded.skipped))
         return cls._made(encoded, config, vocab, name)
 
     @classmethod
@@ -145,10 +151,11 @@ class Corpus:
             config = replace(config, test_fraction=0.0)
         text = vars(encoded) | {"vocab": vocab or encoded.vocab}
         made = cls(config=config, name=_folder_name(name), **text)
-        if len(made.train) < (2 if vocab is None else 1):  # one character can be evaluated
+        left = made._sizes[0]  # drawing documents does not leave less
+        if left < (2 if vocab is None else 1):  # one character can be evaluated
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, with "
-                f"{len(made.train)} to train on; at least 2 are needed: use a longer text, or "
+                f"{left} to train on; at least 2 are needed: use a longer text, or "
                 "smaller `val_fraction` and `test_fraction`"
             )
         return made
@@ -159,17 +166,22 @@ class Corpus:
     @property
     def train(self) -> TextIds:
         """The text to train on; a view."""
-        return self.ids[: self._borders[0]]
+        return self._split.ids[: self._split.borders[0]]
 
     @property
     def validation(self) -> TextIds:
         """The text to measure progress on; a view, possibly empty."""
-        return self.ids[slice(*self._borders)]
+        return self._split.ids[slice(*self._split.borders)]
 
     @property
     def test(self) -> TextIds:
         """The text for the final evaluation; a view, possibly empty."""
-        return self.ids[self._borders[1] :]
+        return self._split.ids[self._split.borders[1] :]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the ids, and of their copy if documents were drawn."""
+        return self.ids.nbytes * (1 if self._split.ids is self.ids else 2)
 
     @cached_property
     def document_starts(self) -> Positions | None:
@@ -201,12 +213,12 @@ class Corpus:
     @cached_property
     def validation_starts(self) -> Positions | None:
         """As `train_starts`, in `validation`."""
-        return self._resets("validation", self._borders[0])
+        return self._resets("validation", self._split.borders[0])
 
     @cached_property
     def test_starts(self) -> Positions | None:
         """As `train_starts`, in `test`."""
-        return self._resets("test", self._borders[1])
+        return self._resets("test", self._split.borders[1])
 
     @cached_property
     def separator_end(self) -> int:
@@ -221,7 +233,7 @@ class Corpus:
     def _resets(self, part: str, begin: int) -> Positions | None:
         """The resets in the part that begins at this position."""
         ids, pattern = getattr(self, part), self.config.document_separator
-        starts = self.document_starts
+        starts = self._split.starts
         if pattern is None or starts is None:
             return None
 
@@ -234,17 +246,36 @@ class Corpus:
         is_whole = begin == 0 or begin in starts
         return found if is_whole else found[1:]  # else the first document began in the part before
 
+    @cached_property
+    def _split(self) -> Split:
+        """The text in parts; documents are drawn from the text itself, not from files given as
+        parts.
+        """
+        train, validation, test = self._sizes
+        n, starts = train + validation + test, self.document_starts
+        if starts is not None and validation + test:
+            border = np.searchsorted(starts, n)
+            codes = self.vocab.codes
+            drawn = split_by_documents(self.ids[:n], starts[:border], codes, (validation, test))
+            if drawn is not None:
+                ids = np.concatenate([drawn.ids, self.ids[n:]]) if n < len(self) else drawn.ids
+                assert drawn.starts is not None
+                return Split(ids, np.concatenate([drawn.starts, starts[border:]]), drawn.borders)
+        given = part_sizes(self.sources).get("validation", 0)
+        return Split(self.ids, starts, (train, train + validation + given))
+
     @property
-    def _borders(self) -> tuple[int, int]:
-        """Where validation and test begin."""
-        sizes = part_sizes(self.sources)
-        n = len(self.ids) - sum(sizes.values())
+    def _sizes(self) -> tuple[int, int, int]:
+        """The sizes of train, validation and test by the fractions, of the text that is not in
+        files for a part.
+        """
+        n = len(self.ids) - sum(part_sizes(self.sources).values())
         tiny = 1e-6  # 10 * (1 - 0.9) is less than 1 in floating point
         second = int(n * (1 - self.config.test_fraction) + tiny)
         second = second if n - second >= 2 else n
         first = int(n * (1 - self.config.test_fraction - self.config.val_fraction) + tiny)
         first = first if second - first >= 2 and self.config.val_fraction else second
-        return first, second + sizes.get("validation", 0)
+        return first, second - first, n - second
 
 
 class _Sized(Protocol):
@@ -280,7 +311,8 @@ def _encoded(
     )
     if not sources:
         raise CorpusError(
-            f"{reading.files[0].path}: binary, like all other files; use `unit` byte to train on "
+            f"{Path(reading.files[0].path).parent}: no text to read here; left out: "
+            f"{summary(reading.skipped)}; name the files to read, or use `unit` byte to train on "
             "bytes"
         )
     where = _where(sources)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from charrnn.config import CorpusConfig
+from charrnn.text.contents import read_bytes
 from charrnn.text.reading import Reading
-from charrnn.text.sources import Sources, find, read_bytes
+from charrnn.text.sources import Sources, find
 
 
 def lines_of(

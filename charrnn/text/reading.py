@@ -11,19 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.config import CorpusConfig
+from charrnn.errors import CorpusError
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import AHEAD, available_threads
-from charrnn.text.sources import (
-    SNIFFED,
-    InputFile,
-    codec_name,
-    decode,
-    head,
-    opened,
-    packing,
-    size_of,
-    tidy,
-)
+from charrnn.text.contents import head, opened
+from charrnn.text.decoding import codec_name, decode, is_wide, tidy
+from charrnn.text.kinds import SNIFFED, is_written, kind_of, packing, wide_encoding
+from charrnn.text.sources import InputFile, Skipped, size_of
 
 LARGE = 1 << 26
 """Minimum size in bytes for which compiled code is faster, although it takes tenths of a second to
@@ -48,7 +42,9 @@ def uses_kernels(files: list[InputFile], config: CorpusConfig) -> bool:
     if (size_of(files) or 0) < LARGE:
         return False
     if config.unit == "char" and (
-        codec_name(config.encoding) != "utf-8" or config.normalize != "none"
+        codec_name(config.encoding) != "utf-8"
+        or config.encoding_errors != "strict"
+        or config.normalize != "none"
     ):
         return False
     return not any(packing(file.path, head(file.path)) for file in files)
@@ -62,7 +58,7 @@ class Reading:
     pieces (in the second pass, by the next piece). Otherwise `read(file, tick)` yields the bytes of
     a file and calls `tick(n)` for every n of them. The consumer of the pieces adds their characters
     to `sizes`, indexed like `files`; a newline between two files belongs to the first, and there is
-    none between two parts of the text. `skipped` are the binary files in folders.
+    none between two parts of the text. `skipped` are the files in folders that hold no text.
     """
 
     def __init__(
@@ -75,7 +71,7 @@ class Reading:
     ) -> None:
         self.files, self.config, self.raw = files, config, raw
         self.sizes: dict[int, int] = {}
-        self.skipped: list[str] = []
+        self.skipped: list[Skipped] = []
         self._read, self._tick = read, tick
         self.threads = min(available_threads(), MOST_THREADS) if raw else 1
 
@@ -91,9 +87,10 @@ class Reading:
         newline = np.array([*_PADDING, 10, *_PADDING], np.uint8) if self.raw else b"\n"
         previous, last = 0, "\n"
         for n, file in enumerate(self.files):
-            pieces = self._raw_pieces(file, again) if self.raw else self._tidy_pieces(file)
-            if pieces is None:
-                self.skipped.append(file.path)
+            try:
+                pieces = self._raw_pieces(file, again) if self.raw else self._tidy_pieces(file)
+            except _NoText as reason:
+                self.skipped.append(Skipped(file.path, str(reason)))
                 continue
             self.sizes[n], begun = 0, False
             for piece in pieces:
@@ -104,25 +101,49 @@ class Reading:
                 yield n, piece
             previous = n
 
-    def _is_binary(self, file: InputFile, head: bytes) -> bool:
-        """True if a file in a folder should be skipped, judging by its first bytes."""
-        if not file.in_folder or self.config.unit == "byte":
-            return False
-        wide = codec_name(self.config.encoding).startswith(("utf-16", "utf-32"))  # full of zeros
-        return not wide and b"\0" in head[:SNIFFED]
+    def _check(self, file: InputFile, beginning: Callable[[], bytes]) -> None:
+        """Check that a file holds text, by its name and its first bytes: `_NoText` for a file in a
+        folder, `CorpusError` for one that was named.
+        """
+        config = self.config
+        if config.unit == "byte":
+            return
+        if file.in_folder and not is_written(file.path):
+            raise _NoText("no prose or code")
+        head = beginning()[:SNIFFED]
+        kind = kind_of(head)
+        wide = None if kind or is_wide(config.encoding) else wide_encoding(head)
+        if kind and not file.in_folder:
+            raise CorpusError(f"{file.path}: {kind.name}, not plain text; {kind.advice}")
+        if wide and not file.in_folder:
+            raise CorpusError(
+                f"{file.path}: not {config.encoding}: it looks like {wide}; use `encoding` {wide}"
+            )
+        if kind or wide:
+            raise _NoText(kind.name if kind else f"in {wide}")
+        if file.in_folder and not is_wide(config.encoding) and b"\0" in head:
+            raise _NoText("binary")
 
-    def _tidy_pieces(self, file: InputFile) -> Any:
+    def _tidy_pieces(self, file: InputFile) -> Iterator[Any]:
         config, chunks = self.config, self._read(file, self._tick)
+        first = b""
+
+        def beginning() -> bytes:
+            nonlocal first
+            while len(first) < SNIFFED and (chunk := next(chunks, b"")):  # a pipe may give little
+                first += chunk
+            return first
+
+        self._check(file, beginning)
+        chunks = chain([first], chunks)
         if config.unit == "byte":
             return filter(None, chunks)
-        first = next(chunks, b"")
-        if self._is_binary(file, first):
-            return None
-        text = decode(chain([first], chunks), config.encoding, file.path)
+        text = decode(chunks, config.encoding, file.path, config.encoding_errors)
         return filter(None, tidy(text, config.newlines, config.normalize))
 
-    def _raw_pieces(self, file: InputFile, again: bool) -> Any:
-        return None if self._is_binary(file, head(file.path)) else self._padded(file, again)
+    def _raw_pieces(self, file: InputFile, again: bool) -> Iterator[Any]:
+        self._check(file, lambda: head(file.path))
+        return self._padded(file, again)
 
     def _padded(self, file: InputFile, again: bool) -> Iterator[npt.NDArray[np.uint8]]:
         """The file without its byte order mark, cut so that no character or CRLF is split."""
@@ -157,6 +178,10 @@ class Reading:
     def as_tidy(self) -> Reading:
         """The same files, read as tidy text."""
         return Reading(self.files, self.config, self._read)
+
+
+class _NoText(Exception):
+    """A file in a folder holds no text; the message says what it is."""
 
 
 def left_over(tail: bytes) -> int:

@@ -1,45 +1,42 @@
-"""From the sources that a user names (files, globs, folders, standard input) to pieces of text:
-decompressed, decoded, tidied.
+"""From the sources that a user names (files, globs, folders, standard input) to a list of files."""
 
-Everything is an iterator over pieces of a few kilobytes, so that a text is never in memory as a
-whole.
-"""
-
-import codecs
+import errno
 import glob
-import gzip
-import io
-import lzma
 import os
-import sys
-import unicodedata
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import stat
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import NamedTuple
 
-from charrnn.errors import ConfigError, CorpusError, one_line
+from charrnn.errors import CorpusError, one_line
+from charrnn.text.kinds import packed_suffix
 
 STDIN = "-"
-# bytes read at a time; with a megabyte, reading is a third slower: every pass misses the cache
-CHUNK = 1 << 16
-SNIFFED = 8192  # bytes of a file in a folder that decide whether it is text
-_HEAD = 6  # bytes of a file that identify its compression
-# compressed bytes at a time; a zstd block of 4 bytes can unpack to 128 KB: this bounds the memory
-_ZST_PIECE = 4096
-_MAGIC = {"gz": b"\x1f\x8b", "xz": b"\xfd7zXZ\x00", "zst": b"\x28\xb5\x2f\xfd"}
+RUN_FILES = frozenset(
+    (
+        *("last.safetensors", "best.safetensors", "good.safetensors"),
+        *("config.toml", "history.jsonl", "test-looks.jsonl"),
+    )
+)
+"""What charrnn itself writes into the folder of a run."""
+
+_OF_TOOLS = frozenset(
+    (
+        *("__pycache__", "node_modules", "bower_components", "site-packages", "__MACOSX"),
+        *("CVS", "_darcs", "SCCS", "$RECYCLE.BIN", "System Volume Information"),
+    )
+)
+_OF_TOOLS_INSIDE = frozenset(("CACHEDIR.TAG", "pyvenv.cfg"))  # files in a cache or environment
+_NAMED = 2  # names that a summary shows for each reason
 
 Sources = str | Path | Sequence[str | Path]
-Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
 @dataclass(frozen=True)
 class InputFile:
     """A file to read, or standard input ("-"). `size` is in bytes on disk, None for a stream;
-    `in_folder`: found in a folder rather than named directly; `part` as in `Source`.
+    `in_folder`: in a named folder rather than named itself; `part` as in `Source`.
     """
 
     path: str
@@ -64,20 +61,49 @@ class Source:
         return Path(self.path).name
 
 
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder in a named folder that is not read, and why: hidden, run, of tools, backup,
+    link, broken link, device or pipe, no prose or code, binary, or in UTF-16 or UTF-32.
+    """
+
+    path: str
+    why: str
+
+
+class Listing(NamedTuple):
+    """The files that sources name, in order; a name for the text; and what was left out."""
+
+    files: list[InputFile]
+    name: str
+    skipped: list[Skipped]
+
+
 def size_of(files: list[InputFile]) -> int | None:
     """The total size of all files in bytes; None if one of them is a stream."""
     sizes = [file.size for file in files if file.size is not None]
     return sum(sizes) if len(sizes) == len(files) else None
 
 
-def find(
-    sources: Sources, validation: Sources = (), test: Sources = ()
-) -> tuple[list[InputFile], str]:
+def summary(skipped: Iterable[Skipped]) -> str:
+    """What was left out and why, on one line: `run (plays), hidden (.git, .env and 12 more)`."""
+    names: dict[str, list[str]] = {}
+    for one in skipped:
+        names.setdefault(one.why, []).append(Path(one.path).name)
+    return ", ".join(
+        f"{why} ({', '.join(of[:_NAMED])}"
+        + (f" and {len(of) - _NAMED} more)" if len(of) > _NAMED else ")")
+        for why, of in names.items()
+    )
+
+
+def find(sources: Sources, validation: Sources = (), test: Sources = ()) -> Listing:
     """The files that the sources name, in order, then those of the other parts, and a name for the
     text (the stem of the first source, or of its folder).
 
-    A glob means its matches, sorted; a folder means all files in it that are not hidden, at any
-    depth, sorted. `CorpusError` if a source does not exist or contains no file.
+    A glob means its matches, sorted; a folder means the regular files in it, at any depth, sorted,
+    without what people do not write: hidden files and folders, runs, caches, installed packages,
+    backups. `CorpusError` if a source does not exist or contains no file, or is a device or socket.
     """
     groups = {"": sources, "validation": validation, "test": test}
     listed = [
@@ -89,270 +115,151 @@ def find(
         raise CorpusError("no text to read: name a file, a folder, a glob, or - for standard input")
     if sum(source == STDIN for source, _ in listed) > 1:
         raise CorpusError("standard input (-) is named twice, but can be read only once")
-    found = [(*_find(source), part) for source, part in listed]
-    return [replace(file, part=part) for files, _, part in found for file in files], found[0][1]
-
-
-def _find(source: str) -> tuple[list[InputFile], str]:
-    if source == STDIN:
-        return [InputFile(STDIN, None)], "stdin"
-    path = Path(source)
-    try:
-        if source and path.is_dir():  # Path("") is the current folder
-            return _files_in(path), path.resolve().name
-        if source and path.exists():
-            return [_found(path)], _stem(path)
-        if glob.has_magic(source):
-            files: list[InputFile] = []
-            for match in map(Path, sorted(glob.glob(source, recursive=True))):  # noqa: PTH207
-                files += _files_in(match, may_be_empty=True) if match.is_dir() else [_found(match)]
-            if not files:
-                raise CorpusError(
-                    f"{source}: no file matches; relative paths start at {Path.cwd()}"
-                )
-            first = Path(files[0].path)
-            return files, _stem(first) if len(files) == 1 else first.parent.name
-    except (OSError, ValueError) as e:  # ValueError: a NUL in the path
-        raise _unreadable(source, e) from None
-    raise CorpusError(
-        f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}"
-    )
-
-
-def _found(path: Path, in_folder: bool = False) -> InputFile:
-    size = path.stat().st_size if path.is_file() else None
-    return InputFile(str(path.absolute()), size, in_folder)
-
-
-def _files_in(folder: Path, may_be_empty: bool = False) -> list[InputFile]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    files: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(parent, name) for name in names if not name.startswith(".")]
-    files = sorted(filter(Path.is_file, files), key=Path.as_posix)
-    if not files and not may_be_empty:
+    listings = [(_find(source), part) for source, part in listed]
+    files = [replace(file, part=part) for listing, part in listings for file in listing.files]
+    skipped = [one for listing, _ in listings for one in listing.skipped]
+    if not files:
         raise CorpusError(
-            f"{folder}: the folder contains no files (hidden ones are not read); choose another"
+            f"{listed[0][0]}: no text to read here; left out: {summary(skipped)}; name the files "
+            "to read, or another folder"
         )
-    return [_found(path, in_folder=True) for path in files]
+    return Listing(files, listings[0][0].name, skipped)
 
 
-def _stem(path: Path) -> str:
-    return Path(path.stem).stem if _ending(path) else path.stem
-
-
-@contextmanager
-def opened(path: str, stdin: BinaryIO | None = None) -> Iterator[Any]:
-    """The bytes of a file or of standard input; `CorpusError` if they cannot be read."""
-    try:
-        if path != STDIN:
-            with Path(path).open("rb", buffering=0) as stream:
-                yield stream
-        elif stdin is None and sys.stdin is None:
-            raise OSError("standard input is closed")
-        else:
-            yield stdin or sys.stdin.buffer
-    except (OSError, ValueError) as e:
-        raise _unreadable(path, e) from None
-
-
-def read_bytes(
-    file: InputFile, stdin: BinaryIO | None, tick: Callable[[int], None]
-) -> Iterator[bytes]:
-    """The contents of a file, decompressed, in pieces. `tick(n)` is called for every n bytes
-    read.
-
-    Compressed files (gz, xz, zst) are recognized by their first bytes or by the suffix of their
-    name. `CorpusError` if the file cannot be read or is damaged.
+def check_recorded(paths: Iterable[str]) -> None:
+    """`CorpusError` unless each path, which a file of unknown origin names, is a regular file or a
+    folder: nothing else has an end for certain.
     """
-    with opened(file.path, stdin) as stream:
-        try:
-            counted: Any = _Counted(stream, tick)
-            kind = packing(file.path, counted.head)
-            if kind == "zst":
-                yield from _zst(counted)
-                return
-            if kind == "gz":
-                counted = gzip.GzipFile(fileobj=counted, mode="rb")
-            elif kind == "xz":
-                counted = lzma.LZMAFile(counted)  # noqa: SIM115
-            while piece := counted.read(CHUNK):
-                yield piece
-        except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as e:
-            raise CorpusError(
-                f"{file.path}: damaged or truncated compressed file ({one_line(e)}); download or "
-                "compress it again"
-            ) from None
+    for path in paths:
+        if not Path(path).is_file() and not Path(path).is_dir():
+            raise CorpusError(f"{path:.200}: no such file or folder, or not a regular file")
 
 
-def head(path: str) -> bytes:
-    """The first bytes of a file."""
-    with opened(path) as stream:
-        data: bytes = stream.read(SNIFFED)
-        return data
-
-
-def packing(path: str, head: bytes) -> str | None:
-    """The compression of a file with these first bytes: "gz", "xz", "zst" or none."""
-    for kind, magic in _MAGIC.items():
-        if head.startswith(magic):
-            return kind
-    return _ending(Path(path)) if head else None
-
-
-def _ending(path: Path) -> str | None:
-    """The suffix of a compressed file's name; empty for other files."""
-    ending = path.suffix.lower().removeprefix(".")
-    return ending if ending in _MAGIC else None
-
-
-def _unreadable(path: str, error: OSError | ValueError) -> CorpusError:
+def unreadable(path: str, error: OSError | ValueError) -> CorpusError:
+    """The error for a file or folder that the system does not let us read."""
     reason = getattr(error, "strerror", None) or one_line(error)
     return CorpusError(
         f"{path}: cannot read the file ({reason}); check the path and its permissions"
     )
 
 
-class _Counted:
-    """A binary stream whose first bytes can be inspected and that counts the bytes read. A pipe may
-    deliver one byte at a time.
-    """
-
-    def __init__(self, stream: BinaryIO, tick: Callable[[int], None]) -> None:
-        self._stream, self._tick = stream, tick
-        self.head = b""
-        while len(self.head) < _HEAD and (more := stream.read(_HEAD - len(self.head))):
-            self.head += more
-        self._rest = self.head
-
-    def read(self, size: int) -> bytes:
-        """Read at most `size` bytes; none only at the end."""
-        data, self._rest = self._rest[:size], self._rest[size:]
-        if len(data) < size:
-            data += self._stream.read(size - len(data)) or b""
-        self._tick(len(data))
-        return data
-
-
-def _zst(stream: _Counted) -> Iterator[bytes]:
-    # Not zstandard's stream_reader: it ends silently if a file is truncated.
-    import zstandard
-
-    frame, pieces, size = None, [], 0
+def _find(source: str) -> Listing:
+    if source == STDIN:
+        return Listing([InputFile(STDIN, None)], "stdin", [])
+    path = Path(source)
     try:
-        while data := stream.read(_ZST_PIECE):
-            while data:
-                frame = frame or zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
-                pieces.append(frame.decompress(data))
-                size += len(pieces[-1])
-                data = frame.unused_data if frame.eof else b""
-                frame = None if frame.eof else frame
-            if size >= CHUNK:
-                yield b"".join(pieces)
-                pieces, size = [], 0
-    except zstandard.ZstdError as e:
-        raise EOFError(str(e)) from None
-    if frame is not None:
-        raise EOFError("it ends inside a frame")
-    if size:
-        yield b"".join(pieces)
-
-
-def codec_name(encoding: str) -> str:
-    """Python's name of a text encoding ("utf-8" also for utf-8-sig); `ConfigError` if there is no
-    such encoding.
-    """
-    try:
-        info = codecs.lookup(encoding)
-        if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
-            raise LookupError
-    except (LookupError, ValueError):
-        raise ConfigError(
-            f"`encoding` {encoding!r}: no such text encoding; common ones are utf-8, utf-16, "
-            "latin-1, cp1252"
-        ) from None
-    # A mark is removed anyway, and error positions of that decoder do not count it.
-    return "utf-8" if info.name == "utf-8-sig" else info.name
-
-
-def decode(chunks: Iterator[bytes], encoding: str, where: str) -> Iterator[str]:
-    """The characters of encoded bytes, without a byte order mark.
-
-    `CorpusError` with the position of a byte that cannot be decoded, or of a NUL, which marks a
-    binary file.
-    """
-    decoder = codecs.getincrementaldecoder(codec_name(encoding))()
-    offset = characters = 0
-    started = False
-    for chunk in chain(filter(None, chunks), [b""]):  # an empty one: nothing follows
-        try:
-            text = decoder.decode(chunk, final=not chunk)
-        except UnicodeError as e:
-            raise _undecodable(e, chunk, offset, encoding, where) from None
-        if text and not started:
-            started = True
-            text = text.removeprefix("\ufeff")
-        if "\0" in text:
-            at = characters + text.index("\0")
-            raise CorpusError(
-                f"{where}: binary, not text: NUL at character {at}; use `unit` byte to train on "
-                "bytes"
-            )
-        offset += len(chunk)
-        characters += len(text)
-        yield text
-
-
-def _undecodable(
-    error: UnicodeError, chunk: bytes, offset: int, encoding: str, where: str
-) -> CorpusError:
-    if not isinstance(error, UnicodeDecodeError):
-        return CorpusError(
-            f"{where}: cannot be decoded as {encoding} ({error}); name its real `encoding`"
-        )
-    # The decoder may have put held-back bytes before the chunk.
-    at = offset + len(chunk) - len(error.object) + error.start
-    if error.object.startswith((b"\xff\xfe", b"\xfe\xff")) and at == 0:
-        advice = "it looks like UTF-16: try `encoding` utf-16"
-    elif b"\0" in error.object:
-        advice = "it looks binary: use `unit` byte to train on bytes"
-    else:
-        advice = "name its real encoding (`encoding` latin-1, cp1252, ...) or use `unit` byte"
-    return CorpusError(
-        f"{where}: not {encoding}: byte 0x{error.object[error.start]:02x} at byte {at} "
-        f"({error.reason}); {advice}"
+        if source and path.is_dir():  # Path("") is the current folder
+            return _walked(path)
+        if source and path.exists():
+            return Listing([_named(path)], _stem(path), [])
+        if glob.has_magic(source):
+            return _matches(source)
+        if path.is_symlink():
+            raise CorpusError(f"{source}: a link to {path.readlink()}, which does not exist")
+    except (OSError, ValueError) as e:  # ValueError: a NUL in the path
+        raise unreadable(source, e) from None
+    raise CorpusError(
+        f"{source or repr(source)}: no such file or folder; relative paths start at {Path.cwd()}"
     )
 
 
-def tidy(pieces: Iterator[str], newlines: str, normalize: Literal["none"] | Form) -> Iterator[str]:
-    """The pieces with CRLF and CR converted to LF (unless newlines="keep"), in a Unicode
-    normalization form (unless "none").
-    """
-    if newlines == "lf":
-        pieces = _with_lf(pieces)
-    return pieces if normalize == "none" else _normalized(pieces, normalize)
-
-
-def _with_lf(pieces: Iterator[str]) -> Iterator[str]:
-    # Holds back a CR at the end of a piece: an LF may follow.
-    translator = io.IncrementalNewlineDecoder(None, translate=True)
-    for piece in pieces:
-        yield translator.decode(piece)
-    yield translator.decode("", final=True)
-
-
-def _normalized(pieces: Iterator[str], form: Form) -> Iterator[str]:
-    # Cut before an ASCII character: no form changes it or combines it with the preceding text. A
-    # piece without one is held back as a whole.
-    held: list[str] = []
-    for piece in pieces:
-        cut = next((i for i in range(len(piece) - 1, -1, -1) if piece[i].isascii()), None)
-        if cut is None:
-            held.append(piece)
+def _matches(pattern: str) -> Listing:
+    files: list[InputFile] = []
+    skipped: list[Skipped] = []
+    for match in map(Path, sorted(glob.glob(pattern, recursive=True))):  # noqa: PTH207
+        if match.is_dir():
+            listing = _walked(match, may_be_empty=True)
+            files, skipped = files + listing.files, skipped + listing.skipped
         else:
-            yield unicodedata.normalize(form, "".join(held) + piece[:cut])
-            held = [piece[cut:]]
-    yield unicodedata.normalize(form, "".join(held))
+            files.append(_named(match))
+    if not files and not skipped:
+        raise CorpusError(f"{pattern}: no file matches; relative paths start at {Path.cwd()}")
+    paths = [Path(file.path) for file in files]
+    one = len(paths) == 1
+    return Listing(
+        files, _stem(paths[0]) if one else paths[0].parent.name if paths else "", skipped
+    )
+
+
+def _named(path: Path) -> InputFile:
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode):
+        return InputFile(str(path.absolute()), status.st_size)
+    if stat.S_ISFIFO(status.st_mode):
+        return InputFile(str(path.absolute()), None)
+    raise CorpusError(
+        f"{path}: a device or socket, not a file; name a file, or - for standard input"
+    )
+
+
+def _walked(folder: Path, may_be_empty: bool = False) -> Listing:
+    def fail(error: OSError) -> None:
+        raise error
+
+    files: list[InputFile] = []
+    skipped: list[Skipped] = []
+    root = str(folder.absolute())
+    for parent, folders, names in os.walk(root, onerror=fail):
+        is_run = _holds_run(names)
+        if parent != root and (is_run or not _OF_TOOLS_INSIDE.isdisjoint(names)):
+            skipped.append(Skipped(parent, "run" if is_run else "of tools"))
+            folders.clear()
+            continue
+        reasons = {name: _folder_skipped(parent, name) for name in folders}
+        folders[:] = [name for name, why in reasons.items() if not why]
+        for name in names:
+            path = os.path.join(parent, name)  # noqa: PTH118
+            reasons[name] = "run" if is_run and name in RUN_FILES else _name_skipped(name)
+            if not reasons[name]:
+                size, reasons[name] = _size(path)
+                if not reasons[name]:
+                    files.append(InputFile(path, size, in_folder=True))
+        skipped += [
+            Skipped(os.path.join(parent, name), why)  # noqa: PTH118
+            for name, why in reasons.items()
+            if why
+        ]
+    if not files and not skipped and not may_be_empty:
+        raise CorpusError(f"{folder}: the folder contains no files; choose another")
+    files.sort(key=lambda file: Path(file.path).as_posix())
+    skipped.sort(key=lambda one: one.path)
+    return Listing(files, folder.resolve().name, skipped)
+
+
+def _holds_run(names: Sequence[str]) -> bool:
+    """True if these are the files of a run; it may have been killed before its first checkpoint."""
+    return (
+        "last.safetensors" in names
+        or "best.safetensors" in names
+        or {"config.toml", "history.jsonl"} <= {*names}
+    )
+
+
+def _folder_skipped(parent: str, name: str) -> str:
+    if name.startswith("."):
+        return "hidden"
+    if name in _OF_TOOLS or name.endswith(".egg-info"):
+        return "of tools"
+    return "link" if os.path.islink(os.path.join(parent, name)) else ""  # noqa: PTH114, PTH118
+
+
+def _name_skipped(name: str) -> str:
+    if name.startswith("."):
+        return "hidden"
+    is_backup = name.endswith("~") or name.startswith("~$") or (name[0] == name[-1] == "#")
+    return "backup" if is_backup else ""
+
+
+def _size(path: str) -> tuple[int, str]:
+    """The size of a file in bytes, or why it cannot be read."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        return 0, "broken link"
+    return status.st_size, "" if stat.S_ISREG(status.st_mode) else "device or pipe"
+
+
+def _stem(path: Path) -> str:
+    return Path(path.stem).stem if packed_suffix(path) else path.stem

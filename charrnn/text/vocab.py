@@ -219,8 +219,8 @@ class Vocab:
                 yield other
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """The text of ids, any integer type. The unknown symbol, and bytes that are not UTF-8,
-        become U+FFFD.
+        """The text of ids (K,), any integer type. The unknown symbol, and bytes that are not UTF-8,
+        become U+FFFD. `VocabError` for ids that the vocabulary does not have.
         """
         decoder = Decoder(self)
         return decoder.feed(ids) + decoder.end()
@@ -255,12 +255,7 @@ class Decoder:
         """The text completed by these ids; `VocabError` for an id that the vocabulary does not
         have.
         """
-        numbers = np.asarray(ids, np.int64).reshape(-1)
-        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self._vocab)):
-            raise VocabError(
-                f"ids must be 0 to {len(self._vocab) - 1}, not {numbers.min()} to {numbers.max()}"
-            )
-        codes = self._vocab.codes[numbers]
+        codes: npt.NDArray[np.uint32] = self._vocab.codes[checked_ids(ids, len(self._vocab))]
         if self._vocab.unit == "byte":
             return self._utf8.decode(codes.astype(np.uint8).tobytes())
         return codes.tobytes().decode("utf-32-le")
@@ -268,6 +263,28 @@ class Decoder:
     def end(self) -> str:
         """The text held back: U+FFFD if the ids ended inside a character, otherwise nothing."""
         return self._utf8.decode(b"", final=True)
+
+
+def checked_ids(ids: Sequence[int] | npt.NDArray[Any], symbols: int) -> npt.NDArray[Any]:
+    """The ids as an array (K,) in the integer type that they came in; `VocabError` unless they are
+    whole numbers from 0 to symbols - 1.
+
+    They are checked before any conversion, in which 2**32 could become 0.
+    """
+    try:
+        array = np.asarray(ids if len(ids) else np.empty(0, np.int32))
+    except (TypeError, ValueError):
+        raise VocabError(
+            f"ids must be a list or an array of whole numbers, not {ids!r:.40}"
+        ) from None
+    if array.ndim != 1:
+        raise VocabError(f"ids must have one dimension, not the shape {array.shape}")
+    if array.dtype.kind not in "iu":
+        what = "too large" if array.dtype.kind == "O" else f"not {array.dtype}"
+        raise VocabError(f"ids must be whole numbers from 0 to {symbols - 1}, {what}")
+    if array.size and not (array.min() >= 0 and array.max() < symbols):
+        raise VocabError(f"ids must be 0 to {symbols - 1}, not {array.min()} to {array.max()}")
+    return array
 
 
 def name_of(ch: str, unit: Unit = "char") -> str:

@@ -43,6 +43,8 @@ VALIDATED = 200_000
 all of it.
 """
 SAMPLE_LENGTH = 240
+FEW = 5
+"""So many validations have a sample each; after them, every fifth one has."""
 
 
 @dataclass(frozen=True)
@@ -264,16 +266,25 @@ class _Trainer:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
-        validates = step % interval == 0 or ended is not None
+        validates = step % interval == 0 or ended is not None or step in self.run.former_ends
         if validates:
             report = self._validate(report)
-        samples = config.sample_every if config.sample_every is not None else 5 * interval
-        if samples and step % samples == 0:
-            report = replace(report, sample=self._sample())
         if validates or (config.save_every and step % config.save_every == 0):
             self.save()
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
+        if self._is_sampled(interval):
+            report = replace(report, sample=self._sample())
         return replace(report, ended=self.ended)
+
+    def _is_sampled(self, interval: int) -> bool:
+        """True if this step's report has a sample: the first few validations are the whole of a
+        short run.
+        """
+        step, every = self.run.step, self.run.config.sample_every
+        if every is None:
+            many = step >= FEW * interval
+            every = FEW * interval if many else interval
+        return every > 0 and (step % every == 0 or self.ended is not None)
 
     def _validate(self, report: Report) -> Report:
         """Measure the validation loss, add it to the history, and save the best and the good

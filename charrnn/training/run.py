@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -198,6 +198,14 @@ class Run:
         return self.config.total_steps(self.steps_per_epoch)
 
     @property
+    def former_ends(self) -> set[int]:
+        """The steps at which the run had ended before it was given more."""
+        changes, planned = self.config.changes, self.config.planned_steps(self.steps_per_epoch)
+        totals = [planned, *(total for _, total, _ in changes)]
+        steps = [step for step, _, _ in changes]
+        return {step for step, total in zip(steps, totals, strict=False) if step == total}
+
+    @property
     def moment(self) -> Moment:
         """Position of the next step in the run, for the learning rate schedule."""
         planned = self.config.planned_steps(self.steps_per_epoch)
@@ -248,10 +256,16 @@ class Run:
         return Streams(corpus.train, *shape, starts, self.config.reset_every, before)
 
     def check_text(self, corpus: Corpus) -> None:
-        """`CorpusError` unless this is the text that the run was started on, with the same
-        parts.
+        """`CorpusError` unless this is the text that the run was started on, with the same parts;
+        `CheckpointError` if a pass over it takes another number of steps than the run's file says.
         """
         self.trained.check_text(corpus)
+        steps = self.streams(corpus).steps
+        if self.steps_per_epoch != steps:
+            raise CheckpointError(
+                f"the run has {self.steps_per_epoch:,} steps to a pass over its text, but this "
+                f"text takes {steps:,}; the run's file is damaged"
+            )
 
     def change(self, **settings: Any) -> None:
         """Change training settings, such as the number of epochs; `ConfigError` for those that are

@@ -13,18 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpoint.format import (
-    MOST,
-    File,
-    Metadata,
-    arrays_of,
-    arrays_of_state,
-    configuration,
-    count,
-    opened,
-    value,
-    write,
-)
+from charrnn.checkpoint.format import File, arrays_of, arrays_of_state, opened, write
+from charrnn.checkpoint.header import MOST, Metadata, configuration, count, value
 from charrnn.checkpoint.paths import LAST
 from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained, texts_of
 from charrnn.config import ModelConfig, TrainConfig
@@ -37,7 +27,7 @@ from charrnn.training.run import SQUARES, Entry, Progress, Run
 TRAINED, OPTIMIZER, STATE, ANCHOR = "trained.", "optimizer.", "state.", "anchor."
 HISTORY_NUMBERS = (
     *("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm"),
-    *("fell_back_from", "lost", "rate_factor"),
+    *("fell_back_from", "lost", "rate_factor", "seconds"),
 )
 
 
@@ -161,16 +151,26 @@ def _run(file: File) -> Run:
 
 def _history(entries: list[Any]) -> list[Entry]:
     for entry in entries:
-        step = entry.get("step") if isinstance(entry, dict) else None
-        if type(step) is not int or not 0 <= step <= MOST:
+        if not has_step(entry):
             raise CheckpointError(
                 "the metadata's 'history' is not a list of validations; the file is damaged"
             )
-        if not all(_is_number(entry.get(name)) for name in HISTORY_NUMBERS):
+        if not has_numbers(entry):
             raise CheckpointError(
                 "the metadata's 'history' contains a loss that is not a number; the file is damaged"
             )
     return entries
+
+
+def has_step(entry: Any) -> bool:
+    """True if this is an entry of a history, apart from its numbers."""
+    step = entry.get("step") if isinstance(entry, dict) else None
+    return type(step) is int and 0 <= step <= MOST
+
+
+def has_numbers(entry: Entry) -> bool:
+    """True if every number that an entry may have is one, and finite, or missing."""
+    return all(_is_number(entry.get(name)) for name in HISTORY_NUMBERS)
 
 
 def _is_number(found: Any) -> bool:

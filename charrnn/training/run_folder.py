@@ -13,15 +13,17 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from charrnn.checkpoint.paths import BEST, LAST, ROOT, newest_folder
+from charrnn.checkpoint.paths import BEST, LAST, ROOT, check_no_run, find_run, newest_folder
 from charrnn.checkpoint.trained import save
 from charrnn.errors import CheckpointError, RunError
-from charrnn.runtime.files import TEMPORARY, write_atomically
+from charrnn.runtime.files import TEMPORARY, parse_json, read_regular, write_atomically
 from charrnn.training.run import Entry, Run
-from charrnn.training.run_file import load_run, progress_of, save_run
+from charrnn.training.run_file import has_numbers, has_step, load_run, progress_of, save_run
 
 TEST_LOOKS = "test-looks.jsonl"
 """The file beside a checkpoint that records when its test part was evaluated (UTC)."""
+MOST_READ = 10**9
+"""Bytes of a history that are read: some millions of validations."""
 
 
 class RunFolder:
@@ -84,10 +86,10 @@ class RunFolder:
                 f"{self.path}: another process is training in this folder; wait for it, or choose "
                 "another `out`"
             ) from None
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"{self.path}: cannot use this folder: {error.strerror or error}; choose another "
-                "`out`"
+                f"{self.path}: cannot use this folder: {reason}; choose another `out`"
             ) from None
         try:
             yield
@@ -98,12 +100,8 @@ class RunFolder:
         """Start a run here; `RunError` if there is one already. `settings` are written to
         config.toml, except those that are None.
         """
-        if self.holds_run:
-            raise RunError(
-                f"{self.path} already contains a run; resume it with `resume` {self.path}, or "
-                "choose another `out`"
-            )
-        if self.entries():
+        check_no_run(self.path)
+        if self.history.exists() and not _is_empty(self.history):
             raise RunError(
                 f"{self.path} contains the history of a run whose checkpoints are missing; choose "
                 "another `out`"
@@ -118,9 +116,10 @@ class RunFolder:
 
     def _record_pace(self, pace: str | None) -> None:
         """Record changes of the number of steps in config.toml, if it exists."""
-        settings = {"pace": pace}
-        with suppress(OSError, ValueError):  # a damaged file stays as it is
-            settings = tomllib.loads(self.config.read_text(encoding="utf-8"))
+        settings: Mapping[str, Any] = {"pace": pace}
+        # a damaged file stays as it is
+        with suppress(OSError, ValueError, RecursionError):
+            settings = tomllib.loads(read_regular(self.config, MOST_READ).decode("utf-8"))
         if settings.get("pace") != pace:
             self._write_settings({**settings, "pace": pace})
 
@@ -131,12 +130,9 @@ class RunFolder:
 
     def resume(self) -> Run:
         """The run as it was last saved here; later lines of the history are dropped, since training
-        will write them again.
+        will write them again, and those that are damaged or missing come from the checkpoint.
         """
-        if not self.last.exists():
-            problem = "no last.safetensors" if self.path.exists() else "no such folder"
-            raise RunError(f"{self.path}: no run to resume ({problem}); train one first")
-        run = load_run(self.last)
+        run = load_run(find_run(self.path))
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
         entries = self._entries_until(run)
@@ -200,23 +196,34 @@ class RunFolder:
         ]
 
     def _write_history(self, entries: list[Entry], run: Run) -> None:
-        """Replace the file with these entries and the run's later ones."""
-        known = _last_place(entries)
+        """Replace the file with these entries and those that only the run has."""
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
-        new = [{**entry, "seconds": seconds} for entry in run.history if _place(entry) > known]
-        _write_lines(self.history, [*entries, *new])
+        every = {_place(entry): entry for entry in (*run.history, *entries)}
+        lines: list[Entry] = []
+        for _, entry in sorted(every.items(), reverse=True):
+            # the time of one that is missing in the middle is lost: it was before the next
+            lines.append({**entry, "seconds": entry.get("seconds", seconds)})
+            seconds = min(seconds, _seconds(lines[-1]))
+        _write_lines(self.history, lines[::-1])
 
     def entries(self) -> list[Entry]:
-        """The history's entries, each with a step."""
-        return [entry for entry in _read_lines(self.history) if type(entry.get("step")) is int]
+        """The history's entries, each with a step; lines that are no such entries are left out."""
+        return [e for e in _read_lines(self.history) if has_step(e) and has_numbers(e)]
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_file() and not path.stat().st_size
 
 
 def _read_lines(path: Path) -> list[Entry]:
-    """The JSON objects in a file, one per line; a line cut off by a crash is skipped."""
+    """The JSON objects in a file, one per line; anything else, such as a line cut off by a crash,
+    is skipped, and so is what is not a regular file.
+    """
     entries = []
-    with suppress(OSError, ValueError):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            entries.append(json.loads(line))
+    with suppress(OSError):
+        for line in read_regular(path, MOST_READ).splitlines():
+            with suppress(ValueError):
+                entries.append(parse_json(line))
     return [entry for entry in entries if isinstance(entry, dict)]
 
 
@@ -226,8 +233,7 @@ def _write_lines(path: Path, entries: list[Entry]) -> None:
 
 def _place(entry: Entry) -> tuple[int, float]:
     """A key that increases from entry to entry: steps lost so far by going back, and the step."""
-    lost = entry.get("lost")
-    return entry["step"], lost if isinstance(lost, int | float) else 0
+    return entry["step"], entry.get("lost") or 0
 
 
 def _last_place(entries: list[Entry]) -> tuple[int, float]:
@@ -235,14 +241,13 @@ def _last_place(entries: list[Entry]) -> tuple[int, float]:
 
 
 def _seconds(entry: Entry) -> float:
-    value = entry.get("seconds")
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(entry.get("seconds") or 0.0)
 
 
 def test_looks(checkpoint: Path) -> list[Entry]:
     """When the test part was evaluated with checkpoints of this folder (`note_test_look`)."""
     entries = _read_lines(checkpoint.parent / TEST_LOOKS)
-    return [look for look in entries if isinstance(look.get("when"), str)]
+    return [e for e in entries if isinstance(e.get("when"), str) and len(e["when"]) < 40]
 
 
 def note_test_look(checkpoint: Path, nats: float) -> None:

@@ -15,11 +15,14 @@ from charrnn.config.fields import Value
 from charrnn.config.files import configs_of, values_of
 from charrnn.errors import ConfigError, RunError
 from charrnn.network.parameters import parameter_count
+from charrnn.runtime.files import parse_json, read_regular
 from charrnn.text.corpus import Corpus
 from charrnn.training.recipe import resolve
 
 MOST_HIDDEN = 16384
 PLAN = "compare.json"
+MOST_READ = 10**7
+"""Bytes of a plan that are read."""
 """The file in a comparison's folder that records what is compared."""
 
 
@@ -143,9 +146,9 @@ def plan_text(candidates: Sequence[Candidate], seeds: Sequence[int]) -> str:
 def hidden_in(folder: Path, name: str) -> int | None:
     """The candidate's hidden units in this folder's plan; None without a readable plan."""
     try:
-        stored = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        stored = parse_json(read_regular(folder / PLAN, MOST_READ))
         return int(stored["candidates"][name]["hidden"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError):
         return None
 
 
@@ -155,7 +158,7 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
     """
     path = folder / PLAN
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(read_regular(path, MOST_READ))
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
@@ -166,7 +169,9 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
             difference = _difference(stored, wanted)
         except (AttributeError, KeyError, TypeError):  # the file may contain anything
             difference = ""
-        raise RunError(f"{folder} contains another comparison{difference}; choose another `folder`")
+        raise RunError(
+            f"{folder} contains another comparison{difference:.300}; choose another `folder`"
+        )
 
 
 def _difference(stored: Any, wanted: Any) -> str:

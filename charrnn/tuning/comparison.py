@@ -21,7 +21,7 @@ from charrnn.checkpoint.trained import Trained, load
 from charrnn.config.files import values_of
 from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.runtime.files import write_atomically
+from charrnn.runtime.files import parse_json, read_regular, write_atomically
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import follows_separator
 from charrnn.text.streams import Streams, fit_batch_shape
@@ -29,6 +29,7 @@ from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.candidates import (
+    MOST_READ,
     PLAN,
     Candidate,
     check_plan,
@@ -349,12 +350,16 @@ class _Job:
         is ignored.
         """
         try:
-            stored = json.loads(self.measured.read_text(encoding="utf-8"))
-            self.seconds = float(stored["seconds"])
-            self.speeds.extend(float(speed) for speed in stored["speeds"])
-            return None if stored["outcome"] is None else Outcome(**stored["outcome"])
-        except (OSError, ValueError, TypeError, KeyError):
+            stored = parse_json(read_regular(self.measured, MOST_READ))
+            seconds, speeds = float(stored["seconds"]), [float(each) for each in stored["speeds"]]
+            outcome = None if stored["outcome"] is None else Outcome(**stored["outcome"])
+            if outcome is not None:
+                math.fsum(value or 0 for value in asdict(outcome).values())  # raises unless numbers
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
             return None
+        self.seconds = seconds
+        self.speeds.extend(speeds)
+        return outcome
 
     def _write(self, outcome: Outcome | None) -> None:
         described = {

@@ -73,7 +73,7 @@ class _Pacer:
         self.every = run.config.eval_interval(run.steps_per_epoch)
         self.reported = run.total_steps
         # steps repeated after a fall-back must see the same changes as before
-        self.free_from = 1 + max((step for step, _ in run.config.changes), default=0)
+        self.free_from = 1 + max((step for step, *_ in run.config.changes), default=0)
 
     def follow(self, report: Report, now: float) -> None:
         """Record a report, and change the number of steps if needed."""
@@ -82,8 +82,7 @@ class _Pacer:
         if report.fell_back is not None:
             self.free_from = max(self.free_from, report.fell_back.from_step)
         elif report.train_loss is not None:
-            if report.sample is None:
-                self.validations.append(max(0.0, seconds / self.pace - 1))
+            self.validations.append(max(0.0, seconds / self.pace - 1))
         elif report.step == 1:  # the first step takes longer
             self.changed = now, 1
         else:
@@ -101,7 +100,7 @@ class _Pacer:
 
     @property
     def validation(self) -> float:
-        """The time of a validation, including its checkpoints, in steps."""
+        """The time of a validation, with its checkpoints and sample, in steps."""
         return statistics.median(self.validations)
 
     def seconds_to(self, total: int) -> float:

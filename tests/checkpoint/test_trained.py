@@ -13,9 +13,10 @@ import pytest
 from safetensors import safe_open
 
 import charrnn
+from charrnn.checkpoint.header import describe
 from charrnn.checkpoint.names import OWN_NAMES, file_name, torch_module
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.checkpoint.trained import Trained, describe, load, save
+from charrnn.checkpoint.trained import Trained, load, save
 from charrnn.config.settings import CELL_NAMES, ModelConfig
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.evaluation.dynamic import evaluate_dynamic

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import charrnn
-from charrnn.checkpoint.format import FORMAT_VERSION
+from charrnn.checkpoint.header import FORMAT_VERSION
 from charrnn.cli import terminal
 from charrnn.cli.main import cli
 from charrnn.text.datasets import DATASETS, DataSet

@@ -251,6 +251,7 @@ def test_interrupted_and_resumed_is_uninterrupted(text, number):
     assert re.search(
         r"^stopped at step \d+; resume with: charrnn train --resume parts$", said, re.M
     )
+    assert re.search(r"^sample from it.*: charrnn sample parts$", said, re.M)
     step = load_run("parts/last.safetensors").step
     assert 100 <= step < 500
     # on two threads, and with the settings of the first command given again

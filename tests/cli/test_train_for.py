@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import tomllib
@@ -87,12 +88,17 @@ def test_json_and_quiet_say_nothing_of_it(monkeypatch: pytest.MonkeyPatch, text:
     result = started(monkeypatch, text, *SMALL, "--for", "5s", "--json", "--quiet")
     assert result.exit_code == 0
     assert "plan" not in result.stderr and '"finished": true' in result.stdout.splitlines()[-1]
+    validations = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
+    assert len(validations) > 1 and validations[0]["sample"] and validations[-1]["sample"]
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--for", "soon"), "--for must be a time such as 90s, 20m or 1.5h, not 'soon'"),
+        (("--for", "soon"), "--for must be a time such as 90s, 20m or 2h30m, not 'soon'"),
+        (("--for", "20"), "--for 20 has no unit: write 20s, 20m or 20h"),
+        (("--for", "1:30"), "--for 1:30 has no unit: write 1h30m or 1m30s"),
+        (("--max-time", "0.5"), "--max-time 0.5 has no unit: write 0.5s, 0.5m or 0.5h"),
         (("--for", "3s"), "--for must be at least 5 seconds"),
         (("--for", "1m", "--steps", "10"), "--for and --steps both say how long to train"),
         (("--for", "1m", "--epochs", "2"), "--for and --epochs both say how long to train"),

@@ -167,7 +167,12 @@ def test_the_choices_are_the_registries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("20m", 1200), ("1.5h", 5400), (" 2d ", 172_800)]
+    ("text", "seconds"),
+    [
+        *(("90s", 90), ("20m", 1200), ("1.5h", 5400), (" 2d ", 172_800), ("20min", 1200)),
+        *(("2h30m", 9000), ("1h 30m", 5400), ("3 m", 180), ("1m30s", 90), ("2 Hours", 7200)),
+        *(("1 day 2 hrs 3 minutes 4 secs", 93784), ("0h0.5m", 30)),
+    ],
 )
 def test_times(text: str, seconds: float) -> None:
     assert TrainConfig(max_time=text).max_seconds == seconds
@@ -175,18 +180,31 @@ def test_times(text: str, seconds: float) -> None:
 
 def test_what_is_no_time() -> None:
     assert TrainConfig().max_seconds is None
-    for text in ("", "0", "0s", "-3m", "3 m", "1e3", "soon", "m", "1m30s", "1" * 400):
+    texts = ("", "0s", "-3m", "1e3", "soon", "m", "1" * 400, "30m 2h", "5m5m", "2x", "1,5h", "٣m")
+    for text in texts:
         with pytest.raises(
-            ConfigError, match=r"^`max_time` must be a time such as 90s, 20m or 1\.5h"
+            ConfigError, match=r"^`max_time` must be a time such as 90s, 20m or 2h30m"
         ) as caught:
             TrainConfig(max_time=text)
         assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("20", "20s, 20m or 20h"), ("1.5", "1.5s, 1.5m or 1.5h"), ("1:30", "1h30m or 1m30s")],
+)
+def test_a_time_without_a_unit_is_asked_for_it(text: str, advice: str) -> None:
+    with pytest.raises(ConfigError, match=f"^`max_time` {text} has no unit: write {advice}$"):
+        TrainConfig(max_time=text)
+
+
 def test_a_pace_is_a_record_of_changes() -> None:
     assert TrainConfig().changes == ()
-    assert TrainConfig(pace=" 360:1500  720:1410").changes == ((360, 1500), (720, 1410))
+    config = TrainConfig(pace=" 360:1500  720:1410 1410+2000")
+    assert config.changes == ((360, 1500, False), (720, 1410, False), (1410, 2000, True))
+    assert TrainConfig(pace="7+9 8:11 9+12").total_steps(1) == 12
     bad = ["", " ", "3", "3:", ":3", "0:5", "5:5", "3:5,4:6", "3:9 3:8", "4:9 3:8", "3:9 9:12"]
+    bad += ["0+5", "5+5", "3+9 3+10", "3:9 10+12", "3++5", "3:+5", "3+9 9:12"]
     for text in (*bad, "-1:5", "1.5:5", "3:9 x", "1:" + "9" * 13):
         with pytest.raises(ConfigError, match=r"^`pace` must be pairs .* as 360:1500 720:1410"):
             TrainConfig(pace=text)

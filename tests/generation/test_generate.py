@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+import warnings
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -252,10 +255,15 @@ def test_extreme_temperatures(temperature: float) -> None:
     assert not (ids == 4).any() and ids.min() >= 0 and ids.max() < 11
 
 
-@pytest.mark.parametrize("ids", [[], [11], [-1], [0, 300]])
-def test_ids_that_are_none(ids: list[int]) -> None:
-    with pytest.raises(ValueError, match="0 to 10"):
-        Writer(model(), config()).read(np.array(ids, np.int64))
+@pytest.mark.parametrize("ids", [[11], [-1], [0, 300], [2**32], [2**64], [0.0], [True], [[1]]])
+def test_ids_that_are_none(ids: list[Any]) -> None:
+    with pytest.raises(VocabError, match=r"^ids must"):
+        Writer(model(), config()).read(ids)
+
+
+def test_no_ids() -> None:
+    with pytest.raises(VocabError, match="at least one"):
+        Writer(model(), config()).read([])
 
 
 # Characters
@@ -529,3 +537,18 @@ def test_a_network_whose_logits_overflow_is_an_error(
             generate_many(network, streams, "abc", SamplingConfig(length=40))
         with pytest.raises(DivergenceError, match="NaN or infinite"):
             list(generate(network, "abc", SamplingConfig(length=40, temperature=0)))
+
+
+def test_a_text_is_written_where_no_thread_can_be_started(monkeypatch):
+    """Parts of a divided stream wait for one another; on one thread they would wait forever."""
+    model = trained(Model(plain_model(vocab_size=len(FOLDING), hidden=256, layers=1)))
+    with contextlib.closing(Workers(1)) as alone:
+        expected = "".join(generate(model, "a", SamplingConfig(length=40), workers=alone))
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with contextlib.closing(Workers(2, processors=2)) as workers, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        assert "".join(generate(model, "a", SamplingConfig(length=40), workers=workers)) == expected

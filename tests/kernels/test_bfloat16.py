@@ -15,7 +15,7 @@ from llvmlite import binding, ir
 from numba import njit
 
 from charrnn.cli.main import cli
-from charrnn.compiler import bfloat16, compiling, emitter, simd
+from charrnn.compiler import bfloat16, emitter, simd, target
 from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.settings import SamplingConfig, TrainConfig
@@ -356,12 +356,11 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 def test_a_forced_emulation_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = set()
-    for has, emulated in ((False, False), (False, True), (True, False), (True, True)):
-        monkeypatch.setattr(compiling, "HAS_INSTRUCTION", has)
-        monkeypatch.setattr(compiling, "EMULATED", emulated)
-        hashes.add(compiling.sources_hash())
-    assert len(hashes) == 2
+    folders = set()
+    for emulated in (False, True, False):
+        monkeypatch.setattr(target, "EMULATED", emulated)
+        folders.add(target.kernel_files(target.TARGET).folder)
+    assert len(folders) == 2
 
 
 # Networks

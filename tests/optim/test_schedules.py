@@ -135,7 +135,7 @@ def test_a_factor_is_between_zero_and_one(schedule: str) -> None:
             assert 0 <= factor(step, total, 10**6, schedule=schedule, **settings) <= 1
 
 
-Changes = tuple[tuple[int, int], ...]
+Changes = tuple[tuple[int, int, bool], ...]
 
 
 @st.composite
@@ -148,7 +148,7 @@ def records(draw: st.DrawFn) -> tuple[int, Changes]:
             break
         step = draw(st.integers(step + 1, total - 1))
         total = draw(st.integers(step + 1, 10**6 + step))
-        changes.append((step, total))
+        changes.append((step, total, False))
     return planned, tuple(changes)
 
 
@@ -162,17 +162,15 @@ def test_what_is_left_is_spread_over_the_steps_that_are_left(
 ) -> None:
     planned, changes = record
     total = changes[-1][1] if changes else planned
-    near = {step + by for step, _ in changes for by in (-1, 0, 1)} | {0, total - 1}
+    near = {step + by for step, *_ in changes for by in (-1, 0, 1)} | {0, total - 1}
     steps = sorted(near | data.draw(st.sets(st.integers(0, total - 1), max_size=20)))
     steps = [step for step in steps if step < total]
     found = positions(planned, changes, steps)
     assert all(one <= following + 1e-6 for one, following in pairwise(found))
     assert found[-1] == planned - 1  # at the last step exactly
-    for step, new in changes:  # as far as before, and then even steps to the end
-        before, at, end = positions(
-            planned, changes[: changes.index((step, new)) + 1], [step - 1, step, new - 1]
-        )
-        (known,) = positions(planned, changes[: changes.index((step, new))], [step - 1])
+    for n, (step, new, _) in enumerate(changes):  # as far as before, then even steps to the end
+        before, at, end = positions(planned, changes[: n + 1], [step - 1, step, new - 1])
+        (known,) = positions(planned, changes[:n], [step - 1])
         assert before == pytest.approx(known, rel=1e-9, abs=1e-6) and end == planned - 1
         even = (planned - 1 - known) / (new - step)
         assert at - before == pytest.approx(even, rel=1e-6, abs=1e-6)
@@ -197,14 +195,52 @@ def test_later_changes_do_not_matter(record: tuple[int, Changes], data: st.DataO
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_only_schedules_that_end_with_the_run_follow_the_pace(schedule: str) -> None:
     config = TrainConfig(schedule=schedule, warmup=5, decay_every=3.0, decay_after=0.0)
-    at = Moment(300, PER_EPOCH, 1001, 2, ((100, 400),))
+    at = Moment(300, PER_EPOCH, 1001, 2, ((100, 400, False),))
     ends = schedule in ("cosine", "one-cycle")
     same = replace(at, step=round(at.position), changes=())
     assert at.position == pytest.approx(1000 - 99 * 901 / 300)
     assert rate_factor(at, config) == pytest.approx(
         rate_factor(same if ends else replace(at, changes=()), config), rel=0.01
     )
-    warming = Moment(1, PER_EPOCH, 1001, 0, ((1, 2),))
+    warming = Moment(1, PER_EPOCH, 1001, 0, ((1, 2, False),))
     assert rate_factor(warming, config) == pytest.approx(
         0 if ends else 2 / 5 * SCHEDULES[schedule](warming, config), abs=1e-12
     )
+
+
+def rates(planned: int, changes: Changes, **settings: Any) -> list[float]:
+    """The factors of all steps of a run."""
+    config = TrainConfig(**{"warmup": 0, "decay_after": 0.0} | settings)
+    total = changes[-1][1] if changes else planned
+    return [
+        rate_factor(Moment(step, PER_EPOCH, planned, 0, changes), config) for step in range(total)
+    ]
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle"])
+def test_a_run_that_is_given_more_rises_once_more_and_ends_at_its_final_rate(schedule: str) -> None:
+    """After its end, and again after that; in between it is paced."""
+    changes = ((100, 300, True), (200, 260, False), (260, 700, True))
+    found = rates(100, changes, schedule=schedule, warmup=8, final_rate=0.01)
+    assert found[:100] == rates(100, (), schedule=schedule, warmup=8, final_rate=0.01)
+    assert found[200:] != rates(100, changes[:1], schedule=schedule, warmup=8)[200:]
+    for begin, end in ((100, 260), (260, 700)):
+        peak = max(range(begin, end), key=found.__getitem__)
+        assert peak == begin + 7 and found[peak] == pytest.approx(0.5, rel=0.02)
+        assert found[begin] == pytest.approx(0.01 + 0.49 / 8, rel=0.02)
+        assert found[peak:end] == sorted(found[peak:end], reverse=True)
+        assert found[end - 1] == pytest.approx(0.01)
+
+
+def test_a_run_that_is_given_more_before_its_end_goes_on_from_where_it_is() -> None:
+    """Without a jump, and from less than half the peak with a rise."""
+    early, late = (rates(100, ((step, 400, True),), warmup=20) for step in (20, 80))
+    assert early[20:] == sorted(early[20:], reverse=True)
+    assert early[20] == pytest.approx(early[19], rel=0.001) and early[-1] == late[-1] == 0
+    assert late[79] < 0.12 and max(late[80:]) == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("schedule", sorted({*SCHEDULES} - {"cosine", "one-cycle"}))
+def test_more_of_a_schedule_without_an_end_is_more_of_it(schedule: str) -> None:
+    settings = {"schedule": schedule, "warmup": 5, "decay_every": 3.0}
+    assert rates(50, ((50, 90, True),), **settings) == rates(90, (), **settings)

@@ -7,8 +7,9 @@ import os
 import signal
 import threading
 import time
+import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from charrnn.errors import ConfigError
 from charrnn.runtime import threads as workers
 from charrnn.runtime.threads import (
     AHEAD,
+    BackgroundCalls,
     Workers,
     available_threads,
     map_in_order,
@@ -326,3 +328,152 @@ def test_a_call_ahead_that_fails() -> None:
     results = map_in_order(lambda n: 1 // (2 - n), range(10), 2)
     with pytest.raises(ZeroDivisionError):
         list(results)
+
+
+# Where no thread can be started, and after a fork
+# --------------------------------------------------------------------------------------------------
+
+
+def limit_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """The system starts this many threads and refuses the rest."""
+    begin, begun = threading.Thread.start, list[threading.Thread]()
+
+    def start(thread: threading.Thread) -> None:
+        if len(begun) >= most:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_work_is_done_on_the_threads_that_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    limit_threads(monkeypatch, most)
+    pool, done = Workers(4, processors=4), list[int]()
+    with pytest.warns(RuntimeWarning, match="no more threads"):
+        pool.run(done.append, [(n,) for n in range(9)])
+    pool.run(done.append, [(n,) for n in range(9, 20)])  # and says so once
+    assert sorted(done) == list(range(20)) and pool.ready(4) == most + 1
+    pool.close()
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_calls_ahead_on_the_threads_that_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    limit_threads(monkeypatch, most)
+    with pytest.warns(RuntimeWarning, match="no more threads"):
+        assert list(map_in_order(lambda n: n * n, range(30), 3)) == [n * n for n in range(30)]
+
+
+def test_background_calls_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_threads(monkeypatch, 0)
+    calls = list[int]()
+    with pytest.warns(RuntimeWarning, match="no more threads"), BackgroundCalls(calls.append) as c:
+        for n in range(20):
+            c.add(n)
+    assert calls == list(range(20))
+    with (
+        pytest.warns(RuntimeWarning),
+        pytest.raises(ZeroDivisionError),
+        BackgroundCalls(lambda n: 1 // n) as failing,
+    ):
+        failing.add(0)
+
+
+def status_of_child(work: Callable[[], bool]) -> int:
+    """Fork; the child's exit status: 0 if `work` is true there, 1 if not, -1 if it hangs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+        child = os.fork()
+    if not child:
+        status = 1
+        try:
+            status = 0 if work() else 1
+        finally:
+            os._exit(status)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return -1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool, done = Workers(3, processors=3), list[int]()
+    pool.run(done.append, [(n,) for n in range(6)])
+
+    def works() -> bool:
+        pool.run(done.append, [(n,) for n in range(6, 12)])
+        pool.close()
+        return sorted(done) == list(range(12)) and pool.ready(1) == 1
+
+    def works_alone() -> bool:
+        limit_threads(monkeypatch, 0)
+        with pytest.warns(RuntimeWarning):
+            return works()
+
+    assert status_of_child(works) == 0
+    assert status_of_child(works_alone) == 0
+    pool.run(done.append, [(n,) for n in range(6, 12)])  # the parent's are as before
+    assert sorted(done) == list(range(12))
+    pool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_while_another_thread_uses_the_pool() -> None:
+    """The child finds the pool idle, not locked by a thread that it does not have."""
+    pool, begun, forked = Workers(2, processors=2), threading.Event(), threading.Event()
+
+    def busy() -> None:
+        begun.set()
+        forked.wait(60)
+
+    user = threading.Thread(target=pool.run, args=(busy, [(), ()]))
+    user.start()
+    begun.wait(60)
+    done = list[int]()
+
+    def works() -> bool:
+        pool.run(done.append, [(1,), (2,)])
+        return sorted(done) == [1, 2]
+
+    try:
+        assert status_of_child(works) == 0
+    finally:
+        forked.set()
+        user.join()
+        pool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_inside_a_job() -> None:
+    """The other thread's job is lost in the child, which is an error there, not a wait."""
+    pool, main, forked = Workers(2, processors=2), threading.current_thread(), threading.Event()
+    child = list[int]()
+
+    def job() -> None:
+        if threading.current_thread() is main:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                child.append(os.fork())
+            forked.set()
+        else:
+            forked.wait(60)
+
+    try:
+        pool.run(job, [(), ()])
+    except RuntimeError as error:
+        os._exit(7 if not child[0] and "forked" in str(error) else 1)
+    if not child[0]:
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child[0], 0)[1]) == 7
+    pool.close()

@@ -1,3 +1,4 @@
+import bz2
 import codecs
 import gzip
 import hashlib
@@ -16,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import charrnn.text.cached_ids
+import charrnn.text.contents
 import charrnn.text.corpus
 import charrnn.text.reading
-import charrnn.text.sources
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, CorpusError, VocabError
 from charrnn.text.corpus import Corpus
-from charrnn.text.sources import Source, tidy
+from charrnn.text.decoding import tidy
+from charrnn.text.sources import Source
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.text.vocab import UNKNOWN, Vocab
 
@@ -41,7 +43,7 @@ def text_of(corpus: Corpus) -> str:
 
 @pytest.fixture
 def tiny_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(charrnn.text.sources, "CHUNK", 3)
+    monkeypatch.setattr(charrnn.text.contents, "CHUNK", 3)
 
 
 class TestReading:
@@ -180,7 +182,12 @@ class TestSources:
         corpus = Corpus.read(tmp_path / "My plays")
         assert text_of(corpus) == "a/b/c\na/z.txt\nb.txt\n"
         assert corpus.name == "My-plays"
-        assert corpus.skipped == (str(tmp_path / "My plays" / "picture.png"),)
+        assert {Path(s.path).name: s.why for s in corpus.skipped} == {
+            ".hidden": "hidden",
+            ".git": "hidden",
+            ".h": "hidden",
+            "picture.png": "an image",
+        }
         assert len(corpus.sources) == 3 and sum(s.characters for s in corpus.sources) == len(corpus)
 
     def test_a_skipped_file_leaves_no_trace(self, tmp_path: Path) -> None:
@@ -235,6 +242,7 @@ class TestSources:
         ("ending", "pack"),
         [
             ("gz", gzip.compress),
+            ("bz2", bz2.compress),
             ("xz", lzma.compress),
             ("zst", zstandard.ZstdCompressor().compress),
         ],
@@ -280,7 +288,7 @@ class TestErrors:
         with pytest.raises(CorpusError, match="contains no files"):
             Corpus.read(tmp_path / "e")
         write(tmp_path / "e" / "x.bin", b"\0\0")
-        with pytest.raises(CorpusError, match=r"x\.bin: binary.*`unit` byte"):
+        with pytest.raises(CorpusError, match=r"left out: binary \(x\.bin\).*`unit` byte"):
             Corpus.read(tmp_path / "e")
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -303,15 +311,17 @@ class TestErrors:
 
     @pytest.mark.parametrize("chunk", [1, 3, 1 << 16])
     @pytest.mark.parametrize(
-        ("data", "encoding", "at", "byte"),
+        ("data", "encoding", "at", "byte", "place"),
         [
-            (b"abc\xe9def", "utf-8", 3, "e9"),
-            ("é漢".encode() + b"\xe6\xbc", "utf-8", 5, "e6"),
-            (b"\xef\xbb\xbfab\xff", "utf-8-sig", 5, "ff"),
-            (b"caf\xe9", "ascii", 3, "e9"),
-            ("漢字".encode("gb18030") + b"ab\xff", "gb18030", 6, "ff"),
-            ("ab".encode("utf-16") + b"\x00\xdc\x00\x00", "utf-16", 6, "00"),
-            (b"a\x81", "cp1252", 1, "81"),
+            (b"abc\xe9def", "utf-8", 3, "e9", "line 1, column 4"),
+            (b"a\r\nb\nc\xe9", "utf-8", 6, "e9", "line 3, column 2"),
+            (b"ab\rcd\r\xe9", "utf-8", 6, "e9", "line 3, column 1"),
+            ("é漢".encode() + b"\xe6\xbc", "utf-8", 5, "e6", "line 1, column 3"),
+            (b"\xef\xbb\xbfab\xff", "utf-8-sig", 5, "ff", "line 1, column 3"),
+            (b"caf\xe9", "ascii", 3, "e9", "line 1, column 4"),
+            ("漢\n字".encode("gb18030") + b"ab\xff", "gb18030", 7, "ff", "line 2, column 4"),
+            ("a\nb".encode("utf-16") + b"\x00\xdc\x00\x00", "utf-16", 8, "00", "line 2, column 2"),
+            (b"a\x81", "cp1252", 1, "81", "line 1, column 2"),
         ],
     )
     def test_undecodable_bytes_are_located(
@@ -323,12 +333,13 @@ class TestErrors:
         encoding: str,
         at: int,
         byte: str,
+        place: str,
     ) -> None:
-        monkeypatch.setattr(charrnn.text.sources, "CHUNK", chunk)
+        monkeypatch.setattr(charrnn.text.contents, "CHUNK", chunk)
         path = write(tmp_path / "a.txt", data)
         with pytest.raises(
             CorpusError,
-            match=rf"a\.txt: not {encoding}: byte 0x{byte} at byte {at} .*`encoding`|`unit`",
+            match=rf"a\.txt: not {encoding}: byte 0x{byte} at {place} \(byte {at}, .*`encoding`",
         ):
             Corpus.read(path, CorpusConfig(encoding=encoding))
 
@@ -346,10 +357,10 @@ class TestErrors:
             Corpus.from_text(b"ab", CorpusConfig(encoding=encoding))
 
     def test_binary(self, tmp_path: Path) -> None:
-        with pytest.raises(CorpusError, match=r"a: binary.*character 3;.*`unit` byte"):
-            Corpus.read(write(tmp_path / "a", "abé\0"))
+        with pytest.raises(CorpusError, match=r"a: binary.* line 2, column 3;.*`unit` byte"):
+            Corpus.read(write(tmp_path / "a", "a\nbé\0"))
         with pytest.raises(CorpusError, match="binary: use `unit` byte"):
-            Corpus.read(write(tmp_path / "b", b"\x89PNG\0\0"))
+            Corpus.read(write(tmp_path / "b", b"\x89ABC\0\0"))
 
     @pytest.mark.parametrize("text", ["", b"", b"\xef\xbb\xbf", "\ufeff"])
     def test_empty(self, text: str | bytes) -> None:

@@ -238,17 +238,13 @@ def test_parts_of_a_corpus() -> None:
     everything = found_in(TEXT, "\n")
     assert corpus.document_starts is not None and corpus.document_starts.tolist() == everything
     assert corpus.document_starts is corpus.document_starts  # the text is searched once
-    begin = 0
     for ids, starts in (
         (corpus.train, corpus.train_starts),
         (corpus.validation, corpus.validation_starts),
         (corpus.test, corpus.test_starts),
     ):
         assert starts is not None and len(starts) > 2
-        ends = [n - begin - 1 for n in everything if begin < n <= begin + len(ids)]
-        ends += [len(ids) - 1] * (begin + len(ids) == len(TEXT))  # the text ends with a separator
-        assert starts.tolist() == [-1] * (begin in (0, *everything)) + ends
-        begin += len(ids)
+        assert starts.tolist() == [-1, *resets_in(corpus.vocab.decode(ids), "\n")]
     plain = small_corpus()
     assert (
         plain.document_starts
@@ -392,7 +388,7 @@ def test_training_resets_where_documents_begin() -> None:
         ("documents, first", "(?s:.)", 0),
         ("both, first", " ", 1),
     ):
-        corpus = small_corpus(document_separator=separator)
+        corpus = small_corpus(document_separator=separator, val_fraction=0.0)
         run = small_run(corpus, dropout=0.0, reset_every=every, steps=20, sample_every=0)
         losses[name] = [(report.loss, report.gradient_norm) for report in trained(run, corpus)]
     assert losses["documents"] == losses["every"] == losses["both"] != losses["none"]
@@ -428,9 +424,15 @@ def test_validation_resets_too() -> None:
     loss = trained(run, corpus)[-1].validation_loss
     starts = corpus.validation_starts
     assert starts is not None and len(starts)
-    assert not follows_separator(starts)  # it begins within a line
-    assert loss == evaluate(run.result, corpus.validation, starts=starts).nats_per_char
-    assert loss != evaluate(run.result, corpus.validation).nats_per_char
+    assert follows_separator(starts)  # whole documents were drawn
+    options = {"openings": [run.trained.opening]}
+    assert (
+        loss
+        == evaluate(run.result, corpus.validation, starts=starts, **options).nats_per_char
+        != evaluate(run.result, corpus.validation, **options).nats_per_char
+    )
+    cut = small_corpus("x" * 500 + "\n" + TEXT, document_separator="x\n")
+    assert cut.validation_starts is not None and not follows_separator(cut.validation_starts)
 
 
 @pytest.mark.parametrize(
@@ -577,7 +579,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.read("songs.txt", run.corpus_config, vocab=run.vocab)
     own = json.loads(ran("eval", "--json", "--window", "50").stdout)
     ids, starts = corpus.validation, corpus.validation_starts
-    assert own["nats_per_char"] == evaluate(run.model, ids, starts=starts).nats_per_char
+    options = {"starts": starts, "openings": [run.opening]}
+    assert own["nats_per_char"] == evaluate(run.model, ids, **options).nats_per_char
+    assert own["characters"] == len(ids)
     assert (
         own["window"]["nats_per_char"]
         == evaluate_windows(run.model, ids, 50, starts=starts).nats_per_char

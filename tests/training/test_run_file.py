@@ -16,9 +16,10 @@ from safetensors import safe_open
 from safetensors.numpy import load as from_bytes
 from safetensors.numpy import save as to_bytes
 
-from charrnn.checkpoint.format import FORMAT_VERSION
+from charrnn.checkpoint.header import FORMAT_VERSION
 from charrnn.errors import CheckpointError
 from charrnn.text.sources import Source
+from charrnn.training.loop import train
 from charrnn.training.run import Run
 from charrnn.training.run_file import configurations_of, load_run, save_run
 from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
@@ -465,3 +466,93 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "a", tmp_path / "a" / "b", tmp_path):
         with pytest.raises(CheckpointError, match="cannot write the file"):
             save_run(path, run)
+
+
+def test_the_steps_to_a_pass_are_those_of_the_text(tmp_path: Path) -> None:
+    """Schedule, validations and the end of a run depend on them."""
+    run = make(tmp_path / "a")
+    corpus = small_corpus("the quick brown fox jumps over the lazy dog, ünd täuscht €\n" * 8)
+    tensors, metadata = opened(tmp_path / "a")
+    for wrong in (1, run.steps_per_epoch + 1, 10**15):
+        metadata["run"]["steps_per_epoch"] = wrong
+        write(tmp_path / "b", tensors, metadata)
+        found = load_run(tmp_path / "b")
+        with pytest.raises(CheckpointError, match="steps to a pass"):
+            next(train(found, corpus))
+
+
+# Headers
+# --------------------------------------------------------------------------------------
+
+
+def raw(header: Any, data: bytes = b"", length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if length is None else length) + text + data
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {"dtype": "F32", "shape": [4], "data_offsets": [0, 16], **changes}
+
+
+DEEP = b"[" * 200_000
+HEADERS = {
+    "a length beyond the file": raw({}, length=1 << 40),
+    "the greatest length": raw({}, length=(1 << 64) - 1),
+    "a length of the sign bit": raw({}, length=1 << 63),
+    "offsets that overlap": raw({"a": entry(), "b": entry(data_offsets=[8, 24])}, b"\0" * 24),
+    "offsets in the wrong order": raw({"a": entry(data_offsets=[16, 0])}, b"\0" * 16),
+    "offsets beyond the file": raw({"a": entry(data_offsets=[0, 1 << 40])}, b"\0" * 16),
+    "offsets below zero": raw({"a": entry(data_offsets=[-16, 0])}, b"\0" * 16),
+    "a hole between tensors": raw({"a": entry(data_offsets=[4, 20])}, b"\0" * 20),
+    "bytes after the last": raw({"a": entry()}, b"\0" * 99),
+    "a shape whose product overflows": raw({"a": entry(shape=[1 << 32, 1 << 32, 4])}, b"\0" * 16),
+    "a shape below zero": raw({"a": entry(shape=[-2, -2])}, b"\0" * 16),
+    "a shape of a fraction": raw({"a": entry(shape=[1.5])}, b"\0" * 16),
+    "a shape of many dimensions": raw({"a": entry(shape=[1] * 10_000 + [4])}, b"\0" * 16),
+    "a type that lies": raw({"a": entry(dtype="F64")}, b"\0" * 16),
+    "an unknown type": raw({"a": entry(dtype="F31")}, b"\0" * 16),
+    "a type of 10,000 characters": raw({"a": entry(dtype="F" * 10_000)}, b"\0" * 16),
+    "a name of 10,000 characters": raw({"a" * 10_000: entry(dtype="F64")}, b"\0" * 16),
+    "the same name twice": raw(
+        b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},'
+        b'"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}',
+        b"\0" * 16,
+    ),
+    "metadata twice": raw(b'{"__metadata__":{"charrnn":"{}"},"__metadata__":{"charrnn":"[]"}}'),
+    "deep JSON": raw(DEEP),
+    "deep JSON in the metadata": raw({"__metadata__": {"charrnn": DEEP.decode()}}),
+    "metadata of numbers": raw({"__metadata__": {"charrnn": 4}}),
+    "metadata that is a list": raw({"__metadata__": ["charrnn"]}),
+    "a header that is a list": raw([]),
+    "a header that is no UTF-8": raw(b'{"\xff":1}'),
+    "control characters": raw({"\x1b]0;x\x07\n\r": entry(dtype="F64")}, b"\0" * 16),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_damaged_header(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").write_bytes(HEADERS[name])
+    complaint(tmp_path / "a")
+
+
+def longest(metadata: Any) -> list[Any]:
+    """The metadata, each time with one string in it, or one key, of 10,000 characters."""
+    long = "x\x1b\n" * 3334
+    if isinstance(metadata, dict):
+        return [
+            *({**metadata, key: each} for key in metadata for each in longest(metadata[key])),
+            {**metadata, long: 1},
+        ]
+    if isinstance(metadata, list):
+        return [[*metadata[:1], long, *metadata[2:]], [long] * 1000]
+    return [long]
+
+
+def test_messages_about_long_strings_are_short(sound: Path, tmp_path: Path) -> None:
+    tensors, metadata = opened(sound)
+    for number, changed in enumerate(longest(metadata)):
+        write(tmp_path / str(number), tensors, changed)
+        try:
+            load_run(tmp_path / str(number))
+        except CheckpointError as error:
+            assert len(str(error)) < 700 and "\n" not in str(error)

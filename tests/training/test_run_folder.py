@@ -14,7 +14,13 @@ import pytest
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.errors import CheckpointError, RunError
 from charrnn.training.run_file import save_run
-from charrnn.training.run_folder import RunFolder, newest_run
+from charrnn.training.run_folder import (
+    TEST_LOOKS,
+    RunFolder,
+    newest_run,
+    note_test_look,
+)
+from charrnn.training.run_folder import test_looks as looks_at_test
 from tests.reference.small import small_corpus, small_run, trained
 
 HOLD = """
@@ -109,7 +115,7 @@ def test_the_history_follows_the_checkpoint(tmp_path: Path) -> None:
     assert entry["seconds"] > 0 and {key: entry[key] for key in run.history[-1]} == run.history[-1]
     whole = folder.history.read_text()
     ahead = json.dumps({**entry, "step": 20}) + "\n"
-    odd = '[1]\n{"step": "x"}\n{"step": 3, "seconds": "x"}\n'
+    odd = '[1]\n{"step": "x"}\n{"step": 4, "seconds": "x"}\n{"step": 3}\n'
     for text, expected in [
         (whole + ahead, [5, 10, 15]),
         (whole + ahead[:40], [5, 10, 15]),
@@ -187,3 +193,81 @@ def test_a_foreign_config_is_not_overwritten(tmp_path):
     with pytest.raises(RunError, match="does not belong to a run"):
         RunFolder(tmp_path).create({})
     assert (tmp_path / "config.toml").read_text() == "mine = 1\n"
+
+
+STRANGE = [
+    b"[" * 200_000,
+    b'{"step": 5, "a": ' + b"[" * 200_000,
+    b'{"step": 5, "train_loss": ' + b"7" * 400 + b"}",
+    b'{"step": ' + b"7" * 400 + b"}",
+    b'{"step": ' + b"7" * 5000 + b"}",
+    b'{"step": NaN}',
+    b'{"step": 5, "seconds": Infinity}',
+    b'{"step": 5, "seconds": 1e999}',
+    b'{"step": 5, "lost": "x"}',
+    b'{"step": 5, "lost": [1], "epoch": {}}',
+    b'{"step": true}',
+    b'{"step": -1}',
+    b"null",
+    b'"' + b"x" * 10_000,
+    bytes(range(256)),
+    b"\xff\xfe\x00",
+    b"",
+]
+
+
+@pytest.mark.parametrize("number", range(len(STRANGE)))
+def test_strange_lines_of_a_history_are_left_out(tmp_path: Path, number: int) -> None:
+    """Wherever they are, the history that the checkpoint holds is whole again."""
+    folder, corpus = RunFolder(tmp_path), small_corpus()
+    folder.create({})
+    run = small_run(corpus, steps=30)
+    trained(run, corpus, folder, steps=17)
+    lines = folder.history.read_bytes().splitlines(keepends=True)
+    for place in range(len(lines) + 1):
+        parts = [*lines[:place], STRANGE[number], b"\n", *lines[place + 1 :]]
+        folder.history.write_bytes(b"".join(parts))
+        again = RunFolder(tmp_path)
+        assert again.resume().step == 17 and steps_in(folder) == [5, 10, 15]
+        seconds = [json.loads(line)["seconds"] for line in folder.history.read_text().splitlines()]
+        assert seconds == sorted(seconds)
+
+
+def test_a_history_of_others_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_bytes(b"\x00 something else")
+    with pytest.raises(RunError, match="contains the history"):
+        RunFolder(tmp_path).create({})
+    assert (tmp_path / "history.jsonl").read_bytes() == b"\x00 something else"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+@pytest.mark.parametrize("name", ["history.jsonl", "last.safetensors"])
+def test_a_fifo_in_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """Reading it would wait for ever, and replacing it is not ours to do."""
+    folder, corpus = RunFolder(tmp_path), small_corpus()
+    folder.create({})
+    trained(small_run(corpus, steps=30), corpus, folder, steps=17)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CheckpointError, match="not a regular file") as caught:
+        trained(folder.resume(), corpus, folder)
+    assert "\n" not in str(caught.value) and (tmp_path / name).is_fifo()
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 200_000, b"a = " + b"[" * 200_000, b"a = " + b"7" * 5000, b"\xff", b"a = nan"]
+)
+def test_a_strange_config_stays_as_it_is(tmp_path: Path, text: bytes) -> None:
+    folder, corpus = RunFolder(tmp_path), small_corpus()
+    folder.create({})
+    folder.config.write_bytes(text)
+    trained(small_run(corpus, steps=30), corpus, folder, steps=7)
+    assert folder.config.read_bytes() == text and folder.resume().step == 7
+
+
+def test_looks_at_the_test_part_in_a_strange_file(tmp_path: Path) -> None:
+    for line in (b"[" * 200_000, b'{"when": 3}', b'{"when": "' + b"x" * 10_000 + b'"}', b"\xff"):
+        (tmp_path / TEST_LOOKS).write_bytes(line + b'\n{"when": "2026-01-01"}\n')
+        note_test_look(tmp_path / "best.safetensors", 1.5)
+        first, second = looks_at_test(tmp_path / "best.safetensors")
+        assert first == {"when": "2026-01-01"} and second["nats_per_char"] == 1.5

@@ -289,7 +289,7 @@ def test_a_run_that_fell_back_is_repeated(tmp_path: Path, monkeypatch: pytest.Mo
     seen = list(paced(reports, run, plan_of(run, 60.0), lambda share: 1.0 + share // 0.15 % 2))
     fall = next(report.fell_back for report, _ in seen if report.fell_back is not None)
     assert fall.from_step == 39 and fall.to_step == 30
-    steps = [step for step, _ in run.config.changes]
+    steps = [step for step, *_ in run.config.changes]
     assert any(fall.to_step < step < fall.from_step for step in steps)
     assert any(step >= fall.from_step for step in steps)
     failures.append(38)

@@ -1,0 +1,82 @@
+"""`charrnn compile`: fill the cache of kernels, for an image or a cluster."""
+
+import json
+import os
+import time
+from importlib import import_module
+
+import click
+
+from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.options import json_option
+from charrnn.cli.terminal import one_line, size_text
+from charrnn.config.settings import CELL_NAMES
+from charrnn.errors import CharrnnError
+
+EPILOG = """\b
+Examples:
+  charrnn compile
+  charrnn compile --for-any-cpu --shared            in an image, when it is built
+  CHARRNN_CACHE_DIR=/opt/cache charrnn compile      into another folder
+"""
+
+
+@click.command("compile", epilog=EPILOG)
+@click.option(
+    "--for-any-cpu",
+    is_flag=True,
+    help="Make code for any x86 processor with AVX2 instead of the best for this one. It is used "
+    "where there is no other.",
+)
+@click.option(
+    "--shared",
+    is_flag=True,
+    help="Put it inside the installed package, for all its users, instead of into your own cache.",
+)
+@json_option("Print one JSON object: the folder, its kernels, and their size.")
+def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
+    """Compile all kernels now, so that no other start has to wait for it.
+
+    Kernels are compiled when they are first needed, once per machine; this is only for images,
+    clusters, and computers that are not yours. All users of an installation read what --shared
+    wrote, and nobody else needs to be able to write it. Kernels depend on the versions of charrnn,
+    Python and Numba: run this again after an update.
+    """
+    # before the compiler is imported; its second process needs it, too
+    asked = os.environ.get("CHARRNN_SIMD") or "native"
+    os.environ["CHARRNN_SIMD"] = "x86-64-v3" if for_any_cpu else asked
+    from charrnn.compiler.kernel_files import SHARED
+
+    if shared:
+        os.environ["CHARRNN_CACHE_DIR"] = str(SHARED)
+    from charrnn.compiler.target import FILES
+
+    start = time.monotonic()
+    names = _compiled() if FILES.prepare() else set()
+    paths = FILES.paths()
+    if FILES.trouble is not None and not names <= {*paths} - FILES.damaged:
+        raise CharrnnError(f"{FILES.trouble}; set CHARRNN_CACHE_DIR to another folder")
+    size = sum(path.stat().st_size for path in paths.values())
+    folders = sorted({str(path.parent) for path in paths.values()})
+    if as_json:
+        seconds = round(time.monotonic() - start, 3)
+        about = {"folders": folders, "kernels": len(paths), "bytes": size, "seconds": seconds}
+        click.echo(json.dumps(about))
+    else:
+        places = " and ".join(map(one_line, folders))
+        click.echo(f"{len(paths)} kernels, {size_text(size)}, in {places}")
+
+
+def _compiled() -> set[str]:
+    """Load all kernels there are; returns their names."""
+    from charrnn.compiler import bfloat16, compiling
+
+    names = [*CELL_NAMES, *compiling.CHOSEN_MODULES]
+    if not (bfloat16.INSTRUCTION or bfloat16.EMULATED):
+        names.remove("bf16-training")
+    load_kernels(*names)
+    separate = [f"charrnn.kernels.{name}" for name in compiling.SEPARATE]
+    for module in separate:
+        import_module(module)
+    modules = [*compiling.kernel_modules(*names), *separate]
+    return {kernel for module in modules for kernel in compiling.kernels_in(module)}
