@@ -1,15 +1,18 @@
-"""A short run that saves at every step, killed with SIGKILL at random moments and resumed, again
-and again, until it is through.
+"""The program, killed with SIGKILL at random moments: whatever it was doing, nothing is damaged.
 
-Every time it must resume, and it must end with the bytes of a run that was never stopped. `--kills
-100` counts the kills that hit a process which had begun to train; the run starts again from nothing
-as often as that takes. With `--falling` the learning rate is so high that the run goes back to an
-earlier step on its way.
+Half of the kills hit a short run that saves at every step. Killed and resumed, again and again, it
+must end with the bytes of a run that was never stopped. `--kills 100` counts the kills that hit a
+process which had begun to train; the run starts again from nothing as often as that takes. With
+`--falling` the learning rate is so high that the run goes back to an earlier step on its way.
+
+The other half hit every command in turn, anywhere between its start and its end. Afterwards the
+same command must print what it printed before the kills.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import subprocess
 import sys
@@ -28,8 +31,17 @@ FALLING += ("--optimizer", "adam", "--schedule", "inverse-sqrt", "--warmup", "0"
 FALLING += ("--learning-rate", "0.02", "--clip-norm", "0")
 
 
+COMPARE = ("--cells", "lstm,gru", *SHAPE, "--steps", "60", "--seeds", "2", "--save-every", "5")
+UNSTABLE = ("chars_per_second", "seconds", "speed", "folder")
+"""What differs from one time to another in what a command prints."""
+
+
+def program(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "charrnn", *map(str, arguments)]
+
+
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "charrnn", "train", *map(str, arguments)]
+    return program("train", *arguments)
 
 
 def main() -> None:
@@ -55,16 +67,59 @@ def main() -> None:
             for name in ("last.safetensors", "best.safetensors")
         }
         kills = rounds = 0
-        while kills < options.kills:
+        in_training = (options.kills + 1) // 2
+        while kills < in_training:
             rounds += 1
             out = Path(folder, f"killed-{rounds}")
-            kills += one_run(text, out, rng, options.kills - kills, 1 + rounds % 2, flags)
+            kills += one_run(text, out, rng, in_training - kills, 1 + rounds % 2, flags)
             for name, data in wanted.items():
                 if Path(out, name).read_bytes() != data:
                     sys.exit(
                         f"run {rounds}: {name} differs from that of the run that was never stopped"
                     )
             print(f"run {rounds}: the same bytes; {kills} kills so far", flush=True)
+        commands(text, whole, Path(folder), rng, options.kills - in_training)
+
+
+def commands(text: Path, run: Path, folder: Path, rng: random.Random, most: int) -> None:
+    """Kill every command about equally often, and compare what it prints afterwards."""
+    every = {
+        "sample": program("sample", run, "--seed", "1", "--length", "3000", "--prime", ""),
+        "eval": program("eval", run, text, "--json"),
+        "info": program("info", run, "--json"),
+        "data list": program("data", "list"),
+        "bench": program("bench", "--only", "sampling", "--hidden", "8", "--rounds", "1", "--json"),
+        "compare": program("compare", text, *COMPARE, "--json", "--out", folder / "compared"),
+    }
+    for number, (name, arguments) in enumerate(every.items()):
+        fresh = [*arguments[:-1], str(folder / "other")] if name == "compare" else arguments
+        start = time.monotonic()
+        expected, seconds = printed(fresh), time.monotonic() - start
+        kills = hits = 0
+        while kills < most * (number + 1) // len(every) - most * number // len(every):
+            process = subprocess.Popen(
+                arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            time.sleep(rng.uniform(0, seconds))
+            hits += process.poll() is None
+            process.kill()
+            process.wait()
+            kills += 1
+        if name != "bench" and printed(arguments) != expected:
+            sys.exit(f"{name}: prints something else after {kills} kills")
+        print(f"{name}: the same after {kills} kills, {hits} of them before its end", flush=True)
+
+
+def printed(arguments: Sequence[str]) -> object:
+    """What a command prints, without what differs each time."""
+    text = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return stable(json.loads(text)) if "--json" in arguments else text
+
+
+def stable(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: stable(below) for key, below in value.items() if key not in UNSTABLE}
+    return [stable(below) for below in value] if isinstance(value, list) else value
 
 
 def one_run(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         CorpusError,
         DataError,
         DivergenceError,
+        PeerError,
         RunError,
         VocabError,
     )
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
+    from charrnn.runtime.threads import Workers
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.vocab import Vocab
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
     from charrnn.tuning.pacing import on_time
-    from charrnn.tuning.planning import Plan, plan
+    from charrnn.tuning.planning import Plan, plan, plan_more
 
 __version__ = "0.1.0"
 
@@ -80,13 +82,14 @@ _HOMES = {
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError RunError VocabError",
+    "DivergenceError PeerError RunError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "generate generate_ids generate_many",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
+    "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
-    "tuning.planning": "Plan plan",
+    "tuning.planning": "Plan plan plan_more",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
@@ -102,12 +105,13 @@ __all__ = [  # noqa: RUF022
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
-    "combinations", "of_equal_size", "plan", "Plan", "on_time", "train", "Report", "generate",
-    "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts", "evaluate_windows",
+    "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
+    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
+    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -4,14 +4,14 @@ Each message is one line: what, where, what was found, and what to do next. It n
 backticks, like `learning_rate`; the command line shows them as flags.
 
     CharrnnError
-    |-- CorpusError a text cannot be read or cannot be trained on
-    |-- VocabError        a character or an id is not in the vocabulary
-    |-- ConfigError a setting is out of range or unknown, or contradicts another
-    |-- CheckpointError a file is not a checkpoint, is damaged, or has a newer format
-    |-- RunError          a run's folder is in use, already holds a run, or does not hold one
-    |-- DataError a data set is unknown, cannot be downloaded, or arrived damaged
-    |-- DivergenceError training diverged for good, or a network's outputs are NaN or infinite
-    `-- PeerError a program to compare with is not installed, or failed
+    |-- CorpusError      a text cannot be read or cannot be trained on
+    |-- VocabError       a character or an id is not in the vocabulary
+    |-- ConfigError      a setting is out of range or unknown, or contradicts another
+    |-- CheckpointError  a file is not a checkpoint, is damaged, or has a newer format
+    |-- RunError         a run is finished, or its folder is in use, holds a run, or holds none
+    |-- DataError        a data set is unknown, cannot be downloaded, or arrived damaged
+    |-- DivergenceError  training diverged for good, or outputs are NaN or infinite
+    `-- PeerError        a program to compare with is not installed, or failed
 
 The command line prints any of them as one line on stderr, with exit status 1 (2 for a
 `ConfigError`).
@@ -21,6 +21,13 @@ LONGEST = 900
 """Maximum length of a message: a path, a setting or a name in a file can have any length."""
 
 
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, or if it is longer than this, its beginning and its end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} ... {text[5 - most // 2 :]}"
+
+
 class CharrnnError(Exception):
     """The base of every error that a user of charrnn can cause.
 
@@ -28,9 +35,7 @@ class CharrnnError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        if len(message) > LONGEST:
-            message = f"{message[: LONGEST // 2]} ... {message[5 - LONGEST // 2 :]}"
-        super().__init__(message)
+        super().__init__(shortened(message))
 
 
 class CorpusError(CharrnnError):
@@ -50,7 +55,7 @@ class CheckpointError(CharrnnError):
 
 
 class RunError(CharrnnError):
-    """A run's folder is in use, already holds a run, or does not hold one."""
+    """A run is finished, or its folder is in use, already holds a run, or does not hold one."""
 
 
 class DataError(CharrnnError):
@@ -87,5 +92,5 @@ class UnstableStep(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line of at most 400 characters."""
-    return " ".join(str(error).split())[:400]
+    """The message of an error on one line, shortened."""
+    return shortened(" ".join(str(error).split()))

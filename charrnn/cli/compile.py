@@ -4,12 +4,13 @@ import json
 import os
 import time
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import json_option
-from charrnn.cli.terminal import one_line, size_text
+from charrnn.cli.terminal import one_line, show, size_text
 from charrnn.config.settings import CELL_NAMES
 from charrnn.errors import CharrnnError
 
@@ -49,34 +50,39 @@ def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
 
     if shared:
         os.environ["CHARRNN_CACHE_DIR"] = str(SHARED)
-    from charrnn.compiler.target import FILES
-
     start = time.monotonic()
-    names = _compiled() if FILES.prepare() else set()
-    paths = FILES.paths()
-    if FILES.trouble is not None and not names <= {*paths} - FILES.damaged:
-        raise CharrnnError(f"{FILES.trouble}; set CHARRNN_CACHE_DIR to another folder")
-    size = sum(path.stat().st_size for path in paths.values())
-    folders = sorted({str(path.parent) for path in paths.values()})
+    paths = _filled()
+    size = sum(path.stat().st_size for path in paths)
+    folders = sorted({str(path.parent) for path in paths})
     if as_json:
         seconds = round(time.monotonic() - start, 3)
         about = {"folders": folders, "kernels": len(paths), "bytes": size, "seconds": seconds}
         click.echo(json.dumps(about))
     else:
         places = " and ".join(map(one_line, folders))
-        click.echo(f"{len(paths)} kernels, {size_text(size)}, in {places}")
+        show(f"{len(paths)} kernels, {size_text(size)}, in {places}")
 
 
-def _compiled() -> set[str]:
-    """Load all kernels there are; returns their names."""
-    from charrnn.compiler import bfloat16, compiling
+def _filled() -> list[Path]:
+    """Compile every kernel that is not in the cache; returns the files of all."""
+    from charrnn.compiler import compiling
+    from charrnn.compiler.bfloat16 import INSTRUCTION
+    from charrnn.compiler.target import EMULATED, FILES
 
     names = [*CELL_NAMES, *compiling.CHOSEN_MODULES]
-    if not (bfloat16.INSTRUCTION or bfloat16.EMULATED):
+    if not (INSTRUCTION or EMULATED):
         names.remove("bf16-training")
-    load_kernels(*names)
     separate = [f"charrnn.kernels.{name}" for name in compiling.SEPARATE]
-    for module in separate:
-        import_module(module)
     modules = [*compiling.kernel_modules(*names), *separate]
-    return {kernel for module in modules for kernel in compiling.kernels_in(module)}
+    kernels = [kernel for module in modules for kernel in compiling.kernels_in(module)]
+    if not all(map(FILES.holds, kernels)):
+        if FILES.prepare():
+            load_kernels(*names)
+            for module in separate:
+                import_module(module)
+        if FILES.trouble is not None:
+            raise CharrnnError(
+                f"{FILES.trouble}; set CHARRNN_CACHE_DIR to a folder that can be written"
+            )
+    paths = FILES.paths()
+    return [paths[kernel] for kernel in kernels]

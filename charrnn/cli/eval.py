@@ -82,6 +82,11 @@ Examples:
 @ensemble_option
 @click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
 @click.option(
+    "--encoding-errors",
+    type=click.Choice(["strict", "replace", "ignore"]),
+    help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
+)
+@click.option(
     "--unknown",
     type=click.Choice(["error", "skip", "nearest"]),
     default="error",
@@ -109,6 +114,7 @@ def eval_(
     dynamic: bool,
     ensemble: tuple[str, ...],
     encoding: str | None,
+    encoding_errors: str | None,
     unknown: str,
     per_char: bool,
     per_line: bool,
@@ -136,10 +142,10 @@ def eval_(
         texts = texts or ("-",)
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
-    if not texts and (encoding or unknown != "error"):
+    if not texts and (encoding or encoding_errors or unknown != "error"):
         raise click.UsageError(
-            "--encoding and --unknown apply only to a TEXT: the run's own text is read as in "
-            "training"
+            "--encoding, --encoding-errors and --unknown apply only to a TEXT: the run's own text "
+            "is read as in training"
         )
     adapting_settings = {name: value for name, value in adapting.items() if value is not None}
     if adapting_settings and not dynamic:
@@ -155,7 +161,8 @@ def eval_(
             print_line_losses(networks, texts, encoding, unknown, as_json, workers)
         return
     if texts:
-        text = other_text(networks[0], texts, encoding, unknown)
+        decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
+        text = other_text(networks[0], texts, decoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
@@ -182,7 +189,7 @@ def eval_(
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
         size = counted(evaluation.characters, "character")
-        click.echo(f"{whose} on {what}, {size}")
+        terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
     note_test_look(looked_at, evaluation.nats_per_char)
 
@@ -242,7 +249,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits per character"
-        click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+        terminal.show(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(

@@ -25,8 +25,8 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
     `names`: cells, optimizers and so on whose kernels are needed (see `compiling.module_of`);
         without `training`, only the kernels for sampling. Call it before importing any part of the
         library that computes, and again for names that are only known once a checkpoint is read.
-        Silent when all kernels come from the cache; otherwise one line says why, if there is more
-    to say than that this is the first time.
+        Silent when all kernels come from the cache. One line says why the next start compiles
+        again, if it does.
     """
     from charrnn.compiler import companion, compiling, target
 
@@ -65,13 +65,13 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
 
 def _say_trouble() -> None:
     """Why the next start compiles again, if it does."""
-    from charrnn.compiler import compiling
+    from charrnn.compiler.target import FILES
 
-    trouble = compiling.FILES.trouble
+    trouble = FILES.trouble
     if trouble is not None:
         _say_once(
-            f"{trouble}, so every start compiles again; mend that, or set CHARRNN_CACHE_DIR to "
-            "another folder"
+            f"{trouble}, so every start compiles again; set CHARRNN_CACHE_DIR to a folder that can "
+            "be written"
         )
 
 
@@ -106,13 +106,13 @@ class _Compiling:
         self.begun += 1
 
     def _announce(self) -> None:
-        from charrnn.compiler import compiling
+        from charrnn.compiler.target import FILES
 
         self.is_announced = True
-        once = ["once"] if compiling.FILES.prepare() else []
-        if damaged := sorted(compiling.FILES.damaged):
+        once = ["once"] if FILES.prepare() else []
+        if damaged := sorted(FILES.damaged):
             others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-            say(f"{compiling.FILES.folder}: {damaged[0]}{others} not usable; compiled again")
+            say(f"{FILES.folder}: {damaged[0]}{others} not usable; compiled again")
         _say_trouble()
         if is_terminal(sys.stderr):
             self.bar = new_bar(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,7 +26,7 @@ from charrnn.cli.options import (
     setting_options,
 )
 from charrnn.cli.signals import Stop
-from charrnn.cli.train_for import planned, with_length
+from charrnn.cli.train_for import planned, planned_more, planned_rest, with_length
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
@@ -42,8 +43,8 @@ OTHER_KEYS = {**COMMON_KEYS, "init_from": str}
 """Keys that a settings file may contain in addition to the configurations' fields."""
 
 SHAPE = ("batch_size", "seq_length")
-LIMITS = {"patience": "--patience", "time": "--max-time"}
-"""The flags of the limits that can end a run before its last step."""
+LIMITS = ("patience", "time")
+"""What can end a run before its last step."""
 
 EXAMPLES = """\b
 Examples:
@@ -91,9 +92,15 @@ BRIEF = {
     flag_value="",
     metavar="[RUN]",
 )
+@option(
+    "--resume-or-start",
+    "Resume the run in --out if there is one, else start it: for scripts that may be run again. "
+    "--for is then the time of the whole run.",
+    is_flag=True,
+)
 @for_option(
-    "How long the command takes: 90s, 20m, 2h. Size, steps and precision follow, unless flags give "
-    "them.  [default: 10m at most]"
+    "How long the command takes: 90s, 20m, 2h30m. Size, steps and precision follow, unless flags "
+    "give them; with --resume, so much more.  [default: 10m at most]"
 )
 @option(
     "--init-from",
@@ -110,30 +117,40 @@ BRIEF = {
 )
 @help_all_option
 @click.pass_context
-def train(ctx: click.Context, /, resume: str | None, **flags: Any) -> None:
+def train(ctx: click.Context, /, resume: str | None, resume_or_start: bool, **flags: Any) -> None:
     """Train a network on TEXT: files, globs, folders, or - for standard input. Without TEXT, train
     on the bundled plays.
 
     Ctrl-C saves and stops; --resume continues as if it had never stopped.
     """
     # a run's config.toml also records its text and the weights that it started from
-    ignored = () if resume is None else ("text", "validation", "test", "init_from")
+    ignored = () if resume is None else ("text", "validation", "test", "init_from", "for")
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
     if resume is not None:
         _check_resume(request, resume)
-    else:
+    if resume is None or request.duration is not None:
         request = with_length(ctx, request)
-    status = _start(request) if resume is None else _resume(request, resume)
+    if resume_or_start and _is_there(request, resume):
+        status = _resume(request, request.out, is_started_again=True)
+    else:
+        status = _start(request) if resume is None else _resume(request, resume)
     if status:
         ctx.exit(status)
 
 
+def _is_there(request: Request, resume: str | None) -> bool:
+    """True if the run of --resume-or-start is there to resume."""
+    from charrnn.training.run_folder import RunFolder
+
+    if resume is not None:
+        raise ConfigError("--resume and --resume-or-start: leave one of them out")
+    if request.out is None:
+        raise ConfigError("--resume-or-start needs --out, the folder of the run")
+    return RunFolder(request.out).last.exists()
+
+
 def _check_resume(request: Request, resume: str) -> None:
     """`ConfigError` if anything contradicts --resume, before anything is read."""
-    if request.duration is not None:
-        raise ConfigError(
-            "--for plans a new run; to train this one for longer, give --epochs or --steps"
-        )
     if request.init_from is not None:
         raise ConfigError(
             "--resume continues a run, but --init-from starts a new one; leave one of them out"
@@ -219,8 +236,10 @@ def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
     return run
 
 
-def _resume(request: Request, resume: str) -> int:
-    """Resume a run; return the exit status."""
+def _resume(request: Request, resume: str | None, is_started_again: bool = False) -> int:
+    """Resume a run; return the exit status. If the command that started it is given again, the
+    settings are those that it has, and the time is that of the whole run.
+    """
     from charrnn.checkpoint.header import model_config_of
     from charrnn.checkpoint.paths import find_run
 
@@ -240,14 +259,27 @@ def _resume(request: Request, resume: str) -> int:
         for config in (run.model.config, run.corpus_config):
             _check_same(request.settings, config, "the run")
         corpus = _text_of(run, request, folder)
-        run.change(**_changes(request.settings, run, corpus))
-        return _train(request, run, corpus, folder, stack.enter_context(Stop.installed()))
+        changes, plan = _changes(request.settings, run, corpus), None
+        if is_started_again:
+            now = values_of(run.config)
+            changes = {name: value for name, value in changes.items() if value != now.get(name)}
+        run.change(**changes)
+        if request.duration is not None and not is_started_again:
+            plan = planned_more(request, run, corpus)
+            run.change(**asdict(plan.training))
+            folder.save_last(run)  # from now on it is to be so long
+        elif request.duration is not None and not run.is_finished:
+            plan = planned_rest(request, run, corpus, folder.seconds_before)
+        return _train(request, run, corpus, folder, stack.enter_context(Stop.installed()), plan)
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
-    """The text that the run was started on, read again; `CorpusError` if it is missing or has
-    changed.
+    """The text that the run was started on, read again; if it has grown at its end, the run goes
+    on with all of it. `CorpusError` if it is missing or has changed otherwise.
     """
+    from charrnn.text.vocab import counted
+    from charrnn.training.grown_text import growth, take_up
+
     again = f"charrnn train TEXT --resume {folder.path}"
     requested = {"": request.text, **request.parts}
     paths = {
@@ -259,15 +291,24 @@ def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
             "the run's text came from standard input; pipe it in again: charrnn train - "
             f"--resume {folder.path}"
         )
+    from charrnn.text.sources import check_recorded
+
     try:
+        check_recorded(path for part in paths if not requested[part] for path in paths[part])
         text = paths.pop("")
         corpus = read_text(text, run.corpus_config, request.quiet, **paths, vocab=run.vocab)
     except VocabError as error:
         raise CorpusError(
-            f"this is not the run's text: {error}; restore the text, then pass its path: {again}"
+            f"this is not the run's text: {error}; restore the text, then pass its path: {again}; "
+            f"or start a new run from these weights: --init-from {folder.path} --out NEW"
         ) from None
     except CorpusError as error:
         raise CorpusError(f"the run's text: {error}; pass its new path: {again}") from None
+    new = growth(run, corpus)
+    if new:
+        take_up(run, corpus)
+        folder.save_last(run)
+        terminal.say(f"the text has grown by {counted(new, 'character')}; all of it is read now")
     run.check_text(corpus)
     run.sources = corpus.sources  # it may have moved
     return corpus
@@ -330,22 +371,27 @@ def _train(
     ended = run.ended_by(before)
     if ended is not None:
         limit = f", ended by its {ended}" if ended in LIMITS else ""
+        time = request.settings.get("max_time") or "20m"
+        more = f"for {time} more: charrnn train --resume {quote(str(folder.path))} --for {time}"
+        if ended == "patience":
+            more = "for more: --resume with a larger --patience"
         terminal.say(
             f"{folder.path} is finished ({counted(run.step, 'step')}, {run.epoch:.1f} epochs"
-            f"{limit}); for more: --resume with a larger {LIMITS.get(ended, '--epochs or --steps')}"
+            f"{limit}); {more}"
         )
     with closing(
         Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
     ) as display:
-        reports = steps(run, corpus, folder=folder, threads=request.threads)
-        with closing(
-            reports if plan is None else on_time(reports, run, plan, display.say)
-        ) as reports:
-            for report in reports:
-                display.show(report)
-                ended = report.ended
-                if stop.status:
-                    break
+        if ended is None:
+            reports = steps(run, corpus, folder=folder, threads=request.threads)
+            with closing(
+                reports if plan is None else on_time(reports, run, plan, display.say)
+            ) as reports:
+                for report in reports:
+                    display.show(report)
+                    ended = report.ended
+                    if stop.status:
+                        break
         display.close()
         display.end(folder, ended)
     return stop.status if ended is None else 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
 from charrnn.cli.terminal import (
+    cells,
     dim,
     duration_text,
     escaped,
@@ -52,6 +53,7 @@ def show_start(
     its batch shape was fitted to the text.
     """
     from charrnn.runtime.threads import usable_threads
+    from charrnn.text.split import is_sorted_list
     from charrnn.text.vocab import counted
     from charrnn.training.memory_estimate import memory_estimate
 
@@ -68,6 +70,11 @@ def show_start(
         count = len(corpus.document_starts) + 1
         missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
         say(f"documents: {count:,}{missing}")
+    elif run.step == 0 and corpus.config.val_fraction and is_sorted_list(corpus.ids, corpus.vocab):
+        say(
+            "the text looks like a sorted list, and validation would be its end: with "
+            "--document-separator '\\n' each line is a document, and some of all are drawn for it"
+        )
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
     asked_shape = requested.batch_size or shape[0], requested.seq_length
@@ -135,7 +142,7 @@ class Display:
         if report.fell_back is not None:
             self._show_fall_back(report.fell_back)
         if report.sample is not None and self._bar.is_live:
-            self._bar.say(self._sample(report.sample))
+            self._bar.write(self._sample(report.sample))
         left = self._left(report)
         if not self._is_estimated and self.seconds >= ESTIMATED_AFTER:
             self._is_estimated = True
@@ -183,7 +190,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print lines above the bar."""
-        self._bar.say(textwrap.fill(text, self._bar.width))
+        self._bar.say(text)
 
     def _show_fall_back(self, fall: FallBack) -> None:
         """Print one line: what went wrong at which step, and where and how training continues."""
@@ -210,6 +217,7 @@ class Display:
 
     def _sample(self, text: str) -> str:
         width = max(20, self._bar.width - 4)
+        width //= 2 if cells(text) > len(text) else 1
         lines = [
             f"    {piece}".rstrip()
             for line in escaped(text).split("\n")
@@ -227,7 +235,9 @@ class Display:
         """
         from charrnn.text.vocab import counted
 
-        run, best = self._run, folder.best if folder.best.exists() else None
+        run = self._run
+        has_best = run.progress.best_loss is not None  # otherwise it is of the text before it grew
+        best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._json:
             _print_json(

@@ -15,15 +15,15 @@ from charrnn.cli.options import Request, flag_of
 from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
+from charrnn.config.settings import LENGTH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.text.corpus import Corpus
+    from charrnn.training.run import Run
     from charrnn.tuning.planning import Plan
 
-LENGTH = ("steps", "epochs", "pace", "max_time")
-"""The other settings that say how long to train."""
 TEN_MINUTES = "10m"
 """The time of a run for which no length is given."""
 
@@ -62,8 +62,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     if other is not None:
         asked = other.model.config.reopened("dropout", "input_dropout")
         model = asked.filled(dropout=model.dropout)
-    if not request.quiet:
-        terminal.say("measuring how fast this machine trains on this text")
+    _say_measuring(request)
     found = plan(
         corpus,
         request.duration,
@@ -78,6 +77,56 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
     chosen = values_of(found.model) if other is None else {"dropout": found.model.dropout}
     settings = {**request.settings, **values_of(found.training), **chosen}
     return found, replace(request, settings=settings)
+
+
+def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
+    """The plan with which a run goes on for the time of the request."""
+    from charrnn.tuning.planning import plan_more
+
+    assert request.duration is not None
+    if run.ended_by() == "patience":
+        raise ConfigError(
+            f"the run was ended by its --patience {run.config.patience}; give a larger one with "
+            f"--for {request.duration}"
+        )
+    _say_measuring(request)
+    found = plan_more(corpus, run, request.duration, threads=request.threads, elapsed=elapsed)
+    if not request.quiet:
+        terminal.say(more_text(run, found))
+    return found
+
+
+def planned_rest(request: Request, run: Run, corpus: Corpus, seconds_before: float) -> Plan:
+    """The plan for the rest of the time of a run that has been trained for so many seconds."""
+    from charrnn.tuning.planning import plan_rest
+
+    assert request.duration is not None
+    _say_measuring(request)
+    left = seconds_of("duration", request.duration) - seconds_before
+    if not request.quiet:
+        terminal.say(f"about {terminal.duration_text(max(0.0, left))} of --for are left")
+    return plan_rest(corpus, run, left, threads=request.threads, elapsed=elapsed)
+
+
+def _say_measuring(request: Request) -> None:
+    if not request.quiet:
+        terminal.say("measuring how fast this machine trains on this text")
+
+
+def more_text(run: Run, plan: Plan) -> str:
+    """What a run is given, in a line."""
+    from charrnn.optim.schedules import ENDING, RISE
+    from charrnn.text.vocab import counted
+
+    steps = plan.training.total_steps(run.steps_per_epoch) - run.step
+    rises = plan.training.schedule in ENDING and any(
+        step == run.step and is_more for step, _, is_more in plan.training.changes
+    )
+    rate = f"; the learning rate rises again to {RISE:.0%} of its peak" if rises else ""
+    return (
+        f"plan: {counted(steps, 'step')} more, {plan.passes:,.1f} passes over the text, about "
+        f"{terminal.duration_text(plan.seconds)}{rate}"
+    )
 
 
 def plan_text(plan: Plan, duration: str) -> str:

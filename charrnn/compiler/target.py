@@ -122,5 +122,8 @@ FILES = kernel_files(TARGET, config.CPU_NAME, config.CPU_FEATURES)
 
 
 def is_slower() -> bool:
-    """True if this process uses code for any processor, and this one could run faster code."""
-    return config.CPU_NAME == PORTABLE and best_target() is not TARGET
+    """True if this process uses code for any processor, without having been asked to, and this one
+    could run faster code.
+    """
+    is_asked = bool(os.environ.get("CHARRNN_SIMD", "").strip())
+    return not is_asked and config.CPU_NAME == PORTABLE and best_target() is not TARGET

@@ -32,6 +32,9 @@ class Ensemble:
             )
         self._writers, self._scratch = writers, np.zeros(sizes[0], np.float32)
 
+    def __repr__(self) -> str:
+        return f"Ensemble({len(self._writers)} writers)"
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.

@@ -88,6 +88,9 @@ class Writer:
         self._work = self._made(self.streams, self.workers.threads)
         self._alone: _Work | None = None
 
+    def __repr__(self) -> str:
+        return f"Writer({self.model.summary}, {self.streams} streams)"
+
     @property
     def chunk(self) -> int:
         """Characters to write at a time: enough to hide the cost of returning to Python, without a

@@ -8,7 +8,7 @@ text is read again.
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -32,7 +32,7 @@ from charrnn.text.reading import ByteCounter, Reading, uses_kernels
 from charrnn.text.sources import InputFile, Skipped, Source, Sources, find, summary
 from charrnn.text.split import Split, split_by_documents
 from charrnn.text.stored import Stored, half_character
-from charrnn.text.vocab import TextIds, Vocab, counted
+from charrnn.text.vocab import NOUNS, TextIds, Vocab, counted
 
 PARTS = "validation", "test"
 """The parts that can be given as separate files, in addition to the text."""
@@ -63,6 +63,18 @@ class Corpus:
     skipped: tuple[Skipped, ...] = ()
     kept_in: Path | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """`CorpusError` unless the ids have the vocabulary's type, which training relies on."""
+        if self.ids.ndim != 1 or self.ids.dtype != self.vocab.dtype:
+            raise CorpusError(
+                f"`ids` must be {self.vocab.dtype} (n,), as Vocab.encode returns them, not "
+                f"{self.ids.dtype} {self.ids.shape}"
+            )
+
+    def __repr__(self) -> str:
+        size = counted(len(self), NOUNS[self.vocab.unit])
+        return f"Corpus({self.name!r}, {size}, {self.vocab!r})"
+
     @classmethod
     def read(
         cls,
@@ -76,6 +88,7 @@ class Corpus:
         progress: Progress | None = None,
         stdin: BinaryIO | None = None,
         keep: bool = True,
+        lengths: Sequence[int] | None = None,
     ) -> Self:
         """Read files, globs, folders and standard input ("-"), in this order, with a newline
         between two files.
@@ -88,14 +101,21 @@ class Corpus:
         has none); `extend` keeps the ids of that vocabulary and adds new symbols.
         `progress(bytes_read, total_bytes_or_None)` is called at intervals. Of folders, what people
         do not write is left out (`find`), and files that are no plain text (not with the unit
-        "byte"). With `keep`, the ids of a large text are cached in the user's cache folder and read
-        from there, read-only, next time, unless a file has changed. `CorpusError` if the text is
-        missing, unreadable, not in its encoding, or cannot be trained on.
+        "byte"). `lengths` are the characters that the files should have, in order: none is read
+        much further. With `keep`, the ids of a large text are cached in the user's cache folder and
+        read from there, read-only, next time, unless a file has changed. `CorpusError` if the text
+        is missing, unreadable, not in its encoding, or cannot be trained on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
             codec_name(config.encoding)  # report a wrong pattern before anything is read
         files, name, skipped = find(sources, validation, test)
+        if lengths is not None:
+            if len(lengths) != len(files):
+                raise CorpusError(
+                    f"{name}: {counted(len(files), 'file')}, but there should be {len(lengths)}"
+                )
+            files = [replace(file, most=n) for file, n in zip(files, lengths, strict=True)]
         key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
         counter = ByteCounter(files, progress)
@@ -162,6 +182,17 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def sha256_of_first(self, characters: int) -> str:
+        """What `sha256` would be if the text, apart from files given for parts, ended after so many
+        characters.
+        """
+        text = len(self) - sum(part_sizes(self.sources).values())
+        digest = hashlib.sha256()
+        for part in (self.ids[:characters], self.ids[text:]):
+            digest.update(_little_endian(part).data)
+        digest.update(json.dumps(self.vocab.symbols).encode())
+        return digest.hexdigest()
 
     @property
     def train(self) -> TextIds:
@@ -294,6 +325,10 @@ def part_sizes(files: Iterable[_Sized]) -> dict[str, int]:
     return sizes
 
 
+def _little_endian(ids: TextIds) -> TextIds:
+    return ids.astype(ids.dtype.newbyteorder("<"), copy=False)
+
+
 def _where(sources: tuple[Source, ...]) -> str:
     return sources[0].path + (f" and {len(sources) - 1} more" if len(sources) > 1 else "")
 
@@ -328,7 +363,7 @@ def _encoded(
     digest = hashlib.sha256()
 
     def add(part: TextIds) -> None:
-        digest.update(part.astype(part.dtype.newbyteorder("<"), copy=False).data)
+        digest.update(_little_endian(part).data)
 
     with BackgroundCalls(add) as hashing, BackgroundCalls(file.write) as writing:
         for part in text.encode(vocab):

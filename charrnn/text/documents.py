@@ -15,9 +15,8 @@ looks ahead, such as "\\n(?=[A-Z])" or "(?m)^--$", can only be judged when the n
 known. With such a pattern the state is zero when a document's first character is read, and that
 character is predicted from the previous document.
 
-The pattern comes from the user or from a checkpoint, which is not trusted. It cannot run code, and
-`CorpusConfig` limits its length, but Python's regular expressions backtrack: nothing prevents a
-pattern such as (a+)+b from running forever.
+The pattern comes from the user or from a checkpoint, which is not trusted. It cannot run code,
+`CorpusConfig` limits its length, and `patterns` the time that it takes.
 """
 
 import copy
@@ -27,6 +26,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import TextIds, Vocab
 
 WINDOW = 1 << 20
@@ -51,7 +51,11 @@ def document_starts(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
     The text is decoded in windows of a million characters. A separator longer than 65,536
     characters may be missed.
     """
-    ends = (end for _, end in _separators(ids, vocab, re.compile(pattern)) if end < len(ids))
+    ends = (
+        end
+        for _, end in _separators(ids, vocab, Pattern("document_separator", pattern))
+        if end < len(ids)
+    )
     return np.fromiter(ends, np.int64)
 
 
@@ -65,7 +69,9 @@ def resets(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
     if looks_ahead(pattern):
         return np.append(np.int64(0), document_starts(ids, vocab, pattern))
     places = (
-        end - size for sizes, end in _separators(ids, vocab, re.compile(pattern)) for size in sizes
+        end - size
+        for sizes, end in _separators(ids, vocab, Pattern("document_separator", pattern))
+        for size in sizes
     )
     return np.append(np.int64(-1), np.fromiter(places, np.int64))
 
@@ -94,9 +100,7 @@ def looks_ahead(pattern: str) -> bool:
     return re.search(AHEAD, re.sub(LITERAL, "", pattern)) is not None
 
 
-def _separators(
-    ids: TextIds, vocab: Vocab, pattern: re.Pattern[str]
-) -> Iterator[tuple[list[int], int]]:
+def _separators(ids: TextIds, vocab: Vocab, pattern: Pattern) -> Iterator[tuple[list[int], int]]:
     """The matches that are not empty: how far before its end each possible last character stands,
     in order, and where the match ends.
     """
@@ -118,7 +122,7 @@ def _separators(
         place = max(place, border)
 
 
-def _shorter(pattern: re.Pattern[str], text: str, start: int, stop: int) -> Iterator[int]:
+def _shorter(pattern: Pattern, text: str, start: int, stop: int) -> Iterator[int]:
     """How far before the end of a match stand the earlier characters with which it could have
     ended.
     """
@@ -150,7 +154,10 @@ class DocumentTracker:
     """
 
     def __init__(self, pattern: str) -> None:
-        self._pattern, self._looks_ahead = re.compile(pattern), looks_ahead(pattern)
+        self._pattern, self._looks_ahead = (
+            Pattern("document_separator", pattern),
+            looks_ahead(pattern),
+        )
         self._text, self._from = "", 0
 
     def resets_before(self, character: str) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -48,6 +48,7 @@ class Progress:
     `recovery`: `good_step`, the step of the last good state; `calm_loss`, the lowest smoothed loss
     since then; `high_steps`, for how many steps in a row the loss has been far above it;
     `fall_backs`, how often the run went back, and `lost`, the total number of steps lost by that.
+    `text_since` is the step since which the text is as it is (`grown_text`).
     """
 
     step: int = 0
@@ -62,6 +63,7 @@ class Progress:
     high_steps: int = 0
     fall_backs: int = 0
     lost: int = 0
+    text_since: int = 0
 
     def is_good_of(self, later: Progress) -> bool:
         """True if this is the progress of the last good state of a run whose progress is
@@ -81,7 +83,8 @@ class Run:
     that started from a trained network: weight decay pulls towards them, or towards zero if
     `anchor` is None. `starts` are what a text may start from, as of the last validation that was
     the best so far, or the last sample. `good` is the last good state of a run trained without a
-    folder; it is not saved in checkpoints.
+    folder; it is not saved in checkpoints. `session` is the iteration of `train` that goes on with
+    it.
     """
 
     model: Model
@@ -100,6 +103,10 @@ class Run:
     anchor: Parameters | None = None
     starts: StartStates | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
+    session: object = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
 
     @classmethod
     def new(
@@ -176,7 +183,7 @@ class Run:
     def trained(self) -> Trained:
         """The network as it is now, for sampling and evaluation; it shares this run's arrays."""
         texts = tuple(Text(source.name, source.characters, source.part) for source in self.sources)
-        losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
+        losses = [e.get("validation_loss") for e in self.validations if e["step"] == self.step]
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
         squares = self.slots.get(SQUARES.get(self.config.optimizer, ""))
@@ -219,8 +226,13 @@ class Run:
 
     @property
     def validations(self) -> list[Entry]:
-        """The history's entries except fall-backs."""
-        return [entry for entry in self.history if "fell_back_from" not in entry]
+        """The history's entries on the text as it is, except fall-backs."""
+        since = self.progress.text_since
+        return [
+            entry
+            for entry in self.history
+            if "fell_back_from" not in entry and (entry["step"] > since or not since)
+        ]
 
     @property
     def validations_since_best(self) -> int:
@@ -254,6 +266,20 @@ class Run:
         shape, starts = (self.config.batch_size, self.config.seq_length), corpus.train_starts
         before = corpus.separator_end if follows_separator(starts) else None
         return Streams(corpus.train, *shape, starts, self.config.reset_every, before)
+
+    def check(self) -> None:
+        """`RunError` unless all arrays have the shapes that the model and the settings require, on
+        which the kernels rely.
+        """
+        model, tensors = self.model, self.model.parameters.tensors
+        if self.slots.keys() != set(OPTIMIZERS[self.config.optimizer].slots):
+            raise RunError(f"`slots` are not those of the `optimizer` {self.config.optimizer}")
+        others = {**self.slots, "average": self.average, "anchor": self.anchor}
+        for name, other in others.items():
+            if other is not None and other.tensors != tensors:
+                raise RunError(f"the run's {name} belongs to a network of another shape")
+        if self.state.h.shape != State.shapes(model.config, self.config.batch_size)["h"]:
+            raise RunError(f"the run's state is not that of {self.config.batch_size} streams")
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless this is the text that the run was started on, with the same parts;

@@ -15,6 +15,8 @@ from filelock import FileLock, Timeout
 
 from charrnn.checkpoint.paths import BEST, LAST, ROOT, check_no_run, find_run, newest_folder
 from charrnn.checkpoint.trained import save
+from charrnn.config import TrainConfig
+from charrnn.config.settings import LENGTH
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, parse_json, read_regular, write_atomically
 from charrnn.training.run import Entry, Run
@@ -32,6 +34,9 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._started, self._seconds_before = time.monotonic(), 0.0
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
 
     @property
     def last(self) -> Path:
@@ -57,7 +62,7 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The run's initial settings and its `pace`, in the format of `--config`."""
+        """The run's initial settings and its length as it is now, in the format of `--config`."""
         return self.path / "config.toml"
 
     @property
@@ -114,14 +119,16 @@ class RunFolder:
         write_atomically(self.history, b"")
         self._write_settings(settings)
 
-    def _record_pace(self, pace: str | None) -> None:
-        """Record changes of the number of steps in config.toml, if it exists."""
-        settings: Mapping[str, Any] = {"pace": pace}
+    def _record_length(self, config: TrainConfig) -> None:
+        """Record changes of the run's length in config.toml, if it exists."""
+        length, settings = {name: getattr(config, name) for name in LENGTH}, {}
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
             settings = tomllib.loads(read_regular(self.config, MOST_READ).decode("utf-8"))
-        if settings.get("pace") != pace:
-            self._write_settings({**settings, "pace": pace})
+        if {*settings} & {*LENGTH} and any(
+            settings.get(name) != value for name, value in length.items()
+        ):
+            self._write_settings({**settings, **length})
 
     def _write_settings(self, settings: Mapping[str, Any]) -> None:
         kept = {name: value for name, value in settings.items() if value is not None}
@@ -146,7 +153,7 @@ class RunFolder:
         keeps the last good state.
         """
         # first: a run resumed from an older checkpoint writes its own entries
-        self._record_pace(run.config.pace)
+        self._record_length(run.config)
         is_good = run.step == run.progress.good_step
         if not is_good and self.good_of(run) == self.last:
             write_atomically(self.good, self.last.read_bytes())

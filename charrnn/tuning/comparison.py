@@ -78,6 +78,9 @@ class Event:
     report: Report | None = None
     outcome: Outcome | None = None
 
+    def __repr__(self) -> str:
+        return f"Event({self.candidate!r}, run {self.run} of {self.runs}, {self.share:.1%} done)"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -85,6 +88,10 @@ class Result:
 
     candidate: Candidate
     outcomes: tuple[Outcome, ...]
+
+    def __repr__(self) -> str:
+        mean = "no loss yet" if self.mean_loss is None else f"mean loss {self.mean_loss:.4f}"
+        return f"Result({self.candidate!r}, {len(self.outcomes)} runs, {mean})"
 
     @property
     def losses(self) -> list[float]:
@@ -295,6 +302,8 @@ class _Job:
 
     def _steps(self, run: Run, run_plan: Plan | None) -> Iterator[tuple[float, Report, None]]:
         limit, before = run.config.max_seconds, self.folder.seconds_before
+        if run.ended_by(before) is not None:  # it was stopped before it was measured
+            return
         reports = train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
         if run_plan is not None:
             reports = on_time(reports, run, run_plan)
@@ -320,7 +329,7 @@ class _Job:
             with suppress(DivergenceError):
                 loss = self._loss(best)
             # without the steps that a diverged run has lost
-            losses = {entry["step"]: entry["train_loss"] for entry in run.validations}
+            losses = {entry["step"]: entry.get("train_loss") for entry in run.validations}
             train_loss = losses.get(best.origin.step)
         return Outcome(
             seed=self.seed,

@@ -45,7 +45,7 @@ def on_time(
     say: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
-    """The reports of a run that has just started with a plan. Its number of steps follows its
+    """The reports of a run that starts, or goes on, with a plan. Its number of steps follows its
     speed, so that it ends on time.
 
     Changes are appended to the run's setting `pace`. Large changes, and cuts in the last tenth of
@@ -67,11 +67,12 @@ class _Pacer:
     def __init__(self, run: Run, plan: Plan, now: float, say: Callable[[str], None] | None) -> None:
         self.run, self.plan, self.say = run, plan, say
         self.whole = max(plan.deadline - now, 1e-3)
-        self.before, self.changed = now, (now, 0)
+        self.before, self.changed = now, (now, run.step)
         self.spent, self.steps = plan.step_seconds, 1.0
         self.validations = [plan.validation_seconds / plan.step_seconds]
         self.every = run.config.eval_interval(run.steps_per_epoch)
-        self.reported = run.total_steps
+        self.first_step, self.planned = run.step + 1, run.total_steps
+        self.reported = self.planned
         # steps repeated after a fall-back must see the same changes as before
         self.free_from = 1 + max((step for step, *_ in run.config.changes), default=0)
 
@@ -83,8 +84,8 @@ class _Pacer:
             self.free_from = max(self.free_from, report.fell_back.from_step)
         elif report.train_loss is not None:
             self.validations.append(max(0.0, seconds / self.pace - 1))
-        elif report.step == 1:  # the first step takes longer
-            self.changed = now, 1
+        elif report.step == self.first_step:  # it takes longer
+            self.changed = now, report.step
         else:
             kept = math.exp(-min(seconds / memory, 1 / LEAST_STEPS))
             self.spent, self.steps = kept * self.spent + seconds, kept * self.steps + 1
@@ -140,8 +141,7 @@ class _Pacer:
     def _change_text(self, steps: int) -> str:
         """The message that reports the new number of steps and the reason."""
         pace = "slower" if steps < self.reported else "faster"
-        is_first = self.reported == self.run.config.planned_steps(self.run.steps_per_epoch)
-        than = "planned" if is_first else "before"
+        than = "planned" if self.reported == self.planned else "before"
         why = ", to end on time"
         if steps == self.plan.most_steps:
             why = "; more steps would only repeat the text, so this ends early"

@@ -10,14 +10,17 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from charrnn.compiler.bfloat16 import INSTRUCTION
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
+from charrnn.config.settings import LENGTH
 from charrnn.errors import ConfigError
 from charrnn.evaluation.compression import evaluate_xz
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.parameters import parameter_count
+from charrnn.optim.schedules import RISE, rate_factor
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
@@ -36,6 +39,11 @@ otherwise; and how many at most.
 COMPRESSED = 300_000
 """Characters of the text that are compressed to say what loss to expect."""
 LEAST_SECONDS = 5.0
+ENDLESS: dict[str, Any] = {
+    **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0},
+    **dict.fromkeys(("epochs", "pace", "max_time", "patience", "save_every")),
+}
+"""The settings of a run whose steps are measured."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,10 @@ class Plan:
     deadline: float
     most_steps: int
 
+    def __repr__(self) -> str:
+        model = self.model
+        return f"Plan({model.cell} {model.layers} x {model.hidden}, {self.seconds:.0f} s)"
+
 
 def plan(
     corpus: Corpus,
@@ -79,22 +91,114 @@ def plan(
     `ConfigError` for a duration below 5 seconds or not understood, and for settings that contradict
     it (`steps`, `epochs`, `pace`, `max_time`). `is_fine_tuning` as for `recipe.resolve`.
     """
+    seconds = _checked(duration)
+    model, training = model or ModelConfig(), training or TrainConfig()
+    for name in LENGTH:
+        if getattr(training, name) is not None:
+            raise ConfigError(
+                f"`duration` and `{name}` both say how long to train; give one of them"
+            )
+    elapsed = elapsed or _since_now()
+    model = replace(model, vocab_size=len(corpus.vocab))
+    return _Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
+
+
+def _checked(duration: str | float) -> float:
     seconds = duration if isinstance(duration, float | int) else seconds_of("duration", duration)
     if not LEAST_SECONDS <= seconds < math.inf:
         raise ConfigError(
             f"`duration` must be at least {LEAST_SECONDS:g} seconds, such as 90s or 20m, not "
             f"{duration!r:.40}"
         )
-    model, training = model or ModelConfig(), training or TrainConfig()
-    for name in ("steps", "epochs", "pace", "max_time"):
-        if getattr(training, name) is not None:
-            raise ConfigError(
-                f"`duration` and `{name}` both say how long to train; give one of them"
-            )
+    return seconds
+
+
+def _since_now() -> Callable[[], float]:
     start = time.monotonic()
-    elapsed = elapsed or (lambda: time.monotonic() - start)
-    model = replace(model, vocab_size=len(corpus.vocab))
-    return _Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
+    return lambda: time.monotonic() - start
+
+
+def plan_more(
+    corpus: Corpus,
+    run: Run,
+    duration: str | float,
+    *,
+    threads: int | None = None,
+    elapsed: Callable[[], float] | None = None,
+) -> Plan:
+    """The settings with which a run goes on for `duration`, "20m" or seconds, however long it was
+    to be; `run.change(**asdict(plan.training))` takes them over.
+
+    A run that has ended, or whose learning rate has fallen below half its peak, goes on with a rate
+    that rises again to that (`optim.schedules`); otherwise the rest of its curve is spread over the
+    new time. Other parameters and errors as for `plan`.
+    """
+    found = _rest(corpus, run, duration, threads, elapsed)
+    steps = max(1, math.floor(found.seconds / found.step_seconds))
+    training = _longer(run, run.step + steps)
+    return replace(found, training=training, passes=steps / run.steps_per_epoch)
+
+
+def plan_rest(
+    corpus: Corpus,
+    run: Run,
+    duration: float,
+    *,
+    threads: int | None = None,
+    elapsed: Callable[[], float] | None = None,
+) -> Plan:
+    """A plan for the rest of a run that is to end in so many seconds, for `on_time`; its settings
+    are the run's. Other parameters as for `plan`.
+    """
+    found = _rest(corpus, run, max(LEAST_SECONDS, duration), threads, elapsed)
+    passes = recipe.most_passes_for(run.model.count(), run.anchor is not None)
+    most = max(run.total_steps, math.ceil(passes * run.steps_per_epoch))
+    return replace(found, most_steps=most)
+
+
+def _rest(
+    corpus: Corpus,
+    run: Run,
+    duration: str | float,
+    threads: int | None,
+    elapsed: Callable[[], float] | None,
+) -> Plan:
+    """What is known of the next seconds of a run: its speed. `step_seconds` includes a share of
+    the validations'.
+    """
+    seconds, elapsed = _checked(duration), elapsed or _since_now()
+    config, model = run.config, run.model.config
+    planner = _Planner(corpus, seconds, threads, elapsed, model, config, False)
+    step, _ = planner._fastest(model, min(10.0, 0.02 * seconds))
+    validation = planner._validation_seconds(model)
+    usable = seconds - elapsed() - validation
+    return Plan(
+        model=model,
+        training=config,
+        seconds=usable,
+        chars_per_second=planner.characters / run.steps_per_epoch / step,
+        passes=(run.total_steps - run.step) / run.steps_per_epoch,
+        expected_loss=run.progress.best_loss or math.inf,
+        step_seconds=step + validation / config.eval_interval(run.steps_per_epoch),
+        validation_seconds=validation,
+        deadline=time.monotonic() + seconds - elapsed(),
+        most_steps=10**12,
+    )
+
+
+def _longer(run: Run, total: int) -> TrainConfig:
+    """The run's settings with a new total number of steps from here on."""
+    config = replace(run.config, max_time=None)
+    if run.step == 0:
+        return replace(config, steps=total, epochs=None, pace=None)
+    # a change at this very step has not had an effect yet
+    words = (config.pace or "").split()[: sum(step < run.step for step, *_ in config.changes)]
+    before = replace(config, pace=" ".join(words) or None)
+    has_ended = run.step >= before.total_steps(run.steps_per_epoch)
+    moment = replace(run.moment, changes=before.changes)
+    is_low = run.step >= config.warmup and rate_factor(moment, config) < RISE
+    word = f"{run.step}{'+' if has_ended or is_low else ':'}{total}"
+    return replace(config, pace=" ".join([*words, word]))
 
 
 def expected_loss(corpus: Corpus, passes: float) -> float:
@@ -196,7 +300,7 @@ class _Planner:
         """The time of a step, everything between two steps included, measured for `seconds`
         and at least three steps.
         """
-        endless = replace(training, steps=10**9, eval_every=10**9, sample_every=0)
+        endless = replace(training, **ENDLESS)
         run, done = Run.new(self.corpus, model.filled(dropout=0.0), endless), 0
         with closing(train(run, self.corpus, threads=self.threads)) as reports:
             next(reports)

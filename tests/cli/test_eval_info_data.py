@@ -19,6 +19,7 @@ from charrnn.checkpoint.header import FORMAT_VERSION
 from charrnn.cli import terminal
 from charrnn.cli.main import cli
 from charrnn.text.datasets import DATASETS, DataSet
+from tests.cli.screen import Screen
 from tests.reference.small import let_overflow
 
 TEXT = (
@@ -490,7 +491,7 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
 
 def test_info_shows_what_matters(run: charrnn.Run) -> None:
     text = charrnn_("info").stdout
-    assert f"{run.model.count():,}" in text and "hidden 16" in text and "step 20" in text
+    assert f"{run.model.count():,}" in text and " x 16 units" in text and "step 20" in text
     assert (
         f"{len(run.vocab)} symbols: \\n\u2423,." in text
         and f"format version {FORMAT_VERSION}" in text
@@ -504,6 +505,79 @@ def test_info_shows_what_matters(run: charrnn.Run) -> None:
         "20",
     ]
     assert f"{run.history[-1]['validation_loss']:.4f}" in text
+
+
+def facts(text: str) -> dict[str, str]:
+    """The first column of the facts, and what stands beside each."""
+    lines = (line.partition("  ") for line in text.split("\n\n")[0].splitlines())
+    return {name: value.strip() for name, _, value in lines}
+
+
+def trained_on(folder: Path, model: Any, training: Any, **options: Any) -> str:
+    """The settings that info shows of a run of three steps with these settings."""
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", charrnn.CorpusConfig())
+    run = charrnn.Run.new(
+        corpus, charrnn.ModelConfig(**model), charrnn.TrainConfig(steps=3, **training)
+    )
+    charrnn.save_run(folder / "info.safetensors", run)
+    return facts(charrnn_("info", "info.safetensors").stdout)["settings"]
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "shown"),
+    [
+        ({}, {}, "the recipe's"),
+        ({"cell": "gru", "hidden": 24, "layers": 1}, {}, "the recipe's"),  # stand in another line
+        ({"dropout": 0.4}, {"seed": 3}, "the recipe's, except dropout 0.4, seed 3"),
+        ({"skip": True}, {"clip_norm": 0.5}, "the recipe's, except skip True, clip_norm 0.5"),
+        ({}, {"learning_rate": 0.5}, "the recipe's, except learning_rate 0.5"),
+        ({}, {"learning_rate": 1e-9}, "the recipe's, except learning_rate 1e-09"),
+        ({}, {"weight_decay": 0.0}, "the recipe's, except weight_decay 0"),
+        ({"layer_norm": False}, {"batch_size": 2}, "the recipe's, except layer_norm False, batch"),
+    ],
+)
+def test_info_shows_what_differs_from_the_recipe(
+    folder: Path, model: Any, training: Any, shown: str
+) -> None:
+    settings = trained_on(folder, model, training)
+    assert settings.startswith(shown) and (shown != "the recipe's" or settings == shown)
+
+
+def test_info_sums_up_many_texts(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for n in range(3000):
+        (tmp_path / "texts" / f"{n:04}.txt").write_text(f"text {n:04}\n")
+    run = charrnn.Run.new(charrnn.Corpus.read(tmp_path / "texts"), charrnn.ModelConfig(hidden=8))
+    charrnn.save_run(tmp_path / "many.safetensors", run)
+    text = charrnn_("info", str(tmp_path / "many.safetensors")).stdout
+    assert facts(text)["read from"] == "3,000 texts, 0000.txt to 2999.txt, 30,000 characters"
+    assert "and 2,999 more" in text and len(text.splitlines()) < 20
+    about = json.loads(charrnn_("info", str(tmp_path / "many.safetensors"), "--json").stdout)
+    assert len(about["texts"]) == len(about["run"]["paths"]) == 3000
+
+
+@pytest.mark.parametrize("name", ["checkpoints/tiny", "other.safetensors"])
+def test_info_and_eval_fit_40_columns(
+    monkeypatch: pytest.MonkeyPatch, other: Path, folder: Path, name: str
+) -> None:
+    for command in (["info", name], ["eval", name, "--text", "tiny.txt"], ["data", "list"]):
+        with monkeypatch.context() as patch:
+            screen, _ = Screen(patch, 40, "stdout"), Screen(patch, 40, "stderr")
+            with pytest.raises(SystemExit) as end:
+                cli(command, prog_name="charrnn")
+        assert end.value.code == 0
+        words = [len(word) for word in screen.getvalue().split()]
+        assert screen.widest() <= 40 or (command[0] != "info" and screen.widest() in words)
+
+
+def test_long_strings_in_a_checkpoint_are_shortened(tmp_path: Path) -> None:
+    corpus = charrnn.Corpus.from_text("ab\n" * 200, name="n" * 10_000)
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    run.init_from = "i" * 10_000
+    charrnn.save_run(tmp_path / "long.safetensors", run)
+    text = charrnn_("info", str(tmp_path / "long.safetensors")).stdout
+    assert "nnn ... nnn" in text and "iii ... iii" in text
+    assert max(map(len, text.splitlines())) < 1000
 
 
 def test_info_of_strange_symbols_and_names_is_plain_text(tmp_path: Path) -> None:

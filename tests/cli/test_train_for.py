@@ -15,6 +15,7 @@ from charrnn.cli import train_for
 from charrnn.cli.main import cli
 from charrnn.cli.train_for import plan_text
 from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.training import loop as train_loop
 from charrnn.training import recipe
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
@@ -118,10 +119,124 @@ def test_bad_input_is_one_line(
     assert not Path("run").exists()
 
 
-def test_a_run_that_goes_on_has_its_plan(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def given_more(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Result, int]:
+    """The program that resumes the run for some seconds; and how many steps that were."""
+    before = load_run("run/last.safetensors").step
+    result = started(monkeypatch, "--resume", "run", "--threads", "1", *arguments)
+    assert result.exit_code == 0, result.output
+    run = load_run("run/last.safetensors")
+    assert run.step == run.total_steps and run.validations[-1]["learning_rate"] == 0
+    return result, run.step - before
+
+
+def test_a_run_is_given_more_time_and_more_again(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """A finished one learns on at a rate that rises again, and all of it can be repeated."""
+    assert started(monkeypatch, text, *SMALL, "--steps", "60").exit_code == 0
+    for duration in ("6s", "5 sec"):
+        step = load_run("run/last.safetensors").step
+        result, _ = given_more(monkeypatch, "--for", duration)
+        (plan,) = [line for line in result.stderr.splitlines() if line.startswith("plan: ")]
+        assert re.fullmatch(
+            r"plan: [\d,]+ steps more, [\d,.]+ passes over the text, about \d+ s; the learning "
+            "rate rises again to 50% of its peak",
+            plan,
+        )
+        run = load_run("run/last.safetensors")
+        assert f"{step}+" in (run.config.pace or "")
+        assert [entry["step"] for entry in run.validations].count(step) == 1
+    run, settings = (
+        load_run("run/last.safetensors"),
+        tomllib.loads(Path("run/config.toml").read_text()),
+    )
+    assert settings["pace"] == run.config.pace and run.config.pace.startswith("60+")
+    again = CliRunner().invoke(
+        cli, ["train", "--config", "run/config.toml", "--out", "again", "--threads", "2"]
+    )
+    assert again.exit_code == 0, again.output
+    for name in ("last", "best"):
+        one, other = (Path(f"{folder}/{name}.safetensors") for folder in ("run", "again"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_run_that_was_stopped_is_given_time(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """By its --max-time, which it then no longer has; the rest of its curve is spread."""
+    flags = ("--steps", "1000000000", "--max-time", "0.3s")
+    assert started(monkeypatch, text, *SMALL, *flags).exit_code == 0
+    step = load_run("run/last.safetensors").step
+    result, _ = given_more(monkeypatch, "--for", "5s")
+    assert "rises again" not in result.stderr
+    assert "max_time" not in tomllib.loads(Path("run/config.toml").read_text())
+    assert (load_run("run/last.safetensors").config.pace or "").startswith(f"{step}:")
+
+
+def test_patience_has_to_be_larger_too(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    flags = ("--learning-rate", "0", "--eval-every", "2", "--patience", "1", "--steps", "99")
+    assert started(monkeypatch, text, *SMALL, *flags).exit_code == 0
+    result = started(monkeypatch, "--resume", "run", "--for", "5s")
+    assert result.exit_code == 2 and (
+        "the run was ended by its --patience 1; give a larger one with --for 5s" in result.stderr
+    )
+    result = started(monkeypatch, "--resume", "run", "--for", "5s", "--patience", "2")
+    assert result.exit_code == 0 and load_run("run/last.safetensors").step > 4
+
+
+def test_more_time_and_another_length_contradict_each_other(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     assert started(monkeypatch, text, *SMALL, "--steps", "5").exit_code == 0
-    result = started(monkeypatch, "--resume", "run", "--for", "1m")
-    assert result.exit_code == 2 and "--for plans a new run" in result.stderr.splitlines()[-1]
+    result = started(monkeypatch, "--resume", "run", "--for", "1m", "--steps", "9")
+    assert result.exit_code == 2 and "--for and --steps both say how long" in result.stderr
+    result = started(monkeypatch, "--resume", "run", "--max-time", "3m")
+    assert result.exit_code == 0 and (
+        "run is finished (5 steps, 0.2 epochs); for 3m more: charrnn train --resume run --for 3m\n"
+        in result.stderr
+    )
+    Path("mine.toml").write_text('for = "1h"\n')  # says how long a new run is to be
+    result = started(monkeypatch, "--resume", "run", "--config", "mine.toml")
+    assert result.exit_code == 0 and "run is finished" in result.stderr
+
+
+def test_a_script_that_is_run_again(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """The same command starts the run, resumes it, and leaves it when it is finished."""
+    command = (text, *SMALL, "--for", "6s", "--resume-or-start", "--save-every", "1")
+    step = train_loop._Trainer.step
+
+    def killed(trainer: train_loop._Trainer) -> train_loop.Report:
+        if trainer.run.step == 20 and trainer.folder is not None:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    monkeypatch.setattr(train_loop._Trainer, "step", killed)
+    assert started(monkeypatch, *command).exit_code == 130
+    assert load_run("run/last.safetensors").step == 20
+    monkeypatch.setattr(train_loop._Trainer, "step", step)
+    result = started(monkeypatch, *command)
+    assert result.exit_code == 0 and "of --for are left" in result.stderr, result.output
+    assert "resumed at step 20" in result.stderr
+    done = Path("run/last.safetensors").read_bytes()
+    result = started(monkeypatch, *command)
+    assert result.exit_code == 0 and "run is finished" in result.stderr
+    assert Path("run/last.safetensors").read_bytes() == done
+
+
+def test_a_script_with_a_number_of_steps(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """What the run was given by hand in between stays, and a larger number is taken over."""
+    command = (text, *SMALL, "--resume-or-start", "--steps")
+    assert started(monkeypatch, *command, "9").exit_code == 0
+    _, more = given_more(monkeypatch, "--for", "5s")
+    result = started(monkeypatch, *command, "9")
+    assert result.exit_code == 0 and "run is finished" in result.stderr
+    assert load_run("run/last.safetensors").total_steps == 9 + more
+    assert started(monkeypatch, *command, str(9 + more + 3)).exit_code == 0
+    assert load_run("run/last.safetensors").step == 9 + more + 3
+    for flags, said in (
+        ((text, "--resume-or-start", "--steps", "9"), "--resume-or-start needs --out"),
+        (("--resume", "run", "--resume-or-start"), "leave one of them out"),
+    ):
+        result = started(monkeypatch, *flags)
+        assert result.exit_code == 2 and said in result.stderr
 
 
 def test_a_preset_gives_way(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

@@ -59,13 +59,30 @@ def trained(text: Path, simd: str) -> dict[str, Any]:
     return found
 
 
-def test_the_same_bits_on_narrower_vectors(text: Path) -> None:
+@pytest.mark.parametrize("simd", ["avx2", "x86-64-v3"])
+def test_the_same_bits_on_narrower_vectors(text: Path, simd: str) -> None:
     if TARGET not in (AVX512, AVX2):
         pytest.skip("this machine has no AVX2")
-    wide, narrow = trained(text, ""), trained(text, "avx2")
+    wide, narrow = trained(text, ""), trained(text, simd)
     assert narrow.pop("target") == "avx2"
     wide.pop("target")
     assert narrow == wide
+
+
+ASSEMBLY = """
+from charrnn.kernels.vector_product import vector_product
+print("".join(vector_product.inspect_asm().values()))
+"""
+
+
+def test_code_for_any_processor_has_no_instruction_of_this_one(tmp_path: Path) -> None:
+    if TARGET not in (AVX512, AVX2):
+        pytest.skip("this machine has no AVX2")
+    environment = {**os.environ, "CHARRNN_SIMD": "x86-64-v3", "CHARRNN_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", ASSEMBLY]
+    assembly = subprocess.check_output(command, env=environment, text=True)
+    assert "ymm" in assembly and "vfmadd" in assembly
+    assert "zmm" not in assembly and "%k1" not in assembly
 
 
 def test_the_same_to_rounding_without_vectors(text: Path) -> None:
@@ -77,6 +94,6 @@ def test_the_same_to_rounding_without_vectors(text: Path) -> None:
 
 
 def test_an_unknown_target_is_told() -> None:
-    with pytest.raises(ConfigError, match="avx512, avx2, none, not 'mmx'"):
+    with pytest.raises(ConfigError, match="avx512, avx2, x86-64-v3, none, not 'mmx'"):
         choose_target("mmx")
     assert NONE.lanes == 1

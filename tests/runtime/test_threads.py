@@ -335,7 +335,7 @@ def test_a_call_ahead_that_fails() -> None:
 
 
 def limit_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """The system starts this many threads and refuses the rest."""
+    """Four processors, on which the system starts this many threads and refuses the rest."""
     begin, begun = threading.Thread.start, list[threading.Thread]()
 
     def start(thread: threading.Thread) -> None:
@@ -345,6 +345,7 @@ def limit_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
         begin(thread)
 
     monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(workers, "available_threads", lambda: 4)
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import charrnn.runtime.cache
 import charrnn.text.cached_ids
@@ -207,6 +209,44 @@ class TestDamage:
     def test_a_file_that_was_cut_off(self, text, readings, left):
         first = Corpus.read(text)
         first.kept_in.write_bytes(first.kept_in.read_bytes()[:left])
+        assert same(Corpus.read(text), first) and len(readings) == 2
+
+    @given(st.data())
+    @settings(max_examples=60)
+    def test_any_damage_to_any_file(self, tmp_path_factory, data):
+        """Whatever bytes a file has, the text and its documents are what they are."""
+        folder = tmp_path_factory.mktemp("damage")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CHARRNN_CACHE_DIR", str(folder / "cache"))
+            (folder / "text").write_text(TEXT)
+            config = CorpusConfig(document_separator="\n")
+            first = Corpus.read(folder / "text", config)
+            starts = first.document_starts
+            for path in sorted((folder / "cache" / "texts").iterdir()):
+                whole = path.read_bytes()
+                a, b = sorted(data.draw(st.integers(0, len(whole))) for _ in "ab")
+                path.write_bytes(whole[:a] + data.draw(st.binary(max_size=60)) + whole[b:])
+            again = Corpus.read(folder / "text", config)
+            assert same(again, first) and np.array_equal(again.document_starts, starts)
+
+    @pytest.mark.parametrize("size", [2**64 - 1, 2**63, 2**40, 1351])
+    def test_a_size_that_cannot_be(self, text, readings, size):
+        first = Corpus.read(text)
+        data = bytearray(first.kept_in.read_bytes())
+        data[-40:-32] = size.to_bytes(8, "little")
+        first.kept_in.write_bytes(data)
+        assert same(Corpus.read(text), first) and len(readings) == 2
+
+    @pytest.mark.parametrize("what", ["folder", "pipe", "device"])
+    def test_what_is_no_file(self, text, readings, what):
+        first = Corpus.read(text)
+        first.kept_in.unlink()
+        if what == "folder":
+            first.kept_in.mkdir()
+        elif what == "pipe":
+            os.mkfifo(first.kept_in)
+        else:
+            first.kept_in.symlink_to("/dev/zero")
         assert same(Corpus.read(text), first) and len(readings) == 2
 
     def test_a_file_about_something_else(self, text, readings, cache):

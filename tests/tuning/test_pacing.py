@@ -5,6 +5,7 @@ recorded.
 from __future__ import annotations
 
 import random
+import re
 import tomllib
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -17,11 +18,13 @@ import pytest
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.network.network import Network
 from charrnn.optim.schedules import rate_factor
+from charrnn.text.corpus import Corpus
+from charrnn.text.datasets import bundled_corpus
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.pacing import on_time
-from charrnn.tuning.planning import Plan
+from charrnn.tuning.planning import Plan, plan_more
 from tests.reference.small import TEXT, small_corpus, trained
 
 CORPUS = small_corpus(TEXT)
@@ -298,6 +301,88 @@ def test_a_run_that_fell_back_is_repeated(tmp_path: Path, monkeypatch: pytest.Mo
     trained(running, CORPUS, again)
     assert_same(first, again)
     assert np.array_equal(running.state.h, run.state.h)
+
+
+def given_more(run: Run, seconds: float, steps: int) -> Plan:
+    """The plan for more seconds, at a speed at which so many steps fit; the run takes it over."""
+    more = plan_more(CORPUS, run, seconds)
+    pace = re.sub(r"\d+$", str(run.step + steps), more.training.pace or "")
+    step = 0.92 * seconds / steps
+    run.change(**asdict(replace(more.training, pace=pace)))
+    return replace(more, step_seconds=step, validation_seconds=step, deadline=seconds)
+
+
+@pytest.mark.parametrize("pace", ["as planned", "slower", "faster", "halves at 0.3"])
+def test_more_time_is_kept_too(pace: str) -> None:
+    """A run that has ended, at whatever step, and is given another minute."""
+    run = Run.new(CORPUS, MODEL, config(400))
+    list(paced(pretended(run), run, plan_of(run, 20.0), PACES["slower"]))
+    begun, plan = run.step, given_more(run, 60.0, 1500)
+    assert run.config.changes[-1] == (begun, begun + 1500, True)
+    seen = list(paced(pretended(run), run, plan, PACES[pace]))
+    rates = [report.learning_rate for report, _ in seen]
+    assert 0.95 * 60 <= seen[-1][1] <= 1.03 * 60
+    assert rates[0] == 0.5 and rates == sorted(rates, reverse=True) and rates[-1] == 0
+
+
+@pytest.mark.parametrize("until", [0, 5, 18])
+def test_given_more_and_interrupted_it_is_repeated(tmp_path: Path, until: int) -> None:
+    """From the record alone, in one piece, although it had ended in between."""
+    parts, again = RunFolder(tmp_path / "parts"), RunFolder(tmp_path / "again")
+    on_the_clock(of(parts), parts, 1)
+    for _ in range(2):
+        run = parts.resume()
+        begun, plan = run.step, given_more(run, 30.0, 41)
+        parts.save_last(run)
+        with closing(
+            paced(train(run, CORPUS, folder=parts, threads=2), run, plan, PACES["slower"])
+        ) as timed:
+            for _ in range(until):
+                next(timed)
+        run = parts.resume()
+        assert run.total_steps > run.step >= begun
+        trained(run, CORPUS, parts)
+    settings = tomllib.loads(parts.config.read_text())
+    assert settings["pace"].count("+") == 2
+    of(again)
+    trained(Run.new(CORPUS, MODEL, TrainConfig(**settings)), CORPUS, again)
+    assert_same(parts, again)
+
+
+def test_what_is_given_replaces_what_was_given_at_the_same_step() -> None:
+    run = Run.new(CORPUS, MODEL, config(100))
+    more = plan_more(CORPUS, run, 5.0).training  # before the first step
+    assert more.pace is None and more.steps != 100
+    run.change(steps=70)
+    reports = pretended(run)
+    for _ in range(20):
+        next(reports)
+    for steps in (70, 50):
+        given_more(run, 10.0, steps)
+        assert run.config.pace == f"20:{20 + steps}"
+    for _ in reports:
+        pass
+    assert run.step == 70
+    for steps in (70, 50):
+        given_more(run, 10.0, steps)
+        assert run.config.pace == f"20:70 70+{70 + steps}" and run.former_ends == {70}
+    run.change(max_time="1s")
+    given_more(run, 10.0, 50)
+    assert run.config.max_time is None
+
+
+def test_more_time_does_not_make_a_network_worse() -> None:
+    """Although the rate rises again."""
+    corpus = Corpus.read(bundled_corpus())
+    training = TrainConfig(steps=300, eval_every=300, sample_every=0)
+    run = Run.new(corpus, ModelConfig(layers=2, hidden=64), training)
+    trained(run, corpus, threads=2)
+    run.change(pace="300+400")
+    trained(run, corpus, threads=2)
+    run.change(pace="300+400 400+700")
+    trained(run, corpus, threads=2)
+    losses = [entry["validation_loss"] for entry in run.validations if entry["step"] != 600]
+    assert len(losses) == 3 and losses[1] < losses[0] and losses[2] < losses[1] - 0.05
 
 
 def test_another_number_of_steps_clears_the_record() -> None:
