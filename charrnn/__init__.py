@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import generate, generate_ids, generate_many
     from charrnn.generation.writer import Writer
@@ -78,6 +79,7 @@ _HOMES = {
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
     "DivergenceError PeerError RunError VocabError",
@@ -104,7 +106,8 @@ __all__ = [  # noqa: RUF022
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
-    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows",
+    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",

@@ -10,7 +10,7 @@ backticks, like `learning_rate`; the command line shows them as flags.
     |-- CheckpointError  a file is not a checkpoint, is damaged, or has a newer format
     |-- RunError         a run is finished, or its folder is in use, holds a run, or holds none
     |-- DataError        a data set is unknown, cannot be downloaded, or arrived damaged
-    |-- DivergenceError  training diverged, and going back did not help
+    |-- DivergenceError  training diverged for good, or outputs are NaN or infinite
     `-- PeerError        a program to compare with is not installed, or failed
 
 The command line prints any of them as one line on stderr, with exit status 1 (2 for a
@@ -63,7 +63,17 @@ class DataError(CharrnnError):
 
 
 class DivergenceError(CharrnnError):
-    """The loss or gradient is NaN or infinite, or the loss jumped, and going back did not help."""
+    """The loss or gradient is NaN or infinite, or the loss jumped, and going back did not help; or
+    the outputs of a network that is used are NaN or infinite.
+    """
+
+
+def overflow(whose: str = "the network's") -> DivergenceError:
+    """The error for a network whose outputs are not numbers that can be used."""
+    return DivergenceError(
+        f"{whose} outputs are NaN or infinite: its weights are too large or the file is damaged; "
+        "use another checkpoint, or train again with a lower `learning_rate`"
+    )
 
 
 class PeerError(CharrnnError):

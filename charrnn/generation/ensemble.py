@@ -47,6 +47,11 @@ class Ensemble:
         for writer in self._writers:
             writer.keep(streams)
 
+    def spread(self, streams: int) -> None:
+        """As `Writer.spread`."""
+        for writer in self._writers:
+            writer.spread(streams)
+
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
         first = self._writers[0]

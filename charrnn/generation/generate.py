@@ -81,12 +81,19 @@ def generate_many(
     `progress(written, total)` counts the characters of each text.
     """
     config = config or SamplingConfig()
-    vocab, writer, ids = _writer(trained, count, prime, config, workers)
+    if count < 1:
+        raise ConfigError(f"`count` must be at least 1, not {count}")
+    networks = [trained] if isinstance(trained, Trained) else trained
+    # the prime is read once from each state that texts start from
+    openings = {len(network.opening) for network in networks}
+    readers = min(count, *openings) if len(openings) == 1 else count
+    vocab, writer, ids = _writer(networks, readers, prime, config, workers)
     stops, done = stop_symbols(vocab, config.stop), 0
     texts = [Text(vocab, stops, config.keep_stop) for _ in range(count)]
     pieces: list[list[str]] = [[] for _ in texts]
     if len(ids):
         writer.read(ids)
+    writer.spread(count)
     left = list(range(count))  # the text of each stream
     while left and done < config.length:
         block = writer.write(min(writer.chunk, config.length - done))

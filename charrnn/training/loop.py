@@ -205,7 +205,10 @@ class _Trainer:
         loss, norm, rate = self._update(*self._batch(run.step))
         self._advance(loss, norm)
         self.is_whole = True
-        return self._validate_and_save(self._report(start, loss, norm, rate))
+        try:
+            return self._validate_and_save(self._report(start, loss, norm, rate))
+        except DivergenceError:  # the network that is measured and sampled: averaged weights
+            raise UnstableStep("outputs NaN or infinite", loss, norm) from None
 
     def _report(
         self, start: float, loss: float, norm: float, rate: float, fall: FallBack | None = None
@@ -349,8 +352,6 @@ class _Trainer:
             )
             loss = evaluation.nats_per_char
         score = train_loss if loss is None else loss
-        if not math.isfinite(score):
-            raise UnstableStep(f"validation loss {score:.4g}", report.loss, report.gradient_norm)
         is_best = before.best_loss is None or score < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
         if is_best:

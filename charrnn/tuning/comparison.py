@@ -12,7 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -325,8 +325,9 @@ class _Job:
         loss = train_loss = epoch = None
         if self.folder.best.exists():
             best = load(self.folder.best)
-            loss, epoch = self._loss(best), best.origin.epoch
-            loss = loss if math.isfinite(loss) else None
+            epoch = best.origin.epoch
+            with suppress(DivergenceError):
+                loss = self._loss(best)
             # without the steps that a diverged run has lost
             losses = {entry["step"]: entry.get("train_loss") for entry in run.validations}
             train_loss = losses.get(best.origin.step)
