@@ -31,6 +31,7 @@ ENDLESS = [
     r"(?i)(a+)+b",
     r"(?>(a+)+b)",
     r"(a|a|aa)*\Z!|(a+)+!",
+    "(?=" + "(a|a)" * 36 + "(?<!a))",
 ]
 
 
@@ -105,6 +106,9 @@ def test_fast_searches_are_not() -> None:
     text = "words and words\n\n" * 50_000
     for _ in range(20):
         assert len(pattern.finditer(text)) == 50_000
+    pattern = Pattern("document_separator", "\n+-+")
+    for _ in range(100_000):
+        pattern.match("\n\n--", 0, 2)
 
 
 @pytest.mark.parametrize(
