@@ -21,6 +21,13 @@ LONGEST = 900
 """Maximum length of a message: a path, a setting or a name in a file can have any length."""
 
 
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, or if it is longer than this, its beginning and its end."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]} ... {text[5 - most // 2 :]}"
+
+
 class CharrnnError(Exception):
     """The base of every error that a user of charrnn can cause.
 
@@ -28,9 +35,7 @@ class CharrnnError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        if len(message) > LONGEST:
-            message = f"{message[: LONGEST // 2]} ... {message[5 - LONGEST // 2 :]}"
-        super().__init__(message)
+        super().__init__(shortened(message))
 
 
 class CorpusError(CharrnnError):
@@ -77,5 +82,5 @@ class UnstableStep(Exception):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line of at most 400 characters."""
-    return " ".join(str(error).split())[:400]
+    """The message of an error on one line, shortened."""
+    return shortened(" ".join(str(error).split()))

@@ -182,8 +182,8 @@ def _print_machine(machine: Machine) -> None:
     peaks = f"{machine.fma_peak_gflops_per_thread:.0f} GFLOP/s on one thread"
     if machine.threads > 1:
         peaks += f", {machine.fma_peak_gflops:.0f} on {machine.threads} threads"
-    click.echo(f"{terminal.one_line(machine.cpu)}, {machine.simd}")
-    click.echo(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
+    terminal.show(f"{terminal.one_line(machine.cpu)}, {machine.simd}")
+    terminal.show(f"multiply-adds: {peaks}; memory: {machine.memory_bandwidth_gb_per_s:.1f} GB/s")
 
 
 def _print_rows(rows: list[Measured]) -> None:

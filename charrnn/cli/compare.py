@@ -136,6 +136,11 @@ def compare(
     request = replace(request, text=text, settings=settings)
     # reports a missing text before kernels are loaded or compiled
     find(text, **request.parts)
+    if not varied:
+        raise ConfigError(
+            "nothing to compare: name cells or a setting's values, such as --cells lstm,gru or "
+            "--vary dropout=0,0.3"
+        )
     load_kernels(*_kernels(request, varied), quiet=request.quiet)
     status = _run(request, varied, range(first, first + seeds), equal)
     if status:

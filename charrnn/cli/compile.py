@@ -10,7 +10,7 @@ import click
 
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import json_option
-from charrnn.cli.terminal import one_line, size_text
+from charrnn.cli.terminal import one_line, show, size_text
 from charrnn.config.settings import CELL_NAMES
 from charrnn.errors import CharrnnError
 
@@ -60,7 +60,7 @@ def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
         click.echo(json.dumps(about))
     else:
         places = " and ".join(map(one_line, folders))
-        click.echo(f"{len(paths)} kernels, {size_text(size)}, in {places}")
+        show(f"{len(paths)} kernels, {size_text(size)}, in {places}")
 
 
 def _filled() -> list[Path]:
@@ -81,6 +81,8 @@ def _filled() -> list[Path]:
             for module in separate:
                 import_module(module)
         if FILES.trouble is not None:
-            raise CharrnnError(f"{FILES.trouble}; set CHARRNN_CACHE_DIR to another folder")
+            raise CharrnnError(
+                f"{FILES.trouble}; set CHARRNN_CACHE_DIR to a folder that can be written"
+            )
     paths = FILES.paths()
     return [paths[kernel] for kernel in kernels]

@@ -75,9 +75,9 @@ def list_(as_json: bool) -> None:
         if as_json:
             click.echo(terminal.json_text(text))
         else:
-            click.echo(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
-            click.echo(f"  {terminal.one_line(text['path'] or text['url'])}")
-            click.echo(f"  sha256 {text['sha256']}")
+            terminal.show(f"{text['name']}: {text['size']:,} bytes; {text['about']}")
+            terminal.show(f"  {terminal.one_line(text['path'] or text['url'])}")
+            terminal.show(f"  sha256 {text['sha256']}")
 
 
 @data.command(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from charrnn.checkpoint.start_states import StartStates
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
@@ -143,9 +145,13 @@ def eval_(
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
     from charrnn.runtime.threads import Workers
+    from charrnn.text.documents import follows_separator
+    from charrnn.text.vocab import counted
 
+    is_begun = bool(texts) or follows_separator(text[1])
+    openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
-        measures = _measures(networks, text, window, config, workers)
+        measures = _measures(networks, text, openings, window, config, workers)
         if per_char:
             evaluation = measures["carried" if config is None else "dynamic"]()
             _print_per_char(evaluation.losses, text[0], networks[0].vocab)
@@ -161,13 +167,15 @@ def eval_(
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        click.echo(f"{whose} on {what}, {evaluation.characters:,} characters")
+        size = counted(evaluation.characters, "character")
+        terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
 
 
 def _measures(
     networks: Sequence[Trained],
     text: Text,
+    openings: Sequence[StartStates],
     window: int,
     config: DynamicConfig | None,
     workers: Workers,
@@ -188,12 +196,17 @@ def _measures(
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
         adapt = partial(shown, "dynamic evaluation", evaluate_dynamic, config=config)
-        return mixed([adapt(network.model, squares=network.squares).losses for network in networks])
+        return mixed(
+            [
+                adapt(network.model, squares=network.squares, opening=opening).losses
+                for network, opening in zip_longest(networks, openings)
+            ]
+        )
 
     measures: dict[str, Callable[[], Evaluation]] = {
-        "carried": partial(shown, "evaluating", evaluate, models)
+        "carried": partial(shown, "evaluating", evaluate, models, openings=openings)
     }
-    if window:
+    if window and len(ids) > 1:
         measures["window"] = partial(
             shown, f"windows of {window}", evaluate_windows, models, window=window
         )
@@ -214,7 +227,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits per character"
-        click.echo(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
+        terminal.show(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")
 
 
 def _as_json(
@@ -222,7 +235,7 @@ def _as_json(
 ) -> dict[str, Any]:
     """The figures by row; those of the carried state are at the top level."""
     figures = {name: {key: getattr(row, key) for key in FIGURES} for name, row in rows.items()}
-    if window:
+    if "window" in figures:
         figures["window"]["size"] = window
     if config is not None:
         for name, value in asdict(config).items():
@@ -231,10 +244,11 @@ def _as_json(
 
 
 def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
-    """Print a line for each character except the first."""
+    """Print a line for each predicted character."""
+    ids = ids[len(ids) - len(losses) :]
     symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
     for a in range(0, len(losses), 4096):
-        pairs = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+        pairs = zip(ids[a : a + 4096].tolist(), losses[a : a + 4096].tolist(), strict=True)
         lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
         click.echo("".join(lines), nl=False)
 

@@ -1,6 +1,7 @@
 """The text to evaluate a network on: part of its own, or another text.
 
-A `Text` is a pair: its ids, and the positions where documents begin (None without documents).
+A `Text` is a pair: its ids, and the positions before whose characters the state is set
+to zero (`documents.resets`; None without documents).
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def other_text(
     unknown: how to treat characters that its vocabulary lacks: "error" raises `VocabError`, "skip"
         leaves them out, "nearest" replaces them with the nearest symbol.
     """
-    from charrnn.text.documents import document_starts
+    from charrnn.text.documents import resets
 
     vocab, config = network.vocab, network.corpus_config
     config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
@@ -110,7 +111,7 @@ def other_text(
         except VocabError as error:
             raise VocabError(f"{error}, or use --unknown skip or --unknown nearest") from None
     pattern = config.document_separator
-    return ids, None if pattern is None else document_starts(ids, vocab, pattern)
+    return ids, None if pattern is None else resets(ids, vocab, pattern)
 
 
 def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:

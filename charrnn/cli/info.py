@@ -12,11 +12,14 @@ from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
 from charrnn.cli.options import json_option
 from charrnn.cli.tables import Column, number_text, print_table
+from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.files import values_of
+from charrnn.errors import shortened
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.header import Metadata
 
-HISTORY_LINES, SYMBOLS_SHOWN = 5, 200
+HISTORY_LINES, SYMBOLS_SHOWN, SOURCES_SHOWN = 5, 200, 3
 
 
 HISTORY: list[Column[Metadata]] = [
@@ -70,7 +73,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     if events:
         click.echo()
     for event in events:
-        click.echo(_event(event))
+        terminal.show(_event(event))
 
 
 def _events(entries: list[Metadata]) -> list[Metadata]:
@@ -99,28 +102,22 @@ def _print_facts(facts: list[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for fact in facts:
-        table.add_row(*(Text(terminal.one_line(text)) for text in fact))
+        table.add_row(*(Text(shortened(terminal.one_line(text))) for text in fact))
     terminal.console().print(table)
 
 
 def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
-    size = terminal.size_text(about["bytes"])
+    size, model = terminal.size_text(about["bytes"]), about["model"]
+    units = f"{model['cell']} of {model['layers']} x {model['hidden']:,} units"
     facts = [
         ("checkpoint", about["checkpoint"]),
         ("size", f"{size}, format version {about['format_version']}"),
-        ("parameters", f"{about['parameters']:,}"),
+        ("network", f"{units}, {about['parameters']:,} parameters"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
         ("loss", terminal.loss_text(about["loss"])),
-        ("model", terminal.settings_text(about["model"])),
-        ("text", terminal.settings_text(about["corpus"])),
+        ("settings", _settings(about, run)),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
-        *(
-            (
-                f"{text.get('part') or 'read'} from",
-                f"{text['name']}, {text['characters']:,} {about['unit']}s",
-            )
-            for text in about["texts"]
-        ),
+        *_texts(about),
         ("sha256", about["sha256"]),
     ]
     if run:
@@ -129,11 +126,57 @@ def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
         if progress["best_step"] is not None:
             best += f", at step {progress['best_step']:,}"
         facts.insert(5, ("best loss", best))
-        facts.append(("training", terminal.settings_text(run["train"])))
-        facts += [("path", name) for name in run["paths"]]
+        paths = run["paths"]
+        facts += [("path", path) for path in (paths if len(paths) <= SOURCES_SHOWN else paths[:1])]
+        if len(paths) > SOURCES_SHOWN:
+            facts.append(("", f"and {len(paths) - 1:,} more"))
         if run["init_from"]:
             facts.append(("weights from", run["init_from"]))
     return facts
+
+
+def _settings(about: Metadata, run: Metadata) -> str:
+    """The settings that are not the recipe's; if the run is unknown, those of the network that are
+    not fixed defaults.
+    """
+    from charrnn.training.recipe import departures
+
+    corpus, usual = about["corpus"], values_of(CorpusConfig())
+    changes = {name: value for name, value in corpus.items() if value != usual.get(name)}
+    if not run:
+        usual = values_of(ModelConfig())
+        network = {name: value for name, value in about["model"].items() if name in usual}
+        own = {name: value for name, value in network.items() if value != usual[name]}
+        return terminal.settings_text(own | changes)
+    parts = {text.get("part") for text in about["texts"]}
+    share = 1.0
+    for part, name in (("validation", "val_fraction"), ("test", "test_fraction")):
+        share -= 0 if part in parts else corpus.get(name, usual[name])
+    characters = sum(text["characters"] for text in about["texts"] if not text.get("part"))
+    changes |= departures(
+        ModelConfig.of(about["model"]),
+        TrainConfig.of(run["train"]),
+        max(2, round(share * characters)),
+        run["steps_per_epoch"],
+        is_fine_tuning=run["init_from"] is not None,
+    )
+    return f"the recipe's, except {terminal.settings_text(changes)}" if changes else "the recipe's"
+
+
+def _texts(about: Metadata) -> list[tuple[str, str]]:
+    """What the network was trained on: a line for each text, or one for many."""
+    texts, unit = about["texts"], "bytes" if about["unit"] == "byte" else "characters"
+    if len(texts) > SOURCES_SHOWN:
+        size = sum(text["characters"] for text in texts)
+        names = f"{texts[0]['name']} to {texts[-1]['name']}"
+        return [("read from", f"{len(texts):,} texts, {names}, {size:,} {unit}")]
+    return [
+        (
+            f"{text.get('part') or 'read'} from",
+            f"{text['name']}, {text['characters']:,} {unit}",
+        )
+        for text in texts
+    ]
 
 
 def _symbols(about: Metadata) -> str:

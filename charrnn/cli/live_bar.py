@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
-from charrnn.cli.terminal import UNWATCHED, duration_text, is_terminal, new_bar, say
+from charrnn.cli.progress_bar import FREE
+from charrnn.cli.terminal import (
+    UNWATCHED,
+    duration_text,
+    is_terminal,
+    laid_out,
+    new_bar,
+    say,
+    width_of,
+)
 
 BAR_NEEDS = 24
 """Columns that percentage, bar and time left take; the figures get the rest."""
@@ -23,20 +31,20 @@ class LiveBar:
 
     @property
     def width(self) -> int:
-        """Width of the terminal in columns."""
-        if not self.is_live:
-            return UNWATCHED
-        try:
-            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        except (OSError, ValueError):
-            return 80
+        """Width of the terminal in columns; many if there is none."""
+        return width_of(sys.stderr) if self.is_live else UNWATCHED
 
     def say(self, text: str) -> None:
-        """Print a line above the bar."""
+        """Print lines above the bar."""
         if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
+            self.write(laid_out(text, sys.stderr))
         elif not self.quiet:
             say(text)
+
+    def write(self, text: str) -> None:
+        """Print a text above the bar as it is; only a terminal shows it."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
 
     def show(self, done: float, total: float, left: float | None, fields: Fields) -> None:
         """Move the bar, also backwards. Beside it, show the seconds `left` unless None, and as many
@@ -44,7 +52,9 @@ class LiveBar:
         """
         if self._bar is None:
             return
-        figures = fitted(fields, self.width - BAR_NEEDS).replace("{", "{{").replace("}", "}}")
+        figures = (
+            fitted(fields, self.width - FREE - BAR_NEEDS).replace("{", "{{").replace("}", "}}")
+        )
         time_left = "" if left is None else f"{duration_text(left)} left  "
         self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + time_left + figures
         self._bar.total = total
@@ -64,7 +74,7 @@ def fitted(fields: Fields, width: int, gap: str = "  ") -> str:
     """The texts side by side; the least important are dropped until the rest fits the width."""
     kept = list(fields)
     while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
-        kept.remove(max(kept, key=lambda field: field[0]))
+        kept.remove(max(reversed(kept), key=lambda field: field[0]))
     return gap.join(text for _, text in kept)
 
 

@@ -7,16 +7,27 @@
 import contextlib
 import gc
 import os
+import shlex
 import sys
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
 
 import charrnn
 from charrnn.cli.signals import Interrupted, end_silently, interruptions
-from charrnn.cli.terminal import PARAMETER, is_terminal, one_line, print_error, say
+from charrnn.cli.terminal import (
+    PARAMETER,
+    is_terminal,
+    one_line,
+    print_error,
+    say,
+    width_of,
+    wrapped,
+)
+from charrnn.config.suggestions import did_you_mean
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
@@ -42,6 +53,24 @@ RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 
 
+class Help(click.HelpFormatter):
+    """Help that fits a terminal of fewer than 50 columns, too."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(width=min(80, width_of(sys.stdout)) - 2)
+
+    def write_dl(self, rows: Any, col_max: int = 30, col_spacing: int = 2) -> None:
+        """Terms beside their texts; in a narrow terminal a long term has a line of its own."""
+        super().write_dl(rows, col_max if self.width > 58 else self.width // 3, col_spacing)
+
+    def getvalue(self) -> str:
+        """The help; its examples, which click leaves as they are, are wrapped at words."""
+        return wrapped(super().getvalue(), width_of(sys.stdout))
+
+
+click.Context.formatter_class = Help
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is called and turns errors into one line and an exit
     status.
@@ -60,11 +89,24 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the words name; a `UsageError` says which one may be meant."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], COMMANDS) or "; charrnn --help lists the commands"
+            if Path(args[0]).exists():
+                hint = f"; to train on this text: charrnn train {shlex.quote(args[0])}"
+            raise click.UsageError(f"there is no command {args[0]!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
         """Read the group's own flags; its help can meet a closed pipe or a signal, too."""
         try:
             return super().make_context(*arguments, **extra)
-        except (KeyboardInterrupt, OSError) as error:
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except (KeyboardInterrupt, OSError, click.UsageError) as error:
             sys.exit(report(error))
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -75,7 +117,15 @@ class LazyGroup(click.Group):
                 check()
             sys.stdout.flush()
             return result
-        except (CharrnnError, KeyboardInterrupt, MemoryError, OSError) as error:
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except (
+            CharrnnError,
+            KeyboardInterrupt,
+            MemoryError,
+            OSError,
+            click.UsageError,
+        ) as error:
             ctx.exit(report(error, ctx.invoked_subcommand or ""))
 
 
@@ -92,7 +142,7 @@ def report(error: BaseException, command: str = "") -> int:
     with contextlib.suppress(OSError):  # nobody can be told
         print_error(_message(error, command))
     _settle(sys.stderr)
-    return USAGE if isinstance(error, ConfigError) else 1
+    return USAGE if isinstance(error, ConfigError | click.UsageError) else 1
 
 
 def _message(error: BaseException, command: str) -> str:
@@ -102,7 +152,20 @@ def _message(error: BaseException, command: str) -> str:
     if isinstance(error, MemoryError):
         reason = f" ({error})" if str(error) else ""
         return f"out of memory{reason}; use a smaller network or batch, or a shorter text"
+    if isinstance(error, click.UsageError):
+        return _usage_message(error)
     return with_flags(str(error), command)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    """What is wrong with the command line; for a wrong flag, which one may be meant."""
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        flags = [flag for option in error.ctx.command.params for flag in option.opts]
+        hint = did_you_mean(error.option_name, flags)
+        hint = hint or f"; {error.ctx.command_path} --help lists the options"
+        return f"there is no option {error.option_name}{hint}"
+    message = error.format_message().removesuffix(".")
+    return message[:1].lower() + message[1:]
 
 
 def with_flags(message: str, command: str = "") -> str:

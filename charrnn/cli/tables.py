@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from charrnn.cli.terminal import UNWATCHED, console, is_terminal
+from charrnn.cli.terminal import console
 
 Row = TypeVar("Row")
 Column = tuple[int, str, Callable[[Row], str]]
@@ -20,8 +19,6 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
     from rich.text import Text
 
     output = console()
-    if not is_terminal(sys.stdout):
-        output.width = UNWATCHED
     # importance, and the heading with the cells below it
     kept = [(rank, [heading, *map(cell, rows)]) for rank, heading, cell in columns]
     while len(kept) > 2 and _width_of(kept, output.width) > output.width:

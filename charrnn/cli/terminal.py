@@ -12,9 +12,12 @@ import os
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
+
+from charrnn.errors import LONGEST, shortened
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 UNWATCHED = 1000
 """Columns if the output is not a terminal: nothing is left out or wrapped."""
+LINE = LONGEST + 100
+"""Most characters of a line: a message of the library and a few words more."""
 READING_SHOWN_AFTER = 1.0
 """Seconds before a progress bar appears."""
 
@@ -50,6 +55,47 @@ def has_color(stream: TextIO) -> bool:
     )
 
 
+def width_of(stream: TextIO) -> int:
+    """Columns of the terminal; many if the stream is not one."""
+    if not is_terminal(stream):
+        return UNWATCHED
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
+
+
+def cells(text: str) -> int:
+    """Columns that a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(ch) in "WF" for ch in text)
+    return len(text) + wide - sum(unicodedata.combining(ch) > 0 for ch in text)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """The text with newlines instead of spaces where a line would be wider than this. A word that
+    is wider than a line stays whole.
+    """
+    lines = []
+    for line in text.split("\n"):
+        row, *words = line.split(" ")
+        for word in words:
+            if cells(row) + 1 + cells(word) <= columns:
+                row = f"{row} {word}"
+            else:
+                lines.append(row)
+                row = word
+        lines.append(row)
+    return "\n".join(lines)
+
+
+def laid_out(text: str, stream: TextIO) -> str:
+    """Lines for people: without control characters, none too long, and wrapped in a terminal."""
+    lines = "\n".join(shortened(line, LINE) for line in escaped(text).split("\n"))
+    return wrapped(lines, width_of(stream)) if is_terminal(stream) else lines
+
+
 def escaped(text: str, stream: TextIO | None = None) -> str:
     """The text with control characters and bidirectional marks as visible escapes, if the stream is
     a terminal.
@@ -74,14 +120,17 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print one line or several on stderr; markup is not interpreted, control characters are
-    escaped.
-    """
-    print(escaped(text), file=sys.stderr, flush=True)
+    """Print one line or several on stderr (`laid_out`); markup is not interpreted."""
+    print(laid_out(text, sys.stderr), file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print a result of one line or several on stdout (`laid_out`)."""
+    print(laid_out(text, sys.stdout), flush=True)
 
 
 def print_error(message: str) -> None:
-    """Print `error: ` and the message as one line on stderr."""
+    """Print `error: ` and the message on stderr, as one line unless a terminal is too narrow."""
     say(f"error: {one_line(message)}")
 
 
@@ -109,7 +158,9 @@ def console() -> Console:
 
     # None turns off bold and other styles too
     colors: Any = "auto" if has_color(sys.stdout) else None
-    result = Console(highlight=False, markup=False, emoji=False, color_system=colors)
+    result = Console(
+        width=width_of(sys.stdout), highlight=False, markup=False, emoji=False, color_system=colors
+    )
     result.on_broken_pipe = _raise_again  # type: ignore[method-assign]  # not rich's exit with 1
     return result
 
@@ -145,12 +196,12 @@ def loss_text(nats: float | None) -> str:
 
 
 def new_bar(total: float | None, **options: Any) -> Any:
-    """A tqdm bar on stderr, as wide as the terminal, that disappears when closed."""
-    from tqdm import tqdm
+    """A progress bar on stderr, as wide as the terminal, that disappears when closed."""
+    from charrnn.cli.progress_bar import ProgressBar
 
-    tqdm.monitor_interval = 0  # no thread that looks after bars; miniters does
+    ProgressBar.monitor_interval = 0  # no thread that looks after bars; miniters does
     options = {"miniters": 1, **options}
-    return tqdm(total=total, file=sys.stderr, leave=False, dynamic_ncols=True, **options)
+    return ProgressBar(total=total, file=sys.stderr, leave=False, **options)
 
 
 @contextmanager

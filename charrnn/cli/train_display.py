@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
 from charrnn.cli.terminal import (
+    cells,
     dim,
     duration_text,
     escaped,
@@ -141,7 +142,7 @@ class Display:
         if report.fell_back is not None:
             self._show_fall_back(report.fell_back)
         if report.sample is not None and self._bar.is_live:
-            self._bar.say(self._sample(report.sample))
+            self._bar.write(self._sample(report.sample))
         left = self._left(report)
         if not self._is_estimated and self.seconds >= ESTIMATED_AFTER:
             self._is_estimated = True
@@ -189,7 +190,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print lines above the bar."""
-        self._bar.say(textwrap.fill(text, self._bar.width))
+        self._bar.say(text)
 
     def _show_fall_back(self, fall: FallBack) -> None:
         """Print one line: what went wrong at which step, and where and how training continues."""
@@ -216,6 +217,7 @@ class Display:
 
     def _sample(self, text: str) -> str:
         width = max(20, self._bar.width - 4)
+        width //= 2 if cells(text) > len(text) else 1
         lines = [
             f"    {piece}".rstrip()
             for line in escaped(text).split("\n")

@@ -17,6 +17,7 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from charrnn.config.suggestions import did_you_mean
 from charrnn.errors import ConfigError
 
 LONGEST_PATTERN = 200
@@ -67,6 +68,7 @@ class Setting:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             # larger values would overflow, and are out of range anyway
             value = float(min(max(value, -(10**308)), 10**308))
+        hint = ""
         if self.kind is tuple:
             value = (value,) if isinstance(value, str) else value
             is_kind = isinstance(value, list | tuple)
@@ -78,14 +80,14 @@ class Setting:
         if not is_kind or value != value:
             wanted = _KINDS[self.kind]
         elif self.choices and value not in self.choices:
-            wanted = f"one of {', '.join(self.choices)}"
+            wanted, hint = f"one of {', '.join(self.choices)}", did_you_mean(value, self.choices)
         elif self.minimum is not None and value < self.minimum:
             wanted = f"at least {self.minimum:g}"
         elif self.maximum is not None and value > self.maximum:
             wanted = f"at most {self.maximum:g}"
         else:
             return value  # type: ignore[no-any-return]
-        raise ConfigError(f"`{self.name}` must be {wanted}, not {_shown(value, is_kind)}")
+        raise ConfigError(f"`{self.name}` must be {wanted}, not {_shown(value, is_kind)}{hint}")
 
 
 def setting(
@@ -130,6 +132,11 @@ def _type_of(hint: Any, default: object) -> tuple[type, bool, bool, tuple[str, .
 class Settings:
     """The base of all settings: they are checked when created, and can be read from a mapping."""
 
+    def __new__(cls, *_: Any, **values: Any) -> Self:
+        """`ConfigError` for an unknown name, which Python would report without a suggestion."""
+        check_known(values, cls, cls.__name__)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         """Check every field; `ConfigError` names the first invalid one."""
         for known in settings_of(type(self)).values():
@@ -165,13 +172,17 @@ class Settings:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any], where: str = "the settings") -> Self:
         """As `of`, but an unknown name raises `ConfigError`."""
-        for name in values:
-            if name not in settings_of(cls):
-                known = ", ".join(sorted(settings_of(cls)))
-                raise ConfigError(
-                    f"{where}: there is no setting {name!r}; the settings are: {known}"
-                )
+        check_known(values, cls, where)
         return cls(**values)
+
+
+def check_known(values: Mapping[str, Any], kind: type[Settings], where: str) -> None:
+    """`ConfigError` if one of these names is not a setting of the class."""
+    for name in values:
+        if name not in settings_of(kind):
+            names = settings_of(kind)
+            hint = did_you_mean(name, names) or f"; the settings are: {', '.join(sorted(names))}"
+            raise ConfigError(f"{where}: there is no setting {name!r:.60}{hint}")
 
 
 def check_pattern(name: str, pattern: str) -> None:

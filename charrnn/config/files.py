@@ -8,7 +8,6 @@ A file is a flat list of the settings in `charrnn.config`, named with underscore
 `batch_size = 50`.
 """
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
@@ -17,6 +16,7 @@ from typing import Any
 
 from charrnn.config.fields import Setting, Settings, Value, settings_of
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.suggestions import did_you_mean
 from charrnn.errors import ConfigError
 
 CONFIGS = CorpusConfig, ModelConfig, TrainConfig
@@ -68,9 +68,8 @@ def preset(name: str, others: Others | None = None) -> dict[str, Any]:
         return _parsed(text, f"preset {name}", others)
     if name.endswith(".toml") or Path(name).is_file():
         return read_settings(name, others)
-    raise ConfigError(
-        f"there is no preset {name!r:.60}; use {', '.join(presets())} or the path of a TOML file"
-    )
+    hint = did_you_mean(name, presets()) or f"; use {', '.join(presets())}"
+    raise ConfigError(f"there is no preset {name!r:.60}{hint} (or give the path of a TOML file)")
 
 
 def read_settings(path: str | Path, others: Others | None = None) -> dict[str, Any]:
@@ -102,13 +101,9 @@ def check_names(values: Mapping[str, Any], others: Others | None = None) -> None
             if not (fits and isinstance(value, others[name])):
                 raise ConfigError(f"{name} cannot be {value!r:.60}")
         elif name not in SETTINGS:
-            near = difflib.get_close_matches(name, [*SETTINGS, *others], 1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else "charrnn train --help-all lists the settings"
-            )
-            raise ConfigError(f"there is no setting {name!r:.60}; {hint}")
+            hint = did_you_mean(name, [*SETTINGS, *others])
+            hint = hint or "; charrnn train --help-all lists the settings"
+            raise ConfigError(f"there is no setting {name!r:.60}{hint}")
 
 
 def _parsed(text: str, where: str, others: Others | None) -> dict[str, Any]:

@@ -38,25 +38,23 @@ class Ensemble:
         """
         for writer in self._writers:
             writer.read(ids, progress)
-        self._last = np.full(self._writers[0].streams, ids[-1], np.int32)
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
-        self._last = self._last[streams]
         for writer in self._writers:
             writer.keep(streams)
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
-        ids, first = np.zeros((length, len(self._last)), np.int32), self._writers[0]
+        first = self._writers[0]
+        ids = np.zeros((length, first.streams), np.int32)
         for step, uniforms in enumerate(first.uniforms(length)):
-            logits = [writer.step(self._last) for writer in self._writers]
+            logits = [writer.step(writer.last) for writer in self._writers]
             for n, uniform in enumerate(uniforms):
                 mean = log_of_mean([each[n] for each in logits])
                 ids[step, n] = draw(mean, first.controls, uniform, self._scratch)
-            self._last = ids[step]
             for writer in self._writers:
-                writer.follow(self._last)
+                writer.follow(ids[step])
         return ids
 
 

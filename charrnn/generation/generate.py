@@ -14,24 +14,16 @@ from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 
 
-def start_ids(vocab: Vocab) -> Ids:
-    """The id that precedes a text without a prime: a newline, else a space, else the first
-    symbol.
-    """
-    first = next(
-        (c for c in "\n " if c in vocab.index), vocab.symbols[0 if vocab.unknown != 0 else 1]
-    )
-    return vocab.encode(first if vocab.unit == "char" else first.encode("latin-1"))
-
-
 def generate_ids(
     writer: Writer | Ensemble, prime: Ids, length: int, progress: Progress | None = None
 ) -> Iterator[Ids]:
-    """Yields blocks (k, streams) int32 of ids that follow prime (K,), K >= 1; `length` in total.
+    """Yields blocks (k, streams) int32 of ids that follow prime (K,); `length` in total. The prime
+    may be empty after `Writer.begin`.
 
     `progress(read, total)` reports the reading of a long prime.
     """
-    writer.read(prime, progress)
+    if len(prime):
+        writer.read(prime, progress)
     for done in range(0, length, writer.chunk):
         yield writer.write(min(writer.chunk, length - done))
 
@@ -47,10 +39,11 @@ def generate(
 ) -> Iterator[str]:
     """Yields the text that follows `prime`, in pieces as it is generated.
 
-    If the network was trained with a document separator, the state is zero at the start of each
-    document, in the prime too. The text ends before the first of the strings `config.stop`, or with
-    it if `config.keep_stop`. `VocabError` if the vocabulary lacks a character of a stop string, or
-    of the prime while `config.unknown` is "error".
+    The text and its prime follow one of the network's start states (`Trained.opening`), which the
+    seed chooses. If the network was trained with a document separator, the state is zero before the
+    last character of each separator, in the prime too. The text ends before the first of the
+    strings `config.stop`, or with it if `config.keep_stop`. `VocabError` if the vocabulary lacks a
+    character of a stop string, or of the prime while `config.unknown` is "error".
 
     A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
     that text.encode("utf-8", "surrogateescape") gives the bytes.
@@ -92,7 +85,8 @@ def generate_many(
     stops, done = stop_symbols(vocab, config.stop), 0
     texts = [Text(vocab, stops, config.keep_stop) for _ in range(count)]
     pieces: list[list[str]] = [[] for _ in texts]
-    writer.read(ids)
+    if len(ids):
+        writer.read(ids)
     left = list(range(count))  # the text of each stream
     while left and done < config.length:
         block = writer.write(min(writer.chunk, config.length - done))
@@ -123,7 +117,6 @@ def _writer(
         raise ConfigError("no network to write with: pass at least one")
     vocab, separator = networks[0].vocab, networks[0].corpus_config.document_separator
     ids = vocab.encode(prime, config.unknown)
-    ids = ids if len(ids) else start_ids(vocab)
     writers = [
         Writer(
             network.model,
@@ -136,5 +129,7 @@ def _writer(
         )
         for network in networks
     ]
+    for own, network in zip(writers, networks, strict=True):
+        own.begin(network.opening)
     writer = writers[0] if len(writers) == 1 else Ensemble(writers)
     return vocab, writer, ids

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
@@ -49,8 +50,8 @@ class Writer:
 
     config: all settings except `length`, `stop` and `unknown`, which concern characters.
     banned: ids of symbols that are never written; at least one symbol must remain.
-    documents: trackers; with them, a stream's state is zero before it reads the first character of
-        a document, as in training.
+    documents: trackers; with them, a stream's state is zero before it reads the last character of a
+        separator, as in training.
     panels: the packed weights of the model, if available; used in float32 only.
     """
 
@@ -72,10 +73,12 @@ class Writer:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
+        self._seed = config.seed
         if panels is None or self.model is not model:
             panels = Panels(self.model, backward=False)
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
+        self.last: Ids = np.zeros(0, np.int32)
         self._random = [
             np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
             for n in range(streams)
@@ -95,6 +98,12 @@ class Writer:
         """
         return max(CHUNK, min(MOST, CHUNK_BYTES // (self._work.weights * self.streams)))
 
+    def begin(self, starts: StartStates) -> None:
+        """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
+        chosen = starts.chosen(self._seed, self.streams)
+        self.state.h[:], self.state.c[:] = starts.state.h[:, chosen], starts.state.c[:, chosen]
+        self.last = starts.ids[chosen]
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
         first.
@@ -105,18 +114,20 @@ class Writer:
         ids = self._checked(ids)
         if not len(ids):
             raise VocabError("there must be at least one id to read")
+        resets = set(self._documents.read(ids)) if self._documents is not None else set()
+        if len(self.last):  # they precede the ids
+            self._run(np.stack([self.last, self.last]), 1, np.zeros((1, self.streams)))
         last = len(ids) - 1
-        starts = set(self._documents.read(ids)) if self._documents is not None else set()
-        for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
-            if a in starts:
+        for a, b in pairwise(sorted({*range(0, last, 256), *resets, last})):
+            if a in resets:
                 self.state.reset()
             block = np.repeat(ids[a : b + 1, None], self.streams, 1)
             self._run(block, len(block), np.zeros((b - a, self.streams)))
             if progress is not None:
                 progress(b, last)
-        if last in starts:
+        if last in resets:
             self.state.reset()
-        self._last = np.full(self.streams, ids[-1], np.int32)
+        self.last = np.full(self.streams, ids[-1], np.int32)
 
     def step(self, ids: Ids) -> Floats:
         """Let stream n read ids[n], int32 (streams,); returns the logits after it, (streams, V).
@@ -130,16 +141,18 @@ class Writer:
         return work.logits[:, : self.model.config.vocab_size]
 
     def write(self, length: int) -> Ids:
-        """The next `length` ids of every stream, (length, streams) int32."""
+        """The next `length` ids of every stream, (length, streams) int32, after `begin` or
+        `read`.
+        """
         ids, uniforms = np.zeros((length + 1, self.streams), np.int32), self.uniforms(length)
-        ids[0], steps, done = self._last, self.chunk, 0
+        ids[0], steps, done = self.last, self.chunk, 0
         if self._documents is not None:
             # A call costs more than a step of one stream; but with more streams, a document begins
             # in one of them sooner.
             steps = max(1, min(self.chunk, 4 * CHUNK) // self.streams)
         while done < length:
             done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
-        self._last = ids[-1].copy()
+        self.last = ids[-1].copy()
         return ids[1:]
 
     def uniforms(self, length: int) -> Uniforms:
@@ -147,9 +160,10 @@ class Writer:
         return np.array([rng.random(length) for rng in self._random]).T.copy()
 
     def follow(self, ids: Ids) -> None:
-        """Stream n continues with ids[n]; if a document begins with it, set the state to zero."""
+        """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
+        self.last = ids
         if self._documents is not None:
-            self._begin(self._documents.follow(ids))
+            self._reset(self._documents.follow(ids))
 
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
@@ -159,34 +173,34 @@ class Writer:
         """Continue with these streams only, in this order; each writes what it would have."""
         before, self.state = self.state, State(self.model, len(streams))
         self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
-        self.streams, self._last = len(streams), self._last[streams]
+        self.streams, self.last = len(streams), self.last[streams]
         self._random = [self._random[stream] for stream in streams]
         if self._documents is not None:
             self._documents.keep(streams)
         self._make_work()
 
-    def _begin(self, streams: list[int]) -> None:
-        """Begin a document in these streams."""
+    def _reset(self, streams: list[int]) -> None:
+        """Set the state of these streams to zero."""
         self.state.h[:, streams] = 0
         self.state.c[:, streams] = 0
 
     def _write(self, ids: Ids, uniforms: Uniforms) -> int:
-        """Write ids[1:] (K, N) after ids[0], up to the first one that begins a document; returns
+        """Write ids[1:] (K, N) after ids[0], up to the first one that a zero state reads; returns
         the number written.
         """
         if self._documents is None:
             self._run(ids, 1, uniforms)
             return len(uniforms)
-        before, begun, done = State(self.model, self.streams), list[int](), 0
+        before, zero, done = State(self.model, self.streams), list[int](), 0
         before.copy_from(self.state)
         self._run(ids, 1, uniforms)
-        while done < len(uniforms) and not begun:
+        while done < len(uniforms) and not zero:
             done += 1
-            begun = self._documents.follow(ids[done])
+            zero = self._documents.follow(ids[done])
         if done < len(uniforms):  # later ids were written without the reset
             self.state.copy_from(before)
             self._run(ids[: done + 1], done + 1, uniforms[:done])
-        self._begin(begun)
+        self._reset(zero)
         return done
 
     def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> _Work:

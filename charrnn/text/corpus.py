@@ -27,7 +27,7 @@ from charrnn.text.characters import Characters, check, vocabulary_of
 from charrnn.text.contents import CHUNK, read_bytes
 from charrnn.text.counted import Counted
 from charrnn.text.decoding import codec_name
-from charrnn.text.documents import Positions, document_starts
+from charrnn.text.documents import Positions, document_starts, resets, start_ids
 from charrnn.text.reading import ByteCounter, Reading, uses_kernels
 from charrnn.text.sources import InputFile, Skipped, Source, Sources, find, summary
 from charrnn.text.split import Split, split_by_documents
@@ -160,7 +160,7 @@ class Corpus:
         text = vars(encoded) | {"vocab": vocab or encoded.vocab}
         made = cls(config=config, name=_folder_name(name), **text)
         left = made._sizes[0]  # drawing documents does not leave less
-        if left < 2:
+        if left < (2 if vocab is None else 1):  # one character can be evaluated
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, with "
                 f"{left} to train on; at least 2 are needed: use a longer text, or "
@@ -222,24 +222,48 @@ class Corpus:
 
         return kept_starts(self.kept_in, pattern, find_starts) if self.kept_in else find_starts()
 
-    @property
+    @cached_property
     def train_starts(self) -> Positions | None:
-        """Where documents begin in `train`; None without a document separator."""
-        return self._starts_in(0, self._split.borders[0])
+        """Where the state is set to zero in `train` (`documents.resets`); None without a document
+        separator.
+        """
+        return self._resets("train", 0)
 
-    @property
+    @cached_property
     def validation_starts(self) -> Positions | None:
-        """Where documents begin in `validation`, as positions in it."""
-        return self._starts_in(*self._split.borders)
+        """As `train_starts`, in `validation`."""
+        return self._resets("validation", self._split.borders[0])
 
-    @property
+    @cached_property
     def test_starts(self) -> Positions | None:
-        """Where documents begin in `test`, as positions in it."""
-        return self._starts_in(self._split.borders[1], len(self))
+        """As `train_starts`, in `test`."""
+        return self._resets("test", self._split.borders[1])
 
-    def _starts_in(self, a: int, b: int) -> Positions | None:
+    @cached_property
+    def separator_end(self) -> int:
+        """The id that precedes a document: the last of a separator, the most frequent one; without
+        any separator in the text, as in `documents.start_ids`.
+        """
+        starts = self.document_starts
+        if starts is None or not len(starts):
+            return int(start_ids(self.vocab)[0])
+        return int(np.bincount(self.ids[starts - 1]).argmax())
+
+    def _resets(self, part: str, begin: int) -> Positions | None:
+        """The resets in the part that begins at this position."""
+        ids, pattern = getattr(self, part), self.config.document_separator
         starts = self._split.starts
-        return None if starts is None else starts[slice(*np.searchsorted(starts, (a, b)))] - a
+        if pattern is None or starts is None:
+            return None
+
+        def find_resets() -> Positions:
+            return resets(ids, self.vocab, pattern)
+
+        fractions = self.config.val_fraction, self.config.test_fraction
+        what = ["resets", part, *fractions, pattern]
+        found = kept_starts(self.kept_in, what, find_resets) if self.kept_in else find_resets()
+        is_whole = begin == 0 or begin in starts
+        return found if is_whole else found[1:]  # else the first document began in the part before
 
     @cached_property
     def _split(self) -> Split:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import DivergenceError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
@@ -29,10 +30,12 @@ from charrnn.optim.optimizers import (
 from charrnn.optim.schedules import rate_factor
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
+from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
 from charrnn.training.recovery import FallBack
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.start_states import start_states
 
 SMOOTHING = 0.98
 VALIDATED = 200_000
@@ -137,6 +140,7 @@ class _Trainer:
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.objective = config.reduction == "sum-over-time", config.label_smoothing
         self.saved: tuple[int, str | None] | None = None
+        self._starts_step: int | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
         self.good = recovery.GoodState(run, folder)
@@ -247,6 +251,7 @@ class _Trainer:
             fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
             recovery.go_back(run, self.good.load())
+        self._starts_step = None
         self.network.refresh()
         self.good.keep()
         self.save()
@@ -261,11 +266,11 @@ class _Trainer:
         validates = step % interval == 0 or ended is not None or step in self.run.former_ends
         if validates:
             report = self._validate(report)
-        if validates or (config.save_every and step % config.save_every == 0):
-            self.save()
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
         if self._is_sampled(interval):
             report = replace(report, sample=self._sample())
+        if validates or (config.save_every and step % config.save_every == 0):
+            self.save()
         return replace(report, ended=self.ended)
 
     def _is_sampled(self, interval: int) -> bool:
@@ -290,8 +295,16 @@ class _Trainer:
         starts, panels, workers = self.corpus.validation_starts, self._panels(), self.workers
         loss = None
         if len(validation) >= 2:
+            openings = []
+            if follows_separator(starts):
+                openings = [StartStates.zero(run.model, self.corpus.separator_end)]
             evaluation = evaluate(
-                run.result, validation, starts=starts, workers=workers, panels=panels
+                run.result,
+                validation,
+                starts=starts,
+                openings=openings,
+                workers=workers,
+                panels=panels,
             )
             loss = evaluation.nats_per_char
         score = train_loss if loss is None else loss
@@ -321,6 +334,8 @@ class _Trainer:
             run.progress = replace(run.progress, falls=run.progress.falls + 1)
         if recovery.is_good(run, is_best):
             self.good.keep()
+        if is_best or run.ended_by(self._seconds()) is not None:
+            self._find_starts()
         if is_best and self.folder is not None:
             self.folder.save_best(run)
         return replace(
@@ -331,8 +346,16 @@ class _Trainer:
             overfitting=overfitting,
         )
 
+    def _find_starts(self) -> None:
+        """Let the run's start states be those of its present weights."""
+        run, panels = self.run, self._panels()
+        if self._starts_step != run.step:
+            run.starts = start_states(run.result, self.corpus, self.workers, panels)
+            self._starts_step = run.step
+
     def _sample(self) -> str:
         run = self.run
+        self._find_starts()
         panels = self._panels() if run.config.precision == "float32" else None
         config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
         return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))

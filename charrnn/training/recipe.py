@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config.fields import Value
+from charrnn.config.files import values_of
 from charrnn.network.parameters import parameter_count
 from charrnn.optim.optimizers import coefficients_of
 from charrnn.text.corpus import Corpus
@@ -35,9 +37,15 @@ FINE_TUNING_PASSES, FINE_TUNING_DROPOUT, FINE_TUNING_DECAY = 8.0, (0.1, 0.05), 0
 """For a network that starts from trained weights: most passes, dropout and input dropout, and the
 share of the way back to those weights that it decays in a pass at the peak rate.
 """
+MOST_DECAY = 1000.0
+"""The largest weight decay that the setting allows; only tiny learning rates would need more."""
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
+_OF_ITS_OWN = ["steps", "epochs", "pace", "precision", "eval_every", "sample_every", "save_every"]
+"""Settings that say how a run goes, not how the network learns."""
+_OF_THE_RATE = "warmup", "decay_after", "weight_decay"
+"""Settings that follow from the learning rate, the optimizer and the schedule."""
 TYPICAL_RATE, TYPICAL_WIDTH = 0.012, 128
 """Adam's rate for layers of this width."""
 
@@ -61,6 +69,50 @@ def resolve(
     shape = batch_shape(characters, training)
     training = replace(training, batch_size=shape[0], seq_length=shape[1])
     per_pass = Streams(corpus.train, *shape).steps
+    return _decided(model, training, characters, per_pass, is_fine_tuning)
+
+
+def departures(
+    model: ModelConfig,
+    training: TrainConfig,
+    characters: int,
+    per_pass: int,
+    *,
+    is_fine_tuning: bool = False,
+) -> dict[str, Value]:
+    """The settings of a run that differ from the recipe's for a network of this cell and size and a
+    run of this length, by name.
+
+    characters: about as many as the training text has. per_pass: steps of a pass over it.
+    """
+    network = ModelConfig(model.vocab_size, model.cell, model.layers, model.hidden)
+    streams, seq_length = batch_shape(characters, TrainConfig())
+    length = TrainConfig(streams, seq_length, steps=training.planned_steps(per_pass))
+    usual = values_of(*_decided(network, length, characters, per_pass, is_fine_tuning))
+    same_rate = training.reopened(*_OF_THE_RATE)
+    following = _decided(network, same_rate, characters, per_pass, is_fine_tuning)[1]
+    usual |= {name: getattr(following, name) for name in _OF_THE_RATE}
+    return {
+        name: value
+        for name, value in values_of(model, training).items()
+        if name not in _OF_ITS_OWN and not _is_near(value, usual[name])
+    }
+
+
+def _is_near(value: Value, usual: Value) -> bool:
+    if isinstance(value, float) and isinstance(usual, float):
+        return math.isclose(value, usual, rel_tol=0.05, abs_tol=0.01 * (usual > 0.01))
+    return value == usual
+
+
+def _decided(
+    model: ModelConfig,
+    training: TrainConfig,
+    characters: int,
+    per_pass: int,
+    is_fine_tuning: bool,
+) -> tuple[ModelConfig, TrainConfig]:
+    """The configurations for a text of so many characters and steps of a pass."""
     if training.steps is None and training.epochs is None:
         length = max(math.ceil(PASSES * per_pass), LEAST_STEPS)
         if is_fine_tuning:
@@ -83,13 +135,13 @@ def resolve(
         training = replace(training, precision="float32")
     if training.optimizer in ("adam", "adamw"):
         rate = learning_rate_for(model.hidden)
-        rate = rate * fine_tuning_factor(shape[0]) if is_fine_tuning else rate
+        rate = rate * fine_tuning_factor(training.batch_size) if is_fine_tuning else rate
         training = training.filled(learning_rate=round(rate, 6))
     rate = coefficients_of(training).learning_rate
     if training.optimizer == "adamw" and rate > 0:
         decay = weight_decay_for(passes, rate, per_pass)
         if is_fine_tuning:
-            decay = round(FINE_TUNING_DECAY / (rate * per_pass), 4)
+            decay = round(min(MOST_DECAY, FINE_TUNING_DECAY / (rate * per_pass)), 4)
         training = training.filled(weight_decay=decay)
     return model, training
 
@@ -142,7 +194,7 @@ def weight_decay_for(passes: float, rate: float, steps_a_pass: int) -> float:
 
     Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024).
     """
-    return round(min(passes / 12, 0.75) / (rate * steps_a_pass), 4)
+    return round(min(MOST_DECAY, min(passes / 12, 0.75) / (rate * steps_a_pass)), 4)
 
 
 def dropout_for(passes: float, parameters: int, characters: int) -> float:

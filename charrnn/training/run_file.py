@@ -141,6 +141,7 @@ def _run(file: File) -> Run:
     run.average = trained.model.parameters if config.average else None
     if any(name.startswith(ANCHOR) for name in file.names):
         run.anchor = file.parameters(model_config, ANCHOR)
+    run.starts = trained.starts
     run.progress = _progress(value(about, "progress", dict))
     run.history = _history(value(about, "history", list))
     run.steps_per_epoch = count(about, "steps_per_epoch", least=1)

@@ -23,6 +23,7 @@ from charrnn.errors import ConfigError, DivergenceError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import parse_json, read_regular, write_atomically
 from charrnn.runtime.threads import Workers
+from charrnn.text.documents import follows_separator
 from charrnn.text.streams import Streams, fit_batch_shape
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Run
@@ -318,7 +319,7 @@ class _Job:
             loss, epoch = self._loss(best), best.origin.epoch
             loss = loss if math.isfinite(loss) else None
             # without the steps that a diverged run has lost
-            losses = {entry["step"]: entry["train_loss"] for entry in run.validations}
+            losses = {entry["step"]: entry.get("train_loss") for entry in run.validations}
             train_loss = losses.get(best.origin.step)
         return Outcome(
             seed=self.seed,
@@ -336,9 +337,11 @@ class _Job:
         of it.
         """
         corpus = self.candidate.corpus
+        starts = corpus.validation_starts
+        openings = [best.opening] if follows_separator(starts) else []
         with closing(Workers(self.threads)) as workers:
             return evaluate(
-                best.model, corpus.validation, starts=corpus.validation_starts, workers=workers
+                best.model, corpus.validation, starts=starts, openings=openings, workers=workers
             ).nats_per_char
 
     def _read(self) -> Outcome | None:

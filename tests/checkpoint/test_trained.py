@@ -15,6 +15,7 @@ from safetensors import safe_open
 import charrnn
 from charrnn.checkpoint.header import describe
 from charrnn.checkpoint.names import OWN_NAMES, file_name, torch_module
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained, load, save
 from charrnn.config.settings import CELL_NAMES, ModelConfig
 from charrnn.errors import CheckpointError, CorpusError
@@ -34,8 +35,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     run = small_run(corpus)
     trained(run, corpus)
     state = State(run.model, 4)
-    state.h[..., :9], state.c[..., :9] = 0.5, -2.0
-    saved = replace(run.trained, starts=state)
+    state.h[..., :9], state.c[..., :9] = 0.3, -2.0
+    starts = StartStates.rounded(state, np.array([2, 0, 1, 2], np.int32))
+    saved = replace(run.trained, starts=starts)
     save(tmp_path / "a", saved)
     found = load(tmp_path / "a")
     assert (found.vocab, found.corpus_config) == (saved.vocab, saved.corpus_config)
@@ -43,8 +45,10 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert found.model.config == saved.model.config and run.average is not None
     np.testing.assert_array_equal(found.model.parameters.flat, run.average.flat)
     assert found.starts is not None
-    np.testing.assert_array_equal(found.starts.h, state.h)
-    np.testing.assert_array_equal(found.starts.c, state.c)
+    np.testing.assert_array_equal(found.starts.state.h, state.h)
+    np.testing.assert_array_equal(found.starts.state.c, state.c)
+    np.testing.assert_array_equal(found.starts.ids, starts.ids)
+    assert found.starts.ids.dtype == np.int32 and state.h.max() == np.float32(0.30078125)
     save(tmp_path / "b", found)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -58,7 +62,8 @@ def test_a_folder_gives_the_best_and_a_run_gives_its_network(tmp_path: Path) -> 
     save(tmp_path / "best.safetensors", run.trained)
     assert load(tmp_path).origin.step == 12
     last = load(tmp_path / "last.safetensors")
-    assert last.starts is None and last.squares is not None and not last.squares.flat.any()
+    assert last.starts is None and len(last.opening) == 1
+    assert last.squares is not None and not last.squares.flat.any()
     with pytest.raises(CheckpointError, match="contains a network but not the run"):
         load_run(tmp_path / "best.safetensors")
 

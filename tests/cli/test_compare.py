@@ -221,11 +221,14 @@ def test_values_have_the_settings_types(text: Path) -> None:
         (["--hidden", "0"], 2, "error: --hidden must be at least 1, not 0"),
         (["--preset", "x"], 2, "error: there is no preset 'x'"),
         (
-            ["--val-fraction", "0"],
+            ["--cells", "lstm", "--val-fraction", "0"],
             2,
             "error: configurations are compared by their loss on the validation text",
         ),
         (["none.txt"], 1, "error: none.txt: no such file or folder"),
+        ([], 2, "error: nothing to compare: name cells or a setting's values, such as --cells"),
+        (["--cells", "lstm,gur"], 2, "error: --cell must be one of lstm, "),
+        (["--vary", "lr=1"], 2, "error: there is no setting 'lr'; did you mean learning_rate?"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_leaves_nothing(
@@ -246,8 +249,8 @@ def test_standard_input_is_read_once(text: Path) -> None:
 
 
 def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
-    assert compare("sea.txt", *TINY, "--seeds", 1).exit_code == 0
-    result = compare("sea.txt", *TINY, "--seeds", 1, "--dropout", "0.1")
+    assert compare("sea.txt", *TINY, "--cells", "lstm", "--seeds", 1).exit_code == 0
+    result = compare("sea.txt", *TINY, "--cells", "lstm", "--seeds", 1, "--dropout", "0.1")
     assert result.exit_code == 1 and result.stdout == ""
     assert result.stderr == (
         "error: checkpoints/compare-sea contains another comparison "
@@ -256,7 +259,7 @@ def test_other_settings_in_the_same_folder_are_refused(text: Path) -> None:
 
 
 def test_quiet_prints_the_result_only(text: Path) -> None:
-    result = compare("sea.txt", *TINY, "--seeds", 1, "--quiet")
+    result = compare("sea.txt", *TINY, "--cells", "lstm", "--seeds", 1, "--quiet")
     assert result.exit_code == 0 and result.stderr == ""
     assert "spread" not in result.stdout and "lstm" in result.stdout  # one seed has none
 

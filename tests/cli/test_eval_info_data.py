@@ -17,6 +17,7 @@ import charrnn
 from charrnn.checkpoint.header import FORMAT_VERSION
 from charrnn.cli.main import cli
 from charrnn.text.datasets import DATASETS, DataSet
+from tests.cli.screen import Screen
 
 TEXT = (
     "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
@@ -109,16 +110,39 @@ def test_eval_without_arguments_is_the_newest_run_on_its_validation_text() -> No
 def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
     (folder / "other.txt").write_text("KING:\nSo the owl is good.\n", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "other.txt", "--window", "8", "--threads", "1")
-    ids = run.vocab.encode("KING:\nSo the owl is good.\n")
-    assert found["characters"] == len(ids) - 1
+    ids, openings = run.vocab.encode("KING:\nSo the owl is good.\n"), [run.trained.opening]
+    assert found["characters"] == len(ids)  # the first is predicted from a start state
     assert found["nats_per_char"] == pytest.approx(
-        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+        charrnn.evaluate(run.result, ids, openings=openings).nats_per_char, abs=1e-6
     )
     expected = charrnn.evaluate_windows(run.result, ids, 8)
     assert found["window"]["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
     whole = evaluated("checkpoints/tiny", "other.txt", "--window", str(10**15))
-    assert whole["window"]["nats_per_char"] == pytest.approx(whole["nats_per_char"], abs=1e-6)
+    assert whole["window"]["nats_per_char"] == pytest.approx(
+        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+    )
     assert "window" not in evaluated("checkpoints/tiny", "other.txt", "--window", "0")
+
+
+def test_eval_of_one_character(run: charrnn.Run, folder: Path) -> None:
+    """A single character has a probability too; there is no window in it."""
+    (folder / "one.txt").write_text("S", encoding="utf-8")
+    found = evaluated("checkpoints/tiny", "one.txt")
+    assert found["characters"] == 1 and "window" not in found
+    openings = [run.trained.opening]
+    losses = [
+        charrnn.evaluate(run.result, np.array([v]), openings=openings).nats_per_char
+        for v in range(len(run.vocab))
+    ]
+    assert np.exp(np.negative(losses)).sum() == pytest.approx(1.0, abs=1e-4)
+    assert found["nats_per_char"] == pytest.approx(losses[run.vocab.index["S"]], abs=1e-6)
+    line = json.loads(charrnn_("eval", "checkpoints/tiny", "one.txt", "--per-char").stdout)
+    assert line["char"] == "S" and line["nats"] == pytest.approx(found["nats_per_char"], abs=1e-5)
+    assert "on the text, 1 character\n" in charrnn_("eval", "checkpoints/tiny", "one.txt").stdout
+    dynamic = evaluated(
+        "checkpoints/tiny", "one.txt", "--dynamic", "--ensemble", "checkpoints/tiny"
+    )
+    assert dynamic["dynamic"]["nats_per_char"] == pytest.approx(found["nats_per_char"], abs=1e-6)
 
 
 def test_eval_reads_standard_input_and_other_encodings(folder: Path) -> None:
@@ -138,8 +162,9 @@ def test_eval_can_leave_out_or_replace_unknown_characters(
 ) -> None:
     (folder / "strange.txt").write_text("So be i\u00d8\u2603, caf\u00e8", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "strange.txt", "--unknown", unknown)
-    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read))
-    assert found["characters"] == len(as_read) - 1
+    openings = [run.trained.opening]
+    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read), openings=openings)
+    assert found["characters"] == len(as_read)
     assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
 
 
@@ -149,8 +174,8 @@ def test_eval_folds_unknown_characters_where_the_model_can(
     monkeypatch.chdir(tmp_path)
     make(tmp_path, TEXT + "z", charrnn.CorpusConfig(min_count=2))
     (tmp_path / "other.txt").write_text("So be \u2603", encoding="utf-8")
-    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 6
-    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 5
+    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 7
+    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 6
 
 
 def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> None:
@@ -295,7 +320,7 @@ def test_eval_notes_who_looked_at_the_test_part(
         (("--threads", "0"), 2, "--threads"),
         (("checkpoints/tiny", "nothing.txt"), 1, "nothing.txt"),
         (("checkpoints/tiny", "snow.txt"), 1, "U+2603"),
-        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 2"),
+        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 1"),
         (("tiny.txt",), 1, "tiny.txt"),
     ],
 )
@@ -303,7 +328,7 @@ def test_eval_tells_what_is_wrong(
     folder: Path, arguments: tuple[str, ...], status: int, told: str
 ) -> None:
     (folder / "snow.txt").write_text("So \u2603", encoding="utf-8")
-    (folder / "short.txt").write_text("S\u2603\u2604", encoding="utf-8")
+    (folder / "short.txt").write_text("\u2603\u2604", encoding="utf-8")
     result = charrnn_("eval", *arguments, status=status)
     assert told in result.stderr and not result.stdout
     assert status == 2 or result.stderr.count("\n") == 1
@@ -355,7 +380,7 @@ def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) 
 
 def test_info_shows_what_matters(run: charrnn.Run) -> None:
     text = charrnn_("info").stdout
-    assert f"{run.model.count():,}" in text and "hidden 16" in text and "step 20" in text
+    assert f"{run.model.count():,}" in text and " x 16 units" in text and "step 20" in text
     assert (
         f"{len(run.vocab)} symbols: \\n\u2423,." in text
         and f"format version {FORMAT_VERSION}" in text
@@ -369,6 +394,79 @@ def test_info_shows_what_matters(run: charrnn.Run) -> None:
         "20",
     ]
     assert f"{run.history[-1]['validation_loss']:.4f}" in text
+
+
+def facts(text: str) -> dict[str, str]:
+    """The first column of the facts, and what stands beside each."""
+    lines = (line.partition("  ") for line in text.split("\n\n")[0].splitlines())
+    return {name: value.strip() for name, _, value in lines}
+
+
+def trained_on(folder: Path, model: Any, training: Any, **options: Any) -> str:
+    """The settings that info shows of a run of three steps with these settings."""
+    corpus = charrnn.Corpus.read(folder / "tiny.txt", charrnn.CorpusConfig())
+    run = charrnn.Run.new(
+        corpus, charrnn.ModelConfig(**model), charrnn.TrainConfig(steps=3, **training)
+    )
+    charrnn.save_run(folder / "info.safetensors", run)
+    return facts(charrnn_("info", "info.safetensors").stdout)["settings"]
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "shown"),
+    [
+        ({}, {}, "the recipe's"),
+        ({"cell": "gru", "hidden": 24, "layers": 1}, {}, "the recipe's"),  # stand in another line
+        ({"dropout": 0.4}, {"seed": 3}, "the recipe's, except dropout 0.4, seed 3"),
+        ({"skip": True}, {"clip_norm": 0.5}, "the recipe's, except skip True, clip_norm 0.5"),
+        ({}, {"learning_rate": 0.5}, "the recipe's, except learning_rate 0.5"),
+        ({}, {"learning_rate": 1e-9}, "the recipe's, except learning_rate 1e-09"),
+        ({}, {"weight_decay": 0.0}, "the recipe's, except weight_decay 0"),
+        ({"layer_norm": False}, {"batch_size": 2}, "the recipe's, except layer_norm False, batch"),
+    ],
+)
+def test_info_shows_what_differs_from_the_recipe(
+    folder: Path, model: Any, training: Any, shown: str
+) -> None:
+    settings = trained_on(folder, model, training)
+    assert settings.startswith(shown) and (shown != "the recipe's" or settings == shown)
+
+
+def test_info_sums_up_many_texts(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for n in range(3000):
+        (tmp_path / "texts" / f"{n:04}.txt").write_text(f"text {n:04}\n")
+    run = charrnn.Run.new(charrnn.Corpus.read(tmp_path / "texts"), charrnn.ModelConfig(hidden=8))
+    charrnn.save_run(tmp_path / "many.safetensors", run)
+    text = charrnn_("info", str(tmp_path / "many.safetensors")).stdout
+    assert facts(text)["read from"] == "3,000 texts, 0000.txt to 2999.txt, 30,000 characters"
+    assert "and 2,999 more" in text and len(text.splitlines()) < 20
+    about = json.loads(charrnn_("info", str(tmp_path / "many.safetensors"), "--json").stdout)
+    assert len(about["texts"]) == len(about["run"]["paths"]) == 3000
+
+
+@pytest.mark.parametrize("name", ["checkpoints/tiny", "other.safetensors"])
+def test_info_and_eval_fit_40_columns(
+    monkeypatch: pytest.MonkeyPatch, other: Path, folder: Path, name: str
+) -> None:
+    for command in (["info", name], ["eval", name, "--text", "tiny.txt"], ["data", "list"]):
+        with monkeypatch.context() as patch:
+            screen, _ = Screen(patch, 40, "stdout"), Screen(patch, 40, "stderr")
+            with pytest.raises(SystemExit) as end:
+                cli(command, prog_name="charrnn")
+        assert end.value.code == 0
+        words = [len(word) for word in screen.getvalue().split()]
+        assert screen.widest() <= 40 or (command[0] != "info" and screen.widest() in words)
+
+
+def test_long_strings_in_a_checkpoint_are_shortened(tmp_path: Path) -> None:
+    corpus = charrnn.Corpus.from_text("ab\n" * 200, name="n" * 10_000)
+    run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+    run.init_from = "i" * 10_000
+    charrnn.save_run(tmp_path / "long.safetensors", run)
+    text = charrnn_("info", str(tmp_path / "long.safetensors")).stdout
+    assert "nnn ... nnn" in text and "iii ... iii" in text
+    assert max(map(len, text.splitlines())) < 1000
 
 
 def test_info_of_strange_symbols_and_names_is_plain_text(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from charrnn.cli.main import COMMANDS, RENAMED, report, with_flags
+from charrnn.cli.main import COMMANDS, RENAMED, cli, report, with_flags
+from charrnn.cli.terminal import LINE
 from charrnn.errors import CheckpointError, ConfigError
+from tests.cli.screen import Screen
 
 
 @pytest.mark.parametrize(
@@ -52,3 +55,111 @@ def test_a_report_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -
     assert shown[:2] == [r"error: --seed must be\n0", r"error: a\x1b.b"]
     assert shown[2].startswith("error: `seed`: missing; ") and "(`seed`)" in shown[3]
     assert len(shown) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "error: there is no command 'trian'; did you mean train?\n"),
+        (["Generate"], "error: there is no command 'Generate'; did you mean sample?\n"),
+        (["frobnicate"], "error: there is no command 'frobnicate'; charrnn --help lists the"),
+        (["data", "lst"], "error: no such command 'lst'"),
+        (
+            ["book.txt"],
+            "error: there is no command 'book.txt'; to train on this text: charrnn train",
+        ),
+        (["--versoin"], "error: there is no option --versoin; did you mean --version?\n"),
+        (["train", "--lr", "1"], "error: there is no option --lr; did you mean --learning-rate?\n"),
+        (
+            ["train", "--epohcs", "1"],
+            "error: there is no option --epohcs; did you mean --epochs?\n",
+        ),
+        (
+            ["sample", "--start_text=x"],
+            "error: there is no option --start_text; did you mean --pri",
+        ),
+        (["train", "--zzz"], "error: there is no option --zzz; charrnn train --help lists the opt"),
+        (["train", "--epochs", "x"], "error: invalid value for '--epochs': 'x' is not a valid flo"),
+        (["train", "--cell", "ltsm"], "error: --cell must be one of lstm, peephole,"),
+        (["eval", "--split", "tset"], "error: invalid value for '--split': 'tset' is not one of"),
+        (["sample", "--prime", "a", "--prime-file", "b"], "error: --prime and --prime-file cannot"),
+        (["train", "--layers"], "error: option '--layers' requires an argument\n"),
+        (
+            ["train", "--preset", "charrnn"],
+            "error: there is no preset 'charrnn'; did you mean char",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_that_helps(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("text")
+    result = CliRunner().invoke(cli, words, prog_name="charrnn")
+    assert result.exit_code == 2 and result.stdout == ""
+    assert result.stderr.startswith(said) and result.stderr.count("\n") == 1
+    assert "lstm" not in said or result.stderr.endswith("not 'ltsm'; did you mean lstm?\n")
+
+
+def test_without_a_command_there_is_help() -> None:
+    for words in ([], ["data"]):
+        result = CliRunner().invoke(cli, words, prog_name="charrnn")
+        assert "Usage:" in result.output and "Commands:" in result.output
+        assert "error:" not in result.output
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [LONG],
+        ["train", f"--{LONG}"],
+        ["train", "--epochs", LONG],
+        ["train", LONG],
+        ["train", f"{LONG}/{'y ' * 5000}"],
+        ["train", "--cell", LONG],
+        ["train", "--document-separator", LONG],
+        ["train", "--document-separator", "(" * 150 + "\x1b[31m"],
+        ["train", "--for", LONG],
+        ["train", "--preset", LONG],
+        ["train", "--config", LONG],
+        ["train", "--resume", LONG],
+        ["train", "--init-from", LONG],
+        ["compare", "--vary", LONG],
+        ["compare", "--vary", f"layers={LONG}"],
+        ["sample", LONG],
+        ["sample", "bundled", "--prime-file", LONG],
+        ["eval", LONG],
+        ["info", LONG],
+        ["bench", "--hidden", LONG],
+        ["data", "get", LONG],
+    ],
+)
+def test_no_message_is_longer_than_people_read(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, words, prog_name="charrnn")
+    assert result.exit_code in (1, 2), result.output
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert len(result.stderr) <= LINE + 1 and "\x1b" not in result.stderr
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    report(ConfigError(f"{LONG}: no such file; give another"), "train")
+    said = capsys.readouterr().err
+    assert said.startswith("error: xxx") and said.endswith("xxx: no such file; give another\n")
+    assert " ... " in said and len(said) <= LINE + 1
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["train", "--help-all"]])
+def test_help_fits_40_columns(monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    screen = Screen(monkeypatch, 40, "stdout")
+    words = command if "--help-all" in command else [*command, "--help"]
+    with pytest.raises(SystemExit) as end:
+        cli(words, prog_name="charrnn")
+    assert end.value.code == 0 and "Usage: charrnn" in screen.getvalue()
+    longest = max(map(len, screen.getvalue().split()))
+    assert screen.widest() <= max(40, longest)

@@ -7,13 +7,10 @@ from pathlib import Path
 import pytest
 
 from charrnn.cli import kernel_loading, terminal
+from charrnn.cli.live_bar import LiveBar
+from tests.cli.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Screen(io.StringIO):
-    def isatty(self):
-        return True
 
 
 @pytest.mark.parametrize(
@@ -28,9 +25,9 @@ class Screen(io.StringIO):
         ("é 漢 🎭", "é 漢 🎭"),
     ],
 )
-def test_what_could_harm_a_terminal_is_escaped(text, shown):
+def test_what_could_harm_a_terminal_is_escaped(monkeypatch, text, shown):
     assert terminal.escaped(text) == shown
-    assert terminal.escaped(text, Screen()) == shown
+    assert terminal.escaped(text, Screen(monkeypatch)) == shown
     assert terminal.escaped(text, io.StringIO()) == text  # a pipe gets the text itself
 
 
@@ -42,16 +39,16 @@ def test_an_error_is_one_line(capsys):
 def test_styles_only_on_terminals_and_not_with_no_color(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert terminal.dim("x", Screen()) == "\x1b[2mx\x1b[0m"
+    screen = Screen(monkeypatch)
+    assert terminal.dim("x", screen) == "\x1b[2mx\x1b[0m"
     assert terminal.dim("x", io.StringIO()) == "x"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert terminal.dim("x", Screen()) == "x"
+    assert terminal.dim("x", screen) == "x"
 
 
 def test_tables_keep_to_no_color(monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
-    stream = Screen()
-    monkeypatch.setattr("sys.stdout", stream)
+    stream = Screen(monkeypatch, name="stdout")
     terminal.console().print("x", style="red")
     assert "\x1b[31m" not in stream.getvalue()
 
@@ -83,7 +80,7 @@ def test_a_loss_has_both_units():
 
 
 def test_progress_appears_late_and_only_on_a_terminal(monkeypatch):
-    screen, pipe = Screen(), io.StringIO()
+    screen, pipe = Screen(monkeypatch), io.StringIO()
     for stream in (screen, pipe):
         monkeypatch.setattr("sys.stderr", stream)
         with terminal.progress_bar("reading") as bar:
@@ -126,8 +123,7 @@ class Beside:
     ("beside", "shown_as"), [(None, "2/9"), (Beside(3), "5/9"), (Beside(30), "9/9")]
 )
 def test_compiling_shows_a_bar_on_a_terminal(monkeypatch, beside, shown_as):
-    screen = Screen()
-    monkeypatch.setattr("sys.stderr", screen)
+    screen = Screen(monkeypatch)
     shown = kernel_loading._Compiling(9, 8, quiet=False, beside=beside)
     shown.tick("a", True)
     assert screen.getvalue() == ""
@@ -136,6 +132,67 @@ def test_compiling_shows_a_bar_on_a_terminal(monkeypatch, beside, shown_as):
     shown.close()
     assert "Compiling for this machine (once)" in screen.getvalue()
     assert shown_as in screen.getvalue()
+
+
+PLAN = "plan: 2 layers of 1,024 units, 40.0 passes over the text, about 2 h 00 min; expect a loss"
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_lines_wrap_at_words_in_a_terminal(monkeypatch, columns):
+    screen = Screen(monkeypatch, columns)
+    terminal.say(f"{PLAN}\n  two more")
+    *lines, last = screen.getvalue().split("\n")
+    assert screen.widest() <= columns and last == ""
+    assert " ".join(lines) == f"{PLAN}   two more"
+    assert (len(lines) == 2) == (columns == 200)
+
+
+def test_words_stay_whole_and_wide_characters_count_twice():
+    assert terminal.wrapped("see /a/very-long/path now", 10) == "see\n/a/very-long/path\nnow"
+    assert terminal.wrapped("use --learning-rate 1", 15) == "use\n--learning-rate\n1"
+    assert terminal.wrapped("漢字 漢字 漢字", 9) == "漢字 漢字\n漢字"
+    assert terminal.wrapped("e\u0301e\u0301 e\u0301", 4) == "e\u0301e\u0301 e\u0301"
+
+
+def test_nothing_is_wrapped_in_a_pipe(monkeypatch, capsys):
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((20, 24)))
+    monkeypatch.setenv("COLUMNS", "20")
+    terminal.say(PLAN)
+    terminal.show(PLAN)
+    terminal.console().print(PLAN)
+    LiveBar(10).say(PLAN)
+    assert capsys.readouterr() == (f"{PLAN}\n{PLAN}\n", f"{PLAN}\n{PLAN}\n")
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_the_bar_leaves_two_columns_free(monkeypatch, columns):
+    screen = Screen(monkeypatch, columns)
+    bar = LiveBar(1000)
+    fields = [(0, "1.234 nats"), (1, "2.34 bits"), (2, "val 1.2345"), (3, "123k chars/s")]
+    for n in range(10, 1000, 10):
+        bar.show(n, 1000, 1234.0, fields)
+    assert screen.widest() <= columns - 2
+    bar.close()
+    for label, total in (("windows of 256", 10), ("reading", 10**9), ("reading", None)):
+        monkeypatch.setattr(terminal, "READING_SHOWN_AFTER", -1.0)
+        with terminal.progress_bar(label) as show:
+            show(5, total)
+    assert screen.widest() <= columns - 2
+    assert screen.lines() == [""]
+
+
+def test_a_bar_in_a_window_that_became_narrower_is_replaced(monkeypatch):
+    """The terminal has folded its line into rows; the cursor is in the last."""
+    screen = Screen(monkeypatch, 80)
+    bar = LiveBar(10)
+    bar.say("before")
+    bar.show(5, 10, 1.0, [(0, "1.234 nats")])
+    screen.write("\n" * 2)  # what folding 78 columns in a window of 30 does to the cursor
+    start, screen.columns = len(screen.getvalue()), 30
+    bar.say("after")
+    bar.close()
+    assert screen.lines() == ["before", "after", ""]
+    assert max(map(len, screen.getvalue()[start:].replace("\n", "\r").split("\r"))) <= 31
 
 
 WATCHED = """

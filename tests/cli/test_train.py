@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 import charrnn
-from charrnn.cli.live_bar import LiveBar, fitted, speed_text
+from charrnn.cli.live_bar import fitted, speed_text
 from charrnn.cli.main import COMMANDS, cli
 from charrnn.cli.train_display import Display
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
@@ -26,6 +26,7 @@ from charrnn.training.loop import Report
 from charrnn.training.recipe import learning_rate_for
 from charrnn.training.recovery import FallBack
 from charrnn.training.run_file import load_run
+from tests.cli.screen import Screen
 from tests.reference.small import small_corpus, small_run
 
 PROGRAM = [sys.executable, "-m", "charrnn.cli.main"]
@@ -619,8 +620,9 @@ def reports_of(*changes):
 @pytest.mark.parametrize(
     "reason", ["loss 7.31 after 1.52", "loss nan", "gradient norm inf", "weights not finite"]
 )
-def test_events_fit_60_columns(monkeypatch, capsys, reason):
-    monkeypatch.setattr(LiveBar, "width", 60)
+@pytest.mark.parametrize("columns", [40, 60])
+def test_events_fit_a_narrow_terminal(monkeypatch, reason, columns):
+    screen = Screen(monkeypatch, columns)
     run = small_run(small_corpus())
     run.progress = replace(run.progress, best_step=123_000)
     display = Display(run)
@@ -628,14 +630,15 @@ def test_events_fit_60_columns(monkeypatch, capsys, reason):
     changes = {"fell_back": fall}, {"overfitting": True, "train_loss": 1.5, "validation_loss": 1.6}
     for report in reports_of(*changes):
         display.show(replace(report, total_steps=run.total_steps))
-    back, _, *overfitting = capsys.readouterr().err.splitlines()
     display.say("running slower than planned: 1,234,567 steps instead of 2,345,678")
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 and max(map(len, said)) <= 60
-    assert back.startswith(f"step 124321: {reason}, back to step 123400") and len(back) <= 60
-    assert max(map(len, overfitting)) <= 60 and overfitting[0].startswith("overfitting: ")
-    for word in ("step 123,000", "--dropout", "--hidden", "--patience"):
-        assert word in " ".join(overfitting)
+    display.close()
+    said = " ".join(screen.lines())
+    assert screen.widest() <= columns and screen.lines()[-1] == ""
+    assert f"step 124321: {reason}" in said
+    assert f"step 124321: {reason}, back to step 123400" in said or columns == 40
+    assert "running slower than planned: 1,234,567 steps instead of 2,345,678" in said
+    for words in ("overfitting: the", "step 123,000", "--dropout", "--hidden", "--patience"):
+        assert words in said
 
 
 def test_overfitting_is_said_and_the_best_is_older(text):
@@ -800,8 +803,9 @@ def test_the_live_display_fits_a_narrow_terminal(text, monkeypatch, no_color):
     lines = re.split(r"[\r\n]+", shown.decode())
     assert any("%|" in line and "nats" in line for line in lines)
     assert sum(line.startswith("step ") for line in lines) == 3
-    live = [line for line in lines if line.startswith(("step ", "    ")) or "%|" in line]
-    assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in live) <= 60
+    plain = [re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", line) for line in lines]
+    assert max(map(len, plain)) <= 60
+    assert max(len(line) for line in plain if "%|" in line) <= 58
     assert any(line.startswith("    ") for line in lines)  # samples
     assert ("\x1b[2m" in shown.decode()) == (not no_color)
 

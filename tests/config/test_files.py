@@ -201,11 +201,12 @@ def test_a_preset_of_ones_own(text: Path) -> None:
     [
         (
             "char-rn",
-            f"error: there is no preset 'char-rn'; use {', '.join(NAMES)} or the path of a TOML",
+            "error: there is no preset 'char-rn'; did you mean char-rnn? (or give the path of a",
         ),
         ("none.toml", "error: none.toml: cannot be read: No such file or directory"),
         ("wrong.toml", "error: wrong.toml: there is no setting 'hiden'; did you mean hidden?"),
-        ("../char-rnn", "error: there is no preset '../char-rnn'; use "),
+        ("../char-rnn", "error: there is no preset '../char-rnn'; did you mean char-rnn?"),
+        ("large", f"error: there is no preset 'large'; use {', '.join(NAMES)} (or give the path"),
     ],
 )
 def test_a_wrong_preset_is_one_line(text: Path, name: str, said: str) -> None:
@@ -230,6 +231,8 @@ def test_settings_as_configurations() -> None:
     assert list(SETTINGS) == list(values_of(*configs_of({})))
     with pytest.raises(ConfigError, match=r"^there is no setting 'hiden'; did you mean hidden\?$"):
         configs_of({"hiden": 3})
+    with pytest.raises(ConfigError, match=r"^there is no setting 'rnn_size'; did you mean hidden"):
+        configs_of({"rnn_size": 3})
     with pytest.raises(ConfigError, match=r"^`hidden` must be at least 1"):
         configs_of({"hidden": 0})
 

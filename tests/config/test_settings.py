@@ -153,7 +153,7 @@ def test_whole_numbers_do_for_others_but_not_the_reverse() -> None:
 def test_unknown_settings_are_named() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^run\.toml: there is no setting 'hiden'; the settings are: activation, cell, ",
+        match=r"^run\.toml: there is no setting 'hiden'; did you mean hidden\?$",
     ):
         ModelConfig.from_mapping({"hiden": 3}, "run.toml")
 

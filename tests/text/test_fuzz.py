@@ -63,7 +63,7 @@ def check(corpus: Corpus) -> None:
         (corpus.validation_starts, corpus.validation),
     ):
         if starts is not None:
-            assert (np.diff(starts) > 0).all() and ((starts >= 0) & (starts < len(part))).all()
+            assert (np.diff(starts) > 0).all() and ((starts >= -1) & (starts < len(part))).all()
     vocab = corpus.vocab
     if vocab.unknown is None and vocab.unit == "char":
         assert vocab.encode(vocab.decode(corpus.ids)).tolist() == corpus.ids.tolist()
