@@ -7,19 +7,28 @@ linked with, believes every byte that it reads, and is not read where it cannot 
 empty cache a second process may help: see `companion`.
 """
 
+import os
 import pickle
 import re
 from collections.abc import Callable
+from itertools import count
 from typing import Any, Protocol
 
 from numba import njit
 from numba.core import caching
+from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler import CompileResult
 from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
 
 from charrnn.compiler.kernel_files import PACKAGE
 from charrnn.compiler.target import FILES
+
+# Numba numbers functions from 1 in each process, and symbols are named by function and number. The
+# kernels of several processes meet in one, where two functions of one name and number are taken for
+# each other: those that `kernels.product.packers` makes for floats and for bfloat16 were, and
+# gradients were NaN. So each process begins at a number of its own.
+FunctionIdentity._unique_ids = count(int.from_bytes(os.urandom(7), "little"))
 
 OPTIMIZER_MODULES = {
     **dict.fromkeys(("sgd", "momentum", "nesterov"), "descent"),

@@ -282,3 +282,25 @@ def test_a_kernel_takes_no_other_types() -> None:
     compiling.compile_now(nothing, void(float32[::1]))
     with pytest.raises(TypeError, match="No matching definition"):
         nothing([1])
+
+
+def test_symbols_of_two_processes_have_different_names() -> None:
+    """Kernels that different processes compiled are linked in one. Closures that a factory makes
+    several times have one name, and were confused if their numbers were the same.
+    """
+    program = "\n".join(
+        [
+            "from charrnn.kernels import product",
+            "from numba.core.bytecode import FunctionIdentity",
+            "print(FunctionIdentity.from_function(lambda: 0).unique_id)",
+        ]
+    )
+    ids = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", program], stdout=subprocess.PIPE, check=True
+            ).stdout
+        )
+        for _ in range(2)
+    ]
+    assert abs(ids[0] - ids[1]) > 10**6
