@@ -83,7 +83,7 @@ def generate_many(
     config = config or SamplingConfig()
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
-    networks = [trained] if isinstance(trained, Trained) else trained
+    networks = _networks_of(trained)
     # the prime is read once from each state that texts start from
     openings = {len(network.opening) for network in networks}
     readers = min(count, *openings) if len(openings) == 1 else count
