@@ -171,7 +171,7 @@ def _measures(
 
     (ids, starts), models = text, [network.model for network in networks]
 
-    def shown(
+    def with_bar(
         label: str, function: Callable[..., Evaluation], model: Models, **options: Any
     ) -> Evaluation:
         with terminal.progress_bar(label, unit="char") as bar:
@@ -180,15 +180,15 @@ def _measures(
     def dynamic() -> Evaluation:
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-        adapt = partial(shown, "dynamic evaluation", evaluate_dynamic, config=config)
+        adapt = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
         return mixed([adapt(network.model, squares=network.squares).losses for network in networks])
 
     measures: dict[str, Callable[[], Evaluation]] = {
-        "carried": partial(shown, "evaluating", evaluate, models)
+        "carried": partial(with_bar, "evaluating", evaluate, models)
     }
     if window:
         measures["window"] = partial(
-            shown, f"windows of {window}", evaluate_windows, models, window=window
+            with_bar, f"windows of {window}", evaluate_windows, models, window=window
         )
     if config is not None:
         measures["dynamic"] = dynamic
