@@ -1,9 +1,9 @@
 """A trained network, independent of the run that trained it, and its file.
 
 The tensors are the network's (`names`), the bfloat16 `squares.` tensors that dynamic evaluation
-needs, and `start.h` and `start.c` if there are states to start from. The metadata holds `model`,
-`corpus` (how its text is read), `vocab` (a list; the index of a symbol is its id), `unit`,
-`unknown`, `texts`, `sha256`, `step`, `epoch`, `loss`, and `squares`, the prefix of those tensors'
+needs, and `start.h` and `start.c`, the states to start from. The metadata holds `model`, `corpus`
+(how its text is read), `vocab` (a list; the index of a symbol is its id), `unit`, `unknown`,
+`texts`, `sha256`, `step`, `epoch`, `loss`, `start_ids`, and `squares`, the prefix of those tensors'
 names. The file of a run, which contains more (`training.run_file`), can be read here too; only what
 a network needs is read.
 """
@@ -17,22 +17,23 @@ from charrnn.checkpoint.format import (
     Arrays,
     File,
     arrays_of,
-    arrays_of_state,
     opened,
     second_biases,
     write,
 )
 from charrnn.checkpoint.header import Metadata, configuration, count, value
 from charrnn.checkpoint.paths import find_checkpoint
+from charrnn.checkpoint.start_states import IDS, StartStates, read_start_states
 from charrnn.config import CorpusConfig, ModelConfig
-from charrnn.errors import CheckpointError, CorpusError
+from charrnn.errors import CheckpointError, ConfigError, CorpusError
 from charrnn.network.arithmetic import to_bf16
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.text.corpus import PARTS, Corpus, part_sizes
-from charrnn.text.vocab import Vocab
+from charrnn.text.documents import start_ids
+from charrnn.text.vocab import Vocab, checked_ids, counted
 
-SQUARES, STARTS = "squares.", "start."
+SQUARES = "squares."
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class Origin:
     epoch: float = 0.0
     loss: float | None = None
 
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f", loss {self.loss:.4f}"
+        return f"Origin({counted(len(self.texts), 'text')}, step {self.step:,}{loss})"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -66,7 +71,7 @@ class Trained:
 
     corpus_config: how its text was read; its `document_separator` says where documents begin.
     squares: the mean squares of the gradients, relative to their mean, for dynamic evaluation; None
-        if the optimizer kept none. starts: states (L, N, H) that a text may start from.
+        if the optimizer kept none. starts: what a text may start from; None in a new network.
     """
 
     model: Model
@@ -74,7 +79,29 @@ class Trained:
     corpus_config: CorpusConfig
     origin: Origin = Origin()
     squares: Parameters | None = None
-    starts: State | None = None
+    starts: StartStates | None = None
+
+    @property
+    def opening(self) -> StartStates:
+        """What a text starts from: `starts`, or without them a zero state that reads a newline."""
+        return self.starts or StartStates.zero(self.model, int(start_ids(self.vocab)[0]))
+
+    def __post_init__(self) -> None:
+        """`ConfigError` unless the parts belong together; kernels rely on it."""
+        config = self.model.config
+        if len(self.vocab) != config.vocab_size:
+            raise ConfigError(
+                f"`vocab` has {len(self.vocab)} symbols, but the network has {config.vocab_size}"
+            )
+        if self.squares is not None and self.squares.tensors != self.model.parameters.tensors:
+            raise ConfigError("`squares` belong to a network of another shape")
+        if self.starts is not None:
+            ids = checked_ids(self.starts.ids, config.vocab_size)
+            if self.starts.state.h.shape != State.shapes(config, len(ids))["h"]:
+                raise ConfigError("`starts` are states of a network of another shape")
+
+    def __repr__(self) -> str:
+        return f"Trained({self.model.summary}, {self.vocab!r}, {self.origin!r})"
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless the network was trained on this text, with the same parts."""
@@ -108,8 +135,6 @@ def save(path: str | os.PathLike[str], trained: Trained) -> None:
         words = arrays_of(relative, config, SQUARES).items()
         arrays |= {name: to_bf16(array) for name, array in words}
         about |= {"squares": SQUARES}
-    if trained.starts is not None:
-        arrays |= arrays_of_state(trained.starts, config, STARTS)
     write(path, arrays, about)
 
 
@@ -123,9 +148,10 @@ def load(path: str | os.PathLike[str]) -> Trained:
 
 
 def arrays_in_file(trained: Trained) -> Arrays:
-    """The network's own tensors, by their names in a file."""
-    config = trained.model.config
-    return {**second_biases(config), **arrays_of(trained.model.parameters, config)}
+    """The network's own tensors and its start states', by their names in a file."""
+    config, starts = trained.model.config, trained.starts
+    own = {**second_biases(config), **arrays_of(trained.model.parameters, config)}
+    return own if starts is None else own | starts.in_file(trained.model)
 
 
 def metadata_of(trained: Trained) -> Metadata:
@@ -135,6 +161,7 @@ def metadata_of(trained: Trained) -> Metadata:
         "corpus": asdict(trained.corpus_config),
         **trained.vocab.as_json(),
         **asdict(trained.origin),
+        **({} if trained.starts is None else {IDS: trained.starts.ids.tolist()}),
         "texts": [
             {name: value for name, value in asdict(text).items() if name != "part" or value}
             for text in trained.origin.texts
@@ -161,7 +188,7 @@ def read_trained(file: File) -> Trained:
         squares = file.parameters(config, value(about, "squares", str))
         if (squares.flat < 0).any():
             raise CheckpointError("the squares contain a negative number; the file is damaged")
-    starts = file.state(model, STARTS) if f"{STARTS}h" in file.names else None
+    starts = read_start_states(file, model)
     return Trained(model, vocab, corpus_config, origin, squares, starts)
 
 

@@ -81,6 +81,8 @@ def _filled() -> list[Path]:
             for module in separate:
                 import_module(module)
         if FILES.trouble is not None:
-            raise CharrnnError(f"{FILES.trouble}; set CHARRNN_CACHE_DIR to another folder")
+            raise CharrnnError(
+                f"{FILES.trouble}; set CHARRNN_CACHE_DIR to a folder that can be written"
+            )
     paths = FILES.paths()
     return [paths[kernel] for kernel in kernels]

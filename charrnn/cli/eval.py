@@ -6,26 +6,30 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_members
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
+from charrnn.cli.eval_lines import print_line_losses
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
+from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
+from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from charrnn.checkpoint.start_states import StartStates
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.network.model import Models
-    from charrnn.runtime.threads import Workers
     from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
@@ -43,6 +47,7 @@ Examples:
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
   charrnn eval checkpoints/plays page.txt --per-char > losses.jsonl
+  charrnn eval checkpoints/names --per-line < names.txt
 """
 
 
@@ -77,6 +82,11 @@ Examples:
 @ensemble_option
 @click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
 @click.option(
+    "--encoding-errors",
+    type=click.Choice(["strict", "replace", "ignore"]),
+    help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
+)
+@click.option(
     "--unknown",
     type=click.Choice(["error", "skip", "nearest"]),
     default="error",
@@ -86,6 +96,12 @@ Examples:
 )
 @click.option(
     "--per-char", is_flag=True, help="Print a JSON object per predicted character: char, nats."
+)
+@click.option(
+    "--per-line",
+    is_flag=True,
+    help="Score every line of TEXT (default: standard input) by itself: print its nats per "
+    "character, or with --json an object.",
 )
 @threads_option
 @json_option()
@@ -98,8 +114,10 @@ def eval_(
     dynamic: bool,
     ensemble: tuple[str, ...],
     encoding: str | None,
+    encoding_errors: str | None,
     unknown: str,
     per_char: bool,
+    per_line: bool,
     threads: int | None,
     as_json: bool,
     **adapting: Any,
@@ -112,14 +130,22 @@ def eval_(
     The rows below show the loss over windows of --window characters, each starting from a zero
     state, and how well xz compresses the same text.
     """
-    if per_char and as_json:
-        raise click.UsageError("--per-char and --json cannot both be given")
+    if per_char and (as_json or per_line):
+        other = "--json" if as_json else "--per-line"
+        raise click.UsageError(f"--per-char and {other} cannot both be given")
+    if per_line and (dynamic or split or own):
+        raise click.UsageError(
+            "--per-line scores each line of a TEXT by itself: leave out --dynamic, --split and "
+            "--text"
+        )
+    if per_line:
+        texts = texts or ("-",)
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
-    if not texts and (encoding or unknown != "error"):
+    if not texts and (encoding or encoding_errors or unknown != "error"):
         raise click.UsageError(
-            "--encoding and --unknown apply only to a TEXT: the run's own text is read as in "
-            "training"
+            "--encoding, --encoding-errors and --unknown apply only to a TEXT: the run's own text "
+            "is read as in training"
         )
     adapting_settings = {name: value for name, value in adapting.items() if value is not None}
     if adapting_settings and not dynamic:
@@ -130,37 +156,48 @@ def eval_(
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
+    if per_line:
+        with closing(Workers(threads)) as workers:
+            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+        return
     if texts:
-        text = other_text(networks[0], texts, encoding, unknown)
+        decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
+        text = other_text(networks[0], texts, decoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
-    from charrnn.runtime.threads import Workers
+    from charrnn.text.documents import follows_separator
+    from charrnn.text.vocab import counted
 
+    is_begun = bool(texts) or follows_separator(text[1])
+    openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
-        measures = _measures(networks, text, window, config, workers)
+        measures = _measures(networks, text, openings, window, config, workers)
         if per_char:
             evaluation = measures["carried" if config is None else "dynamic"]()
             _print_per_char(evaluation.losses, text[0], networks[0].vocab)
         else:
             rows = {name: measure() for name, measure in measures.items()}
             evaluation = rows["carried"]
-    about = files_of(members)
+    about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
-        about["test_looks"] = _note_test(members, evaluation.nats_per_char)
+        about["test_looks"] = warn_of_test_looks(members)
     if as_json:
         click.echo(terminal.json_text(_as_json(rows, window, config) | about))
     elif not per_char:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        terminal.show(f"{whose} on {what}, {evaluation.characters:,} characters")
+        size = counted(evaluation.characters, "character")
+        terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
+    note_test_look(looked_at, evaluation.nats_per_char)
 
 
 def _measures(
     networks: Sequence[Trained],
     text: Text,
+    openings: Sequence[StartStates],
     window: int,
     config: DynamicConfig | None,
     workers: Workers,
@@ -181,12 +218,17 @@ def _measures(
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
         adapt = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
-        return mixed([adapt(network.model, squares=network.squares).losses for network in networks])
+        return mixed(
+            [
+                adapt(network.model, squares=network.squares, opening=opening).losses
+                for network, opening in zip_longest(networks, openings)
+            ]
+        )
 
     measures: dict[str, Callable[[], Evaluation]] = {
-        "carried": partial(with_bar, "evaluating", evaluate, models)
+        "carried": partial(with_bar, "evaluating", evaluate, models, openings=openings)
     }
-    if window:
+    if window and len(ids) > 1:
         measures["window"] = partial(
             with_bar, f"windows of {window}", evaluate_windows, models, window=window
         )
@@ -215,7 +257,7 @@ def _as_json(
 ) -> dict[str, Any]:
     """The figures by row; those of the carried state are at the top level."""
     figures = {name: {key: getattr(row, key) for key in FIGURES} for name, row in rows.items()}
-    if window:
+    if "window" in figures:
         figures["window"]["size"] = window
     if config is not None:
         for name, value in asdict(config).items():
@@ -224,35 +266,10 @@ def _as_json(
 
 
 def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
-    """Print a line for each character except the first."""
+    """Print a line for each predicted character."""
+    ids = ids[len(ids) - len(losses) :]
     symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
     for a in range(0, len(losses), 4096):
-        pairs = zip(ids[a + 1 : a + 4097].tolist(), losses[a : a + 4096].tolist(), strict=True)
+        pairs = zip(ids[a : a + 4096].tolist(), losses[a : a + 4096].tolist(), strict=True)
         lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
         click.echo("".join(lines), nl=False)
-
-
-def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, Any]]:
-    """Record beside each checkpoint that its test part was evaluated, and warn if it was before.
-
-    Returns the earlier evaluations.
-    """
-    from charrnn.training.run_folder import note_test_look, test_looks
-
-    earlier: list[dict[str, Any]] = []
-    for folder, path in {member.path.parent: member.path for member in members}.items():
-        evaluations, where = test_looks(path), terminal.one_line(str(folder))
-        earlier += evaluations
-        if evaluations:
-            times = "once" if len(evaluations) == 1 else f"{len(evaluations)} times"
-            terminal.say(
-                f"{where}: the test part has been evaluated {times} before, last at "
-                f"{evaluations[-1]['when']} UTC; a network chosen by test loss needs new test text"
-            )
-        try:
-            note_test_look(path, nats)
-        except OSError as error:
-            terminal.say(
-                f"{where}: cannot record that the test part was evaluated ({error.strerror})"
-            )
-    return earlier

@@ -1,11 +1,12 @@
 """The text to evaluate a network on: part of its own, or another text.
 
-A `Text` is a pair: its ids, and the positions where documents begin (None without documents).
+A `Text` is a pair: its ids, and the positions before whose characters the state is set
+to zero (`documents.resets`; None without documents).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -39,9 +40,18 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
             "the run's text came from standard input" if paths else f"{name}: no run file beside it"
         )
         raise CorpusError(f"{why}: pass the text it was trained on with --text")
+    from charrnn.text.sources import check_recorded
+
     try:
+        lengths = None
+        if not texts:  # a file of unknown origin names them
+            check_recorded(paths)
+            lengths = [text.characters for text in network.origin.texts]
         corpus = read_text(
-            config=network.corpus_config, vocab=network.vocab, **_by_part(network, paths)
+            config=network.corpus_config,
+            vocab=network.vocab,
+            lengths=lengths,
+            **_by_part(network, paths),
         )
     except VocabError as error:
         raise CorpusError(f"the run's text has changed: {error}") from None
@@ -68,7 +78,7 @@ def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
     texts = network.origin.texts
     if not any(text.part for text in texts):
         return {"text": paths}
-    files = [file.path for file in find(paths)[0]]
+    files = [file.path for file in find(paths).files]
     if len(files) != len(texts):
         names = ", ".join(terminal.one_line(text.name) for text in texts)
         counted_files = counted(len(files), "file")
@@ -79,17 +89,20 @@ def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
     return parts
 
 
-def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unknown: str) -> Text:
+def other_text(
+    network: Trained, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+) -> Text:
     """All of another text, encoded for a network.
 
+    decoding: the settings `encoding` and `encoding_errors`; None as in training.
     unknown: how to treat characters that its vocabulary lacks: "error" raises `VocabError`, "skip"
         leaves them out, "nearest" replaces them with the nearest symbol.
     """
-    from charrnn.text.documents import document_starts
+    from charrnn.text.documents import resets
 
     vocab, config = network.vocab, network.corpus_config
-    encoding = encoding or config.encoding
-    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1, encoding=encoding)
+    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
+    config = replace(config, **{name: value for name, value in decoding.items() if value})
     if unknown != "error":
         ids = _known(read_text(texts, config, extend=vocab), vocab, unknown)
     else:
@@ -98,7 +111,7 @@ def other_text(network: Trained, texts: Sequence[str], encoding: str | None, unk
         except VocabError as error:
             raise VocabError(f"{error}, or use --unknown skip or --unknown nearest") from None
     pattern = config.document_separator
-    return ids, None if pattern is None else document_starts(ids, vocab, pattern)
+    return ids, None if pattern is None else resets(ids, vocab, pattern)
 
 
 def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:

@@ -70,8 +70,8 @@ def _say_trouble() -> None:
     trouble = FILES.trouble
     if trouble is not None:
         _say_once(
-            f"{trouble}, so every start compiles again; mend that, or set CHARRNN_CACHE_DIR to "
-            "another folder"
+            f"{trouble}, so every start compiles again; set CHARRNN_CACHE_DIR to a folder that can "
+            "be written"
         )
 
 

@@ -180,7 +180,7 @@ def _verified(path: Path, context: bytes) -> bytes:
     written, or another user can have written it.
     """
     state = path.lstat()
-    if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST or not _is_trusted(state):
+    if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST or _stranger(state):
         raise ValueError("not a file of the cache")
     data = path.read_bytes()
     digest, payload = data[len(_MAGIC) :][:_DIGEST], data[len(_MAGIC) + _DIGEST :]
@@ -197,17 +197,21 @@ def _distrust(folder: Path) -> str | None:
         return f"cannot read {folder}: {error.strerror or error}"
     if not stat.S_ISDIR(state.st_mode):
         return f"{folder} is not a folder"
-    if not _is_trusted(state):
-        return f"{folder} belongs to another user, or others can write to it"
-    return None
+    stranger = _stranger(state)
+    return stranger and f"{folder} {stranger}"
 
 
-def _is_trusted(state: os.stat_result) -> bool:
-    """True if only this user, root, or the owner of this program can have written something."""
+def _stranger(state: os.stat_result) -> str | None:
+    """Who but this user, root and the owner of this program can have written a file or folder; None
+    if nobody can.
+    """
     if os.name != "posix":
-        return True  # folders of users are closed to others there, and the mode says nothing
-    owners = os.geteuid(), 0, PACKAGE.stat().st_uid
-    return state.st_uid in owners and not state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        return None  # folders of users are closed to others there, and the mode says nothing
+    if state.st_uid not in (os.geteuid(), 0, PACKAGE.stat().st_uid):
+        return f"belongs to another user ({state.st_uid})"
+    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return "can be written by others"
+    return None
 
 
 def _remove_abandoned(folder: Path) -> None:

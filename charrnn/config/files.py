@@ -31,6 +31,7 @@ SETTINGS: Mapping[str, Setting] = {
 Others = Mapping[str, type | tuple[type, ...]]
 """Keys that a file may contain in addition to settings, and their types."""
 
+_MOST = 1_000_000
 _PRESETS = files("charrnn.config").joinpath("presets")
 
 
@@ -77,7 +78,11 @@ def read_settings(path: str | Path, others: Others | None = None) -> dict[str, A
     types.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        with Path(path).open("rb") as file:
+            data = file.read(_MOST + 1)  # a device may have no end
+        if len(data) > _MOST:
+            raise ConfigError(f"{path}: more than {_MOST:,} bytes, so not a file of settings")
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:

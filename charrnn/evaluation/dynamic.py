@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
-from charrnn.errors import ConfigError
-from charrnn.evaluation.evaluate import Evaluation, Progress, checked_text, mixed, using
+from charrnn.errors import ConfigError, overflow
+from charrnn.evaluation.evaluate import (
+    Evaluation,
+    Progress,
+    checked_text,
+    mixed,
+    preceded,
+    using,
+)
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt
 from charrnn.network.model import Model, State
@@ -44,6 +52,7 @@ def evaluate_dynamic(
     *,
     squares: Parameters | None = None,
     starts: Positions | None = None,
+    opening: StartStates | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -60,12 +69,15 @@ def evaluate_dynamic(
     scales r to the size of this text's gradients so far, so that a rate means nearly the same for
     networks of any size and segments of any length; g is clipped to a norm of 2 |r|.
 
-    ids and `starts` as in `evaluation.evaluate`. There is no dropout. With `dynamic_streams` above
-    1, the text is read as that many equal parts in parallel, each from a zero state; they share the
-    weights, which learn from all parts at once. The result has the same bits on any number of
-    threads. `ConfigError` if the weights diverge, or if `squares` are those of another network.
+    ids and `starts` as in `evaluation.evaluate`, and `opening` as one of its openings. There is no
+    dropout. With `dynamic_streams` above 1, the text is read as that many equal parts in parallel,
+    each from a zero state; they share the weights, which learn from all parts at once. The result
+    has the same bits on any number of threads. `ConfigError` if the weights diverge, or if
+    `squares` are those of another network.
     """
-    (ids, targets), config = checked_text(model, ids), config or DynamicConfig()
+    openings, config = [] if opening is None else [opening], config or DynamicConfig()
+    ids, targets = checked_text(model, ids, openings)
+    (ids,), starts = preceded(ids, starts, openings)
     if squares is not None and squares.tensors != model.parameters.tensors:
         raise ConfigError("`squares` belong to a network of another shape")
     streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
@@ -75,6 +87,8 @@ def evaluate_dynamic(
     with using(workers) as threads:
         learner = _Learner(model, config, streams, squares, threads)
         network, state = learner.network, State(learner.model, streams)
+        if opening is not None:
+            opening.put(state, firsts == 0)
         for block in walk(ids, starts, firsts, part, config.dynamic_segment):
             _, gradient = network.gradients(block.x, block.y, state, None, block.starts)
             losses[block.places] = network.losses[: len(block.x)]
@@ -115,6 +129,8 @@ class _Learner:
         """Take one step along a gradient, computed at the current weights."""
         norm, _ = self._clipper.measure(gradient.flat)
         if not math.isfinite(norm):
+            if not self._steps:
+                raise overflow()
             rate, done = self._rule[0], counted(self._steps, "step")
             raise ConfigError(
                 f"the loss is NaN or infinite after {done} of dynamic evaluation: `dynamic_rate` "

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.checkpoint.start_states import StartStates
+from charrnn.errors import ConfigError, CorpusError, overflow
 from charrnn.evaluation.walk import walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import Positions
-from charrnn.text.vocab import checked_ids
+from charrnn.text.vocab import checked_ids, counted
 
 WARM_UP = 512
 """Characters that a stream reads unscored before its part, so that its state matches that of one
@@ -60,6 +61,7 @@ def evaluate(
     ids: NDArray[Any],
     *,
     starts: Positions | None = None,
+    openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
@@ -67,24 +69,28 @@ def evaluate(
     """The loss of a text with carried state, by a model or an ensemble.
 
     Every character after the first is predicted from all characters before it. ids (K,) may have
-    any integer type; `CorpusError` unless K >= 2, `VocabError` for ids out of range. Long
-    texts are read as up to 32 parts in parallel, each with a state warmed up on the 512 characters
-    before it; a test shows that this matches the loss of one stream to 1e-4. Texts below 2,049
-    characters are read as one stream.
+    any integer type; `CorpusError` if there is nothing to predict, `VocabError` for ids out of
+    range. Long texts are read as up to 32 parts in parallel, each with a state warmed up on the 512
+    characters before it; a test shows that this matches the loss of one stream to 1e-4. Texts below
+    2,049 characters are read as one stream.
 
-    starts: positions in ids where a document begins and the state is set to zero: int64, sorted
-        (`documents.document_starts`).
+    starts: positions in ids before whose characters the state is set to zero: int64, sorted
+        (`documents.resets`).
+    openings: one per model, such as `Trained.opening`: the text continues from the first state in
+        it, and its first character is predicted too. Without them, the text is read from a zero
+        state, and its first character is not predicted.
     panels: the packed weights of the model, if available; for a single model only.
     """
-    ids, targets = checked_text(model, ids)
+    ids, targets = checked_text(model, ids, openings)
+    texts, starts = preceded(ids, starts, openings)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
     firsts = np.minimum(np.arange(streams) * part, targets - part) - warm_up
     # the first stream has no text to warm up on: it starts scoring earlier and ends with the others
     firsts[0] = 0
-    length = part + warm_up
-    return _evaluate(model, ids, starts, firsts[None], warm_up, length, workers, panels, progress)
+    read = _Reading(texts, starts, openings, firsts[None], warm_up, part + warm_up)
+    return _evaluate(model, read, workers, panels, progress)
 
 
 def evaluate_windows(
@@ -108,54 +114,80 @@ def evaluate_windows(
     last = (targets - 1) // window
     streams = min(last + 1, STREAMS)
     numbers = np.arange(last // streams * streams + streams).reshape(-1, streams)
-    firsts = np.minimum(numbers, last) * window
-    return _evaluate(model, ids, starts, firsts, 0, window, workers, None, progress)
+    read = _Reading([ids], starts, (), np.minimum(numbers, last) * window, 0, window)
+    return _evaluate(model, read, workers, None, progress)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """How a text is read: in R rounds, by N streams that begin at the positions firsts (R, N).
+
+    In each round, every stream reads `length` characters from a zero state. The first `warm_up` of
+    them are not scored, except at the start of the text. With openings, the stream there begins in
+    the first state of its model's. texts: the ids for each model, or for all.
+    """
+
+    texts: Sequence[NDArray[Any]]
+    starts: Positions | None
+    openings: Sequence[StartStates]
+    firsts: NDArray[np.int64]
+    warm_up: int
+    length: int
 
 
 def _evaluate(
     model: Models,
-    ids: NDArray[Any],
-    starts: Positions | None,
-    firsts: NDArray[np.int64],
-    warm_up: int,
-    length: int,
+    read: _Reading,
     workers: Workers | None,
     panels: Panels | None,
     progress: Progress | None,
 ) -> Evaluation:
-    """The loss of streams that begin at the positions firsts (R, N), in R rounds.
-
-    In each round, N streams read `length` characters from a zero state. The first `warm_up` of them
-    are not scored, except at the start of the text.
-    """
     models = members_of(model)
-    (rounds, streams), done = firsts.shape, 0
-    losses = [np.empty(len(ids) - 1, np.float32) for _ in models]
+    (rounds, streams), done = read.firsts.shape, 0
+    losses = [np.empty(len(read.texts[0]) - 1, np.float32) for _ in models]
     with using(workers) as threads:
-        for member, own in zip(models, losses, strict=True):
+        for n, (member, own) in enumerate(zip(models, losses, strict=True)):
             network = Network(member, STEPS, streams, threads, panels=panels)
-            state = State(member, streams)
-            for begin in firsts:
+            state, ids = State(member, streams), read.texts[n % len(read.texts)]
+            for begin in read.firsts:
                 state.reset()
-                scored = np.where(begin > 0, begin + warm_up, 0)
-                for block in walk(ids, starts, begin, length, STEPS):
+                if read.openings:
+                    read.openings[n].put(state, begin == 0)
+                scored = np.where(begin > 0, begin + read.warm_up, 0)
+                for block in walk(ids, read.starts, begin, read.length, STEPS):
                     block_losses = network.evaluate(block.x, block.y, state, block.starts)
                     is_scored = (block.places >= scored) & (block.places < len(own))
                     own[block.places[is_scored]] = block_losses[is_scored]
                     done += block_losses.size
                     if progress is not None:
-                        progress(done, len(models) * rounds * streams * length)
+                        progress(done, len(models) * rounds * streams * read.length)
     return mixed(losses)
+
+
+def preceded(
+    ids: NDArray[Any], starts: Positions | None, openings: Sequence[StartStates]
+) -> tuple[list[NDArray[Any]], Positions | None]:
+    """A text for each opening, which begins with the id that the opening reads first, and the
+    positions of the resets in it; without openings, the text itself.
+    """
+    if not openings:
+        return [ids], starts
+    texts = [np.append(opening.ids[:1].astype(ids.dtype), ids) for opening in openings]
+    return texts, None if starts is None else starts + 1
 
 
 def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
     """The loss of an ensemble, from its members' losses for each character: -log of the mean of
     e^-loss.
 
-    losses: float32 (K,) per member. A single model's losses are unchanged.
+    losses: float32 (K,) per member. A single model's losses are unchanged. `DivergenceError` if one
+    is NaN or infinite.
     """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
+    for number, member in enumerate(losses, 1):
+        if not np.isfinite(member).all():
+            raise overflow("the network's" if len(losses) == 1 else f"network {number}'s")
     mean = losses[0]
     if len(losses) > 1:
         total = reduce(np.logaddexp, (np.negative(member, dtype=np.float64) for member in losses))
@@ -176,17 +208,24 @@ def members_of(model: Models) -> Sequence[Model]:
     return models
 
 
-def checked_text(model: Models, ids: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """The ids, and the number of characters to predict; `CorpusError` if there are none,
-    `VocabError` for ids that a model does not have.
+def checked_text(
+    model: Models, ids: NDArray[Any], openings: Sequence[StartStates] = ()
+) -> tuple[NDArray[Any], int]:
+    """The ids, and the number of characters to predict: with openings, all of them. `CorpusError`
+    if there are none, `VocabError` for ids that a model does not have.
     """
-    ids = checked_ids(ids, min(each.config.vocab_size for each in members_of(model)))
-    if len(ids) < 2:
+    members = members_of(model)
+    if openings and len(openings) != len(members):
+        raise ConfigError(f"`openings` must be one per model, {len(members)}, not {len(openings)}")
+    ids, least = checked_ids(ids, min(each.config.vocab_size for each in members)), 2
+    if openings:
+        least = 1
+    if len(ids) < least:
         raise CorpusError(
-            "a text to evaluate needs at least 2 characters in the vocabulary; this one has "
-            f"{len(ids)}"
+            f"a text to evaluate needs at least {counted(least, 'character')} in the vocabulary; "
+            f"this one has {len(ids)}"
         )
-    return ids, len(ids) - 1
+    return ids, len(ids) + 1 - least
 
 
 def using(workers: Workers | None) -> AbstractContextManager[Workers]:

@@ -18,7 +18,8 @@ class Block:
     places: positions in the text of the characters of x, int64 (T, N).
     x, y: the characters to read and to predict, int32 (T, N), C-contiguous. Past the end of the
         text, its last character is repeated.
-    starts: True where a document begins, bool (T, N); None if the text has no documents.
+    starts: True where the state is set to zero before a character is read, bool (T, N); None if the
+        text has no documents.
     read: how many characters each stream has read by the end of this block.
     """
 
@@ -34,7 +35,8 @@ def walk(
 ) -> Iterator[Block]:
     """Read `length` characters from each of the positions firsts (N,), at most `steps` at a time.
 
-    ids (K,), any integer type; `starts` are the positions at which documents begin, int64, sorted.
+    ids (K,), any integer type; `starts` are the positions before whose characters the state
+    is set to zero, int64, sorted.
     """
     for done in range(0, length, steps):
         count = min(steps, length - done)

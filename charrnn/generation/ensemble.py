@@ -32,31 +32,37 @@ class Ensemble:
             )
         self._writers, self._scratch = writers, np.zeros(sizes[0], np.float32)
 
+    def __repr__(self) -> str:
+        return f"Ensemble({len(self._writers)} writers)"
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
         """
         for writer in self._writers:
             writer.read(ids, progress)
-        self._last = np.full(self._writers[0].streams, ids[-1], np.int32)
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
-        self._last = self._last[streams]
         for writer in self._writers:
             writer.keep(streams)
 
+    def spread(self, streams: int) -> None:
+        """As `Writer.spread`."""
+        for writer in self._writers:
+            writer.spread(streams)
+
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
-        ids, first = np.zeros((length, len(self._last)), np.int32), self._writers[0]
+        first = self._writers[0]
+        ids = np.zeros((length, first.streams), np.int32)
         for step, uniforms in enumerate(first.uniforms(length)):
-            logits = [writer.step(self._last) for writer in self._writers]
+            logits = [writer.step(writer.last) for writer in self._writers]
             for n, uniform in enumerate(uniforms):
                 mean = log_of_mean([each[n] for each in logits])
                 ids[step, n] = draw(mean, first.controls, uniform, self._scratch)
-            self._last = ids[step]
             for writer in self._writers:
-                writer.follow(self._last)
+                writer.follow(ids[step])
         return ids
 
 

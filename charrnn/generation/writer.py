@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError, VocabError
+from charrnn.errors import ConfigError, VocabError, overflow
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded
 from charrnn.kernels import sampling, writing
@@ -49,8 +50,8 @@ class Writer:
 
     config: all settings except `length`, `stop` and `unknown`, which concern characters.
     banned: ids of symbols that are never written; at least one symbol must remain.
-    documents: trackers; with them, a stream's state is zero before it reads the first character of
-        a document, as in training.
+    documents: trackers; with them, a stream's state is zero before it reads the last character of a
+        separator, as in training.
     panels: the packed weights of the model, if available; used in float32 only.
     """
 
@@ -72,14 +73,13 @@ class Writer:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
+        self._seed = config.seed
         if panels is None or self.model is not model:
             panels = Panels(self.model, backward=False)
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
-        self._random = [
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
-            for n in range(streams)
-        ]
+        self.last: Ids = np.zeros(0, np.int32)
+        self._random = _generators(config.seed, streams)
         self._made = partial(_Work, panels, self.controls, config.precision)
         self._turns = _Turns()
         self._make_work()
@@ -88,12 +88,21 @@ class Writer:
         self._work = self._made(self.streams, self.workers.threads)
         self._alone: _Work | None = None
 
+    def __repr__(self) -> str:
+        return f"Writer({self.model.summary}, {self.streams} streams)"
+
     @property
     def chunk(self) -> int:
         """Characters to write at a time: enough to hide the cost of returning to Python, without a
         visible delay.
         """
         return max(CHUNK, min(MOST, CHUNK_BYTES // (self._work.weights * self.streams)))
+
+    def begin(self, starts: StartStates) -> None:
+        """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
+        chosen = starts.chosen(self._seed, self.streams)
+        self.state.h[:], self.state.c[:] = starts.state.h[:, chosen], starts.state.c[:, chosen]
+        self.last = starts.ids[chosen]
 
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream read ids (K,), K >= 1: all except the last, which `write` reads
@@ -105,18 +114,20 @@ class Writer:
         ids = self._checked(ids)
         if not len(ids):
             raise VocabError("there must be at least one id to read")
+        resets = set(self._documents.read(ids)) if self._documents is not None else set()
+        if len(self.last):  # they precede the ids
+            self._run(np.stack([self.last, self.last]), 1, np.zeros((1, self.streams)))
         last = len(ids) - 1
-        starts = set(self._documents.read(ids)) if self._documents is not None else set()
-        for a, b in pairwise(sorted({*range(0, last, 256), *starts, last})):
-            if a in starts:
+        for a, b in pairwise(sorted({*range(0, last, 256), *resets, last})):
+            if a in resets:
                 self.state.reset()
             block = np.repeat(ids[a : b + 1, None], self.streams, 1)
             self._run(block, len(block), np.zeros((b - a, self.streams)))
             if progress is not None:
                 progress(b, last)
-        if last in starts:
+        if last in resets:
             self.state.reset()
-        self._last = np.full(self.streams, ids[-1], np.int32)
+        self.last = np.full(self.streams, ids[-1], np.int32)
 
     def step(self, ids: Ids) -> Floats:
         """Let stream n read ids[n], int32 (streams,); returns the logits after it, (streams, V).
@@ -130,16 +141,18 @@ class Writer:
         return work.logits[:, : self.model.config.vocab_size]
 
     def write(self, length: int) -> Ids:
-        """The next `length` ids of every stream, (length, streams) int32."""
+        """The next `length` ids of every stream, (length, streams) int32, after `begin` or
+        `read`.
+        """
         ids, uniforms = np.zeros((length + 1, self.streams), np.int32), self.uniforms(length)
-        ids[0], steps, done = self._last, self.chunk, 0
+        ids[0], steps, done = self.last, self.chunk, 0
         if self._documents is not None:
             # A call costs more than a step of one stream; but with more streams, a document begins
             # in one of them sooner.
             steps = max(1, min(self.chunk, 4 * CHUNK) // self.streams)
         while done < length:
             done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
-        self._last = ids[-1].copy()
+        self.last = ids[-1].copy()
         return ids[1:]
 
     def uniforms(self, length: int) -> Uniforms:
@@ -147,9 +160,10 @@ class Writer:
         return np.array([rng.random(length) for rng in self._random]).T.copy()
 
     def follow(self, ids: Ids) -> None:
-        """Stream n continues with ids[n]; if a document begins with it, set the state to zero."""
+        """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
+        self.last = ids
         if self._documents is not None:
-            self._begin(self._documents.follow(ids))
+            self._reset(self._documents.follow(ids))
 
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
@@ -157,36 +171,46 @@ class Writer:
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
+        self._random = [self._random[stream] for stream in streams]
+        self._continue_from(streams)
+
+    def spread(self, streams: int) -> None:
+        """Continue as this many streams, before anything is written: stream n from what stream
+        n % (their number so far) has read.
+        """
+        self._random = _generators(self._seed, streams)
+        self._continue_from([n % self.streams for n in range(streams)])
+
+    def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
         self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
-        self.streams, self._last = len(streams), self._last[streams]
-        self._random = [self._random[stream] for stream in streams]
+        self.streams, self.last = len(streams), self.last[streams]
         if self._documents is not None:
             self._documents.keep(streams)
         self._make_work()
 
-    def _begin(self, streams: list[int]) -> None:
-        """Begin a document in these streams."""
+    def _reset(self, streams: list[int]) -> None:
+        """Set the state of these streams to zero."""
         self.state.h[:, streams] = 0
         self.state.c[:, streams] = 0
 
     def _write(self, ids: Ids, uniforms: Uniforms) -> int:
-        """Write ids[1:] (K, N) after ids[0], up to the first one that begins a document; returns
+        """Write ids[1:] (K, N) after ids[0], up to the first one that a zero state reads; returns
         the number written.
         """
         if self._documents is None:
             self._run(ids, 1, uniforms)
             return len(uniforms)
-        before, begun, done = State(self.model, self.streams), list[int](), 0
+        before, zero, done = State(self.model, self.streams), list[int](), 0
         before.copy_from(self.state)
         self._run(ids, 1, uniforms)
-        while done < len(uniforms) and not begun:
+        while done < len(uniforms) and not zero:
             done += 1
-            begun = self._documents.follow(ids[done])
+            zero = self._documents.follow(ids[done])
         if done < len(uniforms):  # later ids were written without the reset
             self.state.copy_from(before)
             self._run(ids[: done + 1], done + 1, uniforms[:done])
-        self._begin(begun)
+        self._reset(zero)
         return done
 
     def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> _Work:
@@ -200,9 +224,18 @@ class Writer:
         jobs = [(write, ids, given, uniforms) for write in work.own]
         self.workers.run(operator.call, jobs, work.release)
         work.store(self.state, len(uniforms))
+        if work.overflows[0]:
+            raise overflow()
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), len(uniforms))
         return work
+
+
+def _generators(seed: int, streams: int) -> list[np.random.Generator]:
+    return [
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
+        for n in range(streams)
+    ]
 
 
 def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> Controls:
@@ -271,7 +304,7 @@ class _Work:
         self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
-        self.meeting = np.zeros(2, np.int64)
+        self.meeting, self.overflows = np.zeros(2, np.int64), np.zeros(1, np.bool_)
         biases = np.stack([model.parameters.bias(layer) for layer in range(L)])
         bias, table = (by_share(each, shares, H) for each in (biases, panels.table))
         p = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
@@ -306,6 +339,7 @@ class _Work:
                 y=y,
                 x=x,
                 logits=self.logits,
+                overflows=self.overflows,
                 keep_h=keep_h,
                 keep_c=keep_c,
                 has_output=cell.has_output,

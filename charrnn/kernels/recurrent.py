@@ -151,7 +151,7 @@ def carry(t, h, c, keep_h, keep_c, copied, starts, start, stop):
     h, c (T + 1, N, H): row t is read, row t + 1 is changed
     keep_h, keep_c (T or 1, N, H): 0 or 1 in training, the rate in evaluation; empty for no zoneout
     copied (T, N, H): row t becomes h[t + 1] before the zeros, unless it is empty
-    starts (steps, N): true where a document begins, or empty
+    starts (steps, N): true where a character is read from a zero state, or empty
     """
     for n in range(start, stop):
         if keep_h.shape[0] > 0:

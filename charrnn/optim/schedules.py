@@ -70,22 +70,19 @@ class Moment:
         """The run as it was planned, and after it each time that it was given more, as runs of
         their own that have come as far as this.
         """
-        begun = [change for change in self.changes if change[2] and change[0] <= self.step]
-        borders = [(0, self.total_steps, False), *begun]
-        ends = [*(step - 1 for step, _, _ in begun), self.step]
+        parts: list[tuple[int, int, list[tuple[int, int, bool]]]] = [(0, self.total_steps, [])]
+        for step, total, is_more in self.changes:
+            if step > self.step:
+                break
+            begin, _, changes = parts[-1]
+            if is_more:
+                parts.append((step, total, []))
+            else:
+                changes.append((step - begin, total - begin, False))
+        ends = [*(begin - 1 for begin, _, _ in parts[1:]), self.step]
         return [
-            Moment(
-                end - begin,
-                self.steps_per_epoch,
-                total - begin,
-                self.falls,
-                tuple(
-                    (step - begin, new - begin, False)
-                    for step, new, is_more in self.changes
-                    if begin < step <= end and not is_more
-                ),
-            )
-            for (begin, total, _), end in zip(borders, ends, strict=True)
+            Moment(end - begin, self.steps_per_epoch, total - begin, self.falls, tuple(changes))
+            for (begin, total, changes), end in zip(parts, ends, strict=True)
         ]
 
     def share(self, after: float = 0.0) -> float:

@@ -106,7 +106,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         ) from None
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            with suppress(OSError):  # the error that led here says more
+                Path(temporary).unlink(missing_ok=True)
 
 
 def _sync(descriptor: int) -> None:

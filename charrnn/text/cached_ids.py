@@ -145,11 +145,13 @@ def keep(file: CacheFile, text: Encoded) -> Encoded:
     return replace(text, kept_in=file.path) if file.finish(text.ids, about) else text
 
 
-def kept_starts(ids: Path, pattern: str, find_starts: Callable[[], Positions]) -> Positions:
+def kept_starts(ids: Path, what: Any, find_starts: Callable[[], Positions]) -> Positions:
     """Where documents begin in a text whose ids are cached in this file: from the cache, or
     searched now and cached too.
+
+    `what`, ready for JSON, says what is searched for and in which part of the text.
     """
-    path = ids.with_name(f"{ids.stem}-{_digest(pattern)}.starts")
+    path = ids.with_name(f"{ids.stem}-{_digest(what)}.starts")
     with contextlib.suppress(*_USELESS):
         return mapped(path)[1].view(np.int64)
     starts = find_starts()

@@ -48,7 +48,9 @@ def opened(path: str, stdin: BinaryIO | None = None) -> Iterator[Any]:
 
 
 def _pipe(path: str) -> int:
-    """Open a pipe for reading. The system waits until someone has it open for writing."""
+    """Open a pipe for reading. The system waits until a program opens it for writing; we wait for
+    ten seconds (`CorpusError`).
+    """
     descriptors: list[int] = []
 
     def wait() -> None:
@@ -68,7 +70,10 @@ def _pipe(path: str) -> int:
                 os.close(descriptor)
             descriptors.clear()
     if not descriptors:
-        raise OSError(f"a pipe to which nothing wrote in {WRITER_WAIT:g} s")
+        raise CorpusError(
+            f"{path}: a pipe that no program opened to write to in {WRITER_WAIT:g} s; start that "
+            "program first"
+        )
     return descriptors[0]
 
 

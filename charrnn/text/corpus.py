@@ -8,7 +8,7 @@ text is read again.
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -27,12 +27,12 @@ from charrnn.text.characters import Characters, check, vocabulary_of
 from charrnn.text.contents import CHUNK, read_bytes
 from charrnn.text.counted import Counted
 from charrnn.text.decoding import codec_name
-from charrnn.text.documents import Positions, document_starts
+from charrnn.text.documents import Positions, document_starts, resets, start_ids
 from charrnn.text.reading import ByteCounter, Reading, uses_kernels
 from charrnn.text.sources import InputFile, Skipped, Source, Sources, find, summary
 from charrnn.text.split import Split, split_by_documents
 from charrnn.text.stored import Stored, half_character
-from charrnn.text.vocab import TextIds, Vocab, counted
+from charrnn.text.vocab import NOUNS, TextIds, Vocab, counted
 
 PARTS = "validation", "test"
 """The parts that can be given as separate files, in addition to the text."""
@@ -63,6 +63,18 @@ class Corpus:
     skipped: tuple[Skipped, ...] = ()
     kept_in: Path | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        """`CorpusError` unless the ids have the vocabulary's type, which training relies on."""
+        if self.ids.ndim != 1 or self.ids.dtype != self.vocab.dtype:
+            raise CorpusError(
+                f"`ids` must be {self.vocab.dtype} (n,), as Vocab.encode returns them, not "
+                f"{self.ids.dtype} {self.ids.shape}"
+            )
+
+    def __repr__(self) -> str:
+        size = counted(len(self), NOUNS[self.vocab.unit])
+        return f"Corpus({self.name!r}, {size}, {self.vocab!r})"
+
     @classmethod
     def read(
         cls,
@@ -76,6 +88,7 @@ class Corpus:
         progress: Progress | None = None,
         stdin: BinaryIO | None = None,
         keep: bool = True,
+        lengths: Sequence[int] | None = None,
     ) -> Self:
         """Read files, globs, folders and standard input ("-"), in this order, with a newline
         between two files.
@@ -88,14 +101,21 @@ class Corpus:
         has none); `extend` keeps the ids of that vocabulary and adds new symbols.
         `progress(bytes_read, total_bytes_or_None)` is called at intervals. Of folders, what people
         do not write is left out (`find`), and files that are no plain text (not with the unit
-        "byte"). With `keep`, the ids of a large text are cached in the user's cache folder and read
-        from there, read-only, next time, unless a file has changed. `CorpusError` if the text is
-        missing, unreadable, not in its encoding, or cannot be trained on.
+        "byte"). `lengths` are the characters that the files should have, in order: none is read
+        much further. With `keep`, the ids of a large text are cached in the user's cache folder and
+        read from there, read-only, next time, unless a file has changed. `CorpusError` if the text
+        is missing, unreadable, not in its encoding, or cannot be trained on.
         """
         config = config or CorpusConfig()
         if config.unit == "char":
             codec_name(config.encoding)  # report a wrong pattern before anything is read
         files, name, skipped = find(sources, validation, test)
+        if lengths is not None:
+            if len(lengths) != len(files):
+                raise CorpusError(
+                    f"{name}: {counted(len(files), 'file')}, but there should be {len(lengths)}"
+                )
+            files = [replace(file, most=n) for file, n in zip(files, lengths, strict=True)]
         key = key_of(files, config) if keep else None
         encoded = find_kept(key, vocab, extend) if key else None
         counter = ByteCounter(files, progress)
@@ -152,7 +172,7 @@ class Corpus:
         text = vars(encoded) | {"vocab": vocab or encoded.vocab}
         made = cls(config=config, name=_folder_name(name), **text)
         left = made._sizes[0]  # drawing documents does not leave less
-        if left < 2:
+        if left < (2 if vocab is None else 1):  # one character can be evaluated
             raise CorpusError(
                 f"{_where(encoded.sources)}: the text has {counted(len(made), 'character')}, with "
                 f"{left} to train on; at least 2 are needed: use a longer text, or "
@@ -214,24 +234,48 @@ class Corpus:
 
         return kept_starts(self.kept_in, pattern, find_starts) if self.kept_in else find_starts()
 
-    @property
+    @cached_property
     def train_starts(self) -> Positions | None:
-        """Where documents begin in `train`; None without a document separator."""
-        return self._starts_in(0, self._split.borders[0])
+        """Where the state is set to zero in `train` (`documents.resets`); None without a document
+        separator.
+        """
+        return self._resets("train", 0)
 
-    @property
+    @cached_property
     def validation_starts(self) -> Positions | None:
-        """Where documents begin in `validation`, as positions in it."""
-        return self._starts_in(*self._split.borders)
+        """As `train_starts`, in `validation`."""
+        return self._resets("validation", self._split.borders[0])
 
-    @property
+    @cached_property
     def test_starts(self) -> Positions | None:
-        """Where documents begin in `test`, as positions in it."""
-        return self._starts_in(self._split.borders[1], len(self))
+        """As `train_starts`, in `test`."""
+        return self._resets("test", self._split.borders[1])
 
-    def _starts_in(self, a: int, b: int) -> Positions | None:
+    @cached_property
+    def separator_end(self) -> int:
+        """The id that precedes a document: the last of a separator, the most frequent one; without
+        any separator in the text, as in `documents.start_ids`.
+        """
+        starts = self.document_starts
+        if starts is None or not len(starts):
+            return int(start_ids(self.vocab)[0])
+        return int(np.bincount(self.ids[starts - 1]).argmax())
+
+    def _resets(self, part: str, begin: int) -> Positions | None:
+        """The resets in the part that begins at this position."""
+        ids, pattern = getattr(self, part), self.config.document_separator
         starts = self._split.starts
-        return None if starts is None else starts[slice(*np.searchsorted(starts, (a, b)))] - a
+        if pattern is None or starts is None:
+            return None
+
+        def find_resets() -> Positions:
+            return resets(ids, self.vocab, pattern)
+
+        fractions = self.config.val_fraction, self.config.test_fraction
+        what = ["resets", part, *fractions, pattern]
+        found = kept_starts(self.kept_in, what, find_resets) if self.kept_in else find_resets()
+        is_whole = begin == 0 or begin in starts
+        return found if is_whole else found[1:]  # else the first document began in the part before
 
     @cached_property
     def _split(self) -> Split:

@@ -1,8 +1,8 @@
 """What a file is that is no plain text, judging by its name or by its first bytes."""
 
+import os
 import re
 import unicodedata
-from pathlib import Path
 from typing import NamedTuple
 
 SNIFFED = 8192
@@ -24,6 +24,7 @@ _PACKED = {
     "xz": rb"\xfd7zXZ\x00",
     "zst": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",  # the second: a frame to skip (pzstd)
 }
+_DOTTED = tuple(f".{suffix}" for suffix in _PACKED)
 _DOCUMENT = "save it as plain text in the program that opens it, and name that file"
 _ARCHIVE = "unpack it, and name the files or the folder that were in it"
 _NO_TEXT = "there is no text in it; name another file"
@@ -70,33 +71,36 @@ _NOT_WRITTEN = frozenset(
     )
 )
 """Suffixes of files with characters that are neither prose nor code."""
+_ENDINGS = tuple(f".{kind}{packed}" for kind in _NOT_WRITTEN for packed in ("", *_DOTTED))
+_KNOWN = re.compile(b"PK|" + b"|".join(_SIGNATURES), re.DOTALL)  # most files end here
 
 
 def packing(path: str, head: bytes) -> str | None:
     """The compression of a file with these first bytes, if it can be read: "gz", "bz2", "xz", "zst"
     or none.
     """
-    for suffix, signature in _PACKED.items():
+    for kind, signature in _PACKED.items():
         if re.match(signature, head, re.DOTALL):
-            return suffix
-    return packed_suffix(Path(path)) if head and kind_of(head) is None else None
+            return kind
+    suffix = packed_suffix(path) if head else None
+    return None if suffix and kind_of(head) else suffix
 
 
-def packed_suffix(path: Path) -> str | None:
+def packed_suffix(path: str) -> str | None:
     """The suffix of a compressed file's name, without its dot; None for other files."""
-    suffix = path.suffix.lower().removeprefix(".")
-    return suffix if suffix in _PACKED else None
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122
+    return suffix[1:] if suffix in _DOTTED else None
 
 
 def is_written(path: str) -> bool:
     """False if the suffix of a file's name says that it is neither prose nor code."""
-    name = Path(path).name.lower()
-    suffixes = (name.removesuffix(f".{packed}") for packed in _PACKED)
-    return not any(name.endswith(f".{kind}") for name in suffixes for kind in _NOT_WRITTEN)
+    return not path.lower().endswith(_ENDINGS)
 
 
 def kind_of(head: bytes) -> Kind | None:
     """What a file with these first bytes is, if it is of a known kind that is no plain text."""
+    if not _KNOWN.match(head):
+        return None
     if re.match(rb"PK(\x03\x04|\x05\x06)", head):
         return next(kind for mark, kind in _ZIPPED.items() if re.search(mark, head))
     for signature, kind in _SIGNATURES.items():

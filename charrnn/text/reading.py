@@ -99,6 +99,11 @@ class Reading:
                     yield previous, newline
                 begun, last = True, piece[-PAD - 1 if self.raw else -1]
                 yield n, piece
+                if file.most is not None and self.sizes[n] > file.most:
+                    raise CorpusError(
+                        f"{file.path}: not the run's text, or it has changed: it has more than "
+                        f"{file.most:,} characters"
+                    )
             previous = n
 
     def _check(self, file: InputFile, beginning: Callable[[], bytes]) -> None:

@@ -36,13 +36,15 @@ Sources = str | Path | Sequence[str | Path]
 @dataclass(frozen=True)
 class InputFile:
     """A file to read, or standard input ("-"). `size` is in bytes on disk, None for a stream;
-    `in_folder`: in a named folder rather than named itself; `part` as in `Source`.
+    `in_folder`: in a named folder rather than named itself; `part` as in `Source`; `most`: the
+    characters that it may have, None for any number.
     """
 
     path: str
     size: int | None
     in_folder: bool = False
     part: str = ""
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def check_recorded(paths: Iterable[str]) -> None:
     folder: nothing else has an end for certain.
     """
     for path in paths:
-        if not Path(path).is_file() and not Path(path).is_dir():
+        # not of `Path`, whose functions raise an error for a name that is too long
+        if not os.path.isfile(path) and not os.path.isdir(path):  # noqa: PTH112, PTH113
             raise CorpusError(f"{path:.200}: no such file or folder, or not a regular file")
 
 
@@ -221,7 +224,7 @@ def _walked(folder: Path, may_be_empty: bool = False) -> Listing:
         ]
     if not files and not skipped and not may_be_empty:
         raise CorpusError(f"{folder}: the folder contains no files; choose another")
-    files.sort(key=lambda file: Path(file.path).as_posix())
+    files.sort(key=lambda file: file.path.replace(os.sep, "/"))
     skipped.sort(key=lambda one: one.path)
     return Listing(files, folder.resolve().name, skipped)
 
@@ -262,4 +265,4 @@ def _size(path: str) -> tuple[int, str]:
 
 
 def _stem(path: Path) -> str:
-    return Path(path.stem).stem if packed_suffix(path) else path.stem
+    return Path(path.stem).stem if packed_suffix(path.name) else path.stem

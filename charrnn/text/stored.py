@@ -10,10 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from charrnn.errors import CorpusError
+from charrnn.runtime.memory import memory_size
 from charrnn.text.reading import Reading
 from charrnn.text.vocab import TextIds, Vocab, name_of
 
 _CODES = 0x110000
+_SHARE = 0.8  # of the memory that the ids of a text may take
+_ENDLESS = 1 << 36  # bytes that no stream has, if we cannot tell how much memory there is
 _SLICE = (
     1 << 16
 )  # ids processed at a time in passes over the whole text, so that they stay in the cache
@@ -33,15 +36,22 @@ class Stored:
         self._dtype: np.dtype[Any] = np.dtype(np.uint8)
         # Untouched memory costs nothing, so the size in bytes is a good first guess.
         size = sum(1 + (file.size or 0) for file in reading.files)
-        self._memory = np.empty(_rounded(max(size, 1 << 16)), np.uint8)
+        self._most = int(_SHARE * (memory_size() or size + _ENDLESS))
+        self._memory = np.empty(_rounded(max(min(size, self._most // 2), 1 << 16)), np.uint8)
         for n, piece in reading.pieces():
             try:
                 ids = self._ids_of(piece)
             except UnicodeEncodeError as error:
                 raise half_character(error, self.length, reading.files[n].path) from None
-            self._widen(np.min_scalar_type(len(self._symbols) - 1))
             end = self.length + ids.size
-            self._reserve(end)
+            try:
+                self._widen(np.min_scalar_type(len(self._symbols) - 1))
+                self._reserve(end)
+            except MemoryError:
+                raise CorpusError(
+                    f"{reading.files[n].path}: more than fits into this machine's memory, after "
+                    f"{self.length:,} characters; use a part of it"
+                ) from None
             self._as(self._dtype)[self.length : end] = ids
             self.length = end
             reading.sizes[n] += ids.size
@@ -59,8 +69,10 @@ class Stored:
         return ids
 
     def _reserve(self, length: int) -> None:
-        """Make room for this many ids."""
+        """Make room for this many ids; `MemoryError` if there is not so much memory."""
         size = length * self._dtype.itemsize
+        if size > self._most:
+            raise MemoryError
         if size > self._memory.size:
             # Grows by remapping pages if the system can, and in small steps, since new memory is
             # zeroed.

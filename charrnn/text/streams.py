@@ -32,19 +32,21 @@ class Streams:
     """N parallel streams through a text, each continuing directly from one batch to the next.
 
     Each stream has S = (len(ids) - 1) // N targets; stream n reads ids[n*S : (n+1)*S] and predicts
-    ids[n*S+1 : (n+1)*S+1]. The S targets are divided over the steps in nearly equal lengths of at
-    most `seq_length`, so that only the remainder of the division is left out. `CorpusError` if the
-    text is too short for N streams.
+    ids[n*S+1 : (n+1)*S+1]. With `before`, the id of a character that is imagined before the text,
+    all of this moves back by one, so that the first character is a target too. The S targets are
+    divided over the steps in nearly equal lengths of at most `seq_length`, so that only the
+    remainder of the division is left out. `CorpusError` if the text is too short for N streams.
 
-    The state of a stream is zero before it reads ids[k] for k in `document_starts`, if there are
-    any, and every `reset_every` characters of the stream, if that is not 0.
+    The state of a stream is zero before it reads ids[k] for k in `resets` (`documents.resets`), if
+    there are any, and every `reset_every` characters of the stream, if that is not 0.
     """
 
     ids: TextIds
     batch_size: int
     seq_length: int
-    document_starts: Positions | None = None
+    resets: Positions | None = None
     reset_every: int = 0
+    before: int | None = None
 
     def __post_init__(self) -> None:
         if self.targets < 1:
@@ -67,25 +69,37 @@ class Streams:
         """Inputs x and targets y of a step, (T, N) int32, C-contiguous, new arrays; y is x shifted
         by one character.
         """
-        n, s = self.batch_size, self.targets
+        n, s, first = self.batch_size, self.targets, self._first
         a, b = self._borders(step)
-        x, y = (self.ids[i : i + n * s].reshape(n, s)[:, a:b].T for i in (0, 1))
-        return np.ascontiguousarray(x, np.int32), np.ascontiguousarray(y, np.int32)
+        targets = self.ids[first : first + n * s].reshape(n, s)[:, a:b]
+        y = np.ascontiguousarray(targets.T, np.int32)
+        x = np.concatenate([self.ids[None, self._firsts(a)].astype(np.int32), y[:-1]])
+        if self.before is not None and a == 0:
+            x[0, 0] = self.before
+        return x, y
 
     def starts(self, step: int) -> npt.NDArray[np.bool_] | None:
         """Where the state is set to zero before an input of a step, bool (T, N), C-contiguous; None
         without documents and `reset_every`.
         """
-        if self.document_starts is None and not self.reset_every:
+        if self.resets is None and not self.reset_every:
             return None
         a, b = self._borders(step)
         found = np.zeros((b - a, self.batch_size), np.bool_)
-        if self.document_starts is not None:
-            firsts = np.arange(self.batch_size, dtype=np.int64) * self.targets + a
-            found = starts_in_batch(self.document_starts, firsts, b - a)
+        if self.resets is not None:
+            found = starts_in_batch(self.resets, self._firsts(a), b - a)
         if self.reset_every:
             found[-a % self.reset_every :: self.reset_every] = True
         return found
+
+    @property
+    def _first(self) -> int:
+        """The position of the first target."""
+        return 1 if self.before is None else 0
+
+    def _firsts(self, place: int) -> npt.NDArray[np.int64]:
+        """The position in ids of each stream's input `place`; -1 is the character before them."""
+        return np.arange(self.batch_size, dtype=np.int64) * self.targets + (place + self._first - 1)
 
     def _borders(self, step: int) -> tuple[int, int]:
         """Where in each stream the targets of a step begin and end."""

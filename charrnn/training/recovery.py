@@ -173,7 +173,7 @@ def go_back(run: Run, good: Run) -> None:
             lost=now.lost,
         )
     )
-    run.history = [*good.history]
+    run.history, run.starts = [*good.history], good.starts
 
 
 def fall_back(run: Run, good: Run, at: int, reason: str) -> FallBack:

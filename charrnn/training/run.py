@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import Moment
 from charrnn.text.corpus import Corpus
+from charrnn.text.documents import follows_separator
 from charrnn.text.sources import Source
 from charrnn.text.streams import Streams
 from charrnn.text.vocab import Vocab
@@ -79,8 +81,10 @@ class Run:
     of steps, however often they were interrupted and however many threads they use. So are their
     checkpoints, which is why they contain no times. `anchor` holds the initial parameters of a run
     that started from a trained network: weight decay pulls towards them, or towards zero if
-    `anchor` is None. `good` is the last good state of a run trained without a folder; it is not
-    saved in checkpoints.
+    `anchor` is None. `starts` are what a text may start from, as of the last validation that was
+    the best so far, or the last sample. `good` is the last good state of a run trained without a
+    folder; it is not saved in checkpoints. `session` is the iteration of `train` that goes on with
+    it.
     """
 
     model: Model
@@ -97,7 +101,12 @@ class Run:
     init_from: str | None = None
     average: Parameters | None = None
     anchor: Parameters | None = None
+    starts: StartStates | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
+    session: object = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
 
     @classmethod
     def new(
@@ -174,11 +183,11 @@ class Run:
     def trained(self) -> Trained:
         """The network as it is now, for sampling and evaluation; it shares this run's arrays."""
         texts = tuple(Text(source.name, source.characters, source.part) for source in self.sources)
-        losses = [e["validation_loss"] for e in self.validations if e["step"] == self.step]
+        losses = [e.get("validation_loss") for e in self.validations if e["step"] == self.step]
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
         squares = self.slots.get(SQUARES.get(self.config.optimizer, ""))
-        return Trained(self.result, self.vocab, self.corpus_config, origin, squares)
+        return Trained(self.result, self.vocab, self.corpus_config, origin, squares, self.starts)
 
     @property
     def step(self) -> int:
@@ -254,8 +263,23 @@ class Run:
 
     def streams(self, corpus: Corpus) -> Streams:
         """The training text as this run's parallel streams."""
-        shape = self.config.batch_size, self.config.seq_length
-        return Streams(corpus.train, *shape, corpus.train_starts, self.config.reset_every)
+        shape, starts = (self.config.batch_size, self.config.seq_length), corpus.train_starts
+        before = corpus.separator_end if follows_separator(starts) else None
+        return Streams(corpus.train, *shape, starts, self.config.reset_every, before)
+
+    def check(self) -> None:
+        """`RunError` unless all arrays have the shapes that the model and the settings require, on
+        which the kernels rely.
+        """
+        model, tensors = self.model, self.model.parameters.tensors
+        if self.slots.keys() != set(OPTIMIZERS[self.config.optimizer].slots):
+            raise RunError(f"`slots` are not those of the `optimizer` {self.config.optimizer}")
+        others = {**self.slots, "average": self.average, "anchor": self.anchor}
+        for name, other in others.items():
+            if other is not None and other.tensors != tensors:
+                raise RunError(f"the run's {name} belongs to a network of another shape")
+        if self.state.h.shape != State.shapes(model.config, self.config.batch_size)["h"]:
+            raise RunError(f"the run's state is not that of {self.config.batch_size} streams")
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless this is the text that the run was started on, with the same parts;

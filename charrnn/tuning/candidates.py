@@ -41,6 +41,9 @@ class Candidate:
         """Set the size of the vocabulary from the text."""
         object.__setattr__(self, "model", replace(self.model, vocab_size=len(self.corpus.vocab)))
 
+    def __repr__(self) -> str:
+        return f"Candidate({self.name!r:.60}, {self.corpus!r})"
+
     @cached_property
     def resolved(self) -> tuple[ModelConfig, TrainConfig]:
         """Its network and training after the recipe has filled in missing settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def test_its_format_and_its_loss() -> None:
     assert trained.squares is not None and trained.origin.loss is not None
     loss = charrnn.evaluate(trained.model, corpus.validation).nats_per_char
     assert loss == pytest.approx(trained.origin.loss, abs=1e-4) and loss < 1.45
+
+
+def test_its_texts_begin_with_a_speaker() -> None:
+    """It starts where paragraphs begin, and not always in the same way."""
+    trained = load(charrnn.bundled_network())
+    assert trained.starts is not None and len(trained.starts) >= 8
+    samples = charrnn.generate_many(trained, 200, "", charrnn.SamplingConfig(length=60, seed=1))
+    begins = [re.match("[A-Z][A-Za-z' ]+:\n", sample) for sample in samples]
+    assert sum(begin is None for begin in begins) < 20
+    assert len({begin.group() for begin in begins if begin}) > 20 and len(set(samples)) == 200
 
 
 def test_it_is_in_the_wheel() -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from click.testing import CliRunner, Result
 
 import charrnn
 from charrnn.checkpoint.header import FORMAT_VERSION
+from charrnn.cli import terminal
 from charrnn.cli.main import cli
 from charrnn.text.datasets import DATASETS, DataSet
 from tests.cli.screen import Screen
+from tests.reference.small import let_overflow
 
 TEXT = (
     "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
@@ -110,16 +113,39 @@ def test_eval_without_arguments_is_the_newest_run_on_its_validation_text() -> No
 def test_eval_reads_all_of_another_text(run: charrnn.Run, folder: Path) -> None:
     (folder / "other.txt").write_text("KING:\nSo the owl is good.\n", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "other.txt", "--window", "8", "--threads", "1")
-    ids = run.vocab.encode("KING:\nSo the owl is good.\n")
-    assert found["characters"] == len(ids) - 1
+    ids, openings = run.vocab.encode("KING:\nSo the owl is good.\n"), [run.trained.opening]
+    assert found["characters"] == len(ids)  # the first is predicted from a start state
     assert found["nats_per_char"] == pytest.approx(
-        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+        charrnn.evaluate(run.result, ids, openings=openings).nats_per_char, abs=1e-6
     )
     expected = charrnn.evaluate_windows(run.result, ids, 8)
     assert found["window"]["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
     whole = evaluated("checkpoints/tiny", "other.txt", "--window", str(10**15))
-    assert whole["window"]["nats_per_char"] == pytest.approx(whole["nats_per_char"], abs=1e-6)
+    assert whole["window"]["nats_per_char"] == pytest.approx(
+        charrnn.evaluate(run.result, ids).nats_per_char, abs=1e-6
+    )
     assert "window" not in evaluated("checkpoints/tiny", "other.txt", "--window", "0")
+
+
+def test_eval_of_one_character(run: charrnn.Run, folder: Path) -> None:
+    """A single character has a probability too; there is no window in it."""
+    (folder / "one.txt").write_text("S", encoding="utf-8")
+    found = evaluated("checkpoints/tiny", "one.txt")
+    assert found["characters"] == 1 and "window" not in found
+    openings = [run.trained.opening]
+    losses = [
+        charrnn.evaluate(run.result, np.array([v]), openings=openings).nats_per_char
+        for v in range(len(run.vocab))
+    ]
+    assert np.exp(np.negative(losses)).sum() == pytest.approx(1.0, abs=1e-4)
+    assert found["nats_per_char"] == pytest.approx(losses[run.vocab.index["S"]], abs=1e-6)
+    line = json.loads(charrnn_("eval", "checkpoints/tiny", "one.txt", "--per-char").stdout)
+    assert line["char"] == "S" and line["nats"] == pytest.approx(found["nats_per_char"], abs=1e-5)
+    assert "on the text, 1 character\n" in charrnn_("eval", "checkpoints/tiny", "one.txt").stdout
+    dynamic = evaluated(
+        "checkpoints/tiny", "one.txt", "--dynamic", "--ensemble", "checkpoints/tiny"
+    )
+    assert dynamic["dynamic"]["nats_per_char"] == pytest.approx(found["nats_per_char"], abs=1e-6)
 
 
 def test_eval_reads_standard_input_and_other_encodings(folder: Path) -> None:
@@ -139,8 +165,9 @@ def test_eval_can_leave_out_or_replace_unknown_characters(
 ) -> None:
     (folder / "strange.txt").write_text("So be i\u00d8\u2603, caf\u00e8", encoding="utf-8")
     found = evaluated("checkpoints/tiny", "strange.txt", "--unknown", unknown)
-    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read))
-    assert found["characters"] == len(as_read) - 1
+    openings = [run.trained.opening]
+    expected = charrnn.evaluate(run.result, run.vocab.encode(as_read), openings=openings)
+    assert found["characters"] == len(as_read)
     assert found["nats_per_char"] == pytest.approx(expected.nats_per_char, abs=1e-6)
 
 
@@ -150,8 +177,8 @@ def test_eval_folds_unknown_characters_where_the_model_can(
     monkeypatch.chdir(tmp_path)
     make(tmp_path, TEXT + "z", charrnn.CorpusConfig(min_count=2))
     (tmp_path / "other.txt").write_text("So be \u2603", encoding="utf-8")
-    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 6
-    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 5
+    assert evaluated("checkpoints/tiny", "other.txt")["characters"] == 7
+    assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 6
 
 
 def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> None:
@@ -283,6 +310,114 @@ def test_eval_notes_who_looked_at_the_test_part(
     assert checkpoint.read_bytes() == before
 
 
+@pytest.mark.parametrize("form", [(), ("--json",), ("--per-char",)])
+def test_eval_never_loses_a_result_to_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    """The folder cannot be written: it is read-only, full, or, here, something is in the way."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT)
+    (tmp_path / "checkpoints/tiny/test-looks.jsonl").mkdir()
+    result = charrnn_("eval", "--split", "test", *form)
+    assert result.stderr.startswith("note: ") and "test-looks.jsonl" in result.stderr
+    assert result.stderr.count("\n") == 1
+    figures = charrnn_("eval", "--split", "test", *form)
+    assert result.stdout == figures.stdout and "nats" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path) -> Path:
+    """A network whose weights are finite, but not its logits."""
+    run = charrnn.load_run(folder / "checkpoints/tiny/last.safetensors")
+    let_overflow(run.result.parameters)
+    charrnn.save(folder / "broken.safetensors", replace(run.trained, model=run.result))
+    return folder / "broken.safetensors"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "BROKEN", "tiny.txt", "--json"),
+        ("eval", "BROKEN", "tiny.txt"),
+        ("eval", "BROKEN", "tiny.txt", "--per-char"),
+        ("eval", "BROKEN", "tiny.txt", "--per-line"),
+        ("eval", "BROKEN", "tiny.txt", "--dynamic"),
+        ("eval", "BROKEN", "tiny.txt", "--dynamic", "--per-char"),
+        ("eval", "checkpoints/tiny", "tiny.txt", "--ensemble", "BROKEN"),
+        ("sample", "BROKEN", "--prime", "KING"),
+        ("sample", "BROKEN", "--prime", "", "--json"),
+        ("sample", "BROKEN", "--prime", "", "--count", "3"),
+        ("sample", "checkpoints/tiny", "--prime", "", "--ensemble", "BROKEN"),
+    ],
+)
+def test_a_network_that_overflows_is_one_line(broken: Path, command: tuple[str, ...]) -> None:
+    result = charrnn_(*(str(broken) if w == "BROKEN" else w for w in command), status=1)
+    assert not result.stdout
+    assert "NaN or infinite" in result.stderr and result.stderr.count("\n") == 1
+
+
+def strictly(text: str) -> Any:
+    """JSON as its standard has it."""
+
+    def fail(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=fail)
+
+
+def test_json_has_no_nan(tmp_path: Path, run: charrnn.Run) -> None:
+    """Not even from a run that has some in its history."""
+    (tmp_path / "history.jsonl").write_text('{"step": 1, "train_loss": NaN, "lost": -Infinity}\n')
+    run.history = [{"step": 1, "train_loss": 1.0, "validation_loss": None}]
+    charrnn.save_run(tmp_path / "last.safetensors", run)
+    strictly(charrnn_("info", str(tmp_path), "--json").stdout)
+    assert strictly(terminal.json_text({"a": [math.nan, (1.5, -math.inf)], "b": "NaN"})) == {
+        "a": [None, [1.5, None]],
+        "b": "NaN",
+    }
+
+
+LINES = "KING:\nSo \u2603 it\n\nthe owl is good\n"
+
+
+def test_eval_per_line_scores_each_line_by_itself(run: charrnn.Run, folder: Path) -> None:
+    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
+    result = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", status=1)
+    assert result.stderr.count("\n") == 1 and "1 of 4 lines" in result.stderr
+    assert "--unknown" in result.stderr
+    values = result.stdout.splitlines()
+    trained = charrnn.load("checkpoints/tiny")
+    for n, line in ((0, "KING:"), (3, "the owl is good")):
+        ids = run.vocab.encode(line)
+        expected = charrnn.evaluate(trained.model, ids, openings=[trained.opening])
+        assert float(values[n]) == pytest.approx(expected.nats_per_char, abs=2e-6)
+        assert charrnn_("eval", "--per-line", stdin=line.encode()).stdout == values[n] + "\n"
+    assert values[1].startswith("error: ") and "U+2603" in values[1] and values[2] == "-"
+    output = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", "--json", status=1)
+    king, snow, empty, owl = map(strictly, output.stdout.splitlines())
+    assert [each["line"] for each in (king, snow, empty, owl)] == [1, 2, 3, 4]
+    assert king["nats"] == pytest.approx(5 * king["nats_per_char"])
+    assert king["characters"] == 5 and owl["characters"] == 15
+    assert "U+2603" in snow["error"] and "nats" not in snow
+    assert (empty["characters"], empty["nats"], empty["nats_per_char"]) == (0, 0, None)
+
+
+def test_eval_per_line_with_unknown_characters(folder: Path) -> None:
+    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
+    skipped = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", "--unknown", "skip")
+    assert skipped.stderr == "" and len(skipped.stdout.splitlines()) == 4
+    (folder / "without.txt").write_text(LINES.replace("\u2603", ""), encoding="utf-8")
+    without = charrnn_("eval", "checkpoints/tiny", "without.txt", "--per-line")
+    assert without.stdout == skipped.stdout
+
+
+@pytest.mark.parametrize(
+    "flags", [("--per-char",), ("--dynamic",), ("--split", "test"), ("--text", "tiny.txt")]
+)
+def test_eval_per_line_takes_no_part_of_the_runs_text(flags: tuple[str, ...]) -> None:
+    assert "--per-line" in charrnn_("eval", "--per-line", *flags, status=2).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
@@ -296,7 +431,7 @@ def test_eval_notes_who_looked_at_the_test_part(
         (("--threads", "0"), 2, "--threads"),
         (("checkpoints/tiny", "nothing.txt"), 1, "nothing.txt"),
         (("checkpoints/tiny", "snow.txt"), 1, "U+2603"),
-        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 2"),
+        (("checkpoints/tiny", "short.txt", "--unknown", "skip"), 1, "at least 1"),
         (("tiny.txt",), 1, "tiny.txt"),
     ],
 )
@@ -304,7 +439,7 @@ def test_eval_tells_what_is_wrong(
     folder: Path, arguments: tuple[str, ...], status: int, told: str
 ) -> None:
     (folder / "snow.txt").write_text("So \u2603", encoding="utf-8")
-    (folder / "short.txt").write_text("S\u2603\u2604", encoding="utf-8")
+    (folder / "short.txt").write_text("\u2603\u2604", encoding="utf-8")
     result = charrnn_("eval", *arguments, status=status)
     assert told in result.stderr and not result.stdout
     assert status == 2 or result.stderr.count("\n") == 1

@@ -12,19 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from charrnn.compiler import compiling
+from charrnn.cli import kernel_loading
+from charrnn.compiler import compiling, target
 from charrnn.config.settings import CELL_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ("sample", "--length", "40", "--seed", "1", str(ROOT / "checkpoints/plays.safetensors"))
 
 
-def charrnn(*arguments: str, cache: Path | None = None, **options: object) -> tuple[str, str]:
-    """What the program prints on stdout and stderr, with this cache or the user's."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def charrnn(
+    *arguments: str, cache: Path | None = None, root: Path = ROOT, **options: object
+) -> tuple[str, str]:
+    """What the program here prints on stdout and stderr, with this cache or the user's."""
+    environment = {**os.environ, "PYTHONPATH": str(root)}
     environment |= {} if cache is None else {"CHARRNN_CACHE_DIR": str(cache)}
     done = subprocess.run(
         [sys.executable, "-m", "charrnn", *arguments],
+        cwd=root,
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -134,3 +138,31 @@ def test_a_cache_that_cannot_be_filled_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AssertionError, match=r"error: cannot write to .*/file/.*CHARRNN_CACHE_DIR"):
         charrnn("compile", cache=tmp_path / "file")
+
+
+def test_a_cache_for_all_users_of_an_installation(
+    sampled: tuple[str, Path], tmp_path: Path
+) -> None:
+    """What `--shared` fills is read by someone who can write nowhere."""
+    charrnn("compile")
+    shutil.copytree(ROOT / "charrnn", tmp_path / "charrnn")
+    shared = tmp_path / "charrnn" / "compiled" / sampled[1].name
+    shutil.copytree(sampled[1], shared, dirs_exist_ok=True)
+    (shared / "update.average.kernel").unlink()
+    about = json.loads(charrnn("compile", "--shared", "--json", root=tmp_path)[0])
+    assert about["folders"] == [str(shared)] and (shared / "update.average.kernel").exists()
+    nowhere = Path("/proc/nowhere")
+    assert charrnn(*SAMPLE, root=tmp_path, cache=nowhere) == (sampled[0], "")
+
+
+def test_slower_code_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(target, "is_slower", lambda: True)
+    monkeypatch.setattr(kernel_loading, "_said", set())
+    kernel_loading.load_kernels("lstm", quiet=True)
+    kernel_loading.load_kernels("lstm", training=False)
+    assert capsys.readouterr().err == ""
+    for _ in range(2):
+        kernel_loading.load_kernels("lstm")
+    assert capsys.readouterr().err.count("charrnn compile makes faster code") == 1

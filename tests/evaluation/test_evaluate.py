@@ -8,11 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from charrnn.config.settings import ModelConfig
+from charrnn.checkpoint.start_states import StartStates
+from charrnn.config.settings import DynamicConfig, ModelConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import evaluate as evaluation
+from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
-from charrnn.network.model import Model
+from charrnn.network.model import Model, State
+from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
 from tests.reference import cells as reference
 from tests.reference.small import plain_model
@@ -103,6 +106,28 @@ def test_windows_begin_cold(length: int, window: int) -> None:
     result = evaluate_windows(model, ids[:length], window)
     assert result.characters == length - 1
     assert result.nats_per_char == pytest.approx(wanted.mean(), abs=1e-5)
+
+
+def test_the_first_character_after_a_start_state() -> None:
+    """The losses are those behind the text that led to the start, and one more; so are those of an
+    ensemble and of dynamic evaluation that does not learn.
+    """
+    model, _, ids, losses = made()
+    for length in (1, 50, 5000):
+        network, state = Network(model, 100, 1, Workers(1)), State(model, 1)
+        before = np.ascontiguousarray(ids[:99, None], np.int32)
+        network.evaluate(before, before, state)
+        opening, text = StartStates(state, ids[99:100].astype(np.int32)), ids[100 : 100 + length]
+        found = evaluate(model, text, openings=[opening])
+        assert found.characters == length
+        np.testing.assert_allclose(found.losses, losses[99 : 99 + length], atol=1e-4)
+        both = evaluate([model, model], text, openings=[opening, opening])
+        np.testing.assert_allclose(both.losses, found.losses, atol=1e-5)
+        still = DynamicConfig(dynamic_rate=0.0, dynamic_decay=0.0)
+        dynamic = evaluate_dynamic(model, text, still, opening=opening)
+        np.testing.assert_allclose(dynamic.losses, found.losses, atol=1e-4)
+    with pytest.raises(CorpusError, match="at least 1 character in"):
+        evaluate(model, ids[:0], openings=[opening])
 
 
 def test_what_cannot_be_evaluated() -> None:

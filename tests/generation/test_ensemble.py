@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError, VocabError
@@ -15,7 +16,8 @@ from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 from charrnn.generation.ensemble import Ensemble, check_alike, log_of_mean
 from charrnn.generation.generate import generate, generate_many
 from charrnn.generation.writer import Writer
-from charrnn.network.model import Model
+from charrnn.kernels.sampling import draw
+from charrnn.network.model import Model, State
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
@@ -158,6 +160,44 @@ def test_documents_begin_from_zero() -> None:
     for each in (alone, same):
         each.read(VOCAB.encode("abc"))
     np.testing.assert_array_equal(alone.write(60), same.write(60))
+
+
+def starts_of(model: Model, last: int) -> StartStates:
+    state = State(model, 3)
+    state.h[..., : model.config.hidden] = np.arange(3)[:, None] / 4
+    return StartStates.rounded(state, np.full(3, last, np.int32))
+
+
+def test_each_network_starts_from_its_own_states() -> None:
+    """Also if they read different characters first, and with rounded weights."""
+    both = [starts_of(each, n) for n, each in enumerate(models()[:2])]
+    for options in ({}, {"precision": "bf16"}):
+        writers = [writer(each, 2, seed=5, **options) for each in models()[:2]]
+        chosen = both[0].chosen(5, 2)
+        for own, starts in zip(writers, both, strict=True):
+            own.begin(starts)
+            np.testing.assert_array_equal(own.state.h, starts.state.h[:, chosen])
+            np.testing.assert_array_equal(own.last, starts.ids[chosen])
+        alone = [writer(each, 2, seed=5, **options) for each in models()[:2]]
+        logits = []
+        for own, starts in zip(alone, both, strict=True):
+            own.begin(starts)
+            logits.append(own.step(starts.ids[chosen]).copy())
+        written = Ensemble(writers).write(1)[0]
+        first = Ensemble(writers)._writers[0]
+        uniforms = writer(models()[0], 2, seed=5).uniforms(1)[0]
+        for n in range(2):
+            mean = log_of_mean([each[n] for each in logits])
+            assert written[n] == draw(mean, first.controls, uniforms[n], np.zeros(V, np.float32))
+
+
+def test_a_prime_follows_the_start() -> None:
+    (one, *_), ids = models(), VOCAB.encode("abcab")
+    started, whole = writer(one), writer(one)
+    started.begin(StartStates.zero(one, 3))
+    started.read(ids)
+    whole.read(np.append(3, ids))
+    np.testing.assert_array_equal(started.write(20), whole.write(20))
 
 
 def test_banned_symbols_are_never_written() -> None:

@@ -499,7 +499,7 @@ class TestSplits:
         a, b = write(tmp_path / "a", "one\n\ntwo\n"), write(tmp_path / "b", "\nthree\n\nfour")
         corpus = Corpus.read(a, CorpusConfig(document_separator="\n\n+"), validation=b, test=a)
         starts = corpus.train_starts, corpus.validation_starts, corpus.test_starts
-        assert [part.tolist() for part in starts if part is not None] == [[5], [0, 8], [0, 5]]
+        assert [part.tolist() for part in starts if part is not None] == [[-1, 4], [-1, 7], [-1, 4]]
 
     def test_parts_that_are_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is kept of a text tells its parts, and is of these parts alone."""

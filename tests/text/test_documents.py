@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -31,12 +32,16 @@ from charrnn.text.documents import (
     DocumentTracker,
     DocumentTrackers,
     document_starts,
+    follows_separator,
+    looks_ahead,
+    resets,
     starts_in_batch,
 )
 from charrnn.text.streams import Streams
 from charrnn.text.vocab import UNKNOWN, Vocab
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.start_states import start_states
 from tests.reference import cells as reference
 from tests.reference.small import TEXT, plain_model, small_corpus, small_run, trained
 from tests.training.test_loop import created
@@ -74,6 +79,21 @@ def found_in(text: str, pattern: str) -> list[int]:
     return [end for end in ends if end < len(text)]
 
 
+def resets_in(text: str, pattern: str) -> list[int]:
+    """The definition, without -1: characters with which a separator ends, as far as the text up to
+    them tells; for a pattern that looks ahead, the first characters of documents.
+    """
+    if looks_ahead(pattern):
+        return found_in(text, pattern)
+    places = set()
+    for m in re.finditer(pattern, text):
+        for end in range(m.start() + 1, m.end() + 1):
+            so_far = re.compile(pattern).match(text, m.start(), end)
+            if end == m.end() or (so_far is not None and so_far.end() == end):
+                places.add(end - 1)
+    return sorted(places)
+
+
 # Where documents begin
 # ----------------------------------------------------------------------------------------------
 
@@ -89,7 +109,47 @@ def test_starts_are_those_of_the_whole_text(pattern: str, text: str, window: int
         patch.setattr(documents, "LONGEST", longest)
         patch.setattr(documents, "CONTEXT", 2)
         found = document_starts(VOCAB.encode(text), VOCAB, pattern)
-    assert found.dtype == np.int64 and found.tolist() == found_in(text, pattern)
+        zero = resets(VOCAB.encode(text), VOCAB, pattern)
+    assert found.dtype == zero.dtype == np.int64 and found.tolist() == found_in(text, pattern)
+    assert zero.tolist() == [0 if looks_ahead(pattern) else -1, *resets_in(text, pattern)]
+    assert follows_separator(zero) != looks_ahead(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "places"),
+    [
+        ("\n", "ab\nb\n\na\n", [2, 4, 5, 7]),
+        (BLANK, "ab\n\nb\n\n\na", [3, 6, 7]),  # a third newline may always follow
+        ("-a?", "b-ab-", [1, 2, 4]),
+        ("a{3}", "aaaa", [2]),
+        ("\n(?=A)", "ab\nAb\na", [3]),
+        ("(?m)^--$", "--\na", [2]),
+        ("[$]|\\\\b", "a\n", []),
+    ],
+)
+def test_where_the_state_is_zero(pattern: str, text: str, places: list[int]) -> None:
+    """Before a separator's last character is read, or what may be its last."""
+    vocab = Vocab(tuple("\n-Aab"))
+    assert resets(vocab.encode(text), vocab, pattern).tolist()[1:] == places
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ahead"),
+    [
+        ("\n", False),
+        ("[$]+[^]$]", False),
+        (r"\$\(\?=", False),
+        (r"\\b", False),
+        ("(?<=a)b(?<!c)(?:d)", False),
+        ("a$", True),
+        (r"\\\bA", True),
+        ("a(?!b)", True),
+        (r"[\]]$", True),
+        (r"a\Z", True),
+    ],
+)
+def test_patterns_that_look_ahead(pattern: str, ahead: bool) -> None:
+    assert looks_ahead(pattern) == ahead
 
 
 def test_separators_across_the_borders_of_windows() -> None:
@@ -139,9 +199,9 @@ def test_a_text_without_documents() -> None:
 @given(text=texts)
 def test_the_tracker_finds_the_same(pattern: str, text: str) -> None:
     tracker = DocumentTracker(pattern)
-    assert [
-        n for n, character in enumerate(text) if tracker.begins_document(character)
-    ] == found_in(text, pattern)
+    assert [n for n, character in enumerate(text) if tracker.resets_before(character)] == resets_in(
+        text, pattern
+    )
 
 
 @pytest.mark.parametrize("pattern", [BLANK, "(?m)^-+$\n", "\n(?=[A-Z])", "a{300,}b"])
@@ -151,10 +211,10 @@ def test_the_tracker_follows_a_long_text_in_little_memory(pattern: str) -> None:
     text = text[:7000] + "b" + "a" * 900 + "b" + text[7000:]
     tracker, most, found = DocumentTracker(pattern), 0, []
     for n, character in enumerate(text):
-        if tracker.begins_document(character):
+        if tracker.resets_before(character):
             found.append(n)
         most = max(most, len(tracker._text))
-    assert found == found_in(text, pattern) != []
+    assert found == resets_in(text, pattern) != []
     assert most <= 3000
 
 
@@ -186,8 +246,7 @@ def test_parts_of_a_corpus() -> None:
         (corpus.test, corpus.test_starts),
     ):
         assert starts is not None and len(starts) > 2
-        begins = [0] if ids is not corpus.train and starts[0] == 0 else []
-        assert starts.tolist() == begins + found_in(corpus.vocab.decode(ids), "\n")
+        assert starts.tolist() == [-1, *resets_in(corpus.vocab.decode(ids), "\n")]
     plain = small_corpus()
     assert (
         plain.document_starts
@@ -231,6 +290,21 @@ def test_starts_of_streams(
         streams.starts(streams.steps)
 
 
+@given(st.integers(2, 100), st.integers(1, 6), st.integers(1, 30))
+def test_streams_that_begin_with_a_separator(n: int, batch_size: int, seq_length: int) -> None:
+    """The first character is a target; inputs are the characters before the targets."""
+    batch_size, ids = min(batch_size, n - 1), np.arange(1, n + 1, dtype=np.uint8)
+    zero = np.array([-1, 3], np.int64)
+    streams = Streams(ids, batch_size, seq_length, zero, before=0)
+    assert streams.steps == Streams(ids, batch_size, seq_length).steps
+    batches = [(*streams.batch(step), streams.starts(step)) for step in range(streams.steps)]
+    x, y, starts = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    targets = batch_size * streams.targets
+    assert y.T.reshape(-1).tolist() == list(range(1, targets + 1))
+    assert x.T.reshape(-1).tolist() == list(range(targets)) and x.dtype == y.dtype == np.int32
+    assert np.flatnonzero(starts.T.reshape(-1)).tolist() == [k for k in (0, 4) if k < targets]
+
+
 # What the network makes of them
 # -------------------------------------------------------------------------------------
 
@@ -261,14 +335,14 @@ def losses_of_documents(ids: np.ndarray, starts: list[int]) -> np.ndarray:
 def test_evaluation_of_documents(length: int) -> None:
     """3,000 characters are read in two streams, of which the second warms up on other documents."""
     ids = np.random.default_rng(2).integers(5, size=length).astype(np.uint8)
-    starts = document_starts(ids, VOCAB, BLANK) if length > 2 else np.array([1], np.int64)
-    assert len(starts)
-    exact = losses_of_documents(ids, starts.tolist())
+    starts = resets(ids, VOCAB, BLANK) if length > 2 else np.array([-1, 0], np.int64)
+    assert len(starts) > 1
+    exact = losses_of_documents(ids, starts[1:].tolist())
     np.testing.assert_allclose(evaluate(model(), ids, starts=starts).losses, exact, atol=1e-4)
     assert evaluate(model(), ids, starts=starts).nats_per_char == pytest.approx(
         exact.mean(), abs=1e-5
     )
-    cold = losses_of_documents(ids, sorted({*starts.tolist(), *range(100, length - 1, 100)}))
+    cold = losses_of_documents(ids, sorted({*starts[1:].tolist(), *range(100, length - 1, 100)}))
     assert evaluate_windows(model(), ids, 100, starts=starts).nats_per_char == pytest.approx(
         cold.mean(), abs=1e-5
     )
@@ -320,24 +394,27 @@ def test_gradients_of_documents_are_those_of_each_alone(threads: int) -> None:
 
 def test_training_resets_where_documents_begin() -> None:
     """Streams of one character in turn know only the character before; so do documents of one
-    character each.
+    character each. The first character is predicted too if a separator can stand before it.
     """
     losses = {}
     for name, separator, every in (
-        ("documents", "(?s:.)", 0),
+        ("documents", "(?s:.)(?!\0)", 0),
         ("every", None, 1),
-        ("both", "7", 1),
+        ("both", "7(?!\0)", 1),
         ("none", None, 0),
+        ("documents, first", "(?s:.)", 0),
+        ("both, first", " ", 1),
     ):
         corpus = small_corpus(document_separator=separator, val_fraction=0.0)
         run = small_run(corpus, dropout=0.0, reset_every=every, steps=20, sample_every=0)
         losses[name] = [(report.loss, report.gradient_norm) for report in trained(run, corpus)]
     assert losses["documents"] == losses["every"] == losses["both"] != losses["none"]
+    assert losses["documents, first"] == losses["both, first"] != losses["both"]
 
 
 def test_training_without_a_match_is_training_without_documents() -> None:
     found = []
-    for separator, every in ((None, 0), ("#", 0), (None, 10**9)):
+    for separator, every in ((None, 0), ("#$", 0), (None, 10**9)):
         corpus = small_corpus(document_separator=separator)
         run = small_run(corpus, reset_every=every)
         trained(run, corpus)
@@ -364,8 +441,15 @@ def test_validation_resets_too() -> None:
     loss = trained(run, corpus)[-1].validation_loss
     starts = corpus.validation_starts
     assert starts is not None and len(starts)
-    assert loss == evaluate(run.result, corpus.validation, starts=starts).nats_per_char
-    assert loss != evaluate(run.result, corpus.validation).nats_per_char
+    assert follows_separator(starts)  # whole documents were drawn
+    options = {"openings": [run.trained.opening]}
+    assert (
+        loss
+        == evaluate(run.result, corpus.validation, starts=starts, **options).nats_per_char
+        != evaluate(run.result, corpus.validation, **options).nats_per_char
+    )
+    cut = small_corpus("x" * 500 + "\n" + TEXT, document_separator="x\n")
+    assert cut.validation_starts is not None and not follows_separator(cut.validation_starts)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +497,7 @@ def test_a_writer_starts_documents_from_zero(prime: str, separator: str) -> None
     started = 0
     for _ in range(16):
         for n in range(2):
-            starts = found_in(VOCAB.decode(ids[:, n]), separator)
+            starts = resets_in(VOCAB.decode(ids[:, n]), separator)
             started += starts[-1:] == [len(ids) - 1]
             wanted = state_after(ids[:, n], starts)
             np.testing.assert_allclose(writer.state.h[:, n], wanted.h[:, 0], atol=1e-6)
@@ -433,7 +517,7 @@ def test_text_of_documents_has_the_probabilities_of_evaluation() -> None:
     written = np.concatenate(list(generate_ids(writer, prime, 15)))[:, 0]
     for n in range(15):
         ids = np.concatenate([prime, written[: n + 1]])
-        starts = document_starts(ids, VOCAB, "-|A")
+        starts = resets(ids, VOCAB, "-|A")
         losses = [
             evaluate(model(), np.append(ids[:-1], v), starts=starts).losses[-1] for v in range(5)
         ]
@@ -454,6 +538,35 @@ def test_pieces_and_many_are_the_same_text() -> None:
     assert generate_many(documents, 3, "ab", config, workers=Workers(2, processors=2))[0] == text
     assert "".join(generate(plain, "ab", config)) != text
     assert list(generate(other, "ab", config)) == list(generate(plain, "ab", config))
+
+
+def test_samples_begin_as_documents_are_evaluated() -> None:
+    """The first character is the most probable one after a separator, wherever that stands; a prime
+    follows a separator too.
+    """
+    corpus = Corpus.from_text("ab\n\nAb\nab\n", CorpusConfig(document_separator="b\n"), vocab=VOCAB)
+    network = Trained(
+        model(),
+        VOCAB,
+        corpus.config,
+        starts=start_states(model(), corpus, Workers(1)),
+    )
+    config = SamplingConfig(length=12, temperature=0.0)
+    text = "".join(generate(network, "", config))
+    primed = "".join(generate(network, "aA", config))
+    for prime, written in (("", text), ("aA", primed)):
+        for n in range(len(written)):
+            ids = [VOCAB.encode(prime + written[:n] + symbol) for symbol in SYMBOLS]
+            losses = [
+                evaluate(
+                    model(), v, starts=resets(v, VOCAB, "b\n"), openings=[network.opening]
+                ).losses[-1]
+                for v in ids
+            ]
+            assert losses[SYMBOLS.index(written[n])] < min(losses) + 1e-5
+    many = generate_many(network, 3, "", replace(config, temperature=1.0))
+    alone = "".join(generate(network, "", replace(config, temperature=1.0)))
+    assert many[0] == alone and len(set(many)) == 3
 
 
 # Settings and commands
@@ -512,7 +625,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = Corpus.read("songs.txt", run.corpus_config, vocab=run.vocab)
     own = json.loads(ran("eval", "--json", "--window", "50").stdout)
     ids, starts = corpus.validation, corpus.validation_starts
-    assert own["nats_per_char"] == evaluate(run.model, ids, starts=starts).nats_per_char
+    options = {"starts": starts, "openings": [run.opening]}
+    assert own["nats_per_char"] == evaluate(run.model, ids, **options).nats_per_char
+    assert own["characters"] == len(ids)
     assert (
         own["window"]["nats_per_char"]
         == evaluate_windows(run.model, ids, 50, starts=starts).nats_per_char
@@ -520,7 +635,9 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert own["nats_per_char"] != evaluate(run.model, ids).nats_per_char
     found = ran("eval", "checkpoints/songs", "other.txt", "--per-char").stdout.splitlines()
     ids = run.vocab.encode(TEXT[200:900])
-    losses = evaluate(run.model, ids, starts=document_starts(ids, run.vocab, "fall\n")).losses
+    starts = resets(ids, run.vocab, "fall\n")
+    losses = evaluate(run.model, ids, starts=starts, openings=[run.opening]).losses
+    assert len(losses) == len(ids) == len(found)
     assert [json.loads(line)["nats"] for line in found] == pytest.approx(losses.tolist(), abs=1e-5)
 
     prime = "should fall\n1 green bottle"

