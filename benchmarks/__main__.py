@@ -39,14 +39,14 @@ def output(command: Sequence[str]) -> str:
 
 def bench(arguments: Sequence[str]) -> dict[str, Any]:
     against = ["--against", "torch"] if find_spec("torch") is not None else []
-    found: dict[str, Any] = json.loads(output(program("bench", *arguments, *against, "--json")))
-    return found
+    report: dict[str, Any] = json.loads(output(program("bench", *arguments, *against, "--json")))
+    return report
 
 
-def bench_rows(found: dict[str, Any]) -> list[Row]:
+def bench_rows(report: dict[str, Any]) -> list[Row]:
     rows = []
     for task in ("training", "sampling", "forward"):
-        for one in found[task]:
+        for one in report[task]:
             row = {"what": f"{task}, {one['layers']} x {one['hidden']}"}
             row |= {name: one[name] for name in ("batch_size", "threads", "precision")}
             row |= {
@@ -64,8 +64,8 @@ def bench_rows(found: dict[str, Any]) -> list[Row]:
     return rows
 
 
-def page(found: dict[str, Any], others: dict[str, list[Row]], command: str) -> str:
-    machine = found["machine"]
+def page(report: dict[str, Any], others: dict[str, list[Row]], command: str) -> str:
+    machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
         f"# {time.strftime('%Y-%m-%d')}, {machine['cpu']}, {machine['simd']}, "
@@ -75,12 +75,12 @@ def page(found: dict[str, Any], others: dict[str, list[Row]], command: str) -> s
         f"{machine['fma_peak_gflops']} on "
         f"{machine['threads']}. Memory: {machine['memory_bandwidth_gb_per_s']} GB/s.",
     ]
-    if found["training"] or found["sampling"]:
+    if report["training"] or report["sampling"]:
         about = (
             "Characters a second, medians of rounds in turn; `ratio` is the median of the "
             "rounds' ratios."
         )
-        lines += [f"## Speed\n\n{about}", markdown(bench_rows(found))]
+        lines += [f"## Speed\n\n{about}", markdown(bench_rows(report))]
     for name, rows in others.items():
         lines += [f"## {PROGRAMS[name]} (`python -m benchmarks.{name}`)", markdown(rows)]
     return "\n\n".join(lines) + "\n"
@@ -103,7 +103,7 @@ def main() -> None:
     options = parser.parse_args()
     chosen = options.only or ["bench", *PROGRAMS]
     tasks = ("training", "sampling", "forward") if "bench" in chosen else ("machine",)
-    found = bench([word for task in tasks for word in ("--only", task)] + options.rest)
+    report = bench([word for task in tasks for word in ("--only", task)] + options.rest)
     others = {}
     for name in PROGRAMS:
         if name in chosen and Path(__file__).with_name(f"{name}.py").exists():
@@ -111,7 +111,7 @@ def main() -> None:
             others[name] = [json.loads(line) for line in lines]
     to = options.to or free_name(RESULTS / f"{time.strftime('%Y-%m-%d')}-bench.md")
     to.write_text(
-        page(found, others, " ".join(["python -m benchmarks", *sys.argv[1:]])), encoding="utf-8"
+        page(report, others, " ".join(["python -m benchmarks", *sys.argv[1:]])), encoding="utf-8"
     )
     print(to)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import charrnn
-from benchmarks.tables import Row, shown
+from benchmarks.tables import Row, table_text
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.text.corpus import Corpus
 from charrnn.training.recipe import resolve
@@ -60,8 +60,8 @@ RELATIVE = ("weight_decay", "learning_rate")
 
 def recipe(corpus: Corpus, width: int, epochs: float) -> tuple[ModelConfig, TrainConfig]:
     """What it decides for networks of this width, with the length in steps."""
-    asked = TrainConfig(epochs=epochs, sample_every=0)
-    model, training = resolve(corpus, ModelConfig(hidden=width), asked)
+    request = TrainConfig(epochs=epochs, sample_every=0)
+    model, training = resolve(corpus, ModelConfig(hidden=width), request)
     steps = charrnn.Run.new(corpus, model, training).total_steps
     return model, replace(training, epochs=None, steps=steps, eval_every=steps)
 
@@ -95,15 +95,15 @@ def relative_time(
         return 1.0
     times: list[list[float]] = [[], []]
     for _ in range(rounds):
-        for (model, training), found in zip((variant, base), times, strict=True):
+        for (model, training), seconds_each in zip((variant, base), times, strict=True):
             run = charrnn.Run.new(corpus, model, replace(training, steps=10**9, eval_every=10**9))
             with closing(charrnn.train(run, corpus, threads=1)) as reports:
                 next(reports)
                 start = time.perf_counter()
                 while time.perf_counter() - start < seconds:
                     report = next(reports)
-                    found.append(report.seconds / report.characters)
-    first, second = (statistics.quantiles(found, n=10)[0] for found in times)
+                    seconds_each.append(report.seconds / report.characters)
+    first, second = (statistics.quantiles(side, n=10)[0] for side in times)
     return first / second
 
 
@@ -151,7 +151,7 @@ def main() -> None:
         }
         for one in charrnn.results(candidates, events)
     ]
-    print(shown(rows, options.json))
+    print(table_text(rows, options.json))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def generate(kind: str, size: int, path: Path) -> None:
         return ["".join(rng.choices(alphabet, k=rng.randint(2, 10))) for _ in range(number)]
 
     latin = words(LATIN, 3000)
-    known = {
+    vocabulary = {
         "ascii": latin,
         "cyrillic": words(CYRILLIC, 3000),
         "han": words(HAN, 3000),
@@ -47,11 +47,11 @@ def generate(kind: str, size: int, path: Path) -> None:
         ],
         "crlf": latin,
     }[kind]
-    rng.shuffle(known)
-    weights = [1 / (rank + 10) for rank in range(len(known))]
+    rng.shuffle(vocabulary)
+    weights = [1 / (rank + 10) for rank in range(len(vocabulary))]
     end = ".\r\n" if kind == "crlf" else ".\n"
     text = "".join(
-        " ".join(rng.choices(known, weights, k=12)).capitalize() + end for _ in range(BLOCK)
+        " ".join(rng.choices(vocabulary, weights, k=12)).capitalize() + end for _ in range(BLOCK)
     ).encode()
     with path.open("wb") as file:
         for _ in range(-(-size // len(text))):
@@ -100,8 +100,8 @@ def row(kind: str, size: int, folder: Path) -> dict[str, object]:
         first, second = child(path, folder), child(path, folder)
     finally:
         path.unlink(missing_ok=True)
-        for kept in (folder / "texts").glob("*"):
-            kept.unlink()
+        for ids in (folder / "texts").glob("*"):
+            ids.unlink()
     assert first.pop("sha256") == second["sha256"]
     return {"text": kind, **first, "second_start_seconds": second["seconds"]}
 

@@ -24,7 +24,7 @@ def draw(rows: list[dict[str, str]], path: str) -> None:
     told: set[str] = set()
     for what, points in groupby(rows, key=lambda row: row["what"]):
         kind = what.split(" seed ")[0]
-        found = [
+        losses = [
             (float(row["seconds"]), float(row["validation"]))
             for row in points
             if float(row["seconds"]) > 0
@@ -33,7 +33,7 @@ def draw(rows: list[dict[str, str]], path: str) -> None:
         told.add(kind)
         colour = f"C{len(told) - 1}"
         axes.semilogx(
-            *zip(*found, strict=True),
+            *zip(*losses, strict=True),
             ".-" if ours else "--",
             color=colour,
             linewidth=1.2,

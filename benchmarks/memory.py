@@ -11,7 +11,7 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.tables import Row, peak_memory, program, shown
+from benchmarks.tables import Row, peak_memory, program, table_text
 from charrnn.bench.peers import PEERS
 
 LAYERS, HIDDEN, STREAMS, LENGTH, THREADS = 2, 512, 50, 50, 2
@@ -31,7 +31,7 @@ def rows(hidden: int = HIDDEN, threads: int = THREADS) -> list[Row]:
     }
     name = f"training {LAYERS} x {hidden}, {STREAMS} x {LENGTH}, {threads} threads"
     python = [sys.executable, "-c"]
-    found = [
+    measured = [
         {
             "what": "charrnn, import charrnn.training.loop",
             "MB": peak_memory([*python, "import charrnn.training.loop"]),
@@ -66,7 +66,7 @@ def rows(hidden: int = HIDDEN, threads: int = THREADS) -> list[Row]:
             "--out",
             Path(folder, "run"),
         ]
-        found.append(
+        measured.append(
             {
                 "what": "charrnn train, the same, validations and checkpoints",
                 "MB": peak_memory(program("train", *size, *run)),
@@ -81,16 +81,16 @@ def rows(hidden: int = HIDDEN, threads: int = THREADS) -> list[Row]:
             "batch_size": STREAMS,
         }
         task |= {"seq_length": LENGTH, "threads": threads, "precision": "float32"}
-        found.append(
+        measured.append(
             {"what": "PyTorch, import torch", "MB": peak_memory([*python, "import torch"])}
         )
         peer = peak_memory(
             [sys.executable, "-P", str(PEERS["torch"])], json.dumps(task) + "\n1.0\n"
         )
-        found.append({"what": f"PyTorch, {name}", "MB": peer})
-        for row in found:
+        measured.append({"what": f"PyTorch, {name}", "MB": peer})
+        for row in measured:
             row["share of PyTorch's"] = round(row["MB"] / peer, 3)
-    return [{**row, "MB": round(row["MB"], 1)} for row in found]
+    return [{**row, "MB": round(row["MB"], 1)} for row in measured]
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    print(shown(rows(options.hidden, options.threads), options.json))
+    print(table_text(rows(options.hidden, options.threads), options.json))
 
 
 if __name__ == "__main__":

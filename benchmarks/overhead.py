@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import Row, shown
+from benchmarks.tables import Row, table_text
 
 HIDDEN = 256
 VALIDATIONS = 5
@@ -83,14 +83,14 @@ def _train_on_a_terminal(arguments: list[str]) -> None:
     ours, its = pty.openpty()
     reader = threading.Thread(target=_read_away, args=(ours,), daemon=True)
     reader.start()
-    kept = os.dup(2)
+    stderr = os.dup(2)
     os.dup2(its, 2)
     try:
         train.main(arguments, standalone_mode=False)
         sys.stderr.flush()
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(its)
         reader.join(1)
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--validations", type=int, default=VALIDATIONS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    print(shown(rows(options.hidden, options.validations), options.json))
+    print(table_text(rows(options.hidden, options.validations), options.json))
 
 
 if __name__ == "__main__":

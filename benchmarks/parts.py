@@ -25,7 +25,7 @@ from numba import njit, types
 from numba.core.dispatcher import Dispatcher
 from numba.extending import intrinsic
 
-from benchmarks.tables import Row, shown
+from benchmarks.tables import Row, table_text
 from charrnn.bench.machine import multiply_add_speed
 from charrnn.bench.measure import TASKS, Shape, generated_corpus, multiplications, new_run
 from charrnn.compiler.calling import address_of
@@ -189,7 +189,7 @@ class Profile:
 
     def parts(self, tick: float) -> dict[str, float]:
         """Seconds of all threads together."""
-        found, part_of = (
+        by_part, part_of = (
             dict.fromkeys(PARTS, 0.0),
             {name: part for part, names in PARTS.items() for name in names},
         )
@@ -200,8 +200,8 @@ class Profile:
             own = sum(clocked.seconds.values()) - sum(seconds for _, seconds in taken)
             for name, seconds in [(clocked.name, own), *taken]:
                 part = part_of.get(name, name)
-                found[part] = found.get(part, 0.0) + seconds
-        return {part: seconds for part, seconds in found.items() if part in PARTS or seconds > 0}
+                by_part[part] = by_part.get(part, 0.0) + seconds
+        return {part: seconds for part, seconds in by_part.items() if part in PARTS or seconds > 0}
 
 
 def tick_seconds() -> float:
@@ -276,8 +276,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = rows(tuple(options.hidden or SIZES), tuple(options.threads or THREADS), options.seconds)
-    print(shown(found, options.json))
+    table = rows(tuple(options.hidden or SIZES), tuple(options.threads or THREADS), options.seconds)
+    print(table_text(table, options.json))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import Row, environment, program, shown
+from benchmarks.tables import Row, environment, program, table_text
 
 ROWS = {"20s": 1.88, "132s": 1.60, "270s": 1.50, "7m": 1.4697, "20m": None, "60m": 1.41}
 """Time given and the loss that it should reach, nats; for 20 minutes it is 1.4697 in cold windows
@@ -42,33 +42,33 @@ def run(text: str, duration: str, seed: int, folder: Path, more: list[str]) -> R
         stdout=subprocess.PIPE,
         text=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
+    evaluation: dict[str, Any] = json.loads(done.stdout)
     return {
         "for": duration,
         "seed": seed,
         "seconds": round(seconds, 1),
         "folder": str(out),
-        **found,
+        **evaluation,
     }
 
 
 def row(duration: str, runs: list[Row]) -> Row:
     """The medians of the seeds, beside what is asked for."""
     carried = [one["nats_per_char"] for one in runs]
-    found: Row = {
+    medians: Row = {
         "for": duration,
         "seeds": len(runs),
         "seconds": statistics.median(one["seconds"] for one in runs),
     }
-    found |= {
+    medians |= {
         "nats": f"{statistics.median(carried):.4f}",
         "lowest": f"{min(carried):.4f}",
         "highest": f"{max(carried):.4f}",
     }
     cold = [one["window"]["nats_per_char"] for one in runs]
     if cold:
-        found["cold, 256"] = f"{statistics.median(cold):.4f}"
-    return found | {"asked": ROWS.get(duration) or "", "asked cold": COLD.get(duration, "")}
+        medians["cold, 256"] = f"{statistics.median(cold):.4f}"
+    return medians | {"asked": ROWS.get(duration) or "", "asked cold": COLD.get(duration, "")}
 
 
 def curve(folder: Path) -> list[tuple[float, float]]:
@@ -101,7 +101,7 @@ def main() -> None:
             if options.curves:
                 options.curves.write_text("\n".join(curves) + "\n")
         rows.append(row(duration, runs))
-    print(shown(rows, options.json))
+    print(table_text(rows, options.json))
 
 
 if __name__ == "__main__":

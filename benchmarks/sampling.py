@@ -107,13 +107,13 @@ def main() -> None:
         for speed in speeds.values():
             speed()
         turns = [{name: speed() for name, speed in speeds.items()} for _ in range(TURNS)]
-        found = {name: round(median(turn[name] for turn in turns)) for name in speeds}
-        peer = max(found[f"LSTMCell, {n} threads"] for n in (1, 2))
+        typical = {name: round(median(turn[name] for turn in turns)) for name in speeds}
+        peer = max(typical[f"LSTMCell, {n} threads"] for n in (1, 2))
         if options.json:
-            print(json.dumps({"hidden": hidden, "chars_per_second": found}))
+            print(json.dumps({"hidden": hidden, "chars_per_second": typical}))
             continue
         print(f"{LAYERS} x {hidden}")
-        for name, speed in found.items():
+        for name, speed in typical.items():
             print(
                 f"  {name:24}{speed:12,} characters a second   {speed / peer:6.2f} times "
                 "LSTMCell's best"

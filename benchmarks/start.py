@@ -13,7 +13,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from benchmarks.tables import Row, program, shown, timed
+from benchmarks.tables import Row, program, table_text, timed
 
 TRIES = 7
 
@@ -38,7 +38,7 @@ def rows(tries: int = TRIES, compiles: bool = True) -> list[Row]:
             ],
             "charrnn train --steps 1, all of it": [timed(train()) for _ in range(tries)],
         }
-        found = [
+        result = [
             {
                 "what": what,
                 "seconds": round(statistics.median(times), 3),
@@ -50,11 +50,11 @@ def rows(tries: int = TRIES, compiles: bool = True) -> list[Row]:
             empty = Path(folder, "cache")
             first = timed(train(), CHARRNN_CACHE_DIR=str(empty))
             again = timed(train(), CHARRNN_CACHE_DIR=str(empty))
-            found.append(
+            result.append(
                 {"what": "charrnn train --steps 1 on an empty cache", "seconds": round(first, 3)}
             )
-            found.append({"what": "of that, compiling", "seconds": round(first - again, 3)})
-    return found
+            result.append({"what": "of that, compiling", "seconds": round(first - again, 3)})
+    return result
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--no-compiling", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    print(shown(rows(options.tries, not options.no_compiling), options.json))
+    print(table_text(rows(options.tries, not options.no_compiling), options.json))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 Row = dict[str, Any]
 
 
-def shown(rows: Sequence[Row], as_json: bool) -> str:
+def table_text(rows: Sequence[Row], as_json: bool) -> str:
     """The rows as JSON, an object a line, or as a Markdown table."""
     return "\n".join(json.dumps(row) for row in rows) if as_json else markdown(rows)
 
@@ -65,7 +65,7 @@ def timed(command: Sequence[str], until_output: bool = False, **variables: str) 
     return seconds if until_output else time.perf_counter() - start
 
 
-def peak_memory(command: Sequence[str], given: str = "") -> float:
+def peak_memory(command: Sequence[str], text: str = "") -> float:
     """The largest resident memory of a process, in 10^6 bytes. It cannot be less than this
     process's own.
     """
@@ -77,7 +77,7 @@ def peak_memory(command: Sequence[str], given: str = "") -> float:
         env=environment(),
     )
     assert process.stdin is not None
-    process.stdin.write(given.encode())
+    process.stdin.write(text.encode())
     process.stdin.close()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

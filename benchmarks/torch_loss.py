@@ -22,9 +22,9 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "checkpoints.md"
 
 
 def program() -> Callable[[str, torch.Tensor], torch.Tensor]:
-    found: dict[str, Any] = {}
-    exec(PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], found)
-    return found["logits"]
+    names: dict[str, Any] = {}
+    exec(PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0], names)
+    return names["logits"]
 
 
 def torch_loss(path: str, ids: torch.Tensor, window: int) -> float:
@@ -49,14 +49,14 @@ def main() -> None:
     ids = corpus.validation if options.last else corpus.ids
     long, differs = torch.from_numpy(ids.astype("int64")), False
     ours = charrnn.evaluate(trained.model, ids), charrnn.evaluate_windows(trained.model, ids, 256)
-    for name, found, window in zip(
+    for name, loss, window in zip(
         ("carried state", "windows of 256"), ours, (len(ids), 256), strict=True
     ):
         with torch.no_grad():
             theirs = torch_loss(options.checkpoint, long, window)
-        difference = abs(found.nats_per_char - theirs)
+        difference = abs(loss.nats_per_char - theirs)
         differs |= difference > 1e-4
-        print(f"{name}: charrnn {found.nats_per_char:.6f}, PyTorch {theirs:.6f}, {difference:.1e}")
+        print(f"{name}: charrnn {loss.nats_per_char:.6f}, PyTorch {theirs:.6f}, {difference:.1e}")
     sys.exit(differs)
 
 

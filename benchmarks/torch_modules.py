@@ -99,12 +99,12 @@ def torch_optimizer_answer(case: str, problem: shared.Arrays) -> shared.Arrays:
     return answer
 
 
-def compare(title: str, found: shared.Arrays, wanted: shared.Arrays) -> float:
+def compare(title: str, ours: shared.Arrays, wanted: shared.Arrays) -> float:
     print(title)
-    if set(found) != set(wanted):
-        print(f"  not the same quantities: {sorted(set(found) ^ set(wanted))}")
+    if set(ours) != set(wanted):
+        print(f"  not the same quantities: {sorted(set(ours) ^ set(wanted))}")
         return np.inf
-    shares = {name: shared.difference(found[name], wanted[name]) for name in wanted}
+    shares = {name: shared.difference(ours[name], wanted[name]) for name in wanted}
     for name, share in shares.items():
         print(f"  {name:32} {share:.1e}")
     return max(shares.values())

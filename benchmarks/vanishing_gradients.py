@@ -56,7 +56,7 @@ def measured(settings: dict[str, Any], hidden: int, epochs: float, seeds: int) -
     return {"before": means[0], "after": means[1], "validation_loss": float(np.mean(losses))}
 
 
-def draw(found: dict[str, dict[str, Any]], path: str) -> None:
+def draw(results: dict[str, dict[str, Any]], path: str) -> None:
     import matplotlib
 
     matplotlib.use("svg")
@@ -67,7 +67,7 @@ def draw(found: dict[str, dict[str, Any]], path: str) -> None:
     for panel, when, title in zip(
         axes, ("before", "after"), ("as drawn", "after training"), strict=True
     ):
-        for name, result in found.items():
+        for name, result in results.items():
             style = "--" if name.startswith("rnn") else "-"
             panel.semilogy(np.maximum(result[when], 1e-12), style, linewidth=1.4, label=name)
         panel.set_title(title)
@@ -87,13 +87,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--figure", help="SVG file to draw into")
     options = parser.parse_args()
-    found = {}
+    results = {}
     for name, settings in NETWORKS.items():
         print(name, file=sys.stderr)
-        found[name] = measured(settings, options.hidden, options.epochs, options.seeds)
+        results[name] = measured(settings, options.hidden, options.epochs, options.seeds)
     if options.figure:
-        draw(found, options.figure)
-    print(json.dumps(found))
+        draw(results, options.figure)
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

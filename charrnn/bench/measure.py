@@ -102,7 +102,7 @@ class Measured:
 
     def as_json(self) -> dict[str, Any]:
         """One flat object; comparisons are included only if there was a peer."""
-        found = {
+        figures = {
             **asdict(self.shape),
             "rounds": len(self.speeds),
             "chars_per_second": round(self.chars_per_second, 1),
@@ -110,10 +110,10 @@ class Measured:
         }
         if self.theirs:
             ratios = self.ratios
-            found["peer_chars_per_second"] = round(median(self.theirs), 1)
-            found["ratio"] = round(median(ratios), 3)
-            found["ratios"] = [round(min(ratios), 3), round(max(ratios), 3)]
-        return found
+            figures["peer_chars_per_second"] = round(median(self.theirs), 1)
+            figures["ratio"] = round(median(ratios), 3)
+            figures["ratios"] = [round(min(ratios), 3), round(max(ratios), 3)]
+        return figures
 
 
 def measure(
@@ -155,15 +155,15 @@ def measure(
         for side in (ours, peer):
             if side is not None:
                 side(WARM_UP_SECONDS)
-        found = Measured(task, shape, [], [], [])
+        measured = Measured(task, shape, [], [], [])
         for _ in range(rounds):
-            found.speeds.append(ours(ROUND_SECONDS))
-            found.shares.append(found.speeds[-1] * work / multiply_add_speed(workers))
+            measured.speeds.append(ours(ROUND_SECONDS))
+            measured.shares.append(measured.speeds[-1] * work / multiply_add_speed(workers))
             if peer is not None:
-                found.theirs.append(peer(ROUND_SECONDS))
+                measured.theirs.append(peer(ROUND_SECONDS))
             if progress is not None:
                 progress()
-    return found
+    return measured
 
 
 def expected_seconds(rounds: int, against: str | None) -> float:

@@ -118,8 +118,8 @@ def bench(
     task needs. With --against torch, "ratio" is charrnn's speed divided by PyTorch's. Run nothing
     else at the same time.
     """
-    asked = lists["threads"] or (None,)
-    lists["threads"] = tuple(dict.fromkeys(usable_threads(threads) for threads in asked))
+    requested = lists["threads"] or (None,)
+    lists["threads"] = tuple(dict.fromkeys(usable_threads(threads) for threads in requested))
     most = max(lists["threads"])
     versions = {"charrnn": charrnn.__version__}
     if against is not None:

@@ -168,7 +168,7 @@ def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
                 f"--vary {text:.60}: name a setting and its values, such as --vary dropout=0,0.3"
             )
         if name in varied:
-            raise ConfigError(f"--vary {name}: given twice; list all its values in one --vary")
+            raise ConfigError(f"--vary {name}: named twice; list all its values in one --vary")
         if name in ("seed", "vocab_size"):
             raise ConfigError(
                 f"--vary {name}: cannot be varied; --seeds sets the number of seeds, and the text "
@@ -222,7 +222,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
 
     candidates = _candidates(request, varied)
     folder = Path(request.out or ROOT / f"compare-{candidates[0].corpus.name}")
-    kept: list[Event] = []
+    outcomes: list[Event] = []
     total, threads = len(candidates) * len(seeds), request.threads
     duration = None
     if request.duration is not None:
@@ -244,10 +244,10 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
         for event in events:
             display.show(event)
             if event.outcome is not None:
-                kept.append(event)
+                outcomes.append(event)
             if stop.status:
                 break
-    ranking, is_finished = results(candidates, kept), len(kept) == total
+    ranking, is_finished = results(candidates, outcomes), len(outcomes) == total
     if request.as_json:
         described = [result.as_json() for result in ranking]
         click.echo(
@@ -255,8 +255,10 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
                 {"folder": str(folder), "finished": is_finished, "configurations": described}
             )
         )
-    elif kept:
+    elif outcomes:
         print_results(ranking, len(seeds))
     if not is_finished:
-        terminal.say(f"stopped after {len(kept)} of {total} runs; run the same command to resume")
+        terminal.say(
+            f"stopped after {len(outcomes)} of {total} runs; run the same command to resume"
+        )
     return 0 if is_finished else stop.status

@@ -44,8 +44,8 @@ def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
     Python and Numba: run this again after an update.
     """
     # before the compiler is imported; its second process needs it, too
-    asked = os.environ.get("CHARRNN_SIMD") or "native"
-    os.environ["CHARRNN_SIMD"] = "x86-64-v3" if for_any_cpu else asked
+    target = os.environ.get("CHARRNN_SIMD") or "native"
+    os.environ["CHARRNN_SIMD"] = "x86-64-v3" if for_any_cpu else target
     from charrnn.compiler.kernel_files import SHARED
 
     if shared:

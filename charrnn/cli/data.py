@@ -99,7 +99,7 @@ def forget() -> None:
 
 
 def _texts() -> Iterator[dict[str, Any]]:
-    """What is known of each text."""
+    """The description of each text."""
     from charrnn.text.datasets import DATASETS, bundled_corpus
 
     plays = bundled_corpus()
@@ -112,8 +112,8 @@ def _texts() -> Iterator[dict[str, Any]]:
         "url": None,
         "about": "bundled with charrnn: what charrnn train reads without a TEXT",
     }
-    for name, known in DATASETS.items():
-        path = _folder() / known.file_name
-        here = path.is_file() and path.stat().st_size == known.size
+    for name, text in DATASETS.items():
+        path = _folder() / text.file_name
+        here = path.is_file() and path.stat().st_size == text.size
         about = "downloaded" if here else f"not downloaded; charrnn data get {name}"
-        yield {**asdict(known), "path": str(path) if here else None, "about": about}
+        yield {**asdict(text), "path": str(path) if here else None, "about": about}

@@ -208,7 +208,7 @@ def _measures(
 
     (ids, starts), models = text, [network.model for network in networks]
 
-    def shown(
+    def with_bar(
         label: str, function: Callable[..., Evaluation], model: Models, **options: Any
     ) -> Evaluation:
         with terminal.progress_bar(label, unit="char") as bar:
@@ -217,7 +217,7 @@ def _measures(
     def dynamic() -> Evaluation:
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-        adapt = partial(shown, "dynamic evaluation", evaluate_dynamic, config=config)
+        adapt = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
         return mixed(
             [
                 adapt(network.model, squares=network.squares, opening=opening).losses
@@ -226,11 +226,11 @@ def _measures(
         )
 
     measures: dict[str, Callable[[], Evaluation]] = {
-        "carried": partial(shown, "evaluating", evaluate, models, openings=openings)
+        "carried": partial(with_bar, "evaluating", evaluate, models, openings=openings)
     }
     if window and len(ids) > 1:
         measures["window"] = partial(
-            shown, f"windows of {window}", evaluate_windows, models, window=window
+            with_bar, f"windows of {window}", evaluate_windows, models, window=window
         )
     if config is not None:
         measures["dynamic"] = dynamic

@@ -115,7 +115,7 @@ def other_text(
 
 
 def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:
-    """The ids of a text, with unknown symbols left out or replaced by the nearest known ones.
+    """The ids of a text, with symbols that it lacks left out or replaced by the nearest ones.
 
     The vocabulary of the corpus begins with the symbols of `vocab`.
     """
@@ -125,8 +125,8 @@ def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:
     if not added:
         return corpus.ids
     nearest = [vocab.nearest(symbol) if unknown == "nearest" else None for symbol in added]
-    known = [*range(len(vocab)), *(-1 if s is None else vocab.index[s] for s in nearest)]
-    ids = np.array(known, np.int32)[corpus.ids]
+    new_ids = [*range(len(vocab)), *(-1 if s is None else vocab.index[s] for s in nearest)]
+    ids = np.array(new_ids, np.int32)[corpus.ids]
     return ids[ids >= 0].astype(vocab.dtype)
 
 

@@ -72,10 +72,10 @@ Fields = list[tuple[int, str]]
 
 def fitted(fields: Fields, width: int, gap: str = "  ") -> str:
     """The texts side by side; the least important are dropped until the rest fits the width."""
-    kept = list(fields)
-    while len(kept) > 1 and len(gap.join(text for _, text in kept)) > width:
-        kept.remove(max(reversed(kept), key=lambda field: field[0]))
-    return gap.join(text for _, text in kept)
+    remaining = list(fields)
+    while len(remaining) > 1 and len(gap.join(text for _, text in remaining)) > width:
+        remaining.remove(max(reversed(remaining), key=lambda field: field[0]))
+    return gap.join(text for _, text in remaining)
 
 
 def speed_text(characters_per_second: float) -> str:

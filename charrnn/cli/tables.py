@@ -20,16 +20,16 @@ def print_table(rows: Sequence[Row], columns: Sequence[Column[Row]]) -> None:
 
     output = console()
     # importance, and the heading with the cells below it
-    kept = [(rank, [heading, *map(cell, rows)]) for rank, heading, cell in columns]
-    while len(kept) > 2 and _width_of(kept, output.width) > output.width:
-        kept.remove(max(kept, key=lambda column: column[0]))
+    remaining = [(rank, [heading, *map(cell, rows)]) for rank, heading, cell in columns]
+    while len(remaining) > 2 and _width_of(remaining, output.width) > output.width:
+        remaining.remove(max(remaining, key=lambda column: column[0]))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for rank, (heading, *_) in kept:
+    for rank, (heading, *_) in remaining:
         if rank == 0:
             table.add_column(heading, overflow="fold", min_width=len(heading))
         else:
             table.add_column(heading, justify="right", no_wrap=True)
-    for row in zip(*(cells[1:] for _, cells in kept), strict=True):
+    for row in zip(*(cells[1:] for _, cells in remaining), strict=True):
         table.add_row(*map(Text, row))
     output.print(table)
 

@@ -54,9 +54,10 @@ def gradient_norms(
         if k <= lags:
             before.copy_from(state)
             window = next(walk(ids, None, at - k, k + 1, k + 1))
-            found = network.state_gradients(window.x, window.y, before)
+            gradients = network.state_gradients(window.x, window.y, before)
             squares = sum(
-                (part.astype(np.float64) ** 2).sum(axis=(0, 2)) for part in (found.h, found.c)
+                (part.astype(np.float64) ** 2).sum(axis=(0, 2))
+                for part in (gradients.h, gradients.c)
             )
             norms[k] = np.sqrt(squares).mean()
             if progress is not None:

@@ -208,13 +208,13 @@ class Network:
         batch, N = self._begin(x, y, state, None), self.shape[1]
         self._forward(batch, 0, N)
         self.logits[: batch.steps - 1] = 0
-        found, (first, middle, _) = State(self.model, N), self.model.borders()
+        gradients, (first, middle, _) = State(self.model, N), self.model.borders()
         for layer, dh, dc in self._backwards(batch, 0, N):
             weight = self.model.recurrent[layer.index][:, : middle - first]
-            found.h[layer.index] = dh[0] + layer.z[0, :, first:middle] @ weight.T
+            gradients.h[layer.index] = dh[0] + layer.z[0, :, first:middle] @ weight.T
             if self.model.cell.has_memory:
-                found.c[layer.index] = dc[0]
-        return found
+                gradients.c[layer.index] = dc[0]
+        return gradients
 
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
         """Kernels do not check bounds: reject anything that would read or write past an array."""
@@ -273,10 +273,10 @@ class Network:
         if rate > 0:
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([key or 0, 0x1D])))
             T, N = x.shape
-            kept = rng.random((config.vocab_size, N) if config.locked_dropout else (T, N)) >= rate
+            keep = rng.random((config.vocab_size, N) if config.locked_dropout else (T, N)) >= rate
             if config.locked_dropout:
-                kept = np.take_along_axis(kept, x, axis=0)
-            self.factor[:T] = kept / np.float32(1 - rate)
+                keep = np.take_along_axis(keep, x, axis=0)
+            self.factor[:T] = keep / np.float32(1 - rate)
 
     def _forward(self, batch: Batch, a: int, b: int) -> None:
         """The losses of streams a:b, and their derivatives with respect to the logits."""

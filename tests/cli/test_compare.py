@@ -198,7 +198,7 @@ def test_values_have_the_settings_types(text: Path) -> None:
         (
             ["--cells", "lstm", "--vary", "cell=gru"],
             2,
-            "error: --vary cell: given twice",
+            "error: --vary cell: named twice",
         ),
         (["--vary", "hidden"], 2, "error: --vary hidden: name a setting and its values"),
         (["--vary", "hidden="], 2, "error: --vary hidden=: name a setting and its values"),

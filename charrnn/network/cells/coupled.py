@@ -26,10 +26,10 @@ def remember(phi, f, g, o, c_before):
 @equation("f", "g", "o", "dc_before")
 def through_coupled(phi, f, g, o, c_before, dh, dc, dc_before):
     """The derivatives of both: the gates become dz, and dc' is added to."""
-    y, shown = phi(fma(f, c_before - g, g)), dh * o
-    dc = fma(shown, phi.slope(y), dc)
+    y, dy = phi(fma(f, c_before - g, g)), dh * o
+    dc = fma(dy, phi.slope(y), dc)
     dz_f, dz_g = dc * (c_before - g) * slope(f), dc * (1.0 - f) * phi.slope(g)
-    return dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
+    return dz_f, dz_g, dy * y * (1.0 - o), fma(dc, f, dc_before)
 
 
 step = cell_kernel("step", __name__, GATES, remember, show)

@@ -39,9 +39,9 @@ def through_depth_gated(
     """The derivatives of both: the gates become dz, dc' is added to, and dm of the layer below is
     set.
     """
-    y, shown = phi(fma(d, m_below, fma(f, c_before, i * g))), dh * o
-    dz_o = shown * y * (1.0 - o)
-    dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc + dm))
+    y, dy = phi(fma(d, m_below, fma(f, c_before, i * g))), dh * o
+    dz_o = dy * y * (1.0 - o)
+    dc = fma(p_o, dz_o, fma(dy, phi.slope(y), dc + dm))
     dz_d, dz_i, dz_f = dc * m_below * slope(d), dc * g * slope(i), dc * c_before * slope(f)
     dc_before = fma(w_c, dz_d, fma(p_i, dz_i, fma(p_f, dz_f, fma(dc, f, dc_before))))
     return dz_d, dz_i, dz_f, dc * i * phi.slope(g), dz_o, dc_before, fma(w_m, dz_d, dc * d)

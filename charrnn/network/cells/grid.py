@@ -32,10 +32,10 @@ def show(phi, o, c):
 def through_grid(phi, i, f, g, o, c_before, dh, dc, dc_before):
     """The derivatives of both: the gates become dz, and dc' is added to."""
     c = fma(f, c_before, i * g)
-    shown = dh * phi.slope(phi(o * c))
-    dc = fma(shown, o, dc)
+    d_oc = dh * phi.slope(phi(o * c))
+    dc = fma(d_oc, o, dc)
     dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
-    return dz_i, dz_f, dz_g, shown * c * slope(o), fma(dc, f, dc_before)
+    return dz_i, dz_f, dz_g, d_oc * c * slope(o), fma(dc, f, dc_before)
 
 
 @equation("dm_below")

@@ -29,10 +29,10 @@ def show(phi, o, c):
 @equation("i", "f", "g", "o", "dc_before")
 def through_lstm(phi, i, f, g, o, c_before, dh, dc, dc_before):
     """The derivatives of both: the gates become dz, and dc' is added to."""
-    y, shown = phi(fma(f, c_before, i * g)), dh * o
-    dc = fma(shown, phi.slope(y), dc)
+    y, dy = phi(fma(f, c_before, i * g)), dh * o
+    dc = fma(dy, phi.slope(y), dc)
     dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
-    return dz_i, dz_f, dz_g, shown * y * (1.0 - o), fma(dc, f, dc_before)
+    return dz_i, dz_f, dz_g, dy * y * (1.0 - o), fma(dc, f, dc_before)
 
 
 @equation("o", "h")

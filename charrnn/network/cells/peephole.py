@@ -32,9 +32,9 @@ def remember(phi, i, f, g, c_before, p_i, p_f):
 @equation("i", "f", "g", "o", "dc_before")
 def through_peephole(phi, i, f, g, o, c_before, p_i, p_f, p_o, dh, dc, dc_before):
     """The derivatives of both: the gates become dz, and dc' is added to."""
-    y, shown = phi(fma(f, c_before, i * g)), dh * o
-    dz_o = shown * y * (1.0 - o)
-    dc = fma(p_o, dz_o, fma(shown, phi.slope(y), dc))
+    y, dy = phi(fma(f, c_before, i * g)), dh * o
+    dz_o = dy * y * (1.0 - o)
+    dc = fma(p_o, dz_o, fma(dy, phi.slope(y), dc))
     dz_i, dz_f, dz_g = dc * g * slope(i), dc * c_before * slope(f), dc * i * phi.slope(g)
     return dz_i, dz_f, dz_g, dz_o, fma(p_i, dz_i, fma(p_f, dz_f, fma(dc, f, dc_before)))
 
