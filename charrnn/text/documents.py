@@ -51,11 +51,7 @@ def document_starts(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
     The text is decoded in windows of a million characters. A separator longer than 65,536
     characters may be missed.
     """
-    ends = (
-        end
-        for _, end in _separators(ids, vocab, Pattern("document_separator", pattern))
-        if end < len(ids)
-    )
+    ends = (end for _, end in _separators(ids, vocab, Pattern(pattern)) if end < len(ids))
     return np.fromiter(ends, np.int64)
 
 
@@ -69,9 +65,7 @@ def resets(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
     if looks_ahead(pattern):
         return np.append(np.int64(0), document_starts(ids, vocab, pattern))
     places = (
-        end - size
-        for sizes, end in _separators(ids, vocab, Pattern("document_separator", pattern))
-        for size in sizes
+        end - size for sizes, end in _separators(ids, vocab, Pattern(pattern)) for size in sizes
     )
     return np.append(np.int64(-1), np.fromiter(places, np.int64))
 
@@ -154,10 +148,7 @@ class DocumentTracker:
     """
 
     def __init__(self, pattern: str) -> None:
-        self._pattern, self._looks_ahead = (
-            Pattern("document_separator", pattern),
-            looks_ahead(pattern),
-        )
+        self._pattern, self._looks_ahead = Pattern(pattern), looks_ahead(pattern)
         self._text, self._from = "", 0
 
     def resets_before(self, character: str) -> bool:

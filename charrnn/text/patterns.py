@@ -3,7 +3,7 @@ time.
 
 Python's `re` backtracks and cannot be stopped: a pattern such as (a+)+b may run forever. The regex
 package searches for the same patterns and stops after a time. It takes four to eight times as long
-for the short texts of sampling, so there `re` searches for patterns with at most one repeat.
+for the short texts of sampling, so there `re` searches for patterns with at most one choice.
 """
 
 import re
@@ -13,11 +13,11 @@ from typing import Any
 from charrnn.errors import ConfigError
 
 SECONDS = 10.0
-"""Time that a pattern may take, in addition to a microsecond per character, which is thirty times
-what is usual.
+"""Time that a pattern may take, in addition to that of each search and of each character in it,
+which is ten times what is usual.
 """
-_PER_CHARACTER = 1e-6
-_SHORT = 4096  # characters; `re` takes a tenth of a second at most for a pattern with one repeat
+_PER_SEARCH, _PER_CHARACTER = 1e-4, 1e-6
+_SHORT = 4096  # characters; `re` takes a tenth of a second at most for a pattern with one choice
 _SET = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 _EXTENSION = re.compile(r"\(\?(?:<?[=!]|[a-z]*[:)]|P<\w+>|>)")
 # In regex, though not in re, {e<=1} allows errors.
@@ -25,17 +25,17 @@ _ERRORS = re.compile(r"(\\.)|\{(?=[0-9<= ]*[eisd])", re.DOTALL)
 
 
 class Pattern:
-    """The regular expression of a setting. All searches raise `ConfigError` once they have taken
-    too long together.
+    """A separator of documents. All searches raise `ConfigError` once they have taken too long
+    together.
     """
 
-    def __init__(self, name: str, pattern: str) -> None:
+    def __init__(self, pattern: str) -> None:
         import regex  # takes 16 ms, and few texts need it
 
-        self._name, self._source = name, pattern
+        self._source = pattern
         same = _ERRORS.sub(lambda match: match[1] or r"\{", pattern)
         self._compiled = regex.compile(same, cache_pattern=False)
-        self._simple = re.compile(pattern) if _repeats(pattern) <= 1 else None
+        self._simple = re.compile(pattern) if _choices(pattern) <= 1 else None
         self._left = SECONDS
 
     def finditer(self, text: str, pos: int = 0) -> list[Any]:
@@ -57,7 +57,7 @@ class Pattern:
 
     def _timed(self, characters: int, search: Any) -> Any:
         start = time.thread_time()
-        allowed = self._left + characters * _PER_CHARACTER
+        allowed = self._left + _PER_SEARCH + characters * _PER_CHARACTER
         try:
             result = search(allowed)
         except (TimeoutError, MemoryError):
@@ -66,12 +66,12 @@ class Pattern:
         if self._left > 0:
             return result
         raise ConfigError(
-            f"`{self._name}` {self._source!r:.80} takes too long to search for; write it without "
-            "repeats inside repeats, such as a+b instead of (a+)+b"
+            f"`document_separator` {self._source!r:.80} takes too long to search for; write it "
+            "without repeats inside repeats, such as a+b instead of (a+)+b"
         )
 
 
-def _repeats(pattern: str) -> int:
-    """How many repeats a pattern contains; one of a group counts twice."""
+def _choices(pattern: str) -> int:
+    """How many repeats and alternatives a pattern contains; a repeat of a group counts twice."""
     rest = _EXTENSION.sub("(", _SET.sub("x", pattern))
-    return len(re.findall(r"[*+?{]", rest)) + len(re.findall(r"\)[*+?{]", rest))
+    return len(re.findall(r"[*+?{|]", rest)) + len(re.findall(r"\)[*+?{]", rest))

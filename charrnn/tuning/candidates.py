@@ -165,7 +165,10 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot read the plan ({error}); choose another `folder`") from None
+        reason = getattr(error, "strerror", None) or error  # of an OSError without its path
+        raise RunError(
+            f"{path}: cannot read the plan ({reason}); choose another `folder`"
+        ) from None
     wanted = json.loads(plan_text(candidates, seeds))
     if stored != wanted:
         try:

@@ -44,6 +44,7 @@ READINGS = st.fixed_dictionaries(
     optional={
         "unit": st.sampled_from(["char", "byte"]),
         "encoding": st.sampled_from(["utf-8", "latin-1", "utf-16", "ascii", "utf-8-sig", "cp1252"]),
+        "encoding_errors": st.sampled_from(["strict", "replace", "ignore"]),
         "val_fraction": st.sampled_from([0.0, 0.1, 0.5]),
         "test_fraction": st.sampled_from([0.0, 0.2]),
         "min_count": st.sampled_from([1, 2, 10]),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import charrnn.text.contents
@@ -27,6 +27,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.kinds import kind_of, packing, wide_encoding
 from charrnn.text.sources import RUN_FILES, find, summary
 from charrnn.training.run_folder import TEST_LOOKS, RunFolder
+from tests.fuzzing import fuzzed
 
 TEXT = "Où est-il ?\nПривет, 漢字\nand plain words\n" * 20
 posix = pytest.mark.skipif(os.name != "posix", reason="only there")
@@ -461,7 +462,7 @@ class TestRecorded:
 HEADS = [b"", b"\x1f\x8b\x08", b"BZh9", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"PK\3\4", b"\xff\xfe"]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzzed(100)
 @given(
     st.sampled_from([*HEADS, *(data[:40] for data in KINDS.values())]),
     st.binary(max_size=300) | st.text(max_size=80).map(str.encode),
