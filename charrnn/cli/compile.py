@@ -1,6 +1,5 @@
 """`charrnn compile`: fill the cache of kernels, for an image or a cluster."""
 
-import json
 import os
 import time
 from importlib import import_module
@@ -10,7 +9,7 @@ import click
 
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import json_option
-from charrnn.cli.terminal import one_line, show, size_text
+from charrnn.cli.terminal import json_text, one_line, show, size_text
 from charrnn.config.settings import CELL_NAMES
 from charrnn.errors import CharrnnError
 
@@ -57,7 +56,7 @@ def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
     if as_json:
         seconds = round(time.monotonic() - start, 3)
         about = {"folders": folders, "kernels": len(paths), "bytes": size, "seconds": seconds}
-        click.echo(json.dumps(about))
+        click.echo(json_text(about))
     else:
         places = " and ".join(map(one_line, folders))
         show(f"{len(paths)} kernels, {size_text(size)}, in {places}")

@@ -2,5 +2,5 @@
 
 The main entry point is `generate.generate`, which works on characters. Below it, `writer.py` works
 on ids, `ensemble.py` does so with several networks, `stopping.py` ends texts, `partition.py`
-divides the weights among threads, and `quantization.py` rounds them.
+divides the weights among threads, `quantization.py` rounds them, and `work.py` calls the kernel.
 """

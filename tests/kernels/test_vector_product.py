@@ -17,7 +17,8 @@ from charrnn.compiler.calling import address_of, caller
 from charrnn.config.settings import CELL_NAMES, PRECISIONS, SamplingConfig
 from charrnn.generation.partition import SHARE, blocks, by_share, product_of, shares_of_stream
 from charrnn.generation.quantization import rounded, scales
-from charrnn.generation.writer import Writer, _Turns
+from charrnn.generation.work import Turns
+from charrnn.generation.writer import Writer
 from charrnn.kernels.product import pack, product
 from charrnn.kernels.vector_product import VECTOR_PRODUCT, WIDE
 from charrnn.network.arithmetic import from_bf16, to_bf16
@@ -308,7 +309,7 @@ def test_a_thread_that_waits_long_sleeps_and_tells_so() -> None:
 
 
 def test_a_call_in_vain_is_followed_by_some_alone() -> None:
-    turns, calls = _Turns(), []
+    turns, calls = Turns(), []
     for contended in [False] * 3 + [True] * 60 + [False] * 67:
         calls.append("alone" if turns.is_alone() else "together")
         if calls[-1] == "together":
