@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         CorpusError,
         DataError,
         DivergenceError,
+        PeerError,
         RunError,
         VocabError,
     )
@@ -47,11 +48,13 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import generate, generate_ids, generate_many
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
+    from charrnn.runtime.threads import Workers
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.vocab import Vocab
@@ -76,13 +79,15 @@ _HOMES = {
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError RunError VocabError",
+    "DivergenceError PeerError RunError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "generate generate_ids generate_many",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
+    "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",
     "training.run": "Run",
@@ -101,11 +106,12 @@ __all__ = [  # noqa: RUF022
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
-    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_windows",
+    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "RunError", "VocabError",
+    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -4,14 +4,14 @@ Each message is one line: what, where, what was found, and what to do next. It n
 backticks, like `learning_rate`; the command line shows them as flags.
 
     CharrnnError
-    |-- CorpusError a text cannot be read or cannot be trained on
-    |-- VocabError        a character or an id is not in the vocabulary
-    |-- ConfigError a setting is out of range or unknown, or contradicts another
-    |-- CheckpointError a file is not a checkpoint, is damaged, or has a newer format
-    |-- RunError          a run's folder is in use, already holds a run, or does not hold one
-    |-- DataError a data set is unknown, cannot be downloaded, or arrived damaged
-    |-- DivergenceError training diverged, and going back did not help
-    `-- PeerError a program to compare with is not installed, or failed
+    |-- CorpusError      a text cannot be read or cannot be trained on
+    |-- VocabError       a character or an id is not in the vocabulary
+    |-- ConfigError      a setting is out of range or unknown, or contradicts another
+    |-- CheckpointError  a file is not a checkpoint, is damaged, or has a newer format
+    |-- RunError         a run is finished, or its folder is in use, holds a run, or holds none
+    |-- DataError        a data set is unknown, cannot be downloaded, or arrived damaged
+    |-- DivergenceError  training diverged for good, or outputs are NaN or infinite
+    `-- PeerError        a program to compare with is not installed, or failed
 
 The command line prints any of them as one line on stderr, with exit status 1 (2 for a
 `ConfigError`).
@@ -55,7 +55,7 @@ class CheckpointError(CharrnnError):
 
 
 class RunError(CharrnnError):
-    """A run's folder is in use, already holds a run, or does not hold one."""
+    """A run is finished, or its folder is in use, already holds a run, or does not hold one."""
 
 
 class DataError(CharrnnError):
@@ -63,7 +63,17 @@ class DataError(CharrnnError):
 
 
 class DivergenceError(CharrnnError):
-    """The loss or gradient is NaN or infinite, or the loss jumped, and going back did not help."""
+    """The loss or gradient is NaN or infinite, or the loss jumped, and going back did not help; or
+    the outputs of a network that is used are NaN or infinite.
+    """
+
+
+def overflow(whose: str = "the network's") -> DivergenceError:
+    """The error for a network whose outputs are not numbers that can be used."""
+    return DivergenceError(
+        f"{whose} outputs are NaN or infinite: its weights are too large or the file is damaged; "
+        "use another checkpoint, or train again with a lower `learning_rate`"
+    )
 
 
 class PeerError(CharrnnError):

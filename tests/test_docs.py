@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+import charrnn
 from charrnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,3 +84,14 @@ def test_every_command_has_help_with_an_example_and_stands_in_the_readme():
         assert f"charrnn {name}" in text, name
         assert "xample" in text, name
         assert f"charrnn {name}" in readme, name
+
+
+def test_the_example_of_the_library_runs_and_its_errors_are_all(capsys):
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "docs/python.md", "exec"), {})
+    assert re.fullmatch(
+        r"Run\(lstm 2 x 32, [\d,]+ parameters, step 30 of 30\)\n", capsys.readouterr().out
+    )
+    kinds = {kind.__name__ for kind in charrnn.CharrnnError.__subclasses__()}
+    assert kinds == set(re.findall(r"^\| `(\w+Error)`", page, re.MULTILINE))

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from charrnn.errors import RunError
+from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import shipped
 
 ROOT = Path("checkpoints")
@@ -57,7 +57,8 @@ def find_run(path: str | os.PathLike[str] | None) -> Path:
 def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> Path:
     """The checkpoint that the user means.
 
-    path: a file, a run's folder (its best checkpoint, else its last), or None for the newest run.
+    path: a file, a run's folder (its best checkpoint, else its last; `CheckpointError` if there is
+        neither), or None for the newest run (`RunError` if there is none).
     """
     folder = newest_folder(root) if path is None else Path(path)
     if not folder.is_dir():
@@ -65,4 +66,6 @@ def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT
     for checkpoint in (folder / BEST, folder / LAST):
         if checkpoint.exists():
             return checkpoint
-    raise RunError(f"{folder}: no checkpoint ({BEST} or {LAST}) in this folder; train a run first")
+    raise CheckpointError(
+        f"{folder}: no checkpoint ({BEST} or {LAST}) in this folder; train a run first"
+    )

@@ -25,13 +25,13 @@ from charrnn.checkpoint.header import Metadata, configuration, count, value
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.checkpoint.start_states import IDS, StartStates, read_start_states
 from charrnn.config import CorpusConfig, ModelConfig
-from charrnn.errors import CheckpointError, CorpusError
+from charrnn.errors import CheckpointError, ConfigError, CorpusError
 from charrnn.network.arithmetic import to_bf16
-from charrnn.network.model import Model
+from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.text.corpus import PARTS, Corpus, part_sizes
 from charrnn.text.documents import start_ids
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import Vocab, checked_ids, counted
 
 SQUARES = "squares."
 
@@ -60,6 +60,10 @@ class Origin:
     epoch: float = 0.0
     loss: float | None = None
 
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f", loss {self.loss:.4f}"
+        return f"Origin({counted(len(self.texts), 'text')}, step {self.step:,}{loss})"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -81,6 +85,23 @@ class Trained:
     def opening(self) -> StartStates:
         """What a text starts from: `starts`, or without them a zero state that reads a newline."""
         return self.starts or StartStates.zero(self.model, int(start_ids(self.vocab)[0]))
+
+    def __post_init__(self) -> None:
+        """`ConfigError` unless the parts belong together; kernels rely on it."""
+        config = self.model.config
+        if len(self.vocab) != config.vocab_size:
+            raise ConfigError(
+                f"`vocab` has {len(self.vocab)} symbols, but the network has {config.vocab_size}"
+            )
+        if self.squares is not None and self.squares.tensors != self.model.parameters.tensors:
+            raise ConfigError("`squares` belong to a network of another shape")
+        if self.starts is not None:
+            ids = checked_ids(self.starts.ids, config.vocab_size)
+            if self.starts.state.h.shape != State.shapes(config, len(ids))["h"]:
+                raise ConfigError("`starts` are states of a network of another shape")
+
+    def __repr__(self) -> str:
+        return f"Trained({self.model.summary}, {self.vocab!r}, {self.origin!r})"
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless the network was trained on this text, with the same parts."""

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, ensemble_option, files_of, load_members
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
+from charrnn.cli.eval_lines import print_line_losses
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
+from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
 from charrnn.config import DynamicConfig
+from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.network.model import Models
-    from charrnn.runtime.threads import Workers
     from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
@@ -45,6 +47,7 @@ Examples:
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
   charrnn eval checkpoints/plays page.txt --per-char > losses.jsonl
+  charrnn eval checkpoints/names --per-line < names.txt
 """
 
 
@@ -94,6 +97,12 @@ Examples:
 @click.option(
     "--per-char", is_flag=True, help="Print a JSON object per predicted character: char, nats."
 )
+@click.option(
+    "--per-line",
+    is_flag=True,
+    help="Score every line of TEXT (default: standard input) by itself: print its nats per "
+    "character, or with --json an object.",
+)
 @threads_option
 @json_option()
 def eval_(
@@ -108,6 +117,7 @@ def eval_(
     encoding_errors: str | None,
     unknown: str,
     per_char: bool,
+    per_line: bool,
     threads: int | None,
     as_json: bool,
     **adapting: Any,
@@ -120,8 +130,16 @@ def eval_(
     The rows below show the loss over windows of --window characters, each starting from a zero
     state, and how well xz compresses the same text.
     """
-    if per_char and as_json:
-        raise click.UsageError("--per-char and --json cannot both be given")
+    if per_char and (as_json or per_line):
+        other = "--json" if as_json else "--per-line"
+        raise click.UsageError(f"--per-char and {other} cannot both be given")
+    if per_line and (dynamic or split or own):
+        raise click.UsageError(
+            "--per-line scores each line of a TEXT by itself: leave out --dynamic, --split and "
+            "--text"
+        )
+    if per_line:
+        texts = texts or ("-",)
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
     if not texts and (encoding or encoding_errors or unknown != "error"):
@@ -138,13 +156,16 @@ def eval_(
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
+    if per_line:
+        with closing(Workers(threads)) as workers:
+            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+        return
     if texts:
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
         text = other_text(networks[0], texts, decoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
-    from charrnn.runtime.threads import Workers
     from charrnn.text.documents import follows_separator
     from charrnn.text.vocab import counted
 
@@ -158,9 +179,9 @@ def eval_(
         else:
             rows = {name: measure() for name, measure in measures.items()}
             evaluation = rows["carried"]
-    about = files_of(members)
+    about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
-        about["test_looks"] = _note_test(members, evaluation.nats_per_char)
+        about["test_looks"] = warn_of_test_looks(members)
     if as_json:
         click.echo(terminal.json_text(_as_json(rows, window, config) | about))
     elif not per_char:
@@ -170,6 +191,7 @@ def eval_(
         size = counted(evaluation.characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
+    note_test_look(looked_at, evaluation.nats_per_char)
 
 
 def _measures(
@@ -251,29 +273,3 @@ def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> 
         pairs = zip(ids[a : a + 4096].tolist(), losses[a : a + 4096].tolist(), strict=True)
         lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
         click.echo("".join(lines), nl=False)
-
-
-def _note_test(members: Sequence[Member], nats: float) -> list[dict[str, Any]]:
-    """Record beside each checkpoint that its test part was evaluated, and warn if it was before.
-
-    Returns the earlier evaluations.
-    """
-    from charrnn.training.run_folder import note_test_look, test_looks
-
-    earlier: list[dict[str, Any]] = []
-    for folder, path in {member.path.parent: member.path for member in members}.items():
-        evaluations, where = test_looks(path), terminal.one_line(str(folder))
-        earlier += evaluations
-        if evaluations:
-            times = "once" if len(evaluations) == 1 else f"{len(evaluations)} times"
-            terminal.say(
-                f"{where}: the test part has been evaluated {times} before, last at "
-                f"{evaluations[-1]['when']} UTC; a network chosen by test loss needs new test text"
-            )
-        try:
-            note_test_look(path, nats)
-        except OSError as error:
-            terminal.say(
-                f"{where}: cannot record that the test part was evaluated ({error.strerror})"
-            )
-    return earlier

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
-import re
 import secrets
-import select
-import stat
 import sys
 from dataclasses import asdict, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,17 +21,14 @@ from charrnn.cli.options import (
     options_for,
     threads_option,
 )
+from charrnn.cli.prime import as_text, read_prime, unescaped
 from charrnn.cli.signals import interruptions
 from charrnn.config import SamplingConfig
-from charrnn.errors import CorpusError, RunError, VocabError
+from charrnn.errors import RunError, VocabError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.runtime.threads import Workers
-
-_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
-PATIENCE = 2.0
-"""Seconds without input from a pipe before a note says what charrnn is waiting for."""
 
 EXAMPLES = """\b
 Examples:
@@ -96,9 +88,9 @@ def sample(
     standard input serves another purpose, pass --prime "".
     """
     settings["seed"] = secrets.randbits(53) if seed is None else seed
-    settings["stop"] = tuple(map(_unescaped, settings["stop"]))
+    settings["stop"] = tuple(map(unescaped, settings["stop"]))
     config = SamplingConfig(**{k: value for k, value in settings.items() if value is not None})
-    raw_prime, whose = _read_prime(prime, prime_file)
+    raw_prime, whose = read_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
     checkpoint = checkpoint or _bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=False)
@@ -106,12 +98,12 @@ def sample(
     from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
-    text = _as_text(raw_prime, trained[0], whose)
+    text = as_text(raw_prime, trained[0], whose)
     try:
         trained[0].vocab.encode(text, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
-    stops = [_as_text(string, trained[0], "`stop`") for string in config.stop]
+    stops = [as_text(string, trained[0], "`stop`") for string in config.stop]
     config = replace(config, stop=tuple(stops))
     shown = "" if no_prime else text
     with contextlib.closing(Workers(threads)) as workers:
@@ -160,86 +152,6 @@ def _one_or_all(texts: list[str]) -> str | list[str]:
 def _valid(text: str) -> str:
     """The text with U+FFFD for bytes that are not UTF-8: JSON cannot contain them."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _unescaped(string: str) -> str:
-    """A string from the command line; \\n, \\t, \\r and \\\\ in it mean what they mean in a
-    separator of documents.
-    """
-    return re.sub(r"\\([ntr\\])", lambda match: _ESCAPED[match[1]], string)
-
-
-def _read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, str]:
-    """The prime from the flags, else from a pipe or file on standard input, else empty; and its
-    name for messages.
-    """
-    if prime is not None and prime_file is not None:
-        raise click.UsageError("--prime and --prime-file cannot both be given")
-    if prime is not None:
-        return prime, "the prime"
-    if prime_file == "-" or (prime_file is None and _stdin_has_prime()):
-        return _read_stdin(), "the prime (from standard input)"
-    if prime_file is None:
-        return "", "the prime"
-    try:
-        return Path(prime_file).read_bytes(), f"the prime ({prime_file})"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CorpusError(
-            f"{prime_file}: cannot read the prime ({reason}); check the path and its permissions"
-        ) from None
-
-
-def _stdin_has_prime() -> bool:
-    """True for a pipe, and for a file of which nothing has been read yet.
-
-    Services, cron jobs and CI run with sockets or devices, which may never end. A file that has
-    been read in part is the list of a `while read` loop.
-    """
-    try:
-        number = sys.stdin.fileno()
-        mode = os.fstat(number).st_mode
-        is_unread_file = stat.S_ISREG(mode) and os.lseek(number, 0, os.SEEK_CUR) == 0
-    except (AttributeError, OSError, ValueError):  # closed, or not a file
-        return False
-    return stat.S_ISFIFO(mode) or is_unread_file
-
-
-def _read_stdin() -> bytes:
-    """Read all of standard input; if a pipe stays silent, print a note, so that a hanging script
-    says why.
-    """
-    if sys.stdin is None:
-        raise CorpusError("standard input is closed; pass the prime with --prime or --prime-file")
-    with contextlib.suppress(OSError, ValueError):  # no file descriptor: it never blocks
-        waits = os.name == "posix" and not sys.stdin.isatty()
-        if waits and not select.select([sys.stdin], [], [], PATIENCE)[0]:
-            terminal.say('waiting for a prime on standard input (to use none: --prime "")')
-    return sys.stdin.buffer.read()
-
-
-def _as_text(prime: str | bytes, trained: Trained, whose: str) -> str:
-    """The prime or a stop string, read as the network's text was: with its newlines and
-    normalization. A network of bytes takes it unchanged.
-    """
-    from charrnn.text.decoding import tidy
-
-    if trained.vocab.unit == "byte":
-        return prime if isinstance(prime, str) else prime.decode("utf-8", "surrogateescape")
-    if isinstance(prime, str):
-        # where the locale knows only ASCII, UTF-8 on the command line arrives as surrogates
-        with contextlib.suppress(UnicodeError):
-            prime = prime.encode("utf-8", "surrogateescape").decode("utf-8")
-    else:
-        try:
-            prime = prime.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"{whose}: not UTF-8 (byte 0x{error.object[error.start]:02x} at "
-                f"position {error.start}); convert it, e.g. with iconv"
-            ) from None
-    config = trained.corpus_config
-    return "".join(tidy(iter([prime]), config.newlines, config.normalize))
 
 
 def _stream(

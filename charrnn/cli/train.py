@@ -382,15 +382,16 @@ def _train(
     with closing(
         Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
     ) as display:
-        reports = steps(run, corpus, folder=folder, threads=request.threads)
-        with closing(
-            reports if plan is None else on_time(reports, run, plan, display.say)
-        ) as reports:
-            for report in reports:
-                display.show(report)
-                ended = report.ended
-                if stop.status:
-                    break
+        if ended is None:
+            reports = steps(run, corpus, folder=folder, threads=request.threads)
+            with closing(
+                reports if plan is None else on_time(reports, run, plan, display.say)
+            ) as reports:
+                for report in reports:
+                    display.show(report)
+                    ended = report.ended
+                    if stop.status:
+                        break
         display.close()
         display.end(folder, ended)
     return stop.status if ended is None else 0

@@ -142,6 +142,14 @@ class Settings:
         for known in settings_of(type(self)).values():
             object.__setattr__(self, known.name, known.checked(getattr(self, known.name)))
 
+    def __repr__(self) -> str:
+        changed = [
+            f"{setting.name}={getattr(self, setting.name)!r}"
+            for setting in settings_of(type(self)).values()
+            if getattr(self, setting.name) != setting.default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
     def filled(self, **values: Value) -> Self:
         """The settings with every None replaced by the value given here."""
         missing = {name: value for name, value in values.items() if getattr(self, name) is None}

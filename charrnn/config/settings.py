@@ -26,7 +26,7 @@ text, network, dropped, dynamic, sampling, training, run = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CorpusConfig(Settings):
     """How a text is read and split."""
 
@@ -76,7 +76,7 @@ class CorpusConfig(Settings):
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ModelConfig(Settings):
     """The shape of the network; the text determines `vocab_size`."""
 
@@ -155,7 +155,7 @@ class ModelConfig(Settings):
         return self.filled(layer_norm=self.cell in MEMORY, dropout=0.0, input_dropout=0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DynamicConfig(Settings):
     """How a network keeps learning from the text that it is scored on (dynamic evaluation)."""
 
@@ -175,7 +175,7 @@ class DynamicConfig(Settings):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SamplingConfig(Settings):
     """How a network writes. A text has at most `length` characters (bytes with the unit byte)."""
 
@@ -206,7 +206,7 @@ class SamplingConfig(Settings):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainConfig(Settings):
     """How a network is trained. Of `epochs` and `steps`, the one that ends first counts."""
 

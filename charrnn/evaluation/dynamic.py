@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
-from charrnn.errors import ConfigError
+from charrnn.errors import ConfigError, overflow
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
@@ -129,6 +129,8 @@ class _Learner:
         """Take one step along a gradient, computed at the current weights."""
         norm, _ = self._clipper.measure(gradient.flat)
         if not math.isfinite(norm):
+            if not self._steps:
+                raise overflow()
             rate, done = self._rule[0], counted(self._steps, "step")
             raise ConfigError(
                 f"the loss is NaN or infinite after {done} of dynamic evaluation: `dynamic_rate` "

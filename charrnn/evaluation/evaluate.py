@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, overflow
 from charrnn.evaluation.walk import walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
@@ -180,10 +180,14 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
     """The loss of an ensemble, from its members' losses for each character: -log of the mean of
     e^-loss.
 
-    losses: float32 (K,) per member. A single model's losses are unchanged.
+    losses: float32 (K,) per member. A single model's losses are unchanged. `DivergenceError` if one
+    is NaN or infinite.
     """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
+    for number, member in enumerate(losses, 1):
+        if not np.isfinite(member).all():
+            raise overflow("the network's" if len(losses) == 1 else f"network {number}'s")
     mean = losses[0]
     if len(losses) > 1:
         total = reduce(np.logaddexp, (np.negative(member, dtype=np.float64) for member in losses))

@@ -32,6 +32,9 @@ class Ensemble:
             )
         self._writers, self._scratch = writers, np.zeros(sizes[0], np.float32)
 
+    def __repr__(self) -> str:
+        return f"Ensemble({len(self._writers)} writers)"
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
@@ -43,6 +46,11 @@ class Ensemble:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
+
+    def spread(self, streams: int) -> None:
+        """As `Writer.spread`."""
+        for writer in self._writers:
+            writer.spread(streams)
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
-from charrnn.generation.ensemble import Ensemble
+from charrnn.generation.ensemble import Ensemble, check_alike
 from charrnn.generation.stopping import Text, stop_symbols, symbols_of
 from charrnn.generation.writer import Ids, Progress, Writer
 from charrnn.network.model import Panels
@@ -81,12 +81,19 @@ def generate_many(
     `progress(written, total)` counts the characters of each text.
     """
     config = config or SamplingConfig()
-    vocab, writer, ids = _writer(trained, count, prime, config, workers)
+    if count < 1:
+        raise ConfigError(f"`count` must be at least 1, not {count}")
+    networks = [trained] if isinstance(trained, Trained) else trained
+    # the prime is read once from each state that texts start from
+    openings = {len(network.opening) for network in networks}
+    readers = min(count, *openings) if len(openings) == 1 else count
+    vocab, writer, ids = _writer(networks, readers, prime, config, workers)
     stops, done = stop_symbols(vocab, config.stop), 0
     texts = [Text(vocab, stops, config.keep_stop) for _ in range(count)]
     pieces: list[list[str]] = [[] for _ in texts]
     if len(ids):
         writer.read(ids)
+    writer.spread(count)
     left = list(range(count))  # the text of each stream
     while left and done < config.length:
         block = writer.write(min(writer.chunk, config.length - done))
@@ -112,10 +119,8 @@ def _writer(
     panels: Panels | None = None,
 ) -> tuple[Vocab, Writer | Ensemble, Ids]:
     """The vocabulary, a writer that never writes the unknown symbol, and the ids to read first."""
-    networks = [trained] if isinstance(trained, Trained) else trained
-    if not networks:
-        raise ConfigError("no network to write with: pass at least one")
-    vocab, separator = networks[0].vocab, networks[0].corpus_config.document_separator
+    networks = _networks_of(trained)
+    vocab = networks[0].vocab
     ids = vocab.encode(prime, config.unknown)
     writers = [
         Writer(
@@ -123,7 +128,7 @@ def _writer(
             config,
             streams=streams,
             banned=() if vocab.unknown is None else (vocab.unknown,),
-            documents=DocumentTrackers(vocab, separator, streams) if separator else None,
+            documents=_documents_of(network, streams),
             workers=workers,
             panels=panels if len(networks) == 1 else None,
         )
@@ -133,3 +138,23 @@ def _writer(
         own.begin(network.opening)
     writer = writers[0] if len(writers) == 1 else Ensemble(writers)
     return vocab, writer, ids
+
+
+def _networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:
+    networks = [trained] if isinstance(trained, Trained) else trained
+    if not isinstance(networks, Sequence) or not all(isinstance(n, Trained) for n in networks):
+        raise ConfigError(
+            f"`trained` must be a Trained or several, not {type(trained).__name__}; a Run's is its "
+            "attribute `trained`"
+        )
+    if not networks:
+        raise ConfigError("no network to write with: pass at least one")
+    for number, network in enumerate(networks[1:], start=2):
+        check_alike(networks[0].vocab, network.vocab, f"network {number}")
+    return networks
+
+
+def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:
+    """What resets the states where documents begin, as in the network's training."""
+    pattern = network.corpus_config.document_separator
+    return None if pattern is None else DocumentTrackers(network.vocab, pattern, streams)

@@ -16,7 +16,7 @@ from charrnn.checkpoint.start_states import StartStates
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError, VocabError
+from charrnn.errors import ConfigError, VocabError, overflow
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.generation.quantization import rounded
 from charrnn.kernels import sampling, writing
@@ -79,10 +79,7 @@ class Writer:
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
         self.last: Ids = np.zeros(0, np.int32)
-        self._random = [
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence([config.seed, n])))
-            for n in range(streams)
-        ]
+        self._random = _generators(config.seed, streams)
         self._made = partial(_Work, panels, self.controls, config.precision)
         self._turns = _Turns()
         self._make_work()
@@ -90,6 +87,9 @@ class Writer:
     def _make_work(self) -> None:
         self._work = self._made(self.streams, self.workers.threads)
         self._alone: _Work | None = None
+
+    def __repr__(self) -> str:
+        return f"Writer({self.model.summary}, {self.streams} streams)"
 
     @property
     def chunk(self) -> int:
@@ -171,10 +171,20 @@ class Writer:
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
+        self._random = [self._random[stream] for stream in streams]
+        self._continue_from(streams)
+
+    def spread(self, streams: int) -> None:
+        """Continue as this many streams, before anything is written: stream n from what stream
+        n % (their number so far) has read.
+        """
+        self._random = _generators(self._seed, streams)
+        self._continue_from([n % self.streams for n in range(streams)])
+
+    def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
         self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
         self.streams, self.last = len(streams), self.last[streams]
-        self._random = [self._random[stream] for stream in streams]
         if self._documents is not None:
             self._documents.keep(streams)
         self._make_work()
@@ -214,9 +224,18 @@ class Writer:
         jobs = [(write, ids, given, uniforms) for write in work.own]
         self.workers.run(operator.call, jobs, work.release)
         work.store(self.state, len(uniforms))
+        if work.overflows[0]:
+            raise overflow()
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), len(uniforms))
         return work
+
+
+def _generators(seed: int, streams: int) -> list[np.random.Generator]:
+    return [
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
+        for n in range(streams)
+    ]
 
 
 def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> Controls:
@@ -285,7 +304,7 @@ class _Work:
         self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
-        self.meeting = np.zeros(2, np.int64)
+        self.meeting, self.overflows = np.zeros(2, np.int64), np.zeros(1, np.bool_)
         biases = np.stack([model.parameters.bias(layer) for layer in range(L)])
         bias, table = (by_share(each, shares, H) for each in (biases, panels.table))
         p = np.stack([model.vectors(layer).reshape(-1) for layer in range(L)])
@@ -320,6 +339,7 @@ class _Work:
                 y=y,
                 x=x,
                 logits=self.logits,
+                overflows=self.overflows,
                 keep_h=keep_h,
                 keep_c=keep_c,
                 has_output=cell.has_output,

@@ -14,6 +14,7 @@ from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.emitter import I8, I64, emits
+from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import add_row
 from charrnn.compiler.simd import address
 from charrnn.kernels.normalization import moments, standardize
@@ -75,14 +76,23 @@ def _multiply(multiplier, a, depth, weights, z, z_row, rows, columns):
         )
 
 
+@inline
+def _is_finite(row):
+    """True unless one of the numbers is NaN or infinite."""
+    count = 0
+    for v in range(row.size):
+        count += row[v] - row[v] != ZERO
+    return count == 0
+
+
 @kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
-        BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, VECTOR, VECTOR, boolean,
-        boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES, RANGE, RANGE, RANGE,
-        IDS, int64, float64[:, ::1], ) )  # fmt: skip
+        BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
+        VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
+        RANGE, RANGE, RANGE, IDS, int64, float64[:, ::1], ) )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
-          out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, keep_h, keep_c, has_output,
-          is_residual, first_read, controls, counter, parts, normal, scratch, weights, places,
-          own_streams, own_units, own_logits, ids, given, uniforms):  # fmt: skip
+          out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
+          has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
+          places, own_streams, own_units, own_logits, ids, given, uniforms):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
     first `given` ids are not drawn.
 
@@ -95,6 +105,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     bias: (L, GH), out_bias: (V padded), p: (L, K H), read.
     h, c: (L, 2, N H): plane 0 holds the state before, plane S % 2 receives the one after.
     m: (2, N H), x: (L, N H), z: (N GH), q, y: (N H), logits: (N, V padded), overwritten.
+    overflows: (1,), set to True if a logit is NaN or infinite; the symbols drawn mean nothing then.
     keep_h, keep_c: (N H), read, or empty without zoneout.
     first_read: the decoder reads the layers from this one on.
     controls: how symbols are drawn, see `sampling.Controls`.
@@ -194,5 +205,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                       width, rows, last_out - first_out)  # fmt: skip
         met = _meet(counter, met, parts)
         for n in range(start, stop):
+            if not _is_finite(logits[n, :V]):
+                overflows[0] = True
             _copy(address(scratch, 0), address(logits, n * width), V)
             ids[s + 1, n] = call_draw(draw, (scratch[0, :V], controls, uniforms[s, n], scratch[1]))

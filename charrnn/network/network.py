@@ -80,6 +80,10 @@ class Network:
         if panels is None:
             self.refresh()
 
+    def __repr__(self) -> str:
+        steps, streams = self.shape
+        return f"Network({self.model.summary}, {steps} steps, {streams} streams)"
+
     @staticmethod
     def shapes(config: ModelConfig, shape: tuple[int, int]) -> Shapes:
         """The shapes of its buffers."""

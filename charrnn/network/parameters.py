@@ -43,11 +43,12 @@ class Fixed:
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self.__dict__.setdefault(name, value) is not value:
+        if self.__dict__.get(name, value) is not value:
             raise AttributeError(
                 f"`{name}` of {type(self).__name__} is fixed; make a new {type(self).__name__}, or "
                 "change the numbers in its arrays"
             )
+        super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"`{name}` of {type(self).__name__} is fixed")

@@ -140,6 +140,9 @@ class Workers:
                     _warn_of_threads()
             return min(count, len(self._others) + 1)
 
+    def __repr__(self) -> str:
+        return f"Workers({self.threads})"
+
     def run(
         self,
         function: Callable[..., Any],

@@ -32,7 +32,7 @@ from charrnn.text.reading import ByteCounter, Reading, uses_kernels
 from charrnn.text.sources import InputFile, Skipped, Source, Sources, find, summary
 from charrnn.text.split import Split, split_by_documents
 from charrnn.text.stored import Stored, half_character
-from charrnn.text.vocab import TextIds, Vocab, counted
+from charrnn.text.vocab import NOUNS, TextIds, Vocab, counted
 
 PARTS = "validation", "test"
 """The parts that can be given as separate files, in addition to the text."""
@@ -62,6 +62,18 @@ class Corpus:
     name: str
     skipped: tuple[Skipped, ...] = ()
     kept_in: Path | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """`CorpusError` unless the ids have the vocabulary's type, which training relies on."""
+        if self.ids.ndim != 1 or self.ids.dtype != self.vocab.dtype:
+            raise CorpusError(
+                f"`ids` must be {self.vocab.dtype} (n,), as Vocab.encode returns them, not "
+                f"{self.ids.dtype} {self.ids.shape}"
+            )
+
+    def __repr__(self) -> str:
+        size = counted(len(self), NOUNS[self.vocab.unit])
+        return f"Corpus({self.name!r}, {size}, {self.vocab!r})"
 
     @classmethod
     def read(

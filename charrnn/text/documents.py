@@ -189,8 +189,8 @@ class DocumentTrackers:
         return [n for n, is_reset in enumerate(resets) if is_reset]
 
     def keep(self, streams: Sequence[int]) -> None:
-        """Follow these streams only, in this order."""
-        self._trackers = [self._trackers[stream] for stream in streams]
+        """Follow these streams, in this order; one may be followed in several ways from here."""
+        self._trackers = [copy.copy(self._trackers[stream]) for stream in streams]
 
     def _of(self, ids: TextIds) -> Iterator[str]:
         return (self._characters[i] for i in ids.tolist())

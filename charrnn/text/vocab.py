@@ -26,8 +26,10 @@ TextIds = npt.NDArray[Any]
 """A text in the ids of a vocabulary, 1-D, uint8 or uint16."""
 
 UNKNOWN = "<unk>"
+NOUNS: dict[Unit, str] = {"char": "character", "byte": "byte"}
 MAX_SYMBOLS = 65536
 NAMED = 5  # number of unknown characters that a message names
+SHOWN = 20  # number of symbols in a vocabulary's repr
 _PIECE = 1 << 16  # characters encoded at a time: their code points and ids stay in the cache
 _REPLACEMENT = (
     0xFFFD  # as a byte it is 0xFD, which never occurs in UTF-8, so it decodes to U+FFFD again
@@ -102,6 +104,12 @@ class Vocab:
 
     def __len__(self) -> int:
         return len(self.symbols)
+
+    def __repr__(self) -> str:
+        known = "".join(self.index)
+        shown = f"{known[:SHOWN]!r}{'...' if len(known) > SHOWN else ''}"
+        unknown = "" if self.unknown is None else f" and {UNKNOWN}"
+        return f"Vocab({counted(len(known), NOUNS[self.unit])}{unknown}: {shown})"
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
-from charrnn.errors import DivergenceError, UnstableStep
+from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
@@ -28,7 +28,8 @@ from charrnn.optim.optimizers import (
     update_parameters,
 )
 from charrnn.optim.schedules import rate_factor
-from charrnn.runtime.threads import Workers
+from charrnn.runtime.interrupts import delayed_interrupt
+from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
@@ -43,6 +44,8 @@ VALIDATED = 200_000
 all of it.
 """
 SAMPLE_LENGTH = 240
+LIMITS = {"time": "max_time"}
+"""The settings that end a run, where their names differ from `Report.ended`."""
 FEW = 5
 """So many validations have a sample each; after them, every fifth one has."""
 
@@ -77,6 +80,9 @@ class Report:
     overfitting: bool = False
     fell_back: FallBack | None = None
 
+    def __repr__(self) -> str:
+        return f"Report(step {self.step:,} of {self.total_steps:,}, loss {self.loss:.4f})"
+
     @property
     def chars_per_second(self) -> float:
         """Training speed of this step."""
@@ -92,7 +98,12 @@ def train(
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[Report, None, None]:
     """Train until the run is finished. Yields a report after each step; the caller may stop at any
-    of them and resume later.
+    of them and resume later. Ctrl-C takes effect after the step, so that the run is never left in
+    the middle of one. A later call with the same run ends this iteration (`RunError` at its next
+    step): the weights that it has packed are no longer the run's.
+
+    `RunError` if the run is finished already (`Run.change` gives it more steps), `CorpusError` if
+    the corpus is not the run's text. Both are raised by the call itself.
 
     With a folder, `last` is saved at the start, at every validation, every `save_every` steps, at
     the end, and when the iteration is closed early; `best` is saved whenever the validation loss is
@@ -101,13 +112,38 @@ def train(
     finite, or the loss has jumped, the run goes back to its last good state, at most three times.
     After that it raises `DivergenceError`, with the run and `last` in that state.
     """
+    check_threads(threads)
+    run.check()
     run.check_text(corpus)
+    ended = run.ended_by(folder.seconds_before if folder is not None else 0.0)
+    if ended is not None:
+        limit = LIMITS.get(ended, ended)
+        raise RunError(
+            f"the run is finished: its `{limit}` ended it at step {run.step:,}; to train it "
+            f"further, change `{limit}`"
+        )
+    return _reports(run, corpus, folder, threads, clock)
+
+
+def _reports(
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder | None,
+    threads: int | None,
+    clock: Callable[[], float],
+) -> Generator[Report, None, None]:
+    run.session = session = object()
     trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
     try:
         while trainer.ended is None:
-            yield trainer.step()
-    except GeneratorExit:
-        trainer.save()
+            with delayed_interrupt():
+                report = trainer.step()
+            yield report
+            if run.session is not session:
+                raise RunError("another call of `train` has gone on with this run; use its reports")
+    except BaseException as error:
+        if run.session is session:  # else a later call may be in the middle of a step
+            trainer.leave(error)
         raise
     finally:
         trainer.workers.close()
@@ -140,6 +176,8 @@ class _Trainer:
         self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
         self.objective = config.reduction == "sum-over-time", config.label_smoothing
         self.saved: tuple[int, str | None] | None = None
+        self.is_whole = True
+        """False in the middle of an update."""
         self._starts_step: int | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
@@ -163,9 +201,14 @@ class _Trainer:
         run = self.run
         if run.step % self.streams.steps == 0:
             run.state.reset()
+        self.is_whole = False
         loss, norm, rate = self._update(*self._batch(run.step))
         self._advance(loss, norm)
-        return self._validate_and_save(self._report(start, loss, norm, rate))
+        self.is_whole = True
+        try:
+            return self._validate_and_save(self._report(start, loss, norm, rate))
+        except DivergenceError:  # the network that is measured and sampled: averaged weights
+            raise UnstableStep("outputs NaN or infinite", loss, norm) from None
 
     def _report(
         self, start: float, loss: float, norm: float, rate: float, fall: FallBack | None = None
@@ -251,6 +294,7 @@ class _Trainer:
             fall = recovery.fall_back(run, self.good.load(), at, failure.reason)
         else:
             recovery.go_back(run, self.good.load())
+        self.is_whole = True
         self._starts_step = None
         self.network.refresh()
         self.good.keep()
@@ -308,8 +352,6 @@ class _Trainer:
             )
             loss = evaluation.nats_per_char
         score = train_loss if loss is None else loss
-        if not math.isfinite(score):
-            raise UnstableStep(f"validation loss {score:.4g}", report.loss, report.gradient_norm)
         is_best = before.best_loss is None or score < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)
         if is_best:
@@ -363,6 +405,15 @@ class _Trainer:
     def _panels(self) -> Panels | None:
         """The packed weights of the run's result, unless it uses averaged weights."""
         return self.network.panels if self.run.average is None else None
+
+    def leave(self, error: BaseException) -> None:
+        """Leave the run as one that training can go on with, whatever has ended the iteration: save
+        it, or, in the middle of an update, go back to the last good state.
+        """
+        if not self.is_whole:
+            recovery.go_back(self.run, self.good.load())
+        elif isinstance(error, GeneratorExit | KeyboardInterrupt):
+            self.save()
 
     def save(self) -> None:
         """Write `last`, unless it is already written or contains NaN or infinity."""

@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.errors import CheckpointError, ConfigError
+from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS
@@ -83,7 +83,8 @@ class Run:
     that started from a trained network: weight decay pulls towards them, or towards zero if
     `anchor` is None. `starts` are what a text may start from, as of the last validation that was
     the best so far, or the last sample. `good` is the last good state of a run trained without a
-    folder; it is not saved in checkpoints.
+    folder; it is not saved in checkpoints. `session` is the iteration of `train` that goes on with
+    it.
     """
 
     model: Model
@@ -102,6 +103,10 @@ class Run:
     anchor: Parameters | None = None
     starts: StartStates | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
+    session: object = field(default=None, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
 
     @classmethod
     def new(
@@ -261,6 +266,20 @@ class Run:
         shape, starts = (self.config.batch_size, self.config.seq_length), corpus.train_starts
         before = corpus.separator_end if follows_separator(starts) else None
         return Streams(corpus.train, *shape, starts, self.config.reset_every, before)
+
+    def check(self) -> None:
+        """`RunError` unless all arrays have the shapes that the model and the settings require, on
+        which the kernels rely.
+        """
+        model, tensors = self.model, self.model.parameters.tensors
+        if self.slots.keys() != set(OPTIMIZERS[self.config.optimizer].slots):
+            raise RunError(f"`slots` are not those of the `optimizer` {self.config.optimizer}")
+        others = {**self.slots, "average": self.average, "anchor": self.anchor}
+        for name, other in others.items():
+            if other is not None and other.tensors != tensors:
+                raise RunError(f"the run's {name} belongs to a network of another shape")
+        if self.state.h.shape != State.shapes(model.config, self.config.batch_size)["h"]:
+            raise RunError(f"the run's state is not that of {self.config.batch_size} streams")
 
     def check_text(self, corpus: Corpus) -> None:
         """`CorpusError` unless this is the text that the run was started on, with the same parts;

@@ -59,8 +59,10 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
 
 
 def load_run(path: str | os.PathLike[str]) -> Run:
-    """Load the run in a file; `CheckpointError` if it is damaged or contains only a network."""
-    with opened(path) as file:
+    """Load the run in a file or in a run's folder (its last checkpoint); `CheckpointError` if it is
+    missing, damaged or contains only a network.
+    """
+    with opened(_last_in(path)) as file:
         return _run(file)
 
 
@@ -68,14 +70,14 @@ def configurations_of(path: str | os.PathLike[str]) -> tuple[ModelConfig, TrainC
     """The configurations of network and training, without reading tensors. Errors as in
     `load_run`.
     """
-    with opened(path) as file:
+    with opened(_last_in(path)) as file:
         model = configuration(ModelConfig, file.about, "model")
         return model, _train_config(_about_run(file))
 
 
 def progress_of(path: str | os.PathLike[str]) -> Progress:
     """The progress of the run in a file, without reading tensors. Errors as in `load_run`."""
-    with opened(path) as file:
+    with opened(_last_in(path)) as file:
         return _progress(value(_about_run(file), "progress", dict))
 
 
@@ -93,6 +95,11 @@ def describe_run(path: str | os.PathLike[str]) -> Metadata | None:
         if file.about.get("sha256") == sha256:
             return _checked(file)
     return None
+
+
+def _last_in(path: str | os.PathLike[str]) -> Path:
+    """The last checkpoint of a run's folder, or the file itself."""
+    return Path(path) / LAST if os.path.isdir(path) else Path(path)  # noqa: PTH112
 
 
 def _checked(file: File) -> Metadata:

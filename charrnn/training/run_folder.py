@@ -35,6 +35,9 @@ class RunFolder:
         self.path = Path(path)
         self._started, self._seconds_before = time.monotonic(), 0.0
 
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
     @property
     def last(self) -> Path:
         """The newest checkpoint, from which training resumes."""

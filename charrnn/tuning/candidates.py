@@ -41,6 +41,9 @@ class Candidate:
         """Set the size of the vocabulary from the text."""
         object.__setattr__(self, "model", replace(self.model, vocab_size=len(self.corpus.vocab)))
 
+    def __repr__(self) -> str:
+        return f"Candidate({self.name!r:.60}, {self.corpus!r})"
+
     @cached_property
     def resolved(self) -> tuple[ModelConfig, TrainConfig]:
         """Its network and training after the recipe has filled in missing settings."""
@@ -162,7 +165,10 @@ def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[in
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:
-        raise RunError(f"{path}: cannot read the plan ({error}); choose another `folder`") from None
+        reason = getattr(error, "strerror", None) or error  # of an OSError without its path
+        raise RunError(
+            f"{path}: cannot read the plan ({reason}); choose another `folder`"
+        ) from None
     wanted = json.loads(plan_text(candidates, seeds))
     if stored != wanted:
         try:

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,9 @@ class Event:
     report: Report | None = None
     outcome: Outcome | None = None
 
+    def __repr__(self) -> str:
+        return f"Event({self.candidate!r}, run {self.run} of {self.runs}, {self.share:.1%} done)"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -85,6 +88,10 @@ class Result:
 
     candidate: Candidate
     outcomes: tuple[Outcome, ...]
+
+    def __repr__(self) -> str:
+        mean = "no loss yet" if self.mean_loss is None else f"mean loss {self.mean_loss:.4f}"
+        return f"Result({self.candidate!r}, {len(self.outcomes)} runs, {mean})"
 
     @property
     def losses(self) -> list[float]:
@@ -295,6 +302,8 @@ class _Job:
 
     def _steps(self, run: Run, run_plan: Plan | None) -> Iterator[tuple[float, Report, None]]:
         limit, before = run.config.max_seconds, self.folder.seconds_before
+        if run.ended_by(before) is not None:  # it was stopped before it was measured
+            return
         reports = train(run, self.candidate.corpus, folder=self.folder, threads=self.threads)
         if run_plan is not None:
             reports = on_time(reports, run, run_plan)
@@ -316,8 +325,9 @@ class _Job:
         loss = train_loss = epoch = None
         if self.folder.best.exists():
             best = load(self.folder.best)
-            loss, epoch = self._loss(best), best.origin.epoch
-            loss = loss if math.isfinite(loss) else None
+            epoch = best.origin.epoch
+            with suppress(DivergenceError):
+                loss = self._loss(best)
             # without the steps that a diverged run has lost
             losses = {entry["step"]: entry.get("train_loss") for entry in run.validations}
             train_loss = losses.get(best.origin.step)

@@ -67,6 +67,10 @@ class Plan:
     deadline: float
     most_steps: int
 
+    def __repr__(self) -> str:
+        model = self.model
+        return f"Plan({model.cell} {model.layers} x {model.hidden}, {self.seconds:.0f} s)"
+
 
 def plan(
     corpus: Corpus,

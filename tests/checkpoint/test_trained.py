@@ -7,16 +7,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 import charrnn
+from charrnn.checkpoint.format import write
 from charrnn.checkpoint.header import describe
 from charrnn.checkpoint.names import OWN_NAMES, file_name, torch_module
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.checkpoint.trained import Trained, load, save
+from charrnn.checkpoint.trained import Trained, arrays_in_file, load, metadata_of, save
 from charrnn.config.settings import CELL_NAMES, ModelConfig
 from charrnn.errors import CheckpointError, CorpusError
 from charrnn.evaluation.dynamic import evaluate_dynamic
@@ -66,6 +68,39 @@ def test_a_folder_gives_the_best_and_a_run_gives_its_network(tmp_path: Path) -> 
     assert last.squares is not None and not last.squares.flat.any()
     with pytest.raises(CheckpointError, match="contains a network but not the run"):
         load_run(tmp_path / "best.safetensors")
+
+
+@pytest.mark.parametrize(
+    "ids", [None, [], [0], [0, 1, 2, 3], [0, 1, 99], [0, 1, -1], [0, 1, 2.0], [0, 1, True], "abc"]
+)
+def test_start_ids_that_do_not_fit(tmp_path: Path, ids: Any) -> None:
+    """One symbol for each state, or the file is refused."""
+    corpus = small_corpus()
+    run = small_run(corpus)
+    run.starts = StartStates(State(run.model, 3), np.array([0, 1, 2], np.int32))
+    assert metadata_of(run.trained)["start_ids"] == [0, 1, 2]
+    write(
+        tmp_path / "a", arrays_in_file(run.trained), metadata_of(run.trained) | {"start_ids": ids}
+    )
+    with pytest.raises(CheckpointError, match="'start_ids' is not a list of 3 symbols"):
+        load(tmp_path / "a")
+
+
+def test_start_states_that_do_not_fit(tmp_path: Path) -> None:
+    """Of another shape, without their other half, or not finite."""
+    corpus = small_corpus()
+    run = small_run(corpus)
+    run.starts = StartStates(State(run.model, 3), np.array([0, 1, 2], np.int32))
+    whole, about = arrays_in_file(run.trained), metadata_of(run.trained)
+    infinite = np.full_like(whole["start.h"], 0x7F80)
+    for name, array in (("start.c", whole["start.c"][:, :2]), ("start.h", infinite)):
+        write(tmp_path / "a", whole | {name: np.ascontiguousarray(array)}, about)
+        with pytest.raises(CheckpointError, match="the file is damaged"):
+            load(tmp_path / "a")
+    del whole["start.c"]
+    write(tmp_path / "a", whole, about)
+    with pytest.raises(CheckpointError, match=r"start\.c is missing"):
+        load(tmp_path / "a")
 
 
 def test_no_path_stands_in_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from click.testing import CliRunner, Result
 
 import charrnn
 from charrnn.checkpoint.header import FORMAT_VERSION
+from charrnn.cli import terminal
 from charrnn.cli.main import cli
 from charrnn.text.datasets import DATASETS, DataSet
 from tests.cli.screen import Screen
+from tests.reference.small import let_overflow
 
 TEXT = (
     "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
@@ -305,6 +308,114 @@ def test_eval_notes_who_looked_at_the_test_part(
         charrnn_("eval", "--split", "test").stderr == "" and len(note.read_text().splitlines()) == 1
     )
     assert checkpoint.read_bytes() == before
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--per-char",)])
+def test_eval_never_loses_a_result_to_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
+) -> None:
+    """The folder cannot be written: it is read-only, full, or, here, something is in the way."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path, TEXT)
+    (tmp_path / "checkpoints/tiny/test-looks.jsonl").mkdir()
+    result = charrnn_("eval", "--split", "test", *form)
+    assert result.stderr.startswith("note: ") and "test-looks.jsonl" in result.stderr
+    assert result.stderr.count("\n") == 1
+    figures = charrnn_("eval", "--split", "test", *form)
+    assert result.stdout == figures.stdout and "nats" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def broken(folder: Path) -> Path:
+    """A network whose weights are finite, but not its logits."""
+    run = charrnn.load_run(folder / "checkpoints/tiny/last.safetensors")
+    let_overflow(run.result.parameters)
+    charrnn.save(folder / "broken.safetensors", replace(run.trained, model=run.result))
+    return folder / "broken.safetensors"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("eval", "BROKEN", "tiny.txt", "--json"),
+        ("eval", "BROKEN", "tiny.txt"),
+        ("eval", "BROKEN", "tiny.txt", "--per-char"),
+        ("eval", "BROKEN", "tiny.txt", "--per-line"),
+        ("eval", "BROKEN", "tiny.txt", "--dynamic"),
+        ("eval", "BROKEN", "tiny.txt", "--dynamic", "--per-char"),
+        ("eval", "checkpoints/tiny", "tiny.txt", "--ensemble", "BROKEN"),
+        ("sample", "BROKEN", "--prime", "KING"),
+        ("sample", "BROKEN", "--prime", "", "--json"),
+        ("sample", "BROKEN", "--prime", "", "--count", "3"),
+        ("sample", "checkpoints/tiny", "--prime", "", "--ensemble", "BROKEN"),
+    ],
+)
+def test_a_network_that_overflows_is_one_line(broken: Path, command: tuple[str, ...]) -> None:
+    result = charrnn_(*(str(broken) if w == "BROKEN" else w for w in command), status=1)
+    assert not result.stdout
+    assert "NaN or infinite" in result.stderr and result.stderr.count("\n") == 1
+
+
+def strictly(text: str) -> Any:
+    """JSON as its standard has it."""
+
+    def fail(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=fail)
+
+
+def test_json_has_no_nan(tmp_path: Path, run: charrnn.Run) -> None:
+    """Not even from a run that has some in its history."""
+    (tmp_path / "history.jsonl").write_text('{"step": 1, "train_loss": NaN, "lost": -Infinity}\n')
+    run.history = [{"step": 1, "train_loss": 1.0, "validation_loss": None}]
+    charrnn.save_run(tmp_path / "last.safetensors", run)
+    strictly(charrnn_("info", str(tmp_path), "--json").stdout)
+    assert strictly(terminal.json_text({"a": [math.nan, (1.5, -math.inf)], "b": "NaN"})) == {
+        "a": [None, [1.5, None]],
+        "b": "NaN",
+    }
+
+
+LINES = "KING:\nSo \u2603 it\n\nthe owl is good\n"
+
+
+def test_eval_per_line_scores_each_line_by_itself(run: charrnn.Run, folder: Path) -> None:
+    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
+    result = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", status=1)
+    assert result.stderr.count("\n") == 1 and "1 of 4 lines" in result.stderr
+    assert "--unknown" in result.stderr
+    values = result.stdout.splitlines()
+    trained = charrnn.load("checkpoints/tiny")
+    for n, line in ((0, "KING:"), (3, "the owl is good")):
+        ids = run.vocab.encode(line)
+        expected = charrnn.evaluate(trained.model, ids, openings=[trained.opening])
+        assert float(values[n]) == pytest.approx(expected.nats_per_char, abs=2e-6)
+        assert charrnn_("eval", "--per-line", stdin=line.encode()).stdout == values[n] + "\n"
+    assert values[1].startswith("error: ") and "U+2603" in values[1] and values[2] == "-"
+    output = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", "--json", status=1)
+    king, snow, empty, owl = map(strictly, output.stdout.splitlines())
+    assert [each["line"] for each in (king, snow, empty, owl)] == [1, 2, 3, 4]
+    assert king["nats"] == pytest.approx(5 * king["nats_per_char"])
+    assert king["characters"] == 5 and owl["characters"] == 15
+    assert "U+2603" in snow["error"] and "nats" not in snow
+    assert (empty["characters"], empty["nats"], empty["nats_per_char"]) == (0, 0, None)
+
+
+def test_eval_per_line_with_unknown_characters(folder: Path) -> None:
+    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
+    skipped = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", "--unknown", "skip")
+    assert skipped.stderr == "" and len(skipped.stdout.splitlines()) == 4
+    (folder / "without.txt").write_text(LINES.replace("\u2603", ""), encoding="utf-8")
+    without = charrnn_("eval", "checkpoints/tiny", "without.txt", "--per-line")
+    assert without.stdout == skipped.stdout
+
+
+@pytest.mark.parametrize(
+    "flags", [("--per-char",), ("--dynamic",), ("--split", "test"), ("--text", "tiny.txt")]
+)
+def test_eval_per_line_takes_no_part_of_the_runs_text(flags: tuple[str, ...]) -> None:
+    assert "--per-line" in charrnn_("eval", "--per-line", *flags, status=2).stderr
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def files(folder: Path) -> set[str]:
         (["data", "get", "tiny-shakespeare", "--url", "http://127.0.0.1:9/"], "_download"),
         (EVAL, "_evaluate"),
         (EVAL, "read_trained"),
-        (SAMPLE, "_read_prime"),
+        (SAMPLE, "read_prime"),
         (SAMPLE, "generate"),
         (INFO, "describe"),
         (["--help"], "format_commands"),

@@ -321,6 +321,11 @@ def byte_network(folder: Path) -> Path:
     return folder / "bytes.safetensors"
 
 
+def test_an_ensemble_of_bytes_and_characters_is_an_error(byte_network: Path) -> None:
+    error = sample("checkpoints/tiny", "--ensemble", str(byte_network), status=1).stderr
+    assert "trained on bytes, the first on chars" in error and error.count("\n") == 1
+
+
 BYTES = ("--length", "2000", "--seed", "1", "--temperature", "3", "--prime", "caf\u00e9")
 
 
@@ -399,6 +404,17 @@ def test_a_prime_from_standard_input_is_named_as_such() -> None:
         child = process("--length", "3", stdin=subprocess.PIPE)
         out, err = child.communicate(data)
         assert (child.returncode, out) == (1, b"") and told in err and err.count(b"\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_a_prime_without_an_end_is_an_error() -> None:
+    error = sample("--prime-file", "/dev/zero", status=1).stderr
+    assert "the prime (/dev/zero): longer than 67.1 MB" in error and error.count("\n") == 1
+    with subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
+        child = process(stdin=endless.stdout)
+        _, err = child.communicate(timeout=60)
+        endless.kill()
+    assert child.returncode == 1 and b"standard input): longer than 67.1 MB" in err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX")

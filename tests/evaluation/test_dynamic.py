@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from charrnn.config.settings import DynamicConfig
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, DivergenceError
 from charrnn.evaluation.dynamic import (
     LEAST_PART,
     evaluate_dynamic,
@@ -237,5 +237,5 @@ def test_what_cannot_be_evaluated() -> None:
     wild = Model(model.config)
     wild.parameters.flat[:] = model.parameters.flat
     wild.parameters["decoder.bias"][0] = np.inf
-    with pytest.raises(ConfigError, match="`dynamic_rate`"), np.errstate(all="ignore"):
+    with pytest.raises(DivergenceError, match="NaN or infinite"), np.errstate(all="ignore"):
         evaluate_dynamic(wild, IDS)

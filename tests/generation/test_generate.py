@@ -12,19 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, SamplingConfig
-from charrnn.errors import ConfigError, VocabError
+from charrnn.errors import ConfigError, DivergenceError, VocabError
+from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.generate import generate, generate_ids, generate_many
 from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
 from charrnn.kernels import sampling
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import start_ids
+from charrnn.text.documents import DocumentTrackers, start_ids
 from charrnn.text.vocab import UNKNOWN, Vocab
 from tests.reference import cells as reference
-from tests.reference.small import plain_model
+from tests.reference.small import let_overflow, plain_model
 
 # The draw
 # --------------------------------------------------------------------------------------------------
@@ -385,6 +387,61 @@ def test_a_text_that_has_ended_changes_no_other(
     assert count < 40 or 5 < sum(len(each) < 90 for each in many) < 40
 
 
+@pytest.mark.parametrize("separator", [None, "e", "b+"])
+@pytest.mark.parametrize("networks", [1, 2])
+def test_a_prime_is_read_once_for_all_texts(
+    monkeypatch: pytest.MonkeyPatch, separator: str | None, networks: int
+) -> None:
+    """However many there are; each is what it is when all of them read it."""
+    several = [
+        replace(
+            trained(model(11, L=layers)), corpus_config=CorpusConfig(document_separator=separator)
+        )
+        for layers in range(1, networks + 1)
+    ]
+    prime, chosen = "abecbbda" * 40 + "b", SamplingConfig(length=30, seed=3)
+    asked: list[int] = []
+
+    def read(writer: Writer, *arguments: Any) -> None:
+        asked.append(writer.streams)
+        plain(writer, *arguments)
+
+    plain = Writer.read
+    with monkeypatch.context() as patched:
+        patched.setattr(Writer, "read", read)
+        many = generate_many(several, 50, prime, chosen)
+    assert asked == [1] * networks
+    documents = [DocumentTrackers(FOLDING, separator, 50) if separator else None for _ in several]
+    writers = [
+        Writer(each.model, chosen, streams=50, banned=(10,), documents=trackers)
+        for each, trackers in zip(several, documents, strict=True)
+    ]
+    for writer, each in zip(writers, several, strict=True):
+        writer.begin(each.opening)
+    together = writers[0] if networks == 1 else Ensemble(writers)
+    blocks = list(generate_ids(together, FOLDING.encode(prime), 30))
+    assert many == [FOLDING.decode(column) for column in np.concatenate(blocks).T]
+
+
+@pytest.mark.parametrize("prime", ["", "abcab"])
+def test_texts_take_their_starts_in_turn(prime: str) -> None:
+    state = State(model(11), 3)
+    state.h[:] = np.random.default_rng(1).normal(size=(1, 3, 1)) / 2
+    several = replace(trained(), starts=StartStates(state, np.array([1, 5, 8], np.int32)))
+    chosen = SamplingConfig(length=30, seed=3)
+    seven = generate_many(several, 7, prime, chosen)
+    assert len(set(seven)) == 7
+    for count in (1, 2, 3, 4):
+        assert generate_many(several, count, prime, chosen) == seven[:count]
+    assert "".join(generate(several, prime, chosen)) == seven[0]
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_no_texts_at_all(count: int) -> None:
+    with pytest.raises(ConfigError, match="`count` must be at least 1"):
+        generate_many(trained(), count)
+
+
 def test_texts_that_have_ended_are_not_written_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer has ever fewer streams, and stops when none is left."""
     asked: list[int] = []
@@ -451,6 +508,37 @@ def test_characters_of_several_bytes() -> None:
     assert "".join(generate(trained(m, vocab), "€", SamplingConfig(length=60, stop="€€"))) == ""
 
 
+@pytest.mark.parametrize(
+    ("where", "bad"),
+    [
+        ("decoder.bias", np.nan),
+        ("decoder.bias", np.inf),
+        ("decoder.weight", None),
+        ("rnn.weight_hh_l0", np.nan),
+        ("rnn.weight_hh_l0", np.inf),
+    ],
+)
+@pytest.mark.parametrize("streams", [1, 3])
+def test_a_network_whose_logits_overflow_is_an_error(
+    bad: float | None, where: str, streams: int
+) -> None:
+    """It would write, but no text that means anything."""
+    broken = Model(model().config)
+    broken.parameters.flat[:] = model().parameters.flat
+    if where == "decoder.bias":
+        broken.parameters[where][3] = bad
+    elif bad is None:
+        let_overflow(broken.parameters)
+    else:
+        broken.parameters[where][:] = bad
+    both = [trained(), trained(broken)]
+    for network in (trained(broken), both):
+        with pytest.raises(DivergenceError, match="NaN or infinite"):
+            generate_many(network, streams, "abc", SamplingConfig(length=40))
+        with pytest.raises(DivergenceError, match="NaN or infinite"):
+            list(generate(network, "abc", SamplingConfig(length=40, temperature=0)))
+
+
 def test_a_text_is_written_where_no_thread_can_be_started(monkeypatch):
     """Parts of a divided stream wait for one another; on one thread they would wait forever."""
     model = trained(Model(plain_model(vocab_size=len(FOLDING), hidden=256, layers=1)))
@@ -461,6 +549,6 @@ def test_a_text_is_written_where_no_thread_can_be_started(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with contextlib.closing(Workers(2)) as workers, warnings.catch_warnings():
+    with contextlib.closing(Workers(2, processors=2)) as workers, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         assert "".join(generate(model, "a", SamplingConfig(length=40), workers=workers)) == expected

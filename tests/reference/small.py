@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
@@ -29,6 +30,12 @@ ADAM: dict[str, Any] = {
     "clip_norm": 1.0,
     "precision": "float32",
 }
+
+
+def let_overflow(parameters: Any) -> None:
+    """Give a decoder finite weights with which logits are not finite."""
+    parameters["decoder.bias"][:2] = 3.3e38
+    parameters["decoder.weight"][:, :1], parameters["decoder.weight"][:, 1:2] = 3e38, -3e38
 
 
 def plain_model(**settings: Any) -> ModelConfig:
@@ -88,3 +95,13 @@ def trained(
             break
     iteration.close()
     return reports
+
+
+def digest(run: Run) -> str:
+    """A hash of every number that training changes, and of the history."""
+    bits, average = hashlib.sha256(), [] if run.average is None else [run.average]
+    for parameters in (run.model.parameters, *run.slots.values(), *average):
+        bits.update(parameters.flat.tobytes())
+    bits.update(run.state.h.tobytes() + run.state.c.tobytes())
+    bits.update(repr((run.step, run.history)).encode())
+    return bits.hexdigest()

@@ -353,7 +353,7 @@ def test_work_is_done_on_the_threads_that_can_be_started(
     monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     limit_threads(monkeypatch, most)
-    pool, done = Workers(4), list[int]()
+    pool, done = Workers(4, processors=4), list[int]()
     with pytest.warns(RuntimeWarning, match="no more threads"):
         pool.run(done.append, [(n,) for n in range(9)])
     pool.run(done.append, [(n,) for n in range(9, 20)])  # and says so once
@@ -409,7 +409,7 @@ def status_of_child(work: Callable[[], bool]) -> int:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    pool, done = Workers(3), list[int]()
+    pool, done = Workers(3, processors=3), list[int]()
     pool.run(done.append, [(n,) for n in range(6)])
 
     def works() -> bool:
@@ -432,7 +432,7 @@ def test_a_forked_child_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_fork_while_another_thread_uses_the_pool() -> None:
     """The child finds the pool idle, not locked by a thread that it does not have."""
-    pool, begun, forked = Workers(2), threading.Event(), threading.Event()
+    pool, begun, forked = Workers(2, processors=2), threading.Event(), threading.Event()
 
     def busy() -> None:
         begun.set()
@@ -458,7 +458,7 @@ def test_a_fork_while_another_thread_uses_the_pool() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_fork_inside_a_job() -> None:
     """The other thread's job is lost in the child, which is an error there, not a wait."""
-    pool, main, forked = Workers(2), threading.current_thread(), threading.Event()
+    pool, main, forked = Workers(2, processors=2), threading.current_thread(), threading.Event()
     child = list[int]()
 
     def job() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -40,6 +41,7 @@ from charrnn.text.streams import Streams
 from charrnn.text.vocab import UNKNOWN, Vocab
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.start_states import start_states
 from tests.reference import cells as reference
 from tests.reference.small import TEXT, plain_model, small_corpus, small_run, trained
 from tests.training.test_loop import created
@@ -288,6 +290,21 @@ def test_starts_of_streams(
         streams.starts(streams.steps)
 
 
+@given(st.integers(2, 100), st.integers(1, 6), st.integers(1, 30))
+def test_streams_that_begin_with_a_separator(n: int, batch_size: int, seq_length: int) -> None:
+    """The first character is a target; inputs are the characters before the targets."""
+    batch_size, ids = min(batch_size, n - 1), np.arange(1, n + 1, dtype=np.uint8)
+    zero = np.array([-1, 3], np.int64)
+    streams = Streams(ids, batch_size, seq_length, zero, before=0)
+    assert streams.steps == Streams(ids, batch_size, seq_length).steps
+    batches = [(*streams.batch(step), streams.starts(step)) for step in range(streams.steps)]
+    x, y, starts = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    targets = batch_size * streams.targets
+    assert y.T.reshape(-1).tolist() == list(range(1, targets + 1))
+    assert x.T.reshape(-1).tolist() == list(range(targets)) and x.dtype == y.dtype == np.int32
+    assert np.flatnonzero(starts.T.reshape(-1)).tolist() == [k for k in (0, 4) if k < targets]
+
+
 # What the network makes of them
 # -------------------------------------------------------------------------------------
 
@@ -521,6 +538,35 @@ def test_pieces_and_many_are_the_same_text() -> None:
     assert generate_many(documents, 3, "ab", config, workers=Workers(2, processors=2))[0] == text
     assert "".join(generate(plain, "ab", config)) != text
     assert list(generate(other, "ab", config)) == list(generate(plain, "ab", config))
+
+
+def test_samples_begin_as_documents_are_evaluated() -> None:
+    """The first character is the most probable one after a separator, wherever that stands; a prime
+    follows a separator too.
+    """
+    corpus = Corpus.from_text("ab\n\nAb\nab\n", CorpusConfig(document_separator="b\n"), vocab=VOCAB)
+    network = Trained(
+        model(),
+        VOCAB,
+        corpus.config,
+        starts=start_states(model(), corpus, Workers(1)),
+    )
+    config = SamplingConfig(length=12, temperature=0.0)
+    text = "".join(generate(network, "", config))
+    primed = "".join(generate(network, "aA", config))
+    for prime, written in (("", text), ("aA", primed)):
+        for n in range(len(written)):
+            ids = [VOCAB.encode(prime + written[:n] + symbol) for symbol in SYMBOLS]
+            losses = [
+                evaluate(
+                    model(), v, starts=resets(v, VOCAB, "b\n"), openings=[network.opening]
+                ).losses[-1]
+                for v in ids
+            ]
+            assert losses[SYMBOLS.index(written[n])] < min(losses) + 1e-5
+    many = generate_many(network, 3, "", replace(config, temperature=1.0))
+    alone = "".join(generate(network, "", replace(config, temperature=1.0)))
+    assert many[0] == alone and len(set(many)) == 3
 
 
 # Settings and commands

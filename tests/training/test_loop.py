@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from charrnn.checkpoint.trained import load
 from charrnn.config.settings import TrainConfig
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.errors import ConfigError, CorpusError, RunError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.optim.schedules import SCHEDULES
@@ -80,7 +80,7 @@ def test_saved_and_continued_equals_uninterrupted(
     whole = finished(tmp_path / "whole", corpus, **settings)
     folder = created(tmp_path / "parts")
     trained(small_run(corpus, **settings), corpus, folder, steps=1, threads=threads)
-    for steps in (1, 3, 6, passes // 2, passes // 2, None):
+    for steps in (1, 3, 6, passes // 2, None):
         again = RunFolder(folder.path)
         trained(again.resume(), corpus, again, steps=steps, threads=threads)
         threads = 3 - threads
@@ -147,7 +147,9 @@ def test_more_steps_go_on_as_if_they_had_been_asked_for(tmp_path: Path, unit: st
     folder = created(tmp_path)
     trained(small_run(corpus, **{"steps": None, unit: few}), corpus, folder)
     run = folder.resume()
-    assert run.is_finished and trained(run, corpus, folder) == []
+    assert run.is_finished
+    with pytest.raises(RunError, match=f"`{unit}` ended it at step {run.step}; .* change `{unit}`"):
+        train(run, corpus, folder=folder)
     run.change(**{unit: many})
     trained(run, corpus, folder)
     assert run.step == straight.step == run.total_steps

@@ -184,7 +184,7 @@ def test_newest_run_and_find_checkpoint(tmp_path: Path) -> None:
     assert (
         find_checkpoint(tmp_path / "a" / "last.safetensors") == tmp_path / "a" / "last.safetensors"
     )
-    with pytest.raises(RunError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="no checkpoint"):
         find_checkpoint(tmp_path / "empty")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.errors import RunError
 from charrnn.training import loop as training
 from charrnn.training.loop import Report, train
 from charrnn.training.run import Progress
@@ -86,7 +87,9 @@ def test_patience(losses: list[float]) -> None:
         1.5,
         3,
     )
-    assert run.is_finished and run.ended_by() == "patience" and trained(run, corpus) == []
+    assert run.is_finished and run.ended_by() == "patience"
+    with pytest.raises(RunError, match="its `patience` ended it at step 16"):
+        train(run, corpus)
     run.change(patience=4)
     losses[:] = [8.0]
     assert ends(trained(run, corpus)) == (18, "patience")
@@ -156,7 +159,8 @@ def test_time_is_counted_over_all_sessions(tmp_path: Path) -> None:
         folder.history.read_text().replace('"seconds": 80.0', '"seconds": 100.0')
     )
     again = folder.resume()
-    assert list(train(again, corpus, folder=folder, threads=1, clock=clock(0.0))) == []
+    with pytest.raises(RunError, match="its `max_time` ended it"):
+        train(again, corpus, folder=folder, threads=1, clock=clock(0.0))
     again.change(max_time="2h")
     assert next(train(again, corpus, folder=folder, threads=1, clock=clock(0.0))).ended is None
 
