@@ -7,6 +7,8 @@ linked with, believes every byte that it reads, and is not read where it cannot 
 empty cache a second process may help: see `companion`.
 """
 
+import hashlib
+import itertools
 import pickle
 import re
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any, Protocol
 
 from numba import njit
 from numba.core import caching
+from numba.core.bytecode import FunctionIdentity
 from numba.core.compiler import CompileResult
 from numba.core.registry import CPUDispatcher
 from numba.core.serialize import dumps
@@ -104,6 +107,7 @@ def is_cached(name: str) -> bool:
     return FILES.holds(name)
 
 
+_compiled = itertools.count()
 _KERNEL = re.compile(
     r"(?:^@kernel\(.*?^def |^(?=\w+ = cell_kernel\())(\w+)", re.MULTILINE | re.DOTALL
 )
@@ -169,7 +173,16 @@ def kernel(signature) -> Callable[[Callable], Callable]:
 
 
 def compile_now(dispatcher: Any, signature: Any) -> None:
-    """Compile or load a dispatcher for this signature, and disable all others."""
+    """Compile or load a dispatcher for this signature, and disable all others.
+
+    Numba numbers the functions of a process to tell those of one name apart. Here kernels that
+    different processes compiled are linked together, so each kernel has numbers of its own:
+    otherwise one would now and then run another's inner function, and its results would be wrong.
+    """
+    function = dispatcher.py_func
+    name = f"{function.__module__}.{function.__qualname__}"
+    own = int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big")
+    FunctionIdentity._unique_ids = itertools.count((own << 32) + (next(_compiled) << 16))
     dispatcher.compile(signature)
     dispatcher.disable_compile()
 

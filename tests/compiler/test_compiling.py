@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from numba import float32, njit, void
+from numba.core.bytecode import FunctionIdentity
 
 from charrnn.compiler import companion, compiling
 from charrnn.compiler.companion import Claims, Companion
@@ -282,3 +285,32 @@ def test_a_kernel_takes_no_other_types() -> None:
     compiling.compile_now(nothing, void(float32[::1]))
     with pytest.raises(TypeError, match="No matching definition"):
         nothing([1])
+
+
+def test_functions_of_one_name_are_told_apart_across_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kernels from the cache of two processes once shared the name of an inner function, and one
+    ran the other's: gradients were not numbers.
+    """
+
+    def adding(amount: int, name: str) -> tuple[Any, Any]:
+        @njit
+        def inner(x):  # type: ignore[no-untyped-def]
+            return x + amount
+
+        def outer(x):  # type: ignore[no-untyped-def]
+            return inner(x)
+
+        outer.__qualname__ = name
+        return inner, njit(outer)
+
+    names = []
+    for amount, name in ((1, "one"), (2, "two")):
+        inner, outer = adding(amount, name)
+        # as in another process
+        monkeypatch.setattr(compiling, "_compiled", itertools.count())
+        monkeypatch.setattr(FunctionIdentity, "_unique_ids", itertools.count(1))
+        compiling.compile_now(outer, (float32,))
+        names += [found.fndesc.mangled_name for found in inner.overloads.values()]
+    assert len(names) == len({*names}) == 2
