@@ -164,19 +164,19 @@ def _settings(about: Metadata, run: Metadata) -> str:
 
 
 def _texts(about: Metadata) -> list[tuple[str, str]]:
-    """What the network was trained on: a line for each text, or one for many."""
-    texts, unit = about["texts"], "bytes" if about["unit"] == "byte" else "characters"
-    if len(texts) > SOURCES_SHOWN:
-        size = sum(text["characters"] for text in texts)
-        names = f"{texts[0]['name']} to {texts[-1]['name']}"
-        return [("read from", f"{len(texts):,} texts, {names}, {size:,} {unit}")]
-    return [
-        (
-            f"{text.get('part') or 'read'} from",
-            f"{text['name']}, {text['characters']:,} {unit}",
-        )
-        for text in texts
-    ]
+    """What the network was trained on: for each part a line for each text, or one for many."""
+    unit = "bytes" if about["unit"] == "byte" else "characters"
+    parts: dict[str, list[Metadata]] = {}
+    for text in about["texts"]:
+        parts.setdefault(text.get("part") or "read", []).append(text)
+    lines = []
+    for part, texts in parts.items():
+        names = [(text["name"], text["characters"]) for text in texts]
+        if len(texts) > SOURCES_SHOWN:
+            whole = f"{len(texts):,} texts, {names[0][0]} to {names[-1][0]}"
+            names = [(whole, sum(size for _, size in names))]
+        lines += [(f"{part} from", f"{name}, {size:,} {unit}") for name, size in names]
+    return lines
 
 
 def _symbols(about: Metadata) -> str:

@@ -403,7 +403,7 @@ def test_parts_in_files_of_their_own(text, parts):
         evaluated = invoke("eval", "b", "--split", split, "--json")
         assert evaluated.exit_code == 0, evaluated.output
         assert json.loads(evaluated.stdout)["characters"] == characters
-    assert "test from t2.txt, 500 chars" in " ".join(invoke("info", "b").output.split())
+    assert "test from t2.txt, 500 characters" in " ".join(invoke("info", "b").output.split())
 
 
 def test_parts_that_moved_or_changed(text, parts):

@@ -336,9 +336,8 @@ def test_a_machine_without_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path:
         Network(Model(plain_model(hidden=8)), 2, 2, Workers(1), precision="bf16")
     (tmp_path / "text").write_text("a text of no importance " * 20)
     for command in ("train", "compare", "bench"):
-        text = (
-            [str(tmp_path / "text"), "--out", str(tmp_path / command)] if command != "bench" else []
-        )
+        text = [str(tmp_path / "text"), "--out", str(tmp_path / command)]
+        text = {"compare": [*text, "--cells", "lstm,gru"], "bench": []}.get(command, text)
         result = CliRunner().invoke(cli, [command, *text, "--precision", "bf16"])
         assert result.exit_code == 2 and not (tmp_path / command).exists()
         message = result.stderr.strip()

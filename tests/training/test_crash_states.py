@@ -114,7 +114,8 @@ def test_a_run_goes_on_from_every_state(
         run = place.resume()
         began.add(run.step)
         assert place.good_of(run) is not None
-        trained(run, corpus, place)
+        if run.ended_by() is None:
+            trained(run, corpus, place)
         for path, data in wanted.items():
             assert (place.path / path.name).read_bytes() == data
         assert [entry["step"] for entry in place.entries()] == steps
