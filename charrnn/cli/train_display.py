@@ -43,7 +43,9 @@ OVERFITTING = (
     "--patience would end the run"
 )
 MANY_PARAMETERS = 3.0
-"""Parameters per character; with more, a network soon overfits (docs/recipes.md)."""
+"""Parameters per character; with more, a network soon overfits (docs/recipes.md). The recipe's
+smallest network may have more, and a smaller one would be of no use.
+"""
 
 
 def show_start(
@@ -56,6 +58,7 @@ def show_start(
     from charrnn.text.split import is_sorted_list
     from charrnn.text.vocab import counted
     from charrnn.training.memory_estimate import memory_estimate
+    from charrnn.training.recipe import WIDTHS
 
     first = Path(corpus.sources[0].path)
     name = "standard input" if str(first) == "-" else first.name
@@ -93,7 +96,7 @@ def show_start(
         f"parameters, about {memory} of memory"
     )
     per_character = run.model.count() / len(corpus.train)
-    if per_character > MANY_PARAMETERS:
+    if per_character > MANY_PARAMETERS and model.hidden > WIDTHS[0]:
         say(
             f"warning: {per_character:.1f} parameters per {unit[:-1]} of training text: watch the "
             "validation loss, or use a smaller --hidden"
