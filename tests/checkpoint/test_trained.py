@@ -261,7 +261,7 @@ def test_the_program_of_the_page_computes_what_we_do(
     corpus = small_corpus()
     config = plain_model(vocab_size=len(corpus.vocab), cell=cell, hidden=10, layers=3, **options)  # type: ignore[arg-type]
     model, rng = Model(config), np.random.default_rng(3)
-    drawn = rng.normal(size=model.parameters.count()).astype(np.float32) * 0.4
+    drawn = rng.normal(size=model.count()).astype(np.float32) * 0.4
     place = 0
     for tensor in model.parameters.tensors:
         size = int(np.prod(tensor.disk_shape))
