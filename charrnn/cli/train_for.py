@@ -97,7 +97,7 @@ def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
 
 
 def planned_rest(request: Request, run: Run, corpus: Corpus, seconds_before: float) -> Plan:
-    """The plan for the rest of the time of a run that has been trained for so many seconds."""
+    """The plan for the rest of a run that has trained for `seconds_before` seconds."""
     from charrnn.tuning.planning import plan_rest
 
     assert request.duration is not None

@@ -47,7 +47,7 @@ SAMPLE_LENGTH = 240
 LIMITS = {"time": "max_time"}
 """The settings that end a run, where their names differ from `Report.ended`."""
 FEW = 5
-"""So many validations have a sample each; after them, every fifth one has."""
+"""The first validations, each with a sample; after them, every fifth has one."""
 
 
 @dataclass(frozen=True)

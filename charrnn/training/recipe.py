@@ -112,7 +112,7 @@ def _decided(
     per_pass: int,
     is_fine_tuning: bool,
 ) -> tuple[ModelConfig, TrainConfig]:
-    """The configurations for a text of so many characters and steps of a pass."""
+    """The configurations for a text of this length, with `per_pass` steps in a pass."""
     if training.steps is None and training.epochs is None:
         length = max(math.ceil(PASSES * per_pass), LEAST_STEPS)
         if is_fine_tuning:

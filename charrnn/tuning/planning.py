@@ -147,7 +147,7 @@ def plan_rest(
     threads: int | None = None,
     elapsed: Callable[[], float] | None = None,
 ) -> Plan:
-    """A plan for the rest of a run that is to end in so many seconds, for `on_time`; its settings
+    """A plan for the rest of a run that ends in `duration` seconds, for `on_time`; its settings
     are the run's. Other parameters as for `plan`.
     """
     found = _rest(corpus, run, max(LEAST_SECONDS, duration), threads, elapsed)
