@@ -167,7 +167,9 @@ def _evaluate(
             for blocks in zip(*walks, strict=True):
                 places = blocks[0].places
                 is_scored = (places >= scored) & (places < len(losses[0]))
-                for block, network, state, own in zip(blocks, networks, states, losses, strict=True):
+                for block, network, state, own in zip(
+                    blocks, networks, states, losses, strict=True
+                ):
                     block_losses = network.evaluate(block.x, block.y, state, block.starts)
                     own[places[is_scored]] = block_losses[is_scored]
                     done += block_losses.size

@@ -23,6 +23,10 @@ TIE = np.float32(1 + 4e-6)
 """Probabilities that differ by less than this factor count as equal: the loss of a character, from
 which its own probability is computed, is rounded.
 """
+BOUNDS = (2, 10, 100, 1000)
+"""The levels of surprise that are shown: a character that was expected more than once in 2 times
+has level 0, one in 2 to 10 level 1, and so on.
+"""
 CELLS = 1 << 16
 """Probabilities looked at together by one thread, so that they stay in its cache."""
 
@@ -98,6 +102,13 @@ def score(
         )
     result.nats[:] = evaluation.losses
     return result
+
+
+def levels(nats: NDArray[Any]) -> NDArray[np.int8]:
+    """The level of surprise, 0 to 4, of each loss, int8; -1 for NaN. See `BOUNDS`."""
+    found = np.searchsorted(np.log(BOUNDS), nats, side="right").astype(np.int8)
+    found[np.isnan(nats)] = -1
+    return found
 
 
 @dataclass(frozen=True, eq=False)

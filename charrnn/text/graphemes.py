@@ -1,0 +1,72 @@
+"""Symbols as people see them: bytes become characters, and characters that belong together, such as
+a letter and its accent, are one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import regex
+
+from charrnn.text.vocab import Unit
+
+CLUSTER = regex.compile(r"\X")
+"""A user-perceived character (Unicode Standard Annex 29)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graphemes:
+    """G user-perceived characters of a text.
+
+    text: a byte that is not UTF-8 is a surrogate in it, as in `os.fsdecode`.
+    places: where each one begins in the text, and the text's length, int64 (G + 1,).
+    firsts: the first symbol of each, int64 (G,).
+    """
+
+    text: str
+    places: npt.NDArray[np.int64]
+    firsts: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.firsts)
+
+    def __getitem__(self, index: int) -> str:
+        return self.text[self.places[index] : self.places[index + 1]]
+
+    @property
+    def bases(self) -> str:
+        """The first character of each: a string of length G."""
+        if len(self) == len(self.text):
+            return self.text
+        return "".join(self.text[place] for place in self.places[:-1].tolist())
+
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """The sum of the values (K,), one per symbol, over the symbols of each; NaN if one is."""
+        if not len(self):
+            return np.empty(0)
+        sums: npt.NDArray[np.float64] = np.add.reduceat(values, self.firsts, dtype=np.float64)
+        return sums
+
+
+def graphemes(symbols: str, unit: Unit = "char") -> Graphemes:
+    """The user-perceived characters of a text in symbols: one character per symbol, which with the
+    unit "byte" is a byte's value.
+    """
+    text, firsts = symbols, None
+    if unit == "byte":
+        text = symbols.encode("latin-1").decode("utf-8", "surrogateescape")
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        sizes = 1 + (codes >= 0x80) + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
+        sizes[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1
+        firsts = np.cumsum(sizes) - sizes
+    places = _places(text)
+    return Graphemes(text, places, places[:-1] if firsts is None else firsts[places[:-1]])
+
+
+def _places(text: str) -> npt.NDArray[np.int64]:
+    """Where each one begins, and the text's length."""
+    if text.isascii() and "\r\n" not in text:
+        return np.arange(len(text) + 1, dtype=np.int64)
+    begins = (match.start() for match in CLUSTER.finditer(text))
+    return np.append(np.fromiter(begins, np.int64), len(text))
