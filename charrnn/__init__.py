@@ -48,6 +48,8 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.passages import Passage, surprising_passages
+    from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import generate, generate_ids, generate_many
@@ -79,6 +81,8 @@ _HOMES = {
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.passages": "Passage surprising_passages",
+    "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -107,7 +111,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
     "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
-    "evaluate_windows",
+    "evaluate_windows", "score", "Score", "surprising_passages", "Passage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import zip_longest
+from itertools import cycle, islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -162,8 +162,10 @@ def _evaluate(
                 if opening is not None:
                     opening.put(state, begin == 0)
             scored = np.where(begin > 0, begin + read.warm_up, 0)
-            texts = read.texts if len(read.texts) == len(models) else read.texts * len(models)
-            walks = (walk(ids, read.starts, begin, read.length, STEPS) for ids in texts)
+            walks = (
+                walk(ids, read.starts, begin, read.length, STEPS)
+                for ids in islice(cycle(read.texts), len(models))
+            )
             for blocks in zip(*walks, strict=True):
                 places = blocks[0].places
                 is_scored = (places >= scored) & (places < len(losses[0]))

@@ -144,10 +144,10 @@ class _Distributions:
             kept = is_scored[part]
             if not kept.any():
                 continue
-            p: Floats = sum(
-                network.probabilities(block.y, first, last, start, stop)
-                for network, block in zip(networks, blocks, strict=True)
-            ) / np.float32(len(networks))
+            p = np.zeros((*kept.shape, symbols), np.float32)
+            for network, block in zip(networks, blocks, strict=True):
+                p += network.probabilities(block.y, first, last, start, stop)
+            p /= np.float32(len(networks))
             self._note(blocks[0].places[part][kept], p[kept], blocks[0].y[part][kept])
 
     def _note(self, places: NDArray[np.int64], p: Floats, y: NDArray[np.int32]) -> None:
@@ -157,8 +157,8 @@ class _Distributions:
         self.score.entropy[places] = -np.einsum("nv,nv->n", p, np.log(np.maximum(p, 1e-37)))
         count = self.score.top.shape[1]
         if count:
-            best = np.sort(np.argpartition(p, -count, axis=1)[:, -count:], axis=1)
+            best = np.argpartition(p, -count, axis=1)[:, -count:]
             chances = np.take_along_axis(p, best, axis=1)
-            order = np.argsort(-chances, axis=1, kind="stable")  # equal ones by their ids
+            order = np.argsort(-chances, axis=1, kind="stable")
             self.score.top[places] = np.take_along_axis(best, order, axis=1)
             self.score.probabilities[places] = np.take_along_axis(chances, order, axis=1)
