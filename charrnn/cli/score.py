@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,9 +118,11 @@ def score(
         text = read_score_text(networks[0], texts, decoding, unknown)
         count = min(top, len(networks[0].vocab)) if as_json or html else 0
         result = _scored(networks, text, count, workers)
+    if html is not None:
+        _write_page(html, result, text, networks[0].vocab, passages)
     if as_json:
         _print_json(result, text, networks[0].vocab)
-    else:
+    elif html is None:
         _show(result, text, passages)
 
 
@@ -131,14 +134,12 @@ def _scored(networks: Sequence[Trained], text: ScoreText, top: int, workers: Wor
 
 
 def _show(result: Score, text: ScoreText, passages: int) -> None:
-    import numpy as np
-
     from charrnn.evaluation.passages import surprising_passages
     from charrnn.text.graphemes import graphemes
     from charrnn.text.vocab import counted
 
     shown = graphemes(text.symbols, text.unit)
-    nats = shown.sums(text.spread(result.nats, np.nan))
+    nats = shown.sums(text.spread(result).nats)
     if terminal.has_color(sys.stdout):
         print_colored(shown, nats)
     found = surprising_passages(shown.bases, nats, passages) if passages else []
@@ -151,6 +152,20 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
     left = len(text.symbols) - len(result)
     if left:
         terminal.say(f"left out: {counted(left, 'character')} that are not in the vocabulary")
+
+
+def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:
+    from charrnn.pages.surprise import surprise_page
+    from charrnn.runtime.files import write_atomically
+
+    title = ", ".join(source.name for source in text.sources[:3])
+    title += f" and {len(text.sources) - 3} more" if len(text.sources) > 3 else ""
+    title = "standard input" if title == "-" else title
+    page = surprise_page(
+        text.spread(result), text.symbols, vocab, title=f"Surprise: {title}", passages=passages
+    )
+    write_atomically(Path(path), page.encode())
+    terminal.say(f"wrote {terminal.one_line(path)}")
 
 
 def _print_json(result: Score, text: ScoreText, vocab: Vocab) -> None:

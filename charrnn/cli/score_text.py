@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from charrnn.checkpoint.trained import Trained
+    from charrnn.evaluation.score import Score
     from charrnn.text.corpus import Corpus
     from charrnn.text.sources import Source
     from charrnn.text.vocab import TextIds, Unit
@@ -37,27 +38,29 @@ class ScoreText:
         """Line and column of a symbol, from 1, and before them its file's name if there are
         several: `a.txt:12:3`.
         """
+        from charrnn.text.graphemes import place_in
+
         start, source = 0, self.sources[0]
         for source in self.sources:
             if index < start + source.characters or source is self.sources[-1]:
                 break
             start += source.characters
         name = "" if len(self.sources) == 1 else f"{source.name}:"
-        line = self.symbols.rfind("\n", start, index) + 1 or start
-        before = self.symbols[line:index]
-        if self.unit == "byte":
-            before = before.encode("latin-1").decode("utf-8", "replace")
-        return f"{name}{self.symbols.count(chr(10), start, index) + 1}:{len(before) + 1}"
+        line, column = place_in(self.symbols[start : index + 1], index - start, self.unit)
+        return f"{name}{line}:{column}"
 
-    def spread(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
-        """Values (n, ...) of the symbols that were read as values (K, ...) of all."""
+    def spread(self, score: Score) -> Score:
+        """The score of the ids (n,) as one of the text (K,): NaN and 0 where no id is."""
         import numpy as np
 
         if len(self.ids) == len(self.symbols):
-            return values
-        full = np.full((len(self.symbols), *values.shape[1:]), fill, values.dtype)
-        full[self.places] = values
-        return full
+            return score
+        full = {}
+        for name, values in vars(score).items():
+            fill = np.nan if values.dtype.kind == "f" else 0
+            full[name] = np.full((len(self.symbols), *values.shape[1:]), fill, values.dtype)
+            full[name][self.places] = values
+        return type(score)(**full)
 
 
 def read_score_text(

@@ -13,6 +13,8 @@ from charrnn.text.vocab import Unit
 
 CLUSTER = regex.compile(r"\X")
 """A user-perceived character (Unicode Standard Annex 29)."""
+MOST = 16
+"""Characters of one; more are another, so that none is endless."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,5 +70,18 @@ def _places(text: str) -> npt.NDArray[np.int64]:
     """Where each one begins, and the text's length."""
     if text.isascii() and "\r\n" not in text:
         return np.arange(len(text) + 1, dtype=np.int64)
-    begins = (match.start() for match in CLUSTER.finditer(text))
+    begins = (
+        place
+        for match in CLUSTER.finditer(text)
+        for place in range(match.start(), match.end(), MOST)
+    )
     return np.append(np.fromiter(begins, np.int64), len(text))
+
+
+def place_in(symbols: str, index: int, unit: Unit = "char") -> tuple[int, int]:
+    """Line and column, from 1, of a symbol of a text; columns are characters."""
+    begin = symbols.rfind("\n", 0, index) + 1
+    before = symbols[begin:index]
+    if unit == "byte":
+        before = before.encode("latin-1").decode("utf-8", "replace")
+    return symbols.count("\n", 0, index) + 1, len(before) + 1
