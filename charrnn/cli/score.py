@@ -13,6 +13,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members
 from charrnn.cli.options import threads_option
+from charrnn.cli.score_authors import print_authorship
 from charrnn.cli.score_display import print_colored, print_passages
 from charrnn.cli.score_lines import print_line_losses
 from charrnn.cli.score_text import ScoreText, read_score_text
@@ -109,12 +110,21 @@ def score(
     """
     texts = texts or ("-",)
     find(texts)  # reports a missing text before kernels are loaded or compiled
+    decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
+    if len(runs) > 1:
+        _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
+        networks = [load_members(run, ())[0].trained for run in runs]
+        text = read_score_text(networks[0], texts, decoding, "skip")
+        with closing(Workers(threads)) as workers:
+            print_authorship(runs, networks, text, passages, as_json, workers)
+        return
+    if html is not None:
+        _check_place(Path(html))
     networks = [member.trained for member in load_members(runs[0] if runs else None, ensemble)]
     with closing(Workers(threads)) as workers:
         if per_line:
             print_line_losses(networks, texts, encoding, unknown, as_json, workers)
             return
-        decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
         text = read_score_text(networks[0], texts, decoding, unknown)
         count = min(top, len(networks[0].vocab)) if as_json or html else 0
         result = _scored(networks, text, count, workers)
@@ -124,6 +134,20 @@ def score(
         _print_json(result, text, networks[0].vocab)
     elif html is None:
         _show(result, text, passages)
+
+
+def _check_alone(flags: dict[str, Any]) -> None:
+    """`UsageError` for a flag that has no meaning with several networks."""
+    for flag, value in flags.items():
+        if value:
+            raise click.UsageError(f"{flag} needs a single --run")
+
+
+def _check_place(path: Path) -> None:
+    """`UsageError` if no file can be written there, before time is spent on it."""
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
+        raise click.UsageError(f"--html {path}: {reason}; give the name of a file to write")
 
 
 def _scored(networks: Sequence[Trained], text: ScoreText, top: int, workers: Workers) -> Score:

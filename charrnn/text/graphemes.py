@@ -43,6 +43,10 @@ class Graphemes:
             return self.text
         return "".join(self.text[place] for place in self.places[:-1].tolist())
 
+    def symbol_at(self, place: int) -> int:
+        """The first symbol of what stands at a place of the text."""
+        return int(self.firsts[np.searchsorted(self.places, place, side="right") - 1])
+
     def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """The sum of the values (K,), one per symbol, over the symbols of each; NaN if one is."""
         if not len(self):
@@ -58,12 +62,18 @@ def graphemes(symbols: str, unit: Unit = "char") -> Graphemes:
     text, firsts = symbols, None
     if unit == "byte":
         text = symbols.encode("latin-1").decode("utf-8", "surrogateescape")
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-        sizes = 1 + (codes >= 0x80) + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
-        sizes[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1
+        sizes = sizes_in_bytes(text)
         firsts = np.cumsum(sizes) - sizes
     places = _places(text)
     return Graphemes(text, places, places[:-1] if firsts is None else firsts[places[:-1]])
+
+
+def sizes_in_bytes(text: str) -> npt.NDArray[np.int64]:
+    """How many bytes each character has in UTF-8, int64 (len(text),); a surrogate is a byte."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    sizes = 1 + (codes >= 0x80) + (codes >= 0x800).astype(np.int64) + (codes >= 0x10000)
+    sizes[(codes >= 0xDC80) & (codes <= 0xDCFF)] = 1
+    return sizes
 
 
 def _places(text: str) -> npt.NDArray[np.int64]:
