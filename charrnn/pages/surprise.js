@@ -62,7 +62,8 @@
     const likely = [];
     for (let k = 0, p = 5; k < data.top; k++, p += wide + 1) {
       const id = bytes[p] + (data.wide ? 256 * bytes[p + 1] : 0);
-      likely.push(nameOf(data.symbols[id]) + " " + Math.round(bytes[p + wide] / 2.55) + " %");
+      const share = Math.round(bytes[p + wide] / 2.55);
+      likely.push(nameOf(data.symbols[id]) + " " + (share || "< 1") + " %");
     }
     return nameOf(symbol) + ": " + (nats / 1000).toFixed(2) + " nats, rank " + rank +
       "; expected " + (bytes[4] / 20).toFixed(1) + " nats" +
