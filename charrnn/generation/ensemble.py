@@ -47,10 +47,9 @@ class Ensemble:
         for writer in self._writers:
             writer.keep(streams)
 
-    def spread(self, streams: int) -> None:
+    def spread(self, streams: int, take: int, documents: bool = True) -> "Ensemble":
         """As `Writer.spread`."""
-        for writer in self._writers:
-            writer.spread(streams)
+        return Ensemble([each.spread(streams, take, documents) for each in self._writers])
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
