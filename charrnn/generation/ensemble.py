@@ -5,6 +5,7 @@ their distributions.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.writer import CHUNK, Ids, Progress, Writer
@@ -35,6 +36,11 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"Ensemble({len(self._writers)} writers)"
 
+    @property
+    def ended(self) -> NDArray[np.int64]:
+        """As `Writer.ended`."""
+        return self._writers[0].ended
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
@@ -59,7 +65,9 @@ class Ensemble:
             logits = [writer.step(writer.last) for writer in self._writers]
             for n, uniform in enumerate(uniforms):
                 mean = log_of_mean([each[n] for each in logits])
-                ids[step, n] = draw(mean, first.controls, uniform, self._scratch)
+                ids[step, n] = draw(
+                    mean, first.controls, first.last[n], uniform, self._scratch, first.memory, n
+                )
             for writer in self._writers:
                 writer.follow(ids[step])
         return ids
@@ -71,8 +79,7 @@ def log_of_mean(logits: Sequence[Floats]) -> Floats:
     for each in logits:
         p = np.exp(each.astype(np.float64) - each.max())
         total += p / p.sum()
-    with np.errstate(divide="ignore"):
-        logarithm: Floats = np.log(total / len(logits)).astype(np.float32)
+    logarithm: Floats = np.log(np.maximum(total / len(logits), 1e-300)).astype(np.float32)
     return logarithm
 
 

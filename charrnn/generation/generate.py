@@ -34,7 +34,8 @@ def generate_ids(
 class Written:
     """A text that a network wrote: which take of the seed it is, and what ended it.
 
-    ended: "sentence", "line", "paragraph", "document" or "stop"; empty if only `length` did.
+    ended: "sentence", "line", "paragraph", "document", "stop" or "match"; empty if only `length`
+        did.
     """
 
     text: str
@@ -73,12 +74,14 @@ def generate(
     endings = endings_of(networks, config)
     writer, ids = writer_of(networks, 1, prime, config, workers, panels)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
+    done = 0
     for block in generate_ids(writer, ids, config.length or 0, progress):
-        piece = text.feed(symbols_of(endings.vocab, block)[0])
+        piece = text.read(symbols_of(endings.vocab, block)[0], int(writer.ended[0]) - done)
         if piece:
             yield piece
-        if text.has_ended:
+        if text.ended:
             return text.ended
+        done += len(block)
     rest = text.feed("", last=True)
     if rest:
         yield rest
@@ -145,12 +148,12 @@ def write_texts(
     left, done = list(range(len(texts))), 0  # the text of each stream
     while left and done < length:
         block = writer.write(min(writer.chunk, length - done))
+        symbols, ends = symbols_of(vocab, block), (writer.ended - done).tolist()
         done += len(block)
         kept = []
-        for stream, symbols in enumerate(symbols_of(vocab, block)):
-            n = left[stream]
-            pieces[n].append(texts[n].feed(symbols, last=done >= length))
-            if not texts[n].has_ended and not is_over("".join(pieces[n])):
+        for stream, n in enumerate(left):
+            pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
+            if not texts[n].ended and not is_over("".join(pieces[n])):
                 kept.append(stream)
         if 0 < len(kept) < len(left) and done < length:
             writer.keep(kept)

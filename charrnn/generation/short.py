@@ -99,7 +99,7 @@ class ShortTexts:
             take += streams
             for text, whole in zip(texts, written, strict=True):
                 found = endings.bare(begun + whole, text.ended)
-                reason = self._reason(found, text.has_ended, seen)
+                reason = self._reason(found, bool(text.ended), seen)
                 self.drawn += 1
                 recent.append(not reason)
                 if not reason:

@@ -149,10 +149,15 @@ class Text:
             self._unit = Limit(endings.find, characters, config.after, count)
         self._name, self.ended = endings.unit, ""
 
-    @property
-    def has_ended(self) -> bool:
-        """True once the text has ended before its `length`."""
-        return bool(self.ended)
+    def read(self, symbols: str, end: int, last: bool = False) -> str:
+        """As `feed`, for symbols of which those from `end` on were not drawn, if it is not
+        negative, since an automaton had left none (`Writer.ended`).
+        """
+        if end < 0:
+            return self.feed(symbols, last)
+        text = self.feed(symbols[:end], last=True)
+        self.ended = self.ended or "match"
+        return text
 
     def feed(self, symbols: str, last: bool = False) -> str:
         """The characters that these symbols complete; with `last`, all that are left.
