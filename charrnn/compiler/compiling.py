@@ -46,12 +46,17 @@ SEPARATE = ("machine",)
 LARGE_TEXTS = "utf8"
 """The name, and the module, of the kernels that only reading large texts needs."""
 
+COPIES = "overlap"
+"""The name, and the module, of the kernels that find what a text shares with a corpus."""
+
 CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
     **dict.fromkeys(("bf16", "int8"), "rounded_product"),
     "bf16-training": "bfloat16_product",
     "dynamic": "adapting",
     LARGE_TEXTS: LARGE_TEXTS,
+    "suffixes": "suffixes",
+    COPIES: COPIES,
 }
 """The modules for precisions in sampling and training, dynamic evaluation, and texts."""
 
