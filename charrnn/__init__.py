@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from charrnn.runtime.threads import Workers
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.overlap import Passage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.loop import train
     from charrnn.training.report import Report
@@ -99,6 +100,7 @@ _HOMES = {
     "config.files": "configs_of preset presets",
     "training.loop": "train",
     "training.report": "Report",
+    "text.overlap": "Passage overlap",
     "text.vocab": "Vocab",
     "generation.writer": "Writer",
 }
@@ -114,7 +116,7 @@ __all__ = [  # noqa: RUF022
     "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
+    "evaluate_xz", "overlap", "Passage", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
     "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ counts. For an exact comparison no symbol is `space`.
 from typing import NamedTuple
 
 import numpy as np
-from numba import int32, int64, types, uint8, uint16, uint64, void
+from numba import int64, types, uint8, uint16, uint64, void
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel

@@ -15,12 +15,12 @@ NO_SPACE = -2
 
 class Symbols(NamedTuple):
     """How ids are compared: table (V,) int32, from ids to symbols, IGNORED for none; of a run of
-    `space` only the first counts (NO_SPACE: nothing is a space); symbols are 0 to count - 1.
+    `space` only the first counts (NO_SPACE: nothing is a space); symbols are 0 to size - 1.
     """
 
     table: NDArray[np.int32]
     space: int
-    count: int
+    size: int
 
     def of(self, ids: TextIds) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """The symbols of ids (n,), and the position of each. Spaces at the beginning do not

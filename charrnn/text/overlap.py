@@ -76,9 +76,7 @@ def overlap(
     if len(symbols) < at_least:
         return []
     with_table = alike._replace(table=alike.table[: len(corpus.vocab)].copy())
-    lengths, ends = _matches(
-        symbols, corpus, with_table, at_least, workers or Workers(), progress
-    )
+    lengths, ends = _matches(symbols, corpus, with_table, at_least, workers or Workers(), progress)
     is_whole = np.append(lengths[1:] <= lengths[:-1], True) & (lengths > 0)
     last = np.flatnonzero(is_whole)
     order = np.lexsort((last - lengths[last], -lengths[last]))[:most]
@@ -129,8 +127,8 @@ def _matches(
     """For each symbol of a text (n,): the length of the longest match that ends there, 0 for one
     that is too short, int32; and where the first such match ends in the corpus, int64.
     """
-    n, count = len(symbols), alike.count + 1  # one for all that the corpus lacks
-    symbols = np.minimum(symbols, np.int32(alike.count))
+    n, count = len(symbols), alike.size + 1  # one for all that the corpus lacks
+    symbols = np.minimum(symbols, np.int32(alike.size))
     states, edges = 2 * n + 1, 7 * n // 2 + 8
     own = suffixes.Suffixes(
         *(np.zeros(states, np.int32), np.zeros(states, np.int32), np.full(states, -1, np.int32)),
