@@ -116,8 +116,9 @@ __all__ = [  # noqa: RUF022
     "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "overlap", "Passage", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
+    "evaluate_xz", "overlap", "Passage", "Ensemble", "check_alike", "CharrnnError",
+    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
+    "RunError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

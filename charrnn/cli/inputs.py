@@ -35,12 +35,10 @@ def read_text(
     quiet: bool = False,
     validation: Sequence[str] = (),
     test: Sequence[str] = (),
-    *,
-    network: bool = True,
     **options: Any,
 ) -> Corpus:
     """Read a text, with a progress bar if that takes long, and say what was left out of folders;
-    `network`: as for `load_kernels`; other arguments as for `Corpus.read`.
+    other arguments as for `Corpus.read`.
     """
     from charrnn.compiler.compiling import LARGE_TEXTS
     from charrnn.text.corpus import Corpus
@@ -48,7 +46,7 @@ def read_text(
     from charrnn.text.sources import find, summary
 
     if uses_kernels(find(text, validation, test).files, config):
-        load_kernels(LARGE_TEXTS, network=network, quiet=quiet)
+        load_kernels(LARGE_TEXTS, quiet=quiet)
     with terminal.progress_bar("reading", quiet=quiet) as bar:
         corpus = Corpus.read(
             text, config, validation=validation, test=test, progress=bar, **options

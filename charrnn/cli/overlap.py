@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.inputs import read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import json_option, options_for, threads_option
 from charrnn.config import CorpusConfig
@@ -75,18 +74,24 @@ def overlap_(
     config = CorpusConfig(**{name: value for name, value in reading.items() if value is not None})
     if marked and as_json:
         raise click.UsageError("--marked and --json cannot both be given")
-    from charrnn.text.reading import read_whole
-    from charrnn.text.sources import find
+    from charrnn.compiler.compiling import LARGE_TEXTS
+    from charrnn.text.reading import read_whole, uses_kernels
+    from charrnn.text.sources import find, summary
 
     if text == "-" and "-" in corpus:
         raise click.UsageError("standard input (-) can be TEXT or CORPUS, not both")
-    find(corpus)  # reports a missing one before the text is read
+    files = find(corpus).files  # reports a missing one before the text is read
     content = read_whole(text, config)
-    load_kernels("suffixes", "overlap", network=False)
-    read = read_text(corpus, config, network=False)
+    large = [LARGE_TEXTS] if uses_kernels(files, config) else []
+    load_kernels("suffixes", "overlap", *large, network=False)
     from charrnn.runtime.threads import Workers
+    from charrnn.text.corpus import Corpus
     from charrnn.text.overlap import copied, overlap
 
+    with terminal.progress_bar("reading") as bar:
+        read = Corpus.read(corpus, config, progress=bar)
+    if read.skipped:
+        terminal.say(f"left out: {terminal.one_line(summary(read.skipped))}")
     with terminal.progress_bar("comparing", unit="char") as bar, closing(Workers(threads)) as pool:
         passages = overlap(content, read, at_least, fold=folded, workers=pool, progress=bar)
     in_all = sum(end - start for start, end in copied(passages))
@@ -96,16 +101,16 @@ def overlap_(
         about |= {"at_least": at_least, "found": len(passages), "passages": shown}
         click.echo(terminal.json_text(about))
         return
-    summary = _summary(content, in_all, passages, at_least)
+    in_short = _summary(content, in_all, passages, at_least)
     whole = content if isinstance(content, str) else content.decode("utf-8", "surrogateescape")
     if marked:
         parts = copied(passages)
         if isinstance(content, bytes):
             parts = [(_characters(content, a), _characters(content, b)) for a, b in parts]
         _print_marked(whole, parts)
-        terminal.say(summary)
+        terminal.say(in_short)
         return
-    terminal.show(summary)
+    terminal.show(in_short)
     for passage in passages[: most or SHOWN]:
         _print_passage(content, passage)
     if most is None and len(passages) > SHOWN:

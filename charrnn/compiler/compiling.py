@@ -46,8 +46,8 @@ SEPARATE = ("machine",)
 LARGE_TEXTS = "utf8"
 """The name, and the module, of the kernels that only reading large texts needs."""
 
-COPIES = "overlap"
-"""The name, and the module, of the kernels that find what a text shares with a corpus."""
+COMPARING = "suffixes", "overlap", "copies"
+"""The names, and the modules, of the kernels that find what a text shares with a corpus."""
 
 CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
@@ -55,8 +55,7 @@ CHOSEN_MODULES = {
     "bf16-training": "bfloat16_product",
     "dynamic": "adapting",
     LARGE_TEXTS: LARGE_TEXTS,
-    "suffixes": "suffixes",
-    COPIES: COPIES,
+    **{name: name for name in COMPARING},
 }
 """The modules for precisions in sampling and training, dynamic evaluation, and texts."""
 

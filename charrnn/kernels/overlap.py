@@ -15,10 +15,9 @@ from numba import int64, types, uint8, uint16, uint64, void
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.kernels.suffixes import INTS, LONGS, NONE, SPREAD, SUFFIXES, U64, slot_of
+from charrnn.kernels.rolling import BASE, IGNORED, SPREAD, U64, power_of
+from charrnn.kernels.suffixes import INTS, LONGS, NONE, SUFFIXES, slot_of
 
-BASE = U64(0xD1342543DE82EF95)
-IGNORED = -1
 ONE, THREE, SEVEN = U64(1), U64(3), U64(7)
 
 
@@ -61,19 +60,10 @@ def _shift(size):
     return shift
 
 
-@inline
-def _power(N):
-    """BASE^N modulo 2^64."""
-    power = ONE
-    for _ in range(N):
-        power *= BASE
-    return power
-
-
 @kernel(void(INTS, int64, int64, SUFFIXES, GRAMS))
 def index(text, symbols, N, own, grams):
     """Enter every passage of N symbols of a text (n,); grams.bits hold 0, grams.places -1."""
-    state, size, value, power = int64(0), 0, U64(0), _power(N)
+    state, size, value, power = int64(0), 0, U64(0), power_of(N)
     to_bit, to_slot = _shift(grams.bits.size * 8), _shift(grams.places.size)
     for i in range(text.size):
         value = value * BASE + U64(text[i] + 1)
@@ -113,7 +103,7 @@ def _look_up(value, mixed, to_slot, recent, begin, text, grams):
 @inline
 def _stream(ids, parts, table, space, text, symbols, own, grams, visits, recent):
     N = recent.size
-    low, power = max(N // 2, 1), _power(N)
+    low, power = max(N // 2, 1), power_of(N)
     to_bit, to_slot = _shift(grams.bits.size * 8), _shift(grams.places.size)
     for part in range(parts.shape[0]):
         value, count, place, beyond = U64(0), 0, 0, 0

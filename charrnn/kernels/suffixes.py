@@ -13,10 +13,9 @@ from numba import int32, int64, types, void
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
+from charrnn.kernels.rolling import SPREAD, U64
 
 INTS, LONGS = int32[::1], int64[::1]
-U64 = np.uint64
-SPREAD = U64(0x9E3779B97F4A7C15)
 NONE = -1
 
 
