@@ -75,7 +75,9 @@ def _scan(ids, start, stop, begin, table, space, filter, recent, adds):
 
 @kernel(void(uint8[::1], INTS, int64, FILTER, INTS))
 def add_small(ids, table, space, filter, recent):
-    """Add every passage of N symbols of a text (n,) to a filter (lines, 8). recent: (N,), scratch."""
+    """Add every passage of N symbols of a text (n,) to a filter (lines, 8); recent (N,) is
+    scratch.
+    """
     _scan(ids, 0, ids.size, 0, table, space, filter, recent, True)
 
 
