@@ -64,8 +64,10 @@ if TYPE_CHECKING:
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
     from charrnn.runtime.threads import Workers
+    from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.overlap import Passage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.loop import train
     from charrnn.training.report import Report
@@ -110,6 +112,8 @@ _HOMES = {
     "config.files": "configs_of preset presets",
     "training.loop": "train",
     "training.report": "Report",
+    "text.copies": "Copies",
+    "text.overlap": "Passage overlap",
     "text.vocab": "Vocab",
     "generation.writer": "Writer",
 }
@@ -126,9 +130,9 @@ __all__ = [  # noqa: RUF022
     "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "SamplingError",
-    "VocabError", "Workers",
+    "evaluate_xz", "overlap", "Passage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
+    "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -93,14 +93,21 @@ class Writer:
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
         self.last: Ids = np.zeros(0, np.int32)
-        self._random = _generators(config.seed, streams, config.take)
-        self._made = partial(Work, panels, self.controls, config.precision)
+        self.random = _generators(config.seed, streams, config.take)
+        self._made = partial(Work, panels, precision=config.precision)
         self._turns = Turns()
         self._make_work()
 
     def _make_work(self) -> None:
-        self._work = self._made(self.streams, self.workers.threads)
+        self._own_work: Work | None = None
         self._alone: Work | None = None
+
+    @property
+    def _work(self) -> Work:
+        """Made when it is first needed: a copy that only remembers a place never needs it."""
+        if self._own_work is None:
+            self._own_work = self._made(self.controls, self.streams, self.workers.threads)
+        return self._own_work
 
     def __repr__(self) -> str:
         return f"Writer({self.model.summary}, {self.streams} streams)"
@@ -173,7 +180,12 @@ class Writer:
         """The next `length` ids of every stream, (length, streams) int32, after `begin` or
         `read`.
         """
-        ids, uniforms = np.zeros((length + 1, self.streams), np.int32), self.uniforms(length)
+        return self.drawn(self.uniforms(length))
+
+    def drawn(self, uniforms: Uniforms) -> Ids:
+        """As `write`, by these random numbers, (length, streams)."""
+        length = len(uniforms)
+        ids = np.zeros((length + 1, self.streams), np.int32)
         ids[0], steps, done = self.last, self.chunk, 0
         if self._documents is not None:
             # A call costs more than a step of one stream; but with more streams, a document begins
@@ -186,7 +198,7 @@ class Writer:
 
     def uniforms(self, length: int) -> Uniforms:
         """The next random numbers of every stream, (length, streams), in [0, 1)."""
-        return np.array([rng.random(length) for rng in self._random]).T.copy()
+        return np.array([rng.random(length) for rng in self.random]).T.copy()
 
     def follow(self, ids: Ids) -> None:
         """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
@@ -200,7 +212,7 @@ class Writer:
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
-        self._random = [self._random[stream] for stream in streams]
+        self.random = [self.random[stream] for stream in streams]
         self._continue_from(streams)
 
     def spread(self, streams: int, take: int, documents: bool = True) -> Self:
@@ -209,11 +221,35 @@ class Writer:
         continued by every (number of streams)th take. Without `documents`, no state is reset.
         """
         other = copy.copy(self)
-        other._take, other._random = take, _generators(self._seed, streams, take)
+        other._take, other.random = take, _generators(self._seed, streams, take)
         if not documents:
             other._documents = None
         other._continue_from([(take - self._take + n) % self.streams for n in range(streams)])
         return other
+
+    def branch(self, streams: Sequence[int]) -> Self:
+        """A copy that continues with these streams, while this writer does as well. What it may
+        draw can be restricted by itself.
+        """
+        other = copy.copy(self)
+        other.controls = self.controls._replace(banned=self.controls.banned.copy())
+        other.keep(streams)
+        return other
+
+    def put(self, stream: int, other: Self, its: int) -> None:
+        """Let a stream continue as another writer's, by its own random numbers."""
+        self.state.h[:, stream] = other.state.h[:, its]
+        self.state.c[:, stream] = other.state.c[:, its]
+        self.last = self.last.copy()
+        self.last[stream] = other.last[its]
+        for ours, theirs in zip(self.memory, other.memory, strict=True):
+            ours[stream] = theirs[its]
+        if self._documents is not None and other._documents is not None:
+            self._documents.put(stream, other._documents, its)
+
+    def restrict(self, allowed: NDArray[np.bool_]) -> None:
+        """Draw only these symbols from now on, bool (V,). Copies of a `branch` are not affected."""
+        self.controls.banned[:] = ~allowed
 
     def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
@@ -261,7 +297,7 @@ class Writer:
         if work.parts > 1 and (
             self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
         ):
-            work = self._alone = self._alone or self._made(1, 1)
+            work = self._alone = self._alone or self._made(self.controls, 1, 1)
         work.load(self.state)
         memories = work.memories(self.memory)
         jobs = [
