@@ -11,7 +11,7 @@ from charrnn.cli import terminal
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from charrnn.evaluation.passages import Passage
+    from charrnn.evaluation.passages import SurprisingPassage
     from charrnn.text.graphemes import Graphemes
 
 STYLES = (
@@ -75,7 +75,7 @@ def print_colored(shown: Graphemes, nats: NDArray[Any]) -> None:
 
 
 def print_passages(
-    passages: Sequence[Passage],
+    passages: Sequence[SurprisingPassage],
     shown: Graphemes,
     nats: NDArray[Any],
     place_of: Callable[[int], str],
@@ -91,7 +91,7 @@ def print_passages(
         print(f"{terminal.one_line(place):<{places}}  {value:>{values}}  {text}")
 
 
-def _in_context(passage: Passage, shown: Graphemes, nats: NDArray[Any], room: int) -> str:
+def _in_context(passage: SurprisingPassage, shown: Graphemes, nats: NDArray[Any], room: int) -> str:
     """A passage among its neighbors, on one line of at most `room` columns: in the colors of its
     surprise, or without colors in brackets.
     """

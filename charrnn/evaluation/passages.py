@@ -20,7 +20,7 @@ WORD_BEFORE, WORD_AFTER = re.compile(r"\S*\Z"), re.compile(r"\S*")
 
 
 @dataclass(frozen=True)
-class Passage:
+class SurprisingPassage:
     """Characters `start` to `end` (not included) of a text, their loss in nats altogether, and how
     far they are above what would have been ordinary.
     """
@@ -31,7 +31,7 @@ class Passage:
     excess: float
 
 
-def surprising_passages(text: str, nats: NDArray[Any], count: int = 10) -> list[Passage]:
+def surprising_passages(text: str, nats: NDArray[Any], count: int = 10) -> list[SurprisingPassage]:
     """The passages of a text with the greatest excess, at most `count`, those with most nats first.
     They do not overlap.
 
@@ -47,11 +47,13 @@ def surprising_passages(text: str, nats: NDArray[Any], count: int = 10) -> list[
         return []
     ordinary = float(nats.mean(where=known, dtype=np.float64)) + MARGIN
     gains = np.where(known, nats - ordinary, 0.0)
-    passages: list[Passage] = []
+    passages: list[SurprisingPassage] = []
     for start, end, excess in islice(_maximal(gains), 2 * count):
         start, end = _whole_words(text, start, end)
         if all(end <= other.start or start >= other.end for other in passages):
-            passages.append(Passage(start, end, float(np.nansum(nats[start:end])), excess))
+            passages.append(
+                SurprisingPassage(start, end, float(np.nansum(nats[start:end])), excess)
+            )
     return sorted(passages[:count], key=lambda passage: -passage.nats)
 
 

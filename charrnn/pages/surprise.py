@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.evaluation.passages import Passage, surprising_passages
+from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
 from charrnn.evaluation.score import BOUNDS, Score, levels
 from charrnn.pages.page import escaped, page, visible
 from charrnn.text.graphemes import Graphemes, graphemes, place_in
@@ -135,7 +135,7 @@ def _legend() -> str:
 
 
 def _table(
-    found: Sequence[Passage],
+    found: Sequence[SurprisingPassage],
     shown: Graphemes,
     nats: NDArray[Any],
     symbols: str,
