@@ -24,11 +24,28 @@ if TYPE_CHECKING:
     Text: TypeAlias = tuple[TextIds, Positions | None]
 
 
-def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
-    """One part of the text that a network was trained on.
+def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, TextIds]:
+    """One part of the text that a network was trained on, and the part that it learned from, or
+    nothing if that is the same.
+
+    Errors as in `own_corpus`; `CorpusError` also if the text lacks that part.
+    """
+    corpus = own_corpus(member, texts)
+    ids, starts = getattr(corpus, split), getattr(corpus, f"{split}_starts")
+    if len(ids) < 2:
+        flag = "--test-fraction" if split == "test" else "--val-fraction"
+        raise CorpusError(
+            f"the run has no {split} part (it was trained with {flag} 0, or the text is short); "
+            "pass a TEXT to evaluate on"
+        )
+    return (ids, starts), corpus.train[: 0 if split == "train" else None]
+
+
+def own_corpus(member: Member, texts: Sequence[str] = (), quiet: bool = False) -> Corpus:
+    """The text that a network was trained on.
 
     It is read again from `texts`, or if there are none, from the paths that the run recorded;
-    `CorpusError` if it is missing, has changed, or lacks that part.
+    `CorpusError` if it is missing or has changed.
     """
     from charrnn.training.run_file import describe_run
 
@@ -51,6 +68,7 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
             config=network.corpus_config,
             vocab=network.vocab,
             lengths=lengths,
+            quiet=quiet,
             **_by_part(network, paths),
         )
     except VocabError as error:
@@ -58,14 +76,7 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
     except CorpusError as error:
         raise CorpusError(f"the run's text: {error}; pass its new path with --text") from None
     network.check_text(corpus)
-    ids, starts = getattr(corpus, split), getattr(corpus, f"{split}_starts")
-    if len(ids) < 2:
-        flag = "--test-fraction" if split == "test" else "--val-fraction"
-        raise CorpusError(
-            f"the run has no {split} part (it was trained with {flag} 0, or the text is short); "
-            "pass a TEXT to evaluate on"
-        )
-    return ids, starts
+    return corpus
 
 
 def _by_part(network: Trained, paths: Sequence[str]) -> dict[str, Any]:
