@@ -38,8 +38,8 @@ def legend() -> str:
     """What the colors mean, in one line of at most 40 columns."""
     from charrnn.evaluation.score import BOUNDS
 
-    shares = [f"> 1/{BOUNDS[0]}", *(f"1/{bound}" for bound in BOUNDS[1:]), "rarer"]
-    return "probability " + " ".join(
+    shares = [*(f">1/{bound}" for bound in BOUNDS), "rarer"]
+    return "p " + " ".join(
         f"{style}{share}{RESET if style else ''}"
         for style, share in zip(STYLES, shares, strict=True)
     )
