@@ -53,9 +53,11 @@ BLOCK = 4096
     type=click.IntRange(0, 1000),
     default=10,
     show_default=True,
-    help="The most surprising passages to list.",
+    help="How many of the most surprising passages to list; with several runs, of the sentences.",
 )
-@click.option("--html", metavar="FILE", help="Write a page that shows it; it needs no network.")
+@click.option(
+    "--html", metavar="FILE", help="Write it as a web page: one file that loads nothing else."
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object per character, one on each line."
 )
