@@ -162,7 +162,7 @@ def _scored(networks: Sequence[Trained], text: ScoreText, top: int, workers: Wor
 def _show(result: Score, text: ScoreText, passages: int) -> None:
     from charrnn.evaluation.passages import surprising_passages
     from charrnn.text.graphemes import graphemes
-    from charrnn.text.vocab import counted
+    from charrnn.text.vocab import NOUNS, counted
 
     shown = graphemes(text.symbols, text.unit)
     nats = shown.sums(text.spread_values(result.nats))
@@ -173,11 +173,11 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
         print_passages(found, shown, nats, text.place)
         print()
     mean, expected = (float(each.mean(dtype="f8")) for each in (result.nats, result.entropy))
-    size = counted(len(result), "character" if text.unit == "char" else "byte")
+    size = counted(len(result), NOUNS[text.unit])
     terminal.show(f"{size}: {terminal.loss_text(mean)}; it expected {expected:.4f} nats")
     left = len(text.symbols) - len(result)
     if left:
-        terminal.say(f"left out: {counted(left, 'character')} that are not in the vocabulary")
+        terminal.say(f"left out: {counted(left, NOUNS[text.unit])} that are not in the vocabulary")
 
 
 def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:
