@@ -4,7 +4,8 @@ time without.
     python -m benchmarks.controls [--hidden 256] [--symbols 65] [--threads 2] [--json]
 
 Two LSTM layers with random weights, so that all symbols are nearly equally probable: the most work
-for `top_p`. Each control takes turns with a writer without any; medians of the ratios of neighbours.
+for `top_p`. Each control takes turns with a writer that has none; medians of the ratios of
+neighbours.
 """
 
 from __future__ import annotations
