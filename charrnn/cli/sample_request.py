@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Request:
     """Which networks write, after which prime, and how many texts.
 
-    shown: the prime if it is printed, else empty. training_text: where the text that the network was
-        trained on has moved, if --text was given.
+    shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
+        that the network was trained on has moved.
     """
 
     members: Sequence[Member]

@@ -138,18 +138,20 @@ def write_texts(
     texts: Sequence[Text],
     length: int,
     progress: Progress | None = None,
+    block: int = 0,
     is_over: Callable[[str], bool] = lambda text: False,
 ) -> list[str]:
     """The text of each of the writer's streams, up to where it ends, at most `length` symbols.
 
+    block: symbols until texts that have ended are left out; by default the writer's `chunk`.
     is_over: called with what a text is so far; if true, the text is not continued.
     """
     pieces: list[list[str]] = [[] for _ in texts]
     left, done = list(range(len(texts))), 0  # the text of each stream
     while left and done < length:
-        block = writer.write(min(writer.chunk, length - done))
-        symbols, ends = symbols_of(vocab, block), (writer.ended - done).tolist()
-        done += len(block)
+        ids = writer.write(min(block or writer.chunk, length - done))
+        symbols, ends = symbols_of(vocab, ids), (writer.ended - done).tolist()
+        done += len(ids)
         kept = []
         for stream, n in enumerate(left):
             pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
