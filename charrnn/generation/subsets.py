@@ -11,7 +11,7 @@ import numpy as np
 from charrnn.generation.automaton import MOST_EDGES, Automaton, from_edges
 from charrnn.generation.utf8_sets import Node
 
-SECONDS, MOST_POSITIONS, MOST_STATES = 10.0, 30_000, 300_000
+SECONDS, MOST_POSITIONS, MOST_STATES = 5.0, 60_000, 300_000
 """Limits of one pattern: the time to build its automaton, its positions and its states."""
 
 State = tuple[frozenset[int], bool]

@@ -69,3 +69,26 @@ def encoded(codes: Ints) -> Iterator[tuple[Ints, Ints]]:
         data = part.tobytes().decode("utf-32-le").encode()
         if len(part):
             yield part, np.frombuffer(data, np.uint8).reshape(-1, size)
+
+
+def in_ids(edges: Ints, states: int, vocab: Vocab) -> tuple[Ints, Ints, Ints, int]:
+    """Edges (E, 3) that read code points, as edges that read ids: their sources, ids and targets,
+    and the number of states. Further states are added inside characters of several bytes.
+    """
+    if vocab.unit == "char":
+        index = np.zeros(0x110000, np.int64)
+        index[vocab.codes] = np.arange(len(vocab))
+        return edges[:, 0], index[edges[:, 1]], edges[:, 2], states
+    index = np.zeros(256, np.int64)
+    for symbol, i in vocab.index.items():
+        index[ord(symbol)] = i
+    edges, place, parts = edges[np.argsort(edges[:, 1])], 0, list[tuple[Ints, Ints, Ints]]()
+    for codes, rows in encoded(edges[:, 1]):
+        now, place = edges[place : place + len(codes), 0], place + len(codes)
+        for column in rows.T[:-1]:
+            steps, inverse = np.unique(now * 256 + column, return_inverse=True)
+            parts.append((steps // 256, index[steps % 256], states + np.arange(len(steps))))
+            now, states = states + inverse, states + len(steps)
+        parts.append((now, index[rows[:, -1]], edges[place - len(codes) : place, 2]))
+    sources, symbols, targets = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return sources, symbols, targets, states
