@@ -5,6 +5,7 @@ their distributions.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.writer import CHUNK, Ids, Progress, Writer
@@ -35,6 +36,11 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"Ensemble({len(self._writers)} writers)"
 
+    @property
+    def ended(self) -> NDArray[np.int64]:
+        """As `Writer.ended`."""
+        return self._writers[0].ended
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
@@ -47,10 +53,9 @@ class Ensemble:
         for writer in self._writers:
             writer.keep(streams)
 
-    def spread(self, streams: int) -> None:
+    def spread(self, streams: int, take: int, documents: bool = True) -> "Ensemble":
         """As `Writer.spread`."""
-        for writer in self._writers:
-            writer.spread(streams)
+        return Ensemble([each.spread(streams, take, documents) for each in self._writers])
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,13 +41,15 @@ Uniforms = NDArray[np.float64]
 class Writer:
     """A network that writes `streams` texts in parallel, step by step; it holds their state.
 
-    Stream n draws its random numbers from (seed, n), so it writes the same text for any number of
-    streams and threads. A single stream is divided among the threads by units if that is faster;
-    several streams are distributed over them. A `config.precision` other than float32 rounds the
-    weights (see `quantization`), which makes one stream faster but not several.
+    The streams are takes of a seed from `config.take` on. Take n draws its random numbers from
+    (seed, n - 1), so it is the same text for any number of streams and threads. A single stream is
+    divided among the threads by units if that is faster; several streams are distributed over them.
+    A `config.precision` other than float32 rounds the weights (see `quantization`), which makes one
+    stream faster but not several.
 
-    config: all settings except `stop` and `unknown`, which concern characters. `length` limits
-        texts that follow an automaton; others go on as long as `write` is called.
+    config: all settings except those that concern characters: `until`, `lines`, `after`, `stop` and
+        `unknown`. `length` limits texts that follow an automaton; others go on as long as `write`
+        is called.
     banned: ids of symbols that are never written; at least one symbol must remain.
     edges: an automaton, in ids, that each stream's text follows from its state `start` on. Only
         symbols are drawn after which it can still accept within `length`. If there is none, the
@@ -72,18 +75,18 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned, edges)
-        self.memory = Memory.new(streams, start, config.length)
+        self.memory = Memory.new(streams, start, config.resolved().length or 0)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
-        self._seed = config.seed
+        self._seed, self._take = config.seed, config.take
         if panels is None or self.model is not model:
             panels = Panels(self.model, backward=False)
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
         self.last: Ids = np.zeros(0, np.int32)
-        self._random = _generators(config.seed, streams)
+        self._random = _generators(config.seed, streams, config.take)
         self._made = partial(Work, panels, self.controls, config.precision)
         self._turns = Turns()
         self._make_work()
@@ -118,7 +121,7 @@ class Writer:
 
     def begin(self, starts: StartStates) -> None:
         """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
-        chosen = starts.chosen(self._seed, self.streams)
+        chosen = starts.chosen(self._seed, self.streams, self._take)
         self.state.h[:], self.state.c[:] = starts.state.h[:, chosen], starts.state.c[:, chosen]
         self.last = starts.ids[chosen]
 
@@ -192,12 +195,17 @@ class Writer:
         self._random = [self._random[stream] for stream in streams]
         self._continue_from(streams)
 
-    def spread(self, streams: int) -> None:
-        """Continue as this many streams, before anything is written: stream n from what stream
-        n % (their number so far) has read.
+    def spread(self, streams: int, take: int, documents: bool = True) -> Self:
+        """Another writer with the same weights that writes these takes, from `take` on, after what
+        this one has read. Of this one's streams, which may start from different states, each is
+        continued by every (number of streams)th take. Without `documents`, no state is reset.
         """
-        self._random = _generators(self._seed, streams)
-        self._continue_from([n % self.streams for n in range(streams)])
+        other = copy.copy(self)
+        other._take, other._random = take, _generators(self._seed, streams, take)
+        if not documents:
+            other._documents = None
+        other._continue_from([(take - self._take + n) % self.streams for n in range(streams)])
+        return other
 
     def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
@@ -205,7 +213,7 @@ class Writer:
         self.streams, self.last = len(streams), self.last[streams]
         self.memory = self.memory.of(streams)
         if self._documents is not None:
-            self._documents.keep(streams)
+            self._documents = self._documents.chosen(streams)
         self._make_work()
 
     def _reset(self, streams: list[int]) -> None:
@@ -261,10 +269,10 @@ class Writer:
         return work
 
 
-def _generators(seed: int, streams: int) -> list[np.random.Generator]:
+def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]:
     return [
         np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
-        for n in range(streams)
+        for n in range(take - 1, take - 1 + streams)
     ]
 
 
