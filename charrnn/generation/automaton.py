@@ -6,6 +6,7 @@ one state per stream and draws only symbols from which acceptance can still be r
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,19 +63,25 @@ class Automaton:
             return np.where(is_edge, self.targets[places], -1)
         return np.full(len(states), -1, np.int32)
 
-    def state_after(self, ids: Iterable[int], state: int | None = None) -> int:
-        """The state after these ids, from `start` or another state; -1 if they are not allowed."""
-        state = self.start if state is None else state
-        for symbol in ids:
-            if self.is_empty or state < 0:
-                return -1
-            state = int(self.after(np.array([state]), np.array([symbol]))[0])
-        return state
+    def follow(self, state: int, symbol: int) -> int:
+        """The state after a state and a symbol, -1 if there is no such edge."""
+        if state < 0 or self.is_empty:
+            return -1
+        high = int(self.first[state + 1])
+        place = bisect_left(self.symbols, symbol, int(self.first[state]), high)
+        is_edge = place < high and self.symbols[place] == symbol
+        return int(self.targets[place]) if is_edge else -1
+
+    def is_accepting(self, state: int) -> bool:
+        """True if a text may end in this state, as a whole."""
+        return state >= 0 and state != self.end and int(self.distance[state]) == 0
 
     def accepts(self, ids: Iterable[int]) -> bool:
         """True if this is an allowed text."""
-        state = self.state_after(ids)
-        return not self.is_empty and state >= 0 and state != self.end and not self.distance[state]
+        state = -1 if self.is_empty else self.start
+        for symbol in ids:
+            state = self.follow(state, symbol)
+        return self.is_accepting(state)
 
     @cached_property
     def _width(self) -> int:

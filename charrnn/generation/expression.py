@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, reduce
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -50,26 +50,26 @@ def matching(pattern: str, vocab: Vocab) -> Automaton:
     return with_end(_automaton(pattern, vocab, where), len(vocab), vocab.unknown)
 
 
-def containing(words: Iterable[str], vocab: Vocab, prime: str = "") -> Automaton | None:
-    """The texts that contain all of these words, in any order; None if there are none.
+def containing(words: Sequence[str], vocab: Vocab, prime: str = "") -> Automaton:
+    """The texts that contain all of these words, in any order; there must be at least one.
 
     A word stands where no letter or digit precedes or follows it, also in the prime; one that
     begins in lower case may begin with a capital. `ConfigError` for one that the vocabulary cannot
     write, and for more than fit into an automaton.
     """
-    whole = None
-    for word in dict.fromkeys(words):
-        first, before, after = re.escape(word[0]), ".*", ".*"
-        if word[0].islower() and len(word[0].upper()) == 1:
-            first = f"[{word[0]}{word[0].upper()}]"
-        if re.match(r"\w", word):
-            before = r".*\W" if re.match(r"\w", prime[-1:]) else r"(?:.*\W)?"
-        if re.match(r"\w", word[-1]):
-            after = r"(?:\W.*)?"
-        pattern = f"(?s){before}{first}{re.escape(word[1:])}{after}"
-        automaton = _automaton(pattern, vocab, f"`must` {word!r:.80}")
-        whole = automaton if whole is None else product(whole, automaton)
-    return whole
+    return reduce(product, (_containing(word, vocab, prime) for word in dict.fromkeys(words)))
+
+
+def _containing(word: str, vocab: Vocab, prime: str) -> Automaton:
+    first, before, after = re.escape(word[0]), ".*", ".*"
+    if word[0].islower() and len(word[0].upper()) == 1:
+        first = f"[{word[0]}{word[0].upper()}]"
+    if re.match(r"\w", word):
+        before = r".*\W" if re.match(r"\w", prime[-1:]) else r"(?:.*\W)?"
+    if re.match(r"\w", word[-1]):
+        after = r"(?:\W.*)?"
+    pattern = f"(?s){before}{first}{re.escape(word[1:])}{after}"
+    return _automaton(pattern, vocab, f"`must` {word!r:.80}")
 
 
 def _automaton(pattern: str, vocab: Vocab, where: str) -> Automaton:

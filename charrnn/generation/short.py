@@ -9,7 +9,9 @@ from dataclasses import replace
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
-from charrnn.generation.generate import endings_of, networks_of, reader_of, write_texts
+from charrnn.generation.allowed import allowed
+from charrnn.generation.generate import endings_of, networks_of, reader_of, write_takes
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
@@ -54,6 +56,7 @@ class ShortTexts:
         excluded: Mapping[str, Container[str]] | None = None,
         accept: Check = lambda text: "",
         workers: Workers | None = None,
+        known_words: Lexicon | None = None,
         progress: Progress | None = None,
     ) -> None:
         if count < 1:
@@ -61,7 +64,8 @@ class ShortTexts:
         self._networks, self.count, self._prime = networks_of(trained), count, prime
         self.short, self._excluded = short or ShortConfig(), excluded or {}
         self.config = self._resolved(config or SamplingConfig())
-        self._endings = endings_of(self._networks, self.config)
+        automaton = allowed(self._networks[0].vocab, self.config, known_words, prime)
+        self._endings = endings_of(self._networks, self.config, automaton)
         self._accept, self._workers, self._progress = accept, workers, progress
         self.drawn, self.fallen = 0, Counter[str]()
 
@@ -81,7 +85,9 @@ class ShortTexts:
 
     def __iter__(self) -> Iterator[str]:
         config, endings, most = self.config, self._endings, self.short.max_length
-        reader, ids = reader_of(self._networks, MOST, self._prime, config, self._workers)
+        reader, ids = reader_of(
+            self._networks, MOST, self._prime, config, self._workers, endings.automaton
+        )
         before = symbols_of(endings.vocab, ids[:, None])[0]
         begun, seen, take, passed = endings.begun(before), set[str](), config.take, 0
         recent: deque[bool] = deque(maxlen=WINDOW)
@@ -91,13 +97,9 @@ class ShortTexts:
 
         while passed < self.count:
             streams = self._batch(passed)
-            writer = reader.spread(streams, take, not endings.at_separator)
-            texts = [endings.text(before) for _ in range(streams)]
-            written = write_texts(
-                writer, endings.vocab, texts, config.length or 0, is_over=is_too_long
-            )
+            texts = write_takes(reader, endings, ids, streams, take, is_over=is_too_long)
             take += streams
-            for text, whole in zip(texts, written, strict=True):
+            for text, whole in texts:
                 found = endings.bare(begun + whole, text.ended)
                 reason = self._reason(found, bool(text.ended), seen)
                 self.drawn += 1
