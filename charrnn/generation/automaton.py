@@ -117,7 +117,7 @@ def from_edges(
     is_used = is_kept[sources]
     sources, symbols, targets = sources[is_used], symbols[is_used], targets[is_used]
     number = np.cumsum(is_kept) - 1
-    order = np.lexsort((symbols, sources))
+    order = np.argsort(sources * (1 + int(symbols.max(initial=0))) + symbols)
     counts = np.bincount(number[sources], minlength=int(is_kept.sum()))
     return Automaton(
         max(0, int(number[start])),
@@ -150,7 +150,7 @@ def product(a: Automaton, b: Automaton) -> Automaton:
         size += len(symbols)
         if size > MOST_EDGES:
             raise too_large()
-        frontier = np.unique(targets[~seen[targets]])
+        frontier = _distinct(targets[~seen[targets]])
         seen[frontier] = True
         all_pairs.append(frontier)
     pairs = np.sort(np.concatenate(all_pairs))
@@ -229,8 +229,14 @@ def _steps(S: int, tails: Ints, heads: Ints, seeds: Ints) -> Ints:
         steps[frontier] = step
         _, edges = _ranges(first[frontier], first[frontier + 1])
         reached = heads[edges]
-        frontier, step = np.unique(reached[steps[reached] == NEVER]), step + 1
+        frontier, step = _distinct(reached[steps[reached] == NEVER]), step + 1
     return steps
+
+
+def _distinct(numbers: Ints) -> Ints:
+    """The different ones of some numbers, ascending: `np.unique` takes three times as long."""
+    numbers = np.sort(numbers)
+    return numbers[np.flatnonzero(np.diff(numbers, prepend=-1))]
 
 
 def _ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:

@@ -61,9 +61,11 @@ def write_particles(
 
 def _normalized(log_weights: Floats) -> Floats:
     weights: Floats = np.exp(log_weights - log_weights.max())
-    return weights / weights.sum()
+    weights /= weights.sum()
+    return weights
 
 
 def _drawn(p: Floats, points: Floats) -> NDArray[np.int64]:
     """The places where the sum of p exceeds these points in [0, 1)."""
-    return np.minimum(np.searchsorted(np.cumsum(p), points, "right"), np.flatnonzero(p)[-1])
+    places: NDArray[np.int64] = np.searchsorted(np.cumsum(p), points, "right")
+    return places.clip(max=np.flatnonzero(p)[-1])
