@@ -19,6 +19,7 @@ from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
+from charrnn.text.words import word_symbols
 
 
 def generate_ids(
@@ -262,6 +263,7 @@ def writer_of(
             config,
             streams=streams,
             banned=() if vocab.unknown is None else (vocab.unknown,),
+            inner=word_symbols(vocab),
             edges=edges,
             start=start,
             end=end,

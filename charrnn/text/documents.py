@@ -197,5 +197,9 @@ class DocumentTrackers:
         other._trackers = [copy.copy(self._trackers[stream]) for stream in streams]
         return other
 
+    def put(self, stream: int, other: Self, its: int) -> None:
+        """Follow a stream from where other trackers follow theirs."""
+        self._trackers[stream] = copy.copy(other._trackers[its])
+
     def _of(self, ids: TextIds) -> Iterator[str]:
         return (self._characters[i] for i in ids.tolist())
