@@ -85,11 +85,17 @@ TOLD = 10
 )
 @option(
     "--not-in",
-    "Leave out short texts that are lines of this file; may be repeated.",
+    "Leave out short texts that are lines (or documents) of this file; may be repeated.",
     group=SHORT,
     multiple=True,
     type=click.Path(),
     metavar="FILE",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help="The text that the network was trained on, if it has moved; may be repeated.",
 )
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
@@ -117,6 +123,7 @@ def sample(
     count: int,
     new: bool,
     not_in: tuple[str, ...],
+    text: tuple[str, ...],
     as_json: bool,
     threads: int | None,
     **settings: Any,
@@ -142,15 +149,17 @@ def sample(
     from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
-    text = as_text(raw_prime, trained[0], whose)
+    prime = as_text(raw_prime, trained[0], whose)
     try:
-        trained[0].vocab.encode(text, config.unknown)
+        trained[0].vocab.encode(prime, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
     configs = [replace(each, stop=stops) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
-        request = Request(members, text, prime_file, "" if no_prime else text, count, workers)
+        request = Request(
+            members, prime, prime_file, "" if no_prime else prime, count, workers, text
+        )
         if is_short:
             write_short(request, configs[0], short, new, not_in, as_json)
         elif as_json:

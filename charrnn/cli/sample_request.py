@@ -6,22 +6,27 @@ import base64
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import again, terminal
 from charrnn.cli.checkpoints import Member, files_of
+from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import SamplingConfig
 from charrnn.config.fields import Settings
 
 if TYPE_CHECKING:
     from charrnn.generation.generate import Written
     from charrnn.runtime.threads import Workers
+    from charrnn.text.corpus import Corpus
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which networks write, after which prime, and how many texts. `shown` is the prime if it is
-    printed, else empty.
+    """Which networks write, after which prime, and how many texts.
+
+    shown: the prime if it is printed, else empty. training_text: where the text that the network was
+        trained on has moved, if --text was given.
     """
 
     members: Sequence[Member]
@@ -30,6 +35,12 @@ class Request:
     shown: str
     count: int
     workers: Workers
+    training_text: tuple[str, ...]
+
+    @cached_property
+    def own_corpus(self) -> Corpus:
+        """The text that the first network was trained on."""
+        return own_corpus(self.members[0], self.training_text)
 
     def texts(self, config: SamplingConfig) -> list[Written]:
         """The texts, written side by side."""
@@ -44,7 +55,7 @@ class Request:
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:
         """The command that writes the texts again; flags win over this request's."""
         hidden = bool(self.prime) and not self.shown
-        flags = {"count": self.count, "no_prime": hidden, **flags}
+        flags = {"count": self.count, "no_prime": hidden, "text": self.training_text, **flags}
         words = again.command(self.members, config, *settings, **flags)
         return again.line(words, self.prime, self.prime_file)
 

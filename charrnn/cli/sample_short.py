@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from charrnn.cli import again, terminal
+from charrnn.cli.prime import as_text
 from charrnn.cli.sample_request import Request, write
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import SamplingError
+from charrnn.text.contents import opened
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
 
 REASONS = {
     "unended": "without an end",
@@ -48,6 +54,10 @@ def write_short(
             workers=request.workers,
             progress=bar,
         )
+        if new:
+            texts.exclude("new", request.own_corpus)
+        for path in not_in:
+            texts.exclude("not_in", _read(path, trained[0]))
         found = list[str]()
         failure: SamplingError | None = None
         try:
@@ -67,6 +77,12 @@ def write_short(
     if failure is not None:
         raise failure
     again.tell(request.again(texts.config, short, **flags))
+
+
+def _read(path: str, network: Trained) -> str:
+    """The text of a file of --not-in, read as the network's was."""
+    with opened(path) as stream:
+        return as_text(stream.read(), network, terminal.one_line(path))
 
 
 def _summary(passed: int, drawn: int, fallen: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from charrnn.checkpoint.trained import Trained
@@ -15,6 +15,7 @@ from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
 
 LENGTH = 500
 """Characters after which a short text without an end is given up, if no length is set."""
@@ -22,8 +23,6 @@ MOST = 2048
 """Texts written side by side."""
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
-
-Check = Callable[[str], str]
 
 
 class ShortTexts:
@@ -35,10 +34,10 @@ class ShortTexts:
     "unended" (no end within `config.length`, by default 500), "empty", "short", "long" (`short`),
     "repeated" (`short.unique`), one of the names in `excluded`, or what `accept` returns.
 
-    The iteration raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed.
-    What passes depends on the seed and settings alone, not on the number of threads.
+    A text also falls if it stands in one that was given to `exclude`, and if `accept` says so. The
+    iteration raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed. What
+    passes depends on the seed and settings alone, not on the number of threads.
 
-    excluded: by name, folded texts (`folded`) that do not pass.
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
     drawn: the number of texts so far, up to the last one that passed. fallen: how many of them fell
@@ -53,8 +52,7 @@ class ShortTexts:
         config: SamplingConfig | None = None,
         short: ShortConfig | None = None,
         *,
-        excluded: Mapping[str, Container[str]] | None = None,
-        accept: Check = lambda text: "",
+        accept: Callable[[str], str] = lambda text: "",
         workers: Workers | None = None,
         known_words: Lexicon | None = None,
         progress: Progress | None = None,
@@ -62,7 +60,7 @@ class ShortTexts:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
         self._networks, self.count, self._prime = networks_of(trained), count, prime
-        self.short, self._excluded = short or ShortConfig(), excluded or {}
+        self.short, self._excluded = short or ShortConfig(), dict[str, set[str]]()
         self.config = self._resolved(config or SamplingConfig())
         automaton = allowed(self._networks[0].vocab, self.config, known_words, prime)
         self._endings = endings_of(self._networks, self.config, automaton)
@@ -82,6 +80,14 @@ class ShortTexts:
             # a line needs its newline, a separator may be longer
             length = LENGTH if most is None else most + (1 if config.until == "line" else 64)
         return replace(config, length=length)
+
+    def exclude(self, name: str, text: Corpus | str) -> None:
+        """Let no text pass that is a whole line or document of this one (or what `config.until`
+        says), in small or capital letters. `name` is the reason for which it falls.
+        """
+        texts = self._excluded.setdefault(name, set())
+        most = self.short.max_length or self.config.length or 0
+        texts |= {folded(each) for each in self._endings.units(text) if len(each) <= most}
 
     def __iter__(self) -> Iterator[str]:
         config, endings, most = self.config, self._endings, self.short.max_length

@@ -11,7 +11,9 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.writer import Ids
-from charrnn.text.endings import Finder, Limit, Unit, anywhere, finder
+from charrnn.text.corpus import Corpus
+from charrnn.text.endings import Finder, Limit, Unit, anywhere, ends, finder
+from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import Vocab
 
 CONTEXT = 1024
@@ -108,8 +110,8 @@ class Endings:
         separator: str | None,
         automaton: Automaton | None = None,
     ) -> None:
+        self.vocab, self.config, self.separator = vocab, config, separator
         self.automaton = automaton
-        self.vocab, self.config = vocab, config
         self.stops = stop_symbols(vocab, config.stop)
         self.unit: Unit | None = "line" if config.lines is not None else config.until
         if self.unit == "document" and separator is None:
@@ -138,20 +140,36 @@ class Endings:
     def begun(self, before: str) -> str:
         """The characters of the last unit in these symbols, which the text goes on with."""
         before = _unfinished(before[-CONTEXT:], self.document)
-        characters = before if self.vocab.unit == "char" else _decoded(before)
-        return _unfinished(characters, self.find)
+        return _unfinished(self._characters(before), self.find)
 
     def bare(self, text: str, ended: str) -> str:
         """A text without the separator or newline that ended it, and the space around it."""
-        if ended == "document" and self.document is not None:
+        if ended == "document" and self.separator is not None:
             symbols = self.vocab.in_symbols(text)
-            end = self.document(symbols, 0, 0, True)
-            while end is not None and end.at < len(symbols):
-                end = self.document(symbols, 0, end.at, True)
-            if end is not None:
-                symbols = symbols[: end.search]
-            text = symbols if self.vocab.unit == "char" else _decoded(symbols)
+            for match in Pattern(self.separator).finditer(symbols):
+                if match.end() == len(symbols):
+                    symbols = symbols[: match.start()]
+            text = self._characters(symbols)
         return text.strip()
+
+    def units(self, text: Corpus | str) -> Iterator[str]:
+        """The sentences, lines, paragraphs or documents of a text, as `bare` leaves them."""
+        whole = text if isinstance(text, str) else text.vocab.decode(text.ids)
+        begin = 0
+        if self.unit == "document" and self.separator is not None:
+            symbols = self.vocab.in_symbols(whole)
+            for match in Pattern(self.separator).finditer(symbols):
+                yield self._characters(symbols[begin : match.start()]).strip()
+                begin = match.end()
+            yield self._characters(symbols[begin:]).strip()
+            return
+        for end in ends(whole, self.unit or "line"):
+            yield whole[begin:end].strip()
+            begin = end
+        yield whole[begin:].strip()
+
+    def _characters(self, symbols: str) -> str:
+        return symbols if self.vocab.unit == "char" else _decoded(symbols)
 
 
 class Text:
