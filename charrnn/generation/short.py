@@ -9,7 +9,9 @@ from dataclasses import replace
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
-from charrnn.generation.generate import endings_of, networks_of, reader_of, write_texts
+from charrnn.generation.allowed import allowed
+from charrnn.generation.generate import endings_of, networks_of, reader_of, write_takes
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
@@ -17,10 +19,8 @@ from charrnn.text.corpus import Corpus
 
 LENGTH = 500
 """Characters after which a short text without an end is given up, if no length is set."""
-MOST, BLOCK = 2048, 8
-"""Texts written side by side, and characters of each until those that have ended are left out:
-fewer take more time in Python, more are written in vain.
-"""
+MOST = 2048
+"""Texts written side by side."""
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
 
@@ -60,6 +60,7 @@ class ShortTexts:
         *,
         accept: Callable[[str], str] = lambda text: "",
         workers: Workers | None = None,
+        known_words: Lexicon | None = None,
         progress: Progress | None = None,
     ) -> None:
         if count < 1:
@@ -67,7 +68,8 @@ class ShortTexts:
         self._networks, self.count, self._prime = networks_of(trained), count, prime
         self.short, self._excluded = short or ShortConfig(), dict[str, set[str]]()
         self.config = self._resolved(config or SamplingConfig())
-        self._endings = endings_of(self._networks, self.config)
+        automaton = allowed(self._networks[0].vocab, self.config, known_words, prime)
+        self._endings = endings_of(self._networks, self.config, automaton)
         self._accept, self._workers, self._progress = accept, workers, progress
         self.drawn, self.fallen = 0, Counter[str]()
 
@@ -120,9 +122,10 @@ class ShortTexts:
     def _takes(self) -> Iterator[tuple[str, str]]:
         """The whole short text of one take after another, and what ended it, without an end."""
         config, endings, most = self.config, self._endings, self.short.max_length
-        reader, ids = reader_of(self._networks, MOST, self._prime, config, self._workers)
-        before, take = symbols_of(endings.vocab, ids[:, None])[0], config.take
-        begun = endings.begun(before)
+        reader, ids = reader_of(
+            self._networks, MOST, self._prime, config, self._workers, endings.automaton
+        )
+        begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 
         def is_too_long(text: str) -> bool:
             return most is not None and len((begun + text).strip()) > most
@@ -132,14 +135,11 @@ class ShortTexts:
             passed = self.drawn - self.fallen.total()
             rate = max(passed, 1) / max(self.drawn, 1)
             streams = int(min(MOST, 1.1 * (self.count - passed) / rate + 8))
-            writer = reader.spread(streams, take, not endings.at_separator)
-            texts = [endings.text(before) for _ in range(streams)]
-            written = write_texts(
-                writer, endings.vocab, texts, config.length or 0, block=BLOCK, is_over=is_too_long
-            )
+            for text, written in write_takes(
+                reader, endings, ids, streams, take, is_over=is_too_long
+            ):
+                yield endings.bare(begun + written, text.ended), text.ended
             take += streams
-            for text, characters in zip(texts, written, strict=True):
-                yield endings.bare(begun + characters, text.ended), text.ended
 
     def _reason(self, text: str, ended: str, seen: set[str]) -> str:
         """Why a text falls, or an empty string."""
