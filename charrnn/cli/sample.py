@@ -42,6 +42,10 @@ BRIEF = {
     "--length": "Characters to write, or the most with --until.",
     "--until": "End at a sentence, line, paragraph or document.",
     "--lines": "End after this many lines.",
+    "--match": "Write only what matches this regular expression.",
+    "--must": "A word that the text has to contain; may be repeated.",
+    "--known-words": "Only words of the training text, or of this file.",
+    "--particles": "Write N side by side to follow --match with less force.",
     "--temperature": "Randomness: 0 safest, 1 as learned; may be repeated. [default: 0.8]",
     "--prime": "Text to continue.",
     "--prime-file": "A file to continue; - is standard input.",
@@ -75,6 +79,14 @@ TOLD = 10
     group=settings_of(SamplingConfig)["temperature"].group,
     type=float,
     multiple=True,
+)
+@option(
+    "--known-words",
+    "Write only words of the training text, or of this file (a text or a list of words).",
+    group=settings_of(SamplingConfig)["match"].group,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
 )
 @options_for(ShortConfig)
 @option(
@@ -121,6 +133,7 @@ def sample(
     prime_file: str | None,
     no_prime: bool,
     count: int,
+    known_words: str | None,
     new: bool,
     not_in: tuple[str, ...],
     text: tuple[str, ...],
@@ -158,7 +171,7 @@ def sample(
     configs = [replace(each, stop=stops) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
         request = Request(
-            members, prime, prime_file, "" if no_prime else prime, count, workers, text
+            members, prime, prime_file, "" if no_prime else prime, count, workers, text, known_words
         )
         if is_short:
             write_short(request, configs[0], short, new, not_in, as_json)
@@ -231,12 +244,23 @@ def _stream(request: Request, config: SamplingConfig) -> None:
 
     last = ""
     try:
-        with terminal.progress_bar("reading the prime", unit="char") as bar:
-            trained = [member.trained for member in request.members]
-            pieces = generate(trained, request.prime, config, workers=request.workers, progress=bar)
-            first = next(pieces, "")
+        if config.particles > 1:
+            first, pieces = request.texts(config)[0].text, None
+        else:
+            known_words = request.known_words
+            with terminal.progress_bar("reading the prime", unit="char") as bar:
+                trained = [member.trained for member in request.members]
+                pieces = generate(
+                    trained,
+                    request.prime,
+                    config,
+                    workers=request.workers,
+                    known_words=known_words,
+                    progress=bar,
+                )
+                first = next(pieces, "")
         with interruptions() as check:
-            for piece in chain([request.shown, first], pieces):
+            for piece in chain([request.shown, first], pieces or []):
                 check()
                 write(terminal.escaped(piece, sys.stdout))
                 last = piece or last

@@ -184,8 +184,8 @@ class SamplingConfig(Settings):
 
     length: int | None = sampling(
         None,
-        "Characters to write; with `until`, `lines` or `match`, the most (default then: 10,000). "
-        "Without any of these: 500, and on to the end of a sentence.",
+        "Characters to write; with `until` or `lines`, the most (default then: 10,000), and with "
+        "`match` (1,000). Without any of these: 500, and on to the end of a sentence.",
         0,
     )
     until: Literal["sentence", "line", "paragraph", "document"] | None = sampling(
@@ -279,15 +279,16 @@ class SamplingConfig(Settings):
             raise ConfigError("`until` and `lines` both say where to end; leave one of them out")
 
     def resolved(self) -> Self:
-        """The settings with a `length`: 10,000 with `until`, `lines` or `match`; without any of
-        these, the text ends with the first sentence to end after 500 characters, or at 1,000.
+        """The settings with a `length`: 10,000 with `until` or `lines`, else 1,000 with `match`;
+        without any of these, the text ends with the first sentence to end after 500 characters, or
+        at 1,000.
         """
         if self.length is not None:
             return self
         if self.until is None and self.lines is None and self.match is None:
             after = self.after or 500
             return replace(self, until="sentence", after=after, length=after + 500)
-        return replace(self, length=10_000)
+        return replace(self, length=10_000 if self.until or self.lines else 1_000)
 
 
 @dataclass(frozen=True, repr=False)
