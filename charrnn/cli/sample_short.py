@@ -33,6 +33,7 @@ def write_short(
     from charrnn.generation.short import ShortTexts
 
     trained = [member.trained for member in request.members]
+    known_words = request.known_words
     with terminal.progress_bar("writing", unit="text") as bar:
         texts = ShortTexts(
             trained,
@@ -41,6 +42,7 @@ def write_short(
             config,
             short,
             workers=request.workers,
+            known_words=known_words,
             progress=bar,
         )
         if new:

@@ -11,16 +11,11 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton, product
 from charrnn.generation.expression import containing, matching
 from charrnn.generation.lexicon import Lexicon
-from charrnn.runtime.progress import Progress
 from charrnn.text.vocab import NOUNS, Vocab, counted
 
 
 def allowed(
-    vocab: Vocab,
-    config: SamplingConfig,
-    lexicon: Lexicon | None = None,
-    prime: str = "",
-    progress: Progress | None = None,
+    vocab: Vocab, config: SamplingConfig, lexicon: Lexicon | None = None, prime: str = ""
 ) -> Automaton | None:
     """The texts that may follow a prime; None if all may.
 
@@ -31,7 +26,7 @@ def allowed(
     if config.must:
         parts.append(containing(config.must, vocab, prime))
     if lexicon is not None:
-        parts.append(lexicon.automaton(vocab, prime, progress))
+        parts.append(lexicon.automaton(vocab, prime))
     if not parts:
         if config.particles > 1:
             raise ConfigError(

@@ -185,13 +185,16 @@ def write_takes(
         writer = reader.spread(count, take, documents)
         written = write_texts(writer, endings.vocab, texts, length, progress, is_over)
         return list(zip(texts, written, strict=True))
-    takes = []
+    takes: list[tuple[Text, str]] = []
+
+    def report(symbols: int) -> None:
+        if progress is not None:
+            progress(len(takes) * length + symbols, count * length)
+
     for n in range(take, take + count):
         texts = [endings.text(before) for _ in range(N)]
         writer, random = reader.spread(N, N * (n - 1) + 1, documents), generator(config.seed, n, N)
-        takes.append(write_particles(writer, endings.vocab, texts, length, random))
-        if progress is not None:
-            progress(len(takes), count)
+        takes.append(write_particles(writer, endings.vocab, texts, length, random, report))
     return takes
 
 

@@ -14,7 +14,7 @@ given that the text is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -34,10 +34,12 @@ def write_particles(
     texts: Sequence[Text],
     length: int,
     random: np.random.Generator,
+    progress: Callable[[int], None] = lambda written: None,
 ) -> tuple[Text, str]:
     """A text of at most `length` symbols: where it ended, and its characters.
 
-    texts: one for each of the writer's streams, all of which have read the same.
+    texts: one for each of the writer's streams, all of which have read the same. progress: called
+        with the number of symbols.
     """
     texts, pieces, mass = list(texts), [""] * len(texts), np.zeros(len(texts))
     for done in range(length):
@@ -46,6 +48,7 @@ def write_particles(
             if not text.ended:
                 pieces[n] += text.read(symbols[n], ends[n], done + 1 == length)
                 mass[n] = writer.mass[n]
+        progress(done + 1)
         if all(text.ended for text in texts):
             break
         p = _normalized(mass)

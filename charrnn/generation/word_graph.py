@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from charrnn.generation.automaton import Automaton, Ints, Mask, from_edges
 from charrnn.generation.utf8_sets import in_ids
 from charrnn.runtime.progress import Progress
 from charrnn.text.vocab import Vocab
+from charrnn.text.words import is_inner
 
 NOTHING, PLAIN, OPENING = range(3)
 """What ends at a node of a graph of strings: nothing; a word, or what stands within a sentence;
@@ -21,15 +21,6 @@ what stands before a sentence.
 Node = tuple[int, tuple[tuple[str, int], ...]]
 """What ends here; and the next nodes, by their characters."""
 Next = dict[str, int]
-
-
-INNER = "\u00ad\u200c\u200d"
-"""Format characters inside words: soft hyphen, zero width (non-)joiner."""
-
-
-def is_inner(character: str) -> bool:
-    """True for what words are made of: letters, marks and digits."""
-    return unicodedata.category(character)[0] in "LMN" or character in INNER
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ class WordGraph:
         """The automaton, in ids, of what may follow these last words of a text and what stands
         between them; the last word may go on.
         """
-        edges, accepting, start, after_other = self._edges()
+        edges, accepting, start, after_other = self._edges
         state = start
         for token in tokens:
             state = _followed(edges, state, token)
@@ -106,6 +97,7 @@ class WordGraph:
         accepting = np.pad(accepting, (0, S - len(accepting)))
         return from_edges(sources, symbols, targets, accepting, state)
 
+    @cached_property
     def _edges(self) -> tuple[Ints, Mask, int, int]:
         """The edges (E, 3): states, code points and states after them; which states accept; the
         state at the start, and the state after a word that is not known.
