@@ -146,9 +146,8 @@ def test_escaping_is_undone_by_unescaping(text: str) -> None:
 
 
 def test_what_ends_a_text_is_told() -> None:
-    cut = sample(
-        "a b.safetensors", "--until", "paragraph", "--length", "3", "--prime", "", "--seed", "1"
-    )
+    common = ("a b.safetensors", "--length", "3", "--prime", "", "--seed", "1")
+    cut = sample(*common, "--until", "paragraph")
     assert "the text was cut at --length 3: no end of a paragraph before\n" in cut.stderr
     assert sample(*common).stderr.count("\n") == 1
     several = json.loads(
