@@ -153,7 +153,8 @@ def generate_texts(
     """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
     ended.
 
-    `progress(written, total)` counts the characters of each text.
+    `progress(written, length)` counts the characters of each text; one that has ended counts as
+    whole.
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
@@ -226,7 +227,8 @@ def write_texts(
             writer.keep(kept)
         left = [left[stream] for stream in kept]
         if progress is not None:
-            progress(done, length)
+            ended = len(texts) - len(left)
+            progress((ended * length + len(left) * done) // len(texts), length)
     return ["".join(each) for each in pieces]
 
 
