@@ -254,8 +254,7 @@ class Writer:
         self.state.c[:, stream] = other.state.c[:, its]
         self.last = self.last.copy()
         self.last[stream] = other.last[its]
-        for ours, theirs in zip(self.memory, other.memory, strict=True):
-            ours[stream] = theirs[its]
+        self.memory.put(stream, other.memory, its)
         if self._documents is not None and other._documents is not None:
             self._documents.put(stream, other._documents, its)
 
