@@ -69,7 +69,7 @@ def test_ten_thousand_texts_have_no_other_words_and_nothing_else_between_them(un
             else:  # what stands at the end may go on
                 assert piece in gaps or (text.endswith(piece) and any(map(_begins(piece), gaps)))
             before = piece
-    assert {"And", "In"} == {"And", "In"} & (seen - words)
+    assert "And" in seen - words
     if unit == "char":
         assert {"king's", "o'er", "well-known", "Zoë", "Зима", "3.14", "U.S", "हिन्दी"} <= seen
 
