@@ -92,7 +92,7 @@ def sample(
     config = SamplingConfig(**{k: value for k, value in settings.items() if value is not None})
     raw_prime, whose = read_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
-    checkpoint = checkpoint or _bundled_if_no_run()
+    checkpoint = checkpoint or bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=False)
     from charrnn.generation.generate import generate_many
     from charrnn.runtime.threads import Workers
@@ -129,7 +129,7 @@ def sample(
         _write(whole if whole.endswith("\n") else whole + "\n")
 
 
-def _bundled_if_no_run() -> str | None:
+def bundled_if_no_run() -> str | None:
     """The bundled network if there is no run, else None."""
     from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
 

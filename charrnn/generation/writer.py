@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -34,6 +36,20 @@ written.
 Progress = Callable[[int, int], None]
 Ids = NDArray[Any]
 Uniforms = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in what a `Writer` read and wrote, to which it can return."""
+
+    state: State
+    last: Ids
+    documents: DocumentTrackers | None
+
+    @property
+    def nbytes(self) -> int:
+        """About the memory that it takes."""
+        return self.state.h.nbytes + self.state.c.nbytes + 4096
 
 
 class Writer:
@@ -161,6 +177,26 @@ class Writer:
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
 
+    def mark(self) -> Mark:
+        """What everything that it writes from here depends on, except random numbers."""
+        state = State(self.model, self.streams)
+        state.copy_from(self.state)
+        return Mark(state, self.last.copy(), _copied(self._documents))
+
+    def return_to(self, mark: Mark) -> None:
+        """Continue from a mark of this writer, or of another one of as many streams of the same
+        network with the same precision.
+        """
+        self.state.copy_from(mark.state)
+        self.last, self._documents = mark.last.copy(), _copied(mark.documents)
+
+    def draw_from(self, *entropy: int) -> None:
+        """Draw the random numbers of stream n from these numbers and n, from here on."""
+        self._random = [
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
+            for n in range(self.streams)
+        ]
+
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
         return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
@@ -225,6 +261,14 @@ class Writer:
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), len(uniforms))
         return work
+
+
+def _copied(documents: DocumentTrackers | None) -> DocumentTrackers | None:
+    """Trackers that follow their own streams from here."""
+    copied = copy.copy(documents)
+    if copied is not None:
+        copied.keep(range(copied.streams))
+    return copied
 
 
 def _generators(seed: int, streams: int) -> list[np.random.Generator]:
