@@ -184,8 +184,8 @@ class Corpus:
         return len(self.ids)
 
     def sha256_of_first(self, characters: int) -> str:
-        """What `sha256` would be if the text, apart from files given for parts, ended after so many
-        characters.
+        """What `sha256` would be if the text, apart from files given for parts, had only its first
+        characters, this many.
         """
         text = len(self) - sum(part_sizes(self.sources).values())
         digest = hashlib.sha256()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 
-from charrnn.training.loop import Report
+from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.tuning.planning import Plan
 
