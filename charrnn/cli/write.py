@@ -71,7 +71,6 @@ def write(
     from charrnn.generation.manuscript_file import ManuscriptFile
 
     opened, manuscript = ManuscriptFile.opened(file)
-    about = opened.about
     members = load_members(run or bundled_if_no_run(), (), training=False)
     from charrnn.cli.write_screen import Screen
     from charrnn.generation.cowriter import Cowriter

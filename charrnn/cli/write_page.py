@@ -11,9 +11,10 @@ from itertools import accumulate
 
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.data_structures import Point
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.layout.controls import BufferControl, UIContent
 
-from charrnn.cli.write_rows import Fragments, Rows, rows_of
+from charrnn.cli.write_rows import Rows, rows_of
 from charrnn.generation.cowriter import Cowriter
 
 
@@ -28,7 +29,7 @@ class Page(BufferControl):
         """The rows, and where the cursor stands."""
         self._width = width
         rows, firsts = self._rows(self._session.ghost)
-        shown: list[Fragments] = [row for line in rows for row in line.shown]
+        shown: list[StyleAndTextTuples] = [row for line in rows for row in line.shown]
         row, column = self._place(rows, firsts)
         return UIContent(shown.__getitem__, len(shown), Point(column, row))
 
@@ -64,11 +65,7 @@ class Page(BufferControl):
 
     def _rows(self, ghost: str) -> tuple[list[Rows], list[int]]:
         """The rows of every line, and the number of rows before each, and of all."""
-        document, authors, width = (
-            self.buffer.document,
-            self._session.manuscript.authors,
-            self._width,
-        )
+        document, authors = self.buffer.document, self._session.manuscript.authors
         cursor_line, at, place = document.cursor_position_row, document.cursor_position_col, 0
         selected = document.selection_range() if document.selection else None
         rows = []
@@ -77,7 +74,7 @@ class Page(BufferControl):
             if selected is not None:
                 marks = _with_selection(marks, place, *selected)
             shown = (ghost, at) if number == cursor_line else ("", 0)
-            rows.append(rows_of(line, marks, width, *shown))
+            rows.append(rows_of(line, marks, self._width, *shown))
             place += len(line) + 1
         return rows, [0, *accumulate(len(each.shown) for each in rows)]
 

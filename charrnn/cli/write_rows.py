@@ -9,6 +9,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.utils import get_cwidth
 
 from charrnn.cli.terminal import escaped
@@ -20,15 +21,13 @@ LINES = 1 << 15
 STYLES = {"y": "", "n": "class:network", "g": "class:ghost", "s": "class:selected"}
 """The style of a character by its mark: yours, the network's, of the continuation, selected."""
 
-Fragments = list[tuple[str, str]]
-
 
 class Rows(NamedTuple):
     """A line of the text in rows: what to show, and the row and column of every place in it, from
     before its first character to after its last.
     """
 
-    shown: list[Fragments]
+    shown: list[StyleAndTextTuples]
     places: list[tuple[int, int]]
 
     def nearest(self, row: int, column: int) -> int:
@@ -106,7 +105,7 @@ def _wrapped(cells: list[_Cell], width: int) -> list[list[_Cell]]:
     return rows
 
 
-def _fragments(cells: list[_Cell]) -> Fragments:
+def _fragments(cells: list[_Cell]) -> StyleAndTextTuples:
     return [
         (STYLES[mark], "".join(cell.shown for cell in run))
         for mark, run in groupby(cells, key=lambda cell: cell.mark)

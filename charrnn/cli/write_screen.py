@@ -18,6 +18,7 @@ from typing import Any
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import HSplit, Layout, ScrollOffsets, Window
@@ -38,7 +39,8 @@ itself.
 """
 READING_SHOWN_AFTER = 0.2
 """Seconds before the progress of reading is shown."""
-WARMER, COOLER = 0.1, -0.1
+WARMER, COOLER, HOTTEST = 0.1, -0.1, 2.0
+"""Steps of the temperature, and where they end."""
 KEYS = (
     ("Tab", "word"),
     ("^L", "line"),
@@ -126,7 +128,7 @@ class Screen:
 
     def _end(self, status: int) -> None:
         with suppress(Exception):  # it is ending already
-            self._app.exit(status)
+            self._app.exit(result=status)
 
     # the text
 
@@ -239,7 +241,7 @@ class Screen:
 
     # what is shown at the bottom
 
-    def _status(self) -> list[tuple[str, str]]:
+    def _status(self) -> StyleAndTextTuples:
         """The file and the state, or a message, in one row."""
         session, width = self._session, self._app.output.get_size().columns
         config, take = session.config, session.request.take
@@ -254,9 +256,10 @@ class Screen:
         line = " " + "  ".join(parts)
         return [("", line + " " * max(0, width - cells(line)))]
 
-    def _keys(self) -> list[tuple[str, str]]:
+    def _keys(self) -> StyleAndTextTuples:
         """As many keys as fit into one row."""
-        width, shown, used = self._app.output.get_size().columns, [], 0
+        width, used = self._app.output.get_size().columns, 0
+        shown: StyleAndTextTuples = []
         for key, what in KEYS:
             used += len(key) + len(what) + 3
             if used > width + 1:
@@ -326,7 +329,7 @@ class Screen:
 
     def _warm(self, change: float) -> None:
         temperature = round(self._session.config.temperature + change, 2)
-        self._session.change(temperature=max(0.0, min(temperature, 2.0)))
+        self._session.change_temperature(max(0.0, min(temperature, HOTTEST)))
         self._message = ""
         self._compute()
 

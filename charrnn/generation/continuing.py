@@ -82,7 +82,7 @@ class Continuer:
         writer, before = self._writer(request.config), request.before
         if not self._read(writer, request, is_cancelled, progress):
             return
-        writer.draw_from(request.config.seed, request.take, len(before))
+        writer.restart((request.config.seed, request.take, len(before)))
         vocab, decoder, text, count = self.trained.vocab, Text(self.trained.vocab), "", 0
         while (end := _end(text)) is None:
             if is_cancelled():
@@ -107,7 +107,7 @@ class Continuer:
             trained.model,
             config,
             banned=() if unknown is None else (unknown,),
-            documents=separator and DocumentTrackers(trained.vocab, separator, 1),
+            documents=None if separator is None else DocumentTrackers(trained.vocab, separator, 1),
             workers=self._workers,
             panels=self._panels,
         )
@@ -180,9 +180,10 @@ def first_word(text: str) -> str:
 
 def _whole_words(text: str) -> str:
     """The text up to the end of its last word that is certain to be whole."""
-    *_, last = [None, *_WORD.finditer(text)]
-    if last is None:
+    matches = list(_WORD.finditer(text))
+    if not matches:
         return ""
+    last = matches[-1]
     is_whole = last.end() < len(text) or last["single"]
     return text[: last.end() if is_whole else last.start()]
 
@@ -192,7 +193,7 @@ def _end(text: str) -> int | None:
     that belongs to no character; None if it goes on.
     """
     if match := _LINE.match(text):
-        return match.end()
+        return int(match.end())
     if len(text) >= LONGEST:
         return len(_whole_words(text)) or LONGEST
     return None

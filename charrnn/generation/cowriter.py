@@ -139,7 +139,7 @@ class Cowriter:
         """Take back what was taken last, if the cursor stands behind it, and go to the next take;
         returns what should be taken of it as soon as it is known.
         """
-        edit, text = self.manuscript.last_edit, self.manuscript
+        edit = self.manuscript.last_edit
         if edit is None or edit.end != self.cursor or set(edit.inserted[1]) != {"n"}:
             self.another()
             return None
@@ -156,9 +156,9 @@ class Cowriter:
         """Take the last `undo` back; False if there is none."""
         return self._at(self.manuscript.redo())
 
-    def change(self, **settings: float | str | bool) -> None:
-        """Go on with other settings, such as temperature=0.5; `ConfigError` as for all settings."""
-        self.config = replace(self.config, **settings)
+    def change_temperature(self, temperature: float) -> None:
+        """Go on with another temperature; `ConfigError` as for all settings."""
+        self.config = replace(self.config, temperature=temperature)
 
     def _at(self, cursor: int | None) -> bool:
         if cursor is not None:

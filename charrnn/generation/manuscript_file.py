@@ -48,9 +48,9 @@ class ManuscriptFile:
     def opened(cls, path: str | os.PathLike[str]) -> tuple[ManuscriptFile, Manuscript]:
         """Read a text and its spans; a text that does not exist is empty.
 
-        `CorpusError` if it is no regular file, too long, not UTF-8, or if it cannot be written: what
-        would be written could not be saved. Spans that do not fit the text, because another program
-        changed it, are set aside, with a note.
+        `CorpusError` if it is no regular file, too long, not UTF-8, or if it could not be saved.
+        Spans that do not fit the text, because another program changed it, are set aside, with a
+        note.
         """
         file = cls(Path(path).resolve())
         text, data = "", b""

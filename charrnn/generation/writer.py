@@ -45,12 +45,14 @@ class Mark:
 
     state: State
     last: Ids
+    memory: Memory
     documents: DocumentTrackers | None
 
     @property
     def nbytes(self) -> int:
-        """About the memory that it takes."""
-        return self.state.h.nbytes + self.state.c.nbytes + 4096
+        """About how many bytes it takes."""
+        arrays = (self.state.h, self.state.c, self.last, *self.memory)
+        return sum(array.nbytes for array in arrays) + 4096
 
 
 class Writer:
@@ -93,7 +95,7 @@ class Writer:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
         self.workers, self._documents = workers or Workers(1), documents
-        self._seed = config.seed
+        self._seed, self._length = config.seed, config.length
         if panels is None or self.model is not model:
             panels = Panels(self.model, backward=False)
             panels.refresh(self.workers)
@@ -200,20 +202,27 @@ class Writer:
             self._reset(self._documents.follow(ids))
 
     def mark(self) -> Mark:
-        """What everything that it writes from here depends on, except random numbers."""
-        state = State(self.model, self.streams)
+        """A place to return to: here."""
+        state, everyone = State(self.model, self.streams), range(self.streams)
         state.copy_from(self.state)
-        return Mark(state, self.last.copy(), _copied(self._documents))
+        return Mark(
+            state, self.last.copy(), self.memory.of(everyone), _copied(self._documents, everyone)
+        )
 
     def return_to(self, mark: Mark) -> None:
-        """Continue from a mark of this writer, or of another one of as many streams of the same
-        network with the same precision.
+        """Continue from a mark of this writer, or of one that differs in the temperature or the
+        automaton only.
         """
+        everyone = range(self.streams)
         self.state.copy_from(mark.state)
-        self.last, self._documents = mark.last.copy(), _copied(mark.documents)
+        self.last, self.memory = mark.last.copy(), mark.memory.of(everyone)
+        self._documents = _copied(mark.documents, everyone)
 
-    def draw_from(self, *entropy: int) -> None:
-        """Draw the random numbers of stream n from these numbers and n, from here on."""
+    def restart(self, entropy: Sequence[int], start: int = 0) -> None:
+        """Begin a text here, in the automaton's state `start`: nothing is counted of what was
+        written before. Stream n draws its random numbers from these numbers and n.
+        """
+        self.memory.begin(start, self._length)
         self._random = [
             np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
             for n in range(self.streams)
@@ -297,11 +306,11 @@ class Writer:
         return work
 
 
-def _copied(documents: DocumentTrackers | None) -> DocumentTrackers | None:
-    """Trackers that follow their own streams from here."""
+def _copied(documents: DocumentTrackers | None, streams: Sequence[int]) -> DocumentTrackers | None:
+    """Trackers that follow these streams, as they are here, on their own."""
     copied = copy.copy(documents)
     if copied is not None:
-        copied.keep(range(copied.streams))
+        copied.keep(streams)
     return copied
 
 

@@ -62,9 +62,14 @@ class Memory(NamedTuple):
     @classmethod
     def new(cls, streams: int, start: int, length: int) -> Memory:
         """That of streams which have written nothing, in the automaton's state `start`."""
-        marks = np.zeros((streams, 4), np.int64)
-        marks[:] = start, length, 0, -1
-        return cls(marks, np.zeros(streams))
+        memory = cls(np.zeros((streams, 4), np.int64), np.zeros(streams))
+        memory.begin(start, length)
+        return memory
+
+    def begin(self, start: int, length: int) -> None:
+        """Nothing is written yet, and the automaton is in the state `start`."""
+        self.marks[:] = start, length, 0, -1
+        self.mass[:] = 0
 
     def of(self, streams: Sequence[int]) -> Memory:
         """A copy for these streams, in this order."""

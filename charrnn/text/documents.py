@@ -176,11 +176,6 @@ class DocumentTrackers:
         self._characters = [chr(code) for code in vocab.codes]
         self._trackers = [DocumentTracker(pattern) for _ in range(streams)]
 
-    @property
-    def streams(self) -> int:
-        """How many streams it follows."""
-        return len(self._trackers)
-
     def read(self, ids: TextIds) -> list[int]:
         """Before which of ids (K,), which all streams read first, the state is zero."""
         tracker = self._trackers[0]
