@@ -30,11 +30,11 @@ READ = 4096
 """Where no state is stored, the network reads this many characters before the place."""
 MOST_BYTES = 1 << 28
 """Of stored states; those not used for the longest time go first."""
-STEP = 8
+STEP = 4
 """Characters written at a time."""
 LONGEST = 120
 """A continuation ends here, after a word, if its line does not end before."""
-_LINE = regex.compile(r"\n*[^\n\ud800-\udfff]+(?:\n|(?=[\ud800-\udfff]))|(?=[\ud800-\udfff])")
+_LINE, _SURROGATE = regex.compile(r"\n*[^\n]+\n"), regex.compile(r"[\ud800-\udfff]")
 _SINGLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 _WORD = regex.compile(rf"\s*(?:(?P<single>[{_SINGLE}]\p{{M}}*)|[^\s{_SINGLE}]+)")
 
@@ -192,8 +192,12 @@ def _end(text: str) -> int | None:
     """Where the continuation ends: after its line, before a word that is too far, or before a byte
     that belongs to no character; None if it goes on.
     """
+    if bad := _SURROGATE.search(text):
+        text = text[: bad.start()]
     if match := _LINE.match(text):
         return int(match.end())
+    if bad:
+        return len(text)
     if len(text) >= LONGEST:
         return len(_whole_words(text)) or LONGEST
     return None
