@@ -8,7 +8,8 @@ import secrets
 import sys
 from dataclasses import asdict
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,10 @@ from charrnn.cli.options import GroupedCommand, help_all_option, options_for, th
 from charrnn.cli.sample import bundled_if_no_run
 from charrnn.config import SamplingConfig
 from charrnn.errors import CorpusError
+
+if TYPE_CHECKING:
+    from charrnn.generation.manuscript import Manuscript
+    from charrnn.generation.manuscript_file import ManuscriptFile
 
 EXAMPLES = """\b
 Examples:
@@ -72,7 +77,7 @@ def write(
 
     opened, manuscript = ManuscriptFile.opened(file)
     members = load_members(run or bundled_if_no_run(), (), training=False)
-    from charrnn.cli.write_screen import Screen
+    from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter
     from charrnn.runtime.threads import Workers
 
@@ -91,15 +96,21 @@ def write(
 
         screen = Screen(session, opened, described, terminal.has_color(sys.stdout))
         status = screen.run()
+    if status != HUNG_UP:
+        _say_where(Path(file), opened, manuscript)
+    if status:
+        sys.exit(status)
+
+
+def _say_where(file: Path, opened: ManuscriptFile, manuscript: Manuscript) -> None:
+    """Where the text is now, and whose it is."""
     if opened.note:
         terminal.say(opened.note)
     if opened.path.exists():
         terminal.say(
-            f"{opened.path}: {len(manuscript.text):,} characters, {manuscript.share:.0%} by the "
-            "network"
+            f"{file.with_name(opened.path.name)}: {len(manuscript.text):,} characters, "
+            f"{manuscript.share:.0%} by the network"
         )
-    if status:
-        sys.exit(status)
 
 
 def _check_terminal() -> None:

@@ -41,6 +41,8 @@ READING_SHOWN_AFTER = 0.2
 """Seconds before the progress of reading is shown."""
 WARMER, COOLER, HOTTEST = 0.1, -0.1, 2.0
 """Steps of the temperature, and where they end."""
+HUNG_UP = 129
+"""The exit status if the terminal is gone."""
 KEYS = (
     ("Tab", "word"),
     ("^L", "line"),
@@ -101,7 +103,7 @@ class Screen:
         try:
             status = self._app.run(pre_run=self._begin, handle_sigint=False)
         except (EOFError, OSError):  # the terminal is gone
-            status = 129
+            status = HUNG_UP
         finally:
             self._wanted = None
             self._disk.shutdown()
@@ -197,18 +199,20 @@ class Screen:
                 self._app.loop.call_soon_threadsafe(self._take_pending)
 
     def _take_pending(self) -> None:
-        if self._session.needed is None:
-            self._wanted = None
-            if self._pending and self._session.ghost:
-                self._take(self._pending.pop(0))
+        """Take what was asked for before it was known."""
+        pending, self._pending = self._pending, []
+        for piece in pending:
+            self._take(piece)
         self._app.invalidate()
 
     def _take(self, piece: Piece) -> None:
-        if self._session.needed is None or (piece == "word" and self._session.ghost):
-            if self._session.take(piece):
-                self._show_text()
-        else:
+        session = self._session
+        if self._pending or (
+            session.needed is not None and not (piece == "word" and session.ghost)
+        ):
             self._pending.append(piece)
+        elif session.take(piece):
+            self._show_text()
 
     # files
 
@@ -260,11 +264,13 @@ class Screen:
         """As many keys as fit into one row."""
         width, used = self._app.output.get_size().columns, 0
         shown: StyleAndTextTuples = []
+        space = " " if width < 60 else "  "
         for key, what in KEYS:
-            used += len(key) + len(what) + 3
-            if used > width + 1:
+            used += len(key) + len(what) + 1
+            if used > width:
                 break
-            shown += [("bold", f" {key}"), ("", f" {what} ")]
+            used += len(space)
+            shown += [("bold", key), ("", f" {what}{space}")]
         return shown
 
     # keys

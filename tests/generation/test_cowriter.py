@@ -189,9 +189,7 @@ def test_temperature() -> None:
 def test_it_can_be_cancelled() -> None:
     session = Cowriter(network(), Manuscript("ab cd " * 200), CONFIG)
     seen: list[int] = []
-    session.compute(
-        is_cancelled=lambda: len(seen) >= 3, progress=lambda read, _: seen.append(read)
-    )
+    session.compute(is_cancelled=lambda: len(seen) >= 3, progress=lambda read, _: seen.append(read))
     assert len(seen) == 3
     assert (session.ghost, session.needed) == ("", session.request)
     grown: list[str] = []
