@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DynamicConfig,
         ModelConfig,
         SamplingConfig,
+        ShortConfig,
         TrainConfig,
     )
     from charrnn.errors import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         DivergenceError,
         PeerError,
         RunError,
+        SamplingError,
         VocabError,
     )
     from charrnn.evaluation.compression import evaluate_xz
@@ -48,15 +50,26 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
+    from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
-    from charrnn.generation.generate import generate, generate_ids, generate_many
+    from charrnn.generation.generate import (
+        Written,
+        generate,
+        generate_ids,
+        generate_many,
+        generate_texts,
+    )
+    from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
     from charrnn.runtime.threads import Workers
+    from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.loop import train
     from charrnn.training.report import Report
@@ -78,16 +91,20 @@ _HOMES = {
     "tuning.comparison": "compare",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.compression": "evaluate_xz",
-    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
+    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
+    "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.passages": "SurprisingPassage surprising_passages",
+    "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError PeerError RunError VocabError",
+    "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
-    "generation.generate": "generate generate_ids generate_many",
+    "generation.generate": "Written generate generate_ids generate_many generate_texts",
+    "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
     "runtime.threads": "Workers",
@@ -99,6 +116,8 @@ _HOMES = {
     "config.files": "configs_of preset presets",
     "training.loop": "train",
     "training.report": "Report",
+    "text.copies": "Copies",
+    "text.overlap": "SharedPassage overlap",
     "text.vocab": "Vocab",
     "generation.writer": "Writer",
 }
@@ -110,12 +129,15 @@ __all__ = [  # noqa: RUF022
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
-    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
+    "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
+    "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
+    "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
+    "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -44,7 +44,10 @@ BRIEF = {
     "--threads": "Threads to use. [default: all]",
 }
 """The options that --help shows."""
-ELSEWHERE = ("length", "stop", "keep_stop", "unknown", "seed")
+ELSEWHERE = (
+    *("length", "until", "lines", "after", "stop", "keep_stop", "take", "seed", "unknown"),
+    "temperature_to",
+)
 """Settings of sampling that a session decides."""
 UNTITLED = "untitled.txt"
 
@@ -97,18 +100,18 @@ def write(
         screen = Screen(session, opened, described, terminal.has_color(sys.stdout))
         status = screen.run()
     if status != HUNG_UP:
-        _say_where(Path(file), opened, manuscript)
+        _say_where(Path(file), screen.file, manuscript)
     if status:
         sys.exit(status)
 
 
-def _say_where(file: Path, opened: ManuscriptFile, manuscript: Manuscript) -> None:
+def _say_where(file: Path, stored: ManuscriptFile, manuscript: Manuscript) -> None:
     """Where the text is now, and whose it is."""
-    if opened.note:
-        terminal.say(opened.note)
-    if opened.path.exists():
+    if stored.note:
+        terminal.say(stored.note)
+    if stored.path.exists():
         terminal.say(
-            f"{file.with_name(opened.path.name)}: {len(manuscript.text):,} characters, "
+            f"{file.with_name(stored.path.name)}: {len(manuscript.text):,} characters, "
             f"{manuscript.share:.0%} by the network"
         )
 

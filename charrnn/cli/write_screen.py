@@ -61,7 +61,10 @@ PLAIN = {"network": "underline", "ghost": "dim italic", "selected": "reverse"}
 
 
 class Screen:
-    """Shows a session until the user ends it."""
+    """Shows a session until the user ends it.
+
+    file: where the text is; another one, if it had to be saved elsewhere.
+    """
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class Screen:
         input: Input | None = None,
         output: Output | None = None,
     ) -> None:
-        self._session, self._file, self._about = session, file, about
+        self.file, self._session, self._about = file, session, about
         self._buffer = _Buffer(
             document=Document(session.manuscript.text, session.cursor), multiline=True
         )
@@ -109,9 +112,9 @@ class Screen:
             self._disk.shutdown()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            self._save_last()
+            is_saved = self._save_last()
             self._network.shutdown(cancel_futures=True)
-        return status
+        return status if is_saved else 1
 
     def _windows(self) -> HSplit:
         status, keys = (
@@ -225,23 +228,30 @@ class Screen:
         return text.text, text.authors, self._about()
 
     def _save(self, text: str, authors: str, about: dict[str, Any]) -> None:
-        self._file.note = ""
+        self.file.note = ""
         try:
-            self._file.save(text, authors, about)
+            self.file.save(text, authors, about)
         except OSError as error:
             self._is_dirty = True
-            self._file.note = f"NOT SAVED: {error.strerror or error}"
-        self._message = self._file.note or self._message
+            self.file.note = f"NOT SAVED: {error.strerror or error}"
+        self._message = self.file.note or self._message
         self._app.invalidate()
 
-    def _save_last(self) -> None:
-        """Save at the end; where that fails, to a file in the folder for temporary files."""
+    def _save_last(self) -> bool:
+        """Save at the end; where that fails, to a file in the folder for temporary files. False if
+        that was necessary.
+        """
         if not self._is_dirty:
-            return
+            return True
+        self._is_dirty = False
         self._save(*self._snapshot())
-        if self._is_dirty:
-            self._file.path = Path(tempfile.mkdtemp(prefix="charrnn-")) / self._file.path.name
-            self._file.save(*self._snapshot())
+        if not self._is_dirty:
+            return True
+        reason, name = self.file.note, self.file.path.name
+        self.file = ManuscriptFile(Path(tempfile.mkdtemp(prefix="charrnn-")) / name)
+        self.file.save(*self._snapshot())
+        self.file.note = f"{reason}; the text is in {self.file.path} instead"
+        return False
 
     # what is shown at the bottom
 
@@ -250,7 +260,7 @@ class Screen:
         session, width = self._session, self._app.output.get_size().columns
         config, take = session.config, session.request.take
         parts = [
-            one_line(self._file.path.name) + ("*" if self._is_dirty else ""),
+            one_line(self.file.path.name) + ("*" if self._is_dirty else ""),
             self._message or self._progress or f"take {take}",
             f"temp {config.temperature:g}",
             f"{session.manuscript.share:.0%} network",

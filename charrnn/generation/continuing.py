@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import regex
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
-from charrnn.generation.stopping import Text, symbols_of
+from charrnn.generation.generate import writer_of
+from charrnn.generation.stopping import Endings, Text, symbols_of
 from charrnn.generation.writer import Mark, Progress, Writer
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.decoding import tidy
-from charrnn.text.documents import DocumentTrackers
 
 EVERY = 16
 """Characters between two stored states: at most as many are read again."""
@@ -83,7 +83,8 @@ class Continuer:
         if not self._read(writer, request, is_cancelled, progress):
             return
         writer.restart((request.config.seed, request.take, len(before)))
-        vocab, decoder, text, count = self.trained.vocab, Text(self.trained.vocab), "", 0
+        vocab, text, count = self.trained.vocab, "", 0
+        decoder = Text(Endings(vocab, SamplingConfig(), None))
         while (end := _end(text)) is None:
             if is_cancelled():
                 return
@@ -101,16 +102,9 @@ class Continuer:
         return self._writers[config]
 
     def _new_writer(self, config: SamplingConfig) -> Writer:
-        trained = self.trained
-        unknown, separator = trained.vocab.unknown, trained.corpus_config.document_separator
-        writer = Writer(
-            trained.model,
-            config,
-            banned=() if unknown is None else (unknown,),
-            documents=None if separator is None else DocumentTrackers(trained.vocab, separator, 1),
-            workers=self._workers,
-            panels=self._panels,
-        )
+        trained, whole = self.trained, replace(config, length=LONGEST)
+        writer, _ = writer_of([trained], 1, "", whole, self._workers, self._panels)
+        assert isinstance(writer, Writer)
         if writer.model is trained.model:
             self._panels = writer.panels
         return writer

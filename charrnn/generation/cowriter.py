@@ -33,7 +33,8 @@ class Cowriter:
     anew. `compute` may run in another thread, one call at a time, while the text changes; the rest
     belongs to one thread.
 
-    config: all settings except `length`, `stop` and `unknown`. ahead: how far `ghost` goes.
+    config: all settings of the draws, and `seed`; not where a text ends, nor which take.
+    ahead: how far `ghost` goes.
     """
 
     def __init__(

@@ -42,6 +42,7 @@ class ManuscriptFile:
     _mark: str = ""
     _newline: str = "\n"
     _state: tuple[int, ...] = ()
+    _digest: str = ""
     _texts: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
@@ -61,8 +62,8 @@ class ManuscriptFile:
             file._check_writable()
         except OSError as error:
             raise CorpusError(f"{path}: {error.strerror or error}; choose another file") from None
-        file._state = file._now()
-        return file, Manuscript(text, file._spans(data, len(text)))
+        file._state, file._digest = file._now(), hashlib.sha256(data).hexdigest()
+        return file, Manuscript(text, file._spans(len(text)))
 
     @property
     def beside(self) -> Path:
@@ -75,7 +76,7 @@ class ManuscriptFile:
         If another program has changed the file meanwhile, nothing of it is lost: this text goes to
         another file from now on, and `note` says so.
         """
-        if self._now() != self._state:
+        if self._has_changed():
             before, self.path = self.path, _free(self.path)
             self.note = f"{before.name} was changed by another program; saving to {self.path.name}"
         data = self._encoded(text)
@@ -89,7 +90,14 @@ class ManuscriptFile:
         mode = self.path.stat().st_mode & 0o7777 if self.path.exists() else None
         replace_file(self.beside, spans, mode)
         replace_file(self.path, data, mode)
-        self._state = self._now()
+        self._state, self._digest = self._now(), this["sha256"]
+
+    def _has_changed(self) -> bool:
+        """True if another program has changed the file since it was read or saved."""
+        if self._now() == self._state:
+            return False
+        data = read_regular(self.path, MOST + 1) if self.path.exists() else b""
+        return hashlib.sha256(data).hexdigest() != self._digest
 
     def _decoded(self, data: bytes) -> str:
         if len(data) > MOST:
@@ -131,15 +139,14 @@ class ManuscriptFile:
             return status.st_mtime_ns, status.st_size, status.st_ino
         return ()
 
-    def _spans(self, data: bytes, characters: int) -> Spans:
+    def _spans(self, characters: int) -> Spans:
         """The spans of this text; if there are only those of another, they are set aside."""
         if not self.beside.exists():
             return []
-        digest = hashlib.sha256(data).hexdigest()
         with suppress(OSError, ValueError, ConfigError, AttributeError, TypeError, KeyError):
             about = parse_json(read_regular(self.beside, 4 * MOST))
             for one in about["texts"]:
-                if one["sha256"] == digest:
+                if one["sha256"] == self._digest:
                     spans = [(int(start), int(stop)) for start, stop in one["network"]]
                     authors_of(characters, spans)
                     self.about, self._texts = about, [one]

@@ -81,8 +81,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         replace_file(path, data)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot write the file: {error.strerror or error}; free some space or choose "
-            "another `out`"
+            f"{path}: cannot write the file: {error.strerror or error}; free some space or write "
+            "elsewhere"
         ) from None
 
 

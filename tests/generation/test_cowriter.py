@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -220,7 +221,7 @@ def test_a_continuation_ends_after_a_word() -> None:
     continuer = Continuer(network(" abcde"))
     texts = [*continuer.continued(Request("ab", 1, CONFIG))]
     assert len(texts[-1]) <= 120
-    assert all(later.startswith(text) for text, later in zip(texts, texts[1:], strict=False))
+    assert all(later.startswith(text) for text, later in pairwise(texts))
     long = [*Continuer(network("abcde")).continued(Request("ab", 1, CONFIG))]
     assert len(long[-1]) == 120
 
