@@ -100,9 +100,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             finally:
                 os.close(folder)
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if is_full else "check the path and its permissions,"
         raise CheckpointError(
-            f"{path}: cannot write the file: {error.strerror or error}; free some space or choose "
-            "another `out`"
+            f"{path}: cannot write the file: {error.strerror or error}; {remedy} or choose another "
+            "`out`"
         ) from None
     finally:
         if temporary is not None:

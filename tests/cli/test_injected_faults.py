@@ -27,6 +27,7 @@ STRACE = shutil.which("strace")
 SHAPE = [*("--hidden", "4", "--layers", "1", "--batch-size", "4", "--seq-length", "16")]
 ONE = ["--threads", "1"]
 STEPS = [*SHAPE, *ONE, "--steps", "8", "--eval-every", "3", "--test-fraction", "0.1"]
+FEW = ["--steps", "4", "--seeds", "1"]
 TRAIN = ["train", "sea.txt", *STEPS, "--out", "new"]
 COMMANDS = {
     "train": TRAIN,
@@ -34,8 +35,7 @@ COMMANDS = {
     "sample": ["sample", "run", "--length", "300", "--seed", "1", *ONE],
     "eval": ["eval", "run", "--split", "test", *ONE],
     "info": ["info", "run"],
-    "compare": ["compare", "sea.txt", "--cells", "gru,rnn", *SHAPE, *ONE, "--steps", "4"]
-    + ["--seeds", "1", "--out", "many"],
+    "compare": ["compare", "sea.txt", "--cells", "gru,rnn", *SHAPE, *ONE, *FEW, "--out", "many"],
     "sample, compiling": ["sample", "run", "--length", "9", "--seed", "1", *ONE],
 }
 if TIMES > 1:
@@ -84,8 +84,10 @@ def traced(folder: Path, arguments: Sequence[str], *options: str) -> Ended:
     if (folder / "cache").exists():
         environment["CHARRNN_CACHE_DIR"] = str(folder / "cache")
     done = subprocess.run(
-        [str(STRACE), "-f", "-qq", "--seccomp-bpf", "-o", str(log), "-e", f"trace={CALLS}"]
-        + [*options, sys.executable, "-m", "charrnn", *arguments],
+        [
+            *(str(STRACE), "-f", "-qq", "--seccomp-bpf", "-o", str(log), "-e", f"trace={CALLS}"),
+            *(*options, sys.executable, "-m", "charrnn", *arguments),
+        ],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
