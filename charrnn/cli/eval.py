@@ -13,9 +13,10 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
-from charrnn.cli.eval_text import other_text, own_corpus, own_text, warn_of_other_texts
+from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
+from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
