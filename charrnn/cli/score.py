@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members
 from charrnn.cli.options import threads_option
@@ -33,6 +34,7 @@ Examples:
   charrnn score --per-line < names.txt
   charrnn score letter.txt --run checkpoints/a --run checkpoints/b
 """
+SUFFIX = ".safetensors"
 BLOCK = 4096
 """Characters printed at a time."""
 
@@ -111,6 +113,7 @@ def score(
     most; elsewhere, or with NO_COLOR, the passages alone are printed.
     """
     texts = texts or ("-",)
+    _check_texts(texts)
     find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     if len(runs) > 1:
@@ -136,6 +139,13 @@ def score(
         _print_json(result, text, networks[0].vocab)
     elif html is None:
         _show(result, text, passages)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """`UsageError` for a network in the place of a text, where `eval` and `sample` have it."""
+    for text in map(Path, texts):
+        if text.suffix == SUFFIX or any((text / name).exists() for name in (BEST, LAST)):
+            raise click.UsageError(f"{text} is a network, not a text: give it with --run")
 
 
 def _check_alone(flags: dict[str, Any]) -> None:
