@@ -158,7 +158,7 @@ def sample(
         )
     raw_prime, whose = read_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
-    members = load_members(checkpoint or _bundled_if_no_run(), ensemble, *kernels, training=False)
+    members = load_members(checkpoint or bundled_if_no_run(), ensemble, *kernels, training=False)
     from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
@@ -226,7 +226,7 @@ def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, An
     return output | request.about(config)
 
 
-def _bundled_if_no_run() -> str | None:
+def bundled_if_no_run() -> str | None:
     """The bundled network if there is no run, else None."""
     from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
 
