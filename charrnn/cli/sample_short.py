@@ -34,7 +34,8 @@ def write_short(
 
     trained = [member.trained for member in request.members]
     known_words = request.known_words
-    with terminal.progress_bar("writing", unit="text") as bar:
+    is_seen = not as_json and terminal.is_terminal(sys.stdout)  # then the texts show the progress
+    with terminal.progress_bar("writing", unit="text", quiet=is_seen) as bar:
         texts = ShortTexts(
             trained,
             request.count,
@@ -67,7 +68,8 @@ def write_short(
     if failure is not None:
         raise failure
     terminal.say(texts.summary)
-    again.tell(request.again(texts.config, short, **flags))
+    if not as_json:
+        again.tell(request.again(texts.config, short, **flags))
 
 
 def _read(path: str, network: Trained) -> str:
