@@ -57,7 +57,9 @@ if TYPE_CHECKING:
     from charrnn.runtime.threads import Workers
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.findings import Finding
     from charrnn.text.vocab import Vocab
+    from charrnn.training.check import TextCheck, check
     from charrnn.training.loop import Report, train
     from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
@@ -95,12 +97,15 @@ _HOMES = {
     "training.run_folder": "RunFolder newest_run",
     "config.files": "configs_of preset presets",
     "training.loop": "Report train",
+    "text.findings": "Finding",
     "text.vocab": "Vocab",
+    "training.check": "TextCheck check",
     "generation.writer": "Writer",
 }
 """The module of each public name."""
 
 __all__ = [  # noqa: RUF022
+    "check", "TextCheck", "Finding",
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
     "find_checkpoint", "newest_run", "preset",

@@ -30,6 +30,7 @@ from charrnn.cli.terminal import (
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
+    "check": ("charrnn.cli.check:check", "Look at a text before training on it."),
     "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
