@@ -95,7 +95,10 @@ def _show(found: TextCheck, command: str) -> None:
 
     corpus, model = found.corpus, found.model
     unit = "bytes" if corpus.vocab.unit == "byte" else "characters"
-    terminal.show(f"{corpus.name}: {len(corpus):,} {unit}")
+    first, *others = corpus.sources
+    name = "standard input" if first.path == "-" else first.name
+    more = f" and {len(others)} more" if others else ""
+    terminal.show(f"{terminal.one_line(name)}{more}: {len(corpus):,} {unit}")
     for finding in found.findings:
         _show_finding(finding)
     terminal.show(

@@ -68,10 +68,10 @@ def _read_as(
     for k in (1, 2, 3):
         next_byte = values[ids[np.minimum(begins + k, len(ids) - 1)]]
         is_group &= (sizes <= k) | ((next_byte >= 0x80) & (next_byte < 0xC0))
-    begins, sizes, lead = begins[is_group], sizes[is_group], lead[is_group]
-    certain = np.count_nonzero(np.isin(lead, CERTAIN)) if encoding == "cp1252" else 0
-    share = sizes.sum() / strange.sum()
-    if certain < LEAST and (len(begins) < LEAST or share < MOST):
+    if sizes[is_group].sum() < MOST * strange.sum():
+        is_group &= np.isin(lead, CERTAIN) if encoding == "cp1252" else False
+    begins, sizes = begins[is_group], sizes[is_group]
+    if len(begins) < LEAST:
         return None
     pairs = zip(begins[:_TRIED].tolist(), sizes[:_TRIED].tolist(), strict=True)
     meant = [_decoded(values[ids[a : a + size]]) for a, size in pairs]
