@@ -60,12 +60,14 @@ if TYPE_CHECKING:
     from charrnn.text.findings import Finding
     from charrnn.text.vocab import Vocab
     from charrnn.training.check import TextCheck, check
-    from charrnn.training.loop import Report, train
+    from charrnn.training.loop import train
+    from charrnn.training.report import Report
     from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
     from charrnn.training.run_folder import RunFolder, newest_run
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
-    from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
+    from charrnn.tuning.comparison import compare
+    from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more
 
@@ -75,7 +77,8 @@ _HOMES = {
     "tuning.candidates": "Candidate combinations of_equal_size",
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
-    "tuning.comparison": "Event Outcome Result compare results",
+    "tuning.comparison": "compare",
+    "tuning.outcomes": "Event Outcome Result results",
     "evaluation.compression": "evaluate_xz",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
     "text.corpus": "Corpus",
@@ -96,8 +99,9 @@ _HOMES = {
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
     "config.files": "configs_of preset presets",
-    "training.loop": "Report train",
     "text.findings": "Finding",
+    "training.loop": "train",
+    "training.report": "Report",
     "text.vocab": "Vocab",
     "training.check": "TextCheck check",
     "generation.writer": "Writer",

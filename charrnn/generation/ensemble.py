@@ -60,7 +60,9 @@ class Ensemble:
             logits = [writer.step(writer.last) for writer in self._writers]
             for n, uniform in enumerate(uniforms):
                 mean = log_of_mean([each[n] for each in logits])
-                ids[step, n] = draw(mean, first.controls, uniform, self._scratch)
+                ids[step, n] = draw(
+                    mean, first.controls, first.last[n], uniform, self._scratch, first.memory, n
+                )
             for writer in self._writers:
                 writer.follow(ids[step])
         return ids
@@ -72,8 +74,7 @@ def log_of_mean(logits: Sequence[Floats]) -> Floats:
     for each in logits:
         p = np.exp(each.astype(np.float64) - each.max())
         total += p / p.sum()
-    with np.errstate(divide="ignore"):
-        logarithm: Floats = np.log(total / len(logits)).astype(np.float32)
+    logarithm: Floats = np.log(np.maximum(total / len(logits), 1e-300)).astype(np.float32)
     return logarithm
 
 

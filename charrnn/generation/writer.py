@@ -17,7 +17,8 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, VocabError, overflow
 from charrnn.generation.quantization import rounded
 from charrnn.generation.work import Turns, Work
-from charrnn.kernels.sampling import Controls
+from charrnn.kernels.constraint import Edges
+from charrnn.kernels.sampling import ENDED, Controls, Memory
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -44,8 +45,12 @@ class Writer:
     several streams are distributed over them. A `config.precision` other than float32 rounds the
     weights (see `quantization`), which makes one stream faster but not several.
 
-    config: all settings except `length`, `stop` and `unknown`, which concern characters.
+    config: all settings except `stop` and `unknown`, which concern characters. `length` limits
+        texts that follow an automaton; others go on as long as `write` is called.
     banned: ids of symbols that are never written; at least one symbol must remain.
+    edges: an automaton, in ids, that each stream's text follows from its state `start` on. Only
+        symbols are drawn after which it can still accept within `length`. If there is none, the
+        stream has ended (`ended`), and what `write` returns for it means nothing.
     documents: trackers; with them, a stream's state is zero before it reads the last character of a
         separator, as in training.
     panels: the packed weights of the model, if available; used in float32 only.
@@ -58,13 +63,16 @@ class Writer:
         *,
         streams: int = 1,
         banned: Sequence[int] = (),
+        edges: Edges | None = None,
+        start: int = 0,
         documents: DocumentTrackers | None = None,
         workers: Workers | None = None,
         panels: Panels | None = None,
     ) -> None:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
-        self.controls = controls_of(config, model.config.vocab_size, banned)
+        self.controls = controls_of(config, model.config.vocab_size, banned, edges)
+        self.memory = Memory.new(streams, start, config.length)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
@@ -86,6 +94,20 @@ class Writer:
 
     def __repr__(self) -> str:
         return f"Writer({self.model.summary}, {self.streams} streams)"
+
+    @property
+    def ended(self) -> NDArray[np.int64]:
+        """How many symbols each stream had written when its automaton left none to draw, -1 before
+        that: int64 (streams,).
+        """
+        return self.memory.marks[:, ENDED]
+
+    @property
+    def mass(self) -> NDArray[np.float64]:
+        """The sum, over what each stream has drawn, of log(the probability of the symbols that its
+        automaton allowed), after the temperature and before other controls: float64 (streams,).
+        """
+        return self.memory.mass
 
     @property
     def chunk(self) -> int:
@@ -112,13 +134,13 @@ class Writer:
             raise VocabError("there must be at least one id to read")
         resets = set(self._documents.read(ids)) if self._documents is not None else set()
         if len(self.last):  # they precede the ids
-            self._run(np.stack([self.last, self.last]), 1, np.zeros((1, self.streams)))
+            self._run(np.stack([self.last, self.last]), 1)
         last = len(ids) - 1
         for a, b in pairwise(sorted({*range(0, last, 256), *resets, last})):
             if a in resets:
                 self.state.reset()
             block = np.repeat(ids[a : b + 1, None], self.streams, 1)
-            self._run(block, len(block), np.zeros((b - a, self.streams)))
+            self._run(block, len(block))
             if progress is not None:
                 progress(b, last)
         if last in resets:
@@ -133,7 +155,7 @@ class Writer:
         ids = self._checked(ids)
         if len(ids) != self.streams:
             raise VocabError(f"{self.streams} streams must read as many ids, not {len(ids)}")
-        work = self._run(np.stack([ids, ids]), 1, np.zeros((1, self.streams)))
+        work = self._run(np.stack([ids, ids]), 1)
         return work.logits[:, : self.model.config.vocab_size]
 
     def write(self, length: int) -> Ids:
@@ -181,6 +203,7 @@ class Writer:
         before, self.state = self.state, State(self.model, len(streams))
         self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
         self.streams, self.last = len(streams), self.last[streams]
+        self.memory = self.memory.of(streams)
         if self._documents is not None:
             self._documents.keep(streams)
         self._make_work()
@@ -199,31 +222,42 @@ class Writer:
             return len(uniforms)
         before, zero, done = State(self.model, self.streams), list[int](), 0
         before.copy_from(self.state)
+        remembered = self.memory.of(range(self.streams))
         self._run(ids, 1, uniforms)
         while done < len(uniforms) and not zero:
             done += 1
             zero = self._documents.follow(ids[done])
         if done < len(uniforms):  # later ids were written without the reset
             self.state.copy_from(before)
-            self._run(ids[: done + 1], done + 1, uniforms[:done])
+            self.memory.copy_from(remembered)
+            self._run(ids[: done + 1], 1, uniforms[:done])  # draws the same symbols again
         self._reset(zero)
         return done
 
-    def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> Work:
-        work = self._work
+    def _run(self, ids: Ids, given: int, uniforms: Uniforms | None = None) -> Work:
+        """Read ids (K + 1, N) except for the last ones, and draw with uniforms (K, N), if any, all
+        but the first `given`.
+        """
+        work, steps = self._work, len(ids) - 1
+        if uniforms is None:
+            uniforms = np.zeros((0, self.streams))
         # parts wait for one another, so all of them need a thread
         if work.parts > 1 and (
             self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
         ):
             work = self._alone = self._alone or self._made(1, 1)
         work.load(self.state)
-        jobs = [(write, ids, given, uniforms) for write in work.own]
+        memories = work.memories(self.memory)
+        jobs = [
+            (write, ids, given, uniforms, memory)
+            for write, memory in zip(work.own, memories, strict=True)
+        ]
         self.workers.run(operator.call, jobs, work.release)
-        work.store(self.state, len(uniforms))
+        work.store(self.state, steps)
         if work.overflows[0]:
             raise overflow()
         if work.parts > 1:
-            self._turns.judge(int(work.meeting[1]), len(uniforms))
+            self._turns.judge(int(work.meeting[1]), steps)
         return work
 
 
@@ -234,7 +268,9 @@ def _generators(seed: int, streams: int) -> list[np.random.Generator]:
     ]
 
 
-def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> Controls:
+def controls_of(
+    config: SamplingConfig, symbols: int, banned: Sequence[int], edges: Edges | None = None
+) -> Controls:
     """The settings as the kernel takes them."""
     is_banned = np.isin(np.arange(symbols), banned)
     if is_banned.all():
@@ -243,6 +279,7 @@ def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> 
     temperature = min(config.temperature, 1e30) if config.temperature > 1e-6 else 0
     return Controls(
         banned=is_banned,
+        edges=edges or Edges.none(),
         temperature=np.float32(temperature),
         top_k=min(config.top_k, symbols),
         log_min_p=np.float32(math.log(config.min_p) if config.min_p > 0 else -math.inf),

@@ -132,11 +132,11 @@ def starts_in_batch(
     """bool (T, N), C-contiguous: True where `starts` contains the position firsts[n] + t; starts is
     sorted, firsts (N,), T = steps.
     """
-    found = np.zeros((steps, len(firsts)), np.bool_)
+    is_start = np.zeros((steps, len(firsts)), np.bool_)
     low, high = np.searchsorted(starts, firsts), np.searchsorted(starts, firsts + steps)
     for n in np.flatnonzero(low < high):
-        found[starts[low[n] : high[n]] - firsts[n], n] = True
-    return found
+        is_start[starts[low[n] : high[n]] - firsts[n], n] = True
+    return is_start
 
 
 class DocumentTracker:

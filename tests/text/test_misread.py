@@ -82,7 +82,7 @@ def test_what_is_not_guessed(tmp_path: Path) -> None:
         assert guess_encoding(find(tmp_path).files) is None
     file.write_bytes(b"caf\xe9\n")
     (tmp_path / "other").write_text("café", encoding="utf-8")
-    with pytest.raises(CorpusError, match="text: not UTF-8, as .*other is: it looks like cp1252"):
+    with pytest.raises(CorpusError, match=r"text: not UTF-8, as .*other is: it looks like cp1252"):
         guess_encoding(find(tmp_path).files)
 
 

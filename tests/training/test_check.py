@@ -149,7 +149,7 @@ def test_bytes(path: Path) -> None:
 
 
 def test_advice_is_what_makes_a_worse_network(path: Path) -> None:
-    path.write_bytes(b"\xef\xbb\xbf" + SHORT.encode() + "Q\x0c\r\n".encode())
+    path.write_bytes(b"\xef\xbb\xbf" + SHORT.encode() + b"Q\x0c\r\n")
     assert advice(charrnn.Corpus.read(path)) == []
     wrong = "\n".join(WORDS[:1500]).replace("a", "Ã©")
     kinds = [f.kind for f in advice(charrnn.Corpus.from_text(wrong + "\n" + TEXT + TEXT))]
