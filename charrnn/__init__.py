@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.paths import bundled_network, find_checkpoint
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         VocabError,
     )
     from charrnn.evaluation.compression import evaluate_xz
-    from charrnn.evaluation.dynamic import evaluate_dynamic
+    from charrnn.evaluation.dynamic import adapt, evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
         evaluate,
@@ -75,6 +76,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tuning.candidates": "Candidate combinations of_equal_size",
+    "checkpoint.mixture": "Mixture",
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
@@ -83,7 +85,7 @@ _HOMES = {
     "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
-    "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.dynamic": "adapt evaluate_dynamic",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -119,7 +121,8 @@ __all__ = [  # noqa: RUF022
     "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
+    "evaluate_xz", "Ensemble", "Mixture", "adapt", "check_alike",
+    "CharrnnError", "CheckpointError", "ConfigError",
     "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
 ]  # fmt: skip
 

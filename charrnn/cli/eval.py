@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of
 from charrnn.cli.eval_lines import print_line_losses
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.start_states import StartStates
-    from charrnn.checkpoint.trained import Trained
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
-    from charrnn.network.model import Models
+    from charrnn.network.model import Model
     from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
@@ -155,14 +154,14 @@ def eval_(
     if texts or own:
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
-    networks = [member.trained for member in members]
+    networks = mixture_of(members)
     if per_line:
         with closing(Workers(threads)) as workers:
             print_line_losses(networks, texts, encoding, unknown, as_json, workers)
         return
     if texts:
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
-        text = other_text(networks[0], texts, decoding, unknown)
+        text = other_text(networks, texts, decoding, unknown)
     else:
         text = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
@@ -175,7 +174,7 @@ def eval_(
         measures = _measures(networks, text, openings, window, config, workers)
         if per_char:
             evaluation = measures["carried" if config is None else "dynamic"]()
-            _print_per_char(evaluation.losses, text[0], networks[0].vocab)
+            _print_per_char(evaluation.losses, text[0], networks.vocab)
         else:
             rows = {name: measure() for name, measure in measures.items()}
             evaluation = rows["carried"]
@@ -195,7 +194,7 @@ def eval_(
 
 
 def _measures(
-    networks: Sequence[Trained],
+    networks: Mixture,
     text: Text,
     openings: Sequence[StartStates],
     window: int,
@@ -204,12 +203,16 @@ def _measures(
 ) -> dict[str, Callable[[], Evaluation]]:
     """The function that computes each row of the table, by its name in JSON."""
     from charrnn.evaluation.compression import evaluate_xz
-    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
+    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed_by
 
-    (ids, starts), models = text, [network.model for network in networks]
+    ids, starts = text
 
     def with_bar(
-        label: str, function: Callable[..., Evaluation], model: Models, **options: Any
+        label: str,
+        function: Callable[..., Evaluation],
+        model: Model | Mixture,
+        ids: TextIds = ids,
+        **options: Any,
     ) -> Evaluation:
         with terminal.progress_bar(label, unit="char") as bar:
             return function(model, ids, starts=starts, workers=workers, progress=bar, **options)
@@ -217,25 +220,29 @@ def _measures(
     def dynamic() -> Evaluation:
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-        adapt = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
-        return mixed(
-            [
-                adapt(network.model, squares=network.squares, opening=opening).losses
-                for network, opening in zip_longest(networks, openings)
-            ]
-        )
+        learn = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
+        losses = [
+            learn(
+                network.model,
+                networks.read_by(n, ids),
+                squares=network.squares,
+                opening=openings[n] if openings else None,
+            ).losses
+            for n, network in enumerate(networks)
+        ]
+        return mixed_by(networks, losses, ids[len(ids) - len(losses[0]) :])
 
     measures: dict[str, Callable[[], Evaluation]] = {
-        "carried": partial(with_bar, "evaluating", evaluate, models, openings=openings)
+        "carried": partial(with_bar, "evaluating", evaluate, networks, openings=openings)
     }
     if window and len(ids) > 1:
         measures["window"] = partial(
-            with_bar, f"windows of {window}", evaluate_windows, models, window=window
+            with_bar, f"windows of {window}", evaluate_windows, networks, window=window
         )
     if config is not None:
         measures["dynamic"] = dynamic
     if len(ids) <= XZ_MOST:
-        measures["xz"] = partial(evaluate_xz, ids, networks[0].vocab)
+        measures["xz"] = partial(evaluate_xz, ids, networks.vocab)
     return measures
 
 
