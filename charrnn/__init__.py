@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         DynamicConfig,
         ModelConfig,
         SamplingConfig,
+        ShortConfig,
         TrainConfig,
     )
     from charrnn.errors import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         DivergenceError,
         PeerError,
         RunError,
+        SamplingError,
         VocabError,
     )
     from charrnn.evaluation.compression import evaluate_xz
@@ -51,14 +53,23 @@ if TYPE_CHECKING:
     )
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
-    from charrnn.generation.generate import generate, generate_ids, generate_many
+    from charrnn.generation.generate import (
+        Written,
+        generate,
+        generate_ids,
+        generate_many,
+        generate_texts,
+    )
+    from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
     from charrnn.runtime.threads import Workers
+    from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.findings import Finding
+    from charrnn.text.overlap import Passage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.check import TextCheck, check
     from charrnn.training.loop import train
@@ -82,16 +93,18 @@ _HOMES = {
     "tuning.comparison": "compare",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.compression": "evaluate_xz",
-    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
+    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
+    "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "adapt evaluate_dynamic",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError PeerError RunError VocabError",
+    "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
-    "generation.generate": "generate generate_ids generate_many",
+    "generation.generate": "Written generate generate_ids generate_many generate_texts",
+    "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
     "runtime.threads": "Workers",
@@ -104,6 +117,8 @@ _HOMES = {
     "text.findings": "Finding",
     "training.loop": "train",
     "training.report": "Report",
+    "text.copies": "Copies",
+    "text.overlap": "Passage overlap",
     "text.vocab": "Vocab",
     "training.check": "TextCheck check",
     "generation.writer": "Writer",
@@ -117,13 +132,15 @@ __all__ = [  # noqa: RUF022
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
-    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
+    "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "Ensemble", "Mixture", "adapt", "check_alike",
-    "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
+    "evaluate_xz", "overlap", "Passage", "Copies", "Ensemble", "Mixture", "adapt",
+    "check_alike", "CharrnnError",
+    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
+    "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -51,9 +51,9 @@ class Work:
         self,
         panels: Panels,
         controls: Controls,
-        precision: str,
         streams: int,
         threads: int,
+        precision: str,
     ) -> None:
         model, N = panels.model, streams
         config, cell, L, H = model.config, model.cell, model.config.layers, model.width

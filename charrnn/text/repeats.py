@@ -28,7 +28,7 @@ Words = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Passage:
+class RepeatedPassage:
     """Characters first ... first + length - 1 of a text, which stand again at `again`."""
 
     first: int
@@ -47,7 +47,7 @@ class Repeats:
 
     share: float
     leaked: float
-    passages: tuple[Passage, ...]
+    passages: tuple[RepeatedPassage, ...]
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,14 @@ def _first_equal(hashes: Words) -> npt.NDArray[np.int64]:
     return first
 
 
-def _longest(ids: TextIds, firsts: Positions, places: Positions) -> list[Passage]:
+def _longest(ids: TextIds, firsts: Positions, places: Positions) -> list[RepeatedPassage]:
     """The longest passages, of places that repeat the text at `firsts`."""
     if not len(places):
         return []
     # neighbors that are as far from their first occurrences belong to one passage
     begins = np.flatnonzero(np.diff(places - firsts, prepend=-1))
     ends = np.append(begins[1:], len(places)) - 1
-    passages: list[Passage] = []
+    passages: list[RepeatedPassage] = []
     for run in np.argsort(places[begins] - places[ends], kind="stable").tolist():
         if len(passages) == SHOWN:
             break
@@ -165,13 +165,13 @@ def _longest(ids: TextIds, firsts: Positions, places: Positions) -> list[Passage
     return sorted(passages, key=lambda passage: -passage.length)
 
 
-def _grown(ids: TextIds, first: int, again: int) -> Passage:
+def _grown(ids: TextIds, first: int, again: int) -> RepeatedPassage:
     """The passage that stands at both places, as long as it is in both directions. The second copy
     does not overlap the first.
     """
     back = _equal(ids[:first][::-1], ids[:again][::-1])
     first, again = first - back, again - back
-    return Passage(first, again, min(_equal(ids[first:], ids[again:]), again - first))
+    return RepeatedPassage(first, again, min(_equal(ids[first:], ids[again:]), again - first))
 
 
 def _equal(one: TextIds, other: TextIds) -> int:

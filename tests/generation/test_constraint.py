@@ -149,7 +149,7 @@ def test_accepts_within_the_length(temperature: float) -> None:
 def test_keeping_and_spreading() -> None:
     edges = edges_of(WORDS, ACCEPTING)
     whole, some = writer(6, edges=edges), writer(2, edges=edges)
-    some.spread(6)
+    some = some.spread(6, 1)
     np.testing.assert_array_equal(some.write(9), whole.write(9))
     some.keep([4, 1])
     np.testing.assert_array_equal(some.write(LENGTH - 8), whole.write(LENGTH - 8)[:, [4, 1]])
