@@ -51,6 +51,8 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
+    from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import (
@@ -69,7 +71,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
     from charrnn.text.findings import Finding
-    from charrnn.text.overlap import Passage, overlap
+    from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.check import TextCheck, check
     from charrnn.training.loop import train
@@ -98,6 +100,8 @@ _HOMES = {
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "adapt evaluate_dynamic",
+    "evaluation.passages": "SurprisingPassage surprising_passages",
+    "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -118,7 +122,7 @@ _HOMES = {
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
-    "text.overlap": "Passage overlap",
+    "text.overlap": "SharedPassage overlap",
     "text.vocab": "Vocab",
     "training.check": "TextCheck check",
     "generation.writer": "Writer",
@@ -135,9 +139,10 @@ __all__ = [  # noqa: RUF022
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
+    "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "overlap", "Passage", "Copies", "Ensemble", "Mixture", "adapt",
+    "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt",
     "check_alike", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.trained import Trained
+from charrnn.config import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.text.documents import start_ids
 from charrnn.text.vocab import TextIds, Vocab
@@ -50,6 +51,8 @@ class Mixture(Sequence[Trained]):
         self._read_as = [_read_as(self.vocab, network.vocab) for network in networks]
         self.ids_of = [_ids_of(self.vocab, network.vocab) for network in networks]
         """For each network the id of each of its symbols in `vocab`, int64 (its V,)."""
+        self.is_whole = [network.vocab == self.vocab for network in networks]
+        """For each network whether its vocabulary is the union."""
 
     @classmethod
     def of(cls, trained: Trained | Sequence[Trained]) -> "Mixture":
@@ -74,19 +77,19 @@ class Mixture(Sequence[Trained]):
         return f"Mixture({len(self)} networks, {len(self.vocab)} symbols)"
 
     @property
-    def is_weighted(self) -> bool:
-        """True unless all weights are equal."""
-        return len(set(self.weights)) > 1
+    def corpus_config(self) -> CorpusConfig:
+        """How the first network's text was read."""
+        return self.networks[0].corpus_config
 
     def read_by(self, n: int, ids: NDArray[Any]) -> NDArray[Any]:
         """A text ids (K,) in `vocab` as network n reads it."""
-        return ids if self.networks[n].vocab == self.vocab else self._read_as[n][ids]
+        return ids if self.is_whole[n] else self._read_as[n][ids]
 
     def is_absent(self, ids: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Which networks lack which characters of a text ids (K,): bool (networks, K); None if
         every network has all symbols.
         """
-        if all(len(own) == len(self.vocab) for own in self.ids_of):
+        if all(self.is_whole):
             return None
         absent = np.ones((len(self), len(self.vocab)), np.bool_)
         for row, own in zip(absent, self.ids_of, strict=True):
