@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
-    from charrnn.generation.ensemble import Ensemble, check_alike
+    from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
         Written,
         generate,
@@ -103,7 +103,7 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
-    "generation.ensemble": "Ensemble check_alike",
+    "generation.ensemble": "Ensemble",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
     "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
@@ -143,7 +143,7 @@ __all__ = [  # noqa: RUF022
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt",
-    "check_alike", "CharrnnError",
+    "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip

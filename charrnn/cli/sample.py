@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from charrnn.cli import again, terminal
-from charrnn.cli.checkpoints import ensemble_option, load_members
+from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import (
     GroupedCommand,
     help_all_option,
@@ -141,10 +141,10 @@ def sample(
     members = load_members(checkpoint or _bundled_if_no_run(), ensemble, *kernels, training=False)
     from charrnn.runtime.threads import Workers
 
-    trained = [member.trained for member in members]
+    trained = mixture_of(members)
     text = as_text(raw_prime, trained[0], whose)
     try:
-        trained[0].vocab.encode(text, config.unknown)
+        trained.vocab.encode(text, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
@@ -223,8 +223,9 @@ def _stream(request: Request, config: SamplingConfig) -> None:
     last = ""
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
-            trained = [member.trained for member in request.members]
-            pieces = generate(trained, request.prime, config, workers=request.workers, progress=bar)
+            pieces = generate(
+                request.networks, request.prime, config, workers=request.workers, progress=bar
+            )
             first = next(pieces, "")
         with interruptions() as check:
             for piece in chain([request.shown, first], pieces):

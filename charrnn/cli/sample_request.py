@@ -6,14 +6,16 @@ import base64
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import again, terminal
-from charrnn.cli.checkpoints import Member, files_of
+from charrnn.cli.checkpoints import Member, files_of, mixture_of
 from charrnn.config import SamplingConfig
 from charrnn.config.fields import Settings
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.generation.generate import Written
     from charrnn.runtime.threads import Workers
 
@@ -31,14 +33,18 @@ class Request:
     count: int
     workers: Workers
 
+    @cached_property
+    def networks(self) -> Mixture:
+        """The networks as one."""
+        return mixture_of(self.members)
+
     def texts(self, config: SamplingConfig) -> list[Written]:
         """The texts, written side by side."""
         from charrnn.generation.generate import generate_texts
 
-        trained = [member.trained for member in self.members]
         with terminal.progress_bar("writing", unit="char") as bar:
             return generate_texts(
-                trained, self.count, self.prime, config, workers=self.workers, progress=bar
+                self.networks, self.count, self.prime, config, workers=self.workers, progress=bar
             )
 
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:

@@ -37,10 +37,9 @@ def write_short(
     """
     from charrnn.generation.short import ShortTexts
 
-    trained = [member.trained for member in request.members]
     with terminal.progress_bar("writing", unit="text") as bar:
         texts = ShortTexts(
-            trained,
+            request.networks,
             request.count,
             request.prime,
             config,

@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
-from charrnn.generation.ensemble import Ensemble, check_alike
+from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Ids, Progress, Writer
+from charrnn.generation.writer import Ids, Progress, Writer, controls_of, memory_of
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
@@ -67,11 +68,11 @@ def generate(
     A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
     that text.encode("utf-8", "surrogateescape") gives the bytes.
 
-    trained: one network, or several with the same vocabulary, which write as an ensemble.
+    trained: one network, or several, which write as an ensemble (`Mixture`).
     panels: the packed weights of a single network, if available.
     progress: `progress(read, total)` reports the reading of a long prime.
     """
-    networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
+    networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     endings = endings_of(networks, config)
     writer, ids = writer_of(networks, 1, prime, config, workers, panels)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
@@ -123,7 +124,7 @@ def generate_texts(
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
-    networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
+    networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     endings = endings_of(networks, config)
     reader, ids = reader_of(networks, count, prime, config, workers)
     before = symbols_of(endings.vocab, ids[:, None])[0]
@@ -165,7 +166,7 @@ def write_texts(
 
 
 def reader_of(
-    networks: Sequence[Trained],
+    networks: Mixture,
     count: int,
     prime: str,
     config: SamplingConfig,
@@ -182,7 +183,7 @@ def reader_of(
 
 
 def writer_of(
-    networks: Sequence[Trained],
+    networks: Mixture,
     streams: int,
     prime: str,
     config: SamplingConfig,
@@ -190,44 +191,43 @@ def writer_of(
     panels: Panels | None = None,
 ) -> tuple[Writer | Ensemble, Ids]:
     """A writer that never writes the unknown symbol, and the ids to read first."""
-    vocab = networks[0].vocab
+    vocab = networks.vocab
     ids = vocab.encode(prime, config.unknown)
+    banned = () if vocab.unknown is None else (vocab.unknown,)
+    inner = word_symbols(vocab)
+    if len(networks) == 1:
+        (network,) = networks
+        writer = Writer(
+            network.model,
+            config,
+            streams=streams,
+            banned=banned,
+            inner=inner,
+            documents=_documents_of(network, streams),
+            workers=workers,
+            panels=panels,
+        )
+        writer.begin(network.opening)
+        return writer, ids
     writers = [
         Writer(
             network.model,
             config,
             streams=streams,
-            banned=() if vocab.unknown is None else (vocab.unknown,),
-            inner=word_symbols(vocab),
             documents=_documents_of(network, streams),
             workers=workers,
-            panels=panels if len(networks) == 1 else None,
         )
         for network in networks
     ]
     for own, network in zip(writers, networks, strict=True):
         own.begin(network.opening)
-    return writers[0] if len(writers) == 1 else Ensemble(writers), ids
+    controls = controls_of(config, len(vocab), banned, inner)
+    return Ensemble(writers, networks, controls, memory_of(config, streams)), ids
 
 
-def endings_of(networks: Sequence[Trained], config: SamplingConfig) -> Endings:
+def endings_of(networks: Mixture, config: SamplingConfig) -> Endings:
     """Where the texts of these networks end."""
-    return Endings(networks[0].vocab, config, networks[0].corpus_config.document_separator)
-
-
-def networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:
-    """The networks of an ensemble, or the one; `ConfigError` or `VocabError` if they are none."""
-    networks = [trained] if isinstance(trained, Trained) else trained
-    if not isinstance(networks, Sequence) or not all(isinstance(n, Trained) for n in networks):
-        raise ConfigError(
-            f"`trained` must be a Trained or several, not {type(trained).__name__}; a Run's is its "
-            "attribute `trained`"
-        )
-    if not networks:
-        raise ConfigError("no network to write with: pass at least one")
-    for number, network in enumerate(networks[1:], start=2):
-        check_alike(networks[0].vocab, network.vocab, f"network {number}")
-    return networks
+    return Endings(networks.vocab, config, networks.corpus_config.document_separator)
 
 
 def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:

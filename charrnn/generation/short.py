@@ -6,10 +6,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
-from charrnn.generation.generate import endings_of, networks_of, reader_of, write_texts
+from charrnn.generation.generate import endings_of, reader_of, write_texts
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
@@ -58,7 +59,7 @@ class ShortTexts:
     ) -> None:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
-        self._networks, self.count, self._prime = networks_of(trained), count, prime
+        self._networks, self.count, self._prime = Mixture.of(trained), count, prime
         self.short, self._excluded = short or ShortConfig(), excluded or {}
         self.config = self._resolved(config or SamplingConfig())
         self._endings = endings_of(self._networks, self.config)
@@ -72,7 +73,7 @@ class ShortTexts:
         """The settings with an end and a length."""
         most, length = self.short.max_length, config.length
         if config.until is None and config.lines is None:
-            separator = self._networks[0].corpus_config.document_separator
+            separator = self._networks.corpus_config.document_separator
             config = replace(config, until="line" if separator is None else "document")
         if length is None:
             # a line needs its newline, a separator may be longer

@@ -81,8 +81,7 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
-        recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
-        self.memory = Memory.new(streams, start, config.resolved().length or 0, recent)
+        self.memory = memory_of(config, streams, start)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
@@ -318,6 +317,12 @@ def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]
         np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
         for n in range(take - 1, take - 1 + streams)
     ]
+
+
+def memory_of(config: SamplingConfig, streams: int, start: int = 0) -> Memory:
+    """What the draws of streams that have written nothing remember; `start` as for `Writer`."""
+    recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
+    return Memory.new(streams, start, config.resolved().length or 0, recent)
 
 
 def controls_of(
