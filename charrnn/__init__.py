@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
+    from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.network.model import Model
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
@@ -110,6 +111,7 @@ _HOMES = {
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
+    "inspection.likelihood": "best_of with_logprobs",
     "network.model": "Model",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
@@ -143,6 +145,7 @@ __all__ = [  # noqa: RUF022
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt",
+    "best_of", "with_logprobs",
     "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

@@ -51,7 +51,10 @@ called, so that `--help` is quick.
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
-RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
+RENAMED = {
+    **{"streams": "--count", "duration": "--for", "folder": "--out"},
+    "weights": "the weights of --ensemble",
+}
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 
 

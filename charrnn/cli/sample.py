@@ -23,6 +23,7 @@ from charrnn.cli.options import (
     threads_option,
 )
 from charrnn.cli.prime import as_text, read_prime, unescaped
+from charrnn.cli.sample_choice import adapted, choosing_options, dynamic_config, tell_choice
 from charrnn.cli.sample_request import Request, write
 from charrnn.cli.sample_short import write_short
 from charrnn.cli.signals import interruptions
@@ -55,6 +56,8 @@ BRIEF = {
     "--new": "Of short texts: none of the training text.",
     "--not-in": "Of short texts: none of this file's lines.",
     "--take": "Write take K of the seed. [default: 1]",
+    "--best-of": "Write N takes, print the likeliest.",
+    "--adapt": "Learn from this text first.",
     "--seed": "The same seed writes the same text. [default: random]",
     "--unknown": "Unknown characters in the prime: error, skip, nearest, fold.",
     "--threads": "Threads to use. [default: all]",
@@ -91,6 +94,7 @@ TOLD = 10
     type=click.Path(),
     metavar="FILE",
 )
+@choosing_options
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
 @click.option("--prime", metavar="TEXT", help="Text to continue; may be empty.")
@@ -117,6 +121,9 @@ def sample(
     count: int,
     new: bool,
     not_in: tuple[str, ...],
+    best_of: int,
+    logprobs: bool,
+    adapt: str | None,
     as_json: bool,
     threads: int | None,
     **settings: Any,
@@ -136,9 +143,17 @@ def sample(
     is_short = short != ShortConfig() or new or bool(not_in)
     if is_short and len(configs) > 1:
         raise click.UsageError("short texts are written at one --temperature")
+    if is_short and (best_of > 1 or logprobs):
+        raise click.UsageError("--best-of and --logprobs are not for many short texts")
+    if logprobs and not as_json:
+        raise click.UsageError("--logprobs is a part of --json: add it")
+    learning = dynamic_config(values, adapt)
     raw_prime, whose = read_prime(prime, prime_file)
-    kernels = [] if config.precision == "float32" else [config.precision]
-    members = load_members(checkpoint or _bundled_if_no_run(), ensemble, *kernels, training=False)
+    kernels: list[str] = [] if config.precision == "float32" else [config.precision]
+    kernels += ["dynamic"] if learning else []
+    members = load_members(
+        checkpoint or _bundled_if_no_run(), ensemble, *kernels, training=learning is not None
+    )
     from charrnn.runtime.threads import Workers
 
     trained = mixture_of(members)
@@ -150,7 +165,20 @@ def sample(
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
     configs = [replace(each, stop=stops) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
-        request = Request(members, text, prime_file, "" if no_prime else text, count, workers)
+        if adapt is not None:
+            members = adapted(members, adapt, learning, config.unknown, workers)
+        request = Request(
+            members=members,
+            prime=text,
+            prime_file=prime_file,
+            shown="" if no_prime else text,
+            count=count,
+            workers=workers,
+            best_of=best_of,
+            logprobs=logprobs,
+            adapt=adapt,
+            learning=learning,
+        )
         if is_short:
             write_short(request, configs[0], short, new, not_in, as_json)
         elif as_json:
@@ -167,18 +195,21 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
     for config in configs:
         if several > 1 and len(configs) > 1 and request.count == 1:
             _head(config is configs[0], f"temperature {config.temperature:g}")
-        if request.count == 1:
+        if request.count == request.best_of == 1:
             _stream(request, config)
             continue
         for n, text in enumerate(request.texts(config)):
             title = f"take {text.take}"
             if len(configs) > 1:
                 title = f"temperature {config.temperature:g}, {title}"
-            _head(config is configs[0] and n == 0, title)
+            if several > 1:
+                _head(config is configs[0] and n == 0, title)
             whole = terminal.escaped(request.shown + text.text, sys.stdout)
             write(whole if whole.endswith("\n") else whole + "\n")
+            if request.best_of > 1:
+                tell_choice(text, config.take + n * request.best_of, request.best_of)
             if several <= TOLD:
-                again.tell(request.again(replace(config, take=text.take), count=1))
+                again.tell(request.again(replace(config, take=text.take), count=1, best_of=None))
     if several > TOLD:
         for config in configs:
             again.tell(request.again(config))
@@ -188,7 +219,7 @@ def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, An
     """What --json prints: one text, or a list `samples` of texts, and the settings."""
     config = configs[0].resolved()
     samples = [
-        request.described(text.text)
+        request.described(text)
         | {"take": text.take, "ended": text.ended}
         | ({"temperature": each.temperature} if len(configs) > 1 else {})
         for each in configs

@@ -60,7 +60,7 @@ def write_short(
     if as_json:
         fallen = {"drawn": texts.drawn, "fallen": dict(texts.fallen)}
         about = request.about(texts.config, short, **flags)
-        samples = [request.described(text) for text in found]
+        samples = [request.shown_text(text) for text in found]
         click.echo(terminal.json_text({"samples": samples} | fallen | about))
     terminal.say(_summary(len(found), texts.drawn, texts.fallen))
     if failure is not None:

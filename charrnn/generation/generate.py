@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
@@ -38,11 +41,20 @@ class Written:
 
     ended: "sentence", "line", "paragraph", "document", "stop" or "match"; empty if only `length`
         did.
+    logprobs: ln p of each symbol, float32 (K,), if it was asked for (`with_logprobs`).
     """
 
     text: str
     take: int
     ended: str
+    logprobs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def nats_per_char(self) -> float | None:
+        """The mean of -ln p; None if it was not asked for, or if the text is empty."""
+        if self.logprobs is None or not len(self.logprobs):
+            return None
+        return -float(self.logprobs.mean(dtype=np.float64))
 
 
 def generate(
