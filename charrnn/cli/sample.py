@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -43,6 +43,10 @@ BRIEF = {
     "--length": "Characters to write, or the most with --until.",
     "--until": "End at a sentence, line, paragraph or document.",
     "--lines": "End after this many lines.",
+    "--match": "Write only what matches this regular expression.",
+    "--must": "A word that the text has to contain; may be repeated.",
+    "--known-words": "Only words of the training text, or of this file.",
+    "--particles": "Write N side by side to follow --match with less force.",
     "--temperature": "Randomness: 0 safest, 1 as learned; may be repeated. [default: 0.8]",
     "--prime": "Text to continue.",
     "--prime-file": "A file to continue; - is standard input.",
@@ -64,20 +68,22 @@ BRIEF = {
     "--json": "Print one JSON object.",
 }
 """The options that --help shows."""
+MOST = 10_000
+"""Texts that are written side by side."""
 TOLD = 10
 """Up to this many texts, each is followed by the command that makes it again."""
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
-@options_for(SamplingConfig, without=("seed", "temperature"))
+@options_for(SamplingConfig, without=("seed",), repeated=("temperature",))
 @option(
-    "--temperature",
-    f"{settings_of(SamplingConfig)['temperature'].help} Repeated: a text at each, with one seed.  "
-    "[default: 0.8]",
-    group=settings_of(SamplingConfig)["temperature"].group,
-    type=float,
-    multiple=True,
+    "--known-words",
+    "Write only words of the training text, or of this file (a text or a list of words).",
+    group=settings_of(SamplingConfig)["match"].group,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
 )
 @options_for(ShortConfig)
 @option(
@@ -88,11 +94,17 @@ TOLD = 10
 )
 @option(
     "--not-in",
-    "Leave out short texts that are lines of this file; may be repeated.",
+    "Leave out short texts that are lines (or documents) of this file; may be repeated.",
     group=SHORT,
     multiple=True,
     type=click.Path(),
     metavar="FILE",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help="The text that the network was trained on, if it has moved; may be repeated.",
 )
 @choosing_options
 @ensemble_option
@@ -119,8 +131,10 @@ def sample(
     prime_file: str | None,
     no_prime: bool,
     count: int,
+    known_words: str | None,
     new: bool,
     not_in: tuple[str, ...],
+    text: tuple[str, ...],
     best_of: int,
     logprobs: bool,
     adapt: str | None,
@@ -148,18 +162,21 @@ def sample(
     if logprobs and not as_json:
         raise click.UsageError("--logprobs is a part of --json: add it")
     learning = dynamic_config(values, adapt)
+    if count * best_of > MOST and not is_short:
+        raise click.UsageError(
+            f"--count {count * best_of}: at most {MOST:,}, except for short texts (--max-length)"
+        )
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = [] if config.precision == "float32" else [config.precision]
-    kernels += ["dynamic"] if learning else []
-    members = load_members(
-        checkpoint or _bundled_if_no_run(), ensemble, *kernels, training=learning is not None
-    )
+    kernels += [] if adapt is None else ["dynamic"]
+    checkpoint = checkpoint or bundled_if_no_run()
+    members = load_members(checkpoint, ensemble, *kernels, training=adapt is not None)
     from charrnn.runtime.threads import Workers
 
     trained = mixture_of(members)
-    text = as_text(raw_prime, trained[0], whose)
+    prime = as_text(raw_prime, trained[0], whose)
     try:
-        trained.vocab.encode(text, config.unknown)
+        trained.vocab.encode(prime, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
@@ -169,11 +186,13 @@ def sample(
             members = adapted(members, adapt, learning, config.unknown, workers)
         request = Request(
             members=members,
-            prime=text,
+            prime=prime,
             prime_file=prime_file,
-            shown="" if no_prime else text,
+            shown="" if no_prime else prime,
             count=count,
             workers=workers,
+            training_text=text,
+            words=known_words,
             best_of=best_of,
             logprobs=logprobs,
             adapt=adapt,
@@ -191,28 +210,33 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
     """Write texts to standard output: a single one as it is generated, several after one another.
     After each, or after all if there are many, stderr says what makes it again.
     """
-    several = request.count * len(configs)
+    several, cut = request.count * len(configs), 0
     for config in configs:
-        if several > 1 and len(configs) > 1 and request.count == 1:
-            _head(config is configs[0], f"temperature {config.temperature:g}")
         if request.count == request.best_of == 1:
-            _stream(request, config)
+            if several > 1:
+                _head(config is configs[0], f"temperature {config.temperature:g}")
+            cut += not _stream(request, config)
+            again.tell(request.again(config))
             continue
         for n, text in enumerate(request.texts(config)):
             title = f"take {text.take}"
             if len(configs) > 1:
                 title = f"temperature {config.temperature:g}, {title}"
-            if several > 1:
+            if several > 1 and not request.is_line(config):
                 _head(config is configs[0] and n == 0, title)
             whole = terminal.escaped(request.shown + text.text, sys.stdout)
             write(whole if whole.endswith("\n") else whole + "\n")
+            cut += not text.ended
             if request.best_of > 1:
                 tell_choice(text, config.take + n * request.best_of, request.best_of)
             if several <= TOLD:
                 again.tell(request.again(replace(config, take=text.take), count=1, best_of=None))
-    if several > TOLD:
-        for config in configs:
+        if several > TOLD:
             again.tell(request.again(config))
+    unit = "line" if configs[0].lines else configs[0].until
+    if cut and unit is not None:
+        which = "the text was" if several == 1 else f"{cut:,} of {several:,} texts were"
+        terminal.say(f"{which} cut at --length {configs[0].length:,}: no end of a {unit} before")
 
 
 def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, Any]:
@@ -229,7 +253,7 @@ def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, An
     return output | request.about(config)
 
 
-def _bundled_if_no_run() -> str | None:
+def bundled_if_no_run() -> str | None:
     """The bundled network if there is no run, else None."""
     from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
 
@@ -245,28 +269,39 @@ def _bundled_if_no_run() -> str | None:
     return str(path)
 
 
-def _stream(request: Request, config: SamplingConfig) -> None:
-    """Write the text as it is generated. The prime is shown only after the network has read it, so
-    that an error comes before any text.
+def _stream(request: Request, config: SamplingConfig) -> str:
+    """Write the text as it is generated; returns what ended it (`Written.ended`). The prime is
+    shown only after the network has read it, so that an error comes before any text.
     """
     from charrnn.generation.generate import generate
 
-    last = ""
+    last, ended = "", ""
+
+    def pieces() -> Iterator[str]:
+        nonlocal ended
+        ended = yield from generate(
+            request.networks,
+            request.prime,
+            config,
+            workers=request.workers,
+            known_words=known_words,
+            progress=bar,
+        )
+
+    known_words = request.known_words
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
-            pieces = generate(
-                request.networks, request.prime, config, workers=request.workers, progress=bar
-            )
-            first = next(pieces, "")
+            text = pieces()
+            first = next(text, "")
         with interruptions() as check:
-            for piece in chain([request.shown, first], pieces):
+            for piece in chain([request.shown, first], text):
                 check()
                 write(terminal.escaped(piece, sys.stdout))
                 last = piece or last
     finally:
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             write("\n")
-    again.tell(request.again(config))
+    return ended
 
 
 def _head(is_first: bool, title: str) -> None:

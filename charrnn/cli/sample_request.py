@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import again, terminal
 from charrnn.cli.checkpoints import Member, files_of, mixture_of
+from charrnn.cli.known_words import known_words
+from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig, SamplingConfig
 from charrnn.config.fields import Settings
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.generation.generate import Written
+    from charrnn.generation.lexicon import Lexicon
     from charrnn.runtime.threads import Workers
+    from charrnn.text.corpus import Corpus
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which networks write, after which prime, and how many texts. `shown` is the prime if it is
-    printed, else empty. Of `best_of` takes the likeliest is a text; `adapt` is the file that the
-    networks have learned from, with the settings `learning`.
+    """Which networks write, after which prime, and how many texts.
+
+    shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
+        that the network was trained on has moved. words: the file of --known-words, empty for that
+        text, or None. best_of: of so many takes the likeliest is a text. adapt: the file that the
+        networks have learned from, with the settings `learning`.
     """
 
     members: Sequence[Member]
@@ -33,6 +40,8 @@ class Request:
     shown: str
     count: int
     workers: Workers
+    training_text: tuple[str, ...]
+    words: str | None = None
     best_of: int = 1
     logprobs: bool = False
     adapt: str | None = None
@@ -43,50 +52,60 @@ class Request:
         """The networks as one."""
         return mixture_of(self.members)
 
-    def texts(self, config: SamplingConfig) -> list[Written]:
-        """The texts, written side by side."""
-        from charrnn.generation.generate import generate_texts
+    @cached_property
+    def own_corpus(self) -> Corpus:
+        """The text that the first network was trained on."""
+        return own_corpus(self.members[0], self.training_text)
 
-        with terminal.progress_bar("writing", unit="char") as bar:
-            if self.best_of > 1:
-                return self._best(config, bar)
-            texts = generate_texts(
-                self.networks, self.count, self.prime, config, workers=self.workers, progress=bar
-            )
-        if not self.logprobs:
-            return texts
-        from charrnn.inspection.likelihood import with_logprobs
+    @cached_property
+    def known_words(self) -> Lexicon | None:
+        """The only words to write; None for any."""
+        if self.words is None:
+            return None
+        return known_words(self.members[0].trained, self.words, lambda: self.own_corpus)
 
-        return with_logprobs(self.networks, texts, self.prime, config, workers=self.workers)
-
-    def _best(
-        self, config: SamplingConfig, bar: Callable[[int, int | None], None]
-    ) -> list[Written]:
-        from charrnn.inspection.likelihood import best_of
-
-        return best_of(
-            self.networks,
-            self.best_of,
-            self.prime,
-            config,
-            count=self.count,
-            workers=self.workers,
-            progress=bar,
+    def is_line(self, config: SamplingConfig) -> bool:
+        """True if a text ends with its first line."""
+        separator = self.members[0].trained.corpus_config.document_separator
+        return (
+            config.until == "line"
+            or config.lines == 1
+            or (config.until == "document" and separator in ("\n", r"\n"))
         )
+
+    def texts(self, config: SamplingConfig) -> list[Written]:
+        """The texts, written side by side, with their probabilities if they are asked for."""
+        from charrnn.generation.generate import generate_texts
+        from charrnn.inspection.likelihood import likeliest, with_logprobs
+
+        known_words = self.known_words
+        with terminal.progress_bar("writing", unit="char") as bar:
+            texts = generate_texts(
+                self.networks,
+                self.count * self.best_of,
+                self.prime,
+                config,
+                workers=self.workers,
+                known_words=known_words,
+                progress=bar,
+            )
+        if self.best_of == 1 and not self.logprobs:
+            return texts
+        texts = with_logprobs(self.networks, texts, self.prime, config, workers=self.workers)
+        return likeliest(texts, self.best_of)
 
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:
         """The command that writes the texts again; flags win over this request's."""
         hidden = bool(self.prime) and not self.shown
-        more = () if self.learning is None else (self.learning,)
-        own = {"count": self.count, "no_prime": hidden, "adapt": self.adapt}
+        own = {"count": self.count, "no_prime": hidden, "text": self.training_text}
+        own |= {"known_words": self.words or self.words is not None, "adapt": self.adapt}
         own |= {"best_of": None if self.best_of == 1 else self.best_of}
+        more = () if self.learning is None else (self.learning,)
         words = again.command(self.members, config, *settings, *more, **own | flags)
         return again.line(words, self.prime, self.prime_file)
 
     def described(self, written: Written) -> dict[str, Any]:
-        """A text for JSON: of a network of bytes, the bytes too; and how likely it is, if that was
-        asked for.
-        """
+        """A text for JSON, and how likely it is, if that was asked for."""
         about = self.shown_text(written.text)
         if self.best_of > 1:
             about["nats_per_char"] = written.nats_per_char
@@ -108,8 +127,7 @@ class Request:
             values |= asdict(each)  # type: ignore[call-overload]
         if self.learning is not None:
             values |= {"adapt": self.adapt, **asdict(self.learning)}
-        flags["logprobs"] = self.logprobs
-        command = self.again(config, *settings, json=True, **flags)
+        command = self.again(config, *settings, json=True, logprobs=self.logprobs, **flags)
         return values | files_of(self.members) | {"again": command}
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer
+from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer, ends_of
 from charrnn.kernels.repetition import note_all
-from charrnn.kernels.sampling import ENDED, Controls, Memory, draw
+from charrnn.kernels.sampling import Controls, Memory, draw
 from charrnn.network.parameters import Floats
 
 
@@ -25,7 +25,8 @@ class Ensemble:
     are averaged at temperature 1; the controls apply to the mean, which is drawn from.
 
     mixture: the networks, in the order of the writers; without it, all have the same vocabulary and
-        weight. controls, memory: for the mixture's vocabulary; by default the first writer's.
+        weight. controls, memory: for the mixture's vocabulary; by default the first writer's. end:
+        as for `Writer`.
     """
 
     chunk = CHUNK
@@ -36,6 +37,7 @@ class Ensemble:
         mixture: Mixture | None = None,
         controls: Controls | None = None,
         memory: Memory | None = None,
+        end: int = -1,
     ) -> None:
         sizes = sorted({writer.model.config.vocab_size for writer in writers})
         if not sizes or (mixture is None and len(sizes) > 1):
@@ -43,7 +45,7 @@ class Ensemble:
                 f"an ensemble needs at least one model, all with the same vocabulary, not "
                 f"with {sizes} symbols"
             )
-        self._writers, self._mixture = writers, mixture
+        self._writers, self._mixture, self._end = writers, mixture, end
         self.controls = controls or writers[0].controls
         self.memory = memory or writers[0].memory
         self._scratch = np.zeros(len(self.controls.banned), np.float32)
@@ -64,7 +66,7 @@ class Ensemble:
     @property
     def ended(self) -> NDArray[np.int64]:
         """As `Writer.ended`."""
-        return self.memory.marks[:, ENDED]
+        return ends_of(self.memory, self._end)
 
     @property
     def mass(self) -> NDArray[np.float64]:
@@ -84,6 +86,12 @@ class Ensemble:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
+        self.memory = self.memory.of(streams)
+
+    def resample(self, streams: Sequence[int]) -> None:
+        """As `Writer.resample`."""
+        for writer in self._writers:
+            writer.resample(streams)
         self.memory = self.memory.of(streams)
 
     def spread(self, streams: int, take: int, documents: bool = True) -> Ensemble:
@@ -107,8 +115,7 @@ class Ensemble:
         """As `Writer.put`."""
         for ours, theirs in zip(self._writers, other._writers, strict=True):
             ours.put(stream, theirs, its)
-        for array, others in zip(self.memory, other.memory, strict=True):
-            np.asarray(array)[stream] = np.asarray(others)[its]
+        self.memory.put(stream, other.memory, its)
 
     def restrict(self, allowed: NDArray[np.bool_]) -> None:
         """As `Writer.restrict`."""

@@ -12,6 +12,7 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.texts import evaluate_texts
 from charrnn.generation.generate import Written, generate_texts
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import resets
@@ -29,7 +30,8 @@ def with_logprobs(
     symbol, given what stands before it, by the network's own distribution: at temperature 1, before
     all controls, with weights in float32.
 
-    trained, prime, config: as they were for `generate_texts`.
+    trained, prime, config: as they were for `generate_texts`. With `config.particles`, which start
+    from states of their own, the state before a text is that of the first one.
     """
     mixture, config = Mixture.of(trained), config or SamplingConfig()
     vocab, pattern = mixture.vocab, mixture.corpus_config.document_separator
@@ -37,8 +39,9 @@ def with_logprobs(
     sizes = [len(vocab.in_symbols(text.text)) for text in texts]
     full = [n for n, size in enumerate(sizes) if size]
     ids = [np.append(before, vocab.encode(texts[n].text)) for n in full]
+    first = [config.particles * (text.take - 1) + 1 for text in texts]
     chosen = [
-        np.concatenate([each.opening.chosen(config.seed, 1, texts[n].take) for n in full])
+        np.concatenate([each.opening.chosen(config.seed, 1, first[n]) for n in full])
         for each in (mixture if full else ())
     ]
     losses = evaluate_texts(
@@ -62,6 +65,7 @@ def best_of(
     *,
     count: int = 1,
     workers: Workers | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
 ) -> list[Written]:
     """`count` texts, each of which is of so many takes the one that is likeliest for each of its
@@ -73,9 +77,19 @@ def best_of(
     if takes < 1:
         raise ConfigError(f"`best_of` must be at least 1, not {takes}")
     texts = generate_texts(
-        trained, count * takes, prime, config, workers=workers, progress=progress
+        trained,
+        count * takes,
+        prime,
+        config,
+        workers=workers,
+        known_words=known_words,
+        progress=progress,
     )
-    texts = with_logprobs(trained, texts, prime, config, workers=workers)
+    return likeliest(with_logprobs(trained, texts, prime, config, workers=workers), takes)
+
+
+def likeliest(texts: Sequence[Written], takes: int) -> list[Written]:
+    """Of each `takes` of the texts, which have `logprobs`, the likeliest, as of `best_of`."""
     groups = (texts[n : n + takes] for n in range(0, len(texts), takes))
     return [min(group, key=_nats) for group in groups]
 
