@@ -43,7 +43,8 @@ if TYPE_CHECKING:
         SamplingError,
         VocabError,
     )
-    from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.authorship import Authorship, authorship
+    from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
     from charrnn.evaluation.dynamic import adapt, evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.network.model import Model
+    from charrnn.pages.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
@@ -95,7 +97,8 @@ _HOMES = {
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
     "tuning.outcomes": "Event Outcome Result results",
-    "evaluation.compression": "evaluate_xz",
+    "evaluation.authorship": "Authorship authorship",
+    "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
     "TrainConfig",
     "text.corpus": "Corpus",
@@ -113,6 +116,7 @@ _HOMES = {
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
     "network.model": "Model",
+    "pages.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",
@@ -144,9 +148,9 @@ __all__ = [  # noqa: RUF022
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt",
-    "best_of", "with_logprobs",
-    "CharrnnError",
+    "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
+    "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip

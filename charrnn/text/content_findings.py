@@ -23,6 +23,7 @@ SAME_LINE, SAME_LINES = 20, 0.005
 """A line that occurs as often, and makes as much of all lines, is no text but the head of a page or
 the like.
 """
+SORTED = ", in alphabetical order, so that the end, which is held out, is unlike the rest"
 LONGEST_LIST = 10_000_000
 """Characters of a list in which items that occur twice are counted."""
 ROUGH, LOSS_SPREAD = 2000, 1.6
@@ -98,7 +99,8 @@ def documents(text: Examined) -> Finding:
         return Finding("documents", "ok", f"one text{files}")
     what = {
         "line": f"each of {found.documents:,} lines seems to be a text of its own"
-        f"{_same_items(corpus) if found.kind == 'line' else ''}",
+        f"{_same_items(corpus) if found.kind == 'line' else ''}"
+        f"{SORTED if found.is_sorted else ''}",
         "rule": f"lines like {found.shown!r} seem to part {found.documents:,} documents",
         "blank lines": f"blank lines seem to part {found.documents:,} documents",
     }[found.kind]

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,8 @@ FEW, SOME, MANY = 0.02, 0.2, 0.5
 """Fractions of the lines of a list that may be blank or indented; that may end with a comma or
 begin with a name and a colon, as lines of verse and of a conversation do; that must differ.
 """
+IN_ORDER = 0.9
+"""Fraction of the lines of a sorted list that are in order."""
 DOCUMENT = 5000
 """Characters of a document, on average at most; chapters of a novel are longer."""
 _RULE = re.compile(r"[*\-=_~%+·•§ ]*[*\-=_~%+·•§]|<\|?\w{1,30}\|?>")
@@ -29,13 +32,15 @@ _RULE = re.compile(r"[*\-=_~%+·•§ ]*[*\-=_~%+·•§]|<\|?\w{1,30}\|?>")
 @dataclass(frozen=True)
 class Separator:
     """A separator of documents: the regular expression, about how many documents it makes, and what
-    it is: "line", "blank lines" or "rule", which looks like `shown`.
+    it is: "line", "blank lines" or "rule", which looks like `shown`. is_sorted: True for lines in
+    alphabetical order, as far as capitals and accents allow.
     """
 
     pattern: str
     documents: int
     kind: Literal["line", "blank lines", "rule"]
     shown: str = ""
+    is_sorted: bool = False
 
 
 def likely_separator(ids: TextIds, vocab: Vocab, ends: Positions) -> Separator | None:
@@ -50,7 +55,10 @@ def likely_separator(ids: TextIds, vocab: Vocab, ends: Positions) -> Separator |
         lines.pop()
     scale = len(ids) / max(1, stop)
     if _is_list(lines):
-        return Separator(r"\n", len(ends) + int(ends[-1] + 1 < len(ids)), "line")
+        small = [line.casefold() for line in lines]
+        rising = sum(one < other for one, other in pairwise(small))
+        count = len(ends) + int(ends[-1] + 1 < len(ids))
+        return Separator(r"\n", count, "line", is_sorted=rising > IN_ORDER * len(lines))
     rule, times = _commonest_rule(lines)
     if times * scale >= LEAST and stop <= DOCUMENT * times:
         pattern = rf"\n{re.escape(rule)}\n+"

@@ -31,6 +31,8 @@ def joined(separator: str, lines: list[str] = PROSE, each: int = 4) -> str:
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_a_list(end: str) -> None:
     assert separator_of("\n".join(NAMES) + end) == Separator(r"\n", 1500, "line")
+    in_order = Separator(r"\n", 1500, "line", is_sorted=True)
+    assert separator_of("\n".join(sorted(NAMES, key=str.upper)) + end) == in_order
 
 
 @pytest.mark.parametrize("rule", ["***", "* * *", "-----", "<|endoftext|>", "%"])

@@ -108,6 +108,8 @@ def test_repeats_and_documents(path: Path) -> None:
     found = findings(path, names)["documents"]
     assert (found.level, found.settings) == ("fix", {"document_separator": r"\n"})
     assert "1,501 lines" in found.text and "repeat another" in found.text
+    assert "alphabetical" not in found.text
+    assert "alphabetical" in findings(path, "\n".join(sorted(WORDS)))["documents"].text
     assert findings(path, names, document_separator=r"\n")["documents"].level == "ok"
     assert findings(path, names, document_separator="#")["documents"].level == "fix"
 
