@@ -56,7 +56,7 @@ def likely_separator(ids: TextIds, vocab: Vocab, ends: Positions) -> Separator |
     scale = len(ids) / max(1, stop)
     if _is_list(lines):
         small = [line.casefold() for line in lines]
-        rising = sum(one < other for one, other in pairwise(small))
+        rising = sum(one <= other for one, other in pairwise(small))
         count = len(ends) + int(ends[-1] + 1 < len(ids))
         return Separator(r"\n", count, "line", is_sorted=rising > IN_ORDER * len(lines))
     rule, times = _commonest_rule(lines)
