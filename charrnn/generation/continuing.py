@@ -13,6 +13,7 @@ from typing import Any
 
 import regex
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.generation.generate import writer_of
@@ -103,7 +104,7 @@ class Continuer:
 
     def _new_writer(self, config: SamplingConfig) -> Writer:
         trained, whole = self.trained, replace(config, length=LONGEST)
-        writer, _ = writer_of([trained], 1, "", whole, self._workers, self._panels)
+        writer, _ = writer_of(Mixture.of(trained), 1, "", whole, self._workers, self._panels)
         assert isinstance(writer, Writer)
         if writer.model is trained.model:
             self._panels = writer.panels
