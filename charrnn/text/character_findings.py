@@ -45,9 +45,7 @@ def misread(text: Examined) -> Iterator[Finding]:
     if found is None:
         return
     line, where = text.line(found.first)
-    what = (
-        f"{found.shown!r} in {where} was {found.meant!r}, and there are {found.groups:,} of these"
-    )
+    what = f"{found.shown!r} in {where} was {found.meant!r}, one of {found.groups:,} such groups"
     if codec_name(corpus.config.encoding) != "utf-8":
         yield Finding(
             "encoding",
