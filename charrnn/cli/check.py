@@ -104,7 +104,7 @@ def _show(found: TextCheck, command: str) -> None:
     terminal.show(
         f"network: at most {counted(model.layers, 'layer')} of {model.hidden:,} units "
         f"({found.parameters:,} parameters) and {found.passes:.0f} passes over the text; more "
-        "gains nothing. Training takes ten minutes at most, unless you say --for"
+        "would gain little. Training takes ten minutes at most, unless you say --for"
     )
     is_mended = any(finding.level == "fix" and not finding.settings for finding in found.findings)
     terminal.show("then type:" if is_mended else "type:")

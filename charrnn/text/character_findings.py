@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from charrnn.text.decoding import codec_name
-from charrnn.text.encodings import Marks
+from charrnn.text.encodings import Marks, iconv_name
 from charrnn.text.findings import MENDED, Examined, Finding, Level
 from charrnn.text.misread import find_misread
 from charrnn.text.vocab import counted, name_of
@@ -45,9 +45,7 @@ def misread(text: Examined) -> Iterator[Finding]:
     if found is None:
         return
     line, where = text.line(found.first)
-    what = (
-        f"{found.shown!r} in {where} was {found.meant!r}, and there are {found.groups:,} of these"
-    )
+    what = f"{found.shown!r} in {where} was {found.meant!r}, one of {found.groups:,} such groups"
     if codec_name(corpus.config.encoding) != "utf-8":
         yield Finding(
             "encoding",
@@ -59,7 +57,7 @@ def misread(text: Examined) -> Iterator[Finding]:
         return
     mend, how = f"ftfy {text.path} > {MENDED}", "Mend it with the Python package ftfy"
     if found.is_whole:
-        mend = f"iconv -f utf-8 -t {found.encoding} {text.path} > {MENDED}"
+        mend = f"iconv -f utf-8 -t {iconv_name(found.encoding)} {text.path} > {MENDED}"
         how = "Mend it"
     yield Finding(
         "encoding",

@@ -40,6 +40,16 @@ _USUAL = {
 two that fit equally well, the first is taken.
 """
 
+_OF_ICONV = {
+    **{"latin-1": "latin1", "mac_roman": "macintosh", "euc_jp": "euc-jp"},
+    **{f"utf-{bits}-{end}": f"utf-{bits}{end}" for bits in (16, 32) for end in ("le", "be")},
+}
+
+
+def iconv_name(encoding: str) -> str:
+    """The name of one of these encodings for the program iconv."""
+    return _OF_ICONV.get(encoding, encoding)
+
 
 @dataclass
 class Marks:
@@ -100,7 +110,7 @@ def guess_encoding(files: Iterable[InputFile], stdin: BinaryIO | None = None) ->
     if other is not None:
         raise CorpusError(
             f"{path}: not UTF-8, as {other} is: it looks like {guess}; convert it first: "
-            f"iconv -f {guess} -t utf-8"
+            f"iconv -f {iconv_name(guess)} -t utf-8"
         )
     return guess
 

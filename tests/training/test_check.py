@@ -49,7 +49,7 @@ def test_encodings(path: Path) -> None:
     wrong = text.encode().decode("cp1252")
     found = findings(path, "x\n" + wrong)["encoding"]
     assert (found.level, found.lines) == ("fix", (2,)) and "'Ã©'" in found.text
-    assert found.command == f"iconv -f utf-8 -t latin-1 '{path}' > mended.txt"
+    assert found.command == f"iconv -f utf-8 -t latin1 '{path}' > mended.txt"
     found = findings(path, wrong + "ж")["encoding"]
     assert found.command.startswith("ftfy ")
     found = findings(path, text, encoding="cp1252")["encoding"]
