@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         SamplingError,
         VocabError,
     )
-    from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.authorship import Authorship, authorship
+    from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
     from charrnn.evaluation.dynamic import evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
+    from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import (
@@ -63,11 +66,12 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
+    from charrnn.pages.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
-    from charrnn.text.overlap import Passage, overlap
+    from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.loop import train
     from charrnn.training.report import Report
@@ -88,12 +92,15 @@ _HOMES = {
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
     "tuning.outcomes": "Event Outcome Result results",
-    "evaluation.compression": "evaluate_xz",
+    "evaluation.authorship": "Authorship authorship",
+    "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
     "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.passages": "SurprisingPassage surprising_passages",
+    "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -103,6 +110,7 @@ _HOMES = {
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
+    "pages.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",
@@ -113,7 +121,7 @@ _HOMES = {
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
-    "text.overlap": "Passage overlap",
+    "text.overlap": "SharedPassage overlap",
     "text.vocab": "Vocab",
     "generation.writer": "Writer",
 }
@@ -128,9 +136,11 @@ __all__ = [  # noqa: RUF022
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
+    "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "overlap", "Passage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip

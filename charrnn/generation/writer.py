@@ -6,6 +6,7 @@ import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, Self
@@ -20,7 +21,7 @@ from charrnn.generation.quantization import rounded
 from charrnn.generation.work import Turns, Work
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import Penalty, note_all
-from charrnn.kernels.sampling import ENDED, Controls, Memory, Temperatures
+from charrnn.kernels.sampling import ENDED, STATE, WRITTEN, Controls, Memory, Temperatures
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -42,6 +43,23 @@ Ids = NDArray[Any]
 Uniforms = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A place in what a `Writer` read and wrote, to which it can return."""
+
+    state: State
+    last: Ids
+    memory: Memory
+    documents: DocumentTrackers | None
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it takes."""
+        memory = self.memory
+        arrays = (self.state.h, self.state.c, memory.marks, memory.mass, *memory.recent)
+        return sum(array.nbytes for array in arrays) + 4096
+
+
 class Writer:
     """A network that writes `streams` texts in parallel, step by step; it holds their state.
 
@@ -59,6 +77,7 @@ class Writer:
     edges: an automaton, in ids, that each stream's text follows from its state `start` on. Only
         symbols are drawn after which it can still accept within `length`. If there is none, the
         stream has ended (`ended`), and what `write` returns for it means nothing.
+    end: the automaton's state after a symbol that ends a text and is no part of it.
     documents: trackers; with them, a stream's state is zero before it reads the last character of a
         separator, as in training.
     panels: the packed weights of the model, if available; used in float32 only.
@@ -74,6 +93,7 @@ class Writer:
         inner: Sequence[int] = (),
         edges: Edges | None = None,
         start: int = 0,
+        end: int = -1,
         documents: DocumentTrackers | None = None,
         workers: Workers | None = None,
         panels: Panels | None = None,
@@ -82,10 +102,12 @@ class Writer:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
         recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
-        self.memory = Memory.new(streams, start, config.resolved().length or 0, recent)
+        self._length = config.resolved().length or 0
+        self.memory = Memory.new(streams, start, self._length, recent)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
+        self._end = end
         self.workers, self._documents = workers or Workers(1), documents
         self._seed, self._take = config.seed, config.take
         if panels is None or self.model is not model:
@@ -114,10 +136,11 @@ class Writer:
 
     @property
     def ended(self) -> NDArray[np.int64]:
-        """How many symbols each stream had written when its automaton left none to draw, -1 before
-        that: int64 (streams,).
+        """How many symbols the text of each stream has if it was ended by the automaton, which left
+        none to draw; -1 before that: int64 (streams,).
         """
-        return self.memory.marks[:, ENDED]
+        marks = self.memory.marks
+        return np.where(marks[:, STATE] == self._end, marks[:, WRITTEN] - 1, marks[:, ENDED])
 
     @property
     def mass(self) -> NDArray[np.float64]:
@@ -206,6 +229,34 @@ class Writer:
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
 
+    def mark(self) -> Mark:
+        """A place to return to: here."""
+        state, everyone, documents = State(self.model, self.streams), range(self.streams), None
+        state.copy_from(self.state)
+        if self._documents is not None:
+            documents = self._documents.chosen(everyone)
+        return Mark(state, self.last.copy(), self.memory.of(everyone), documents)
+
+    def return_to(self, mark: Mark) -> None:
+        """Continue from a mark of this writer, or of one that differs in the temperature or the
+        automaton only.
+        """
+        everyone = range(self.streams)
+        self.state.copy_from(mark.state)
+        self.last, self.memory = mark.last.copy(), mark.memory.of(everyone)
+        if mark.documents is not None:
+            self._documents = mark.documents.chosen(everyone)
+
+    def restart(self, entropy: Sequence[int], start: int = 0) -> None:
+        """Begin a text here, in the automaton's state `start`: nothing is counted of what was
+        written before. Stream n draws its random numbers from these numbers and n.
+        """
+        self.memory.begin(start, self._length)
+        self.random = [
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
+            for n in range(self.streams)
+        ]
+
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
         return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
@@ -213,6 +264,13 @@ class Writer:
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
         self.random = [self.random[stream] for stream in streams]
+        self._continue_from(streams)
+        self._make_work()
+
+    def resample(self, streams: Sequence[int]) -> None:
+        """Continue each stream from what the one named in its place has written; it draws its own
+        random numbers on.
+        """
         self._continue_from(streams)
 
     def spread(self, streams: int, take: int, documents: bool = True) -> Self:
@@ -225,6 +283,7 @@ class Writer:
         if not documents:
             other._documents = None
         other._continue_from([(take - self._take + n) % self.streams for n in range(streams)])
+        other._make_work()
         return other
 
     def branch(self, streams: Sequence[int]) -> Self:
@@ -257,7 +316,6 @@ class Writer:
         self.memory = self.memory.of(streams)
         if self._documents is not None:
             self._documents = self._documents.chosen(streams)
-        self._make_work()
 
     def _reset(self, streams: list[int]) -> None:
         """Set the state of these streams to zero."""
@@ -312,11 +370,13 @@ class Writer:
         return work
 
 
+def generator(*entropy: int) -> np.random.Generator:
+    """Random numbers that only these numbers determine."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+
+
 def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]:
-    return [
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
-        for n in range(take - 1, take - 1 + streams)
-    ]
+    return [generator(seed, n) for n in range(take - 1, take - 1 + streams)]
 
 
 def controls_of(
