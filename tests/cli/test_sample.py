@@ -182,6 +182,7 @@ def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
         "checkpoint": str(Path("checkpoints/tiny/last.safetensors")),
         **asdict(charrnn.SamplingConfig().resolved()),
         "stop": [],
+        "must": [],
         "ended": first["ended"],
         "again": first["again"],
     }
