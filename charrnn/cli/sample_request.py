@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class Request:
     """Which networks write, after which prime, and how many texts.
 
-    shown: the prime if it is printed, else empty. training_text: where the text that the network
-        was trained on has moved, if --text was given. words: the file of --known-words, empty for
-        the training text, or None.
+    shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
+        that the network was trained on has moved. words: the file of --known-words, empty for that
+        text, or None.
     """
 
     members: Sequence[Member]
@@ -52,6 +52,15 @@ class Request:
         if self.words is None:
             return None
         return known_words(self.members[0].trained, self.words, lambda: self.own_corpus)
+
+    def is_line(self, config: SamplingConfig) -> bool:
+        """True if a text ends with its first line."""
+        separator = self.members[0].trained.corpus_config.document_separator
+        return (
+            config.until == "line"
+            or config.lines == 1
+            or (config.until == "document" and separator in ("\n", r"\n"))
+        )
 
     def texts(self, config: SamplingConfig) -> list[Written]:
         """The texts, written side by side."""

@@ -18,17 +18,6 @@ from charrnn.text.contents import opened
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
 
-REASONS = {
-    "unended": "without an end",
-    "empty": "empty",
-    "short": "too short",
-    "long": "too long",
-    "repeated": "written before",
-    "new": "in the training text",
-    "not_in": "in the file of --not-in",
-}
-"""Why texts fall, in words."""
-
 
 def write_short(
     request: Request,
@@ -57,9 +46,9 @@ def write_short(
             progress=bar,
         )
         if new:
-            texts.exclude("new", request.own_corpus)
+            texts.exclude("in the training text", request.own_corpus)
         for path in not_in:
-            texts.exclude("not_in", _read(path, trained[0]))
+            texts.exclude(f"in {terminal.one_line(path)}", _read(path, trained[0]))
         found = list[str]()
         failure: SamplingError | None = None
         try:
@@ -75,9 +64,9 @@ def write_short(
         about = request.about(texts.config, short, **flags)
         samples = [request.described(text) for text in found]
         click.echo(terminal.json_text({"samples": samples} | fallen | about))
-    terminal.say(_summary(len(found), texts.drawn, texts.fallen))
     if failure is not None:
         raise failure
+    terminal.say(texts.summary)
     again.tell(request.again(texts.config, short, **flags))
 
 
@@ -85,11 +74,3 @@ def _read(path: str, network: Trained) -> str:
     """The text of a file of --not-in, read as the network's was."""
     with opened(path) as stream:
         return as_text(stream.read(), network, terminal.one_line(path))
-
-
-def _summary(passed: int, drawn: int, fallen: dict[str, int]) -> str:
-    """How many texts were drawn, and why others fell."""
-    reasons = sorted(fallen.items(), key=lambda item: -item[1])
-    words = [f"{times:,} {REASONS.get(reason, reason)}" for reason, times in reasons]
-    others = f": {', '.join(words)}" if words else ""
-    return f"{passed:,} texts of {drawn:,} drawn{others}"

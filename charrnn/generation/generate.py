@@ -21,6 +21,10 @@ from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
 
+MANY, FEW = 64, 8
+"""So many texts are written so few symbols at a time: what is written after the end of a text takes
+more time than returning to Python.
+"""
 PARTICLES = 2048
 """Particles written side by side, of one or several texts."""
 
@@ -151,7 +155,8 @@ def generate_texts(
     """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
     ended.
 
-    `progress(written, total)` counts the characters of each text.
+    `progress(written, length)` counts the characters of each text; one that has ended counts as
+    whole.
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
@@ -215,9 +220,10 @@ def write_texts(
     pieces: list[list[str]] = [[] for _ in texts]
     left, done = list(range(len(texts))), 0  # the text of each stream
     while left and done < length:
-        block = writer.write(min(writer.chunk, length - done))
-        symbols, ends = symbols_of(vocab, block), (writer.ended - done).tolist()
-        done += len(block)
+        block = writer.chunk if len(left) < MANY else FEW
+        ids = writer.write(min(block, length - done))
+        symbols, ends = symbols_of(vocab, ids), (writer.ended - done).tolist()
+        done += len(ids)
         kept = []
         for stream, n in enumerate(left):
             pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
@@ -227,7 +233,8 @@ def write_texts(
             writer.keep(kept)
         left = [left[stream] for stream in kept]
         if progress is not None:
-            progress(done, length)
+            ended = len(texts) - len(left)
+            progress((ended * length + len(left) * done) // len(texts), length)
     return ["".join(each) for each in pieces]
 
 

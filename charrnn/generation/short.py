@@ -24,6 +24,14 @@ MOST = 2048
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
 
+REASONS = {
+    "unended": "without an end",
+    "short": "too short",
+    "long": "too long",
+    "repeated": "written before",
+}
+"""Why texts fall, for people."""
+
 
 class ShortTexts:
     """Iterates over `count` short texts that pass, in the order of their takes: lines, or documents
@@ -32,11 +40,9 @@ class ShortTexts:
     A short text is whole: it begins where the last line (or document) of the prime does, and ends
     without its newline or separator and the space around. It falls for the first of these reasons:
     "unended" (no end within `config.length`, by default 500), "empty", "short", "long" (`short`),
-    "repeated" (`short.unique`), one of the names in `excluded`, or what `accept` returns.
-
-    A text also falls if it stands in one that was given to `exclude`, and if `accept` says so. The
-    iteration raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed. What
-    passes depends on the seed and settings alone, not on the number of threads.
+    "repeated" (`short.unique`), the name of an `exclude`, what `accept` returns. The iteration
+    raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed. What passes
+    depends on the seed and settings alone, not on the number of threads.
 
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
@@ -90,50 +96,57 @@ class ShortTexts:
         texts |= {folded(each) for each in self._endings.units(text) if len(each) <= most}
 
     def __iter__(self) -> Iterator[str]:
+        seen, recent = set[str](), deque[bool](maxlen=WINDOW)
+        passed, passed_lately, self.drawn, self.fallen = 0, 0, 0, Counter[str]()
+        for text, ended in self._takes():
+            reason = self._reason(text, ended, seen)
+            self.drawn += 1
+            passed_lately += (not reason) - (recent[0] if len(recent) == WINDOW else False)
+            recent.append(not reason)
+            if reason:
+                self.fallen[reason] += 1
+            else:
+                passed += 1
+                seen.add(folded(text))
+                if self._progress is not None:
+                    self._progress(passed, self.count)
+                yield text
+            if passed == self.count:
+                return
+            if len(recent) == WINDOW and passed_lately < FEWEST:
+                raise SamplingError(
+                    f"next to no text passes: {self.summary}; ask for fewer, or loosen what they "
+                    "must be"
+                )
+
+    def _takes(self) -> Iterator[tuple[str, str]]:
+        """The whole short text of one take after another, and what ended it, without an end."""
         config, endings, most = self.config, self._endings, self.short.max_length
         reader, ids = reader_of(
             self._networks, MOST, self._prime, config, self._workers, endings.automaton
         )
-        before = symbols_of(endings.vocab, ids[:, None])[0]
-        begun, seen, take, passed = endings.begun(before), set[str](), config.take, 0
-        recent: deque[bool] = deque(maxlen=WINDOW)
+        begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 
         def is_too_long(text: str) -> bool:
             return most is not None and len((begun + text).strip()) > most
 
-        while passed < self.count:
-            streams = self._batch(passed)
-            texts = write_takes(reader, endings, ids, streams, take, is_over=is_too_long)
+        while True:
+            # about as many as will do, at the rate so far
+            passed = self.drawn - self.fallen.total()
+            rate = max(passed, 1) / max(self.drawn, 1)
+            streams = int(min(MOST, 1.1 * (self.count - passed) / rate + 8))
+            for text, written in write_takes(
+                reader, endings, ids, streams, take, is_over=is_too_long
+            ):
+                yield endings.bare(begun + written, text.ended), text.ended
             take += streams
-            for text, whole in texts:
-                found = endings.bare(begun + whole, text.ended)
-                reason = self._reason(found, bool(text.ended), seen)
-                self.drawn += 1
-                recent.append(not reason)
-                if not reason:
-                    seen.add(folded(found))
-                    passed += 1
-                    yield found
-                    if passed == self.count:
-                        return
-                else:
-                    self.fallen[reason] += 1
-                if len(recent) == WINDOW and sum(recent) < FEWEST:
-                    raise SamplingError(self._complaint(passed))
-            if self._progress is not None:
-                self._progress(passed, self.count)
 
-    def _batch(self, passed: int) -> int:
-        """How many texts to write next: about as many as will do, at the rate so far."""
-        rate = max(passed, 1) / max(self.drawn, 1)
-        return int(min(MOST, 1.1 * (self.count - passed) / rate + 8))
-
-    def _reason(self, text: str, has_ended: bool, seen: set[str]) -> str:
+    def _reason(self, text: str, ended: str, seen: set[str]) -> str:
         """Why a text falls, or an empty string."""
         key, size = folded(text), len(text)
         if self.short.max_length is not None and size > self.short.max_length:
             return "long"
-        if not has_ended:
+        if not ended:
             return "unended"
         if not text:
             return "empty"
@@ -146,12 +159,14 @@ class ShortTexts:
                 return name
         return self._accept(text)
 
-    def _complaint(self, passed: int) -> str:
-        reason, times = self.fallen.most_common(1)[0]
-        return (
-            f"next to no text passes: {passed:,} of {self.drawn:,}, and fewer than {FEWEST} of the "
-            f"last {WINDOW:,}; most fall because they are {reason} ({times:,})"
-        )
+    @property
+    def summary(self) -> str:
+        """How many texts have passed, and why the others fell, for people."""
+        reasons = [
+            f"{times:,} {REASONS.get(name, name)}" for name, times in self.fallen.most_common()
+        ]
+        others = f": {', '.join(reasons)}" if reasons else ""
+        return f"{self.drawn - self.fallen.total():,} of {self.drawn:,} texts passed{others}"
 
 
 def folded(text: str) -> str:

@@ -110,8 +110,8 @@ class Endings:
         separator: str | None,
         automaton: Automaton | None = None,
     ) -> None:
-        self.vocab, self.config, self.separator = vocab, config, separator
-        self.automaton = automaton
+        self.vocab, self.config, self.automaton = vocab, config, automaton
+        self._pattern = None if separator is None else Pattern(separator)
         self.stops = stop_symbols(vocab, config.stop)
         self.unit: Unit | None = "line" if config.lines is not None else config.until
         if self.unit == "document" and separator is None:
@@ -144,9 +144,9 @@ class Endings:
 
     def bare(self, text: str, ended: str) -> str:
         """A text without the separator or newline that ended it, and the space around it."""
-        if ended == "document" and self.separator is not None:
+        if ended == "document" and self._pattern is not None:
             symbols = self.vocab.in_symbols(text)
-            for match in Pattern(self.separator).finditer(symbols):
+            for match in self._pattern.finditer(symbols):
                 if match.end() == len(symbols):
                     symbols = symbols[: match.start()]
             text = self._characters(symbols)
@@ -156,9 +156,9 @@ class Endings:
         """The sentences, lines, paragraphs or documents of a text, as `bare` leaves them."""
         whole = text if isinstance(text, str) else text.vocab.decode(text.ids)
         begin = 0
-        if self.unit == "document" and self.separator is not None:
+        if self.unit == "document" and self._pattern is not None:
             symbols = self.vocab.in_symbols(whole)
-            for match in Pattern(self.separator).finditer(symbols):
+            for match in self._pattern.finditer(symbols):
                 yield self._characters(symbols[begin : match.start()]).strip()
                 begin = match.end()
             yield self._characters(symbols[begin:]).strip()
