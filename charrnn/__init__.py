@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         generate_many,
         generate_texts,
     )
+    from charrnn.generation.lexicon import Lexicon
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
@@ -114,6 +115,7 @@ _HOMES = {
     "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
+    "generation.lexicon": "Lexicon",
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
@@ -145,7 +147,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
-    "ends", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "ends", "Lexicon", "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
