@@ -7,6 +7,7 @@
 import contextlib
 import gc
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -53,6 +54,16 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
+
+
+_WRONG_VALUE = re.compile(r"Invalid value for '(\S+)': (.+) is not (?:in the range|a valid) (.+)")
+_WANTED = {
+    r"^integer.*": "a whole number",
+    r"^float.*": "a number",
+    r"^(.+)<=x<=(.+)$": r"\1 to \2",
+    r"^x>=(.+)$": r"at least \1",
+}
+"""What click says of a value, and what charrnn's own settings say."""
 
 
 class Help(click.HelpFormatter):
@@ -171,6 +182,11 @@ def _usage_message(error: click.UsageError) -> str:
         hint = hint or f"; {error.ctx.command_path} --help lists the options"
         return f"there is no option {error.option_name}{hint}"
     message = error.format_message().removesuffix(".")
+    if wrong := _WRONG_VALUE.fullmatch(message):
+        flag, value, wanted = wrong.groups()
+        for pattern, words in _WANTED.items():
+            wanted = re.sub(pattern, words, wanted)
+        return f"{flag} must be {wanted}, not {value}"
     return message[:1].lower() + message[1:]
 
 

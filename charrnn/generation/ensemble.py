@@ -56,6 +56,11 @@ class Ensemble:
         """As `Writer.ended`."""
         return self._writers[0].ended
 
+    @property
+    def mass(self) -> NDArray[np.float64]:
+        """As `Writer.mass`."""
+        return self._writers[0].mass
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
@@ -67,6 +72,11 @@ class Ensemble:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
+
+    def resample(self, streams: Sequence[int]) -> None:
+        """As `Writer.resample`."""
+        for writer in self._writers:
+            writer.resample(streams)
 
     def spread(self, streams: int, take: int, documents: bool = True) -> "Ensemble":
         """As `Writer.spread`."""

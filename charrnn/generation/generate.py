@@ -2,19 +2,31 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
+from charrnn.generation.allowed import allowed
+from charrnn.generation.automaton import Automaton
 from charrnn.generation.ensemble import Ensemble, check_alike
+from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.particles import Particles, write_particles
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Ids, Progress, Writer
+from charrnn.generation.writer import Ids, Progress, Writer, generator
+from charrnn.kernels.constraint import Edges
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
+
+MANY, FEW = 64, 8
+"""So many texts are written so few symbols at a time: what is written after the end of a text takes
+more time than returning to Python.
+"""
+PARTICLES = 2048
+"""Particles written side by side, of one or several texts."""
 
 
 def generate_ids(
@@ -51,6 +63,7 @@ def generate(
     *,
     workers: Workers | None = None,
     panels: Panels | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
 ) -> Generator[str, None, str]:
     """Yields the text that follows `prime`, in pieces as it is generated; returns what ended it
@@ -67,13 +80,26 @@ def generate(
     A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
     that text.encode("utf-8", "surrogateescape") gives the bytes.
 
+    With `config.match`, `must` or `known_words`, the whole text after the prime is one that these
+    allow: it ends where nothing can follow, at an end or a stop string where it may, or at
+    `length`. `ConfigError` if no such text is that short. With more than one of `config.particles`,
+    it comes in one piece.
+
     trained: one network, or several with the same vocabulary, which write as an ensemble.
     panels: the packed weights of a single network, if available.
+    known_words: the only words that are written.
     progress: `progress(read, total)` reports the reading of a long prime.
     """
     networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
-    endings = endings_of(networks, config)
-    writer, ids = writer_of(networks, 1, prime, config, workers, panels)
+    if config.particles > 1:
+        (written,) = generate_texts(
+            networks, 1, prime, config, workers=workers, known_words=known_words
+        )
+        yield written.text
+        return written.ended
+    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    endings = endings_of(networks, config, automaton)
+    writer, ids = writer_of(networks, 1, prime, config, workers, panels, automaton)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
     done = 0
     for block in generate_ids(writer, ids, config.length or 0, progress):
@@ -96,6 +122,7 @@ def generate_many(
     config: SamplingConfig | None = None,
     *,
     workers: Workers | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
     """`count` texts that follow `prime`, generated in parallel: takes of the seed from
@@ -103,7 +130,15 @@ def generate_many(
 
     Arguments as for `generate_texts`.
     """
-    texts = generate_texts(trained, count, prime, config, workers=workers, progress=progress)
+    texts = generate_texts(
+        trained,
+        count,
+        prime,
+        config,
+        workers=workers,
+        known_words=known_words,
+        progress=progress,
+    )
     return [each.text for each in texts]
 
 
@@ -114,23 +149,60 @@ def generate_texts(
     config: SamplingConfig | None = None,
     *,
     workers: Workers | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
 ) -> list[Written]:
     """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
     ended.
 
-    `progress(written, total)` counts the characters of each text.
+    `progress(written, length)` counts the characters of each text; one that has ended counts as
+    whole.
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
     networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
-    endings = endings_of(networks, config)
-    reader, ids = reader_of(networks, count, prime, config, workers)
-    before = symbols_of(endings.vocab, ids[:, None])[0]
-    writer = reader.spread(count, config.take, not endings.at_separator)
-    texts = [endings.text(before) for _ in range(count)]
-    written = write_texts(writer, endings.vocab, texts, config.length or 0, progress)
-    return [Written(written[n], config.take + n, text.ended) for n, text in enumerate(texts)]
+    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    endings = endings_of(networks, config, automaton)
+    reader, ids = reader_of(networks, count, prime, config, workers, automaton)
+    texts = write_takes(reader, endings, ids, count, config.take, progress)
+    return [Written(text, config.take + n, end.ended) for n, (end, text) in enumerate(texts)]
+
+
+def write_takes(
+    reader: Writer | Ensemble,
+    endings: Endings,
+    prime: Ids,
+    count: int,
+    take: int,
+    progress: Progress | None = None,
+    is_over: Callable[[str], bool] = lambda text: False,
+) -> list[tuple[Text, str]]:
+    """`count` takes, from `take` on, after what a reader has read: how they ended, and what they
+    are. Arguments as for `write_texts`.
+    """
+    config, N = endings.config, endings.config.particles
+    length, documents = config.length or 0, not endings.at_separator
+    before = symbols_of(endings.vocab, prime[:, None])[0]
+    if N == 1:
+        texts = [endings.text(before) for _ in range(count)]
+        writer = reader.spread(count, take, documents)
+        written = write_texts(writer, endings.vocab, texts, length, progress, is_over)
+        return list(zip(texts, written, strict=True))
+    groups = list[Particles]()
+    for first in range(0, count, at_once := max(1, PARTICLES // N)):
+        size, start = min(at_once, count - first), take + first
+        writer = reader.spread(N * size, N * (start - 1) + 1, documents)
+        groups += (
+            Particles([endings.text(before) for _ in range(N)], generator(config.seed, n, N))
+            for n in range(start, start + size)
+        )
+
+        def report(written: int, first: int = first, size: int = size) -> None:
+            if progress is not None:
+                progress(first * length + written * size, count * length)
+
+        write_particles(writer, endings.vocab, groups[first:], length, report)
+    return [group.chosen() for group in groups]
 
 
 def write_texts(
@@ -148,9 +220,10 @@ def write_texts(
     pieces: list[list[str]] = [[] for _ in texts]
     left, done = list(range(len(texts))), 0  # the text of each stream
     while left and done < length:
-        block = writer.write(min(writer.chunk, length - done))
-        symbols, ends = symbols_of(vocab, block), (writer.ended - done).tolist()
-        done += len(block)
+        block = writer.chunk if len(left) < MANY else FEW
+        ids = writer.write(min(block, length - done))
+        symbols, ends = symbols_of(vocab, ids), (writer.ended - done).tolist()
+        done += len(ids)
         kept = []
         for stream, n in enumerate(left):
             pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
@@ -160,7 +233,8 @@ def write_texts(
             writer.keep(kept)
         left = [left[stream] for stream in kept]
         if progress is not None:
-            progress(done, length)
+            ended = len(texts) - len(left)
+            progress((ended * length + len(left) * done) // len(texts), length)
     return ["".join(each) for each in pieces]
 
 
@@ -170,12 +244,15 @@ def reader_of(
     prime: str,
     config: SamplingConfig,
     workers: Workers | None,
+    automaton: Automaton | None = None,
 ) -> tuple[Writer | Ensemble, Ids]:
     """A writer that has read the prime once from each state that `count` texts start from, and the
     ids of the prime.
     """
-    openings = math.lcm(*(len(network.opening) for network in networks))
-    reader, ids = writer_of(networks, min(count, openings), prime, config, workers)
+    openings, N = math.lcm(*(len(network.opening) for network in networks)), config.particles
+    config = replace(config, take=N * (config.take - 1) + 1)
+    streams = min(count * N, openings)
+    reader, ids = writer_of(networks, streams, prime, config, workers, automaton=automaton)
     if len(ids):
         reader.read(ids)
     return reader, ids
@@ -188,8 +265,13 @@ def writer_of(
     config: SamplingConfig,
     workers: Workers | None,
     panels: Panels | None = None,
+    automaton: Automaton | None = None,
 ) -> tuple[Writer | Ensemble, Ids]:
     """A writer that never writes the unknown symbol, and the ids to read first."""
+    start, end, edges = 0, -1, None
+    if automaton is not None:
+        start, end = automaton.start, automaton.end
+        edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
     vocab = networks[0].vocab
     ids = vocab.encode(prime, config.unknown)
     writers = [
@@ -199,6 +281,9 @@ def writer_of(
             streams=streams,
             banned=() if vocab.unknown is None else (vocab.unknown,),
             inner=word_symbols(vocab),
+            edges=edges,
+            start=start,
+            end=end,
             documents=_documents_of(network, streams),
             workers=workers,
             panels=panels if len(networks) == 1 else None,
@@ -210,9 +295,12 @@ def writer_of(
     return writers[0] if len(writers) == 1 else Ensemble(writers), ids
 
 
-def endings_of(networks: Sequence[Trained], config: SamplingConfig) -> Endings:
+def endings_of(
+    networks: Sequence[Trained], config: SamplingConfig, automaton: Automaton | None = None
+) -> Endings:
     """Where the texts of these networks end."""
-    return Endings(networks[0].vocab, config, networks[0].corpus_config.document_separator)
+    separator = networks[0].corpus_config.document_separator
+    return Endings(networks[0].vocab, config, separator, automaton)
 
 
 def networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:

@@ -80,17 +80,18 @@ class ManuscriptFile:
             before, self.path = self.path, _free(self.path)
             self.note = f"{before.name} was changed by another program; saving to {self.path.name}"
         data = self._encoded(text)
+        digest = hashlib.sha256(data).hexdigest()
         this = {
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": digest,
             "characters": len(text),
             "network": spans_of(authors),
         }
-        self._texts = [this, *(t for t in self._texts if t["sha256"] != this["sha256"])][:2]
+        self._texts = [this, *(t for t in self._texts if t["sha256"] != digest)][:2]
         spans = json.dumps({"charrnn": 1, **about, "texts": self._texts}).encode()
         mode = self.path.stat().st_mode & 0o7777 if self.path.exists() else None
         replace_file(self.beside, spans, mode)
         replace_file(self.path, data, mode)
-        self._state, self._digest = self._now(), this["sha256"]
+        self._state, self._digest = self._now(), digest
 
     def _has_changed(self) -> bool:
         """True if another program has changed the file since it was read or saved."""

@@ -105,6 +105,15 @@ class Memory(NamedTuple):
         chosen = list(streams)
         return Memory(self.marks[chosen], self.mass[chosen], self.recent.of(chosen))
 
+    def put(self, stream: int, other: Memory, its: int) -> None:
+        """Let a stream remember what another one's does."""
+        for ours, theirs in zip(
+            (self.marks, self.mass, *self.recent),
+            (other.marks, other.mass, *other.recent),
+            strict=True,
+        ):
+            ours[stream] = theirs[its]
+
 
 TEMPERATURES = types.NamedTuple((float64, float64, int64, boolean[::1], float32), Temperatures)
 CONTROLS = types.NamedTuple(

@@ -80,9 +80,10 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         replace_file(path, data)
     except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if is_full else "check the path and its permissions,"
         raise CheckpointError(
-            f"{path}: cannot write the file: {error.strerror or error}; free some space or write "
-            "elsewhere"
+            f"{path}: cannot write the file: {error.strerror or error}; {remedy} or write elsewhere"
         ) from None
 
 
