@@ -35,7 +35,7 @@ class Page(BufferControl):
 
         def get_line(number: int) -> StyleAndTextTuples:
             line = bisect_right(firsts, number) - 1
-            return lines[line].rows[number - firsts[line]].shown
+            return [*lines[line].rows[number - firsts[line]].shown, ("", " ")]  # for the cursor
 
         return UIContent(get_line, firsts[-1], Point(column, row))
 
