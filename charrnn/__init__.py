@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         DynamicConfig,
         ModelConfig,
         SamplingConfig,
+        ShortConfig,
         TrainConfig,
     )
     from charrnn.errors import (
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
         DivergenceError,
         PeerError,
         RunError,
+        SamplingError,
         VocabError,
     )
-    from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.authorship import Authorship, authorship
+    from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
     from charrnn.evaluation.dynamic import evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
@@ -48,22 +51,36 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
+    from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
-    from charrnn.generation.generate import generate, generate_ids, generate_many
+    from charrnn.generation.generate import (
+        Written,
+        generate,
+        generate_ids,
+        generate_many,
+        generate_texts,
+    )
+    from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
+    from charrnn.pages.surprise import surprise_page
     from charrnn.runtime.threads import Workers
+    from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
-    from charrnn.training.loop import Report, train
+    from charrnn.training.loop import train
+    from charrnn.training.report import Report
     from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
     from charrnn.training.run_folder import RunFolder, newest_run
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
-    from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
+    from charrnn.tuning.comparison import compare
+    from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more
 
@@ -73,20 +90,27 @@ _HOMES = {
     "tuning.candidates": "Candidate combinations of_equal_size",
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
-    "tuning.comparison": "Event Outcome Result compare results",
-    "evaluation.compression": "evaluate_xz",
-    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig TrainConfig",
+    "tuning.comparison": "compare",
+    "tuning.outcomes": "Event Outcome Result results",
+    "evaluation.authorship": "Authorship authorship",
+    "evaluation.compression": "evaluate_ppmd evaluate_xz",
+    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
+    "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.passages": "SurprisingPassage surprising_passages",
+    "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError PeerError RunError VocabError",
+    "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
-    "generation.generate": "generate generate_ids generate_many",
+    "generation.generate": "Written generate generate_ids generate_many generate_texts",
+    "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
+    "pages.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",
@@ -94,7 +118,10 @@ _HOMES = {
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
     "config.files": "configs_of preset presets",
-    "training.loop": "Report train",
+    "training.loop": "train",
+    "training.report": "Report",
+    "text.copies": "Copies",
+    "text.overlap": "SharedPassage overlap",
     "text.vocab": "Vocab",
     "generation.writer": "Writer",
 }
@@ -106,12 +133,16 @@ __all__ = [  # noqa: RUF022
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
-    "generate", "generate_many", "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
+    "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
+    "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "Ensemble", "check_alike", "CharrnnError", "CheckpointError", "ConfigError",
-    "CorpusError", "DataError", "DivergenceError", "PeerError", "RunError", "VocabError", "Workers",
+    "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
+    "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ backticks, like `learning_rate`; the command line shows them as flags.
     |-- RunError         a run is finished, or its folder is in use, holds a run, or holds none
     |-- DataError        a data set is unknown, cannot be downloaded, or arrived damaged
     |-- DivergenceError  training diverged for good, or outputs are NaN or infinite
+    |-- SamplingError    next to none of the texts that a network writes pass
     `-- PeerError        a program to compare with is not installed, or failed
 
 The command line prints any of them as one line on stderr, with exit status 1 (2 for a
@@ -74,6 +75,10 @@ def overflow(whose: str = "the network's") -> DivergenceError:
         f"{whose} outputs are NaN or infinite: its weights are too large or the file is damaged; "
         "use another checkpoint, or train again with a lower `learning_rate`"
     )
+
+
+class SamplingError(CharrnnError):
+    """Next to none of the texts that a network writes pass."""
 
 
 class PeerError(CharrnnError):

@@ -47,12 +47,12 @@ class StartStates:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def chosen(self, seed: int, streams: int) -> NDArray[np.int64]:
-        """The start of each of `streams` texts, int64 (streams,): the seed chooses the first, and
-        the others take the next ones in turn.
+    def chosen(self, seed: int, streams: int, take: int = 1) -> NDArray[np.int64]:
+        """The start of each of `streams` takes of a seed, from `take` on, int64 (streams,): the
+        seed chooses that of take 1, and the others have the next ones in turn.
         """
-        first = np.random.SeedSequence([seed, 0x57A7]).generate_state(1)[0]
-        return (int(first) + np.arange(streams, dtype=np.int64)) % len(self)
+        first = int(np.random.SeedSequence([seed, 0x57A7]).generate_state(1)[0])
+        return (first + take - 1 + np.arange(streams, dtype=np.int64)) % len(self)
 
     def put(self, state: State, streams: NDArray[np.bool_]) -> None:
         """Set these streams, bool (N of `state`,), to the first start's state."""

@@ -33,7 +33,7 @@ from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.tuning.candidates import Candidate
-    from charrnn.tuning.comparison import Event
+    from charrnn.tuning.outcomes import Event
 
 GROUP = "Comparison"
 Varied = dict[str, list[Value]]
@@ -217,7 +217,8 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     from charrnn.cli.compare_display import Display, print_results
     from charrnn.tuning.candidates import of_equal_size
     from charrnn.tuning.comparison import compare as runs
-    from charrnn.tuning.comparison import results, with_size
+    from charrnn.tuning.comparison import with_size
+    from charrnn.tuning.outcomes import results
     from charrnn.tuning.planning import LEAST_SECONDS
 
     candidates = _candidates(request, varied)

@@ -14,7 +14,7 @@ from charrnn.cli.train_display import ESTIMATED_AFTER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charrnn.tuning.comparison import Event, Outcome, Result
+    from charrnn.tuning.outcomes import Event, Outcome, Result
 
 
 class Display:

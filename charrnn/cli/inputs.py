@@ -1,13 +1,16 @@
-"""Reading a text for a command, and the kernels that a precision needs."""
+"""Reading a text for a command, the kernels of a precision, and flags that must match a network."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.config import CorpusConfig
+from charrnn.cli.options import flag_of
+from charrnn.config import CorpusConfig, ModelConfig
+from charrnn.config.fields import Value
+from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
@@ -51,3 +54,20 @@ def read_text(
     if corpus.skipped and not quiet:
         terminal.say(f"left out: {terminal.one_line(summary(corpus.skipped))}")
     return corpus
+
+
+def check_same(
+    settings: Mapping[str, Value],
+    config: CorpusConfig | ModelConfig,
+    whose: str,
+    free: tuple[str, ...] = (),
+) -> None:
+    """`ConfigError` if a given setting differs from this configuration and is not free to
+    change.
+    """
+    for name, value in config.named_in(settings).items():
+        if name not in free and value != getattr(config, name):
+            raise ConfigError(
+                f"{flag_of(name)} {value} does not match {whose}: there it is "
+                f"{getattr(config, name)}; leave {flag_of(name)} out, or start a new run"
+            )

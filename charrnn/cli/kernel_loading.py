@@ -19,18 +19,23 @@ FEW_KERNELS = 12
 """At most this many, such as those of one cell and one optimizer, compile in a few seconds."""
 
 
-def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> None:
+def load_kernels(
+    *names: str, training: bool = True, network: bool = True, quiet: bool = False
+) -> None:
     """Import the kernels. They are compiled once per machine; show progress while that happens.
 
     `names`: cells, optimizers and so on whose kernels are needed (see `compiling.module_of`);
-        without `training`, only the kernels for sampling. Call it before importing any part of the
+        without `training`, only the kernels for sampling; without `network`, none but these.
+        Call it before importing any part of the
         library that computes, and again for names that are only known once a checkpoint is read.
         Silent when all kernels come from the cache. One line says why the next start compiles
         again, if it does.
     """
     from charrnn.compiler import companion, compiling, target
 
-    modules = compiling.kernel_modules(*names, training=training)
+    modules = [compiling.module_of(name) for name in names]
+    if network:
+        modules = compiling.kernel_modules(*names, training=training)
     needed = [
         kernel
         for module in modules
@@ -48,7 +53,10 @@ def load_kernels(*names: str, training: bool = True, quiet: bool = False) -> Non
         display = _Compiling(len(needed), missing, quiet, beside)
         compiling.listeners.append(display.tick)
         try:
-            for module in (*modules, *above):  # the companion compiles them in reverse order
+            for module in (
+                *modules,
+                *(above if network else ()),
+            ):  # the companion compiles them in reverse order
                 import_module(module)
         finally:
             compiling.listeners.remove(display.tick)

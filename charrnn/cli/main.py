@@ -33,7 +33,10 @@ from charrnn.errors import CharrnnError, ConfigError
 COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
+    "write": ("charrnn.cli.write:write", "Write a text together with a network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
+    "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
+    "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",

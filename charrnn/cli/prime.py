@@ -32,6 +32,13 @@ def unescaped(string: str) -> str:
     return re.sub(r"\\([ntr\\])", lambda match: _ESCAPED[match[1]], string)
 
 
+def escaped(string: str) -> str:
+    """A string that `unescaped` makes this one of."""
+    for letter, character in reversed(_ESCAPED.items()):
+        string = string.replace(character, f"\\{letter}")
+    return string
+
+
 def read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, str]:
     """The prime from the flags, else from a pipe or file on standard input, else empty; and its
     name for messages.

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import secrets
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
+from charrnn.cli import again, terminal
+from charrnn.cli.checkpoints import ensemble_option, load_members
 from charrnn.cli.options import (
     GroupedCommand,
     help_all_option,
     json_option,
+    option,
     options_for,
     threads_option,
 )
 from charrnn.cli.prime import as_text, read_prime, unescaped
+from charrnn.cli.sample_request import Request, write
+from charrnn.cli.sample_short import write_short
 from charrnn.cli.signals import interruptions
-from charrnn.config import SamplingConfig
+from charrnn.config import SamplingConfig, ShortConfig
+from charrnn.config.fields import settings_of
+from charrnn.config.settings import SHORT
 from charrnn.errors import RunError, VocabError
-
-if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
-    from charrnn.runtime.threads import Workers
 
 EXAMPLES = """\b
 Examples:
@@ -38,32 +39,81 @@ Examples:
   echo "KING:" | charrnn sample                   read the prime from a pipe
 """
 BRIEF = {
-    "--length": "Characters to write. [default: 500]",
-    "--temperature": "Randomness: 0 safest, 1 as learned. [default: 0.8]",
+    "--length": "Characters to write, or the most with --until.",
+    "--until": "End at a sentence, line, paragraph or document.",
+    "--lines": "End after this many lines.",
+    "--match": "Write only what matches this regular expression.",
+    "--must": "A word that the text has to contain; may be repeated.",
+    "--known-words": "Only words of the training text, or of this file.",
+    "--particles": "Write N side by side to follow --match with less force.",
+    "--temperature": "Randomness: 0 safest, 1 as learned; may be repeated. [default: 0.8]",
     "--prime": "Text to continue.",
     "--prime-file": "A file to continue; - is standard input.",
     "--no-prime": "Do not print the prime before the text.",
     "--stop": "Stop before this string; may be repeated.",
     "--keep-stop": "Keep the string that stopped the text.",
     "--count": "Texts to write. [default: 1]",
+    "--min-length": "Of short texts: leave out shorter ones.",
+    "--max-length": "Of short texts: leave out longer ones.",
+    "--unique": "Of short texts: write none twice.",
+    "--new": "Of short texts: none of the training text.",
+    "--not-in": "Of short texts: none of this file's lines.",
+    "--take": "Write take K of the seed. [default: 1]",
     "--seed": "The same seed writes the same text. [default: random]",
     "--unknown": "Unknown characters in the prime: error, skip, nearest, fold.",
     "--threads": "Threads to use. [default: all]",
     "--json": "Print one JSON object.",
 }
 """The options that --help shows."""
+MOST = 10_000
+"""Texts that are written side by side."""
+TOLD = 10
+"""Up to this many texts, each is followed by the command that makes it again."""
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
-@options_for(SamplingConfig, without=("seed",))
+@options_for(SamplingConfig, without=("seed",), repeated=("temperature",))
+@option(
+    "--known-words",
+    "Write only words of the training text, or of this file (a text or a list of words).",
+    group=settings_of(SamplingConfig)["match"].group,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+)
+@options_for(ShortConfig)
+@option(
+    "--new",
+    "Leave out short texts that stand in the training text as a line or document.",
+    group=SHORT,
+    is_flag=True,
+)
+@option(
+    "--not-in",
+    "Leave out short texts that are lines (or documents) of this file; may be repeated.",
+    group=SHORT,
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help="The text that the network was trained on, if it has moved; may be repeated.",
+)
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
 @click.option("--prime", metavar="TEXT", help="Text to continue; may be empty.")
 @click.option("--prime-file", metavar="FILE", help="A UTF-8 file to continue; - is standard input.")
 @click.option("--no-prime", is_flag=True, help="Do not print the prime before the text.")
 @click.option(
-    "--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Texts to write."
+    "--count",
+    type=click.IntRange(1, 1_000_000),
+    default=1,
+    show_default=True,
+    help="Texts to write.",
 )
 @threads_option
 @json_option("Print one JSON object, with the seed; its text does not include the prime.")
@@ -72,16 +122,21 @@ def sample(
     checkpoint: str | None,
     ensemble: tuple[str, ...],
     seed: int | None,
+    temperature: tuple[float, ...],
     prime: str | None,
     prime_file: str | None,
     no_prime: bool,
     count: int,
+    known_words: str | None,
+    new: bool,
+    not_in: tuple[str, ...],
+    text: tuple[str, ...],
     as_json: bool,
     threads: int | None,
     **settings: Any,
 ) -> None:
     """Generate text with a network: by default the newest run's or, if there is no run, the bundled
-    one.
+    one. On stderr, it ends with the command that makes the text again.
 
     CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or file on standard input is
     taken as the prime, exactly as it is, unless --prime or --prime-file is given; in a script whose
@@ -89,47 +144,87 @@ def sample(
     """
     settings["seed"] = secrets.randbits(53) if seed is None else seed
     settings["stop"] = tuple(map(unescaped, settings["stop"]))
-    config = SamplingConfig(**{k: value for k, value in settings.items() if value is not None})
+    values = {name: value for name, value in settings.items() if value is not None}
+    config, short = SamplingConfig.of(values), ShortConfig.of(values)
+    configs = [replace(config, temperature=each) for each in temperature] or [config]
+    is_short = short != ShortConfig() or new or bool(not_in)
+    if is_short and len(configs) > 1:
+        raise click.UsageError("short texts are written at one --temperature")
+    if count > MOST and not is_short:
+        raise click.UsageError(
+            f"--count {count}: at most {MOST:,}, except for short texts (--max-length)"
+        )
     raw_prime, whose = read_prime(prime, prime_file)
     kernels = [] if config.precision == "float32" else [config.precision]
-    checkpoint = checkpoint or _bundled_if_no_run()
-    members = load_members(checkpoint, ensemble, *kernels, training=False)
-    from charrnn.generation.generate import generate_many
+    members = load_members(checkpoint or bundled_if_no_run(), ensemble, *kernels, training=False)
     from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
-    text = as_text(raw_prime, trained[0], whose)
+    prime = as_text(raw_prime, trained[0], whose)
     try:
-        trained[0].vocab.encode(text, config.unknown)
+        trained[0].vocab.encode(prime, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
-    stops = [as_text(string, trained[0], "`stop`") for string in config.stop]
-    config = replace(config, stop=tuple(stops))
-    shown = "" if no_prime else text
+    stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
+    configs = [replace(each, stop=stops) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
-        if count == 1 and not as_json:
-            _stream(trained, text, shown, config, workers)
-            return
-        with terminal.progress_bar("writing", unit="char") as bar:
-            texts = generate_many(trained, count, text, config, workers=workers, progress=bar)
-    if as_json:
-        name = "text" if count == 1 else "samples"
-        output: dict[str, Any] = {name: _one_or_all([_valid(each) for each in texts])}
-        if trained[0].vocab.unit == "byte":
-            data = (each.encode("utf-8", "surrogateescape") for each in texts)
-            output["base64"] = _one_or_all([base64.b64encode(each).decode() for each in data])
-        about = {"prime": _valid(text), **asdict(config), **files_of(members)}
-        del about["stop"], about["keep_stop"], about["unknown"]
-        click.echo(terminal.json_text(output | about))
-        return
-    for n, made_text in enumerate(texts, 1):
-        if n > 1:
-            _write(_rule(n, count))
-        whole = terminal.escaped(shown + made_text, sys.stdout)
-        _write(whole if whole.endswith("\n") else whole + "\n")
+        request = Request(
+            members, prime, prime_file, "" if no_prime else prime, count, workers, text, known_words
+        )
+        if is_short:
+            write_short(request, configs[0], short, new, not_in, as_json)
+        elif as_json:
+            click.echo(terminal.json_text(_object(request, configs)))
+        else:
+            _write_texts(request, [each.resolved() for each in configs])
 
 
-def _bundled_if_no_run() -> str | None:
+def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
+    """Write texts to standard output: a single one as it is generated, several after one another.
+    After each, or after all if there are many, stderr says what makes it again.
+    """
+    several, cut = request.count * len(configs), 0
+    for config in configs:
+        if request.count == 1:
+            if several > 1:
+                _head(config is configs[0], f"temperature {config.temperature:g}")
+            cut += not _stream(request, config)
+            again.tell(request.again(config))
+            continue
+        for n, text in enumerate(request.texts(config)):
+            title = f"take {text.take}"
+            if len(configs) > 1:
+                title = f"temperature {config.temperature:g}, {title}"
+            if not request.is_line(config):
+                _head(config is configs[0] and n == 0, title)
+            whole = terminal.escaped(request.shown + text.text, sys.stdout)
+            write(whole if whole.endswith("\n") else whole + "\n")
+            cut += not text.ended
+            if several <= TOLD:
+                again.tell(request.again(replace(config, take=text.take), count=1))
+        if several > TOLD:
+            again.tell(request.again(config))
+    unit = "line" if configs[0].lines else configs[0].until
+    if cut and unit is not None:
+        which = "the text was" if several == 1 else f"{cut:,} of {several:,} texts were"
+        terminal.say(f"{which} cut at --length {configs[0].length:,}: no end of a {unit} before")
+
+
+def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, Any]:
+    """What --json prints: one text, or a list `samples` of texts, and the settings."""
+    config = configs[0].resolved()
+    samples = [
+        request.described(text.text)
+        | {"take": text.take, "ended": text.ended}
+        | ({"temperature": each.temperature} if len(configs) > 1 else {})
+        for each in configs
+        for text in request.texts(each)
+    ]
+    output: dict[str, Any] = samples[0] if len(samples) == 1 else {"samples": samples}
+    return output | request.about(config)
+
+
+def bundled_if_no_run() -> str | None:
     """The bundled network if there is no run, else None."""
     from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
 
@@ -145,54 +240,45 @@ def _bundled_if_no_run() -> str | None:
     return str(path)
 
 
-def _one_or_all(texts: list[str]) -> str | list[str]:
-    return texts[0] if len(texts) == 1 else texts
-
-
-def _valid(text: str) -> str:
-    """The text with U+FFFD for bytes that are not UTF-8: JSON cannot contain them."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _stream(
-    trained: list[Trained], prime: str, shown: str, config: SamplingConfig, workers: Workers
-) -> None:
-    """Write the text as it is generated. The prime is shown only after the network has read it, so
-    that an error comes before any text.
+def _stream(request: Request, config: SamplingConfig) -> str:
+    """Write the text as it is generated; returns what ended it (`Written.ended`). The prime is
+    shown only after the network has read it, so that an error comes before any text.
     """
     from charrnn.generation.generate import generate
 
-    last = ""
+    last, ended = "", ""
+
+    def pieces() -> Iterator[str]:
+        nonlocal ended
+        ended = yield from generate(
+            [member.trained for member in request.members],
+            request.prime,
+            config,
+            workers=request.workers,
+            known_words=known_words,
+            progress=bar,
+        )
+
+    known_words = request.known_words
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
-            pieces = generate(trained, prime, config, workers=workers, progress=bar)
-            first = next(pieces, "")
+            text = pieces()
+            first = next(text, "")
         with interruptions() as check:
-            for piece in chain([shown, first], pieces):
+            for piece in chain([request.shown, first], text):
                 check()
-                _write(terminal.escaped(piece, sys.stdout))
+                write(terminal.escaped(piece, sys.stdout))
                 last = piece or last
     finally:
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
-            _write("\n")
+            write("\n")
+    return ended
 
 
-def _rule(n: int, count: int) -> str:
-    """The separator between two texts: a blank line, or on a terminal a dim rule."""
-    if not terminal.is_terminal(sys.stdout):
-        return "\n"
-    return "\n" + terminal.dim(f"--- {n} of {count} ---", sys.stdout) + "\n\n"
-
-
-def _write(text: str) -> None:
-    """Write text to standard output at once, in its encoding; bytes that are not UTF-8, from the
-    command line or a network of bytes, come out unchanged.
-    """
-    stream, encoding = sys.stdout, sys.stdout.encoding or "utf-8"
-    try:
-        data = text.encode(encoding, "surrogateescape")
-    except UnicodeEncodeError:
-        data = text.encode(encoding, "backslashreplace")
-    stream.flush()
-    stream.buffer.write(data)
-    stream.buffer.flush()
+def _head(is_first: bool, title: str) -> None:
+    """What stands before one of several texts: a dim title on a terminal, else an empty line."""
+    if terminal.is_terminal(sys.stdout):
+        blank = "" if is_first else "\n"
+        write(blank + terminal.dim(f"--- {title} ---", sys.stdout) + "\n\n")
+    elif not is_first:
+        write("\n")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
-from dataclasses import asdict, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cli import terminal
-from charrnn.cli.inputs import precision_kernels, read_text
+from charrnn.cli.inputs import check_same, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
     Request,
-    flag_of,
     for_option,
     help_all_option,
     option,
@@ -26,25 +22,20 @@ from charrnn.cli.options import (
     setting_options,
 )
 from charrnn.cli.signals import Stop
-from charrnn.cli.train_for import planned, planned_more, planned_rest, with_length
-from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
-from charrnn.config.fields import Value
+from charrnn.cli.train_for import planned, with_length
+from charrnn.cli.train_resume import check_resume, has_run, resumed
+from charrnn.cli.train_steps import carry_out
+from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.config.files import values_of
-from charrnn.errors import ConfigError, CorpusError, VocabError
+from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
-    from charrnn.training.run_folder import RunFolder
-    from charrnn.tuning.planning import Plan
 
 OTHER_KEYS = {**COMMON_KEYS, "init_from": str}
 """Keys that a settings file may contain in addition to the configurations' fields."""
-
-SHAPE = ("batch_size", "seq_length")
-LIMITS = ("patience", "time")
-"""What can end a run before its last step."""
 
 EXAMPLES = """\b
 Examples:
@@ -127,39 +118,15 @@ def train(ctx: click.Context, /, resume: str | None, resume_or_start: bool, **fl
     ignored = () if resume is None else ("text", "validation", "test", "init_from", "for")
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
     if resume is not None:
-        _check_resume(request, resume)
+        check_resume(request, resume)
     if resume is None or request.duration is not None:
         request = with_length(ctx, request)
-    if resume_or_start and _is_there(request, resume):
-        status = _resume(request, request.out, is_started_again=True)
+    if resume_or_start and has_run(request, resume):
+        status = resumed(request, request.out, is_started_again=True)
     else:
-        status = _start(request) if resume is None else _resume(request, resume)
+        status = _start(request) if resume is None else resumed(request, resume)
     if status:
         ctx.exit(status)
-
-
-def _is_there(request: Request, resume: str | None) -> bool:
-    """True if the run of --resume-or-start is there to resume."""
-    from charrnn.training.run_folder import RunFolder
-
-    if resume is not None:
-        raise ConfigError("--resume and --resume-or-start: leave one of them out")
-    if request.out is None:
-        raise ConfigError("--resume-or-start needs --out, the folder of the run")
-    return RunFolder(request.out).last.exists()
-
-
-def _check_resume(request: Request, resume: str) -> None:
-    """`ConfigError` if anything contradicts --resume, before anything is read."""
-    if request.init_from is not None:
-        raise ConfigError(
-            "--resume continues a run, but --init-from starts a new one; leave one of them out"
-        )
-    if resume and request.out is not None and Path(resume).resolve() != Path(request.out).resolve():
-        raise ConfigError(
-            f"--resume {resume} and --out {request.out} are different folders; a run continues in "
-            "its own folder: leave out --out"
-        )
 
 
 def _start(request: Request) -> int:
@@ -183,7 +150,7 @@ def _start(request: Request) -> int:
     other = plan = None
     if weights is not None:
         other = load(weights)
-        _check_same(request.settings, other.model.config, "the weights", ("dropout", "forget_bias"))
+        check_same(request.settings, other.model.config, "the weights", ("dropout", "forget_bias"))
         request = replace(request, settings={"unit": other.vocab.unit, **request.settings})
     corpus = read_text(
         text,
@@ -216,7 +183,7 @@ def _start(request: Request) -> int:
         stop = stack.enter_context(Stop.installed())
         stack.enter_context(folder.locked())
         folder.create(settings)
-        return _train(request, run, corpus, folder, stop, plan)
+        return carry_out(request, run, corpus, folder, stop, plan)
 
 
 def _kernels(request: Request) -> list[str]:
@@ -234,164 +201,3 @@ def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:
     run = Run.from_weights(corpus, other, request.training, dropout=model.dropout)
     run.init_from = request.init_from
     return run
-
-
-def _resume(request: Request, resume: str | None, is_started_again: bool = False) -> int:
-    """Resume a run; return the exit status. If the command that started it is given again, the
-    settings are those that it has, and the time is that of the whole run.
-    """
-    from charrnn.checkpoint.header import model_config_of
-    from charrnn.checkpoint.paths import find_run
-
-    # what cannot be resumed is reported before kernels are loaded or compiled
-    last = find_run(resume or request.out)
-    load_kernels(model_config_of(last).cell, quiet=request.quiet)
-    from charrnn.training.run_file import configurations_of
-    from charrnn.training.run_folder import RunFolder
-
-    folder = RunFolder(last.parent)
-    _, training = configurations_of(last)
-    products = precision_kernels([str(request.settings.get("precision", training.precision))])
-    load_kernels(training.optimizer, *products, quiet=request.quiet)
-    with ExitStack() as stack:
-        stack.enter_context(folder.locked())
-        run = folder.resume()
-        for config in (run.model.config, run.corpus_config):
-            _check_same(request.settings, config, "the run")
-        corpus = _text_of(run, request, folder)
-        changes, plan = _changes(request.settings, run, corpus), None
-        if is_started_again:
-            now = values_of(run.config)
-            changes = {name: value for name, value in changes.items() if value != now.get(name)}
-        run.change(**changes)
-        if request.duration is not None and not is_started_again:
-            plan = planned_more(request, run, corpus)
-            run.change(**asdict(plan.training))
-            folder.save_last(run)  # from now on it is to be so long
-        elif request.duration is not None and not run.is_finished:
-            plan = planned_rest(request, run, corpus, folder.seconds_before)
-        return _train(request, run, corpus, folder, stack.enter_context(Stop.installed()), plan)
-
-
-def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:
-    """The text that the run was started on, read again; if it has grown at its end, the run goes
-    on with all of it. `CorpusError` if it is missing or has changed otherwise.
-    """
-    from charrnn.text.vocab import counted
-    from charrnn.training.grown_text import growth, take_up
-
-    again = f"charrnn train TEXT --resume {folder.path}"
-    requested = {"": request.text, **request.parts}
-    paths = {
-        part: requested[part] or tuple(source.path for source in run.sources if source.part == part)
-        for part in requested
-    }
-    if any("-" in paths[part] and not requested[part] for part in requested):
-        raise CorpusError(
-            "the run's text came from standard input; pipe it in again: charrnn train - "
-            f"--resume {folder.path}"
-        )
-    from charrnn.text.sources import check_recorded
-
-    try:
-        check_recorded(path for part in paths if not requested[part] for path in paths[part])
-        text = paths.pop("")
-        corpus = read_text(text, run.corpus_config, request.quiet, **paths, vocab=run.vocab)
-    except VocabError as error:
-        raise CorpusError(
-            f"this is not the run's text: {error}; restore the text, then pass its path: {again}; "
-            f"or start a new run from these weights: --init-from {folder.path} --out NEW"
-        ) from None
-    except CorpusError as error:
-        raise CorpusError(f"the run's text: {error}; pass its new path: {again}") from None
-    new = growth(run, corpus)
-    if new:
-        take_up(run, corpus)
-        folder.save_last(run)
-        terminal.say(f"the text has grown by {counted(new, 'character')}; all of it is read now")
-    run.check_text(corpus)
-    run.sources = corpus.sources  # it may have moved
-    return corpus
-
-
-def _changes(settings: Mapping[str, Value], run: Run, corpus: Corpus) -> dict[str, Value]:
-    """The training settings that were given, except a batch shape that the text would shrink to the
-    run's.
-    """
-    from charrnn.text.streams import fit_batch_shape
-
-    changes = TrainConfig.named_in(settings)
-    requested = TrainConfig.of({**values_of(run.config), **changes})
-    shape = fit_batch_shape(len(corpus.train), requested.batch_size, requested.seq_length)
-    if shape == (run.config.batch_size, run.config.seq_length):
-        changes = {name: value for name, value in changes.items() if name not in SHAPE}
-    return changes
-
-
-def _check_same(
-    settings: Mapping[str, Value],
-    config: CorpusConfig | ModelConfig,
-    whose: str,
-    free: tuple[str, ...] = (),
-) -> None:
-    """`ConfigError` if a given setting differs from this configuration and is not free to
-    change.
-    """
-    for name, value in config.named_in(settings).items():
-        if name not in free and value != getattr(config, name):
-            raise ConfigError(
-                f"{flag_of(name)} {value} does not match {whose}: there it is "
-                f"{getattr(config, name)}; leave {flag_of(name)} out, or start a new run"
-            )
-
-
-def _train(
-    request: Request,
-    run: Run,
-    corpus: Corpus,
-    folder: RunFolder,
-    stop: Stop,
-    plan: Plan | None = None,
-) -> int:
-    """Train until the end or a signal, within the plan's time if there is a plan, and show
-    progress; return the exit status.
-    """
-    from charrnn.cli.train_display import Display, show_start
-    from charrnn.text.vocab import counted
-    from charrnn.training.loop import train as steps
-    from charrnn.tuning.pacing import on_time
-
-    if not request.quiet:
-        show_start(run, corpus, folder, request.training, request.threads)
-    if request.verbose:
-        terminal.say(
-            terminal.settings_text(values_of(run.corpus_config, run.model.config, run.config))
-        )
-    before = folder.seconds_before
-    ended = run.ended_by(before)
-    if ended is not None:
-        limit = f", ended by its {ended}" if ended in LIMITS else ""
-        time = request.settings.get("max_time") or "20m"
-        more = f"for {time} more: charrnn train --resume {quote(str(folder.path))} --for {time}"
-        if ended == "patience":
-            more = "for more: --resume with a larger --patience"
-        terminal.say(
-            f"{folder.path} is finished ({counted(run.step, 'step')}, {run.epoch:.1f} epochs"
-            f"{limit}); {more}"
-        )
-    with closing(
-        Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
-    ) as display:
-        if ended is None:
-            reports = steps(run, corpus, folder=folder, threads=request.threads)
-            with closing(
-                reports if plan is None else on_time(reports, run, plan, display.say)
-            ) as reports:
-                for report in reports:
-                    display.show(report)
-                    ended = report.ended
-                    if stop.status:
-                        break
-        display.close()
-        display.end(folder, ended)
-    return stop.status if ended is None else 0

@@ -27,8 +27,8 @@ from charrnn.cli.terminal import (
 if TYPE_CHECKING:
     from charrnn.config import TrainConfig
     from charrnn.text.corpus import Corpus
-    from charrnn.training.loop import Report
     from charrnn.training.recovery import FallBack
+    from charrnn.training.report import Report
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
 

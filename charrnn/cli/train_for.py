@@ -63,7 +63,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         asked = other.model.config.reopened("dropout", "input_dropout")
         model = asked.filled(dropout=model.dropout)
     _say_measuring(request)
-    found = plan(
+    own_plan = plan(
         corpus,
         request.duration,
         model,
@@ -73,10 +73,10 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         elapsed=elapsed,
     )
     if not request.quiet:
-        terminal.say(plan_text(found, request.duration))
-    chosen = values_of(found.model) if other is None else {"dropout": found.model.dropout}
-    settings = {**request.settings, **values_of(found.training), **chosen}
-    return found, replace(request, settings=settings)
+        terminal.say(plan_text(own_plan, request.duration))
+    chosen = values_of(own_plan.model) if other is None else {"dropout": own_plan.model.dropout}
+    settings = {**request.settings, **values_of(own_plan.training), **chosen}
+    return own_plan, replace(request, settings=settings)
 
 
 def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
@@ -90,10 +90,10 @@ def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
             f"--for {request.duration}"
         )
     _say_measuring(request)
-    found = plan_more(corpus, run, request.duration, threads=request.threads, elapsed=elapsed)
+    own_plan = plan_more(corpus, run, request.duration, threads=request.threads, elapsed=elapsed)
     if not request.quiet:
-        terminal.say(more_text(run, found))
-    return found
+        terminal.say(more_text(run, own_plan))
+    return own_plan
 
 
 def planned_rest(request: Request, run: Run, corpus: Corpus, seconds_before: float) -> Plan:

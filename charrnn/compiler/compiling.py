@@ -46,12 +46,16 @@ SEPARATE = ("machine",)
 LARGE_TEXTS = "utf8"
 """The name, and the module, of the kernels that only reading large texts needs."""
 
+COMPARING = "suffixes", "overlap", "copies"
+"""The names, and the modules, of the kernels that find what a text shares with a corpus."""
+
 CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
     **dict.fromkeys(("bf16", "int8"), "rounded_product"),
     "bf16-training": "bfloat16_product",
     "dynamic": "adapting",
     LARGE_TEXTS: LARGE_TEXTS,
+    **{name: name for name in COMPARING},
 }
 """The modules for precisions in sampling and training, dynamic evaluation, and texts."""
 

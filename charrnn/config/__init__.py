@@ -10,7 +10,15 @@ from charrnn.config.settings import (
     DynamicConfig,
     ModelConfig,
     SamplingConfig,
+    ShortConfig,
     TrainConfig,
 )
 
-__all__ = ["CorpusConfig", "DynamicConfig", "ModelConfig", "SamplingConfig", "TrainConfig"]
+__all__ = [
+    "CorpusConfig",
+    "DynamicConfig",
+    "ModelConfig",
+    "SamplingConfig",
+    "ShortConfig",
+    "TrainConfig",
+]

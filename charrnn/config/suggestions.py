@@ -26,7 +26,7 @@ def meant(name: str, names: Iterable[str]) -> str | None:
     """The name among `names` that this one stands for or is most like; None if none is close.
     Underscores, dashes and capitals make no difference.
     """
-    plain = {_plain(known): known for known in names}
+    plain = {_plain(name): name for name in names}
     alias = ALIASES.get(_plain(name))
     if alias in plain:
         return plain[alias]

@@ -5,10 +5,11 @@ their distributions.
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError, VocabError
-from charrnn.generation.writer import CHUNK, Ids, Progress, Writer
-from charrnn.kernels.sampling import draw
+from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer
+from charrnn.kernels.sampling import Controls, draw
 from charrnn.network.parameters import Floats
 from charrnn.text.vocab import Vocab
 
@@ -35,6 +36,31 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"Ensemble({len(self._writers)} writers)"
 
+    @property
+    def streams(self) -> int:
+        """The number of texts."""
+        return self._writers[0].streams
+
+    @property
+    def controls(self) -> Controls:
+        """What the draws are controlled by."""
+        return self._writers[0].controls
+
+    @property
+    def random(self) -> list[np.random.Generator]:
+        """As of a `Writer`: the source of each stream's random numbers."""
+        return self._writers[0].random
+
+    @property
+    def ended(self) -> NDArray[np.int64]:
+        """As `Writer.ended`."""
+        return self._writers[0].ended
+
+    @property
+    def mass(self) -> NDArray[np.float64]:
+        """As `Writer.mass`."""
+        return self._writers[0].mass
+
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
@@ -47,20 +73,43 @@ class Ensemble:
         for writer in self._writers:
             writer.keep(streams)
 
-    def spread(self, streams: int) -> None:
-        """As `Writer.spread`."""
+    def resample(self, streams: Sequence[int]) -> None:
+        """As `Writer.resample`."""
         for writer in self._writers:
-            writer.spread(streams)
+            writer.resample(streams)
+
+    def spread(self, streams: int, take: int, documents: bool = True) -> "Ensemble":
+        """As `Writer.spread`."""
+        return Ensemble([each.spread(streams, take, documents) for each in self._writers])
+
+    def branch(self, streams: Sequence[int]) -> "Ensemble":
+        """As `Writer.branch`."""
+        return Ensemble([each.branch(streams) for each in self._writers])
+
+    def put(self, stream: int, other: "Ensemble", its: int) -> None:
+        """As `Writer.put`."""
+        for ours, theirs in zip(self._writers, other._writers, strict=True):
+            ours.put(stream, theirs, its)
+
+    def restrict(self, allowed: NDArray[np.bool_]) -> None:
+        """As `Writer.restrict`."""
+        self._writers[0].restrict(allowed)
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
+        return self.drawn(self._writers[0].uniforms(length))
+
+    def drawn(self, uniforms: Uniforms) -> Ids:
+        """As `Writer.drawn`."""
         first = self._writers[0]
-        ids = np.zeros((length, first.streams), np.int32)
-        for step, uniforms in enumerate(first.uniforms(length)):
+        ids = np.zeros((len(uniforms), first.streams), np.int32)
+        for step, row in enumerate(uniforms):
             logits = [writer.step(writer.last) for writer in self._writers]
-            for n, uniform in enumerate(uniforms):
+            for n, uniform in enumerate(row):
                 mean = log_of_mean([each[n] for each in logits])
-                ids[step, n] = draw(mean, first.controls, uniform, self._scratch)
+                ids[step, n] = draw(
+                    mean, first.controls, first.last[n], uniform, self._scratch, first.memory, n
+                )
             for writer in self._writers:
                 writer.follow(ids[step])
         return ids
@@ -72,8 +121,7 @@ def log_of_mean(logits: Sequence[Floats]) -> Floats:
     for each in logits:
         p = np.exp(each.astype(np.float64) - each.max())
         total += p / p.sum()
-    with np.errstate(divide="ignore"):
-        logarithm: Floats = np.log(total / len(logits)).astype(np.float32)
+    logarithm: Floats = np.log(np.maximum(total / len(logits), 1e-300)).astype(np.float32)
     return logarithm
 
 

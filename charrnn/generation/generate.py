@@ -1,17 +1,32 @@
 """Generate text from a prime, on top of `writer`."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
+from charrnn.generation.allowed import allowed
+from charrnn.generation.automaton import Automaton
 from charrnn.generation.ensemble import Ensemble, check_alike
-from charrnn.generation.stopping import Text, stop_symbols, symbols_of
-from charrnn.generation.writer import Ids, Progress, Writer
+from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.particles import Particles, write_particles
+from charrnn.generation.stopping import Endings, Text, symbols_of
+from charrnn.generation.writer import Ids, Progress, Writer, generator
+from charrnn.kernels.constraint import Edges
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
+from charrnn.text.words import word_symbols
+
+MANY, FEW = 64, 8
+"""So many texts are written so few symbols at a time: what is written after the end of a text takes
+more time than returning to Python.
+"""
+PARTICLES = 2048
+"""Particles written side by side, of one or several texts."""
 
 
 def generate_ids(
@@ -28,6 +43,19 @@ def generate_ids(
         yield writer.write(min(writer.chunk, length - done))
 
 
+@dataclass(frozen=True)
+class Written:
+    """A text that a network wrote: which take of the seed it is, and what ended it.
+
+    ended: "sentence", "line", "paragraph", "document", "stop" or "match"; empty if only `length`
+        did.
+    """
+
+    text: str
+    take: int
+    ended: str
+
+
 def generate(
     trained: Trained | Sequence[Trained],
     prime: str = "",
@@ -35,35 +63,56 @@ def generate(
     *,
     workers: Workers | None = None,
     panels: Panels | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
-) -> Iterator[str]:
-    """Yields the text that follows `prime`, in pieces as it is generated.
+) -> Generator[str, None, str]:
+    """Yields the text that follows `prime`, in pieces as it is generated; returns what ended it
+    (`Written.ended`).
 
     The text and its prime follow one of the network's start states (`Trained.opening`), which the
-    seed chooses. If the network was trained with a document separator, the state is zero before the
-    last character of each separator, in the prime too. The text ends before the first of the
-    strings `config.stop`, or with it if `config.keep_stop`. `VocabError` if the vocabulary lacks a
-    character of a stop string, or of the prime while `config.unknown` is "error".
+    seed and `config.take` choose. If the network was trained with a document separator, the state
+    is zero before the last character of each separator, in the prime too. The text ends before the
+    first of the strings `config.stop`, or with it if `config.keep_stop`; or after the first end of
+    `config.until`, or at `config.length` (`SamplingConfig.resolved`). `VocabError` if the
+    vocabulary lacks a character of a stop string, or of the prime while `config.unknown` is
+    "error".
 
     A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
     that text.encode("utf-8", "surrogateescape") gives the bytes.
 
+    With `config.match`, `must` or `known_words`, the whole text after the prime is one that these
+    allow: it ends where nothing can follow, at an end or a stop string where it may, or at
+    `length`. `ConfigError` if no such text is that short. With more than one of `config.particles`,
+    it comes in one piece.
+
     trained: one network, or several with the same vocabulary, which write as an ensemble.
     panels: the packed weights of a single network, if available.
+    known_words: the only words that are written.
     progress: `progress(read, total)` reports the reading of a long prime.
     """
-    config = config or SamplingConfig()
-    vocab, writer, ids = _writer(trained, 1, prime, config, workers, panels)
-    text = Text(vocab, stop_symbols(vocab, config.stop), config.keep_stop)
-    for block in generate_ids(writer, ids, config.length, progress):
-        piece = text.feed(symbols_of(vocab, block)[0])
+    networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
+    if config.particles > 1:
+        (written,) = generate_texts(
+            networks, 1, prime, config, workers=workers, known_words=known_words
+        )
+        yield written.text
+        return written.ended
+    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    endings = endings_of(networks, config, automaton)
+    writer, ids = writer_of(networks, 1, prime, config, workers, panels, automaton)
+    text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
+    done = 0
+    for block in generate_ids(writer, ids, config.length or 0, progress):
+        piece = text.read(symbols_of(endings.vocab, block)[0], int(writer.ended[0]) - done)
         if piece:
             yield piece
-        if text.has_ended:
-            return
+        if text.ended:
+            return text.ended
+        done += len(block)
     rest = text.feed("", last=True)
     if rest:
         yield rest
+    return text.ended
 
 
 def generate_many(
@@ -73,53 +122,156 @@ def generate_many(
     config: SamplingConfig | None = None,
     *,
     workers: Workers | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
 ) -> list[str]:
-    """`count` texts that follow `prime`, generated in parallel; the first is the text of
-    `generate`. Nothing more is computed for a text that has ended.
+    """`count` texts that follow `prime`, generated in parallel: takes of the seed from
+    `config.take` on. Each is the text that `generate` yields for its take.
 
-    `progress(written, total)` counts the characters of each text.
+    Arguments as for `generate_texts`.
     """
-    config = config or SamplingConfig()
+    texts = generate_texts(
+        trained,
+        count,
+        prime,
+        config,
+        workers=workers,
+        known_words=known_words,
+        progress=progress,
+    )
+    return [each.text for each in texts]
+
+
+def generate_texts(
+    trained: Trained | Sequence[Trained],
+    count: int,
+    prime: str = "",
+    config: SamplingConfig | None = None,
+    *,
+    workers: Workers | None = None,
+    known_words: Lexicon | None = None,
+    progress: Progress | None = None,
+) -> list[Written]:
+    """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
+    ended.
+
+    `progress(written, length)` counts the characters of each text; one that has ended counts as
+    whole.
+    """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
-    networks = _networks_of(trained)
-    # the prime is read once from each state that texts start from
-    openings = {len(network.opening) for network in networks}
-    readers = min(count, *openings) if len(openings) == 1 else count
-    vocab, writer, ids = _writer(networks, readers, prime, config, workers)
-    stops, done = stop_symbols(vocab, config.stop), 0
-    texts = [Text(vocab, stops, config.keep_stop) for _ in range(count)]
+    networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
+    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    endings = endings_of(networks, config, automaton)
+    reader, ids = reader_of(networks, count, prime, config, workers, automaton)
+    texts = write_takes(reader, endings, ids, count, config.take, progress)
+    return [Written(text, config.take + n, end.ended) for n, (end, text) in enumerate(texts)]
+
+
+def write_takes(
+    reader: Writer | Ensemble,
+    endings: Endings,
+    prime: Ids,
+    count: int,
+    take: int,
+    progress: Progress | None = None,
+    is_over: Callable[[str], bool] = lambda text: False,
+) -> list[tuple[Text, str]]:
+    """`count` takes, from `take` on, after what a reader has read: how they ended, and what they
+    are. Arguments as for `write_texts`.
+    """
+    config, N = endings.config, endings.config.particles
+    length, documents = config.length or 0, not endings.at_separator
+    before = symbols_of(endings.vocab, prime[:, None])[0]
+    if N == 1:
+        texts = [endings.text(before) for _ in range(count)]
+        writer = reader.spread(count, take, documents)
+        written = write_texts(writer, endings.vocab, texts, length, progress, is_over)
+        return list(zip(texts, written, strict=True))
+    groups = list[Particles]()
+    for first in range(0, count, at_once := max(1, PARTICLES // N)):
+        size, start = min(at_once, count - first), take + first
+        writer = reader.spread(N * size, N * (start - 1) + 1, documents)
+        groups += (
+            Particles([endings.text(before) for _ in range(N)], generator(config.seed, n, N))
+            for n in range(start, start + size)
+        )
+
+        def report(written: int, first: int = first, size: int = size) -> None:
+            if progress is not None:
+                progress(first * length + written * size, count * length)
+
+        write_particles(writer, endings.vocab, groups[first:], length, report)
+    return [group.chosen() for group in groups]
+
+
+def write_texts(
+    writer: Writer | Ensemble,
+    vocab: Vocab,
+    texts: Sequence[Text],
+    length: int,
+    progress: Progress | None = None,
+    is_over: Callable[[str], bool] = lambda text: False,
+) -> list[str]:
+    """The text of each of the writer's streams, up to where it ends, at most `length` symbols.
+
+    is_over: called with what a text is so far; if true, the text is not continued.
+    """
     pieces: list[list[str]] = [[] for _ in texts]
-    if len(ids):
-        writer.read(ids)
-    writer.spread(count)
-    left = list(range(count))  # the text of each stream
-    while left and done < config.length:
-        block = writer.write(min(writer.chunk, config.length - done))
-        for n, symbols in zip(left, symbols_of(vocab, block), strict=True):
-            pieces[n].append(texts[n].feed(symbols))
-        kept = [stream for stream, n in enumerate(left) if not texts[n].has_ended]
-        if 0 < len(kept) < len(left):
+    left, done = list(range(len(texts))), 0  # the text of each stream
+    while left and done < length:
+        block = writer.chunk if len(left) < MANY else FEW
+        ids = writer.write(min(block, length - done))
+        symbols, ends = symbols_of(vocab, ids), (writer.ended - done).tolist()
+        done += len(ids)
+        kept = []
+        for stream, n in enumerate(left):
+            pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
+            if not texts[n].ended and not is_over("".join(pieces[n])):
+                kept.append(stream)
+        if 0 < len(kept) < len(left) and done < length:
             writer.keep(kept)
-        left, done = [left[stream] for stream in kept], done + len(block)
+        left = [left[stream] for stream in kept]
         if progress is not None:
-            progress(done, config.length)
-    for n in left:
-        pieces[n].append(texts[n].feed("", last=True))
+            ended = len(texts) - len(left)
+            progress((ended * length + len(left) * done) // len(texts), length)
     return ["".join(each) for each in pieces]
 
 
-def _writer(
-    trained: Trained | Sequence[Trained],
+def reader_of(
+    networks: Sequence[Trained],
+    count: int,
+    prime: str,
+    config: SamplingConfig,
+    workers: Workers | None,
+    automaton: Automaton | None = None,
+) -> tuple[Writer | Ensemble, Ids]:
+    """A writer that has read the prime once from each state that `count` texts start from, and the
+    ids of the prime.
+    """
+    openings, N = math.lcm(*(len(network.opening) for network in networks)), config.particles
+    config = replace(config, take=N * (config.take - 1) + 1)
+    streams = min(count * N, openings)
+    reader, ids = writer_of(networks, streams, prime, config, workers, automaton=automaton)
+    if len(ids):
+        reader.read(ids)
+    return reader, ids
+
+
+def writer_of(
+    networks: Sequence[Trained],
     streams: int,
     prime: str,
     config: SamplingConfig,
     workers: Workers | None,
     panels: Panels | None = None,
-) -> tuple[Vocab, Writer | Ensemble, Ids]:
-    """The vocabulary, a writer that never writes the unknown symbol, and the ids to read first."""
-    networks = _networks_of(trained)
+    automaton: Automaton | None = None,
+) -> tuple[Writer | Ensemble, Ids]:
+    """A writer that never writes the unknown symbol, and the ids to read first."""
+    start, end, edges = 0, -1, None
+    if automaton is not None:
+        start, end = automaton.start, automaton.end
+        edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
     vocab = networks[0].vocab
     ids = vocab.encode(prime, config.unknown)
     writers = [
@@ -128,6 +280,10 @@ def _writer(
             config,
             streams=streams,
             banned=() if vocab.unknown is None else (vocab.unknown,),
+            inner=word_symbols(vocab),
+            edges=edges,
+            start=start,
+            end=end,
             documents=_documents_of(network, streams),
             workers=workers,
             panels=panels if len(networks) == 1 else None,
@@ -136,11 +292,19 @@ def _writer(
     ]
     for own, network in zip(writers, networks, strict=True):
         own.begin(network.opening)
-    writer = writers[0] if len(writers) == 1 else Ensemble(writers)
-    return vocab, writer, ids
+    return writers[0] if len(writers) == 1 else Ensemble(writers), ids
 
 
-def _networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:
+def endings_of(
+    networks: Sequence[Trained], config: SamplingConfig, automaton: Automaton | None = None
+) -> Endings:
+    """Where the texts of these networks end."""
+    separator = networks[0].corpus_config.document_separator
+    return Endings(networks[0].vocab, config, separator, automaton)
+
+
+def networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:
+    """The networks of an ensemble, or the one; `ConfigError` or `VocabError` if they are none."""
     networks = [trained] if isinstance(trained, Trained) else trained
     if not isinstance(networks, Sequence) or not all(isinstance(n, Trained) for n in networks):
         raise ConfigError(

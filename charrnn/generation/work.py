@@ -9,7 +9,7 @@ from charrnn.compiler.simd import padded
 from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.product import product
-from charrnn.kernels.sampling import Controls
+from charrnn.kernels.sampling import Controls, Memory
 from charrnn.network.model import Panels, State
 from charrnn.network.parameters import aligned
 from charrnn.runtime.threads import ranges
@@ -44,16 +44,16 @@ class Work:
     """What `kernels.writing.write` reads and overwrites, created and bound once.
 
     A single stream is divided into shares of the weights, several streams into shards.
-    own: the kernel of each thread, bound except for ids, given and uniforms.
+    own: the kernel of each thread, bound except for ids, given, uniforms and memory.
     """
 
     def __init__(
         self,
         panels: Panels,
         controls: Controls,
-        precision: str,
         streams: int,
         threads: int,
+        precision: str,
     ) -> None:
         model, N = panels.model, streams
         config, cell, L, H = model.config, model.cell, model.config.layers, model.width
@@ -125,6 +125,13 @@ class Work:
         """Start a call from this state."""
         self.h[:, 0], self.c[:, 0] = (each.reshape(len(each), -1) for each in (state.h, state.c))
         self.meeting[:] = 0
+
+    def memories(self, memory: Memory) -> list[Memory]:
+        """What each thread's draws remember, and change: this memory, of which the threads of a
+        divided stream need a copy each, except for the first.
+        """
+        own, streams = [memory] * len(self.own), range(len(memory.marks))
+        return own if self.parts == 1 else [memory, *(each.of(streams) for each in own[1:])]
 
     def store(self, state: State, steps: int) -> None:
         """Store the state after this number of steps there."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,9 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, VocabError, overflow
 from charrnn.generation.quantization import rounded
 from charrnn.generation.work import Turns, Work
-from charrnn.kernels.sampling import Controls
+from charrnn.kernels.constraint import Edges
+from charrnn.kernels.repetition import Penalty, note_all
+from charrnn.kernels.sampling import ENDED, STATE, WRITTEN, Controls, Memory, Temperatures
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -31,21 +35,49 @@ CHUNK_BYTES, MOST = 1 << 28, 512
 written.
 """
 
+HOT = 1e30
+"""Largest temperature that is a float32, with room for the logits."""
+
 Progress = Callable[[int, int], None]
 Ids = NDArray[Any]
 Uniforms = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A place in what a `Writer` read and wrote, to which it can return."""
+
+    state: State
+    last: Ids
+    memory: Memory
+    documents: DocumentTrackers | None
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it takes."""
+        memory = self.memory
+        arrays = (self.state.h, self.state.c, memory.marks, memory.mass, *memory.recent)
+        return sum(array.nbytes for array in arrays) + 4096
+
+
 class Writer:
     """A network that writes `streams` texts in parallel, step by step; it holds their state.
 
-    Stream n draws its random numbers from (seed, n), so it writes the same text for any number of
-    streams and threads. A single stream is divided among the threads by units if that is faster;
-    several streams are distributed over them. A `config.precision` other than float32 rounds the
-    weights (see `quantization`), which makes one stream faster but not several.
+    The streams are takes of a seed from `config.take` on. Take n draws its random numbers from
+    (seed, n - 1), so it is the same text for any number of streams and threads. A single stream is
+    divided among the threads by units if that is faster; several streams are distributed over them.
+    A `config.precision` other than float32 rounds the weights (see `quantization`), which makes one
+    stream faster but not several.
 
-    config: all settings except `length`, `stop` and `unknown`, which concern characters.
+    config: all settings except those that concern characters: `until`, `lines`, `after`, `stop` and
+        `unknown`. `length` is where `temperature_to` is reached, and limits texts that follow an
+        automaton; others go on as long as `write` is called.
     banned: ids of symbols that are never written; at least one symbol must remain.
+    inner: ids of the symbols after which `config.inner_temperature` holds.
+    edges: an automaton, in ids, that each stream's text follows from its state `start` on. Only
+        symbols are drawn after which it can still accept within `length`. If there is none, the
+        stream has ended (`ended`), and what `write` returns for it means nothing.
+    end: the automaton's state after a symbol that ends a text and is no part of it.
     documents: trackers; with them, a stream's state is zero before it reads the last character of a
         separator, as in training.
     panels: the packed weights of the model, if available; used in float32 only.
@@ -58,34 +90,64 @@ class Writer:
         *,
         streams: int = 1,
         banned: Sequence[int] = (),
+        inner: Sequence[int] = (),
+        edges: Edges | None = None,
+        start: int = 0,
+        end: int = -1,
         documents: DocumentTrackers | None = None,
         workers: Workers | None = None,
         panels: Panels | None = None,
     ) -> None:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
-        self.controls = controls_of(config, model.config.vocab_size, banned)
+        self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
+        recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
+        self._length = config.resolved().length or 0
+        self.memory = Memory.new(streams, start, self._length, recent)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
+        self._end = end
         self.workers, self._documents = workers or Workers(1), documents
-        self._seed = config.seed
+        self._seed, self._take = config.seed, config.take
         if panels is None or self.model is not model:
             panels = Panels(self.model, backward=False)
             panels.refresh(self.workers)
         self.panels, self.state = panels, State(self.model, streams)
         self.last: Ids = np.zeros(0, np.int32)
-        self._random = _generators(config.seed, streams)
-        self._made = partial(Work, panels, self.controls, config.precision)
+        self.random = _generators(config.seed, streams, config.take)
+        self._made = partial(Work, panels, precision=config.precision)
         self._turns = Turns()
         self._make_work()
 
     def _make_work(self) -> None:
-        self._work = self._made(self.streams, self.workers.threads)
+        self._own_work: Work | None = None
         self._alone: Work | None = None
+
+    @property
+    def _work(self) -> Work:
+        """Made when it is first needed: a copy that only remembers a place never needs it."""
+        if self._own_work is None:
+            self._own_work = self._made(self.controls, self.streams, self.workers.threads)
+        return self._own_work
 
     def __repr__(self) -> str:
         return f"Writer({self.model.summary}, {self.streams} streams)"
+
+    @property
+    def ended(self) -> NDArray[np.int64]:
+        """How many symbols the text of each stream has if it was ended by the automaton, which left
+        none to draw; -1 before that: int64 (streams,).
+        """
+        marks = self.memory.marks
+        return np.where(marks[:, STATE] == self._end, marks[:, WRITTEN] - 1, marks[:, ENDED])
+
+    @property
+    def mass(self) -> NDArray[np.float64]:
+        """The sum, over what each stream has drawn, of log(the probability of the symbols that its
+        automaton allowed), after the temperature and before other controls: float64 (streams,).
+        """
+        return self.memory.mass
 
     @property
     def chunk(self) -> int:
@@ -96,7 +158,7 @@ class Writer:
 
     def begin(self, starts: StartStates) -> None:
         """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
-        chosen = starts.chosen(self._seed, self.streams)
+        chosen = starts.chosen(self._seed, self.streams, self._take)
         self.state.h[:], self.state.c[:] = starts.state.h[:, chosen], starts.state.c[:, chosen]
         self.last = starts.ids[chosen]
 
@@ -112,17 +174,18 @@ class Writer:
             raise VocabError("there must be at least one id to read")
         resets = set(self._documents.read(ids)) if self._documents is not None else set()
         if len(self.last):  # they precede the ids
-            self._run(np.stack([self.last, self.last]), 1, np.zeros((1, self.streams)))
+            self._run(np.stack([self.last, self.last]), 1)
         last = len(ids) - 1
         for a, b in pairwise(sorted({*range(0, last, 256), *resets, last})):
             if a in resets:
                 self.state.reset()
             block = np.repeat(ids[a : b + 1, None], self.streams, 1)
-            self._run(block, len(block), np.zeros((b - a, self.streams)))
+            self._run(block, len(block))
             if progress is not None:
                 progress(b, last)
         if last in resets:
             self.state.reset()
+        note_all(self.memory.recent, ids)
         self.last = np.full(self.streams, ids[-1], np.int32)
 
     def step(self, ids: Ids) -> Floats:
@@ -133,14 +196,19 @@ class Writer:
         ids = self._checked(ids)
         if len(ids) != self.streams:
             raise VocabError(f"{self.streams} streams must read as many ids, not {len(ids)}")
-        work = self._run(np.stack([ids, ids]), 1, np.zeros((1, self.streams)))
+        work = self._run(np.stack([ids, ids]), 1)
         return work.logits[:, : self.model.config.vocab_size]
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32, after `begin` or
         `read`.
         """
-        ids, uniforms = np.zeros((length + 1, self.streams), np.int32), self.uniforms(length)
+        return self.drawn(self.uniforms(length))
+
+    def drawn(self, uniforms: Uniforms) -> Ids:
+        """As `write`, by these random numbers, (length, streams)."""
+        length = len(uniforms)
+        ids = np.zeros((length + 1, self.streams), np.int32)
         ids[0], steps, done = self.last, self.chunk, 0
         if self._documents is not None:
             # A call costs more than a step of one stream; but with more streams, a document begins
@@ -153,7 +221,7 @@ class Writer:
 
     def uniforms(self, length: int) -> Uniforms:
         """The next random numbers of every stream, (length, streams), in [0, 1)."""
-        return np.array([rng.random(length) for rng in self._random]).T.copy()
+        return np.array([rng.random(length) for rng in self.random]).T.copy()
 
     def follow(self, ids: Ids) -> None:
         """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
@@ -161,29 +229,93 @@ class Writer:
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
 
+    def mark(self) -> Mark:
+        """A place to return to: here."""
+        state, everyone, documents = State(self.model, self.streams), range(self.streams), None
+        state.copy_from(self.state)
+        if self._documents is not None:
+            documents = self._documents.chosen(everyone)
+        return Mark(state, self.last.copy(), self.memory.of(everyone), documents)
+
+    def return_to(self, mark: Mark) -> None:
+        """Continue from a mark of this writer, or of one that differs in the temperature or the
+        automaton only.
+        """
+        everyone = range(self.streams)
+        self.state.copy_from(mark.state)
+        self.last, self.memory = mark.last.copy(), mark.memory.of(everyone)
+        if mark.documents is not None:
+            self._documents = mark.documents.chosen(everyone)
+
+    def restart(self, entropy: Sequence[int], start: int = 0) -> None:
+        """Begin a text here, in the automaton's state `start`: nothing is counted of what was
+        written before. Stream n draws its random numbers from these numbers and n.
+        """
+        self.memory.begin(start, self._length)
+        self.random = [
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
+            for n in range(self.streams)
+        ]
+
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
         return checked_ids(ids, self.model.config.vocab_size).astype(np.int32)
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
-        self._random = [self._random[stream] for stream in streams]
+        self.random = [self.random[stream] for stream in streams]
+        self._continue_from(streams)
+        self._make_work()
+
+    def resample(self, streams: Sequence[int]) -> None:
+        """Continue each stream from what the one named in its place has written; it draws its own
+        random numbers on.
+        """
         self._continue_from(streams)
 
-    def spread(self, streams: int) -> None:
-        """Continue as this many streams, before anything is written: stream n from what stream
-        n % (their number so far) has read.
+    def spread(self, streams: int, take: int, documents: bool = True) -> Self:
+        """Another writer with the same weights that writes these takes, from `take` on, after what
+        this one has read. Of this one's streams, which may start from different states, each is
+        continued by every (number of streams)th take. Without `documents`, no state is reset.
         """
-        self._random = _generators(self._seed, streams)
-        self._continue_from([n % self.streams for n in range(streams)])
+        other = copy.copy(self)
+        other._take, other.random = take, _generators(self._seed, streams, take)
+        if not documents:
+            other._documents = None
+        other._continue_from([(take - self._take + n) % self.streams for n in range(streams)])
+        other._make_work()
+        return other
+
+    def branch(self, streams: Sequence[int]) -> Self:
+        """A copy that continues with these streams, while this writer does as well. What it may
+        draw can be restricted by itself.
+        """
+        other = copy.copy(self)
+        other.controls = self.controls._replace(banned=self.controls.banned.copy())
+        other.keep(streams)
+        return other
+
+    def put(self, stream: int, other: Self, its: int) -> None:
+        """Let a stream continue as another writer's, by its own random numbers."""
+        self.state.h[:, stream] = other.state.h[:, its]
+        self.state.c[:, stream] = other.state.c[:, its]
+        self.last = self.last.copy()
+        self.last[stream] = other.last[its]
+        self.memory.put(stream, other.memory, its)
+        if self._documents is not None and other._documents is not None:
+            self._documents.put(stream, other._documents, its)
+
+    def restrict(self, allowed: NDArray[np.bool_]) -> None:
+        """Draw only these symbols from now on, bool (V,). Copies of a `branch` are not affected."""
+        self.controls.banned[:] = ~allowed
 
     def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
         self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
         self.streams, self.last = len(streams), self.last[streams]
+        self.memory = self.memory.of(streams)
         if self._documents is not None:
-            self._documents.keep(streams)
-        self._make_work()
+            self._documents = self._documents.chosen(streams)
 
     def _reset(self, streams: list[int]) -> None:
         """Set the state of these streams to zero."""
@@ -199,51 +331,82 @@ class Writer:
             return len(uniforms)
         before, zero, done = State(self.model, self.streams), list[int](), 0
         before.copy_from(self.state)
+        remembered = self.memory.of(range(self.streams))
         self._run(ids, 1, uniforms)
         while done < len(uniforms) and not zero:
             done += 1
             zero = self._documents.follow(ids[done])
         if done < len(uniforms):  # later ids were written without the reset
             self.state.copy_from(before)
-            self._run(ids[: done + 1], done + 1, uniforms[:done])
+            self.memory = remembered
+            self._run(ids[: done + 1], 1, uniforms[:done])  # draws the same symbols again
         self._reset(zero)
         return done
 
-    def _run(self, ids: Ids, given: int, uniforms: Uniforms) -> Work:
-        work = self._work
+    def _run(self, ids: Ids, given: int, uniforms: Uniforms | None = None) -> Work:
+        """Read ids (K + 1, N) except for the last ones, and draw with uniforms (K, N), if any, all
+        but the first `given`.
+        """
+        work, steps = self._work, len(ids) - 1
+        if uniforms is None:
+            uniforms = np.zeros((0, self.streams))
         # parts wait for one another, so all of them need a thread
         if work.parts > 1 and (
             self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
         ):
-            work = self._alone = self._alone or self._made(1, 1)
+            work = self._alone = self._alone or self._made(self.controls, 1, 1)
         work.load(self.state)
-        jobs = [(write, ids, given, uniforms) for write in work.own]
+        memories = work.memories(self.memory)
+        jobs = [
+            (write, ids, given, uniforms, memory)
+            for write, memory in zip(work.own, memories, strict=True)
+        ]
         self.workers.run(operator.call, jobs, work.release)
-        work.store(self.state, len(uniforms))
+        work.store(self.state, steps)
         if work.overflows[0]:
             raise overflow()
         if work.parts > 1:
-            self._turns.judge(int(work.meeting[1]), len(uniforms))
+            self._turns.judge(int(work.meeting[1]), steps)
         return work
 
 
-def _generators(seed: int, streams: int) -> list[np.random.Generator]:
-    return [
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
-        for n in range(streams)
-    ]
+def generator(*entropy: int) -> np.random.Generator:
+    """Random numbers that only these numbers determine."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
 
 
-def controls_of(config: SamplingConfig, symbols: int, banned: Sequence[int]) -> Controls:
-    """The settings as the kernel takes them."""
+def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]:
+    return [generator(seed, n) for n in range(take - 1, take - 1 + streams)]
+
+
+def controls_of(
+    config: SamplingConfig,
+    symbols: int,
+    banned: Sequence[int] = (),
+    inner: Sequence[int] = (),
+    edges: Edges | None = None,
+) -> Controls:
+    """The settings as the kernel takes them; the arguments are those of `Writer`."""
     is_banned = np.isin(np.arange(symbols), banned)
     if is_banned.all():
         raise ConfigError("every symbol of the vocabulary is banned: leave at least one to write")
-    # Dividing by a temperature below 1e-6 overflows; only the most probable symbol is left anyway.
-    temperature = min(config.temperature, 1e30) if config.temperature > 1e-6 else 0
+    first, span = min(config.temperature, HOT), max(1, (config.resolved().length or 0) - 1)
+    last = first if config.temperature_to is None else min(config.temperature_to, HOT)
+    inside = config.inner_temperature
     return Controls(
         banned=is_banned,
-        temperature=np.float32(temperature),
+        edges=edges or Edges.none(),
+        penalty=Penalty(
+            config.dry_multiplier, math.log(config.dry_base), config.dry_allowed_length
+        ),
         top_k=min(config.top_k, symbols),
+        top_p=config.top_p,
         log_min_p=np.float32(math.log(config.min_p) if config.min_p > 0 else -math.inf),
+        temperature=Temperatures(
+            first=first,
+            slope=(last - first) / span,
+            span=span,
+            is_inner=np.isin(np.arange(0 if inside is None else symbols), inner),
+            inner=np.float32(min(inside or 0.0, HOT)),
+        ),
     )

@@ -6,8 +6,8 @@ each byte. Going character by character costs a mispredicted branch wherever the
 changes: twice the time in Cyrillic, three times in English with curly quotes.
 
 `data` is a buffer in which 3 zero bytes stand before `start` and 3 after `stop`; data[start:stop]
-begins and ends with whole characters, and a CR at its end is not followed by LF. `found` (B,) and
-`kept` (B,) are scratch, B the size of a block.
+begins and ends with whole characters, and a CR at its end is not followed by LF. `codes` (B,) and
+`begins` (B,) are scratch, B the size of a block.
 """
 
 import numpy as np
@@ -37,8 +37,8 @@ def _has_more(a):
 
 
 @inline
-def _check(r, q, p, a, b, kept):
-    """Whether bytes a are UTF-8 (RFC 3629, section 4); kept: 1 where a character begins.
+def _check(r, q, p, a, b, begins):
+    """Whether bytes a are UTF-8 (RFC 3629, section 4); begins: 1 where a character begins.
 
     r, q and p are the bytes 3, 2 and 1 before, b those after. U8 says that a sum is of bytes: Numba
     makes 64 bits of it otherwise, and an eighth of them fits a vector.
@@ -56,7 +56,7 @@ def _check(r, q, p, a, b, kept):
             y >= U8(0x90)
         )  # surrogates, above 0x10FFFF
         wrong = U8(wrong | this)
-        kept[k] = follows ^ U8(1)
+        begins[k] = follows ^ U8(1)
     return wrong == 0
 
 
@@ -67,7 +67,7 @@ def _is_whole(data, stop):
 
 
 @inline
-def _find(a, b, c, d, found):
+def _find(a, b, c, d, codes):
     """The code points that begin at bytes a, where one does; b, c and d are the next bytes."""
     for k in range(a.size):
         x = U32(a[k])
@@ -78,29 +78,29 @@ def _find(a, b, c, d, found):
             U32(U32((x & U32(0x0F)) << U32(12)) | U32(y << U32(6)) | z) if x >= U32(0xE0) else code
         )
         four = U32(U32((x & U32(0x07)) << U32(18)) | U32(y << U32(12)) | U32(z << U32(6)) | w)
-        found[k] = four if x >= U32(0xF0) else code
+        codes[k] = four if x >= U32(0xF0) else code
 
 
 @inline
-def _take(a, found, kept):
+def _take(a, codes, begins):
     """Bytes of ASCII as they are."""
     for k in range(a.size):
-        kept[k] = U8(1)
-        found[k] = U32(a[k])
+        begins[k] = U8(1)
+        codes[k] = U32(a[k])
 
 
 @inline
-def _join_lines(p, a, found, kept):
-    """CRLF and CR become LF: the LF of a pair is not kept, and CR is found as LF."""
+def _join_lines(p, a, codes, begins):
+    """CRLF and CR become LF: the LF of a pair begins no character, and CR becomes LF."""
     for k in range(a.size):
-        kept[k] &= U8(1) ^ (U8(a[k] == U8(10)) & U8(p[k] == U8(13)))
-        found[k] = U32(10) if a[k] == U8(13) else found[k]
+        begins[k] &= U8(1) ^ (U8(a[k] == U8(10)) & U8(p[k] == U8(13)))
+        codes[k] = U32(10) if a[k] == U8(13) else codes[k]
 
 
 @kernel(int64(BYTES, int64, int64, int64, *SCRATCH))
-def look(data, start, stop, mode, found, kept):
-    """Looks at data[start:stop]. 1: its bytes are its characters; 0: characters are in found where
-    kept is 1; -1: not UTF-8.
+def look(data, start, stop, mode, codes, begins):
+    """Looks at data[start:stop]. 1: its bytes are its characters; 0: characters are in codes where
+    begins is 1; -1: not UTF-8.
     """
     if mode == AS_BYTES:
         return 1
@@ -112,25 +112,25 @@ def look(data, start, stop, mode, found, kept):
         return 1
     p, a, b = data[start - 1 : stop - 1], data[start:stop], data[start + 1 : stop + 1]
     if not beyond_ascii:
-        _take(a, found, kept)
-    elif _check(data[start - 3 : stop - 3], data[start - 2 : stop - 2], p, a, b, kept):
-        _find(a, b, data[start + 2 : stop + 2], data[start + 3 : stop + 3], found)
+        _take(a, codes, begins)
+    elif _check(data[start - 3 : stop - 3], data[start - 2 : stop - 2], p, a, b, begins):
+        _find(a, b, data[start + 2 : stop + 2], data[start + 3 : stop + 3], codes)
     else:
         return -1
     if has_cr:
-        _join_lines(p, a, found, kept)
+        _join_lines(p, a, codes, begins)
     return 0
 
 
 @kernel(int64(BYTES, int64, int64, int64, int64[::1], *SCRATCH))
-def count(data, start, stop, mode, counts, found, kept):
+def count(data, start, stop, mode, counts, codes, begins):
     """Adds how often each code point occurs to counts (0x110000,). Returns the number of
     characters; -1 if it is not UTF-8.
     """
     total = 0
-    for first in range(start, stop, found.size):
-        last = min(first + found.size, stop)
-        kind = look(data, first, last, mode, found, kept)
+    for first in range(start, stop, codes.size):
+        last = min(first + codes.size, stop)
+        kind = look(data, first, last, mode, codes, begins)
         if kind < 0:
             return -1
         if kind == 1:
@@ -139,18 +139,18 @@ def count(data, start, stop, mode, counts, found, kept):
             total += last - first
         else:
             for k in range(INDEX(last - first)):
-                total += kept[k]
+                total += begins[k]
             for k in range(INDEX(last - first)):
-                counts[found[k]] += kept[k]
+                counts[codes[k]] += begins[k]
     return total if mode == AS_BYTES or _is_whole(data, stop) else -1
 
 
 @inline
-def _encode(data, start, stop, mode, table, out, found, kept):
+def _encode(data, start, stop, mode, table, out, codes, begins):
     most, n = INDEX(out.size), INDEX(0)
-    for first in range(start, stop, found.size):
-        last = min(first + found.size, stop)
-        kind = look(data, first, last, mode, found, kept)
+    for first in range(start, stop, codes.size):
+        last = min(first + codes.size, stop)
+        kind = look(data, first, last, mode, codes, begins)
         if kind == 1:
             if n + INDEX(last - first) > most:
                 return -1
@@ -161,23 +161,23 @@ def _encode(data, start, stop, mode, table, out, found, kept):
         if kind < 0:
             return -1
         for k in range(INDEX(last - first)):
-            if n < most:  # entries that are not kept are overwritten by the next
-                out[n] = table[found[k]]
-            n += INDEX(kept[k])
+            if n < most:  # entries that begin no character are overwritten by the next
+                out[n] = table[codes[k]]
+            n += INDEX(begins[k])
         if n > most:
             return -1
     return int64(n) if mode == AS_BYTES or _is_whole(data, stop) else -1
 
 
 @kernel(int64(BYTES, int64, int64, int64, BYTES, BYTES, *SCRATCH))
-def encode_small(data, start, stop, mode, table, out, found, kept):
+def encode_small(data, start, stop, mode, table, out, codes, begins):
     """Writes table[c] for each code point c to out (n,) and returns n; -1 if there are more than n,
     or it is not UTF-8.
     """
-    return _encode(data, start, stop, mode, table, out, found, kept)
+    return _encode(data, start, stop, mode, table, out, codes, begins)
 
 
 @kernel(int64(BYTES, int64, int64, int64, uint16[::1], uint16[::1], *SCRATCH))
-def encode_wide(data, start, stop, mode, table, out, found, kept):
+def encode_wide(data, start, stop, mode, table, out, codes, begins):
     """`encode_small` for ids of two bytes."""
-    return _encode(data, start, stop, mode, table, out, found, kept)
+    return _encode(data, start, stop, mode, table, out, codes, begins)

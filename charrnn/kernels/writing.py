@@ -7,6 +7,7 @@ them. The threads meet where one needs the others' results: after each layer, af
 before outputs are normalized, and before the draw, which each thread repeats.
 """
 
+import numpy as np
 from numba import boolean, float64, int32, int64, intp, types, void
 from numba.core import cgutils
 
@@ -20,7 +21,7 @@ from charrnn.compiler.simd import address
 from charrnn.kernels.normalization import moments, standardize
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
 from charrnn.kernels.recurrent import BORDERS, CUBE, PLANE, PREPARE, STEP, Ports, keep_some
-from charrnn.kernels.sampling import CONTROLS, DRAW
+from charrnn.kernels.sampling import CONTROLS, DRAW, MEMORY
 from charrnn.kernels.vector_product import VECTOR_PRODUCT
 
 IDS = int32[:, ::1]
@@ -88,15 +89,15 @@ def _is_finite(row):
 @kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
         BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
         VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-        RANGE, RANGE, RANGE, IDS, int64, float64[:, ::1], ) )  # fmt: skip
+        RANGE, RANGE, RANGE, IDS, int64, float64[:, ::1], MEMORY, ) )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
-          places, own_streams, own_units, own_logits, ids, given, uniforms):  # fmt: skip
+          places, own_streams, own_units, own_logits, ids, given, uniforms, memory):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
-    first `given` ids are not drawn.
+    first `given` ids are not drawn, and none without uniforms.
 
-    `generation.writer` binds all but the last three arguments, by name. product, vector_product,
+    `generation.writer` binds all but the last four arguments, by name. product, vector_product,
     prepare, step, draw, weights and counter are addresses. What belongs to units lies unit range
     after unit range, each a matrix by itself, if one stream is divided.
 
@@ -116,7 +117,9 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
     logits, else all of these.
     ids: (S + 1, N), read and written.
-    uniforms: (S, N), read, in [0, 1).
+    uniforms: (S, N), read, in [0, 1); or (0, N).
+    memory: what the draws remember, see `sampling.Memory`. Each thread's is its own if one stream
+        is divided, since all draw the same symbols.
     """
     (start, stop), (first, last), (first_out, last_out) = own_streams, own_units, own_logits
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
@@ -207,5 +210,9 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
         for n in range(start, stop):
             if not _is_finite(logits[n, :V]):
                 overflows[0] = True
-            _copy(address(scratch, 0), address(logits, n * width), V)
-            ids[s + 1, n] = call_draw(draw, (scratch[0, :V], controls, uniforms[s, n], scratch[1]))
+            if uniforms.shape[0] > 0:
+                _copy(address(scratch, 0), address(logits, n * width), V)
+                row, other, previous = scratch[0, :V], scratch[1, :V], np.int64(ids[s, n])
+                ids[s + 1, n] = call_draw(
+                    draw, (row, controls, previous, uniforms[s, n], other, memory, n)
+                )

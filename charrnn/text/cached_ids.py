@@ -73,29 +73,29 @@ class Key:
         """The file of the ids in this vocabulary, in one that extends another, or in the text's own
         (`Corpus.read`).
         """
-        given = vocab or extend
-        name = _digest([*given.as_json().values(), vocab is None]) if given else "own"
+        base = vocab or extend
+        name = _digest([*base.as_json().values(), vocab is None]) if base else "own"
         return self.folder / f"{self.begin}{name}.ids"
 
 
-def key_of(found: list[InputFile], config: CorpusConfig) -> Key | None:
+def key_of(files: list[InputFile], config: CorpusConfig) -> Key | None:
     """The key of files as they are now; None for streams and texts too small to cache, and if there
     is no place for a cache.
     """
     folder = texts_folder()
-    if folder is None or (size_of(found) or 0) < _SOUGHT_FROM:
+    if folder is None or (size_of(files) or 0) < _SOUGHT_FROM:
         return None
     try:
-        files = [os.stat(file.path) for file in found]  # noqa: PTH116
+        states = [os.stat(file.path) for file in files]  # noqa: PTH116
     except OSError:
         return None  # reading them will report the error
-    state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in files]
+    state = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in states]
     settings: list[Any] = [config.unit, config.min_count]
     if config.unit == "char":
         settings += [config.newlines, config.normalize]
         settings += [codec_name(config.encoding), config.encoding_errors]
     version = [_VERSION, sys.byteorder, unicodedata.unidata_version]
-    paths = [(file.path, file.in_folder, file.part) for file in found]
+    paths = [(file.path, file.in_folder, file.part) for file in files]
     return Key(folder, _digest(paths), _digest(state), _digest([settings, version]))
 
 
@@ -113,12 +113,12 @@ def find_kept(key: Key, vocab: Vocab | None, extend: Vocab | None) -> Encoded | 
             paths += sorted(set(key.folder.glob(f"{key.begin}*.ids")) - {*paths})
     for path in paths:
         try:
-            kept = _load(path, vocab)
+            ids = _load(path, vocab)
         except _USELESS:
             continue  # missing, for another vocabulary, or damaged: it will be written again
         with contextlib.suppress(OSError):
             os.utime(path)
-        return kept
+        return ids
     return None
 
 

@@ -53,9 +53,9 @@ def vocabulary_of(
     `extend` become one unknown symbol.
     """
     unit, min_count = config.unit, config.min_count
-    known: Iterable[str] = extend.index if extend else ()
-    kept = [ch for ch, n in counts.items() if n >= min_count or ch in known]
-    folded = len(kept) < len(counts)
+    extended: Iterable[str] = extend.index if extend else ()
+    symbols = [ch for ch, n in counts.items() if n >= min_count or ch in extended]
+    folded = len(symbols) < len(counts)
     most = max(counts, key=lambda ch: counts[ch])
     often = f"{name_of(most, unit)}, {counted(counts[most], 'time')}"
     if len(counts) < 2 and not extend:
@@ -63,15 +63,17 @@ def vocabulary_of(
             f"{where}: the text contains only {often}; use a text with at least two different "
             "symbols"
         )
-    if not kept:
+    if not symbols:
         raise CorpusError(
             f"{where}: `min_count` {min_count} leaves no symbol; the most frequent is {often}: use "
             "that or less"
         )
-    if len(kept) + folded > MAX_SYMBOLS:
+    if len(symbols) + folded > MAX_SYMBOLS:
         raise CorpusError(
-            f"{where}: {len(kept) + folded} different symbols, more than {MAX_SYMBOLS}; fold the "
-            "rare ones with `min_count` 2 or more, or use `unit` byte"
+            f"{where}: {len(symbols) + folded} different symbols, more than {MAX_SYMBOLS}; fold "
+            "the rare ones with `min_count` 2 or more, or use `unit` byte"
         )
-    own = Vocab((*kept, UNKNOWN) if folded else tuple(kept), unit, len(kept) if folded else None)
+    own = Vocab(
+        (*symbols, UNKNOWN) if folded else tuple(symbols), unit, len(symbols) if folded else None
+    )
     return extend.extended(own) if extend else own

@@ -184,8 +184,8 @@ class Corpus:
         return len(self.ids)
 
     def sha256_of_first(self, characters: int) -> str:
-        """What `sha256` would be if the text, apart from files given for parts, ended after so many
-        characters.
+        """What `sha256` would be if the text, apart from files given for parts, had only its first
+        characters, this many.
         """
         text = len(self) - sum(part_sizes(self.sources).values())
         digest = hashlib.sha256()
@@ -273,9 +273,9 @@ class Corpus:
 
         fractions = self.config.val_fraction, self.config.test_fraction
         what = ["resets", part, *fractions, pattern]
-        found = kept_starts(self.kept_in, what, find_resets) if self.kept_in else find_resets()
-        is_whole = begin == 0 or begin in starts
-        return found if is_whole else found[1:]  # else the first document began in the part before
+        places = kept_starts(self.kept_in, what, find_resets) if self.kept_in else find_resets()
+        is_whole = begin == 0 or begin in starts  # else its first document began before it
+        return places if is_whole else places[1:]
 
     @cached_property
     def _split(self) -> Split:
@@ -292,8 +292,8 @@ class Corpus:
                 ids = np.concatenate([drawn.ids, self.ids[n:]]) if n < len(self) else drawn.ids
                 assert drawn.starts is not None
                 return Split(ids, np.concatenate([drawn.starts, starts[border:]]), drawn.borders)
-        given = part_sizes(self.sources).get("validation", 0)
-        return Split(self.ids, starts, (train, train + validation + given))
+        separate = part_sizes(self.sources).get("validation", 0)
+        return Split(self.ids, starts, (train, train + validation + separate))
 
     @property
     def _sizes(self) -> tuple[int, int, int]:

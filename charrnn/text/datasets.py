@@ -113,8 +113,8 @@ def _wrong(path: Path, dataset: DataSet) -> str:
     size = path.stat().st_size
     if size != dataset.size:
         return f"{size} bytes, not {dataset.size}"
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    return "" if found == dataset.sha256 else f"sha256 {found}, not {dataset.sha256}"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return "" if digest == dataset.sha256 else f"sha256 {digest}, not {dataset.sha256}"
 
 
 def _reason(error: Exception) -> str:

@@ -22,6 +22,7 @@ The pattern comes from the user or from a checkpoint, which is not trusted. It c
 import copy
 import re
 from collections.abc import Iterator, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -132,11 +133,11 @@ def starts_in_batch(
     """bool (T, N), C-contiguous: True where `starts` contains the position firsts[n] + t; starts is
     sorted, firsts (N,), T = steps.
     """
-    found = np.zeros((steps, len(firsts)), np.bool_)
+    is_start = np.zeros((steps, len(firsts)), np.bool_)
     low, high = np.searchsorted(starts, firsts), np.searchsorted(starts, firsts + steps)
     for n in np.flatnonzero(low < high):
-        found[starts[low[n] : high[n]] - firsts[n], n] = True
-    return found
+        is_start[starts[low[n] : high[n]] - firsts[n], n] = True
+    return is_start
 
 
 class DocumentTracker:
@@ -188,9 +189,17 @@ class DocumentTrackers:
         resets = map(DocumentTracker.resets_before, self._trackers, self._of(ids))
         return [n for n, is_reset in enumerate(resets) if is_reset]
 
-    def keep(self, streams: Sequence[int]) -> None:
-        """Follow these streams, in this order; one may be followed in several ways from here."""
-        self._trackers = [copy.copy(self._trackers[stream]) for stream in streams]
+    def chosen(self, streams: Sequence[int]) -> Self:
+        """Trackers that follow these streams, in this order, from here; one may be followed in
+        several ways.
+        """
+        other = copy.copy(self)
+        other._trackers = [copy.copy(self._trackers[stream]) for stream in streams]
+        return other
+
+    def put(self, stream: int, other: Self, its: int) -> None:
+        """Follow a stream from where other trackers follow theirs."""
+        self._trackers[stream] = copy.copy(other._trackers[its])
 
     def _of(self, ids: TextIds) -> Iterator[str]:
         return (self._characters[i] for i in ids.tolist())

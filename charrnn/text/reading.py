@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterator
 from itertools import chain, cycle
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,10 @@ from charrnn.config import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import AHEAD, available_threads
-from charrnn.text.contents import head, opened
+from charrnn.text.contents import head, opened, read_bytes
 from charrnn.text.decoding import codec_name, decode, is_wide, tidy
 from charrnn.text.kinds import SNIFFED, is_written, kind_of, packing, wide_encoding
-from charrnn.text.sources import InputFile, Skipped, size_of
+from charrnn.text.sources import InputFile, Skipped, find, size_of
 
 LARGE = 1 << 26
 """Minimum size in bytes for which compiled code is faster, although it takes tenths of a second to
@@ -197,6 +198,20 @@ def left_over(tail: bytes) -> int:
         if byte < 0x80:
             break
     return int(tail.endswith(b"\r"))
+
+
+def read_whole(
+    source: str | Path, config: CorpusConfig, stdin: BinaryIO | None = None
+) -> str | bytes:
+    """The tidy text of one file, or of standard input ("-"); bytes with the unit "byte".
+
+    `CorpusError` if it cannot be read, is not in its encoding, or is no plain text.
+    """
+    if config.unit == "char":
+        codec_name(config.encoding)
+    files = find(source).files
+    pieces = Reading(files, config, lambda file, tick: read_bytes(file, stdin, tick)).pieces()
+    return (b"" if config.unit == "byte" else "").join(piece for _, piece in pieces)
 
 
 class ByteCounter:

@@ -17,8 +17,8 @@ from charrnn.text.vocab import TextIds, Vocab
 WINDOW = 1 << 16
 """Characters that are hashed or moved at a time."""
 LIST_LINES, LIST_WIDTH, IN_ORDER = 50, 60, 0.9
-"""A text is taken for a list if it begins with so many lines of at most this width, of which this
-fraction is in order; accents and capitals have other orders elsewhere.
+"""A text is taken for a list if it begins with this many lines of at most this width, and this
+fraction of them is in order; accents and capitals have other orders elsewhere.
 """
 LEAST_FILLED = 0.5
 """Whole documents must fill this fraction of a part; otherwise the text is cut as one without

@@ -85,12 +85,12 @@ class Streams:
         if self.resets is None and not self.reset_every:
             return None
         a, b = self._borders(step)
-        found = np.zeros((b - a, self.batch_size), np.bool_)
+        is_start = np.zeros((b - a, self.batch_size), np.bool_)
         if self.resets is not None:
-            found = starts_in_batch(self.resets, self._firsts(a), b - a)
+            is_start = starts_in_batch(self.resets, self._firsts(a), b - a)
         if self.reset_every:
-            found[-a % self.reset_every :: self.reset_every] = True
-        return found
+            is_start[-a % self.reset_every :: self.reset_every] = True
+        return is_start
 
     @property
     def _first(self) -> int:

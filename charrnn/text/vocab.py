@@ -106,10 +106,10 @@ class Vocab:
         return len(self.symbols)
 
     def __repr__(self) -> str:
-        known = "".join(self.index)
-        shown = f"{known[:SHOWN]!r}{'...' if len(known) > SHOWN else ''}"
+        symbols = "".join(self.index)
+        first = f"{symbols[:SHOWN]!r}{'...' if len(symbols) > SHOWN else ''}"
         unknown = "" if self.unknown is None else f" and {UNKNOWN}"
-        return f"Vocab({counted(len(known), NOUNS[self.unit])}{unknown}: {shown})"
+        return f"Vocab({counted(len(symbols), NOUNS[self.unit])}{unknown}: {first})"
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -9,7 +9,7 @@ last good state with half the learning rate (`recovery`).
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from charrnn.checkpoint.start_states import StartStates
@@ -34,6 +34,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
 from charrnn.training.recovery import FallBack
+from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.training.start_states import start_states
@@ -48,45 +49,6 @@ LIMITS = {"time": "max_time"}
 """The settings that end a run, where their names differ from `Report.ended`."""
 FEW = 5
 """The first validations, each with a sample; after them, every fifth has one."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What one step did. Losses are in nats per character; this step trained on `characters` in
-    `seconds`.
-
-    `validation_loss` and `train_loss` (the mean since the last validation) are set after a
-    validation, `sample` after a sample. `ended` says what ended the run with this step: "epochs",
-    "steps", "patience" (validations without a new best) or "time". If `fell_back` is set, the step
-    failed: the run is back at the earlier step `step`, whose smoothed loss and learning rate are
-    given here, while `loss` and `gradient_norm` are those of the failed step, NaN if unknown.
-    `overfitting` is true for at most one validation.
-    """
-
-    step: int
-    total_steps: int
-    epoch: float
-    characters: int
-    seconds: float
-    loss: float
-    smoothed_loss: float
-    gradient_norm: float
-    learning_rate: float
-    validation_loss: float | None = None
-    train_loss: float | None = None
-    is_best: bool = False
-    sample: str | None = None
-    ended: str | None = None
-    overfitting: bool = False
-    fell_back: FallBack | None = None
-
-    def __repr__(self) -> str:
-        return f"Report(step {self.step:,} of {self.total_steps:,}, loss {self.loss:.4f})"
-
-    @property
-    def chars_per_second(self) -> float:
-        """Training speed of this step."""
-        return self.characters / self.seconds if self.seconds > 0 else 0.0
 
 
 def train(

@@ -146,9 +146,10 @@ class Run:
         asked = old.reopened("dropout", "input_dropout").filled(dropout=dropout)
         model_config, config = resolve(corpus, asked, config, is_fine_tuning=True)
         model = Model.initialized(model_config, config.seed)
-        known = dict(weights.model.parameters.to_disk())
+        weights_before = dict(weights.model.parameters.to_disk())
         for tensor in model.parameters.tensors:
-            array, before = tensor.to_disk(model.parameters[tensor.name]), known[tensor.name]
+            array = tensor.to_disk(model.parameters[tensor.name])
+            before = weights_before[tensor.name]
             if tensor.name == "decoder.bias":
                 # together, all new symbols are about as probable as the least probable old one
                 array[:] = before.min() - np.log(max(1, len(array) - len(before)))

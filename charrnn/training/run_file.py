@@ -180,8 +180,8 @@ def has_numbers(entry: Entry) -> bool:
     return all(_is_number(entry.get(name)) for name in HISTORY_NUMBERS)
 
 
-def _is_number(found: Any) -> bool:
-    return found is None or (type(found) in (int, float) and abs(found) < 1e300)
+def _is_number(value: Any) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) < 1e300)
 
 
 def _progress(about: Metadata) -> Progress:

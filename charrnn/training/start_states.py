@@ -21,7 +21,7 @@ WARM_UP, STEPS = 128, 64
 same losses as 512.
 """
 SHARE = 128
-"""One in so many characters of the training text is read, within these limits: about three
+"""One in this many characters of the training text is read, within these limits: about three
 thousandths of the work of training on it once.
 """
 SEARCHED = 1 << 16

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 
-from charrnn.training.loop import Report
+from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.tuning.planning import Plan
 
@@ -87,8 +87,8 @@ class _Pacer:
         elif report.step == self.first_step:  # it takes longer
             self.changed = now, report.step
         else:
-            kept = math.exp(-min(seconds / memory, 1 / LEAST_STEPS))
-            self.spent, self.steps = kept * self.spent + seconds, kept * self.steps + 1
+            weight = math.exp(-min(seconds / memory, 1 / LEAST_STEPS))
+            self.spent, self.steps = weight * self.spent + seconds, weight * self.steps + 1
         (when, step), total = self.changed, self.run.total_steps
         is_time = now - when >= memory or report.step - step >= KEPT * (total - step)
         if is_time and report.ended is None and report.step >= self.free_from:

@@ -133,10 +133,10 @@ def plan_more(
     that rises again to that (`optim.schedules`); otherwise the rest of its curve is spread over the
     new time. Other parameters and errors as for `plan`.
     """
-    found = _rest(corpus, run, duration, threads, elapsed)
-    steps = max(1, math.floor(found.seconds / found.step_seconds))
+    rest = _rest(corpus, run, duration, threads, elapsed)
+    steps = max(1, math.floor(rest.seconds / rest.step_seconds))
     training = _longer(run, run.step + steps)
-    return replace(found, training=training, passes=steps / run.steps_per_epoch)
+    return replace(rest, training=training, passes=steps / run.steps_per_epoch)
 
 
 def plan_rest(
@@ -150,10 +150,10 @@ def plan_rest(
     """A plan for the rest of a run that ends in `duration` seconds, for `on_time`; its settings
     are the run's. Other parameters as for `plan`.
     """
-    found = _rest(corpus, run, max(LEAST_SECONDS, duration), threads, elapsed)
+    rest = _rest(corpus, run, max(LEAST_SECONDS, duration), threads, elapsed)
     passes = recipe.most_passes_for(run.model.count(), run.anchor is not None)
     most = max(run.total_steps, math.ceil(passes * run.steps_per_epoch))
-    return replace(found, most_steps=most)
+    return replace(rest, most_steps=most)
 
 
 def _rest(

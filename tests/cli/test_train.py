@@ -22,9 +22,9 @@ from charrnn.cli.main import COMMANDS, cli
 from charrnn.cli.train_display import Display
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.network.network import Network
-from charrnn.training.loop import Report
 from charrnn.training.recipe import learning_rate_for
 from charrnn.training.recovery import FallBack
+from charrnn.training.report import Report
 from charrnn.training.run_file import load_run
 from tests.cli.screen import Screen
 from tests.reference.small import small_corpus, small_run

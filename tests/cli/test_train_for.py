@@ -17,6 +17,7 @@ from charrnn.cli.train_for import plan_text
 from charrnn.config.settings import ModelConfig, TrainConfig
 from charrnn.training import loop as train_loop
 from charrnn.training import recipe
+from charrnn.training.report import Report
 from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
 from tests.reference.small import TEXT
@@ -203,7 +204,7 @@ def test_a_script_that_is_run_again(monkeypatch: pytest.MonkeyPatch, text: str) 
     command = (text, *SMALL, "--for", "6s", "--resume-or-start", "--save-every", "1")
     step = train_loop._Trainer.step
 
-    def killed(trainer: train_loop._Trainer) -> train_loop.Report:
+    def killed(trainer: train_loop._Trainer) -> Report:
         if trainer.run.step == 20 and trainer.folder is not None:
             raise KeyboardInterrupt
         return step(trainer)

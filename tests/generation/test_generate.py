@@ -38,7 +38,10 @@ def drawn(logits: Any, uniforms: Any, banned: tuple[int, ...] = (), **settings: 
     logits = np.array(logits, np.float32)
     config = SamplingConfig(**{"temperature": 1.0, **settings})
     controls, scratch = controls_of(config, logits.size, banned), np.zeros(logits.size, np.float32)
-    return np.array([sampling.draw(logits.copy(), controls, float(u), scratch) for u in uniforms])
+    memory = sampling.Memory.new(1)
+    return np.array(
+        [sampling.draw(logits.copy(), controls, 0, float(u), scratch, memory, 0) for u in uniforms]
+    )
 
 
 @pytest.mark.parametrize("banned", [(), (0,), (2, 4)])

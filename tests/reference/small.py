@@ -7,7 +7,8 @@ from typing import Any
 
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.text.corpus import Corpus
-from charrnn.training.loop import Report, train
+from charrnn.training.loop import train
+from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 

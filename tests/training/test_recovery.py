@@ -21,8 +21,9 @@ from charrnn.errors import DivergenceError, RunError, UnstableStep, overflow
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
 from charrnn.training import recovery
-from charrnn.training.loop import Report, train
+from charrnn.training.loop import train
 from charrnn.training.recovery import long_enough, overfits
+from charrnn.training.report import Report
 from charrnn.training.run import Progress, Run
 from charrnn.training.run_file import load_run, save_run
 from charrnn.training.run_folder import RunFolder

@@ -15,7 +15,8 @@ import pytest
 
 from charrnn.errors import RunError
 from charrnn.training import loop as training
-from charrnn.training.loop import Report, train
+from charrnn.training.loop import train
+from charrnn.training.report import Report
 from charrnn.training.run import Progress
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder

@@ -18,7 +18,8 @@ from charrnn.network.model import Model
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.candidates import Candidate, combinations, folder_names, of_equal_size
-from charrnn.tuning.comparison import Event, Outcome, Result, compare, results
+from charrnn.tuning.comparison import compare
+from charrnn.tuning.outcomes import Event, Outcome, Result, results
 from tests.reference.small import small_corpus
 
 SHORT = {

@@ -20,7 +20,8 @@ from charrnn.network.network import Network
 from charrnn.optim.schedules import rate_factor
 from charrnn.text.corpus import Corpus
 from charrnn.text.datasets import bundled_corpus
-from charrnn.training.loop import Report, train
+from charrnn.training.loop import train
+from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.pacing import on_time

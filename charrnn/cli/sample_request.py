@@ -1,0 +1,122 @@
+"""What `charrnn sample` was asked to write, and how its texts leave it."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from charrnn.cli import again, terminal
+from charrnn.cli.checkpoints import Member, files_of
+from charrnn.cli.known_words import known_words
+from charrnn.cli.own_corpus import own_corpus
+from charrnn.config import SamplingConfig
+from charrnn.config.fields import Settings
+
+if TYPE_CHECKING:
+    from charrnn.generation.generate import Written
+    from charrnn.generation.lexicon import Lexicon
+    from charrnn.runtime.threads import Workers
+    from charrnn.text.corpus import Corpus
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which networks write, after which prime, and how many texts.
+
+    shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
+        that the network was trained on has moved. words: the file of --known-words, empty for that
+        text, or None.
+    """
+
+    members: Sequence[Member]
+    prime: str
+    prime_file: str | None
+    shown: str
+    count: int
+    workers: Workers
+    training_text: tuple[str, ...]
+    words: str | None = None
+
+    @cached_property
+    def own_corpus(self) -> Corpus:
+        """The text that the first network was trained on."""
+        return own_corpus(self.members[0], self.training_text)
+
+    @cached_property
+    def known_words(self) -> Lexicon | None:
+        """The only words to write; None for any."""
+        if self.words is None:
+            return None
+        return known_words(self.members[0].trained, self.words, lambda: self.own_corpus)
+
+    def is_line(self, config: SamplingConfig) -> bool:
+        """True if a text ends with its first line."""
+        separator = self.members[0].trained.corpus_config.document_separator
+        return (
+            config.until == "line"
+            or config.lines == 1
+            or (config.until == "document" and separator in ("\n", r"\n"))
+        )
+
+    def texts(self, config: SamplingConfig) -> list[Written]:
+        """The texts, written side by side."""
+        from charrnn.generation.generate import generate_texts
+
+        trained = [member.trained for member in self.members]
+        known_words = self.known_words
+        with terminal.progress_bar("writing", unit="char") as bar:
+            return generate_texts(
+                trained,
+                self.count,
+                self.prime,
+                config,
+                workers=self.workers,
+                known_words=known_words,
+                progress=bar,
+            )
+
+    def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:
+        """The command that writes the texts again; flags win over this request's."""
+        hidden = bool(self.prime) and not self.shown
+        flags = {"count": self.count, "no_prime": hidden, "text": self.training_text, **flags}
+        flags["known_words"] = self.words or self.words is not None
+        words = again.command(self.members, config, *settings, **flags)
+        return again.line(words, self.prime, self.prime_file)
+
+    def described(self, text: str) -> dict[str, Any]:
+        """A text for JSON; of a network of bytes, the bytes too."""
+        if self.members[0].trained.vocab.unit == "char":
+            return {"text": text}
+        data = text.encode("utf-8", "surrogateescape")
+        return {"text": _valid(text), "base64": base64.b64encode(data).decode()}
+
+    def about(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> dict[str, Any]:
+        """The settings for JSON, and the command."""
+        values: dict[str, Any] = {"prime": _valid(self.prime)}
+        for each in (config, *settings):
+            values |= asdict(each)  # type: ignore[call-overload]
+        command = self.again(config, *settings, json=True, **flags)
+        return values | files_of(self.members) | {"again": command}
+
+
+def write(text: str) -> None:
+    """Write text to standard output at once, in its encoding; bytes that are not UTF-8, from the
+    command line or a network of bytes, come out unchanged.
+    """
+    stream, encoding = sys.stdout, sys.stdout.encoding or "utf-8"
+    try:
+        data = text.encode(encoding, "surrogateescape")
+    except UnicodeEncodeError:
+        data = text.encode(encoding, "backslashreplace")
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
+
+
+def _valid(text: str) -> str:
+    """The text with U+FFFD for bytes that are not UTF-8: JSON cannot contain them."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

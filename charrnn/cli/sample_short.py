@@ -1,0 +1,76 @@
+"""`charrnn sample` for many short texts, one a line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from charrnn.cli import again, terminal
+from charrnn.cli.prime import as_text
+from charrnn.cli.sample_request import Request, write
+from charrnn.config import SamplingConfig, ShortConfig
+from charrnn.errors import SamplingError
+from charrnn.text.contents import opened
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
+
+
+def write_short(
+    request: Request,
+    config: SamplingConfig,
+    short: ShortConfig,
+    new: bool,
+    not_in: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Write short texts that pass, one a line, and say on stderr how many were drawn, why others
+    fell, and what makes them again.
+    """
+    from charrnn.generation.short import ShortTexts
+
+    trained = [member.trained for member in request.members]
+    known_words = request.known_words
+    with terminal.progress_bar("writing", unit="text") as bar:
+        texts = ShortTexts(
+            trained,
+            request.count,
+            request.prime,
+            config,
+            short,
+            workers=request.workers,
+            known_words=known_words,
+            progress=bar,
+        )
+        if new:
+            texts.exclude("in the training text", request.own_corpus)
+        for path in not_in:
+            texts.exclude(f"in {terminal.one_line(path)}", _read(path, trained[0]))
+        found = list[str]()
+        failure: SamplingError | None = None
+        try:
+            for text in texts:
+                found.append(text)
+                if not as_json:
+                    write(terminal.escaped(text.replace("\n", "\\n"), sys.stdout) + "\n")
+        except SamplingError as error:
+            failure = error
+    flags = {"new": new, "not_in": tuple(not_in)}
+    if as_json:
+        fallen = {"drawn": texts.drawn, "fallen": dict(texts.fallen)}
+        about = request.about(texts.config, short, **flags)
+        samples = [request.described(text) for text in found]
+        click.echo(terminal.json_text({"samples": samples} | fallen | about))
+    if failure is not None:
+        raise failure
+    terminal.say(texts.summary)
+    again.tell(request.again(texts.config, short, **flags))
+
+
+def _read(path: str, network: Trained) -> str:
+    """The text of a file of --not-in, read as the network's was."""
+    with opened(path) as stream:
+        return as_text(stream.read(), network, terminal.one_line(path))

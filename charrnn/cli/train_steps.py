@@ -1,0 +1,73 @@
+"""The training itself, after `charrnn train` has started or resumed a run."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from charrnn.cli import terminal
+from charrnn.cli.options import Request
+from charrnn.cli.signals import Stop
+from charrnn.config.files import values_of
+
+if TYPE_CHECKING:
+    from charrnn.text.corpus import Corpus
+    from charrnn.training.run import Run
+    from charrnn.training.run_folder import RunFolder
+    from charrnn.tuning.planning import Plan
+
+LIMITS = ("patience", "time")
+"""What can end a run before its last step."""
+
+
+def carry_out(
+    request: Request,
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder,
+    stop: Stop,
+    plan: Plan | None = None,
+) -> int:
+    """Train until the end or a signal, within the plan's time if there is a plan, and show
+    progress; return the exit status.
+    """
+    from charrnn.cli.train_display import Display, show_start
+    from charrnn.text.vocab import counted
+    from charrnn.training.loop import train as steps
+    from charrnn.tuning.pacing import on_time
+
+    if not request.quiet:
+        show_start(run, corpus, folder, request.training, request.threads)
+    if request.verbose:
+        terminal.say(
+            terminal.settings_text(values_of(run.corpus_config, run.model.config, run.config))
+        )
+    before = folder.seconds_before
+    ended = run.ended_by(before)
+    if ended is not None:
+        limit = f", ended by its {ended}" if ended in LIMITS else ""
+        time = request.settings.get("max_time") or "20m"
+        more = f"for {time} more: charrnn train --resume {quote(str(folder.path))} --for {time}"
+        if ended == "patience":
+            more = "for more: --resume with a larger --patience"
+        terminal.say(
+            f"{folder.path} is finished ({counted(run.step, 'step')}, {run.epoch:.1f} epochs"
+            f"{limit}); {more}"
+        )
+    with closing(
+        Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
+    ) as display:
+        if ended is None:
+            reports = steps(run, corpus, folder=folder, threads=request.threads)
+            with closing(
+                reports if plan is None else on_time(reports, run, plan, display.say)
+            ) as reports:
+                for report in reports:
+                    display.show(report)
+                    ended = report.ended
+                    if stop.status:
+                        break
+        display.close()
+        display.end(folder, ended)
+    return stop.status if ended is None else 0

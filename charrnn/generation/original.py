@@ -1,0 +1,245 @@
+"""Texts that copy no long passage of the training text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import regex
+from numpy.typing import NDArray
+
+from charrnn.errors import SamplingError
+from charrnn.generation.ensemble import Ensemble
+from charrnn.generation.writer import Ids, Progress, Uniforms, Writer
+from charrnn.text.copies import Copies
+from charrnn.text.vocab import Vocab
+
+HOLD = 64
+"""Symbols that are held back, since the text may go back as far."""
+CHUNK = 64
+"""Most symbols that are written before they are searched for copies."""
+PIECE = 16
+"""Symbols of another way that are written before they are searched."""
+WORD = 24
+"""A longer word is taken back from here only: in scripts without spaces, most."""
+WAYS, TRIES, MOST_TRIES = 3, 60, 3000
+"""A word is begun anew in so many ways before the one before it is. After so many tries without
+getting further, single symbols are replaced; and after so many the text is given up.
+"""
+_DEAD = -1
+_LETTER = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
+_SINGLE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
+
+
+@dataclass
+class _Stream:
+    """One text: ids (capacity,), the prime included; the symbols that must not be drawn at a place;
+    the last place where a copy ended, and how often it was tried to get past it.
+    """
+
+    random: np.random.Generator
+    ids: NDArray[np.int32]
+    banned: dict[int, set[int]] = field(default_factory=dict)
+    furthest: int = -1
+    tries: int = 0
+
+    def copied(self) -> _Stream:
+        banned = {place: {*ids} for place, ids in self.banned.items()}
+        return _Stream(self.random.spawn(1)[0], self.ids.copy(), banned, self.furthest, self.tries)
+
+
+@dataclass
+class _Block:
+    """What all streams drew from a place on: how they were there, and the random numbers (K, N)."""
+
+    place: int
+    before: Writer | Ensemble
+    uniforms: Uniforms
+
+
+class Original:
+    """Writes like a `Writer`, but no passage of `copies.size` symbols that ends in what is written,
+    the prime before it included, is a copy.
+
+    Where a copy ends, the text goes back to the beginning of the word, and draws another symbol
+    there, and what follows by new random numbers. After some attempts it goes back one more word,
+    at most HOLD symbols in all. So a text is another one only from where it would have begun to
+    copy. It depends on its seed and take alone, not on other texts or the number of threads.
+
+    `write` raises `SamplingError` where every way copies. length: symbols of a text, at most.
+    """
+
+    def __init__(
+        self, writer: Writer | Ensemble, copies: Copies, vocab: Vocab, length: int
+    ) -> None:
+        self._writer, self._copies, self._vocab, self._length = writer, copies, vocab, length
+        names = ["" if i == vocab.unknown else s for i, s in enumerate(vocab.symbols)]
+        is_byte = vocab.unit == "byte"
+        self._is_letter = np.array(
+            [bool(_LETTER.match(s)) or (is_byte and s > "\x7f") for s in names]
+        )
+        self._is_single = np.array([not is_byte and bool(_SINGLE.match(s)) for s in names])
+        self._allowed = ~writer.controls.banned
+        self._begin(np.zeros(0, np.int32))
+
+    def _begin(self, prime: Ids) -> None:
+        """Begin a text with each of the writer's streams after a prime."""
+        self._prime = prime.astype(np.int32)
+        self._start = self._end = self._out = len(prime)
+        self._blocks: list[_Block] = []
+        self._scout: Writer | Ensemble | None = None
+        self._streams = [_Stream(each, self._prime.copy()) for each in self._writer.random]
+
+    def __repr__(self) -> str:
+        return f"Original({self._writer!r}, {self._copies!r})"
+
+    @property
+    def chunk(self) -> int:
+        """As of a `Writer`."""
+        return min(CHUNK, self._writer.chunk)
+
+    @property
+    def ended(self) -> NDArray[np.int64]:
+        """As of a `Writer`, of what `write` has returned."""
+        ended = self._writer.ended
+        return np.where(ended <= self._out - self._start, ended, -1)
+
+    def read(self, ids: Ids, progress: Progress | None = None) -> None:
+        """As of a `Writer`."""
+        self._writer.read(ids, progress)
+        self._begin(np.concatenate([self._prime, ids]))
+
+    def spread(self, streams: int, take: int, documents: bool = True) -> Original:
+        """As of a `Writer`."""
+        writer = self._writer.spread(streams, take, documents)
+        other = Original(writer, self._copies, self._vocab, self._length)
+        other._begin(self._prime)
+        return other
+
+    def keep(self, streams: Sequence[int]) -> None:
+        """As of a `Writer`; a stream that is kept twice goes on in different ways."""
+        first = {stream: place for place, stream in reversed([*enumerate(streams)])}
+        self._streams = [
+            self._streams[stream] if first[stream] == place else self._streams[stream].copied()
+            for place, stream in enumerate(streams)
+        ]
+        self._writer.keep(streams)
+        for block in self._blocks:
+            block.before.keep(streams)
+            block.uniforms = block.uniforms[:, streams]
+
+    def write(self, length: int) -> Ids:
+        """As of a `Writer`."""
+        place = self._out + length
+        last = max(self._start + self._length, place)
+        while self._end < min(place + HOLD, last):
+            self._advance(min(self.chunk, last - self._end))
+        ids = np.stack([stream.ids[self._out : place] for stream in self._streams], 1)
+        self._out = place
+        while len(self._blocks) > 1 and self._blocks[1].place <= self._end - HOLD:
+            del self._blocks[0]
+        return ids
+
+    def _advance(self, count: int) -> None:
+        """Write more symbols, searched for copies."""
+        uniforms = np.stack([stream.random.random(count) for stream in self._streams], 1)
+        before = self._writer.branch(range(len(self._streams)))
+        ids = self._writer.drawn(uniforms)
+        self._blocks.append(_Block(self._end, before, uniforms))
+        begin, self._end = self._end, self._end + count
+        for n, stream in enumerate(self._streams):
+            if len(stream.ids) < self._end:
+                stream.ids = np.resize(stream.ids, 2 * self._end)
+            stream.ids[begin : self._end] = ids[:, n]
+            copy = self._copies.first(stream.ids, begin, self._written(self._writer, n))
+            while copy >= 0:
+                place = self._taken_back(stream, copy)
+                stream.random = stream.random.spawn(1)[0]
+                copy = self._rewritten(n, place)
+
+    def _written(self, writer: Writer | Ensemble, n: int) -> int:
+        """Where a stream ends: here, unless an automaton has ended it."""
+        ended = int(writer.ended[n])
+        return self._end if ended < 0 else min(self._end, self._start + ended)
+
+    def _taken_back(self, stream: _Stream, copy: int) -> int:
+        """Where to write on after a copy that ends there; what stands at that place is banned."""
+        if copy > stream.furthest:
+            stream.furthest, stream.tries = copy, 0
+        stream.tries += 1
+        least = max(self._start, stream.furthest - HOLD)
+        if stream.tries <= TRIES:
+            place = self._word(stream.ids, copy, least)
+            while not self._banned(stream, place, WAYS) and place > least:
+                place = self._word(stream.ids, place - 1, least)
+            if place in stream.banned:
+                return place
+        if stream.tries <= MOST_TRIES:
+            for place in range(copy, least - 1, -1):
+                if self._banned(stream, place, len(self._allowed)):
+                    return place
+        text = self._vocab.decode(stream.ids[max(0, copy - 40) : copy])
+        raise SamplingError(
+            f"no way on without a copy of {self._copies.size} characters after {text!r}; use a "
+            "larger `max_copy`, or another prime or seed"
+        )
+
+    def _word(self, ids: NDArray[np.int32], place: int, least: int) -> int:
+        """Where the word at or before a place begins."""
+        for i in range(place, max(least, place - WORD), -1):
+            begins = self._is_letter[ids[i]] and not self._is_letter[ids[i - 1]]
+            if begins or self._is_single[ids[i]]:
+                return i
+        return max(least, place - WORD)
+
+    def _banned(self, stream: _Stream, place: int, ways: int) -> bool:
+        """Ban the symbol at a place, and nothing after it; False if that was the last of so many
+        ways to go on from there: then nothing is banned there.
+        """
+        stream.banned = {p: ids for p, ids in stream.banned.items() if p <= place}
+        banned, symbol = stream.banned.setdefault(place, set()), int(stream.ids[place])
+        banned.add(symbol)
+        if symbol == _DEAD or len(banned) > ways or len(banned) >= self._allowed.sum():
+            del stream.banned[place]
+            return False
+        return True
+
+    def _rewritten(self, n: int, place: int) -> int:
+        """Write a stream anew from a place on, to where all are; returns where the next copy ends,
+        or -1.
+        """
+        stream, at = self._streams[n], 0
+        scout = self._scout = self._scout or self._writer.branch([n])
+        first = max(i for i, block in enumerate(self._blocks) if block.place <= place)
+        scout.put(0, self._blocks[first].before, n)
+        for block in self._blocks[first:]:
+            at, uniforms = block.place, block.uniforms[:, n]
+            if at > place:
+                block.before.put(n, scout, 0)
+            new = max(place - at, 0)
+            uniforms[new:] = stream.random.random(len(uniforms) - new)
+            stop = at + len(uniforms)
+            while at < stop:
+                banned = stream.banned.get(at)
+                later = (p for p in stream.banned if p > at)
+                end = at + 1 if banned else min(at + PIECE, stop, *later)
+                scout.restrict(self._without(banned))
+                ids = scout.drawn(uniforms[at - block.place : end - block.place, None])
+                stream.ids[at:end] = ids[:, 0]
+                ended = self._start + int(scout.ended[0])
+                if banned and ended == at:
+                    stream.ids[at] = _DEAD
+                    return at
+                written = end if ended < self._start else min(end, ended)
+                copy = self._copies.first(stream.ids, max(at, place), written)
+                if copy >= 0:
+                    return copy
+                at = end
+        self._writer.put(n, scout, 0)
+        return -1
+
+    def _without(self, banned: set[int] | None) -> NDArray[np.bool_]:
+        allowed = self._allowed.copy()
+        allowed[list(banned or ())] = False
+        return allowed
