@@ -22,7 +22,7 @@ from charrnn.evaluation.walk import Block, walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Positions
+from charrnn.text.documents import Positions, checked_starts
 from charrnn.text.vocab import checked_ids, counted
 
 WARM_UP = 512
@@ -121,7 +121,8 @@ def evaluate_windows(
     last = (targets - 1) // window
     streams = min(last + 1, STREAMS)
     numbers = np.arange(last // streams * streams + streams).reshape(-1, streams)
-    read = _Reading([ids], starts, (), np.minimum(numbers, last) * window, 0, window)
+    texts, starts = preceded(ids, starts, ())
+    read = _Reading(texts, starts, (), np.minimum(numbers, last) * window, 0, window)
     return _evaluate(model, read, workers, None, progress)
 
 
@@ -186,8 +187,10 @@ def preceded(
     ids: NDArray[Any], starts: Positions | None, openings: Sequence[StartStates]
 ) -> tuple[list[NDArray[Any]], Positions | None]:
     """A text for each opening, which begins with the id that the opening reads first, and the
-    positions of the resets in it; without openings, the text itself.
+    positions of the resets in it; without openings, the text itself. `ConfigError` for positions
+    that cannot be resets.
     """
+    starts = None if starts is None else checked_starts(starts, len(ids))
     if not openings:
         return [ids], starts
     texts = [np.append(opening.ids[:1].astype(ids.dtype), ids) for opening in openings]

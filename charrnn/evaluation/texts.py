@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.errors import CorpusError
-from charrnn.evaluation.evaluate import STEPS, STREAMS, Evaluation, mixed, using
+from charrnn.evaluation.evaluate import STEPS, STREAMS, Evaluation, members_of, mixed, using
 from charrnn.evaluation.walk import walk
-from charrnn.network.model import Model, Models, State
+from charrnn.network.model import Models, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Positions
+from charrnn.text.documents import Positions, checked_starts
+from charrnn.text.vocab import checked_ids
 
 
 def evaluate_texts(
@@ -28,20 +29,24 @@ def evaluate_texts(
     too: a text continues from the first state of its model's opening (`Trained.opening`).
 
     Texts of similar lengths are read in parallel; the result for one has the same bits whatever the
-    others are, on any number of threads. `CorpusError` for a text without characters.
+    others are, on any number of threads. `CorpusError` for a text without characters, `VocabError`
+    for ids that a model does not have.
 
     texts: ids (K,) of any integer type, K >= 1. starts: for each text, as in `evaluate`.
     """
     if not texts:
         return []
-    models = [model] if isinstance(model, Model) else model
+    models = members_of(model)
+    symbols = min(member.config.vocab_size for member in models)
+    texts = [checked_ids(text, symbols) for text in texts]
     sizes = np.array([len(text) for text in texts], np.int64)
     if not sizes.all():
         raise CorpusError("a text to evaluate needs at least 1 character in the vocabulary")
     firsts = np.cumsum(sizes + 1) - sizes - 1  # an id precedes each text
     resets = None
     if starts is not None:
-        resets = np.concatenate([own + 1 + at for own, at in zip(starts, firsts, strict=True)])
+        checked = map(checked_starts, starts, sizes.tolist())
+        resets = np.concatenate([own + 1 + at for own, at in zip(checked, firsts, strict=True)])
     losses = [np.zeros(int((sizes + 1).sum()), np.float32) for _ in models]
     order = np.argsort(sizes, kind="stable")
     with using(workers) as threads:
