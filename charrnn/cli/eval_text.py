@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.checkpoints import Member
     from charrnn.text.corpus import Corpus
@@ -46,22 +47,22 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, Te
 
 
 def other_text(
-    network: Trained, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+    networks: Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> Text:
-    """All of another text, encoded for a network; parameters as in `read_other`."""
+    """All of another text, encoded for a mixture; parameters as in `read_other`."""
     from charrnn.text.documents import resets
 
-    _, ids = read_other(network, texts, decoding, unknown)
-    ids = ids[ids >= 0].astype(network.vocab.dtype)
-    pattern = network.corpus_config.document_separator
-    return ids, None if pattern is None else resets(ids, network.vocab, pattern)
+    _, ids = read_other(networks, texts, decoding, unknown)
+    ids = ids[ids >= 0].astype(networks.vocab.dtype)
+    pattern = networks.corpus_config.document_separator
+    return ids, None if pattern is None else resets(ids, networks.vocab, pattern)
 
 
 def read_other(
-    network: Trained, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+    network: Trained | Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> tuple[Corpus, NDArray[np.int32]]:
-    """Another text, in a vocabulary that has all of its symbols, and the network's id of each, -1
-    for none, int32 (K,).
+    """Another text, in a vocabulary that has all of its symbols, and the id of each in the
+    network's, -1 for none, int32 (K,).
 
     decoding: the settings `encoding` and `encoding_errors`; None as in training.
     unknown: how to treat characters that the network's vocabulary lacks: "error" gives them the id

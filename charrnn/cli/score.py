@@ -12,7 +12,7 @@ import click
 
 from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, load_members
+from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import threads_option
 from charrnn.cli.score_authors import print_authorship
 from charrnn.cli.score_display import print_colored, print_passages
@@ -22,7 +22,7 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.evaluation.score import Score
     from charrnn.text.vocab import Vocab
 
@@ -125,18 +125,18 @@ def score(
         return
     if html is not None:
         _check_place(Path(html))
-    networks = [member.trained for member in load_members(runs[0] if runs else None, ensemble)]
+    mixture = mixture_of(load_members(runs[0] if runs else None, ensemble))
     with closing(Workers(threads)) as workers:
         if per_line:
-            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+            print_line_losses(mixture, texts, encoding, unknown, as_json, workers)
             return
-        text = read_score_text(networks[0], texts, decoding, unknown)
-        count = min(top, len(networks[0].vocab)) if as_json or html else 0
-        result = _scored(networks, text, count, workers)
+        text = read_score_text(mixture, texts, decoding, unknown)
+        count = min(top, len(mixture.vocab)) if as_json or html else 0
+        result = _scored(mixture, text, count, workers)
     if html is not None:
-        _write_page(html, result, text, networks[0].vocab, passages)
+        _write_page(html, result, text, mixture.vocab, passages)
     if as_json:
-        _print_json(result, text, networks[0].vocab)
+        _print_json(result, text, mixture.vocab)
     elif html is None:
         _show(result, text, passages)
 
@@ -162,11 +162,11 @@ def _check_place(path: Path) -> None:
         raise click.UsageError(f"--html {path}: {reason}; give the name of a file to write")
 
 
-def _scored(networks: Sequence[Trained], text: ScoreText, top: int, workers: Workers) -> Score:
+def _scored(mixture: Mixture, text: ScoreText, top: int, workers: Workers) -> Score:
     from charrnn.evaluation.score import score
 
     with terminal.progress_bar("scoring", unit="char") as bar:
-        return score(networks, text.ids, top=top, workers=workers, progress=bar)
+        return score(mixture, text.ids, top=top, workers=workers, progress=bar)
 
 
 def _show(result: Score, text: ScoreText, passages: int) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
     from charrnn.evaluation.score import Score
     from charrnn.text.sources import Source
@@ -64,7 +65,7 @@ class ScoreText:
 
 
 def read_score_text(
-    network: Trained, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+    network: Trained | Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> ScoreText:
     """A text, decoded as the network's own was; parameters as in `read_other`."""
     import numpy as np
