@@ -8,16 +8,20 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.ensemble import Ensemble, check_alike
+from charrnn.generation.original import Original, original
 from charrnn.generation.stopping import Endings, Text, symbols_of
 from charrnn.generation.writer import Ids, Progress, Writer
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 
+AnyWriter = Writer | Ensemble | Original
+
 
 def generate_ids(
-    writer: Writer | Ensemble, prime: Ids, length: int, progress: Progress | None = None
+    writer: AnyWriter, prime: Ids, length: int, progress: Progress | None = None
 ) -> Iterator[Ids]:
     """Yields blocks (k, streams) int32 of ids that follow prime (K,); `length` in total. The prime
     may be empty after `Writer.begin`.
@@ -51,6 +55,7 @@ def generate(
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> Generator[str, None, str]:
     """Yields the text that follows `prime`, in pieces as it is generated; returns what ended it
     (`Written.ended`).
@@ -69,10 +74,11 @@ def generate(
     trained: one network, or several with the same vocabulary, which write as an ensemble.
     panels: the packed weights of a single network, if available.
     progress: `progress(read, total)` reports the reading of a long prime.
+    training: what the networks were trained on, for `config.max_copy`.
     """
     networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
     endings = endings_of(networks, config)
-    writer, ids = writer_of(networks, 1, prime, config, workers, panels)
+    writer, ids = writer_of(networks, 1, prime, config, workers, panels, training)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
     done = 0
     for block in generate_ids(writer, ids, config.length or 0, progress):
@@ -96,13 +102,16 @@ def generate_many(
     *,
     workers: Workers | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> list[str]:
     """`count` texts that follow `prime`, generated in parallel: takes of the seed from
     `config.take` on. Each is the text that `generate` yields for its take.
 
     Arguments as for `generate_texts`.
     """
-    texts = generate_texts(trained, count, prime, config, workers=workers, progress=progress)
+    texts = generate_texts(
+        trained, count, prime, config, workers=workers, progress=progress, training=training
+    )
     return [each.text for each in texts]
 
 
@@ -114,17 +123,19 @@ def generate_texts(
     *,
     workers: Workers | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> list[Written]:
     """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
     ended.
 
-    `progress(written, total)` counts the characters of each text.
+    progress: `progress(written, total)` counts the characters of each text. training: as of
+    `generate`.
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
     networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
     endings = endings_of(networks, config)
-    reader, ids = reader_of(networks, count, prime, config, workers)
+    reader, ids = reader_of(networks, count, prime, config, workers, training)
     before = symbols_of(endings.vocab, ids[:, None])[0]
     writer = reader.spread(count, config.take, not endings.at_separator)
     texts = [endings.text(before) for _ in range(count)]
@@ -133,7 +144,7 @@ def generate_texts(
 
 
 def write_texts(
-    writer: Writer | Ensemble,
+    writer: AnyWriter,
     vocab: Vocab,
     texts: Sequence[Text],
     length: int,
@@ -169,12 +180,14 @@ def reader_of(
     prime: str,
     config: SamplingConfig,
     workers: Workers | None,
-) -> tuple[Writer | Ensemble, Ids]:
+    training: Sequence[Corpus] = (),
+) -> tuple[AnyWriter, Ids]:
     """A writer that has read the prime once from each state that `count` texts start from, and the
     ids of the prime.
     """
     openings = math.lcm(*(len(network.opening) for network in networks))
-    reader, ids = writer_of(networks, min(count, openings), prime, config, workers)
+    streams = min(count, openings)
+    reader, ids = writer_of(networks, streams, prime, config, workers, training=training)
     if len(ids):
         reader.read(ids)
     return reader, ids
@@ -187,8 +200,11 @@ def writer_of(
     config: SamplingConfig,
     workers: Workers | None,
     panels: Panels | None = None,
-) -> tuple[Writer | Ensemble, Ids]:
-    """A writer that never writes the unknown symbol, and the ids to read first."""
+    training: Sequence[Corpus] = (),
+) -> tuple[AnyWriter, Ids]:
+    """A writer that never writes the unknown symbol, and the ids to read first. With
+    `config.max_copy` it copies nothing from the training texts.
+    """
     vocab = networks[0].vocab
     ids = vocab.encode(prime, config.unknown)
     writers = [
@@ -205,7 +221,8 @@ def writer_of(
     ]
     for own, network in zip(writers, networks, strict=True):
         own.begin(network.opening)
-    return writers[0] if len(writers) == 1 else Ensemble(writers), ids
+    writer = writers[0] if len(writers) == 1 else Ensemble(writers)
+    return original(writer, vocab, config, training, workers), ids
 
 
 def endings_of(networks: Sequence[Trained], config: SamplingConfig) -> Endings:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from charrnn.errors import SamplingError
+from charrnn.config import SamplingConfig
+from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Ids, Progress, Uniforms, Writer
+from charrnn.runtime.threads import Workers
 from charrnn.text.copies import Copies
+from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import Vocab
 
 HOLD = 64
@@ -54,8 +59,34 @@ class _Block:
     """What all streams drew from a place on: how they were there, and the random numbers (K, N)."""
 
     place: int
-    before: Writer | Ensemble
+    before: Any
     uniforms: Uniforms
+
+
+def original(
+    writer: Writer | Ensemble,
+    vocab: Vocab,
+    config: SamplingConfig,
+    training: Sequence[Corpus],
+    workers: Workers | None = None,
+) -> Writer | Ensemble | Original:
+    """The writer, or if `config.max_copy` is set one that copies nothing from the training texts;
+    `ConfigError` if there is none.
+    """
+    if not config.max_copy:
+        return writer
+    if not training:
+        raise ConfigError("`max_copy` needs the text that the network was trained on: `training`")
+    copies = _copies(tuple(training), vocab, config.max_copy, workers)
+    return Original(writer, copies, vocab, config.resolved().length or 0)
+
+
+@lru_cache(maxsize=1)
+def _copies(
+    training: tuple[Corpus, ...], vocab: Vocab, size: int, workers: Workers | None
+) -> Copies:
+    """Made once for one text after another."""
+    return Copies(training, vocab, size, workers)
 
 
 class Original:
@@ -73,7 +104,8 @@ class Original:
     def __init__(
         self, writer: Writer | Ensemble, copies: Copies, vocab: Vocab, length: int
     ) -> None:
-        self._writer, self._copies, self._vocab, self._length = writer, copies, vocab, length
+        self._writer: Any = writer
+        self._copies, self._vocab, self._length = copies, vocab, length
         names = ["" if i == vocab.unknown else s for i, s in enumerate(vocab.symbols)]
         is_byte = vocab.unit == "byte"
         self._is_letter = np.array(
@@ -88,7 +120,7 @@ class Original:
         self._prime = prime.astype(np.int32)
         self._start = self._end = self._out = len(prime)
         self._blocks: list[_Block] = []
-        self._scout: Writer | Ensemble | None = None
+        self._scout: Any = None
         self._streams = [_Stream(each, self._prime.copy()) for each in self._writer.random]
 
     def __repr__(self) -> str:
@@ -169,15 +201,13 @@ class Original:
             stream.furthest, stream.tries = copy, 0
         stream.tries += 1
         least = max(self._start, stream.furthest - HOLD)
-        if stream.tries <= TRIES:
-            place = self._word(stream.ids, copy, least)
-            while not self._banned(stream, place, WAYS) and place > least:
-                place = self._word(stream.ids, place - 1, least)
-            if place in stream.banned:
+        places = self._words(stream.ids, copy, least) if stream.tries <= TRIES else ()
+        for place in places:
+            if self._ban(stream, place, WAYS):
                 return place
         if stream.tries <= MOST_TRIES:
             for place in range(copy, least - 1, -1):
-                if self._banned(stream, place, len(self._allowed)):
+                if self._ban(stream, place, len(self._allowed)):
                     return place
         text = self._vocab.decode(stream.ids[max(0, copy - 40) : copy])
         raise SamplingError(
@@ -185,24 +215,30 @@ class Original:
             "larger `max_copy`, or another prime or seed"
         )
 
-    def _word(self, ids: NDArray[np.int32], place: int, least: int) -> int:
-        """Where the word at or before a place begins."""
-        for i in range(place, max(least, place - WORD), -1):
-            begins = self._is_letter[ids[i]] and not self._is_letter[ids[i - 1]]
-            if begins or self._is_single[ids[i]]:
-                return i
-        return max(least, place - WORD)
+    def _words(self, ids: NDArray[np.int32], place: int, least: int) -> Iterator[int]:
+        """Where the word at or before a place begins, and those before it."""
+        while place >= least:
+            first = max(least, place - WORD)
+            while place > first and not self._begins(ids, place):
+                place -= 1
+            yield place
+            place -= 1
 
-    def _banned(self, stream: _Stream, place: int, ways: int) -> bool:
-        """Ban the symbol at a place, and nothing after it; False if that was the last of so many
-        ways to go on from there: then nothing is banned there.
+    def _begins(self, ids: NDArray[np.int32], place: int) -> bool:
+        """True if a word begins at a place."""
+        symbol, before = ids[place], ids[place - 1]
+        is_first = self._is_letter[symbol] and not self._is_letter[before]
+        return bool(is_first or self._is_single[symbol])
+
+    def _ban(self, stream: _Stream, place: int, ways: int) -> bool:
+        """Ban the symbol at a place, and nothing after it; False if it was the last of so many ways
+        to go on from there.
         """
-        stream.banned = {p: ids for p, ids in stream.banned.items() if p <= place}
-        banned, symbol = stream.banned.setdefault(place, set()), int(stream.ids[place])
-        banned.add(symbol)
+        symbol = int(stream.ids[place])
+        banned = stream.banned.get(place, set()) | {symbol}
         if symbol == _DEAD or len(banned) > ways or len(banned) >= self._allowed.sum():
-            del stream.banned[place]
             return False
+        stream.banned = {p: ids for p, ids in stream.banned.items() if p < place} | {place: banned}
         return True
 
     def _rewritten(self, n: int, place: int) -> int:
@@ -210,7 +246,7 @@ class Original:
         or -1.
         """
         stream, at = self._streams[n], 0
-        scout = self._scout = self._scout or self._writer.branch([n])
+        self._scout = scout = self._scout or self._writer.branch([n])
         first = max(i for i, block in enumerate(self._blocks) if block.place <= place)
         scout.put(0, self._blocks[first].before, n)
         for block in self._blocks[first:]:
@@ -225,14 +261,14 @@ class Original:
                 later = (p for p in stream.banned if p > at)
                 end = at + 1 if banned else min(at + PIECE, stop, *later)
                 scout.restrict(self._without(banned))
-                ids = scout.drawn(uniforms[at - block.place : end - block.place, None])
+                ids = scout.drawn(uniforms[at - block.place : end - block.place, None].copy())
                 stream.ids[at:end] = ids[:, 0]
                 ended = self._start + int(scout.ended[0])
                 if banned and ended == at:
                     stream.ids[at] = _DEAD
                     return at
                 written = end if ended < self._start else min(end, ended)
-                copy = self._copies.first(stream.ids, max(at, place), written)
+                copy: int = self._copies.first(stream.ids, max(at, place), written)
                 if copy >= 0:
                     return copy
                 at = end

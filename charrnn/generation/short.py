@@ -13,6 +13,7 @@ from charrnn.generation.generate import endings_of, networks_of, reader_of, writ
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
 
 LENGTH = 500
 """Characters after which a short text without an end is given up, if no length is set."""
@@ -39,6 +40,7 @@ class ShortTexts:
     excluded: by name, folded texts (`folded`) that do not pass.
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
+    training: as of `generate`.
     drawn: the number of texts so far, up to the last one that passed. fallen: how many of them fell
     for each reason.
     """
@@ -55,6 +57,7 @@ class ShortTexts:
         accept: Check = lambda text: "",
         workers: Workers | None = None,
         progress: Progress | None = None,
+        training: Sequence[Corpus] = (),
     ) -> None:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
@@ -63,6 +66,7 @@ class ShortTexts:
         self.config = self._resolved(config or SamplingConfig())
         self._endings = endings_of(self._networks, self.config)
         self._accept, self._workers, self._progress = accept, workers, progress
+        self._training = training
         self.drawn, self.fallen = 0, Counter[str]()
 
     def __repr__(self) -> str:
@@ -81,7 +85,9 @@ class ShortTexts:
 
     def __iter__(self) -> Iterator[str]:
         config, endings, most = self.config, self._endings, self.short.max_length
-        reader, ids = reader_of(self._networks, MOST, self._prime, config, self._workers)
+        reader, ids = reader_of(
+            self._networks, MOST, self._prime, config, self._workers, self._training
+        )
         before = symbols_of(endings.vocab, ids[:, None])[0]
         begun, seen, take, passed = endings.begun(before), set[str](), config.take, 0
         recent: deque[bool] = deque(maxlen=WINDOW)
