@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
+    from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.generation.ensemble import Ensemble, check_alike
     from charrnn.generation.generate import (
@@ -67,7 +69,7 @@ if TYPE_CHECKING:
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
-    from charrnn.text.overlap import Passage, overlap
+    from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.loop import train
     from charrnn.training.report import Report
@@ -94,6 +96,8 @@ _HOMES = {
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "evaluation.dynamic": "evaluate_dynamic",
+    "evaluation.passages": "SurprisingPassage surprising_passages",
+    "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
     "generation.ensemble": "Ensemble check_alike",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -113,7 +117,7 @@ _HOMES = {
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
-    "text.overlap": "Passage overlap",
+    "text.overlap": "SharedPassage overlap",
     "text.vocab": "Vocab",
     "generation.writer": "Writer",
 }
@@ -128,9 +132,10 @@ __all__ = [  # noqa: RUF022
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
+    "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "overlap", "Passage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip

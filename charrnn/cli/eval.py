@@ -13,7 +13,6 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
-from charrnn.cli.eval_lines import print_line_losses
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
@@ -22,15 +21,11 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from charrnn.checkpoint.start_states import StartStates
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.network.model import Models
-    from charrnn.text.vocab import TextIds, Vocab
 
 XZ_MOST = 4_000_000
 """Longer texts, in characters, are not compressed: that would take longer than evaluating them."""
@@ -46,8 +41,6 @@ Examples:
   charrnn eval checkpoints/a --ensemble checkpoints/b --ensemble checkpoints/c
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
-  charrnn eval checkpoints/plays page.txt --per-char > losses.jsonl
-  charrnn eval checkpoints/names --per-line < names.txt
 """
 
 
@@ -94,15 +87,6 @@ Examples:
     help="How to treat characters that are not in the vocabulary; if it has an unknown symbol, "
     "error maps them to it.",
 )
-@click.option(
-    "--per-char", is_flag=True, help="Print a JSON object per predicted character: char, nats."
-)
-@click.option(
-    "--per-line",
-    is_flag=True,
-    help="Score every line of TEXT (default: standard input) by itself: print its nats per "
-    "character, or with --json an object.",
-)
 @threads_option
 @json_option()
 def eval_(
@@ -116,8 +100,6 @@ def eval_(
     encoding: str | None,
     encoding_errors: str | None,
     unknown: str,
-    per_char: bool,
-    per_line: bool,
     threads: int | None,
     as_json: bool,
     **adapting: Any,
@@ -130,16 +112,6 @@ def eval_(
     The rows below show the loss over windows of --window characters, each starting from a zero
     state, and how well xz compresses the same text.
     """
-    if per_char and (as_json or per_line):
-        other = "--json" if as_json else "--per-line"
-        raise click.UsageError(f"--per-char and {other} cannot both be given")
-    if per_line and (dynamic or split or own):
-        raise click.UsageError(
-            "--per-line scores each line of a TEXT by itself: leave out --dynamic, --split and "
-            "--text"
-        )
-    if per_line:
-        texts = texts or ("-",)
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
     if not texts and (encoding or encoding_errors or unknown != "error"):
@@ -156,10 +128,6 @@ def eval_(
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
     networks = [member.trained for member in members]
-    if per_line:
-        with closing(Workers(threads)) as workers:
-            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
-        return
     if texts:
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
         text = other_text(networks[0], texts, decoding, unknown)
@@ -173,25 +141,20 @@ def eval_(
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
         measures = _measures(networks, text, openings, window, config, workers)
-        if per_char:
-            evaluation = measures["carried" if config is None else "dynamic"]()
-            _print_per_char(evaluation.losses, text[0], networks[0].vocab)
-        else:
-            rows = {name: measure() for name, measure in measures.items()}
-            evaluation = rows["carried"]
+        rows = {name: measure() for name, measure in measures.items()}
     about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
         about["test_looks"] = warn_of_test_looks(members)
     if as_json:
         click.echo(terminal.json_text(_as_json(rows, window, config) | about))
-    elif not per_char:
+    else:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
         whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
-        size = counted(evaluation.characters, "character")
+        size = counted(rows["carried"].characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
-    note_test_look(looked_at, evaluation.nats_per_char)
+    note_test_look(looked_at, rows["carried"].nats_per_char)
 
 
 def _measures(
@@ -263,13 +226,3 @@ def _as_json(
         for name, value in asdict(config).items():
             figures["dynamic"][name.removeprefix("dynamic_")] = value
     return figures.pop("carried") | figures
-
-
-def _print_per_char(losses: NDArray[np.float32], ids: TextIds, vocab: Vocab) -> None:
-    """Print a line for each predicted character."""
-    ids = ids[len(ids) - len(losses) :]
-    symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
-    for a in range(0, len(losses), 4096):
-        pairs = zip(ids[a : a + 4096].tolist(), losses[a : a + 4096].tolist(), strict=True)
-        lines = [f'{{"char": {symbols[i]}, "nats": {loss:.6g}}}\n' for i, loss in pairs]
-        click.echo("".join(lines), nl=False)

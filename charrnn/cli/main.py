@@ -34,6 +34,7 @@ COMMANDS = {
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
+    "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",

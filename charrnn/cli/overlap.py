@@ -16,7 +16,7 @@ from charrnn.cli.options import json_option, options_for, threads_option
 from charrnn.config import CorpusConfig
 
 if TYPE_CHECKING:
-    from charrnn.text.overlap import Passage
+    from charrnn.text.overlap import SharedPassage
 
 SHOWN = 20
 """Passages that are listed unless --most says otherwise."""
@@ -127,13 +127,15 @@ def _text_of(content: str | bytes, start: int, end: int) -> str:
     return part if isinstance(part, str) else part.decode("utf-8", "surrogateescape")
 
 
-def _fields(content: str | bytes, passage: Passage) -> dict[str, Any]:
+def _fields(content: str | bytes, passage: SharedPassage) -> dict[str, Any]:
     text = _text_of(content, passage.start, passage.end)
     valid = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return {**asdict(passage), "passage": valid}
 
 
-def _summary(content: str | bytes, in_all: int, passages: list[Passage], at_least: int) -> str:
+def _summary(
+    content: str | bytes, in_all: int, passages: list[SharedPassage], at_least: int
+) -> str:
     from charrnn.text.vocab import counted
 
     size = counted(len(content), "character")
@@ -146,7 +148,7 @@ def _summary(content: str | bytes, in_all: int, passages: list[Passage], at_leas
     )
 
 
-def _print_passage(content: str | bytes, passage: Passage) -> None:
+def _print_passage(content: str | bytes, passage: SharedPassage) -> None:
     """Where a passage stands, and the passage; in a terminal with colors, between what surrounds
     it.
     """

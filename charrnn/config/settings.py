@@ -208,6 +208,42 @@ class SamplingConfig(Settings):
         0.0,
         1.0,
     )
+    top_p: float = sampling(
+        1.0,
+        "Sample from the fewest most probable characters that together have this probability; 1: "
+        "all.",
+        0.0,
+        1.0,
+    )
+    inner_temperature: float | None = sampling(
+        None,
+        "Temperature inside words: after a letter, digit or mark (default: `temperature`).",
+        0.0,
+        1e300,
+    )
+    temperature_to: float | None = sampling(
+        None,
+        "Move the temperature evenly from `temperature` at the first character to this at "
+        "`length`.",
+        0.0,
+        1e300,
+    )
+    dry_multiplier: float = sampling(
+        0.0,
+        "Guard against loops: strength of the penalty on characters that go on repeating what was "
+        "written; 0: none, 0.8 is usual.",
+        0.0,
+        1e6,
+    )
+    dry_base: float = sampling(
+        1.15, "Factor by which the penalty grows for each repeated character.", 1.0, 100.0
+    )
+    dry_allowed_length: int = sampling(
+        16, "Repeated characters from which on there is a penalty.", 1, 10**6
+    )
+    dry_penalty_last_n: int = sampling(
+        1024, "Last characters in which repetitions are sought.", 1, 65536
+    )
     max_copy: int = sampling(
         0,
         "Write no passage of this many characters that stands in the training text, whatever its "

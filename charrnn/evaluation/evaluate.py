@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import cycle, islice, zip_longest
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.errors import ConfigError, CorpusError, overflow
-from charrnn.evaluation.walk import walk
+from charrnn.evaluation.walk import Block, walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
@@ -36,6 +37,10 @@ STREAMS, STEPS = 32, 64
 
 Progress = Callable[[int, int], None]
 """Called with the amount of work done and the total."""
+Observer = Callable[[Sequence[Network], Sequence[Block], NDArray[np.bool_]], None]
+"""Called after each block, with the networks that have just read it, their blocks, and which of the
+predictions count, bool (T, N).
+"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def evaluate(
     workers: Workers | None = None,
     panels: Panels | None = None,
     progress: Progress | None = None,
+    observe: Observer | None = None,
 ) -> Evaluation:
     """The loss of a text with carried state, by a model or an ensemble.
 
@@ -80,6 +86,7 @@ def evaluate(
         it, and its first character is predicted too. Without them, the text is read from a zero
         state, and its first character is not predicted.
     panels: the packed weights of the model, if available; for a single model only.
+    observe: sees the distributions, from which `score` takes more than the losses.
     """
     ids, targets = checked_text(model, ids, openings)
     texts, starts = preceded(ids, starts, openings)
@@ -90,7 +97,7 @@ def evaluate(
     # the first stream has no text to warm up on: it starts scoring earlier and ends with the others
     firsts[0] = 0
     read = _Reading(texts, starts, openings, firsts[None], warm_up, part + warm_up)
-    return _evaluate(model, read, workers, panels, progress)
+    return _evaluate(model, read, workers, panels, progress, observe)
 
 
 def evaluate_windows(
@@ -141,26 +148,37 @@ def _evaluate(
     workers: Workers | None,
     panels: Panels | None,
     progress: Progress | None,
+    observe: Observer | None = None,
 ) -> Evaluation:
     models = members_of(model)
     (rounds, streams), done = read.firsts.shape, 0
     losses = [np.empty(len(read.texts[0]) - 1, np.float32) for _ in models]
     with using(workers) as threads:
-        for n, (member, own) in enumerate(zip(models, losses, strict=True)):
-            network = Network(member, STEPS, streams, threads, panels=panels)
-            state, ids = State(member, streams), read.texts[n % len(read.texts)]
-            for begin in read.firsts:
+        networks = [Network(each, STEPS, streams, threads, panels=panels) for each in models]
+        states = [State(each, streams) for each in models]
+        for begin in read.firsts:
+            for state, opening in zip_longest(states, read.openings):
                 state.reset()
-                if read.openings:
-                    read.openings[n].put(state, begin == 0)
-                scored = np.where(begin > 0, begin + read.warm_up, 0)
-                for block in walk(ids, read.starts, begin, read.length, STEPS):
+                if opening is not None:
+                    opening.put(state, begin == 0)
+            scored = np.where(begin > 0, begin + read.warm_up, 0)
+            walks = (
+                walk(ids, read.starts, begin, read.length, STEPS)
+                for ids in islice(cycle(read.texts), len(models))
+            )
+            for blocks in zip(*walks, strict=True):
+                places = blocks[0].places
+                is_scored = (places >= scored) & (places < len(losses[0]))
+                for block, network, state, own in zip(
+                    blocks, networks, states, losses, strict=True
+                ):
                     block_losses = network.evaluate(block.x, block.y, state, block.starts)
-                    is_scored = (block.places >= scored) & (block.places < len(own))
-                    own[block.places[is_scored]] = block_losses[is_scored]
+                    own[places[is_scored]] = block_losses[is_scored]
                     done += block_losses.size
-                    if progress is not None:
-                        progress(done, len(models) * rounds * streams * read.length)
+                if observe is not None:
+                    observe(networks, blocks, is_scored)
+                if progress is not None:
+                    progress(done, len(models) * rounds * streams * read.length)
     return mixed(losses)
 
 

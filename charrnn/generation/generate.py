@@ -16,6 +16,7 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
+from charrnn.text.words import word_symbols
 
 AnyWriter = Writer | Ensemble | Original
 
@@ -213,6 +214,7 @@ def writer_of(
             config,
             streams=streams,
             banned=() if vocab.unknown is None else (vocab.unknown,),
+            inner=word_symbols(vocab),
             documents=_documents_of(network, streams),
             workers=workers,
             panels=panels if len(networks) == 1 else None,

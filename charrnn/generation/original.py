@@ -129,7 +129,7 @@ class Original:
     @property
     def chunk(self) -> int:
         """As of a `Writer`."""
-        return min(CHUNK, self._writer.chunk)
+        return min(CHUNK, int(self._writer.chunk))
 
     @property
     def ended(self) -> NDArray[np.int64]:

@@ -19,7 +19,8 @@ from charrnn.errors import ConfigError, VocabError, overflow
 from charrnn.generation.quantization import rounded
 from charrnn.generation.work import Turns, Work
 from charrnn.kernels.constraint import Edges
-from charrnn.kernels.sampling import ENDED, Controls, Memory
+from charrnn.kernels.repetition import Penalty, note_all
+from charrnn.kernels.sampling import ENDED, Controls, Memory, Temperatures
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -32,6 +33,9 @@ CHUNK_BYTES, MOST = 1 << 28, 512
 """Limits between two returns to Python: bytes of weights read (a few milliseconds), and characters
 written.
 """
+
+HOT = 1e30
+"""Largest temperature that is a float32, with room for the logits."""
 
 Progress = Callable[[int, int], None]
 Ids = NDArray[Any]
@@ -48,9 +52,10 @@ class Writer:
     stream faster but not several.
 
     config: all settings except those that concern characters: `until`, `lines`, `after`, `stop` and
-        `unknown`. `length` limits texts that follow an automaton; others go on as long as `write`
-        is called.
+        `unknown`. `length` is where `temperature_to` is reached, and limits texts that follow an
+        automaton; others go on as long as `write` is called.
     banned: ids of symbols that are never written; at least one symbol must remain.
+    inner: ids of the symbols after which `config.inner_temperature` holds.
     edges: an automaton, in ids, that each stream's text follows from its state `start` on. Only
         symbols are drawn after which it can still accept within `length`. If there is none, the
         stream has ended (`ended`), and what `write` returns for it means nothing.
@@ -66,6 +71,7 @@ class Writer:
         *,
         streams: int = 1,
         banned: Sequence[int] = (),
+        inner: Sequence[int] = (),
         edges: Edges | None = None,
         start: int = 0,
         documents: DocumentTrackers | None = None,
@@ -74,8 +80,9 @@ class Writer:
     ) -> None:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
-        self.controls = controls_of(config, model.config.vocab_size, banned, edges)
-        self.memory = Memory.new(streams, start, config.resolved().length or 0)
+        self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
+        recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
+        self.memory = Memory.new(streams, start, config.resolved().length or 0, recent)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
@@ -155,6 +162,7 @@ class Writer:
                 progress(b, last)
         if last in resets:
             self.state.reset()
+        note_all(self.memory.recent, ids)
         self.last = np.full(self.streams, ids[-1], np.int32)
 
     def step(self, ids: Ids) -> Floats:
@@ -234,8 +242,7 @@ class Writer:
         self.state.c[:, stream] = other.state.c[:, its]
         self.last = self.last.copy()
         self.last[stream] = other.last[its]
-        for ours, theirs in zip(self.memory, other.memory, strict=True):
-            ours[stream] = theirs[its]
+        self.memory.put(stream, other.memory, its)
         if self._documents is not None and other._documents is not None:
             self._documents.put(stream, other._documents, its)
 
@@ -273,7 +280,7 @@ class Writer:
             zero = self._documents.follow(ids[done])
         if done < len(uniforms):  # later ids were written without the reset
             self.state.copy_from(before)
-            self.memory.copy_from(remembered)
+            self.memory = remembered
             self._run(ids[: done + 1], 1, uniforms[:done])  # draws the same symbols again
         self._reset(zero)
         return done
@@ -313,18 +320,33 @@ def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]
 
 
 def controls_of(
-    config: SamplingConfig, symbols: int, banned: Sequence[int], edges: Edges | None = None
+    config: SamplingConfig,
+    symbols: int,
+    banned: Sequence[int] = (),
+    inner: Sequence[int] = (),
+    edges: Edges | None = None,
 ) -> Controls:
-    """The settings as the kernel takes them."""
+    """The settings as the kernel takes them; the arguments are those of `Writer`."""
     is_banned = np.isin(np.arange(symbols), banned)
     if is_banned.all():
         raise ConfigError("every symbol of the vocabulary is banned: leave at least one to write")
-    # Dividing by a temperature below 1e-6 overflows; only the most probable symbol is left anyway.
-    temperature = min(config.temperature, 1e30) if config.temperature > 1e-6 else 0
+    first, span = min(config.temperature, HOT), max(1, (config.resolved().length or 0) - 1)
+    last = first if config.temperature_to is None else min(config.temperature_to, HOT)
+    inside = config.inner_temperature
     return Controls(
         banned=is_banned,
         edges=edges or Edges.none(),
-        temperature=np.float32(temperature),
+        penalty=Penalty(
+            config.dry_multiplier, math.log(config.dry_base), config.dry_allowed_length
+        ),
         top_k=min(config.top_k, symbols),
+        top_p=config.top_p,
         log_min_p=np.float32(math.log(config.min_p) if config.min_p > 0 else -math.inf),
+        temperature=Temperatures(
+            first=first,
+            slope=(last - first) / span,
+            span=span,
+            is_inner=np.isin(np.arange(0 if inside is None else symbols), inner),
+            inner=np.float32(min(inside or 0.0, HOT)),
+        ),
     )

@@ -21,26 +21,50 @@ from charrnn.kernels.constraint import (
     log_mass,
 )
 from charrnn.kernels.product import VECTOR
+from charrnn.kernels.repetition import PENALTY, RECENT, Penalty, Recent, note, penalize
+from charrnn.kernels.truncation import leave_best, leave_from, leave_nucleus
+
+COLD = np.float32(1e-6)
+"""Dividing by a temperature below this overflows; only the most probable symbol is left anyway."""
+
+
+class Temperatures(NamedTuple):
+    """The temperature of the symbol after k that a stream has written: `inner` if the symbol before
+    it is one of is_inner, (V,) or (0,), read; else first + slope * min(k, span).
+    """
+
+    first: float
+    slope: float
+    span: int
+    is_inner: NDArray[np.bool_]
+    inner: np.float32
 
 
 class Controls(NamedTuple):
     """The settings that control how a symbol is drawn; one argument of the kernels.
 
-    banned: (V,), read: these symbols are never drawn.
-    edges: the automaton that the symbols of every stream follow.
-    temperature: divides the logits; 0 takes the most probable symbol, the first of equals.
-    top_k: above 0, only the top_k most probable symbols are kept; ties go to the first.
-    log_min_p: symbols whose logit is below the largest one plus this are not drawn; -inf for none.
+    They are applied in this order, which is llama.cpp's where it has the same ones:
 
-    As in llama.cpp, top_k comes first, then min_p, both before the temperature: a high temperature
-    flattens the remaining distribution, but dropped symbols do not return.
+    1. banned (V,), read: these symbols are never drawn. edges: nor are those that the automaton
+       does not allow.
+    2. penalty: symbols that would go on repeating what was written become less probable.
+    3. top_k: above 0, only the top_k most probable symbols are kept; ties go to the first.
+    4. top_p: below 1, only the fewest most probable ones are kept whose probabilities, among those
+       that are left, sum to top_p; ties go to the first.
+    5. log_min_p: symbols whose logit is below the largest one plus this are dropped; -inf for none.
+    6. The temperature divides the logits; at 1e-6 and below, the most probable symbol is taken, the
+       first of equals.
+
+    So a high temperature flattens what is left, but dropped symbols do not return.
     """
 
     banned: NDArray[np.bool_]
     edges: Edges
-    temperature: np.float32
+    penalty: Penalty
     top_k: int
+    top_p: float
     log_min_p: np.float32
+    temperature: Temperatures
 
 
 STATE, LEFT, WRITTEN, ENDED = range(4)
@@ -54,69 +78,41 @@ class Memory(NamedTuple):
         before that.
     mass: float64 (N,): the sum over a stream's draws of log(the probability of what the automaton
         allowed), by the softmax of all symbols that are not banned, after the temperature.
+    recent: the last symbols, those that were read included, if repeating them costs anything.
     """
 
     marks: NDArray[np.int64]
     mass: NDArray[np.float64]
+    recent: Recent
 
     @classmethod
-    def new(cls, streams: int, start: int, length: int) -> Memory:
-        """That of streams which have written nothing, in the automaton's state `start`."""
+    def new(cls, streams: int, start: int = 0, length: int = 0, recent: int = 0) -> Memory:
+        """That of streams which have written nothing of `length` symbols, in the automaton's state
+        `start`; they remember the last `recent` symbols.
+        """
         marks = np.zeros((streams, 4), np.int64)
         marks[:] = start, length, 0, -1
-        return cls(marks, np.zeros(streams))
+        return cls(marks, np.zeros(streams), Recent.none(streams, recent))
 
     def of(self, streams: Sequence[int]) -> Memory:
         """A copy for these streams, in this order."""
-        return Memory(*(each[streams] for each in self))
+        chosen = list(streams)
+        return Memory(self.marks[chosen], self.mass[chosen], self.recent.of(chosen))
 
-    def copy_from(self, other: Memory) -> None:
-        """Copy another one."""
-        for ours, theirs in zip(self, other, strict=True):
-            ours[:] = theirs
+    def put(self, stream: int, other: Memory, its: int) -> None:
+        """Remember in a stream what another memory does in one of its own."""
+        pairs = zip((self.marks, self.mass, *self.recent),
+                    (other.marks, other.mass, *other.recent), strict=True)  # fmt: skip
+        for ours, theirs in pairs:
+            ours[stream] = theirs[its]
 
 
-CONTROLS = types.NamedTuple((boolean[::1], EDGES, float32, int64, float32), Controls)
-MEMORY = types.NamedTuple((int64[:, ::1], float64[::1]), Memory)
+TEMPERATURES = types.NamedTuple((float64, float64, int64, boolean[::1], float32), Temperatures)
+CONTROLS = types.NamedTuple(
+    (boolean[::1], EDGES, PENALTY, int64, float64, float32, TEMPERATURES), Controls
+)
+MEMORY = types.NamedTuple((int64[:, ::1], float64[::1], RECENT), Memory)
 DRAW = int64(VECTOR, CONTROLS, int64, float64, VECTOR, MEMORY, int64)
-
-
-@inline
-def _cut(row, top_k, largest):
-    """The value of the top_k-th largest number; `largest` (top_k) is scratch."""
-    count = 0
-    for v in range(row.size):
-        if count < top_k or row[v] > largest[count - 1]:
-            place = min(count, top_k - 1)
-            while place > 0 and largest[place - 1] < row[v]:
-                largest[place] = largest[place - 1]
-                place -= 1
-            largest[place] = row[v]
-            count = min(count + 1, top_k)
-    return largest[count - 1]
-
-
-@inline
-def _leave_best(row, top_k, largest):
-    """Set all but the top_k largest to -inf, of equals at the border the last; `largest` (top_k) is
-    scratch.
-    """
-    cut, allowed = _cut(row, top_k, largest), top_k
-    for v in range(row.size):
-        if row[v] > cut:
-            allowed -= 1
-    for v in range(row.size):
-        if row[v] == cut and allowed > 0:
-            allowed -= 1
-        elif row[v] <= cut:
-            row[v] = NEVER
-
-
-@inline
-def _leave_from(row, least):
-    """Set all that is smaller than `least` to -inf."""
-    for v in range(row.size):
-        row[v] = NEVER if row[v] < least else row[v]
 
 
 @inline
@@ -138,17 +134,28 @@ def _pick(row, best, uniform):
 
 
 @inline
-def _choose(logits, controls, uniform, scratch):
+def _temperature_of(temperature, previous, written):
+    """The temperature of the symbol that follows `previous`, after `written` ones."""
+    if temperature.is_inner.size > 0 and temperature.is_inner[previous]:
+        return temperature.inner
+    moved = temperature.slope * np.float64(min(written, temperature.span))
+    return np.float32(temperature.first + moved)
+
+
+@inline
+def _choose(logits, controls, temperature, uniform, scratch):
     """The symbol that `uniform` draws from these logits; -inf where there is none to draw."""
-    best, largest, temperature = -1, NEVER, controls.temperature
+    best, largest = -1, NEVER
     for v in range(logits.size):
         if logits[v] > largest:
             best, largest = v, logits[v]
-    if temperature <= ZERO:
+    if temperature <= COLD:
         return best
     if 0 < controls.top_k < logits.size:
-        _leave_best(logits, controls.top_k, scratch)
-    _leave_from(logits, largest + controls.log_min_p)
+        leave_best(logits, controls.top_k, scratch)
+    if controls.top_p < 1.0:
+        leave_nucleus(logits, controls.top_p, largest, scratch)
+    leave_from(logits, largest + controls.log_min_p)
     exponentials(logits, largest, temperature)
     return _pick(logits, best, uniform)
 
@@ -163,6 +170,7 @@ def draw(logits, controls, previous, uniform, scratch, memory, n):
     marks, edges = memory.marks[n], controls.edges
     if marks[ENDED] >= 0:
         return previous
+    temperature = _temperature_of(controls.temperature, previous, marks[WRITTEN])
     for v in range(logits.size):
         if controls.banned[v]:
             logits[v] = NEVER
@@ -170,11 +178,13 @@ def draw(logits, controls, previous, uniform, scratch, memory, n):
         if constrain(logits, edges, marks[STATE], marks[LEFT], scratch) == 0:
             marks[ENDED] = marks[WRITTEN]
             return previous
-        if controls.temperature > ZERO:
-            memory.mass[n] += log_mass(logits, scratch, controls.temperature)
+        if temperature > COLD:
+            memory.mass[n] += log_mass(logits, scratch, temperature)
         for v in range(logits.size):
             logits[v] = scratch[v]
-    chosen = _choose(logits, controls, uniform, scratch)
+    penalize(logits, controls.penalty, memory.recent, n, scratch)
+    chosen = _choose(logits, controls, temperature, uniform, scratch)
+    note(memory.recent, n, chosen)
     if edges.first.size > 0:
         marks[STATE] = edges.targets[edge_of(edges, marks[STATE], chosen)]
     marks[LEFT] -= 1

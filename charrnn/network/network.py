@@ -162,6 +162,15 @@ class Network:
         self._run_shards(self._forward, batch)
         return self.losses[: len(x)]
 
+    def probabilities(self, y: Ids, first: int, last: int, start: int, stop: int) -> Floats:
+        """The distributions that `evaluate` has just computed for y (T, N), of steps first:last and
+        streams start:stop: float32 (last - first, stop - start, V), a copy.
+        """
+        part = np.s_[first:last, start:stop]
+        p: Floats = self.logits[part][..., : self.model.config.vocab_size].copy()  # p - onehot(y)
+        np.put_along_axis(p, y[part][..., None], np.exp(-self.losses[part])[..., None], axis=-1)
+        return p
+
     def gradients(
         self,
         x: Ids,

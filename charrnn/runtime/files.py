@@ -101,8 +101,8 @@ def write_atomically(path: Path, data: bytes) -> None:
                 os.close(folder)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot write the file: {error.strerror or error}; free some space or choose "
-            "another `out`"
+            f"{path}: cannot write the file: {error.strerror or error}; free some space or write "
+            "elsewhere"
         ) from None
     finally:
         if temporary is not None:

@@ -27,7 +27,7 @@ _BITS = 16  # of the filter, for each passage of the text; up to twice as many
 
 
 @dataclass(frozen=True)
-class Passage:
+class SharedPassage:
     """A passage of a text that stands in a corpus.
 
     start, end: its place in the text, in characters from 0; line, column: the same, from 1.
@@ -56,7 +56,7 @@ def overlap(
     most: int | None = None,
     workers: Workers | None = None,
     progress: Progress | None = None,
-) -> list[Passage]:
+) -> list[SharedPassage]:
     """Every passage of `text` that also stands in a file of `corpus`, longest first.
 
     A passage has at least `at_least` characters, and no longer passage around it stands in the
@@ -90,7 +90,7 @@ def overlap(
     return list(_passages(corpus, text_lines, starts, stops, sizes, corpus_starts, corpus_ends))
 
 
-def copied(passages: list[Passage]) -> list[tuple[int, int]]:
+def copied(passages: list[SharedPassage]) -> list[tuple[int, int]]:
     """The parts (start, end) of a text that passages cover, in order."""
     parts: list[tuple[int, int]] = []
     for start, end in sorted((each.start, each.end) for each in passages):
@@ -215,7 +215,7 @@ def _passages(
     sizes: NDArray[np.int64],
     corpus_starts: NDArray[np.int64],
     corpus_ends: NDArray[np.int64],
-) -> Iterator[Passage]:
+) -> Iterator[SharedPassage]:
     lines, borders = _newlines(corpus.ids, corpus), _borders(corpus)
     rows = np.searchsorted(text_lines, starts)
     columns = starts - np.concatenate([[-1], text_lines])[rows]
@@ -227,4 +227,4 @@ def _passages(
                   corpus_ends - offsets, corpus_rows + 1)  # fmt: skip
     for start, end, line, column, length, file, *place in np.stack(columns_of, 1).tolist():
         path = corpus.sources[file].path
-        yield Passage(start, end, line, column, length, path, *place)
+        yield SharedPassage(start, end, line, column, length, path, *place)

@@ -139,8 +139,6 @@ def test_eval_of_one_character(run: charrnn.Run, folder: Path) -> None:
     ]
     assert np.exp(np.negative(losses)).sum() == pytest.approx(1.0, abs=1e-4)
     assert found["nats_per_char"] == pytest.approx(losses[run.vocab.index["S"]], abs=1e-6)
-    line = json.loads(charrnn_("eval", "checkpoints/tiny", "one.txt", "--per-char").stdout)
-    assert line["char"] == "S" and line["nats"] == pytest.approx(found["nats_per_char"], abs=1e-5)
     assert "on the text, 1 character\n" in charrnn_("eval", "checkpoints/tiny", "one.txt").stdout
     dynamic = evaluated(
         "checkpoints/tiny", "one.txt", "--dynamic", "--ensemble", "checkpoints/tiny"
@@ -181,15 +179,6 @@ def test_eval_folds_unknown_characters_where_the_model_can(
     assert evaluated("checkpoints/tiny", "other.txt", "--unknown", "skip")["characters"] == 6
 
 
-def test_eval_per_char_is_the_evaluation_in_single_losses(run: charrnn.Run) -> None:
-    lines = [json.loads(line) for line in charrnn_("eval", "--per-char").stdout.splitlines()]
-    validation = charrnn.Corpus.read("tiny.txt", SPLITS).validation
-    assert "".join(line["char"] for line in lines) == run.vocab.decode(validation)[1:]
-    assert np.mean([line["nats"] for line in lines]) == pytest.approx(
-        evaluated()["nats_per_char"], abs=1e-5
-    )
-
-
 def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     ids = charrnn.Corpus.read("tiny.txt", SPLITS).validation
     plain, found = (
@@ -213,12 +202,6 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     assert (
         f"{dynamic['nats_per_char']:.4f} nats" in text
         and f"{plain['nats_per_char']:.4f} nats" in text
-    )
-    lines = charrnn_(
-        "eval", "--per-char", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8"
-    ).stdout.splitlines()
-    assert np.mean([json.loads(line)["nats"] for line in lines]) == pytest.approx(
-        expected.nats_per_char, abs=1e-5
     )
 
 
@@ -292,7 +275,7 @@ def test_eval_notes_who_looked_at_the_test_part(
         look["nats_per_char"] == json.loads(first.stdout)["nats_per_char"]
         and look["checkpoint"] == checkpoint.name
     )
-    second = charrnn_("eval", "--split", "test", "--per-char")
+    second = charrnn_("eval", "--split", "test")
     assert (
         "evaluated once before" in second.stderr
         and look["when"] in second.stderr
@@ -310,7 +293,7 @@ def test_eval_notes_who_looked_at_the_test_part(
     assert checkpoint.read_bytes() == before
 
 
-@pytest.mark.parametrize("form", [(), ("--json",), ("--per-char",)])
+@pytest.mark.parametrize("form", [(), ("--json",)])
 def test_eval_never_loses_a_result_to_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
 ) -> None:
@@ -339,11 +322,11 @@ def broken(folder: Path) -> Path:
     [
         ("eval", "BROKEN", "tiny.txt", "--json"),
         ("eval", "BROKEN", "tiny.txt"),
-        ("eval", "BROKEN", "tiny.txt", "--per-char"),
-        ("eval", "BROKEN", "tiny.txt", "--per-line"),
         ("eval", "BROKEN", "tiny.txt", "--dynamic"),
-        ("eval", "BROKEN", "tiny.txt", "--dynamic", "--per-char"),
         ("eval", "checkpoints/tiny", "tiny.txt", "--ensemble", "BROKEN"),
+        ("score", "--run", "BROKEN", "tiny.txt"),
+        ("score", "--run", "BROKEN", "tiny.txt", "--json"),
+        ("score", "--run", "BROKEN", "tiny.txt", "--per-line"),
         ("sample", "BROKEN", "--prime", "KING"),
         ("sample", "BROKEN", "--prime", "", "--json"),
         ("sample", "BROKEN", "--prime", "", "--count", "3"),
@@ -377,47 +360,6 @@ def test_json_has_no_nan(tmp_path: Path, run: charrnn.Run) -> None:
     }
 
 
-LINES = "KING:\nSo \u2603 it\n\nthe owl is good\n"
-
-
-def test_eval_per_line_scores_each_line_by_itself(run: charrnn.Run, folder: Path) -> None:
-    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
-    result = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", status=1)
-    assert result.stderr.count("\n") == 1 and "1 of 4 lines" in result.stderr
-    assert "--unknown" in result.stderr
-    values = result.stdout.splitlines()
-    trained = charrnn.load("checkpoints/tiny")
-    for n, line in ((0, "KING:"), (3, "the owl is good")):
-        ids = run.vocab.encode(line)
-        expected = charrnn.evaluate(trained.model, ids, openings=[trained.opening])
-        assert float(values[n]) == pytest.approx(expected.nats_per_char, abs=2e-6)
-        assert charrnn_("eval", "--per-line", stdin=line.encode()).stdout == values[n] + "\n"
-    assert values[1].startswith("error: ") and "U+2603" in values[1] and values[2] == "-"
-    output = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", "--json", status=1)
-    king, snow, empty, owl = map(strictly, output.stdout.splitlines())
-    assert [each["line"] for each in (king, snow, empty, owl)] == [1, 2, 3, 4]
-    assert king["nats"] == pytest.approx(5 * king["nats_per_char"])
-    assert king["characters"] == 5 and owl["characters"] == 15
-    assert "U+2603" in snow["error"] and "nats" not in snow
-    assert (empty["characters"], empty["nats"], empty["nats_per_char"]) == (0, 0, None)
-
-
-def test_eval_per_line_with_unknown_characters(folder: Path) -> None:
-    (folder / "lines.txt").write_text(LINES, encoding="utf-8")
-    skipped = charrnn_("eval", "checkpoints/tiny", "lines.txt", "--per-line", "--unknown", "skip")
-    assert skipped.stderr == "" and len(skipped.stdout.splitlines()) == 4
-    (folder / "without.txt").write_text(LINES.replace("\u2603", ""), encoding="utf-8")
-    without = charrnn_("eval", "checkpoints/tiny", "without.txt", "--per-line")
-    assert without.stdout == skipped.stdout
-
-
-@pytest.mark.parametrize(
-    "flags", [("--per-char",), ("--dynamic",), ("--split", "test"), ("--text", "tiny.txt")]
-)
-def test_eval_per_line_takes_no_part_of_the_runs_text(flags: tuple[str, ...]) -> None:
-    assert "--per-line" in charrnn_("eval", "--per-line", *flags, status=2).stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
@@ -425,7 +367,6 @@ def test_eval_per_line_takes_no_part_of_the_runs_text(flags: tuple[str, ...]) ->
         (("--dynamic", "--dynamic-rate", "2"), 2, "--dynamic-rate"),
         (("--ensemble", "nothing.safetensors"), 1, "nothing.safetensors"),
         (("checkpoints/tiny", "tiny.txt", "--split", "test"), 2, "--split"),
-        (("--per-char", "--json"), 2, "--json"),
         (("--unknown", "skip"), 2, "--unknown"),
         (("--window", "-1"), 2, "--window"),
         (("--threads", "0"), 2, "--threads"),

@@ -188,7 +188,7 @@ def test_each_network_starts_from_its_own_states() -> None:
         uniforms = writer(models()[0], 2, seed=5).uniforms(1)[0]
         for n in range(2):
             mean = log_of_mean([each[n] for each in logits])
-            scratch, memory = np.zeros(V, np.float32), Memory.new(2, 0, 0)
+            scratch, memory = np.zeros(V, np.float32), Memory.new(2)
             assert written[n] == draw(mean, first.controls, 0, uniforms[n], scratch, memory, n)
 
 

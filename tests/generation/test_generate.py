@@ -38,7 +38,7 @@ def drawn(logits: Any, uniforms: Any, banned: tuple[int, ...] = (), **settings: 
     logits = np.array(logits, np.float32)
     config = SamplingConfig(**{"temperature": 1.0, **settings})
     controls, scratch = controls_of(config, logits.size, banned), np.zeros(logits.size, np.float32)
-    memory = sampling.Memory.new(1, 0, 0)
+    memory = sampling.Memory.new(1)
     return np.array(
         [sampling.draw(logits.copy(), controls, 0, float(u), scratch, memory, 0) for u in uniforms]
     )

@@ -633,7 +633,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         == evaluate_windows(run.model, ids, 50, starts=starts).nats_per_char
     )
     assert own["nats_per_char"] != evaluate(run.model, ids).nats_per_char
-    found = ran("eval", "checkpoints/songs", "other.txt", "--per-char").stdout.splitlines()
+    found = ran("score", "other.txt", "--run", "checkpoints/songs", "--json").stdout.splitlines()
     ids = run.vocab.encode(TEXT[200:900])
     starts = resets(ids, run.vocab, "fall\n")
     losses = evaluate(run.model, ids, starts=starts, openings=[run.opening]).losses

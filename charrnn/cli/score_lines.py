@@ -1,4 +1,4 @@
-"""`charrnn eval --per-line`: every line of a text scored by itself."""
+"""`charrnn score --per-line`: every line of a text scored by itself."""
 
 from __future__ import annotations
 

@@ -1,0 +1,216 @@
+"""`charrnn score`: how surprising every character of a text is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn.cli import terminal
+from charrnn.cli.checkpoints import ensemble_option, load_members
+from charrnn.cli.options import threads_option
+from charrnn.cli.score_authors import print_authorship
+from charrnn.cli.score_display import print_colored, print_passages
+from charrnn.cli.score_lines import print_line_losses
+from charrnn.cli.score_text import ScoreText, read_score_text
+from charrnn.runtime.threads import Workers
+from charrnn.text.sources import find
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
+    from charrnn.evaluation.score import Score
+    from charrnn.text.vocab import Vocab
+
+EPILOG = """\b
+Examples:
+  charrnn score page.txt                        by the newest run's network
+  charrnn score page.txt --run checkpoints/plays --html page.html
+  charrnn score page.txt --json > page.jsonl
+  charrnn score --per-line < names.txt
+  charrnn score letter.txt --run checkpoints/a --run checkpoints/b
+"""
+BLOCK = 4096
+"""Characters printed at a time."""
+
+
+@click.command("score", epilog=EPILOG)
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="RUN",
+    help="The network: a .safetensors file or a run's folder. Several: whose text it is. "
+    "[default: the newest run]",
+)
+@ensemble_option
+@click.option(
+    "--passages",
+    type=click.IntRange(0, 1000),
+    default=10,
+    show_default=True,
+    help="The most surprising passages to list.",
+)
+@click.option("--html", metavar="FILE", help="Write a page that shows it; it needs no network.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object per character, one on each line."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="How many of the most probable characters --json and --html show.",
+)
+@click.option(
+    "--per-line",
+    is_flag=True,
+    help="Score every line of TEXT by itself: print its nats per character, or with --json an "
+    "object.",
+)
+@click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
+@click.option(
+    "--encoding-errors",
+    type=click.Choice(["strict", "replace", "ignore"]),
+    help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
+)
+@click.option(
+    "--unknown",
+    type=click.Choice(["error", "skip", "nearest"]),
+    default="error",
+    show_default=True,
+    help="How to treat characters that are not in the vocabulary; if it has an unknown symbol, "
+    "error maps them to it.",
+)
+@threads_option
+def score(
+    texts: tuple[str, ...],
+    runs: tuple[str, ...],
+    ensemble: tuple[str, ...],
+    passages: int,
+    html: str | None,
+    as_json: bool,
+    top: int,
+    per_line: bool,
+    encoding: str | None,
+    encoding_errors: str | None,
+    unknown: str,
+    threads: int | None,
+) -> None:
+    """Show how surprising every character of a text is to a network.
+
+    TEXT: files, globs, folders; - or nothing is standard input. The surprise of a character is
+    -ln p, in nats, where p is the probability that the network gave it after all characters before
+    it. A terminal shows the text in colors, and below it the passages that surprised the network
+    most; elsewhere, or with NO_COLOR, the passages alone are printed.
+    """
+    texts = texts or ("-",)
+    find(texts)  # reports a missing text before kernels are loaded or compiled
+    decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
+    if len(runs) > 1:
+        _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
+        networks = [load_members(run, ())[0].trained for run in runs]
+        text = read_score_text(networks[0], texts, decoding, "skip")
+        with closing(Workers(threads)) as workers:
+            print_authorship(runs, networks, text, passages, as_json, workers)
+        return
+    if html is not None:
+        _check_place(Path(html))
+    networks = [member.trained for member in load_members(runs[0] if runs else None, ensemble)]
+    with closing(Workers(threads)) as workers:
+        if per_line:
+            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+            return
+        text = read_score_text(networks[0], texts, decoding, unknown)
+        count = min(top, len(networks[0].vocab)) if as_json or html else 0
+        result = _scored(networks, text, count, workers)
+    if html is not None:
+        _write_page(html, result, text, networks[0].vocab, passages)
+    if as_json:
+        _print_json(result, text, networks[0].vocab)
+    elif html is None:
+        _show(result, text, passages)
+
+
+def _check_alone(flags: dict[str, Any]) -> None:
+    """`UsageError` for a flag that has no meaning with several networks."""
+    for flag, value in flags.items():
+        if value:
+            raise click.UsageError(f"{flag} needs a single --run")
+
+
+def _check_place(path: Path) -> None:
+    """`UsageError` if no file can be written there, before time is spent on it."""
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
+        raise click.UsageError(f"--html {path}: {reason}; give the name of a file to write")
+
+
+def _scored(networks: Sequence[Trained], text: ScoreText, top: int, workers: Workers) -> Score:
+    from charrnn.evaluation.score import score
+
+    with terminal.progress_bar("scoring", unit="char") as bar:
+        return score(networks, text.ids, top=top, workers=workers, progress=bar)
+
+
+def _show(result: Score, text: ScoreText, passages: int) -> None:
+    from charrnn.evaluation.passages import surprising_passages
+    from charrnn.text.graphemes import graphemes
+    from charrnn.text.vocab import counted
+
+    shown = graphemes(text.symbols, text.unit)
+    nats = shown.sums(text.spread(result).nats)
+    if terminal.has_color(sys.stdout):
+        print_colored(shown, nats)
+    found = surprising_passages(shown.bases, nats, passages) if passages else []
+    if found:
+        print_passages(found, shown, nats, text.place)
+        print()
+    mean, expected = (float(each.mean(dtype="f8")) for each in (result.nats, result.entropy))
+    size = counted(len(result), "character" if text.unit == "char" else "byte")
+    terminal.show(f"{size}: {terminal.loss_text(mean)}; it expected {expected:.4f} nats")
+    left = len(text.symbols) - len(result)
+    if left:
+        terminal.say(f"left out: {counted(left, 'character')} that are not in the vocabulary")
+
+
+def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:
+    from charrnn.pages.surprise import surprise_page
+    from charrnn.runtime.files import write_atomically
+
+    title = ", ".join(source.name for source in text.sources[:3])
+    title += f" and {len(text.sources) - 3} more" if len(text.sources) > 3 else ""
+    title = "standard input" if title == "-" else title
+    page = surprise_page(
+        text.spread(result), text.symbols, vocab, title=f"Surprise: {title}", passages=passages
+    )
+    write_atomically(Path(path), page.encode())
+    terminal.say(f"wrote {terminal.one_line(path)}")
+
+
+def _print_json(result: Score, text: ScoreText, vocab: Vocab) -> None:
+    """Print a line for each symbol."""
+    symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
+    for a in range(0, len(result), BLOCK):
+        part = slice(a, a + BLOCK)
+        rows: Any = zip(
+            text.places[part].tolist(),
+            result.nats[part].tolist(),
+            result.rank[part].tolist(),
+            result.entropy[part].tolist(),
+            result.top[part].tolist(),
+            result.probabilities[part].tolist(),
+            strict=True,
+        )
+        lines = []
+        for place, nats, rank, entropy, ids, chances in rows:
+            top = ", ".join(f"[{symbols[i]}, {p:.6g}]" for i, p in zip(ids, chances, strict=True))
+            lines.append(
+                f'{{"offset": {place}, "char": {terminal.json_text(text.symbols[place])}, '
+                f'"nats": {nats:.6g}, "rank": {rank}, "entropy": {entropy:.6g}, "top": [{top}]}}\n'
+            )
+        click.echo("".join(lines), nl=False)
