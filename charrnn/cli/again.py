@@ -31,6 +31,7 @@ def command(members: Sequence[Member], *settings: Settings, **flags: Any) -> lis
     for each in settings:
         values |= {name: getattr(each, name) for name in settings_of(type(each))}
     values["stop"] = tuple(map(escaped, values["stop"]))
+    values["match"] = _printable(values["match"])
     for name, value in (values | flags).items():
         for one in value if isinstance(value, tuple) else (value,):
             if one is True:
@@ -59,6 +60,11 @@ def tell(text: str) -> None:
     print(
         terminal.dim(f"again: {terminal.one_line(text)}", sys.stderr), file=sys.stderr, flush=True
     )
+
+
+def _printable(pattern: str | None) -> str | None:
+    """A regular expression without control characters."""
+    return pattern and "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in pattern)
 
 
 def _octal(byte: int) -> str:

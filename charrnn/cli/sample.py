@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -42,6 +42,10 @@ BRIEF = {
     "--length": "Characters to write, or the most with --until.",
     "--until": "End at a sentence, line, paragraph or document.",
     "--lines": "End after this many lines.",
+    "--match": "Write only what matches this regular expression.",
+    "--must": "A word that the text has to contain; may be repeated.",
+    "--known-words": "Only words of the training text, or of this file.",
+    "--particles": "Write N side by side to follow --match with less force.",
     "--temperature": "Randomness: 0 safest, 1 as learned; may be repeated. [default: 0.8]",
     "--prime": "Text to continue.",
     "--prime-file": "A file to continue; - is standard input.",
@@ -76,6 +80,14 @@ TOLD = 10
     type=float,
     multiple=True,
 )
+@option(
+    "--known-words",
+    "Write only words of the training text, or of this file (a text or a list of words).",
+    group=settings_of(SamplingConfig)["match"].group,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+)
 @options_for(ShortConfig)
 @option(
     "--new",
@@ -85,11 +97,17 @@ TOLD = 10
 )
 @option(
     "--not-in",
-    "Leave out short texts that are lines of this file; may be repeated.",
+    "Leave out short texts that are lines (or documents) of this file; may be repeated.",
     group=SHORT,
     multiple=True,
     type=click.Path(),
     metavar="FILE",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help="The text that the network was trained on, if it has moved; may be repeated.",
 )
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
@@ -115,8 +133,10 @@ def sample(
     prime_file: str | None,
     no_prime: bool,
     count: int,
+    known_words: str | None,
     new: bool,
     not_in: tuple[str, ...],
+    text: tuple[str, ...],
     as_json: bool,
     threads: int | None,
     **settings: Any,
@@ -142,15 +162,17 @@ def sample(
     from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
-    text = as_text(raw_prime, trained[0], whose)
+    prime = as_text(raw_prime, trained[0], whose)
     try:
-        trained[0].vocab.encode(text, config.unknown)
+        trained[0].vocab.encode(prime, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
     configs = [replace(each, stop=stops) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
-        request = Request(members, text, prime_file, "" if no_prime else text, count, workers)
+        request = Request(
+            members, prime, prime_file, "" if no_prime else prime, count, workers, text, known_words
+        )
         if is_short:
             write_short(request, configs[0], short, new, not_in, as_json)
         elif as_json:
@@ -163,12 +185,13 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
     """Write texts to standard output: a single one as it is generated, several after one another.
     After each, or after all if there are many, stderr says what makes it again.
     """
-    several = request.count * len(configs)
+    several, cut = request.count * len(configs), 0
     for config in configs:
-        if several > 1 and len(configs) > 1 and request.count == 1:
-            _head(config is configs[0], f"temperature {config.temperature:g}")
         if request.count == 1:
-            _stream(request, config)
+            if several > 1:
+                _head(config is configs[0], f"temperature {config.temperature:g}")
+            cut += not _stream(request, config)
+            again.tell(request.again(config))
             continue
         for n, text in enumerate(request.texts(config)):
             title = f"take {text.take}"
@@ -177,11 +200,15 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
             _head(config is configs[0] and n == 0, title)
             whole = terminal.escaped(request.shown + text.text, sys.stdout)
             write(whole if whole.endswith("\n") else whole + "\n")
+            cut += not text.ended
             if several <= TOLD:
                 again.tell(request.again(replace(config, take=text.take), count=1))
-    if several > TOLD:
-        for config in configs:
+        if several > TOLD:
             again.tell(request.again(config))
+    unit = "line" if configs[0].lines else configs[0].until
+    if cut and unit is not None:
+        which = "the text was" if several == 1 else f"{cut:,} of {several:,} texts were"
+        terminal.say(f"{which} cut at --length {configs[0].length:,}: no end of a {unit} before")
 
 
 def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, Any]:
@@ -214,27 +241,39 @@ def _bundled_if_no_run() -> str | None:
     return str(path)
 
 
-def _stream(request: Request, config: SamplingConfig) -> None:
-    """Write the text as it is generated. The prime is shown only after the network has read it, so
-    that an error comes before any text.
+def _stream(request: Request, config: SamplingConfig) -> str:
+    """Write the text as it is generated; returns what ended it (`Written.ended`). The prime is
+    shown only after the network has read it, so that an error comes before any text.
     """
     from charrnn.generation.generate import generate
 
-    last = ""
+    last, ended = "", ""
+
+    def pieces() -> Iterator[str]:
+        nonlocal ended
+        ended = yield from generate(
+            [member.trained for member in request.members],
+            request.prime,
+            config,
+            workers=request.workers,
+            known_words=known_words,
+            progress=bar,
+        )
+
+    known_words = request.known_words
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
-            trained = [member.trained for member in request.members]
-            pieces = generate(trained, request.prime, config, workers=request.workers, progress=bar)
-            first = next(pieces, "")
+            text = pieces()
+            first = next(text, "")
         with interruptions() as check:
-            for piece in chain([request.shown, first], pieces):
+            for piece in chain([request.shown, first], text):
                 check()
                 write(terminal.escaped(piece, sys.stdout))
                 last = piece or last
     finally:
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             write("\n")
-    again.tell(request.again(config))
+    return ended
 
 
 def _head(is_first: bool, title: str) -> None:

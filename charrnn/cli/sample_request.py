@@ -6,22 +6,30 @@ import base64
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import again, terminal
 from charrnn.cli.checkpoints import Member, files_of
+from charrnn.cli.known_words import known_words
+from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import SamplingConfig
 from charrnn.config.fields import Settings
 
 if TYPE_CHECKING:
     from charrnn.generation.generate import Written
+    from charrnn.generation.lexicon import Lexicon
     from charrnn.runtime.threads import Workers
+    from charrnn.text.corpus import Corpus
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which networks write, after which prime, and how many texts. `shown` is the prime if it is
-    printed, else empty.
+    """Which networks write, after which prime, and how many texts.
+
+    shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
+        that the network was trained on has moved. words: the file of --known-words, empty for that
+        text, or None.
     """
 
     members: Sequence[Member]
@@ -30,21 +38,43 @@ class Request:
     shown: str
     count: int
     workers: Workers
+    training_text: tuple[str, ...]
+    words: str | None = None
+
+    @cached_property
+    def own_corpus(self) -> Corpus:
+        """The text that the first network was trained on."""
+        return own_corpus(self.members[0], self.training_text)
+
+    @cached_property
+    def known_words(self) -> Lexicon | None:
+        """The only words to write; None for any."""
+        if self.words is None:
+            return None
+        return known_words(self.members[0].trained, self.words, lambda: self.own_corpus)
 
     def texts(self, config: SamplingConfig) -> list[Written]:
         """The texts, written side by side."""
         from charrnn.generation.generate import generate_texts
 
         trained = [member.trained for member in self.members]
+        known_words = self.known_words
         with terminal.progress_bar("writing", unit="char") as bar:
             return generate_texts(
-                trained, self.count, self.prime, config, workers=self.workers, progress=bar
+                trained,
+                self.count,
+                self.prime,
+                config,
+                workers=self.workers,
+                known_words=known_words,
+                progress=bar,
             )
 
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:
         """The command that writes the texts again; flags win over this request's."""
         hidden = bool(self.prime) and not self.shown
-        flags = {"count": self.count, "no_prime": hidden, **flags}
+        flags = {"count": self.count, "no_prime": hidden, "text": self.training_text, **flags}
+        flags["known_words"] = self.words or self.words is not None
         words = again.command(self.members, config, *settings, **flags)
         return again.line(words, self.prime, self.prime_file)
 

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from charrnn.cli import again, terminal
+from charrnn.cli.prime import as_text
 from charrnn.cli.sample_request import Request, write
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import SamplingError
+from charrnn.text.contents import opened
 
-REASONS = {
-    "unended": "without an end",
-    "empty": "empty",
-    "short": "too short",
-    "long": "too long",
-    "repeated": "written before",
-    "new": "in the training text",
-    "not_in": "in the file of --not-in",
-}
-"""Why texts fall, in words."""
+if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
 
 
 def write_short(
@@ -38,6 +33,7 @@ def write_short(
     from charrnn.generation.short import ShortTexts
 
     trained = [member.trained for member in request.members]
+    known_words = request.known_words
     with terminal.progress_bar("writing", unit="text") as bar:
         texts = ShortTexts(
             trained,
@@ -46,8 +42,13 @@ def write_short(
             config,
             short,
             workers=request.workers,
+            known_words=known_words,
             progress=bar,
         )
+        if new:
+            texts.exclude("in the training text", request.own_corpus)
+        for path in not_in:
+            texts.exclude(f"in {terminal.one_line(path)}", _read(path, trained[0]))
         found = list[str]()
         failure: SamplingError | None = None
         try:
@@ -63,15 +64,13 @@ def write_short(
         about = request.about(texts.config, short, **flags)
         samples = [request.described(text) for text in found]
         click.echo(terminal.json_text({"samples": samples} | fallen | about))
-    terminal.say(_summary(len(found), texts.drawn, texts.fallen))
     if failure is not None:
         raise failure
+    terminal.say(texts.summary)
     again.tell(request.again(texts.config, short, **flags))
 
 
-def _summary(passed: int, drawn: int, fallen: dict[str, int]) -> str:
-    """How many texts were drawn, and why others fell."""
-    reasons = sorted(fallen.items(), key=lambda item: -item[1])
-    words = [f"{times:,} {REASONS.get(reason, reason)}" for reason, times in reasons]
-    others = f": {', '.join(words)}" if words else ""
-    return f"{passed:,} texts of {drawn:,} drawn{others}"
+def _read(path: str, network: Trained) -> str:
+    """The text of a file of --not-in, read as the network's was."""
+    with opened(path) as stream:
+        return as_text(stream.read(), network, terminal.one_line(path))

@@ -184,8 +184,8 @@ class SamplingConfig(Settings):
 
     length: int | None = sampling(
         None,
-        "Characters to write; with `until` or `lines`, the most (default then: 10,000). Without "
-        "any of these: 500, and on to the end of a sentence.",
+        "Characters to write; with `until` or `lines`, the most (default then: 10,000), and with "
+        "`match` (1,000). Without any of these: 500, and on to the end of a sentence.",
         0,
     )
     until: Literal["sentence", "line", "paragraph", "document"] | None = sampling(
@@ -255,6 +255,21 @@ class SamplingConfig(Settings):
     take: int = sampling(1, "Write take K of the seed; with several texts, from it on.", 1, 2**53)
     stop: tuple[str, ...] = sampling((), "Stop before this string; may be repeated.")
     keep_stop: bool = sampling(False, "Keep the string that stopped the text.")
+    match: str | None = sampling(
+        None,
+        "Write only what matches this regular expression as a whole, after the prime. Where it may "
+        "end or go on, the network decides.",
+    )
+    must: tuple[str, ...] = sampling(
+        (), "A word that the text has to contain; may be repeated, in any order."
+    )
+    particles: int = sampling(
+        1,
+        "With `match`, `must` or `known_words`: texts written side by side for each one that is "
+        "kept. The more there are, the less these distort what the network would write.",
+        1,
+        4096,
+    )
     unknown: Literal["error", "skip", "nearest", "fold"] = sampling(
         "error", "How to treat characters of the prime that are not in the vocabulary."
     )
@@ -265,21 +280,26 @@ class SamplingConfig(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Check as for all settings; `until` and `lines` exclude each other."""
+        """Check as for all settings; `until` and `lines` exclude each other, and `after` needs one
+        of them.
+        """
         super().__post_init__()
         if self.until is not None and self.lines is not None:
             raise ConfigError("`until` and `lines` both say where to end; leave one of them out")
+        if self.after and self.length is not None and self.until is None and self.lines is None:
+            raise ConfigError("`after` needs `until` or `lines`: no other end is put off")
 
     def resolved(self) -> Self:
-        """The settings with a `length`: 10,000 with `until` or `lines`; without any of the three,
-        the text ends with the first sentence to end after 500 characters, or at 1,000.
+        """The settings with a `length`: 10,000 with `until` or `lines`, else 1,000 with `match`;
+        without any of these, the text ends with the first sentence to end after 500 characters, or
+        at 1,000.
         """
         if self.length is not None:
             return self
-        if self.until is None and self.lines is None:
+        if self.until is None and self.lines is None and self.match is None:
             after = self.after or 500
             return replace(self, until="sentence", after=after, length=after + 500)
-        return replace(self, length=10_000)
+        return replace(self, length=10_000 if self.until or self.lines else 1_000)
 
 
 @dataclass(frozen=True, repr=False)

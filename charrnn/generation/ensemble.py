@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer
-from charrnn.kernels.sampling import Controls, draw
+from charrnn.kernels.sampling import Controls, Memory, draw
 from charrnn.network.parameters import Floats
 from charrnn.text.vocab import Vocab
 
@@ -47,6 +47,11 @@ class Ensemble:
         return self._writers[0].controls
 
     @property
+    def memory(self) -> Memory:
+        """What the draws remember."""
+        return self._writers[0].memory
+
+    @property
     def random(self) -> list[np.random.Generator]:
         """As of a `Writer`: the source of each stream's random numbers."""
         return self._writers[0].random
@@ -55,6 +60,11 @@ class Ensemble:
     def ended(self) -> NDArray[np.int64]:
         """As `Writer.ended`."""
         return self._writers[0].ended
+
+    @property
+    def mass(self) -> NDArray[np.float64]:
+        """As `Writer.mass`."""
+        return self._writers[0].mass
 
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
@@ -67,6 +77,11 @@ class Ensemble:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
+
+    def resample(self, streams: Sequence[int]) -> None:
+        """As `Writer.resample`."""
+        for writer in self._writers:
+            writer.resample(streams)
 
     def spread(self, streams: int, take: int, documents: bool = True) -> "Ensemble":
         """As `Writer.spread`."""

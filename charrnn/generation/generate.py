@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
+from charrnn.generation.allowed import allowed
+from charrnn.generation.automaton import Automaton
 from charrnn.generation.ensemble import Ensemble, check_alike
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.original import Original, original
+from charrnn.generation.particles import write_particles
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Ids, Progress, Writer
+from charrnn.generation.writer import Ids, Progress, Writer, generator
+from charrnn.kernels.constraint import Edges
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
@@ -19,6 +24,10 @@ from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
 
 AnyWriter = Writer | Ensemble | Original
+MANY, FEW = 64, 8
+"""So many texts are written so few symbols at a time: what is written after the end of a text takes
+more time than returning to Python.
+"""
 
 
 def generate_ids(
@@ -55,6 +64,7 @@ def generate(
     *,
     workers: Workers | None = None,
     panels: Panels | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
     training: Sequence[Corpus] = (),
 ) -> Generator[str, None, str]:
@@ -72,14 +82,33 @@ def generate(
     A network of bytes writes UTF-8; a byte that is not part of a character becomes a surrogate, so
     that text.encode("utf-8", "surrogateescape") gives the bytes.
 
+    With `config.match`, `must` or `known_words`, the whole text after the prime is one that these
+    allow: it ends where nothing can follow, at an end or a stop string where it may, or at
+    `length`. `ConfigError` if no such text is that short. With more than one of `config.particles`,
+    it comes in one piece.
+
     trained: one network, or several with the same vocabulary, which write as an ensemble.
     panels: the packed weights of a single network, if available.
+    known_words: the only words that are written.
     progress: `progress(read, total)` reports the reading of a long prime.
     training: what the networks were trained on, for `config.max_copy`.
     """
     networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
-    endings = endings_of(networks, config)
-    writer, ids = writer_of(networks, 1, prime, config, workers, panels, training)
+    if config.particles > 1:
+        (written,) = generate_texts(
+            networks,
+            1,
+            prime,
+            config,
+            workers=workers,
+            known_words=known_words,
+            training=training,
+        )
+        yield written.text
+        return written.ended
+    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    endings = endings_of(networks, config, automaton)
+    writer, ids = writer_of(networks, 1, prime, config, workers, panels, automaton, training)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
     done = 0
     for block in generate_ids(writer, ids, config.length or 0, progress):
@@ -102,6 +131,7 @@ def generate_many(
     config: SamplingConfig | None = None,
     *,
     workers: Workers | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
     training: Sequence[Corpus] = (),
 ) -> list[str]:
@@ -111,7 +141,14 @@ def generate_many(
     Arguments as for `generate_texts`.
     """
     texts = generate_texts(
-        trained, count, prime, config, workers=workers, progress=progress, training=training
+        trained,
+        count,
+        prime,
+        config,
+        workers=workers,
+        known_words=known_words,
+        progress=progress,
+        training=training,
     )
     return [each.text for each in texts]
 
@@ -123,6 +160,7 @@ def generate_texts(
     config: SamplingConfig | None = None,
     *,
     workers: Workers | None = None,
+    known_words: Lexicon | None = None,
     progress: Progress | None = None,
     training: Sequence[Corpus] = (),
 ) -> list[Written]:
@@ -135,13 +173,45 @@ def generate_texts(
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
     networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
-    endings = endings_of(networks, config)
-    reader, ids = reader_of(networks, count, prime, config, workers, training)
-    before = symbols_of(endings.vocab, ids[:, None])[0]
-    writer = reader.spread(count, config.take, not endings.at_separator)
-    texts = [endings.text(before) for _ in range(count)]
-    written = write_texts(writer, endings.vocab, texts, config.length or 0, progress)
-    return [Written(written[n], config.take + n, text.ended) for n, text in enumerate(texts)]
+    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    endings = endings_of(networks, config, automaton)
+    reader, ids = reader_of(networks, count, prime, config, workers, automaton, training)
+    texts = write_takes(reader, endings, ids, count, config.take, progress)
+    return [Written(text, config.take + n, end.ended) for n, (end, text) in enumerate(texts)]
+
+
+def write_takes(
+    reader: AnyWriter,
+    endings: Endings,
+    prime: Ids,
+    count: int,
+    take: int,
+    progress: Progress | None = None,
+    is_over: Callable[[str], bool] = lambda text: False,
+) -> list[tuple[Text, str]]:
+    """`count` takes, from `take` on, after what a reader has read: how they ended, and what they
+    are. Arguments as for `write_texts`.
+    """
+    config, N = endings.config, endings.config.particles
+    length, documents = config.length or 0, not endings.at_separator
+    before = symbols_of(endings.vocab, prime[:, None])[0]
+    if N == 1:
+        texts = [endings.text(before) for _ in range(count)]
+        writer = reader.spread(count, take, documents)
+        written = write_texts(writer, endings.vocab, texts, length, progress, is_over)
+        return list(zip(texts, written, strict=True))
+    takes: list[tuple[Text, str]] = []
+
+    def report(symbols: int) -> None:
+        if progress is not None:
+            progress(len(takes) * length + symbols, count * length)
+
+    for n in range(take, take + count):
+        texts = [endings.text(before) for _ in range(N)]
+        writer, random = reader.spread(N, N * (n - 1) + 1, documents), generator(config.seed, n, N)
+        assert not isinstance(writer, Original), "`original` refuses particles"
+        takes.append(write_particles(writer, endings.vocab, texts, length, random, report))
+    return takes
 
 
 def write_texts(
@@ -159,9 +229,10 @@ def write_texts(
     pieces: list[list[str]] = [[] for _ in texts]
     left, done = list(range(len(texts))), 0  # the text of each stream
     while left and done < length:
-        block = writer.write(min(writer.chunk, length - done))
-        symbols, ends = symbols_of(vocab, block), (writer.ended - done).tolist()
-        done += len(block)
+        block = writer.chunk if len(left) < MANY else FEW
+        ids = writer.write(min(block, length - done))
+        symbols, ends = symbols_of(vocab, ids), (writer.ended - done).tolist()
+        done += len(ids)
         kept = []
         for stream, n in enumerate(left):
             pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
@@ -181,14 +252,16 @@ def reader_of(
     prime: str,
     config: SamplingConfig,
     workers: Workers | None,
+    automaton: Automaton | None = None,
     training: Sequence[Corpus] = (),
 ) -> tuple[AnyWriter, Ids]:
     """A writer that has read the prime once from each state that `count` texts start from, and the
     ids of the prime.
     """
-    openings = math.lcm(*(len(network.opening) for network in networks))
-    streams = min(count, openings)
-    reader, ids = writer_of(networks, streams, prime, config, workers, training=training)
+    openings, N = math.lcm(*(len(network.opening) for network in networks)), config.particles
+    config = replace(config, take=N * (config.take - 1) + 1)
+    streams = min(count * N, openings)
+    reader, ids = writer_of(networks, streams, prime, config, workers, None, automaton, training)
     if len(ids):
         reader.read(ids)
     return reader, ids
@@ -201,11 +274,16 @@ def writer_of(
     config: SamplingConfig,
     workers: Workers | None,
     panels: Panels | None = None,
+    automaton: Automaton | None = None,
     training: Sequence[Corpus] = (),
 ) -> tuple[AnyWriter, Ids]:
     """A writer that never writes the unknown symbol, and the ids to read first. With
     `config.max_copy` it copies nothing from the training texts.
     """
+    start, end, edges = 0, -1, None
+    if automaton is not None:
+        start, end = automaton.start, automaton.end
+        edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
     vocab = networks[0].vocab
     ids = vocab.encode(prime, config.unknown)
     writers = [
@@ -215,6 +293,9 @@ def writer_of(
             streams=streams,
             banned=() if vocab.unknown is None else (vocab.unknown,),
             inner=word_symbols(vocab),
+            edges=edges,
+            start=start,
+            end=end,
             documents=_documents_of(network, streams),
             workers=workers,
             panels=panels if len(networks) == 1 else None,
@@ -227,9 +308,12 @@ def writer_of(
     return original(writer, vocab, config, training, workers), ids
 
 
-def endings_of(networks: Sequence[Trained], config: SamplingConfig) -> Endings:
+def endings_of(
+    networks: Sequence[Trained], config: SamplingConfig, automaton: Automaton | None = None
+) -> Endings:
     """Where the texts of these networks end."""
-    return Endings(networks[0].vocab, config, networks[0].corpus_config.document_separator)
+    separator = networks[0].corpus_config.document_separator
+    return Endings(networks[0].vocab, config, separator, automaton)
 
 
 def networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:

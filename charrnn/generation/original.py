@@ -15,6 +15,7 @@ from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Ids, Progress, Uniforms, Writer
+from charrnn.kernels.sampling import ENDED
 from charrnn.runtime.threads import Workers
 from charrnn.text.copies import Copies
 from charrnn.text.corpus import Corpus
@@ -71,12 +72,14 @@ def original(
     workers: Workers | None = None,
 ) -> Writer | Ensemble | Original:
     """The writer, or if `config.max_copy` is set one that copies nothing from the training texts;
-    `ConfigError` if there is none.
+    `ConfigError` if there is none, or with `config.particles`.
     """
     if not config.max_copy:
         return writer
     if not training:
         raise ConfigError("`max_copy` needs the text that the network was trained on: `training`")
+    if config.particles > 1:
+        raise ConfigError("`max_copy` and `particles` exclude each other; leave one of them out")
     copies = _copies(tuple(training), vocab, config.max_copy, workers)
     return Original(writer, copies, vocab, config.resolved().length or 0)
 
@@ -166,7 +169,7 @@ class Original:
         place = self._out + length
         last = max(self._start + self._length, place)
         while self._end < min(place + HOLD, last):
-            self._advance(min(self.chunk, last - self._end))
+            self._advance(min(max(length, PIECE), self.chunk, last - self._end))
         ids = np.stack([stream.ids[self._out : place] for stream in self._streams], 1)
         self._out = place
         while len(self._blocks) > 1 and self._blocks[1].place <= self._end - HOLD:
@@ -263,10 +266,10 @@ class Original:
                 scout.restrict(self._without(banned))
                 ids = scout.drawn(uniforms[at - block.place : end - block.place, None].copy())
                 stream.ids[at:end] = ids[:, 0]
-                ended = self._start + int(scout.ended[0])
-                if banned and ended == at:
+                if banned and scout.memory.marks[0, ENDED] >= 0:
                     stream.ids[at] = _DEAD
                     return at
+                ended = self._start + int(scout.ended[0])
                 written = end if ended < self._start else min(end, ended)
                 copy: int = self._copies.first(stream.ids, max(at, place), written)
                 if copy >= 0:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
-from charrnn.generation.generate import endings_of, networks_of, reader_of, write_texts
+from charrnn.generation.allowed import allowed
+from charrnn.generation.generate import endings_of, networks_of, reader_of, write_takes
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
@@ -22,7 +24,13 @@ MOST = 2048
 WINDOW, FEWEST = 2000, 2
 """`ShortTexts` gives up when fewer than FEWEST of the last WINDOW texts have passed."""
 
-Check = Callable[[str], str]
+REASONS = {
+    "unended": "without an end",
+    "short": "too short",
+    "long": "too long",
+    "repeated": "written before",
+}
+"""Why texts fall, for people."""
 
 
 class ShortTexts:
@@ -32,12 +40,10 @@ class ShortTexts:
     A short text is whole: it begins where the last line (or document) of the prime does, and ends
     without its newline or separator and the space around. It falls for the first of these reasons:
     "unended" (no end within `config.length`, by default 500), "empty", "short", "long" (`short`),
-    "repeated" (`short.unique`), one of the names in `excluded`, or what `accept` returns.
+    "repeated" (`short.unique`), the name of an `exclude`, what `accept` returns. The iteration
+    raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed. What passes
+    depends on the seed and settings alone, not on the number of threads.
 
-    The iteration raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed.
-    What passes depends on the seed and settings alone, not on the number of threads.
-
-    excluded: by name, folded texts (`folded`) that do not pass.
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
     training: as of `generate`.
@@ -53,18 +59,19 @@ class ShortTexts:
         config: SamplingConfig | None = None,
         short: ShortConfig | None = None,
         *,
-        excluded: Mapping[str, Container[str]] | None = None,
-        accept: Check = lambda text: "",
+        accept: Callable[[str], str] = lambda text: "",
         workers: Workers | None = None,
+        known_words: Lexicon | None = None,
         progress: Progress | None = None,
         training: Sequence[Corpus] = (),
     ) -> None:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
         self._networks, self.count, self._prime = networks_of(trained), count, prime
-        self.short, self._excluded = short or ShortConfig(), excluded or {}
+        self.short, self._excluded = short or ShortConfig(), dict[str, set[str]]()
         self.config = self._resolved(config or SamplingConfig())
-        self._endings = endings_of(self._networks, self.config)
+        automaton = allowed(self._networks[0].vocab, self.config, known_words, prime)
+        self._endings = endings_of(self._networks, self.config, automaton)
         self._accept, self._workers, self._progress = accept, workers, progress
         self._training = training
         self.drawn, self.fallen = 0, Counter[str]()
@@ -83,55 +90,72 @@ class ShortTexts:
             length = LENGTH if most is None else most + (1 if config.until == "line" else 64)
         return replace(config, length=length)
 
+    def exclude(self, name: str, text: Corpus | str) -> None:
+        """Let no text pass that is a whole line or document of this one (or what `config.until`
+        says), in small or capital letters. `name` is the reason for which it falls.
+        """
+        texts = self._excluded.setdefault(name, set())
+        most = self.short.max_length or self.config.length or 0
+        texts |= {folded(each) for each in self._endings.units(text) if len(each) <= most}
+
     def __iter__(self) -> Iterator[str]:
+        seen, recent = set[str](), deque[bool](maxlen=WINDOW)
+        passed, passed_lately, self.drawn, self.fallen = 0, 0, 0, Counter[str]()
+        for text, ended in self._takes():
+            reason = self._reason(text, ended, seen)
+            self.drawn += 1
+            passed_lately += (not reason) - (recent[0] if len(recent) == WINDOW else False)
+            recent.append(not reason)
+            if reason:
+                self.fallen[reason] += 1
+            else:
+                passed += 1
+                seen.add(folded(text))
+                if self._progress is not None:
+                    self._progress(passed, self.count)
+                yield text
+            if passed == self.count:
+                return
+            if len(recent) == WINDOW and passed_lately < FEWEST:
+                raise SamplingError(
+                    f"next to no text passes: {self.summary}; ask for fewer, or loosen what they "
+                    "must be"
+                )
+
+    def _takes(self) -> Iterator[tuple[str, str]]:
+        """The whole short text of one take after another, and what ended it, without an end."""
         config, endings, most = self.config, self._endings, self.short.max_length
         reader, ids = reader_of(
-            self._networks, MOST, self._prime, config, self._workers, self._training
+            self._networks,
+            MOST,
+            self._prime,
+            config,
+            self._workers,
+            endings.automaton,
+            self._training,
         )
-        before = symbols_of(endings.vocab, ids[:, None])[0]
-        begun, seen, take, passed = endings.begun(before), set[str](), config.take, 0
-        recent: deque[bool] = deque(maxlen=WINDOW)
+        begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 
         def is_too_long(text: str) -> bool:
             return most is not None and len((begun + text).strip()) > most
 
-        while passed < self.count:
-            streams = self._batch(passed)
-            writer = reader.spread(streams, take, not endings.at_separator)
-            texts = [endings.text(before) for _ in range(streams)]
-            written = write_texts(
-                writer, endings.vocab, texts, config.length or 0, is_over=is_too_long
-            )
+        while True:
+            # about as many as will do, at the rate so far
+            passed = self.drawn - self.fallen.total()
+            rate = max(passed, 1) / max(self.drawn, 1)
+            streams = int(min(MOST, 1.1 * (self.count - passed) / rate + 8))
+            for text, written in write_takes(
+                reader, endings, ids, streams, take, is_over=is_too_long
+            ):
+                yield endings.bare(begun + written, text.ended), text.ended
             take += streams
-            for text, whole in zip(texts, written, strict=True):
-                found = endings.bare(begun + whole, text.ended)
-                reason = self._reason(found, bool(text.ended), seen)
-                self.drawn += 1
-                recent.append(not reason)
-                if not reason:
-                    seen.add(folded(found))
-                    passed += 1
-                    yield found
-                    if passed == self.count:
-                        return
-                else:
-                    self.fallen[reason] += 1
-                if len(recent) == WINDOW and sum(recent) < FEWEST:
-                    raise SamplingError(self._complaint(passed))
-            if self._progress is not None:
-                self._progress(passed, self.count)
 
-    def _batch(self, passed: int) -> int:
-        """How many texts to write next: about as many as will do, at the rate so far."""
-        rate = max(passed, 1) / max(self.drawn, 1)
-        return int(min(MOST, 1.1 * (self.count - passed) / rate + 8))
-
-    def _reason(self, text: str, has_ended: bool, seen: set[str]) -> str:
+    def _reason(self, text: str, ended: str, seen: set[str]) -> str:
         """Why a text falls, or an empty string."""
         key, size = folded(text), len(text)
         if self.short.max_length is not None and size > self.short.max_length:
             return "long"
-        if not has_ended:
+        if not ended:
             return "unended"
         if not text:
             return "empty"
@@ -144,12 +168,14 @@ class ShortTexts:
                 return name
         return self._accept(text)
 
-    def _complaint(self, passed: int) -> str:
-        reason, times = self.fallen.most_common(1)[0]
-        return (
-            f"next to no text passes: {passed:,} of {self.drawn:,}, and fewer than {FEWEST} of the "
-            f"last {WINDOW:,}; most fall because they are {reason} ({times:,})"
-        )
+    @property
+    def summary(self) -> str:
+        """How many texts have passed, and why the others fell, for people."""
+        reasons = [
+            f"{times:,} {REASONS.get(name, name)}" for name, times in self.fallen.most_common()
+        ]
+        others = f": {', '.join(reasons)}" if reasons else ""
+        return f"{self.drawn - self.fallen.total():,} of {self.drawn:,} texts passed{others}"
 
 
 def folded(text: str) -> str:

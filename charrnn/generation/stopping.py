@@ -1,14 +1,19 @@
 """Where a text ends, and the characters that its symbols make."""
 
 import codecs
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Self
 
 import numpy as np
 
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
+from charrnn.generation.automaton import Automaton
 from charrnn.generation.writer import Ids
-from charrnn.text.endings import Finder, Limit, Unit, finder
+from charrnn.text.corpus import Corpus
+from charrnn.text.endings import Finder, Limit, Unit, anywhere, ends, finder
+from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import Vocab
 
 CONTEXT = 1024
@@ -47,22 +52,38 @@ class Ending:
 
     def __init__(self, strings: Sequence[str] = (), keep: bool = False) -> None:
         self._strings, self._keep = strings, keep
-        self._held, self.reached = "", False
+        self._held, self._passed, self.reached = "", 0, False
 
-    def feed(self, symbols: str, last: bool = False) -> str:
-        """The symbols that are certain to belong to the text; with `last`, all that do."""
+    def feed(
+        self, symbols: str, last: bool = False, may_end: Callable[[int], bool] = anywhere
+    ) -> str:
+        """The symbols that are certain to belong to the text; with `last`, all that do.
+
+        may_end: whether a text with this number of symbols may end.
+        """
         if not self._strings:
             return symbols
         symbols = self._held + symbols
-        found = [(symbols.find(string), len(string)) for string in self._strings]
-        places = [(place + size, place) for place, size in found if place >= 0]
-        if places:
-            end, start = min(places)
+        ends = [
+            (end, stop)
+            for string in self._strings
+            for end, stop in self._ends(symbols, string)
+            if may_end(self._passed + stop)
+        ]
+        if ends:
             self.reached, self._held = True, ""
-            return symbols[: end if self._keep else start]
+            return symbols[: min(ends)[1]]
         held = 0 if last else max(_begun(symbols, string) for string in self._strings)
         self._held = symbols[len(symbols) - held :]
+        self._passed += len(symbols) - held
         return symbols[: len(symbols) - held]
+
+    def _ends(self, symbols: str, string: str) -> Iterator[tuple[int, int]]:
+        """Where a stop string ends in symbols, and where the text ends then."""
+        start = symbols.find(string)
+        while start >= 0:
+            yield start + len(string), start + len(string) * self._keep
+            start = symbols.find(string, start + 1)
 
 
 def _begun(symbols: str, string: str) -> int:
@@ -78,11 +99,19 @@ class Endings:
     A document's separator ends every smaller unit as well. `VocabError` for an end that the network
     cannot write, `ConfigError` for documents if it was trained without.
 
-    config: resolved. separator: that of the network's documents, a regular expression.
+    config: resolved. separator: that of the network's documents, a regular expression. automaton:
+        if any, texts end only where it accepts them.
     """
 
-    def __init__(self, vocab: Vocab, config: SamplingConfig, separator: str | None) -> None:
-        self.vocab, self.config = vocab, config
+    def __init__(
+        self,
+        vocab: Vocab,
+        config: SamplingConfig,
+        separator: str | None,
+        automaton: Automaton | None = None,
+    ) -> None:
+        self.vocab, self.config, self.automaton = vocab, config, automaton
+        self._pattern = None if separator is None else Pattern(separator)
         self.stops = stop_symbols(vocab, config.stop)
         self.unit: Unit | None = "line" if config.lines is not None else config.until
         if self.unit == "document" and separator is None:
@@ -111,20 +140,36 @@ class Endings:
     def begun(self, before: str) -> str:
         """The characters of the last unit in these symbols, which the text goes on with."""
         before = _unfinished(before[-CONTEXT:], self.document)
-        characters = before if self.vocab.unit == "char" else _decoded(before)
-        return _unfinished(characters, self.find)
+        return _unfinished(self._characters(before), self.find)
 
     def bare(self, text: str, ended: str) -> str:
         """A text without the separator or newline that ended it, and the space around it."""
-        if ended == "document" and self.document is not None:
+        if ended == "document" and self._pattern is not None:
             symbols = self.vocab.in_symbols(text)
-            end = self.document(symbols, 0, 0, True)
-            while end is not None and end.at < len(symbols):
-                end = self.document(symbols, 0, end.at, True)
-            if end is not None:
-                symbols = symbols[: end.search]
-            text = symbols if self.vocab.unit == "char" else _decoded(symbols)
+            for match in self._pattern.finditer(symbols):
+                if match.end() == len(symbols):
+                    symbols = symbols[: match.start()]
+            text = self._characters(symbols)
         return text.strip()
+
+    def units(self, text: Corpus | str) -> Iterator[str]:
+        """The sentences, lines, paragraphs or documents of a text, as `bare` leaves them."""
+        whole = text if isinstance(text, str) else text.vocab.decode(text.ids)
+        begin = 0
+        if self.unit == "document" and self._pattern is not None:
+            symbols = self.vocab.in_symbols(whole)
+            for match in self._pattern.finditer(symbols):
+                yield self._characters(symbols[begin : match.start()]).strip()
+                begin = match.end()
+            yield self._characters(symbols[begin:]).strip()
+            return
+        for end in ends(whole, self.unit or "line"):
+            yield whole[begin:end].strip()
+            begin = end
+        yield whole[begin:].strip()
+
+    def _characters(self, symbols: str) -> str:
+        return symbols if self.vocab.unit == "char" else _decoded(symbols)
 
 
 class Text:
@@ -137,6 +182,9 @@ class Text:
 
     def __init__(self, endings: Endings, before: str = "") -> None:
         config, self._utf8 = endings.config, None
+        self._index, self._automaton = endings.vocab.index, endings.automaton
+        self._state = 0 if self._automaton is None else self._automaton.start
+        self._accepted = bytes([self._accepts()])  # after each number of symbols
         self._stop = Ending(endings.stops, config.keep_stop)
         if endings.vocab.unit == "byte":
             self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -165,22 +213,43 @@ class Text:
         `ended` then says what has ended the text: "stop", "document", "sentence", "line" or
         "paragraph"; empty if nothing has.
         """
-        text = self._stop.feed(symbols, last)
+        if self._automaton is not None:
+            for symbol in symbols:
+                self._state = self._automaton.follow(self._state, self._index[symbol])
+                self._accepted += bytes([self._accepts()])
+        text = self._stop.feed(symbols, last, self._may_end)
         last = last or self._stop.reached
         is_document = False
         if self._document is not None:
-            text = self._document.feed(text, last)
+            text = self._document.feed(text, last, self._may_end)
             is_document = self._document.reached
         last = last or is_document
         if self._utf8 is not None:
             text = self._utf8.decode(text.encode("latin-1"), last)
         if self._unit is not None:
-            text = self._unit.feed(text, last)
+            text = self._unit.feed(text, last, self._may_end)
             if self._unit.reached:
                 self.ended = self._name or ""
                 return text
         self.ended = "document" if is_document else "stop" if self._stop.reached else ""
         return text
+
+    def copy(self) -> Self:
+        """Another text that has read the same, and may go on in another way."""
+        other = copy.copy(self)
+        other._stop, other._utf8 = copy.copy(self._stop), copy.copy(self._utf8)
+        other._document, other._unit = copy.copy(self._document), copy.copy(self._unit)
+        return other
+
+    def _accepts(self) -> bool:
+        return self._automaton is None or self._automaton.is_accepting(self._state)
+
+    def _may_end(self, text: int | str) -> bool:
+        """Whether these first characters, or this number of symbols, may be the whole text."""
+        if isinstance(text, str):
+            is_byte = self._utf8 is not None
+            text = len(text.encode("utf-8", "surrogateescape")) if is_byte else len(text)
+        return self._automaton is None or bool(self._accepted[text])
 
 
 def _unfinished(text: str, find: Finder | None) -> str:

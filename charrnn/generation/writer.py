@@ -20,7 +20,7 @@ from charrnn.generation.quantization import rounded
 from charrnn.generation.work import Turns, Work
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import Penalty, note_all
-from charrnn.kernels.sampling import ENDED, Controls, Memory, Temperatures
+from charrnn.kernels.sampling import ENDED, STATE, WRITTEN, Controls, Memory, Temperatures
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -59,6 +59,7 @@ class Writer:
     edges: an automaton, in ids, that each stream's text follows from its state `start` on. Only
         symbols are drawn after which it can still accept within `length`. If there is none, the
         stream has ended (`ended`), and what `write` returns for it means nothing.
+    end: the automaton's state after a symbol that ends a text and is no part of it.
     documents: trackers; with them, a stream's state is zero before it reads the last character of a
         separator, as in training.
     panels: the packed weights of the model, if available; used in float32 only.
@@ -74,6 +75,7 @@ class Writer:
         inner: Sequence[int] = (),
         edges: Edges | None = None,
         start: int = 0,
+        end: int = -1,
         documents: DocumentTrackers | None = None,
         workers: Workers | None = None,
         panels: Panels | None = None,
@@ -86,6 +88,7 @@ class Writer:
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
+        self._end = end
         self.workers, self._documents = workers or Workers(1), documents
         self._seed, self._take = config.seed, config.take
         if panels is None or self.model is not model:
@@ -114,10 +117,11 @@ class Writer:
 
     @property
     def ended(self) -> NDArray[np.int64]:
-        """How many symbols each stream had written when its automaton left none to draw, -1 before
-        that: int64 (streams,).
+        """How many symbols the text of each stream has if it was ended by the automaton, which left
+        none to draw; -1 before that: int64 (streams,).
         """
-        return self.memory.marks[:, ENDED]
+        marks = self.memory.marks
+        return np.where(marks[:, STATE] == self._end, marks[:, WRITTEN] - 1, marks[:, ENDED])
 
     @property
     def mass(self) -> NDArray[np.float64]:
@@ -214,6 +218,13 @@ class Writer:
         """Continue with these streams only, in this order; each writes what it would have."""
         self.random = [self.random[stream] for stream in streams]
         self._continue_from(streams)
+        self._make_work()
+
+    def resample(self, streams: Sequence[int]) -> None:
+        """Continue each stream from what the one named in its place has written; it draws its own
+        random numbers on.
+        """
+        self._continue_from(streams)
 
     def spread(self, streams: int, take: int, documents: bool = True) -> Self:
         """Another writer with the same weights that writes these takes, from `take` on, after what
@@ -225,6 +236,7 @@ class Writer:
         if not documents:
             other._documents = None
         other._continue_from([(take - self._take + n) % self.streams for n in range(streams)])
+        other._make_work()
         return other
 
     def branch(self, streams: Sequence[int]) -> Self:
@@ -257,7 +269,6 @@ class Writer:
         self.memory = self.memory.of(streams)
         if self._documents is not None:
             self._documents = self._documents.chosen(streams)
-        self._make_work()
 
     def _reset(self, streams: list[int]) -> None:
         """Set the state of these streams to zero."""
@@ -312,11 +323,13 @@ class Writer:
         return work
 
 
+def generator(*entropy: int) -> np.random.Generator:
+    """Random numbers that only these numbers determine."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+
+
 def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]:
-    return [
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, n])))
-        for n in range(take - 1, take - 1 + streams)
-    ]
+    return [generator(seed, n) for n in range(take - 1, take - 1 + streams)]
 
 
 def controls_of(

@@ -157,6 +157,11 @@ def _is_part(text: str, begin: int, stop: int, following: str) -> bool:
     return word.isdecimal() and len(word) <= 3
 
 
+def anywhere(text: object) -> bool:
+    """True: a text may end after any characters."""
+    return True
+
+
 class Limit:
     """Passes characters through up to the end of a unit.
 
@@ -168,14 +173,20 @@ class Limit:
 
     def __init__(self, find: Finder, before: str = "", after: int = 0, count: int = 1) -> None:
         self._find, self._text, self._left = find, before, count
-        self._passed, self._least = len(before), len(before) + after
+        self._start = self._passed = len(before)
+        self._least = len(before) + after
         self._begin = self._search = 0
         self.reached = False
         while (end := find(before, self._begin, self._search, True)) is not None:
             self._begin = self._search = max(end.at, end.search)
 
-    def feed(self, text: str, is_whole: bool = False) -> str:
-        """The characters that are certain to belong to the text; if it `is_whole`, all that do."""
+    def feed(
+        self, text: str, is_whole: bool = False, may_end: Callable[[str], bool] = anywhere
+    ) -> str:
+        """The characters that are certain to belong to the text; if it `is_whole`, all that do.
+
+        may_end: whether the text may end after these first characters.
+        """
         self._text += text
         stop = len(self._text)
         while (end := self._find(self._text, self._begin, self._search, is_whole)) is not None:
@@ -186,7 +197,7 @@ class Limit:
             self._begin = self._search = max(end.at, end.search)
             if end.at > self._least:
                 self._left -= 1
-                if not self._left:
+                if self._left <= 0 and may_end(self._text[self._start : end.at]):
                     stop, self.reached = end.at, True
                     break
         else:

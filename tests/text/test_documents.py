@@ -644,7 +644,7 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ("sample", "--prime", prime, "--length", "60", "--seed", "3")
     text = "".join(generate(run, prime, SamplingConfig(length=60, seed=3)))
     assert ran(*asked, "--no-prime").stdout.rstrip("\n") == text.rstrip("\n")
-    assert json.loads(ran(*asked, "--count", "2", "--json").stdout)["samples"][0] == text
+    assert json.loads(ran(*asked, "--count", "2", "--json").stdout)["samples"][0]["text"] == text
 
 
 def test_a_separator_that_occurs_nowhere_is_told(

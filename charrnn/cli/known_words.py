@@ -1,0 +1,41 @@
+"""The words of --known-words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from charrnn.cli import terminal
+from charrnn.cli.prime import as_text
+from charrnn.errors import CorpusError
+from charrnn.text.contents import opened
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
+    from charrnn.generation.lexicon import Lexicon
+    from charrnn.text.corpus import Corpus
+
+
+def known_words(network: Trained, path: str, training_text: Callable[[], Corpus]) -> Lexicon:
+    """The words of a file, or if the path is empty, of the training text with what stands between
+    them there; ready to write with.
+    """
+    from charrnn.generation.lexicon import Lexicon
+
+    if path:
+        if Path(path).is_dir() or path.endswith(".safetensors"):
+            raise CorpusError(
+                f"`known_words` {path} is a network, not a text: name the network first, as in "
+                f"charrnn sample {path} --known-words"
+            )
+        with opened(path) as stream:
+            text = as_text(stream.read(), network, terminal.one_line(path))
+    else:
+        corpus = training_text()
+        text = corpus.vocab.decode(corpus.ids)
+    with terminal.progress_bar("reading words", unit="char") as bar:
+        words = Lexicon.of_list(text, bar) if path else Lexicon.of_text(text, bar)
+    with terminal.progress_bar("known words", unit="word") as bar:
+        words.graph(network.vocab, bar)
+    return words

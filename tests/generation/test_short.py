@@ -1,0 +1,155 @@
+"""Many short texts: what passes, and what the library says of the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.settings import CorpusConfig, SamplingConfig, ShortConfig
+from charrnn.errors import ConfigError, SamplingError
+from charrnn.generation.generate import generate, generate_many, generate_texts
+from charrnn.generation.short import WINDOW, ShortTexts, folded
+from charrnn.network.model import Model
+from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
+from charrnn.text.vocab import Vocab
+from tests.reference.small import plain_model
+
+P = {"\n": 0.2, "a": 0.3, "b": 0.25, "A": 0.2, " ": 0.05}
+
+
+@cache
+def independent(separator: str | None = None, unit: Any = "char") -> Trained:
+    """A network that draws every character with these probabilities, whatever came before."""
+    vocab = Vocab(tuple(P), unit)
+    model = Model(plain_model(vocab_size=len(P), hidden=4, layers=1))
+    model.parameters.flat[:] = 0
+    model.parameters["decoder.bias"][: len(P)] = np.log([*P.values()])
+    return Trained(model, vocab, CorpusConfig(unit=unit, document_separator=separator))
+
+
+def drawn(
+    count: int = 50, prime: str = "", separator: str | None = None, seed: int = 3, **short: Any
+) -> ShortTexts:
+    config = SamplingConfig(temperature=1.0, seed=seed)
+    return ShortTexts(independent(separator), count, prime, config, ShortConfig(**short))
+
+
+@pytest.mark.parametrize("separator", [None, "\n", "\n+"])
+@pytest.mark.parametrize("prime", ["", "a", "ab\nb"])
+def test_a_batch_equals_its_takes(prime: str, separator: str | None) -> None:
+    """The texts that pass are those of the takes, one after another, that pass."""
+    texts = drawn(40, prime, separator, min_length=2, max_length=6, unique=True)
+    texts.exclude("known", "ab\nba\n\n BB ")
+    found, expected = [*texts], list[str]()
+    unit = "line" if separator is None else "document"
+    config = SamplingConfig(length=texts.config.length, until=unit, temperature=1.0, seed=3)
+    for written in generate_many(independent(separator), texts.drawn, prime, config):
+        text = (prime[-1:] + written).strip()
+        key = folded(text)
+        is_fine = 2 <= len(text) <= 6 and key not in {*map(folded, expected), "ab", "ba", "bb"}
+        if is_fine and written.endswith("\n"):
+            expected.append(text)
+    assert found == expected and len(found) == 40
+    assert texts.drawn == 40 + sum(texts.fallen.values())
+    assert set(texts.fallen) <= {"empty", "short", "long", "unended", "repeated", "known"}
+    assert texts.fallen["repeated"] and texts.fallen["known"] and texts.fallen["short"]
+
+
+def test_what_passes_keeps_its_probabilities() -> None:
+    """Of all texts of at most two characters, each comes as often as the network would write it."""
+    texts = Counter(drawn(6_000, max_length=2))
+    letters = {letter: P[letter] / (1 - P["\n"]) for letter in "abA"}
+    total = sum(texts[one] for one in letters)
+    for letter in letters:
+        share = P[letter] / sum(P[one] for one in "abA")
+        assert abs(texts[letter] - share * total) < 4 * np.sqrt(share * (1 - share) * total)
+    pairs = {a + b: P[a] * P[b] for a in "abA" for b in "abA"}
+    total = sum(texts[pair] for pair in pairs)
+    for pair, p in pairs.items():
+        share = p / sum(pairs.values())
+        assert abs(texts[pair] - share * total) < 4 * np.sqrt(share * (1 - share) * total)
+
+
+def test_neither_threads_nor_batches_change_what_passes() -> None:
+    whole = [*drawn(60, min_length=3, unique=True)]
+    assert [*drawn(20, min_length=3, unique=True)] == whole[:20]
+    with_threads = ShortTexts(
+        independent(),
+        60,
+        "",
+        SamplingConfig(temperature=1.0, seed=3),
+        ShortConfig(min_length=3, unique=True),
+        workers=Workers(3, processors=3),
+    )
+    assert [*with_threads] == whole != [*drawn(60, min_length=3, unique=True, seed=4)]
+
+
+def test_a_predicate_says_why_a_text_falls() -> None:
+    texts = ShortTexts(
+        independent(),
+        30,
+        config=SamplingConfig(seed=1),
+        accept=lambda text: "" if text.startswith("b") else "not b",
+    )
+    assert all(text.startswith("b") for text in texts)
+    assert texts.fallen["not b"] and texts.drawn == 30 + sum(texts.fallen.values())
+
+
+def test_giving_up() -> None:
+    texts, found = drawn(10_000, max_length=2, unique=True), list[str]()
+    with pytest.raises(SamplingError, match=r"passes: 6 of 2,0\d\d texts.* .*written before"):
+        for text in texts:
+            found.append(text)
+    assert len({*map(folded, found)}) == len(found) > 5 and texts.drawn >= WINDOW
+    nothing = drawn(3, max_length=3)
+    nothing._accept = lambda text: "wrong"
+    with pytest.raises(SamplingError, match="0 of 2,000 texts passed"):
+        list(nothing)
+
+
+def test_texts_that_stand_in_the_training_text_fall() -> None:
+    corpus = Corpus.from_text("AB\nba\na b\n" + "aaaaaaaaab\n" * 9)
+    for separator in (None, "\n"):
+        texts = drawn(300, separator=separator, max_length=3)
+        texts.exclude("new", corpus)
+        found = {*texts}
+        assert not {"ab", "AB", "Ab", "ba", "BA", "bA", "a b", "a  b"} & found
+        assert {"a", "b", "aa"} <= found and texts.fallen["new"]
+
+
+def test_documents_of_several_lines_and_bytes() -> None:
+    text = [*drawn(40, separator="\n\n+", min_length=3)]
+    assert any("\n" in each for each in text) and not any("\n\n" in each for each in text)
+    network = independent("\n", "byte")
+    config = SamplingConfig(temperature=1.0, seed=3)
+    bytes_ = [*ShortTexts(network, 20, "", config, ShortConfig(max_length=5))]
+    assert bytes_ == [*drawn(20, separator="\n", max_length=5)]
+
+
+def test_other_units_and_settings() -> None:
+    config = SamplingConfig(temperature=1.0, seed=3, lines=2, length=30)
+    texts = ShortTexts(independent(), 10, "", config, ShortConfig(min_length=3))
+    assert all(text.count("\n") >= 1 for text in texts) and texts.config.length == 30
+    with pytest.raises(ConfigError, match="`min_length` 5 is larger than `max_length` 4"):
+        ShortConfig(min_length=5, max_length=4)
+    with pytest.raises(ConfigError, match="`count`"):
+        drawn(0)
+
+
+def test_takes() -> None:
+    """Take K alone is what it is among others, with documents and without."""
+    for separator in (None, "\n"):
+        config = SamplingConfig(length=40, temperature=1.0, seed=2)
+        all_takes = generate_texts(independent(separator), 5, "a", config)
+        assert [each.take for each in all_takes] == [1, 2, 3, 4, 5]
+        for each in all_takes:
+            alone = SamplingConfig(length=40, temperature=1.0, seed=2, take=each.take)
+            assert "".join(generate(independent(separator), "a", alone)) == each.text
+        later = SamplingConfig(length=40, temperature=1.0, seed=2, take=4)
+        assert generate_texts(independent(separator), 2, "a", later) == all_takes[3:]
