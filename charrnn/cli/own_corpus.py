@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
 
 
-def own_corpus(member: Member, texts: Sequence[str] = ()) -> Corpus:
+def own_corpus(member: Member, texts: Sequence[str] = (), quiet: bool = False) -> Corpus:
     """The text that a network was trained on, all parts.
 
     It is read again from `texts`, or if there are none, from the paths that the run recorded; that
@@ -46,6 +46,7 @@ def own_corpus(member: Member, texts: Sequence[str] = ()) -> Corpus:
             config=network.corpus_config,
             vocab=network.vocab,
             lengths=lengths,
+            quiet=quiet,
             **_by_part(network, paths),
         )
     except VocabError as error:

@@ -46,6 +46,14 @@ class Request:
         """The text that the first network was trained on."""
         return own_corpus(self.members[0], self.training_text)
 
+    def training(self, config: SamplingConfig) -> list[Corpus]:
+        """What the networks were trained on, for `max_copy`; empty without it."""
+        if not config.max_copy:
+            return []
+        others = {member.trained.origin.sha256: member for member in self.members[1:]}
+        others.pop(self.members[0].trained.origin.sha256, None)
+        return [self.own_corpus, *(own_corpus(member) for member in others.values())]
+
     @cached_property
     def known_words(self) -> Lexicon | None:
         """The only words to write; None for any."""
@@ -58,7 +66,7 @@ class Request:
         from charrnn.generation.generate import generate_texts
 
         trained = [member.trained for member in self.members]
-        known_words = self.known_words
+        known_words, training = self.known_words, self.training(config)
         with terminal.progress_bar("writing", unit="char") as bar:
             return generate_texts(
                 trained,
@@ -68,6 +76,7 @@ class Request:
                 workers=self.workers,
                 known_words=known_words,
                 progress=bar,
+                training=training,
             )
 
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:

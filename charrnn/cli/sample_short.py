@@ -33,7 +33,7 @@ def write_short(
     from charrnn.generation.short import ShortTexts
 
     trained = [member.trained for member in request.members]
-    known_words = request.known_words
+    known_words, training = request.known_words, request.training(config)
     with terminal.progress_bar("writing", unit="text") as bar:
         texts = ShortTexts(
             trained,
@@ -44,6 +44,7 @@ def write_short(
             workers=request.workers,
             known_words=known_words,
             progress=bar,
+            training=training,
         )
         if new:
             texts.exclude("in the training text", request.own_corpus)

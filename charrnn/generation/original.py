@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -29,10 +29,12 @@ PIECE = 16
 """Symbols of another way that are written before they are searched."""
 WORD = 24
 """A longer word is taken back from here only: in scripts without spaces, most."""
-WAYS, TRIES, MOST_TRIES = 3, 60, 3000
-"""A word is begun anew in so many ways before the one before it is. After so many tries without
-getting further, single symbols are replaced; and after so many the text is given up.
+WAYS, TRIES = 3, 60
+"""A word is begun anew in so many ways before the one before it is; after so many tries without
+getting further, single symbols are replaced.
 """
+MOST_TRIES, EACH = 1000, 10
+"""A text is given up after so many tries, and so many more for each symbol."""
 _DEAD = -1
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
 _SINGLE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -41,7 +43,7 @@ _SINGLE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khme
 @dataclass
 class _Stream:
     """One text: ids (capacity,), the prime included; the symbols that must not be drawn at a place;
-    the last place where a copy ended, and how often it was tried to get past it.
+    the last place where a copy ended, how often it was tried to get past it, and all tries.
     """
 
     random: np.random.Generator
@@ -49,10 +51,10 @@ class _Stream:
     banned: dict[int, set[int]] = field(default_factory=dict)
     furthest: int = -1
     tries: int = 0
+    all_tries: int = 0
 
     def copied(self) -> _Stream:
-        banned = {place: {*ids} for place, ids in self.banned.items()}
-        return _Stream(self.random.spawn(1)[0], self.ids.copy(), banned, self.furthest, self.tries)
+        return replace(self, random=self.random.spawn(1)[0], ids=self.ids.copy())
 
 
 @dataclass
@@ -202,13 +204,13 @@ class Original:
         """Where to write on after a copy that ends there; what stands at that place is banned."""
         if copy > stream.furthest:
             stream.furthest, stream.tries = copy, 0
-        stream.tries += 1
+        stream.tries, stream.all_tries = stream.tries + 1, stream.all_tries + 1
         least = max(self._start, stream.furthest - HOLD)
         places = self._words(stream.ids, copy, least) if stream.tries <= TRIES else ()
         for place in places:
             if self._ban(stream, place, WAYS):
                 return place
-        if stream.tries <= MOST_TRIES:
+        if stream.all_tries <= MOST_TRIES + EACH * (copy - self._start):
             for place in range(copy, least - 1, -1):
                 if self._ban(stream, place, len(self._allowed)):
                     return place
