@@ -185,20 +185,17 @@ class Original:
         ids = self._writer.drawn(uniforms)
         self._blocks.append(_Block(self._end, before, uniforms))
         begin, self._end = self._end, self._end + count
+        # symbols after the end that an automaton makes are none
+        ends = np.where(self._writer.ended < 0, self._end, self._start + self._writer.ended)
         for n, stream in enumerate(self._streams):
             if len(stream.ids) < self._end:
                 stream.ids = np.resize(stream.ids, 2 * self._end)
             stream.ids[begin : self._end] = ids[:, n]
-            copy = self._copies.first(stream.ids, begin, self._written(self._writer, n))
+            copy = self._copies.first(stream.ids, begin, min(self._end, int(ends[n])))
             while copy >= 0:
                 place = self._taken_back(stream, copy)
                 stream.random = stream.random.spawn(1)[0]
                 copy = self._rewritten(n, place)
-
-    def _written(self, writer: Writer | Ensemble, n: int) -> int:
-        """Where a stream ends: here, unless an automaton has ended it."""
-        ended = int(writer.ended[n])
-        return self._end if ended < 0 else min(self._end, self._start + ended)
 
     def _taken_back(self, stream: _Stream, copy: int) -> int:
         """Where to write on after a copy that ends there; what stands at that place is banned."""
