@@ -12,7 +12,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.tables import Row, shown
+from benchmarks.tables import Row, table_text
 from charrnn import Corpus, ModelConfig, Run, RunFolder, TrainConfig, bundled_corpus, train
 
 STEPS, ROWS = 1_000_000, 20
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = soaked(options.steps, options.seconds, options.threads, Path(folder))
-    print(shown(rows, options.json))
+    print(table_text(rows, options.json))
     after = [row["KB"] for row in rows[int(len(rows) * WARM_UP) :]]
     growth = after[-1] - after[0]
     print(f"memory grew by {growth:,} KB", file=sys.stderr)

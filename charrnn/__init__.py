@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         SamplingError,
         VocabError,
     )
-    from charrnn.evaluation.compression import evaluate_xz
+    from charrnn.evaluation.authorship import Authorship, authorship
+    from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
     from charrnn.evaluation.dynamic import evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.network.model import Model
+    from charrnn.pages.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
@@ -90,7 +92,8 @@ _HOMES = {
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
     "tuning.outcomes": "Event Outcome Result results",
-    "evaluation.compression": "evaluate_xz",
+    "evaluation.authorship": "Authorship authorship",
+    "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
     "TrainConfig",
     "text.corpus": "Corpus",
@@ -107,6 +110,7 @@ _HOMES = {
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "network.model": "Model",
+    "pages.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",
@@ -135,7 +139,8 @@ __all__ = [  # noqa: RUF022
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
-    "evaluate_xz", "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip

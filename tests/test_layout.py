@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "charrnn"
 MODULES = sorted(ROOT.rglob("*.py"))
+BENCHMARKS = sorted((ROOT.parent / "benchmarks").glob("*.py"))
 PACKAGES = [path for path in MODULES if path.name == "__init__.py"]
 HAND_ON = {".", "cli", "config", "network/cells"}
 """Packages that hold more than a docstring: they hand names on, and `cli` notes when it began."""
@@ -45,3 +47,16 @@ def test_compiled_sources_have_names_of_their_own() -> None:
     folders = ("compiler", "kernels", "network/cells")
     stems = [path.stem for folder in folders for path in (ROOT / folder).glob("[!_]*.py")]
     assert len(stems) > 30 and sorted(set(stems)) == sorted(stems)
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmarks_import_names_that_exist(path: Path) -> None:
+    """They are run by hand, and rarely."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = ("charrnn", "benchmarks")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in own:
+            module = import_module(str(node.module))
+            missing = [each.name for each in node.names if not hasattr(module, each.name)]
+            for name in missing:
+                import_module(f"{node.module}.{name}")

@@ -60,6 +60,10 @@ def opened_safely(path: str | os.PathLike[str]) -> Iterator[tuple[Any, Metadata]
     except OSError as error:
         raise CheckpointError(f"{path}: cannot read the file: {error.strerror or error}") from None
     except SafetensorError as error:
+        if _is_text(path):
+            raise CheckpointError(
+                f"{path}: a text, not a checkpoint; give a checkpoint or a run's folder"
+            ) from None
         raise CheckpointError(f"{path}: not a checkpoint, or damaged ({one_line(error)})") from None
     except (
         RecursionError,
@@ -100,6 +104,13 @@ def count(about: Metadata, key: str, least: int = 0) -> int:
             f"the metadata's {key!r} is not between {least} and {MOST}; the file is damaged"
         )
     return number
+
+
+def _is_text(path: str | os.PathLike[str]) -> bool:
+    """True if the file begins like a text: a checkpoint's first bytes are a number with zeros."""
+    with open(path, "rb") as file:  # noqa: PTH123
+        start = file.read(1024)
+    return b"\0" not in start and start.strip() != b""
 
 
 def _metadata(metadata: dict[str, str]) -> Metadata:

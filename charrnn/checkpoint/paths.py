@@ -42,12 +42,16 @@ def find_run(path: str | os.PathLike[str] | None) -> Path:
     """
     folder = Path(path) if path else newest_folder()
     if folder.is_file():
-        if folder.name != LAST:
+        if folder.name == LAST:
+            return folder
+        if folder.suffix != Path(LAST).suffix:
             raise RunError(
-                f"{folder}: a run resumes from its {LAST}; to start a new run from this file, use "
-                "`init_from`"
+                f"{folder}: not a run; `resume` takes a run's folder, such as {ROOT / folder.stem}"
             )
-        return folder
+        raise RunError(
+            f"{folder}: a run resumes from its {LAST}; to start a new run from this file, use "
+            "`init_from`"
+        )
     if not (folder / LAST).exists():
         problem = f"no {LAST}" if folder.exists() else "no such folder"
         raise RunError(f"{folder}: no run to resume ({problem}); train one first")

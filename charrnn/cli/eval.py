@@ -16,16 +16,20 @@ from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
+from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig
+from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.start_states import StartStates
     from charrnn.checkpoint.trained import Trained
+    from charrnn.cli.checkpoints import Member
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.network.model import Models
+    from charrnn.text.vocab import TextIds
 
 XZ_MOST = 4_000_000
 """Longer texts, in characters, are not compressed: that would take longer than evaluating them."""
@@ -110,7 +114,8 @@ def eval_(
     TEXT, it is scored on the validation part of its own text; with it, on all of TEXT (files,
     globs, folders, - for standard input). The first row carries the state through the whole text.
     The rows below show the loss over windows of --window characters, each starting from a zero
-    state, and how well xz compresses the same text.
+    state, and how well compressors do on the same text: PPMd, which reads the training part first
+    (pip install 'charrnn-numba[ppmd]'), and xz.
     """
     if texts and (split or own):
         raise click.UsageError("--split and --text apply to the run's own text: leave out TEXT")
@@ -131,8 +136,9 @@ def eval_(
     if texts:
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
         text = other_text(networks[0], texts, decoding, unknown)
+        before = _training_text(members[0])
     else:
-        text = own_text(members[0], own, split or "validation")
+        text, before = own_text(members[0], own, split or "validation")
         warn_of_other_texts(members)
     from charrnn.text.documents import follows_separator
     from charrnn.text.vocab import counted
@@ -140,7 +146,7 @@ def eval_(
     is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
-        measures = _measures(networks, text, openings, window, config, workers)
+        measures = _measures(networks, text, before, openings, window, config, workers)
         rows = {name: measure() for name, measure in measures.items()}
     about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
@@ -157,16 +163,30 @@ def eval_(
     note_test_look(looked_at, rows["carried"].nats_per_char)
 
 
+def _training_text(member: Member) -> TextIds:
+    """What a network learned from, if it is still there."""
+    from charrnn.evaluation.compression import has_ppmd
+
+    try:
+        corpus = own_corpus(member, quiet=True) if has_ppmd() else None
+    except CharrnnError:
+        corpus = None
+    return member.trained.vocab.encode("") if corpus is None else corpus.train
+
+
 def _measures(
     networks: Sequence[Trained],
     text: Text,
+    before: TextIds,
     openings: Sequence[StartStates],
     window: int,
     config: DynamicConfig | None,
     workers: Workers,
 ) -> dict[str, Callable[[], Evaluation]]:
-    """The function that computes each row of the table, by its name in JSON."""
-    from charrnn.evaluation.compression import evaluate_xz
+    """The function that computes each row of the table, by its name in JSON. PPMd reads the text
+    `before` first.
+    """
+    from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz, has_ppmd
     from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 
     (ids, starts), models = text, [network.model for network in networks]
@@ -197,6 +217,13 @@ def _measures(
         )
     if config is not None:
         measures["dynamic"] = dynamic
+
+    def ppmd() -> Evaluation:
+        with terminal.progress_bar("PPMd", unit="char") as bar:
+            return evaluate_ppmd(ids, networks[0].vocab, before, progress=bar)
+
+    if len(ids) <= XZ_MOST and len(before) and has_ppmd():
+        measures["ppmd"] = ppmd
     if len(ids) <= XZ_MOST:
         measures["xz"] = partial(evaluate_xz, ids, networks[0].vocab)
     return measures
@@ -207,6 +234,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
         "dynamic": "dynamic",
+        "ppmd": "PPMd, after the training part",
         "xz": "xz -9e",
     }
     width = max(len(titles[name]) for name in rows)

@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     Text: TypeAlias = tuple[TextIds, Positions | None]
 
 
-def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
-    """One part of the text that a network was trained on (`own_corpus`); `CorpusError` if it lacks
-    that part.
+def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, TextIds]:
+    """One part of the text that a network was trained on, and the part that it learned from, or
+    nothing if that is the same.
+
+    Errors as in `own_corpus`; `CorpusError` also if the text lacks that part.
     """
     corpus = own_corpus(member, texts)
     ids, starts = getattr(corpus, split), getattr(corpus, f"{split}_starts")
@@ -37,7 +39,7 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> Text:
             f"the run has no {split} part (it was trained with {flag} 0, or the text is short); "
             "pass a TEXT to evaluate on"
         )
-    return ids, starts
+    return (ids, starts), corpus.train[: 0 if split == "train" else None]
 
 
 def other_text(

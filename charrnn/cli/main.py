@@ -7,6 +7,7 @@
 import contextlib
 import gc
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -32,6 +33,7 @@ from charrnn.errors import CharrnnError, ConfigError
 COMMANDS = {
     "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
+    "write": ("charrnn.cli.write:write", "Write a text together with a network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
@@ -52,6 +54,16 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
+
+
+_WRONG_VALUE = re.compile(r"Invalid value for '(\S+)': (.+) is not (?:in the range|a valid) (.+)")
+_WANTED = {
+    r"^integer.*": "a whole number",
+    r"^float.*": "a number",
+    r"^(.+)<=x<=(.+)$": r"\1 to \2",
+    r"^x>=(.+)$": r"at least \1",
+}
+"""What click says of a value, and what charrnn's own settings say."""
 
 
 class Help(click.HelpFormatter):
@@ -170,6 +182,11 @@ def _usage_message(error: click.UsageError) -> str:
         hint = hint or f"; {error.ctx.command_path} --help lists the options"
         return f"there is no option {error.option_name}{hint}"
     message = error.format_message().removesuffix(".")
+    if wrong := _WRONG_VALUE.fullmatch(message):
+        flag, value, wanted = wrong.groups()
+        for pattern, words in _WANTED.items():
+            wanted = re.sub(pattern, words, wanted)
+        return f"{flag} must be {wanted}, not {value}"
     return message[:1].lower() + message[1:]
 
 

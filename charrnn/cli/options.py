@@ -121,21 +121,26 @@ def flag_of(name: str) -> str:
 
 
 def options_for(
-    kind: type[Settings], without: Collection[str] = ()
+    kind: type[Settings], without: Collection[str] = (), repeated: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """A decorator that adds a flag for every setting; a flag that was not given passes None."""
+    """A decorator that adds a flag for every setting; a flag that was not given passes None.
+
+    repeated: flags that may be given several times, with one value of the setting each.
+    """
 
     def decorate(command: Command) -> Command:
         for setting in reversed(settings_of(kind).values()):
             flag, default = flag_of(setting.name), f"  [default: {setting.default}]"
             is_bool, is_list = setting.kind is bool, setting.kind is tuple
+            is_repeated = setting.name in repeated
             add = option(
                 f"{flag}/--no-{flag[2:]}" if is_bool else flag,
                 PARAMETER.sub(lambda match: flag_of(match[1]), setting.help)
+                + (" May be repeated." if is_repeated else "")
                 + ("" if setting.default in (None, ()) or is_bool else default),
                 group=setting.group,
                 type=str if is_list else setting.kind,
-                multiple=is_list,
+                multiple=is_list or is_repeated,
                 default=None,
                 metavar="|".join(setting.choices) or None,
             )

@@ -66,21 +66,15 @@ BRIEF = {
     "--json": "Print one JSON object.",
 }
 """The options that --help shows."""
+MOST = 10_000
+"""Texts that are written side by side."""
 TOLD = 10
 """Up to this many texts, each is followed by the command that makes it again."""
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
-@options_for(SamplingConfig, without=("seed", "temperature"))
-@option(
-    "--temperature",
-    f"{settings_of(SamplingConfig)['temperature'].help} Repeated: a text at each, with one seed.  "
-    "[default: 0.8]",
-    group=settings_of(SamplingConfig)["temperature"].group,
-    type=float,
-    multiple=True,
-)
+@options_for(SamplingConfig, without=("seed",), repeated=("temperature",))
 @option(
     "--known-words",
     "Write only words of the training text, or of this file (a text or a list of words).",
@@ -157,11 +151,15 @@ def sample(
     is_short = short != ShortConfig() or new or bool(not_in)
     if is_short and len(configs) > 1:
         raise click.UsageError("short texts are written at one --temperature")
+    if count > MOST and not is_short:
+        raise click.UsageError(
+            f"--count {count}: at most {MOST:,}, except for short texts (--max-length)"
+        )
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = [] if config.precision == "float32" else [config.precision]
     kernels += [] if as_json else copied.kernels()
     kernels += ["copies"] if config.max_copy else []
-    members = load_members(checkpoint or _bundled_if_no_run(), ensemble, *kernels, training=False)
+    members = load_members(checkpoint or bundled_if_no_run(), ensemble, *kernels, training=False)
     from charrnn.runtime.threads import Workers
 
     trained = [member.trained for member in members]
@@ -202,7 +200,8 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
             title = f"take {text.take}"
             if len(configs) > 1:
                 title = f"temperature {config.temperature:g}, {title}"
-            _head(config is configs[0] and n == 0, title)
+            if not request.is_line(config):
+                _head(config is configs[0] and n == 0, title)
             whole = terminal.escaped(request.shown + text.text, sys.stdout)
             write(whole if whole.endswith("\n") else whole + "\n")
             cut += not text.ended
@@ -231,7 +230,7 @@ def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, An
     return output | request.about(config)
 
 
-def _bundled_if_no_run() -> str | None:
+def bundled_if_no_run() -> str | None:
     """The bundled network if there is no run, else None."""
     from charrnn.checkpoint.paths import ROOT, bundled_network, newest_folder
 

@@ -61,6 +61,15 @@ class Request:
             return None
         return known_words(self.members[0].trained, self.words, lambda: self.own_corpus)
 
+    def is_line(self, config: SamplingConfig) -> bool:
+        """True if a text ends with its first line."""
+        separator = self.members[0].trained.corpus_config.document_separator
+        return (
+            config.until == "line"
+            or config.lines == 1
+            or (config.until == "document" and separator in ("\n", r"\n"))
+        )
+
     def texts(self, config: SamplingConfig) -> list[Written]:
         """The texts, written side by side."""
         from charrnn.generation.generate import generate_texts

@@ -163,7 +163,7 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
     from charrnn.text.vocab import counted
 
     shown = graphemes(text.symbols, text.unit)
-    nats = shown.sums(text.spread(result).nats)
+    nats = shown.sums(text.spread_values(result.nats))
     if terminal.has_color(sys.stdout):
         print_colored(shown, nats)
     found = surprising_passages(shown.bases, nats, passages) if passages else []

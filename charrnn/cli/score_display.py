@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from charrnn.evaluation.passages import SurprisingPassage
@@ -39,14 +38,14 @@ def legend() -> str:
     """What the colors mean, in one line of at most 40 columns."""
     from charrnn.evaluation.score import BOUNDS
 
-    shares = [f"> 1/{BOUNDS[0]}", *(f"1/{bound}" for bound in BOUNDS[1:]), "rarer"]
-    return "probability " + " ".join(
+    shares = [*(f">1/{bound}" for bound in BOUNDS), "rarer"]
+    return "p " + " ".join(
         f"{style}{share}{RESET if style else ''}"
         for style, share in zip(STYLES, shares, strict=True)
     )
 
 
-def colored(shown: Graphemes, nats: NDArray[np.float64], first: int, last: int) -> Iterator[str]:
+def colored(shown: Graphemes, nats: NDArray[Any], first: int, last: int) -> Iterator[str]:
     """The characters first:last in the colors of their surprise, control characters escaped."""
     from charrnn.evaluation.score import levels
 
@@ -65,7 +64,7 @@ def colored(shown: Graphemes, nats: NDArray[np.float64], first: int, last: int) 
         yield RESET
 
 
-def print_colored(shown: Graphemes, nats: NDArray[np.float64]) -> None:
+def print_colored(shown: Graphemes, nats: NDArray[Any]) -> None:
     """Print a text in the colors of its surprise, with a legend before and after it."""
     print(legend(), end="\n\n")
     for first in range(0, len(shown), 4096):
@@ -78,7 +77,7 @@ def print_colored(shown: Graphemes, nats: NDArray[np.float64]) -> None:
 def print_passages(
     passages: Sequence[SurprisingPassage],
     shown: Graphemes,
-    nats: NDArray[np.float64],
+    nats: NDArray[Any],
     place_of: Callable[[int], str],
 ) -> None:
     """Print where each passage stands, its nats, and the passage among its neighbors."""
@@ -92,9 +91,7 @@ def print_passages(
         print(f"{terminal.one_line(place):<{places}}  {value:>{values}}  {text}")
 
 
-def _in_context(
-    passage: SurprisingPassage, shown: Graphemes, nats: NDArray[np.float64], room: int
-) -> str:
+def _in_context(passage: SurprisingPassage, shown: Graphemes, nats: NDArray[Any], room: int) -> str:
     """A passage among its neighbors, on one line of at most `room` columns: in the colors of its
     surprise, or without colors in brackets.
     """

@@ -50,17 +50,19 @@ class ScoreText:
         return f"{name}{line}:{column}"
 
     def spread(self, score: Score) -> Score:
-        """The score of the ids (n,) as one of the text (K,): NaN and 0 where no id is."""
+        """The score of the ids (n,) as one of the text (K,)."""
+        return type(score)(**{name: self.spread_values(each) for name, each in vars(score).items()})
+
+    def spread_values(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values (n, ...) of the ids as values (K, ...) of the text: NaN or 0 where no id is."""
         import numpy as np
 
         if len(self.ids) == len(self.symbols):
-            return score
-        full = {}
-        for name, values in vars(score).items():
-            fill = np.nan if values.dtype.kind == "f" else 0
-            full[name] = np.full((len(self.symbols), *values.shape[1:]), fill, values.dtype)
-            full[name][self.places] = values
-        return type(score)(**full)
+            return values
+        fill = np.nan if values.dtype.kind == "f" else 0
+        full = np.full((len(self.symbols), *values.shape[1:]), fill, values.dtype)
+        full[self.places] = values
+        return full
 
 
 def read_score_text(

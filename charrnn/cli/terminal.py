@@ -11,6 +11,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -88,6 +89,15 @@ def wrapped(text: str, columns: int) -> str:
                 row = word
         lines.append(row)
     return "\n".join(lines)
+
+
+def folded(line: str, columns: int) -> list[str]:
+    """The pieces of a line without control characters: broken at spaces, and in words that are
+    wider than this.
+    """
+    # a second character stands for the second column of a wide one
+    spread = "".join(ch + "\0" * (cells(ch) - 1) for ch in line)
+    return [piece.replace("\0", "") for piece in textwrap.wrap(spread, columns)] or [""]
 
 
 def laid_out(text: str, stream: TextIO) -> str:

@@ -7,17 +7,16 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
 from charrnn.cli.terminal import (
-    cells,
     dim,
     duration_text,
     escaped,
+    folded,
     json_text,
     loss_text,
     one_line,
@@ -75,8 +74,9 @@ def show_start(
         say(f"documents: {count:,}{missing}")
     elif run.step == 0 and corpus.config.val_fraction and is_sorted_list(corpus.ids, corpus.vocab):
         say(
-            "the text looks like a sorted list, and validation would be its end: with "
-            "--document-separator '\\n' each line is a document, and some of all are drawn for it"
+            "the text looks like a sorted list, so its last part, the validation text, is unlike "
+            "the rest; with --document-separator '\\n' each line is a document, and the validation "
+            "text is drawn from the whole list"
         )
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
@@ -220,11 +220,10 @@ class Display:
 
     def _sample(self, text: str) -> str:
         width = max(20, self._bar.width - 4)
-        width //= 2 if cells(text) > len(text) else 1
         lines = [
             f"    {piece}".rstrip()
             for line in escaped(text).split("\n")
-            for piece in textwrap.wrap(line, width) or [""]
+            for piece in folded(line, width)
         ]
         return "\n" + dim("\n".join(lines), sys.stderr) + "\n"
 
@@ -236,8 +235,6 @@ class Display:
         """Print what ended the run (`ended` None: it was stopped), where the best checkpoint is,
         and what to do next; as JSON, one object.
         """
-        from charrnn.text.vocab import counted
-
         run = self._run
         has_best = run.progress.best_loss is not None  # otherwise it is of the text before it grew
         best = folder.best if has_best and folder.best.exists() else None
@@ -262,8 +259,8 @@ class Display:
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
         if best is not None:
-            step, older = run.progress.best_step, run.step - (run.progress.best_step or 0)
-            age = f" (step {step:,}, {counted(older, 'step')} before the last)" if older else ""
+            step = run.progress.best_step
+            age = f" (step {step:,} of {run.step:,})" if step != run.step else ""
             say(f"sample from it{age}: charrnn sample {path}")
 
     def _why(self, ended: str) -> str:

@@ -82,12 +82,16 @@ class Setting:
         elif self.choices and value not in self.choices:
             wanted, hint = f"one of {', '.join(self.choices)}", did_you_mean(value, self.choices)
         elif self.minimum is not None and value < self.minimum:
-            wanted = f"at least {self.minimum:g}"
+            wanted = f"at least {_bound(self.minimum)}"
         elif self.maximum is not None and value > self.maximum:
-            wanted = f"at most {self.maximum:g}"
+            wanted = f"at most {_bound(self.maximum)}"
         else:
             return value  # type: ignore[no-any-return]
         raise ConfigError(f"`{self.name}` must be {wanted}, not {_shown(value, is_kind)}{hint}")
+
+
+def _bound(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def setting(
@@ -229,6 +233,8 @@ def seconds_of(name: str, text: str) -> float:
     if clock := re.fullmatch("([0-9]{1,4}):([0-9]{1,2})", text):
         a, b = clock.groups()
         raise ConfigError(f"`{name}` {text} has no unit: write {a}h{b}m or {a}m{b}s")
+    if re.fullmatch(r"[0-9]{10,}\s*[a-z]+", text.lower()):
+        raise ConfigError(f"`{name}` must be a time of at most 9 digits, not {text!r:.40}")
     raise ConfigError(f"`{name}` must be a time such as 90s, 20m or 2h30m, not {text!r:.40}")
 
 

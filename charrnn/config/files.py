@@ -31,6 +31,9 @@ SETTINGS: Mapping[str, Setting] = {
 Others = Mapping[str, type | tuple[type, ...]]
 """Keys that a file may contain in addition to settings, and their types."""
 
+MOST_DOTS = 300
+"""Dots in a line of a settings file: a key of n parts takes tomllib a time that grows with n^2."""
+
 _MOST = 1_000_000
 _PRESETS = files("charrnn.config").joinpath("presets")
 
@@ -106,9 +109,18 @@ def check_names(values: Mapping[str, Any], others: Others | None = None) -> None
             raise ConfigError(f"there is no setting {name!r:.60}{hint}")
 
 
+def parse_toml(text: str) -> dict[str, Any]:
+    """The contents of a TOML file that may come from anyone; `ValueError` or `RecursionError` if it
+    is not TOML, or has keys for which tomllib would take hours.
+    """
+    if any(line.count(".") > MOST_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line with more than {MOST_DOTS} dots")
+    return tomllib.loads(text)
+
+
 def _parsed(text: str, where: str, others: Others | None) -> dict[str, Any]:
     try:
-        settings = {name.replace("-", "_"): value for name, value in tomllib.loads(text).items()}
+        settings = {name.replace("-", "_"): value for name, value in parse_toml(text).items()}
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not TOML: {' '.join(str(error).split())}") from None
     try:

@@ -201,20 +201,6 @@ class SamplingConfig(Settings):
         0.0,
         1e300,
     )
-    top_k: int = sampling(0, "Sample from the K most probable characters; 0: all.", 0)
-    min_p: float = sampling(
-        0.0,
-        "Exclude characters less probable than this times the most probable one; 0: none.",
-        0.0,
-        1.0,
-    )
-    top_p: float = sampling(
-        1.0,
-        "Sample from the fewest most probable characters that together have this probability; 1: "
-        "all.",
-        0.0,
-        1.0,
-    )
     inner_temperature: float | None = sampling(
         None,
         "Temperature inside words: after a letter, digit or mark (default: `temperature`).",
@@ -227,6 +213,20 @@ class SamplingConfig(Settings):
         "`length`.",
         0.0,
         1e300,
+    )
+    top_k: int = sampling(0, "Sample from the K most probable characters; 0: all.", 0)
+    top_p: float = sampling(
+        1.0,
+        "Sample from the fewest most probable characters that together have this probability; 1: "
+        "all.",
+        0.0,
+        1.0,
+    )
+    min_p: float = sampling(
+        0.0,
+        "Exclude characters less probable than this times the most probable one; 0: none.",
+        0.0,
+        1.0,
     )
     dry_multiplier: float = sampling(
         0.0,

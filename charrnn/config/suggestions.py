@@ -30,7 +30,9 @@ def meant(name: str, names: Iterable[str]) -> str | None:
     alias = ALIASES.get(_plain(name))
     if alias in plain:
         return plain[alias]
-    return next((plain[match] for match in difflib.get_close_matches(_plain(name), plain, 1)), None)
+    near = difflib.get_close_matches(_plain(name), plain, 3)
+    swapped = [known for known in near if sorted(known) == sorted(_plain(name))]
+    return next((plain[known] for known in swapped + near), None)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -45,20 +45,19 @@ def surprising_passages(text: str, nats: NDArray[Any], count: int = 10) -> list[
     known = np.isfinite(nats)
     if not known.any():
         return []
-    values = np.where(known, nats, 0.0).astype(np.float64)
-    gains = np.where(known, values - (values.sum() / known.sum() + MARGIN), 0.0)
-    totals = np.append(0.0, np.cumsum(values))
+    ordinary = float(nats.mean(where=known, dtype=np.float64)) + MARGIN
+    gains = np.where(known, nats - ordinary, 0.0)
     passages: list[SurprisingPassage] = []
     for start, end, excess in islice(_maximal(gains), 2 * count):
         start, end = _whole_words(text, start, end)
         if all(end <= other.start or start >= other.end for other in passages):
             passages.append(
-                SurprisingPassage(start, end, float(totals[end] - totals[start]), excess)
+                SurprisingPassage(start, end, float(np.nansum(nats[start:end])), excess)
             )
     return sorted(passages[:count], key=lambda passage: -passage.nats)
 
 
-def _maximal(gains: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
+def _maximal(gains: NDArray[Any]) -> Iterator[tuple[int, int, float]]:
     """Yields start, end and sum of the maximal scoring segments, the greatest first."""
     queue = [_best(gains, 0, len(gains))]
     while queue:
@@ -71,13 +70,13 @@ def _maximal(gains: NDArray[np.float64]) -> Iterator[tuple[int, int, float]]:
                 heapq.heappush(queue, _best(gains, a, b))
 
 
-def _best(gains: NDArray[np.float64], first: int, last: int) -> tuple[float, int, int, int, int]:
+def _best(gains: NDArray[Any], first: int, last: int) -> tuple[float, int, int, int, int]:
     """The segment of gains[first:last] with the greatest sum: minus that sum, where it begins and
     ends, and the borders.
     """
-    sums = np.append(0.0, np.cumsum(gains[first:last]))
+    sums = np.append(0.0, np.cumsum(gains[first:last], dtype=np.float64))
     lowest = np.minimum.accumulate(sums)
-    end = int(np.argmax(sums - lowest))
+    end = int(np.argmax(np.subtract(sums, lowest, out=lowest)))
     start = int(np.argmin(sums[: end + 1]))
     return float(sums[start] - sums[end]), first + start, first + end, first, last
 

@@ -181,6 +181,8 @@ def with_end(automaton: Automaton, symbols: int, banned: int | None = None) -> A
 
     symbols: the size of the vocabulary. banned: an id that is never written.
     """
+    if automaton.is_empty:
+        return automaton
     is_choice = (automaton.distance == 0) & (np.diff(automaton.first) > 0)
     states, end = np.flatnonzero(is_choice), len(automaton.distance)
     if len(states) * symbols + len(automaton.symbols) > MOST_EDGES:

@@ -12,7 +12,7 @@ from charrnn.generation.automaton import Automaton
 from charrnn.generation.ensemble import Ensemble, check_alike
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.original import Original, original
-from charrnn.generation.particles import write_particles
+from charrnn.generation.particles import Particles, write_particles
 from charrnn.generation.stopping import Endings, Text, symbols_of
 from charrnn.generation.writer import Ids, Progress, Writer, generator
 from charrnn.kernels.constraint import Edges
@@ -28,6 +28,8 @@ MANY, FEW = 64, 8
 """So many texts are written so few symbols at a time: what is written after the end of a text takes
 more time than returning to Python.
 """
+PARTICLES = 2048
+"""Particles written side by side, of one or several texts."""
 
 
 def generate_ids(
@@ -167,8 +169,8 @@ def generate_texts(
     """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
     ended.
 
-    progress: `progress(written, total)` counts the characters of each text. training: as of
-    `generate`.
+    `progress(written, length)` counts the characters of each text; one that has ended counts as
+    whole. training: as of `generate`.
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
@@ -200,18 +202,22 @@ def write_takes(
         writer = reader.spread(count, take, documents)
         written = write_texts(writer, endings.vocab, texts, length, progress, is_over)
         return list(zip(texts, written, strict=True))
-    takes: list[tuple[Text, str]] = []
+    groups = list[Particles]()
+    for first in range(0, count, at_once := max(1, PARTICLES // N)):
+        size, start = min(at_once, count - first), take + first
+        writer = reader.spread(N * size, N * (start - 1) + 1, documents)
+        groups += (
+            Particles([endings.text(before) for _ in range(N)], generator(config.seed, n, N))
+            for n in range(start, start + size)
+        )
 
-    def report(symbols: int) -> None:
-        if progress is not None:
-            progress(len(takes) * length + symbols, count * length)
+        def report(written: int, first: int = first, size: int = size) -> None:
+            if progress is not None:
+                progress(first * length + written * size, count * length)
 
-    for n in range(take, take + count):
-        texts = [endings.text(before) for _ in range(N)]
-        writer, random = reader.spread(N, N * (n - 1) + 1, documents), generator(config.seed, n, N)
         assert not isinstance(writer, Original), "`original` refuses particles"
-        takes.append(write_particles(writer, endings.vocab, texts, length, random, report))
-    return takes
+        write_particles(writer, endings.vocab, groups[first:], length, report)
+    return [group.chosen() for group in groups]
 
 
 def write_texts(
@@ -242,7 +248,8 @@ def write_texts(
             writer.keep(kept)
         left = [left[stream] for stream in kept]
         if progress is not None:
-            progress(done, length)
+            ended = len(texts) - len(left)
+            progress((ended * length + len(left) * done) // len(texts), length)
     return ["".join(each) for each in pieces]
 
 

@@ -25,6 +25,8 @@ JOINERS = "'’-‐‑·._"
 """What joins two parts of a word if it stands alone between them."""
 FREE = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ", "BOPOMOFO ")
 """Names of scripts that set no spaces between words begin like this."""
+COMMON = frozenset(map(chr, (*range(0xC0), *range(0x2010, 0x205F), *range(0x3000, 0x3020))))
+"""What a network of bytes may write between the words of a list, if it is no letter."""
 PIECE = 1 << 20
 """Characters of a text that are divided into words at a time."""
 
@@ -32,7 +34,7 @@ PIECE = 1 << 20
 @dataclass(frozen=True)
 class Lexicon:
     """The words that may be written, and what may stand between them; None: anything that is no
-    word.
+    word. In scripts without spaces, each character is a word.
     """
 
     words: frozenset[str]
@@ -70,11 +72,14 @@ class Lexicon:
             )
         if self.between is None:
             others = {c for c in characters if not is_inner(c)}
+            if vocab.unit == "byte":  # which can write all characters
+                others = {c for c in others if c in COMMON}
             gaps = anything(others, {c for c in others if may_open(c)}, JOINERS)
         else:
             written = sorted(each for each in self.between if characters.issuperset(each))
             gaps = exactly((each, may_open(each)) for each in written)
-        free = [c for c in characters if is_free(c)]
+        free = [word for word in words if is_free(word[0])]
+        words = [word for word in words if not is_free(word[0])]
         self._graphs[vocab] = WordGraph(words, gaps, free, characters, progress)
         return self._graphs[vocab]
 
@@ -91,13 +96,13 @@ def _tokens(text: str, progress: Progress | None = None) -> tuple[set[str], set[
     while place < len(text):
         piece = text[place : place + PIECE]
         found = token.findall(piece)
-        if len(piece) == PIECE and len(found) > 1:  # the last one may go on
-            place -= len(found.pop())
+        if len(piece) == PIECE and len(found) > 2:  # the last ones may go on: a word, a joiner
+            place -= len(found.pop()) + len(found.pop())
         seen.update(found)
         place += len(piece)
         if progress is not None:
             progress(min(place, len(text)), len(text))
-    words = {each for each in seen if is_inner(each[0]) and not is_free(each[0])}
+    words = {each for each in seen if is_inner(each[0])}
     if not words:
         raise CorpusError("`known_words`: there is no word in this text")
     return words, {each for each in seen if not is_inner(each[0])}

@@ -6,6 +6,7 @@ import copy
 import math
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any, Self
@@ -40,6 +41,23 @@ HOT = 1e30
 Progress = Callable[[int, int], None]
 Ids = NDArray[Any]
 Uniforms = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in what a `Writer` read and wrote, to which it can return."""
+
+    state: State
+    last: Ids
+    memory: Memory
+    documents: DocumentTrackers | None
+
+    @property
+    def nbytes(self) -> int:
+        """About how many bytes it takes."""
+        memory = self.memory
+        arrays = (self.state.h, self.state.c, memory.marks, memory.mass, *memory.recent)
+        return sum(array.nbytes for array in arrays) + 4096
 
 
 class Writer:
@@ -84,7 +102,8 @@ class Writer:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
         recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
-        self.memory = Memory.new(streams, start, config.resolved().length or 0, recent)
+        self._length = config.resolved().length or 0
+        self.memory = Memory.new(streams, start, self._length, recent)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
@@ -209,6 +228,34 @@ class Writer:
         self.last = ids
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
+
+    def mark(self) -> Mark:
+        """A place to return to: here."""
+        state, everyone, documents = State(self.model, self.streams), range(self.streams), None
+        state.copy_from(self.state)
+        if self._documents is not None:
+            documents = self._documents.chosen(everyone)
+        return Mark(state, self.last.copy(), self.memory.of(everyone), documents)
+
+    def return_to(self, mark: Mark) -> None:
+        """Continue from a mark of this writer, or of one that differs in the temperature or the
+        automaton only.
+        """
+        everyone = range(self.streams)
+        self.state.copy_from(mark.state)
+        self.last, self.memory = mark.last.copy(), mark.memory.of(everyone)
+        if mark.documents is not None:
+            self._documents = mark.documents.chosen(everyone)
+
+    def restart(self, entropy: Sequence[int], start: int = 0) -> None:
+        """Begin a text here, in the automaton's state `start`: nothing is counted of what was
+        written before. Stream n draws its random numbers from these numbers and n.
+        """
+        self.memory.begin(start, self._length)
+        self.random = [
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
+            for n in range(self.streams)
+        ]
 
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""

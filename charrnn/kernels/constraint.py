@@ -14,6 +14,8 @@ from charrnn.compiler.compiling import inline
 from charrnn.compiler.pointwise import ZERO, exp
 
 NEVER = -np.float32(np.inf)
+LEAST = 1e-30
+"""A sum of exponentials, in which the largest is 1, that a float32 still holds exactly enough."""
 
 
 class Edges(NamedTuple):
@@ -91,12 +93,14 @@ def log_mass(row, allowed, temperature):
     """The log of the probability of the allowed symbols, softmax(row / temperature) being that of
     all: 0 if all are allowed. row is overwritten.
     """
-    largest, most = largest_of(row), largest_of(allowed)
+    largest, total, part = largest_of(row), 0.0, 0.0
     exponentials(row, largest, temperature)
-    total, part = 0.0, 0.0
     for v in range(row.size):
         total += np.float64(row[v])
-    # by the largest allowed one, beside which the others do not vanish
+        part += np.float64(row[v]) if allowed[v] > NEVER else 0.0
+    if part > LEAST:
+        return np.log(part / total)
+    most, part = largest_of(allowed), 0.0  # beside this one, the allowed ones do not vanish
     for v in range(row.size):
         if allowed[v] > NEVER:
             part += np.float64(exp((allowed[v] - most) / temperature))

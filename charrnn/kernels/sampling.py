@@ -90,9 +90,15 @@ class Memory(NamedTuple):
         """That of streams which have written nothing of `length` symbols, in the automaton's state
         `start`; they remember the last `recent` symbols.
         """
-        marks = np.zeros((streams, 4), np.int64)
-        marks[:] = start, length, 0, -1
-        return cls(marks, np.zeros(streams), Recent.none(streams, recent))
+        marks, mass = np.zeros((streams, 4), np.int64), np.zeros(streams)
+        memory = cls(marks, mass, Recent.none(streams, recent))
+        memory.begin(start, length)
+        return memory
+
+    def begin(self, start: int, length: int) -> None:
+        """Nothing of `length` symbols is written yet, and the automaton is in the state `start`."""
+        self.marks[:] = start, length, 0, -1
+        self.mass[:] = 0
 
     def of(self, streams: Sequence[int]) -> Memory:
         """A copy for these streams, in this order."""
@@ -100,10 +106,12 @@ class Memory(NamedTuple):
         return Memory(self.marks[chosen], self.mass[chosen], self.recent.of(chosen))
 
     def put(self, stream: int, other: Memory, its: int) -> None:
-        """Remember in a stream what another memory does in one of its own."""
-        pairs = zip((self.marks, self.mass, *self.recent),
-                    (other.marks, other.mass, *other.recent), strict=True)  # fmt: skip
-        for ours, theirs in pairs:
+        """Let a stream remember what another one's does."""
+        for ours, theirs in zip(
+            (self.marks, self.mass, *self.recent),
+            (other.marks, other.mass, *other.recent),
+            strict=True,
+        ):
             ours[stream] = theirs[its]
 
 

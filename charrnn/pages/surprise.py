@@ -85,7 +85,7 @@ def _text(shown: Graphemes, a: int, b: int) -> str:
 def _data(
     blocks: Sequence[tuple[int, int, str]],
     shown: Graphemes,
-    nats: NDArray[np.float64],
+    nats: NDArray[Any],
     score: Score,
 ) -> Iterator[dict[str, str]]:
     """What the script knows of each block: levels `l`, widths `w` in UTF-16 units unless all are 1,
@@ -137,7 +137,7 @@ def _legend() -> str:
 def _table(
     found: Sequence[SurprisingPassage],
     shown: Graphemes,
-    nats: NDArray[np.float64],
+    nats: NDArray[Any],
     symbols: str,
     vocab: Vocab,
 ) -> str:

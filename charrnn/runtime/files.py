@@ -76,8 +76,22 @@ def _finite(digits: str) -> float:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
+    """`replace_file` for a file of the program's own; `CheckpointError` if that fails."""
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if is_full else "check the path and its permissions,"
+        raise CheckpointError(
+            f"{path}: cannot write the file: {error.strerror or error}; {remedy} or write elsewhere"
+        ) from None
+
+
+def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
     """Replace a regular file, or none, with these bytes: write a temporary file beside it, flush,
-    sync and rename it, then sync the folder. `CheckpointError` if that fails.
+    sync and rename it, then sync the folder. `OSError` if that fails.
+
+    mode: the new file's permissions; by default those that this process gives new files.
     """
     temporary = None
     try:
@@ -90,7 +104,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             _sync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # noqa: PTH101
+        os.chmod(temporary, 0o666 & ~_umask() if mode is None else mode)  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
         temporary = None
         if os.name == "posix":
@@ -99,11 +113,6 @@ def write_atomically(path: Path, data: bytes) -> None:
                 _sync(folder)
             finally:
                 os.close(folder)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot write the file: {error.strerror or error}; free some space or write "
-            "elsewhere"
-        ) from None
     finally:
         if temporary is not None:
             with suppress(OSError):  # the error that led here says more

@@ -47,11 +47,11 @@ class Graphemes:
         """The first symbol of what stands at a place of the text."""
         return int(self.firsts[np.searchsorted(self.places, place, side="right") - 1])
 
-    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    def sums(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The sum of the values (K,), one per symbol, over the symbols of each; NaN if one is."""
-        if not len(self):
-            return np.empty(0)
-        sums: npt.NDArray[np.float64] = np.add.reduceat(values, self.firsts, dtype=np.float64)
+        if len(self) == len(values):
+            return values
+        sums: npt.NDArray[Any] = np.add.reduceat(values, self.firsts, dtype=np.float64)
         return sums
 
 

@@ -39,6 +39,10 @@ share of the way back to those weights that it decays in a pass at the peak rate
 """
 MOST_DECAY = 1000.0
 """The largest weight decay that the setting allows; only tiny learning rates would need more."""
+LEAST_MEMORY = 300
+"""Steps within which weights forget, at least. With four thirds of a pass alone, a list of 1,500
+names reached 1.257 nats instead of 1.170, 230,000 characters of plays 1.449 instead of 1.389.
+"""
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
@@ -190,11 +194,13 @@ def input_dropout_for(passes: float) -> float:
 
 def weight_decay_for(passes: float, rate: float, steps_a_pass: int) -> float:
     """AdamW's decay, such that weights forget within 12 / passes passes over the text, but not
-    within less than four thirds.
+    within less than four thirds or 300 steps.
 
-    Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024).
+    Measured in passes, this memory suits texts and batches of any size (Wang & Aitchison 2024);
+    fewer steps would not be enough to learn from.
     """
-    return round(min(MOST_DECAY, min(passes / 12, 0.75) / (rate * steps_a_pass)), 4)
+    in_a_step = min(min(passes / 12, 0.75) / steps_a_pass, 1 / LEAST_MEMORY)
+    return round(min(MOST_DECAY, in_a_step / rate), 4)
 
 
 def dropout_for(passes: float, parameters: int, characters: int) -> float:

@@ -4,7 +4,6 @@ settings, and a lock.
 
 import json
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from filelock import FileLock, Timeout
 from charrnn.checkpoint.paths import BEST, LAST, ROOT, check_no_run, find_run, newest_folder
 from charrnn.checkpoint.trained import save
 from charrnn.config import TrainConfig
+from charrnn.config.files import parse_toml
 from charrnn.config.settings import LENGTH
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, parse_json, read_regular, write_atomically
@@ -124,7 +124,7 @@ class RunFolder:
         length, settings = {name: getattr(config, name) for name in LENGTH}, {}
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
-            settings = tomllib.loads(read_regular(self.config, MOST_READ).decode("utf-8"))
+            settings = parse_toml(read_regular(self.config, MOST_READ).decode("utf-8"))
         if {*settings} & {*LENGTH} and any(
             settings.get(name) != value for name, value in length.items()
         ):

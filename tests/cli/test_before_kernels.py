@@ -26,6 +26,7 @@ def folder(tmp_path):
     (tmp_path / "t.txt").write_text("in the beginning there was a word " * 20)
     (tmp_path / "empty").mkdir()
     (tmp_path / "run").mkdir()
+    (tmp_path / "other.safetensors").write_bytes(b"")
     save_file({}, tmp_path / "run" / "last.safetensors", {"made by": "another program"})
     return tmp_path
 
@@ -34,7 +35,7 @@ def folder(tmp_path):
     ("command", "said"),
     [
         ("sample nowhere", "nowhere: no such file"),
-        ("sample t.txt", "t.txt: not a checkpoint"),
+        ("sample t.txt", "t.txt: a text, not a checkpoint; give a checkpoint or a run"),
         ("sample empty", "empty: no checkpoint"),
         ("sample run", "not a charrnn checkpoint"),
         ("sample --ensemble t.txt run", "not a charrnn checkpoint"),
@@ -44,7 +45,7 @@ def folder(tmp_path):
         ("eval t.txt nowhere.txt", "nowhere.txt: no such file"),
         ("eval t.txt --text nowhere.txt", "nowhere.txt: no such file"),
         ("info", "no run in checkpoints/"),
-        ("info t.txt", "t.txt: not a checkpoint"),
+        ("info t.txt", "t.txt: a text, not a checkpoint"),
         ("train nowhere.txt", "nowhere.txt: no such file"),
         ("train t.txt --out run", "run already contains a run; resume it with --resume run"),
         ("train t.txt --init-from nowhere", "nowhere: no such file"),
@@ -53,8 +54,15 @@ def folder(tmp_path):
         ("train --resume", "no run in checkpoints/"),
         ("train --resume nowhere", "nowhere: no run to resume (no such folder)"),
         ("train --resume empty", "empty: no run to resume (no last.safetensors)"),
+        (
+            "train --resume other.safetensors",
+            "to start a new run from this file, use --init-from",
+        ),
         ("train --resume run", "not a charrnn checkpoint"),
-        ("train --resume t.txt", "to start a new run from this file, use --init-from"),
+        (
+            "train --resume t.txt",
+            "t.txt: not a run; --resume takes a run's folder, such as checkpoints/t",
+        ),
         ("compare nowhere.txt --cells gru,lstm", "nowhere.txt: no such file"),
         ("compare t.txt --cells gru,lstn", "--cell must be one of"),
         ("compare t.txt --vary dropout=0,7", "--dropout must be at most"),

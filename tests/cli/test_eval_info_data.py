@@ -18,6 +18,8 @@ import charrnn
 from charrnn.checkpoint.header import FORMAT_VERSION
 from charrnn.cli import terminal
 from charrnn.cli.main import cli
+from charrnn.evaluation import compression
+from charrnn.evaluation.compression import has_ppmd
 from charrnn.text.datasets import DATASETS, DataSet
 from tests.cli.screen import Screen
 from tests.reference.small import let_overflow
@@ -198,11 +200,41 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     )
     text = charrnn_("eval", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8").stdout
     names = [line.split("  ")[1].strip() for line in text.splitlines()[1:]]
-    assert names == ["state carried", "windows of 256, zero state", "dynamic", "xz -9e"]
+    assert names == [
+        "state carried",
+        "windows of 256, zero state",
+        "dynamic",
+        *(["PPMd, after the training part"] if has_ppmd() else []),
+        "xz -9e",
+    ]
     assert (
         f"{dynamic['nats_per_char']:.4f} nats" in text
         and f"{plain['nats_per_char']:.4f} nats" in text
     )
+
+
+def test_eval_shows_what_ppmd_makes_of_it(
+    run: charrnn.Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the training part: on the parts it has not seen, and on other texts."""
+    pytest.importorskip("pyppmd")
+    corpus = charrnn.Corpus.read("tiny.txt", SPLITS)
+    for split in ("validation", "test"):
+        ids = getattr(corpus, split)
+        expected = charrnn.evaluate_ppmd(ids, corpus.vocab, corpus.train)
+        assert evaluated("checkpoints/tiny", "--split", split)["ppmd"] == {
+            "nats_per_char": expected.nats_per_char,
+            "characters": len(ids),
+            "bits_per_char": expected.bits_per_char,
+        }
+    assert "ppmd" not in evaluated("checkpoints/tiny", "--split", "train")
+    (folder / "line.txt").write_text("KING:\nOnce more, good night.\n", encoding="utf-8")
+    found = evaluated("checkpoints/tiny", "line.txt")
+    assert found["ppmd"]["nats_per_char"] < found["xz"]["nats_per_char"] / 4
+    (folder / "line.txt").rename(folder / "moved.txt")
+    monkeypatch.setattr(compression, "find_spec", lambda name: None)
+    assert "ppmd" not in evaluated("checkpoints/tiny", "moved.txt")
+    assert "PPMd" not in charrnn_("eval").stdout
 
 
 def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +13,20 @@ import pytest
 from click.testing import CliRunner, Result
 
 import charrnn
+from charrnn.cli import terminal
 from charrnn.cli.main import cli
+from charrnn.cli.score_display import BREAK, RESET, STYLES, UNREAD, colored, legend
+from charrnn.text.graphemes import graphemes
 from tests.reference.small import small_corpus, small_run
 
 TEXT = "KING:\nOnce more, good night.\n\nQUEEN:\nSo be it, caf\u00e9 or no; the owl is abroad.\n\n"
 
 
 def network(folder: Path, name: str, text: str = TEXT * 9, **settings: str) -> charrnn.Trained:
-    """An untrained network of this text's characters, in a file."""
+    """A network of this text's characters, which prefers some of them, in a file."""
     trained = small_run(small_corpus(text, **settings)).trained
+    bias = np.random.default_rng(0).normal(scale=2, size=len(trained.vocab))
+    trained.model.parameters["decoder.bias"][: len(bias)] = bias
     charrnn.save(folder / f"{name}.safetensors", trained)
     return trained
 
@@ -94,3 +101,147 @@ def test_per_line_with_unknown_characters() -> None:
     Path("without.txt").write_text(LINES.replace("\u2603", ""), encoding="utf-8")
     without = charrnn_("score", "without.txt", "--per-line")
     assert without.stdout == skipped.stdout
+
+
+# What people see
+
+
+def plain(text: str) -> str:
+    return re.sub("\x1b\\[[0-9;]*m", "", text)
+
+
+def test_a_pipe_shows_the_most_surprising_passages(run: charrnn.Trained) -> None:
+    text = TEXT * 3 + "zzz QQQ: kaf\u00e9\n"
+    text = "".join(ch for ch in text if ch in run.vocab.index)
+    output = charrnn_("score", "--passages", "3", stdin=text.encode())
+    assert output.stderr == "" and "\x1b" not in output.stdout
+    head, *rows, empty, summary = output.stdout.splitlines()
+    assert head.split()[:2] == ["place", "nats"] and len(rows) == 3 and empty == ""
+    scored = charrnn.score(run, text)
+    found = charrnn.surprising_passages(text, scored.nats, 3)
+    for row, passage in zip(rows, found, strict=True):
+        place, nats, shown = row.split(maxsplit=2)
+        line = text.count("\n", 0, passage.start)
+        assert place == f"{line + 1}:{passage.start - text.rfind(chr(10), 0, passage.start)}"
+        assert float(nats) == pytest.approx(passage.nats, abs=0.06)
+        inside = shown[shown.index("[") + 1 : shown.rindex("]")].replace("\\n", "\n")
+        assert text[passage.start : passage.end].startswith(inside.rstrip("\u2026"))
+        assert len(row) <= 80
+    assert f"{len(text)} characters: {scored.nats.mean():.4f} nats" in summary
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_terminal_shows_the_text_in_colors(
+    run: charrnn.Trained, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr(terminal, "has_color", lambda stream: True)
+    monkeypatch.setattr(terminal, "is_terminal", lambda stream: True)
+    monkeypatch.setattr(terminal, "width_of", lambda stream: columns)
+    output = charrnn_("score", stdin=TEXT.encode()).stdout
+    before, after = output.split(legend() + "\n")
+    text, table = after.split("place")
+    assert not before and plain(text).replace(BREAK, "").strip() == TEXT.strip()
+    lines = plain(table).splitlines()
+    assert len(lines) > 3 and all(len(line) <= columns for line in lines[:-2])
+    assert len(plain(legend())) <= 40 and STYLES[4] in legend()
+
+
+def test_each_character_has_the_color_of_its_surprise() -> None:
+    shown = graphemes("ab\ncd\n\x1be\u0301f")
+    nats = -np.log([0.9, 0.4, 0.05, 0.05, 0.005, 0.9, 0.0005, 0.9, math.nan])
+    pieces = "".join(colored(shown, nats, 0, len(shown)))
+    one, two, three, four = STYLES[1:]
+    assert pieces == (
+        f"a{one}b{RESET}{two}{BREAK}{RESET}\n{two}c{RESET}{three}d{RESET}\n"
+        f"{four}\\x1b{RESET}e\u0301{UNREAD}f{RESET}"
+    )
+
+
+def test_a_page_instead() -> None:
+    result = charrnn_("score", "--html", "page.html", stdin=TEXT.encode())
+    assert result.stdout == "" and result.stderr == "wrote page.html\n"
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert (
+        "<title>Surprise: standard input</title>" in page and "QUEEN:\nSo be it, caf\u00e9" in page
+    )
+    for place, reason in (("none/page.html", "no folder none"), (".", "a folder")):
+        error = charrnn_("score", "--html", place, stdin=b"So", status=2).stderr
+        assert reason in error and error.count("\n") == 1
+
+
+def test_unknown_characters(run: charrnn.Trained) -> None:
+    text = "KING:\n\u2603So \u2604be it\n"
+    error = charrnn_("score", stdin=text.encode(), status=1).stderr
+    assert "U+2603" in error and "--unknown skip" in error
+    known = text.replace("\u2603", "").replace("\u2604", "")
+    for form in ((), ("--json",)):
+        result = charrnn_("score", "--unknown", "skip", *form, stdin=text.encode())
+        assert result.stderr == (
+            "left out: 2 characters that are not in the vocabulary\n" * (not form)
+        )
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert "".join(line["char"] for line in lines) == known
+    assert [text[line["offset"]] for line in lines] == list(known)
+    expected = charrnn.score(run, known).nats
+    np.testing.assert_allclose([line["nats"] for line in lines], expected, rtol=1e-5)
+    nearest = charrnn_("score", "--unknown", "nearest", stdin="K\u00cdNG".encode()).stdout
+    assert "4 characters: " in nearest
+
+
+def test_places_name_the_file() -> None:
+    Path("one.txt").write_text("So be it, the owl\nis abroad.\n")
+    Path("two.txt").write_text("the owl\nKING: QQQQ\n")
+    output = charrnn_("score", "one.txt", "two.txt").stdout.splitlines()
+    place = next(line for line in output if "[QQQQ" in line).split()[0]
+    assert place == "two.txt:2:7"
+
+
+def test_bytes(tmp_path: Path) -> None:
+    trained = network(tmp_path, "bytes", unit="byte")
+    raw = "caf\u00e9".encode() + b"\xc3 no"
+    run = str(tmp_path / "bytes.safetensors")
+    lines = charrnn_("score", "--run", run, "--json", "--top", "1", stdin=raw).stdout
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert "".join(row["char"] for row in rows).encode("latin-1") == raw
+    shown = charrnn_("score", "--run", run, stdin=raw).stdout
+    assert f"{len(raw)} bytes: {charrnn.score(trained, raw).nats.mean():.4f} nats" in shown
+
+
+# Whose text it is
+
+
+def test_several_runs_are_compared(run: charrnn.Trained) -> None:
+    other = network(Path(), "other", TEXT.swapcase() * 9)
+    text = "KING:\nOnce more! So be it; the owl is abroad.\n"
+    runs = ("--run", "tiny.safetensors", "--run", "other.safetensors")
+    found = json.loads(charrnn_("score", *runs, "--json", stdin=text.encode()).stdout)
+    expected = charrnn.authorship([run, other], text)
+    by_name = {each["run"]: each for each in found["runs"]}
+    for n, name in enumerate(("tiny.safetensors", "other.safetensors")):
+        assert by_name[name]["nats"] == pytest.approx(expected.totals[n])
+        assert by_name[name]["posterior"] == pytest.approx(expected.posterior[n])
+        assert by_name[name]["unknown"] == expected.unknown[n]
+        sums = [sentence["nats"][name] for sentence in found["sentences"]]
+        np.testing.assert_allclose(sums, expected.by_sentence[n])
+    assert "".join(sentence["text"] for sentence in found["sentences"]) == text
+    assert found["margin"]["nats"] > 0 and len(found["sentences"]) == 2
+    shown = charrnn_("score", *runs, stdin=text.encode()).stdout
+    assert "overconfident" in shown and "most for tiny.safetensors" in shown and "unknown" in shown
+    assert "KING: Once more!" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--run", "tiny.safetensors", "--run", "tiny.safetensors", "--per-line"), 2, "--per-line"),
+        (("--run", "tiny.safetensors", "--run", "tiny.safetensors", "--html", "x"), 2, "--html"),
+        (("nothing.txt",), 1, "nothing.txt"),
+        (("--run", "nothing"), 1, "nothing: no such file"),
+        (("--top", "-1"), 2, "--top"),
+        (("--passages", "-1"), 2, "--passages"),
+        ((), 1, "the text is empty"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], status: int, message: str) -> None:
+    result = charrnn_("score", *arguments, status=status, stdin=b"")
+    assert message in result.stderr and result.stderr.count("\n") == 1 and not result.stdout

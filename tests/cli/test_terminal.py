@@ -154,6 +154,15 @@ def test_words_stay_whole_and_wide_characters_count_twice():
     assert terminal.wrapped("e\u0301e\u0301 e\u0301", 4) == "e\u0301e\u0301 e\u0301"
 
 
+def test_a_line_folds_at_the_width_that_it_has():
+    chat = "[28.11.26, 07:59] Ann: I will bring the cake 🎂"
+    assert terminal.folded(chat, 50) == [chat]
+    assert terminal.folded(chat, 46) == [chat[:-2], "🎂"]
+    assert terminal.folded("漢字漢字漢", 4) == ["漢字", "漢字", "漢"]
+    assert terminal.folded("", 4) == [""]
+    assert terminal.folded("e\u0301e\u0301e\u0301", 4) == ["e\u0301e\u0301", "e\u0301"]
+
+
 def test_nothing_is_wrapped_in_a_pipe(monkeypatch, capsys):
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((20, 24)))
     monkeypatch.setenv("COLUMNS", "20")

@@ -205,12 +205,14 @@ def test_a_preset_of_ones_own(text: Path) -> None:
         ),
         ("none.toml", "error: none.toml: cannot be read: No such file or directory"),
         ("wrong.toml", "error: wrong.toml: there is no setting 'hiden'; did you mean hidden?"),
+        ("dots.toml", "error: dots.toml: not TOML: a line with more than 300 dots"),
         ("../char-rnn", "error: there is no preset '../char-rnn'; did you mean char-rnn?"),
         ("large", f"error: there is no preset 'large'; use {', '.join(NAMES)} (or give the path"),
     ],
 )
 def test_a_wrong_preset_is_one_line(text: Path, name: str, said: str) -> None:
     (text.parent / "wrong.toml").write_text("hiden = 5\n")
+    (text.parent / "dots.toml").write_text("a" + ".a" * 400_000 + " = 1\n")
     result = train(text, "--preset", name)
     assert result.exit_code == 2
     assert result.stderr.startswith(said) and result.stderr.count("\n") == 1

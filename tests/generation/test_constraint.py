@@ -10,8 +10,9 @@ import pytest
 
 from charrnn.config.settings import SamplingConfig
 from charrnn.generation.ensemble import Ensemble
-from charrnn.generation.writer import Writer
+from charrnn.generation.writer import Writer, controls_of
 from charrnn.kernels.constraint import Edges
+from charrnn.kernels.sampling import Memory, draw
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import DocumentTrackers
@@ -173,3 +174,16 @@ def test_an_automaton_that_allows_everything_changes_nothing() -> None:
         own, free = writer(4, edges=edges, settings=settings), writer(4, settings=settings)
         np.testing.assert_array_equal(own.write(LENGTH), free.write(LENGTH))
         np.testing.assert_allclose(own.mass, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [3.0, 60.0, 150.0])
+def test_the_mass_of_what_is_hardly_probable(gap: float) -> None:
+    """Beside what is not allowed, it vanishes in a float32; and equal shares stay equal."""
+    logits = np.array([gap, 0.0, 0.0, gap, -1.0], np.float32)
+    controls = controls_of(
+        config(temperature=0.5), V, edges=edges_of([dict.fromkeys((1, 2), 0)], {0})
+    )
+    memory, scratch, comb = Memory.new(1, 0, 1000), np.zeros(V, np.float32), np.arange(100) / 100
+    found = [draw(logits.copy(), controls, 0, u, scratch, memory, 0) for u in comb]
+    assert found == [1] * 50 + [2] * 50
+    np.testing.assert_allclose(memory.mass[0], 100 * -2 * gap, rtol=1e-2 / gap)

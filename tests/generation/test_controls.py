@@ -215,6 +215,28 @@ def test_the_same_bits_on_any_number_of_threads(names: tuple[str, ...]) -> None:
         np.testing.assert_array_equal(alone, written(names, 1, 2, 170, separator))
 
 
+def test_a_stream_takes_its_memory_along() -> None:
+    """Into a branch, and into another writer."""
+    config, options = settings_of(*CONTROLS)
+    one, other = (Writer(model(), config, streams=3, inner=INNER, **options) for _ in range(2))
+    for writer in (one, other):
+        writer.read(np.array(TEXT))
+    one.write(15)
+    branch = one.branch([2, 0])
+    other.put(1, one, 2)
+    other.random[1] = branch.random[0] = np.random.default_rng(0)
+    one.random[2] = np.random.default_rng(0)
+    wanted = one.write(20)
+    np.testing.assert_array_equal(other.write(20)[:, 1], wanted[:, 2])
+    branch.random = [np.random.default_rng(0), np.random.default_rng(1)]
+    np.testing.assert_array_equal(branch.write(20)[:, 0], wanted[:, 2])
+    for ours, theirs in ((other.memory, one.memory), (branch.memory, one.memory)):
+        place = 1 if ours is other.memory else 0
+        np.testing.assert_array_equal(ours.marks[place], theirs.marks[2])
+        assert ours.mass[place] == theirs.mass[2]
+        np.testing.assert_array_equal(ours.recent.runs[place], theirs.recent.runs[2])
+
+
 def test_settings_that_change_nothing() -> None:
     plain = written((), 3, 1)
     for name, settings in {

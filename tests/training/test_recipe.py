@@ -346,3 +346,10 @@ def test_rules_have_no_jumps() -> None:
 def test_weights_forget_within_so_many_passes(passes: float) -> None:
     decay = weight_decay_for(passes, 0.01, 400)
     assert (1 - 0.01 * decay) ** (400 * 12 / passes) == pytest.approx(math.exp(-1), rel=0.02)
+
+
+@pytest.mark.parametrize("steps_a_pass", [1, 44, 100, 224])
+def test_weights_do_not_forget_within_fewer_steps_than_they_learn_from(steps_a_pass: int) -> None:
+    decay = weight_decay_for(40.0, 0.017, steps_a_pass)
+    assert (1 - 0.017 * decay) ** 300 == pytest.approx(math.exp(-1), rel=0.02)
+    assert weight_decay_for(40.0, 0.017, 500) < decay

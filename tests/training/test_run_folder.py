@@ -255,7 +255,11 @@ def test_a_fifo_in_the_folder_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"[" * 200_000, b"a = " + b"[" * 200_000, b"a = " + b"7" * 5000, b"\xff", b"a = nan"]
+    "text",
+    [
+        *(b"[" * 200_000, b"a = " + b"[" * 200_000, b"a = " + b"7" * 5000, b"\xff", b"a = nan"),
+        b"a" + b".a" * 400_000 + b" = 1",
+    ],
 )
 def test_a_strange_config_stays_as_it_is(tmp_path: Path, text: bytes) -> None:
     folder, corpus = RunFolder(tmp_path), small_corpus()

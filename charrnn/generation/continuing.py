@@ -1,0 +1,197 @@
+"""A network that continues a text at any place, quickly, while the text changes.
+
+It keeps its states at places that it has read, by the text before them. So nothing has to be thrown
+away when the text changes, and what was undone or stands after an old change is not read again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import regex
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import SamplingConfig
+from charrnn.generation.generate import writer_of
+from charrnn.generation.stopping import Endings, Text, symbols_of
+from charrnn.generation.writer import Mark, Progress, Writer
+from charrnn.network.model import Panels
+from charrnn.runtime.threads import Workers
+from charrnn.text.decoding import tidy
+
+EVERY = 16
+"""Characters between two stored states: at most as many are read again."""
+CONTEXT = 1024
+"""A state is that of any place that has the same characters before it, this many."""
+READ = 4096
+"""Where no state is stored, the network reads this many characters before the place."""
+MOST_BYTES = 1 << 28
+"""Of stored states; those not used for the longest time go first."""
+STEP = 4
+"""Characters written at a time."""
+LONGEST = 120
+"""A continuation ends here, after a word, if its line does not end before."""
+_LINE, _SURROGATE = regex.compile(r"\n*[^\n]+\n"), regex.compile(r"[\ud800-\udfff]")
+_SINGLE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
+_WORD = regex.compile(rf"\s*(?:(?P<single>[{_SINGLE}]\p{{M}}*)|[^\s{_SINGLE}]+)")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a continuation depends on: the text before it, the settings, and the take, from 1."""
+
+    before: str
+    take: int
+    config: SamplingConfig
+
+
+def never() -> bool:
+    """For what is not to be cancelled."""
+    return False
+
+
+class Continuer:
+    """Continues texts by one network. One call at a time, from any thread."""
+
+    def __init__(self, trained: Trained, workers: Workers | None = None) -> None:
+        self.trained, self._workers = trained, workers or Workers(1)
+        self._writers: dict[SamplingConfig, Writer] = {}
+        self._panels: Panels | None = None
+        self._marks: OrderedDict[str, Mark] = OrderedDict()
+        self._bytes = 0
+
+    def __repr__(self) -> str:
+        return f"Continuer({self.trained!r}, {len(self._marks)} states)"
+
+    def continued(
+        self,
+        request: Request,
+        is_cancelled: Callable[[], bool] = never,
+        progress: Progress | None = None,
+    ) -> Iterator[str]:
+        """Yields the continuation as it grows, each time from its beginning, up to the end of a
+        word; at last up to the end of the line, or after at most 120 characters.
+
+        Random numbers are those of (seed, take, place). The network reads at most the last 4,096
+        characters before the place, in its nearest characters; `progress(read, total)` reports it.
+        Ends early, without a last word, once `is_cancelled` is true.
+        """
+        writer, before = self._writer(request.config), request.before
+        if not self._read(writer, request, is_cancelled, progress):
+            return
+        writer.restart((request.config.seed, request.take, len(before)))
+        vocab, text, count = self.trained.vocab, "", 0
+        decoder = Text(Endings(vocab, SamplingConfig(), None))
+        while (end := _end(text)) is None:
+            if is_cancelled():
+                return
+            text += decoder.feed(symbols_of(vocab, writer.write(STEP))[0])
+            count += STEP
+            if len(vocab.in_symbols(text)) == count:  # no character is half written
+                self._store(before + text, writer.mark())
+            if words := _whole_words(text):
+                yield words
+        yield text[:end]
+
+    def _writer(self, config: SamplingConfig) -> Writer:
+        if config not in self._writers:
+            self._writers = {config: self._new_writer(config)}
+        return self._writers[config]
+
+    def _new_writer(self, config: SamplingConfig) -> Writer:
+        trained, whole = self.trained, replace(config, length=LONGEST)
+        writer, _ = writer_of([trained], 1, "", whole, self._workers, self._panels)
+        assert isinstance(writer, Writer)
+        if writer.model is trained.model:
+            self._panels = writer.panels
+        return writer
+
+    def _read(
+        self,
+        writer: Writer,
+        request: Request,
+        is_cancelled: Callable[[], bool],
+        progress: Progress | None,
+    ) -> bool:
+        """Bring the writer to the end of the text; False if it was cancelled on the way."""
+        text = request.before
+        start = place = self._begin(writer, text)
+        while place < len(text):
+            if is_cancelled():
+                return False
+            stop = min(len(text), place + EVERY)
+            ids = self._ids(text[place:stop])
+            if len(ids):
+                writer.read(ids)
+            place = stop
+            self._store(text[:place], writer.mark())
+            if progress is not None:
+                progress(place - start, len(text) - start)
+        return True
+
+    def _begin(self, writer: Writer, text: str) -> int:
+        """Bring the writer to the last place with a stored state, or to where reading begins;
+        returns the place.
+        """
+        first = max(0, len(text) - READ)
+        for place in range(len(text), first, -1):
+            key = text[max(0, place - CONTEXT) : place]
+            if key in self._marks:
+                self._marks.move_to_end(key)
+                writer.return_to(self._marks[key])
+                return place
+        writer.begin(self.trained.opening)
+        if first == 0:
+            return 0
+        line = text.find("\n", first, first + READ // 4)
+        return line + 1 if line >= 0 else first
+
+    def _ids(self, piece: str) -> Any:
+        config = self.trained.corpus_config
+        if self.trained.vocab.unit == "char":
+            piece = "".join(tidy(iter([piece]), config.newlines, config.normalize))
+        return self.trained.vocab.encode(piece, "nearest")
+
+    def _store(self, text: str, mark: Mark) -> None:
+        key = text[-CONTEXT:]
+        self._bytes += mark.nbytes - (self._marks[key].nbytes if key in self._marks else 0)
+        self._marks[key] = mark
+        self._marks.move_to_end(key)
+        while self._bytes > MOST_BYTES:
+            self._bytes -= self._marks.popitem(last=False)[1].nbytes
+
+
+def first_word(text: str) -> str:
+    """The first word, with the space before it and the punctuation after it. In scripts that
+    separate no words, such as Chinese or Thai, it is one character.
+    """
+    match = _WORD.match(text)
+    return match[0] if match else text
+
+
+def _whole_words(text: str) -> str:
+    """The text up to the end of its last word that is certain to be whole."""
+    matches = list(_WORD.finditer(text))
+    if not matches:
+        return ""
+    last = matches[-1]
+    is_whole = last.end() < len(text) or last["single"]
+    return text[: last.end() if is_whole else last.start()]
+
+
+def _end(text: str) -> int | None:
+    """Where the continuation ends: after its line, before a word that is too far, or before a byte
+    that belongs to no character; None if it goes on.
+    """
+    if bad := _SURROGATE.search(text):
+        text = text[: bad.start()]
+    if match := _LINE.match(text):
+        return int(match.end())
+    if bad:
+        return len(text)
+    if len(text) >= LONGEST:
+        return len(_whole_words(text)) or LONGEST
+    return None

@@ -1,0 +1,162 @@
+"""The text of a co-writer's session: who wrote what, and undo; and its file."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.generation.manuscript import Manuscript
+from charrnn.generation.manuscript_file import ManuscriptFile
+
+
+def typed(text: str, manuscript: Manuscript | None = None) -> Manuscript:
+    """A manuscript to whose end somebody typed a text."""
+    manuscript = manuscript or Manuscript()
+    for ch in text:
+        manuscript.change_to(manuscript.text + ch, len(manuscript.text) + 1)
+    return manuscript
+
+
+def saved(path: Path, manuscript: Manuscript, **about: object) -> ManuscriptFile:
+    file, _ = ManuscriptFile.opened(path)
+    file.save(manuscript.text, manuscript.authors, about)
+    return file
+
+
+def test_changes_are_found_and_undone() -> None:
+    rng, manuscript = random.Random(1), Manuscript("ab ab", [(3, 5)])
+    texts = [(manuscript.text, manuscript.authors)]
+    for _ in range(300):
+        size, new = len(manuscript.text), rng.choice(["", "a", "b ", "abab"])
+        start = rng.randint(0, size)
+        stop = min(size, start + rng.choice([0, 0, 1, 3]))
+        whole = manuscript.text[:start] + new + manuscript.text[stop:]
+        manuscript.change_to(whole, start + len(new))
+        assert manuscript.text == whole
+        assert len(manuscript.authors) == len(whole)
+        texts.append((manuscript.text, manuscript.authors))
+    while manuscript.undo() is not None:
+        assert (manuscript.text, manuscript.authors) in texts
+    assert (manuscript.text, manuscript.network) == ("ab ab", [(3, 5)])
+    while manuscript.redo() is not None:
+        pass
+    assert (manuscript.text, manuscript.authors) == texts[-1]
+
+
+def test_authors_follow_their_characters() -> None:
+    manuscript = typed("one two")
+    manuscript.replace(7, 7, " three", "network")
+    manuscript.change_to("one 2 two three", 6)
+    assert manuscript.network == [(9, 15)]
+    manuscript.change_to("one 2 two thXree", 13)
+    assert manuscript.network == [(9, 12), (13, 16)]
+    assert manuscript.share == 6 / 16
+
+
+def test_a_typed_word_is_one_step_to_undo() -> None:
+    manuscript = typed("one two")
+    assert manuscript.undo() == 4
+    assert manuscript.text == "one "
+    manuscript.replace(4, 4, "taken", "network")
+    typed("s x", manuscript)
+    for expected in ("one takens ", "one taken", "one ", ""):
+        manuscript.undo()
+        assert manuscript.text == expected
+
+
+def test_deleted_characters_are_one_step_to_undo() -> None:
+    manuscript = typed("word")
+    manuscript.change_to("wor", 3)
+    manuscript.change_to("wo", 2)
+    manuscript.change_to("o", 0)
+    assert [manuscript.undo(), manuscript.text] == [1, "wo"]
+    assert [manuscript.undo(), manuscript.text] == [4, "word"]
+
+
+@pytest.mark.parametrize("spans", [[(2, 1)], [(0, 9)], [(1, 2), (0, 1)]])
+def test_wrong_spans(spans: list[tuple[int, int]]) -> None:
+    with pytest.raises(ConfigError, match="span"):
+        Manuscript("abc", spans)
+    with pytest.raises(ConfigError, match="start"):
+        Manuscript("abc").replace(2, 1, "")
+
+
+def test_a_file_comes_back_with_its_spans(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    saved(path, Manuscript("one two", [(4, 7)]), seed=3)
+    file, manuscript = ManuscriptFile.opened(path)
+    assert (manuscript.text, manuscript.network, file.note) == ("one two", [(4, 7)], "")
+    assert file.about["seed"] == 3
+    assert path.read_bytes() == b"one two"
+
+
+def test_a_file_keeps_its_form(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.txt", tmp_path / "link"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\r\n")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    file, manuscript = ManuscriptFile.opened(link)
+    assert manuscript.text == "one\ntwo\n"
+    file.save("one\nthree\n", "y" * 10, {})
+    assert path.read_bytes() == b"\xef\xbb\xbfone\r\nthree\r\n"
+    assert (path.stat().st_mode & 0o777, link.is_symlink()) == (0o640, True)
+    path.write_bytes(b"one\r\ntwo\n\r")
+    assert ManuscriptFile.opened(path)[1].text == "one\r\ntwo\n\r"
+
+
+def test_killed_between_the_two_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    file = saved(path, Manuscript("one two", [(4, 7)]))
+    before = path.read_bytes()
+    file.save("one two three", "y" * 7 + "n" * 6, {})
+    path.write_bytes(before)  # as if it had not come so far
+    assert ManuscriptFile.opened(path)[1].network == [(4, 7)]
+
+
+@pytest.mark.parametrize("spans", [None, b"{", b"[]", b'{"texts": [{"sha256": 1}]}', b"\xff"])
+def test_spans_that_do_not_fit_are_set_aside(tmp_path: Path, spans: bytes | None) -> None:
+    path = tmp_path / "a.txt"
+    file = saved(path, Manuscript("one two", [(4, 7)]))
+    if spans is None:
+        path.write_text("one 2", encoding="utf-8")
+    else:
+        file.beside.write_bytes(spans)
+    text, before = path.read_text(encoding="utf-8"), file.beside.read_bytes()
+    file, manuscript = ManuscriptFile.opened(path)
+    assert (manuscript.text, manuscript.network) == (text, [])
+    assert "does not fit" in file.note
+    assert (tmp_path / "a.txt.charrnn.json.old").read_bytes() == before
+
+
+def test_what_another_program_wrote_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    file = saved(path, Manuscript("one"))
+    path.write_text("by another", encoding="utf-8")
+    file.save("one two", "y" * 7, {})
+    assert path.read_text(encoding="utf-8") == "by another"
+    assert (tmp_path / "a-2.txt").read_text(encoding="utf-8") == "one two"
+    assert "a-2.txt" in file.note
+
+
+def test_files_that_cannot_be_written_in(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    for path, message in (
+        (tmp_path, "directory"),
+        (tmp_path / "latin.txt", "not UTF-8"),
+        (tmp_path / "nowhere" / "a.txt", "no folder"),
+        (Path(os.devnull), "regular file"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            ManuscriptFile.opened(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_a_file_without_permission(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.touch(0o400)
+    with pytest.raises(CorpusError, match="cannot be written"):
+        ManuscriptFile.opened(path)
