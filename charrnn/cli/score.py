@@ -123,7 +123,7 @@ def score(
     networks = [member.trained for member in load_members(runs[0] if runs else None, ensemble)]
     with closing(Workers(threads)) as workers:
         if per_line:
-            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+            print_line_losses(networks, texts, decoding, unknown, as_json, workers)
             return
         text = read_score_text(networks[0], texts, decoding, unknown)
         count = min(top, len(networks[0].vocab)) if as_json or html else 0
