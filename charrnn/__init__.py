@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.endings import ends
     from charrnn.text.findings import Finding
     from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
@@ -103,6 +104,7 @@ _HOMES = {
     "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
+    "text.endings": "ends",
     "evaluation.dynamic": "adapt evaluate_dynamic",
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
@@ -143,7 +145,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
-    "generate_ids", "Writer", "evaluate", "evaluate_texts",
+    "ends", "generate_ids", "Writer", "evaluate", "evaluate_texts",
     "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",

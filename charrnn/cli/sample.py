@@ -36,7 +36,9 @@ EXAMPLES = """\b
 Examples:
   charrnn sample                                  the newest run's network
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
-  charrnn sample --prime "KING:" --stop '\\n\\n'    stop at the first blank line
+  charrnn sample --prime "KING:" --until paragraph --count 3
+  charrnn sample --seed 4711 --take 2             the second text of a seed
+  charrnn sample checkpoints/names --count 200 --max-length 12 --unique --new
   echo "KING:" | charrnn sample                   read the prime from a pipe
 """
 BRIEF = {

@@ -33,7 +33,8 @@ def write_short(
     from charrnn.generation.short import ShortTexts
 
     known_words = request.known_words
-    with terminal.progress_bar("writing", unit="text") as bar:
+    is_seen = not as_json and terminal.is_terminal(sys.stdout)  # then the texts show the progress
+    with terminal.progress_bar("writing", unit="text", quiet=is_seen) as bar:
         texts = ShortTexts(
             request.networks,
             request.count,
@@ -66,7 +67,8 @@ def write_short(
     if failure is not None:
         raise failure
     terminal.say(texts.summary)
-    again.tell(request.again(texts.config, short, **flags))
+    if not as_json:
+        again.tell(request.again(texts.config, short, **flags))
 
 
 def _read(path: str, network: Trained) -> str:

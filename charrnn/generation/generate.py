@@ -194,7 +194,7 @@ def write_takes(
     are. Arguments as for `write_texts`.
     """
     config, N = endings.config, endings.config.particles
-    length, documents = config.length or 0, not endings.at_separator
+    length, documents = config.length or 0, endings.needs_resets
     before = symbols_of(endings.vocab, prime[:, None])[0]
     if N == 1:
         texts = [endings.text(before) for _ in range(count)]
@@ -324,11 +324,14 @@ def writer_of(
 
 
 def endings_of(
-    networks: Mixture, config: SamplingConfig, automaton: Automaton | None = None
+    networks: Mixture,
+    config: SamplingConfig,
+    automaton: Automaton | None = None,
+    is_short: bool = False,
 ) -> Endings:
     """Where the texts of these networks end."""
     separator = networks.corpus_config.document_separator
-    return Endings(networks.vocab, config, separator, automaton)
+    return Endings(networks.vocab, config, separator, automaton, is_short)
 
 
 def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:

@@ -70,7 +70,7 @@ class ShortTexts:
         self.short, self._excluded = short or ShortConfig(), dict[str, set[str]]()
         self.config = self._resolved(config or SamplingConfig())
         automaton = allowed(self._networks.vocab, self.config, known_words, prime)
-        self._endings = endings_of(self._networks, self.config, automaton)
+        self._endings = endings_of(self._networks, self.config, automaton, is_short=True)
         self._accept, self._workers, self._progress = accept, workers, progress
         self.drawn, self.fallen = 0, Counter[str]()
 

@@ -12,7 +12,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.writer import Ids
 from charrnn.text.corpus import Corpus
-from charrnn.text.endings import Finder, Limit, Unit, anywhere, ends, finder
+from charrnn.text.endings import Finder, Limit, Unit, anywhere, document_end, ends, finder
 from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import Vocab
 
@@ -96,11 +96,12 @@ class Endings:
     """How texts end: at a stop string, at a unit (`until`, `lines`), or at `length`; shared by all
     texts of a network.
 
-    A document's separator ends every smaller unit as well. `VocabError` for an end that the network
-    cannot write, `ConfigError` for documents if it was trained without.
+    A document's separator ends every smaller unit as well, except for `lines`. `VocabError` for an
+    end that the network cannot write, `ConfigError` for documents if it was trained without.
 
     config: resolved. separator: that of the network's documents, a regular expression. automaton:
-        if any, texts end only where it accepts them.
+        if any, texts end only where it accepts them. is_short: a document may be empty, and texts
+        are used without the separator (`bare`).
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class Endings:
         config: SamplingConfig,
         separator: str | None,
         automaton: Automaton | None = None,
+        is_short: bool = False,
     ) -> None:
+        self.is_short = is_short
         self.vocab, self.config, self.automaton = vocab, config, automaton
         self._pattern = None if separator is None else Pattern(separator)
         self.stops = stop_symbols(vocab, config.stop)
@@ -119,19 +122,20 @@ class Endings:
                 "`until` document: this network's text had no documents; train with "
                 "`document_separator`, or use another `until`"
             )
-        if self.unit in ("line", "paragraph") and separator is None:
-            stop_symbols(vocab, ["\n"], f"`until` {self.unit}")
-        self.document = (
-            None if separator is None or self.unit is None else finder("document", separator)
-        )
+        if self.unit in ("line", "paragraph") and (separator is None or config.lines is not None):
+            name = f"`until` {self.unit}" if config.lines is None else "`lines`"
+            stop_symbols(vocab, ["\n"], name)
+        self.document: Finder | None = None
+        if separator is not None and self.unit is not None and config.lines is None:
+            self.document = document_end(separator, is_short)
         self.find = None if self.unit in (None, "document") else finder(self.unit)
 
     @property
-    def at_separator(self) -> bool:
-        """True if every text ends at its first separator, so that no document follows another."""
-        return (
-            self.document is not None and not self.config.after and self.config.lines in (None, 1)
-        )
+    def needs_resets(self) -> bool:
+        """False if what is used of a text ends before its first separator, so that no state need be
+        set to zero while it is written.
+        """
+        return not self.is_short or self.document is None or self.config.after > 0
 
     def text(self, before: str = "") -> "Text":
         """A text that follows these symbols."""
