@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+    from charrnn.generation.cowriter import Cowriter
     from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
         Written,
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
         generate_many,
         generate_texts,
     )
+    from charrnn.generation.lexicon import Lexicon
+    from charrnn.generation.manuscript import Manuscript
+    from charrnn.generation.manuscript_file import ManuscriptFile
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
@@ -109,11 +113,15 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+    "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
+    "generation.manuscript": "Manuscript",
+    "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
     "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
+    "generation.lexicon": "Lexicon",
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
@@ -145,8 +153,8 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
-    "ends", "generate_ids", "Writer", "evaluate", "evaluate_texts",
-    "evaluate_windows",
+    "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
+    "evaluate", "evaluate_texts", "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",

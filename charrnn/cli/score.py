@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import threads_option
@@ -32,6 +34,7 @@ Examples:
   charrnn score --per-line < names.txt
   charrnn score letter.txt --run checkpoints/a --run checkpoints/b
 """
+SUFFIX = ".safetensors"
 BLOCK = 4096
 """Characters printed at a time."""
 
@@ -52,9 +55,11 @@ BLOCK = 4096
     type=click.IntRange(0, 1000),
     default=10,
     show_default=True,
-    help="The most surprising passages to list.",
+    help="How many of the most surprising passages to list; with several runs, of the sentences.",
 )
-@click.option("--html", metavar="FILE", help="Write a page that shows it; it needs no network.")
+@click.option(
+    "--html", metavar="FILE", help="Write it as a web page: one file that loads nothing else."
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object per character, one on each line."
 )
@@ -108,6 +113,7 @@ def score(
     most; elsewhere, or with NO_COLOR, the passages alone are printed.
     """
     texts = texts or ("-",)
+    _check_texts(texts)
     find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     if len(runs) > 1:
@@ -135,6 +141,13 @@ def score(
         _show(result, text, passages)
 
 
+def _check_texts(texts: Sequence[str]) -> None:
+    """`UsageError` for a network in the place of a text, where `eval` and `sample` have it."""
+    for text in map(Path, texts):
+        if text.suffix == SUFFIX or any((text / name).exists() for name in (BEST, LAST)):
+            raise click.UsageError(f"{text} is a network, not a text: give it with --run")
+
+
 def _check_alone(flags: dict[str, Any]) -> None:
     """`UsageError` for a flag that has no meaning with several networks."""
     for flag, value in flags.items():
@@ -159,7 +172,7 @@ def _scored(mixture: Mixture, text: ScoreText, top: int, workers: Workers) -> Sc
 def _show(result: Score, text: ScoreText, passages: int) -> None:
     from charrnn.evaluation.passages import surprising_passages
     from charrnn.text.graphemes import graphemes
-    from charrnn.text.vocab import counted
+    from charrnn.text.vocab import NOUNS, counted
 
     shown = graphemes(text.symbols, text.unit)
     nats = shown.sums(text.spread_values(result.nats))
@@ -170,11 +183,11 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
         print_passages(found, shown, nats, text.place)
         print()
     mean, expected = (float(each.mean(dtype="f8")) for each in (result.nats, result.entropy))
-    size = counted(len(result), "character" if text.unit == "char" else "byte")
+    size = counted(len(result), NOUNS[text.unit])
     terminal.show(f"{size}: {terminal.loss_text(mean)}; it expected {expected:.4f} nats")
     left = len(text.symbols) - len(result)
     if left:
-        terminal.say(f"left out: {counted(left, 'character')} that are not in the vocabulary")
+        terminal.say(f"left out: {counted(left, NOUNS[text.unit])} that are not in the vocabulary")
 
 
 def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:

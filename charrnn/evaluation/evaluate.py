@@ -23,7 +23,7 @@ from charrnn.evaluation.walk import Block, walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Positions
+from charrnn.text.documents import Positions, checked_starts
 from charrnn.text.vocab import checked_ids, counted
 
 WARM_UP = 512
@@ -123,8 +123,8 @@ def evaluate_windows(
     last = (targets - 1) // window
     streams = min(last + 1, STREAMS)
     numbers = np.arange(last // streams * streams + streams).reshape(-1, streams)
-    firsts = np.minimum(numbers, last) * window
-    read = _Reading(read_by_each(model, ids), starts, (), firsts, 0, window)
+    texts, starts = preceded(read_by_each(model, ids), starts, ())
+    read = _Reading(texts, starts, (), np.minimum(numbers, last) * window, 0, window)
     return _evaluate(model, ids[-targets:], read, workers, None, progress)
 
 
@@ -197,10 +197,12 @@ def preceded(
     texts: Sequence[NDArray[Any]], starts: Positions | None, openings: Sequence[StartStates]
 ) -> tuple[list[NDArray[Any]], Positions | None]:
     """A text for each opening, which begins with the id that the opening reads first, and the
-    positions of the resets in it; without openings, the texts themselves.
+    positions of the resets in it; without openings, the texts themselves. `ConfigError` for
+    positions that cannot be resets.
 
     texts: for each opening, or one for all.
     """
+    starts = None if starts is None else checked_starts(starts, len(texts[0]))
     if not openings:
         return [*texts], starts
     begun = [

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.errors import CorpusError
 from charrnn.evaluation.evaluate import (
     STEPS,
     STREAMS,
     Evaluation,
+    checked_text,
     members_of,
     mixed_by,
     read_by_each,
@@ -22,7 +22,7 @@ from charrnn.evaluation.walk import walk
 from charrnn.network.model import Models, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Positions
+from charrnn.text.documents import Positions, checked_starts
 
 
 def evaluate_texts(
@@ -39,7 +39,8 @@ def evaluate_texts(
     (`Trained.opening`).
 
     Texts of similar lengths are read in parallel; the result for one has the same bits whatever the
-    others are, on any number of threads. `CorpusError` for a text without characters.
+    others are, on any number of threads. `CorpusError` for a text without characters, `VocabError`
+    for ids that a model does not have.
 
     texts: ids (K,) of any integer type, K >= 1. starts: for each text, as in `evaluate`. chosen:
     for each model, which state of its opening each text continues from, (texts,), such as
@@ -47,15 +48,15 @@ def evaluate_texts(
     """
     if not texts:
         return []
-    models, each = members_of(model), [read_by_each(model, text) for text in texts]
+    models, texts = members_of(model), [checked_text(model, text, openings)[0] for text in texts]
+    each = [read_by_each(model, text) for text in texts]
     sizes = np.array([len(text) for text in texts], np.int64)
-    if not sizes.all():
-        raise CorpusError("a text to evaluate needs at least 1 character in the vocabulary")
     chosen = chosen or [np.zeros(len(texts), np.int64)] * len(models)
     firsts = np.cumsum(sizes + 1) - sizes - 1  # an id precedes each text
     resets = None
     if starts is not None:
-        resets = np.concatenate([own + 1 + at for own, at in zip(starts, firsts, strict=True)])
+        checked = map(checked_starts, starts, sizes.tolist())
+        resets = np.concatenate([own + 1 + at for own, at in zip(checked, firsts, strict=True)])
     losses = [np.zeros(int((sizes + 1).sum()), np.float32) for _ in models]
     order = np.argsort(sizes, kind="stable")
     with using(workers) as threads:

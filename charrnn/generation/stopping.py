@@ -188,7 +188,7 @@ class Text:
         config, self._utf8 = endings.config, None
         self._index, self._automaton = endings.vocab.index, endings.automaton
         self._state = 0 if self._automaton is None else self._automaton.start
-        self._accepted = bytes([self._accepts()])  # after each number of symbols
+        self._symbols, self._accepted = "", b""  # whether it accepts the first 0, 1, 2, ...
         self._stop = Ending(endings.stops, config.keep_stop)
         if endings.vocab.unit == "byte":
             self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -218,9 +218,7 @@ class Text:
         "paragraph"; empty if nothing has.
         """
         if self._automaton is not None:
-            for symbol in symbols:
-                self._state = self._automaton.follow(self._state, self._index[symbol])
-                self._accepted += bytes([self._accepts()])
+            self._symbols += symbols
         text = self._stop.feed(symbols, last, self._may_end)
         last = last or self._stop.reached
         is_document = False
@@ -245,15 +243,19 @@ class Text:
         other._document, other._unit = copy.copy(self._document), copy.copy(self._unit)
         return other
 
-    def _accepts(self) -> bool:
-        return self._automaton is None or self._automaton.is_accepting(self._state)
-
     def _may_end(self, text: int | str) -> bool:
         """Whether these first characters, or this number of symbols, may be the whole text."""
+        if self._automaton is None:
+            return True
         if isinstance(text, str):
             is_byte = self._utf8 is not None
             text = len(text.encode("utf-8", "surrogateescape")) if is_byte else len(text)
-        return self._automaton is None or bool(self._accepted[text])
+        for place in range(len(self._accepted), text + 1):
+            if place > 0:
+                symbol = self._index[self._symbols[place - 1]]
+                self._state = self._automaton.follow(self._state, symbol)
+            self._accepted += bytes([self._automaton.is_accepting(self._state)])
+        return bool(self._accepted[text])
 
 
 def _unfinished(text: str, find: Finder | None) -> str:

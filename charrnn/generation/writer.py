@@ -227,6 +227,13 @@ class Writer:
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
 
+    def control(self, controls: Controls) -> None:
+        """Draw by other controls from now on, which have to be of the same symbols."""
+        self.controls = controls
+        for work in (self._own_work, self._alone):
+            if work is not None:
+                work.control(controls)
+
     def mark(self) -> Mark:
         """A place to return to: here."""
         state, everyone, documents = State(self.model, self.streams), range(self.streams), None
@@ -250,10 +257,7 @@ class Writer:
         written before. Stream n draws its random numbers from these numbers and n.
         """
         self.memory.begin(start, self._length)
-        self.random = [
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
-            for n in range(self.streams)
-        ]
+        self.random = [generator(*entropy, n) for n in range(self.streams)]
 
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
