@@ -118,8 +118,8 @@ def _undecodable(
         advice = "it looks binary: use `unit` byte to train on bytes"
     else:
         advice = (
-            "name its real encoding (`encoding` latin-1, cp1252, ...), or read on with "
-            "`encoding_errors` replace or ignore"
+            "name its real encoding (`encoding` latin-1, cp1252, ...; charrnn check guesses it), "
+            "or read on with `encoding_errors` replace or ignore"
         )
     return CorpusError(
         f"{where}not {encoding}: byte 0x{error.object[error.start]:02x} at {place} (byte {at}, "
