@@ -13,6 +13,7 @@ from typing import Any
 
 import regex
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.generation.generate import writer_of
@@ -116,7 +117,7 @@ class Continuer:
         """The writer for these settings, apart from the temperature, and where it begins."""
         config = replace(config, temperature=1.0, length=LONGEST)
         if config not in self._writers:
-            writer, _ = writer_of([self.trained], 1, "", config, self._workers)
+            writer, _ = writer_of(Mixture.of(self.trained), 1, "", config, self._workers)
             assert isinstance(writer, Writer)
             self._writers = {config: (writer, writer.mark())}
             self._marks.clear()  # their writer may have remembered less

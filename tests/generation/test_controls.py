@@ -116,7 +116,7 @@ def test_frequencies_of_each_control_and_of_pairs(names: tuple[str, ...]) -> Non
     """An even comb of numbers draws every symbol in proportion, to within a tooth; inside a word
     and outside, at the text's first character and in its middle.
     """
-    n = 1000
+    n = 400
     comb = (np.arange(n) + 0.5) / n
     config, options = settings_of(*names)
     for text in (TEXT, [*TEXT, 3], [*TEXT, 1, 1, 1]):
