@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import sys
@@ -130,7 +129,7 @@ def write(
             manuscript,
             config,
             ahead=ahead,
-            known_words=None if known_words is None else words.read(),
+            known_words=None if known_words is None else words.read(quiet=False),
             workers=workers,
         )
 
@@ -138,7 +137,7 @@ def write(
             used = {k: v for k, v in asdict(session.config).items() if k not in ELSEWHERE}
             return {"run": str(member.path), "seed": session.config.seed, "settings": used}
 
-        screen = Screen(session, opened, about, words.read_silently, has_color(sys.stdout))
+        screen = Screen(session, opened, about, words.read, has_color(sys.stdout))
         status = screen.run()
     if status != HUNG_UP:
         _say_where(Path(file), screen.file, manuscript)
@@ -154,19 +153,13 @@ class Words:
     path: str
     text: tuple[str, ...]
 
-    def read(self, quiet: bool = False) -> Lexicon:
-        """Read them, with progress."""
+    def read(self, quiet: bool = True) -> Lexicon:
+        """Read them, unless `quiet` with progress."""
         from charrnn.cli.known_words import known_words
         from charrnn.cli.own_corpus import own_corpus
 
-        return known_words(
-            self.member.trained, self.path, lambda: own_corpus(self.member, self.text, quiet)
-        )
-
-    def read_silently(self) -> Lexicon:
-        """Read them while the screen is shown."""
-        with contextlib.redirect_stderr(io.StringIO()):
-            return self.read(quiet=True)
+        network, member = self.member.trained, self.member
+        return known_words(network, self.path, lambda: own_corpus(member, self.text, quiet), quiet)
 
 
 def _earlier(about: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,7 @@ from prompt_toolkit.styles import Style
 from charrnn.cli.signals import ENDING
 from charrnn.cli.terminal import cells, one_line
 from charrnn.cli.write_page import Page
+from charrnn.errors import CharrnnError
 from charrnn.generation.continuing import Request
 from charrnn.generation.cowriter import Cowriter, Piece
 from charrnn.generation.lexicon import Lexicon
@@ -88,7 +90,7 @@ class Screen:
         self._page = Page(session, self._buffer)
         self._column: int | None = None
         self._pending: list[Piece] = []
-        self._message = file.note
+        self._message = ""
         self._progress = ""
         self._is_setting = self._is_dirty = self._is_timed = False
         self._wanted: Request | None = None
@@ -132,7 +134,8 @@ class Screen:
         loop = asyncio.get_running_loop()
         for number in ENDING:
             if signal.getsignal(number) != signal.SIG_IGN:
-                loop.add_signal_handler(number, self._end, 128 + number)
+                with suppress(NotImplementedError):  # Windows
+                    loop.add_signal_handler(number, self._end, 128 + number)
         self._compute()
 
     def _end(self, status: int) -> None:
@@ -156,9 +159,7 @@ class Screen:
     def _changed(self) -> None:
         self._session.cursor = self._buffer.cursor_position
         self._is_dirty = True
-        if not self._is_timed:
-            self._is_timed = True
-            asyncio.get_running_loop().call_later(SAVE_AFTER, self._save_soon)
+        self._save_later()
         self._message, self._column = "", None
         self._compute()
 
@@ -199,11 +200,11 @@ class Screen:
 
     def _computed(self, call: Future[None]) -> None:
         self._progress = ""
-        if call.exception() is not None:
-            self._message = one_line(str(call.exception()))
-        if self._app.loop is not None:
-            with suppress(RuntimeError):  # the loop has ended
-                self._app.loop.call_soon_threadsafe(self._take_pending)
+        if call.cancelled():
+            return
+        if (error := call.exception()) is not None:
+            self._message = one_line(str(error))
+        self._call(self._take_pending)
 
     def _take_pending(self) -> None:
         """Take what was asked for before it was known."""
@@ -223,9 +224,15 @@ class Screen:
 
     # files
 
+    def _save_later(self) -> None:
+        if not self._is_timed:
+            self._is_timed = True
+            asyncio.get_running_loop().call_later(SAVE_AFTER, self._save_soon)
+
     def _save_soon(self) -> None:
         self._is_timed = self._is_dirty = False
-        self._disk.submit(self._save, *self._snapshot())
+        with suppress(RuntimeError):  # it is ending, and saves in the end
+            self._disk.submit(self._save, *self._snapshot())
 
     def _snapshot(self) -> tuple[str, str, dict[str, Any]]:
         text = self._session.manuscript
@@ -238,7 +245,7 @@ class Screen:
         except OSError as error:
             self._is_dirty = True
             self.file.note = f"NOT SAVED: {error.strerror or error}"
-        self._message = self.file.note or self._message
+            self._call(self._save_later)
         self._app.invalidate()
 
     def _save_last(self) -> bool:
@@ -265,7 +272,7 @@ class Screen:
         take = f"take {session.request.take}" + (", known words" if session.only_known else "")
         parts = [
             one_line(self.file.path.name) + ("*" if self._is_dirty else ""),
-            self._message or self._progress or take,
+            self.file.note or self._message or self._progress or take,
             f"temp {session.config.temperature:g}",
             f"{session.manuscript.share:.0%} network",
         ]
@@ -359,20 +366,26 @@ class Screen:
         session = self._session
         if session.known_words is None:
             self._message = "reading known words"
-            self._disk.submit(self._read_words).add_done_callback(self._words_read)
+            threading.Thread(target=self._load_words, daemon=True).start()
             return
         session.write_known(not session.only_known)
         self._message = "known words only" if session.only_known else "any words"
         self._compute()
 
-    def _words_read(self, call: Future[Lexicon]) -> None:
-        if (error := call.exception()) is not None:
+    def _load_words(self) -> None:
+        try:
+            words = self._read_words()
+        except (CharrnnError, OSError) as error:
             self._message = one_line(str(error))
             self._app.invalidate()
-        elif self._app.loop is not None:
-            words = call.result()
+        else:
+            self._call(self._use_words, words)
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call a function in the thread of the keys, from another one."""
+        if self._app.loop is not None:
             with suppress(RuntimeError):  # the loop has ended
-                self._app.loop.call_soon_threadsafe(self._use_words, words)
+                self._app.loop.call_soon_threadsafe(function, *arguments)
 
     def _use_words(self, words: Lexicon) -> None:
         self._session.write_known(False, words)
@@ -380,8 +393,7 @@ class Screen:
         self._app.invalidate()
 
     def _save_now(self) -> None:
-        self._is_dirty = False
-        self._disk.submit(self._save, *self._snapshot())
+        self._save_soon()
         self._message = "saved"
 
 
