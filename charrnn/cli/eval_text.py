@@ -16,6 +16,7 @@ from charrnn.cli.own_corpus import own_corpus
 from charrnn.errors import CorpusError, VocabError
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.checkpoints import Member
     from charrnn.text.corpus import Corpus
@@ -43,9 +44,9 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, Te
 
 
 def other_text(
-    network: Trained, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+    networks: Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> Text:
-    """All of another text, encoded for a network.
+    """All of another text, encoded for a mixture.
 
     decoding: the settings `encoding` and `encoding_errors`; None as in training.
     unknown: how to treat characters that its vocabulary lacks: "error" raises `VocabError`, "skip"
@@ -53,7 +54,7 @@ def other_text(
     """
     from charrnn.text.documents import resets
 
-    vocab, config = network.vocab, network.corpus_config
+    vocab, config = networks.vocab, networks[0].corpus_config
     config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
     config = replace(config, **{name: value for name, value in decoding.items() if value})
     if unknown != "error":

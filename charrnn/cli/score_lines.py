@@ -13,7 +13,7 @@ from charrnn.cli import terminal
 from charrnn.errors import VocabError
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.runtime.threads import Workers
     from charrnn.text.vocab import TextIds, Vocab
@@ -23,7 +23,7 @@ BLOCK = 4096
 
 
 def print_line_losses(
-    networks: Sequence[Trained],
+    networks: Mixture,
     texts: Sequence[str],
     encoding: str | None,
     unknown: str,
@@ -35,7 +35,7 @@ def print_line_losses(
     """
     from charrnn.text.lines import lines_of
 
-    vocab, config = networks[0].vocab, networks[0].corpus_config
+    vocab, config = networks.vocab, networks[0].corpus_config
     lines = lines_of(texts, replace(config, encoding=encoding or config.encoding))
     number = failed = 0
     while block := list(islice(lines, BLOCK)):
@@ -64,17 +64,17 @@ def _ids_of(line: str | bytes, vocab: Vocab, unknown: str) -> TextIds | str:
 
 
 def _evaluated(
-    networks: Sequence[Trained], read: Sequence[TextIds], workers: Workers
+    networks: Mixture, read: Sequence[TextIds], workers: Workers
 ) -> Iterator[Evaluation | None]:
     """The evaluation of each line, None for an empty one."""
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.text.documents import resets
 
-    vocab, pattern = networks[0].vocab, networks[0].corpus_config.document_separator
+    vocab, pattern = networks.vocab, networks[0].corpus_config.document_separator
     full = [ids for ids in read if len(ids)]
     found = iter(
         evaluate_texts(
-            [network.model for network in networks],
+            networks,
             full,
             [network.opening for network in networks],
             starts=None if pattern is None else [resets(ids, vocab, pattern) for ids in full],

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
     from charrnn.evaluation.score import Score
     from charrnn.text.corpus import Corpus
@@ -66,7 +67,7 @@ class ScoreText:
 
 
 def read_score_text(
-    network: Trained, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+    network: Trained | Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> ScoreText:
     """A text, decoded as the network's own was; `unknown` as in `eval_text.other_text`."""
     import numpy as np
@@ -88,7 +89,7 @@ def read_score_text(
     return ScoreText(symbols, ids[places].astype(vocab.dtype), places, corpus.sources, vocab.unit)
 
 
-def _new_ids(network: Trained, corpus: Corpus, unknown: str) -> list[int]:
+def _new_ids(network: Trained | Mixture, corpus: Corpus, unknown: str) -> list[int]:
     """The network's id for each symbol of the text's vocabulary, which begins with the network's;
     -1 for none.
     """

@@ -31,6 +31,7 @@ from charrnn.cli.terminal import cells, one_line
 from charrnn.cli.write_page import Page
 from charrnn.generation.continuing import Request
 from charrnn.generation.cowriter import Cowriter, Piece
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.manuscript_file import ManuscriptFile
 
 SAVE_AFTER = 0.5
@@ -51,6 +52,7 @@ KEYS = (
     ("^Q", "quit"),
     ("^R", "retake"),
     ("^T^G", "temp"),
+    ("^O", "words"),
     ("^P", "previous"),
     ("^Y", "redo"),
 )
@@ -71,11 +73,13 @@ class Screen:
         session: Cowriter,
         file: ManuscriptFile,
         about: Callable[[], dict[str, Any]],
+        read_words: Callable[[], Lexicon],
         has_color: bool,
         input: Input | None = None,
         output: Output | None = None,
     ) -> None:
         self.file, self._session, self._about = file, session, about
+        self._read_words = read_words
         self._buffer = _Buffer(
             document=Document(session.manuscript.text, session.cursor), multiline=True
         )
@@ -258,11 +262,11 @@ class Screen:
     def _status(self) -> StyleAndTextTuples:
         """The file and the state, or a message, in one row."""
         session, width = self._session, self._app.output.get_size().columns
-        config, take = session.config, session.request.take
+        take = f"take {session.request.take}" + (", known words" if session.only_known else "")
         parts = [
             one_line(self.file.path.name) + ("*" if self._is_dirty else ""),
-            self._message or self._progress or f"take {take}",
-            f"temp {config.temperature:g}",
+            self._message or self._progress or take,
+            f"temp {session.config.temperature:g}",
             f"{session.manuscript.share:.0%} network",
         ]
         while len(parts) > 2 and cells("  ".join(parts)) > width - 2:
@@ -307,6 +311,7 @@ class Screen:
         on("c-y")(lambda: self._back(session.redo, "nothing to redo"))
         on("c-t")(lambda: self._warm(WARMER))
         on("c-g")(lambda: self._warm(COOLER))
+        on("c-o")(self._toggle_words)
         on("c-s")(self._save_now)
         on("c-q")(lambda: self._end(0))
         on("c-c")(lambda: self._end(130))
@@ -348,6 +353,31 @@ class Screen:
         self._session.change_temperature(max(0.0, min(temperature, HOTTEST)))
         self._message = ""
         self._compute()
+
+    def _toggle_words(self) -> None:
+        """Write known words only, or any again; they are read when they are first needed."""
+        session = self._session
+        if session.known_words is None:
+            self._message = "reading known words"
+            self._disk.submit(self._read_words).add_done_callback(self._words_read)
+            return
+        session.write_known(not session.only_known)
+        self._message = "known words only" if session.only_known else "any words"
+        self._compute()
+
+    def _words_read(self, call: Future[Lexicon]) -> None:
+        if (error := call.exception()) is not None:
+            self._message = one_line(str(error))
+            self._app.invalidate()
+        elif self._app.loop is not None:
+            words = call.result()
+            with suppress(RuntimeError):  # the loop has ended
+                self._app.loop.call_soon_threadsafe(self._use_words, words)
+
+    def _use_words(self, words: Lexicon) -> None:
+        self._session.write_known(False, words)
+        self._toggle_words()
+        self._app.invalidate()
 
     def _save_now(self) -> None:
         self._is_dirty = False

@@ -13,14 +13,17 @@ from typing import Any
 
 import regex
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.generation.generate import writer_of
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Mark, Progress, Writer
-from charrnn.network.model import Panels
+from charrnn.generation.writer import Mark, Progress, Writer, controls_of
+from charrnn.kernels.constraint import Edges
 from charrnn.runtime.threads import Workers
 from charrnn.text.decoding import tidy
+from charrnn.text.words import word_symbols
 
 EVERY = 16
 """Characters between two stored states: at most as many are read again."""
@@ -41,11 +44,14 @@ _WORD = regex.compile(rf"\s*(?:(?P<single>[{_SINGLE}]\p{{M}}*)|[^\s{_SINGLE}]+)"
 
 @dataclass(frozen=True)
 class Request:
-    """What a continuation depends on: the text before it, the settings, and the take, from 1."""
+    """What a continuation depends on: the text before it, the take, from 1, the settings, and
+    whether only known words are written.
+    """
 
     before: str
     take: int
     config: SamplingConfig
+    only_known: bool = False
 
 
 def never() -> bool:
@@ -54,12 +60,19 @@ def never() -> bool:
 
 
 class Continuer:
-    """Continues texts by one network. One call at a time, from any thread."""
+    """Continues texts by one network. One call at a time, from any thread.
 
-    def __init__(self, trained: Trained, workers: Workers | None = None) -> None:
-        self.trained, self._workers = trained, workers or Workers(1)
+    known_words: for requests of `only_known`; may be set later.
+    """
+
+    def __init__(
+        self,
+        trained: Trained,
+        workers: Workers | None = None,
+        known_words: Lexicon | None = None,
+    ) -> None:
+        self.trained, self._workers, self.known_words = trained, workers or Workers(1), known_words
         self._writers: dict[SamplingConfig, Writer] = {}
-        self._panels: Panels | None = None
         self._marks: OrderedDict[str, Mark] = OrderedDict()
         self._bytes = 0
 
@@ -82,32 +95,44 @@ class Continuer:
         writer, before = self._writer(request.config), request.before
         if not self._read(writer, request, is_cancelled, progress):
             return
-        writer.restart((request.config.seed, request.take, len(before)))
+        start = self._control(writer, request)
+        writer.restart((request.config.seed, request.take, len(before)), start)
         vocab, text, count = self.trained.vocab, "", 0
         decoder = Text(Endings(vocab, SamplingConfig(), None))
-        while (end := _end(text)) is None:
+        while (end := _end(text)) is None and count < LONGEST and writer.ended[0] < 0:
             if is_cancelled():
                 return
-            text += decoder.feed(symbols_of(vocab, writer.write(STEP))[0])
+            symbols = symbols_of(vocab, writer.write(STEP))[0]
             count += STEP
-            if len(vocab.in_symbols(text)) == count:  # no character is half written
+            if (ended := int(writer.ended[0])) >= 0:
+                symbols = symbols[: STEP + ended - count]
+            text += decoder.feed(symbols)
+            if ended < 0 and len(vocab.in_symbols(text)) == count:  # no character is half written
                 self._store(before + text, writer.mark())
             if words := _whole_words(text):
                 yield words
         yield text[:end]
 
     def _writer(self, config: SamplingConfig) -> Writer:
+        """The writer for these settings, apart from the temperature."""
+        config = replace(config, temperature=1.0, length=LONGEST)
         if config not in self._writers:
-            self._writers = {config: self._new_writer(config)}
+            writer, _ = writer_of(Mixture.of(self.trained), 1, "", config, self._workers)
+            assert isinstance(writer, Writer)
+            self._writers = {config: writer}
         return self._writers[config]
 
-    def _new_writer(self, config: SamplingConfig) -> Writer:
-        trained, whole = self.trained, replace(config, length=LONGEST)
-        writer, _ = writer_of([trained], 1, "", whole, self._workers, self._panels)
-        assert isinstance(writer, Writer)
-        if writer.model is trained.model:
-            self._panels = writer.panels
-        return writer
+    def _control(self, writer: Writer, request: Request) -> int:
+        """Let the writer draw as asked for; returns the state in which known words begin."""
+        vocab, edges, start = self.trained.vocab, None, 0
+        if request.only_known and self.known_words is not None:
+            known = self.known_words.automaton(vocab, request.before[-CONTEXT:])
+            edges = Edges(known.first, known.symbols, known.targets, known.distance)
+            start = known.start
+        config = replace(request.config, length=LONGEST)
+        banned = () if vocab.unknown is None else (vocab.unknown,)
+        writer.control(controls_of(config, len(vocab), banned, word_symbols(vocab), edges))
+        return start
 
     def _read(
         self,
