@@ -118,6 +118,7 @@ def write(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
     (member,) = load_members(run or _run_of(opened.about), (), training=False)
+    from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter
     from charrnn.runtime.threads import Workers
@@ -137,10 +138,10 @@ def write(
             used = {k: v for k, v in asdict(session.config).items() if k not in ELSEWHERE}
             return {"run": str(member.path), "seed": session.config.seed, "settings": used}
 
-        screen = Screen(session, opened, about, words.read, has_color(sys.stdout))
-        status = screen.run()
+        saver = Saver(opened, manuscript, about)
+        status = Screen(session, saver, words.read, has_color(sys.stdout)).run()
     if status != HUNG_UP:
-        _say_where(Path(file), screen.file, manuscript)
+        _say_where(Path(file), saver.file, manuscript)
     if status:
         sys.exit(status)
 
