@@ -61,8 +61,8 @@ def other_text(
 def read_other(
     network: Trained | Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> tuple[Corpus, NDArray[np.int32]]:
-    """Another text, in a vocabulary that has all of its symbols, and the id of each in the
-    network's, -1 for none, int32 (K,).
+    """Another text, in a vocabulary that has all of its symbols, and the network's id of each, -1
+    for none, int32 (K,).
 
     decoding: the settings `encoding` and `encoding_errors`; None as in training.
     unknown: how to treat characters that the network's vocabulary lacks: "error" gives them the id

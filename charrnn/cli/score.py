@@ -128,7 +128,7 @@ def score(
     mixture = mixture_of(load_members(runs[0] if runs else None, ensemble))
     with closing(Workers(threads)) as workers:
         if per_line:
-            print_line_losses(mixture, texts, encoding, unknown, as_json, workers)
+            print_line_losses(mixture, texts, decoding, unknown, as_json, workers)
             return
         text = read_score_text(mixture, texts, decoding, unknown)
         count = min(top, len(mixture.vocab)) if as_json or html else 0
