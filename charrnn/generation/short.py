@@ -11,9 +11,10 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.allowed import allowed
-from charrnn.generation.generate import endings_of, reader_of, write_takes
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.readers import endings_of, reader_of
 from charrnn.generation.stopping import symbols_of
+from charrnn.generation.takes import write_takes
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
