@@ -75,13 +75,14 @@ def rows_of(line: str, marks: str, width: int, ghost: str = "", at: int = 0) -> 
 @lru_cache(REMEMBERED)
 def _row(text: str, marks: str, width: int) -> Row:
     """The first row of a text, of at most `width` columns: up to a newline, or cut after a space if
-    there is one. A space may stand in the column after the last.
+    there is one. A space between words may stand in the column after the last.
     """
     shown, columns, cut = list[str](), [0], 0
     for n, ch in enumerate(text):
         shown.append(_shown(ch))
         wide = get_cwidth(shown[-1])
-        if columns[-1] + wide > width + ch.isspace() and n > 0:
+        may_hang = ch.isspace() and ch != "\n" and n + 1 < len(text)
+        if columns[-1] + wide > width + may_hang and n > 0:
             end = cut or n
             break
         columns.append(columns[-1] + wide)
