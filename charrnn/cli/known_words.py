@@ -28,8 +28,8 @@ def known_words(
     if path:
         if Path(path).is_dir() or path.endswith(".safetensors"):
             raise CorpusError(
-                f"`known_words` {path} is a network, not a text: name the network first, as in "
-                f"charrnn sample {path} --known-words"
+                f"`known_words` {terminal.one_line(path)} is a network, not a text: name the "
+                "network first, as in charrnn sample NETWORK --known-words"
             )
         with opened(path) as stream:
             text = as_text(stream.read(), network, terminal.one_line(path))

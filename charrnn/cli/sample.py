@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from charrnn.cli import again, terminal
+from charrnn.cli import again, copied, terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import (
     GroupedCommand,
@@ -47,6 +47,7 @@ BRIEF = {
     "--lines": "End after this many lines.",
     "--match": "Write only what matches this regular expression.",
     "--must": "A word that the text has to contain; may be repeated.",
+    "--max-copy": "Copy no passage this long from the training text.",
     "--known-words": "Only words of the training text, or of this file.",
     "--particles": "Write N side by side to follow --match with less force.",
     "--temperature": "Randomness: 0 safest, 1 as learned; may be repeated. [default: 0.8]",
@@ -171,6 +172,8 @@ def sample(
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = [] if config.precision == "float32" else [config.precision]
     kernels += [] if adapt is None else ["dynamic"]
+    kernels += [] if as_json else copied.kernels()
+    kernels += ["copies"] if config.max_copy else []
     checkpoint = checkpoint or bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=adapt is not None)
     from charrnn.runtime.threads import Workers
@@ -217,8 +220,10 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
         if request.count == request.best_of == 1:
             if several > 1:
                 _head(config is configs[0], f"temperature {config.temperature:g}")
-            cut += not _stream(request, config)
+            written, ended = _stream(request, config)
+            cut += not ended
             again.tell(request.again(config))
+            copied.tell(request, written)
             continue
         for n, text in enumerate(request.texts(config)):
             title = f"take {text.take}"
@@ -233,6 +238,7 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
                 tell_choice(text, config.take + n * request.best_of, request.best_of)
             if several <= TOLD:
                 again.tell(request.again(replace(config, take=text.take), count=1, best_of=None))
+                copied.tell(request, text.text)
         if several > TOLD:
             again.tell(request.again(config))
     unit = "line" if configs[0].lines else configs[0].until
@@ -271,13 +277,13 @@ def bundled_if_no_run() -> str | None:
     return str(path)
 
 
-def _stream(request: Request, config: SamplingConfig) -> str:
-    """Write the text as it is generated; returns what ended it (`Written.ended`). The prime is
-    shown only after the network has read it, so that an error comes before any text.
+def _stream(request: Request, config: SamplingConfig) -> tuple[str, str]:
+    """Write the text as it is generated; returns it and what ended it (`Written.ended`). The prime
+    is shown only after the network has read it, so that an error comes before any text.
     """
     from charrnn.generation.generate import generate
 
-    last, ended = "", ""
+    written, ended = list[str](), ""
 
     def pieces() -> Iterator[str]:
         nonlocal ended
@@ -288,22 +294,25 @@ def _stream(request: Request, config: SamplingConfig) -> str:
             workers=request.workers,
             known_words=known_words,
             progress=bar,
+            training=training,
         )
 
-    known_words = request.known_words
+    known_words, training = request.known_words, request.training(config)
     try:
         with terminal.progress_bar("reading the prime", unit="char") as bar:
             text = pieces()
             first = next(text, "")
         with interruptions() as check:
-            for piece in chain([request.shown, first], text):
+            write(terminal.escaped(request.shown, sys.stdout))
+            for piece in chain([first], text):
                 check()
                 write(terminal.escaped(piece, sys.stdout))
-                last = piece or last
+                written.append(piece)
     finally:
+        last = "".join([request.shown, *written[-2:]])
         if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
             write("\n")
-    return ended
+    return "".join(written), ended
 
 
 def _head(is_first: bool, title: str) -> None:

@@ -57,6 +57,14 @@ class Request:
         """The text that the first network was trained on."""
         return own_corpus(self.members[0], self.training_text)
 
+    def training(self, config: SamplingConfig) -> list[Corpus]:
+        """What the networks were trained on, for `max_copy`; empty without it."""
+        if not config.max_copy:
+            return []
+        others = {member.trained.origin.sha256: member for member in self.members[1:]}
+        others.pop(self.members[0].trained.origin.sha256, None)
+        return [self.own_corpus, *(own_corpus(member) for member in others.values())]
+
     @cached_property
     def known_words(self) -> Lexicon | None:
         """The only words to write; None for any."""
@@ -78,7 +86,7 @@ class Request:
         from charrnn.generation.generate import generate_texts
         from charrnn.inspection.likelihood import likeliest, with_logprobs
 
-        known_words = self.known_words
+        known_words, training = self.known_words, self.training(config)
         with terminal.progress_bar("writing", unit="char") as bar:
             texts = generate_texts(
                 self.networks,
@@ -88,6 +96,7 @@ class Request:
                 workers=self.workers,
                 known_words=known_words,
                 progress=bar,
+                training=training,
             )
         if self.best_of == 1 and not self.logprobs:
             return texts

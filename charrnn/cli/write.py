@@ -64,7 +64,7 @@ UNTITLED = "untitled.txt"
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("file", required=False, type=click.Path(), default=UNTITLED)
+@click.argument("file", required=False, type=click.Path(readable=False), default=UNTITLED)
 @click.option("--run", metavar="RUN", help="A checkpoint or a run's folder. [default: the newest]")
 @click.option(
     "--ahead",

@@ -15,16 +15,19 @@ from charrnn.generation.allowed import allowed
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.original import Original, original
 from charrnn.generation.particles import Particles, write_particles
 from charrnn.generation.stopping import Endings, Text, symbols_of
 from charrnn.generation.writer import Ids, Progress, Writer, controls_of, generator, memory_of
 from charrnn.kernels.constraint import Edges
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
 
+AnyWriter = Writer | Ensemble | Original
 MANY, FEW = 64, 8
 """So many texts are written so few symbols at a time: what is written after the end of a text takes
 more time than returning to Python.
@@ -34,7 +37,7 @@ PARTICLES = 2048
 
 
 def generate_ids(
-    writer: Writer | Ensemble, prime: Ids, length: int, progress: Progress | None = None
+    writer: AnyWriter, prime: Ids, length: int, progress: Progress | None = None
 ) -> Iterator[Ids]:
     """Yields blocks (k, streams) int32 of ids that follow prime (K,); `length` in total. The prime
     may be empty after `Writer.begin`.
@@ -78,6 +81,7 @@ def generate(
     panels: Panels | None = None,
     known_words: Lexicon | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> Generator[str, None, str]:
     """Yields the text that follows `prime`, in pieces as it is generated; returns what ended it
     (`Written.ended`).
@@ -102,17 +106,24 @@ def generate(
     panels: the packed weights of a single network, if available.
     known_words: the only words that are written.
     progress: `progress(read, total)` reports the reading of a long prime.
+    training: what the networks were trained on, for `config.max_copy`.
     """
     networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     if config.particles > 1:
         (written,) = generate_texts(
-            networks, 1, prime, config, workers=workers, known_words=known_words
+            networks,
+            1,
+            prime,
+            config,
+            workers=workers,
+            known_words=known_words,
+            training=training,
         )
         yield written.text
         return written.ended
     automaton = allowed(networks.vocab, config, known_words, prime)
     endings = endings_of(networks, config, automaton)
-    writer, ids = writer_of(networks, 1, prime, config, workers, panels, automaton)
+    writer, ids = writer_of(networks, 1, prime, config, workers, panels, automaton, training)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
     done = 0
     for block in generate_ids(writer, ids, config.length or 0, progress):
@@ -137,6 +148,7 @@ def generate_many(
     workers: Workers | None = None,
     known_words: Lexicon | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> list[str]:
     """`count` texts that follow `prime`, generated in parallel: takes of the seed from
     `config.take` on. Each is the text that `generate` yields for its take.
@@ -151,6 +163,7 @@ def generate_many(
         workers=workers,
         known_words=known_words,
         progress=progress,
+        training=training,
     )
     return [each.text for each in texts]
 
@@ -164,25 +177,26 @@ def generate_texts(
     workers: Workers | None = None,
     known_words: Lexicon | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> list[Written]:
     """As `generate_many`, with what ended each text. Nothing more is computed for a text that has
     ended.
 
     `progress(written, length)` counts the characters of each text; one that has ended counts as
-    whole.
+    whole. training: as of `generate`.
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
     networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     automaton = allowed(networks.vocab, config, known_words, prime)
     endings = endings_of(networks, config, automaton)
-    reader, ids = reader_of(networks, count, prime, config, workers, automaton)
+    reader, ids = reader_of(networks, count, prime, config, workers, automaton, training)
     texts = write_takes(reader, endings, ids, count, config.take, progress)
     return [Written(text, config.take + n, end.ended) for n, (end, text) in enumerate(texts)]
 
 
 def write_takes(
-    reader: Writer | Ensemble,
+    reader: AnyWriter,
     endings: Endings,
     prime: Ids,
     count: int,
@@ -214,12 +228,13 @@ def write_takes(
             if progress is not None:
                 progress(first * length + written * size, count * length)
 
+        assert not isinstance(writer, Original), "`original` refuses particles"
         write_particles(writer, endings.vocab, groups[first:], length, report)
     return [group.chosen() for group in groups]
 
 
 def write_texts(
-    writer: Writer | Ensemble,
+    writer: AnyWriter,
     vocab: Vocab,
     texts: Sequence[Text],
     length: int,
@@ -258,14 +273,15 @@ def reader_of(
     config: SamplingConfig,
     workers: Workers | None,
     automaton: Automaton | None = None,
-) -> tuple[Writer | Ensemble, Ids]:
+    training: Sequence[Corpus] = (),
+) -> tuple[AnyWriter, Ids]:
     """A writer that has read the prime once from each state that `count` texts start from, and the
     ids of the prime.
     """
     openings, N = math.lcm(*(len(network.opening) for network in networks)), config.particles
     config = replace(config, take=N * (config.take - 1) + 1)
     streams = min(count * N, openings)
-    reader, ids = writer_of(networks, streams, prime, config, workers, automaton=automaton)
+    reader, ids = writer_of(networks, streams, prime, config, workers, None, automaton, training)
     if len(ids):
         reader.read(ids)
     return reader, ids
@@ -279,8 +295,11 @@ def writer_of(
     workers: Workers | None,
     panels: Panels | None = None,
     automaton: Automaton | None = None,
-) -> tuple[Writer | Ensemble, Ids]:
-    """A writer that never writes the unknown symbol, and the ids to read first."""
+    training: Sequence[Corpus] = (),
+) -> tuple[AnyWriter, Ids]:
+    """A writer that never writes the unknown symbol, and the ids to read first. With
+    `config.max_copy` it copies nothing from the training texts.
+    """
     start, end, edges = 0, -1, None
     if automaton is not None:
         start, end = automaton.start, automaton.end
@@ -305,7 +324,7 @@ def writer_of(
             panels=panels,
         )
         writer.begin(network.opening)
-        return writer, ids
+        return original(writer, vocab, config, training, workers), ids
     writers = [
         Writer(
             network.model,
@@ -320,7 +339,8 @@ def writer_of(
         own.begin(network.opening)
     controls = controls_of(config, len(vocab), banned, inner, edges)
     memory = memory_of(config, streams, start)
-    return Ensemble(writers, networks, controls, memory, end), ids
+    ensemble = Ensemble(writers, networks, controls, memory, end)
+    return original(ensemble, vocab, config, training, workers), ids
 
 
 def endings_of(

@@ -47,6 +47,7 @@ class ShortTexts:
 
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
+    training: as of `generate`.
     drawn: the number of texts so far, up to the last one that passed. fallen: how many of them fell
     for each reason.
     """
@@ -63,6 +64,7 @@ class ShortTexts:
         workers: Workers | None = None,
         known_words: Lexicon | None = None,
         progress: Progress | None = None,
+        training: Sequence[Corpus] = (),
     ) -> None:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
@@ -72,6 +74,7 @@ class ShortTexts:
         automaton = allowed(self._networks.vocab, self.config, known_words, prime)
         self._endings = endings_of(self._networks, self.config, automaton, is_short=True)
         self._accept, self._workers, self._progress = accept, workers, progress
+        self._training = training
         self.drawn, self.fallen = 0, Counter[str]()
 
     def __repr__(self) -> str:
@@ -124,7 +127,13 @@ class ShortTexts:
         """The whole short text of one take after another, and what ended it, without an end."""
         config, endings, most = self.config, self._endings, self.short.max_length
         reader, ids = reader_of(
-            self._networks, MOST, self._prime, config, self._workers, endings.automaton
+            self._networks,
+            MOST,
+            self._prime,
+            config,
+            self._workers,
+            endings.automaton,
+            self._training,
         )
         begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 

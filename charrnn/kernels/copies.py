@@ -11,8 +11,7 @@ Ids become symbols by a table, as in `kernels/overlap.py`.
 from numba import int64, uint8, uint16, uint64, void
 
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.kernels.rolling import BASE, IGNORED, SPREAD, U64, power_of
-from charrnn.kernels.suffixes import INTS
+from charrnn.kernels.rolling import BASE, IGNORED, INTS, SPREAD, U64, power_of
 
 FILTER = uint64[:, ::1]
 LINE, PROBES = 8, 7

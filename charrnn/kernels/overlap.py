@@ -15,8 +15,8 @@ from numba import int64, types, uint8, uint16, uint64, void
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.kernels.rolling import BASE, IGNORED, SPREAD, U64, power_of
-from charrnn.kernels.suffixes import INTS, LONGS, NONE, SUFFIXES, slot_of
+from charrnn.kernels.rolling import BASE, IGNORED, INTS, SPREAD, U64, power_of
+from charrnn.kernels.suffixes import LONGS, NONE, SUFFIXES, slot_of
 
 ONE, THREE, SEVEN = U64(1), U64(3), U64(7)
 

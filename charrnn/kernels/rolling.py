@@ -4,9 +4,11 @@ value = sum over k < N of (symbol of k steps ago + 1) * BASE^k
 """
 
 import numpy as np
+from numba import int32
 
 from charrnn.compiler.compiling import inline
 
+INTS = int32[::1]
 U64 = np.uint64
 BASE = U64(0xD1342543DE82EF95)
 SPREAD = U64(0x9E3779B97F4A7C15)
