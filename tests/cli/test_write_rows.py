@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("prompt_toolkit")
 from prompt_toolkit.formatted_text import fragment_list_to_text, fragment_list_width
+from prompt_toolkit.utils import get_cwidth
 
 from charrnn.cli.write_rows import TAB, rows_of
 
@@ -31,9 +32,9 @@ def test_the_continuation_stands_at_the_cursor() -> None:
     rows = rows_of("one three", "yyynnnnnn", 80, " two\nand", 3)
     assert rows.rows[0].shown == [("", "one"), ("class:ghost", " two")]
     assert rows.rows[1].shown == [("class:ghost", "and"), ("class:network", " three")]
-    assert [rows.place(n) for n in (0, 3, 4, 9)] == [(0, 0), (0, 3), (1, 4), (1, 9)]
+    assert [rows.place(n)[:2] for n in (0, 3, 4, 9)] == [(0, 0), (0, 3), (1, 4), (1, 9)]
     rows = rows_of("one", "yyy", 80, "\n\ntwo\n", 3)
-    assert (len(rows.rows), rows.place(3)) == (4, (0, 3))
+    assert (len(rows.rows), rows.place(3)) == (4, (0, 3, 3))
 
 
 def test_control_characters_are_escaped() -> None:
@@ -50,9 +51,12 @@ def test_random_lines_fit_and_their_characters_are_found() -> None:
         assert all(fragment_list_width(row.shown) <= width for row in rows.rows)
         places = [rows.place(n) for n in range(len(line) + 1)]
         assert places == sorted(places)
-        assert all(column < width for _, column in places)
+        assert all(column < width for _, column, _ in places)
+        for row, column, offset in places:
+            before = fragment_list_to_text(rows.rows[row].shown)[:offset]
+            assert get_cwidth(before) == column
         own = "".join(t for row in rows.rows for style, t in row.shown if style != "class:ghost")
         assert own == "".join(shown(line, 10**6))
         if not ghost:
-            for n, (row, column) in enumerate(places):
-                assert rows.place(rows.nearest(row, column)) == (row, column), n
+            for row, column, _ in places:
+                assert rows.place(rows.nearest(row, column))[:2] == (row, column)
