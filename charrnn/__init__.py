@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.paths import bundled_network, find_checkpoint
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     )
     from charrnn.evaluation.authorship import Authorship, authorship
     from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
-    from charrnn.evaluation.dynamic import evaluate_dynamic
+    from charrnn.evaluation.dynamic import adapt, evaluate_dynamic
     from charrnn.evaluation.evaluate import (
         Evaluation,
         evaluate,
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
-    from charrnn.generation.ensemble import Ensemble, check_alike
+    from charrnn.generation.cowriter import Cowriter
+    from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
         Written,
         generate,
@@ -62,17 +64,24 @@ if TYPE_CHECKING:
         generate_many,
         generate_texts,
     )
+    from charrnn.generation.lexicon import Lexicon
+    from charrnn.generation.manuscript import Manuscript
+    from charrnn.generation.manuscript_file import ManuscriptFile
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
+    from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.network.model import Model
     from charrnn.pages.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
     from charrnn.text.datasets import bundled_corpus, fetch
+    from charrnn.text.endings import ends
+    from charrnn.text.findings import Finding
     from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
+    from charrnn.training.check import TextCheck, check
     from charrnn.training.loop import train
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -88,6 +97,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tuning.candidates": "Candidate combinations of_equal_size",
+    "checkpoint.mixture": "Mixture",
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
@@ -98,17 +108,23 @@ _HOMES = {
     "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
-    "evaluation.dynamic": "evaluate_dynamic",
+    "text.endings": "ends",
+    "evaluation.dynamic": "adapt evaluate_dynamic",
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
-    "generation.ensemble": "Ensemble check_alike",
+    "generation.cowriter": "Cowriter",
+    "generation.ensemble": "Ensemble",
+    "generation.manuscript": "Manuscript",
+    "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
     "DivergenceError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
+    "generation.lexicon": "Lexicon",
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
+    "inspection.likelihood": "best_of with_logprobs",
     "network.model": "Model",
     "pages.surprise": "surprise_page",
     "runtime.threads": "Workers",
@@ -118,29 +134,33 @@ _HOMES = {
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
     "config.files": "configs_of preset presets",
+    "text.findings": "Finding",
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
     "text.overlap": "SharedPassage overlap",
     "text.vocab": "Vocab",
+    "training.check": "TextCheck check",
     "generation.writer": "Writer",
 }
 """The module of each public name."""
 
 __all__ = [  # noqa: RUF022
+    "check", "TextCheck", "Finding",
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
-    "generate_ids", "Writer", "evaluate", "evaluate_texts",
-    "evaluate_windows",
+    "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
+    "evaluate", "evaluate_texts", "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
-    "overlap", "SharedPassage", "Copies", "Ensemble", "check_alike", "CharrnnError",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
+    "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from charrnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS = {"train", "sample", "eval", "compare", "bench", "info", "compile", "data"}
+COMMANDS = set(cli.list_commands(click.Context(cli)))
 
 
 def shown_commands() -> list[tuple[str, str]]:

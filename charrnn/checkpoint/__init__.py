@@ -1,5 +1,5 @@
 """A trained network and its file.
 
 The main entry point is `trained.Trained`: a model, its vocabulary, how its text is read, and its
-origin.
+origin. `mixture.Mixture` is several of them.
 """

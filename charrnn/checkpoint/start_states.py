@@ -52,7 +52,7 @@ class StartStates:
         seed chooses that of take 1, and the others have the next ones in turn.
         """
         first = int(np.random.SeedSequence([seed, 0x57A7]).generate_state(1)[0])
-        return (first + take - 1 + np.arange(streams, dtype=np.int64)) % len(self)
+        return ((first + take - 1) % len(self) + np.arange(streams, dtype=np.int64)) % len(self)
 
     def put(self, state: State, streams: NDArray[np.bool_]) -> None:
         """Set these streams, bool (N of `state`,), to the first start's state."""

@@ -128,6 +128,11 @@ class Trained:
 
 def save(path: str | os.PathLike[str], trained: Trained) -> None:
     """Write a trained network to a file atomically; `CheckpointError` if that fails."""
+    if not isinstance(trained, Trained):
+        raise ConfigError(
+            f"`trained` must be a Trained, not {type(trained).__name__}; a Run's is its attribute "
+            "`trained`, and `save_run` writes the whole run"
+        )
     config, arrays, about = trained.model.config, arrays_in_file(trained), metadata_of(trained)
     if trained.squares is not None and trained.squares.flat.any():
         relative, squares = trained.squares.like(), trained.squares.flat

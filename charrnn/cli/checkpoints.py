@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,55 +14,81 @@ from charrnn.cli.kernel_loading import load_kernels
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
 
 ensemble_option = click.option(
     "--ensemble",
     multiple=True,
-    metavar="CHECKPOINT",
-    help="Average the probabilities with those of this network too; may be repeated.",
+    metavar="CHECKPOINT[:WEIGHT]",
+    help="Average the probabilities with those of this network too; may be repeated. WEIGHT, below "
+    "1, is its share; networks without one share the rest equally.",
 )
+_WEIGHTED = re.compile(r"(.+):([0-9]*\.?[0-9]+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network and its file."""
+    """A trained network, its file, and its share in an ensemble if one was given."""
 
     path: Path
     trained: Trained
+    weight: float | None = None
 
 
 def load_members(
     checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True
 ) -> list[Member]:
-    """The network that the user names and the rest of the ensemble; all must share its vocabulary.
+    """The network that the user names and the rest of the ensemble, which must have its unit and
+    its documents.
 
     `kernels` as for `load_kernels`.
     """
     from charrnn.checkpoint.header import model_config_of
     from charrnn.checkpoint.paths import find_checkpoint
 
-    paths = [find_checkpoint(path) for path in (checkpoint, *others)]
+    named = [(checkpoint, None), *map(_weighted, others)]
+    paths = [find_checkpoint(path) for path, _ in named]
     # reports a file that is not a checkpoint before kernels are loaded or compiled
     cells = [model_config_of(path).cell for path in paths]
     load_kernels(*cells, *kernels, training=training)
     from charrnn.checkpoint.trained import load
-    from charrnn.generation.ensemble import check_alike
 
-    members = [Member(path, load(path)) for path in paths]
+    members = [
+        Member(path, load(path), weight) for path, (_, weight) in zip(paths, named, strict=True)
+    ]
     first = members[0].trained
     for member in members[1:]:
-        check_alike(first.vocab, member.trained.vocab, str(member.path))
         separator = member.trained.corpus_config.document_separator
         if separator != first.corpus_config.document_separator:
             raise ConfigError(
                 f"{member.path}: its --document-separator differs from the first network's; leave "
                 "it out"
             )
+    mixture_of(members)
     return members
+
+
+def mixture_of(members: Sequence[Member]) -> Mixture:
+    """The networks as one. `ConfigError` for weights that are no shares, `VocabError` for networks
+    of bytes and of characters together.
+    """
+    from charrnn.checkpoint.mixture import Mixture
+
+    networks = [member.trained for member in members]
+    return Mixture(networks, [member.weight for member in members])
+
+
+def _weighted(argument: str) -> tuple[str, float | None]:
+    """A path and a weight, if there is one: a file may have a colon in its name."""
+    match = None if Path(argument).exists() else _WEIGHTED.fullmatch(argument)
+    return (match[1], float(match[2])) if match else (argument, None)
 
 
 def files_of(members: Sequence[Member]) -> dict[str, Any]:
     """The files of an ensemble, for JSON output."""
     first, *others = (str(member.path) for member in members)
-    return {"checkpoint": first} | ({"ensemble": others} if others else {})
+    about: dict[str, Any] = {"checkpoint": first} | ({"ensemble": others} if others else {})
+    if any(member.weight is not None for member in members):
+        about["weights"] = mixture_of(members).weights
+    return about

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, files_of, load_members
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import flag_of, json_option, options_for, threads_option
@@ -23,12 +22,12 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.start_states import StartStates
-    from charrnn.checkpoint.trained import Trained
     from charrnn.cli.checkpoints import Member
     from charrnn.cli.eval_text import Text
     from charrnn.evaluation.evaluate import Evaluation
-    from charrnn.network.model import Models
+    from charrnn.network.model import Model
     from charrnn.text.vocab import TextIds
 
 XZ_MOST = 4_000_000
@@ -132,10 +131,10 @@ def eval_(
     if texts or own:
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
-    networks = [member.trained for member in members]
+    networks = mixture_of(members)
     if texts:
         decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
-        text = other_text(networks[0], texts, decoding, unknown)
+        text = other_text(networks, texts, decoding, unknown)
         before = _training_text(members[0])
     else:
         text, before = own_text(members[0], own, split or "validation")
@@ -168,14 +167,14 @@ def _training_text(member: Member) -> TextIds:
     from charrnn.evaluation.compression import has_ppmd
 
     try:
-        corpus = own_corpus(member, quiet=True) if has_ppmd() else None
+        corpus = own_corpus(member) if has_ppmd() else None
     except CharrnnError:
         corpus = None
     return member.trained.vocab.encode("") if corpus is None else corpus.train
 
 
 def _measures(
-    networks: Sequence[Trained],
+    networks: Mixture,
     text: Text,
     before: TextIds,
     openings: Sequence[StartStates],
@@ -187,12 +186,16 @@ def _measures(
     `before` first.
     """
     from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz, has_ppmd
-    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
+    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed_by
 
-    (ids, starts), models = text, [network.model for network in networks]
+    ids, starts = text
 
     def with_bar(
-        label: str, function: Callable[..., Evaluation], model: Models, **options: Any
+        label: str,
+        function: Callable[..., Evaluation],
+        model: Model | Mixture,
+        ids: TextIds = ids,
+        **options: Any,
     ) -> Evaluation:
         with terminal.progress_bar(label, unit="char") as bar:
             return function(model, ids, starts=starts, workers=workers, progress=bar, **options)
@@ -200,32 +203,36 @@ def _measures(
     def dynamic() -> Evaluation:
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-        adapt = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
-        return mixed(
-            [
-                adapt(network.model, squares=network.squares, opening=opening).losses
-                for network, opening in zip_longest(networks, openings)
-            ]
-        )
+        learn = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
+        losses = [
+            learn(
+                network.model,
+                networks.read_by(n, ids),
+                squares=network.squares,
+                opening=openings[n] if openings else None,
+            ).losses
+            for n, network in enumerate(networks)
+        ]
+        return mixed_by(networks, losses, ids[len(ids) - len(losses[0]) :])
 
     measures: dict[str, Callable[[], Evaluation]] = {
-        "carried": partial(with_bar, "evaluating", evaluate, models, openings=openings)
+        "carried": partial(with_bar, "evaluating", evaluate, networks, openings=openings)
     }
     if window and len(ids) > 1:
         measures["window"] = partial(
-            with_bar, f"windows of {window}", evaluate_windows, models, window=window
+            with_bar, f"windows of {window}", evaluate_windows, networks, window=window
         )
     if config is not None:
         measures["dynamic"] = dynamic
 
     def ppmd() -> Evaluation:
         with terminal.progress_bar("PPMd", unit="char") as bar:
-            return evaluate_ppmd(ids, networks[0].vocab, before, progress=bar)
+            return evaluate_ppmd(ids, networks.vocab, before, progress=bar)
 
     if len(ids) <= XZ_MOST and len(before) and has_ppmd():
         measures["ppmd"] = ppmd
     if len(ids) <= XZ_MOST:
-        measures["xz"] = partial(evaluate_xz, ids, networks[0].vocab)
+        measures["xz"] = partial(evaluate_xz, ids, networks.vocab)
     return measures
 
 

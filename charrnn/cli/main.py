@@ -31,6 +31,7 @@ from charrnn.cli.terminal import (
 from charrnn.errors import CharrnnError, ConfigError
 
 COMMANDS = {
+    "check": ("charrnn.cli.check:check", "Look at a text before training on it."),
     "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "write": ("charrnn.cli.write:write", "Write a text together with a network."),
@@ -52,7 +53,10 @@ called, so that `--help` is quick.
 
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
-RENAMED = {"streams": "--count", "duration": "--for", "folder": "--out"}
+RENAMED = {
+    **{"streams": "--count", "duration": "--for", "folder": "--out"},
+    "weights": "--ensemble",
+}
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 
 

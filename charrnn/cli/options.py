@@ -120,6 +120,11 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def with_own_flags(text: str) -> str:
+    """The text with settings in backticks as flags."""
+    return PARAMETER.sub(lambda match: flag_of(match[1]), text)
+
+
 def options_for(
     kind: type[Settings], without: Collection[str] = (), repeated: Collection[str] = ()
 ) -> Callable[[Command], Command]:
@@ -135,7 +140,7 @@ def options_for(
             is_repeated = setting.name in repeated
             add = option(
                 f"{flag}/--no-{flag[2:]}" if is_bool else flag,
-                PARAMETER.sub(lambda match: flag_of(match[1]), setting.help)
+                with_own_flags(setting.help)
                 + (" May be repeated." if is_repeated else "")
                 + ("" if setting.default in (None, ()) or is_bool else default),
                 group=setting.group,
@@ -158,7 +163,7 @@ def part_option(part: str, help: str) -> Callable[[Command], Command]:
         f"File, folder or glob: {help}",
         group=settings_of(CorpusConfig)["encoding"].group,
         multiple=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         metavar="FILE",
     )
 
@@ -169,7 +174,7 @@ def setting_options(command: Command) -> Command:
         option(
             "--config",
             "TOML file of settings, named like the flags; flags win.",
-            type=click.Path(),
+            type=click.Path(readable=False),
             metavar="FILE",
         ),
         option(

@@ -52,11 +52,16 @@ def read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, 
         return _all_of(_stdin(), whose), whose
     if prime_file is None:
         return "", "the prime"
+    whose = f"the prime ({prime_file})"
+    return content_of(prime_file, whose), whose
+
+
+def content_of(path: str, whose: str) -> bytes:
+    """The bytes of a file."""
     from charrnn.text.contents import opened
 
-    whose = f"the prime ({prime_file})"
-    with opened(prime_file) as stream:
-        return _all_of(stream, whose), whose
+    with opened(path) as stream:
+        return _all_of(stream, whose)
 
 
 def _all_of(stream: BinaryIO, whose: str) -> bytes:

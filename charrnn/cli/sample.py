@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from charrnn.cli import again, copied, terminal
-from charrnn.cli.checkpoints import ensemble_option, load_members
+from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import (
     GroupedCommand,
     help_all_option,
@@ -23,6 +23,7 @@ from charrnn.cli.options import (
     threads_option,
 )
 from charrnn.cli.prime import as_text, read_prime, unescaped
+from charrnn.cli.sample_choice import adapted, choosing_options, dynamic_config, tell_choice
 from charrnn.cli.sample_request import Request, write
 from charrnn.cli.sample_short import write_short
 from charrnn.cli.signals import interruptions
@@ -35,7 +36,9 @@ EXAMPLES = """\b
 Examples:
   charrnn sample                                  the newest run's network
   charrnn sample checkpoints/plays --length 2000 --temperature 0.6
-  charrnn sample --prime "KING:" --stop '\\n\\n'    stop at the first blank line
+  charrnn sample --prime "KING:" --until paragraph --count 3
+  charrnn sample --seed 4711 --take 2             the second text of a seed
+  charrnn sample checkpoints/names --count 200 --max-length 12 --unique --new
   echo "KING:" | charrnn sample                   read the prime from a pipe
 """
 BRIEF = {
@@ -60,6 +63,8 @@ BRIEF = {
     "--new": "Of short texts: none of the training text.",
     "--not-in": "Of short texts: none of this file's lines.",
     "--take": "Write take K of the seed. [default: 1]",
+    "--best-of": "Write N takes, print the likeliest.",
+    "--adapt": "Learn from this text first.",
     "--seed": "The same seed writes the same text. [default: random]",
     "--unknown": "Unknown characters in the prime: error, skip, nearest, fold.",
     "--threads": "Threads to use. [default: all]",
@@ -104,6 +109,7 @@ TOLD = 10
     metavar="FILE",
     help="The text that the network was trained on, if it has moved; may be repeated.",
 )
+@choosing_options
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
 @click.option("--prime", metavar="TEXT", help="Text to continue; may be empty.")
@@ -132,6 +138,9 @@ def sample(
     new: bool,
     not_in: tuple[str, ...],
     text: tuple[str, ...],
+    best_of: int,
+    logprobs: bool,
+    adapt: str | None,
     as_json: bool,
     threads: int | None,
     **settings: Any,
@@ -151,28 +160,48 @@ def sample(
     is_short = short != ShortConfig() or new or bool(not_in)
     if is_short and len(configs) > 1:
         raise click.UsageError("short texts are written at one --temperature")
-    if count > MOST and not is_short:
+    if is_short and (best_of > 1 or logprobs):
+        raise click.UsageError("--best-of and --logprobs are not for many short texts")
+    if logprobs and not as_json:
+        raise click.UsageError("--logprobs is a part of --json: add it")
+    learning = dynamic_config(values, adapt)
+    if count * best_of > MOST and not is_short:
         raise click.UsageError(
-            f"--count {count}: at most {MOST:,}, except for short texts (--max-length)"
+            f"--count {count * best_of}: at most {MOST:,}, except for short texts (--max-length)"
         )
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = [] if config.precision == "float32" else [config.precision]
+    kernels += [] if adapt is None else ["dynamic"]
     kernels += [] if as_json else copied.kernels()
     kernels += ["copies"] if config.max_copy else []
-    members = load_members(checkpoint or bundled_if_no_run(), ensemble, *kernels, training=False)
+    checkpoint = checkpoint or bundled_if_no_run()
+    members = load_members(checkpoint, ensemble, *kernels, training=adapt is not None)
     from charrnn.runtime.threads import Workers
 
-    trained = [member.trained for member in members]
+    trained = mixture_of(members)
     prime = as_text(raw_prime, trained[0], whose)
     try:
-        trained[0].vocab.encode(prime, config.unknown)
+        trained.vocab.encode(prime, config.unknown)
     except VocabError as error:
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
     configs = [replace(each, stop=stops) for each in configs]
     with contextlib.closing(Workers(threads)) as workers:
+        if adapt is not None:
+            members = adapted(members, adapt, learning, config.unknown, workers)
         request = Request(
-            members, prime, prime_file, "" if no_prime else prime, count, workers, text, known_words
+            members=members,
+            prime=prime,
+            prime_file=prime_file,
+            shown="" if no_prime else prime,
+            count=count,
+            workers=workers,
+            training_text=text,
+            words=known_words,
+            best_of=best_of,
+            logprobs=logprobs,
+            adapt=adapt,
+            learning=learning,
         )
         if is_short:
             write_short(request, configs[0], short, new, not_in, as_json)
@@ -188,7 +217,7 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
     """
     several, cut = request.count * len(configs), 0
     for config in configs:
-        if request.count == 1:
+        if request.count == request.best_of == 1:
             if several > 1:
                 _head(config is configs[0], f"temperature {config.temperature:g}")
             written, ended = _stream(request, config)
@@ -200,13 +229,15 @@ def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
             title = f"take {text.take}"
             if len(configs) > 1:
                 title = f"temperature {config.temperature:g}, {title}"
-            if not request.is_line(config):
+            if several > 1 and not request.is_line(config):
                 _head(config is configs[0] and n == 0, title)
             whole = terminal.escaped(request.shown + text.text, sys.stdout)
             write(whole if whole.endswith("\n") else whole + "\n")
             cut += not text.ended
+            if request.best_of > 1:
+                tell_choice(text, config.take + n * request.best_of, request.best_of)
             if several <= TOLD:
-                again.tell(request.again(replace(config, take=text.take), count=1))
+                again.tell(request.again(replace(config, take=text.take), count=1, best_of=None))
                 copied.tell(request, text.text)
         if several > TOLD:
             again.tell(request.again(config))
@@ -220,7 +251,7 @@ def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, An
     """What --json prints: one text, or a list `samples` of texts, and the settings."""
     config = configs[0].resolved()
     samples = [
-        request.described(text.text)
+        request.described(text)
         | {"take": text.take, "ended": text.ended}
         | ({"temperature": each.temperature} if len(configs) > 1 else {})
         for each in configs
@@ -257,7 +288,7 @@ def _stream(request: Request, config: SamplingConfig) -> tuple[str, str]:
     def pieces() -> Iterator[str]:
         nonlocal ended
         ended = yield from generate(
-            [member.trained for member in request.members],
+            request.networks,
             request.prime,
             config,
             workers=request.workers,

@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import again, terminal
-from charrnn.cli.checkpoints import Member, files_of
+from charrnn.cli.checkpoints import Member, files_of, mixture_of
 from charrnn.cli.known_words import known_words
 from charrnn.cli.own_corpus import own_corpus
-from charrnn.config import SamplingConfig
+from charrnn.config import DynamicConfig, SamplingConfig
 from charrnn.config.fields import Settings
 
 if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.generation.generate import Written
     from charrnn.generation.lexicon import Lexicon
     from charrnn.runtime.threads import Workers
@@ -29,7 +30,8 @@ class Request:
 
     shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
         that the network was trained on has moved. words: the file of --known-words, empty for that
-        text, or None.
+        text, or None. best_of: of so many takes the likeliest is a text. adapt: the file that the
+        networks have learned from, with the settings `learning`.
     """
 
     members: Sequence[Member]
@@ -40,6 +42,15 @@ class Request:
     workers: Workers
     training_text: tuple[str, ...]
     words: str | None = None
+    best_of: int = 1
+    logprobs: bool = False
+    adapt: str | None = None
+    learning: DynamicConfig | None = None
+
+    @cached_property
+    def networks(self) -> Mixture:
+        """The networks as one."""
+        return mixture_of(self.members)
 
     @cached_property
     def own_corpus(self) -> Corpus:
@@ -71,15 +82,15 @@ class Request:
         )
 
     def texts(self, config: SamplingConfig) -> list[Written]:
-        """The texts, written side by side."""
+        """The texts, written side by side, with their probabilities if they are asked for."""
         from charrnn.generation.generate import generate_texts
+        from charrnn.inspection.likelihood import likeliest, with_logprobs
 
-        trained = [member.trained for member in self.members]
         known_words, training = self.known_words, self.training(config)
         with terminal.progress_bar("writing", unit="char") as bar:
-            return generate_texts(
-                trained,
-                self.count,
+            texts = generate_texts(
+                self.networks,
+                self.count * self.best_of,
                 self.prime,
                 config,
                 workers=self.workers,
@@ -87,16 +98,31 @@ class Request:
                 progress=bar,
                 training=training,
             )
+        if self.best_of == 1 and not self.logprobs:
+            return texts
+        texts = with_logprobs(self.networks, texts, self.prime, config, workers=self.workers)
+        return likeliest(texts, self.best_of)
 
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:
         """The command that writes the texts again; flags win over this request's."""
         hidden = bool(self.prime) and not self.shown
-        flags = {"count": self.count, "no_prime": hidden, "text": self.training_text, **flags}
-        flags["known_words"] = self.words or self.words is not None
-        words = again.command(self.members, config, *settings, **flags)
+        own = {"count": self.count, "no_prime": hidden, "text": self.training_text}
+        own |= {"known_words": self.words or self.words is not None, "adapt": self.adapt}
+        own |= {"best_of": None if self.best_of == 1 else self.best_of}
+        more = () if self.learning is None else (self.learning,)
+        words = again.command(self.members, config, *settings, *more, **own | flags)
         return again.line(words, self.prime, self.prime_file)
 
-    def described(self, text: str) -> dict[str, Any]:
+    def described(self, written: Written) -> dict[str, Any]:
+        """A text for JSON, and how likely it is, if that was asked for."""
+        about = self.shown_text(written.text)
+        if self.best_of > 1:
+            about["nats_per_char"] = written.nats_per_char
+        if self.logprobs and written.logprobs is not None:
+            about["logprobs"] = [round(p, 5) for p in written.logprobs.tolist()]
+        return about
+
+    def shown_text(self, text: str) -> dict[str, Any]:
         """A text for JSON; of a network of bytes, the bytes too."""
         if self.members[0].trained.vocab.unit == "char":
             return {"text": text}
@@ -108,7 +134,9 @@ class Request:
         values: dict[str, Any] = {"prime": _valid(self.prime)}
         for each in (config, *settings):
             values |= asdict(each)  # type: ignore[call-overload]
-        command = self.again(config, *settings, json=True, **flags)
+        if self.learning is not None:
+            values |= {"adapt": self.adapt, **asdict(self.learning)}
+        command = self.again(config, *settings, json=True, logprobs=self.logprobs, **flags)
         return values | files_of(self.members) | {"again": command}
 
 

@@ -32,11 +32,11 @@ def write_short(
     """
     from charrnn.generation.short import ShortTexts
 
-    trained = [member.trained for member in request.members]
     known_words, training = request.known_words, request.training(config)
-    with terminal.progress_bar("writing", unit="text") as bar:
+    is_seen = not as_json and terminal.is_terminal(sys.stdout)  # then the texts show the progress
+    with terminal.progress_bar("writing", unit="text", quiet=is_seen) as bar:
         texts = ShortTexts(
-            trained,
+            request.networks,
             request.count,
             request.prime,
             config,
@@ -49,7 +49,7 @@ def write_short(
         if new:
             texts.exclude("in the training text", request.own_corpus)
         for path in not_in:
-            texts.exclude(f"in {terminal.one_line(path)}", _read(path, trained[0]))
+            texts.exclude(f"in {terminal.one_line(path)}", _read(path, request.members[0].trained))
         found = list[str]()
         failure: SamplingError | None = None
         try:
@@ -63,12 +63,13 @@ def write_short(
     if as_json:
         fallen = {"drawn": texts.drawn, "fallen": dict(texts.fallen)}
         about = request.about(texts.config, short, **flags)
-        samples = [request.described(text) for text in found]
+        samples = [request.shown_text(text) for text in found]
         click.echo(terminal.json_text({"samples": samples} | fallen | about))
     if failure is not None:
         raise failure
     terminal.say(texts.summary)
-    again.tell(request.again(texts.config, short, **flags))
+    if not as_json:
+        again.tell(request.again(texts.config, short, **flags))
 
 
 def _read(path: str, network: Trained) -> str:

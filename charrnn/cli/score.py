@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, load_members
+from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import threads_option
 from charrnn.cli.score_authors import print_authorship
 from charrnn.cli.score_display import print_colored, print_passages
@@ -21,7 +22,7 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.evaluation.score import Score
     from charrnn.text.vocab import Vocab
 
@@ -33,6 +34,7 @@ Examples:
   charrnn score --per-line < names.txt
   charrnn score letter.txt --run checkpoints/a --run checkpoints/b
 """
+SUFFIX = ".safetensors"
 BLOCK = 4096
 """Characters printed at a time."""
 
@@ -53,9 +55,11 @@ BLOCK = 4096
     type=click.IntRange(0, 1000),
     default=10,
     show_default=True,
-    help="The most surprising passages to list.",
+    help="How many of the most surprising passages to list; with several runs, of the sentences.",
 )
-@click.option("--html", metavar="FILE", help="Write a page that shows it; it needs no network.")
+@click.option(
+    "--html", metavar="FILE", help="Write it as a web page: one file that loads nothing else."
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object per character, one on each line."
 )
@@ -109,6 +113,7 @@ def score(
     most; elsewhere, or with NO_COLOR, the passages alone are printed.
     """
     texts = texts or ("-",)
+    _check_texts(texts)
     find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     if len(runs) > 1:
@@ -120,20 +125,27 @@ def score(
         return
     if html is not None:
         _check_place(Path(html))
-    networks = [member.trained for member in load_members(runs[0] if runs else None, ensemble)]
+    mixture = mixture_of(load_members(runs[0] if runs else None, ensemble))
     with closing(Workers(threads)) as workers:
         if per_line:
-            print_line_losses(networks, texts, encoding, unknown, as_json, workers)
+            print_line_losses(mixture, texts, decoding, unknown, as_json, workers)
             return
-        text = read_score_text(networks[0], texts, decoding, unknown)
-        count = min(top, len(networks[0].vocab)) if as_json or html else 0
-        result = _scored(networks, text, count, workers)
+        text = read_score_text(mixture, texts, decoding, unknown)
+        count = min(top, len(mixture.vocab)) if as_json or html else 0
+        result = _scored(mixture, text, count, workers)
     if html is not None:
-        _write_page(html, result, text, networks[0].vocab, passages)
+        _write_page(html, result, text, mixture.vocab, passages)
     if as_json:
-        _print_json(result, text, networks[0].vocab)
+        _print_json(result, text, mixture.vocab)
     elif html is None:
         _show(result, text, passages)
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    """`UsageError` for a network in the place of a text, where `eval` and `sample` have it."""
+    for text in map(Path, texts):
+        if text.suffix == SUFFIX or any((text / name).exists() for name in (BEST, LAST)):
+            raise click.UsageError(f"{text} is a network, not a text: give it with --run")
 
 
 def _check_alone(flags: dict[str, Any]) -> None:
@@ -150,17 +162,17 @@ def _check_place(path: Path) -> None:
         raise click.UsageError(f"--html {path}: {reason}; give the name of a file to write")
 
 
-def _scored(networks: Sequence[Trained], text: ScoreText, top: int, workers: Workers) -> Score:
+def _scored(mixture: Mixture, text: ScoreText, top: int, workers: Workers) -> Score:
     from charrnn.evaluation.score import score
 
     with terminal.progress_bar("scoring", unit="char") as bar:
-        return score(networks, text.ids, top=top, workers=workers, progress=bar)
+        return score(mixture, text.ids, top=top, workers=workers, progress=bar)
 
 
 def _show(result: Score, text: ScoreText, passages: int) -> None:
     from charrnn.evaluation.passages import surprising_passages
     from charrnn.text.graphemes import graphemes
-    from charrnn.text.vocab import counted
+    from charrnn.text.vocab import NOUNS, counted
 
     shown = graphemes(text.symbols, text.unit)
     nats = shown.sums(text.spread_values(result.nats))
@@ -171,11 +183,11 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
         print_passages(found, shown, nats, text.place)
         print()
     mean, expected = (float(each.mean(dtype="f8")) for each in (result.nats, result.entropy))
-    size = counted(len(result), "character" if text.unit == "char" else "byte")
+    size = counted(len(result), NOUNS[text.unit])
     terminal.show(f"{size}: {terminal.loss_text(mean)}; it expected {expected:.4f} nats")
     left = len(text.symbols) - len(result)
     if left:
-        terminal.say(f"left out: {counted(left, 'character')} that are not in the vocabulary")
+        terminal.say(f"left out: {counted(left, NOUNS[text.unit])} that are not in the vocabulary")
 
 
 def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:
@@ -195,6 +207,13 @@ def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passage
 def _print_json(result: Score, text: ScoreText, vocab: Vocab) -> None:
     """Print a line for each symbol."""
     symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
+    shown = {symbol: terminal.json_text(symbol) for symbol in set(text.symbols)}
+    top = ", ".join(["[%s, %.6g]"] * result.top.shape[1])
+    layout = (
+        '{"offset": %d, "char": %s, "nats": %.6g, "rank": %d, "entropy": %.6g, "top": ['
+        + top
+        + "]}\n"
+    )
     for a in range(0, len(result), BLOCK):
         part = slice(a, a + BLOCK)
         rows: Any = zip(
@@ -208,9 +227,6 @@ def _print_json(result: Score, text: ScoreText, vocab: Vocab) -> None:
         )
         lines = []
         for place, nats, rank, entropy, ids, chances in rows:
-            top = ", ".join(f"[{symbols[i]}, {p:.6g}]" for i, p in zip(ids, chances, strict=True))
-            lines.append(
-                f'{{"offset": {place}, "char": {terminal.json_text(text.symbols[place])}, '
-                f'"nats": {nats:.6g}, "rank": {rank}, "entropy": {entropy:.6g}, "top": [{top}]}}\n'
-            )
+            likely = (x for i, p in zip(ids, chances, strict=True) for x in (symbols[i], p))
+            lines.append(layout % (place, shown[text.symbols[place]], nats, rank, entropy, *likely))
         click.echo("".join(lines), nl=False)

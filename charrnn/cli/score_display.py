@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 STYLES = (
     "",
-    "\x1b[38;5;16;48;5;230m",
-    "\x1b[38;5;16;48;5;221m",
-    "\x1b[38;5;16;48;5;209m",
+    "\x1b[38;5;16;48;5;187m",
+    "\x1b[38;5;16;48;5;214m",
+    "\x1b[38;5;16;48;5;203m",
     "\x1b[1;38;5;231;48;5;125m",
 )
 """The style of each level of surprise. Both colors are set, so that a character is readable on a

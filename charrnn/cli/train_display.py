@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import LiveBar, fitted, speed_text
+from charrnn.cli.options import with_own_flags
 from charrnn.cli.terminal import (
     dim,
     duration_text,
@@ -45,6 +46,8 @@ MANY_PARAMETERS = 3.0
 """Parameters per character; with more, a network soon overfits (docs/recipes.md). The recipe's
 smallest network may have more, and a smaller one would be of no use.
 """
+ADVICE = 2
+"""Lines about what is wrong with the text; `charrnn check` says all."""
 
 
 def show_start(
@@ -54,8 +57,8 @@ def show_start(
     its batch shape was fitted to the text.
     """
     from charrnn.runtime.threads import usable_threads
-    from charrnn.text.split import is_sorted_list
     from charrnn.text.vocab import counted
+    from charrnn.training.check import advice
     from charrnn.training.memory_estimate import memory_estimate
     from charrnn.training.recipe import WIDTHS
 
@@ -72,12 +75,10 @@ def show_start(
         count = len(corpus.document_starts) + 1
         missing = "" if count > 1 else "; --document-separator does not match anywhere in the text"
         say(f"documents: {count:,}{missing}")
-    elif run.step == 0 and corpus.config.val_fraction and is_sorted_list(corpus.ids, corpus.vocab):
-        say(
-            "the text looks like a sorted list, so its last part, the validation text, is unlike "
-            "the rest; with --document-separator '\\n' each line is a document, and the validation "
-            "text is drawn from the whole list"
-        )
+    if run.step == 0:
+        for finding in advice(corpus)[:ADVICE]:
+            text = with_own_flags(f"{finding.kind}: {finding.text} {finding.command}")
+            say(one_line(text).strip())
     model, config = run.model.config, run.config
     shape = config.batch_size, config.seq_length
     asked_shape = requested.batch_size or shape[0], requested.seq_length

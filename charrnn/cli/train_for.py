@@ -136,10 +136,9 @@ def plan_text(plan: Plan, duration: str) -> str:
     steps = plan.training.steps
     size = f"{counted(plan.model.layers, 'layer')} of {plan.model.hidden:,} units"
     passes = f"{plan.passes:,.1f} passes over the text"
-    text = (
-        f"plan: {size}, {passes}, about {terminal.duration_text(plan.seconds)}; expect a loss near "
-        f"{plan.expected_loss:.1f} nats per character"
-    )
+    text = f"plan: {size}, {passes}, about {terminal.duration_text(plan.seconds)}"
+    if plan.passes >= 1:  # of less, nothing is known
+        text += f"; expect a loss near {plan.expected_loss:.1f} nats per character"
     if steps == plan.most_steps:
         return f"{text}; more would only repeat the text"
     if duration == TEN_MINUTES:

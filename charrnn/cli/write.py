@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import load_members
-from charrnn.cli.options import GroupedCommand, help_all_option, options_for, threads_option
+from charrnn.cli.checkpoints import Member, load_members
+from charrnn.cli.options import (
+    GroupedCommand,
+    help_all_option,
+    option,
+    options_for,
+    threads_option,
+)
 from charrnn.cli.sample import bundled_if_no_run
+from charrnn.cli.terminal import has_color
 from charrnn.config import SamplingConfig
-from charrnn.errors import CorpusError
+from charrnn.config.fields import settings_of
+from charrnn.errors import ConfigError, CorpusError
 
 if TYPE_CHECKING:
+    from charrnn.generation.lexicon import Lexicon
     from charrnn.generation.manuscript import Manuscript
     from charrnn.generation.manuscript_file import ManuscriptFile
 
@@ -34,26 +43,28 @@ Keys:
   Tab  take a word of the grey text      ^L  take its line
   ^N   the next alternative              ^P  the one before
   ^R   another one of what you took      ^Z  undo    ^Y  redo
-  ^T   warmer    ^G  cooler              ^S  save    ^Q  quit
+  ^T   warmer    ^G  cooler              ^O  known words only, or any again
+  ^S   save      ^Q  quit                (it is saved by itself, too)
 """
 BRIEF = {
     "--run": "A checkpoint or run. [default: the newest]",
     "--temperature": "Randomness: 0 safest, 1 as learned. [default: 0.8]",
     "--ahead": "How much grey text: word or line. [default: line]",
+    "--known-words": "Only words of the training text, or of this file.",
     "--seed": "The same seed writes the same takes. [default: random]",
     "--threads": "Threads to use. [default: all]",
 }
 """The options that --help shows."""
 ELSEWHERE = (
     *("length", "until", "lines", "after", "stop", "keep_stop", "take", "seed", "unknown"),
-    "temperature_to",
+    *("temperature_to", "match", "must", "particles", "max_copy"),
 )
-"""Settings of sampling that a session decides."""
+"""Settings of sampling that a session decides, or has no use for."""
 UNTITLED = "untitled.txt"
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("file", required=False, type=click.Path(), default=UNTITLED)
+@click.argument("file", required=False, type=click.Path(readable=False), default=UNTITLED)
 @click.option("--run", metavar="RUN", help="A checkpoint or a run's folder. [default: the newest]")
 @click.option(
     "--ahead",
@@ -64,45 +75,109 @@ UNTITLED = "untitled.txt"
 )
 @options_for(SamplingConfig, without=ELSEWHERE)
 @click.option("--seed", type=int, help="The same seed writes the same takes. [default: random]")
+@option(
+    "--known-words",
+    "Write only words of the training text, or of this file, until ^O turns that off.",
+    group=settings_of(SamplingConfig)["temperature"].group,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="FILE",
+    help="The text that the network was trained on, if it has moved; may be repeated.",
+)
 @threads_option
 @help_all_option
 def write(
-    file: str, run: str | None, ahead: Any, seed: int | None, threads: int | None, **settings: Any
+    file: str,
+    run: str | None,
+    ahead: Any,
+    seed: int | None,
+    known_words: str | None,
+    text: tuple[str, ...],
+    threads: int | None,
+    **settings: Any,
 ) -> None:
     """Write a text together with a network: what it would write next stands behind the cursor in
     grey, and keys take it.
 
     FILE is plain text, created if there is none. It is saved as you write. FILE.charrnn.json beside
-    it says which parts the network wrote.
+    it says which parts the network wrote; the next session goes on with its run, seed and settings.
     """
     _check_terminal()
     from charrnn.generation.manuscript_file import ManuscriptFile
 
     opened, manuscript = ManuscriptFile.opened(file)
-    members = load_members(run or bundled_if_no_run(), (), training=False)
+    earlier = _earlier(opened.about)
+    given = {name: value for name, value in settings.items() if value is not None}
+    seeds = (seed, earlier.get("seed"), secrets.randbits(53))
+    config = SamplingConfig.of(
+        {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
+    )
+    (member,) = load_members(run or _run_of(opened.about), (), training=False)
+    from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter
     from charrnn.runtime.threads import Workers
 
-    given = {name: value for name, value in settings.items() if value is not None}
-    config = SamplingConfig(seed=secrets.randbits(53) if seed is None else seed, **given)
+    words = Words(member, known_words or "", text)
     with contextlib.closing(Workers(threads)) as workers:
-        session = Cowriter(members[0].trained, manuscript, config, ahead=ahead, workers=workers)
+        session = Cowriter(
+            member.trained,
+            manuscript,
+            config,
+            ahead=ahead,
+            known_words=None if known_words is None else words.read(quiet=False),
+            workers=workers,
+        )
 
-        def described() -> dict[str, Any]:
+        def about() -> dict[str, Any]:
             used = {k: v for k, v in asdict(session.config).items() if k not in ELSEWHERE}
-            return {
-                "seed": session.config.seed,
-                "run": str(members[0].path),
-                "settings": used,
-            }
+            return {"run": str(member.path), "seed": session.config.seed, "settings": used}
 
-        screen = Screen(session, opened, described, terminal.has_color(sys.stdout))
-        status = screen.run()
+        saver = Saver(opened, manuscript, about)
+        status = Screen(session, saver, words.read, has_color(sys.stdout)).run()
     if status != HUNG_UP:
-        _say_where(Path(file), screen.file, manuscript)
+        _say_where(Path(file), saver.file, manuscript)
     if status:
         sys.exit(status)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Where known words come from: a file, or if the path is empty, the network's training text."""
+
+    member: Member
+    path: str
+    text: tuple[str, ...]
+
+    def read(self, quiet: bool = True) -> Lexicon:
+        """Read them, unless `quiet` with progress."""
+        from charrnn.cli.known_words import known_words
+        from charrnn.cli.own_corpus import own_corpus
+
+        network, member = self.member.trained, self.member
+        return known_words(network, self.path, lambda: own_corpus(member, self.text, quiet), quiet)
+
+
+def _earlier(about: dict[str, Any]) -> dict[str, Any]:
+    """The seed and the settings of the last session with a text; none if they are not valid."""
+    with contextlib.suppress(ConfigError, TypeError):
+        names = settings_of(SamplingConfig).keys() - set(ELSEWHERE)
+        used = {k: v for k, v in (about.get("settings") or {}).items() if k in names}
+        used |= {"seed": about["seed"]} if "seed" in about else {}
+        SamplingConfig.of(used)
+        return used
+    return {}
+
+
+def _run_of(about: dict[str, Any]) -> str | None:
+    """The run of the last session with a text, if it is still there; else the newest."""
+    run = about.get("run")
+    return run if isinstance(run, str) and Path(run).is_file() else bundled_if_no_run()
 
 
 def _say_where(file: Path, stored: ManuscriptFile, manuscript: Manuscript) -> None:

@@ -24,21 +24,27 @@ class Page(BufferControl):
     def __init__(self, session: Cowriter, buffer: Buffer) -> None:
         super().__init__(buffer, include_default_input_processors=False)
         self._session, self._width = session, 80
+        self._laid_out: tuple[str, str, int] | None = None
+        self._plain: list[Rows] = []  # the lines without continuation
 
     def create_content(self, width: int, height: int, preview_search: bool = False) -> UIContent:
         """The rows, and where the cursor stands."""
         self._width = width
-        rows, firsts = self._rows(self._session.ghost)
-        shown: list[StyleAndTextTuples] = [row for line in rows for row in line.shown]
-        row, column = self._place(rows, firsts)
-        return UIContent(shown.__getitem__, len(shown), Point(column, row))
+        lines, firsts = self._lines(self._session.ghost)
+        row, column = self._place(lines, firsts)
+
+        def get_line(number: int) -> StyleAndTextTuples:
+            line = bisect_right(firsts, number) - 1
+            return [*lines[line].rows[number - firsts[line]].shown, ("", " ")]  # for the cursor
+
+        return UIContent(get_line, firsts[-1], Point(column, row))
 
     def move(self, down: int, column: int | None = None) -> int:
         """Move the cursor this many rows down, and near a column; returns the column that it
         should stay near, by default its own.
         """
-        rows, firsts = self._rows("")
-        row, own = self._place(rows, firsts)
+        lines, firsts = self._lines("")
+        row, own = self._place(lines, firsts)
         column = own if column is None else column
         target = row + down
         document = self.buffer.document
@@ -48,7 +54,7 @@ class Page(BufferControl):
             self.buffer.cursor_position = len(document.text)
         else:
             line = bisect_right(firsts, target) - 1
-            place = rows[line].nearest(target - firsts[line], column)
+            place = lines[line].nearest(target - firsts[line], column)
             self.buffer.cursor_position = document.translate_row_col_to_index(line, place)
         return column
 
@@ -56,30 +62,29 @@ class Page(BufferControl):
         """Move the cursor to the first or the last place of its row."""
         self.move(0, 1 << 20 if is_end else 0)
 
-    def _place(self, rows: list[Rows], firsts: list[int]) -> tuple[int, int]:
+    def _place(self, lines: list[Rows], firsts: list[int]) -> tuple[int, int]:
         """The row and column of the cursor."""
         document = self.buffer.document
         line = document.cursor_position_row
-        row, column = rows[line].places[document.cursor_position_col]
+        row, column = lines[line].place(document.cursor_position_col)
         return firsts[line] + row, column
 
-    def _rows(self, ghost: str) -> tuple[list[Rows], list[int]]:
+    def _lines(self, ghost: str) -> tuple[list[Rows], list[int]]:
         """The rows of every line, and the number of rows before each, and of all."""
-        document, authors = self.buffer.document, self._session.manuscript.authors
-        cursor_line, at, place = document.cursor_position_row, document.cursor_position_col, 0
-        selected = document.selection_range() if document.selection else None
-        rows = []
-        for number, line in enumerate(document.lines):
-            marks = authors[place : place + len(line)]
-            if selected is not None:
-                marks = _with_selection(marks, place, *selected)
-            shown = (ghost, at) if number == cursor_line else ("", 0)
-            rows.append(rows_of(line, marks, self._width, *shown))
-            place += len(line) + 1
-        return rows, [0, *accumulate(len(each.shown) for each in rows)]
-
-
-def _with_selection(marks: str, place: int, start: int, stop: int) -> str:
-    """The marks of a line that begins at this place, with what is selected of it."""
-    first, last = (min(max(0, edge - place), len(marks)) for edge in (start, stop))
-    return marks[:first] + "s" * (last - first) + marks[last:]
+        document, marks = self.buffer.document, self._session.manuscript.authors
+        if document.selection:
+            start, stop = document.selection_range()
+            marks = marks[:start] + "s" * (stop - start) + marks[stop:]
+        now = document.text, marks, self._width
+        if now != self._laid_out:
+            self._laid_out, self._plain, place = now, [], 0
+            for line in document.lines:
+                self._plain.append(rows_of(line, marks[place : place + len(line)], self._width))
+                place += len(line) + 1
+        lines, at = self._plain, document.cursor_position_col
+        if ghost:
+            line, place = document.current_line, document.cursor_position - at
+            own = marks[place : place + len(line)]
+            lines = lines.copy()
+            lines[document.cursor_position_row] = rows_of(line, own, self._width, ghost, at)
+        return lines, [0, *accumulate(len(each.rows) for each in lines)]

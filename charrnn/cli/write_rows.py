@@ -4,7 +4,7 @@ control characters, and the continuation behind the cursor.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
@@ -16,97 +16,86 @@ from charrnn.cli.terminal import escaped
 
 TAB = 4
 """Columns of a tab."""
-LINES = 1 << 15
-"""Lines whose rows are remembered."""
+REMEMBERED = 1 << 15
+"""Lines, and rows, that need not be laid out again."""
 STYLES = {"y": "", "n": "class:network", "g": "class:ghost", "s": "class:selected"}
 """The style of a character by its mark: yours, the network's, of the continuation, selected."""
 
 
-class Rows(NamedTuple):
-    """A line of the text in rows: what to show, and the row and column of every place in it, from
-    before its first character to after its last.
-    """
+class Row(NamedTuple):
+    """A row of characters: what to show, and the column of each, and of what follows the last."""
 
-    shown: list[StyleAndTextTuples]
-    places: list[tuple[int, int]]
+    shown: StyleAndTextTuples
+    columns: tuple[int, ...]
+
+
+class Rows(NamedTuple):
+    """A line in rows, the first of each row's characters, and where the continuation is in it."""
+
+    rows: list[Row]
+    firsts: list[int]
+    at: int
+    ghost: int
+
+    def place(self, n: int) -> tuple[int, int]:
+        """The row and column of the line's n-th character, or of what follows the last one. The
+        cursor at the continuation stands before that.
+        """
+        n += self.ghost if n > self.at else 0
+        row = bisect_right(self.firsts, n) - 1
+        return row, self.rows[row].columns[n - self.firsts[row]]
 
     def nearest(self, row: int, column: int) -> int:
-        """The place in a row that is nearest to a column."""
-        here = [n for n, (r, _) in enumerate(self.places) if r == row]
-        if not here:  # a row of the continuation only
-            return max(n for n, (r, _) in enumerate(self.places) if r <= row)
-        return min(here, key=lambda n: abs(self.places[n][1] - column))
+        """The character in a row that is nearest to a column, in a line without continuation."""
+        columns = self.rows[row].columns
+        last = len(columns) - (1 if row + 1 < len(self.rows) else 0)  # the next row has it
+        here = range(max(1, last))
+        return self.firsts[row] + min(here, key=lambda n: abs(columns[n] - column))
 
 
-class _Cell(NamedTuple):
-    shown: str
-    mark: str
-    place: int  # in the line, -1 in the continuation
-    width: int
-
-
-@lru_cache(LINES)
+@lru_cache(REMEMBERED)
 def rows_of(line: str, marks: str, width: int, ghost: str = "", at: int = 0) -> Rows:
     """A line without its newline, and the mark of each character (`STYLES`), in rows of less than
-    `width` columns; the continuation `ghost` is shown before place `at`.
+    `width` columns; the continuation `ghost` stands before character `at`.
     """
-    cells = [
-        *_cells(line[:at], marks[:at], 0),
-        *_cells(ghost, "g" * len(ghost), None),
-        *_cells(line[at:], marks[at:], at),
-    ]
-    wrapped = _wrapped(cells, max(2, width) - 1)
-    places = [(0, 0)] * (len(line) + 1)
-    cursor = None
-    for row, own in enumerate(wrapped):
-        column = 0
-        for cell in own:
-            if cell.place >= 0:
-                places[cell.place] = row, column
-            elif cursor is None:
-                cursor = row, column
-            column += cell.width
-        end = row, column
-    places[len(line)] = end
-    if cursor is not None:
-        places[at] = cursor
-    return Rows([_fragments(own) for own in wrapped], places)
+    text = line[:at] + ghost + line[at:]
+    marks = marks[:at] + "g" * len(ghost) + marks[at:]
+    most = 4 * width  # characters of a row: some have no width
+    rows, firsts, first = list[Row](), list[int](), 0
+    while True:
+        row = _row(text[first : first + most], marks[first : first + most], max(2, width) - 1)
+        rows.append(row)
+        firsts.append(first)
+        taken = len(row.columns) - 1
+        first += taken
+        if first == len(text) and (taken == 0 or text[-1] != "\n"):
+            return Rows(rows, firsts, at, len(ghost))
 
 
-def _cells(text: str, marks: str, first: int | None) -> Iterator[_Cell]:
-    for n, (ch, mark) in enumerate(zip(text, marks, strict=True)):
-        shown, place = " " * TAB if ch == "\t" else escaped(ch), -1 if first is None else first + n
-        yield _Cell(shown, mark, place, 0 if ch == "\n" else get_cwidth(shown))
-
-
-def _wrapped(cells: list[_Cell], width: int) -> list[list[_Cell]]:
-    """The cells in rows of at most `width` columns, cut after spaces where there are any; a space
-    may stand in the column after.
+@lru_cache(REMEMBERED)
+def _row(text: str, marks: str, width: int) -> Row:
+    """The first row of a text, of at most `width` columns: up to a newline, or cut after a space if
+    there is one. A space may stand in the column after the last.
     """
-    rows: list[list[_Cell]] = [[]]
-    column = cut = 0
-    for cell in cells:
-        if cell.shown == "\n":
-            rows[-1].append(cell._replace(shown=""))
-            rows.append([])
-            column = cut = 0
-            continue
-        is_space = cell.shown.isspace()
-        if column + cell.width > width + is_space and rows[-1]:
-            row = rows[-1]
-            rest = row[cut:] if cut else []
-            del row[len(row) - len(rest) :]
-            rows.append(rest)
-            column, cut = sum(each.width for each in rest), 0
-        rows[-1].append(cell)
-        column += cell.width
-        if is_space:
-            cut = len(rows[-1])
-    return rows
+    shown, columns, cut = list[str](), [0], 0
+    for n, ch in enumerate(text):
+        shown.append(_shown(ch))
+        wide = get_cwidth(shown[-1])
+        if columns[-1] + wide > width + ch.isspace() and n > 0:
+            end = cut or n
+            break
+        columns.append(columns[-1] + wide)
+        if ch.isspace():
+            cut = n + 1
+        if ch == "\n":
+            end = n + 1
+            break
+    else:
+        end = len(text)
+    runs = groupby(range(end), key=marks.__getitem__)
+    fragments = [(STYLES[mark], "".join(shown[n] for n in run)) for mark, run in runs]
+    return Row([*fragments], tuple(columns[: end + 1]))
 
 
-def _fragments(cells: list[_Cell]) -> StyleAndTextTuples:
-    return [
-        (STYLES[mark], "".join(cell.shown for cell in run))
-        for mark, run in groupby(cells, key=lambda cell: cell.mark)
-    ]
+def _shown(ch: str) -> str:
+    return "" if ch == "\n" else " " * TAB if ch == "\t" else escaped(ch)

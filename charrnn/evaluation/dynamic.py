@@ -8,12 +8,15 @@ network that also remembers the text in its weights.
 """
 
 import math
-from typing import Any
+from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
+from charrnn.checkpoint.trained import Trained
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError, overflow
@@ -26,14 +29,14 @@ from charrnn.evaluation.evaluate import (
     using,
 )
 from charrnn.evaluation.walk import walk
-from charrnn.kernels.adapting import adapt
+from charrnn.kernels.adapting import adapt as adapt_kernel
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.optim.optimizers import Clipper
 from charrnn.runtime.threads import Workers, ranges
-from charrnn.text.documents import Positions
-from charrnn.text.vocab import counted
+from charrnn.text.documents import Positions, resets
+from charrnn.text.vocab import Unknown, counted
 
 LEAST_PART = 4096
 """Minimum length in characters of the parts that are read in parallel: each starts from a zero
@@ -75,9 +78,86 @@ def evaluate_dynamic(
     has the same bits on any number of threads. `ConfigError` if the weights diverge, or if
     `squares` are those of another network.
     """
+    losses, _ = _read(model, ids, config, squares, starts, opening, workers, progress)
+    return mixed([losses])
+
+
+@overload
+def adapt(
+    trained: Trained,
+    text: str | bytes,
+    config: DynamicConfig | None = ...,
+    *,
+    unknown: Unknown = ...,
+    workers: Workers | None = ...,
+    progress: Progress | None = ...,
+) -> Trained: ...
+
+
+@overload
+def adapt(
+    trained: Mixture,
+    text: str | bytes,
+    config: DynamicConfig | None = ...,
+    *,
+    unknown: Unknown = ...,
+    workers: Workers | None = ...,
+    progress: Progress | None = ...,
+) -> Mixture: ...
+
+
+def adapt(
+    trained: Trained | Mixture,
+    text: str | bytes,
+    config: DynamicConfig | None = None,
+    *,
+    unknown: Unknown = "error",
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> Trained | Mixture:
+    """The network, or the mixture, after it has read a text and learned from it, by the steps of
+    `evaluate_dynamic`; the one that is passed stays as it is.
+
+    The text is read from where texts start (`Trained.opening`), with its documents. unknown: how to
+    treat characters that the vocabulary lacks, as in `Vocab.encode`. Errors as in
+    `evaluate_dynamic`.
+    """
+    mixture = Mixture.of(trained)
+    ids = mixture.vocab.encode(text, unknown)
+    networks = []
+    for n, network in enumerate(mixture):
+        own, pattern = mixture.read_by(n, ids), network.corpus_config.document_separator
+        starts = None if pattern is None else resets(own, network.vocab, pattern)
+        _, model = _read(
+            network.model,
+            own,
+            config,
+            network.squares,
+            starts,
+            network.opening,
+            workers,
+            progress,
+        )
+        networks.append(replace(network, model=model))
+    if isinstance(trained, Mixture):
+        return Mixture(networks, trained.weights)
+    return networks[0]
+
+
+def _read(
+    model: Model,
+    ids: NDArray[Any],
+    config: DynamicConfig | None,
+    squares: Parameters | None,
+    starts: Positions | None,
+    opening: StartStates | None,
+    workers: Workers | None,
+    progress: Progress | None,
+) -> tuple[NDArray[np.float32], Model]:
+    """The loss of each character, and the model as it has become."""
     openings, config = [] if opening is None else [opening], config or DynamicConfig()
     ids, targets = checked_text(model, ids, openings)
-    (ids,), starts = preceded(ids, starts, openings)
+    (ids,), starts = preceded([ids], starts, openings)
     if squares is not None and squares.tensors != model.parameters.tensors:
         raise ConfigError("`squares` belong to a network of another shape")
     streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
@@ -101,7 +181,7 @@ def evaluate_dynamic(
             losses[block.places[:, -1]] = segment_losses[:, -1]
     if progress is not None:
         progress(targets, targets)
-    return mixed([losses])
+    return losses, learner.model
 
 
 class _Learner:
@@ -144,7 +224,7 @@ class _Learner:
         w = self.model.parameters.flat
         arrays = (w, gradient.flat, self._trained, self._rms, self._rule, scale)
         self.workers.run(
-            adapt, [(*arrays, a, b) for a, b in ranges(w.size, self.workers.threads, LANES)]
+            adapt_kernel, [(*arrays, a, b) for a, b in ranges(w.size, self.workers.threads, LANES)]
         )
         self.network.refresh()
 

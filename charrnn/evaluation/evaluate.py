@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.errors import ConfigError, CorpusError, overflow
 from charrnn.evaluation.walk import Block, walk
 from charrnn.network.model import Model, Models, Panels, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.text.documents import Positions
+from charrnn.text.documents import Positions, checked_starts
 from charrnn.text.vocab import checked_ids, counted
 
 WARM_UP = 512
@@ -62,7 +63,7 @@ class Evaluation:
 
 
 def evaluate(
-    model: Models,
+    model: Models | Mixture,
     ids: NDArray[Any],
     *,
     starts: Positions | None = None,
@@ -72,7 +73,8 @@ def evaluate(
     progress: Progress | None = None,
     observe: Observer | None = None,
 ) -> Evaluation:
-    """The loss of a text with carried state, by a model or an ensemble.
+    """The loss of a text with carried state, by a model, by several with equal weights, or by a
+    `Mixture`, whose vocabulary ids are then of.
 
     Every character after the first is predicted from all characters before it. ids (K,) may have
     any integer type; `CorpusError` if there is nothing to predict, `VocabError` for ids out of
@@ -89,7 +91,7 @@ def evaluate(
     observe: sees the distributions, from which `score` takes more than the losses.
     """
     ids, targets = checked_text(model, ids, openings)
-    texts, starts = preceded(ids, starts, openings)
+    texts, starts = preceded(read_by_each(model, ids), starts, openings)
     streams = max(1, min(STREAMS, targets // PART))
     part = -(-targets // streams)
     warm_up = WARM_UP if streams > 1 else 0
@@ -97,11 +99,11 @@ def evaluate(
     # the first stream has no text to warm up on: it starts scoring earlier and ends with the others
     firsts[0] = 0
     read = _Reading(texts, starts, openings, firsts[None], warm_up, part + warm_up)
-    return _evaluate(model, read, workers, panels, progress, observe)
+    return _evaluate(model, ids[-targets:], read, workers, panels, progress, observe)
 
 
 def evaluate_windows(
-    model: Models,
+    model: Models | Mixture,
     ids: NDArray[Any],
     window: int = 256,
     *,
@@ -121,8 +123,9 @@ def evaluate_windows(
     last = (targets - 1) // window
     streams = min(last + 1, STREAMS)
     numbers = np.arange(last // streams * streams + streams).reshape(-1, streams)
-    read = _Reading([ids], starts, (), np.minimum(numbers, last) * window, 0, window)
-    return _evaluate(model, read, workers, None, progress)
+    texts, starts = preceded(read_by_each(model, ids), starts, ())
+    read = _Reading(texts, starts, (), np.minimum(numbers, last) * window, 0, window)
+    return _evaluate(model, ids[-targets:], read, workers, None, progress)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +146,8 @@ class _Reading:
 
 
 def _evaluate(
-    model: Models,
+    model: Models | Mixture,
+    targets: NDArray[Any],
     read: _Reading,
     workers: Workers | None,
     panels: Panels | None,
@@ -179,27 +183,55 @@ def _evaluate(
                     observe(networks, blocks, is_scored)
                 if progress is not None:
                     progress(done, len(models) * rounds * streams * read.length)
-    return mixed(losses)
+    return mixed_by(model, losses, targets)
+
+
+def read_by_each(model: Models | Mixture, ids: NDArray[Any]) -> list[NDArray[Any]]:
+    """A text for each network of a mixture, in its own ids; for models, the text itself."""
+    if isinstance(model, Mixture):
+        return [model.read_by(n, ids) for n in range(len(model))]
+    return [ids]
 
 
 def preceded(
-    ids: NDArray[Any], starts: Positions | None, openings: Sequence[StartStates]
+    texts: Sequence[NDArray[Any]], starts: Positions | None, openings: Sequence[StartStates]
 ) -> tuple[list[NDArray[Any]], Positions | None]:
     """A text for each opening, which begins with the id that the opening reads first, and the
-    positions of the resets in it; without openings, the text itself.
+    positions of the resets in it; without openings, the texts themselves. `ConfigError` for
+    positions that cannot be resets.
+
+    texts: for each opening, or one for all.
     """
+    starts = None if starts is None else checked_starts(starts, len(texts[0]))
     if not openings:
-        return [ids], starts
-    texts = [np.append(opening.ids[:1].astype(ids.dtype), ids) for opening in openings]
-    return texts, None if starts is None else starts + 1
+        return [*texts], starts
+    begun = [
+        np.append(opening.ids[:1].astype(ids.dtype), ids)
+        for opening, ids in zip(openings, cycle(texts), strict=False)
+    ]
+    return begun, None if starts is None else starts + 1
 
 
-def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
+def mixed_by(
+    model: Models | Mixture, losses: Sequence[NDArray[np.float32]], targets: NDArray[Any]
+) -> Evaluation:
+    """As `mixed`, for the characters `targets` (K,) and the weights and symbols of a mixture."""
+    if isinstance(model, Mixture):
+        return mixed(losses, model.weights, model.is_absent(targets))
+    return mixed(losses)
+
+
+def mixed(
+    losses: Sequence[NDArray[np.float32]],
+    weights: Sequence[float] | None = None,
+    is_absent: NDArray[np.bool_] | None = None,
+) -> Evaluation:
     """The loss of an ensemble, from its members' losses for each character: -log of the mean of
     e^-loss.
 
-    losses: float32 (K,) per member. A single model's losses are unchanged. `DivergenceError` if one
-    is NaN or infinite.
+    losses: float32 (K,) per member. weights: one per member, 1 in all; equal by default. is_absent:
+    bool (members, K), True where a member gives no probability, whatever its loss. A single model's
+    losses are unchanged. `DivergenceError` if one is NaN or infinite.
     """
     if not losses:
         raise ConfigError("an ensemble needs at least one model")
@@ -208,13 +240,18 @@ def mixed(losses: Sequence[NDArray[np.float32]]) -> Evaluation:
             raise overflow("the network's" if len(losses) == 1 else f"network {number}'s")
     mean = losses[0]
     if len(losses) > 1:
-        total = reduce(np.logaddexp, (np.negative(member, dtype=np.float64) for member in losses))
-        mean = (math.log(len(losses)) - total).astype(np.float32)
+        shares = np.array(weights or [1 / len(losses)] * len(losses))
+        logs = np.log(shares)[:, None] - np.array(losses, np.float64)
+        if is_absent is not None:
+            logs[is_absent] = -np.inf
+        mean = -reduce(np.logaddexp, logs).astype(np.float32)
     return Evaluation(float(mean.mean(dtype=np.float64)), len(mean), mean)
 
 
-def members_of(model: Models) -> Sequence[Model]:
+def members_of(model: Models | Mixture) -> Sequence[Model]:
     """The members of an ensemble; `ConfigError` if there are none, or if they are no models."""
+    if isinstance(model, Mixture):
+        return [network.model for network in model]
     models = [model] if isinstance(model, Model) else model
     if not isinstance(models, Sequence) or not all(isinstance(each, Model) for each in models):
         raise ConfigError(
@@ -227,7 +264,7 @@ def members_of(model: Models) -> Sequence[Model]:
 
 
 def checked_text(
-    model: Models, ids: NDArray[Any], openings: Sequence[StartStates] = ()
+    model: Models | Mixture, ids: NDArray[Any], openings: Sequence[StartStates] = ()
 ) -> tuple[NDArray[Any], int]:
     """The ids, and the number of characters to predict: with openings, all of them. `CorpusError`
     if there are none, `VocabError` for ids that a model does not have.
@@ -235,9 +272,10 @@ def checked_text(
     members = members_of(model)
     if openings and len(openings) != len(members):
         raise ConfigError(f"`openings` must be one per model, {len(members)}, not {len(openings)}")
-    ids, least = checked_ids(ids, min(each.config.vocab_size for each in members)), 2
-    if openings:
-        least = 1
+    symbols = min(each.config.vocab_size for each in members)
+    if isinstance(model, Mixture):
+        symbols = len(model.vocab)
+    ids, least = checked_ids(ids, symbols), 1 if openings else 2
     if len(ids) < least:
         raise CorpusError(
             f"a text to evaluate needs at least {counted(least, 'character')} in the vocabulary; "

@@ -1,13 +1,13 @@
 """The most surprising passages of a text."""
 
 import heapq
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import regex
 from numpy.typing import NDArray
 
 MARGIN = 1.0
@@ -16,7 +16,9 @@ grow until they hold half the text; with more, an odd word falls apart.
 """
 WORD = 24
 """A passage is extended to whole words, by at most this many characters at each end."""
-WORD_BEFORE, WORD_AFTER = re.compile(r"\S*\Z"), re.compile(r"\S*")
+_LETTERS = r"[^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]*"
+"""Part of a word, in scripts that put spaces between words."""
+_BEFORE, _AFTER = regex.compile(_LETTERS + r"\Z"), regex.compile(_LETTERS)
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def _best(gains: NDArray[Any], first: int, last: int) -> tuple[float, int, int, 
 
 def _whole_words(text: str, start: int, end: int) -> tuple[int, int]:
     """The borders, moved outwards to the ends of words unless those are far away."""
-    before = WORD_BEFORE.search(text, max(0, start - WORD), start)
-    after = WORD_AFTER.match(text, end, end + WORD)
+    before = _BEFORE.search(text, max(0, start - WORD), start)
+    after = _AFTER.match(text, end, end + WORD)
     if before and not text[start].isspace() and start - before.start() < WORD:
         start = before.start()
     if after and not text[end - 1].isspace() and after.end() - end < WORD:

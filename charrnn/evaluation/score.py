@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import Progress, evaluate, using
@@ -65,8 +66,8 @@ def score(
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Score:
-    """The surprise of every character of a text, by a network or by an ensemble, whose probability
-    is the mean of its members'.
+    """The surprise of every character of a text, by a network, by several with equal weights, or by
+    a `Mixture`.
 
     The text is read as `evaluate` reads it from the network's opening, document by document if the
     network was trained so; the losses are the same bits. Memory is in proportion to the text, 12
@@ -76,10 +77,8 @@ def score(
     text: a string or bytes, or ids (K,) of any integer type.
     unknown: what to do with characters that the vocabulary lacks (`Vocab.encode`).
     """
-    networks = [trained] if isinstance(trained, Trained) else trained
-    if not networks:
-        raise ConfigError("an ensemble needs at least one network")
-    vocab, pattern = networks[0].vocab, networks[0].corpus_config.document_separator
+    mixture = Mixture.of(trained)
+    vocab, pattern = mixture.vocab, mixture.corpus_config.document_separator
     if not 0 <= top <= len(vocab):
         raise ConfigError(f"`top` must be 0 to {len(vocab)}, the size of the vocabulary, not {top}")
     ids = vocab.encode(text, unknown) if isinstance(text, str | bytes) else text
@@ -92,13 +91,13 @@ def score(
     )
     with using(workers) as threads:
         evaluation = evaluate(
-            [network.model for network in networks],
+            mixture,
             ids,
             starts=None if pattern is None else resets(ids, vocab, pattern),
-            openings=[network.opening for network in networks],
+            openings=[network.opening for network in mixture],
             workers=threads,
             progress=progress,
-            observe=_Distributions(result, threads).read,
+            observe=_Distributions(result, mixture, ids, threads).read,
         )
     result.nats[:] = evaluation.losses
     return result
@@ -116,6 +115,8 @@ class _Distributions:
     """Fills a score from the distributions of one block after another."""
 
     score: Score
+    mixture: Mixture
+    ids: NDArray[Any]
     workers: Workers
 
     def read(
@@ -136,7 +137,7 @@ class _Distributions:
         start: int,
         stop: int,
     ) -> None:
-        symbols, (steps, _) = networks[0].model.config.vocab_size, is_scored.shape
+        symbols, (steps, _) = len(self.mixture.vocab), is_scored.shape
         rows = max(1, CELLS // (symbols * (stop - start)))
         for first in range(0, steps, rows):
             last = min(first + rows, steps)
@@ -145,14 +146,19 @@ class _Distributions:
             if not kept.any():
                 continue
             p = np.zeros((*kept.shape, symbols), np.float32)
-            for network, block in zip(networks, blocks, strict=True):
-                p += network.probabilities(block.y, first, last, start, stop)
-            p /= np.float32(len(networks))
-            self._note(blocks[0].places[part][kept], p[kept], blocks[0].y[part][kept])
+            for n, (network, block) in enumerate(zip(networks, blocks, strict=True)):
+                own = network.probabilities(block.y, first, last, start, stop)
+                own *= np.float32(self.mixture.weights[n])
+                if self.mixture.is_whole[n]:
+                    p += own
+                else:
+                    p[..., self.mixture.ids_of[n]] += own
+            places = blocks[0].places[part][kept]
+            self._note(places, p[kept], self.ids[places])
 
-    def _note(self, places: NDArray[np.int64], p: Floats, y: NDArray[np.int32]) -> None:
+    def _note(self, places: NDArray[np.int64], p: Floats, y: NDArray[Any]) -> None:
         """Fill the score at `places` (n,) from the distributions p (n, V) of symbols y (n,)."""
-        own = np.take_along_axis(p, y[:, None], axis=1)
+        own = np.take_along_axis(p, y[:, None].astype(np.int64), axis=1)
         self.score.rank[places] = 1 + np.count_nonzero(p > own * TIE, axis=1)
         self.score.entropy[places] = -np.einsum("nv,nv->n", p, np.log(np.maximum(p, 1e-37)))
         count = self.score.top.shape[1]

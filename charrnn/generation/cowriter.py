@@ -11,13 +11,14 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.continuing import Continuer, Request, first_word, never
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.manuscript import Manuscript
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 
 Piece = Literal["word", "line"]
-REMEMBERED = 256
-"""Continuations that need not be computed again."""
+REMEMBERED = 64
+"""Continuations that need not be computed again; each holds the text before it."""
 
 
 class Cowriter:
@@ -34,7 +35,7 @@ class Cowriter:
     belongs to one thread.
 
     config: all settings of the draws, and `seed`; not where a text ends, nor which take.
-    ahead: how far `ghost` goes.
+    ahead: how far `ghost` goes. known_words: the only words that the network writes, at first.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class Cowriter:
         config: SamplingConfig | None = None,
         *,
         ahead: Piece = "line",
+        known_words: Lexicon | None = None,
         workers: Workers | None = None,
     ) -> None:
         if ahead not in ("word", "line"):
             raise ConfigError(f"`ahead` must be word or line, not {ahead!r:.40}")
         self.manuscript, self.config = manuscript or Manuscript(), config or SamplingConfig()
         self.cursor, self.ahead = len(self.manuscript.text), ahead
-        self._continuer = Continuer(trained, workers)
+        self._continuer = Continuer(trained, workers, known_words)
+        self._only_known = known_words is not None
         self._written: OrderedDict[Request, tuple[str, bool]] = OrderedDict()
         self._request = Request("", 1, self.config)
 
@@ -58,18 +61,36 @@ class Cowriter:
         return f"Cowriter({self.manuscript!r}, at {self.cursor:,})"
 
     @property
+    def only_known(self) -> bool:
+        """True while the network writes known words only."""
+        return self._only_known
+
+    @property
+    def known_words(self) -> Lexicon | None:
+        """The words for `only_known`."""
+        return self._continuer.known_words
+
+    def write_known(self, is_on: bool, known_words: Lexicon | None = None) -> None:
+        """Write known words only, or any again. `ConfigError` if no words have been given yet."""
+        self._continuer.known_words = known_words or self.known_words
+        if is_on and self.known_words is None:
+            raise ConfigError("`known_words` are missing: give a Lexicon")
+        self._only_known = is_on
+
+    @property
     def request(self) -> Request:
         """The continuation that the cursor stands at or in; a new one, take 1, if it stands in none
         or at the end of one.
         """
         before, now = self.manuscript.text[: self.cursor], self._request
-        if now.config == self.config and before.startswith(now.before):
+        is_same = (now.config, now.only_known) == (self.config, self.only_known)
+        if is_same and before.startswith(now.before):
             text, is_whole = self._of(now)
             passed = len(before) - len(now.before)
             ends_here = is_whole and passed == len(text) > 0
             if text.startswith(before[len(now.before) :]) and not ends_here:
                 return now
-        self._request = Request(before, 1, self.config)
+        self._request = Request(before, 1, self.config, self.only_known)
         return self._request
 
     @property
@@ -132,7 +153,7 @@ class Cowriter:
         request, before = self.request, self.manuscript.text[: self.cursor]
         if before != request.before:  # the rest of a continuation is the first take here
             rest, is_whole = self._of(request)
-            request = Request(before, 1, self.config)
+            request = replace(request, before=before, take=1)
             self._remember(request, rest[self.cursor - len(self._request.before) :], is_whole)
         self._request = replace(request, take=max(1, request.take + step))
 

@@ -1,37 +1,54 @@
-"""Several networks that write one text together: each next character is drawn from the mean of
-their distributions.
+"""Several networks that write one text together: each next character is drawn from the weighted
+mean of their distributions.
 """
 
+from __future__ import annotations
+
+import copy
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.errors import ConfigError, VocabError
-from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer
+from charrnn.checkpoint.mixture import Mixture
+from charrnn.errors import ConfigError
+from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer, ends_of
+from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory, draw
 from charrnn.network.parameters import Floats
-from charrnn.text.vocab import Vocab
 
 
 class Ensemble:
-    """Writes like a `Writer`, with the writers of several models that share a vocabulary.
+    """Writes like a `Writer`, with the writers of several models, in the ids of a `Mixture`.
 
     The models may have any cells and sizes; the writers have the same settings. The distributions
-    are averaged at temperature 1; the first writer applies its controls to the mean and samples
-    from it.
+    are averaged at temperature 1; the controls apply to the mean, which is drawn from.
+
+    mixture: the networks, in the order of the writers; without it, all have the same vocabulary and
+        weight. controls, memory: for the mixture's vocabulary; by default the first writer's. end:
+        as for `Writer`.
     """
 
     chunk = CHUNK
 
-    def __init__(self, writers: Sequence[Writer]) -> None:
+    def __init__(
+        self,
+        writers: Sequence[Writer],
+        mixture: Mixture | None = None,
+        controls: Controls | None = None,
+        memory: Memory | None = None,
+        end: int = -1,
+    ) -> None:
         sizes = sorted({writer.model.config.vocab_size for writer in writers})
-        if len(sizes) != 1:
+        if not sizes or (mixture is None and len(sizes) > 1):
             raise ConfigError(
                 f"an ensemble needs at least one model, all with the same vocabulary, not "
                 f"with {sizes} symbols"
             )
-        self._writers, self._scratch = writers, np.zeros(sizes[0], np.float32)
+        self._writers, self._mixture, self._end = writers, mixture, end
+        self.controls = controls or writers[0].controls
+        self.memory = memory or writers[0].memory
+        self._scratch = np.zeros(len(self.controls.banned), np.float32)
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self._writers)} writers)"
@@ -42,16 +59,6 @@ class Ensemble:
         return self._writers[0].streams
 
     @property
-    def controls(self) -> Controls:
-        """What the draws are controlled by."""
-        return self._writers[0].controls
-
-    @property
-    def memory(self) -> Memory:
-        """What the draws remember."""
-        return self._writers[0].memory
-
-    @property
     def random(self) -> list[np.random.Generator]:
         """As of a `Writer`: the source of each stream's random numbers."""
         return self._writers[0].random
@@ -59,46 +66,60 @@ class Ensemble:
     @property
     def ended(self) -> NDArray[np.int64]:
         """As `Writer.ended`."""
-        return self._writers[0].ended
+        return ends_of(self.memory, self._end)
 
     @property
     def mass(self) -> NDArray[np.float64]:
         """As `Writer.mass`."""
-        return self._writers[0].mass
+        return self.memory.mass
 
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
         """Let every stream of every model read ids (K,), K >= 1: all except the last, which `write`
         reads first.
         """
-        for writer in self._writers:
-            writer.read(ids, progress)
+        for n, writer in enumerate(self._writers):
+            writer.read(self._read_by(n, ids), progress)
+        if self.memory is not self._writers[0].memory:
+            note_all(self.memory.recent, ids.astype(np.int32))
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
+        self.memory = self.memory.of(streams)
 
     def resample(self, streams: Sequence[int]) -> None:
         """As `Writer.resample`."""
         for writer in self._writers:
             writer.resample(streams)
+        self.memory = self.memory.of(streams)
 
-    def spread(self, streams: int, take: int, documents: bool = True) -> "Ensemble":
+    def spread(self, streams: int, take: int, documents: bool = True) -> Ensemble:
         """As `Writer.spread`."""
-        return Ensemble([each.spread(streams, take, documents) for each in self._writers])
+        writers = [each.spread(streams, take, documents) for each in self._writers]
+        return self._with(writers, self.memory.of([0] * streams))  # nothing was written yet
 
-    def branch(self, streams: Sequence[int]) -> "Ensemble":
+    def branch(self, streams: Sequence[int]) -> Ensemble:
         """As `Writer.branch`."""
-        return Ensemble([each.branch(streams) for each in self._writers])
+        writers = [each.branch(streams) for each in self._writers]
+        other = self._with(writers, self.memory.of(streams))
+        other.controls = self.controls._replace(banned=self.controls.banned.copy())
+        return other
 
-    def put(self, stream: int, other: "Ensemble", its: int) -> None:
+    def _with(self, writers: Sequence[Writer], memory: Memory) -> Ensemble:
+        other = copy.copy(self)
+        other._writers, other.memory = writers, memory
+        return other
+
+    def put(self, stream: int, other: Ensemble, its: int) -> None:
         """As `Writer.put`."""
         for ours, theirs in zip(self._writers, other._writers, strict=True):
             ours.put(stream, theirs, its)
+        self.memory.put(stream, other.memory, its)
 
     def restrict(self, allowed: NDArray[np.bool_]) -> None:
         """As `Writer.restrict`."""
-        self._writers[0].restrict(allowed)
+        self.controls.banned[:] = ~allowed
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32."""
@@ -106,43 +127,36 @@ class Ensemble:
 
     def drawn(self, uniforms: Uniforms) -> Ids:
         """As `Writer.drawn`."""
-        first = self._writers[0]
-        ids = np.zeros((len(uniforms), first.streams), np.int32)
+        ids = np.zeros((len(uniforms), self.streams), np.int32)
         for step, row in enumerate(uniforms):
             logits = [writer.step(writer.last) for writer in self._writers]
             for n, uniform in enumerate(row):
-                mean = log_of_mean([each[n] for each in logits])
+                mean = log_of_mean([each[n] for each in logits], self._mixture)
+                last = self._writers[0].last[n]
                 ids[step, n] = draw(
-                    mean, first.controls, first.last[n], uniform, self._scratch, first.memory, n
+                    mean, self.controls, last, uniform, self._scratch, self.memory, n
                 )
-            for writer in self._writers:
-                writer.follow(ids[step])
+            for n, writer in enumerate(self._writers):
+                writer.follow(self._read_by(n, ids[step]).astype(np.int32))
         return ids
 
+    def _read_by(self, n: int, ids: Ids) -> Ids:
+        """The ids as network n reads them."""
+        return ids if self._mixture is None else self._mixture.read_by(n, ids)
 
-def log_of_mean(logits: Sequence[Floats]) -> Floats:
-    """The log of the mean of the softmax distributions of several logits (V,); float32 (V,)."""
-    total = np.zeros(len(logits[0]))
-    for each in logits:
+
+def log_of_mean(logits: Sequence[Floats], mixture: Mixture | None = None) -> Floats:
+    """The log of the mean of the softmax distributions of several logits (V,), float32 (V,); with a
+    mixture, of the mean by its weights, and V is the size of the union.
+    """
+    total = np.zeros(len(logits[0]) if mixture is None else len(mixture.vocab))
+    for n, each in enumerate(logits):
         p = np.exp(each.astype(np.float64) - each.max())
-        total += p / p.sum()
-    logarithm: Floats = np.log(np.maximum(total / len(logits), 1e-300)).astype(np.float32)
+        weight = 1 / len(logits) if mixture is None else mixture.weights[n]
+        p *= weight / p.sum()
+        if mixture is None or mixture.is_whole[n]:
+            total += p
+        else:
+            total[mixture.ids_of[n]] += p
+    logarithm: Floats = np.log(np.maximum(total, 1e-300)).astype(np.float32)
     return logarithm
-
-
-def check_alike(vocab: Vocab, other: Vocab, where: str) -> None:
-    """`VocabError` unless two vocabularies have the same symbols with the same ids."""
-    if vocab == other:
-        return
-    if vocab.unit != other.unit:
-        difference = f"it was trained on {other.unit}s, the first on {vocab.unit}s"
-    else:
-        missing = [s for s in vocab.symbols if s not in other.index]
-        added = [s for s in other.symbols if s not in vocab.index]
-        odd = (missing or added or [""])[0]
-        what = "lacks" if missing else "has also"
-        difference = f"it {what} {odd!r}" if odd else "its symbols are in a different order"
-    raise VocabError(
-        f"{where}: its vocabulary differs from the first network's ({difference}); leave it out, "
-        "or train it on the same text"
-    )

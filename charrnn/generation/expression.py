@@ -172,7 +172,9 @@ class _Reader:
             return _NOTHING
         copy = read()
         first, is_optional = copy.first, least == 0 or copy.is_optional
-        last = copy.last if is_optional or least == 1 else frozenset[int]()
+        if not first:
+            return _Part(is_optional, first, first)
+        last = set(copy.last) if is_optional or least == 1 else set[int]()
         for n in range(2, (most or max(least, 1)) + 1):
             before, copy = copy, read()
             self._positions.connect(before.last, copy.first)
@@ -180,7 +182,7 @@ class _Reader:
                 last |= copy.last
         if most is None:
             self._positions.connect(copy.last, copy.first)
-        return _Part(is_optional, first, last)
+        return _Part(is_optional, first, frozenset(last))
 
     def _character(self, op: Any, value: Any, flags: int) -> _Part:
         """One character of a set: a position for each set of ids on the way."""

@@ -2,19 +2,23 @@
 
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.allowed import allowed
 from charrnn.generation.automaton import Automaton
-from charrnn.generation.ensemble import Ensemble, check_alike
+from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.original import Original, original
 from charrnn.generation.particles import Particles, write_particles
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Ids, Progress, Writer, generator
+from charrnn.generation.writer import Ids, Progress, Writer, controls_of, generator, memory_of
 from charrnn.kernels.constraint import Edges
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
@@ -52,11 +56,20 @@ class Written:
 
     ended: "sentence", "line", "paragraph", "document", "stop" or "match"; empty if only `length`
         did.
+    logprobs: ln p of each symbol, float32 (K,), if it was asked for (`with_logprobs`).
     """
 
     text: str
     take: int
     ended: str
+    logprobs: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def nats_per_char(self) -> float | None:
+        """The mean of -ln p; None if it was not asked for, or if the text is empty."""
+        if self.logprobs is None or not len(self.logprobs):
+            return None
+        return -float(self.logprobs.mean(dtype=np.float64))
 
 
 def generate(
@@ -89,13 +102,13 @@ def generate(
     `length`. `ConfigError` if no such text is that short. With more than one of `config.particles`,
     it comes in one piece.
 
-    trained: one network, or several with the same vocabulary, which write as an ensemble.
+    trained: one network, or several, which write as an ensemble (`Mixture`).
     panels: the packed weights of a single network, if available.
     known_words: the only words that are written.
     progress: `progress(read, total)` reports the reading of a long prime.
     training: what the networks were trained on, for `config.max_copy`.
     """
-    networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
+    networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     if config.particles > 1:
         (written,) = generate_texts(
             networks,
@@ -108,7 +121,7 @@ def generate(
         )
         yield written.text
         return written.ended
-    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    automaton = allowed(networks.vocab, config, known_words, prime)
     endings = endings_of(networks, config, automaton)
     writer, ids = writer_of(networks, 1, prime, config, workers, panels, automaton, training)
     text = endings.text(symbols_of(endings.vocab, ids[:, None])[0])
@@ -174,8 +187,8 @@ def generate_texts(
     """
     if count < 1:
         raise ConfigError(f"`count` must be at least 1, not {count}")
-    networks, config = networks_of(trained), (config or SamplingConfig()).resolved()
-    automaton = allowed(networks[0].vocab, config, known_words, prime)
+    networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
+    automaton = allowed(networks.vocab, config, known_words, prime)
     endings = endings_of(networks, config, automaton)
     reader, ids = reader_of(networks, count, prime, config, workers, automaton, training)
     texts = write_takes(reader, endings, ids, count, config.take, progress)
@@ -195,7 +208,7 @@ def write_takes(
     are. Arguments as for `write_texts`.
     """
     config, N = endings.config, endings.config.particles
-    length, documents = config.length or 0, not endings.at_separator
+    length, documents = config.length or 0, endings.needs_resets
     before = symbols_of(endings.vocab, prime[:, None])[0]
     if N == 1:
         texts = [endings.text(before) for _ in range(count)]
@@ -254,7 +267,7 @@ def write_texts(
 
 
 def reader_of(
-    networks: Sequence[Trained],
+    networks: Mixture,
     count: int,
     prime: str,
     config: SamplingConfig,
@@ -275,7 +288,7 @@ def reader_of(
 
 
 def writer_of(
-    networks: Sequence[Trained],
+    networks: Mixture,
     streams: int,
     prime: str,
     config: SamplingConfig,
@@ -291,51 +304,54 @@ def writer_of(
     if automaton is not None:
         start, end = automaton.start, automaton.end
         edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
-    vocab = networks[0].vocab
+    vocab = networks.vocab
     ids = vocab.encode(prime, config.unknown)
-    writers = [
-        Writer(
+    banned = () if vocab.unknown is None else (vocab.unknown,)
+    inner = word_symbols(vocab)
+    if len(networks) == 1:
+        (network,) = networks
+        writer = Writer(
             network.model,
             config,
             streams=streams,
-            banned=() if vocab.unknown is None else (vocab.unknown,),
-            inner=word_symbols(vocab),
+            banned=banned,
+            inner=inner,
             edges=edges,
             start=start,
             end=end,
             documents=_documents_of(network, streams),
             workers=workers,
-            panels=panels if len(networks) == 1 else None,
+            panels=panels,
+        )
+        writer.begin(network.opening)
+        return original(writer, vocab, config, training, workers), ids
+    writers = [
+        Writer(
+            network.model,
+            config,
+            streams=streams,
+            documents=_documents_of(network, streams),
+            workers=workers,
         )
         for network in networks
     ]
     for own, network in zip(writers, networks, strict=True):
         own.begin(network.opening)
-    writer = writers[0] if len(writers) == 1 else Ensemble(writers)
-    return original(writer, vocab, config, training, workers), ids
+    controls = controls_of(config, len(vocab), banned, inner, edges)
+    memory = memory_of(config, streams, start)
+    ensemble = Ensemble(writers, networks, controls, memory, end)
+    return original(ensemble, vocab, config, training, workers), ids
 
 
 def endings_of(
-    networks: Sequence[Trained], config: SamplingConfig, automaton: Automaton | None = None
+    networks: Mixture,
+    config: SamplingConfig,
+    automaton: Automaton | None = None,
+    is_short: bool = False,
 ) -> Endings:
     """Where the texts of these networks end."""
-    separator = networks[0].corpus_config.document_separator
-    return Endings(networks[0].vocab, config, separator, automaton)
-
-
-def networks_of(trained: Trained | Sequence[Trained]) -> Sequence[Trained]:
-    """The networks of an ensemble, or the one; `ConfigError` or `VocabError` if they are none."""
-    networks = [trained] if isinstance(trained, Trained) else trained
-    if not isinstance(networks, Sequence) or not all(isinstance(n, Trained) for n in networks):
-        raise ConfigError(
-            f"`trained` must be a Trained or several, not {type(trained).__name__}; a Run's is its "
-            "attribute `trained`"
-        )
-    if not networks:
-        raise ConfigError("no network to write with: pass at least one")
-    for number, network in enumerate(networks[1:], start=2):
-        check_alike(networks[0].vocab, network.vocab, f"network {number}")
-    return networks
+    separator = networks.corpus_config.document_separator
+    return Endings(networks.vocab, config, separator, automaton, is_short)
 
 
 def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:

@@ -6,11 +6,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.allowed import allowed
-from charrnn.generation.generate import endings_of, networks_of, reader_of, write_takes
+from charrnn.generation.generate import endings_of, reader_of, write_takes
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.stopping import symbols_of
 from charrnn.generation.writer import Progress
@@ -67,11 +68,11 @@ class ShortTexts:
     ) -> None:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
-        self._networks, self.count, self._prime = networks_of(trained), count, prime
+        self._networks, self.count, self._prime = Mixture.of(trained), count, prime
         self.short, self._excluded = short or ShortConfig(), dict[str, set[str]]()
         self.config = self._resolved(config or SamplingConfig())
-        automaton = allowed(self._networks[0].vocab, self.config, known_words, prime)
-        self._endings = endings_of(self._networks, self.config, automaton)
+        automaton = allowed(self._networks.vocab, self.config, known_words, prime)
+        self._endings = endings_of(self._networks, self.config, automaton, is_short=True)
         self._accept, self._workers, self._progress = accept, workers, progress
         self._training = training
         self.drawn, self.fallen = 0, Counter[str]()
@@ -83,7 +84,7 @@ class ShortTexts:
         """The settings with an end and a length."""
         most, length = self.short.max_length, config.length
         if config.until is None and config.lines is None:
-            separator = self._networks[0].corpus_config.document_separator
+            separator = self._networks.corpus_config.document_separator
             config = replace(config, until="line" if separator is None else "document")
         if length is None:
             # a line needs its newline, a separator may be longer

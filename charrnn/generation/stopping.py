@@ -12,7 +12,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.writer import Ids
 from charrnn.text.corpus import Corpus
-from charrnn.text.endings import Finder, Limit, Unit, anywhere, ends, finder
+from charrnn.text.endings import Finder, Limit, Unit, anywhere, document_end, ends, finder
 from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import Vocab
 
@@ -96,11 +96,12 @@ class Endings:
     """How texts end: at a stop string, at a unit (`until`, `lines`), or at `length`; shared by all
     texts of a network.
 
-    A document's separator ends every smaller unit as well. `VocabError` for an end that the network
-    cannot write, `ConfigError` for documents if it was trained without.
+    A document's separator ends every smaller unit as well, except for `lines`. `VocabError` for an
+    end that the network cannot write, `ConfigError` for documents if it was trained without.
 
     config: resolved. separator: that of the network's documents, a regular expression. automaton:
-        if any, texts end only where it accepts them.
+        if any, texts end only where it accepts them. is_short: a document may be empty, and texts
+        are used without the separator (`bare`).
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class Endings:
         config: SamplingConfig,
         separator: str | None,
         automaton: Automaton | None = None,
+        is_short: bool = False,
     ) -> None:
+        self.is_short = is_short
         self.vocab, self.config, self.automaton = vocab, config, automaton
         self._pattern = None if separator is None else Pattern(separator)
         self.stops = stop_symbols(vocab, config.stop)
@@ -119,19 +122,20 @@ class Endings:
                 "`until` document: this network's text had no documents; train with "
                 "`document_separator`, or use another `until`"
             )
-        if self.unit in ("line", "paragraph") and separator is None:
-            stop_symbols(vocab, ["\n"], f"`until` {self.unit}")
-        self.document = (
-            None if separator is None or self.unit is None else finder("document", separator)
-        )
+        if self.unit in ("line", "paragraph") and (separator is None or config.lines is not None):
+            name = f"`until` {self.unit}" if config.lines is None else "`lines`"
+            stop_symbols(vocab, ["\n"], name)
+        self.document: Finder | None = None
+        if separator is not None and self.unit is not None and config.lines is None:
+            self.document = document_end(separator, is_short)
         self.find = None if self.unit in (None, "document") else finder(self.unit)
 
     @property
-    def at_separator(self) -> bool:
-        """True if every text ends at its first separator, so that no document follows another."""
-        return (
-            self.document is not None and not self.config.after and self.config.lines in (None, 1)
-        )
+    def needs_resets(self) -> bool:
+        """False if what is used of a text ends before its first separator, so that no state need be
+        set to zero while it is written.
+        """
+        return not self.is_short or self.document is None or self.config.after > 0
 
     def text(self, before: str = "") -> "Text":
         """A text that follows these symbols."""
@@ -184,7 +188,7 @@ class Text:
         config, self._utf8 = endings.config, None
         self._index, self._automaton = endings.vocab.index, endings.automaton
         self._state = 0 if self._automaton is None else self._automaton.start
-        self._accepted = bytes([self._accepts()])  # after each number of symbols
+        self._symbols, self._accepted = "", b""  # whether it accepts the first 0, 1, 2, ...
         self._stop = Ending(endings.stops, config.keep_stop)
         if endings.vocab.unit == "byte":
             self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -214,9 +218,7 @@ class Text:
         "paragraph"; empty if nothing has.
         """
         if self._automaton is not None:
-            for symbol in symbols:
-                self._state = self._automaton.follow(self._state, self._index[symbol])
-                self._accepted += bytes([self._accepts()])
+            self._symbols += symbols
         text = self._stop.feed(symbols, last, self._may_end)
         last = last or self._stop.reached
         is_document = False
@@ -241,15 +243,19 @@ class Text:
         other._document, other._unit = copy.copy(self._document), copy.copy(self._unit)
         return other
 
-    def _accepts(self) -> bool:
-        return self._automaton is None or self._automaton.is_accepting(self._state)
-
     def _may_end(self, text: int | str) -> bool:
         """Whether these first characters, or this number of symbols, may be the whole text."""
+        if self._automaton is None:
+            return True
         if isinstance(text, str):
             is_byte = self._utf8 is not None
             text = len(text.encode("utf-8", "surrogateescape")) if is_byte else len(text)
-        return self._automaton is None or bool(self._accepted[text])
+        for place in range(len(self._accepted), text + 1):
+            if place > 0:
+                symbol = self._index[self._symbols[place - 1]]
+                self._state = self._automaton.follow(self._state, symbol)
+            self._accepted += bytes([self._automaton.is_accepting(self._state)])
+        return bool(self._accepted[text])
 
 
 def _unfinished(text: str, find: Finder | None) -> str:

@@ -1,5 +1,7 @@
 """What the compiled loop that writes is called with, and when one text is written on one thread."""
 
+from collections.abc import Callable
+from functools import partial
 from itertools import cycle
 
 import numpy as np
@@ -76,8 +78,9 @@ class Work:
             np.full(N * H if rate > 0 else 0, rate, np.float32)  # the expected value of zoneout
             for rate in (config.zoneout_h, config.zoneout_c if cell.has_memory else 0.0)
         )
-        self.own = [
-            bind(
+        self._binders = [
+            partial(
+                bind,
                 writing.write,
                 product=address_of(product),
                 vector_product=address_of(product_of(precision)),
@@ -107,7 +110,6 @@ class Work:
                 has_output=cell.has_output,
                 is_residual=config.residual,
                 first_read=0 if config.skip else L - 1,
-                controls=controls,
                 counter=self.meeting.ctypes.data,
                 parts=self.parts,
                 normal=config.hidden if config.layer_norm else 0,
@@ -120,6 +122,12 @@ class Work:
             )
             for shard, share in zip(shards, cycle(shares), strict=False)
         ]
+        self.own: list[Callable[..., None]] = []
+        self.control(controls)
+
+    def control(self, controls: Controls) -> None:
+        """Draw by these controls from now on."""
+        self.own = [binder(controls=controls) for binder in self._binders]
 
     def load(self, state: State) -> None:
         """Start a call from this state."""

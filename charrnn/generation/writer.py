@@ -101,9 +101,8 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
-        recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
         self._length = config.resolved().length or 0
-        self.memory = Memory.new(streams, start, self._length, recent)
+        self.memory = memory_of(config, streams, start)
         if panels is not None:
             check_panels(panels, model)
         self.model, self.streams = rounded(model, config.precision), streams
@@ -139,8 +138,7 @@ class Writer:
         """How many symbols the text of each stream has if it was ended by the automaton, which left
         none to draw; -1 before that: int64 (streams,).
         """
-        marks = self.memory.marks
-        return np.where(marks[:, STATE] == self._end, marks[:, WRITTEN] - 1, marks[:, ENDED])
+        return ends_of(self.memory, self._end)
 
     @property
     def mass(self) -> NDArray[np.float64]:
@@ -229,6 +227,13 @@ class Writer:
         if self._documents is not None:
             self._reset(self._documents.follow(ids))
 
+    def control(self, controls: Controls) -> None:
+        """Draw by other controls from now on, which have to be of the same symbols."""
+        self.controls = controls
+        for work in (self._own_work, self._alone):
+            if work is not None:
+                work.control(controls)
+
     def mark(self) -> Mark:
         """A place to return to: here."""
         state, everyone, documents = State(self.model, self.streams), range(self.streams), None
@@ -252,10 +257,7 @@ class Writer:
         written before. Stream n draws its random numbers from these numbers and n.
         """
         self.memory.begin(start, self._length)
-        self.random = [
-            np.random.Generator(np.random.PCG64(np.random.SeedSequence([*entropy, n])))
-            for n in range(self.streams)
-        ]
+        self.random = [generator(*entropy, n) for n in range(self.streams)]
 
     def _checked(self, ids: Ids) -> Ids:
         """The ids as the kernel reads them; it does not check bounds."""
@@ -377,6 +379,18 @@ def generator(*entropy: int) -> np.random.Generator:
 
 def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]:
     return [generator(seed, n) for n in range(take - 1, take - 1 + streams)]
+
+
+def memory_of(config: SamplingConfig, streams: int, start: int = 0) -> Memory:
+    """What the draws of streams that have written nothing remember; `start` as for `Writer`."""
+    recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
+    return Memory.new(streams, start, config.resolved().length or 0, recent)
+
+
+def ends_of(memory: Memory, end: int) -> NDArray[np.int64]:
+    """As `Writer.ended`, by what the draws remember and the automaton's state `end`."""
+    marks = memory.marks
+    return np.where(marks[:, STATE] == end, marks[:, WRITTEN] - 1, marks[:, ENDED])
 
 
 def controls_of(

@@ -66,14 +66,14 @@ PENALTY = types.NamedTuple((float64, float64, int64), Penalty)
 
 @inline
 def note(recent, n, symbol):
-    """Stream n goes on with this symbol."""
+    """Stream n goes on with this symbol, an int32."""
     symbols, runs, P = recent.symbols[n], recent.runs[n], recent.runs.shape[1]
     if P == 0:
         return
-    head, longest, same = recent.heads[n, 0], int32(0), int32(symbol)
+    head, longest = recent.heads[n, 0], int32(0)
     window = symbols[head : head + P]
     for d in range(P):
-        run = runs[d] + int32(1) if window[d] == same else int32(0)
+        run = runs[d] + int32(1) if window[d] == symbol else int32(0)
         runs[d] = run
         longest = max(longest, run)
     head = (head if head > 0 else P) - 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import boolean, float32, float64, int64, types
+from numba import boolean, float32, float64, int32, int64, types
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
@@ -22,7 +22,7 @@ from charrnn.kernels.constraint import (
 )
 from charrnn.kernels.product import VECTOR
 from charrnn.kernels.repetition import PENALTY, RECENT, Penalty, Recent, note, penalize
-from charrnn.kernels.truncation import leave_best, leave_from, leave_nucleus
+from charrnn.kernels.truncation import leave_best, leave_nucleus
 
 COLD = np.float32(1e-6)
 """Dividing by a temperature below this overflows; only the most probable symbol is left anyway."""
@@ -153,7 +153,7 @@ def _temperature_of(temperature, previous, written):
 @inline
 def _choose(logits, controls, temperature, uniform, scratch):
     """The symbol that `uniform` draws from these logits; -inf where there is none to draw."""
-    best, largest = -1, NEVER
+    best, largest = int64(-1), NEVER
     for v in range(logits.size):
         if logits[v] > largest:
             best, largest = v, logits[v]
@@ -163,7 +163,9 @@ def _choose(logits, controls, temperature, uniform, scratch):
         leave_best(logits, controls.top_k, scratch)
     if controls.top_p < 1.0:
         leave_nucleus(logits, controls.top_p, largest, scratch)
-    leave_from(logits, largest + controls.log_min_p)
+    least = largest + controls.log_min_p
+    for v in range(logits.size):
+        logits[v] = NEVER if logits[v] < least else logits[v]
     exponentials(logits, largest, temperature)
     return _pick(logits, best, uniform)
 
@@ -192,7 +194,7 @@ def draw(logits, controls, previous, uniform, scratch, memory, n):
             logits[v] = scratch[v]
     penalize(logits, controls.penalty, memory.recent, n, scratch)
     chosen = _choose(logits, controls, temperature, uniform, scratch)
-    note(memory.recent, n, chosen)
+    note(memory.recent, n, int32(chosen))
     if edges.first.size > 0:
         marks[STATE] = edges.targets[edge_of(edges, marks[STATE], chosen)]
     marks[LEFT] -= 1

@@ -65,7 +65,7 @@ def leave_nucleus(row, top_p, largest, scratch):
     """Leave the fewest most probable symbols whose probabilities, softmax(row), sum to top_p or
     more (Holtzman et al. 2020). scratch, as long as row, is overwritten.
     """
-    total, size, count, place = 0.0, 0, 0, 0
+    total, size, count = 0.0, 0, 0
     for v in range(row.size):
         scratch[v] = row[v]
     exponentials(scratch, largest, ONE)
@@ -77,21 +77,15 @@ def leave_nucleus(row, top_p, largest, scratch):
         if row[v] > NEVER and scratch[v] >= least:
             scratch[size] = row[v]
             size += 1
-    for place in range(size // 2 - 1, -1, -1):
-        _sink(scratch, place, size)
-    cut = largest
+    cut, place = largest, size // 2
     while size > 0 and (count == 0 or needed > 0.0):
-        cut = scratch[0]
-        needed -= np.float64(exp(cut - largest))
-        count += 1
-        size -= 1
-        scratch[0] = scratch[size]
-        _sink(scratch, 0, size)
+        if place > 0:  # not a heap yet
+            place -= 1
+        else:
+            cut = scratch[0]
+            needed -= np.float64(exp(cut - largest))
+            count += 1
+            size -= 1
+            scratch[0] = scratch[size]
+        _sink(scratch, place, size)
     _leave(row, count, cut)
-
-
-@inline
-def leave_from(row, least):
-    """Leave all that are not smaller than `least`."""
-    for v in range(row.size):
-        row[v] = NEVER if row[v] < least else row[v]

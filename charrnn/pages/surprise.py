@@ -17,7 +17,7 @@ from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
 from charrnn.evaluation.score import BOUNDS, Score, levels
 from charrnn.pages.page import escaped, page, visible
 from charrnn.text.graphemes import Graphemes, graphemes, place_in
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import NOUNS, Vocab, counted
 
 BLOCK = 2000
 """Characters of a block; it ends at the next newline, or at twice as many."""
@@ -60,13 +60,20 @@ def surprise_page(
     )
     data = {
         "characters": len(shown),
-        "symbols": [visible(symbol) for symbol in vocab.symbols],
+        "symbols": [_name(symbol, vocab) for symbol in vocab.symbols],
         "wide": score.top.dtype == np.uint16,
         "top": score.top.shape[1],
         "passages": sorted(passage.start for passage in found),
         "blocks": list(_data(blocks, shown, nats, score)),
     }
     return page(title, body, style="surprise.css", script="surprise.js", data=data)
+
+
+def _name(symbol: str, vocab: Vocab) -> str:
+    """A symbol as the page shows it."""
+    if vocab.unit == "byte" and not symbol.isascii():
+        return f"0x{ord(symbol):02x}"
+    return visible(symbol)
 
 
 def _blocks(shown: Graphemes) -> Iterator[tuple[int, int]]:
@@ -119,9 +126,9 @@ def _summary(score: Score, vocab: Vocab) -> str:
     read = np.isfinite(score.nats)
     mean = float(score.nats[read].mean(dtype=np.float64))
     expected = float(score.entropy[read].mean(dtype=np.float64))
-    noun = "bytes" if vocab.unit == "byte" else "characters"
+    size = counted(int(read.sum()), NOUNS[vocab.unit])
     return (
-        f"{np.count_nonzero(read):,} {noun}, {mean:.4f} nats each ({mean / math.log(2):.4f} bits); "
+        f"{size}, {mean:.4f} nats each ({mean / math.log(2):.4f} bits); "
         f"the network expected {expected:.4f} nats. The surprise of a character is &minus;ln p; p "
         "is the probability that the network gave it after all characters before it."
     )

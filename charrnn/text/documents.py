@@ -27,6 +27,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from charrnn.errors import ConfigError
 from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import TextIds, Vocab
 
@@ -69,6 +70,22 @@ def resets(ids: TextIds, vocab: Vocab, pattern: str) -> Positions:
         end - size for sizes, end in _separators(ids, vocab, Pattern(pattern)) for size in sizes
     )
     return np.append(np.int64(-1), np.fromiter(places, np.int64))
+
+
+def checked_starts(starts: Positions, characters: int) -> Positions:
+    """Positions for a text of this length, as int64; `ConfigError` unless they are whole numbers
+    from -1 to characters, in order.
+    """
+    places = np.asarray(starts)
+    places = places if places.size else places.astype(np.int64)
+    if places.ndim != 1 or places.dtype.kind not in "iu":
+        raise ConfigError("`starts` must be whole numbers, as documents.resets returns them")
+    if places.size and not (places.min() >= -1 and places.max() <= characters):
+        raise ConfigError(f"`starts` must be -1 to {characters}, the length of the text")
+    places = places.astype(np.int64)
+    if (np.diff(places) < 0).any():
+        raise ConfigError("`starts` must be in order")
+    return places
 
 
 def follows_separator(starts: Positions | None) -> bool:

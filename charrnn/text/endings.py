@@ -99,7 +99,7 @@ def paragraph_end(text: str, begin: int, start: int, is_whole: bool) -> End | No
     return None
 
 
-def document_end(separator: str) -> Finder:
+def document_end(separator: str, may_be_empty: bool = False) -> Finder:
     """What finds the ends of documents. An end is certain once the character after the separator is
     known, as long as the pattern looks no further ahead.
     """
@@ -107,7 +107,8 @@ def document_end(separator: str) -> Finder:
 
     def find(text: str, begin: int, start: int, is_whole: bool) -> End | None:
         for match in pattern.finditer(text, start):
-            if match.end() > match.start() and text[begin : match.start()].strip():
+            is_empty = not text[begin : match.start()].strip()
+            if match.end() > match.start() and (may_be_empty or not is_empty):
                 is_certain = is_whole or match.end() < len(text)
                 return End(match.end(), match.start(), is_certain)
         return None

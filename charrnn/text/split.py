@@ -6,20 +6,15 @@ and with every seed, and equal documents are on one side.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from charrnn.text.documents import Positions
-from charrnn.text.vocab import TextIds, Vocab
+from charrnn.text.vocab import TextIds
 
 WINDOW = 1 << 16
 """Characters that are hashed or moved at a time."""
-LIST_LINES, LIST_WIDTH, IN_ORDER = 50, 60, 0.9
-"""A text is taken for a list if it begins with this many lines of at most this width, and this
-fraction of them is in order; accents and capitals have other orders elsewhere.
-"""
 LEAST_FILLED = 0.5
 """Whole documents must fill this fraction of a part; otherwise the text is cut as one without
 documents is.
@@ -70,16 +65,6 @@ def split_by_documents(
     places = np.concatenate([[0], np.cumsum(lengths[order])])
     laid_out = _moved(ids, edges[order], places)
     return Split(laid_out, places[1:-1], (int(borders[0]), int(borders[1])))
-
-
-def is_sorted_list(ids: TextIds, vocab: Vocab) -> bool:
-    """True if a text (n,) looks like a list of one item per line, in alphabetical order."""
-    lines = vocab.decode(ids[: LIST_LINES * LIST_WIDTH * 2]).casefold().split("\n")[:-1]
-    return (
-        len(lines) >= LIST_LINES
-        and max(map(len, lines)) <= LIST_WIDTH
-        and sum(a < b for a, b in pairwise(lines)) > IN_ORDER * len(lines)
-    )
 
 
 def _first_fit(sizes: npt.NDArray[np.float64], room: float) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""An estimate of the memory that training takes."""
+"""An estimate of the memory that training takes, and a check that there is as much."""
 
 import math
 
@@ -10,6 +10,7 @@ from charrnn.network.model import Panels, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import shapes_of
 from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.runtime.memory import memory_size
 
 
 def memory_estimate(
@@ -37,3 +38,15 @@ def memory_estimate(
         EmbeddingGradients.shapes(model) if model.embedding else {},
     ]
     return 4 * sum(math.prod(each) for part in parts for each in part.values())
+
+
+def check_memory(model: ModelConfig, train: TrainConfig) -> None:
+    """`MemoryError` if training takes more memory than this machine has: the system would hand it
+    out, and end the process, or another one, when it is used.
+    """
+    needed, size = memory_estimate(model, train), memory_size()
+    if size is not None and needed > size:
+        raise MemoryError(
+            f"training {model.layers} x {model.hidden} units needs {needed / 1e9:.1f} GB, of "
+            f"{size / 1e9:.1f}"
+        )

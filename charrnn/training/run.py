@@ -113,9 +113,13 @@ class Run:
         cls, corpus: Corpus, model: ModelConfig | None = None, config: TrainConfig | None = None
     ) -> Run:
         """A new run at step 0. The recipe sets every setting that is None and shrinks a batch that
-        is too large for the text (`recipe.resolve`).
+        is too large for the text (`recipe.resolve`). `MemoryError` if it does not fit into this
+        machine.
         """
+        from charrnn.training.memory_estimate import check_memory  # loads the training's kernels
+
         model, config = resolve(corpus, model, config)
+        check_memory(model, config)
         return cls._new(corpus, Model.initialized(model, config.seed), config)
 
     @classmethod

@@ -18,7 +18,7 @@ from charrnn.checkpoint.header import MOST, Metadata, configuration, count, valu
 from charrnn.checkpoint.paths import LAST
 from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained, texts_of
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.errors import CheckpointError
+from charrnn.errors import CheckpointError, ConfigError
 from charrnn.network.model import Model
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.text.sources import Source
@@ -36,6 +36,8 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
 
     `CheckpointError` if it cannot be written.
     """
+    if not isinstance(run, Run):
+        raise ConfigError(f"`run` must be a Run, not {type(run).__name__}; `save` writes a Trained")
     config, about = run.model.config, metadata_of(run.trained)
     arrays = arrays_in_file(run.trained)
     if run.average is not None:

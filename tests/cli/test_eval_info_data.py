@@ -268,23 +268,17 @@ def test_eval_of_an_ensemble_says_who_may_know_the_text(folder: Path, tmp_path: 
     assert "stranger.safetensors was trained on another" in told and told.count("\n") == 1
 
 
-def test_eval_of_an_ensemble_of_other_vocabularies_or_documents(
-    folder: Path, tmp_path: Path
-) -> None:
-    for name, text, options, found in (
-        ("letters", "KING or no\n" * 60, {}, "its vocabulary differs"),
-        ("documents", TEXT, {"document_separator": "\n\n"}, "--document-separator"),
+def test_eval_of_an_ensemble_of_other_units_or_documents(tmp_path: Path) -> None:
+    path = str(tmp_path / "other.safetensors")
+    for options, status, found in (
+        ({"unit": "byte"}, 1, "network 2 was trained on bytes"),
+        ({"document_separator": "\n\n"}, 2, f"{path}: its --document-separator"),
     ):
-        corpus = charrnn.Corpus.from_text(text, charrnn.CorpusConfig(**options))
-        charrnn.save_run(
-            tmp_path / f"{name}.safetensors",
-            charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1)),
-        )
-        path = str(tmp_path / f"{name}.safetensors")
-        result = charrnn_(
-            "eval", "checkpoints/tiny", "--ensemble", path, status=2 if options else 1
-        )
-        assert found in result.stderr and path in result.stderr and result.stderr.count("\n") == 1
+        corpus = charrnn.Corpus.from_text(TEXT, charrnn.CorpusConfig(**options))
+        run = charrnn.Run.new(corpus, charrnn.ModelConfig(hidden=8, layers=1))
+        charrnn.save_run(path, run)
+        result = charrnn_("eval", "checkpoints/tiny", "--ensemble", path, status=status)
+        assert found in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_eval_notes_who_looked_at_the_test_part(

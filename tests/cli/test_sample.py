@@ -159,19 +159,6 @@ def test_an_ensemble_writes_what_the_library_does(tmp_path: Path) -> None:
     ]
 
 
-def test_an_ensemble_needs_one_vocabulary(tmp_path: Path) -> None:
-    other = charrnn.Run.new(
-        charrnn.Corpus.from_text("abc" * 60), charrnn.ModelConfig(hidden=8, layers=1)
-    )
-    charrnn.save_run(tmp_path / "other.safetensors", other)
-    error = sample("--ensemble", str(tmp_path / "other.safetensors"), status=1).stderr
-    assert (
-        "its vocabulary differs" in error
-        and "other.safetensors" in error
-        and error.count("\n") == 1
-    )
-
-
 def test_without_a_seed_texts_differ_and_json_tells_the_seed() -> None:
     first, second = (json.loads(sample("--json", "--prime", "KING").stdout) for _ in range(2))
     assert first["text"] != second["text"]

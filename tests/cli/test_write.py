@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals of 
 if os.name == "posix":
     from tests.cli.pseudo_terminal import SECONDS, terminal
 
-TAB, LINE, NEXT, PREVIOUS, RETAKE, UNDO, QUIT = "\t\x0c\x0e\x10\x12\x1a\x11"
+TAB, LINE, NEXT, PREVIOUS, RETAKE, UNDO, QUIT, WORDS = "\t\x0c\x0e\x10\x12\x1a\x11\x0f"
 LEFT, UP = "\x1b[D", "\x1b[A"
 WRITE = ["write", "a.txt", "--run", "net.safetensors", "--seed", "6"]
 CONFIG = SamplingConfig(seed=6)
@@ -103,6 +103,7 @@ def test_a_session(place: Path) -> None:
         session.take("line")
         session.compute()
         screen.until_text(session.manuscript.text + session.ghost)
+        assert screen.cursor == (1, 0)
         screen.type(UNDO)
         session.undo()
         screen.until_text(session.manuscript.text + session.ghost)
@@ -140,7 +141,7 @@ def test_words_asked_for_before_they_are_known(place: Path) -> None:
     assert (place / "a.txt").read_text(encoding="utf-8").startswith("ab ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_text_survives(place: Path, number: signal.Signals) -> None:
     with terminal(WRITE, place) as screen:
         screen.start()
@@ -163,6 +164,22 @@ def test_a_closed_terminal(place: Path) -> None:
     assert (place / "a.txt").read_text(encoding="utf-8") == "ab cd"
 
 
+def test_a_text_that_cannot_be_saved(place: Path) -> None:
+    (place / "gone").mkdir()
+    (place / "temporary").mkdir()
+    command = ["write", "gone/a.txt", *WRITE[2:]]
+    with terminal(command, place, TMPDIR=str(place / "temporary")) as screen:
+        screen.start()
+        (place / "gone").rmdir()
+        screen.type("ab cd")
+        screen.until(lambda: "NOT SAVED: No such file" in screen.lines[-2])
+        screen.type(QUIT)
+        assert screen.end() == 1
+        assert "instead" in " ".join(screen.lines)
+    (rescued,) = (place / "temporary").glob("charrnn-*/a.txt")
+    assert rescued.read_text(encoding="utf-8") == "ab cd"
+
+
 def test_without_colors_and_narrow(place: Path) -> None:
     (place / "a.txt").write_text("ab \x1b[31m 日本語 e\u0301\tb\u202e", encoding="utf-8")
     with terminal(WRITE, place, columns=40, NO_COLOR="1") as screen:
@@ -177,6 +194,30 @@ def test_without_colors_and_narrow(place: Path) -> None:
         screen.until(lambda: any(screen.styles(row, "underscore") for row in range(3)))
         screen.type(QUIT)
         assert screen.end() == 0
+
+
+def test_known_words_and_what_a_session_leaves_to_the_next(place: Path) -> None:
+    (place / "words.txt").write_text("ab dad bee", encoding="utf-8")
+    options = ["--known-words", "words.txt", "--temperature", "1.1"]
+    with terminal([*WRITE, *options], place) as screen:
+        screen.type("ab ")
+        screen.until(lambda: len(screen.styles(0, "brightblack")) > 2)
+        screen.until(lambda: "known words" in screen.lines[-2])
+        screen.type(LINE + LINE)
+        screen.until(lambda: len(screen.text.split()) > 6)
+        screen.type(WORDS)
+        screen.until(lambda: "any words" in screen.lines[-2])
+        screen.type(QUIT)
+        assert screen.end() == 0
+    text = (place / "a.txt").read_text(encoding="utf-8")
+    assert {word.lower() for word in text.split()} <= {"ab", "dad", "bee"}
+    with terminal(["write", "a.txt"], place) as screen:  # the same run, seed and temperature
+        screen.start()
+        screen.until(lambda: "temp 1.1" in screen.lines[-2])
+        screen.type("\x13" + QUIT)
+        assert screen.end() == 0
+    about = json.loads((place / "a.txt.charrnn.json").read_text(encoding="utf-8"))
+    assert (about["run"], about["seed"]) == ("net.safetensors", 6)
 
 
 def test_without_a_terminal(place: Path) -> None:

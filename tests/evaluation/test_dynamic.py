@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config.settings import DynamicConfig
-from charrnn.errors import ConfigError, CorpusError, DivergenceError
+from charrnn.errors import ConfigError, CorpusError, DivergenceError, VocabError
 from charrnn.evaluation.dynamic import (
     LEAST_PART,
+    adapt,
     evaluate_dynamic,
     relative,
 )
@@ -239,3 +242,43 @@ def test_what_cannot_be_evaluated() -> None:
     wild.parameters["decoder.bias"][0] = np.inf
     with pytest.raises(DivergenceError, match="NaN or infinite"), np.errstate(all="ignore"):
         evaluate_dynamic(wild, IDS)
+
+
+def test_a_network_adapts_to_a_text_and_stays_as_it_was() -> None:
+    """The copy knows the text; a second reading of it goes on from there."""
+    corpus = small_corpus()
+    run = small_run(corpus)
+    trained(run, corpus)
+    network, config = run.trained, DynamicConfig(dynamic_rate=0.02)
+    before, text = network.model.parameters.flat.tobytes(), "7 red apples in a blue bowl\n" * 20
+    learned = adapt(network, text, config, unknown="nearest")
+    assert network.model.parameters.flat.tobytes() == before
+    ids = network.vocab.encode(text, "nearest")
+    plain, after = (evaluate(each.model, ids).nats_per_char for each in (network, learned))
+    dynamic = evaluate_dynamic(
+        network.model, ids, config, squares=network.squares, opening=network.opening
+    ).nats_per_char
+    assert after < dynamic < plain
+    two = Workers(2, processors=2)
+    again = adapt(network, text, config, unknown="nearest", workers=two)
+    two.close()
+    flat = learned.model.parameters.flat.tobytes()
+    assert again.model.parameters.flat.tobytes() == flat != before
+    mixture = adapt(Mixture([network, network], [0.9, 0.1]), text, config, unknown="nearest")
+    assert mixture[1].model.parameters.flat.tobytes() == flat and mixture.weights == (0.9, 0.1)
+    with pytest.raises(VocabError):
+        adapt(network, "é", config)
+    with pytest.raises(CorpusError):
+        adapt(network, "", config)
+
+
+def test_documents_of_a_text_that_is_learned_begin_from_zero() -> None:
+    corpus = small_corpus(document_separator="\n")
+    run = small_run(corpus)
+    trained(run, corpus)
+    config = DynamicConfig(dynamic_segment=1000)
+    whole = replace(run.trained, corpus_config=replace(corpus.config, document_separator=None))
+    assert (
+        adapt(whole, "12 green\n7 bottles\n", config).model.parameters.flat.tobytes()
+        != adapt(run.trained, "12 green\n7 bottles\n", config).model.parameters.flat.tobytes()
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import evaluate as evaluation
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
+from charrnn.evaluation.texts import evaluate_texts
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
@@ -139,6 +141,37 @@ def test_what_cannot_be_evaluated() -> None:
     for window in (0, -1):
         with pytest.raises(ConfigError, match="`window`"):
             evaluate_windows(model, ids, window)
+
+
+WRONG_STARTS = [
+    ([5, 3], "in order"),
+    ([-2], "-1 to 60"),
+    ([61], "-1 to 60"),
+    (np.array([2**63], np.uint64), "-1 to 60"),
+    ([1.0], "whole numbers"),
+    ([True], "whole numbers"),
+    ([[1, 2]], "whole numbers"),
+    (["a"], "whole numbers"),
+]
+
+
+@pytest.mark.parametrize(("starts", "said"), WRONG_STARTS)
+def test_resets_are_checked(starts: Any, said: str) -> None:
+    model, _, ids, _ = made()
+    first = StartStates(State(model, 1), np.array([0], np.int32))
+    for function in (evaluate, evaluate_windows, evaluate_dynamic):
+        with pytest.raises(ConfigError, match=f"`starts` must be .*{said}"):
+            function(model, ids[:60], starts=starts)
+    with pytest.raises(ConfigError, match=f"`starts` must be .*{said}"):
+        evaluate_texts(model, [ids[:60]], [first], starts=[starts])
+
+
+def test_resets_of_any_kind() -> None:
+    model, _, ids, _ = made()
+    expected = evaluate(model, ids[:60], starts=np.array([3, 3, 59]))
+    for starts in ([3, 59], np.array([3, 59, 60], np.uint8), (3, 59)):
+        assert evaluate(model, ids[:60], starts=starts) == expected  # type: ignore[arg-type]
+    assert evaluate(model, ids[:60], starts=np.empty(0)) == evaluate(model, ids[:60])
 
 
 @pytest.mark.parametrize("length", [50, LONG])

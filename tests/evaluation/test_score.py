@@ -158,3 +158,11 @@ def test_passages_are_words_and_do_not_overlap() -> None:
     assert text[(found := surprising_passages(text, nats)[0]).start : found.end].startswith("whole")
     assert surprising_passages(text, np.full(len(text), np.nan)) == []
     assert surprising_passages("", np.empty(0)) == []
+
+
+def test_a_passage_in_a_script_without_spaces_is_not_extended() -> None:
+    text = "\u6625\u7720\u4e0d\u89ba\u66c9\u8655\u8655\u805e\u557c\u9ce5"
+    nats = np.full(len(text), 0.2)
+    nats[4] = 9
+    (passage,) = surprising_passages(text, nats)
+    assert text[passage.start : passage.end] == text[4]

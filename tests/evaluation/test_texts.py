@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.errors import CorpusError, DivergenceError
+from charrnn.errors import CorpusError, DivergenceError, VocabError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.texts import evaluate_texts
 from charrnn.network.model import Model, State
@@ -61,6 +61,9 @@ def test_texts_that_cannot_be_scored() -> None:
     assert evaluate_texts(MODELS[0], [], OPENINGS[:1]) == []
     with pytest.raises(CorpusError, match="at least 1 character"):
         evaluate_texts(MODELS[0], [TEXTS[0], TEXTS[0][:0]], OPENINGS[:1])
+    for wrong in (np.array([9]), np.array([2**32]), np.array([-1]), np.array([1.0])):
+        with pytest.raises(VocabError, match="ids must be"):
+            evaluate_texts(MODELS[0], [TEXTS[0], wrong], OPENINGS[:1])
     broken = small("lstm", 1)
     let_overflow(broken.parameters)
     for models, member in (([broken], "the network's"), ([MODELS[1], broken], "network 2's")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.config.settings import SamplingConfig
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.generation.ensemble import Ensemble
+from charrnn.generation.generate import generate, generate_many
 from charrnn.generation.writer import Writer, controls_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Memory, draw
@@ -116,7 +120,7 @@ def test_frequencies_of_each_control_and_of_pairs(names: tuple[str, ...]) -> Non
     """An even comb of numbers draws every symbol in proportion, to within a tooth; inside a word
     and outside, at the text's first character and in its middle.
     """
-    n = 1000
+    n = 400
     comb = (np.arange(n) + 0.5) / n
     config, options = settings_of(*names)
     for text in (TEXT, [*TEXT, 3], [*TEXT, 1, 1, 1]):
@@ -215,6 +219,16 @@ def test_the_same_bits_on_any_number_of_threads(names: tuple[str, ...]) -> None:
         np.testing.assert_array_equal(alone, written(names, 1, 2, 170, separator))
 
 
+@pytest.mark.parametrize("names", [*((name,) for name in CONTROLS), tuple(CONTROLS)], ids="+".join)
+def test_an_ensemble_has_the_same_controls(names: tuple[str, ...]) -> None:
+    """Of a network and itself: it writes what the network does alone."""
+    config, options = settings_of(*names)
+    one, *two = (Writer(model(), config, streams=2, inner=INNER, **options) for _ in range(3))
+    for writer in (one, *two):
+        writer.read(np.array(TEXT))
+    np.testing.assert_array_equal(Ensemble(two).write(LENGTH), one.write(LENGTH))
+
+
 def test_a_stream_takes_its_memory_along() -> None:
     """Into a branch, and into another writer."""
     config, options = settings_of(*CONTROLS)
@@ -302,3 +316,18 @@ def test_inside_words() -> None:
         chr(i) for i in range(128) if chr(i).isalnum()
     ]
     assert len(word_symbols(of_bytes)) == 62 + 128
+
+
+def test_the_library_knows_which_symbols_are_inside_words() -> None:
+    """At temperature 0 there, a word goes on as its first letter decides; one or several networks,
+    one or several texts.
+    """
+    network = Trained(
+        model=memoryless(), vocab=Vocab(tuple(" é-.b\n,k")), corpus_config=CorpusConfig()
+    )
+    config = SamplingConfig(length=60, temperature=2, inner_temperature=0)
+    for trained in (network, [network] * 2):
+        texts = generate_many(trained, 3, ".", config)
+        assert texts[0] == "".join(generate(trained, ".", config))
+        assert all(word[1:] in ("", " ") for text in texts for word in re.findall(r"\w.?", text))
+        assert {"é", "b", "k", "-", ","} <= set("".join(texts))

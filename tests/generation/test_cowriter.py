@@ -14,6 +14,7 @@ from charrnn.generation import continuing
 from charrnn.generation.continuing import Continuer, Request, first_word
 from charrnn.generation.cowriter import Cowriter
 from charrnn.generation.generate import generate
+from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.manuscript import Manuscript
 from charrnn.network.model import Model
 from charrnn.text.vocab import Vocab
@@ -69,7 +70,7 @@ def test_it_continues_as_if_it_had_read_the_text_at_once(corpus: dict[str, objec
 def test_little_is_read_again() -> None:
     text = "".join(random.Random(4).choices(SYMBOLS, k=9000))
     session = Cowriter(network(), Manuscript(text), CONFIG)
-    assert 4096 - 1024 <= read_at(session) <= 4096
+    assert 3072 - 768 <= read_at(session) <= 3072
     session.insert("abc")
     assert read_at(session) == 3
     session.undo()
@@ -241,3 +242,19 @@ def test_a_continuation_ends_after_a_word() -> None:
 )
 def test_words_of_any_script(text: str, word: str) -> None:
     assert first_word(text) == word
+
+
+def test_known_words() -> None:
+    lexicon = Lexicon.of_list("ab cde ee bad")
+    session = Cowriter(network(), Manuscript("ab c"), CONFIG, known_words=lexicon)
+    for _ in range(30):
+        session.compute()
+        session.take("line")
+    words = session.manuscript.text.split()
+    assert len(words) > 25
+    assert {word.lower() for word in words} <= lexicon.words
+    session.write_known(False)
+    session.compute()
+    assert not set(session.ghost.split()) <= lexicon.words
+    with pytest.raises(ConfigError, match="known_words"):
+        Cowriter(network()).write_known(True)

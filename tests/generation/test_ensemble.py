@@ -11,9 +11,9 @@ import pytest
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, SamplingConfig
-from charrnn.errors import ConfigError, VocabError
+from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
-from charrnn.generation.ensemble import Ensemble, check_alike, log_of_mean
+from charrnn.generation.ensemble import Ensemble, log_of_mean
 from charrnn.generation.generate import generate, generate_many
 from charrnn.generation.writer import Writer
 from charrnn.kernels.sampling import Memory, draw
@@ -228,19 +228,3 @@ def test_what_is_no_ensemble() -> None:
         evaluate([], IDS)
     with pytest.raises(ConfigError, match="at least one"):
         list(generate([]))
-
-
-@pytest.mark.parametrize(
-    ("other", "found"),
-    [
-        (Vocab(tuple("\n abcdef")), "lacks 'g'"),
-        (Vocab(tuple("\n abcdefgh")), "has also 'h'"),
-        (Vocab(tuple("\n abcdegf")), "in a different order"),
-        (Vocab(tuple("\n abcdefg"), "byte"), "bytes"),
-    ],
-)
-def test_vocabularies_must_be_the_same(other: Vocab, found: str) -> None:
-    check_alike(VOCAB, Vocab(tuple("\n abcdefg")), "b.safetensors")
-    with pytest.raises(VocabError, match=found) as caught:
-        check_alike(VOCAB, other, "b.safetensors")
-    assert str(caught.value).startswith("b.safetensors: ") and "\n" not in str(caught.value)

@@ -109,6 +109,8 @@ def test_large_patterns_that_are_simple_are_not() -> None:
     for pattern in (
         r".{0,2000}",
         r"(a+)+b",
+        r"(?:a{0}|){4000000000}b",
+        r"(a?){2000}",
         r"\w+( \w+){0,200}",
         "|".join("abc"[n % 3] * n for n in range(1, 99)),
     ):

@@ -148,12 +148,17 @@ def test_texts_have_the_documents_of_the_training() -> None:
     assert all(differ), "each network of an ensemble has its own separator"
 
 
-def test_what_is_no_trained_network() -> None:
+def test_what_is_no_trained_network(tmp_path: Path) -> None:
     run: Any = small_run(CORPUS)
     for wrong in (run, run.model, [run], None, "best.safetensors"):
         for call in (generate, lambda network: generate_many(network, 2)):
             with pytest.raises(charrnn.ConfigError, match="must be a Trained"):
                 list(call(wrong))
+    for wrong in (run, run.model, None):
+        with pytest.raises(charrnn.ConfigError, match="`trained` must be a Trained, not "):
+            charrnn.save(tmp_path / "x.safetensors", wrong)
+    with pytest.raises(charrnn.ConfigError, match="`run` must be a Run, not Trained"):
+        charrnn.save_run(tmp_path / "x.safetensors", run.trained)
     for wrong in (run, run.trained, None, [run]):
         with pytest.raises(charrnn.ConfigError, match="must be a Model"):
             charrnn.evaluate(wrong, CORPUS.validation)

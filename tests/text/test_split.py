@@ -9,18 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 import charrnn.text.cached_ids
 import charrnn.text.corpus
 import charrnn.text.split
-from charrnn.cli.main import cli
 from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.text.corpus import Corpus
-from charrnn.text.datasets import bundled_corpus
-from charrnn.text.split import is_sorted_list
 from charrnn.text.vocab import Vocab
 from charrnn.training.run import Run
 from tests.reference.small import small_corpus, trained
@@ -175,32 +171,6 @@ def test_a_long_validation_part_is_read_in_no_order() -> None:
     start = documents_of(corpus.validation[:2000], corpus.validation_starts[:190], corpus.vocab)
     initials: Sequence[str] = [name[0] for name in start]
     assert len({*initials}) > 12
-
-
-def test_a_sorted_list_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And advice is given, unless the list is known to be one."""
-    made = names(300)
-    for text, expected in (
-        (lines(*made), True),
-        (lines(*map(str.upper, made)), True),
-        (lines("Ñu", *made[:150], "éa", *made[150:]), True),
-        (lines(*random.Random(1).sample(made, 300)), False),
-        (lines(*made[:40]), False),
-        (lines(*["same"] * 300), False),
-        (lines(*(name * 12 for name in made)), False),
-    ):
-        corpus = small_corpus(text)
-        assert is_sorted_list(corpus.ids, corpus.vocab) == expected
-    plays = Corpus.read(bundled_corpus())
-    assert not is_sorted_list(plays.ids, plays.vocab)
-    monkeypatch.chdir(tmp_path)
-    Path("names.txt").write_text(lines(*made), encoding="utf-8")
-    command = ["train", "names.txt", "--hidden", "4", "--layers", "1", "--steps", "1", "--out"]
-    result = CliRunner().invoke(cli, [*command, "a"])
-    assert result.exit_code == 0 and "looks like a sorted list" in result.stderr
-    result = CliRunner().invoke(cli, [*command, "b", "--document-separator", "\\n"])
-    assert result.exit_code == 0 and "looks like" not in result.stderr
-    assert "documents: 300" in result.stderr
 
 
 def test_ids_from_the_cache_are_split_alike(

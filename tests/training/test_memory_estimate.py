@@ -1,15 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from charrnn.cli.main import cli
 from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.runtime.threads import Workers
 from charrnn.training.memory_estimate import memory_estimate
-from tests.reference.small import adam, plain_model
+from tests.reference.small import TEXT, adam, plain_model, small_corpus, small_run
 
 
 def _bytes_of(value, seen):
@@ -97,3 +100,16 @@ def test_an_optimizer_has_its_slots(optimizer):
         adam(optimizer=optimizer, batch_size=4, seq_length=10),
     )
     assert memory_estimate(config, train) == pytest.approx(_found(config, train), rel=0.01)
+
+
+def test_a_network_that_does_not_fit_is_not_begun(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sea.txt").write_text(TEXT)
+    monkeypatch.setattr("charrnn.training.memory_estimate.memory_size", lambda: 10**9)
+    for flags in (["--steps", "2"], ["--for", "5s"]):
+        command = ["train", "sea.txt", "--hidden", "4000", *flags]
+        result = CliRunner().invoke(cli, command, prog_name="charrnn")
+        assert result.exit_code == 1 and not Path("checkpoints").exists()
+        assert "error: out of memory (training 2 x 4000 units needs " in result.stderr
+        assert "GB, of 1.0); use a smaller network" in result.stderr
+    assert small_run(small_corpus()).step == 0

@@ -1,0 +1,95 @@
+"""`charrnn check`, and what `charrnn train` says of a text."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from charrnn.cli import terminal
+from charrnn.cli.main import cli
+from tests.training.test_check import SHORT, TEXT, WORDS
+
+NAMES = "\n".join(WORDS[:1500]) + "\n"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def charrnn_(*arguments: str, status: int = 0, stdin: bytes | None = None) -> Result:
+    result = CliRunner().invoke(cli, list(arguments), input=stdin)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def write(text: str, name: str = "a b.txt", encoding: str = "utf-8") -> str:
+    Path(name).write_text(text, encoding=encoding)
+    return name
+
+
+def test_the_command_that_is_named_runs() -> None:
+    output = charrnn_("check", write(NAMES.replace("a", "é"), encoding="cp1252")).stdout
+    command = shlex.split(output.splitlines()[-1])
+    assert command[:3] == ["charrnn", "train", "a b.txt"]
+    assert command[3:] == ["--encoding", "cp1252", "--document-separator", r"\n"]
+    small = ["--hidden", "4", "--layers", "1", "--steps", "1", "--out", "run"]
+    result = charrnn_(*command[1:], *small)
+    assert "documents: 1,500" in result.stderr and "seems to be" not in result.stderr
+
+
+def test_levels_and_status() -> None:
+    lines = charrnn_("check", write(TEXT)).stdout.splitlines()
+    assert lines[0] == f"a b.txt: {len(TEXT):,} characters"
+    assert all(line.startswith("ok    ") for line in lines[1:-3]) and "--for" in lines[-3]
+    wrong = charrnn_("check", write(TEXT.replace("a", "Ã©"))).stdout
+    assert "fix   encoding" in wrong and wrong.endswith("then type:\n  charrnn train mended.txt\n")
+    assert "missing.txt" in charrnn_("check", "missing.txt", status=1).stderr
+    Path("binary").write_bytes(b"a\0b")
+    charrnn_("check", "binary", status=1)
+    charrnn_("check", status=2)
+
+
+def test_json() -> None:
+    found = json.loads(charrnn_("check", write(SHORT + "Q"), "--json").stdout)
+    assert found["characters"] == len(SHORT) + 1 and found["settings"] == {"min_count": 3}
+    assert found["command"] == "charrnn train 'a b.txt' --min-count 3"
+    assert {"kind", "level", "text", "settings", "lines", "command"} == found["findings"][0].keys()
+    assert found["network"]["hidden"] >= 32
+
+
+def test_standard_input() -> None:
+    assert charrnn_("check", "-", stdin=SHORT.encode()).stdout.startswith("standard input: ")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_it_fits_a_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "width_of", lambda _: columns)
+    monkeypatch.setattr(terminal, "is_terminal", lambda _: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = f"{TEXT}{TEXT[:30_000]}Q\x1b\x0c\n"
+    output = charrnn_("check", write(text, "a.txt")).stdout
+    long = [line for line in output.splitlines() if len(line) > columns]
+    assert [line.split()[0] for line in long] in (["perl"], []) and "\x1b" not in output
+
+
+def test_control_characters_of_a_text_do_not_reach_the_terminal() -> None:
+    pages = "\n".join(
+        "".join([TEXT[a : a + 900], "\n\x1b[2J the head \x07"]) for a in range(0, 90_000, 900)
+    )
+    assert not {"\x1b", "\x07"} & {*charrnn_("check", write(pages, "\x1b.txt")).stdout}
+
+
+def test_train_says_what_matters_and_no_more() -> None:
+    small = ["--hidden", "4", "--layers", "1", "--steps", "1"]
+    wrong = write((NAMES + TEXT + TEXT).replace("a", "Ã©"), "wrong.txt")
+    result = charrnn_("train", wrong, *small).stderr
+    assert "'Ã©' in line" in result and "held-out part" in result
+    names = charrnn_("train", write(NAMES, "names.txt"), *small).stderr
+    assert r"with --document-separator '\n'" in names
+    lines = charrnn_("train", write(TEXT, "well.txt"), *small).stderr.splitlines()
+    assert len(lines) < len(names.splitlines())

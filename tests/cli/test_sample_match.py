@@ -1,0 +1,109 @@
+"""`charrnn sample` with --match, --must, --known-words and --particles."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import charrnn
+from charrnn.cli.main import cli
+
+TEXT = "The king is here. The queen's men are well-known, and gone!\nNo man is the king.\n" * 30
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small run, whose text is beside it."""
+    folder = tmp_path_factory.mktemp("match")
+    (folder / "tiny.txt").write_text(TEXT)
+    corpus = charrnn.Corpus.read(folder / "tiny.txt")
+    model = charrnn.ModelConfig(hidden=16, layers=1)
+    run = charrnn.Run.new(corpus, model, charrnn.TrainConfig(batch_size=4, seq_length=16, steps=20))
+    for _ in charrnn.train(run, corpus, threads=1):
+        pass
+    (folder / "checkpoints" / "tiny").mkdir(parents=True)
+    charrnn.save_run(folder / "checkpoints" / "tiny" / "last.safetensors", run)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(folder)
+    yield
+
+
+def sample(*arguments: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(cli, ["sample", *arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def error_of(*arguments: str, status: int) -> str:
+    message = sample(*arguments, status=status).stderr
+    assert message.count("\n") == 1 and len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--match", r"[A-Z]\w{2,5}( \w+){1,4}\."],
+        ["--match", "[A-Z][^\n]+g", "--particles", "4"],
+        ["--must", "king", "--must", "men", "--length", "60", "--prime", "The "],
+        ["--known-words", "--length", "50", "--match", "(?s).*", "--prime", "The qu"],
+        ["--known-words", "words.txt", "--length", "50"],
+        ["--match", "[A-Z].*", "--count", "3", "--unique", "--known-words"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_on_stderr_writes_the_text_again(arguments: list[str]) -> None:
+    Path("words.txt").write_text("king\nqueen\nmen\nare\n")
+    first = sample(*arguments)
+    (again,) = re.findall("^again: charrnn sample (.*)$", first.stderr, re.MULTILINE)
+    assert sample(*shlex.split(again)).stdout == first.stdout != ""
+
+
+def test_texts_match_and_have_known_words_only() -> None:
+    words = set(re.findall(r"[\w'-]+", TEXT))
+    known = words | {word.capitalize() for word in words}
+    arguments = [
+        "--match",
+        r"[A-Z].*\.",
+        "--known-words",
+        "--count",
+        "5",
+        "--json",
+        "--length",
+        "90",
+    ]
+    samples = json.loads(sample(*arguments, "--temperature", "2").stdout)["samples"]
+    for text in (each["text"] for each in samples):
+        assert re.fullmatch(r"[A-Z].*\.", text)
+        assert set(re.findall(r"[\w'-]+", text)) <= known
+
+
+def test_the_text_may_have_moved() -> None:
+    expected = sample("--known-words", "--length", "40", "--seed", "1").stdout
+    Path("tiny.txt").rename("moved.txt")
+    assert "pass" in error_of("--known-words", "--length", "40", status=1)
+    moved = sample("--known-words", "--text", "moved.txt", "--length", "40", "--seed", "1")
+    assert moved.stdout == expected
+    Path("moved.txt").rename("tiny.txt")
+
+
+def test_what_cannot_be_written_is_one_line() -> None:
+    assert "--match '(' is not a regular" in error_of("--match", "(", status=2)
+    assert "lacks 'ü'" in error_of("--match", "ü", status=2)
+    assert "--length 5" in error_of("--match", "[a-z]{9}", "--length", "5", status=2)
+    assert "--must 'été'" in error_of("--must", "été", status=2)
+    assert "add --match, --must or" in error_of("--particles", "8", status=2)
+    assert "no_file" in error_of("--known-words", "no_file", status=1)
+    Path("dashes.txt").write_text("--- ...\n")
+    assert "no word" in error_of("--known-words", "dashes.txt", status=1)
+    assert "name the network" in error_of("--known-words", "checkpoints/tiny", status=1)
