@@ -1,5 +1,5 @@
-"""A picture of `charrnn write`, as a terminal showed it, with the bundled network and the keys of the
-session in docs/writing.md.
+"""A picture of `charrnn write`, as a terminal showed it, with the bundled network and the keys of
+the session in docs/writing.md.
 
     python -m benchmarks.screenshot docs/write.svg
 """
