@@ -74,11 +74,13 @@ class Request:
 
     def is_line(self, config: SamplingConfig) -> bool:
         """True if a text ends with its first line."""
+        from charrnn.text.endings import NEWLINE
+
         separator = self.members[0].trained.corpus_config.document_separator
         return (
             config.until == "line"
             or config.lines == 1
-            or (config.until == "document" and separator in ("\n", r"\n"))
+            or (config.until == "document" and separator in NEWLINE)
         )
 
     def texts(self, config: SamplingConfig) -> list[Written]:

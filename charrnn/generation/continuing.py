@@ -16,8 +16,8 @@ import regex
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
-from charrnn.generation.generate import writer_of
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.readers import writer_of
 from charrnn.generation.stopping import Endings, Text, symbols_of
 from charrnn.generation.writer import Mark, Progress, Writer, controls_of
 from charrnn.kernels.constraint import Edges

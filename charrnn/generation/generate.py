@@ -1,8 +1,7 @@
 """Generate text from a prime, on top of `writer`."""
 
-import math
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,28 +11,14 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.generation.allowed import allowed
-from charrnn.generation.automaton import Automaton
-from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.lexicon import Lexicon
-from charrnn.generation.original import Original, original
-from charrnn.generation.particles import Particles, write_particles
-from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Ids, Progress, Writer, controls_of, generator, memory_of
-from charrnn.kernels.constraint import Edges
+from charrnn.generation.readers import AnyWriter, endings_of, reader_of, writer_of
+from charrnn.generation.stopping import symbols_of
+from charrnn.generation.takes import write_takes
+from charrnn.generation.writer import Ids, Progress
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
-from charrnn.text.documents import DocumentTrackers
-from charrnn.text.vocab import Vocab
-from charrnn.text.words import word_symbols
-
-AnyWriter = Writer | Ensemble | Original
-MANY, FEW = 64, 8
-"""So many texts are written so few symbols at a time: what is written after the end of a text takes
-more time than returning to Python.
-"""
-PARTICLES = 2048
-"""Particles written side by side, of one or several texts."""
 
 
 def generate_ids(
@@ -193,168 +178,3 @@ def generate_texts(
     reader, ids = reader_of(networks, count, prime, config, workers, automaton, training)
     texts = write_takes(reader, endings, ids, count, config.take, progress)
     return [Written(text, config.take + n, end.ended) for n, (end, text) in enumerate(texts)]
-
-
-def write_takes(
-    reader: AnyWriter,
-    endings: Endings,
-    prime: Ids,
-    count: int,
-    take: int,
-    progress: Progress | None = None,
-    is_over: Callable[[str], bool] = lambda text: False,
-) -> list[tuple[Text, str]]:
-    """`count` takes, from `take` on, after what a reader has read: how they ended, and what they
-    are. Arguments as for `write_texts`.
-    """
-    config, N = endings.config, endings.config.particles
-    length, documents = config.length or 0, endings.needs_resets
-    before = symbols_of(endings.vocab, prime[:, None])[0]
-    if N == 1:
-        texts = [endings.text(before) for _ in range(count)]
-        writer = reader.spread(count, take, documents)
-        written = write_texts(writer, endings.vocab, texts, length, progress, is_over)
-        return list(zip(texts, written, strict=True))
-    groups = list[Particles]()
-    for first in range(0, count, at_once := max(1, PARTICLES // N)):
-        size, start = min(at_once, count - first), take + first
-        writer = reader.spread(N * size, N * (start - 1) + 1, documents)
-        groups += (
-            Particles([endings.text(before) for _ in range(N)], generator(config.seed, n, N))
-            for n in range(start, start + size)
-        )
-
-        def report(written: int, first: int = first, size: int = size) -> None:
-            if progress is not None:
-                progress(first * length + written * size, count * length)
-
-        assert not isinstance(writer, Original), "`original` refuses particles"
-        write_particles(writer, endings.vocab, groups[first:], length, report)
-    return [group.chosen() for group in groups]
-
-
-def write_texts(
-    writer: AnyWriter,
-    vocab: Vocab,
-    texts: Sequence[Text],
-    length: int,
-    progress: Progress | None = None,
-    is_over: Callable[[str], bool] = lambda text: False,
-) -> list[str]:
-    """The text of each of the writer's streams, up to where it ends, at most `length` symbols.
-
-    is_over: called with what a text is so far; if true, the text is not continued.
-    """
-    pieces: list[list[str]] = [[] for _ in texts]
-    left, done = list(range(len(texts))), 0  # the text of each stream
-    while left and done < length:
-        block = writer.chunk if len(left) < MANY else FEW
-        ids = writer.write(min(block, length - done))
-        symbols, ends = symbols_of(vocab, ids), (writer.ended - done).tolist()
-        done += len(ids)
-        kept = []
-        for stream, n in enumerate(left):
-            pieces[n].append(texts[n].read(symbols[stream], ends[stream], done >= length))
-            if not texts[n].ended and not is_over("".join(pieces[n])):
-                kept.append(stream)
-        if 0 < len(kept) < len(left) and done < length:
-            writer.keep(kept)
-        left = [left[stream] for stream in kept]
-        if progress is not None:
-            ended = len(texts) - len(left)
-            progress((ended * length + len(left) * done) // len(texts), length)
-    return ["".join(each) for each in pieces]
-
-
-def reader_of(
-    networks: Mixture,
-    count: int,
-    prime: str,
-    config: SamplingConfig,
-    workers: Workers | None,
-    automaton: Automaton | None = None,
-    training: Sequence[Corpus] = (),
-) -> tuple[AnyWriter, Ids]:
-    """A writer that has read the prime once from each state that `count` texts start from, and the
-    ids of the prime.
-    """
-    openings, N = math.lcm(*(len(network.opening) for network in networks)), config.particles
-    config = replace(config, take=N * (config.take - 1) + 1)
-    streams = min(count * N, openings)
-    reader, ids = writer_of(networks, streams, prime, config, workers, None, automaton, training)
-    if len(ids):
-        reader.read(ids)
-    return reader, ids
-
-
-def writer_of(
-    networks: Mixture,
-    streams: int,
-    prime: str,
-    config: SamplingConfig,
-    workers: Workers | None,
-    panels: Panels | None = None,
-    automaton: Automaton | None = None,
-    training: Sequence[Corpus] = (),
-) -> tuple[AnyWriter, Ids]:
-    """A writer that never writes the unknown symbol, and the ids to read first. With
-    `config.max_copy` it copies nothing from the training texts.
-    """
-    start, end, edges = 0, -1, None
-    if automaton is not None:
-        start, end = automaton.start, automaton.end
-        edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
-    vocab = networks.vocab
-    ids = vocab.encode(prime, config.unknown)
-    banned = () if vocab.unknown is None else (vocab.unknown,)
-    inner = word_symbols(vocab)
-    if len(networks) == 1:
-        (network,) = networks
-        writer = Writer(
-            network.model,
-            config,
-            streams=streams,
-            banned=banned,
-            inner=inner,
-            edges=edges,
-            start=start,
-            end=end,
-            documents=_documents_of(network, streams),
-            workers=workers,
-            panels=panels,
-        )
-        writer.begin(network.opening)
-        return original(writer, vocab, config, training, workers), ids
-    writers = [
-        Writer(
-            network.model,
-            config,
-            streams=streams,
-            documents=_documents_of(network, streams),
-            workers=workers,
-        )
-        for network in networks
-    ]
-    for own, network in zip(writers, networks, strict=True):
-        own.begin(network.opening)
-    controls = controls_of(config, len(vocab), banned, inner, edges)
-    memory = memory_of(config, streams, start)
-    ensemble = Ensemble(writers, networks, controls, memory, end)
-    return original(ensemble, vocab, config, training, workers), ids
-
-
-def endings_of(
-    networks: Mixture,
-    config: SamplingConfig,
-    automaton: Automaton | None = None,
-    is_short: bool = False,
-) -> Endings:
-    """Where the texts of these networks end."""
-    separator = networks.corpus_config.document_separator
-    return Endings(networks.vocab, config, separator, automaton, is_short)
-
-
-def _documents_of(network: Trained, streams: int) -> DocumentTrackers | None:
-    """What resets the states where documents begin, as in the network's training."""
-    pattern = network.corpus_config.document_separator
-    return None if pattern is None else DocumentTrackers(network.vocab, pattern, streams)

@@ -11,12 +11,14 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.allowed import allowed
-from charrnn.generation.generate import endings_of, reader_of, write_takes
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.readers import endings_of, reader_of
 from charrnn.generation.stopping import symbols_of
+from charrnn.generation.takes import write_takes
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
+from charrnn.text.endings import NEWLINE
 
 LENGTH = 500
 """Characters after which a short text without an end is given up, if no length is set."""
@@ -83,12 +85,13 @@ class ShortTexts:
     def _resolved(self, config: SamplingConfig) -> SamplingConfig:
         """The settings with an end and a length."""
         most, length = self.short.max_length, config.length
+        separator = self._networks.corpus_config.document_separator
         if config.until is None and config.lines is None:
-            separator = self._networks.corpus_config.document_separator
             config = replace(config, until="line" if separator is None else "document")
         if length is None:
             # a line needs its newline, a separator may be longer
-            length = LENGTH if most is None else most + (1 if config.until == "line" else 64)
+            is_line = config.until == "line" or separator in NEWLINE
+            length = LENGTH if most is None else most + (1 if is_line else 64)
         return replace(config, length=length)
 
     def exclude(self, name: str, text: Corpus | str) -> None:
