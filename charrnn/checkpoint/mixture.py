@@ -105,9 +105,10 @@ def _shares(count: int, weights: Sequence[float | None] | None) -> tuple[float, 
     numbers = [weight for weight in given if weight is not None]
     total, rest = fsum(numbers), count - len(numbers)
     if not all(weight > 0 for weight in numbers) or total > 1 + 1e-9 or (rest and total >= 1):
+        shown = ", ".join(f"{weight:g}" for weight in numbers)
         raise ConfigError(
-            "`weights` must be above 0 and leave something for the networks without one, not "
-            f"{', '.join(f'{weight:g}' for weight in numbers)}"
+            f"`weights` {shown}: each must be above 0, and something must be left for the networks "
+            "without one"
         )
     if not rest and total < 1 - 1e-9:
         raise ConfigError(f"`weights` must be 1 in all, not {total:g}")

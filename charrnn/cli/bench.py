@@ -86,7 +86,7 @@ def several(
 )
 @click.option(
     "--text",
-    type=click.Path(),
+    type=click.Path(readable=False),
     metavar="FILE",
     help="Text to train on. [default: random text of 65 symbols]",
 )

@@ -67,7 +67,7 @@ BRIEF = {
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("text", nargs=-1, type=click.Path())
+@click.argument("text", nargs=-1, type=click.Path(readable=False))
 @option("--cells", "Cells to compare.", group=GROUP, metavar="CELL,...")
 @option(
     "--vary",
@@ -95,7 +95,7 @@ BRIEF = {
 @option(
     "--out",
     "Folder for the runs.  [default: checkpoints/compare-<name of the text>]",
-    type=click.Path(),
+    type=click.Path(readable=False),
 )
 @option("--threads", "Threads to use; losses do not depend on it.  [default: all]", type=int)
 @option("--quiet", "Show only errors and the result.", is_flag=True)

@@ -167,7 +167,7 @@ def _training_text(member: Member) -> TextIds:
     from charrnn.evaluation.compression import has_ppmd
 
     try:
-        corpus = own_corpus(member, quiet=True) if has_ppmd() else None
+        corpus = own_corpus(member) if has_ppmd() else None
     except CharrnnError:
         corpus = None
     return member.trained.vocab.encode("") if corpus is None else corpus.train

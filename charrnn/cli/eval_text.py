@@ -16,12 +16,15 @@ from charrnn.cli.own_corpus import own_corpus
 from charrnn.errors import CorpusError, VocabError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
     from charrnn.cli.checkpoints import Member
     from charrnn.text.corpus import Corpus
     from charrnn.text.documents import Positions
-    from charrnn.text.vocab import TextIds, Vocab
+    from charrnn.text.vocab import TextIds
 
     Text: TypeAlias = tuple[TextIds, Positions | None]
 
@@ -46,42 +49,44 @@ def own_text(member: Member, texts: Sequence[str], split: str) -> tuple[Text, Te
 def other_text(
     networks: Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> Text:
-    """All of another text, encoded for a mixture.
-
-    decoding: the settings `encoding` and `encoding_errors`; None as in training.
-    unknown: how to treat characters that its vocabulary lacks: "error" raises `VocabError`, "skip"
-        leaves them out, "nearest" replaces them with the nearest symbol.
-    """
+    """All of another text, encoded for a mixture; parameters as in `read_other`."""
     from charrnn.text.documents import resets
 
-    vocab, config = networks.vocab, networks[0].corpus_config
-    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
-    config = replace(config, **{name: value for name, value in decoding.items() if value})
-    if unknown != "error":
-        ids = _known(read_text(texts, config, extend=vocab), vocab, unknown)
-    else:
-        try:
-            ids = read_text(texts, config, vocab=vocab).ids
-        except VocabError as error:
-            raise VocabError(f"{error}, or use --unknown skip or --unknown nearest") from None
-    pattern = config.document_separator
-    return ids, None if pattern is None else resets(ids, vocab, pattern)
+    _, ids = read_other(networks, texts, decoding, unknown)
+    ids = ids[ids >= 0].astype(networks.vocab.dtype)
+    pattern = networks.corpus_config.document_separator
+    return ids, None if pattern is None else resets(ids, networks.vocab, pattern)
 
 
-def _known(corpus: Corpus, vocab: Vocab, unknown: str) -> TextIds:
-    """The ids of a text, with symbols that it lacks left out or replaced by the nearest ones.
+def read_other(
+    network: Trained | Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
+) -> tuple[Corpus, NDArray[np.int32]]:
+    """Another text, in a vocabulary that has all of its symbols, and the network's id of each, -1
+    for none, int32 (K,).
 
-    The vocabulary of the corpus begins with the symbols of `vocab`.
+    decoding: the settings `encoding` and `encoding_errors`; None as in training.
+    unknown: how to treat characters that the network's vocabulary lacks: "error" gives them the id
+        of its symbol for such, and without one raises `VocabError`; "skip" gives them none;
+        "nearest" gives them that of the nearest symbol.
     """
     import numpy as np
 
-    added = corpus.vocab.symbols[len(vocab) :]
-    if not added:
-        return corpus.ids
-    nearest = [vocab.nearest(symbol) if unknown == "nearest" else None for symbol in added]
-    new_ids = [*range(len(vocab)), *(-1 if s is None else vocab.index[s] for s in nearest)]
-    ids = np.array(new_ids, np.int32)[corpus.ids]
-    return ids[ids >= 0].astype(vocab.dtype)
+    vocab, config = network.vocab, network.corpus_config
+    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
+    config = replace(config, **{name: value for name, value in decoding.items() if value})
+    if unknown == "error" and vocab.unknown is None:
+        try:
+            corpus = read_text(texts, config, vocab=vocab)
+        except VocabError as error:
+            raise VocabError(f"{error}, or use --unknown skip or --unknown nearest") from None
+    else:
+        corpus = read_text(texts, config, extend=vocab)
+    added = corpus.vocab.symbols[len(vocab) :]  # the first ones are the network's
+    others: list[int | None] = [vocab.unknown if unknown == "error" else None] * len(added)
+    if unknown == "nearest":
+        others = [vocab.index.get(vocab.nearest(symbol) or "") for symbol in added]
+    ids = [*range(len(vocab)), *(-1 if i is None else i for i in others)]
+    return corpus, np.array(ids, np.int32)[corpus.ids]
 
 
 def warn_of_other_texts(members: Sequence[Member]) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
 
 
-def known_words(network: Trained, path: str, training_text: Callable[[], Corpus]) -> Lexicon:
+def known_words(
+    network: Trained, path: str, training_text: Callable[[], Corpus], quiet: bool = False
+) -> Lexicon:
     """The words of a file, or if the path is empty, of the training text with what stands between
     them there; ready to write with.
     """
@@ -26,16 +28,16 @@ def known_words(network: Trained, path: str, training_text: Callable[[], Corpus]
     if path:
         if Path(path).is_dir() or path.endswith(".safetensors"):
             raise CorpusError(
-                f"`known_words` {path} is a network, not a text: name the network first, as in "
-                f"charrnn sample {path} --known-words"
+                f"`known_words` {terminal.one_line(path)} is a network, not a text: name the "
+                "network first, as in charrnn sample NETWORK --known-words"
             )
         with opened(path) as stream:
             text = as_text(stream.read(), network, terminal.one_line(path))
     else:
         corpus = training_text()
         text = corpus.vocab.decode(corpus.ids)
-    with terminal.progress_bar("reading words", unit="char") as bar:
+    with terminal.progress_bar("reading words", unit="char", quiet=quiet) as bar:
         words = Lexicon.of_list(text, bar) if path else Lexicon.of_text(text, bar)
-    with terminal.progress_bar("known words", unit="word") as bar:
+    with terminal.progress_bar("known words", unit="word", quiet=quiet) as bar:
         words.graph(network.vocab, bar)
     return words

@@ -55,7 +55,7 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {
     **{"streams": "--count", "duration": "--for", "folder": "--out"},
-    "weights": "the weights of --ensemble",
+    "weights": "--ensemble",
 }
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 

@@ -163,7 +163,7 @@ def part_option(part: str, help: str) -> Callable[[Command], Command]:
         f"File, folder or glob: {help}",
         group=settings_of(CorpusConfig)["encoding"].group,
         multiple=True,
-        type=click.Path(),
+        type=click.Path(readable=False),
         metavar="FILE",
     )
 
@@ -174,7 +174,7 @@ def setting_options(command: Command) -> Command:
         option(
             "--config",
             "TOML file of settings, named like the flags; flags win.",
-            type=click.Path(),
+            type=click.Path(readable=False),
             metavar="FILE",
         ),
         option(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import click
 
-from charrnn.cli import again, terminal
+from charrnn.cli import copied, terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import (
     GroupedCommand,
@@ -23,10 +20,10 @@ from charrnn.cli.options import (
     threads_option,
 )
 from charrnn.cli.prime import as_text, read_prime, unescaped
-from charrnn.cli.sample_choice import adapted, choosing_options, dynamic_config, tell_choice
-from charrnn.cli.sample_request import Request, write
+from charrnn.cli.sample_choice import adapted, choosing_options, dynamic_config
+from charrnn.cli.sample_request import Request
 from charrnn.cli.sample_short import write_short
-from charrnn.cli.signals import interruptions
+from charrnn.cli.sample_texts import json_object, write_texts
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.config.fields import settings_of
 from charrnn.config.settings import SHORT
@@ -47,6 +44,7 @@ BRIEF = {
     "--lines": "End after this many lines.",
     "--match": "Write only what matches this regular expression.",
     "--must": "A word that the text has to contain; may be repeated.",
+    "--max-copy": "Copy no passage this long from the training text.",
     "--known-words": "Only words of the training text, or of this file.",
     "--particles": "Write N side by side to follow --match with less force.",
     "--temperature": "Randomness: 0 safest, 1 as learned; may be repeated. [default: 0.8]",
@@ -72,8 +70,6 @@ BRIEF = {
 """The options that --help shows."""
 MOST = 10_000
 """Texts that are written side by side."""
-TOLD = 10
-"""Up to this many texts, each is followed by the command that makes it again."""
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
@@ -171,6 +167,8 @@ def sample(
     raw_prime, whose = read_prime(prime, prime_file)
     kernels: list[str] = [] if config.precision == "float32" else [config.precision]
     kernels += [] if adapt is None else ["dynamic"]
+    kernels += [] if as_json else copied.kernels()
+    kernels += ["copies"] if config.max_copy else []
     checkpoint = checkpoint or bundled_if_no_run()
     members = load_members(checkpoint, ensemble, *kernels, training=adapt is not None)
     from charrnn.runtime.threads import Workers
@@ -203,56 +201,9 @@ def sample(
         if is_short:
             write_short(request, configs[0], short, new, not_in, as_json)
         elif as_json:
-            click.echo(terminal.json_text(_object(request, configs)))
+            click.echo(terminal.json_text(json_object(request, configs)))
         else:
-            _write_texts(request, [each.resolved() for each in configs])
-
-
-def _write_texts(request: Request, configs: Sequence[SamplingConfig]) -> None:
-    """Write texts to standard output: a single one as it is generated, several after one another.
-    After each, or after all if there are many, stderr says what makes it again.
-    """
-    several, cut = request.count * len(configs), 0
-    for config in configs:
-        if request.count == request.best_of == 1:
-            if several > 1:
-                _head(config is configs[0], f"temperature {config.temperature:g}")
-            cut += not _stream(request, config)
-            again.tell(request.again(config))
-            continue
-        for n, text in enumerate(request.texts(config)):
-            title = f"take {text.take}"
-            if len(configs) > 1:
-                title = f"temperature {config.temperature:g}, {title}"
-            if several > 1 and not request.is_line(config):
-                _head(config is configs[0] and n == 0, title)
-            whole = terminal.escaped(request.shown + text.text, sys.stdout)
-            write(whole if whole.endswith("\n") else whole + "\n")
-            cut += not text.ended
-            if request.best_of > 1:
-                tell_choice(text, config.take + n * request.best_of, request.best_of)
-            if several <= TOLD:
-                again.tell(request.again(replace(config, take=text.take), count=1, best_of=None))
-        if several > TOLD:
-            again.tell(request.again(config))
-    unit = "line" if configs[0].lines else configs[0].until
-    if cut and unit is not None:
-        which = "the text was" if several == 1 else f"{cut:,} of {several:,} texts were"
-        terminal.say(f"{which} cut at --length {configs[0].length:,}: no end of a {unit} before")
-
-
-def _object(request: Request, configs: Sequence[SamplingConfig]) -> dict[str, Any]:
-    """What --json prints: one text, or a list `samples` of texts, and the settings."""
-    config = configs[0].resolved()
-    samples = [
-        request.described(text)
-        | {"take": text.take, "ended": text.ended}
-        | ({"temperature": each.temperature} if len(configs) > 1 else {})
-        for each in configs
-        for text in request.texts(each)
-    ]
-    output: dict[str, Any] = samples[0] if len(samples) == 1 else {"samples": samples}
-    return output | request.about(config)
+            write_texts(request, [each.resolved() for each in configs])
 
 
 def bundled_if_no_run() -> str | None:
@@ -269,47 +220,3 @@ def bundled_if_no_run() -> str | None:
         "own: charrnn train book.txt"
     )
     return str(path)
-
-
-def _stream(request: Request, config: SamplingConfig) -> str:
-    """Write the text as it is generated; returns what ended it (`Written.ended`). The prime is
-    shown only after the network has read it, so that an error comes before any text.
-    """
-    from charrnn.generation.generate import generate
-
-    last, ended = "", ""
-
-    def pieces() -> Iterator[str]:
-        nonlocal ended
-        ended = yield from generate(
-            request.networks,
-            request.prime,
-            config,
-            workers=request.workers,
-            known_words=known_words,
-            progress=bar,
-        )
-
-    known_words = request.known_words
-    try:
-        with terminal.progress_bar("reading the prime", unit="char") as bar:
-            text = pieces()
-            first = next(text, "")
-        with interruptions() as check:
-            for piece in chain([request.shown, first], text):
-                check()
-                write(terminal.escaped(piece, sys.stdout))
-                last = piece or last
-    finally:
-        if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
-            write("\n")
-    return ended
-
-
-def _head(is_first: bool, title: str) -> None:
-    """What stands before one of several texts: a dim title on a terminal, else an empty line."""
-    if terminal.is_terminal(sys.stdout):
-        blank = "" if is_first else "\n"
-        write(blank + terminal.dim(f"--- {title} ---", sys.stdout) + "\n\n")
-    elif not is_first:
-        write("\n")

@@ -57,6 +57,14 @@ class Request:
         """The text that the first network was trained on."""
         return own_corpus(self.members[0], self.training_text)
 
+    def training(self, config: SamplingConfig) -> list[Corpus]:
+        """What the networks were trained on, for `max_copy`; empty without it."""
+        if not config.max_copy:
+            return []
+        others = {member.trained.origin.sha256: member for member in self.members[1:]}
+        others.pop(self.members[0].trained.origin.sha256, None)
+        return [self.own_corpus, *(own_corpus(member) for member in others.values())]
+
     @cached_property
     def known_words(self) -> Lexicon | None:
         """The only words to write; None for any."""
@@ -66,11 +74,13 @@ class Request:
 
     def is_line(self, config: SamplingConfig) -> bool:
         """True if a text ends with its first line."""
+        from charrnn.text.endings import NEWLINE
+
         separator = self.members[0].trained.corpus_config.document_separator
         return (
             config.until == "line"
             or config.lines == 1
-            or (config.until == "document" and separator in ("\n", r"\n"))
+            or (config.until == "document" and separator in NEWLINE)
         )
 
     def texts(self, config: SamplingConfig) -> list[Written]:
@@ -78,7 +88,7 @@ class Request:
         from charrnn.generation.generate import generate_texts
         from charrnn.inspection.likelihood import likeliest, with_logprobs
 
-        known_words = self.known_words
+        known_words, training = self.known_words, self.training(config)
         with terminal.progress_bar("writing", unit="char") as bar:
             texts = generate_texts(
                 self.networks,
@@ -88,6 +98,7 @@ class Request:
                 workers=self.workers,
                 known_words=known_words,
                 progress=bar,
+                training=training,
             )
         if self.best_of == 1 and not self.logprobs:
             return texts

@@ -32,7 +32,7 @@ def write_short(
     """
     from charrnn.generation.short import ShortTexts
 
-    known_words = request.known_words
+    known_words, training = request.known_words, request.training(config)
     is_seen = not as_json and terminal.is_terminal(sys.stdout)  # then the texts show the progress
     with terminal.progress_bar("writing", unit="text", quiet=is_seen) as bar:
         texts = ShortTexts(
@@ -44,6 +44,7 @@ def write_short(
             workers=request.workers,
             known_words=known_words,
             progress=bar,
+            training=training,
         )
         if new:
             texts.exclude("in the training text", request.own_corpus)

@@ -128,7 +128,7 @@ def score(
     mixture = mixture_of(load_members(runs[0] if runs else None, ensemble))
     with closing(Workers(threads)) as workers:
         if per_line:
-            print_line_losses(mixture, texts, encoding, unknown, as_json, workers)
+            print_line_losses(mixture, texts, decoding, unknown, as_json, workers)
             return
         text = read_score_text(mixture, texts, decoding, unknown)
         count = min(top, len(mixture.vocab)) if as_json or html else 0
@@ -207,6 +207,13 @@ def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passage
 def _print_json(result: Score, text: ScoreText, vocab: Vocab) -> None:
     """Print a line for each symbol."""
     symbols = [terminal.json_text(symbol) for symbol in vocab.symbols]
+    shown = {symbol: terminal.json_text(symbol) for symbol in set(text.symbols)}
+    top = ", ".join(["[%s, %.6g]"] * result.top.shape[1])
+    layout = (
+        '{"offset": %d, "char": %s, "nats": %.6g, "rank": %d, "entropy": %.6g, "top": ['
+        + top
+        + "]}\n"
+    )
     for a in range(0, len(result), BLOCK):
         part = slice(a, a + BLOCK)
         rows: Any = zip(
@@ -220,9 +227,6 @@ def _print_json(result: Score, text: ScoreText, vocab: Vocab) -> None:
         )
         lines = []
         for place, nats, rank, entropy, ids, chances in rows:
-            top = ", ".join(f"[{symbols[i]}, {p:.6g}]" for i, p in zip(ids, chances, strict=True))
-            lines.append(
-                f'{{"offset": {place}, "char": {terminal.json_text(text.symbols[place])}, '
-                f'"nats": {nats:.6g}, "rank": {rank}, "entropy": {entropy:.6g}, "top": [{top}]}}\n'
-            )
+            likely = (x for i, p in zip(ids, chances, strict=True) for x in (symbols[i], p))
+            lines.append(layout % (place, shown[text.symbols[place]], nats, rank, entropy, *likely))
         click.echo("".join(lines), nl=False)

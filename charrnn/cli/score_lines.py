@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,18 +26,24 @@ BLOCK = 4096
 def print_line_losses(
     networks: Mixture,
     texts: Sequence[str],
-    encoding: str | None,
+    decoding: Mapping[str, Any],
     unknown: str,
     as_json: bool,
     workers: Workers,
 ) -> None:
     """Print the loss of each line of a text, or why it has none; `VocabError` at the end if there
     were such lines.
+
+    decoding: settings of how the text is read that differ from the network's, unless None.
     """
     from charrnn.text.lines import lines_of
 
-    vocab, config = networks.vocab, networks[0].corpus_config
-    lines = lines_of(texts, replace(config, encoding=encoding or config.encoding))
+    vocab, chosen = networks.vocab, {name: each for name, each in decoding.items() if each}
+    config = replace(networks[0].corpus_config, **chosen)
+    # a line with bytes that cannot be decoded fails alone
+    lines = lines_of(
+        texts, config, errors="surrogateescape" if config.encoding_errors == "strict" else None
+    )
     number = failed = 0
     while block := list(islice(lines, BLOCK)):
         read = [_ids_of(line, vocab, unknown) for line in block]
@@ -49,12 +56,15 @@ def print_line_losses(
     if failed:
         raise VocabError(
             f"not scored: {failed:,} of {number:,} lines, with characters that are not in the "
-            "vocabulary; use `unknown` skip or nearest"
+            "vocabulary (use `unknown` skip or nearest) or bytes that are not text (use "
+            "`encoding_errors` replace or ignore)"
         )
 
 
 def _ids_of(line: str | bytes, vocab: Vocab, unknown: str) -> TextIds | str:
     """The ids of a line, or why it cannot be encoded."""
+    if isinstance(line, str) and (byte := re.search("[\udc80-\udcff]", line)):
+        return f"not text: byte 0x{ord(byte[0]) - 0xDC00:02x} at column {byte.start() + 1}"
     if unknown == "error" and vocab.unknown is not None:
         unknown = "fold"
     try:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.inputs import read_text
-from charrnn.errors import VocabError
+from charrnn.cli.eval_text import read_other
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
     from charrnn.evaluation.score import Score
-    from charrnn.text.corpus import Corpus
     from charrnn.text.sources import Source
     from charrnn.text.vocab import TextIds, Unit
 
@@ -69,36 +67,11 @@ class ScoreText:
 def read_score_text(
     network: Trained | Mixture, texts: Sequence[str], decoding: Mapping[str, Any], unknown: str
 ) -> ScoreText:
-    """A text, decoded as the network's own was; `unknown` as in `eval_text.other_text`."""
+    """A text, decoded as the network's own was; parameters as in `read_other`."""
     import numpy as np
 
-    vocab, config = network.vocab, network.corpus_config
-    config = replace(config, val_fraction=0.0, test_fraction=0.0, min_count=1)
-    config = replace(config, **{name: value for name, value in decoding.items() if value})
-    if unknown == "error" and vocab.unknown is None:
-        try:
-            corpus = read_text(texts, config, vocab=vocab)
-        except VocabError as error:
-            raise VocabError(f"{error}, or use --unknown skip or --unknown nearest") from None
-    else:
-        corpus = read_text(texts, config, extend=vocab)
-    new_ids = _new_ids(network, corpus, unknown)
-    ids = np.array(new_ids, np.int32)[corpus.ids]
+    corpus, ids = read_other(network, texts, decoding, unknown)
     places = np.flatnonzero(ids >= 0)
     symbols = corpus.vocab.codes[corpus.ids].tobytes().decode("utf-32-le")
-    return ScoreText(symbols, ids[places].astype(vocab.dtype), places, corpus.sources, vocab.unit)
-
-
-def _new_ids(network: Trained | Mixture, corpus: Corpus, unknown: str) -> list[int]:
-    """The network's id for each symbol of the text's vocabulary, which begins with the network's;
-    -1 for none.
-    """
-    vocab = network.vocab
-    added = corpus.vocab.symbols[len(vocab) :]
-    if unknown == "nearest":
-        others = [vocab.index.get(vocab.nearest(symbol) or "", -1) for symbol in added]
-    elif unknown == "error" and vocab.unknown is not None:
-        others = [vocab.unknown] * len(added)
-    else:
-        others = [-1] * len(added)
-    return [*range(len(vocab)), *others]
+    ids = ids[places].astype(network.vocab.dtype)
+    return ScoreText(symbols, ids, places, corpus.sources, network.vocab.unit)

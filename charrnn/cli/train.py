@@ -65,10 +65,12 @@ BRIEF = {
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("text", nargs=-1, type=click.Path())
+@click.argument("text", nargs=-1, type=click.Path(readable=False))
 @setting_options
 @option(
-    "--out", "Folder for the run.  [default: checkpoints/<name of the text>]", type=click.Path()
+    "--out",
+    "Folder for the run.  [default: checkpoints/<name of the text>]",
+    type=click.Path(readable=False),
 )
 @option(
     "--threads",
@@ -78,7 +80,7 @@ BRIEF = {
 @option(
     "--resume",
     "Resume a run: give its folder, or nothing for --out or the newest. Put TEXT before this flag.",
-    type=click.Path(),
+    type=click.Path(readable=False),
     is_flag=False,
     flag_value="",
     metavar="[RUN]",
@@ -96,7 +98,7 @@ BRIEF = {
 @option(
     "--init-from",
     "Start from the weights of a checkpoint or a run.",
-    type=click.Path(),
+    type=click.Path(readable=False),
     metavar="CHECKPOINT",
 )
 @option("--quiet", "Show only errors and the final lines.", is_flag=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import sys
@@ -65,7 +64,7 @@ UNTITLED = "untitled.txt"
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("file", required=False, type=click.Path(), default=UNTITLED)
+@click.argument("file", required=False, type=click.Path(readable=False), default=UNTITLED)
 @click.option("--run", metavar="RUN", help="A checkpoint or a run's folder. [default: the newest]")
 @click.option(
     "--ahead",
@@ -118,7 +117,9 @@ def write(
     config = SamplingConfig.of(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
-    (member,) = load_members(run or _run_of(opened.about), (), training=False)
+    kernels = [] if config.precision == "float32" else [config.precision]
+    (member,) = load_members(run or _run_of(opened.about), (), *kernels, training=False)
+    from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter
     from charrnn.runtime.threads import Workers
@@ -130,7 +131,7 @@ def write(
             manuscript,
             config,
             ahead=ahead,
-            known_words=None if known_words is None else words.read(),
+            known_words=None if known_words is None else words.read(quiet=False),
             workers=workers,
         )
 
@@ -138,10 +139,10 @@ def write(
             used = {k: v for k, v in asdict(session.config).items() if k not in ELSEWHERE}
             return {"run": str(member.path), "seed": session.config.seed, "settings": used}
 
-        screen = Screen(session, opened, about, words.read_silently, has_color(sys.stdout))
-        status = screen.run()
+        saver = Saver(opened, manuscript, about)
+        status = Screen(session, saver, words.read, has_color(sys.stdout)).run()
     if status != HUNG_UP:
-        _say_where(Path(file), screen.file, manuscript)
+        _say_where(Path(file), saver.file, manuscript)
     if status:
         sys.exit(status)
 
@@ -154,19 +155,13 @@ class Words:
     path: str
     text: tuple[str, ...]
 
-    def read(self, quiet: bool = False) -> Lexicon:
-        """Read them, with progress."""
+    def read(self, quiet: bool = True) -> Lexicon:
+        """Read them, unless `quiet` with progress."""
         from charrnn.cli.known_words import known_words
         from charrnn.cli.own_corpus import own_corpus
 
-        return known_words(
-            self.member.trained, self.path, lambda: own_corpus(self.member, self.text, quiet)
-        )
-
-    def read_silently(self) -> Lexicon:
-        """Read them while the screen is shown."""
-        with contextlib.redirect_stderr(io.StringIO()):
-            return self.read(quiet=True)
+        network, member = self.member.trained, self.member
+        return known_words(network, self.path, lambda: own_corpus(member, self.text, quiet), quiet)
 
 
 def _earlier(about: dict[str, Any]) -> dict[str, Any]:

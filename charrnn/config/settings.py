@@ -244,6 +244,13 @@ class SamplingConfig(Settings):
     dry_penalty_last_n: int = sampling(
         1024, "Last characters in which repetitions are sought.", 1, 65536
     )
+    max_copy: int = sampling(
+        0,
+        "Write no passage of this many characters that stands in the training text, whatever its "
+        "case, spaces and punctuation; 0: any. Authors repeat up to 27.",
+        0,
+        2**20,
+    )
     seed: int = sampling(0, "The same seed writes the same text.", 0, 2**63 - 1)
     take: int = sampling(1, "Write take K of the seed; with several texts, from it on.", 1, 2**53)
     stop: tuple[str, ...] = sampling((), "Stop before this string; may be repeated.")

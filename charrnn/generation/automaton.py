@@ -7,7 +7,7 @@ one state per stream and draws only symbols from which acceptance can still be r
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -27,8 +27,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Automaton:
-    """The edges of S states, sorted by state and symbol; every state is reachable and can reach an
-    accepting one.
+    """The edges of S states, sorted by state and symbol; every state can reach an accepting one.
 
     first: (S + 1,) int64; state s has the edges first[s] to first[s + 1] - 1.
     symbols, targets: (E,) int32; the id that an edge reads, and the state after it.
@@ -99,12 +98,19 @@ class Automaton:
 
 
 def from_edges(
-    sources: Ints, symbols: Ints, targets: Ints, accepting: Mask, start: int, end: int = -1
+    sources: Ints,
+    symbols: Ints,
+    targets: Ints,
+    accepting: Mask,
+    start: int,
+    end: int = -1,
+    others: Sequence[int] = (),
 ) -> Automaton:
     """The automaton with these edges (E,), in any order; no two may have the same source and
     symbol. accepting: (S,).
 
-    States are left out if the start does not reach them or if they reach no accepting one.
+    States are left out if neither the start nor `others` reach them, or if they reach no accepting
+    one. Those that are left keep their order.
     """
     if len(symbols) > MOST_EDGES:
         raise too_large()
@@ -112,7 +118,7 @@ def from_edges(
     distance = _steps(S, targets, sources, np.flatnonzero(accepting))
     is_useful = distance[targets] < NEVER
     sources, symbols, targets = sources[is_useful], symbols[is_useful], targets[is_useful]
-    is_kept = _steps(S, sources, targets, np.array([start])) < NEVER
+    is_kept = _steps(S, sources, targets, np.array([start, *others])) < NEVER
     is_kept &= distance[start] < NEVER
     is_used = is_kept[sources]
     sources, symbols, targets = sources[is_used], symbols[is_used], targets[is_used]

@@ -16,8 +16,8 @@ import regex
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
-from charrnn.generation.generate import writer_of
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.readers import writer_of
 from charrnn.generation.stopping import Endings, Text, symbols_of
 from charrnn.generation.writer import Mark, Progress, Writer, controls_of
 from charrnn.kernels.constraint import Edges
@@ -29,7 +29,7 @@ EVERY = 16
 """Characters between two stored states: at most as many are read again."""
 CONTEXT = 1024
 """A state is that of any place that has the same characters before it, this many."""
-READ = 4096
+READ = 3072
 """Where no state is stored, the network reads this many characters before the place."""
 MOST_BYTES = 1 << 28
 """Of stored states; those not used for the longest time go first."""
@@ -72,7 +72,7 @@ class Continuer:
         known_words: Lexicon | None = None,
     ) -> None:
         self.trained, self._workers, self.known_words = trained, workers or Workers(1), known_words
-        self._writers: dict[SamplingConfig, Writer] = {}
+        self._writers: dict[SamplingConfig, tuple[Writer, Mark]] = {}
         self._marks: OrderedDict[str, Mark] = OrderedDict()
         self._bytes = 0
 
@@ -88,18 +88,18 @@ class Continuer:
         """Yields the continuation as it grows, each time from its beginning, up to the end of a
         word; at last up to the end of the line, or after at most 120 characters.
 
-        Random numbers are those of (seed, take, place). The network reads at most the last 4,096
+        Random numbers are those of (seed, take, place). The network reads at most the last 3,072
         characters before the place, in its nearest characters; `progress(read, total)` reports it.
         Ends early, without a last word, once `is_cancelled` is true.
         """
-        writer, before = self._writer(request.config), request.before
-        if not self._read(writer, request, is_cancelled, progress):
+        (writer, begin), before = self._writer(request.config), request.before
+        if not self._read(writer, begin, before, is_cancelled, progress):
             return
         start = self._control(writer, request)
         writer.restart((request.config.seed, request.take, len(before)), start)
-        vocab, text, count = self.trained.vocab, "", 0
+        vocab, text, count, ended = self.trained.vocab, "", 0, -1
         decoder = Text(Endings(vocab, SamplingConfig(), None))
-        while (end := _end(text)) is None and count < LONGEST and writer.ended[0] < 0:
+        while (end := _end(text)) is None and count < LONGEST and ended < 0:
             if is_cancelled():
                 return
             symbols = symbols_of(vocab, writer.write(STEP))[0]
@@ -108,18 +108,20 @@ class Continuer:
                 symbols = symbols[: STEP + ended - count]
             text += decoder.feed(symbols)
             if ended < 0 and len(vocab.in_symbols(text)) == count:  # no character is half written
-                self._store(before + text, writer.mark())
+                self._store(_key(before + text, len(before + text)), writer.mark())
             if words := _whole_words(text):
                 yield words
-        yield text[:end]
+        yield text if ended >= 0 else text[:end] if end is not None else _whole_words(text) or text
 
-    def _writer(self, config: SamplingConfig) -> Writer:
-        """The writer for these settings, apart from the temperature."""
+    def _writer(self, config: SamplingConfig) -> tuple[Writer, Mark]:
+        """The writer for these settings, apart from the temperature, and where it begins."""
         config = replace(config, temperature=1.0, length=LONGEST)
         if config not in self._writers:
             writer, _ = writer_of(Mixture.of(self.trained), 1, "", config, self._workers)
             assert isinstance(writer, Writer)
-            self._writers = {config: writer}
+            self._writers = {config: (writer, writer.mark())}
+            self._marks.clear()  # their writer may have remembered less
+            self._bytes = 0
         return self._writers[config]
 
     def _control(self, writer: Writer, request: Request) -> int:
@@ -137,13 +139,14 @@ class Continuer:
     def _read(
         self,
         writer: Writer,
-        request: Request,
+        begin: Mark,
+        text: str,
         is_cancelled: Callable[[], bool],
         progress: Progress | None,
     ) -> bool:
         """Bring the writer to the end of the text; False if it was cancelled on the way."""
-        text = request.before
-        start = place = self._begin(writer, text)
+        start = place = self._begin(writer, begin, text)
+        knows_enough = start == 0 or _key(text, start) in self._marks
         while place < len(text):
             if is_cancelled():
                 return False
@@ -152,23 +155,24 @@ class Continuer:
             if len(ids):
                 writer.read(ids)
             place = stop
-            self._store(text[:place], writer.mark())
+            if knows_enough or place - start >= CONTEXT:
+                self._store(_key(text, place), writer.mark())
             if progress is not None:
                 progress(place - start, len(text) - start)
         return True
 
-    def _begin(self, writer: Writer, text: str) -> int:
+    def _begin(self, writer: Writer, begin: Mark, text: str) -> int:
         """Bring the writer to the last place with a stored state, or to where reading begins;
         returns the place.
         """
         first = max(0, len(text) - READ)
         for place in range(len(text), first, -1):
-            key = text[max(0, place - CONTEXT) : place]
+            key = _key(text, place)
             if key in self._marks:
                 self._marks.move_to_end(key)
                 writer.return_to(self._marks[key])
                 return place
-        writer.begin(self.trained.opening)
+        writer.return_to(begin)
         if first == 0:
             return 0
         line = text.find("\n", first, first + READ // 4)
@@ -180,13 +184,17 @@ class Continuer:
             piece = "".join(tidy(iter([piece]), config.newlines, config.normalize))
         return self.trained.vocab.encode(piece, "nearest")
 
-    def _store(self, text: str, mark: Mark) -> None:
-        key = text[-CONTEXT:]
+    def _store(self, key: str, mark: Mark) -> None:
         self._bytes += mark.nbytes - (self._marks[key].nbytes if key in self._marks else 0)
         self._marks[key] = mark
         self._marks.move_to_end(key)
         while self._bytes > MOST_BYTES:
             self._bytes -= self._marks.popitem(last=False)[1].nbytes
+
+
+def _key(text: str, place: int) -> str:
+    """What the state at a place of a text is stored under."""
+    return text[max(0, place - CONTEXT) : place]
 
 
 def first_word(text: str) -> str:

@@ -17,8 +17,8 @@ from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 
 Piece = Literal["word", "line"]
-REMEMBERED = 256
-"""Continuations that need not be computed again."""
+REMEMBERED = 64
+"""Continuations that need not be computed again; each holds the text before it."""
 
 
 class Cowriter:

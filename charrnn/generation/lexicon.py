@@ -27,6 +27,8 @@ FREE = ("CJK ", "HIRAGANA ", "KATAKANA ", "THAI ", "LAO ", "KHMER ", "MYANMAR ",
 """Names of scripts that set no spaces between words begin like this."""
 COMMON = frozenset(map(chr, (*range(0xC0), *range(0x2010, 0x205F), *range(0x3000, 0x3020))))
 """What a network of bytes may write between the words of a list, if it is no letter."""
+CONTEXT = 1000
+"""Characters of a prime that are read."""
 PIECE = 1 << 20
 """Characters of a text that are divided into words at a time."""
 
@@ -80,14 +82,16 @@ class Lexicon:
             gaps = exactly((each, may_open(each)) for each in written)
         free = [word for word in words if is_free(word[0])]
         words = [word for word in words if not is_free(word[0])]
-        self._graphs[vocab] = WordGraph(words, gaps, free, characters, progress)
+        self._graphs[vocab] = WordGraph(words, gaps, free, vocab, progress)
         return self._graphs[vocab]
 
     def automaton(self, vocab: Vocab, prime: str = "") -> Automaton:
         """The texts of known words after a prime, whose last word they may complete. A text may end
-        wherever a word is complete. `CorpusError` if the vocabulary can write none of the words.
+        wherever a word is complete. It takes no time once the `graph` is made. `CorpusError` if the
+        vocabulary can write none of the words.
         """
-        return self.graph(vocab).automaton(vocab, _token(set(prime)).findall(prime)[-3:])
+        before = prime[-CONTEXT:]
+        return self.graph(vocab).automaton(_token(set(before)).findall(before)[-3:])
 
 
 def _tokens(text: str, progress: Progress | None = None) -> tuple[set[str], set[str]]:

@@ -24,7 +24,7 @@ from charrnn.generation.manuscript import Manuscript, Spans, authors_of, spans_o
 from charrnn.runtime.files import check_regular, parse_json, read_regular, replace_file
 
 SUFFIX = ".charrnn.json"
-MOST = 1 << 24
+MOST = 1 << 22
 """Maximum size of a text in bytes: all of it is in memory, and saved anew after each pause."""
 
 
@@ -89,7 +89,10 @@ class ManuscriptFile:
         self._texts = [this, *(t for t in self._texts if t["sha256"] != digest)][:2]
         spans = json.dumps({"charrnn": 1, **about, "texts": self._texts}).encode()
         mode = self.path.stat().st_mode & 0o7777 if self.path.exists() else None
-        replace_file(self.beside, spans, mode)
+        try:
+            replace_file(self.beside, spans, mode)
+        except OSError as error:  # which must not keep the text from being saved
+            self.note = f"{self.beside.name} cannot be written: {error.strerror or error}"
         replace_file(self.path, data, mode)
         self._state, self._digest = self._now(), digest
 

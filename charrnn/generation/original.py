@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import regex
 from numpy.typing import NDArray
 
-from charrnn.errors import SamplingError
+from charrnn.config import SamplingConfig
+from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Ids, Progress, Uniforms, Writer
+from charrnn.kernels.sampling import ENDED
+from charrnn.runtime.threads import Workers
 from charrnn.text.copies import Copies
+from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import Vocab
 
 HOLD = 64
@@ -23,10 +29,12 @@ PIECE = 16
 """Symbols of another way that are written before they are searched."""
 WORD = 24
 """A longer word is taken back from here only: in scripts without spaces, most."""
-WAYS, TRIES, MOST_TRIES = 3, 60, 3000
-"""A word is begun anew in so many ways before the one before it is. After so many tries without
-getting further, single symbols are replaced; and after so many the text is given up.
+WAYS, TRIES = 3, 60
+"""A word is begun anew in so many ways before the one before it is; after so many tries without
+getting further, single symbols are replaced.
 """
+MOST_TRIES, EACH = 1000, 10
+"""A text is given up after so many tries, and so many more for each symbol."""
 _DEAD = -1
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
 _SINGLE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -35,7 +43,7 @@ _SINGLE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khme
 @dataclass
 class _Stream:
     """One text: ids (capacity,), the prime included; the symbols that must not be drawn at a place;
-    the last place where a copy ended, and how often it was tried to get past it.
+    the last place where a copy ended, how often it was tried to get past it, and all tries.
     """
 
     random: np.random.Generator
@@ -43,10 +51,10 @@ class _Stream:
     banned: dict[int, set[int]] = field(default_factory=dict)
     furthest: int = -1
     tries: int = 0
+    all_tries: int = 0
 
     def copied(self) -> _Stream:
-        banned = {place: {*ids} for place, ids in self.banned.items()}
-        return _Stream(self.random.spawn(1)[0], self.ids.copy(), banned, self.furthest, self.tries)
+        return replace(self, random=self.random.spawn(1)[0], ids=self.ids.copy())
 
 
 @dataclass
@@ -54,8 +62,36 @@ class _Block:
     """What all streams drew from a place on: how they were there, and the random numbers (K, N)."""
 
     place: int
-    before: Writer | Ensemble
+    before: Any
     uniforms: Uniforms
+
+
+def original(
+    writer: Writer | Ensemble,
+    vocab: Vocab,
+    config: SamplingConfig,
+    training: Sequence[Corpus],
+    workers: Workers | None = None,
+) -> Writer | Ensemble | Original:
+    """The writer, or if `config.max_copy` is set one that copies nothing from the training texts;
+    `ConfigError` if there is none, or with `config.particles`.
+    """
+    if not config.max_copy:
+        return writer
+    if not training:
+        raise ConfigError("`max_copy` needs the text that the network was trained on: `training`")
+    if config.particles > 1:
+        raise ConfigError("`max_copy` and `particles` exclude each other; leave one of them out")
+    copies = _copies(tuple(training), vocab, config.max_copy, workers)
+    return Original(writer, copies, vocab, config.resolved().length or 0)
+
+
+@lru_cache(maxsize=1)
+def _copies(
+    training: tuple[Corpus, ...], vocab: Vocab, size: int, workers: Workers | None
+) -> Copies:
+    """Made once for one text after another."""
+    return Copies(training, vocab, size, workers)
 
 
 class Original:
@@ -73,7 +109,8 @@ class Original:
     def __init__(
         self, writer: Writer | Ensemble, copies: Copies, vocab: Vocab, length: int
     ) -> None:
-        self._writer, self._copies, self._vocab, self._length = writer, copies, vocab, length
+        self._writer: Any = writer
+        self._copies, self._vocab, self._length = copies, vocab, length
         names = ["" if i == vocab.unknown else s for i, s in enumerate(vocab.symbols)]
         is_byte = vocab.unit == "byte"
         self._is_letter = np.array(
@@ -88,7 +125,7 @@ class Original:
         self._prime = prime.astype(np.int32)
         self._start = self._end = self._out = len(prime)
         self._blocks: list[_Block] = []
-        self._scout: Writer | Ensemble | None = None
+        self._scout: Any = None
         self._streams = [_Stream(each, self._prime.copy()) for each in self._writer.random]
 
     def __repr__(self) -> str:
@@ -97,7 +134,7 @@ class Original:
     @property
     def chunk(self) -> int:
         """As of a `Writer`."""
-        return min(CHUNK, self._writer.chunk)
+        return min(CHUNK, int(self._writer.chunk))
 
     @property
     def ended(self) -> NDArray[np.int64]:
@@ -134,7 +171,7 @@ class Original:
         place = self._out + length
         last = max(self._start + self._length, place)
         while self._end < min(place + HOLD, last):
-            self._advance(min(self.chunk, last - self._end))
+            self._advance(min(max(length, PIECE), self.chunk, last - self._end))
         ids = np.stack([stream.ids[self._out : place] for stream in self._streams], 1)
         self._out = place
         while len(self._blocks) > 1 and self._blocks[1].place <= self._end - HOLD:
@@ -148,36 +185,31 @@ class Original:
         ids = self._writer.drawn(uniforms)
         self._blocks.append(_Block(self._end, before, uniforms))
         begin, self._end = self._end, self._end + count
+        # symbols after the end that an automaton makes are none
+        ends = np.where(self._writer.ended < 0, self._end, self._start + self._writer.ended)
         for n, stream in enumerate(self._streams):
             if len(stream.ids) < self._end:
                 stream.ids = np.resize(stream.ids, 2 * self._end)
             stream.ids[begin : self._end] = ids[:, n]
-            copy = self._copies.first(stream.ids, begin, self._written(self._writer, n))
+            copy = self._copies.first(stream.ids, begin, min(self._end, int(ends[n])))
             while copy >= 0:
                 place = self._taken_back(stream, copy)
                 stream.random = stream.random.spawn(1)[0]
                 copy = self._rewritten(n, place)
 
-    def _written(self, writer: Writer | Ensemble, n: int) -> int:
-        """Where a stream ends: here, unless an automaton has ended it."""
-        ended = int(writer.ended[n])
-        return self._end if ended < 0 else min(self._end, self._start + ended)
-
     def _taken_back(self, stream: _Stream, copy: int) -> int:
         """Where to write on after a copy that ends there; what stands at that place is banned."""
         if copy > stream.furthest:
             stream.furthest, stream.tries = copy, 0
-        stream.tries += 1
+        stream.tries, stream.all_tries = stream.tries + 1, stream.all_tries + 1
         least = max(self._start, stream.furthest - HOLD)
-        if stream.tries <= TRIES:
-            place = self._word(stream.ids, copy, least)
-            while not self._banned(stream, place, WAYS) and place > least:
-                place = self._word(stream.ids, place - 1, least)
-            if place in stream.banned:
+        places = self._words(stream.ids, copy, least) if stream.tries <= TRIES else ()
+        for place in places:
+            if self._ban(stream, place, WAYS):
                 return place
-        if stream.tries <= MOST_TRIES:
+        if stream.all_tries <= MOST_TRIES + EACH * (copy - self._start):
             for place in range(copy, least - 1, -1):
-                if self._banned(stream, place, len(self._allowed)):
+                if self._ban(stream, place, len(self._allowed)):
                     return place
         text = self._vocab.decode(stream.ids[max(0, copy - 40) : copy])
         raise SamplingError(
@@ -185,24 +217,30 @@ class Original:
             "larger `max_copy`, or another prime or seed"
         )
 
-    def _word(self, ids: NDArray[np.int32], place: int, least: int) -> int:
-        """Where the word at or before a place begins."""
-        for i in range(place, max(least, place - WORD), -1):
-            begins = self._is_letter[ids[i]] and not self._is_letter[ids[i - 1]]
-            if begins or self._is_single[ids[i]]:
-                return i
-        return max(least, place - WORD)
+    def _words(self, ids: NDArray[np.int32], place: int, least: int) -> Iterator[int]:
+        """Where the word at or before a place begins, and those before it."""
+        while place >= least:
+            first = max(least, place - WORD)
+            while place > first and not self._begins(ids, place):
+                place -= 1
+            yield place
+            place -= 1
 
-    def _banned(self, stream: _Stream, place: int, ways: int) -> bool:
-        """Ban the symbol at a place, and nothing after it; False if that was the last of so many
-        ways to go on from there: then nothing is banned there.
+    def _begins(self, ids: NDArray[np.int32], place: int) -> bool:
+        """True if a word begins at a place."""
+        symbol, before = ids[place], ids[place - 1]
+        is_first = self._is_letter[symbol] and not self._is_letter[before]
+        return bool(is_first or self._is_single[symbol])
+
+    def _ban(self, stream: _Stream, place: int, ways: int) -> bool:
+        """Ban the symbol at a place, and nothing after it; False if it was the last of so many ways
+        to go on from there.
         """
-        stream.banned = {p: ids for p, ids in stream.banned.items() if p <= place}
-        banned, symbol = stream.banned.setdefault(place, set()), int(stream.ids[place])
-        banned.add(symbol)
+        symbol = int(stream.ids[place])
+        banned = stream.banned.get(place, set()) | {symbol}
         if symbol == _DEAD or len(banned) > ways or len(banned) >= self._allowed.sum():
-            del stream.banned[place]
             return False
+        stream.banned = {p: ids for p, ids in stream.banned.items() if p < place} | {place: banned}
         return True
 
     def _rewritten(self, n: int, place: int) -> int:
@@ -210,7 +248,7 @@ class Original:
         or -1.
         """
         stream, at = self._streams[n], 0
-        scout = self._scout = self._scout or self._writer.branch([n])
+        self._scout = scout = self._scout or self._writer.branch([n])
         first = max(i for i, block in enumerate(self._blocks) if block.place <= place)
         scout.put(0, self._blocks[first].before, n)
         for block in self._blocks[first:]:
@@ -225,14 +263,14 @@ class Original:
                 later = (p for p in stream.banned if p > at)
                 end = at + 1 if banned else min(at + PIECE, stop, *later)
                 scout.restrict(self._without(banned))
-                ids = scout.drawn(uniforms[at - block.place : end - block.place, None])
+                ids = scout.drawn(uniforms[at - block.place : end - block.place, None].copy())
                 stream.ids[at:end] = ids[:, 0]
-                ended = self._start + int(scout.ended[0])
-                if banned and ended == at:
+                if banned and scout.memory.marks[0, ENDED] >= 0:
                     stream.ids[at] = _DEAD
                     return at
+                ended = self._start + int(scout.ended[0])
                 written = end if ended < self._start else min(end, ended)
-                copy = self._copies.first(stream.ids, max(at, place), written)
+                copy: int = self._copies.first(stream.ids, max(at, place), written)
                 if copy >= 0:
                     return copy
                 at = end

@@ -11,12 +11,14 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.allowed import allowed
-from charrnn.generation.generate import endings_of, reader_of, write_takes
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.readers import endings_of, reader_of
 from charrnn.generation.stopping import symbols_of
+from charrnn.generation.takes import write_takes
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
+from charrnn.text.endings import NEWLINE
 
 LENGTH = 500
 """Characters after which a short text without an end is given up, if no length is set."""
@@ -47,6 +49,7 @@ class ShortTexts:
 
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
+    training: as of `generate`.
     drawn: the number of texts so far, up to the last one that passed. fallen: how many of them fell
     for each reason.
     """
@@ -63,6 +66,7 @@ class ShortTexts:
         workers: Workers | None = None,
         known_words: Lexicon | None = None,
         progress: Progress | None = None,
+        training: Sequence[Corpus] = (),
     ) -> None:
         if count < 1:
             raise ConfigError(f"`count` must be at least 1, not {count}")
@@ -72,6 +76,7 @@ class ShortTexts:
         automaton = allowed(self._networks.vocab, self.config, known_words, prime)
         self._endings = endings_of(self._networks, self.config, automaton, is_short=True)
         self._accept, self._workers, self._progress = accept, workers, progress
+        self._training = training
         self.drawn, self.fallen = 0, Counter[str]()
 
     def __repr__(self) -> str:
@@ -80,12 +85,13 @@ class ShortTexts:
     def _resolved(self, config: SamplingConfig) -> SamplingConfig:
         """The settings with an end and a length."""
         most, length = self.short.max_length, config.length
+        separator = self._networks.corpus_config.document_separator
         if config.until is None and config.lines is None:
-            separator = self._networks.corpus_config.document_separator
             config = replace(config, until="line" if separator is None else "document")
         if length is None:
             # a line needs its newline, a separator may be longer
-            length = LENGTH if most is None else most + (1 if config.until == "line" else 64)
+            is_line = config.until == "line" or separator in NEWLINE
+            length = LENGTH if most is None else most + (1 if is_line else 64)
         return replace(config, length=length)
 
     def exclude(self, name: str, text: Corpus | str) -> None:
@@ -124,7 +130,13 @@ class ShortTexts:
         """The whole short text of one take after another, and what ended it, without an end."""
         config, endings, most = self.config, self._endings, self.short.max_length
         reader, ids = reader_of(
-            self._networks, MOST, self._prime, config, self._workers, endings.automaton
+            self._networks,
+            MOST,
+            self._prime,
+            config,
+            self._workers,
+            endings.automaton,
+            self._training,
         )
         begun, take = endings.begun(symbols_of(endings.vocab, ids[:, None])[0]), config.take
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 
 from charrnn.generation.automaton import Automaton, Ints, Mask, from_edges
-from charrnn.generation.utf8_sets import in_ids
+from charrnn.generation.utf8_sets import in_ids, writable
 from charrnn.runtime.progress import Progress
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import is_inner
@@ -61,7 +61,7 @@ class WordGraph:
     """Words, ascending; what stands between them; and characters that may stand anywhere except
     inside a word.
 
-    characters: all that may be written.
+    vocab: in whose ids the automaton is; it can write all the words.
     """
 
     def __init__(
@@ -69,9 +69,10 @@ class WordGraph:
         words: Sequence[str],
         gaps: Gaps,
         free: Iterable[str],
-        characters: set[str],
+        vocab: Vocab,
         progress: Progress | None = None,
     ) -> None:
+        characters = set(writable(vocab))
         capitals = {c for word in words if (c := _capital(word)) and characters.issuperset(c)}
         large = {word[0] for word in capitals}
         capitals.update(word for word in words if word[0] in large)
@@ -80,27 +81,36 @@ class WordGraph:
         root = _add(reported(words, 0), graph)
         opening = _add(reported(sorted(capitals), len(words)), graph)
         self._nodes, self._gaps, self._free = list(graph), gaps, sorted(free)
+        self._vocab = vocab
         self._plain = dict(self._nodes[root][1])
         self._opening = self._plain | dict(self._nodes[opening][1])
 
-    def automaton(self, vocab: Vocab, tokens: Sequence[str]) -> Automaton:
-        """The automaton, in ids, of what may follow these last words of a text and what stands
-        between them; the last word may go on.
+    def automaton(self, tokens: Sequence[str]) -> Automaton:
+        """The automaton of what may follow these last words of a text and what stands between them;
+        the last word may go on.
         """
-        edges, accepting, start, after_other = self._edges
-        state = start
+        whole, index = self._automaton, self._vocab.index
+        state = whole.start
         for token in tokens:
-            state = _followed(edges, state, token)
-            if state < 0:  # not known
-                state = after_other if is_inner(token[0]) else start
-        sources, symbols, targets, S = in_ids(edges, len(accepting), vocab)
-        accepting = np.pad(accepting, (0, S - len(accepting)))
-        return from_edges(sources, symbols, targets, accepting, state)
+            for symbol in self._vocab.in_symbols(token):
+                state = whole.follow(state, index.get(symbol, -1))
+            if state < 0:  # not known: after another word, or as at the start
+                state = whole.start + is_inner(token[0])
+        return replace(whole, start=state)
 
     @cached_property
-    def _edges(self) -> tuple[Ints, Mask, int, int]:
-        """The edges (E, 3): states, code points and states after them; which states accept; the
-        state at the start, and the state after a word that is not known.
+    def _automaton(self) -> Automaton:
+        """That of a text from its start on. The state that follows is the one after a word that is
+        not known.
+        """
+        edges, accepting, start = self._edges()
+        sources, symbols, targets, S = in_ids(edges, len(accepting), self._vocab)
+        accepting = np.pad(accepting, (0, S - len(accepting)))
+        return from_edges(sources, symbols, targets, accepting, start, others=[start + 1])
+
+    def _edges(self) -> tuple[Ints, Mask, int]:
+        """The edges (E, 3): states, code points and states after them; which states accept; and the
+        state at the start.
 
         The states are the words' nodes, the gaps' nodes, the start, the state after another word
         and that after a free character, and those after the joiners at which a word may go on or
@@ -146,7 +156,7 @@ class WordGraph:
         accepting = np.ones(after_free + 1 + len(states), np.bool_)
         accepting[:W] = False
         accepting[ends] = True
-        return edges, accepting, start, after_other
+        return edges, accepting, start
 
 
 def _block(states: Sequence[int], nexts: Next) -> Ints:
@@ -155,16 +165,6 @@ def _block(states: Sequence[int], nexts: Next) -> Ints:
     codes = np.tile(np.array([ord(c) for c in nexts], np.int64), len(states))
     targets = np.tile(np.array(list(nexts.values()), np.int64), len(states))
     return np.stack([sources, codes, targets], 1)
-
-
-def _followed(edges: Ints, state: int, token: str) -> int:
-    """The state after a string, -1 if no edges lead there."""
-    for character in token:
-        places = np.flatnonzero((edges[:, 0] == state) & (edges[:, 1] == ord(character)))
-        if not len(places):
-            return -1
-        state = int(edges[places[0], 2])
-    return state
 
 
 def _capital(word: str) -> str | None:

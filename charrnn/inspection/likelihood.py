@@ -15,6 +15,7 @@ from charrnn.generation.generate import Written, generate_texts
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.writer import Progress
 from charrnn.runtime.threads import Workers
+from charrnn.text.corpus import Corpus
 from charrnn.text.documents import resets
 
 
@@ -67,6 +68,7 @@ def best_of(
     workers: Workers | None = None,
     known_words: Lexicon | None = None,
     progress: Progress | None = None,
+    training: Sequence[Corpus] = (),
 ) -> list[Written]:
     """`count` texts, each of which is of so many takes the one that is likeliest for each of its
     characters (`Written.nats_per_char`), of equals the first. The takes are those from
@@ -84,6 +86,7 @@ def best_of(
         workers=workers,
         known_words=known_words,
         progress=progress,
+        training=training,
     )
     return likeliest(with_logprobs(trained, texts, prime, config, workers=workers), takes)
 

@@ -9,13 +9,13 @@ with thousands of them is as quick as one with two.
 from typing import NamedTuple
 
 import numpy as np
-from numba import int32, int64, types, void
+from numba import int64, types, void
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.kernels.rolling import SPREAD, U64
+from charrnn.kernels.rolling import INTS, SPREAD, U64
 
-INTS, LONGS = int32[::1], int64[::1]
+LONGS = int64[::1]
 NONE = -1
 
 

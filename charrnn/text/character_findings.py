@@ -20,7 +20,7 @@ FOLDED = 0.001
 NAMED = 4
 """Symbols that a finding names."""
 LOST = 1e-4
-"""Fraction of the characters that may have been lost in an earlier conversion."""
+"""Fraction of the characters that may have been lost or misread in an earlier conversion."""
 _JOINERS = "\u200c\u200d"  # parts of words in some scripts, and of emoji
 _CONTROL = {"\b": "backspace", "\v": "vertical tab", "\f": "form feed", "\x1b": "escape"}
 
@@ -59,9 +59,10 @@ def misread(text: Examined) -> Iterator[Finding]:
     if found.is_whole:
         mend = f"iconv -f utf-8 -t {iconv_name(found.encoding)} {text.path} > {MENDED}"
         how = "Mend it"
+    level: Level = "fix" if found.groups > LOST * len(corpus) else "note"
     yield Finding(
         "encoding",
-        "fix",
+        level,
         f"{what}: UTF-8 was once read as {found.encoding}. {how}:",
         lines=(line,),
         command=mend,

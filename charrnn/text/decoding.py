@@ -15,6 +15,7 @@ from typing import Literal
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.text.kinds import wide_encoding
 
+Errors = Literal["strict", "replace", "ignore", "surrogateescape"]
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
@@ -44,10 +45,11 @@ def decode(
     chunks: Iterator[bytes],
     encoding: str,
     where: str,
-    errors: Literal["strict", "replace", "ignore"] = "strict",
+    errors: Errors = "strict",
 ) -> Iterator[str]:
     """The characters of encoded bytes, without a byte order mark. Bytes that cannot be decoded
-    raise `CorpusError` (strict), become U+FFFD (replace) or nothing (ignore).
+    raise `CorpusError` (strict), become U+FFFD (replace), nothing (ignore) or one of U+DC80 to
+    U+DCFF (surrogateescape).
 
     `CorpusError` with the position of such a byte, or of a NUL, which marks a binary file.
     """
@@ -116,8 +118,8 @@ def _undecodable(
         advice = "it looks binary: use `unit` byte to train on bytes"
     else:
         advice = (
-            "name its real encoding (`encoding` latin-1, cp1252, ...), or read on with "
-            "`encoding_errors` replace or ignore"
+            "name its real encoding (`encoding` latin-1, cp1252, ...; charrnn check guesses it), "
+            "or read on with `encoding_errors` replace or ignore"
         )
     return CorpusError(
         f"{where}not {encoding}: byte 0x{error.object[error.start]:02x} at {place} (byte {at}, "

@@ -20,6 +20,8 @@ from charrnn.text.patterns import Pattern
 
 Unit = Literal["sentence", "line", "paragraph", "document"]
 
+NEWLINE = ("\n", r"\n")
+"""Separators after which every line is a document."""
 _SHORT = """
 mr mrs ms messrs mme mlle mm dr prof rev hon st ste sr jr capt col gen lt sgt maj cpl gov sen rep
 pres supt fr esq vs viz approx dept est cf al eds vol vols chap ch fig figs pp ed bk pt co corp inc

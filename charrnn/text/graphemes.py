@@ -11,7 +11,14 @@ import regex
 
 from charrnn.text.vocab import Unit
 
-CLUSTER = regex.compile(r"\X")
+_JOINS = regex.compile(
+    "|".join(
+        rf"\p{{GCB={kind}}}"
+        for kind in ["Extend", "ZWJ", "SpacingMark", "Prepend", "L", "V", "T", "RI", "CR"]
+    )
+)
+"""Characters beside which there may be no border; between any two others there is one."""
+_CLUSTER = regex.compile(r"\X")
 """A user-perceived character (Unicode Standard Annex 29)."""
 MOST = 16
 """Characters of one; more are another, so that none is endless."""
@@ -80,12 +87,20 @@ def _places(text: str) -> npt.NDArray[np.int64]:
     """Where each one begins, and the text's length."""
     if text.isascii() and "\r\n" not in text:
         return np.arange(len(text) + 1, dtype=np.int64)
-    begins = (
-        place
-        for match in CLUSTER.finditer(text)
-        for place in range(match.start(), match.end(), MOST)
-    )
-    return np.append(np.fromiter(begins, np.int64), len(text))
+    begins = np.ones(len(text) + 1, np.bool_)
+    joining = [ord(symbol) for symbol in set(text) if _JOINS.match(symbol)]
+    if joining:
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        joins = np.isin(codes, joining)
+        near = joins.copy()
+        near[1:] |= joins[:-1]
+        near[:-1] |= joins[1:]
+        changes = np.flatnonzero(np.diff(near, prepend=False, append=False))
+        for first, last in changes.reshape(-1, 2).tolist():
+            begins[first:last] = False
+            for cluster in _CLUSTER.finditer(text, first, last):
+                begins[cluster.start() : cluster.end() : MOST] = True
+    return np.flatnonzero(begins)
 
 
 def place_in(symbols: str, index: int, unit: Unit = "char") -> tuple[int, int]:

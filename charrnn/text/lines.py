@@ -7,17 +7,25 @@ from typing import Any, BinaryIO
 
 from charrnn.config import CorpusConfig
 from charrnn.text.contents import read_bytes
+from charrnn.text.decoding import Errors
 from charrnn.text.reading import Reading
 from charrnn.text.sources import Sources, find
 
 
 def lines_of(
-    sources: Sources, config: CorpusConfig, stdin: BinaryIO | None = None
+    sources: Sources,
+    config: CorpusConfig,
+    stdin: BinaryIO | None = None,
+    *,
+    errors: Errors | None = None,
 ) -> Iterator[str | bytes]:
     """The lines of files, globs, folders and standard input ("-"), without the newlines that end
     them: strings, or bytes with the unit "byte". A file begins a line. Errors as in `Corpus.read`.
+
+    errors: as in `decoding.decode`, instead of the configuration's.
     """
-    reading = Reading(find(sources)[0], config, lambda file, tick: read_bytes(file, stdin, tick))
+    files = find(sources)[0]
+    reading = Reading(files, config, lambda f, tick: read_bytes(f, stdin, tick), errors=errors)
     newline: Any = b"\n" if config.unit == "byte" else "\n"
     parts = [newline[:0]]
     for _, piece in reading.pieces():

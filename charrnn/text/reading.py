@@ -16,7 +16,7 @@ from charrnn.errors import CorpusError
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import AHEAD, available_threads
 from charrnn.text.contents import head, opened, read_bytes
-from charrnn.text.decoding import codec_name, decode, is_wide, tidy
+from charrnn.text.decoding import Errors, codec_name, decode, is_wide, tidy
 from charrnn.text.kinds import SNIFFED, is_written, kind_of, packing, wide_encoding
 from charrnn.text.sources import InputFile, Skipped, find, size_of
 
@@ -60,6 +60,7 @@ class Reading:
     a file and calls `tick(n)` for every n of them. The consumer of the pieces adds their characters
     to `sizes`, indexed like `files`; a newline between two files belongs to the first, and there is
     none between two parts of the text. `skipped` are the files in folders that hold no text.
+    `errors` replaces the configuration's treatment of bytes that cannot be decoded.
     """
 
     def __init__(
@@ -69,11 +70,12 @@ class Reading:
         read: Callable[[InputFile, Tick], Iterator[bytes]],
         tick: Tick = lambda n: None,
         raw: bool = False,
+        errors: Errors | None = None,
     ) -> None:
         self.files, self.config, self.raw = files, config, raw
         self.sizes: dict[int, int] = {}
         self.skipped: list[Skipped] = []
-        self._read, self._tick = read, tick
+        self._read, self._tick, self._errors = read, tick, errors or config.encoding_errors
         self.threads = min(available_threads(), MOST_THREADS) if raw else 1
 
     def pieces(self) -> Iterator[tuple[int, Any]]:
@@ -144,7 +146,7 @@ class Reading:
         chunks = chain([first], chunks)
         if config.unit == "byte":
             return filter(None, chunks)
-        text = decode(chunks, config.encoding, file.path, config.encoding_errors)
+        text = decode(chunks, config.encoding, file.path, self._errors)
         return filter(None, tidy(text, config.newlines, config.normalize))
 
     def _raw_pieces(self, file: InputFile, again: bool) -> Iterator[Any]:

@@ -40,7 +40,8 @@ def test_parameters_become_flags(command: str, message: str, shown: str) -> None
 
 
 def test_every_renamed_flag_is_one() -> None:
-    for flag in RENAMED.values():
+    for words in RENAMED.values():
+        flag = words.rpartition(" ")[2]
         name = flag.removeprefix("--").replace("-", "_")
         assert any(with_flags(f"`{name}`", command) == flag for command in COMMANDS)
 

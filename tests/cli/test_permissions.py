@@ -35,6 +35,8 @@ def folder(tmp_path, monkeypatch):
     for module, name in ((builtins, "open"), (io, "open"), (os, "open"), (os, "scandir")):
         monkeypatch.setattr(module, name, refusing(getattr(module, name)))
     monkeypatch.setattr(os, "listdir", refusing(os.listdir))
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda p, *_, **__: "secret" not in str(p) and access(p, *_))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

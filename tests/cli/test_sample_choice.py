@@ -56,7 +56,7 @@ def test_weights() -> None:
     found = json.loads(charrnn_("sample", "a", "--ensemble", "b:0.5:0.7", "--json").stdout)
     assert found["ensemble"] == ["b:0.5"] and found["weights"] == pytest.approx([0.3, 0.7])
     message = charrnn_("sample", "a", "--ensemble", "a:1.5", status=2).stderr
-    assert message.startswith("error: the weights of --ensemble must be above 0")
+    assert message.startswith("error: --ensemble 1.5: each must be above 0")
 
 
 def test_eval_over_a_union() -> None:

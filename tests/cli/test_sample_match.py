@@ -106,4 +106,4 @@ def test_what_cannot_be_written_is_one_line() -> None:
     assert "no_file" in error_of("--known-words", "no_file", status=1)
     Path("dashes.txt").write_text("--- ...\n")
     assert "no word" in error_of("--known-words", "dashes.txt", status=1)
-    assert "name the network first" in error_of("--known-words", "checkpoints/tiny", status=1)
+    assert "name the network" in error_of("--known-words", "checkpoints/tiny", status=1)

@@ -103,6 +103,20 @@ def test_per_line_with_unknown_characters() -> None:
     assert without.stdout == skipped.stdout
 
 
+def test_a_line_that_cannot_be_decoded_fails_alone() -> None:
+    Path("lines.txt").write_bytes(b"the owl\nis g\xffood\n\nthe owl\n")
+    result = charrnn_("score", "lines.txt", "--per-line", status=1)
+    first, bad, empty, last = result.stdout.splitlines()
+    assert first == last and empty == "-" and bad == "error: not text: byte 0xff at column 5"
+    assert "1 of 4 lines" in result.stderr and "--encoding-errors replace" in result.stderr
+    ignored = charrnn_("score", "lines.txt", "--per-line", "--encoding-errors", "ignore")
+    assert ignored.stderr == ""
+    Path("without.txt").write_bytes(b"the owl\nis good\n\nthe owl\n")
+    assert charrnn_("score", "without.txt", "--per-line").stdout == ignored.stdout
+    read_as = charrnn_("score", "lines.txt", "--per-line", "--encoding", "latin-1", status=1)
+    assert "U+00FF" in read_as.stdout.splitlines()[1]
+
+
 # What people see
 
 

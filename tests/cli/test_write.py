@@ -164,6 +164,22 @@ def test_a_closed_terminal(place: Path) -> None:
     assert (place / "a.txt").read_text(encoding="utf-8") == "ab cd"
 
 
+def test_a_text_that_cannot_be_saved(place: Path) -> None:
+    (place / "gone").mkdir()
+    (place / "temporary").mkdir()
+    command = ["write", "gone/a.txt", *WRITE[2:]]
+    with terminal(command, place, TMPDIR=str(place / "temporary")) as screen:
+        screen.start()
+        (place / "gone").rmdir()
+        screen.type("ab cd")
+        screen.until(lambda: "NOT SAVED: No such file" in screen.lines[-2])
+        screen.type(QUIT)
+        assert screen.end() == 1
+        assert "instead" in " ".join(screen.lines)
+    (rescued,) = (place / "temporary").glob("charrnn-*/a.txt")
+    assert rescued.read_text(encoding="utf-8") == "ab cd"
+
+
 def test_without_colors_and_narrow(place: Path) -> None:
     (place / "a.txt").write_text("ab \x1b[31m 日本語 e\u0301\tb\u202e", encoding="utf-8")
     with terminal(WRITE, place, columns=40, NO_COLOR="1") as screen:
@@ -172,6 +188,7 @@ def test_without_colors_and_narrow(place: Path) -> None:
         assert screen.lines[-1].endswith("quit")
         assert screen.text.startswith("ab \\x1b[31m 日本語 é    b")
         assert "\\u202e" in "".join(screen.lines[:3])
+        assert screen.cursor == (0, 31)  # after wide characters, combining marks and escapes
         screen.type("ab ")
         screen.until(lambda: any(screen.styles(row, "italics") for row in range(3)))
         screen.type(TAB)

@@ -70,7 +70,7 @@ def test_it_continues_as_if_it_had_read_the_text_at_once(corpus: dict[str, objec
 def test_little_is_read_again() -> None:
     text = "".join(random.Random(4).choices(SYMBOLS, k=9000))
     session = Cowriter(network(), Manuscript(text), CONFIG)
-    assert 4096 - 1024 <= read_at(session) <= 4096
+    assert 3072 - 768 <= read_at(session) <= 3072
     session.insert("abc")
     assert read_at(session) == 3
     session.undo()
@@ -120,6 +120,15 @@ def test_words_and_lines() -> None:
     ]
     assert session.ghost == ""
     assert session.needed == Request("ab" + ghost, 1, CONFIG)
+
+
+def test_a_word_ahead() -> None:
+    line, word = (Cowriter(network(), Manuscript("ab"), CONFIG, ahead=a) for a in ("line", "word"))
+    line.compute()
+    word.compute()
+    assert word.ghost == first_word(line.ghost) != line.ghost
+    with pytest.raises(ConfigError, match="ahead"):
+        Cowriter(network(), ahead="page")  # type: ignore[arg-type]
 
 
 def test_alternatives_come_back() -> None:

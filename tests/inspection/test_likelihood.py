@@ -84,3 +84,11 @@ def test_empty_texts_are_never_the_best() -> None:
     assert with_logprobs(NETWORK, []) == []
     length = SamplingConfig(length=0)
     assert [text.text for text in best_of(NETWORK, 3, "", length)] == [""]
+
+
+def test_bytes_that_are_no_characters_have_probabilities_too() -> None:
+    trained = network("\na\xc3\xa9\xff", unit="byte")
+    settings = SamplingConfig(length=40, seed=1)
+    (written,) = with_logprobs(trained, generate_texts(trained, 1, "a", settings), "a", settings)
+    data = written.text.encode("utf-8", "surrogateescape")
+    assert written.logprobs is not None and len(written.logprobs) == len(data) == 40

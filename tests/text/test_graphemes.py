@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import regex
 
 from charrnn.text.graphemes import graphemes, place_in
 
@@ -32,6 +33,21 @@ def test_bytes_are_characters_first(text: str, expected: list[str]) -> None:
     sizes = [len(each.encode()) for each in expected]
     assert found.sums(np.ones(len(text.encode()))).tolist() == sizes
     assert found.firsts.tolist() == [sum(sizes[:n]) for n in range(len(sizes))]
+
+
+def test_borders_are_those_of_unicode_in_any_text() -> None:
+    """Only the surroundings of characters that join are looked at closely."""
+    kinds = "ab \n\r\u0301\u200d\u0903\u0600\u1100\u1161\u11a8\uac00\uac01"
+    kinds += "\U0001f469\U0001f1e6\u0915\u094d"
+    rng = np.random.default_rng(0)
+    for size in (1, 2, 3, 8, 40, 40, 40, 40):
+        for _ in range(100):
+            text = "".join(rng.choice(list(kinds), size=size))
+            expected = [m.start() for m in regex.finditer(r"\X", text) if len(m[0]) < 16]
+            found = graphemes(text).places
+            assert set(expected) <= set(found.tolist())
+            if all(len(m[0]) < 16 for m in regex.finditer(r"\X", text)):
+                assert found.tolist() == [*expected, size]
 
 
 def test_bytes_that_are_no_utf8() -> None:

@@ -52,6 +52,7 @@ def test_encodings(path: Path) -> None:
     assert found.command == f"iconv -f utf-8 -t latin1 '{path}' > mended.txt"
     found = findings(path, wrong + "ж")["encoding"]
     assert found.command.startswith("ftfy ")
+    assert findings(path, TEXT + "Ã© â€™ Ã¨ Ã\xa0")["encoding"].level == "note"
     found = findings(path, text, encoding="cp1252")["encoding"]
     assert found.settings == {"encoding": "utf-8"} and "leave out" in found.text
     assert charrnn.check(path, charrnn.CorpusConfig(encoding="cp1252")).settings == {}
