@@ -117,7 +117,8 @@ def write(
     config = SamplingConfig.of(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
-    (member,) = load_members(run or _run_of(opened.about), (), training=False)
+    kernels = [] if config.precision == "float32" else [config.precision]
+    (member,) = load_members(run or _run_of(opened.about), (), *kernels, training=False)
     from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter

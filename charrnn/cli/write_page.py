@@ -31,20 +31,20 @@ class Page(BufferControl):
         """The rows, and where the cursor stands."""
         self._width = width
         lines, firsts = self._lines(self._session.ghost)
-        row, column = self._place(lines, firsts)
+        row, _, offset = self._place(lines, firsts)
 
         def get_line(number: int) -> StyleAndTextTuples:
             line = bisect_right(firsts, number) - 1
             return [*lines[line].rows[number - firsts[line]].shown, ("", " ")]  # for the cursor
 
-        return UIContent(get_line, firsts[-1], Point(column, row))
+        return UIContent(get_line, firsts[-1], Point(offset, row))
 
     def move(self, down: int, column: int | None = None) -> int:
         """Move the cursor this many rows down, and near a column; returns the column that it
         should stay near, by default its own.
         """
         lines, firsts = self._lines("")
-        row, own = self._place(lines, firsts)
+        row, own, _ = self._place(lines, firsts)
         column = own if column is None else column
         target = row + down
         document = self.buffer.document
@@ -62,12 +62,12 @@ class Page(BufferControl):
         """Move the cursor to the first or the last place of its row."""
         self.move(0, 1 << 20 if is_end else 0)
 
-    def _place(self, lines: list[Rows], firsts: list[int]) -> tuple[int, int]:
-        """The row and column of the cursor."""
+    def _place(self, lines: list[Rows], firsts: list[int]) -> tuple[int, int, int]:
+        """The row, the column and the offset of the cursor (`Rows.place`)."""
         document = self.buffer.document
         line = document.cursor_position_row
-        row, column = lines[line].place(document.cursor_position_col)
-        return firsts[line] + row, column
+        row, column, offset = lines[line].place(document.cursor_position_col)
+        return firsts[line] + row, column, offset
 
     def _lines(self, ghost: str) -> tuple[list[Rows], list[int]]:
         """The rows of every line, and the number of rows before each, and of all."""

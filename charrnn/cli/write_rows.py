@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
@@ -23,10 +23,13 @@ STYLES = {"y": "", "n": "class:network", "g": "class:ghost", "s": "class:selecte
 
 
 class Row(NamedTuple):
-    """A row of characters: what to show, and the column of each, and of what follows the last."""
+    """A row of characters: what to show; the column of each, and of what follows the last; and
+    likewise how many characters are shown before it, which escapes make more, wide ones fewer.
+    """
 
     shown: StyleAndTextTuples
     columns: tuple[int, ...]
+    offsets: tuple[int, ...]
 
 
 class Rows(NamedTuple):
@@ -37,13 +40,14 @@ class Rows(NamedTuple):
     at: int
     ghost: int
 
-    def place(self, n: int) -> tuple[int, int]:
-        """The row and column of the line's n-th character, or of what follows the last one. The
-        cursor at the continuation stands before that.
+    def place(self, n: int) -> tuple[int, int, int]:
+        """The row, the column and the offset of the line's n-th character, or of what follows the
+        last one. The cursor at the continuation stands before that.
         """
         n += self.ghost if n > self.at else 0
         row = bisect_right(self.firsts, n) - 1
-        return row, self.rows[row].columns[n - self.firsts[row]]
+        own, n = self.rows[row], n - self.firsts[row]
+        return row, own.columns[n], own.offsets[n]
 
     def nearest(self, row: int, column: int) -> int:
         """The character in a row that is nearest to a column, in a line without continuation."""
@@ -75,13 +79,14 @@ def rows_of(line: str, marks: str, width: int, ghost: str = "", at: int = 0) -> 
 @lru_cache(REMEMBERED)
 def _row(text: str, marks: str, width: int) -> Row:
     """The first row of a text, of at most `width` columns: up to a newline, or cut after a space if
-    there is one. A space may stand in the column after the last.
+    there is one. A space between words may stand in the column after the last.
     """
     shown, columns, cut = list[str](), [0], 0
     for n, ch in enumerate(text):
         shown.append(_shown(ch))
         wide = get_cwidth(shown[-1])
-        if columns[-1] + wide > width + ch.isspace() and n > 0:
+        may_hang = ch.isspace() and ch != "\n" and n + 1 < len(text)
+        if columns[-1] + wide > width + may_hang and n > 0:
             end = cut or n
             break
         columns.append(columns[-1] + wide)
@@ -94,7 +99,8 @@ def _row(text: str, marks: str, width: int) -> Row:
         end = len(text)
     runs = groupby(range(end), key=marks.__getitem__)
     fragments = [(STYLES[mark], "".join(shown[n] for n in run)) for mark, run in runs]
-    return Row([*fragments], tuple(columns[: end + 1]))
+    offsets = accumulate(map(len, shown[:end]), initial=0)
+    return Row([*fragments], tuple(columns[: end + 1]), tuple(offsets))
 
 
 def _shown(ch: str) -> str:

@@ -1,16 +1,11 @@
-"""The screen of `charrnn write`: keys and what they do.
-
-The network computes in one thread and files are written in another one, so that no key waits.
-"""
+"""The screen of `charrnn write`: keys and what they do."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from prompt_toolkit.application import Application
@@ -27,16 +22,14 @@ from prompt_toolkit.styles import Style
 
 from charrnn.cli.signals import ENDING
 from charrnn.cli.terminal import one_line
+from charrnn.cli.write_ahead import Ahead
 from charrnn.cli.write_page import Page
 from charrnn.cli.write_saving import Saver
 from charrnn.cli.write_status import key_line, status_line
 from charrnn.errors import CharrnnError
-from charrnn.generation.continuing import Request
 from charrnn.generation.cowriter import Cowriter, Piece
 from charrnn.generation.lexicon import Lexicon
 
-READING_SHOWN_AFTER = 0.2
-"""Seconds before the progress of reading is shown."""
 WARMER, COOLER, HOTTEST = 0.1, -0.1, 2.0
 """Steps of the temperature, and where they end."""
 HUNG_UP = 129
@@ -69,10 +62,7 @@ class Screen:
         self._column: int | None = None
         self._pending: list[Piece] = []
         self._message = ""
-        self._progress = ""
         self._is_setting = False
-        self._wanted: Request | None = None
-        self._network = ThreadPoolExecutor(1)
         self._app: Application[int] = Application(
             Layout(self._windows()),
             key_bindings=self._bindings(),
@@ -83,6 +73,7 @@ class Screen:
             output=output,
         )
         self._app.ttimeoutlen = 0.05
+        self._ahead = Ahead(session, self._app.invalidate, lambda: self._call(self._take_pending))
 
     def run(self) -> int:
         """Show it; returns the exit status. The text is saved when this ends, however it ends."""
@@ -92,16 +83,15 @@ class Screen:
         except (EOFError, OSError):  # the terminal is gone
             status = HUNG_UP
         finally:
-            self._wanted = None
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             is_saved = self._saver.last()
-            self._network.shutdown(cancel_futures=True)
+            self._ahead.close()
         return status if is_saved else 1
 
     def _windows(self) -> HSplit:
         def status() -> StyleAndTextTuples:
-            message = self._message or self._progress
+            message = self._message or self._ahead.trouble or self._ahead.progress
             return status_line(self._session, self._saver, message, self._size.columns)
 
         def keys() -> StyleAndTextTuples:
@@ -124,7 +114,7 @@ class Screen:
             if signal.getsignal(number) != signal.SIG_IGN:
                 with suppress(NotImplementedError):  # Windows
                     loop.add_signal_handler(number, self._end, 128 + number)
-        self._compute()
+        self._ahead.compute()
 
     def _end(self, status: int) -> None:
         with suppress(Exception):  # it is ending already
@@ -142,13 +132,13 @@ class Screen:
         if not self._is_setting:
             self._session.cursor = self._buffer.cursor_position
             self._message, self._column = "", None
-            self._compute()
+            self._ahead.compute()
 
     def _changed(self) -> None:
         self._session.cursor = self._buffer.cursor_position
         self._saver.later()
         self._message, self._column = "", None
-        self._compute()
+        self._ahead.compute()
 
     def _show_text(self) -> None:
         """The session has changed the text."""
@@ -157,41 +147,7 @@ class Screen:
         self._is_setting = False
         self._changed()
 
-    # the network
-
-    def _compute(self) -> None:
-        """Let the network continue at the cursor, unless that is known or being computed."""
-        needed = self._session.needed
-        if needed is None or needed == self._wanted:
-            return
-        self._wanted = needed
-
-        def is_cancelled() -> bool:
-            return self._wanted is not needed
-
-        begun = time.monotonic()
-
-        def progress(read: int, total: int) -> None:
-            if time.monotonic() - begun > READING_SHOWN_AFTER:
-                self._progress = f"reading {read / total:.0%}"
-                self._app.invalidate()
-
-        call = self._network.submit(
-            self._session.compute, needed, is_cancelled, progress, self._grown
-        )
-        call.add_done_callback(self._computed)
-
-    def _grown(self) -> None:
-        self._progress = ""
-        self._app.invalidate()
-
-    def _computed(self, call: Future[None]) -> None:
-        self._progress = ""
-        if call.cancelled():
-            return
-        if (error := call.exception()) is not None:
-            self._message = one_line(str(error))
-        self._call(self._take_pending)
+    # the continuation
 
     def _take_pending(self) -> None:
         """Take what was asked for before it was known."""
@@ -255,7 +211,7 @@ class Screen:
         self._pending.clear()
         self._session.another(step)
         self._message = ""
-        self._compute()
+        self._ahead.compute()
 
     def _retake(self) -> None:
         piece = self._session.retake()
@@ -274,7 +230,7 @@ class Screen:
         temperature = round(self._session.config.temperature + change, 2)
         self._session.change_temperature(max(0.0, min(temperature, HOTTEST)))
         self._message = ""
-        self._compute()
+        self._ahead.compute()
 
     def _toggle_words(self) -> None:
         """Write known words only, or any again; they are read when they are first needed."""
@@ -285,7 +241,7 @@ class Screen:
             return
         session.write_known(not session.only_known)
         self._message = "known words only" if session.only_known else "any words"
-        self._compute()
+        self._ahead.compute()
 
     def _load_words(self) -> None:
         try:

@@ -26,8 +26,9 @@ KEYS = (
 def status_line(session: Cowriter, saver: Saver, message: str, width: int) -> StyleAndTextTuples:
     """The file, a message or the take, and if they fit, the temperature and the network's part."""
     take = f"take {session.request.take}" + (", known words" if session.only_known else "")
+    name, most = one_line(saver.file.path.name), max(8, width // 2)
     parts = [
-        one_line(saver.file.path.name) + ("*" if saver.is_dirty else ""),
+        (name if cells(name) <= most else f"...{name[3 - most :]}") + "*" * saver.is_dirty,
         saver.file.note or message or take,
         f"temp {session.config.temperature:g}",
         f"{session.manuscript.share:.0%} network",

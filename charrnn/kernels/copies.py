@@ -8,10 +8,10 @@ one, at 8 bytes for each passage one in a million, at 3 bytes one in ten thousan
 Ids become symbols by a table, as in `kernels/overlap.py`.
 """
 
-from numba import int64, uint8, uint16, uint64, void
+from numba import int64, uint64, void
 
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.kernels.rolling import BASE, IGNORED, INTS, SPREAD, U64, power_of
+from charrnn.kernels.rolling import BASE, IGNORED, INTS, SMALL, SPREAD, U64, WIDE, power_of
 
 FILTER = uint64[:, ::1]
 LINE, PROBES = 8, 7
@@ -72,7 +72,7 @@ def _scan(ids, start, stop, begin, table, space, filter, recent, adds):
     return int64(-1)
 
 
-@kernel(void(uint8[::1], INTS, int64, FILTER, INTS))
+@kernel(void(SMALL, INTS, int64, FILTER, INTS))
 def add_small(ids, table, space, filter, recent):
     """Add every passage of N symbols of a text (n,) to a filter (lines, 8); recent (N,) is
     scratch.
@@ -80,7 +80,7 @@ def add_small(ids, table, space, filter, recent):
     _scan(ids, 0, ids.size, 0, table, space, filter, recent, True)
 
 
-@kernel(void(uint16[::1], INTS, int64, FILTER, INTS))
+@kernel(void(WIDE, INTS, int64, FILTER, INTS))
 def add_wide(ids, table, space, filter, recent):
     """As `add_small`, for ids of two bytes."""
     _scan(ids, 0, ids.size, 0, table, space, filter, recent, True)

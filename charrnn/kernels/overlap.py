@@ -11,11 +11,11 @@ counts. For an exact comparison no symbol is `space`.
 from typing import NamedTuple
 
 import numpy as np
-from numba import int64, types, uint8, uint16, uint64, void
+from numba import int64, types, uint8, uint64, void
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import inline, kernel
-from charrnn.kernels.rolling import BASE, IGNORED, INTS, SPREAD, U64, power_of
+from charrnn.kernels.rolling import BASE, IGNORED, INTS, SMALL, SPREAD, U64, WIDE, power_of
 from charrnn.kernels.suffixes import LONGS, NONE, SUFFIXES, slot_of
 
 ONE, THREE, SEVEN = U64(1), U64(3), U64(7)
@@ -153,7 +153,7 @@ PARTS = int64[:, ::1]
 REST = (PARTS, INTS, int64, INTS, int64, SUFFIXES, GRAMS, VISITS, INTS)
 
 
-@kernel(void(uint8[::1], *REST))
+@kernel(void(SMALL, *REST))
 def stream_small(ids, parts, table, space, text, symbols, own, grams, visits, recent):
     """Note every state of the text's automaton that a corpus visits with N symbols or more.
 
@@ -164,7 +164,7 @@ def stream_small(ids, parts, table, space, text, symbols, own, grams, visits, re
     _stream(ids, parts, table, space, text, symbols, own, grams, visits, recent)
 
 
-@kernel(void(uint16[::1], *REST))
+@kernel(void(WIDE, *REST))
 def stream_wide(ids, parts, table, space, text, symbols, own, grams, visits, recent):
     """As `stream_small`, for ids of two bytes."""
     _stream(ids, parts, table, space, text, symbols, own, grams, visits, recent)
@@ -211,13 +211,13 @@ def _begins(ids, table, space, ends, sizes, begins):
         begins[i] = begin
 
 
-@kernel(void(uint8[::1], INTS, int64, LONGS, LONGS, LONGS))
+@kernel(void(SMALL, INTS, int64, LONGS, LONGS, LONGS))
 def begins_small(ids, table, space, ends, sizes, begins):
     """Where a passage of sizes[i] symbols begins in a corpus that ends before ends[i]."""
     _begins(ids, table, space, ends, sizes, begins)
 
 
-@kernel(void(uint16[::1], INTS, int64, LONGS, LONGS, LONGS))
+@kernel(void(WIDE, INTS, int64, LONGS, LONGS, LONGS))
 def begins_wide(ids, table, space, ends, sizes, begins):
     """As `begins_small`, for ids of two bytes."""
     _begins(ids, table, space, ends, sizes, begins)

@@ -41,7 +41,8 @@ MOST_DECAY = 1000.0
 """The largest weight decay that the setting allows; only tiny learning rates would need more."""
 LEAST_MEMORY = 300
 """Steps within which weights forget, at least. With four thirds of a pass alone, a list of 1,500
-names reached 1.257 nats instead of 1.170, 230,000 characters of plays 1.449 instead of 1.389.
+names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
+1.393 instead of 1.331.
 """
 HELD = 0.1
 """Share of the run before the learning rate falls."""

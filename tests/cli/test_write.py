@@ -188,6 +188,7 @@ def test_without_colors_and_narrow(place: Path) -> None:
         assert screen.lines[-1].endswith("quit")
         assert screen.text.startswith("ab \\x1b[31m 日本語 é    b")
         assert "\\u202e" in "".join(screen.lines[:3])
+        assert screen.cursor == (0, 31)  # after wide characters, combining marks and escapes
         screen.type("ab ")
         screen.until(lambda: any(screen.styles(row, "italics") for row in range(3)))
         screen.type(TAB)

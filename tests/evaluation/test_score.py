@@ -7,6 +7,7 @@ import pytest
 
 import charrnn
 from charrnn import CorpusConfig, Trained, Vocab, Workers
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError, CorpusError, VocabError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.passages import surprising_passages
@@ -166,3 +167,17 @@ def test_a_passage_in_a_script_without_spaces_is_not_extended() -> None:
     nats[4] = 9
     (passage,) = surprising_passages(text, nats)
     assert text[passage.start : passage.end] == text[4]
+
+
+def test_a_mixture_over_the_union_of_vocabularies() -> None:
+    one = unconditional([0.5, 0.3, 0.2], ("a", "b", "c"))
+    other = unconditional([0.1, 0.6, 0.3], ("d", "c", "a"))
+    mixture = Mixture([one, other], [0.25, 0.75])
+    result = score(mixture, "abcd", top=4)
+    p = {"a": 0.35, "b": 0.075, "c": 0.5, "d": 0.075}
+    np.testing.assert_allclose(result.nats, -np.log([*p.values()]), rtol=1e-5)
+    assert result.rank.tolist() == [2, 3, 1, 3]
+    np.testing.assert_allclose(result.probabilities, [[0.5, 0.35, 0.075, 0.075]] * 4, rtol=1e-5)
+    assert result.top[:, :2].tolist() == [[2, 0]] * 4
+    values = np.array([*p.values()])
+    np.testing.assert_allclose(result.entropy, -np.dot(values, np.log(values)), rtol=1e-5)

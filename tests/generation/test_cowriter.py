@@ -122,6 +122,15 @@ def test_words_and_lines() -> None:
     assert session.needed == Request("ab" + ghost, 1, CONFIG)
 
 
+def test_a_word_ahead() -> None:
+    line, word = (Cowriter(network(), Manuscript("ab"), CONFIG, ahead=a) for a in ("line", "word"))
+    line.compute()
+    word.compute()
+    assert word.ghost == first_word(line.ghost) != line.ghost
+    with pytest.raises(ConfigError, match="ahead"):
+        Cowriter(network(), ahead="page")  # type: ignore[arg-type]
+
+
 def test_alternatives_come_back() -> None:
     session = Cowriter(network(), Manuscript("ab"), CONFIG)
     takes = []

@@ -2,11 +2,13 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from charrnn.config import CorpusConfig
 from charrnn.errors import ConfigError
 from charrnn.runtime.threads import Workers
+from charrnn.text.copies import Copies
 from charrnn.text.corpus import Corpus
 from charrnn.text.folding import fold
 from charrnn.text.overlap import copied, overlap
@@ -108,6 +110,17 @@ def test_a_run_of_one_letter_takes_no_longer():
     corpus = Corpus.from_text("a" * 300_000 + "b")
     [passage] = overlap("a" * 200_000, corpus)
     assert passage.length == 200_000
+
+
+@pytest.mark.parametrize("alphabet", ["", "".join(map(chr, range(0x4E00, 0x4F00)))])
+def test_ids_from_the_cache_are_read_only(alphabet):
+    text = f"a line that is long enough to be told {alphabet}\n"
+    corpus = Corpus.from_text(text)
+    corpus.ids.flags.writeable = False
+    for is_folded in (False, True):
+        assert overlap(f"so: {text}", corpus, fold=is_folded)[0].length >= len(text) - 1
+    copies = Copies([corpus], corpus.vocab, 30)
+    assert copies.first(corpus.ids.astype(np.int32), 0, len(text)) == 29
 
 
 def test_texts_that_share_nothing():
