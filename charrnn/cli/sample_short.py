@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from charrnn.cli import again, terminal
-from charrnn.cli.prime import as_text
 from charrnn.cli.sample_request import Request, write
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import SamplingError
-from charrnn.text.contents import opened
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -74,5 +72,7 @@ def write_short(
 
 def _read(path: str, network: Trained) -> str:
     """The text of a file of --not-in, read as the network's was."""
-    with opened(path) as stream:
-        return as_text(stream.read(), network, terminal.one_line(path))
+    from charrnn.text.reading import read_whole
+
+    text = read_whole(path, network.corpus_config)
+    return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")
