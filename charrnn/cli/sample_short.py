@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from charrnn.cli import again, terminal
-from charrnn.cli.prime import as_text
+from charrnn.cli.prime import as_text, content_of
 from charrnn.cli.sample_request import Request, write
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import SamplingError
-from charrnn.text.contents import opened
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -74,5 +73,5 @@ def write_short(
 
 def _read(path: str, network: Trained) -> str:
     """The text of a file of --not-in, read as the network's was."""
-    with opened(path) as stream:
-        return as_text(stream.read(), network, terminal.one_line(path))
+    whose = f"the text of `not_in` ({terminal.one_line(path)})"
+    return as_text(content_of(path, whose, "divide it, and repeat `not_in`"), network, whose)
