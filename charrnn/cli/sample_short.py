@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from charrnn.cli import again, terminal
-from charrnn.cli.prime import as_text, content_of
 from charrnn.cli.sample_request import Request, write
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.errors import SamplingError
@@ -73,5 +72,7 @@ def write_short(
 
 def _read(path: str, network: Trained) -> str:
     """The text of a file of --not-in, read as the network's was."""
-    whose = f"the text of `not_in` ({terminal.one_line(path)})"
-    return as_text(content_of(path, whose, "divide it, and repeat `not_in`"), network, whose)
+    from charrnn.text.reading import read_whole
+
+    text = read_whole(path, network.corpus_config)
+    return text if isinstance(text, str) else text.decode("utf-8", "surrogateescape")

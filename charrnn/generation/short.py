@@ -21,7 +21,7 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.endings import NEWLINE
 
 LENGTH = 500
-"""Characters after which a short text without an end is given up, if no length is set."""
+"""Characters, beyond `min_length`, after which a short text is given up, if no length is set."""
 ONE_LINE = ".*"
 """The pattern of lines that must contain words: else a line without them would be gone on after."""
 MOST = 2048
@@ -44,10 +44,11 @@ class ShortTexts:
 
     A short text is whole: it begins where the last line (or document) of the prime does, and ends
     without its newline or separator and the space around. It falls for the first of these reasons:
-    "unended" (no end within `config.length`, by default 500), "empty", "short", "long" (`short`),
-    "repeated" (`short.unique`), the name of an `exclude`, what `accept` returns. The iteration
-    raises `SamplingError` when fewer than 2 of the last 2,000 texts have passed. What passes
-    depends on the seed and settings alone, not on the number of threads.
+    "long" (`short`), "unended" (no end within `config.length`; by default that is enough for
+    `max_length`, or `min_length` + 500), "empty", "short", "repeated" (`short.unique`), the name of
+    an `exclude`, what `accept` returns. The iteration raises `SamplingError` when fewer than 2 of
+    the last 2,000 texts have passed. What passes depends on the seed and settings alone, not on the
+    number of threads.
 
     accept: called with each text that passes all else; returns why it falls, or an empty string.
     progress: `progress(passed, count)`.
@@ -95,7 +96,9 @@ class ShortTexts:
             config = replace(config, match=ONE_LINE)
         if length is None:
             # a line needs its newline, a separator may be longer
-            length = LENGTH if most is None else most + (1 if is_line else 64)
+            end = 1 if is_line else 64
+            longest = self.short.min_length + LENGTH
+            length = longest if most is None else most + end
         return replace(config, length=length)
 
     def exclude(self, name: str, text: Corpus | str) -> None:

@@ -110,10 +110,10 @@ def test_what_cannot_be_written_is_one_line() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
-@pytest.mark.parametrize("flag", ["--known-words", "--not-in"])
-def test_a_list_without_an_end_is_an_error(flag: str) -> None:
-    message = error_of(flag, "/dev/zero", "--length", "9", status=1)
-    assert f"{flag} (/dev/zero): longer than 67.1 MB" in message
+def test_a_list_without_an_end_is_an_error() -> None:
+    message = error_of("--known-words", "/dev/zero", "--length", "9", status=1)
+    assert "--known-words (/dev/zero): longer than 67.1 MB" in message
+    assert "a device" in error_of("--not-in", "/dev/zero", "--length", "9", status=1)
 
 
 def test_short_texts_that_must_contain_a_word_are_single_lines() -> None:
