@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn.cli import terminal
-from charrnn.cli.prime import as_text
+from charrnn.cli.prime import as_text, content_of
 from charrnn.errors import CorpusError
-from charrnn.text.contents import opened
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -31,8 +30,8 @@ def known_words(
                 f"`known_words` {terminal.one_line(path)} is a network, not a text: name the "
                 "network first, as in charrnn sample NETWORK --known-words"
             )
-        with opened(path) as stream:
-            text = as_text(stream.read(), network, terminal.one_line(path))
+        whose = f"the words of `known_words` ({terminal.one_line(path)})"
+        text = as_text(content_of(path, whose, "give each word once"), network, whose)
     else:
         corpus = training_text()
         text = corpus.vocab.decode(corpus.ids)

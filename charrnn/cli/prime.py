@@ -22,6 +22,7 @@ PATIENCE = 2.0
 """Seconds without input from a pipe before a note says what charrnn is waiting for."""
 LONGEST = 1 << 26
 """Maximum length of a prime in bytes; some files and pipes have no end."""
+ADVICE = "use the end of it, e.g. with tail -c"
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 
@@ -56,23 +57,20 @@ def read_prime(prime: str | None, prime_file: str | None) -> tuple[str | bytes, 
     return content_of(prime_file, whose), whose
 
 
-def content_of(path: str, whose: str) -> bytes:
-    """The bytes of a file."""
+def content_of(path: str, whose: str, advice: str = ADVICE) -> bytes:
+    """The bytes of a file; if it is too long, the error ends with the advice."""
     from charrnn.text.contents import opened
 
     with opened(path) as stream:
-        return _all_of(stream, whose)
+        return _all_of(stream, whose, advice)
 
 
-def _all_of(stream: BinaryIO, whose: str) -> bytes:
+def _all_of(stream: BinaryIO, whose: str, advice: str = ADVICE) -> bytes:
     data = bytearray()
     while piece := stream.read(1 << 20):
         data += piece
         if len(data) > LONGEST:
-            raise CorpusError(
-                f"{whose}: longer than {terminal.size_text(LONGEST)}; use the end of it, e.g. with "
-                "tail -c"
-            )
+            raise CorpusError(f"{whose}: longer than {terminal.size_text(LONGEST)}; {advice}")
     return bytes(data)
 
 

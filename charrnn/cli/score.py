@@ -19,7 +19,7 @@ from charrnn.cli.score_display import print_colored, print_passages
 from charrnn.cli.score_lines import print_line_losses
 from charrnn.cli.score_text import ScoreText, read_score_text
 from charrnn.runtime.threads import Workers
-from charrnn.text.sources import find
+from charrnn.text.sources import STDIN, InputFile, find
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
@@ -114,7 +114,7 @@ def score(
     """
     texts = texts or ("-",)
     _check_texts(texts)
-    find(texts)  # reports a missing text before kernels are loaded or compiled
+    inputs = find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     if len(runs) > 1:
         _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
@@ -124,7 +124,9 @@ def score(
             print_authorship(runs, networks, text, passages, as_json, workers)
         return
     if html is not None:
-        _check_place(Path(html))
+        _check_place(Path(html), inputs.files)
+    if per_line and html is not None:
+        raise click.UsageError("--per-line and --html exclude each other; leave one of them out")
     mixture = mixture_of(load_members(runs[0] if runs else None, ensemble))
     with closing(Workers(threads)) as workers:
         if per_line:
@@ -155,8 +157,13 @@ def _check_alone(flags: dict[str, Any]) -> None:
             raise click.UsageError(f"{flag} needs a single --run")
 
 
-def _check_place(path: Path) -> None:
-    """`UsageError` if no file can be written there, before time is spent on it."""
+def _check_place(path: Path, files: Sequence[InputFile]) -> None:
+    """`UsageError` if no file can be written there, or only in the place of a text that is read,
+    before time is spent on it.
+    """
+    others = (Path(file.path) for file in files if file.path != STDIN)
+    if path.exists() and any(path.samefile(other) for other in others):
+        raise click.UsageError(f"--html {path}: that is the text; give another name")
     if path.is_dir() or not path.parent.is_dir():
         reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
         raise click.UsageError(f"--html {path}: {reason}; give the name of a file to write")

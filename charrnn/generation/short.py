@@ -22,6 +22,8 @@ from charrnn.text.endings import NEWLINE
 
 LENGTH = 500
 """Characters, beyond `min_length`, after which a short text is given up, if no length is set."""
+ONE_LINE = ".*"
+"""The pattern of lines that must contain words: else a line without them would be gone on after."""
 MOST = 2048
 """Texts written side by side."""
 WINDOW, FEWEST = 2000, 2
@@ -89,11 +91,14 @@ class ShortTexts:
         separator = self._networks.corpus_config.document_separator
         if config.until is None and config.lines is None:
             config = replace(config, until="line" if separator is None else "document")
+        is_line = config.until == "line" or separator in NEWLINE
+        if config.must and config.match is None and is_line and config.until is not None:
+            config = replace(config, match=ONE_LINE)
         if length is None:
             # a line needs its newline, a separator may be longer
-            is_line = config.until == "line" or separator in NEWLINE
+            end = 1 if is_line else 64
             longest = self.short.min_length + LENGTH
-            length = longest if most is None else most + (1 if is_line else 64)
+            length = longest if most is None else most + end
         return replace(config, length=length)
 
     def exclude(self, name: str, text: Corpus | str) -> None:

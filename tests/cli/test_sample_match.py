@@ -107,3 +107,17 @@ def test_what_cannot_be_written_is_one_line() -> None:
     Path("dashes.txt").write_text("--- ...\n")
     assert "no word" in error_of("--known-words", "dashes.txt", status=1)
     assert "name the network" in error_of("--known-words", "checkpoints/tiny", status=1)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no /dev/zero")
+def test_a_list_without_an_end_is_an_error() -> None:
+    message = error_of("--known-words", "/dev/zero", "--length", "9", status=1)
+    assert "--known-words (/dev/zero): longer than 67.1 MB" in message
+    assert "a device" in error_of("--not-in", "/dev/zero", "--length", "9", status=1)
+
+
+def test_short_texts_that_must_contain_a_word_are_single_lines() -> None:
+    result = sample("--must", "men", "--count", "20", "--max-length", "40", "--seed", "1")
+    names = result.stdout.splitlines()
+    assert len(names) == 20 and not any(r"\n" in name for name in names)
+    assert all(re.search(r"\b[Mm]en\b", name) for name in names)

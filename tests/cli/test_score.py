@@ -260,3 +260,12 @@ def test_several_runs_are_compared(run: charrnn.Trained) -> None:
 def test_bad_input_is_one_line(arguments: tuple[str, ...], status: int, message: str) -> None:
     result = charrnn_("score", *arguments, status=status, stdin=b"")
     assert message in result.stderr and result.stderr.count("\n") == 1 and not result.stdout
+
+
+def test_a_page_does_not_take_the_place_of_the_text() -> None:
+    Path("only.txt").write_text(TEXT)
+    for html in ("only.txt", "./only.txt"):
+        error = charrnn_("score", "only.txt", "--html", html, status=2).stderr
+        assert "that is the text" in error and Path("only.txt").read_text() == TEXT
+    error = charrnn_("score", "only.txt", "--per-line", "--html", "x.html", status=2).stderr
+    assert "--per-line and --html" in error
