@@ -260,6 +260,11 @@ def main() -> None:
     try:
         with interruptions():
             cli(prog_name="charrnn")
+    except SystemExit as end:
+        if end.code:  # else a stream that cannot be written would change the status to 120
+            _settle(sys.stdout)
+            _settle(sys.stderr)
+        raise
     except (KeyboardInterrupt, OSError) as error:  # raised outside a command
         sys.exit(report(error))
     finally:

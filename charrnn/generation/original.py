@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import regex
@@ -17,9 +17,11 @@ from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Ids, Progress, Uniforms, Writer
 from charrnn.kernels.sampling import ENDED
 from charrnn.runtime.threads import Workers
-from charrnn.text.copies import Copies
 from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import Vocab
+
+if TYPE_CHECKING:
+    from charrnn.text.copies import Copies
 
 HOLD = 64
 """Symbols that are held back, since the text may go back as far."""
@@ -30,7 +32,7 @@ PIECE = 16
 WORD = 24
 """A longer word is taken back from here only: in scripts without spaces, most."""
 WAYS, TRIES = 3, 60
-"""A word is begun anew in so many ways before the one before it is; after so many tries without
+"""A word is begun anew in this many ways, then the word before it; after this many tries without
 getting further, single symbols are replaced.
 """
 MOST_TRIES, EACH = 1000, 10
@@ -91,6 +93,8 @@ def _copies(
     training: tuple[Corpus, ...], vocab: Vocab, size: int, workers: Workers | None
 ) -> Copies:
     """Made once for one text after another."""
+    from charrnn.text.copies import Copies  # which loads kernels
+
     return Copies(training, vocab, size, workers)
 
 

@@ -174,11 +174,3 @@ def test_help_fits_40_columns(monkeypatch: pytest.MonkeyPatch, command: list[str
     assert end.value.code == 0 and "Usage: charrnn" in screen.getvalue()
     longest = max(map(len, screen.getvalue().split()))
     assert screen.widest() <= max(40, longest)
-
-
-@pytest.mark.parametrize("command", ["train", "compare", "sample"])
-def test_short_help_is_short(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    screen = Screen(monkeypatch, 80, "stdout")
-    with pytest.raises(SystemExit):
-        cli([command, "--help"], prog_name="charrnn")
-    assert "--help-all" in screen.getvalue() and len(screen.getvalue().splitlines()) <= 40
