@@ -31,7 +31,7 @@ demo: $(BIN)/charrnn
 	  $(BIN)/charrnn train --for 2m --out $(DEMO); \
 	fi
 	@echo
-	$(BIN)/charrnn sample $(DEMO) --length 600 --temperature 0.5 --seed 1 --prime "TAMSIN:"
+	$(BIN)/charrnn sample $(DEMO) --temperature 0.5 --seed 1 --prime "TAMSIN:"
 
 network: $(BIN)/charrnn
 	$(BIN)/charrnn train data/plays.txt --hidden 160 --epochs 45 --out checkpoints/network
