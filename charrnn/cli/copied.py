@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LARGEST = 50_000_000
 """Characters of a training text that is read and searched without being asked: a second at most."""
 LEAST, SHOWN = 8, 60
-"""The shortest passage that is told, and the characters of it that are shown."""
+"""The shortest passage that is reported, and how much of it is shown, in characters."""
 
 
 def kernels() -> list[str]:

@@ -30,8 +30,8 @@ class Request:
 
     shown: the prime if it is printed, else empty. training_text: the files of --text, if the text
         that the network was trained on has moved. words: the file of --known-words, empty for that
-        text, or None. best_of: of so many takes the likeliest is a text. adapt: the file that the
-        networks have learned from, with the settings `learning`.
+        text, or None. best_of: each text is the likeliest of this many takes. adapt: the file
+        that the networks have learned from, with the settings `learning`.
     """
 
     members: Sequence[Member]

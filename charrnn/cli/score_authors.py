@@ -133,7 +133,7 @@ def _print_sentences(
 
 
 def _cut(text: str, columns: int) -> str:
-    """The text, or its beginning and an ellipsis, in so many columns."""
+    """The text, or its beginning and an ellipsis, in at most this many columns."""
     if terminal.cells(text) <= columns:
         return text
     text = text[: columns - 1]

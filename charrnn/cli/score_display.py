@@ -124,7 +124,7 @@ def _in_context(passage: SurprisingPassage, shown: Graphemes, nats: NDArray[Any]
 
 
 def _fitting(characters: Iterator[str], columns: int) -> list[str]:
-    """The first of the characters, escaped, that fit into so many columns."""
+    """The first of the characters, escaped, that fit into this many columns."""
     pieces: list[str] = []
     for character in characters:
         piece = terminal.one_line(character)

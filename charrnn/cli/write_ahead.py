@@ -15,7 +15,7 @@ READING_SHOWN_AFTER = 0.2
 
 
 class Ahead:
-    """Computes the continuation at a session's cursor; what is no longer needed is cancelled.
+    """Computes the continuation at a session's cursor; what has become useless is cancelled.
 
     grown: called in the other thread when there is more to show. done: when the continuation is
         known, or could not be computed.

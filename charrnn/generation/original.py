@@ -36,7 +36,7 @@ WAYS, TRIES = 3, 60
 getting further, single symbols are replaced.
 """
 MOST_TRIES, EACH = 1000, 10
-"""A text is given up after so many tries, and so many more for each symbol."""
+"""A text is given up after this many tries, and this many more for each symbol."""
 _DEAD = -1
 _LETTER = regex.compile(r"[\p{L}\p{M}\p{N}'’]")
 _SINGLE = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
@@ -237,8 +237,8 @@ class Original:
         return bool(is_first or self._is_single[symbol])
 
     def _ban(self, stream: _Stream, place: int, ways: int) -> bool:
-        """Ban the symbol at a place, and nothing after it; False if it was the last of so many ways
-        to go on from there.
+        """Ban the symbol at a place, and nothing after it; False if this many ways to go on from
+        there have been tried.
         """
         symbol = int(stream.ids[place])
         banned = stream.banned.get(place, set()) | {symbol}

@@ -70,9 +70,9 @@ def best_of(
     progress: Progress | None = None,
     training: Sequence[Corpus] = (),
 ) -> list[Written]:
-    """`count` texts, each of which is of so many takes the one that is likeliest for each of its
-    characters (`Written.nats_per_char`), of equals the first. The takes are those from
-    `config.take` on; an empty text is the least likely one.
+    """`count` texts, each of which is the likeliest of this many takes, of equals the first, by
+    `Written.nats_per_char`. The takes are those from `config.take` on; an empty text is the least
+    likely one.
 
     Other arguments as for `generate_texts`.
     """

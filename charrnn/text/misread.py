@@ -19,8 +19,8 @@ ENCODINGS = "cp1252", "mac_roman", "cp1251", "cp437"
 value, as in latin-1.
 """
 LEAST, MOST = 3, 0.8
-"""A text was decoded wrongly if it has so many groups that begin like Ã©, Â£ or â€™, or as many of
-any kind that make this fraction of what is not ASCII.
+"""A text was decoded wrongly if it has this many groups that begin like Ã©, Â£ or â€™, or if groups
+of any kind make up this fraction of what is not ASCII.
 """
 CERTAIN = 0xC2, 0xC3, 0xE2
 """First bytes that in cp1252 are Â, Ã and â, which do not stand before such signs by themselves."""

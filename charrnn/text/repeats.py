@@ -126,8 +126,8 @@ def _looked_at(
 
 
 def _words_of(ids: TextIds) -> tuple[Words, int]:
-    """The 8 bytes that begin at each character, as far as there are so many, and how many
-    characters they are; a view.
+    """The 8 bytes that begin at each character, except for the last few, and how many
+    characters they hold; a view.
     """
     size = 8 // ids.itemsize
     return np.ndarray((len(ids) - size + 1,), np.uint64, ids.data, strides=ids.strides), size
