@@ -10,8 +10,8 @@ from charrnn.generation.writer import Ids, Progress, generator
 from charrnn.text.vocab import Vocab
 
 MANY, FEW = 64, 8
-"""So many texts are written so few symbols at a time: what is written after the end of a text takes
-more time than returning to Python.
+"""From this many texts on, this few symbols are written at a time: what is written after the end of
+a text takes more time than returning to Python.
 """
 PARTICLES = 2048
 """Particles written side by side, of one or several texts."""
