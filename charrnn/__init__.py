@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.network.model import Model
-    from charrnn.pages.surprise import surprise_page
+    from charrnn.reporting.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
@@ -126,7 +126,7 @@ _HOMES = {
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
     "network.model": "Model",
-    "pages.surprise": "surprise_page",
+    "reporting.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more",

@@ -198,7 +198,7 @@ def _show(result: Score, text: ScoreText, passages: int) -> None:
 
 
 def _write_page(path: str, result: Score, text: ScoreText, vocab: Vocab, passages: int) -> None:
-    from charrnn.pages.surprise import surprise_page
+    from charrnn.reporting.surprise import surprise_page
     from charrnn.runtime.files import write_atomically
 
     title = ", ".join(source.name for source in text.sources[:3])

@@ -17,7 +17,7 @@ import pytest
 from charrnn import Vocab
 from charrnn.evaluation.score import Score
 from charrnn.pages.page import FOLDER, escaped, page, script_json, visible
-from charrnn.pages.surprise import surprise_page
+from charrnn.reporting.surprise import surprise_page
 
 HOSTILE = (
     "</p></script><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\"' \x1b[31m\u202e\x00"

@@ -1,0 +1,1 @@
+"""What a person looks at afterwards, as web pages: how surprising a text is (`surprise`)."""
