@@ -22,7 +22,8 @@ from numba import njit
 
 from charrnn.bench.measure import PLAIN
 from charrnn.compiler.calling import address_of, caller
-from charrnn.config.settings import ModelConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import ModelConfig
 from charrnn.generation.writer import Writer
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.sampling import DRAW, draw

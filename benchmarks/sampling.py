@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from charrnn.bench.measure import PLAIN
-from charrnn.config.settings import PRECISIONS, ModelConfig, SamplingConfig
+from charrnn.config.sampling import PRECISIONS, SamplingConfig
+from charrnn.config.settings import ModelConfig
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network

@@ -20,7 +20,8 @@ import numpy as np
 
 from charrnn.bench.measure import PLAIN
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, ModelConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
 from charrnn.generation.cowriter import Cowriter
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.manuscript import Manuscript

@@ -23,14 +23,8 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.paths import bundled_network, find_checkpoint
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
-    from charrnn.config.settings import (
-        CorpusConfig,
-        DynamicConfig,
-        ModelConfig,
-        SamplingConfig,
-        ShortConfig,
-        TrainConfig,
-    )
+    from charrnn.config.sampling import SamplingConfig, ShortConfig
+    from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -104,8 +98,8 @@ _HOMES = {
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.authorship": "Authorship authorship",
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
-    "config.settings": "CorpusConfig DynamicConfig ModelConfig SamplingConfig ShortConfig "
-    "TrainConfig",
+    "config.sampling": "SamplingConfig ShortConfig",
+    "config.settings": "CorpusConfig DynamicConfig ModelConfig TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "text.endings": "ends",

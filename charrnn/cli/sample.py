@@ -26,7 +26,7 @@ from charrnn.cli.sample_short import write_short
 from charrnn.cli.sample_texts import json_object, write_texts
 from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.config.fields import settings_of
-from charrnn.config.settings import SHORT
+from charrnn.config.sampling import SHORT
 from charrnn.errors import RunError, VocabError
 
 EXAMPLES = """\b

@@ -8,6 +8,7 @@ from typing import Any, Literal, Optional
 import pytest
 
 from charrnn.config.fields import Setting, Settings, setting, settings_of
+from charrnn.config.sampling import SamplingConfig
 from charrnn.config.settings import (
     ACTIVATIONS,
     CELL_NAMES,
@@ -15,7 +16,6 @@ from charrnn.config.settings import (
     CorpusConfig,
     DynamicConfig,
     ModelConfig,
-    SamplingConfig,
     TrainConfig,
 )
 from charrnn.errors import ConfigError

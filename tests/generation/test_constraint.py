@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.config.settings import SamplingConfig
+from charrnn.config.sampling import SamplingConfig
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Writer, controls_of
 from charrnn.kernels.constraint import Edges

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.generate import generate, generate_many
 from charrnn.generation.writer import Writer, controls_of

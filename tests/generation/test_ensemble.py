@@ -10,7 +10,8 @@ import pytest
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
 from charrnn.generation.ensemble import Ensemble, log_of_mean

@@ -14,7 +14,8 @@ import pytest
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, DivergenceError, VocabError
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.generate import generate, generate_ids, generate_many

@@ -10,7 +10,8 @@ import pytest
 import regex
 
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.errors import CorpusError
 from charrnn.generation.generate import generate_many
 from charrnn.generation.lexicon import Lexicon

@@ -11,7 +11,8 @@ import pytest
 import charrnn
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.evaluation.texts import evaluate_texts

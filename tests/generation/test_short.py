@@ -12,7 +12,8 @@ import pytest
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import CorpusConfig, SamplingConfig, ShortConfig
+from charrnn.config.sampling import SamplingConfig, ShortConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, SamplingError
 from charrnn.generation.generate import generate, generate_many, generate_texts
 from charrnn.generation.short import WINDOW, ShortTexts, folded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from charrnn.config.settings import SamplingConfig
+from charrnn.config.sampling import SamplingConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.generation.stopping import Ending, Endings
 from charrnn.text.vocab import Vocab

@@ -9,7 +9,7 @@ import pytest
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
-from charrnn.config.settings import SamplingConfig
+from charrnn.config.sampling import SamplingConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import Written, generate_texts

@@ -18,7 +18,8 @@ from charrnn.cli.main import cli
 from charrnn.compiler import bfloat16, emitter, simd, target
 from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, MR, NR
-from charrnn.config.settings import SamplingConfig, TrainConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate

@@ -14,7 +14,8 @@ from numba import njit
 
 from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import address_of, caller
-from charrnn.config.settings import CELL_NAMES, PRECISIONS, SamplingConfig
+from charrnn.config.sampling import PRECISIONS, SamplingConfig
+from charrnn.config.settings import CELL_NAMES
 from charrnn.generation.partition import SHARE, blocks, by_share, product_of, shares_of_stream
 from charrnn.generation.quantization import rounded, scales
 from charrnn.generation.work import Turns

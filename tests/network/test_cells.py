@@ -15,12 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.config.settings import (
-    CELL_NAMES,
-    CorpusConfig,
-    ModelConfig,
-    SamplingConfig,
-)
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CELL_NAMES, CorpusConfig, ModelConfig
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State

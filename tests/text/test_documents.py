@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from charrnn.checkpoint.trained import Trained, load
 from charrnn.cli.main import cli
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.generation.generate import generate, generate_ids, generate_many

@@ -9,7 +9,8 @@ import pytest
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained, load
-from charrnn.config.settings import CorpusConfig, SamplingConfig
+from charrnn.config.sampling import SamplingConfig
+from charrnn.config.settings import CorpusConfig
 from charrnn.generation.generate import generate, generate_many
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
