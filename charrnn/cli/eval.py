@@ -14,7 +14,7 @@ from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
-from charrnn.cli.options import flag_of, json_option, options_for, threads_option
+from charrnn.cli.options import decoding_options, flag_of, json_option, options_for, threads_option
 from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig
 from charrnn.errors import CharrnnError
@@ -76,20 +76,7 @@ Examples:
 )
 @options_for(DynamicConfig)
 @ensemble_option
-@click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
-@click.option(
-    "--encoding-errors",
-    type=click.Choice(["strict", "replace", "ignore"]),
-    help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
-)
-@click.option(
-    "--unknown",
-    type=click.Choice(["error", "skip", "nearest"]),
-    default="error",
-    show_default=True,
-    help="How to treat characters that are not in the vocabulary; if it has an unknown symbol, "
-    "error maps them to it.",
-)
+@decoding_options
 @threads_option
 @json_option()
 def eval_(

@@ -85,6 +85,28 @@ def _show_all(ctx: click.Context, option: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
+def decoding_options(command: Command) -> Command:
+    """Adds --encoding, --encoding-errors and --unknown: how a TEXT is read that is not the run's."""
+    for add in (
+        click.option(
+            "--unknown",
+            type=click.Choice(["error", "skip", "nearest"]),
+            default="error",
+            show_default=True,
+            help="How to treat characters that are not in the vocabulary; if it has an unknown "
+            "symbol, error maps them to it.",
+        ),
+        click.option(
+            "--encoding-errors",
+            type=click.Choice(["strict", "replace", "ignore"]),
+            help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
+        ),
+        click.option("--encoding", help="Character encoding of TEXT. [default: the run's]"),
+    ):
+        command = add(command)
+    return command
+
+
 help_all_option = click.option(
     "--help-all",
     is_flag=True,

@@ -14,7 +14,7 @@ from charrnn.cli.options import flag_of, option, options_for
 from charrnn.cli.prime import as_text, content_of
 from charrnn.config import DynamicConfig, SamplingConfig
 from charrnn.config.fields import settings_of
-from charrnn.errors import VocabError
+from charrnn.errors import CorpusError, VocabError
 
 if TYPE_CHECKING:
     from charrnn.generation.generate import Written
@@ -82,8 +82,8 @@ def adapted(
             mixture = adapt(
                 mixture_of(members), text, config, unknown=unknown, workers=workers, progress=bar
             )
-        except VocabError as error:
-            raise VocabError(f"{whose}: {error}") from None
+        except (CorpusError, VocabError) as error:
+            raise type(error)(f"{whose}: {error}") from None
     return [replace(member, trained=own) for member, own in zip(members, mixture, strict=True)]
 
 

@@ -101,8 +101,11 @@ def _stream(request: Request, config: SamplingConfig) -> tuple[str, str]:
                 written.append(piece)
     finally:
         last = "".join([request.shown, *written[-2:]])
-        if terminal.is_terminal(sys.stdout) and not last.endswith("\n"):
-            write("\n")
+        if not last.endswith("\n"):
+            if terminal.is_terminal(sys.stdout):
+                write("\n")
+            elif terminal.is_joined():
+                print(file=sys.stderr)
     return "".join(written), ended
 
 

@@ -13,7 +13,7 @@ import click
 from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
-from charrnn.cli.options import threads_option
+from charrnn.cli.options import decoding_options, threads_option
 from charrnn.cli.score_authors import print_authorship
 from charrnn.cli.score_display import print_colored, print_passages
 from charrnn.cli.score_lines import print_line_losses
@@ -76,20 +76,7 @@ BLOCK = 4096
     help="Score every line of TEXT by itself: print its nats per character, or with --json an "
     "object.",
 )
-@click.option("--encoding", help="Character encoding of TEXT. [default: the run's]")
-@click.option(
-    "--encoding-errors",
-    type=click.Choice(["strict", "replace", "ignore"]),
-    help="How to treat bytes of TEXT that are not in the encoding. [default: as the run]",
-)
-@click.option(
-    "--unknown",
-    type=click.Choice(["error", "skip", "nearest"]),
-    default="error",
-    show_default=True,
-    help="How to treat characters that are not in the vocabulary; if it has an unknown symbol, "
-    "error maps them to it.",
-)
+@decoding_options
 @threads_option
 def score(
     texts: tuple[str, ...],
@@ -116,6 +103,8 @@ def score(
     _check_texts(texts)
     inputs = find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
+    if len(set(runs)) < len(runs):
+        raise click.UsageError("--run names the same network twice; leave one of them out")
     if len(runs) > 1:
         _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
         networks = [load_members(run, ())[0].trained for run in runs]

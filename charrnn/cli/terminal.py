@@ -49,6 +49,14 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def is_joined() -> bool:
+    """True when stdout and stderr go to the same pipe or file, as after 2>&1."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
 def has_color(stream: TextIO) -> bool:
     """True when the stream can show styles: it is a terminal, and NO_COLOR is not set."""
     return (

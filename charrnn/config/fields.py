@@ -258,6 +258,8 @@ def _shown(value: Any, is_kind: bool) -> str:
     """A value for a message; floats in short form. An int from a file may have too many digits to
     print.
     """
+    if isinstance(value, tuple):
+        return ", ".join(map(repr, value))
     if isinstance(value, int) and abs(value) >= 10**300:
         return "a number of more than 300 digits"
     return f"{value:g}" if is_kind and isinstance(value, float) else repr(value)

@@ -18,7 +18,7 @@ from charrnn.generation.writer import Ids, Progress, Uniforms, Writer
 from charrnn.kernels.sampling import ENDED
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import Vocab, counted
 
 if TYPE_CHECKING:
     from charrnn.text.copies import Copies
@@ -217,7 +217,7 @@ class Original:
                     return place
         text = self._vocab.decode(stream.ids[max(0, copy - 40) : copy])
         raise SamplingError(
-            f"no way on without a copy of {self._copies.size} characters after {text!r}; use a "
+            f"no way on without a copy of {counted(self._copies.size, 'character')} after {text!r}; use a "
             "larger `max_copy`, or another prime or seed"
         )
 

@@ -102,6 +102,10 @@ def test_what_cannot_be_written_is_one_line() -> None:
     assert "lacks 'ü'" in error_of("--match", "ü", status=2)
     assert "--length 5" in error_of("--match", "[a-z]{9}", "--length", "5", status=2)
     assert "--must 'été'" in error_of("--must", "été", status=2)
+    assert "--must must be a string or several, none of them empty, not ''" in error_of(
+        "--must", "", status=2
+    )
+    assert "--keep-stop needs --stop" in error_of("--keep-stop", status=2)
     assert "add --match, --must or" in error_of("--particles", "8", status=2)
     assert "no_file" in error_of("--known-words", "no_file", status=1)
     Path("dashes.txt").write_text("--- ...\n")
