@@ -216,9 +216,10 @@ class Original:
                 if self._ban(stream, place, len(self._allowed)):
                     return place
         text = self._vocab.decode(stream.ids[max(0, copy - 40) : copy])
+        size = counted(self._copies.size, "character")
         raise SamplingError(
-            f"no way on without a copy of {counted(self._copies.size, 'character')} after {text!r}; use a "
-            "larger `max_copy`, or another prime or seed"
+            f"no way on without a copy of {size} after {text!r}; use a larger `max_copy`, or "
+            "another prime or seed"
         )
 
     def _words(self, ids: NDArray[np.int32], place: int, least: int) -> Iterator[int]:
