@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
+    from charrnn.inspection.trace import Trace, trace
     from charrnn.network.model import Model
     from charrnn.reporting.surprise import surprise_page
     from charrnn.runtime.threads import Workers
@@ -119,6 +120,7 @@ _HOMES = {
     "generation.short": "ShortTexts folded",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
+    "inspection.trace": "Trace trace",
     "network.model": "Model",
     "reporting.surprise": "surprise_page",
     "runtime.threads": "Workers",
@@ -150,7 +152,7 @@ __all__ = [  # noqa: RUF022
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
     "evaluate", "evaluate_texts", "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
-    "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
+    "Evaluation", "mixed", "gradient_norms", "trace", "Trace", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",

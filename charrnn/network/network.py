@@ -41,6 +41,9 @@ from charrnn.runtime.threads import Workers, ranges
 class Network:
     """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
+    Without it, all layers share one z and one c, unless the network `keeps` those of each layer
+    until the next batch.
+
     `panels` of another network of the same model are shared and refreshed by that network; products
     then have the precision that they were packed for, otherwise `precision` (see `arithmetic`);
     `ConfigError` if this machine does not support it.
@@ -60,6 +63,7 @@ class Network:
         training: bool = False,
         panels: Panels | None = None,
         precision: str = "float32",
+        keeps: bool = False,
     ) -> None:
         self.model, self.workers = model, workers
         self.shape = seq_length, streams
@@ -70,7 +74,7 @@ class Network:
             aligned(*shape) for shape in shapes.values()
         )
         self.layers: list[Layer] = []
-        below, inputs = None, (self.memory, self.factor)
+        below, inputs = None, (self.memory, self.factor, not (training or keeps))
         for index in range(model.config.layers):
             below = Layer(model, self.panels, index, self.shape, training, below, *inputs)
             self.layers.append(below)
