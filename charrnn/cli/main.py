@@ -38,6 +38,7 @@ COMMANDS = {
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
+    "log": ("charrnn.cli.log:log", "Show how a run has learned: its losses."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
