@@ -39,6 +39,7 @@ COMMANDS = {
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
     "inspect": ("charrnn.cli.inspect:inspect", "Show what a network computes as it reads."),
+    "log": ("charrnn.cli.log:log", "Show how a run has learned: its losses."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
