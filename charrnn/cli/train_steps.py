@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
-from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
@@ -33,17 +32,14 @@ def carry_out(
     """Train until the end or a signal, within the plan's time if there is a plan, and show
     progress; return the exit status.
     """
-    from charrnn.cli.train_display import Display, show_start
+    from charrnn.cli.train_display import Display
+    from charrnn.cli.train_start import show_start
     from charrnn.text.vocab import counted
     from charrnn.training.loop import train as steps
     from charrnn.tuning.pacing import on_time
 
     if not request.quiet:
-        show_start(run, corpus, folder, request.training, request.threads)
-    if request.verbose:
-        terminal.say(
-            terminal.settings_text(values_of(run.corpus_config, run.model.config, run.config))
-        )
+        show_start(run, corpus, folder, request)
     before = folder.seconds_before
     ended = run.ended_by(before)
     if ended is not None:
@@ -57,7 +53,14 @@ def carry_out(
             f"{limit}); {more}"
         )
     with closing(
-        Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
+        Display(
+            run,
+            stop,
+            quiet=request.quiet,
+            as_json=request.as_json,
+            verbose=request.verbose,
+            seconds_before=before,
+        )
     ) as display:
         if ended is None:
             reports = steps(run, corpus, folder=folder, threads=request.threads)

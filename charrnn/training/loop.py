@@ -45,11 +45,14 @@ VALIDATED = 200_000
 """At most this many characters of the validation text are read in training; `charrnn eval` reads
 all of it.
 """
-SAMPLE_LENGTH = 240
+SAMPLE_LENGTH, LAST_LENGTH = 240, 800
+"""Characters of a sample, and of the last one, of a run that has ended."""
 LIMITS = {"time": "max_time"}
 """The settings that end a run, where their names differ from `Report.ended`."""
 FEW = 5
 """The first validations, each with a sample; after them, every fifth has one."""
+EARLY = (1, 10, 100)
+"""Steps with a sample, so that one sees noise become words, and something within seconds."""
 
 
 def train(
@@ -296,6 +299,8 @@ class _Trainer:
         """
         step, every = self.run.step, self.run.config.sample_every
         if every is None:
+            if step in EARLY:
+                return True
             many = step >= FEW * interval
             every = FEW * interval if many else interval
         return every > 0 and (step % every == 0 or self.ended is not None)
@@ -372,7 +377,8 @@ class _Trainer:
         run = self.run
         self._find_starts()
         panels = self._panels() if run.config.precision == "float32" else None
-        config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
+        length = SAMPLE_LENGTH if self.ended is None else LAST_LENGTH
+        config = SamplingConfig(length=length, seed=run.step, unknown="skip")
         return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))
 
     def _panels(self) -> Panels | None:
