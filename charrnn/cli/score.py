@@ -100,10 +100,10 @@ def score(
     check_texts(texts)
     inputs = find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
-    if len(set(runs)) < len(runs):
-        raise click.UsageError("--run names the same network twice; leave one of them out")
     if len(runs) > 1:
         _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
+        if len(set(runs)) < len(runs):
+            raise click.UsageError("--run names the same network twice; leave one of them out")
         networks = [load_members(run, ())[0].trained for run in runs]
         text = read_score_text(networks[0], texts, decoding, "skip")
         with closing(Workers(threads)) as workers:

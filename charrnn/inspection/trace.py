@@ -80,7 +80,8 @@ class Trace:
     @property
     def text(self) -> str:
         """What was read, T characters: a byte is that of its value, the unknown symbol U+FFFD."""
-        return self.trained.vocab.codes[self.ids].tobytes().decode("utf-32-le")
+        codes: NDArray[np.uint32] = self.trained.vocab.codes[self.ids]
+        return codes.tobytes().decode("utf-32-le")
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by the names that they have in a file: `save`."""
