@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from charrnn.inspection.attribution import Attribution
+    from charrnn.inspection.trace import Trace
     from charrnn.inspection.units import Detector, UnitSearch
     from charrnn.text.graphemes import Graphemes
     from charrnn.text.vocab import Vocab
@@ -32,7 +33,7 @@ STYLES = (
 eyes tell apart, and darker at both ends. Both colors are set, for dark and light backgrounds.
 """
 RESET = "\x1b[0m"
-BARS = "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇"
 COLUMNS = 80
 """Columns of a line where there is no terminal."""
 LISTED = 10
@@ -108,6 +109,22 @@ def _with_bars(shown: Graphemes, places: NDArray[Any]) -> Iterator[str]:
 def unit_name(layer: int, unit: int) -> str:
     """As --unit takes it: both counted from 1."""
     return f"{layer + 1}.{unit + 1}"
+
+
+def unit_json(
+    trace: Trace, kind: str, layer: int, unit: int, values: NDArray[Any]
+) -> dict[str, Any]:
+    """The values of a unit, one for each symbol, as one object."""
+    from charrnn.inspection.activity import NAMES
+
+    return {
+        "layer": layer + 1,
+        "unit": unit + 1,
+        "number": kind,
+        "shown": NAMES[kind],
+        "text": trace.text,
+        "values": values.astype(float).round(6).tolist(),
+    }
 
 
 def print_units(found: UnitSearch) -> None:

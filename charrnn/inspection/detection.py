@@ -79,7 +79,8 @@ def areas_under(values: NDArray[Any], features: NDArray[np.bool_]) -> Doubles:
         flags @ centered_ranks(values[first : first + ROWS]).T
         for first in range(0, len(values), ROWS)
     ]
-    return 0.5 + np.concatenate(sums, axis=1) / pairs[:, None]
+    areas: Doubles = 0.5 + np.concatenate(sums, axis=1) / pairs[:, None]
+    return areas
 
 
 def centered_ranks(values: NDArray[Any]) -> Doubles:

@@ -86,7 +86,7 @@ class UnitSearch:
         if feature not in names:
             raise ConfigError(f"`feature` must be one of {', '.join(names)}, not {feature!r:.80}")
         index = names.index(feature)
-        auc, (layers, units) = self.auc[index], self.auc.shape[2:]
+        auc, (_layers, units) = self.auc[index], self.auc.shape[2:]
         strength = np.abs(auc - 0.5).reshape(len(self.kinds), -1)
         kinds = strength.argmax(axis=0)
         order = np.argsort(-strength.max(axis=0), kind="stable")[:count]
@@ -107,9 +107,9 @@ class UnitSearch:
     @property
     def is_strong(self) -> NDArray[np.bool_]:
         """Which units detect which feature, bool (F, L, H)."""
-        strong = (self.p <= SIGNIFICANT) & (np.abs(self.auc - 0.5) >= STRONG - 0.5)
-        result: NDArray[np.bool_] = strong.any(axis=1)
-        return result
+        is_high: NDArray[np.bool_] = np.abs(self.auc - 0.5) >= STRONG - 0.5
+        detects: NDArray[np.bool_] = np.any(is_high & (self.p <= SIGNIFICANT), axis=1)
+        return detects
 
     @property
     def detectors(self) -> list[Detector]:

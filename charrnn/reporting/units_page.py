@@ -61,7 +61,7 @@ def units_page(
         low, high = bounds(numbers)
         ends.append(np.stack([low, high], axis=1))
         rows.append(np.rint((positions(numbers)[lasts] + 1) / 2 * STEPS).astype(np.uint8).T)
-    layers, units = trace.h.shape[1:]
+    layers, units = (int(size) for size in trace.h.shape[1:])
     strong = [] if found is None else found.detectors
 
     def row_of(one: Detector) -> int:

@@ -36,7 +36,7 @@ def inspect(*arguments: str, status: int = 0, stdin: str | None = None) -> Resul
 
 def test_the_summary_has_a_row_for_each_gate(run: charrnn.Trained) -> None:
     found = inspect("page.txt")
-    assert inspect(stdin=PAGE).stdout == found.stdout and not found.stderr
+    assert inspect("-", stdin=PAGE).stdout == found.stdout and not found.stderr
     lines = found.stdout.splitlines()
     assert lines[0] == f"tiny.safetensors: {run.model.summary}"
     trace = charrnn.trace(run, PAGE)
@@ -55,7 +55,7 @@ def test_json_is_one_object(run: charrnn.Trained) -> None:
     assert [(row["layer"], row["gate"]) for row in found["gates"]] == [
         (layer, gate) for layer in (1, 2) for gate in "ifgo"
     ]
-    assert json.loads(inspect("--json", stdin="1").stdout)["nats_per_char"] is None
+    assert json.loads(inspect("-", "--json", stdin="1").stdout)["nats_per_char"] is None
 
 
 def test_npz_holds_every_number(run: charrnn.Trained) -> None:

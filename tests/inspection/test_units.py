@@ -85,7 +85,7 @@ def made_up(text: str, c: Any, h: Any, gates: Any = None) -> Any:
 def dialogue(sentences: int) -> str:
     """Sentences of which some are in quotes; none has the length of the one before."""
     rng = np.random.default_rng(3)
-    words = "no never again but why nobody knew it and then she said so".split()
+    words = ["no", "never", "again", "but", "why", "nobody", "knew", "it", "said", "so"]
     said = [" ".join(rng.choice(words, rng.integers(2, 12))) for _ in range(sentences)]
     return "".join(f'"{one}," ' if rng.random() < 0.4 else f"{one}.\n" for one in said)
 
