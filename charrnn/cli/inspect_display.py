@@ -129,6 +129,8 @@ def unit_json(
 
 def print_units(found: UnitSearch) -> None:
     """Print the best detector of each feature and how many units mean something."""
+    from charrnn.inspection.units import SIGNIFICANT, STRONG
+
     rows = [(found.best(each.name)[0], n) for n, each in enumerate(found.features)]
     counts = found.is_strong.sum(axis=(1, 2)).tolist()
     columns: list[Column[tuple[Detector, int]]] = [
@@ -145,8 +147,14 @@ def print_units(found: UnitSearch) -> None:
     terminal.show(f"{found.summary}.")
     terminal.show(
         "AUC: how often the unit tells a character with the feature from one without it; 0.5 is "
-        "chance. p: of one so high anywhere by chance. units: those that detect it."
-        + ("" if untrained is None else " untrained: the best unit of the same network, untrained.")
+        "chance. p: of one so high anywhere by chance. units: those that detect it: p at most "
+        f"{SIGNIFICANT:g}, AUC at least {STRONG:g}"
+        + (
+            ""
+            if untrained is None
+            else ", and half as far from 1 as the best unit's before training"
+        )
+        + "."
     )
     if found.untested:
         terminal.show(
