@@ -50,9 +50,8 @@ def print_unit(
     low, high = ends
     terminal.show(heading)
     if terminal.has_color(sys.stdout):
-        middle = (low + high) / 2
         scale = "".join(f"{style}  {RESET if style else ''}" for style in STYLES)
-        print(f"{low:.2f} {scale} {high:.2f}, the middle is {middle:.2f}\n")
+        print(f"{low:.2f} {scale} {high:.2f}\n")
         for first in range(0, len(shown), 4096):
             last = min(first + 4096, len(shown))
             sys.stdout.write("".join(_colored(shown, places, first, last)))
@@ -154,7 +153,7 @@ def print_units(found: UnitSearch) -> None:
             if untrained is None
             else ", and half as far from 1 as the best unit's before training"
         )
-        + "."
+        + ". A best unit in brackets does not."
     )
     if found.untested:
         terminal.show(
