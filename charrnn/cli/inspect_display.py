@@ -5,7 +5,7 @@ prediction hangs on.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
@@ -105,11 +105,6 @@ def _with_bars(shown: Graphemes, places: NDArray[Any]) -> Iterator[str]:
         yield bars
 
 
-def unit_name(layer: int, unit: int) -> str:
-    """As --unit takes it: both counted from 1."""
-    return f"{layer + 1}.{unit + 1}"
-
-
 def unit_json(
     trace: Trace, kind: str, layer: int, unit: int, values: NDArray[Any]
 ) -> dict[str, Any]:
@@ -163,8 +158,7 @@ def print_units(found: UnitSearch) -> None:
 
 def _unit_text(detector: Detector) -> str:
     """Such as "1.38 c on"; a dash before one that means nothing."""
-    name = unit_name(detector.layer, detector.unit)
-    text = f"{name} {detector.kind} {'on' if detector.is_on else 'off'}"
+    text = f"{detector.name} {detector.kind} {'on' if detector.is_on else 'off'}"
     return text if detector.is_strong else f"({text})"
 
 
@@ -265,14 +259,3 @@ def _quoted(symbol: str, vocab: Vocab) -> str:
     return {" ": "space", "\n": "newline", "\t": "tab"}.get(
         symbol, f"“{terminal.one_line(symbol)}”"
     )
-
-
-def unit_heading(kind: str, layer: int, unit: int, detectors: Sequence[Detector] = ()) -> str:
-    """What is shown, and what the unit detects."""
-    from charrnn.inspection.activity import NAMES
-
-    tells = "; ".join(
-        f"{'high' if each.is_on else 'low'} {terminal.one_line(each.feature)} (AUC {each.auc:.2f})"
-        for each in detectors
-    )
-    return f"unit {unit_name(layer, unit)}, {NAMES[kind]}" + (f": {tells}" if tells else "")

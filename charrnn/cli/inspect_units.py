@@ -16,7 +16,6 @@ from charrnn.cli.inspect_display import (
     print_attribution,
     print_unit,
     print_units,
-    unit_heading,
     unit_json,
     units_json,
 )
@@ -135,7 +134,7 @@ def show_units(
 def _show_unit(name: str, trace: Trace, as_json: bool) -> None:
     import numpy as np
 
-    from charrnn.inspection.activity import activity, bounds, kinds_of, positions
+    from charrnn.inspection.activity import NAMES, activity, bounds, kinds_of, positions
     from charrnn.text.graphemes import graphemes
 
     match = _UNIT.fullmatch(name)
@@ -153,7 +152,8 @@ def _show_unit(name: str, trace: Trace, as_json: bool) -> None:
     shown = graphemes(trace.text, trace.trained.vocab.unit)
     lasts = np.append(shown.firsts[1:], len(trace)) - 1
     low, high = (float(end) for end in bounds(values))
-    print_unit(shown, positions(values)[lasts], unit_heading(kind, layer, unit), (low, high))
+    heading = f"unit {layer + 1}.{unit + 1}, {NAMES[kind]}"
+    print_unit(shown, positions(values)[lasts], heading, (low, high))
 
 
 def _show_attribution(place: str, trained: Trained, text: ScoreText, as_json: bool) -> None:

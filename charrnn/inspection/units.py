@@ -58,6 +58,11 @@ class Detector:
     p: float
     is_strong: bool
 
+    @property
+    def name(self) -> str:
+        """As people count, from 1: "2.36" is unit 36 of layer 2."""
+        return f"{self.layer + 1}.{self.unit + 1}"
+
 
 @dataclass(frozen=True, eq=False)
 class UnitSearch:

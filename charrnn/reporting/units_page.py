@@ -133,7 +133,7 @@ def _found_part(
         best = own[0] if own else found.best(feature.name)[0]
         buttons = " ".join(
             f'<button type="button" data-row="{row_of(one)}" aria-pressed="false">'
-            f"{one.layer + 1}.{one.unit + 1} {one.kind}</button>"
+            f"{one.name} {one.kind}</button>"
             for one in own[:LISTED]
         )
         more = f" and {len(own) - LISTED:,} more" if len(own) > LISTED else ""
