@@ -37,11 +37,6 @@ ESTIMATED_AFTER = 2.0
 """Seconds of training before the time left is estimated."""
 
 PROGRAM = 150e6  # bytes used by Python, its libraries and the compiled kernels
-OVERFITTING = (
-    "overfitting: the validation loss rises while the training loss falls; the best checkpoint "
-    "(step {best:,}) is kept. More text, more --dropout or a smaller --hidden would help; "
-    "--patience would end the run"
-)
 MANY_PARAMETERS = 3.0
 """Parameters per character; with more, a network soon overfits (docs/recipes.md). The recipe's
 smallest network may have more, and a smaller one would be of no use.
@@ -189,8 +184,6 @@ class Display:
             *([(0, "*best*")] if report.is_best else []),
         ]
         self._bar.say(fitted(fields, self._bar.width))
-        if report.overfitting:
-            self.say(OVERFITTING.format(best=self._run.progress.best_step))
 
     def say(self, text: str) -> None:
         """Print lines above the bar."""

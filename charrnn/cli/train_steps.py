@@ -7,11 +7,12 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from charrnn.cli import terminal
-from charrnn.cli.options import Request
+from charrnn.cli.options import Request, with_own_flags
 from charrnn.cli.signals import Stop
 from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
+    from charrnn.reporting.advice import Advice
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
@@ -58,16 +59,46 @@ def carry_out(
     with closing(
         Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
     ) as display:
+        adviser = Adviser(run, corpus)
         if ended is None:
+            for advice in adviser.news():
+                display.say(advice)
             reports = steps(run, corpus, folder=folder, threads=request.threads)
             with closing(
                 reports if plan is None else on_time(reports, run, plan, display.say)
             ) as reports:
                 for report in reports:
                     display.show(report)
+                    if report.train_loss is not None:
+                        for advice in adviser.news():
+                            display.say(advice)
                     ended = report.ended
                     if stop.status:
                         break
         display.close()
         display.end(folder, ended)
     return stop.status if ended is None else 0
+
+
+class Adviser:
+    """Says what is wrong with a run, each kind of thing once."""
+
+    def __init__(self, run: Run, corpus: Corpus) -> None:
+        self._run, self._corpus = run, corpus
+        self._said = {each.kind for each in self._advice()} if run.step else set()
+
+    def news(self) -> list[str]:
+        """A line for each thing that has not been said, for a terminal."""
+        found = [each for each in self._advice() if each.kind not in self._said]
+        self._said |= {each.kind for each in found}
+        return [with_own_flags(str(each)) for each in found]
+
+    def _advice(self) -> list[Advice]:
+        """Gates and units are looked at after the first validation, the second, the fourth, the
+        eighth, ...: that takes as long as a fraction of a step.
+        """
+        from charrnn.reporting.advice import advice
+
+        run, count = self._run, len(self._run.validations)
+        looks = count & (count - 1) == 0 or run.is_finished
+        return advice(run, self._corpus if looks else None)
