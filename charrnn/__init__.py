@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.inspection.trace import Trace, trace
     from charrnn.network.model import Model
+    from charrnn.reporting.advice import Advice, advice
     from charrnn.reporting.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
@@ -126,6 +127,7 @@ _HOMES = {
     "inspection.likelihood": "best_of with_logprobs",
     "inspection.trace": "Trace trace",
     "network.model": "Model",
+    "reporting.advice": "Advice advice",
     "reporting.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
@@ -152,7 +154,7 @@ __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "RunRecord",
     "find_checkpoint", "newest_run", "preset",
-    "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
+    "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",

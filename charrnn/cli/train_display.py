@@ -31,11 +31,6 @@ ESTIMATED_AFTER = 2.0
 WHOLE = 40
 """Rows of the picture that stays on the terminal."""
 HINT = "Ctrl-C saves and stops."
-OVERFITTING = (
-    "overfitting: the validation loss rises while the training loss falls; the best checkpoint "
-    "(step {best:,}) is kept. More text, more --dropout or a smaller --hidden would help; "
-    "--patience would end the run"
-)
 
 
 class Display:
@@ -165,8 +160,6 @@ class Display:
             )
         if self._verbose or not self._block.is_live:
             self.say(self._validation_line(report, train_loss))
-        if report.overfitting:
-            self.say(OVERFITTING.format(best=self._run.progress.best_step))
 
     def _validation_line(self, report: Report, train_loss: float) -> str:
         entry = {"step": report.step, "train_loss": train_loss}
