@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
     from charrnn.training.run_folder import RunFolder, newest_run
+    from charrnn.training.run_record import RunRecord
+    from charrnn.training.tensorboard import TensorBoard, write_tensorboard
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import compare
     from charrnn.tuning.lr_find import RateTest, lr_find
@@ -131,6 +133,8 @@ _HOMES = {
     "training.run": "Run",
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
+    "training.run_record": "RunRecord",
+    "training.tensorboard": "TensorBoard write_tensorboard",
     "config.files": "configs_of preset presets",
     "text.findings": "Finding",
     "training.loop": "train",
@@ -146,11 +150,11 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "check", "TextCheck", "Finding",
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
-    "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
+    "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "RunRecord",
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
-    "lr_find", "RateTest", "train", "Report",
+    "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
     "evaluate", "evaluate_texts", "evaluate_windows",

@@ -126,9 +126,7 @@ def _width(corpus: Corpus, model: ModelConfig, request: Request) -> int | None:
 
     if model.hidden is not None or request.duration is None:
         return model.hidden
-    return planned_width(
-        corpus, request.duration, model, request.training, threads=request.threads
-    )
+    return planned_width(corpus, request.duration, model, request.training, threads=request.threads)
 
 
 def _command(ctx: click.Context, request: Request, test: RateTest) -> list[str]:

@@ -120,7 +120,8 @@ def _print_rows(test: RateTest) -> None:
     notes: dict[int, list[str]] = {}
     for name, rate in (("suggestion", test.suggestion), ("planned", test.planned)):
         if rate is not None and rate > 0:
-            nearest = min(shown, key=lambda k, at=math.log10(rate): abs(logs[k] - at))
+            distances = abs(logs[shown] - math.log10(rate))
+            nearest = shown[int(np.argmin(distances))]
             notes.setdefault(nearest, []).append(f"{name} {rate:.2g}")
     print_table(
         shown,

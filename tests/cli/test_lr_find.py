@@ -79,7 +79,10 @@ def test_what_is_wrong_is_one_line(folder: Path) -> None:
     (folder / "tiny.txt").write_text("to be or not to be")
     for words, told in (
         (["tiny.txt"], "too short for a test of learning rates"),
-        (["the sea.txt", "--hidden", "8", "--lowest", "2", "--highest", "1"], "--lowest and --high"),
+        (
+            ["the sea.txt", "--hidden", "8", "--lowest", "2", "--highest", "1"],
+            "--lowest and --high",
+        ),
         (["nowhere.txt"], "nowhere.txt: no such file"),
     ):
         result = CliRunner().invoke(cli, ["lr-find", *words, "--epochs", "1"])

@@ -78,13 +78,17 @@ def test_without_a_rise_or_a_fall_there_is_no_suggestion() -> None:
 def test_progress_counts_steps_and_the_test_ends_when_the_loss_diverges() -> None:
     told: list[tuple[int, int | None]] = []
     test = lr_find(
-        *(sea(), MODEL, training()), threads=1, progress=lambda done, total: told.append((done, total))
+        *(sea(), MODEL, training()),
+        threads=1,
+        progress=lambda done, total: told.append((done, total)),
     )
     assert told[0] == (1, 300) and len(told) <= len(test.losses) < 300
 
 
 def test_what_makes_no_test() -> None:
-    with pytest.raises(CorpusError, match=r"too short for a test of learning rates: .* `batch_size`"):
+    with pytest.raises(
+        CorpusError, match=r"too short for a test of learning rates: .* `batch_size`"
+    ):
         lr_find(small_corpus("to be or not to be " * 3), MODEL)
     for settings in ({"lowest": 1.0, "highest": 0.1}, {"lowest": 0.0}, {"range_steps": 3}):
         with pytest.raises(ConfigError, match=f"`{next(iter(settings))}`"):
