@@ -112,11 +112,12 @@ def test_the_picture_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns:
         TrainConfig(batch_size=8, seq_length=16),
         range_steps=150,
     )
-    lines = lr_find_display.picture(test, columns)
+    marks = [("suggestion", test.suggestion), ("recipe", test.planned)]
+    lines = lr_find_display.picture(test, marks, columns)
     assert max(map(len, lines)) <= min(columns, lr_find_display.WIDEST)
     assert max(map(len, lines)) > min(columns, lr_find_display.WIDEST) - 12
     text = "\n".join(lines)
-    assert f"{test.suggestion:.2g} suggestion" in text and f"{test.planned:.2g} planned" in text
+    assert f"{test.suggestion:.2g} suggestion" in text and f"{test.planned:.2g} recipe" in text
     assert text.count("\u25b2") == 2 and f"{test.smoothed.min():.2f}" in text
 
 
