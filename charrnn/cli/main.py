@@ -33,11 +33,14 @@ from charrnn.errors import CharrnnError, ConfigError
 COMMANDS = {
     "check": ("charrnn.cli.check:check", "Look at a text before training on it."),
     "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
+    "watch": ("charrnn.cli.watch:watch", "Watch a run that is trained in another terminal."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "write": ("charrnn.cli.write:write", "Write a text together with a network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
+    "inspect": ("charrnn.cli.inspect:inspect", "Show what a network computes as it reads."),
+    "log": ("charrnn.cli.log:log", "Show how a run has learned: its losses."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
