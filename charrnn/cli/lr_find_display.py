@@ -12,8 +12,10 @@ import click
 import numpy as np
 
 from charrnn.cli import terminal
-from charrnn.cli.line_chart import braille_lines, can_draw, column_of
+from charrnn.cli.line_chart import braille_lines, column_of
+from charrnn.cli.live_block import Looks
 from charrnn.cli.tables import print_table
+from charrnn.tuning.lr_find import PLAIN
 
 if TYPE_CHECKING:
     from charrnn.tuning.lr_find import RateTest
@@ -24,7 +26,7 @@ GUTTER = 6
 """Columns left of the picture, for the losses."""
 PER_POWER = 4
 """Rows of the table for each power of ten."""
-CURVE, COLORS = 36, (32, 33)
+CURVE, COLORS = "36", ("32", "33")
 """Colors of the curve and of the marked rates."""
 Mark = tuple[str, float | None]
 """A rate's name and the rate."""
@@ -40,8 +42,10 @@ def print_test(test: RateTest, command: list[str], *, is_given: bool) -> None:
         f"{len(test.rates)} steps at rates from {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     )
     marks = [("suggestion", test.suggestion), ("yours" if is_given else "recipe", test.planned)]
-    if can_draw(sys.stdout):
-        print("\n".join(picture(test, marks, terminal.width_of(sys.stdout))), flush=True)
+    looks = Looks.of(sys.stdout)
+    if terminal.is_terminal(sys.stdout) and looks.has_dots:
+        lines = picture(test, marks, terminal.width_of(sys.stdout), looks)
+        print("\n".join(lines), flush=True)
     else:
         _print_rows(test, marks)
     whose = "the rate that you gave" if is_given else "the recipe's own rate"
@@ -64,9 +68,10 @@ def verdict(test: RateTest, whose: str) -> str:
             f"more; {whose} is {planned}"
         )
     low, high = test.bottom
+    less = "" if test.training.optimizer in PLAIN else "; a whole run needs about half"
     text = (
-        f"suggestion: {test.suggestion:g}; the loss was lowest from {low:.2g} to {high:.2g} and "
-        f"then rose. {whose.capitalize()} is {planned}"
+        f"suggestion: {test.suggestion:g}. The loss was lowest from {low:.2g} to {high:.2g} and "
+        f"then rose{less}. {whose.capitalize()} is {planned}"
     )
     if test.agrees:
         return f"{text}: the two agree, as far as a short test can tell"
@@ -77,14 +82,14 @@ def verdict(test: RateTest, whose: str) -> str:
     )
 
 
-def picture(test: RateTest, marks: Sequence[Mark], columns: int) -> list[str]:
+def picture(test: RateTest, marks: Sequence[Mark], columns: int, looks: Looks) -> list[str]:
     """The smoothed loss over the logarithm of the rate, with these rates marked."""
     width = max(10, min(columns, WIDEST) - GUTTER - 1)
     ends = float(test.rates[0]), float(test.rates[-1])
     curve = braille_lines([(test.rates, test.smoothed)], width, ROWS, log_x=True)
     labels = {0: test.smoothed.max(), ROWS - 1: test.smoothed.min()}
     lines = ["loss"] + [
-        f"{f'{labels[k]:.2f}' if k in labels else '':>{GUTTER - 1}} {_colored(row, CURVE)}"
+        f"{f'{labels[k]:.2f}' if k in labels else '':>{GUTTER - 1}} {looks.styled(row, CURVE)}"
         for k, row in enumerate(curve)
     ]
     margin = " " * GUTTER
@@ -92,7 +97,7 @@ def picture(test: RateTest, marks: Sequence[Mark], columns: int) -> list[str]:
     for (name, rate), color in zip(marks, COLORS, strict=True):
         column = None if rate is None else column_of(rate, width, ends, log_x=True)
         if column is not None:
-            lines.append(margin + _mark(f"{rate:.2g} {name}", column, width, color))
+            lines.append(margin + _mark(f"{rate:.2g} {name}", column, width, color, looks))
     return lines
 
 
@@ -107,15 +112,11 @@ def _ticks(ends: tuple[float, float], width: int) -> str:
     return row
 
 
-def _mark(label: str, column: int, width: int, color: int) -> str:
+def _mark(label: str, column: int, width: int, color: str, looks: Looks) -> str:
     """An arrow at this column with its label at its right, or at its left if there is no room."""
     if column + 2 + len(label) <= width:
-        return " " * column + _colored(f"\u25b2 {label}", color)
-    return _colored(f"{label} \u25b2".rjust(column + 1), color)
-
-
-def _colored(text: str, color: int) -> str:
-    return f"\x1b[{color}m{text}\x1b[0m" if terminal.has_color(sys.stdout) else text
+        return " " * column + looks.styled(f"\u25b2 {label}", color)
+    return looks.styled(f"{label} \u25b2".rjust(column + 1), color)
 
 
 def _print_rows(test: RateTest, marks: Sequence[Mark]) -> None:

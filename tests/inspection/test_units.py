@@ -37,7 +37,9 @@ def test_the_area_is_that_of_all_pairs_and_ties_count_half() -> None:
     for f, u in np.ndindex(2, 5):
         one, other = values[u][flags[f]][:, None], values[u][~flags[f]]
         assert found[f, u] == ((one > other) + (one == other) / 2).mean()
-    np.testing.assert_array_equal(centered_ranks(np.array([[3.0, 1, 3, 3]])), [[0.5, -1.5, 0.5, 0.5]])
+    np.testing.assert_array_equal(
+        centered_ranks(np.array([[3.0, 1, 3, 3]])), [[0.5, -1.5, 0.5, 0.5]]
+    )
 
 
 @pytest.mark.parametrize("count", [700, 2600])
