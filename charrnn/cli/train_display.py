@@ -109,8 +109,10 @@ class Display:
         self._block.close()
 
     def _draw(self) -> None:
-        columns, rows = self._block.size
-        self._block.draw(picture(self._view(), columns, rows - 1, self._block.looks))
+        note = None
+        while note != self._note:  # a signal may change it in the middle
+            note, (columns, rows) = self._note, self._block.size
+            self._block.draw(picture(self._view(), columns, rows - 1, self._block.looks))
 
     def _show_stopping(self) -> None:
         """A signal has come. It may have interrupted a drawing, which ends first."""
