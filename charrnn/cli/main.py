@@ -39,10 +39,13 @@ COMMANDS = {
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
+    "inspect": ("charrnn.cli.inspect:inspect", "Show what a network computes as it reads."),
+    "log": ("charrnn.cli.log:log", "Show how a run has learned: its losses."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
     ),
+    "lr-find": ("charrnn.cli.lr_find:lr_find_", "Find a learning rate for a text."),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
     "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),

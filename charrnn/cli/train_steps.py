@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
+    from charrnn.training.tensorboard import TensorBoard
     from charrnn.tuning.planning import Plan
 
 LIMITS = ("patience", "time")
@@ -63,14 +64,28 @@ def carry_out(
     ) as display:
         if ended is None:
             reports = steps(run, corpus, folder=folder, threads=request.threads)
-            with closing(
-                reports if plan is None else on_time(reports, run, plan, display.say)
-            ) as reports:
+            with (
+                closing(
+                    reports if plan is None else on_time(reports, run, plan, display.say)
+                ) as reports,
+                _tensorboard(request.tensorboard, run.step) as board,
+            ):
                 for report in reports:
                     display.show(report)
+                    if board is not None:
+                        board.add(report)
                     ended = report.ended
                     if stop.status:
                         break
         display.close()
         display.end(folder, ended)
     return stop.status if ended is None else 0
+
+
+def _tensorboard(folder: str | None, step: int) -> AbstractContextManager[TensorBoard | None]:
+    """What writes a run at this step for TensorBoard, if a folder is given."""
+    if folder is None:
+        return nullcontext()
+    from charrnn.training.tensorboard import TensorBoard
+
+    return TensorBoard(folder, step)
