@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from charrnn.training.report import Report
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
+    from charrnn.training.run_record import RunRecord
 
 ESTIMATED_AFTER = 2.0
 """Seconds of training before the time left is estimated."""
@@ -39,7 +40,10 @@ OVERFITTING = (
 
 
 class Display:
-    """Shows the reports of one call of `train`; all on stderr but JSON, which goes to stdout."""
+    """Shows the reports of one call of `train`; all on stderr but JSON, which goes to stdout.
+
+    The picture shows the record of a resumed run too.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Display:
         as_json: bool = False,
         verbose: bool = False,
         seconds_before: float = 0.0,
+        record: RunRecord | None = None,
     ) -> None:
         self._run, self._json, self._verbose = run, as_json, verbose
         self._start, self._first_step = time.monotonic(), run.step
@@ -60,7 +65,11 @@ class Display:
         self._done = 0
         self._losses = array("f", [math.nan]) * run.step
         self._report: Report | None = None
-        self._sample, self._sample_step, self._sample_since = "", 0, 0.0
+        self._sample, self._sample_step, self._sample_since = "", 0, -math.inf
+        if record is not None:
+            self._losses = array("f", record.steps["loss"][: run.step].tolist())
+            for sample in record.samples:
+                self._sample, self._sample_step = sample["text"], sample["step"]
         self._note = HINT
         self._block = LiveBlock(sys.stderr, quiet=quiet)
         if stop is not None and self._block.is_live:
