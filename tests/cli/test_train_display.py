@@ -36,7 +36,6 @@ VIEW = View(
     best_loss=1.25,
     sample="TAMSIN:\nWhy, the sea is a wall.\n" * 20,
     sample_step=3000,
-    note="Ctrl-C saves and stops.",
 )
 
 
@@ -52,7 +51,6 @@ def test_a_picture_fits_its_terminal(columns: int, rows: int, looks: Looks) -> N
         text = " ".join(" ".join(lines).split())
         assert "6 min left" in lines[0] and "training loss 1.049" in text
         assert "validation loss 1.250" in text and "best 1.250" in text
-        assert "Ctrl-C saves and stops." in text
     if rows >= 23 and columns >= 40:
         assert "What it writes after 3,000 steps:" in lines and "  TAMSIN:" in lines
         assert sum(bool(re.match(r" \d\.\d\d ", line)) for line in lines) == 2
