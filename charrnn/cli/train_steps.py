@@ -37,6 +37,7 @@ def carry_out(
     from charrnn.cli.train_start import show_start
     from charrnn.text.vocab import counted
     from charrnn.training.loop import train as steps
+    from charrnn.training.run_record import RunRecord
     from charrnn.tuning.pacing import on_time
 
     if not request.quiet:
@@ -61,6 +62,7 @@ def carry_out(
             as_json=request.as_json,
             verbose=request.verbose,
             seconds_before=before,
+            record=RunRecord.read(folder.path) if run.step else None,
         )
     ) as display:
         adviser = Adviser(run, corpus)
