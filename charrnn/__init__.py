@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         VocabError,
     )
     from charrnn.evaluation.authorship import Authorship, authorship
+    from charrnn.evaluation.calibration import Calibration, calibration
     from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
     from charrnn.evaluation.dynamic import adapt, evaluate_dynamic
     from charrnn.evaluation.evaluate import (
@@ -63,9 +64,11 @@ if TYPE_CHECKING:
     from charrnn.generation.manuscript_file import ManuscriptFile
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
+    from charrnn.inspection.character_map import CharacterMap, character_map
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.network.model import Model
+    from charrnn.reporting.story import Story, report
     from charrnn.reporting.surprise import surprise_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
@@ -97,6 +100,7 @@ _HOMES = {
     "tuning.comparison": "compare",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.authorship": "Authorship authorship",
+    "evaluation.calibration": "Calibration calibration",
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.sampling": "SamplingConfig ShortConfig",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig TrainConfig",
@@ -117,9 +121,11 @@ _HOMES = {
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
     "generation.lexicon": "Lexicon",
     "generation.short": "ShortTexts folded",
+    "inspection.character_map": "CharacterMap character_map",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
     "network.model": "Model",
+    "reporting.story": "Story report",
     "reporting.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
@@ -153,6 +159,7 @@ __all__ = [  # noqa: RUF022
     "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
+    "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
     "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",

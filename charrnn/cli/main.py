@@ -38,6 +38,7 @@ COMMANDS = {
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
+    "report": ("charrnn.cli.report:report_", "Tell the story of a run as a web page."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
@@ -55,7 +56,7 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {
     **{"streams": "--count", "duration": "--for", "folder": "--out"},
-    "weights": "--ensemble",
+    **{"weights": "--ensemble", "own_texts": "--text"},
 }
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 
