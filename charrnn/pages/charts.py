@@ -1,4 +1,4 @@
-"""Charts as SVG: axes, bars and heat strips; lines are in `lines`, labels on a plane in `label_map`.
+"""Charts as SVG: axes, bars and heat strips (`lines` and `label_map` have others).
 
 A chart is a string that goes into a page which has the style `charts.css`; `standalone` makes a
 file or a notebook's output of it. Colors follow the reader's theme and differ for color-blind eyes,
@@ -17,7 +17,7 @@ from charrnn.pages.scales import Scale, number, pixels
 
 WIDTH = 760
 """Units of a chart's width; a page scales them."""
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 10, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 26, 10, 44
 """Around the frame."""
 COLORS = 6
 LETTER = 6.4
@@ -51,6 +51,7 @@ class Frame:
 
 
 def axes(frame: Frame, labels: Labels, x_ticks: bool = True) -> str:
+    """The axes of a chart, with ticks and labels."""
     left, top, right, bottom = frame.edges
     parts = ['<g data-axis="y">']
     for value, place in _places(frame.y, max(2, round((bottom - top) / 50))):
@@ -145,6 +146,7 @@ def heat_strip(
 
 
 def svg(labels: Labels, width: float, height: float, content: str) -> str:
+    """A chart of this size, named and described for those who do not see it."""
     name = labels.name
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {width} {height}" '

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.pages.charts import WIDTH, Labels, svg
+from charrnn.pages.charts import LETTER, WIDTH, Labels, svg
 from charrnn.pages.page import escaped
 from charrnn.pages.scales import scale_for
 
@@ -25,17 +25,29 @@ class Glyph:
 
 
 def map_chart(
-    glyphs: Sequence[Glyph], labels: Labels, *, width: int = WIDTH, height: int = 520
+    glyphs: Sequence[Glyph],
+    labels: Labels,
+    kinds: Sequence[str] = (),
+    *,
+    width: int = WIDTH,
+    height: int = 520,
 ) -> str:
     """Labels at places of a plane, as SVG. Those that would overlap move apart, and a thin line
-    leads to the place that they belong to.
+    leads to the place that they belong to. `kinds` says what the colors mean.
     """
     xs, ys = np.array([g.x for g in glyphs]), np.array([g.y for g in glyphs])
-    x, y = scale_for([xs], 34, width - 34), scale_for([ys], height - 24, 24)
+    x, y = scale_for([xs], 34, width - 34), scale_for([ys], height - 44, 24)
     wanted = np.stack([x(xs), y(ys)], axis=1)
     sizes = np.array([[_width(g.text), 17.0] for g in glyphs]).reshape(-1, 2)
-    places = apart(wanted, sizes, (width, height))
-    lines, texts = [], []
+    places = apart(wanted, sizes, (width, height - 20))
+    lines, texts, key = [], [], float(width - 8)
+    for n, kind in reversed([*enumerate(kinds)]):
+        if any(glyph.color == n for glyph in glyphs):
+            texts.append(
+                f'<text class="f{n}" x="{key:.0f}" y="{height - 4}" text-anchor="end">'
+                f"{escaped(kind)}</text>"
+            )
+            key -= LETTER * len(kind) + 16
     for glyph, (a, b), (u, v) in zip(glyphs, wanted.tolist(), places.tolist(), strict=True):
         if (a - u) ** 2 + (b - v) ** 2 > 10**2:
             lines.append(

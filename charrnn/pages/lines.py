@@ -64,8 +64,8 @@ def line_chart(
     parts = [
         legend,
         axes(frame, labels),
-        f'<clipPath id="{clip}"><rect x="{left}" y="{top - 5}" width="{right - left + 5}" '
-        f'height="{bottom - top + 10}"/></clipPath><g clip-path="url(#{clip})">',
+        f'<clipPath id="{clip}"><rect x="{left - 5}" y="{top - 5}" width="{right - left + 10}" '
+        f'height="{bottom - top + 6}"/></clipPath><g clip-path="url(#{clip})">',
         *(_line(each, frame, n) for n, each in enumerate(series)),
         "</g>",
     ]

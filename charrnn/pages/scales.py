@@ -25,7 +25,7 @@ class Scale:
         numbers = np.asarray(values, np.float64)
         low, high = self.low, self.high
         if self.is_log:
-            numbers = np.log10(np.maximum(numbers, self.low))
+            numbers = np.log10(np.maximum(numbers, 1e-300))
             low, high = math.log10(low), math.log10(high)
         share = (numbers - low) / (high - low)
         return np.asarray(self.start + share * (self.end - self.start))
@@ -46,16 +46,16 @@ def scale_for(
 ) -> Scale:
     """A scale for all finite values, with this share of the range added at both ends.
 
-    A logarithmic one has whole decades, ten at most, and shows what is below them at its end.
+    A logarithmic one has whole decades, ten at most; what is less is below its start.
     """
     finite = [part[np.isfinite(part)] for part in values]
     every = np.concatenate([np.zeros(0), *finite])
     if is_log:
         every = every[every > 0]
-        high = math.ceil(math.log10(every.max())) if len(every) else 0
-        low = math.floor(math.log10(every.min())) if len(every) else -1
-        low = max(min(low, high - 1), high - 10)
-        return Scale(10.0**low, 10.0**high, start, end, True)
+        last = math.ceil(math.log10(every.max())) if len(every) else 0
+        first = math.floor(math.log10(every.min())) if len(every) else -1
+        first = max(min(first, last - 1), last - 10)
+        return Scale(10.0**first, 10.0**last, start, end, True)
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - 0.5, high + 0.5

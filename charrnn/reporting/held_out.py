@@ -86,6 +86,8 @@ class HeldOut:
         bases, size = self.shown.bases, len(self.shown)
         start = min(after, max(0, size - characters))
         start = bases.find("\n", start, start + LINE) + 1 or start
+        while start + 1 < size and bases[start] == "\n":
+            start += 1
         end = min(size, start + characters)
         return start, bases.rfind("\n", end - LINE, end) + 1 or end
 
@@ -125,7 +127,7 @@ class HeldOut:
         for n in range(LETTERS):
             here = is_letter & (number == n)
             if here.sum() >= 20:
-                name = f"{n + 1}{'st nd rd'.split()[n] if n < 3 else 'th'}"
+                name = f"{n + 1}{['st', 'nd', 'rd'][n] if n < 3 else 'th'}"
                 means[name + (" on" if n == LETTERS - 1 else "")] = float(self.nats[here].mean())
         ends = ~is_letter & np.append(False, is_letter[:-1])
         return {**means, "after it": float(self.nats[ends].mean())} if ends.any() else means

@@ -21,8 +21,10 @@ ON_MAP = 110
 """Most characters on the map: the most frequent."""
 PLACES = 300
 """Points of the curve of surprise over the text."""
-KINDS = ("vowels", "consonants", "other letters", "digits", "punctuation", "space and others")
+KINDS = ("vowels", "other letters", "capitals", "digits", "punctuation", "spaces and others")
 """What characters are colored by on the map."""
+VOWELS = frozenset("aeiouyаеиоуыэюяαεηιουω")
+"""Of the Latin, the Cyrillic and the Greek alphabet, without accents."""
 
 
 def charts_of(story: Story) -> dict[str, str]:
@@ -155,7 +157,7 @@ def _confidence(read: HeldOut) -> str:
         "probability from, in percent",
         "% of predictions",
     )
-    return bars(shares, labels, width=440, height=200)
+    return bars(shares, labels, width=440, height=400)
 
 
 def _reach(story: Story) -> str:
@@ -180,8 +182,8 @@ def _map(story: Story) -> str:
     vocab, found = story.run.trained.vocab, story.map
     order = np.argsort(-found.weights, kind="stable")[:ON_MAP]
     glyphs = [
-        Glyph(*found.places[i].tolist(), symbol_name(vocab, int(i)), kind_of(vocab.symbols[i]))
-        for i in order.tolist()
+        Glyph(x, y, symbol_name(vocab, i), kind_of(vocab.symbols[i]))
+        for i, (x, y) in zip(order.tolist(), found.places[order].tolist(), strict=True)
     ]
     labels = Labels(
         "map",
@@ -189,7 +191,7 @@ def _map(story: Story) -> str:
         "A map of the characters: near one another are those that the network expects in like "
         f"places. The two axes show {100 * found.shares.sum():.0f} % of the differences.",
     )
-    return map_chart(glyphs, labels)
+    return map_chart(glyphs, labels, KINDS)
 
 
 def symbol_name(vocab: Vocab, index: int) -> str:
@@ -209,9 +211,9 @@ def kind_of(symbol: str) -> int:
 
     base = unicodedata.normalize("NFD", symbol)[0].lower()
     if symbol.isalpha():
-        if not base.isascii():
+        if symbol.isupper():
             return 2
-        return 0 if base in "aeiouy" else 1
+        return 0 if base in VOWELS else 1
     if symbol.isdigit():
         return 3
     return 4 if unicodedata.category(symbol)[0] in "PS" else 5

@@ -6,18 +6,21 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from typing import TypeVar
 
 import numpy as np
 
 from charrnn.evaluation.score import BOUNDS, levels
 from charrnn.pages.page import escaped, page
 from charrnn.reporting.held_out import HeldOut
-from charrnn.reporting.plots import KINDS, zooms_of
+from charrnn.reporting.plots import zooms_of
 from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import LAGS, Story
 from charrnn.text.graphemes import Graphemes
 from charrnn.text.vocab import NOUNS, counted
+from charrnn.training.run import Entry
 
+T = TypeVar("T")
 STYLES = ("surprise.css", "charts.css", "report.css")
 SAMPLES = 6
 """Samples of the time in between that are shown."""
@@ -68,13 +71,13 @@ def _lead(story: Story) -> str:
     noun = NOUNS[run.trained.vocab.unit]
     passes = run.trained.origin.epoch
     begin = (
-        f"{_article(config.cell)} network of {counted(config.layers, 'layer')} of {config.hidden:,} "
-        f"units read <em>{escaped(name)}</em>{more}, {counted(size, noun)}, "
+        f"{_article(config.cell)} network of {counted(config.layers, 'layer')} of "
+        f"{config.hidden:,} units read <em>{escaped(name)}</em>{more}, {counted(size, noun)}, "
         f"{passes:,.1f} times over{_time(run)}."
     )
     symbols = len(run.trained.vocab)
     end = f" At first each of the {symbols:,} {noun}s was as likely as any other to come next."
-    loss = story.held_out.mean if story.held_out else run.trained.origin.loss
+    loss = story.loss
     if loss is not None:
         end += (
             f" Now it is as unsure as one who has to choose among {math.exp(loss):.1f} equally "
@@ -115,7 +118,7 @@ def _figures(story: Story) -> str:
         ),
         ("steps", f"{run.trained.origin.step:,}", f"of {run.total_steps:,} in the run"),
     ]
-    loss = read.mean if read else run.trained.origin.loss
+    loss = story.loss
     if loss is not None:
         bits = f"nats per {NOUNS[run.trained.vocab.unit]}, {loss / math.log(2):.3f} bits"
         cells.append(("surprise by unseen text", f"{loss:.3f}", bits))
@@ -170,7 +173,8 @@ def _figure(
         )
     more = f"<details><summary>As a table</summary>{table}</details>" if table else ""
     text = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="{kind}"{label}><div class="scroll">{story.charts[name]}</div>{tools}{text}{more}</figure>'
+    chart = f'<div class="scroll">{story.charts[name]}</div>'
+    return f'<figure class="{kind}"{label}>{chart}{tools}{text}{more}</figure>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -190,7 +194,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         + "</tr>"
         for row in body
     )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    whole = f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
+    return f'<div class="scroll">{whole}</div>'
 
 
 def _learned(story: Story) -> str:
@@ -217,8 +222,8 @@ def _learned(story: Story) -> str:
     figures = _figure(
         story,
         "learning",
-        "Drag over a part of the curves to look closer, or use the buttons, or the keys +, −, ← "
-        "and →."
+        '<span class="screen">Drag over a part of the curves to look closer, or use the buttons, '
+        "or the keys +, −, ← and →.</span>"
         + (" The band is what single steps had; the line is their mean." if len(run.steps) else ""),
         table(("step", "training loss", "validation loss"), rows) if rows else "",
         zoom="step",
@@ -263,7 +268,7 @@ def _runs_table(runs: Sequence[RunFacts]) -> str:
     return f"<h3>The runs</h3><p>{note}</p>{table(head, rows)}"
 
 
-def _spread(items: Sequence[object], most: int) -> list[object]:
+def _spread(items: Sequence[T], most: int) -> list[T]:
     """At most this many, evenly spread, with the first and the last."""
     if len(items) <= most:
         return [*items]
@@ -292,7 +297,7 @@ def _sample(when: str, about: str, text: str, kind: str = "") -> str:
     )
 
 
-def _spread_by_ratio(samples: Sequence[dict], most: int) -> list[dict]:
+def _spread_by_ratio(samples: Sequence[Entry], most: int) -> list[Entry]:
     """At most this many samples, close to each other at first: most happens then."""
     if len(samples) <= most:
         return [*samples]
@@ -384,8 +389,7 @@ def _memory(story: Story) -> str:
         + _figure(
             story,
             "reach",
-            "The scale is logarithmic: each line down is a tenth or less. Means of 16 places in "
-            "the held-out text.",
+            "The scale is logarithmic. Means of 16 places in the held-out text.",
             table(("network", *(f"{k} back" for k in places)), rows),
         )
     )
@@ -397,9 +401,9 @@ def _sure(story: Story) -> str:
         return ""
     found = read.calibration
     over = np.nansum(found.counts * (found.confidence - found.accuracy)) / found.counts.sum()
-    verdict = "It is about as sure as it may be."
+    verdict = "It knows well how sure it can be."
     if found.error > 0.02:
-        verdict = "It is surer than it may be." if over > 0 else "It could be surer than it is."
+        verdict = "It is too sure of itself." if over > 0 else "It could be surer of itself."
     rows = [
         (f"{c:.3f}", f"{a:.3f}", f"{n:,}")
         for c, a, n in zip(found.confidence, found.accuracy, found.counts, strict=True)
@@ -425,11 +429,10 @@ def _sure(story: Story) -> str:
 def _map(story: Story) -> str:
     vocab = story.run.trained.vocab
     symbols = f"The {len(vocab):,} {NOUNS[vocab.unit]}s"
-    key = "".join(f'<li class="f{n}">{kind}</li>' for n, kind in enumerate(KINDS))
     return (
         f"<p>{symbols} of its text, so placed that those are near one another that it expects in "
-        "like places. Nobody told it what a vowel is, or that a capital letter is the same letter."
-        "</p>" + _figure(story, "map", f'<ul class="key">{key}</ul>')
+        "like places. Nobody told it what vowels, capitals and punctuation are."
+        "</p>" + _figure(story, "map")
     )
 
 

@@ -32,7 +32,7 @@ LAGS, PLACES = 100, 16
 """How far back gradients are followed, in characters, and from how many places."""
 BEFORE, NOW = 240, 700
 """Characters that the network writes before its first step, and now."""
-SCORED = 100_000
+SCORED = 200_000
 """Characters of held-out text that are scored."""
 
 
@@ -62,6 +62,12 @@ class Story:
     def run(self) -> RunFacts:
         """The first run."""
         return self.runs[0]
+
+    @property
+    def loss(self) -> float | None:
+        """Of the first run's network, in nats per symbol of text that it did not learn from."""
+        known = self.run.trained.origin.loss
+        return known if known is not None or self.held_out is None else self.held_out.mean
 
     @cached_property
     def charts(self) -> dict[str, str]:
@@ -131,7 +137,7 @@ def report(
     if corpus is not None:
         read = held_out(trained, corpus, SCORED, workers=workers, progress=stages.part(150, 400))
         reach = _reach(facts[0], first.model, read, stages)
-        counts = 1e-3 + np.bincount(corpus.ids, minlength=len(corpus.vocab))
+        counts = np.sqrt(1 + np.bincount(corpus.ids, minlength=len(corpus.vocab)))
     places = character_map(trained.model, counts)
     stages.end(1000)
     return Story(facts, before, now, places, read, reach, missing)
