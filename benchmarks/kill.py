@@ -64,7 +64,7 @@ def main() -> None:
             sys.exit("the run did not fall back; here it takes another --learning-rate")
         wanted = {
             name: Path(whole, name).read_bytes()
-            for name in ("last.safetensors", "best.safetensors")
+            for name in ("last.safetensors", "best.safetensors", "steps.bin", "samples.jsonl")
         }
         kills = rounds = 0
         in_training = (options.kills + 1) // 2

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.character_map import CharacterMap, character_map
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
+    from charrnn.inspection.trace import Trace, trace
     from charrnn.network.model import Model
     from charrnn.reporting.story import Story, report
     from charrnn.reporting.surprise import surprise_page
@@ -84,11 +85,14 @@ if TYPE_CHECKING:
     from charrnn.training.run import Run
     from charrnn.training.run_file import load_run, save_run
     from charrnn.training.run_folder import RunFolder, newest_run
+    from charrnn.training.run_record import RunRecord
+    from charrnn.training.tensorboard import TensorBoard, write_tensorboard
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import compare
+    from charrnn.tuning.lr_find import RateTest, lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
-    from charrnn.tuning.planning import Plan, plan, plan_more
+    from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
 
 __version__ = "0.1.0"
 
@@ -98,6 +102,7 @@ _HOMES = {
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
+    "tuning.lr_find": "RateTest lr_find",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.authorship": "Authorship authorship",
     "evaluation.calibration": "Calibration calibration",
@@ -124,15 +129,18 @@ _HOMES = {
     "inspection.character_map": "CharacterMap character_map",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
+    "inspection.trace": "Trace trace",
     "network.model": "Model",
     "reporting.story": "Story report",
     "reporting.surprise": "surprise_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
-    "tuning.planning": "Plan plan plan_more",
+    "tuning.planning": "Plan plan plan_more planned_width",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",
+    "training.run_record": "RunRecord",
+    "training.tensorboard": "TensorBoard write_tensorboard",
     "config.files": "configs_of preset presets",
     "text.findings": "Finding",
     "training.loop": "train",
@@ -148,15 +156,17 @@ _HOMES = {
 __all__ = [  # noqa: RUF022
     "check", "TextCheck", "Finding",
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
-    "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder",
+    "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "RunRecord",
     "find_checkpoint", "newest_run", "preset",
     "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
-    "combinations", "of_equal_size", "plan", "plan_more", "Plan", "on_time", "train", "Report",
+    "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
+    "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
     "evaluate", "evaluate_texts", "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
-    "Evaluation", "mixed", "gradient_norms", "save", "load", "save_run", "load_run",
+    "Evaluation", "mixed", "gradient_norms", "trace", "Trace",
+    "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",

@@ -12,6 +12,8 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 """The checkpoints in a run's folder: the network with the lowest validation loss, and the whole
 run.
 """
+LOCK = ".lock"
+"""The file in a run's folder that is locked while a process trains there."""
 
 
 def bundled_network() -> Path:

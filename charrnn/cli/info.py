@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     run = describe_run(path) or {}
     history = run.pop("history", [])
     history = [entry for entry in history if entry["step"] <= trained.origin.step]
-    events = _events(
+    events = events_of(
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
     if as_json:
@@ -73,17 +74,17 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     if events:
         click.echo()
     for event in events:
-        terminal.show(_event(event))
+        terminal.show(event_text(event))
 
 
-def _events(entries: list[Metadata]) -> list[Metadata]:
+def events_of(entries: Sequence[Metadata]) -> list[Metadata]:
     """The events of a run other than plain validations: it fell back, or began to overfit."""
     return [
         entry for entry in entries if "fell_back_from" in entry or entry.get("overfitting") is True
     ]
 
 
-def _event(entry: Metadata) -> str:
+def event_text(entry: Metadata) -> str:
     """One line about it; in a damaged file any value except `step` may have another type."""
     step = f"step {entry['step']:,}"
     if "fell_back_from" not in entry:

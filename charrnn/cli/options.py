@@ -86,7 +86,7 @@ def _show_all(ctx: click.Context, option: click.Parameter, value: bool) -> None:
 
 
 def decoding_options(command: Command) -> Command:
-    """Adds --encoding, --encoding-errors and --unknown: how to read a TEXT that is not the run's."""
+    """Adds --encoding, --encoding-errors and --unknown: how a TEXT of its own is read."""
     for add in (
         click.option(
             "--unknown",
@@ -229,6 +229,7 @@ class Request:
     out: str | None
     threads: int | None
     init_from: str | None
+    tensorboard: str | None
     duration: str | None
     quiet: bool
     verbose: bool
@@ -288,6 +289,7 @@ def read_request(
         out=merged.get("out"),
         threads=merged.get("threads"),
         init_from=merged.get("init_from"),
+        tensorboard=merged.get("tensorboard"),
         duration=merged.get("for"),
         quiet=merged.get("quiet", False),
         verbose=merged.get("verbose", False),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
 
-OTHER_KEYS = {**COMMON_KEYS, "init_from": str}
+OTHER_KEYS = {**COMMON_KEYS, "init_from": str, "tensorboard": str}
 """Keys that a settings file may contain in addition to the configurations' fields."""
 
 EXAMPLES = """\b
@@ -101,6 +101,12 @@ BRIEF = {
     type=click.Path(readable=False),
     metavar="CHECKPOINT",
 )
+@option(
+    "--tensorboard",
+    "Write losses and rates for TensorBoard into this folder, too.",
+    type=click.Path(readable=False),
+    metavar="FOLDER",
+)
 @option("--quiet", "Show only errors and the final lines.", is_flag=True)
 @option("--verbose", "Show the settings too.", is_flag=True)
 @option(
@@ -119,6 +125,10 @@ def train(ctx: click.Context, /, resume: str | None, resume_or_start: bool, **fl
     # a run's config.toml also records its text and the weights that it started from
     ignored = () if resume is None else ("text", "validation", "test", "init_from", "for")
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
+    if request.tensorboard is not None:
+        from charrnn.training.tensorboard import check_installed
+
+        check_installed()
     if resume is not None:
         check_resume(request, resume)
     if resume is None or request.duration is not None:

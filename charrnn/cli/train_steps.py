@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
-from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
+    from charrnn.training.tensorboard import TensorBoard
     from charrnn.tuning.planning import Plan
 
 LIMITS = ("patience", "time")
@@ -32,17 +32,14 @@ def carry_out(
     """Train until the end or a signal, within the plan's time if there is a plan, and show
     progress; return the exit status.
     """
-    from charrnn.cli.train_display import Display, show_start
+    from charrnn.cli.train_display import Display
+    from charrnn.cli.train_start import show_start
     from charrnn.text.vocab import counted
     from charrnn.training.loop import train as steps
     from charrnn.tuning.pacing import on_time
 
     if not request.quiet:
-        show_start(run, corpus, folder, request.training, request.threads)
-    if request.verbose:
-        terminal.say(
-            terminal.settings_text(values_of(run.corpus_config, run.model.config, run.config))
-        )
+        show_start(run, corpus, folder, request)
     before = folder.seconds_before
     ended = run.ended_by(before)
     if ended is not None:
@@ -56,18 +53,39 @@ def carry_out(
             f"{limit}); {more}"
         )
     with closing(
-        Display(run, quiet=request.quiet, as_json=request.as_json, seconds_before=before)
+        Display(
+            run,
+            stop,
+            quiet=request.quiet,
+            as_json=request.as_json,
+            verbose=request.verbose,
+            seconds_before=before,
+        )
     ) as display:
         if ended is None:
             reports = steps(run, corpus, folder=folder, threads=request.threads)
-            with closing(
-                reports if plan is None else on_time(reports, run, plan, display.say)
-            ) as reports:
+            with (
+                closing(
+                    reports if plan is None else on_time(reports, run, plan, display.say)
+                ) as reports,
+                _tensorboard(request.tensorboard, run.step) as board,
+            ):
                 for report in reports:
                     display.show(report)
+                    if board is not None:
+                        board.add(report)
                     ended = report.ended
                     if stop.status:
                         break
         display.close()
         display.end(folder, ended)
     return stop.status if ended is None else 0
+
+
+def _tensorboard(folder: str | None, step: int) -> AbstractContextManager[TensorBoard | None]:
+    """What writes a run at this step for TensorBoard, if a folder is given."""
+    if folder is None:
+        return nullcontext()
+    from charrnn.training.tensorboard import TensorBoard
+
+    return TensorBoard(folder, step)

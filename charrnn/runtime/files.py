@@ -8,9 +8,10 @@ import math
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from charrnn.errors import CheckpointError, DataError
 
@@ -77,14 +78,27 @@ def _finite(digits: str) -> float:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """`replace_file` for a file of the program's own; `CheckpointError` if that fails."""
+    with written_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """As `write_atomically`, for a file that is written in the block."""
     try:
-        replace_file(path, data)
+        with _replaced(path) as file:
+            yield file
     except OSError as error:
-        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if is_full else "check the path and its permissions,"
-        raise CheckpointError(
-            f"{path}: cannot write the file: {error.strerror or error}; {remedy} or write elsewhere"
-        ) from None
+        raise cannot_write(path, error) from None
+
+
+def cannot_write(path: Path, error: OSError) -> CheckpointError:
+    """The error for a file of the program's own that cannot be written."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "free some space" if is_full else "check the path and its permissions,"
+    return CheckpointError(
+        f"{path}: cannot write the file: {error.strerror or error}; {remedy} or write elsewhere"
+    )
 
 
 def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
@@ -93,6 +107,13 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
 
     mode: the new file's permissions; by default those that this process gives new files.
     """
+    with _replaced(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replaced(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
+    """As `replace_file`, with the temporary file to write in the block."""
     temporary = None
     try:
         with suppress(FileNotFoundError):
@@ -101,16 +122,16 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
             dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False
         ) as file:
             temporary = file.name
-            file.write(data)
+            yield file
             file.flush()
-            _sync(file.fileno())
+            sync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask() if mode is None else mode)  # noqa: PTH101
         os.replace(temporary, path)  # noqa: PTH105
         temporary = None
         if os.name == "posix":
             folder = os.open(path.parent, os.O_RDONLY)
             try:
-                _sync(folder)
+                sync(folder)
             finally:
                 os.close(folder)
     finally:
@@ -119,7 +140,32 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
                 Path(temporary).unlink(missing_ok=True)
 
 
-def _sync(descriptor: int) -> None:
+def is_locked(path: Path) -> bool:
+    """True if a process holds the lock that this file is (`filelock.FileLock`). Asking takes it for
+    an instant; False if the file is missing or may not be read.
+    """
+    try:
+        check_regular(path)
+        if fcntl is None:
+            return _is_locked_on_windows(path)
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
+
+
+def _is_locked_on_windows(path: Path) -> bool:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def sync(descriptor: int) -> None:
     """Return when a file or folder is on the drive's medium. On macOS, `os.fsync` only hands it to
     the drive, which may keep it in memory; not every file system there can do more.
     """

@@ -16,7 +16,7 @@ STDIN = "-"
 RUN_FILES = frozenset(
     (
         *("last.safetensors", "best.safetensors", "good.safetensors"),
-        *("config.toml", "history.jsonl", "test-looks.jsonl"),
+        *("config.toml", "history.jsonl", "test-looks.jsonl", "steps.bin", "samples.jsonl"),
     )
 )
 """What charrnn itself writes into the folder of a run."""

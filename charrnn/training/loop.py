@@ -33,6 +33,7 @@ from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
+from charrnn.training.records import Recorder
 from charrnn.training.recovery import FallBack
 from charrnn.training.report import Report
 from charrnn.training.run import Run
@@ -44,11 +45,14 @@ VALIDATED = 200_000
 """At most this many characters of the validation text are read in training; `charrnn eval` reads
 all of it.
 """
-SAMPLE_LENGTH = 240
+SAMPLE_LENGTH, LAST_LENGTH = 240, 800
+"""Characters of a sample, and of the last one, of a run that has ended."""
 LIMITS = {"time": "max_time"}
 """The settings that end a run, where their names differ from `Report.ended`."""
 FEW = 5
 """The first validations, each with a sample; after them, every fifth has one."""
+EARLY = (1, 10, 100)
+"""Steps with a sample, so that one sees noise become words, and something within seconds."""
 
 
 def train(
@@ -69,10 +73,13 @@ def train(
 
     With a folder, `last` is saved at the start, at every validation, every `save_every` steps, at
     the end, and when the iteration is closed early; `best` is saved whenever the validation loss is
-    the lowest so far. The caller must hold the folder's lock. The run's time limit counts the time
-    on `clock` and, with a folder, the time of earlier sessions. When the loss or gradient is not
-    finite, or the loss has jumped, the run goes back to its last good state, at most three times.
-    After that it raises `DivergenceError`, with the run and `last` in that state.
+    the lowest so far. The numbers of every step and the samples are recorded too (`RunRecord`). The
+    caller must hold the folder's lock. The run's time limit counts the time on `clock` and, with a
+    folder, the time of earlier sessions.
+
+    When the loss or gradient is not finite, or the loss has jumped, the run goes back to its last
+    good state, at most three times. After that it raises `DivergenceError`, with the run and `last`
+    in that state.
     """
     check_threads(threads)
     run.check()
@@ -143,6 +150,7 @@ class _Trainer:
         self._starts_step: int | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
+        self.record = None if folder is None else Recorder(folder.path, run.step)
         self.good = recovery.GoodState(run, folder)
         if not self.good.is_there:
             self.good.keep()
@@ -167,6 +175,8 @@ class _Trainer:
         loss, norm, rate = self._update(*self._batch(run.step))
         self._advance(loss, norm)
         self.is_whole = True
+        if self.record is not None:
+            self.record.add_step(loss, norm, rate)
         try:
             return self._validate_and_save(self._report(start, loss, norm, rate))
         except DivergenceError:  # the network that is measured and sampled: averaged weights
@@ -261,6 +271,8 @@ class _Trainer:
         self.network.refresh()
         self.good.keep()
         self.save()
+        if self.record is not None:  # now; a run killed before that is still at a later step
+            self.record.cut(run.step)
         if fall is None:
             raise DivergenceError(recovery.failure_message(run, at, failure.reason))
         return self._report(start, failure.loss, failure.gradient_norm, self._rate(), fall)
@@ -275,6 +287,8 @@ class _Trainer:
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
         if self._is_sampled(interval):
             report = replace(report, sample=self._sample())
+            if self.record is not None:
+                self.record.add_sample(step, report.epoch, report.sample or "")
         if validates or (config.save_every and step % config.save_every == 0):
             self.save()
         return replace(report, ended=self.ended)
@@ -285,6 +299,8 @@ class _Trainer:
         """
         step, every = self.run.step, self.run.config.sample_every
         if every is None:
+            if step in EARLY:
+                return True
             many = step >= FEW * interval
             every = FEW * interval if many else interval
         return every > 0 and (step % every == 0 or self.ended is not None)
@@ -361,7 +377,8 @@ class _Trainer:
         run = self.run
         self._find_starts()
         panels = self._panels() if run.config.precision == "float32" else None
-        config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
+        length = SAMPLE_LENGTH if self.ended is None else LAST_LENGTH
+        config = SamplingConfig(length=length, seed=run.step, unknown="skip")
         return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))
 
     def _panels(self) -> Panels | None:
@@ -379,8 +396,11 @@ class _Trainer:
 
     def save(self) -> None:
         """Write `last`, unless it is already written or contains NaN or infinity."""
-        run, folder = self.run, self.folder
+        run, folder, record = self.run, self.folder, self.record
         state = run.step, run.config.pace
-        if folder is not None and self.saved != state and recovery.is_finite(run):
+        if folder is None or record is None:
+            return
+        if self.saved != state and recovery.is_finite(run):
+            record.flush()
             folder.save_last(run)
             self.saved = state

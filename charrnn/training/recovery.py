@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
-from charrnn.training.run import FALL_FACTOR, Entry, Progress, Run
+from charrnn.training.entries import Entry
+from charrnn.training.run import FALL_FACTOR, Progress, Run
 from charrnn.training.run_folder import RunFolder
 
 JUMP = 0.5

@@ -22,6 +22,7 @@ from charrnn.text.sources import Source
 from charrnn.text.streams import Streams
 from charrnn.text.vocab import Vocab
 from charrnn.training.curves import run_html
+from charrnn.training.entries import Entry
 from charrnn.training.recipe import resolve
 
 FIXED = ("batch_size", "seq_length", "seed", "optimizer")
@@ -34,8 +35,6 @@ longer lowered.
 """
 SQUARES = {"adam": "v", "adamw": "v", "rmsprop": "s", "adadelta": "s", "adagrad": "s"}
 """The optimizer slots that hold sums or averages of squared gradients."""
-Entry = dict[str, Any]
-"""An entry of a run's history, as in JSON: a validation, or a return to an earlier step."""
 FALL_FACTOR = 0.5
 """The learning rate is multiplied by this when a run falls back to its last good state."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.checkpoint.format import File, arrays_of, arrays_of_state, opened, write
-from charrnn.checkpoint.header import MOST, Metadata, configuration, count, value
+from charrnn.checkpoint.header import Metadata, configuration, count, value
 from charrnn.checkpoint.paths import LAST
 from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained, texts_of
 from charrnn.config import ModelConfig, TrainConfig
@@ -22,13 +22,10 @@ from charrnn.errors import CheckpointError, ConfigError
 from charrnn.network.model import Model
 from charrnn.optim.optimizers import OPTIMIZERS
 from charrnn.text.sources import Source
-from charrnn.training.run import SQUARES, Entry, Progress, Run
+from charrnn.training.entries import Entry, has_numbers, has_step
+from charrnn.training.run import SQUARES, Progress, Run
 
 TRAINED, OPTIMIZER, STATE, ANCHOR = "trained.", "optimizer.", "state.", "anchor."
-HISTORY_NUMBERS = (
-    *("epoch", "train_loss", "validation_loss", "learning_rate", "gradient_norm"),
-    *("fell_back_from", "lost", "rate_factor", "seconds"),
-)
 
 
 def save_run(path: str | os.PathLike[str], run: Run) -> None:
@@ -169,21 +166,6 @@ def _history(entries: list[Any]) -> list[Entry]:
                 "the metadata's 'history' contains a loss that is not a number; the file is damaged"
             )
     return entries
-
-
-def has_step(entry: Any) -> bool:
-    """True if this is an entry of a history, apart from its numbers."""
-    step = entry.get("step") if isinstance(entry, dict) else None
-    return type(step) is int and 0 <= step <= MOST
-
-
-def has_numbers(entry: Entry) -> bool:
-    """True if every number that an entry may have is one, and finite, or missing."""
-    return all(_is_number(entry.get(name)) for name in HISTORY_NUMBERS)
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and abs(value) < 1e300)
 
 
 def _progress(about: Metadata) -> Progress:

@@ -2,7 +2,6 @@
 settings, and a lock.
 """
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,20 +11,33 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from charrnn.checkpoint.paths import BEST, LAST, ROOT, check_no_run, find_run, newest_folder
+from charrnn.checkpoint.paths import BEST, LAST, LOCK, ROOT, check_no_run, find_run, newest_folder
 from charrnn.checkpoint.trained import save
 from charrnn.config import TrainConfig
 from charrnn.config.files import parse_toml
 from charrnn.config.settings import LENGTH
 from charrnn.errors import CheckpointError, RunError
-from charrnn.runtime.files import TEMPORARY, parse_json, read_regular, write_atomically
-from charrnn.training.run import Entry, Run
-from charrnn.training.run_file import has_numbers, has_step, load_run, progress_of, save_run
+from charrnn.runtime.files import TEMPORARY, read_regular, write_atomically
+from charrnn.training.entries import (
+    HISTORY,
+    MOST_READ,
+    Entry,
+    place,
+    read_history,
+    read_lines,
+    seconds_of_entries,
+    write_lines,
+)
+from charrnn.training.records import SAMPLES, STEPS
+from charrnn.training.run import Run
+from charrnn.training.run_file import load_run, progress_of, save_run
 
 TEST_LOOKS = "test-looks.jsonl"
 """The file beside a checkpoint that records when its test part was evaluated (UTC)."""
-MOST_READ = 10**9
-"""Bytes of a history that are read: some millions of validations."""
+PATIENCE = 0.2
+"""Seconds to wait for a folder's lock: who looks if a run is training (`RunRecord`) holds it for an
+instant.
+"""
 
 
 class RunFolder:
@@ -58,7 +70,7 @@ class RunFolder:
         """One JSON object per line, for each validation or fall-back, with the `seconds` of
         training so far.
         """
-        return self.path / "history.jsonl"
+        return self.path / HISTORY
 
     @property
     def config(self) -> Path:
@@ -70,7 +82,7 @@ class RunFolder:
         """Training time of this run's earlier sessions, each up to its last validation, taken from
         the history.
         """
-        return max((_seconds(entry) for entry in self.entries()), default=0.0)
+        return seconds_of_entries(self.entries())
 
     @property
     def holds_run(self) -> bool:
@@ -84,8 +96,8 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.path / ".lock")
-            lock.acquire(timeout=0)
+            lock = FileLock(self.path / LOCK)
+            lock.acquire(timeout=PATIENCE, poll_interval=PATIENCE / 10)
         except Timeout:
             raise RunError(
                 f"{self.path}: another process is training in this folder; wait for it, or choose "
@@ -106,11 +118,12 @@ class RunFolder:
         config.toml, except those that are None.
         """
         check_no_run(self.path)
-        if self.history.exists() and not _is_empty(self.history):
-            raise RunError(
-                f"{self.path} contains the history of a run whose checkpoints are missing; choose "
-                "another `out`"
-            )
+        for path in (self.history, self.path / STEPS, self.path / SAMPLES):
+            if path.exists() and not _is_empty(path):
+                raise RunError(
+                    f"{self.path} contains the history of a run whose checkpoints are missing "
+                    f"({path.name}); choose another `out`"
+                )
         if self.config.exists() and not self.history.exists():
             raise RunError(
                 f"{self.config} does not belong to a run and would be overwritten; choose another "
@@ -143,7 +156,7 @@ class RunFolder:
         for left_behind in self.path.glob(f".*{TEMPORARY}"):
             left_behind.unlink(missing_ok=True)
         entries = self._entries_until(run)
-        self._seconds_before = max((_seconds(entry) for entry in entries), default=0.0)
+        self._seconds_before = seconds_of_entries(entries)
         self._started = time.monotonic()
         self._write_history(entries, run)
         return run
@@ -188,7 +201,7 @@ class RunFolder:
     def _extend_history(self, run: Run) -> None:
         found, entries = self.entries(), self._entries_until(run)
         if len(entries) < len(found) or (
-            run.history and _place(run.history[-1]) > _last_place(entries)
+            run.history and place(run.history[-1]) > max(map(place, entries), default=(0, 0))
         ):
             self._write_history(entries, run)
 
@@ -199,61 +212,32 @@ class RunFolder:
         return [
             entry
             for entry in self.entries()
-            if entry["step"] <= run.step and _place(entry)[1] <= run.progress.lost
+            if entry["step"] <= run.step and place(entry)[1] <= run.progress.lost
         ]
 
     def _write_history(self, entries: list[Entry], run: Run) -> None:
         """Replace the file with these entries and those that only the run has."""
         seconds = round(self._seconds_before + time.monotonic() - self._started, 3)
-        every = {_place(entry): entry for entry in (*run.history, *entries)}
+        every = {place(entry): entry for entry in (*run.history, *entries)}
         lines: list[Entry] = []
         for _, entry in sorted(every.items(), reverse=True):
             # the time of one that is missing in the middle is lost: it was before the next
             lines.append({**entry, "seconds": entry.get("seconds", seconds)})
-            seconds = min(seconds, _seconds(lines[-1]))
-        _write_lines(self.history, lines[::-1])
+            seconds = min(seconds, lines[-1]["seconds"] or 0.0)
+        write_lines(self.history, lines[::-1])
 
     def entries(self) -> list[Entry]:
         """The history's entries, each with a step; lines that are no such entries are left out."""
-        return [e for e in _read_lines(self.history) if has_step(e) and has_numbers(e)]
+        return read_history(self.path)
 
 
 def _is_empty(path: Path) -> bool:
     return path.is_file() and not path.stat().st_size
 
 
-def _read_lines(path: Path) -> list[Entry]:
-    """The JSON objects in a file, one per line; anything else, such as a line cut off by a crash,
-    is skipped, and so is what is not a regular file.
-    """
-    entries = []
-    with suppress(OSError):
-        for line in read_regular(path, MOST_READ).splitlines():
-            with suppress(ValueError):
-                entries.append(parse_json(line))
-    return [entry for entry in entries if isinstance(entry, dict)]
-
-
-def _write_lines(path: Path, entries: list[Entry]) -> None:
-    write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in entries).encode())
-
-
-def _place(entry: Entry) -> tuple[int, float]:
-    """A key that increases from entry to entry: steps lost so far by going back, and the step."""
-    return entry["step"], entry.get("lost") or 0
-
-
-def _last_place(entries: list[Entry]) -> tuple[int, float]:
-    return max((_place(entry) for entry in entries), default=(0, 0))
-
-
-def _seconds(entry: Entry) -> float:
-    return float(entry.get("seconds") or 0.0)
-
-
 def test_looks(checkpoint: Path) -> list[Entry]:
     """When the test part was evaluated with checkpoints of this folder (`note_test_look`)."""
-    entries = _read_lines(checkpoint.parent / TEST_LOOKS)
+    entries = read_lines(checkpoint.parent / TEST_LOOKS)
     return [e for e in entries if isinstance(e.get("when"), str) and len(e["when"]) < 40]
 
 
@@ -264,7 +248,7 @@ def note_test_look(checkpoint: Path, nats: float) -> None:
     """
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
     entry = {"when": when, "checkpoint": checkpoint.name, "nats_per_char": nats}
-    _write_lines(checkpoint.parent / TEST_LOOKS, [*test_looks(checkpoint), entry])
+    write_lines(checkpoint.parent / TEST_LOOKS, [*test_looks(checkpoint), entry])
 
 
 def newest_run(root: str | Path = ROOT) -> RunFolder:

@@ -19,7 +19,7 @@ SECONDS = 120
 
 
 class Terminal:
-    """`charrnn` with these arguments, and its screen."""
+    """`charrnn` with these arguments, its screen, and all that it wrote (`raw`)."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Terminal:
         rows: int = 24,
         **environment: str,
     ) -> None:
+        self.raw = ""
         source = str(Path(charrnn.__file__).parents[1])
         own = {**os.environ, "PYTHONPATH": source, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         own.pop("NO_COLOR", None)
@@ -75,6 +76,13 @@ class Terminal:
         """Wait until the program shows its keys: what was typed before is shown by the system."""
         self.until(lambda: self.lines[-1].startswith("Tab"))
 
+    def resize(self, columns: int, rows: int = 24) -> None:
+        """Give the terminal another size. Its lines stay as they are, as in xterm; other terminals
+        fold them.
+        """
+        self.process.setwinsize(rows, columns)
+        self.screen.resize(rows, columns)
+
     def hang_up(self) -> int:
         """Close the terminal; returns the exit status of the process."""
         self.process.ptyproc.fileobj.close()
@@ -101,18 +109,23 @@ class Terminal:
 
     def _read(self) -> None:
         try:
-            self._stream.feed(self.process.read_nonblocking(1 << 16, 0.02))
+            self._feed(0.02)
         except pexpect.TIMEOUT:
             pass
         except pexpect.EOF:
             raise AssertionError("it has ended:\n" + "\n".join(self.lines)) from None
+
+    def _feed(self, seconds: float) -> None:
+        text = self.process.read_nonblocking(1 << 16, seconds)
+        self.raw += text
+        self._stream.feed(text)
 
     def end(self) -> int:
         """Wait for the end of the process; returns its exit status, or minus the signal."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             try:
-                self._stream.feed(self.process.read_nonblocking(1 << 16, 0.1))
+                self._feed(0.1)
             except pexpect.TIMEOUT:
                 continue
             except pexpect.EOF:

@@ -84,7 +84,11 @@ SPECIAL: dict[str, Callable[[Path], object]] = {
 @posix
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize(
-    "name", ["last.safetensors", "best.safetensors", "history.jsonl", "config.toml", ".lock"]
+    "name",
+    [
+        *("last.safetensors", "best.safetensors", "history.jsonl", "config.toml", ".lock"),
+        *("steps.bin", "samples.jsonl"),
+    ],
 )
 def test_a_special_file_in_a_run(folder: RunFolder, name: str, kind: str) -> None:
     path = folder.path / name
@@ -96,7 +100,9 @@ def test_a_special_file_in_a_run(folder: RunFolder, name: str, kind: str) -> Non
         SPECIAL[kind](path)
         before = path.lstat()
         check(invoke(arguments))
-        replaced = kind == "empty" and name in ("history.jsonl", "best.safetensors", ".lock")
+        replaced = kind == "empty" and name in (
+            *("history.jsonl", "best.safetensors", ".lock", "steps.bin", "samples.jsonl"),
+        )
         assert replaced or path.lstat().st_mode == before.st_mode
         shutil.rmtree("other", ignore_errors=True)
 

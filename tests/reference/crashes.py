@@ -134,7 +134,8 @@ class _Disk:
             self.contents.append([b""])
         elif kind == "write":
             contents = self.contents[self.names[name]]
-            contents += [each for each in torn(operation.data) if each not in contents]
+            new = torn(operation.data, contents[-1])
+            contents[:] = [*(each for each in contents if each not in new), *new]
         elif kind == "sync":
             contents = self.contents[self.names[name]]
             del contents[:-1]  # the whole is the last
@@ -175,11 +176,18 @@ class _Disk:
                     yield {name: content[file] for name, file in names.items()}
 
 
-def torn(data: bytes) -> list[bytes]:
-    """What a file that is being written with this may hold; the last is all of it."""
-    half = len(data) // 2
-    zeros = bytes(len(data) - half)
-    return [data[:half], data[:half] + zeros, zeros + data[len(zeros) :], bytes(len(data)), data]
+def torn(data: bytes, before: bytes = b"") -> list[bytes]:
+    """What a file that held `before` and is being written with this may hold; the last is all of
+    it. Where it is only cut or appended to, what stays is untouched.
+    """
+    if before.startswith(data):
+        return [data]
+    old = before if data.startswith(before) else b""
+    new = data[len(old) :]
+    half = len(new) // 2
+    zeros = bytes(len(new) - half)
+    parts = [new[:half], new[:half] + zeros, zeros + new[len(zeros) :], bytes(len(new)), new]
+    return [old + part for part in parts]
 
 
 def _folder(name: str) -> str:
