@@ -39,7 +39,9 @@ LISTED = 10
 """Characters that a prediction hangs on which are listed."""
 
 
-def print_unit(shown: Graphemes, places: NDArray[Any], heading: str, ends: tuple[float, float]) -> None:
+def print_unit(
+    shown: Graphemes, places: NDArray[Any], heading: str, ends: tuple[float, float]
+) -> None:
     """Print a text in the colors of a unit, or without colors with bars below its lines.
 
     places: of each character on the unit's scale, -1 to 1 (G,). ends: of the scale.
@@ -130,7 +132,9 @@ def print_units(found: UnitSearch) -> None:
         + ("" if untrained is None else " untrained: the best unit of the same network, untrained.")
     )
     if found.untested:
-        terminal.show(f"Too rare in this text: {', '.join(map(terminal.one_line, found.untested))}.")
+        terminal.show(
+            f"Too rare in this text: {', '.join(map(terminal.one_line, found.untested))}."
+        )
 
 
 def _unit_text(detector: Detector) -> str:
@@ -234,7 +238,9 @@ def _quoted(symbol: str, vocab: Vocab) -> str:
     """A symbol in a sentence or a table."""
     if vocab.unit == "byte" and not symbol.isascii():
         return f"0x{ord(symbol):02x}"
-    return {" ": "space", "\n": "newline", "\t": "tab"}.get(symbol, f"“{terminal.one_line(symbol)}”")
+    return {" ": "space", "\n": "newline", "\t": "tab"}.get(
+        symbol, f"“{terminal.one_line(symbol)}”"
+    )
 
 
 def unit_heading(kind: str, layer: int, unit: int, detectors: Sequence[Detector] = ()) -> str:

@@ -178,9 +178,7 @@ def find_units(
     if baseline is not None:
         areas = areas_under(_rows(_numbers(baseline)), flags)
         best = 0.5 + np.abs(areas - 0.5).max(axis=1)
-    return UnitSearch(
-        tested, untested, tuple(numbers), auc.reshape(shape), p.reshape(shape), best
-    )
+    return UnitSearch(tested, untested, tuple(numbers), auc.reshape(shape), p.reshape(shape), best)
 
 
 def untrained(trained: Trained, seed: int = 0) -> Trained:

@@ -115,6 +115,47 @@ def bars(
     return svg(labels, width, height, "".join(parts))
 
 
+def stacked(
+    rows: Mapping[str, Sequence[float]],
+    parts: Sequence[str],
+    labels: Labels,
+    *,
+    width: int = WIDTH,
+) -> str:
+    """Shares of a whole (1 in all), one bar across per name, as SVG. `parts` says what they are;
+    the middle one of three is left pale.
+    """
+    left, high = 24 + LETTER * max(map(len, rows), default=0), 22
+    size, tint = width - RIGHT - left, (0.9, 0.15, 0.9)
+    found, x = [], left
+    for n, part in enumerate(parts):
+        found.append(
+            f'<rect class="f{n % 2 + (n == 2)}" x="{x:.0f}" y="4" width="12" height="12" '
+            f'fill-opacity="{tint[n % 3]}"/>'
+            f'<text x="{x + 18:.0f}" y="14">{escaped(part)}</text>'
+        )
+        x += 36 + LETTER * len(part)
+    for row, (name, shares) in enumerate(rows.items()):
+        y, x = 30 + row * (high + 8), left
+        found.append(
+            f'<text class="tick" x="{left - 10:.0f}" y="{y + 15}" text-anchor="end">'
+            f"{escaped(name)}</text>"
+        )
+        for n, share in enumerate(shares):
+            wide, middle = share * size, f'y="{y + 15}" text-anchor="middle"'
+            found.append(
+                f'<rect class="f{n % 2 + (n == 2)}" x="{x:.1f}" y="{y}" width="{wide:.1f}" '
+                f'height="{high}" fill-opacity="{tint[n % 3]}"/>'
+            )
+            if wide > 40:
+                look = "tick" if n == 1 else "tick paper"
+                found.append(
+                    f'<text class="{look}" x="{x + wide / 2:.1f}" {middle}>{100 * share:.0f} %</text>'
+                )
+            x += wide
+    return svg(labels, width, 36 + len(rows) * (high + 8), "".join(found))
+
+
 def heat_strip(
     rows: Mapping[str, NDArray[Any]], characters: Sequence[str], labels: Labels, *, cell: int = 11
 ) -> str:

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.pages.charts import Labels, bars
+from charrnn.inspection.features import VOWELS
+from charrnn.pages.charts import Labels, bars, stacked
 from charrnn.pages.label_map import Glyph, map_chart
 from charrnn.pages.lines import Series, line_chart, zoom_data
 from charrnn.reporting.held_out import HeldOut
+from charrnn.reporting.inside import Inside
 from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import Story
 from charrnn.text.vocab import Vocab
@@ -21,10 +23,10 @@ ON_MAP = 110
 """Most characters on the map: the most frequent."""
 PLACES = 300
 """Points of the curve of surprise over the text."""
+GATES = {"i": "input gate", "f": "forget gate", "o": "output gate"}
+"""Gates by their names in the equations."""
 KINDS = ("vowels", "other letters", "capitals", "digits", "punctuation", "spaces and others")
 """What characters are colored by on the map."""
-VOWELS = frozenset("aeiouyаеиоуыэюяαεηιουω")
-"""Of the Latin, the Cyrillic and the Greek alphabet, without accents."""
 
 
 def charts_of(story: Story) -> dict[str, str]:
@@ -40,6 +42,8 @@ def charts_of(story: Story) -> dict[str, str]:
             charts["letters"] = _letters(means)
         charts["calibration"] = _calibration(story.held_out)
         charts["confidence"] = _confidence(story.held_out)
+    if story.inside is not None and story.inside.gates:
+        charts["gates"] = _gates(story.inside)
     if story.reach:
         charts["reach"] = _reach(story)
     charts["map"] = _map(story)
@@ -158,6 +162,23 @@ def _confidence(read: HeldOut) -> str:
         "% of predictions",
     )
     return bars(shares, labels, width=440, height=400)
+
+
+def _gates(within: Inside) -> str:
+    rows = {}
+    for name, gate in within.gates.items():
+        for layer, (left, right) in enumerate(zip(gate.left, gate.right, strict=True), 1):
+            closed, opened = float(left.mean()), float(right.mean())
+            title = f"{GATES.get(name, name)}, layer {layer}"
+            rows[title] = (closed, 1 - closed - opened, opened)
+    labels = Labels(
+        "gates",
+        "How much of the time gates stand open or closed",
+        "Of each gate and layer, the share of units and characters at which it is closed, below "
+        "0.1; in between; and open, above 0.9: "
+        + "; ".join(f"{name} {a:.0%}, {b:.0%}, {c:.0%}" for name, (a, b, c) in rows.items()),
+    )
+    return stacked(rows, ("closed", "in between", "open"), labels)
 
 
 def _reach(story: Story) -> str:

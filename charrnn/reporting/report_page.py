@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from charrnn.evaluation.score import BOUNDS, levels
 from charrnn.pages.page import escaped, page
 from charrnn.reporting.held_out import HeldOut
+from charrnn.reporting.inside import UnitPiece
 from charrnn.reporting.plots import zooms_of
 from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import LAGS, Story
@@ -21,7 +23,12 @@ from charrnn.text.vocab import NOUNS, counted
 from charrnn.training.run import Entry
 
 T = TypeVar("T")
-STYLES = ("surprise.css", "charts.css", "report.css")
+STYLES = ("surprise.css", "units.css", "charts.css", "report.css")
+WHERE = {
+    "vowel": "at vowels",
+    "upper case": "at capitals",
+}
+"""Features as they are said of a place, where that differs."""
 SAMPLES = 6
 """Samples of the time in between that are shown."""
 ROWS = 24
@@ -37,6 +44,8 @@ def report_page(story: Story) -> str:
             ("writes", "What it writes", _writes(story)),
             ("surprise", "What surprises it", _surprises(story)),
             ("lines", "The lines that surprise it most", _lines(story)),
+            ("units", "Units that mean something", _units(story)),
+            ("gates", "Its gates", _gates(story)),
             ("memory", "How far back it can learn", _memory(story)),
             ("sure", "Does it know what it knows?", _sure(story)),
             ("map", "Characters as it sees them", _map(story)),
@@ -280,7 +289,7 @@ def _writes(story: Story) -> str:
     if story.before:
         parts.append(_sample("Before the first step", "its numbers drawn by chance", story.before))
     for sample in _spread_by_ratio(run.samples, SAMPLES):
-        about = f"after {sample['epoch']:.1f} passes over the text"
+        about = f"after {sample.get('epoch') or 0:.1f} passes over the text"
         parts.append(_sample(f"Step {sample['step']:,}", about, sample["text"]))
     now = f"step {run.trained.origin.step:,}, the network that was kept"
     parts.append(_sample("Now", now, story.now, "now"))
@@ -364,6 +373,58 @@ def _lines(story: Story) -> str:
     return (
         f"<p>Of the text that it read. The number is the mean surprise in nats; that of all lines "
         f'is {read.mean:.2f}.</p><ol class="lines">{"".join(items)}</ol>'
+    )
+
+
+def _units(story: Story) -> str:
+    within = story.inside
+    if within is None or within.units is None:
+        return ""
+    found, rows = within.units, []
+    for feature in found.features:
+        best = found.best(feature.name)[0]
+        name = f"{best.layer + 1}.{best.unit + 1} {best.kind}"
+        verdict = "yes" if best.is_strong else "no"
+        rows.append((feature.name, name, f"{best.auc:.3f}", f"{best.p:.3f}", verdict))
+    head = ("feature", "best unit", "AUC", "p", "means something")
+    return (
+        "<p>Each unit is a number that the network keeps up to date as it reads. Nobody told it "
+        "what to use them for. Here each was tried as a detector: does it tell characters inside "
+        f"a word from those between words, and so on? {escaped(found.summary)}.</p>"
+        + "".join(_piece(piece) for piece in within.pieces)
+        + table(head, rows)
+        + '<p class="note">A unit is named by its layer and its number. AUC: how often it tells a '
+        "character with the feature from one without it; 0.5 is chance. p: how likely the best of "
+        "all would do as well by chance. Most units mean nothing by themselves. Measured on "
+        f"{within.characters:,} characters of held-out text.</p>"
+    )
+
+
+def _piece(piece: UnitPiece) -> str:
+    """A text in the colors of a unit."""
+    one, parts = piece.detector, []
+    for level, group in groupby(
+        zip(piece.levels.tolist(), piece.characters, strict=True), key=lambda pair: pair[0]
+    ):
+        text = escaped("".join(character for _, character in group))
+        kind = f"{'p' if level > 0 else 'n'}{abs(level)}"
+        parts.append(f'<span class="{kind}">{text}</span>' if level else text)
+    side = "high" if one.is_on else "low"
+    return (
+        f'<p class="time"><b>Unit {one.layer + 1}.{one.unit + 1}</b> is {side} '
+        f"{escaped(WHERE.get(one.feature, one.feature))} (AUC {one.auc:.3f})</p>"
+        f'<div class="written" dir="auto">{"".join(parts)}</div>'
+    )
+
+
+def _gates(story: Story) -> str:
+    if "gates" not in story.charts:
+        return ""
+    return (
+        "<p>A gate is a number from 0 to 1 for each unit: how much of something is let through. "
+        "One that stands open or closed nearly always is a switch that is no longer used; a forget "
+        "gate that stays open keeps its unit's memory for long.</p>"
+        + _figure(story, "gates", "Below 0.1 a gate counts as closed, above 0.9 as open.")
     )
 
 

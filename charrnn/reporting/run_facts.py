@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.paths import BEST, LAST, find_checkpoint
 from charrnn.checkpoint.trained import Trained, load
 from charrnn.config import TrainConfig
-from charrnn.training.run import Entry, Run
+from charrnn.training.entries import Entry, read_history
+from charrnn.training.run import Run
 from charrnn.training.run_file import describe_run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.run_record import RunRecord
 
 Source = str | Path | RunFolder | Run
 """A run's folder, a checkpoint, or a run in memory."""
@@ -36,14 +38,16 @@ class RunFacts:
     training: TrainConfig | None
     validations: tuple[Entry, ...]
     steps: NDArray[Any]
-    samples: tuple[dict[str, Any], ...]
+    samples: tuple[Entry, ...]
     step: int
     steps_per_epoch: int
+    is_fine_tuned: bool = False
 
     @property
     def losses(self) -> NDArray[Any]:
         """The loss of every step; empty if there is no record of them."""
-        return self.steps["loss"] if len(self.steps) else np.zeros(0)
+        losses = self.steps["loss"] if len(self.steps) else np.zeros(0)
+        return losses if np.isfinite(losses).any() else np.zeros(0)
 
     @property
     def seed(self) -> int:
@@ -84,21 +88,29 @@ def facts_of(source: Source) -> RunFacts:
             (),
             source.step,
             source.steps_per_epoch,
+            source.init_from is not None,
         )
     path = source.path if isinstance(source, RunFolder) else Path(source)
     checkpoint = find_checkpoint(path)
-    is_run = checkpoint.name in (BEST, LAST)
-    folder = RunFolder(checkpoint.parent)
-    trained, run = load(checkpoint), describe_run(checkpoint)
-    entries = folder.entries() if is_run else []
-    training = None if run is None else TrainConfig.from_mapping(run["train"])
-    step, per_epoch = trained.origin.step, 1
-    if run is not None:
-        entries = entries or run["history"]
-        step, per_epoch = run["progress"]["step"], run["steps_per_epoch"]
-    name = folder.path.resolve().name if is_run else checkpoint.stem
+    folder, trained, run = checkpoint.parent, load(checkpoint), describe_run(checkpoint)
+    if run is None:
+        is_run = checkpoint.name in (BEST, LAST)
+        name = folder.resolve().name if is_run else checkpoint.stem
+        entries = _validations(read_history(folder)) if is_run else ()
+        step = trained.origin.step
+        return RunFacts(name, checkpoint, trained, None, entries, np.zeros(0), (), step, 1)
+    record = RunRecord.read(folder)
     return RunFacts(
-        name, checkpoint, trained, training, _validations(entries), np.zeros(0), (), step, per_epoch
+        folder.resolve().name,
+        checkpoint,
+        trained,
+        record.config,
+        _validations(record.history),
+        record.steps,
+        tuple(record.samples),
+        record.step,
+        record.steps_per_epoch,
+        run["init_from"] is not None,
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,11 @@ from charrnn.errors import ConfigError, CorpusError
 from charrnn.generation.generate import generate
 from charrnn.inspection.character_map import CharacterMap, character_map
 from charrnn.inspection.gradient_flow import gradient_norms
+from charrnn.inspection.units import untrained
 from charrnn.network.model import Model
 from charrnn.pages.charts import standalone
 from charrnn.reporting.held_out import HeldOut, held_out
+from charrnn.reporting.inside import Inside, inside
 from charrnn.reporting.run_facts import RunFacts, Source, facts_of
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.progress import Progress
@@ -40,11 +41,13 @@ SCORED = 200_000
 class Story:
     """What a report tells: of the first run everything, of the others how they learned.
 
-    before, now: what the first run's network wrote with its first weights, and writes now
+    before, now: what the first run's network wrote with its first weights (nothing if those were
+        another network's), and writes now
     held_out: its score of held-out text; None without the text, and then `missing` says why
     reach: norms of gradients by how far they go back, (lags + 1,) each (`gradient_norms`), by the
         name of the network; empty without the text
     map: the characters as the network sees them
+    inside: what its units and gates do; None without the text
     """
 
     runs: tuple[RunFacts, ...]
@@ -52,6 +55,7 @@ class Story:
     now: str
     map: CharacterMap
     held_out: HeldOut | None = None
+    inside: Inside | None = None
     reach: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     missing: str | None = None
 
@@ -129,18 +133,19 @@ def report(
     except CorpusError as error:
         corpus, missing = None, str(error)
     stages.end(50)
-    first = replace(trained, model=_first_weights(facts[0]), starts=None)
-    before = _written(first, BEFORE, workers)
+    first = untrained(trained, facts[0].seed)
+    before = "" if facts[0].is_fine_tuned else _written(first, BEFORE, workers)
     now = _written(trained, NOW, workers)
     stages.end(150)
-    read, reach, counts = None, {}, None
+    read, within, reach, counts = None, None, {}, None
     if corpus is not None:
-        read = held_out(trained, corpus, SCORED, workers=workers, progress=stages.part(150, 400))
+        read = held_out(trained, corpus, SCORED, workers=workers, progress=stages.part(150, 300))
+        within = inside(trained, read.ids, stages.part(300, 450))
         reach = _reach(facts[0], first.model, read, stages)
         counts = np.sqrt(1 + np.bincount(corpus.ids, minlength=len(corpus.vocab)))
     places = character_map(trained.model, counts)
     stages.end(1000)
-    return Story(facts, before, now, places, read, reach, missing)
+    return Story(facts, before, now, places, read, within, reach, missing)
 
 
 def _text(run: RunFacts, corpus: Corpus | None, own_texts: Sequence[str]) -> Corpus:
@@ -150,14 +155,6 @@ def _text(run: RunFacts, corpus: Corpus | None, own_texts: Sequence[str]) -> Cor
     if run.path is None:
         raise CorpusError("the run is in memory: pass its text as `corpus`")
     return own_corpus(run.path, run.trained, own_texts)
-
-
-def _first_weights(run: RunFacts, **changes: Any) -> Model:
-    """The network, or one of another cell, with the weights that the recipe draws for its seed."""
-    config = run.trained.model.config
-    if changes:
-        config = replace(config.reopened("layer_norm"), **changes)
-    return Model.initialized(config, run.seed)
 
 
 def _written(trained: Trained, length: int, workers: Workers | None) -> str:
@@ -170,16 +167,19 @@ def _reach(
     """How far back gradients reach in the network, in itself before training, and in a plain
     recurrent one.
     """
-    networks = {"this network": run.trained.model, "the same before training": first}
+    networks = {"this network": run.trained.model}
+    if not run.is_fine_tuned:
+        networks["the same before training"] = first
     if first.config.cell != "rnn":
-        networks["a plain recurrent network before training"] = _first_weights(run, cell="rnn")
+        config = replace(first.config.reopened("layer_norm"), cell="rnn")
+        networks["a plain recurrent network before training"] = Model.initialized(config, run.seed)
     lags = min(LAGS, len(read.ids) - 2)
     if lags < 10:
         return {}
     norms = {}
     for n, (name, model) in enumerate(networks.items()):
-        share = 600 // len(networks)
-        part = stages.part(400 + n * share, 400 + (n + 1) * share)
+        share = 550 // len(networks)
+        part = stages.part(450 + n * share, 450 + (n + 1) * share)
         norms[name] = gradient_norms(model, read.ids, lags, places=PLACES, progress=part)
     return norms
 

@@ -156,7 +156,7 @@ def _found_part(
         else ""
     )
     return (
-        f'<h2>Units that detect something</h2>\n<p>{escaped(found.summary)}.</p>\n'
+        f"<h2>Units that detect something</h2>\n<p>{escaped(found.summary)}.</p>\n"
         '<div class="scroll"><table class="found">\n<thead><tr><th scope="col">feature</th>'
         f'<th scope="col">units</th>{head}</tr></thead>\n<tbody>\n{"".join(rows)}</tbody>\n'
         '</table></div>\n<p class="note">AUC: how often the unit tells a character with the '
