@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         VocabError,
     )
     from charrnn.evaluation.authorship import Authorship, authorship
+    from charrnn.evaluation.calibration import Calibration, calibration
     from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz
     from charrnn.evaluation.dynamic import adapt, evaluate_dynamic
     from charrnn.evaluation.evaluate import (
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.activity import activity
     from charrnn.inspection.attribution import Attribution, attribution
     from charrnn.inspection.features import Feature, text_features
+    from charrnn.inspection.character_map import CharacterMap, character_map
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.inspection.saturation import Saturation, saturation
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.units import Detector, UnitSearch, find_units, untrained
     from charrnn.network.model import Model
     from charrnn.reporting.advice import Advice, advice
+    from charrnn.reporting.story import Story, report
     from charrnn.reporting.surprise import surprise_page
     from charrnn.reporting.units_page import units_page
     from charrnn.runtime.threads import Workers
@@ -109,6 +112,7 @@ _HOMES = {
     "tuning.lr_find": "RateTest lr_find",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.authorship": "Authorship authorship",
+    "evaluation.calibration": "Calibration calibration",
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.sampling": "SamplingConfig ShortConfig",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig TrainConfig",
@@ -132,6 +136,7 @@ _HOMES = {
     "inspection.activity": "activity",
     "inspection.attribution": "Attribution attribution",
     "inspection.features": "Feature text_features",
+    "inspection.character_map": "CharacterMap character_map",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
     "inspection.saturation": "Saturation saturation",
@@ -139,6 +144,7 @@ _HOMES = {
     "inspection.units": "Detector UnitSearch find_units untrained",
     "network.model": "Model",
     "reporting.advice": "Advice advice",
+    "reporting.story": "Story report",
     "reporting.surprise": "surprise_page",
     "reporting.units_page": "units_page",
     "runtime.threads": "Workers",
@@ -180,6 +186,7 @@ __all__ = [  # noqa: RUF022
     "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
+    "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
     "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
