@@ -116,20 +116,28 @@ def _facts(member: Member, trace: Trace) -> Row:
 
 
 def _rows(trace: Trace) -> Iterator[Row]:
-    """A row for each gate of each layer, layers from 1."""
+    """A row for each gate of each layer, layers from 1: means over all units and characters."""
+    from charrnn.inspection.saturation import saturation
+
+    saturations = saturation(trace)
     for layer in range(trace.h.shape[1]):
         for name, gate in trace.gates.items():
+            found = saturations.get(name)
             yield {
                 "layer": layer + 1,
                 "gate": name,
                 "mean": float(gate[:, layer].mean(dtype="f8")),
+                "left_saturated": None if found is None else float(found.left[layer].mean()),
+                "right_saturated": None if found is None else float(found.right[layer].mean()),
             }
 
 
 COLUMNS: list[Column[Row]] = [
     (0, "layer", lambda row: str(row["layer"])),
     (1, "gate", lambda row: row["gate"]),
-    (2, "mean", lambda row: f"{row['mean']:.3f}"),
+    (4, "mean", lambda row: f"{row['mean']:.2f}"),
+    (2, "closed", lambda row: _percent(row["left_saturated"])),
+    (3, "open", lambda row: _percent(row["right_saturated"])),
 ]
 
 
@@ -142,3 +150,11 @@ def _show(facts: Row) -> None:
     terminal.show(f"{terminal.one_line(facts['checkpoint'])}: {facts['network']}")
     terminal.show(read if loss is None else f"{read}: {terminal.loss_text(loss)}")
     print_table(facts["gates"], COLUMNS)
+    if any(row["left_saturated"] is not None for row in facts["gates"]):
+        terminal.show(
+            "closed, open: how much of the time a gate is below 0.1 or above 0.9, over all units"
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}".replace("%", " %")

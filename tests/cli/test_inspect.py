@@ -21,6 +21,7 @@ PAGE = TEXT[:300]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> charrnn.Trained:
     monkeypatch.chdir(tmp_path)
     trained = small_run(small_corpus()).trained
+    trained.model.parameters.flat *= 8  # gates that open and close
     charrnn.save("tiny.safetensors", trained)
     Path("page.txt").write_text(PAGE)
     return trained
@@ -42,10 +43,13 @@ def test_the_summary_has_a_row_for_each_gate(run: charrnn.Trained) -> None:
     assert lines[0] == f"tiny.safetensors: {run.model.summary}"
     trace = charrnn.trace(run, PAGE)
     assert lines[1].startswith(f"300 characters: {trace.losses.mean():.4f} nats, ")
-    rows = [line.split() for line in lines if line.strip()[:1] in ("1", "2")]
+    rows = [line.replace(" %", "%").split() for line in lines if line.strip()[:1] in ("1", "2")]
     assert [row[:2] for row in rows] == [[layer, gate] for layer in "12" for gate in "ifgo"]
-    for layer, gate, mean, *_ in rows:
-        assert float(mean) == pytest.approx(trace.gates[gate][:, int(layer) - 1].mean(), abs=6e-4)
+    for layer, gate, mean, *shares in rows:
+        values = trace.gates[gate][:, int(layer) - 1]
+        assert float(mean) == pytest.approx(values.mean(), abs=6e-3)
+        closed, open_ = (values < 0.1).mean(), (values > 0.9).mean()
+        assert " ".join(shares) == ("- -" if gate == "g" else f"{closed:.0%} {open_:.0%}")
 
 
 def test_json_is_one_object(run: charrnn.Trained) -> None:
