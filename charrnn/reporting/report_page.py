@@ -396,7 +396,8 @@ def _units(story: Story) -> str:
         + '<p class="note">A unit is named by its layer and its number. AUC: how often it tells a '
         "character with the feature from one without it; 0.5 is chance. p: how likely the best of "
         "all would do as well by chance. It means something if its AUC is at least 0.9 and half as "
-        "far from 1 as that of the best unit of the same network before training. Most units mean nothing by themselves. Measured on "
+        "far from 1 as that of the best unit of the same network before training. Most units mean "
+        "nothing by themselves. Measured on "
         f"{within.characters:,} characters of held-out text.</p>"
     )
 

@@ -72,7 +72,7 @@ def test_it_holds_the_text_and_the_steps_of_every_unit() -> None:
         data["ends"][6:], np.stack(bounds(shown), -1).reshape(6, 2), atol=1e-4
     )
     assert data["first"] == 1 and data["found"][0]["row"] == 1
-    assert data["found"][0]["tells"].startswith("high where a character is upper case (AUC 1.0")
+    assert data["found"][0]["tells"].startswith("high for “upper case” (AUC 1.0")
     buttons = [about for tag, about in page.tags if tag == "button" and "data-row" in about]
     assert [button["data-row"] for button in buttons][:1] == ["1"]
     assert "1.2 c" in result and escaped_summary(found.summary) in result
@@ -129,7 +129,7 @@ def test_a_browser_colors_the_text_by_any_unit(tab: Tab, tmp_path: Path) -> None
         assert tab.run(blocks) == visible(TEXT)
         assert tab.run("document.documentElement.scrollWidth <= innerWidth")
         assert tab.run("document.getElementById('unit').textContent").startswith(
-            "Layer 1, unit 2, tanh(c): high where a character is upper case (AUC 1.0"
+            "Layer 1, unit 2, tanh(c): high for “upper case” (AUC 1.0"
         )
     assert tab.run(spans)[-400:] == wanted(trace, "c", 0, 1)[-400:]
     tab.run(
