@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from charrnn.cli.live_bar import LiveBar, speed_text
+from charrnn.cli.live_bar import bar_line, speed_text
+from charrnn.cli.live_block import LiveBlock
+from charrnn.cli.signals import STOPPING, Stop
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.cli.terminal import duration_text, loss_text, one_line
 from charrnn.cli.train_display import ESTIMATED_AFTER
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
 class Display:
     """Shows the events of a comparison on stderr."""
 
-    def __init__(self, seeds: int, folder: Path, quiet: bool) -> None:
+    def __init__(self, seeds: int, folder: Path, stop: Stop, quiet: bool) -> None:
         self._seeds, self._folder = seeds, folder
-        self._bar = LiveBar(1.0, quiet=quiet)
+        self._block = LiveBlock(sys.stderr, quiet=quiet)
+        if self._block.is_live:
+            stop.notify = lambda: self._block.set_foot(STOPPING)
         # when training began, and the share already done by then
         self._begun: tuple[float, float] | None = None
         self._trained = ""  # the run that is being trained
@@ -32,7 +37,7 @@ class Display:
         from charrnn.text.vocab import counted
 
         self._is_announced = True
-        self._bar.say(
+        self._block.say(
             f"{counted(event.runs // self._seeds, 'configuration')}, "
             f"{counted(self._seeds, 'seed')}: {counted(event.runs, 'run')} into "
             f"{one_line(str(self._folder))}"
@@ -57,12 +62,16 @@ class Display:
             old = "" if self._trained == name else " (already done)"
             news.append(f"{place}: {name}: {_ended(event.outcome)}{old}")
         left = self._left(event)
-        if left and not self._bar.is_live and (news or not self._is_estimated):
+        if left and not self._block.is_live and (news or not self._is_estimated):
             self._is_estimated = True
             news.append(f"about {duration_text(left)} left")
         if news:
-            self._bar.say("; ".join(news))
-        self._bar.show(event.share, 1.0, left, fields)
+            self._block.say("; ".join(news))
+        if left is not None:
+            fields.insert(0, (0, f"{duration_text(left)} left"))
+        if self._block.is_due:
+            columns, _ = self._block.size
+            self._block.draw([bar_line(event.share, fields, columns, self._block.looks)])
 
     def _left(self, event: Event) -> float | None:
         """Seconds left for all runs together; None while unknown."""
@@ -76,7 +85,7 @@ class Display:
 
     def close(self) -> None:
         """Remove the bar."""
-        self._bar.close()
+        self._block.close()
 
 
 def print_results(results: Sequence[Result], seeds: int) -> None:

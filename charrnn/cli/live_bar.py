@@ -1,73 +1,30 @@
-"""A progress bar at the bottom of the terminal, with figures beside it and messages above it."""
+"""A bar as a line of text, and figures that fit beside it."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
-
-from charrnn.cli.progress_bar import FREE
-from charrnn.cli.terminal import (
-    UNWATCHED,
-    duration_text,
-    is_terminal,
-    laid_out,
-    new_bar,
-    say,
-    width_of,
-)
-
-BAR_NEEDS = 24
-"""Columns that percentage, bar and time left take; the figures get the rest."""
-
-
-class LiveBar:
-    """Lines on stderr and, on a terminal, a bar below them. Shows nothing if `quiet`."""
-
-    def __init__(self, total: float, done: float = 0, *, quiet: bool = False) -> None:
-        self.quiet, self.is_live = quiet, not quiet and is_terminal(sys.stderr)
-        self._bar: Any = None
-        if self.is_live:
-            self._bar = new_bar(total, initial=done, bar_format="{percentage:3.0f}%|{bar}|")
-
-    @property
-    def width(self) -> int:
-        """Width of the terminal in columns; many if there is none."""
-        return width_of(sys.stderr) if self.is_live else UNWATCHED
-
-    def say(self, text: str) -> None:
-        """Print lines above the bar."""
-        if self._bar is not None:
-            self.write(laid_out(text, sys.stderr))
-        elif not self.quiet:
-            say(text)
-
-    def write(self, text: str) -> None:
-        """Print a text above the bar as it is; only a terminal shows it."""
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-
-    def show(self, done: float, total: float, left: float | None, fields: Fields) -> None:
-        """Move the bar, also backwards. Beside it, show the seconds `left` unless None, and as many
-        fields as fit.
-        """
-        if self._bar is None:
-            return
-        figures = (
-            fitted(fields, self.width - FREE - BAR_NEEDS).replace("{", "{{").replace("}", "}}")
-        )
-        time_left = "" if left is None else f"{duration_text(left)} left  "
-        self._bar.bar_format = "{percentage:3.0f}%|{bar}| " + time_left + figures
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
+from charrnn.cli.live_block import Looks
+from charrnn.cli.terminal import cells
 
 Fields = list[tuple[int, str]]
 """Pairs of an importance (0 is the highest) and a text."""
+WIDEST = 100
+"""Columns of a bar with what stands beside it; more would not be read at a glance."""
+LEAST_BAR = 10
+
+
+def bar_line(share: float, beside: Fields, columns: int, looks: Looks) -> str:
+    """A percentage, a bar, and beside it as many fields as fit into fewer than these columns."""
+    share = min(1.0, max(0.0, share))
+    room = min(columns - 1, WIDEST)
+    percent = f"{int(100 * share):3d} % "
+    text = fitted(beside, room - len(percent) - LEAST_BAR - 2)
+    if len(percent) + LEAST_BAR + 2 + cells(text) > room:
+        text = ""
+    length = max(1, room - len(percent) - (cells(text) + 2 if text else 0))
+    full, rest = ("━", "─") if looks.has_dots else ("#", "-")
+    done = round(share * length)
+    bar = looks.styled(full * done, "32") + looks.styled(rest * (length - done), "2")
+    return percent + bar + (f"  {text}" if text else "")
 
 
 def fitted(fields: Fields, width: int, gap: str = "  ") -> str:

@@ -33,16 +33,20 @@ from charrnn.errors import CharrnnError, ConfigError
 COMMANDS = {
     "check": ("charrnn.cli.check:check", "Look at a text before training on it."),
     "train": ("charrnn.cli.train:train", "Train a network on a text, or resume a run."),
+    "watch": ("charrnn.cli.watch:watch", "Watch a run that is trained in another terminal."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "write": ("charrnn.cli.write:write", "Write a text together with a network."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
+    "report": ("charrnn.cli.report:report_", "Tell the story of a run as a web page."),
+    "inspect": ("charrnn.cli.inspect:inspect", "Show what a network computes as it reads."),
     "log": ("charrnn.cli.log:log", "Show how a run has learned: its losses."),
     "compare": (
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
     ),
+    "lr-find": ("charrnn.cli.lr_find:lr_find_", "Find a learning rate for a text."),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
     "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),
@@ -56,7 +60,7 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {
     **{"streams": "--count", "duration": "--for", "folder": "--out"},
-    "weights": "--ensemble",
+    **{"weights": "--ensemble", "own_texts": "--text"},
 }
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 

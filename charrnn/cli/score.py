@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.checkpoint.paths import BEST, LAST
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import decoding_options, threads_option
 from charrnn.cli.score_authors import print_authorship
 from charrnn.cli.score_display import print_colored, print_passages
 from charrnn.cli.score_lines import print_line_losses
-from charrnn.cli.score_text import ScoreText, read_score_text
+from charrnn.cli.score_text import ScoreText, check_place, check_texts, read_score_text
 from charrnn.runtime.threads import Workers
-from charrnn.text.sources import STDIN, InputFile, find
+from charrnn.text.sources import find
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.mixture import Mixture
@@ -34,7 +32,6 @@ Examples:
   charrnn score --per-line < names.txt
   charrnn score letter.txt --run checkpoints/a --run checkpoints/b
 """
-SUFFIX = ".safetensors"
 BLOCK = 4096
 """Characters printed at a time."""
 
@@ -100,20 +97,20 @@ def score(
     most; elsewhere, or with NO_COLOR, the passages alone are printed.
     """
     texts = texts or ("-",)
-    _check_texts(texts)
+    check_texts(texts)
     inputs = find(texts)  # reports a missing text before kernels are loaded or compiled
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
-    if len(set(runs)) < len(runs):
-        raise click.UsageError("--run names the same network twice; leave one of them out")
     if len(runs) > 1:
         _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
+        if len(set(runs)) < len(runs):
+            raise click.UsageError("--run names the same network twice; leave one of them out")
         networks = [load_members(run, ())[0].trained for run in runs]
         text = read_score_text(networks[0], texts, decoding, "skip")
         with closing(Workers(threads)) as workers:
             print_authorship(runs, networks, text, passages, as_json, workers)
         return
     if html is not None:
-        _check_place(Path(html), inputs.files)
+        check_place("--html", Path(html), inputs.files)
     if per_line and html is not None:
         raise click.UsageError("--per-line and --html exclude each other; leave one of them out")
     mixture = mixture_of(load_members(runs[0] if runs else None, ensemble))
@@ -132,30 +129,11 @@ def score(
         _show(result, text, passages)
 
 
-def _check_texts(texts: Sequence[str]) -> None:
-    """`UsageError` for a network in the place of a text, where `eval` and `sample` have it."""
-    for text in map(Path, texts):
-        if text.suffix == SUFFIX or any((text / name).exists() for name in (BEST, LAST)):
-            raise click.UsageError(f"{text} is a network, not a text: give it with --run")
-
-
 def _check_alone(flags: dict[str, Any]) -> None:
     """`UsageError` for a flag that has no meaning with several networks."""
     for flag, value in flags.items():
         if value:
             raise click.UsageError(f"{flag} needs a single --run")
-
-
-def _check_place(path: Path, files: Sequence[InputFile]) -> None:
-    """`UsageError` if no file can be written there, or only in the place of a text that is read,
-    before time is spent on it.
-    """
-    others = (Path(file.path) for file in files if file.path != STDIN)
-    if path.exists() and any(path.samefile(other) for other in others):
-        raise click.UsageError(f"--html {path}: that is the text; give another name")
-    if path.is_dir() or not path.parent.is_dir():
-        reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
-        raise click.UsageError(f"--html {path}: {reason}; give the name of a file to write")
 
 
 def _scored(mixture: Mixture, text: ScoreText, top: int, workers: Workers) -> Score:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charrnn.cli.eval_text import read_other
+import click
+
+from charrnn.checkpoint.paths import BEST, LAST
+from charrnn.cli.eval_text import own_text, read_other
+from charrnn.text.sources import STDIN, InputFile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,9 +19,14 @@ if TYPE_CHECKING:
 
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
+    from charrnn.cli.checkpoints import Member
     from charrnn.evaluation.score import Score
     from charrnn.text.sources import Source
     from charrnn.text.vocab import TextIds, Unit
+
+SUFFIX = ".safetensors"
+OWN = 20_000
+"""Characters of the run's own text that are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,3 +85,39 @@ def read_score_text(
     symbols = corpus.vocab.codes[corpus.ids].tobytes().decode("utf-32-le")
     ids = ids[places].astype(network.vocab.dtype)
     return ScoreText(symbols, ids, places, corpus.sources, network.vocab.unit)
+
+
+def read_own_text(member: Member, characters: int = OWN) -> ScoreText:
+    """The first characters of the validation part of the text that a network was trained on.
+
+    Errors as in `own_text`.
+    """
+    import numpy as np
+
+    from charrnn.text.sources import Source
+
+    vocab = member.trained.vocab
+    (ids, _), _ = own_text(member, (), "validation")
+    ids = ids[:characters]
+    symbols = vocab.codes[ids].tobytes().decode("utf-32-le")
+    source = Source("the run's validation text", len(ids))
+    return ScoreText(symbols, ids, np.arange(len(ids)), (source,), vocab.unit)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """`UsageError` for a network in the place of a text, where `eval` and `sample` have it."""
+    for text in map(Path, texts):
+        if text.suffix == SUFFIX or any((text / name).exists() for name in (BEST, LAST)):
+            raise click.UsageError(f"{text} is a network, not a text: give it with --run")
+
+
+def check_place(flag: str, path: Path, files: Sequence[InputFile]) -> None:
+    """`UsageError` if no file can be written there, or only in the place of a text that is read,
+    before time is spent on it.
+    """
+    others = (Path(file.path) for file in files if file.path != STDIN)
+    if path.exists() and any(path.samefile(other) for other in others):
+        raise click.UsageError(f"{flag} {path}: that is the text; give another name")
+    if path.is_dir() or not path.parent.is_dir():
+        reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
+        raise click.UsageError(f"{flag} {path}: {reason}; give the name of a file to write")

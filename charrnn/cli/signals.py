@@ -32,17 +32,29 @@ class Interrupted(KeyboardInterrupt):
         self.status = 128 + number
 
 
+STOPPING = "stopping after this step ..."
+
+
+def _say_stopping() -> None:
+    if is_terminal(sys.stderr):  # not print: the signal may have interrupted one
+        os.write(sys.stderr.fileno(), f"\n{STOPPING}\n".encode())
+
+
 class Stop:
-    """Remembers the first SIGINT, SIGTERM or SIGHUP as an exit status; later ones are ignored."""
+    """Remembers the first SIGINT, SIGTERM or SIGHUP as an exit status; later ones are ignored.
+
+    `notify` is called then, between two instructions of whatever runs; by default it says that
+    the step is still to end.
+    """
 
     def __init__(self) -> None:
         self.status = 0
+        self.notify: Callable[[], None] = _say_stopping
 
     def _note(self, number: int, _: object) -> None:
         if not self.status:
             self.status = 128 + number
-            if is_terminal(sys.stderr):  # not print: the signal may have interrupted one
-                os.write(sys.stderr.fileno(), b"\nstopping after this step ...\n")
+            self.notify()
 
     @classmethod
     @contextmanager

@@ -1,3 +1,3 @@
-"""Look inside a network: `gradient_flow.gradient_norms` shows how far back gradients reach, and
-`likelihood.with_logprobs` how likely it finds what it wrote.
+"""Look inside a network: `trace.trace` shows every gate and state, `gradient_flow.gradient_norms`
+how far back gradients reach, and `likelihood.with_logprobs` how likely it finds what it wrote.
 """

@@ -68,6 +68,8 @@ class Layer:
     mask, keep_h, keep_c: masks of dropout and zoneout, or empty
     recurrent_mask, dropped: a mask of W_h, and W_h times it, or empty
     out (T, N, H): what the next layer and the decoder read; one of the above
+
+    A layer that `shares` has the z and c of the layer below.
     """
 
     z: Floats
@@ -83,12 +85,12 @@ class Layer:
         below: Layer | None,
         memory: Floats,
         factor: Floats,
+        shares: bool = False,
     ) -> None:
         self.model, self.panels, self.index, self.shape = model, panels, index, shape
         self.config, self.cell, self.below = model.config, model.cell, below
         shapes = self.shapes(model.config, shape, training, index)
-        # A network without a backward pass shares one z and one c among all layers.
-        lent = {} if training or below is None else {"z": below.z, "c": below.c}
+        lent = {"z": below.z, "c": below.c} if shares and below is not None else {}
         arrays: list[Floats] = [
             lent[name] if name in lent else aligned(*size) for name, size in shapes.items()
         ]

@@ -41,6 +41,9 @@ from charrnn.runtime.threads import Workers, ranges
 class Network:
     """Buffers for at most T steps of N streams. `training` adds what the backward pass needs.
 
+    Without it, all layers share one z and one c, unless the network `keeps` those of each layer
+    until the next batch.
+
     `panels` of another network of the same model are shared and refreshed by that network; products
     then have the precision that they were packed for, otherwise `precision` (see `arithmetic`);
     `ConfigError` if this machine does not support it.
@@ -60,6 +63,7 @@ class Network:
         training: bool = False,
         panels: Panels | None = None,
         precision: str = "float32",
+        keeps: bool = False,
     ) -> None:
         self.model, self.workers = model, workers
         self.shape = seq_length, streams
@@ -70,7 +74,7 @@ class Network:
             aligned(*shape) for shape in shapes.values()
         )
         self.layers: list[Layer] = []
-        below, inputs = None, (self.memory, self.factor)
+        below, inputs = None, (self.memory, self.factor, not (training or keeps))
         for index in range(model.config.layers):
             below = Layer(model, self.panels, index, self.shape, training, below, *inputs)
             self.layers.append(below)
@@ -214,16 +218,48 @@ class Network:
         the result are the derivatives of losses[-1], in nats, with respect to h and c; c is zero
         for cells without a cell state.
         """
-        batch, N = self._begin(x, y, state, None), self.shape[1]
-        self._forward(batch, 0, N)
-        self.logits[: batch.steps - 1] = 0
+        N = self.shape[1]
         gradients, (first, middle, _) = State(self.model, N), self.model.borders()
-        for layer, dh, dc in self._backwards(batch, 0, N):
+        for layer, dh, dc in self._back_from_last(x, y, state):
             weight = self.model.recurrent[layer.index][:, : middle - first]
             gradients.h[layer.index] = dh[0] + layer.z[0, :, first:middle] @ weight.T
             if self.model.cell.has_memory:
                 gradients.c[layer.index] = dc[0]
         return gradients
+
+    def input_gradients(self, x: Ids, y: Ids, state: State) -> Floats:
+        """The derivative of each stream's last loss with respect to the input of every step,
+        without dropout: float32 (T, N, D), in nats.
+
+        x, y int32 (T, N); the state is read and becomes the state at the end. The input is the
+        character's embedding, D = E padded, and beside it its learned vector for a cell that reads
+        m_below, D = E + H, both padded; without an embedding it is the one-hot vector, D = V.
+        """
+        for _ in self._back_from_last(x, y, state):
+            pass
+        weight = self.model.parameters["rnn.weight_ih_l0"]
+        by_input: Floats = self.layers[0].z[: len(x), :, : weight.shape[1]] @ weight.T
+        if not self.memory.size:
+            return by_input
+        by_memory = self._by_memory[: len(x)]
+        if self.model.config.embedding:
+            return np.concatenate([by_input, by_memory], axis=2)
+        by_input += by_memory @ self.model.parameters["rnn.memory.weight"].T
+        return by_input
+
+    def _back_from_last(
+        self, x: Ids, y: Ids, state: State
+    ) -> Iterator[tuple[Layer, Floats, Floats]]:
+        """As `_backwards`, from the last loss of all streams, after the forward pass."""
+        batch, N = self._begin(x, y, state, None), self.shape[1]
+        self._forward(batch, 0, N)
+        self.logits[: batch.steps - 1] = 0
+        yield from self._backwards(batch, 0, N)
+
+    @property
+    def _by_memory(self) -> Floats:
+        """After a backward pass, the derivative of the loss by `memory`, (T, N, H)."""
+        return self._backward.m_below if len(self.layers) % 2 else self._backward.m
 
     def _check(self, x: Ids, y: Ids, state: State, starts: Starts | None) -> None:
         """Kernels do not check bounds: reject anything that would read or write past an array."""
@@ -327,8 +363,7 @@ class Network:
         table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
         looked_up = [(self.layers[0].z, table)]
         if self.memory.size:
-            dm = self._backward.m_below if len(self.layers) % 2 else self._backward.m
-            looked_up.append((dm, g["rnn.memory.weight"]))
+            looked_up.append((self._by_memory, g["rnn.memory.weight"]))
         for dz, d_table in looked_up:
             total = bind(
                 layers.table_gradient,

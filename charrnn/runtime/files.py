@@ -8,9 +8,10 @@ import math
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from charrnn.errors import CheckpointError, DataError
 
@@ -77,8 +78,16 @@ def _finite(digits: str) -> float:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """`replace_file` for a file of the program's own; `CheckpointError` if that fails."""
+    with written_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """As `write_atomically`, for a file that is written in the block."""
     try:
-        replace_file(path, data)
+        with _replaced(path) as file:
+            yield file
     except OSError as error:
         raise cannot_write(path, error) from None
 
@@ -98,6 +107,13 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
 
     mode: the new file's permissions; by default those that this process gives new files.
     """
+    with _replaced(path, mode) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replaced(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
+    """As `replace_file`, with the temporary file to write in the block."""
     temporary = None
     try:
         with suppress(FileNotFoundError):
@@ -106,7 +122,7 @@ def replace_file(path: Path, data: bytes, mode: int | None = None) -> None:
             dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY, delete=False
         ) as file:
             temporary = file.name
-            file.write(data)
+            yield file
             file.flush()
             sync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask() if mode is None else mode)  # noqa: PTH101

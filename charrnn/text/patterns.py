@@ -25,14 +25,14 @@ _ERRORS = re.compile(r"(\\.)|\{(?=[0-9<= ]*[eisd])", re.DOTALL)
 
 
 class Pattern:
-    """A separator of documents. All searches raise `ConfigError` once they have taken too long
-    together.
+    """A separator of documents, or the value of another parameter. All searches raise `ConfigError`
+    that names it once they have taken too long together.
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, parameter: str = "document_separator") -> None:
         import regex  # takes 16 ms, and few texts need it
 
-        self._source = pattern
+        self._source, self._parameter = pattern, parameter
         same = _ERRORS.sub(lambda match: match[1] or r"\{", pattern)
         self._compiled = regex.compile(same, cache_pattern=False)
         self._simple = re.compile(pattern) if _choices(pattern) <= 1 else None
@@ -66,7 +66,7 @@ class Pattern:
         if self._left > 0:
             return result
         raise ConfigError(
-            f"`document_separator` {self._source!r:.80} takes too long to search for; write it "
+            f"`{self._parameter}` {self._source!r:.80} takes too long to search for; write it "
             "without repeats inside repeats, such as a+b instead of (a+)+b"
         )
 

@@ -28,6 +28,7 @@ from charrnn.optim.optimizers import (
     update_parameters,
 )
 from charrnn.optim.schedules import rate_factor
+from charrnn.optim.updates import sizes
 from charrnn.runtime.interrupts import delayed_interrupt
 from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
@@ -45,11 +46,14 @@ VALIDATED = 200_000
 """At most this many characters of the validation text are read in training; `charrnn eval` reads
 all of it.
 """
-SAMPLE_LENGTH = 240
+SAMPLE_LENGTH, LAST_LENGTH = 240, 800
+"""Characters of a sample, and of the last one, of a run that has ended."""
 LIMITS = {"time": "max_time"}
 """The settings that end a run, where their names differ from `Report.ended`."""
 FEW = 5
 """The first validations, each with a sample; after them, every fifth has one."""
+EARLY = (1, 10, 100)
+"""Steps with a sample, so that one sees noise become words, and something within seconds."""
 
 
 def train(
@@ -144,6 +148,8 @@ class _Trainer:
         self.saved: tuple[int, str | None] | None = None
         self.is_whole = True
         """False in the middle of an update."""
+        self._sizes: dict[str, dict[str, float]] = {}
+        """How large weights and the last update are, by layer, before a validation."""
         self._starts_step: int | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
@@ -211,10 +217,11 @@ class _Trainer:
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
                 raise UnstableStep(f"{name} {value:g}", loss, norm)
-        rate = self._rate()
+        rate, parameters = self._rate(), run.model.parameters
+        before = parameters.copy() if self._is_validated(run.step + 1) else None
         update_parameters(
             self.optimizer,
-            run.model.parameters,
+            parameters,
             gradient,
             run.slots,
             self.optimizer.rule(run.config, rate, run.step + 1),
@@ -223,12 +230,21 @@ class _Trainer:
             penalties_of(run.config, rate),
             run.anchor,
         )
+        self._sizes = {}
+        if before is not None:
+            self._sizes = {"weights": sizes(parameters), "updates": sizes(parameters, before)}
         if run.average is not None:
             average_parameters(
-                run.model.parameters, run.average, run.config.average, run.step + 1, self.workers
+                parameters, run.average, run.config.average, run.step + 1, self.workers
             )
         self.network.refresh()
         return loss, norm, rate
+
+    def _is_validated(self, step: int) -> bool:
+        """True if this step is one after which the run is validated, even if nothing ends it."""
+        run = self.run
+        interval = run.config.eval_interval(run.steps_per_epoch)
+        return step % interval == 0 or step == run.total_steps or step in run.former_ends
 
     def _rate(self) -> float:
         """The learning rate of the next step."""
@@ -278,7 +294,7 @@ class _Trainer:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
-        validates = step % interval == 0 or ended is not None or step in self.run.former_ends
+        validates = ended is not None or self._is_validated(step)
         if validates:
             report = self._validate(report)
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
@@ -296,6 +312,8 @@ class _Trainer:
         """
         step, every = self.run.step, self.run.config.sample_every
         if every is None:
+            if step in EARLY:
+                return True
             many = step >= FEW * interval
             every = FEW * interval if many else interval
         return every > 0 and (step % every == 0 or self.ended is not None)
@@ -337,6 +355,7 @@ class _Trainer:
                 "validation_loss": loss,
                 "learning_rate": report.learning_rate,
                 "gradient_norm": report.gradient_norm,
+                **self._sizes,
             }
         )
         overfitting = not any(e.get("overfitting") for e in run.history) and recovery.overfits(
@@ -372,7 +391,8 @@ class _Trainer:
         run = self.run
         self._find_starts()
         panels = self._panels() if run.config.precision == "float32" else None
-        config = SamplingConfig(length=SAMPLE_LENGTH, seed=run.step, unknown="skip")
+        length = SAMPLE_LENGTH if self.ended is None else LAST_LENGTH
+        config = SamplingConfig(length=length, seed=run.step, unknown="skip")
         return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))
 
     def _panels(self) -> Panels | None:

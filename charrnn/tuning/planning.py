@@ -103,6 +103,23 @@ def plan(
     return _Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
 
 
+def planned_width(
+    corpus: Corpus,
+    duration: str | float,
+    model: ModelConfig | None = None,
+    training: TrainConfig | None = None,
+    *,
+    threads: int | None = None,
+) -> int:
+    """The units of a layer that `plan` would choose for this duration; takes half a second, or a
+    hundredth of a shorter one. Parameters and errors as for `plan`.
+    """
+    seconds, elapsed = _checked(duration), _since_now()
+    model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
+    training = training or TrainConfig()
+    return _Planner(corpus, seconds, threads, elapsed, model, training, False)._width()
+
+
 def _checked(duration: str | float) -> float:
     seconds = duration if isinstance(duration, float | int) else seconds_of("duration", duration)
     if not LEAST_SECONDS <= seconds < math.inf:

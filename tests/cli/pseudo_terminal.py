@@ -19,7 +19,7 @@ SECONDS = 120
 
 
 class Terminal:
-    """`charrnn` with these arguments, and its screen."""
+    """`charrnn` with these arguments, its screen, and all that it wrote (`raw`)."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class Terminal:
         rows: int = 24,
         **environment: str,
     ) -> None:
+        self.raw = ""
         source = str(Path(charrnn.__file__).parents[1])
         own = {**os.environ, "PYTHONPATH": source, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
         own.pop("NO_COLOR", None)
@@ -75,6 +76,20 @@ class Terminal:
         """Wait until the program shows its keys: what was typed before is shown by the system."""
         self.until(lambda: self.lines[-1].startswith("Tab"))
 
+    def resize(self, columns: int, rows: int = 24) -> None:
+        """Give the terminal another size. Its lines are not folded, as in xterm. If there are fewer
+        rows, it loses those below the cursor first.
+        """
+        self.process.setwinsize(rows, columns)
+        y, x = self.cursor
+        lost = self.screen.lines - rows
+        above = max(0, y - rows + 1)
+        if lost > 0:  # pyte drops the first rows
+            self.screen.cursor_position(1, 1)
+            self.screen.insert_lines(lost - above)
+        self.screen.resize(rows, columns)
+        self.screen.cursor_position(y - above + 1, min(x, columns - 1) + 1)
+
     def hang_up(self) -> int:
         """Close the terminal; returns the exit status of the process."""
         self.process.ptyproc.fileobj.close()
@@ -101,18 +116,23 @@ class Terminal:
 
     def _read(self) -> None:
         try:
-            self._stream.feed(self.process.read_nonblocking(1 << 16, 0.02))
+            self._feed(0.02)
         except pexpect.TIMEOUT:
             pass
         except pexpect.EOF:
             raise AssertionError("it has ended:\n" + "\n".join(self.lines)) from None
+
+    def _feed(self, seconds: float) -> None:
+        text = self.process.read_nonblocking(1 << 16, seconds)
+        self.raw += text
+        self._stream.feed(text)
 
     def end(self) -> int:
         """Wait for the end of the process; returns its exit status, or minus the signal."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
             try:
-                self._stream.feed(self.process.read_nonblocking(1 << 16, 0.1))
+                self._feed(0.1)
             except pexpect.TIMEOUT:
                 continue
             except pexpect.EOF:

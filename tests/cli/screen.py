@@ -5,6 +5,7 @@ import os
 import re
 
 FD = 2
+CODE = "\x1b\\[[?0-9;]*[A-Za-z]"
 
 
 class Screen(io.StringIO):
@@ -27,14 +28,16 @@ class Screen(io.StringIO):
     def lines(self):
         """The lines shown in the end, without colors, as if the window had no width."""
         lines, row, column = [""], 0, 0
-        for part in re.split("(\r|\n|\x1b\\[[0-9]*[A-Za-z])", self.getvalue()):
+        for part in re.split(f"(\r|\n|{CODE})", self.getvalue()):
             if part == "\r":
                 column = 0
             elif part == "\n":
                 row, column = row + 1, 0
                 lines += [""] * (row + 1 - len(lines))
-            elif part == "\x1b[A":
-                row = max(0, row - 1)
+            elif re.fullmatch("\x1b\\[[0-9]*A", part):
+                row = max(0, row - int(part[2:-1] or 1))
+            elif part == "\x1b[K":
+                lines[row] = lines[row][:column]
             elif part == "\x1b[J":
                 lines[row:] = [lines[row][:column]]
             elif not part.startswith("\x1b"):
@@ -44,5 +47,5 @@ class Screen(io.StringIO):
 
     def widest(self):
         """Columns of the widest line, of those that were overwritten too."""
-        plain = re.sub("\x1b\\[[0-9]*[A-Za-z]", "", self.getvalue())
+        plain = re.sub(CODE, "", self.getvalue())
         return max(map(len, re.split("[\r\n]", plain)))

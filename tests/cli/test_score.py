@@ -249,6 +249,7 @@ def test_several_runs_are_compared(run: charrnn.Trained) -> None:
     [
         (("--run", "tiny.safetensors", "--run", "tiny.safetensors", "--per-line"), 2, "--per-line"),
         (("--run", "tiny.safetensors", "--run", "tiny.safetensors", "--html", "x"), 2, "--html"),
+        (("--run", "tiny.safetensors", "--run", "tiny.safetensors"), 2, "twice"),
         (("nothing.txt",), 1, "nothing.txt"),
         (("tiny.safetensors",), 2, "give it with --run"),
         (("--run", "nothing"), 1, "nothing: no such file"),

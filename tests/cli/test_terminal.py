@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.cli import kernel_loading, terminal
-from charrnn.cli.live_bar import LiveBar
+from charrnn.cli.live_block import LiveBlock
 from tests.cli.screen import Screen
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,19 +169,13 @@ def test_nothing_is_wrapped_in_a_pipe(monkeypatch, capsys):
     terminal.say(PLAN)
     terminal.show(PLAN)
     terminal.console().print(PLAN)
-    LiveBar(10).say(PLAN)
+    LiveBlock(sys.stderr).say(PLAN)
     assert capsys.readouterr() == (f"{PLAN}\n{PLAN}\n", f"{PLAN}\n{PLAN}\n")
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_the_bar_leaves_two_columns_free(monkeypatch, columns):
     screen = Screen(monkeypatch, columns)
-    bar = LiveBar(1000)
-    fields = [(0, "1.234 nats"), (1, "2.34 bits"), (2, "val 1.2345"), (3, "123k chars/s")]
-    for n in range(10, 1000, 10):
-        bar.show(n, 1000, 1234.0, fields)
-    assert screen.widest() <= columns - 2
-    bar.close()
     for label, total in (("windows of 256", 10), ("reading", 10**9), ("reading", None)):
         monkeypatch.setattr(terminal, "READING_SHOWN_AFTER", -1.0)
         with terminal.progress_bar(label) as show:
@@ -193,14 +187,12 @@ def test_the_bar_leaves_two_columns_free(monkeypatch, columns):
 def test_a_bar_in_a_window_that_became_narrower_is_replaced(monkeypatch):
     """The terminal has folded its line into rows; the cursor is in the last."""
     screen = Screen(monkeypatch, 80)
-    bar = LiveBar(10)
-    bar.say("before")
-    bar.show(5, 10, 1.0, [(0, "1.234 nats")])
-    screen.write("\n" * 2)  # what folding 78 columns in a window of 30 does to the cursor
-    start, screen.columns = len(screen.getvalue()), 30
-    bar.say("after")
-    bar.close()
-    assert screen.lines() == ["before", "after", ""]
+    monkeypatch.setattr(terminal, "READING_SHOWN_AFTER", -1.0)
+    with terminal.progress_bar("reading") as show:
+        show(5, 10)
+        screen.write("\n" * 2)  # what folding 78 columns in a window of 30 does to the cursor
+        start, screen.columns = len(screen.getvalue()), 30
+    assert screen.lines() == [""]
     assert max(map(len, screen.getvalue()[start:].replace("\n", "\r").split("\r"))) <= 31
 
 

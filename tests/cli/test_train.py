@@ -1,14 +1,9 @@
-import fcntl
 import json
-import os
-import pty
 import random
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
@@ -386,7 +381,7 @@ def test_parts_in_files_of_their_own(text, parts):
     result = invoke("train", text, *parts, *TINY, "--steps", 3, "--schedule", "constant")
     assert result.exit_code == 0, result.output
     size = len(text.read_text())
-    assert f"train {size:,}, validation 1,001, test 1,001" in result.output
+    assert f"from {size:,}, is measured on 1,001, keeps 1,001 for a test" in result.output
     settings = tomllib.loads(Path("checkpoints/sea/config.toml").read_text())
     assert settings["text"] == [str(text)]
     assert settings["validation"] == [str(text.with_name(f"v{n}.txt")) for n in (1, 2)]
@@ -515,14 +510,14 @@ def test_nobody_watching_gets_plain_lines(text):
     assert (
         len(
             re.findall(
-                r"^step \d+  epoch \S+  train \S+  val \S+ nats  \S+ bits(  \*best\*)?$",
+                r"^step \d of 6, training loss \S+, validation loss [\d.]+(, best so far)?$",
                 result.stderr,
                 re.M,
             )
         )
         == 3
     )
-    assert "sea.txt: " in result.stderr and "parameters, about " in result.stderr
+    assert "sea.txt: " in result.stderr and " parameters\n" in result.stderr
 
 
 def test_quiet_says_only_the_end(text):
@@ -634,8 +629,7 @@ def test_events_fit_a_narrow_terminal(monkeypatch, reason, columns):
     display.close()
     said = " ".join(screen.lines())
     assert screen.widest() <= columns and screen.lines()[-1] == ""
-    assert f"step 124321: {reason}" in said
-    assert f"step 124321: {reason}, back to step 123400" in said or columns == 40
+    assert f"step 124321: {reason}, back to step 123400, rate x 0.125" in said
     assert "running slower than planned: 1,234,567 steps instead of 2,345,678" in said
     for words in ("overfitting: the", "step 123,000", "--dropout", "--hidden", "--patience"):
         assert words in said
@@ -770,43 +764,6 @@ def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):
     assert load_run("checkpoints/sea/last.safetensors").step >= 100
 
 
-@pytest.mark.parametrize("no_color", ["", "1"])
-def test_the_live_display_fits_a_narrow_terminal(text, monkeypatch, no_color):
-    monkeypatch.setenv("NO_COLOR", no_color)
-    monkeypatch.setenv("TERM", "xterm")
-    request = [
-        "train",
-        str(text),
-        *TINY,
-        "--steps",
-        "150",
-        "--eval-every",
-        "50",
-        "--sample-every",
-        "50",
-    ]
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    with subprocess.Popen(PROGRAM + request, stderr=theirs, stdin=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        while True:
-            try:
-                shown += os.read(ours, 1 << 16)
-            except OSError:  # the other end is closed
-                break
-        assert process.wait(SECONDS) == 0
-    os.close(ours)
-    lines = re.split(r"[\r\n]+", shown.decode())
-    assert any("%|" in line and "nats" in line for line in lines)
-    assert sum(line.startswith("step ") for line in lines) == 3
-    plain = [re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", line) for line in lines]
-    assert max(map(len, plain)) <= 60
-    assert max(len(line) for line in plain if "%|" in line) <= 58
-    assert any(line.startswith("    ") for line in lines)  # samples
-    assert ("\x1b[2m" in shown.decode()) == (not no_color)
-
-
 def test_fields_are_dropped_by_importance():
     fields = [(0, "aaaa"), (2, "bbbb"), (1, "cccc")]
     assert fitted(fields, 16) == "aaaa  bbbb  cccc"
@@ -837,5 +794,7 @@ def test_too_many_threads(tmp_path, monkeypatch):
 def test_verbose_shows_the_settings(text):
     shown = invoke("train", text, *TINY, "--steps", "1", "--verbose").stderr
     assert "cell lstm" in shown and "weight_decay " in shown and "None" not in shown
+    words = " of memory", " thread", " bits, epoch "
+    assert all(word in shown for word in words)
     plain = invoke("train", text, *TINY, "--steps", "1", "--out", "b").stderr
-    assert "weight_decay" not in plain
+    assert not any(word in plain for word in ("weight_decay", *words))

@@ -36,7 +36,7 @@ from charrnn.network.arithmetic import FLOAT32, arithmetic_of
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
-from charrnn.training.loop import SAMPLE_LENGTH
+from charrnn.training.loop import LAST_LENGTH
 from charrnn.training.memory_estimate import memory_estimate
 from charrnn.training.run_folder import RunFolder
 from tests.reference.small import adam, plain_model, small_corpus, small_run, trained
@@ -448,7 +448,7 @@ def test_samples_and_evaluation_are_float32() -> None:
     corpus = small_corpus()
     run = small_run(corpus, precision="bf16", sample_every=4, eval_every=4, steps=4)
     last = trained(run, corpus)[-1]
-    config = SamplingConfig(length=SAMPLE_LENGTH, seed=4)
+    config = SamplingConfig(length=LAST_LENGTH, seed=4)
     assert last.sample == "".join(generate(run.trained, "", config))
     assert last.validation_loss == evaluate(run.result, corpus.validation).nats_per_char
     run = small_run(corpus, precision="bf16", eval_every=4, steps=4, average=0.0)

@@ -51,12 +51,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Step:
-    """The new state; what goes up if that is not h; and the memory that goes up, if any. Each (N,
-    H).
+    """The new state; the gates by name; what goes up if that is not h; and the memory that goes up,
+    if any. Each (N, H).
     """
 
     h: Value
     c: Value
+    gates: dict[str, Value]
     y: Value | None = None
     m: Value | None = None
 
@@ -68,8 +69,9 @@ class Step:
 def lstm(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     """Hochreiter & Schmidhuber 1997, with the forget gate of Gers, Schmidhuber & Cummins 2000."""
     i, f, g, o = p.z(x, h).blocks(4)
-    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
-    return Step(sigmoid(o) * p.phi(c), c)
+    i, f, g, o = sigmoid(i), sigmoid(f), p.phi(g), sigmoid(o)
+    c = f * c + i * g
+    return Step(o * p.phi(c), c, {"i": i, "f": f, "g": g, "o": o})
 
 
 def peephole(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -78,16 +80,18 @@ def peephole(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     """
     i, f, g, o = p.z(x, h).blocks(4)
     p_i, p_f, p_o = (p.peephole[row] for row in range(3))
-    c_new = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * p.phi(g)
-    return Step(sigmoid(o + p_o * c_new) * p.phi(c_new), c_new)
+    i, f, g = sigmoid(i + p_i * c), sigmoid(f + p_f * c), p.phi(g)
+    c = f * c + i * g
+    o = sigmoid(o + p_o * c)
+    return Step(o * p.phi(c), c, {"i": i, "f": f, "g": g, "o": o}, m=c)
 
 
 def coupled(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     """Greff et al. 2015, "CIFG": the input gate is 1 - f."""
     f, g, o = p.z(x, h).blocks(3)
-    f = sigmoid(f)
-    c = f * c + (1 - f) * p.phi(g)
-    return Step(sigmoid(o) * p.phi(c), c)
+    f, g, o = sigmoid(f), p.phi(g), sigmoid(o)
+    c = f * c + (1 - f) * g
+    return Step(o * p.phi(c), c, {"f": f, "g": g, "o": o})
 
 
 def gru(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -100,7 +104,7 @@ def gru(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     r = sigmoid(x @ W_r.T + h @ U_r.T + b_r)
     z = sigmoid(x @ W_z.T + h @ U_z.T + b_z)
     n = p.phi(x @ W_n.T + (r * h) @ U_n.T + b_n)
-    return Step((1 - z) * n + z * h, c)
+    return Step((1 - z) * n + z * h, c, {"r": r, "z": z, "n": n})
 
 
 def gru_after(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -110,13 +114,15 @@ def gru_after(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     x_r, x_z, x_n = (x @ p.W_x.T + p.b).blocks(3)
     h_r, h_z, h_n = (h @ p.W_h.T).blocks(3)
     r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
-    n = p.phi(x_n + r * (h_n + p.b_h.blocks(3)[2]))
-    return Step((1 - z) * n + z * h, c)
+    k = h_n + p.b_h.blocks(3)[2]
+    n = p.phi(x_n + r * k)
+    return Step((1 - z) * n + z * h, c, {"n": n, "r": r, "z": z, "k": k})
 
 
 def rnn(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     """Elman 1990."""
-    return Step(p.phi(p.z(x, h)), c)
+    h = p.phi(p.z(x, h))
+    return Step(h, c, {"h": h})
 
 
 def clockwork(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -129,7 +135,7 @@ def clockwork(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     group = clockwork_groups(p.config)
     ticks = np.where(c.data == 0, 1.0, 0.0)
     new = p.phi(x @ p.W_x.T + h @ (p.W_h * clockwork_reads(p.config)).T + p.b)
-    return Step(ticks * new + (1 - ticks) * h, Value((c.data + 1) % 2**group))
+    return Step(ticks * new + (1 - ticks) * h, Value((c.data + 1) % 2**group), {"h": new})
 
 
 def depth_gated(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -144,8 +150,10 @@ def depth_gated(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
     i, f, g, o = (along[:, H:] + h @ p.W_h.T).blocks(4)
     p_i, p_f, p_o, w_c, w_m = (p.peephole[row] for row in range(5))
     d = sigmoid(z_d + w_c * c + w_m * m)
-    c_new = d * m + sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * p.phi(g)
-    return Step(sigmoid(o + p_o * c_new) * p.phi(c_new), c_new, m=c_new)
+    i, f, g = sigmoid(i + p_i * c), sigmoid(f + p_f * c), p.phi(g)
+    c = d * m + f * c + i * g
+    o = sigmoid(o + p_o * c)
+    return Step(o * p.phi(c), c, {"d": d, "i": i, "f": f, "g": g, "o": o}, m=c)
 
 
 def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
@@ -154,10 +162,12 @@ def grid(p: Layer, x: Value, h: Value, c: Value, m: Value) -> Step:
 
     The output gate stands inside phi (their equation 1).
     """
-    i, f, g, o, i_d, f_d, g_d, o_d = p.z(x, h).blocks(8)
-    c = sigmoid(f) * c + sigmoid(i) * p.phi(g)
-    up = sigmoid(f_d) * m + sigmoid(i_d) * p.phi(g_d)
-    return Step(p.phi(sigmoid(o) * c), c, y=p.phi(sigmoid(o_d) * up), m=up)
+    names = ("it", "ft", "gt", "ot", "id", "fd", "gd", "od")
+    z = zip(names, p.z(x, h).blocks(8), strict=True)
+    gate = {name: p.phi(block) if name[0] == "g" else sigmoid(block) for name, block in z}
+    c = gate["ft"] * c + gate["it"] * gate["gt"]
+    up = gate["fd"] * m + gate["id"] * gate["gd"]
+    return Step(p.phi(gate["ot"] * c), c, gate, y=p.phi(gate["od"] * up), m=up)
 
 
 STEPS: dict[str, Callable[[Layer, Value, Value, Value, Value], Step]] = {
@@ -223,14 +233,17 @@ class Masks:
 
 @dataclass(frozen=True)
 class Trace:
-    """Losses (T, N) in nats, the logits (T, N, V), the final state (h, c) of every layer, and the
-    parameters as values.
+    """Losses (T, N) in nats, the logits (T, N, V), the final state (h, c) of every layer, what each
+    layer computed at each step, before zoneout and before zeros, and the parameters as values.
     """
 
     losses: Array
     logits: Array
     states: States
     mean: Value
+    steps: list[list[Step]] = field(repr=False)
+    carried: list[States] = field(repr=False)
+    """h and c of every layer after each step, with zoneout."""
     parameters: dict[str, Value] = field(repr=False)
 
 
@@ -252,7 +265,7 @@ def forward(
     p = {name: Value(np.asarray(array, np.float64)) for name, array in parameters.items()}
     layers = [_layer(config, p, layer, masks) for layer in range(config.layers)]
     carried = [(value(h), value(c)) for h, c in states]
-    losses, logits = [], []
+    losses, logits, steps, after = [], [], [], []
     for t, ids in enumerate(x):
         if starts is not None:
             kept = 1.0 - np.asarray(starts[t], np.float64)[:, None]
@@ -261,9 +274,11 @@ def forward(
         out, m = _look_up(
             config, p, ids, None if masks is None or masks.input is None else masks.input[t]
         )
+        steps.append([])
         for layer, cell in enumerate(layers):
             h, c = carried[layer]
             step = STEPS[config.cell](cell, out, h, c, m)
+            steps[-1].append(step)
             new_h = _zoneout(h, step.h, config.zoneout_h, _at(masks and masks.keep_h, layer, t))
             new_c = step.c
             if config.cell in HAS_MEMORY:
@@ -280,10 +295,16 @@ def forward(
                 logits[-1] + out @ p[decoder_name(config, layer)].T if is_read else logits[-1]
             )
         losses.append(cross_entropy(logits[-1], y[t]))
+        after.append([(h.data, c.data) for h, c in carried])
     mean = (1 / x.size) * sum((loss.sum() for loss in losses), Value(0.0))
-    final = [(h.data, c.data) for h, c in carried]
     return Trace(
-        np.stack([loss.data for loss in losses]), np.stack([z.data for z in logits]), final, mean, p
+        np.stack([loss.data for loss in losses]),
+        np.stack([z.data for z in logits]),
+        [(h.data, c.data) for h, c in carried],
+        mean,
+        steps,
+        after,
+        p,
     )
 
 

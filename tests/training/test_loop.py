@@ -491,17 +491,20 @@ def test_clipping_sees_the_sum_over_time_where_that_is_asked_for() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"steps": 3, "eval_every": 5}, [3]),
-        ({"steps": 8, "eval_every": 2}, [2, 4, 6, 8]),
-        ({"steps": 9, "eval_every": 2}, [2, 4, 6, 8, 9]),
+        ({"steps": 3, "eval_every": 5}, [1, 3]),
+        ({"steps": 8, "eval_every": 2}, [1, 2, 4, 6, 8]),
+        ({"steps": 9, "eval_every": 2}, [1, 2, 4, 6, 8, 9]),
         ({"steps": 18, "eval_every": 1}, [1, 2, 3, 4, 5, 10, 15, 18]),
+        ({"steps": 120, "eval_every": 60}, [1, 10, 60, 100, 120]),
         ({"steps": 7, "eval_every": 2, "sample_every": 3}, [3, 6, 7]),
         ({"steps": 3, "eval_every": 1, "sample_every": 0}, []),
         ({"steps": 99, "eval_every": 1, "patience": 2, "learning_rate": 0.0}, [1, 2, 3]),
     ],
 )
 def test_when_there_are_samples(settings: dict[str, Any], expected: list[int]) -> None:
-    """At each of the first validations, so that a short run has some; then fewer; at every end."""
+    """Early, and at each of the first validations, so that a short run has some; then fewer; at
+    every end.
+    """
     corpus = small_corpus()
     reports = trained(small_run(corpus, **settings), corpus)
     assert [report.step for report in reports if report.sample] == expected

@@ -1,0 +1,140 @@
+"""A range test for people: a picture in a terminal, a table elsewhere, and what to type."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from charrnn.cli import terminal
+from charrnn.cli.line_chart import braille_lines, column_of
+from charrnn.cli.live_block import Looks
+from charrnn.cli.tables import print_table
+from charrnn.tuning.lr_find import PLAIN
+
+if TYPE_CHECKING:
+    from charrnn.tuning.lr_find import RateTest
+
+WIDEST, ROWS = 100, 12
+"""Columns of the picture at most, and its rows."""
+GUTTER = 6
+"""Columns left of the picture, for the losses."""
+PER_POWER = 4
+"""Rows of the table for each power of ten."""
+CURVE, COLORS = "36", ("32", "33")
+"""Colors of the curve and of the marked rates."""
+Mark = tuple[str, float | None]
+"""A rate's name and the rate."""
+
+
+def print_test(test: RateTest, command: list[str], *, is_given: bool) -> None:
+    """Print the losses, the suggestion in plain words, and what to type. `is_given`: the planned
+    rate is the user's own.
+    """
+    model = test.model
+    terminal.show(
+        f"{model.cell}, {model.layers} x {model.hidden} units, {test.training.optimizer}: "
+        f"{len(test.rates)} steps at rates from {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
+    )
+    marks = [("suggestion", test.suggestion), ("yours" if is_given else "recipe", test.planned)]
+    looks = Looks.of(sys.stdout)
+    if terminal.is_terminal(sys.stdout) and looks.has_dots:
+        lines = picture(test, marks, terminal.width_of(sys.stdout), looks)
+        print("\n".join(lines), flush=True)
+    else:
+        _print_rows(test, marks)
+    whose = "the rate that you gave" if is_given else "the recipe's own rate"
+    terminal.show(verdict(test, whose))
+    terminal.show("type:")
+    click.echo(f"  {terminal.one_line(shlex.join(command))}")
+
+
+def verdict(test: RateTest, whose: str) -> str:
+    """What the test says, in a line. `whose` names the planned rate."""
+    planned = f"{test.planned:.2g}"
+    if test.outcome == "flat":
+        return (
+            f"no suggestion: the loss never fell at rates from {test.rates[0]:.2g} to "
+            f"{test.rates[-1]:.2g}; {whose} is {planned}"
+        )
+    if test.suggestion is None:
+        return (
+            f"no suggestion: nothing diverged; repeat with --highest {10 * test.rates[-1]:.2g} or "
+            f"more; {whose} is {planned}"
+        )
+    low, high = test.bottom
+    less = "" if test.training.optimizer in PLAIN else "; a whole run needs about half"
+    text = (
+        f"suggestion: {test.suggestion:g}. The loss was lowest from {low:.2g} to {high:.2g} and "
+        f"then rose{less}. {whose.capitalize()} is {planned}"
+    )
+    if test.agrees:
+        return f"{text}: the two agree, as far as a short test can tell"
+    than = "higher" if test.planned > test.suggestion else "lower"
+    return (
+        f"{text}, much {than}: the two disagree, and only a run can tell which is better: charrnn "
+        f"compare TEXT --vary learning-rate={test.suggestion:g},{planned}"
+    )
+
+
+def picture(test: RateTest, marks: Sequence[Mark], columns: int, looks: Looks) -> list[str]:
+    """The smoothed loss over the logarithm of the rate, with these rates marked."""
+    width = max(10, min(columns, WIDEST) - GUTTER - 1)
+    ends = float(test.rates[0]), float(test.rates[-1])
+    curve = braille_lines([(test.rates, test.smoothed)], width, ROWS, log_x=True)
+    labels = {0: test.smoothed.max(), ROWS - 1: test.smoothed.min()}
+    lines = ["loss"] + [
+        f"{f'{labels[k]:.2f}' if k in labels else '':>{GUTTER - 1}} {looks.styled(row, CURVE)}"
+        for k, row in enumerate(curve)
+    ]
+    margin = " " * GUTTER
+    lines.append(margin + _ticks(ends, width))
+    for (name, rate), color in zip(marks, COLORS, strict=True):
+        column = None if rate is None else column_of(rate, width, ends, log_x=True)
+        if column is not None:
+            lines.append(margin + _mark(f"{rate:.2g} {name}", column, width, color, looks))
+    return lines
+
+
+def _ticks(ends: tuple[float, float], width: int) -> str:
+    """The powers of ten beneath the picture, as many as have room."""
+    row, free = "", 0
+    for power in range(math.ceil(math.log10(ends[0])), math.floor(math.log10(ends[1])) + 1):
+        at, label = column_of(10.0**power, width, ends, log_x=True), f"{10.0**power:g}"
+        if at is not None and at >= free and at + len(label) <= width:
+            row = f"{row:<{at}}{label}"
+            free = len(row) + 2
+    return row
+
+
+def _mark(label: str, column: int, width: int, color: str, looks: Looks) -> str:
+    """An arrow at this column with its label at its right, or at its left if there is no room."""
+    if column + 2 + len(label) <= width:
+        return " " * column + looks.styled(f"\u25b2 {label}", color)
+    return looks.styled(f"{label} \u25b2".rjust(column + 1), color)
+
+
+def _print_rows(test: RateTest, marks: Sequence[Mark]) -> None:
+    """A table of rates and losses, a few rows for each power of ten."""
+    logs = np.log10(test.rates)
+    grid = np.linspace(logs[0], logs[-1], max(2, round(PER_POWER * (logs[-1] - logs[0])) + 1))
+    shown = sorted({int(np.argmin(abs(logs - at))) for at in grid})
+    notes: dict[int, list[str]] = {}
+    for name, rate in marks:
+        if rate is not None and rate > 0:
+            distances = abs(logs[shown] - math.log10(rate))
+            nearest = shown[int(np.argmin(distances))]
+            notes.setdefault(nearest, []).append(f"{name} {rate:.2g}")
+    print_table(
+        shown,
+        [
+            (1, "rate", lambda k: f"{test.rates[k]:.2g}"),
+            (1, "loss", lambda k: f"{test.smoothed[k]:.3f}"),
+            (0, "", lambda k: ", ".join(notes.get(k, []))),
+        ],
+    )

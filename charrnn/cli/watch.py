@@ -1,0 +1,183 @@
+"""`charrnn watch`: a run that is trained elsewhere, as `charrnn train` shows it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn.checkpoint.paths import LAST
+from charrnn.cli import terminal
+from charrnn.cli.live_block import LiveBlock
+from charrnn.cli.options import json_option
+from charrnn.cli.train_view import GROWTH, View, picture, recent_loss, validation_text
+
+if TYPE_CHECKING:
+    from charrnn.training.run_record import RunRecord
+
+EVERY = 0.5
+"""Seconds between two looks at the run's folder, at least."""
+SHARE = 0.02
+"""Share of the time that reading it may take, at most."""
+LONG_ENOUGH = 5.0
+"""Seconds of watching after which the pace is what was seen, not the average of the whole run."""
+PAGE, ROWS = 80, 30
+"""Columns and rows of a picture in a pipe; rows of one that is not drawn again."""
+LEAVE = "Ctrl-C leaves; the run goes on."
+
+EPILOG = """\b
+Examples:
+  charrnn watch                          the newest run
+  charrnn watch checkpoints/book
+  charrnn watch checkpoints/book --once  what it looks like now
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run", required=False, type=click.Path(readable=False))
+@click.option("--once", is_flag=True, help="Print what it looks like now, and leave.")
+@json_option("Print one JSON object: the present state.")
+def watch(run: str | None, once: bool, as_json: bool) -> None:
+    """Watch a run that is trained in another terminal: how far it is, a curve of its losses, and
+    what it writes.
+
+    RUN is a run's folder, by default the newest. Of a run that is not being trained, it shows the
+    last state, and says whether it is finished, was stopped or was killed. In a pipe it prints a
+    line for each validation.
+    """
+    from charrnn.training.run_record import RunRecord
+
+    record = RunRecord.read(run)
+    if as_json:
+        click.echo(terminal.json_text(_as_json(record)))
+        return
+    block = LiveBlock(sys.stdout, foot=LEAVE)
+    if not once:
+        with closing(block):
+            record = _follow(record, block)
+    if once or block.is_live:
+        columns = block.size[0] if block.is_live else PAGE
+        for line in picture(_view(record, _left(record)), columns, ROWS, block.looks):
+            click.echo(line)
+    terminal.show(_state_text(record))
+
+
+def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
+    """Show the run until it is no longer trained; returns its last state."""
+    from charrnn.training.run_record import RunRecord
+
+    begun, first, said = time.monotonic(), record.step, 0
+    sample, since = _sample(record), 0.0
+    while record.is_running:
+        now = time.monotonic()
+        if _sample(record) != sample:
+            sample, since = _sample(record), now
+        if block.is_live:
+            columns, rows = block.size
+            left = _left(record, now - begun, record.step - first)
+            view = _view(record, left, int(GROWTH * (now - since)))
+            block.draw(picture(view, columns, rows - 2, block.looks))
+        else:
+            for entry in record.validations[said:]:
+                block.say(validation_text(entry, record.total_steps))
+            said = len(record.validations)
+        time.sleep(max(EVERY, (time.monotonic() - now) / SHARE))
+        record = RunRecord.read(record.folder)
+    return record
+
+
+def _sample(record: RunRecord) -> tuple[int, str]:
+    """The newest sample and its step."""
+    if not record.samples:
+        return 0, ""
+    return record.samples[-1]["step"], record.samples[-1]["text"]
+
+
+def _validation(record: RunRecord) -> list[tuple[int, float]]:
+    entries = [(entry["step"], entry.get("validation_loss")) for entry in record.validations]
+    return [(step, loss) for step, loss in entries if loss is not None]
+
+
+def _left(record: RunRecord, seconds: float = 0.0, steps: int = 0) -> float | None:
+    """Seconds left of a run that has made so many steps in so many seconds, or None if it is not
+    being trained or its pace is unknown; without steps, by the history.
+    """
+    if not record.is_running:
+        return None
+    if steps <= 0 or seconds < LONG_ENOUGH:
+        seconds = record.seconds
+        steps = max((entry["step"] for entry in record.history), default=0)
+    return (record.total_steps - record.step) * seconds / steps if steps and seconds else None
+
+
+def _view(record: RunRecord, left: float | None, shown: int | None = None) -> View:
+    validation, (step, text) = _validation(record), _sample(record)
+    return View(
+        record.step,
+        record.total_steps,
+        left,
+        record.steps["loss"],
+        validation,
+        min((loss for _, loss in validation), default=None),
+        text,
+        step,
+        shown,
+    )
+
+
+def _state(record: RunRecord) -> str:
+    """running, finished, stopped (by a signal that let it save all), or killed."""
+    from charrnn.training.run_file import progress_of
+
+    if record.is_running:
+        return "running"
+    config, validations = record.config, record.validations
+    losses = [loss for _, loss in _validation(record)]
+    since_best = len(losses) - 1 - losses.index(min(losses)) if losses else 0
+    is_over = record.step >= record.total_steps
+    if validations and validations[-1]["step"] == record.step:
+        is_over |= config.patience is not None and since_best >= config.patience
+        is_over |= config.max_seconds is not None and record.seconds >= config.max_seconds
+    if is_over:
+        return "finished"
+    return "stopped" if record.step == progress_of(record.folder / LAST).step else "killed"
+
+
+def _state_text(record: RunRecord) -> str:
+    """Its state in a line, and what to type next."""
+    from charrnn.training.run_file import progress_of
+
+    state, path = _state(record), shlex.quote(str(record.folder))
+    step = f"step {record.step:,} of {record.total_steps:,}"
+    sample = f"sample from it: charrnn sample {path}"
+    resume = f"resume with: charrnn train --resume {path}"
+    if state == "killed":
+        saved = progress_of(record.folder / LAST).step
+        return f"killed at {step}, saved at step {saved:,}; {resume}\n{sample}"
+    if state == "stopped":
+        return f"stopped at {step}; {resume}\n{sample}"
+    return f"{state}, at {step}\n{sample}"
+
+
+def _as_json(record: RunRecord) -> dict[str, Any]:
+    validation, (step, text) = _validation(record), _sample(record)
+    best = min(validation, key=lambda pair: pair[1], default=(None, None))
+    return {
+        "run": str(record.folder),
+        "state": _state(record),
+        "step": record.step,
+        "total_steps": record.total_steps,
+        "epoch": record.step / record.steps_per_epoch,
+        "seconds": record.seconds,
+        "seconds_left": _left(record),
+        "train_loss": recent_loss(record.steps["loss"]),
+        "validation_loss": validation[-1][1] if validation else None,
+        "best_step": best[0],
+        "best_loss": best[1],
+        "sample_step": step if text else None,
+        "sample": text or None,
+    }

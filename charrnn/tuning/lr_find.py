@@ -1,0 +1,263 @@
+"""A learning rate from a range test: the rate grows from tiny to huge within some hundred steps,
+and where the loss falls and where it rises says which peak rate to train with (Smith 2017,
+section 3.3, arXiv 1506.01186).
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.network.network import Network
+from charrnn.optim.optimizers import (
+    OPTIMIZERS,
+    Clipper,
+    coefficients_of,
+    penalties_of,
+    update_parameters,
+)
+from charrnn.runtime.interrupts import delayed_interrupt
+from charrnn.runtime.progress import Progress
+from charrnn.runtime.threads import Workers, check_threads
+from charrnn.text.corpus import Corpus
+from charrnn.text.vocab import counted
+from charrnn.training.run import Run
+
+STEPS = 400
+"""Steps from the lowest rate to the highest."""
+DOWN, UP = 100.0, 1000.0
+"""The lowest rate is the optimizer's usual one divided by the first; the highest, multiplied by the
+second.
+"""
+LEAST_BATCHES = 8
+"""Steps that a pass over the text must have: the loss of fewer says only how fast the network
+learns them by heart.
+"""
+WIDTH = 0.08
+"""The standard deviation of the bell curve that smooths the losses, in powers of ten of the
+rate.
+"""
+FALL = 0.3
+"""A loss that falls by less than this many nats has not fallen."""
+RISE = 0.5
+"""The test ends when the loss is this many nats above the lowest, for `LASTING` steps in a row."""
+LASTING = 3
+BOTTOM = 0.05
+"""Losses within this many nats of the lowest are as good: which of them is lowest is chance."""
+BELOW = 2.0
+"""The suggestion is the middle of the rates with these losses, divided by this unless the optimizer
+is plain: a long run needs smaller steps than this short test, and what is divided by the gradient's
+size does not become smaller by itself.
+"""
+PLAIN = ("sgd", "momentum", "nesterov")
+"""Optimizers whose steps are proportional to the gradient."""
+NEAR = 3.0
+"""Two rates agree if neither is more than this many times the other."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RateTest:
+    """The losses of a range test, and the peak rate to train with.
+
+    model, training: the settings of the network and of its training, as the recipe decides them.
+    rates: the learning rate of each of the S steps, float64 (S,). losses: of the batch before that
+    step's update, in nats per character, float64 (S,). smoothed: the same, averaged over the steps
+    of nearby rates, float64 (S,). planned: the peak rate of a run with these settings. suggestion:
+    a peak rate, rounded to two digits; None unless `outcome` is "diverged".
+
+    outcome: "diverged" if the loss has fallen and then risen; "fell" if it was still falling, or
+    lowest, at the highest rate, or has not risen much; "flat" if it has never fallen.
+    """
+
+    model: ModelConfig
+    training: TrainConfig
+    rates: Floats
+    losses: Floats
+    smoothed: Floats
+    planned: float
+    suggestion: float | None
+    outcome: Literal["diverged", "fell", "flat"]
+
+    def __repr__(self) -> str:
+        rate = "no suggestion" if self.suggestion is None else f"suggestion {self.suggestion:g}"
+        return f"RateTest({counted(len(self.rates), 'step')}, {self.outcome}, {rate})"
+
+    @property
+    def bottom(self) -> tuple[float, float]:
+        """The lowest and the highest rate around that of the lowest loss at which the smoothed loss
+        is as good, within 0.05 nats.
+        """
+        return _bottom(self.rates, self.smoothed)
+
+    @property
+    def agrees(self) -> bool:
+        """True if the suggestion is the planned rate within a factor of three; a short test cannot
+        tell more exactly.
+        """
+        return self.suggestion is not None and (
+            1 / NEAR <= self.suggestion / max(self.planned, 1e-30) <= NEAR
+        )
+
+
+def lr_find(
+    corpus: Corpus,
+    model: ModelConfig | None = None,
+    training: TrainConfig | None = None,
+    *,
+    lowest: float | None = None,
+    highest: float | None = None,
+    range_steps: int = STEPS,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> RateTest:
+    """Train a new network while the learning rate grows exponentially, until the loss diverges.
+
+        rate_s = lowest (highest / lowest)^(s / (S - 1)),  s = 0 ... S - 1
+
+    model, training: as for `Run.new`; what is None is the recipe's. Schedule, warm-up and weight
+        average play no part, and weights decay as in a run at its planned rate.
+    lowest, highest: of the rates; by default a hundredth of and a thousand times the optimizer's
+        usual rate.
+    range_steps: how many, if the loss does not diverge before.
+    progress: called with the steps done and to be done.
+
+    The same seed, text and settings give the same bits on any number of threads. `ConfigError` for
+    rates and steps that make no test, `CorpusError` for a text of fewer than eight steps.
+    """
+    check_threads(threads)
+    rates = _rates(training or TrainConfig(), lowest, highest, range_steps)
+    run = Run.new(corpus, model, training)
+    per_pass = run.steps_per_epoch
+    if per_pass < LEAST_BATCHES:
+        raise CorpusError(
+            f"the text is too short for a test of learning rates: its {len(corpus.train):,} "
+            f"characters to train on are read in {counted(per_pass, 'step')}, and at least "
+            f"{LEAST_BATCHES} are needed; use a longer text, or a smaller `batch_size` or "
+            "`seq_length`"
+        )
+    planned = coefficients_of(run.config).learning_rate
+    with closing(Workers(threads)) as workers:
+        losses = _losses(run, corpus, rates, workers, progress)
+    rates = rates[: len(losses)]
+    smoothed = smooth(np.log10(rates), losses)
+    outcome = _outcome(smoothed)
+    return RateTest(
+        model=run.model.config,
+        training=run.config,
+        rates=rates,
+        losses=losses,
+        smoothed=smoothed,
+        planned=planned,
+        suggestion=(
+            suggestion_of(rates, smoothed, run.config.optimizer) if outcome == "diverged" else None
+        ),
+        outcome=outcome,
+    )
+
+
+def _rates(
+    training: TrainConfig, lowest: float | None, highest: float | None, steps: int
+) -> Floats:
+    """The rates of the test; `ConfigError` if there can be none."""
+    usual = OPTIMIZERS[training.optimizer].learning_rate
+    low = usual / DOWN if lowest is None else lowest
+    high = usual * UP if highest is None else highest
+    if not 0 < low < high < math.inf:
+        raise ConfigError(
+            f"`lowest` and `highest` must be positive rates, the second one larger, not {low:g} "
+            f"and {high:g}"
+        )
+    if not 20 <= steps <= 100_000:
+        raise ConfigError(f"`range_steps` must be 20 to 100000, not {steps}")
+    return np.geomspace(low, high, steps)
+
+
+def _losses(
+    run: Run, corpus: Corpus, rates: Floats, workers: Workers, progress: Progress | None
+) -> Floats:
+    """The loss of each step's batch before its update, until the loss diverges."""
+    config, streams = run.config, run.streams(corpus)
+    shape = config.seq_length, config.batch_size
+    network = Network(run.model, *shape, workers, training=True, precision=config.precision)
+    optimizer = OPTIMIZERS[config.optimizer]
+    clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
+    penalties = penalties_of(config, coefficients_of(config).learning_rate)
+    objective = config.reduction == "sum-over-time", config.label_smoothing
+    losses: list[float] = []
+    for step, rate in enumerate(rates):
+        with delayed_interrupt():
+            index = step % streams.steps
+            if index == 0:
+                run.state.reset()
+            loss, gradient = network.gradients(
+                *streams.batch(index),
+                run.state,
+                run.dropout_key(),
+                streams.starts(index),
+                *objective,
+            )
+            norm, scale = clipper.measure(gradient.flat)
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                break
+            losses.append(loss)
+            if _has_diverged(losses):
+                break
+            update_parameters(
+                optimizer,
+                run.model.parameters,
+                gradient,
+                run.slots,
+                optimizer.rule(config, float(rate), step + 1),
+                (clipper.limit, scale),
+                workers,
+                penalties,
+            )
+            network.refresh()
+            run.progress = replace(run.progress, step=step + 1)
+        if progress is not None:
+            progress(step + 1, len(rates))
+    return np.array(losses)
+
+
+def _has_diverged(losses: list[float]) -> bool:
+    """True if the last losses are all far above the lowest so far."""
+    return len(losses) > LASTING and min(losses[-LASTING:]) > min(losses) + RISE + FALL
+
+
+def smooth(log_rates: Floats, losses: Floats) -> Floats:
+    """The losses, each averaged with its neighbors by a bell curve over the rates' logarithms."""
+    distances = (log_rates[:, None] - log_rates) / WIDTH
+    weights = np.exp(-0.5 * distances**2)
+    smoothed: Floats = (weights @ losses) / weights.sum(axis=1)
+    return smoothed
+
+
+def _outcome(smoothed: Floats) -> Literal["diverged", "fell", "flat"]:
+    at = int(np.argmin(smoothed))
+    if smoothed[: at + 1].max() - smoothed[at] < FALL:
+        return "flat"
+    return "diverged" if smoothed[at:].max() - smoothed[at] > FALL else "fell"
+
+
+def _bottom(rates: Floats, smoothed: Floats) -> tuple[float, float]:
+    at = int(np.argmin(smoothed))
+    (worse,) = np.nonzero(smoothed > smoothed[at] + BOTTOM)
+    first = max((k + 1 for k in worse if k < at), default=0)
+    last = min((k - 1 for k in worse if k > at), default=len(rates) - 1)
+    return float(rates[first]), float(rates[last])
+
+
+def suggestion_of(rates: Floats, smoothed: Floats, optimizer: str) -> float:
+    """The peak rate that these losses suggest, rounded to two digits."""
+    low, high = _bottom(rates, smoothed)
+    below = 1.0 if optimizer in PLAIN else BELOW
+    return float(f"{math.sqrt(low * high) / below:.1e}")
