@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.activity import activity
     from charrnn.inspection.attribution import Attribution, attribution
-    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.character_map import CharacterMap, character_map
+    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.inspection.saturation import Saturation, saturation
