@@ -6,7 +6,6 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,10 +14,7 @@ from charrnn.cli import terminal
 from charrnn.cli.line_chart import braille_lines, column_of
 from charrnn.cli.live_block import Looks
 from charrnn.cli.tables import print_table
-from charrnn.tuning.lr_find import PLAIN
-
-if TYPE_CHECKING:
-    from charrnn.tuning.lr_find import RateTest
+from charrnn.tuning.rate_test import PLAIN, RateTest
 
 WIDEST, ROWS = 100, 12
 """Columns of the picture at most, and its rows."""

@@ -45,12 +45,13 @@ def run(*words: str, status: int = 0) -> Result:
 
 
 def test_json_is_the_library_s_test() -> None:
-    told = json.loads(run("--json", "--range-steps", "150").stdout)
+    told = json.loads(run("--json", "--range-steps", "150", "--svg", "rates.svg").stdout)
     model = ModelConfig(hidden=12, layers=1)
     training = TrainConfig(batch_size=8, seq_length=16)
     test = lr_find(small_corpus(TEXT), model, training, range_steps=150)
     assert told["losses"] == test.losses.tolist() and told["suggestion"] == test.suggestion
     assert told["network"] == {"cell": "lstm", "layers": 1, "hidden": 12}
+    assert Path("rates.svg").read_text(encoding="utf-8") == test.svg()
     assert told["planned"] == test.planned and told["outcome"] == "diverged"
 
 
@@ -84,6 +85,7 @@ def test_what_is_wrong_is_one_line(folder: Path) -> None:
             "--lowest and --high",
         ),
         (["nowhere.txt"], "nowhere.txt: no such file"),
+        (["the sea.txt", "--svg", "no/x.svg"], "--svg no/x.svg: no folder no"),
     ):
         result = CliRunner().invoke(cli, ["lr-find", *words, "--epochs", "1"])
         errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
