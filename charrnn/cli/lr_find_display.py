@@ -64,7 +64,7 @@ def verdict(test: RateTest, whose: str) -> str:
             f"more; {whose} is {planned}"
         )
     low, high = test.bottom
-    less = "" if test.training.optimizer in PLAIN else "; a whole run needs about half"
+    less = "" if test.training.optimizer in PLAIN else "; a whole run needs less"
     text = (
         f"suggestion: {test.suggestion:g}. The loss was lowest from {low:.2g} to {high:.2g} and "
         f"then rose{less}. {whose.capitalize()} is {planned}"

@@ -26,12 +26,13 @@ MOVE = 0.3
 BOTTOM = 0.05
 """Losses within this many nats of the lowest are as good: which of them is lowest is chance."""
 BELOW = 2.0
-"""The suggestion is the middle of the rates with these losses, divided by this unless the optimizer
-is plain: a long run needs smaller steps than this short test, and what is divided by the gradient's
-size does not become smaller by itself.
+"""The suggestion is the middle of the rates with these losses divided by this: a whole run needs
+smaller steps than this short test, in which they grow until the end.
 """
 PLAIN = ("sgd", "momentum", "nesterov")
-"""Optimizers whose steps are proportional to the gradient."""
+"""Optimizers whose steps become smaller with the gradient by themselves: they learn best at the
+highest of these rates.
+"""
 NEAR = 3.0
 """Two rates agree if neither is more than this many times the other."""
 LABELS = Labels(
@@ -104,13 +105,13 @@ class RateTest:
 
             suggestion = sqrt(low high) / 2,  low, high = bottom
 
-        It is not halved for sgd, momentum and nesterov.
+        For sgd, momentum and nesterov it is `high`.
         """
         if self.outcome != "diverged":
             return None
         low, high = self.bottom
-        below = 1.0 if self.training.optimizer in PLAIN else BELOW
-        return float(f"{math.sqrt(low * high) / below:.1e}")
+        is_plain = self.training.optimizer in PLAIN
+        return float(f"{high if is_plain else math.sqrt(low * high) / BELOW:.1e}")
 
     @property
     def agrees(self) -> bool:
