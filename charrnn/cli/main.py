@@ -39,6 +39,7 @@ COMMANDS = {
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
+    "report": ("charrnn.cli.report:report_", "Tell the story of a run as a web page."),
     "inspect": ("charrnn.cli.inspect:inspect", "Show what a network computes as it reads."),
     "log": ("charrnn.cli.log:log", "Show how a run has learned: its losses."),
     "compare": (
@@ -59,7 +60,7 @@ USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {
     **{"streams": "--count", "duration": "--for", "folder": "--out"},
-    "weights": "--ensemble",
+    **{"weights": "--ensemble", "own_texts": "--text"},
 }
 """Library parameters whose flag has another name; a command's own flag of that name wins."""
 

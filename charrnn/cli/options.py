@@ -86,7 +86,7 @@ def _show_all(ctx: click.Context, option: click.Parameter, value: bool) -> None:
 
 
 def decoding_options(command: Command) -> Command:
-    """Adds --encoding, --encoding-errors and --unknown: how to read a TEXT that is not the run's."""
+    """Adds --encoding, --encoding-errors and --unknown: how a TEXT of its own is read."""
     for add in (
         click.option(
             "--unknown",

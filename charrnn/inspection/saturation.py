@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from charrnn.inspection.trace import Trace
 
 CLOSED, OPEN = 0.1, 0.9
-SIGMOIDS = frozenset("i f o d r z it ft ot id fd od".split())
+SIGMOIDS = frozenset(["i", "f", "o", "d", "r", "z", "it", "ft", "ot", "id", "fd", "od"])
 """The blocks of z that are gates between 0 and 1, of any cell; the others hold new contents."""
 
 

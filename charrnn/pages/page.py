@@ -5,6 +5,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ _HARMFUL = re.compile(
 )
 
 
-def page(title: str, body: str, *, style: str, script: str, data: Any) -> str:
-    """A page with this title. The rest are: its HTML, the names of a style sheet and of a script in
-    this folder, and what the script reads, as JSON, from the element `data`.
+def page(title: str, body: str, *, style: str | Sequence[str], script: str, data: Any) -> str:
+    """A page with this title. The rest are: its HTML, the names of a style sheet, or of several,
+    and of a script in this folder, and what the script reads, as JSON, from the element `data`.
     """
     program = (FOLDER / script).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    styles = "".join((FOLDER / name).read_text(encoding="utf-8") for name in (BASE, style))
+    names = [BASE, style] if isinstance(style, str) else [BASE, *style]
+    styles = "".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'

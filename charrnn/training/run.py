@@ -21,6 +21,7 @@ from charrnn.text.documents import follows_separator
 from charrnn.text.sources import Source
 from charrnn.text.streams import Streams
 from charrnn.text.vocab import Vocab
+from charrnn.training.curves import run_html
 from charrnn.training.entries import Entry
 from charrnn.training.recipe import resolve
 
@@ -106,6 +107,9 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
+
+    def _repr_html_(self) -> str:
+        return run_html(repr(self), self.validations, np.zeros(0))
 
     @classmethod
     def new(

@@ -1,0 +1,58 @@
+"""Learning curves as a picture, and a run as a notebook shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.pages.charts import Labels, standalone
+from charrnn.pages.lines import Series, line_chart
+from charrnn.pages.page import escaped
+
+LABELS = Labels(
+    "learning",
+    "How the loss fell",
+    "Learning curves: the loss on the training text and on the validation text over the steps of "
+    "training. Lower is better.",
+    "step",
+    "nats per character",
+)
+
+
+def learning_curves(
+    validations: Sequence[Mapping[str, Any]],
+    losses: NDArray[Any],
+    *,
+    name: str = "",
+    colors: tuple[int, int] = (0, 1),
+) -> list[Series]:
+    """The training and the validation losses of a run, as lines of a chart.
+
+    validations: entries of its history. losses: of every step, (steps,); without them, the training
+        losses are the means in the history.
+    """
+    of, curves = f"{name}: " if name else "", []
+    known = [entry for entry in validations if entry.get("train_loss") is not None]
+    if len(losses):
+        steps = np.arange(1, len(losses) + 1)
+        curves.append(Series(f"{of}training", steps, losses, colors[0], "thin"))
+    elif known:
+        curves.append(Series(f"{of}training", *_column(known, "train_loss"), colors[0], "dashed"))
+    if validations:
+        points = _column(validations, "validation_loss")
+        curves.append(Series(f"{of}validation", *points, colors[1], "points"))
+    return curves
+
+
+def _column(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    return np.array([e["step"] for e in entries]), np.array([e[key] for e in entries])
+
+
+def run_html(summary: str, validations: Sequence[Mapping[str, Any]], losses: NDArray[Any]) -> str:
+    """A run in a notebook: a line about it, and its learning curves."""
+    curves = learning_curves(validations, losses)
+    chart = standalone(line_chart(curves, LABELS)) if curves else ""
+    return f'<p>{escaped(summary)}</p><div style="max-width:48rem">{chart}</div>'

@@ -1,0 +1,74 @@
+"""The text that a network was trained on, read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from charrnn.checkpoint.paths import bundled_network
+from charrnn.checkpoint.trained import Trained
+from charrnn.errors import CorpusError, VocabError
+from charrnn.text.corpus import Corpus
+from charrnn.text.datasets import bundled_corpus
+from charrnn.text.sources import STDIN, check_recorded, find
+from charrnn.text.vocab import counted
+from charrnn.training.run_file import describe_run
+
+
+def own_corpus(
+    path: str | Path,
+    trained: Trained,
+    own_texts: Sequence[str] = (),
+    *,
+    read: Callable[..., Corpus] = Corpus.read,
+) -> Corpus:
+    """The text that the network in a file was trained on, all parts.
+
+    It is read again from `own_texts`, or if there are none, from the paths that the run recorded;
+    that of the bundled network is bundled too. `read` takes what `Corpus.read` takes.
+    `CorpusError` if the text is missing or has changed.
+    """
+    path = Path(path)
+    run = None if own_texts else describe_run(path)
+    paths = own_texts or (run["paths"] if run else [])
+    if not paths and path.resolve() == bundled_network().resolve():
+        own_texts = paths = [str(bundled_corpus())]
+    if not paths or (STDIN in paths and not own_texts):
+        why = "the run's text came from standard input"
+        if not paths:
+            why = f"{path}: no run file beside it"
+        raise CorpusError(f"{why}: pass the text it was trained on with `own_texts`")
+    try:
+        lengths = None
+        if not own_texts:  # a file of unknown origin names them
+            check_recorded(paths)
+            lengths = [text.characters for text in trained.origin.texts]
+        text, parts = _by_part(trained, paths)
+        vocab = trained.vocab
+        corpus = read(text, trained.corpus_config, vocab=vocab, lengths=lengths, **parts)
+    except VocabError as error:
+        raise CorpusError(f"the run's text has changed: {error}") from None
+    except CorpusError as error:
+        raise CorpusError(f"the run's text: {error}; pass its new path with `own_texts`") from None
+    trained.check_text(corpus)
+    return corpus
+
+
+def _by_part(trained: Trained, paths: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """A network's own text, and its files for validation and test. If it was trained on separate
+    files for each part, `paths` are the same files in the same order.
+    """
+    texts = trained.origin.texts
+    if not any(text.part for text in texts):
+        return [*paths], {}
+    files = [file.path for file in find(paths).files]
+    if len(files) != len(texts):
+        names = ", ".join(text.name for text in texts)
+        raise CorpusError(
+            f"{counted(len(files), 'file')} given, but the run had {len(texts)}: {names}"
+        )
+    parts: dict[str, list[str]] = {"text": [], "validation": [], "test": []}
+    for file, text in zip(files, texts, strict=True):
+        parts[text.part or "text"].append(file)
+    return parts.pop("text"), parts

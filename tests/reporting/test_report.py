@@ -1,0 +1,183 @@
+"""The report of a run: what it tells, what it leaves out, and how it looks in a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import charrnn
+from charrnn import Corpus, CorpusConfig, Run, RunFolder, Story, report
+from charrnn.cli.main import cli
+from charrnn.pages.page import visible
+from charrnn.reporting.plots import kind_of
+from tests.reference.small import TEXT, adam, plain_model, trained
+from tests.reporting.browser import CHROMIUM, WITHOUT, Tab, browser
+from tests.reporting.test_surprise import HOSTILE, Page
+
+NAME = "<img src=x onerror=alert(1)>"
+LINES = (TEXT + HOSTILE.replace("\n", " ") + "\n") * 3
+STEP = np.dtype([(name, "<f4") for name in ("loss", "gradient_norm", "learning_rate")])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with a name and a text that are up to no good."""
+    root = tmp_path_factory.mktemp("report")
+    (root / "text.txt").write_text(LINES, encoding="utf-8")
+    corpus = Corpus.read(root / "text.txt", CorpusConfig(val_fraction=0.3))
+    run = Run.new(corpus, plain_model(layers=2, hidden=9), adam(steps=30, eval_every=5, seed=3))
+    made = RunFolder(root / NAME)
+    made.create({})
+    trained(run, corpus, made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def story(folder: RunFolder) -> Story:
+    return report(folder)
+
+
+def test_it_tells_what_the_library_measures(story: Story, folder: RunFolder) -> None:
+    run, read = story.run, story.held_out
+    assert read is not None and story.missing is None
+    corpus = Corpus.read(folder.path.parent / "text.txt", CorpusConfig(val_fraction=0.3))
+    np.testing.assert_array_equal(read.ids, corpus.validation)
+    assert read.mean == pytest.approx(
+        charrnn.score(run.trained, corpus.validation).nats.mean(dtype="f8")
+    )
+    assert run.best == min(folder.entries(), key=lambda e: e["validation_loss"])
+    first = charrnn.Model.initialized(run.trained.model.config, 3)
+    norms = charrnn.gradient_norms(first, read.ids, 100, places=16)
+    np.testing.assert_array_equal(story.reach["the same before training"], norms)
+    assert (
+        "".join(charrnn.generate(run.trained, "", charrnn.SamplingConfig(length=700))) == story.now
+    )
+    for line in read.surprising_lines():
+        assert "\n" not in read.shown.text[line.start : line.end]
+    letters = read.by_letter()
+    assert letters is not None and "1st" in letters and "after it" in letters
+
+
+def test_the_same_run_has_the_same_page(story: Story, folder: RunFolder) -> None:
+    assert report(folder.path).page == story.page
+
+
+def test_nothing_in_a_name_or_a_text_is_markup(story: Story) -> None:
+    parsed = Page(story.page)
+    assert not {"img", "iframe", "link", "object"} & {tag for tag, _ in parsed.tags}
+    assert [tag for tag, _ in parsed.tags].count("script") == 2
+    assert not any(name.startswith("on") for _, about in parsed.tags for name in about)
+    for tag, about in parsed.tags:
+        assert not about.keys() & {"src", "action", "srcset", "poster"}
+        assert (about.get("href") or "#").startswith("#"), tag
+    assert parsed.texts["h1"] == [NAME]
+    assert "\x1b" not in story.page and "\u202e" not in story.page
+    assert not re.search(r"url\(|@import", "".join(parsed.texts["style"]))
+
+
+def test_a_run_without_its_text_is_told_without_it(folder: RunFolder) -> None:
+    text = folder.path.parent / "text.txt"
+    moved = text.rename(text.with_name("moved.txt"))
+    try:
+        left = report(folder)
+        again = report(folder, own_texts=[str(moved)])
+    finally:
+        moved.rename(text)
+    assert left.held_out is None and not left.reach and left.missing is not None
+    assert {*left.charts} == {"learning", "map"}
+    assert "text.txt: no such file" in left.page and "surprises it" not in left.page
+    assert again.held_out is not None and again.missing is None
+
+
+def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -> None:
+    corpus = Corpus.from_text(TEXT * 2)
+    run = Run.new(corpus, plain_model(layers=1, hidden=5, cell="rnn"), adam(steps=4, eval_every=2))
+    trained(run, corpus)
+    told = report(run, corpus)
+    assert told.run.best is not None and {*told.reach} == {
+        *("this network", "the same before training")
+    }
+    assert "<svg" in run._repr_html_()
+    charrnn.save(tmp_path / "net.safetensors", run.trained)
+    alone = report(tmp_path / "net.safetensors", corpus)
+    assert "learning" not in alone.charts and "<h1>net</h1>" in alone.page
+    assert alone.held_out is not None
+
+
+def test_several_runs_share_a_chart(story: Story, folder: RunFolder) -> None:
+    both = replace(story, runs=(story.run, replace(story.run, name="other")))
+    assert "other: validation" in both.charts["learning"] and "<h3>The runs</h3>" in both.page
+
+
+def long_story(story: Story, steps: int) -> Story:
+    """A story with a made-up record of so many steps."""
+    rng = np.random.default_rng(0)
+    record = np.zeros(steps, STEP)
+    for name in STEP.names or ():
+        record[name] = 2 + rng.standard_normal(steps)
+    return replace(story, runs=(replace(story.run, steps=record),))
+
+
+def test_a_hundred_thousand_steps_stay_small(story: Story) -> None:
+    assert len(long_story(story, 100_000).page.encode()) < 3_000_000
+
+
+def test_kinds_of_characters() -> None:
+    assert [kind_of(c) for c in "aÉzñ语7;$ \n"] == [0, 2, 1, 1, 1, 3, 4, 4, 5, 5]
+
+
+def test_in_a_notebook_it_is_a_frame(story: Story) -> None:
+    parsed = Page(story._repr_html_())
+    ((tag, about),) = parsed.tags
+    assert tag == "iframe" and about["srcdoc"] == story.page and about["sandbox"] == "allow-scripts"
+    assert story.plots["learning"].startswith("<svg") and "<style>" in story.plots["learning"]
+
+
+def test_the_command(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "."])
+    assert done.exit_code == 0 and "wrote report.html" in done.stderr and not done.stdout
+    assert Path("report.html").read_text() == report(folder).page and Path("map.svg").exists()
+    assert CliRunner().invoke(cli, ["report", "nowhere"]).exit_code == 1
+    wrong = ["report", str(folder.path), "--out", "no/where.html"]
+    assert CliRunner().invoke(cli, wrong).exit_code == 2
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browser(tmp_path_factory.mktemp("chromium")) as made:
+        yield made
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
+def test_a_browser_shows_it(story: Story, tab: Tab, tmp_path: Path) -> None:
+    """In both themes: no complaint, curves and text to be seen, keys that zoom."""
+    story = long_story(story, 5000)
+    story.save(tmp_path / "page.html")
+    colors = set()
+    for scheme in ("light", "dark"):
+        tab.open(tmp_path / "page.html", scheme=scheme)
+        assert tab.complaints == []
+        boxes = tab.run(
+            "[...document.querySelectorAll('svg.chart')].map(s => s.getBoundingClientRect().height)"
+        )
+        assert len(boxes) == len(story.charts) and min(boxes) > 90
+        assert tab.run("document.querySelector('[data-line]').getTotalLength()") > 300
+        assert visible(story.now).strip() in tab.run("document.querySelector('.now').innerText")
+        colors.add(tab.run("getComputedStyle(document.body).backgroundColor"))
+        assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+    assert len(colors) == 2
+    line = "document.querySelector('[data-line]').getAttribute('d')"
+    whole = tab.run(line)
+    tab.run("document.querySelector('[data-zoom]').focus()")
+    tab.press("+")
+    assert tab.run(line) != whole
+    assert "1,251 to 3,750" in tab.run("document.querySelector('output').textContent")
+    tab.press("0")
+    assert tab.run(line) == whole and tab.complaints == []
