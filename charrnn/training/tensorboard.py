@@ -78,7 +78,7 @@ class TensorBoard:
         """Write these numbers of a step, by name; `when` in seconds since 1970, by default now."""
         from tensorboardX.proto.summary_pb2 import Summary
 
-        # one event: a call of `add_scalar` for each number takes three times as long
+        # one event: a call of `add_scalar` for each number takes twice as long
         values = [Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
         self._writer.file_writer.add_summary(Summary(value=values), step, when)
 
