@@ -21,8 +21,9 @@ from charrnn.text.content_findings import SHORT
 from charrnn.text.corpus import Corpus
 from charrnn.text.occurrences import count_symbols
 from charrnn.text.vocab import counted
+from charrnn.training.entries import Entry
 from charrnn.training.recipe import WIDTHS, learning_rate_for
-from charrnn.training.run import Entry, Run
+from charrnn.training.run import Run
 
 LARGE_UPDATE = 0.08
 """Of the usual size of a layer's weights, an update that is too large. With the recipe's rate a

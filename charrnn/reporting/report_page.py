@@ -20,7 +20,7 @@ from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import LAGS, Story
 from charrnn.text.graphemes import Graphemes
 from charrnn.text.vocab import NOUNS, counted
-from charrnn.training.run import Entry
+from charrnn.training.entries import Entry
 
 T = TypeVar("T")
 STYLES = ("surprise.css", "units.css", "charts.css", "report.css")

@@ -31,7 +31,7 @@ from charrnn.training.entries import (
     read_lines,
     seconds_of_entries,
 )
-from charrnn.training.records import SAMPLES, STEP, STEPS
+from charrnn.training.records import FIELDS, SAMPLES, STEP, STEPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +139,7 @@ def _steps(folder: Path, least: int) -> NDArray[np.void]:
         data = read_regular(folder / STEPS, MOST_READ)
     steps = np.frombuffer(data[: len(data) - len(data) % STEP.itemsize], STEP)
     if len(steps) < least <= MOST_READ // STEP.itemsize:
-        missing = np.full((least - len(steps), len(STEP)), np.nan, "<f4").view(STEP)[:, 0]
+        missing = np.full((least - len(steps), len(FIELDS)), np.nan, "<f4").view(STEP)[:, 0]
         steps = np.concatenate([steps, missing])
     return steps
 
