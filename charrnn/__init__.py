@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.activity import activity
     from charrnn.inspection.attribution import Attribution, attribution
-    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.character_map import CharacterMap, character_map
+    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.inspection.saturation import Saturation, saturation
@@ -96,10 +96,11 @@ if TYPE_CHECKING:
     from charrnn.training.tensorboard import TensorBoard, write_tensorboard
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import compare
-    from charrnn.tuning.lr_find import RateTest, lr_find
+    from charrnn.tuning.lr_find import lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
+    from charrnn.tuning.rate_test import RateTest
 
 __version__ = "0.1.0"
 
@@ -109,7 +110,8 @@ _HOMES = {
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
-    "tuning.lr_find": "RateTest lr_find",
+    "tuning.lr_find": "lr_find",
+    "tuning.rate_test": "RateTest",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.authorship": "Authorship authorship",
     "evaluation.calibration": "Calibration calibration",
@@ -172,7 +174,8 @@ __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "RunRecord",
     "find_checkpoint", "newest_run", "preset",
-    "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event", "Outcome", "Result",
+    "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
+    "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",

@@ -574,7 +574,10 @@ def test_advice_is_given_once_and_recorded(text):
     assert [line.partition(":")[0] for line in said] == [*kinds]
     assert said[1].endswith("Start again with --learning-rate 0.017") and "`" not in said[1]
     record = charrnn.RunRecord.read("checkpoints/sea")
-    assert [(entry["step"], entry["kind"]) for entry in record.advice] == [*zip((0, 40), kinds)]
+    assert [(entry["step"], entry["kind"]) for entry in record.advice] == [
+        (0, kinds[0]),
+        (40, kinds[1]),
+    ]
     watched = invoke("watch", "--once").stdout.splitlines()
     assert [line for line in watched if line.startswith(kinds)] == said
     assert json.loads(invoke("watch", "--json").stdout)["advice"][0]["kind"] == kinds[0]
