@@ -45,7 +45,7 @@ were at the peak.
 """
 FALLS = 2
 """Times that a run goes back before its rate is called too high: once can be chance."""
-NOTHING_LEARNED, LEAST_STEPS = 0.05, 400
+NOTHING_LEARNED, LEAST_STEPS, COUNTED = 0.05, 400, 1_000_000
 """A network has learned nothing if after so many steps its loss is less than this below that of a
 guess by frequency alone. Healthy networks, also with four layers, were far below it by then.
 """
@@ -197,7 +197,7 @@ def _nothing_learned(run: Run, corpus: Corpus) -> Iterator[Advice]:
     losses: list[Any] = [entry.get("train_loss") for entry in entries[-2:]]
     if len(losses) < 2 or None in losses or run.step < LEAST_STEPS:
         return
-    counts = count_symbols(corpus.train, len(corpus.vocab))
+    counts = count_symbols(corpus.train[:COUNTED], len(corpus.vocab))
     shares = counts[counts > 0] / counts.sum()
     guess = float(-(shares * np.log(shares)).sum())
     if min(losses) > guess - NOTHING_LEARNED:
