@@ -220,6 +220,7 @@ def _learned(story: Story) -> str:
     )
     if best is not None:
         words += f"<p>{_best(best['step'], best['validation_loss'], run)}</p>"
+    words += "".join(f"<p><strong>Advice</strong>: {_advice(text)}</p>" for text in run.advice)
     rows = [
         (
             f"{e['step']:,}",
@@ -239,6 +240,11 @@ def _learned(story: Story) -> str:
     )
     figures += _figure(story, "rate", "The learning rate: how large each change was.", zoom="step")
     return words + figures + (_runs_table(story.runs) if len(story.runs) > 1 else "")
+
+
+def _advice(text: str) -> str:
+    """A piece of advice, with the names of parameters as code."""
+    return re.sub("`([a-z0-9_]+)`", r"<code>\1</code>", escaped(text))
 
 
 def _best(step: int, loss: float, run: RunFacts) -> str:

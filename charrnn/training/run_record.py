@@ -27,6 +27,7 @@ from charrnn.training.entries import (
     has_numbers,
     has_step,
     place,
+    read_advice,
     read_history,
     read_lines,
     seconds_of_entries,
@@ -106,6 +107,11 @@ class RunRecord:
     def validations(self) -> list[Entry]:
         """The entries of the history that are validations."""
         return [entry for entry in self.history if "fell_back_from" not in entry]
+
+    @property
+    def advice(self) -> list[Entry]:
+        """What `charrnn train` has advised so far: `step`, `kind` and `text`."""
+        return [entry for entry in read_advice(self.folder) if entry["step"] <= self.step]
 
     @property
     def seconds(self) -> float:
