@@ -108,7 +108,7 @@ def test_the_suggestion_follows_from_the_rates_of_the_lowest_losses() -> None:
     middle = 10**-1.5
     for optimizer, rate in (("adamw", middle / 2), ("rmsprop", middle / 2), ("sgd", 2 * middle)):
         test = RateTest(MODEL, training(optimizer=optimizer), rates, losses, 0.5)
-        assert test.suggestion == pytest.approx(rate, rel=0.06)
+        assert test.suggestion == pytest.approx(rate, rel=0.1)
         assert test.outcome == "diverged" and not test.agrees
     low, high = test.bottom
     assert low == pytest.approx(10**-1.8, rel=0.1) and high == pytest.approx(10**-1.2, rel=0.1)
