@@ -51,6 +51,7 @@ def line_chart(
     *,
     height: int = 300,
     width: int = WIDTH,
+    log_x: bool = False,
     log_y: bool = False,
     y_range: tuple[float, float] | None = None,
     x_range: tuple[float, float] | None = None,
@@ -58,7 +59,7 @@ def line_chart(
     """Lines over a common x, as SVG. A series of many points is drawn as the mean of neighbors,
     within a band from the least to the greatest.
     """
-    frame, legend = _frame(series, labels, width, height, log_y, (x_range, y_range))
+    frame, legend = _frame(series, labels, width, height, (log_x, log_y), (x_range, y_range))
     clip = f"{labels.name}-clip"
     left, top, right, bottom = frame.edges
     parts = [
@@ -77,21 +78,21 @@ def _frame(
     labels: Labels,
     width: int,
     height: int,
-    log_y: bool,
+    are_log: tuple[bool, bool],
     ranges: tuple[tuple[float, float] | None, tuple[float, float] | None],
 ) -> tuple[Frame, str]:
-    """The frame of a line chart, and its legend above it."""
+    """The frame of a line chart, and its legend above it. Of the pairs, the first is for x."""
     legend, rows = "", 0
     if len(series) > 1:
         legend, rows = _legend(series, width)
     end, bottom = width - RIGHT, height - (BOTTOM if labels.x else BOTTOM - 16)
     drawn = [each.drawn for each in series]
-    x = scale_for([each.x for each in drawn], LEFT, end)
-    y = scale_for([each.y for each in drawn], bottom, TOP + 20 * rows, log_y, 0.03)
+    x = scale_for([each.x for each in drawn], LEFT, end, are_log[0])
+    y = scale_for([each.y for each in drawn], bottom, TOP + 20 * rows, are_log[1], 0.03)
     if ranges[0] is not None:
-        x = Scale(*ranges[0], LEFT, end)
+        x = Scale(*ranges[0], LEFT, end, are_log[0])
     if ranges[1] is not None:
-        y = Scale(*ranges[1], bottom, TOP + 20 * rows, log_y)
+        y = Scale(*ranges[1], bottom, TOP + 20 * rows, are_log[1])
     return Frame(x, y), legend
 
 
@@ -106,7 +107,7 @@ def zoom_data(
     """What the page's script needs to draw a line chart's window anew: the frame, and each series
     with at most `most` points, rounded to a 65,534th of its range.
     """
-    frame, _ = _frame(series, labels, WIDTH, height, log_y, (None, None))
+    frame, _ = _frame(series, labels, WIDTH, height, (False, log_y), (None, None))
     found = []
     for each in series:
         points = bucketed(each.x, each.y, most)

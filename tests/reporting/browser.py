@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,15 @@ FLAGS = (
     *("--no-first-run", "--disable-extensions", "--disable-background-networking"),
     *("--hide-scrollbars", "--force-device-scale-factor=1", "--remote-debugging-pipe"),
 )
+
+MOVE = """
+import fcntl, os, sys
+theirs, ours = (fcntl.fcntl(int(end), fcntl.F_DUPFD_CLOEXEC, 10) for end in sys.argv[1:3])
+os.dup2(theirs, 3)
+os.dup2(ours, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Gives a program the protocol's ends as its files 3 and 4; a shell may refuse numbers above 9."""
 
 
 class Tab:
@@ -141,12 +151,8 @@ def browser(folder: Path) -> Iterator[Tab]:
     theirs, commands = os.pipe()
     answers, ours = os.pipe()
     call = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
-    # the protocol's ends are the files 3 and 4
-    shell = f'exec "$@" 3<&{theirs} 4>&{ours}'
-    if {theirs, ours} & {3, 4}:  # one must not be overwritten before it is used
-        shell = f'exec "$@" 7<&{theirs} 8>&{ours} 3<&7 4>&8 7<&- 8>&-'
     process = subprocess.Popen(
-        ["sh", "-c", shell, "sh", *call],
+        [sys.executable, "-c", MOVE, str(theirs), str(ours), *call],
         pass_fds=(theirs, ours),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
