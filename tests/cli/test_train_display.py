@@ -241,6 +241,7 @@ def test_the_end_leaves_the_curve_ten_lines_and_what_to_type(tmp_path: Path) -> 
         assert all(line.startswith("  ") for line in lines[begin + 1 : begin + 11])
         assert lines[begin + 11] == "ended at step 300, the last"
         assert lines[-1] == "sample from it: charrnn sample run"
+        assert lines[-2] == "see how it learned: charrnn report run"
         assert any("charrnn train --resume run --for 20m" in line for line in lines)
         assert not any(sign in "".join(lines) for sign in BAR)
         assert any("⠀" < sign <= "⣿" for sign in "".join(lines[:begin]))
