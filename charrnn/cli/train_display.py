@@ -237,18 +237,14 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
-        elif self._is_better_for_longer(ended):
-            say(f"train it for longer: charrnn train --resume {path} --for 20m")
+        elif run.step > self._first_step and not self._block.quiet:
+            if ended in ("steps", "epochs") and run.progress.best_step == run.step:
+                say(f"train it for longer: charrnn train --resume {path} --for 20m")
+            say(f"see how it learned: charrnn report {path}")
         if best is not None:
             step = run.progress.best_step
             age = f" (step {step:,} of {run.step:,})" if step != run.step else ""
             say(f"sample from it{age}: charrnn sample {path}")
-
-    def _is_better_for_longer(self, ended: str) -> bool:
-        """True if the run ended because it was planned to, and its last validation was the best."""
-        run = self._run
-        is_new = run.step > self._first_step and not self._block.quiet
-        return is_new and ended in ("steps", "epochs") and run.progress.best_step == run.step
 
     def _why(self, ended: str) -> str:
         """One line about why the run ended."""

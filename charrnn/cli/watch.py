@@ -170,7 +170,8 @@ def _state_text(record: RunRecord) -> str:
         return f"killed at {step}, saved at step {saved:,}; {resume}\n{sample}"
     if state == "stopped":
         return f"stopped at {step}; {resume}\n{sample}"
-    return f"{state}, at {step}\n{sample}"
+    report = f"see how it learns: charrnn report {path}"
+    return f"{state}, at {step}\n{report}\n{sample}"
 
 
 def _as_json(record: RunRecord) -> dict[str, Any]:
