@@ -60,6 +60,9 @@ def test_other_optimizers_are_judged_by_their_updates() -> None:
     """
     model = {"layers": 1}
     assert advice(run_of(model, optimizer="rmsprop", schedule="constant"), LONG) == []
+    assert advice(run_of(model, optimizer="rmsprop", learning_rate=0.01), LONG) == []
+    (high,) = advice(run_of(model, optimizer="rmsprop", learning_rate=0.2), LONG)
+    assert high.kind == "learning rate too high" and "3 to 12 % is healthy" in high.text
     (low,) = advice(run_of(model, optimizer="sgd", learning_rate=1e-3), LONG)
     assert low.kind == "learning rate too low" and 0.01 < low.settings["learning_rate"] < 100  # type: ignore[operator]
 
