@@ -86,7 +86,7 @@ def _frame(
         legend, rows = _legend(series, width)
     end, bottom = width - RIGHT, height - (BOTTOM if labels.x else BOTTOM - 16)
     drawn = [each.drawn for each in series]
-    x = scale_for([each.x for each in drawn], LEFT, end)
+    x = scale_for([np.asarray(each.x, np.float64) for each in series], LEFT, end)
     y = scale_for([each.y for each in drawn], bottom, TOP + 20 * rows, log_y, 0.03)
     if ranges[0] is not None:
         x = Scale(*ranges[0], LEFT, end)
@@ -101,12 +101,11 @@ def zoom_data(
     *,
     most: int,
     height: int = 300,
-    log_y: bool = False,
 ) -> dict[str, Any]:
     """What the page's script needs to draw a line chart's window anew: the frame, and each series
     with at most `most` points, rounded to a 65,534th of its range.
     """
-    frame, _ = _frame(series, labels, WIDTH, height, log_y, (None, None))
+    frame, _ = _frame(series, labels, WIDTH, height, False, (None, None))
     found = []
     for each in series:
         points = bucketed(each.x, each.y, most)
@@ -129,7 +128,7 @@ def zoom_data(
     return {
         "frame": [round(edge, 1) for edge in frame.edges],
         "range": [frame.x.low, frame.x.high],
-        "log": log_y,
+        "x": labels.x,
         "series": found,
     }
 

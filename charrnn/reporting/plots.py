@@ -64,7 +64,7 @@ RATE = Labels(
     "rate",
     "The learning rate",
     "The size of the steps: the learning rate over the steps of training.",
-    "",
+    "step",
     "rate",
 )
 

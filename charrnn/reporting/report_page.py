@@ -20,7 +20,7 @@ from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import LAGS, Story
 from charrnn.text.graphemes import Graphemes
 from charrnn.text.vocab import NOUNS, counted
-from charrnn.training.run import Entry
+from charrnn.training.entries import Entry
 
 T = TypeVar("T")
 STYLES = ("surprise.css", "units.css", "charts.css", "report.css")
@@ -387,10 +387,12 @@ def _units(story: Story) -> str:
         verdict = "yes" if best.is_strong else "no"
         rows.append((feature.name, name, f"{best.auc:.3f}", f"{best.p:.3f}", verdict))
     head = ("feature", "best unit", "AUC", "p", "means something")
+    key = '<p><span class="p2">Orange is high</span>, <span class="n2">blue is low</span>.</p>'
     return (
         "<p>Each unit is a number that the network keeps up to date as it reads. Nobody told it "
         "what to use them for. Here each was tried as a detector: does it tell characters inside "
         f"a word from those between words, and so on? {escaped(found.summary)}.</p>"
+        + (key if within.pieces else "")
         + "".join(_piece(piece) for piece in within.pieces)
         + table(head, rows)
         + '<p class="note">A unit is named by its layer and its number. AUC: how often it tells a '

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,13 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 WITHOUT = "there is no Chromium to open pages in"
+START = """import os, sys
+theirs, ours = (os.dup(int(end)) for end in sys.argv[1:3])
+while min(theirs, ours) <= 4:  # 3 and 4 are what the protocol reads and writes
+    theirs, ours = os.dup(theirs), os.dup(ours)
+os.dup2(theirs, 3), os.dup2(ours, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 SECONDS = 60.0
 """For an answer of the browser."""
 FLAGS = (
@@ -141,12 +149,8 @@ def browser(folder: Path) -> Iterator[Tab]:
     theirs, commands = os.pipe()
     answers, ours = os.pipe()
     call = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
-    # the protocol's ends are the files 3 and 4
-    shell = f'exec "$@" 3<&{theirs} 4>&{ours}'
-    if {theirs, ours} & {3, 4}:  # one must not be overwritten before it is used
-        shell = f'exec "$@" 7<&{theirs} 8>&{ours} 3<&7 4>&8 7<&- 8>&-'
     process = subprocess.Popen(
-        ["sh", "-c", shell, "sh", *call],
+        [sys.executable, "-c", START, str(theirs), str(ours), *call],
         pass_fds=(theirs, ours),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
