@@ -23,7 +23,12 @@ CURVE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 10, 30)
 
 
 def loss_at(
-    corpus: Corpus, model: ModelConfig, training: TrainConfig, rate: float, seeds: Iterable[int]
+    corpus: Corpus,
+    model: ModelConfig,
+    training: TrainConfig,
+    rate: float,
+    seeds: Iterable[int],
+    threads: int | None,
 ) -> float:
     """The mean of the validation losses at the ends of runs with this peak rate; infinity if one of
     them diverged.
@@ -33,7 +38,7 @@ def loss_at(
         settings = {"learning_rate": rate, "seed": seed, "sample_every": 0, "eval_every": 10**9}
         config = TrainConfig(**{**vars(training), **settings})
         try:
-            *_, last = train(Run.new(corpus, model, config), corpus)
+            *_, last = train(Run.new(corpus, model, config), corpus, threads=threads)
         except DivergenceError:
             return float("inf")
         losses.append(last.validation_loss or float("inf"))
@@ -44,7 +49,8 @@ def row(name: str, test: RateTest, losses: dict[float, float]) -> Row:
     planned, suggestion = test.planned, test.suggestion
     about: Row = {"text": name, "cell": test.model.cell, "units": test.model.hidden}
     about |= {"optimizer": test.training.optimizer, "recipe's rate": planned}
-    about |= {"nats": f"{losses[planned]:.4f}", "lowest at": f"{test.lowest:.2g}"}
+    low, high = test.bottom
+    about |= {"nats": f"{losses[planned]:.4f}", "lowest from": f"{low:.2g} to {high:.2g}"}
     if suggestion is None:
         return about | {"suggestion": test.outcome}
     change = losses[suggestion] - losses[planned]
@@ -68,6 +74,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, nargs="+", default=[128])
     parser.add_argument("--passes", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--curve", action="store_true", help="also other rates than these three")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -85,13 +92,13 @@ def main() -> None:
             training = TrainConfig(
                 optimizer=optimizer, epochs=options.passes, seed=options.seeds[0]
             )
-            test = lr_find(corpus, model, training)
+            test = lr_find(corpus, model, training, threads=options.threads)
             rates = [test.planned]
             if test.suggestion is not None:
                 rates += [test.suggestion, 10 * test.suggestion]
             rates += [factor * test.planned for factor in CURVE] if options.curve else []
             losses = {
-                rate: loss_at(corpus, model, training, rate, options.seeds)
+                rate: loss_at(corpus, model, training, rate, options.seeds, options.threads)
                 for rate in dict.fromkeys(rates)
             }
             rows.append(row(Path(path).name, test, losses))

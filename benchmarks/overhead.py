@@ -81,7 +81,7 @@ def _train_on_a_terminal(arguments: list[str]) -> None:
     from charrnn.cli.train import train
 
     ours, its = pty.openpty()
-    reader = threading.Thread(target=_read_away, args=(ours,), daemon=True)
+    reader = threading.Thread(target=read_away, args=(ours,), daemon=True)
     reader.start()
     stderr = os.dup(2)
     os.dup2(its, 2)
@@ -95,7 +95,7 @@ def _train_on_a_terminal(arguments: list[str]) -> None:
         reader.join(1)
 
 
-def _read_away(place: int) -> None:
+def read_away(place: int) -> None:
     try:
         while os.read(place, 65536):
             pass

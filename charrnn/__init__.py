@@ -64,13 +64,20 @@ if TYPE_CHECKING:
     from charrnn.generation.manuscript_file import ManuscriptFile
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
+    from charrnn.inspection.activity import activity
+    from charrnn.inspection.attribution import Attribution, attribution
+    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.character_map import CharacterMap, character_map
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
+    from charrnn.inspection.saturation import Saturation, saturation
     from charrnn.inspection.trace import Trace, trace
+    from charrnn.inspection.units import Detector, UnitSearch, find_units, untrained
     from charrnn.network.model import Model
+    from charrnn.reporting.advice import Advice, advice
     from charrnn.reporting.story import Story, report
     from charrnn.reporting.surprise import surprise_page
+    from charrnn.reporting.units_page import units_page
     from charrnn.runtime.threads import Workers
     from charrnn.text.copies import Copies
     from charrnn.text.corpus import Corpus
@@ -126,13 +133,20 @@ _HOMES = {
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
     "generation.lexicon": "Lexicon",
     "generation.short": "ShortTexts folded",
+    "inspection.activity": "activity",
+    "inspection.attribution": "Attribution attribution",
+    "inspection.features": "Feature text_features",
     "inspection.character_map": "CharacterMap character_map",
     "inspection.gradient_flow": "gradient_norms",
     "inspection.likelihood": "best_of with_logprobs",
+    "inspection.saturation": "Saturation saturation",
     "inspection.trace": "Trace trace",
+    "inspection.units": "Detector UnitSearch find_units untrained",
     "network.model": "Model",
+    "reporting.advice": "Advice advice",
     "reporting.story": "Story report",
     "reporting.surprise": "surprise_page",
+    "reporting.units_page": "units_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
     "tuning.planning": "Plan plan plan_more planned_width",
@@ -158,7 +172,7 @@ __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "RunRecord",
     "find_checkpoint", "newest_run", "preset",
-    "presets", "configs_of", "compare", "results", "Candidate", "Event", "Outcome", "Result",
+    "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event", "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
@@ -166,6 +180,9 @@ __all__ = [  # noqa: RUF022
     "evaluate", "evaluate_texts", "evaluate_windows",
     "score", "Score", "surprising_passages", "SurprisingPassage",
     "Evaluation", "mixed", "gradient_norms", "trace", "Trace",
+    "find_units", "UnitSearch", "Detector", "untrained",
+    "text_features", "Feature", "saturation", "Saturation", "activity", "attribution",
+    "Attribution", "units_page",
     "save", "load", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",

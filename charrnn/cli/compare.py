@@ -239,7 +239,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
         candidates = of_equal_size(candidates)
     with (
         Stop.installed() as stop,
-        closing(Display(len(seeds), folder, request.quiet)) as display,
+        closing(Display(len(seeds), folder, stop, request.quiet)) as display,
         closing(runs(candidates, seeds, folder, duration=duration, threads=threads)) as events,  # type: ignore[type-var]
     ):
         for event in events:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from charrnn.cli.live_bar import bar_line, speed_text
 from charrnn.cli.live_block import LiveBlock
+from charrnn.cli.signals import STOPPING, Stop
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.cli.terminal import duration_text, loss_text, one_line
 from charrnn.cli.train_display import ESTIMATED_AFTER
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 class Display:
     """Shows the events of a comparison on stderr."""
 
-    def __init__(self, seeds: int, folder: Path, quiet: bool) -> None:
+    def __init__(self, seeds: int, folder: Path, stop: Stop, quiet: bool) -> None:
         self._seeds, self._folder = seeds, folder
         self._block = LiveBlock(sys.stderr, quiet=quiet)
+        if self._block.is_live:
+            stop.notify = lambda: self._block.set_foot(STOPPING)
         # when training began, and the share already done by then
         self._begun: tuple[float, float] | None = None
         self._trained = ""  # the run that is being trained

@@ -10,8 +10,9 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, load_members
+from charrnn.cli.inspect_units import UnitRequest, show_units, unit_options
 from charrnn.cli.options import decoding_options, json_option
-from charrnn.cli.score_text import check_place, check_texts, read_score_text
+from charrnn.cli.score_text import check_place, check_texts, read_own_text, read_score_text
 from charrnn.cli.tables import Column, print_table
 from charrnn.text.sources import find
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  charrnn inspect page.txt                            by the newest run's network
+  charrnn inspect page.txt                   by the newest run's network
   charrnn inspect page.txt --run checkpoints/plays
-  charrnn inspect page.txt --npz page.npz             every number, for NumPy
+  charrnn inspect --units                    the units that mean something
+  charrnn inspect page.txt --unit 2.36       the text in the colors of a unit
+  charrnn inspect page.txt --at 4:7          what a prediction hangs on
+  charrnn inspect --html units.html          the text in the colors of any unit
+  charrnn inspect page.txt --npz page.npz    every number, for NumPy
 """
 Row = dict[str, Any]
 
@@ -40,12 +45,18 @@ Row = dict[str, Any]
     metavar="FILE",
     help="Write every gate and state of every unit, as NumPy arrays (docs/seeing.md).",
 )
+@unit_options
 @json_option()
 @decoding_options
 def inspect(
     texts: tuple[str, ...],
     run: str | None,
     npz: str | None,
+    unit: str | None,
+    units: bool,
+    at: str | None,
+    html: str | None,
+    pattern: str | None,
     as_json: bool,
     encoding: str | None,
     encoding_errors: str | None,
@@ -53,26 +64,35 @@ def inspect(
 ) -> None:
     """Show what a network computes while it reads a text.
 
-    TEXT: files, globs, folders; - or nothing is standard input. The table has a row for each gate
-    of each layer.
+    TEXT: files, globs, folders; - is standard input; nothing is the validation part of the run's
+    own text, up to 20,000 characters. Without --unit, --units, --at or a file to write, a table has
+    a row for each gate of each layer.
     """
-    texts = texts or ("-",)
+    request = UnitRequest(unit, units, at, html, pattern)
+    request.check()
     check_texts(texts)
-    inputs = find(texts)  # reports a missing text before kernels are loaded or compiled
-    if npz is not None:
-        check_place("--npz", Path(npz), inputs.files)
+    files = find(texts).files if texts else ()  # reports a missing text before kernels are loaded
+    for flag, path in {"--npz": npz, "--html": html}.items():
+        if path is not None:
+            check_place(flag, Path(path), files)
     [member] = load_members(run, ())
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
-    text = read_score_text(member.trained, texts, decoding, unknown)
-    result = _traced(member, text)
-    if npz is not None:
+    text = (
+        read_score_text(member.trained, texts, decoding, unknown)
+        if texts
+        else read_own_text(member)
+    )
+    wants_summary = request.is_empty and (as_json or npz is None)
+    needs_trace = wants_summary or npz is not None or request.needs_trace
+    result = _traced(member, text) if needs_trace else None
+    if npz is not None and result is not None:
         result.save(npz)
         size = terminal.size_text(Path(npz).stat().st_size)
         terminal.say(f"wrote {terminal.one_line(npz)}, {size}")
-    if as_json:
-        click.echo(terminal.json_text(_facts(member, result)))
-    elif npz is None:
-        _show(_facts(member, result))
+    show_units(request, member.trained, text, result, as_json)
+    if wants_summary and result is not None:
+        facts = _facts(member, result)
+        click.echo(terminal.json_text(facts)) if as_json else _show(facts)
 
 
 def _traced(member: Member, text: ScoreText) -> Trace:
@@ -96,20 +116,28 @@ def _facts(member: Member, trace: Trace) -> Row:
 
 
 def _rows(trace: Trace) -> Iterator[Row]:
-    """A row for each gate of each layer, layers from 1."""
+    """A row for each gate of each layer, layers from 1: means over all units and characters."""
+    from charrnn.inspection.saturation import saturation
+
+    saturations = saturation(trace)
     for layer in range(trace.h.shape[1]):
         for name, gate in trace.gates.items():
+            found = saturations.get(name)
             yield {
                 "layer": layer + 1,
                 "gate": name,
                 "mean": float(gate[:, layer].mean(dtype="f8")),
+                "left_saturated": None if found is None else float(found.left[layer].mean()),
+                "right_saturated": None if found is None else float(found.right[layer].mean()),
             }
 
 
 COLUMNS: list[Column[Row]] = [
     (0, "layer", lambda row: str(row["layer"])),
     (1, "gate", lambda row: row["gate"]),
-    (2, "mean", lambda row: f"{row['mean']:.3f}"),
+    (4, "mean", lambda row: f"{row['mean']:.2f}"),
+    (2, "closed", lambda row: _percent(row["left_saturated"])),
+    (3, "open", lambda row: _percent(row["right_saturated"])),
 ]
 
 
@@ -122,3 +150,11 @@ def _show(facts: Row) -> None:
     terminal.show(f"{terminal.one_line(facts['checkpoint'])}: {facts['network']}")
     terminal.show(read if loss is None else f"{read}: {terminal.loss_text(loss)}")
     print_table(facts["gates"], COLUMNS)
+    if any(row["left_saturated"] is not None for row in facts["gates"]):
+        terminal.show(
+            "closed, open: how much of the time a gate is below 0.1 or above 0.9, over all units"
+        )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}".replace("%", " %")

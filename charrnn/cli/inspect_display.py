@@ -5,7 +5,7 @@ prediction hangs on.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from charrnn.inspection.attribution import Attribution
+    from charrnn.inspection.trace import Trace
     from charrnn.inspection.units import Detector, UnitSearch
     from charrnn.text.graphemes import Graphemes
     from charrnn.text.vocab import Vocab
@@ -32,7 +33,7 @@ STYLES = (
 eyes tell apart, and darker at both ends. Both colors are set, for dark and light backgrounds.
 """
 RESET = "\x1b[0m"
-BARS = "▁▂▃▄▅▆▇█"
+BARS = "▁▂▃▄▅▆▇"
 COLUMNS = 80
 """Columns of a line where there is no terminal."""
 LISTED = 10
@@ -49,9 +50,8 @@ def print_unit(
     low, high = ends
     terminal.show(heading)
     if terminal.has_color(sys.stdout):
-        middle = (low + high) / 2
         scale = "".join(f"{style}  {RESET if style else ''}" for style in STYLES)
-        print(f"{low:.2f} {scale} {high:.2f}, the middle is {middle:.2f}\n")
+        print(f"{low:.2f} {scale} {high:.2f}\n")
         for first in range(0, len(shown), 4096):
             last = min(first + 4096, len(shown))
             sys.stdout.write("".join(_colored(shown, places, first, last)))
@@ -105,13 +105,26 @@ def _with_bars(shown: Graphemes, places: NDArray[Any]) -> Iterator[str]:
         yield bars
 
 
-def unit_name(layer: int, unit: int) -> str:
-    """As --unit takes it: both counted from 1."""
-    return f"{layer + 1}.{unit + 1}"
+def unit_json(
+    trace: Trace, kind: str, layer: int, unit: int, values: NDArray[Any]
+) -> dict[str, Any]:
+    """The values of a unit, one for each symbol, as one object."""
+    from charrnn.inspection.activity import NAMES
+
+    return {
+        "layer": layer + 1,
+        "unit": unit + 1,
+        "number": kind,
+        "shown": NAMES[kind],
+        "text": trace.text,
+        "values": values.astype(float).round(6).tolist(),
+    }
 
 
 def print_units(found: UnitSearch) -> None:
     """Print the best detector of each feature and how many units mean something."""
+    from charrnn.inspection.units import SIGNIFICANT, STRONG
+
     rows = [(found.best(each.name)[0], n) for n, each in enumerate(found.features)]
     counts = found.is_strong.sum(axis=(1, 2)).tolist()
     columns: list[Column[tuple[Detector, int]]] = [
@@ -128,8 +141,14 @@ def print_units(found: UnitSearch) -> None:
     terminal.show(f"{found.summary}.")
     terminal.show(
         "AUC: how often the unit tells a character with the feature from one without it; 0.5 is "
-        "chance. p: of one so high anywhere by chance. units: those that detect it."
-        + ("" if untrained is None else " untrained: the best unit of the same network, untrained.")
+        "chance. p: of one so high anywhere by chance. units: those that detect it: p at most "
+        f"{SIGNIFICANT:g}, AUC at least {STRONG:g}"
+        + (
+            ""
+            if untrained is None
+            else ", and half as far from 1 as the best unit's before training"
+        )
+        + ". A best unit in brackets does not."
     )
     if found.untested:
         terminal.show(
@@ -139,8 +158,7 @@ def print_units(found: UnitSearch) -> None:
 
 def _unit_text(detector: Detector) -> str:
     """Such as "1.38 c on"; a dash before one that means nothing."""
-    name = unit_name(detector.layer, detector.unit)
-    text = f"{name} {detector.kind} {'on' if detector.is_on else 'off'}"
+    text = f"{detector.name} {detector.kind} {'on' if detector.is_on else 'off'}"
     return text if detector.is_strong else f"({text})"
 
 
@@ -241,14 +259,3 @@ def _quoted(symbol: str, vocab: Vocab) -> str:
     return {" ": "space", "\n": "newline", "\t": "tab"}.get(
         symbol, f"“{terminal.one_line(symbol)}”"
     )
-
-
-def unit_heading(kind: str, layer: int, unit: int, detectors: Sequence[Detector] = ()) -> str:
-    """What is shown, and what the unit detects."""
-    from charrnn.inspection.activity import NAMES
-
-    tells = "; ".join(
-        f"{'high' if each.is_on else 'low'} {terminal.one_line(each.feature)} (AUC {each.auc:.2f})"
-        for each in detectors
-    )
-    return f"unit {unit_name(layer, unit)}, {NAMES[kind]}" + (f": {tells}" if tells else "")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from charrnn.cli.terminal import is_terminal
 
 Series = tuple[ArrayLike, ArrayLike]
 """The x and the y of a curve's points, as many of each."""
@@ -17,12 +13,6 @@ Range = tuple[float, float]
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot of a character, by row and column."""
 _BRAILLE = 0x2800
-
-
-def can_draw(stream: TextIO) -> bool:
-    """True when the stream is a terminal that can show braille."""
-    encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
-    return is_terminal(stream) and encoding == "utf8" and os.environ.get("TERM") != "dumb"
 
 
 def braille_lines(

@@ -1,18 +1,19 @@
 """Lines at the bottom of a terminal that are drawn again in place, with messages above them.
 
-The cursor stays at the end of the last line. No other program does this as training needs it: a
-drawing with rich's `Live` takes several milliseconds, twice a second, and leaves pieces of the old
-lines in a window that has become narrower.
+The cursor stays at the start of the last line, where ^C and what is typed do no harm. rich's `Live`
+takes ten times as long to draw, and leaves pieces of the old lines in a window that has become
+narrower.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from charrnn.cli.terminal import cells, has_color, is_terminal, laid_out
 
@@ -48,20 +49,25 @@ class Looks:
 
 
 class LiveBlock:
-    """Lines at the bottom of a terminal. It shows nothing if `quiet`; if the stream is no terminal
-    in which a cursor moves, only messages are printed.
+    """Lines at the bottom of a terminal, with a faint one, the foot, below them. It shows nothing
+    if `quiet`; if the stream is no terminal in which a cursor moves, only messages are printed.
+
+    It must be closed. After Ctrl-Z and `fg` it is drawn again below what the shell has printed.
     """
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
-        self.quiet = quiet
+    def __init__(self, stream: TextIO, *, quiet: bool = False, foot: str = "") -> None:
+        self.quiet, self._foot = quiet, foot
         self.is_live = not quiet and is_terminal(stream) and _moves_its_cursor()
         self.looks = Looks.of(stream)
         self._stream = stream
         self._lines: list[str] = []
+        self._shown: list[str] = []
+        self._before: Any = None
         self._columns = 0
         self._next = 0.0
-        self.is_drawing = False
-        """True in the middle of a drawing, which a signal may interrupt."""
+        self._is_drawing, self._is_open = False, True
+        if self.is_live and hasattr(signal, "SIGCONT"):
+            self._before = signal.signal(signal.SIGCONT, lambda *_: self._shown.clear())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,36 +98,56 @@ class LiveBlock:
         elif not self.quiet:
             print(laid_out(text, self._stream), file=self._stream, flush=True)
 
+    def set_foot(self, text: str) -> None:
+        """Show another foot from now on. A signal's handler may call this at any moment."""
+        self._foot = text
+        if self.is_live and self._is_open and not self._is_drawing:
+            self._write("", self._lines)
+
     def leave(self, lines: Sequence[str]) -> None:
         """Print lines, which stay, instead of the block."""
         if self.is_live:
+            self._foot = ""
             self._write("".join(f"{line}\n" for line in lines), [])
+
+    def clear(self) -> None:
+        """Remove the block until it is drawn again."""
+        if self._shown:
+            foot, self._foot = self._foot, ""
+            self._write("", [])
+            self._foot = foot
 
     def close(self) -> None:
         """Remove the block."""
-        if self._lines:
-            self._write("", [])
+        self.clear()
+        self._is_open = False
+        if self._before is not None:
+            signal.signal(signal.SIGCONT, self._before)
+            self._before = None
 
     def _write(self, above: str, lines: Sequence[str]) -> None:
-        up = self._rows_above_cursor()
-        start = "\r" + (f"\x1b[{up}A" if up else "")
-        shown = "\x1b[K\n".join([*above.split("\n")[:-1], ""]) + NO_WRAP
-        shown += "\x1b[K\n".join(lines) + "\x1b[J" + WRAP
-        self.is_drawing = True
+        self._is_drawing = True
+        up, foot = self._rows_above_cursor(), self._foot
         self._lines, self._columns = list(lines), self.size[0]
+        self._shown = [*lines, *([self.looks.styled(foot, "2")] if foot else [])]
+        start = "\r" + (f"\x1b[{up}A" if up else "")
+        text = "\x1b[K\n".join([*above.split("\n")[:-1], ""]) + NO_WRAP
+        text += "\x1b[K\n".join(self._shown) + "\x1b[J\r" + WRAP
         try:
-            self._stream.write(start + shown)
+            self._stream.write(start + text)
             self._stream.flush()
         finally:
-            self.is_drawing = False
+            self._is_drawing = False
+        if foot != self._foot:  # a signal has changed it meanwhile
+            self._write("", lines)
 
     def _rows_above_cursor(self) -> int:
         """Rows of the block above the cursor. A terminal that has become narrower has folded its
         lines.
         """
         columns, height = self.size
-        widths = [min(cells(_STYLE.sub("", line)), self._columns) for line in self._lines]
-        return min(height, max(1, sum(max(1, -(-width // columns)) for width in widths))) - 1
+        widths = [min(cells(_STYLE.sub("", line)), self._columns) for line in self._shown[:-1]]
+        return min(height - 1, sum(max(1, -(-width // columns)) for width in widths))
 
 
 def _moves_its_cursor() -> bool:

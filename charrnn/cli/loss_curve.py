@@ -37,7 +37,7 @@ def curve(
         return []
     across, down = (2, 4) if looks.has_dots else (1, 2)
     steps, losses = (seen + 1).astype(np.float64), training[seen].astype(np.float64)
-    at, means = _averages(steps, losses, width * across)
+    at, means = _averages(steps, losses, width)
     last = max(float(at[-1]), *(float(step) for step, _ in validation), 2.0)
     low, high = _limits(at, means, validation, last)
     dots = np.zeros((rows * down, width * across), np.bool_)

@@ -49,7 +49,7 @@ BRIEF = {
     "--optimizer": "adamw, sgd, rmsprop, ... [default: adamw]",
     "--lowest": "Lowest rate. [default: by optimizer]",
     "--highest": "Highest rate. [default: by optimizer]",
-    "--range-steps": "Steps between the two. [default: 300]",
+    "--range-steps": "Steps between the two. [default: 400]",
     "--seed": "Seed of everything random. [default: 0]",
     "--threads": "Threads; results do not change. [default: all]",
     "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
@@ -64,7 +64,7 @@ BRIEF = {
 @click.argument("text", nargs=-1, type=click.Path(readable=False))
 @option("--lowest", "The first rate.  [default: by optimizer]", group=GROUP, type=float)
 @option("--highest", "The last rate.  [default: by optimizer]", group=GROUP, type=float)
-@option("--range-steps", "Steps from the first to the last.", group=GROUP, type=int)
+@option("--range-steps", "Steps from the first to the last.  [default: 400]", group=GROUP, type=int)
 @for_option("How long you will train: 90s, 20m, 2h; the network is as large as that allows.")
 @setting_options
 @option("--threads", "Threads to use; results do not depend on it.  [default: all]", type=int)
@@ -159,6 +159,7 @@ def _as_json(test: RateTest, command: list[str]) -> dict[str, Any]:
         "suggestion": test.suggestion,
         "planned": test.planned,
         "agrees": test.agrees,
+        "bottom": test.bottom,
         "outcome": test.outcome,
         "network": {name: getattr(model, name) for name in ("cell", "layers", "hidden")},
         "optimizer": training.optimizer,

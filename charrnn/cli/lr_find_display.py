@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from charrnn.cli import terminal
-from charrnn.cli.line_chart import braille_lines, can_draw, column_of
+from charrnn.cli.line_chart import braille_lines, column_of
+from charrnn.cli.live_block import Looks
 from charrnn.cli.tables import print_table
+from charrnn.tuning.lr_find import PLAIN
 
 if TYPE_CHECKING:
     from charrnn.tuning.lr_find import RateTest
@@ -23,8 +26,10 @@ GUTTER = 6
 """Columns left of the picture, for the losses."""
 PER_POWER = 4
 """Rows of the table for each power of ten."""
-CURVE, SUGGESTED, PLANNED = 36, 32, 33
-"""Colors."""
+CURVE, COLORS = "36", ("32", "33")
+"""Colors of the curve and of the marked rates."""
+Mark = tuple[str, float | None]
+"""A rate's name and the rate."""
 
 
 def print_test(test: RateTest, command: list[str], *, is_given: bool) -> None:
@@ -36,10 +41,13 @@ def print_test(test: RateTest, command: list[str], *, is_given: bool) -> None:
         f"{model.cell}, {model.layers} x {model.hidden} units, {test.training.optimizer}: "
         f"{len(test.rates)} steps at rates from {test.rates[0]:.2g} to {test.rates[-1]:.2g}"
     )
-    if can_draw(sys.stdout):
-        print("\n".join(picture(test, terminal.width_of(sys.stdout))), flush=True)
+    marks = [("suggestion", test.suggestion), ("yours" if is_given else "recipe", test.planned)]
+    looks = Looks.of(sys.stdout)
+    if terminal.is_terminal(sys.stdout) and looks.has_dots:
+        lines = picture(test, marks, terminal.width_of(sys.stdout), looks)
+        print("\n".join(lines), flush=True)
     else:
-        _print_rows(test)
+        _print_rows(test, marks)
     whose = "the rate that you gave" if is_given else "the recipe's own rate"
     terminal.show(verdict(test, whose))
     terminal.show("type:")
@@ -59,34 +67,37 @@ def verdict(test: RateTest, whose: str) -> str:
             f"no suggestion: nothing diverged; repeat with --highest {10 * test.rates[-1]:.2g} or "
             f"more; {whose} is {planned}"
         )
+    low, high = test.bottom
+    less = "" if test.training.optimizer in PLAIN else "; a whole run needs about half"
     text = (
-        f"suggestion: {test.suggestion:g}; the loss was lowest at {test.lowest:.2g} and then rose. "
-        f"{whose.capitalize()} is {planned}"
+        f"suggestion: {test.suggestion:g}. The loss was lowest from {low:.2g} to {high:.2g} and "
+        f"then rose{less}. {whose.capitalize()} is {planned}"
     )
     if test.agrees:
-        return f"{text}: the two agree, and train equally well"
-    ratio = test.suggestion / test.planned if test.planned > 0 else math.inf
-    times, than = (ratio, "lower") if ratio > 1 else (1 / ratio, "higher")
-    return f"{text}, {times:.2g} times {than}: they disagree; charrnn compare tells which is better"
+        return f"{text}: the two agree, as far as a short test can tell"
+    than = "higher" if test.planned > test.suggestion else "lower"
+    return (
+        f"{text}, much {than}: the two disagree, and only a run can tell which is better: charrnn "
+        f"compare TEXT --vary learning-rate={test.suggestion:g},{planned}"
+    )
 
 
-def picture(test: RateTest, columns: int) -> list[str]:
-    """The smoothed loss over the logarithm of the rate, with both rates marked."""
+def picture(test: RateTest, marks: Sequence[Mark], columns: int, looks: Looks) -> list[str]:
+    """The smoothed loss over the logarithm of the rate, with these rates marked."""
     width = max(10, min(columns, WIDEST) - GUTTER - 1)
     ends = float(test.rates[0]), float(test.rates[-1])
     curve = braille_lines([(test.rates, test.smoothed)], width, ROWS, log_x=True)
     labels = {0: test.smoothed.max(), ROWS - 1: test.smoothed.min()}
     lines = ["loss"] + [
-        f"{f'{labels[k]:.2f}' if k in labels else '':>{GUTTER - 1}} {_colored(row, CURVE)}"
+        f"{f'{labels[k]:.2f}' if k in labels else '':>{GUTTER - 1}} {looks.styled(row, CURVE)}"
         for k, row in enumerate(curve)
     ]
     margin = " " * GUTTER
     lines.append(margin + _ticks(ends, width))
-    marks = [("suggestion", test.suggestion, SUGGESTED), ("planned", test.planned, PLANNED)]
-    for name, rate, color in marks:
+    for (name, rate), color in zip(marks, COLORS, strict=True):
         column = None if rate is None else column_of(rate, width, ends, log_x=True)
         if column is not None:
-            lines.append(margin + _mark(f"{rate:.2g} {name}", column, width, color))
+            lines.append(margin + _mark(f"{rate:.2g} {name}", column, width, color, looks))
     return lines
 
 
@@ -101,24 +112,20 @@ def _ticks(ends: tuple[float, float], width: int) -> str:
     return row
 
 
-def _mark(label: str, column: int, width: int, color: int) -> str:
+def _mark(label: str, column: int, width: int, color: str, looks: Looks) -> str:
     """An arrow at this column with its label at its right, or at its left if there is no room."""
     if column + 2 + len(label) <= width:
-        return " " * column + _colored(f"\u25b2 {label}", color)
-    return _colored(f"{label} \u25b2".rjust(column + 1), color)
+        return " " * column + looks.styled(f"\u25b2 {label}", color)
+    return looks.styled(f"{label} \u25b2".rjust(column + 1), color)
 
 
-def _colored(text: str, color: int) -> str:
-    return f"\x1b[{color}m{text}\x1b[0m" if terminal.has_color(sys.stdout) else text
-
-
-def _print_rows(test: RateTest) -> None:
+def _print_rows(test: RateTest, marks: Sequence[Mark]) -> None:
     """A table of rates and losses, a few rows for each power of ten."""
     logs = np.log10(test.rates)
-    grid = np.arange(math.ceil(PER_POWER * logs[0]), PER_POWER * logs[-1] + 1e-9) / PER_POWER
-    shown = sorted({0, len(logs) - 1, *(int(np.argmin(abs(logs - at))) for at in grid)})
+    grid = np.linspace(logs[0], logs[-1], max(2, round(PER_POWER * (logs[-1] - logs[0])) + 1))
+    shown = sorted({int(np.argmin(abs(logs - at))) for at in grid})
     notes: dict[int, list[str]] = {}
-    for name, rate in (("suggestion", test.suggestion), ("planned", test.planned)):
+    for name, rate in marks:
         if rate is not None and rate > 0:
             distances = abs(logs[shown] - math.log10(rate))
             nearest = shown[int(np.argmin(distances))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.checkpoint.paths import BEST, LAST
-from charrnn.cli.eval_text import read_other
+from charrnn.cli.eval_text import own_text, read_other
 from charrnn.text.sources import STDIN, InputFile
 
 if TYPE_CHECKING:
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.trained import Trained
+    from charrnn.cli.checkpoints import Member
     from charrnn.evaluation.score import Score
     from charrnn.text.sources import Source
     from charrnn.text.vocab import TextIds, Unit
 
 SUFFIX = ".safetensors"
+OWN = 20_000
+"""Characters of the run's own text that are looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,23 @@ def read_score_text(
     symbols = corpus.vocab.codes[corpus.ids].tobytes().decode("utf-32-le")
     ids = ids[places].astype(network.vocab.dtype)
     return ScoreText(symbols, ids, places, corpus.sources, network.vocab.unit)
+
+
+def read_own_text(member: Member, characters: int = OWN) -> ScoreText:
+    """The first characters of the validation part of the text that a network was trained on.
+
+    Errors as in `own_text`.
+    """
+    import numpy as np
+
+    from charrnn.text.sources import Source
+
+    vocab = member.trained.vocab
+    (ids, _), _ = own_text(member, (), "validation")
+    ids = ids[:characters]
+    symbols = vocab.codes[ids].tobytes().decode("utf-32-le")
+    source = Source("the run's validation text", len(ids))
+    return ScoreText(symbols, ids, np.arange(len(ids)), (source,), vocab.unit)
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -25,21 +25,20 @@ if TYPE_CHECKING:
     from charrnn.training.report import Report
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
+    from charrnn.training.run_record import RunRecord
 
 ESTIMATED_AFTER = 2.0
 """Seconds of training before the time left is estimated."""
 WHOLE = 40
 """Rows of the picture that stays on the terminal."""
 HINT = "Ctrl-C saves and stops."
-OVERFITTING = (
-    "overfitting: the validation loss rises while the training loss falls; the best checkpoint "
-    "(step {best:,}) is kept. More text, more --dropout or a smaller --hidden would help; "
-    "--patience would end the run"
-)
 
 
 class Display:
-    """Shows the reports of one call of `train`; all on stderr but JSON, which goes to stdout."""
+    """Shows the reports of one call of `train`; all on stderr but JSON, which goes to stdout.
+
+    The picture shows the record of a resumed run too.
+    """
 
     def __init__(
         self,
@@ -50,6 +49,7 @@ class Display:
         as_json: bool = False,
         verbose: bool = False,
         seconds_before: float = 0.0,
+        record: RunRecord | None = None,
     ) -> None:
         self._run, self._json, self._verbose = run, as_json, verbose
         self._start, self._first_step = time.monotonic(), run.step
@@ -60,11 +60,14 @@ class Display:
         self._done = 0
         self._losses = array("f", [math.nan]) * run.step
         self._report: Report | None = None
-        self._sample, self._sample_step, self._sample_since = "", 0, 0.0
-        self._note = HINT
-        self._block = LiveBlock(sys.stderr, quiet=quiet)
+        self._sample, self._sample_step, self._sample_since = "", 0, -math.inf
+        if record is not None:
+            self._losses = array("f", record.steps["loss"][: run.step].tolist())
+            for sample in record.samples:
+                self._sample, self._sample_step = sample["text"], sample["step"]
+        self._block = LiveBlock(sys.stderr, quiet=quiet, foot=HINT)
         if stop is not None and self._block.is_live:
-            stop.notify = self._show_stopping
+            stop.notify = lambda: self._block.set_foot(STOPPING)
 
     @property
     def seconds(self) -> float:
@@ -98,7 +101,8 @@ class Display:
                 speed = f", at {self._speed}" if self._verbose else ""
                 self.say(f"about {duration_text(left)} left{speed}")
         if self._block.is_due:
-            self._draw()
+            columns, rows = self._block.size
+            self._block.draw(picture(self._view(), columns, rows - 2, self._block.looks))
 
     def say(self, text: str) -> None:
         """Print lines, above the picture if there is one."""
@@ -107,16 +111,6 @@ class Display:
     def close(self) -> None:
         """Remove the picture."""
         self._block.close()
-
-    def _draw(self) -> None:
-        columns, rows = self._block.size
-        self._block.draw(picture(self._view(), columns, rows - 1, self._block.looks))
-
-    def _show_stopping(self) -> None:
-        """A signal has come. It may have interrupted a drawing, which ends first."""
-        self._note = STOPPING
-        if not self._block.is_drawing and self._report is not None:
-            self._draw()
 
     def _view(self) -> View:
         report, run = self._report, self._run
@@ -133,7 +127,6 @@ class Display:
             self._sample,
             self._sample_step,
             self._shown(),
-            self._note,
             self._details(report) if self._verbose else "",
         )
 
@@ -165,8 +158,6 @@ class Display:
             )
         if self._verbose or not self._block.is_live:
             self.say(self._validation_line(report, train_loss))
-        if report.overfitting:
-            self.say(OVERFITTING.format(best=self._run.progress.best_step))
 
     def _validation_line(self, report: Report, train_loss: float) -> str:
         entry = {"step": report.step, "train_loss": train_loss}
@@ -200,7 +191,7 @@ class Display:
         return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
 
     def _print_json(self, **values: Any) -> None:
-        self._block.close()  # both streams may be one terminal; it is drawn again soon
+        self._block.clear()  # both streams may be one terminal; it is drawn again soon
         print(json_text(values), flush=True)
 
     def end(self, folder: RunFolder, ended: str | None) -> None:
@@ -215,7 +206,7 @@ class Display:
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         if self._report is not None and ended is not None:
             columns, looks = self._block.size[0], self._block.looks
-            self._note, self._sample_since = "", -math.inf
+            self._sample_since = -math.inf
             lines = picture(self._view(), columns, WHOLE, looks, has_bar=False)
             self._block.leave(["", *lines, ""])
         if self._json:
@@ -237,12 +228,18 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
-        elif not self._block.quiet:
+        elif self._is_better_for_longer(ended):
             say(f"train it for longer: charrnn train --resume {path} --for 20m")
         if best is not None:
             step = run.progress.best_step
             age = f" (step {step:,} of {run.step:,})" if step != run.step else ""
             say(f"sample from it{age}: charrnn sample {path}")
+
+    def _is_better_for_longer(self, ended: str) -> bool:
+        """True if the run ended because it was planned to, and its last validation was the best."""
+        run = self._run
+        is_new = run.step > self._first_step and not self._block.quiet
+        return is_new and ended in ("steps", "epochs") and run.progress.best_step == run.step
 
     def _why(self, ended: str) -> str:
         """One line about why the run ended."""

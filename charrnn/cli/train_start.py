@@ -38,7 +38,7 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
     if len(corpus.validation):
         parts += f", is measured on {len(corpus.validation):,}"
     if len(corpus.test):
-        parts += f", leaves {len(corpus.test):,} for a test"
+        parts += f", keeps {len(corpus.test):,} for a test"
     say(f"{one_line(name)}: {len(corpus):,} {unit}, {len(corpus.vocab)} symbols; {parts}")
     if corpus.document_starts is not None:
         count = len(corpus.document_starts) + 1

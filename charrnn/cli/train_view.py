@@ -32,7 +32,7 @@ class View:
     validation: pairs of a step and a loss.
     sample, sample_step: the newest text that it wrote, and after how many steps.
     sample_shown: how many of its characters are shown; None for all.
-    details: a line below the losses. note: a line at the bottom.
+    details: a line below the losses.
     """
 
     step: int
@@ -44,7 +44,6 @@ class View:
     sample: str | None = None
     sample_step: int = 0
     sample_shown: int | None = None
-    note: str = ""
     details: str = ""
 
 
@@ -60,9 +59,8 @@ def picture(
         beside = [] if left is None else [(0, f"{duration_text(left)} left")]
         lines.append(bar_line(view.step / max(1, view.total_steps), beside, columns, looks))
     lines += figures(view, width, looks)
-    foot = [looks.styled(line, "2") for line in wrapped(view.note, width).split("\n") if line]
     sample = sample_lines(view, width)
-    free = rows - len(lines) - len(foot)
+    free = rows - len(lines)
     least = min(len(sample), 5)
     drawn = curve(view.training, view.validation, width, min(CURVE_ROWS, free - least - 2), looks)
     if drawn:
@@ -70,7 +68,7 @@ def picture(
         free -= len(drawn) + 1
     if free > 3 and sample:
         lines += ["", *sample[: free - 1]]
-    return [*lines, *foot][:rows]
+    return lines[:rows]
 
 
 def figures(view: View, width: int, looks: Looks) -> list[str]:

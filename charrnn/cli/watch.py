@@ -55,7 +55,7 @@ def watch(run: str | None, once: bool, as_json: bool) -> None:
     if as_json:
         click.echo(terminal.json_text(_as_json(record)))
         return
-    block = LiveBlock(sys.stdout)
+    block = LiveBlock(sys.stdout, foot=LEAVE)
     if not once:
         with closing(block):
             record = _follow(record, block)
@@ -79,8 +79,8 @@ def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
         if block.is_live:
             columns, rows = block.size
             left = _left(record, now - begun, record.step - first)
-            view = _view(record, left, int(GROWTH * (now - since)), LEAVE)
-            block.draw(picture(view, columns, rows - 1, block.looks))
+            view = _view(record, left, int(GROWTH * (now - since)))
+            block.draw(picture(view, columns, rows - 2, block.looks))
         else:
             for entry in record.validations[said:]:
                 block.say(validation_text(entry, record.total_steps))
@@ -114,7 +114,7 @@ def _left(record: RunRecord, seconds: float = 0.0, steps: int = 0) -> float | No
     return (record.total_steps - record.step) * seconds / steps if steps and seconds else None
 
 
-def _view(record: RunRecord, left: float | None, shown: int | None = None, note: str = "") -> View:
+def _view(record: RunRecord, left: float | None, shown: int | None = None) -> View:
     validation, (step, text) = _validation(record), _sample(record)
     return View(
         record.step,
@@ -126,7 +126,6 @@ def _view(record: RunRecord, left: float | None, shown: int | None = None, note:
         text,
         step,
         shown,
-        note,
     )
 
 

@@ -28,7 +28,9 @@ def activity(trace: Trace, kind: str | None = None) -> NDArray[np.float32]:
     kinds = kinds_of(trace)
     if kind is not None and kind not in kinds:
         raise ConfigError(f"`kind` must be {' or '.join(kinds)} for this cell, not {kind!r:.40}")
-    shown: NDArray[np.float32] = np.tanh(trace.c) if (kind or kinds[0]) == "c" else trace.h
+    if trace.c is None or kind == "h":
+        return trace.h
+    shown: NDArray[np.float32] = np.tanh(trace.c)
     return shown
 
 

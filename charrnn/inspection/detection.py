@@ -55,15 +55,15 @@ def detection(
     pairs = flags.sum(axis=1) * (size - flags.sum(axis=1))
     areas = np.empty((len(features), len(values)))
     deviations = np.empty((len(features), len(values), moves), np.float32)
-    spectra = _spectra(flags, stride)
+    spectra = _spectra(flags, stride).conj().transpose(0, 2, 1)
     for first in range(0, len(values), ROWS):
         rows = slice(first, first + ROWS)
         ranks = centered_ranks(values[rows, -size:])
         # exact, in any order: sums of halves below 2^53
         areas[:, rows] = 0.5 + (flags @ ranks.T) / pairs[:, None]
-        # moved back by a multiple of the stride: a product of spectra of every stride-th character
-        products = spectra @ _spectra(ranks, stride).conj().transpose(0, 2, 1)
-        moved = np.fft.irfft(products.transpose(1, 2, 0), moves)
+        # moved by every multiple of the stride: products of spectra of every stride-th character
+        products = _spectra(ranks, stride) @ spectra
+        moved = np.fft.irfft(products.transpose(2, 1, 0), moves)
         spread = np.maximum(moved.std(axis=2), 1e-9 * size)
         deviations[:, rows] = np.abs(moved) / spread[..., None]
         if progress is not None:
@@ -79,7 +79,8 @@ def areas_under(values: NDArray[Any], features: NDArray[np.bool_]) -> Doubles:
         flags @ centered_ranks(values[first : first + ROWS]).T
         for first in range(0, len(values), ROWS)
     ]
-    return 0.5 + np.concatenate(sums, axis=1) / pairs[:, None]
+    areas: Doubles = 0.5 + np.concatenate(sums, axis=1) / pairs[:, None]
+    return areas
 
 
 def centered_ranks(values: NDArray[Any]) -> Doubles:
@@ -87,15 +88,18 @@ def centered_ranks(values: NDArray[Any]) -> Doubles:
     of theirs.
     """
     count = values.shape[1]
-    order = np.argsort(values, axis=1)
-    ordered = np.take_along_axis(values, order, axis=1)
-    begins = np.ones(values.shape, np.bool_)
-    begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    firsts = np.flatnonzero(begins)
-    sizes = np.diff(firsts, append=values.size)
-    shared = np.repeat(firsts % count + (sizes - count) / 2, sizes).reshape(values.shape)
+    places = np.arange(count) - (count - 1) / 2
     ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, shared, axis=1)
+    for own, row in zip(ranks, values, strict=True):
+        order = np.argsort(row)
+        ordered = row[order]
+        borders = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        if len(borders) == count - 1:
+            own[order] = places
+        else:
+            firsts = np.append(0, borders)
+            sizes = np.diff(firsts, append=count)
+            own[order] = np.repeat(places[firsts] + (sizes - 1) / 2, sizes)
     return ranks
 
 

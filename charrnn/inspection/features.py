@@ -161,4 +161,5 @@ def _enclosed(text: str, marks: regex.Pattern[str], pairs: dict[str, str]) -> It
 
 
 def _name_of(match: regex.Match[str]) -> Span:
-    return match.span(1) if match[1] is not None else match.span(2)
+    first, last = match.span(1) if match[1] is not None else match.span(2)
+    return first, last

@@ -25,6 +25,11 @@ SIGNIFICANT, STRONG = 0.05, 0.9
 """A unit detects a feature if p is at most the first and its AUC at least the second. In a long
 text nearly every unit has some tie to what was read, and so a small p, without meaning much.
 """
+BETTER = 0.5
+"""1 - AUC of a unit that detects a feature is at most this share of that of the best unit before
+training: even random weights tell some features that hang on the last characters alone. Probes of
+networks are compared with such controls for the same reason (Zhang & Bowman 2018).
+"""
 SHORTEST = 500
 """Characters of a text that units can be found in."""
 PLACES = 20
@@ -40,6 +45,8 @@ class Detector:
         apart rightly; 0.5 is chance.
     is_on: the unit's number is higher where the feature is true, not lower.
     p: corrected for the number of units and features (`detection`).
+    is_strong: the unit detects the feature: p, AUC and the comparison with an untrained network, if
+        there was one, are good enough to say that it means something.
     """
 
     feature: str
@@ -49,11 +56,12 @@ class Detector:
     auc: float
     is_on: bool
     p: float
+    is_strong: bool
 
     @property
-    def is_strong(self) -> bool:
-        """True if it means something."""
-        return self.p <= SIGNIFICANT and self.auc >= STRONG
+    def name(self) -> str:
+        """As people count, from 1: "2.36" is unit 36 of layer 2."""
+        return f"{self.layer + 1}.{self.unit + 1}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +94,12 @@ class UnitSearch:
         if feature not in names:
             raise ConfigError(f"`feature` must be one of {', '.join(names)}, not {feature!r:.80}")
         index = names.index(feature)
-        auc, (layers, units) = self.auc[index], self.auc.shape[2:]
+        auc, (_layers, units) = self.auc[index], self.auc.shape[2:]
         strength = np.abs(auc - 0.5).reshape(len(self.kinds), -1)
         kinds = strength.argmax(axis=0)
         order = np.argsort(-strength.max(axis=0), kind="stable")[:count]
         places = [(int(kinds[n]), *divmod(int(n), units)) for n in order]
+        strong = self._strong[index]
         return [
             Detector(
                 feature,
@@ -100,6 +109,7 @@ class UnitSearch:
                 float(max(auc[kind, layer, unit], 1 - auc[kind, layer, unit])),
                 bool(auc[kind, layer, unit] >= 0.5),
                 float(self.p[index, kind, layer, unit]),
+                bool(strong[kind, layer, unit]),
             )
             for kind, layer, unit in places
         ]
@@ -107,9 +117,20 @@ class UnitSearch:
     @property
     def is_strong(self) -> NDArray[np.bool_]:
         """Which units detect which feature, bool (F, L, H)."""
-        strong = (self.p <= SIGNIFICANT) & (np.abs(self.auc - 0.5) >= STRONG - 0.5)
-        result: NDArray[np.bool_] = strong.any(axis=1)
-        return result
+        detects: NDArray[np.bool_] = self._strong.any(axis=1)
+        return detects
+
+    @property
+    def _strong(self) -> NDArray[np.bool_]:
+        """Which of their numbers do, bool (F, K, L, H)."""
+        least = np.full(len(self.auc), STRONG)
+        if self.untrained is not None:
+            least = np.maximum(least, 1 - BETTER * (1 - self.untrained))
+        strength = 0.5 + np.abs(self.auc - 0.5)
+        strong: NDArray[np.bool_] = (strength >= least[:, None, None, None]) & (
+            self.p <= SIGNIFICANT
+        )
+        return strong
 
     @property
     def detectors(self) -> list[Detector]:
@@ -129,9 +150,9 @@ class UnitSearch:
         units = int(np.prod(self.auc.shape[2:]))
         tested = counted(len(self.features), "feature")
         return (
-            f"{strong:,} of {counted(units, 'unit')} detect one of {tested} (AUC at least "
-            f"{STRONG:g}); {weak:,} have a weaker tie to one, and {units - strong - weak:,} none "
-            "that could not be chance"
+            f"{strong:,} of {counted(units, 'unit')} detect one of {tested}; of the others, "
+            f"{weak:,} have a weaker tie to one and {units - strong - weak:,} have none beyond "
+            "chance"
         )
 
 
@@ -152,7 +173,8 @@ def find_units(
     features: bool (T,) each; those of `text_features` by default.
     pattern: as in `text_features`.
     baseline: the trace of the same text by the same network before training (`untrained`): what its
-        best unit reaches has nothing to do with learning.
+        best unit reaches has nothing to do with learning. Without it, a unit that tells the last
+        character apart may pass for a discovery.
     """
     count = len(trace.ids)
     if count < SHORTEST:

@@ -103,7 +103,7 @@ def zoom_data(
     height: int = 300,
 ) -> dict[str, Any]:
     """What the page's script needs to draw a line chart's window anew: the frame, and each series
-    with at most `most` points, rounded to a 65,534th of its range.
+    with at most `most` points, rounded to a 65,535th of its range.
     """
     frame, _ = _frame(series, labels, WIDTH, height, False, (None, None))
     found = []

@@ -16,6 +16,7 @@ import numpy as np
 
 from charrnn.errors import ConfigError
 from charrnn.inspection.activity import NAMES, activity, bounds, kinds_of, positions
+from charrnn.inspection.units import SIGNIFICANT, STRONG
 from charrnn.pages.page import escaped, page, visible
 from charrnn.reporting.surprise import DIGITS
 from charrnn.text.graphemes import Graphemes, graphemes
@@ -61,7 +62,7 @@ def units_page(
         low, high = bounds(numbers)
         ends.append(np.stack([low, high], axis=1))
         rows.append(np.rint((positions(numbers)[lasts] + 1) / 2 * STEPS).astype(np.uint8).T)
-    layers, units = trace.h.shape[1:]
+    layers, units = (int(size) for size in trace.h.shape[1:])
     strong = [] if found is None else found.detectors
 
     def row_of(one: Detector) -> int:
@@ -132,7 +133,7 @@ def _found_part(
         best = own[0] if own else found.best(feature.name)[0]
         buttons = " ".join(
             f'<button type="button" data-row="{row_of(one)}" aria-pressed="false">'
-            f"{one.layer + 1}.{one.unit + 1} {one.kind}</button>"
+            f"{one.name} {one.kind}</button>"
             for one in own[:LISTED]
         )
         more = f" and {len(own) - LISTED:,} more" if len(own) > LISTED else ""
@@ -151,7 +152,8 @@ def _found_part(
     if found.untested:
         rare = f" Too rare in this text to be tested: {escaped(', '.join(found.untested))}."
     untrained = (
-        " Untrained: the best unit of the same network before training."
+        ", and half as far from 1 as that of the best unit of the same network before training "
+        "(untrained)"
         if found.untrained is not None
         else ""
     )
@@ -160,8 +162,9 @@ def _found_part(
         '<div class="scroll"><table class="found">\n<thead><tr><th scope="col">feature</th>'
         f'<th scope="col">units</th>{head}</tr></thead>\n<tbody>\n{"".join(rows)}</tbody>\n'
         '</table></div>\n<p class="note">AUC: how often the unit tells a character with the '
-        "feature from one without it; 0.5 is chance. p: of one so high anywhere by chance."
-        f"{untrained}{rare} A unit that detects none of these may still mean something else, or "
+        "feature from one without it; 0.5 is chance. p: of one so high anywhere by chance. A unit "
+        f"detects a feature if p is at most {SIGNIFICANT:g} and its AUC at least {STRONG:g}"
+        f"{untrained}.{rare} A unit that detects none of these may still mean something else, or "
         "something together with others.</p>\n"
     )
 

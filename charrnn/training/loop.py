@@ -28,6 +28,7 @@ from charrnn.optim.optimizers import (
     update_parameters,
 )
 from charrnn.optim.schedules import rate_factor
+from charrnn.optim.updates import sizes
 from charrnn.runtime.interrupts import delayed_interrupt
 from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
@@ -147,6 +148,8 @@ class _Trainer:
         self.saved: tuple[int, str | None] | None = None
         self.is_whole = True
         """False in the middle of an update."""
+        self._sizes: dict[str, dict[str, float]] = {}
+        """How large weights and the last update are, by layer, before a validation."""
         self._starts_step: int | None = None
         self._since = clock() - (folder.seconds_before if folder is not None else 0.0)
         self.ended = run.ended_by(self._seconds())
@@ -214,10 +217,11 @@ class _Trainer:
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
                 raise UnstableStep(f"{name} {value:g}", loss, norm)
-        rate = self._rate()
+        rate, parameters = self._rate(), run.model.parameters
+        before = parameters.copy() if self._is_validated(run.step + 1) else None
         update_parameters(
             self.optimizer,
-            run.model.parameters,
+            parameters,
             gradient,
             run.slots,
             self.optimizer.rule(run.config, rate, run.step + 1),
@@ -226,12 +230,21 @@ class _Trainer:
             penalties_of(run.config, rate),
             run.anchor,
         )
+        self._sizes = {}
+        if before is not None:
+            self._sizes = {"weights": sizes(parameters), "updates": sizes(parameters, before)}
         if run.average is not None:
             average_parameters(
-                run.model.parameters, run.average, run.config.average, run.step + 1, self.workers
+                parameters, run.average, run.config.average, run.step + 1, self.workers
             )
         self.network.refresh()
         return loss, norm, rate
+
+    def _is_validated(self, step: int) -> bool:
+        """True if this step is one after which the run is validated, even if nothing ends it."""
+        run = self.run
+        interval = run.config.eval_interval(run.steps_per_epoch)
+        return step % interval == 0 or step == run.total_steps or step in run.former_ends
 
     def _rate(self) -> float:
         """The learning rate of the next step."""
@@ -281,7 +294,7 @@ class _Trainer:
         config, step = self.run.config, self.run.step
         interval = config.eval_interval(self.run.steps_per_epoch)
         ended = self.run.ended_by(self._seconds())
-        validates = step % interval == 0 or ended is not None or step in self.run.former_ends
+        validates = ended is not None or self._is_validated(step)
         if validates:
             report = self._validate(report)
         self.ended = ended or self.run.ended_by()  # patience depends on this validation
@@ -342,6 +355,7 @@ class _Trainer:
                 "validation_loss": loss,
                 "learning_rate": report.learning_rate,
                 "gradient_norm": report.gradient_norm,
+                **self._sizes,
             }
         )
         overfitting = not any(e.get("overfitting") for e in run.history) and recovery.overfits(

@@ -30,10 +30,12 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import counted
 from charrnn.training.run import Run
 
-STEPS = 300
+STEPS = 400
 """Steps from the lowest rate to the highest."""
-SPAN = 1000.0
-"""The lowest and the highest rate are the optimizer's usual one divided and multiplied by this."""
+DOWN, UP = 100.0, 1000.0
+"""The lowest rate is the optimizer's usual one divided by the first; the highest, multiplied by the
+second.
+"""
 LEAST_BATCHES = 8
 """Steps that a pass over the text must have: the loss of fewer says only how fast the network
 learns them by heart.
@@ -47,8 +49,15 @@ FALL = 0.3
 RISE = 0.5
 """The test ends when the loss is this many nats above the lowest, for `LASTING` steps in a row."""
 LASTING = 3
-BELOW = 3.0
-"""The suggestion is the rate of the lowest loss divided by this."""
+BOTTOM = 0.05
+"""Losses within this many nats of the lowest are as good: which of them is lowest is chance."""
+BELOW = 2.0
+"""The suggestion is the middle of the rates with these losses, divided by this unless the optimizer
+is plain: a long run needs smaller steps than this short test, and what is divided by the gradient's
+size does not become smaller by itself.
+"""
+PLAIN = ("sgd", "momentum", "nesterov")
+"""Optimizers whose steps are proportional to the gradient."""
 NEAR = 3.0
 """Two rates agree if neither is more than this many times the other."""
 
@@ -83,14 +92,16 @@ class RateTest:
         return f"RateTest({counted(len(self.rates), 'step')}, {self.outcome}, {rate})"
 
     @property
-    def lowest(self) -> float:
-        """The rate at which the smoothed loss is lowest."""
-        return float(self.rates[np.argmin(self.smoothed)])
+    def bottom(self) -> tuple[float, float]:
+        """The lowest and the highest rate around that of the lowest loss at which the smoothed loss
+        is as good, within 0.05 nats.
+        """
+        return _bottom(self.rates, self.smoothed)
 
     @property
     def agrees(self) -> bool:
-        """True if the suggestion is near the planned rate: runs with rates within a factor of three
-        of each other end close together.
+        """True if the suggestion is the planned rate within a factor of three; a short test cannot
+        tell more exactly.
         """
         return self.suggestion is not None and (
             1 / NEAR <= self.suggestion / max(self.planned, 1e-30) <= NEAR
@@ -114,7 +125,7 @@ def lr_find(
 
     model, training: as for `Run.new`; what is None is the recipe's. Schedule, warm-up and weight
         average play no part, and weights decay as in a run at its planned rate.
-    lowest, highest: of the rates; by default a thousandth and a thousand times the optimizer's
+    lowest, highest: of the rates; by default a hundredth of and a thousand times the optimizer's
         usual rate.
     range_steps: how many, if the loss does not diverge before.
     progress: called with the steps done and to be done.
@@ -146,7 +157,9 @@ def lr_find(
         losses=losses,
         smoothed=smoothed,
         planned=planned,
-        suggestion=suggestion_of(rates, smoothed) if outcome == "diverged" else None,
+        suggestion=(
+            suggestion_of(rates, smoothed, run.config.optimizer) if outcome == "diverged" else None
+        ),
         outcome=outcome,
     )
 
@@ -156,8 +169,8 @@ def _rates(
 ) -> Floats:
     """The rates of the test; `ConfigError` if there can be none."""
     usual = OPTIMIZERS[training.optimizer].learning_rate
-    low = usual / SPAN if lowest is None else lowest
-    high = usual * SPAN if highest is None else highest
+    low = usual / DOWN if lowest is None else lowest
+    high = usual * UP if highest is None else highest
     if not 0 < low < high < math.inf:
         raise ConfigError(
             f"`lowest` and `highest` must be positive rates, the second one larger, not {low:g} "
@@ -224,7 +237,8 @@ def smooth(log_rates: Floats, losses: Floats) -> Floats:
     """The losses, each averaged with its neighbors by a bell curve over the rates' logarithms."""
     distances = (log_rates[:, None] - log_rates) / WIDTH
     weights = np.exp(-0.5 * distances**2)
-    return (weights @ losses) / weights.sum(axis=1)
+    smoothed: Floats = (weights @ losses) / weights.sum(axis=1)
+    return smoothed
 
 
 def _outcome(smoothed: Floats) -> Literal["diverged", "fell", "flat"]:
@@ -234,6 +248,16 @@ def _outcome(smoothed: Floats) -> Literal["diverged", "fell", "flat"]:
     return "diverged" if smoothed[at:].max() - smoothed[at] > FALL else "fell"
 
 
-def suggestion_of(rates: Floats, smoothed: Floats) -> float:
-    """The peak rate that these losses suggest: a third of that with the lowest, to two digits."""
-    return float(f"{rates[np.argmin(smoothed)] / BELOW:.1e}")
+def _bottom(rates: Floats, smoothed: Floats) -> tuple[float, float]:
+    at = int(np.argmin(smoothed))
+    (worse,) = np.nonzero(smoothed > smoothed[at] + BOTTOM)
+    first = max((k + 1 for k in worse if k < at), default=0)
+    last = min((k - 1 for k in worse if k > at), default=len(rates) - 1)
+    return float(rates[first]), float(rates[last])
+
+
+def suggestion_of(rates: Floats, smoothed: Floats, optimizer: str) -> float:
+    """The peak rate that these losses suggest, rounded to two digits."""
+    low, high = _bottom(rates, smoothed)
+    below = 1.0 if optimizer in PLAIN else BELOW
+    return float(f"{math.sqrt(low * high) / below:.1e}")

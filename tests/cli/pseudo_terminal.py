@@ -77,11 +77,18 @@ class Terminal:
         self.until(lambda: self.lines[-1].startswith("Tab"))
 
     def resize(self, columns: int, rows: int = 24) -> None:
-        """Give the terminal another size. Its lines stay as they are, as in xterm; other terminals
-        fold them.
+        """Give the terminal another size. Its lines are not folded, as in xterm. If there are fewer
+        rows, it loses those below the cursor first.
         """
         self.process.setwinsize(rows, columns)
+        y, x = self.cursor
+        lost = self.screen.lines - rows
+        above = max(0, y - rows + 1)
+        if lost > 0:  # pyte drops the first rows
+            self.screen.cursor_position(1, 1)
+            self.screen.insert_lines(lost - above)
         self.screen.resize(rows, columns)
+        self.screen.cursor_position(y - above + 1, min(x, columns - 1) + 1)
 
     def hang_up(self) -> int:
         """Close the terminal; returns the exit status of the process."""

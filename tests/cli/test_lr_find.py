@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import re
@@ -17,7 +16,8 @@ from click.testing import CliRunner, Result
 
 from charrnn import lr_find
 from charrnn.cli import lr_find_display, main
-from charrnn.cli.line_chart import braille_lines, can_draw, column_of
+from charrnn.cli.line_chart import braille_lines, column_of
+from charrnn.cli.live_block import Looks
 from charrnn.cli.main import cli
 from charrnn.config.settings import ModelConfig, TrainConfig
 from tests.cli.pseudo_terminal import Terminal
@@ -105,18 +105,18 @@ def test_ctrl_c_ends_it() -> None:
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
-def test_the_picture_fits_its_terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    monkeypatch.setattr(lr_find_display.terminal, "has_color", lambda _: False)
+def test_the_picture_fits_its_terminal(columns: int) -> None:
     test = lr_find(
         *(small_corpus(TEXT), ModelConfig(hidden=12, layers=1)),
         TrainConfig(batch_size=8, seq_length=16),
         range_steps=150,
     )
-    lines = lr_find_display.picture(test, columns)
+    marks = [("suggestion", test.suggestion), ("recipe", test.planned)]
+    lines = lr_find_display.picture(test, marks, columns, Looks())
     assert max(map(len, lines)) <= min(columns, lr_find_display.WIDEST)
     assert max(map(len, lines)) > min(columns, lr_find_display.WIDEST) - 12
     text = "\n".join(lines)
-    assert f"{test.suggestion:.2g} suggestion" in text and f"{test.planned:.2g} planned" in text
+    assert f"{test.suggestion:.2g} suggestion" in text and f"{test.planned:.2g} recipe" in text
     assert text.count("\u25b2") == 2 and f"{test.smoothed.min():.2f}" in text
 
 
@@ -158,19 +158,6 @@ def test_ranges_are_kept_and_x_may_be_logarithmic() -> None:
     apart = [dots(braille_lines([([0, 1], [k, k])], 4, 2, y_range=(0, 1))) for k in (0, 1)]
     both = dots(braille_lines([([0, 1], [0, 0]), ([0, 1], [1, 1])], 4, 2))
     assert np.array_equal(both, apart[0] | apart[1])
-
-
-def test_only_a_terminal_with_utf_8_gets_braille(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Tty(io.TextIOWrapper):
-        def isatty(self) -> bool:
-            return True
-
-    monkeypatch.setenv("TERM", "xterm")
-    assert can_draw(Tty(io.BytesIO(), encoding="utf-8"))
-    assert not can_draw(Tty(io.BytesIO(), encoding="ascii"))
-    assert not can_draw(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-    monkeypatch.setenv("TERM", "dumb")
-    assert not can_draw(Tty(io.BytesIO(), encoding="utf-8"))
 
 
 def test_messages_of_the_library_name_the_flags() -> None:

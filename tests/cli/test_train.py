@@ -381,7 +381,7 @@ def test_parts_in_files_of_their_own(text, parts):
     result = invoke("train", text, *parts, *TINY, "--steps", 3, "--schedule", "constant")
     assert result.exit_code == 0, result.output
     size = len(text.read_text())
-    assert f"train {size:,}, validation 1,001, test 1,001" in result.output
+    assert f"from {size:,}, is measured on 1,001, keeps 1,001 for a test" in result.output
     settings = tomllib.loads(Path("checkpoints/sea/config.toml").read_text())
     assert settings["text"] == [str(text)]
     assert settings["validation"] == [str(text.with_name(f"v{n}.txt")) for n in (1, 2)]

@@ -36,7 +36,6 @@ VIEW = View(
     best_loss=1.25,
     sample="TAMSIN:\nWhy, the sea is a wall.\n" * 20,
     sample_step=3000,
-    note="Ctrl-C saves and stops.",
 )
 
 
@@ -52,7 +51,6 @@ def test_a_picture_fits_its_terminal(columns: int, rows: int, looks: Looks) -> N
         text = " ".join(" ".join(lines).split())
         assert "6 min left" in lines[0] and "training loss 1.049" in text
         assert "validation loss 1.250" in text and "best 1.250" in text
-        assert "Ctrl-C saves and stops." in text
     if rows >= 23 and columns >= 40:
         assert "What it writes after 3,000 steps:" in lines and "  TAMSIN:" in lines
         assert sum(bool(re.match(r" \d\.\d\d ", line)) for line in lines) == 2
@@ -174,7 +172,7 @@ def test_the_terminal_while_it_trains_resized_and_after_ctrl_c(
 ) -> None:
     with training(tmp_path, columns) as shown:
         shown.until(lambda: any("best " in line for line in shown.lines))
-        for width, rows in ((60, 24), (30, 12), (120, 40), (columns, 24)):
+        for width, rows in ((30, 12), (120, 40)):
             shown.resize(width, rows)
             drawn = len(shown.raw)
             shown.until(lambda drawn=drawn: "\x1b[?7h" in shown.raw[drawn:])  # type: ignore[misc]

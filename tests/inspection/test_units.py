@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn import CorpusConfig, Model, Trained, Vocab
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.inspection.detection import centered_ranks, detection
 from charrnn.inspection.features import Feature
 from charrnn.inspection.saturation import saturation
-from charrnn.inspection.units import find_units
+from charrnn.inspection.trace import trace
+from charrnn.inspection.units import find_units, untrained
+from tests.reference.small import plain_model
 
 
 def switching(rng: Any, count: int, stay: float) -> Any:
@@ -85,21 +88,7 @@ def made_up(text: str, c: Any, h: Any, gates: Any = None) -> Any:
 def dialogue(sentences: int) -> str:
     """Sentences of which some are in quotes; none has the length of the one before."""
     rng = np.random.default_rng(3)
-    words = [
-        "no",
-        "never",
-        "again",
-        "but",
-        "why",
-        "nobody",
-        "knew",
-        "it",
-        "and",
-        "then",
-        "she",
-        "said",
-        "so",
-    ]
+    words = ["no", "never", "again", "but", "why", "nobody", "knew", "it", "said", "so"]
     said = [" ".join(rng.choice(words, rng.integers(2, 12))) for _ in range(sentences)]
     return "".join(f'"{one}," ' if rng.random() < 0.4 else f"{one}.\n" for one in said)
 
@@ -126,8 +115,45 @@ def test_a_unit_that_tracks_quotes_is_found_first_and_others_are_not_praised(is_
     assert second.auc < 0.7 and second.p > 0.05 and not second.is_strong
     assert found.detectors == [first]
     assert found.summary.startswith("1 of 12 units detect one of ")
-    assert found.summary.endswith("11 none that could not be chance")
+    assert found.summary.endswith("0 have a weaker tie to one and 11 have none beyond chance")
     assert "inside braces" in found.untested and found.auc.shape[1:] == (2, 2, 6)
+
+
+def test_a_network_built_by_hand_tracks_quotes() -> None:
+    """An LSTM of one unit that remembers an opening quotation mark until the closing one, among
+    random ones; in a real trace.
+    """
+    text = "".join(
+        chr(0x201C + n % 2) if ch == '"' else ch
+        for n, ch in zip(np.cumsum([c == '"' for c in TEXT]) - 1, TEXT, strict=True)
+    )
+    vocab = Vocab(tuple(sorted(set(text))))
+    config = plain_model(vocab_size=len(vocab), layers=1, hidden=8)
+    model = Model.initialized(config, seed=4)
+    weights, width, unit = model.parameters["rnn.weight_ih_l0"], model.width, 5
+    model.parameters["rnn.weight_hh_l0"][:, unit::width] = 0
+    i, f, g, _ = (weights[:, k * width + unit] for k in range(4))
+    opening, closing = vocab.index["\u201c"], vocab.index["\u201d"]
+    i[:], f[:] = -9, 9
+    i[opening], g[opening], f[closing] = 9, 3, -9
+    found = find_units(trace(Trained(model, vocab, CorpusConfig()), text))
+    first, second = found.best("inside quotes", 2)
+    assert (first.layer, first.unit, first.kind, first.is_on) == (0, unit, "c", True)
+    assert first.is_strong and first.auc > 0.99 and second.auc < 0.9
+    assert [each for each in found.detectors if each.feature == "inside quotes"] == [first]
+
+
+def test_an_untrained_network_is_not_praised() -> None:
+    """Random weights tell what the last characters are, which is not learned."""
+    vocab = Vocab(tuple(sorted(set(TEXT))))
+    config = plain_model(vocab_size=len(vocab), layers=1, hidden=40)
+    trained = Trained(Model.initialized(config, seed=0), vocab, CorpusConfig())
+    traces = [trace(untrained(trained, seed), TEXT) for seed in (1, 2)]
+    alone, compared = (
+        find_units(traces[0], pattern='"', baseline=other) for other in (None, traces[1])
+    )
+    assert alone.detectors and not compared.detectors
+    assert (alone.p == compared.p).all()
 
 
 def test_a_cell_without_c_and_an_untrained_network() -> None:
