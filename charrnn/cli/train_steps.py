@@ -98,6 +98,8 @@ def _tensorboard(folder: str | None, step: int) -> AbstractContextManager[Tensor
     from charrnn.training.tensorboard import TensorBoard
 
     return TensorBoard(folder, step)
+
+
 class Adviser:
     """Says what is wrong with a run, each kind of thing once."""
 

@@ -220,6 +220,10 @@ def _learned(story: Story) -> str:
     )
     if best is not None:
         words += f"<p>{_best(best['step'], best['validation_loss'], run)}</p>"
+    words += "".join(
+        f'<p class="note"><b>{escaped(one.kind.capitalize())}.</b> {_with_flags(one.text)}</p>'
+        for one in story.advice
+    )
     rows = [
         (
             f"{e['step']:,}",
@@ -239,6 +243,15 @@ def _learned(story: Story) -> str:
     )
     figures += _figure(story, "rate", "The learning rate: how large each change was.", zoom="step")
     return words + figures + (_runs_table(story.runs) if len(story.runs) > 1 else "")
+
+
+def _with_flags(text: str) -> str:
+    """A message as HTML, with the parameters in backticks as flags."""
+    return re.sub(
+        "`([a-z][a-z0-9_]*)`",
+        lambda match: f"<code>--{match[1].replace('_', '-')}</code>",
+        escaped(text),
+    )
 
 
 def _best(step: int, loss: float, run: RunFacts) -> str:
