@@ -66,8 +66,8 @@ if TYPE_CHECKING:
     from charrnn.generation.writer import Writer
     from charrnn.inspection.activity import activity
     from charrnn.inspection.attribution import Attribution, attribution
-    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.character_map import CharacterMap, character_map
+    from charrnn.inspection.features import Feature, text_features
     from charrnn.inspection.gradient_flow import gradient_norms
     from charrnn.inspection.likelihood import best_of, with_logprobs
     from charrnn.inspection.saturation import Saturation, saturation
@@ -172,7 +172,8 @@ __all__ = [  # noqa: RUF022
     "Corpus", "CorpusConfig", "Vocab", "bundled_corpus", "bundled_network", "fetch", "Model",
     "ModelConfig", "TrainConfig", "Trained", "Origin", "Text", "Run", "RunFolder", "RunRecord",
     "find_checkpoint", "newest_run", "preset",
-    "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event", "Outcome", "Result",
+    "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
+    "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",

@@ -22,7 +22,7 @@ def shown_commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
             match = re.match(
-                rf"(?: {{4}}|\$ ).*?\b(charrnn (?:{'|'.join(COMMANDS)})\b[^|#]*)", line
+                rf"(?: {{4}}|\$ ).*?\b(charrnn (?:{'|'.join(COMMANDS)})\b[^|#<>]*)", line
             )
             if match:
                 found.append((page.name, match[1].strip()))
