@@ -26,6 +26,8 @@ from charrnn.pages.scales import Buckets, Scale, bucketed, pixels, scale_for
 
 COLUMNS = 340
 """Most points of a line as it is drawn."""
+SETTLED = 0.04
+"""Share of the range of x after which falling lines have settled; the script has the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +54,15 @@ def line_chart(
     height: int = 300,
     width: int = WIDTH,
     log_y: bool = False,
+    settles: bool = False,
     y_range: tuple[float, float] | None = None,
     x_range: tuple[float, float] | None = None,
 ) -> str:
     """Lines over a common x, as SVG. A series of many points is drawn as the mean of neighbors,
-    within a band from the least to the greatest.
+    within a band from the least to the greatest. Of lines that fall steeply at first and then settle,
+    the range of y leaves out the first 4 %.
     """
-    frame, legend = _frame(series, labels, width, height, log_y, (x_range, y_range))
+    frame, legend = _frame(series, labels, (width, height), log_y, settles, (x_range, y_range))
     clip = f"{labels.name}-clip"
     left, top, right, bottom = frame.edges
     parts = [
@@ -75,19 +79,20 @@ def line_chart(
 def _frame(
     series: Sequence[Series],
     labels: Labels,
-    width: int,
-    height: int,
+    size: tuple[int, int],
     log_y: bool,
+    settles: bool,
     ranges: tuple[tuple[float, float] | None, tuple[float, float] | None],
 ) -> tuple[Frame, str]:
     """The frame of a line chart, and its legend above it."""
     legend, rows = "", 0
     if len(series) > 1:
-        legend, rows = _legend(series, width)
-    end, bottom = width - RIGHT, height - (BOTTOM if labels.x else BOTTOM - 16)
+        legend, rows = _legend(series, size[0])
+    end, bottom = size[0] - RIGHT, size[1] - (BOTTOM if labels.x else BOTTOM - 16)
     drawn = [each.drawn for each in series]
     x = scale_for([np.asarray(each.x, np.float64) for each in series], LEFT, end)
-    y = scale_for([each.y for each in drawn], bottom, TOP + 20 * rows, log_y, 0.03)
+    first = x.low + SETTLED * (x.high - x.low) if settles else x.low
+    y = scale_for([each.y[each.x >= first] for each in drawn], bottom, TOP + 20 * rows, log_y, 0.03)
     if ranges[0] is not None:
         x = Scale(*ranges[0], LEFT, end)
     if ranges[1] is not None:
@@ -101,11 +106,12 @@ def zoom_data(
     *,
     most: int,
     height: int = 300,
+    settles: bool = False,
 ) -> dict[str, Any]:
     """What the page's script needs to draw a line chart's window anew: the frame, and each series
     with at most `most` points, rounded to a 65,535th of its range.
     """
-    frame, _ = _frame(series, labels, WIDTH, height, False, (None, None))
+    frame, _ = _frame(series, labels, (WIDTH, height), False, settles, (None, None))
     found = []
     for each in series:
         points = bucketed(each.x, each.y, most)
@@ -129,6 +135,7 @@ def zoom_data(
         "frame": [round(edge, 1) for edge in frame.edges],
         "range": [frame.x.low, frame.x.high],
         "x": labels.x,
+        "settles": settles,
         "series": found,
     }
 

@@ -33,7 +33,7 @@ def charts_of(story: Story) -> dict[str, str]:
     """Every picture that there is something for."""
     charts = {}
     if curves := curves_of(story.runs):
-        charts["learning"] = line_chart(curves, LABELS)
+        charts["learning"] = line_chart(curves, LABELS, settles=True)
     if rates := learning_rates(story.runs):
         charts["rate"] = line_chart(rates, RATE, height=150)
     if story.held_out is not None:
@@ -54,7 +54,7 @@ def zooms_of(story: Story) -> dict[str, Any]:
     """What the page's script needs to zoom into pictures, by their names."""
     zooms = {}
     if curves := curves_of(story.runs):
-        zooms["learning"] = zoom_data(curves, LABELS, most=POINTS)
+        zooms["learning"] = zoom_data(curves, LABELS, most=POINTS, settles=True)
     if rates := learning_rates(story.runs):
         zooms["rate"] = zoom_data(rates, RATE, most=POINTS // 10, height=150)
     return zooms
