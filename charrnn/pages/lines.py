@@ -59,8 +59,8 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
 ) -> str:
     """Lines over a common x, as SVG. A series of many points is drawn as the mean of neighbors,
-    within a band from the least to the greatest. Of lines that fall steeply at first and then settle,
-    the range of y leaves out the first 4 %.
+    within a band from the least to the greatest. If lines fall steeply at first and then settle
+    (`settles`), the range of y is that of all but the first 4 %.
     """
     frame, legend = _frame(series, labels, (width, height), log_y, settles, (x_range, y_range))
     clip = f"{labels.name}-clip"

@@ -123,7 +123,7 @@ def _figures(story: Story) -> str:
         (
             "numbers that it learned",
             f"{run.trained.model.count():,}",
-            run.trained.model.config.cell,
+            _shape(run),
         ),
         ("steps", f"{run.trained.origin.step:,}", f"of {run.total_steps:,} in the run"),
     ]
@@ -143,6 +143,11 @@ def _figures(story: Story) -> str:
         )
         + "</dl>"
     )
+
+
+def _shape(run: RunFacts) -> str:
+    config = run.trained.model.config
+    return f"{config.cell} {config.layers} × {config.hidden}"
 
 
 def _missing(story: Story) -> str:
@@ -273,11 +278,11 @@ def _runs_table(runs: Sequence[RunFacts]) -> str:
     head = ("run", "network", "parameters", "steps", "passes", "time", "best loss", "at step")
     rows = []
     for run in runs:
-        config, best = run.trained.model.config, run.best
+        best = run.best
         rows.append(
             (
                 run.name,
-                f"{config.cell} {config.layers} × {config.hidden}",
+                _shape(run),
                 f"{run.trained.model.count():,}",
                 f"{run.step:,}",
                 f"{run.step / run.steps_per_epoch:.1f}",
@@ -301,8 +306,10 @@ def _writes(story: Story) -> str:
     run, parts = story.run, []
     if story.before:
         parts.append(_sample("Before the first step", "its numbers drawn by chance", story.before))
-    for sample in _spread_by_ratio(run.samples, SAMPLES):
-        about = f"after {sample.get('epoch') or 0:.1f} passes over the text"
+    earlier = [each for each in run.samples if each["step"] != run.trained.origin.step]
+    for sample in _spread_by_ratio(earlier, SAMPLES):
+        passes = sample.get("epoch") or 0.0
+        about = f"after {passes:.{1 if passes >= 0.1 else 3}f} passes over the text"
         parts.append(_sample(f"Step {sample['step']:,}", about, sample["text"]))
     now = f"step {run.trained.origin.step:,}, the network that was kept"
     parts.append(_sample("Now", now, story.now, "now"))
