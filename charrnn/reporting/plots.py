@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def learning_rates(runs: tuple[RunFacts, ...]) -> list[Series]:
     return [
         Series(run.name, np.arange(1, len(run.steps) + 1), run.steps["learning_rate"], n)
         for n, run in enumerate(runs)
-        if len(run.steps)
+        if len(run.losses)
     ]
 
 
@@ -228,8 +229,8 @@ def symbol_name(vocab: Vocab, index: int) -> str:
 
 def kind_of(symbol: str) -> int:
     """The number of its kind in `KINDS`."""
-    import unicodedata
-
+    if len(symbol) > 1:  # the unknown one
+        return 5
     base = unicodedata.normalize("NFD", symbol)[0].lower()
     if symbol.isalpha():
         if symbol.isupper():

@@ -461,7 +461,7 @@ def _memory(story: Story) -> str:
     plain = (
         " Beside it is a plain recurrent network of the same size, with the first weights that it "
         "would have in such a run; it was not trained."
-        if len(story.reach) > 2
+        if any("plain" in name for name in story.reach)
         else ""
     )
     return (

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,31 @@ def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -
     alone = report(tmp_path / "net.safetensors", corpus)
     assert "learning" not in alone.charts and "<h1>net</h1>" in alone.page
     assert alone.held_out is not None
+
+
+KINDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"unit": "byte", "val_fraction": 0.4}, {"cell": "gru"}),
+    ({"val_fraction": 0.0, "min_count": 100}, {"cell": "rnn"}),
+    ({"document_separator": "\n", "val_fraction": 0.3}, {"cell": "lstm", "embedding": 3}),
+]
+
+
+@pytest.mark.parametrize(("text", "network"), KINDS)
+def test_every_kind_of_run_has_a_report(text: dict[str, Any], network: dict[str, Any]) -> None:
+    corpus = Corpus.from_text(TEXT.replace("g", "ğ€"), CorpusConfig(**text))
+    run = Run.new(corpus, plain_model(layers=1, hidden=5, **network), adam(steps=3))
+    told = report(run, corpus)
+    assert told.held_out is not None and told.inside is not None
+    part = "validation" if text["val_fraction"] else "training"
+    assert told.held_out.part == part and told.page.startswith("<!DOCTYPE html>")
+    assert len(told.held_out.shown) <= len(told.held_out.ids)
+
+
+def test_a_short_text_has_a_report() -> None:
+    corpus = Corpus.from_text("to be or not\n" * 5)
+    run = Run.new(corpus, plain_model(layers=1, hidden=5), adam(steps=3))
+    told = report(run, corpus)
+    assert not told.reach and "How far back" not in told.page
 
 
 def test_several_runs_share_a_chart(story: Story, folder: RunFolder) -> None:
