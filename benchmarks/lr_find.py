@@ -4,7 +4,7 @@ recipe's rate, and with ten times the suggestion.
 A row is a text, a cell and an optimizer. Losses are those of the validation part at the end of a
 run, in nats per character, and means over the seeds; the suggestion is that of the first seed.
 `--curve` also trains with rates from a sixteenth of the recipe's to thirty times it, and --json
-then has the whole test, from which the rule was chosen (`tuning.lr_find`).
+then has the whole test, from which the rule was chosen (`tuning.rate_test`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.tables import ROOT, Row, table_text
-from charrnn import Corpus, CorpusConfig, DivergenceError, ModelConfig, Run, TrainConfig, train
-from charrnn.tuning.lr_find import RateTest, lr_find
+from charrnn import (
+    Corpus,
+    CorpusConfig,
+    DivergenceError,
+    ModelConfig,
+    RateTest,
+    Run,
+    TrainConfig,
+    lr_find,
+    train,
+)
 
 CURVE = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 10, 30)
 

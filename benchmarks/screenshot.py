@@ -1,7 +1,8 @@
-"""A picture of `charrnn write`, as a terminal showed it, with the bundled network and the keys of
-the session in docs/writing.md.
+"""A picture of a terminal: of `charrnn write`, with the bundled network and the keys of the session
+in docs/writing.md, or of `charrnn train` in the middle of a run on a text.
 
     python -m benchmarks.screenshot docs/write.svg
+    python -m benchmarks.screenshot docs/train.svg --train tiny-shakespeare.txt --steps 3000
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from charrnn.checkpoint.paths import bundled_network
 from tests.cli.pseudo_terminal import Terminal
 
 COLUMNS, ROWS, WIDTH, HEIGHT = 80, 12, 8.4, 18
+TRAINING_ROWS, AT = 28, " 60 % "
+"""Rows of the terminal that trains, and how its bar begins when the picture is taken."""
 TYPED = "A ship at sea.\r\rTAMSIN:\rThe wind is up, and the sailors"
 NEXT, TAB, LINE, WORDS, QUIT = "\x0e\t\x0c\x0f\x11"
 COLORS = {"default": "#d8d8d8", "green": "#7ec876", "brightblack": "#808080"}
+COLORS |= {"cyan": "#56b6c2", "brown": "#e5c07b"}
 
 
 def svg(terminal: Terminal) -> str:
     """The screen; the cursor is a block."""
-    parts = []
-    for y in range(ROWS):
+    parts, rows = [], terminal.screen.lines
+    for y in range(rows):
         row = terminal.screen.buffer[y]
         cells = [(row[x].fg, row[x].bold, row[x].reverse) for x in range(COLUMNS)]
         for style, run in groupby(range(COLUMNS), key=cells.__getitem__):
@@ -51,7 +55,7 @@ def svg(terminal: Terminal) -> str:
         f'<rect x="{10 + WIDTH * x:.1f}" y="{HEIGHT * y + 10}" width="{WIDTH}" height="{HEIGHT}" '
         'fill="#d8d8d8" opacity="0.5"/>'
     )
-    wide, high = 20 + WIDTH * COLUMNS, 20 + HEIGHT * ROWS
+    wide, high = 20 + WIDTH * COLUMNS, 20 + HEIGHT * rows
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {high}" '
         'font-family="monospace" font-size="14" xml:space="preserve">\n'
@@ -64,19 +68,44 @@ def svg(terminal: Terminal) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--train", metavar="TEXT", type=Path)
+    parser.add_argument("--steps", type=int, default=3000)
     options = parser.parse_args()
-    write = ["write", "scene.txt", "--run", str(bundled_network()), "--seed", "7"]
     with tempfile.TemporaryDirectory() as folder:
-        terminal = Terminal([*write, "--temperature", "0.6"], Path(folder), COLUMNS, ROWS)
-        terminal.start()
-        for keys in (TYPED, NEXT, NEXT, TAB, TAB, LINE, LINE, LINE, WORDS):
-            terminal.type(keys)
-            end = time.monotonic() + 2
-            terminal.until(lambda end=end: time.monotonic() > end)  # type: ignore[misc]
-        options.file.write_text(svg(terminal), encoding="utf-8")
-        terminal.type(QUIT)
-        terminal.end()
+        if options.train is not None:
+            shown = training(options.train, options.steps, Path(folder))
+        else:
+            shown = writing(Path(folder))
+    options.file.write_text(shown, encoding="utf-8")
     print(f"{options.file}", file=sys.stderr)
+
+
+def training(text: Path, steps: int, folder: Path) -> str:
+    """`charrnn train`, when it has done 60 % of its steps."""
+    train = ["train", str(text.absolute()), "--hidden", "128", "--steps", str(steps)]
+    terminal = Terminal(train, folder, COLUMNS, TRAINING_ROWS)
+    while not any(line.startswith(AT) for line in terminal.lines):
+        before = terminal.raw
+        terminal.until(lambda before=before: terminal.raw != before)  # type: ignore[misc]
+    shown = svg(terminal)
+    terminal.process.sendintr()
+    terminal.end()
+    return shown
+
+
+def writing(folder: Path) -> str:
+    """`charrnn write`, after some keys."""
+    write = ["write", "scene.txt", "--run", str(bundled_network()), "--seed", "7"]
+    terminal = Terminal([*write, "--temperature", "0.6"], folder, COLUMNS, ROWS)
+    terminal.start()
+    for keys in (TYPED, NEXT, NEXT, TAB, TAB, LINE, LINE, LINE, WORDS):
+        terminal.type(keys)
+        end = time.monotonic() + 2
+        terminal.until(lambda end=end: time.monotonic() > end)  # type: ignore[misc]
+    shown = svg(terminal)
+    terminal.type(QUIT)
+    terminal.end()
+    return shown
 
 
 if __name__ == "__main__":

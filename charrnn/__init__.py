@@ -96,10 +96,11 @@ if TYPE_CHECKING:
     from charrnn.training.tensorboard import TensorBoard, write_tensorboard
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import compare
-    from charrnn.tuning.lr_find import RateTest, lr_find
+    from charrnn.tuning.lr_find import lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
+    from charrnn.tuning.rate_test import RateTest
 
 __version__ = "0.1.0"
 
@@ -109,7 +110,8 @@ _HOMES = {
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
-    "tuning.lr_find": "RateTest lr_find",
+    "tuning.lr_find": "lr_find",
+    "tuning.rate_test": "RateTest",
     "tuning.outcomes": "Event Outcome Result results",
     "evaluation.authorship": "Authorship authorship",
     "evaluation.calibration": "Calibration calibration",

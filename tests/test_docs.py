@@ -95,3 +95,14 @@ def test_the_example_of_the_library_runs_and_its_errors_are_all(capsys):
     )
     kinds = {kind.__name__ for kind in charrnn.CharrnnError.__subclasses__()}
     assert kinds == set(re.findall(r"^\| `(\w+Error)`", page, re.MULTILINE))
+
+
+def test_the_example_of_a_trace_prints_what_the_page_says(capsys):
+    page = (ROOT / "docs/seeing.md").read_text(encoding="utf-8")
+    code, printed = re.search(
+        r"```python\n((?:(?!```).)*charrnn\.trace.*?)```\n\nIt prints\n\n(.*?)\n\n(?! {4})",
+        page,
+        re.DOTALL,
+    ).groups()
+    exec(compile(code, "docs/seeing.md", "exec"), {})
+    assert capsys.readouterr().out.split() == printed.split()

@@ -69,9 +69,8 @@ class Display:
             self._block.say("; ".join(news))
         if left is not None:
             fields.insert(0, (0, f"{duration_text(left)} left"))
-        if self._block.is_due:
-            columns, _ = self._block.size
-            self._block.draw([bar_line(event.share, fields, columns, self._block.looks)])
+        looks = self._block.looks
+        self._block.refresh(lambda columns, _: [bar_line(event.share, fields, columns, looks)])
 
     def _left(self, event: Event) -> float | None:
         """Seconds left for all runs together; None while unknown."""

@@ -203,7 +203,7 @@ def print_attribution(found: Attribution, vocab: Vocab) -> None:
     names = [_quoted(symbol, vocab) for symbol in vocab.symbols]
     likely = np.argsort(-found.probabilities, kind="stable")[:3].tolist()
     p = float(np.exp(found.logprob))
-    best = ", ".join(f"{names[i]} {found.probabilities[i]:.0%}" for i in likely)
+    best = ", ".join(f"{names[i]} {100 * found.probabilities[i]:.0f} %" for i in likely)
     terminal.show(
         f"after {found.at:,} characters: {names[found.target]} has p {p:.3g}, ln p "
         f"{found.logprob:.3f}; most probable {best}"

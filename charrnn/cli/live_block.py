@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -78,18 +78,21 @@ class LiveBlock:
             columns, rows = 0, 0
         return columns or 80, rows or 24
 
-    @property
-    def is_due(self) -> bool:
-        """True if it is time to draw again."""
-        return self.is_live and time.monotonic() >= self._next
-
-    def draw(self, lines: Sequence[str]) -> None:
-        """Replace the lines that are shown by these, of fewer columns than the terminal has."""
-        if self.is_live:
-            start = time.monotonic()
-            self._write("", lines)
+    def refresh(self, lines: Callable[[int, int], Sequence[str]]) -> None:
+        """If it is time to, draw what this function returns for so many columns, fewer of which the
+        lines must have, and rows.
+        """
+        start = time.monotonic()
+        if self.is_live and start >= self._next:
+            columns, rows = self.size
+            self.draw(lines(columns, rows - 2))
             end = time.monotonic()
             self._next = end + max(REFRESH, (end - start) / SHARE)
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Replace the lines that are shown by these."""
+        if self.is_live:
+            self._write("", lines)
 
     def say(self, text: str) -> None:
         """Print lines for people above the block."""

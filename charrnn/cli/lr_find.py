@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,13 +24,14 @@ from charrnn.cli.options import (
     read_request,
     setting_options,
 )
+from charrnn.cli.score_text import check_place
 from charrnn.cli.train_for import with_length
 from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.config.files import SETTINGS
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
-    from charrnn.tuning.lr_find import RateTest
+    from charrnn.tuning.rate_test import RateTest
 
 GROUP = "Range test"
 OF_TRAIN = ("for", "preset", "config", "validation", "test")
@@ -39,6 +41,7 @@ EXAMPLES = """\b
 Examples:
   charrnn lr-find book.txt
   charrnn lr-find book.txt --cell gru --hidden 512 --optimizer sgd
+  charrnn lr-find book.txt --svg rates.svg
   charrnn lr-find book.txt --json | jq .suggestion
 """
 BRIEF = {
@@ -54,6 +57,7 @@ BRIEF = {
     "--threads": "Threads; results do not change. [default: all]",
     "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
     "--config": "Settings in a TOML file; flags win.",
+    "--svg": "Write the picture to this file too.",
     "--json": "Print one JSON object.",
     "--quiet": "Show only errors and the result.",
 }
@@ -68,6 +72,7 @@ BRIEF = {
 @for_option("How long you will train: 90s, 20m, 2h; the network is as large as that allows.")
 @setting_options
 @option("--threads", "Threads to use; results do not depend on it.  [default: all]", type=int)
+@option("--svg", "Write the picture to this file too.", type=click.Path(), metavar="FILE")
 @option("--quiet", "Show only errors and the result.", is_flag=True)
 @option("--json", "Print one JSON object.", is_flag=True)
 @help_all_option
@@ -78,6 +83,7 @@ def lr_find_(
     lowest: float | None,
     highest: float | None,
     range_steps: int | None,
+    svg: str | None,
     **flags: Any,
 ) -> None:
     """Find a learning rate for TEXT: train a new network while the rate grows from tiny to huge,
@@ -90,11 +96,15 @@ def lr_find_(
 
     request = with_length(ctx, read_request(ctx, flags, COMMON_KEYS))
     text = request.text or (str(bundled_corpus()),)
-    find(text, **request.parts)  # reports a missing text before kernels are loaded or compiled
+    # reports what is missing or in the way before kernels are loaded or compiled
+    files = find(text, **request.parts).files
+    if svg is not None:
+        check_place("--svg", Path(svg), files)
     model, training = ModelConfig.of(request.settings), request.training
     precision = precision_kernels([training.precision], request.duration)
     load_kernels(model.cell, training.optimizer, *precision, quiet=request.quiet)
     from charrnn.cli.lr_find_display import print_test
+    from charrnn.runtime.files import replace_file
     from charrnn.tuning.lr_find import STEPS, lr_find
 
     corpus = read_text(text, CorpusConfig.of(request.settings), request.quiet, **request.parts)
@@ -110,6 +120,8 @@ def lr_find_(
             threads=request.threads,
             progress=bar,
         )
+    if svg is not None:
+        replace_file(Path(svg), test.svg().encode())
     command = _command(ctx, request, test)
     if request.as_json:
         click.echo(terminal.json_text(_as_json(test, command)))

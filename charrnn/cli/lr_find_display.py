@@ -6,7 +6,6 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -15,10 +14,7 @@ from charrnn.cli import terminal
 from charrnn.cli.line_chart import braille_lines, column_of
 from charrnn.cli.live_block import Looks
 from charrnn.cli.tables import print_table
-from charrnn.tuning.lr_find import PLAIN
-
-if TYPE_CHECKING:
-    from charrnn.tuning.lr_find import RateTest
+from charrnn.tuning.rate_test import PLAIN, RateTest
 
 WIDEST, ROWS = 100, 12
 """Columns of the picture at most, and its rows."""
@@ -68,7 +64,7 @@ def verdict(test: RateTest, whose: str) -> str:
             f"more; {whose} is {planned}"
         )
     low, high = test.bottom
-    less = "" if test.training.optimizer in PLAIN else "; a whole run needs about half"
+    less = "" if test.training.optimizer in PLAIN else "; a whole run needs less"
     text = (
         f"suggestion: {test.suggestion:g}. The loss was lowest from {low:.2g} to {high:.2g} and "
         f"then rose{less}. {whose.capitalize()} is {planned}"
@@ -85,27 +81,32 @@ def verdict(test: RateTest, whose: str) -> str:
 def picture(test: RateTest, marks: Sequence[Mark], columns: int, looks: Looks) -> list[str]:
     """The smoothed loss over the logarithm of the rate, with these rates marked."""
     width = max(10, min(columns, WIDEST) - GUTTER - 1)
-    ends = float(test.rates[0]), float(test.rates[-1])
-    curve = braille_lines([(test.rates, test.smoothed)], width, ROWS, log_x=True)
     labels = {0: test.smoothed.max(), ROWS - 1: test.smoothed.min()}
     lines = ["loss"] + [
         f"{f'{labels[k]:.2f}' if k in labels else '':>{GUTTER - 1}} {looks.styled(row, CURVE)}"
-        for k, row in enumerate(curve)
+        for k, row in enumerate(braille_lines(np.log(test.rates), test.smoothed, width, ROWS))
     ]
     margin = " " * GUTTER
-    lines.append(margin + _ticks(ends, width))
+    lines.append(margin + _ticks(test, width))
     for (name, rate), color in zip(marks, COLORS, strict=True):
-        column = None if rate is None else column_of(rate, width, ends, log_x=True)
+        column = _column(test, rate, width)
         if column is not None:
             lines.append(margin + _mark(f"{rate:.2g} {name}", column, width, color, looks))
     return lines
 
 
-def _ticks(ends: tuple[float, float], width: int) -> str:
+def _column(test: RateTest, rate: float | None, width: int) -> int | None:
+    """The column of a rate in the picture; None if it is outside."""
+    low, high = math.log(test.rates[0]), math.log(test.rates[-1])
+    return column_of(math.log(rate), low, high, width) if rate else None
+
+
+def _ticks(test: RateTest, width: int) -> str:
     """The powers of ten beneath the picture, as many as have room."""
     row, free = "", 0
-    for power in range(math.ceil(math.log10(ends[0])), math.floor(math.log10(ends[1])) + 1):
-        at, label = column_of(10.0**power, width, ends, log_x=True), f"{10.0**power:g}"
+    first, last = math.ceil(np.log10(test.rates[0])), math.floor(np.log10(test.rates[-1]))
+    for power in range(first, last + 1):
+        at, label = _column(test, 10.0**power, width), f"{10.0**power:g}"
         if at is not None and at >= free and at + len(label) <= width:
             row = f"{row:<{at}}{label}"
             free = len(row) + 2

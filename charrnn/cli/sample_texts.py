@@ -89,10 +89,10 @@ def _stream(request: Request, config: SamplingConfig) -> tuple[str, str]:
         )
 
     known_words, training = request.known_words, request.training(config)
+    with terminal.progress_bar("reading the prime", unit="char") as bar:
+        text = pieces()
+        first = next(text, "")
     try:
-        with terminal.progress_bar("reading the prime", unit="char") as bar:
-            text = pieces()
-            first = next(text, "")
         with interruptions() as check:
             write(terminal.escaped(request.shown, sys.stdout))
             for piece in chain([first], text):

@@ -92,9 +92,9 @@ def _verdict(runs: Sequence[str], result: Authorship) -> str:
 
     _, second = result.totals.argsort(kind="stable")[:2].tolist()
     ahead, error = result.margin(second)
-    doubt = "" if math.isnan(error) else f", give or take {error:.1f} (standard error by sentence)"
+    doubt = "" if math.isnan(error) else f", give or take {error:,.1f} (standard error by sentence)"
     size = counted(len(result.sentences), "sentence")
-    lead = f"In {size}, {runs[result.best]} is ahead of {runs[second]} by {ahead:.1f} nats{doubt}."
+    lead = f"In {size}, {runs[result.best]} is ahead of {runs[second]} by {ahead:,.1f} nats{doubt}."
     if not math.isnan(error) and ahead < 2 * error:
         lead += " That is within chance."
     return (

@@ -100,9 +100,8 @@ class Display:
             if left > 1 and not self._block.is_live:
                 speed = f", at {self._speed}" if self._verbose else ""
                 self.say(f"about {duration_text(left)} left{speed}")
-        if self._block.is_due:
-            columns, rows = self._block.size
-            self._block.draw(picture(self._view(), columns, rows - 2, self._block.looks))
+        looks = self._block.looks
+        self._block.refresh(lambda columns, rows: picture(self._view(), columns, rows, looks))
 
     def say(self, text: str) -> None:
         """Print lines, above the picture if there is one."""

@@ -6,6 +6,7 @@ import shlex
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -77,10 +78,9 @@ def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
         if _sample(record) != sample:
             sample, since = _sample(record), now
         if block.is_live:
-            columns, rows = block.size
             left = _left(record, now - begun, record.step - first)
             view = _view(record, left, int(GROWTH * (now - since)))
-            block.draw(picture(view, columns, rows - 2, block.looks))
+            block.refresh(partial(picture, view, looks=block.looks))
         else:
             for entry in record.validations[said:]:
                 block.say(validation_text(entry, record.total_steps))

@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 MOVES = 1000
 """About how many places the features are moved to; the least p is 1 / MOVES."""
-ROWS = 128
-"""Rows whose transforms are in memory together."""
+NUMBERS = 1 << 21
+"""Numbers whose ranks and transforms are in memory together, 48 bytes each."""
 Progress = Callable[[int, int], None]
 
 
@@ -56,8 +56,9 @@ def detection(
     areas = np.empty((len(features), len(values)))
     deviations = np.empty((len(features), len(values), moves), np.float32)
     spectra = _spectra(flags, stride).conj().transpose(0, 2, 1)
-    for first in range(0, len(values), ROWS):
-        rows = slice(first, first + ROWS)
+    count = max(1, NUMBERS // size)
+    for first in range(0, len(values), count):
+        rows = slice(first, first + count)
         ranks = centered_ranks(values[rows, -size:])
         # exact, in any order: sums of halves below 2^53
         areas[:, rows] = 0.5 + (flags @ ranks.T) / pairs[:, None]
@@ -67,7 +68,7 @@ def detection(
         spread = np.maximum(moved.std(axis=2), 1e-9 * size)
         deviations[:, rows] = np.abs(moved) / spread[..., None]
         if progress is not None:
-            progress(min(first + ROWS, len(values)), len(values))
+            progress(min(first + count, len(values)), len(values))
     return areas, _step_down(deviations.reshape(-1, moves)).reshape(areas.shape)
 
 
@@ -75,9 +76,10 @@ def areas_under(values: NDArray[Any], features: NDArray[np.bool_]) -> Doubles:
     """The AUC of every row for every feature, as in `detection`, of all characters: (F, U)."""
     flags, count = features.astype(np.float64), features.shape[1]
     pairs = flags.sum(axis=1) * (count - flags.sum(axis=1))
+    rows = max(1, NUMBERS // count)
     sums = [
-        flags @ centered_ranks(values[first : first + ROWS]).T
-        for first in range(0, len(values), ROWS)
+        flags @ centered_ranks(values[first : first + rows]).T
+        for first in range(0, len(values), rows)
     ]
     areas: Doubles = 0.5 + np.concatenate(sums, axis=1) / pairs[:, None]
     return areas
@@ -90,7 +92,7 @@ def centered_ranks(values: NDArray[Any]) -> Doubles:
     count = values.shape[1]
     places = np.arange(count) - (count - 1) / 2
     ranks = np.empty(values.shape)
-    for own, row in zip(ranks, values, strict=True):
+    for own, row in zip(ranks, np.ascontiguousarray(values), strict=True):
         order = np.argsort(row)
         ordered = row[order]
         borders = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1

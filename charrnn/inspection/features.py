@@ -65,7 +65,8 @@ def text_features(
     in a speaker's name: "NAME" of a line "NAME:", or of "NAME. Words" in capitals.
     after a speaker's name: to the end of the first line that is spoken.
     upper case, vowel (Latin, Cyrillic, Greek), between words (no letter, digit or apostrophe).
-    in the indentation, in an indented line.
+    in the indentation: in the spaces and tabs before a line's first word.
+    deeply indented: more of these before it in its line than half of all characters have.
     pattern: a regular expression, whose matches are another feature; `ConfigError` if it is none or
         takes too long.
     """
@@ -73,12 +74,11 @@ def text_features(
     if unit == "byte":
         text = symbols.encode("latin-1").decode("utf-8", "surrogateescape")
         sizes = sizes_in_bytes(text)
-    columns = _columns(text)
     inside = {
         "inside quotes": _marked(text, _quoted(text)),
         "inside brackets": _marked(text, _enclosed(text, _BRACKET, {"(": ")", "[": "]"})),
         "inside braces": _marked(text, _enclosed(text, _BRACE, {"{": "}"})),
-        "late in the line": columns > np.median(columns) if text else columns > 0,
+        "late in the line": _is_above_median(_columns(text)),
         "in a speaker's name": _marked(text, (_name_of(m) for m in _SPEAKER.finditer(text))),
         "after a speaker's name": _marked(
             text, ((_name_of(m)[1], m.end()) for m in _SPEAKER.finditer(text))
@@ -87,7 +87,7 @@ def text_features(
         "vowel": _where(text, _is_vowel),
         "between words": _where(text, lambda ch: not (ch.isalnum() or ch in "'’")),
         "in the indentation": _marked(text, (m.span(1) for m in _INDENTATION.finditer(text))),
-        "in an indented line": _marked(text, (m.span() for m in _INDENTATION.finditer(text))),
+        "deeply indented": _is_above_median(_depths(text)),
     }
     if pattern is not None:
         check_pattern("pattern", pattern)
@@ -122,6 +122,20 @@ def _columns(text: str) -> NDArray[np.int64]:
     places = np.arange(len(text), dtype=np.int64)
     newlines = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4") == 10
     return places - np.maximum.accumulate(np.where(newlines, places, -1))
+
+
+def _depths(text: str) -> NDArray[np.int64]:
+    """How many spaces and tabs stand before each character at the beginning of its line."""
+    depths = np.zeros(len(text), np.int64)
+    for match in _INDENTATION.finditer(text):
+        first, last = match.span(1)
+        depths[first : match.end()] = last - first
+        depths[first:last] = np.arange(1, last - first + 1)
+    return depths
+
+
+def _is_above_median(values: NDArray[np.int64]) -> Flags:
+    return values > (np.median(values) if len(values) else 0)
 
 
 def _quoted(text: str) -> Iterator[Span]:

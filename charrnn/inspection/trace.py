@@ -129,10 +129,12 @@ def trace(
 
     The text is read in one stream from a zero state, which is set to zero again where documents
     begin, if the network was trained so; the first document then follows a separator, as in
-    training. Products are float32. Memory: 4 bytes for each number of a `Trace`, such as 4 (6 L H +
-    V) a character for an LSTM; `CorpusError` if that is more than half of this machine's, or for an
-    empty text. `VocabError` for characters or ids that the network lacks, `DivergenceError` if its
-    outputs are NaN or infinite.
+    training. Products are float32, as in evaluation, whatever the network was trained with.
+
+    Memory: 4 bytes for each number of a `Trace`, such as 4 (6 L H + V) a character for an LSTM;
+    `CorpusError` if that is more than half of this machine's, or for an empty text. `VocabError`
+    for characters or ids that the network lacks, `DivergenceError` if its outputs are NaN or
+    infinite.
 
     text: a string or bytes, or ids (T,) of any integer type.
     unknown: what to do with characters that the vocabulary lacks (`Vocab.encode`).
@@ -148,32 +150,36 @@ def trace(
     if not len(ids):
         raise CorpusError("a text to trace needs at least 1 character in the vocabulary")
     _check_memory(trained, len(ids))
-    starts = None if pattern is None else resets(ids, vocab, pattern)
-    network = Network(trained.model, STEPS, 1, Workers(1), keeps=True)
-    state = State(trained.model, 1)
-    if follows_separator(starts):
-        before = trained.opening.ids[:1, None]
-        network.evaluate(before, ids[:1, None].astype(np.int32), state)
-    borders = (
-        np.empty(0, np.int64) if starts is None else starts[(starts > 0) & (starts < len(ids))]
+    starts = np.empty(0, np.int64) if pattern is None else resets(ids, vocab, pattern)
+    result = _empty(trained, ids, starts[(starts > 0) & (starts < len(ids))])
+    network, state = (
+        Network(trained.model, STEPS, 1, Workers(1), keeps=True),
+        State(trained.model, 1),
     )
-    result = _empty(trained, ids, borders)
     x = ids.astype(np.int32)[:, None]
+    if follows_separator(starts):
+        network.evaluate(trained.opening.ids[:1, None], x[:1], state)
     y = np.append(x[1:], x[-1:], axis=0)
-    for first, last in pairwise([0, *borders.tolist(), len(ids)]):
-        if first:
+    begins = set(result.starts.tolist())
+    for a, b in _blocks(result):
+        if a in begins:
             state.reset()
-        for a in range(first, last, STEPS):
-            b = min(a + STEPS, last)
-            losses = network.evaluate(x[a:b], y[a:b], state)[:, 0]
-            if not np.isfinite(losses).all():
-                raise overflow()
-            result.losses[a:b] = losses[: len(ids) - 1 - a]
-            result.probabilities[a:b] = network.probabilities(y[a:b], 0, b - a, 0, 1)[:, 0]
-            _note(result, network, a, b)
-            if progress is not None:
-                progress(b, len(ids))
+        losses = network.evaluate(x[a:b], y[a:b], state)[:, 0]
+        if not np.isfinite(losses).all():
+            raise overflow()
+        result.losses[a:b] = losses[: len(ids) - 1 - a]
+        result.probabilities[a:b] = network.probabilities(y[a:b], 0, b - a, 0, 1)[:, 0]
+        _note(result, network, a, b)
+        if progress is not None:
+            progress(b, len(ids))
     return result
+
+
+def _blocks(trace: Trace) -> Iterator[tuple[int, int]]:
+    """What is read at a time: no state within a block is set to zero and lost."""
+    for first, last in pairwise([0, *trace.starts.tolist(), len(trace)]):
+        for a in range(first, last, STEPS):
+            yield a, min(a + STEPS, last)
 
 
 def _note(result: Trace, network: Network, a: int, b: int) -> None:

@@ -117,7 +117,7 @@ class UnitSearch:
     @property
     def is_strong(self) -> NDArray[np.bool_]:
         """Which units detect which feature, bool (F, L, H)."""
-        detects: NDArray[np.bool_] = self._strong.any(axis=1)
+        detects: NDArray[np.bool_] = np.any(self._strong, axis=1)
         return detects
 
     @property

@@ -53,6 +53,7 @@ def line_chart(
     *,
     height: int = 300,
     width: int = WIDTH,
+    log_x: bool = False,
     log_y: bool = False,
     settles: bool = False,
     y_range: tuple[float, float] | None = None,
@@ -62,7 +63,8 @@ def line_chart(
     within a band from the least to the greatest. If lines fall steeply at first and then settle
     (`settles`), the range of y is that of all but the first 4 %.
     """
-    frame, legend = _frame(series, labels, (width, height), log_y, settles, (x_range, y_range))
+    are_log = log_x, log_y
+    frame, legend = _frame(series, labels, (width, height), are_log, settles, (x_range, y_range))
     clip = f"{labels.name}-clip"
     left, top, right, bottom = frame.edges
     parts = [
@@ -80,23 +82,24 @@ def _frame(
     series: Sequence[Series],
     labels: Labels,
     size: tuple[int, int],
-    log_y: bool,
+    are_log: tuple[bool, bool],
     settles: bool,
     ranges: tuple[tuple[float, float] | None, tuple[float, float] | None],
 ) -> tuple[Frame, str]:
-    """The frame of a line chart, and its legend above it."""
+    """The frame of a line chart, and its legend above it. Of the pairs, the first is for x."""
     legend, rows = "", 0
     if len(series) > 1:
         legend, rows = _legend(series, size[0])
     end, bottom = size[0] - RIGHT, size[1] - (BOTTOM if labels.x else BOTTOM - 16)
     drawn = [each.drawn for each in series]
-    x = scale_for([np.asarray(each.x, np.float64) for each in series], LEFT, end)
+    x = scale_for([np.asarray(each.x, np.float64) for each in series], LEFT, end, are_log[0])
     first = x.low + SETTLED * (x.high - x.low) if settles else x.low
-    y = scale_for([each.y[each.x >= first] for each in drawn], bottom, TOP + 20 * rows, log_y, 0.03)
+    settled = [each.y[each.x >= first] for each in drawn]
+    y = scale_for(settled, bottom, TOP + 20 * rows, are_log[1], 0.03)
     if ranges[0] is not None:
-        x = Scale(*ranges[0], LEFT, end)
+        x = Scale(*ranges[0], LEFT, end, are_log[0])
     if ranges[1] is not None:
-        y = Scale(*ranges[1], bottom, TOP + 20 * rows, log_y)
+        y = Scale(*ranges[1], bottom, TOP + 20 * rows, are_log[1])
     return Frame(x, y), legend
 
 
@@ -111,7 +114,8 @@ def zoom_data(
     """What the page's script needs to draw a line chart's window anew: the frame, and each series
     with at most `most` points, rounded to a 65,535th of its range.
     """
-    frame, _ = _frame(series, labels, (WIDTH, height), False, settles, (None, None))
+    linear = False, False
+    frame, _ = _frame(series, labels, (WIDTH, height), linear, settles, (None, None))
     found = []
     for each in series:
         points = bucketed(each.x, each.y, most)

@@ -51,7 +51,8 @@
     kind.value = which;
     const tells = data.found.filter((each) => each.row === row).map((each) => each.tells);
     title.textContent = "Layer " + l + ", unit " + u + ", " + data.kinds[which] +
-      (tells.length ? ": " + tells.join("; ") : ": detects none of the features");
+      (tells.length ? ": " + tells.join("; ")
+        : data.searched ? ": detects none of the features" : "");
     byId("low").textContent = low.toFixed(2);
     byId("high").textContent = high.toFixed(2);
     byId("middle").textContent = ((low + high) / 2).toFixed(2);

@@ -15,7 +15,7 @@ from charrnn.inspection.activity import activity, levels, positions
 from charrnn.inspection.features import Feature
 from charrnn.inspection.saturation import Saturation, saturation
 from charrnn.inspection.trace import Trace, trace
-from charrnn.inspection.units import Detector, UnitSearch, find_units
+from charrnn.inspection.units import Detector, UnitSearch, find_units, untrained
 from charrnn.text.graphemes import Graphemes, graphemes
 from charrnn.text.vocab import TextIds
 
@@ -56,7 +56,8 @@ def inside(trained: Trained, ids: TextIds, progress: Progress | None = None) -> 
     seen = trace(trained, ids[:count])
     gates = saturation(seen)
     try:
-        found = find_units(seen, progress=progress)
+        before = trace(untrained(trained), ids[:count])
+        found = find_units(seen, baseline=before, progress=progress)
     except CorpusError:
         return Inside(len(seen), gates=gates)
     features = {feature.name: feature for feature in found.features}

@@ -403,7 +403,7 @@ def _units(story: Story) -> str:
     found, rows = within.units, []
     for feature in found.features:
         best = found.best(feature.name)[0]
-        name = f"{best.layer + 1}.{best.unit + 1} {best.kind}"
+        name = f"{best.name} {best.kind}"
         verdict = "yes" if best.is_strong else "no"
         rows.append((feature.name, name, f"{best.auc:.3f}", f"{best.p:.3f}", verdict))
     head = ("feature", "best unit", "AUC", "p", "means something")
@@ -417,7 +417,9 @@ def _units(story: Story) -> str:
         + table(head, rows)
         + '<p class="note">A unit is named by its layer and its number. AUC: how often it tells a '
         "character with the feature from one without it; 0.5 is chance. p: how likely the best of "
-        "all would do as well by chance. Most units mean nothing by themselves. Measured on "
+        "all would do as well by chance. It means something if its AUC is at least 0.9 and half as "
+        "far from 1 as that of the best unit of the same network before training. Most units mean "
+        "nothing by themselves. Measured on "
         f"{within.characters:,} characters of held-out text.</p>"
     )
 
@@ -433,7 +435,7 @@ def _piece(piece: UnitPiece) -> str:
         parts.append(f'<span class="{kind}">{text}</span>' if level else text)
     side = "high" if one.is_on else "low"
     return (
-        f'<p class="time"><b>Unit {one.layer + 1}.{one.unit + 1}</b> is {side} '
+        f'<p class="time"><b>Unit {one.name}</b> is {side} '
         f"{escaped(WHERE.get(one.feature, one.feature))} (AUC {one.auc:.3f})</p>"
         f'<div class="written" dir="auto">{"".join(parts)}</div>'
     )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.errors import ConfigError
 from charrnn.inspection.activity import NAMES, activity, bounds, kinds_of, positions
@@ -33,7 +34,14 @@ BLOCK = 1000
 """Characters of a block; it ends at the next newline, or at twice as many."""
 LISTED = 5
 """Units of a feature that the page lists."""
-_POSITIVE = ("p1", "p2", "p3")
+PANEL = (
+    '<div id="panel" role="region" aria-label="Character"><div>'
+    '<output id="detail" aria-live="polite">No character chosen.</output>'
+    '<button type="button" id="previous">Previous unit</button>'
+    '<button type="button" id="next">Next unit</button></div></div>\n'
+)
+CLASSES = ("n3", "n2", "n1", "", "p1", "p2", "p3")
+"""Of the levels of color."""
 
 
 def units_page(
@@ -51,39 +59,20 @@ def units_page(
     """
     if characters < 1:
         raise ConfigError(f"`characters` must be at least 1, not {characters}")
-    vocab, kinds = trace.trained.vocab, kinds_of(trace)
-    symbols = vocab.codes[trace.ids].tobytes().decode("utf-32-le")
-    shown = graphemes(symbols, vocab.unit)
+    kinds, (layers, units) = kinds_of(trace), (int(size) for size in trace.h.shape[1:])
+    shown = graphemes(trace.text, trace.trained.vocab.unit)
     count = min(len(shown), characters)
-    lasts = np.append(shown.firsts[1:], len(symbols))[:count] - 1
-    ends, rows = [], []
-    for kind in kinds:
-        numbers = activity(trace, kind).reshape(len(symbols), -1)
-        low, high = bounds(numbers)
-        ends.append(np.stack([low, high], axis=1))
-        rows.append(np.rint((positions(numbers)[lasts] + 1) / 2 * STEPS).astype(np.uint8).T)
-    layers, units = (int(size) for size in trace.h.shape[1:])
+    ends, steps = _steps(trace, shown, count)
     strong = [] if found is None else found.detectors
 
     def row_of(one: Detector) -> int:
         return (kinds.index(one.kind) * layers + one.layer) * units + one.unit
 
     blocks = list(_blocks(shown, count))
-    shown_texts = [visible(shown.text[shown.places[a] : shown.places[b]]) for a, b in blocks]
     body = (
         f"<h1>{escaped(title)}</h1>\n{'' if found is None else _found_part(found, strong, row_of)}"
-        f"{_controls(kinds, layers, units)}"
-        + '<div id="text" tabindex="0" role="group" aria-labelledby="heading">\n'
-        + "".join(
-            f'<p class="block" dir="auto" data-first="{a}">{escaped(text)}</p>'
-            for (a, _), text in zip(blocks, shown_texts, strict=True)
-        )
-        + '\n</div>\n<div id="panel" role="region" aria-label="Character"><div>'
-        '<output id="detail" aria-live="polite">No character chosen.</output>'
-        '<button type="button" id="previous">Previous unit</button>'
-        '<button type="button" id="next">Next unit</button></div></div>\n'
+        f"{_controls(kinds, layers, units)}{_text_part(shown, blocks)}{PANEL}"
     )
-    packed = zlib.compress(np.concatenate(rows).tobytes(), 9)
     data = {
         "characters": count,
         "layers": layers,
@@ -91,12 +80,42 @@ def units_page(
         "kinds": [NAMES[kind] for kind in kinds],
         "steps": STEPS,
         "first": row_of(strong[0]) if strong else 0,
+        "searched": found is not None,
         "found": [{"row": row_of(one), "tells": _tells(one)} for one in strong],
-        "ends": np.round(np.concatenate(ends), 4).tolist(),
+        "ends": np.round(ends, 4).tolist(),
         "widths": [_widths(shown, a, b) for a, b in blocks],
-        "values": base64.b64encode(packed).decode(),
+        "values": base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode(),
     }
     return page(title, body, style="units.css", script="units.js", data=data)
+
+
+def _steps(
+    trace: Trace, shown: Graphemes, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """The ends of all numbers' scales, float64 (K L H, 2), and the step of each after each of the
+    first characters, uint8 (K L H, count).
+    """
+    lasts = np.append(shown.firsts[1:], len(trace.ids))[:count] - 1
+    ends, steps = [], []
+    for kind in kinds_of(trace):
+        numbers = activity(trace, kind)[: lasts[-1] + 1].reshape(lasts[-1] + 1, -1)
+        ends.append(np.stack(bounds(numbers), axis=1))
+        places = positions(numbers)[lasts]
+        steps.append(np.rint((places + 1) / 2 * STEPS).astype(np.uint8).T)
+    return np.concatenate(ends), np.concatenate(steps)
+
+
+def _text_part(shown: Graphemes, blocks: Sequence[tuple[int, int]]) -> str:
+    """The text, in blocks."""
+    texts = (visible(shown.text[shown.places[a] : shown.places[b]]) for a, b in blocks)
+    parts = (
+        f'<p class="block" dir="auto" data-first="{a}">{escaped(text)}</p>'
+        for (a, _), text in zip(blocks, texts, strict=True)
+    )
+    return (
+        '<div id="text" tabindex="0" role="group" aria-labelledby="heading">\n'
+        f"{''.join(parts)}\n</div>\n"
+    )
 
 
 def _blocks(shown: Graphemes, count: int) -> Iterator[tuple[int, int]]:
@@ -120,7 +139,7 @@ def _widths(shown: Graphemes, a: int, b: int) -> str:
 def _tells(one: Detector) -> str:
     """What a unit detects."""
     side = "high" if one.is_on else "low"
-    return visible(f"{side} where a character is {one.feature} (AUC {one.auc:.3f})")
+    return visible(f"{side} for \u201c{one.feature}\u201d (AUC {one.auc:.3f})")
 
 
 def _found_part(
@@ -172,7 +191,7 @@ def _found_part(
 def _controls(kinds: Sequence[str], layers: int, units: int) -> str:
     """What chooses a unit by number, and the legend."""
     options = "".join(f'<option value="{n}">{NAMES[kind]}</option>' for n, kind in enumerate(kinds))
-    swatches = "".join(f'<i class="{name}"></i>' for name in ("n3", "n2", "n1", "", *_POSITIVE))
+    swatches = "".join(f'<i class="{name}"></i>' for name in CLASSES)
     return (
         '<h2 id="heading">Text</h2>\n<div class="choice">'
         f'<label>Layer <input type="number" id="layer" min="1" max="{layers}" value="1"></label>'

@@ -205,7 +205,8 @@ def left_over(tail: bytes) -> int:
 def read_whole(
     source: str | Path, config: CorpusConfig, stdin: BinaryIO | None = None
 ) -> str | bytes:
-    """The tidy text of one file, or of standard input ("-"); bytes with the unit "byte".
+    """The tidy text of a file, of all in a folder, or of standard input ("-"); bytes with the unit
+    "byte".
 
     `CorpusError` if it cannot be read, is not in its encoding, or is no plain text.
     """
@@ -213,7 +214,9 @@ def read_whole(
         codec_name(config.encoding)
     files = find(source).files
     pieces = Reading(files, config, lambda file, tick: read_bytes(file, stdin, tick)).pieces()
-    return (b"" if config.unit == "byte" else "").join(piece for _, piece in pieces)
+    if config.unit == "byte":
+        return b"".join(piece for _, piece in pieces)
+    return "".join("\n" if piece == b"\n" else piece for _, piece in pieces)
 
 
 class ByteCounter:

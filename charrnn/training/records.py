@@ -148,14 +148,15 @@ class _GrowingFile:
 
 
 def _size_of_samples(path: Path, step: int) -> int:
-    """The bytes of a file of samples up to the first that is of a later step, or torn."""
-    size = 0
+    """The bytes of a file of samples up to the last that is whole and not of a later step."""
+    size = end = 0
     with suppress(OSError):
         for line in read_regular(path, MOST_READ).splitlines(keepends=True):
-            entry = None
+            end += len(line)
             with suppress(ValueError):
                 entry = parse_json(line)
-            if not line.endswith(b"\n") or (has_step(entry) and entry["step"] > step):
-                break
-            size += len(line)
+                if has_step(entry) and line.endswith(b"\n"):
+                    if entry["step"] > step:
+                        break
+                    size = end
     return size

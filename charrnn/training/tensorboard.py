@@ -87,7 +87,9 @@ class TensorBoard:
         from tensorboardX import SummaryWriter
 
         try:
-            return SummaryWriter(self._folder, purge_step=step + 1)
+            # two files of one second would have the same name
+            suffix = f".{time.time_ns()}"
+            return SummaryWriter(self._folder, purge_step=step + 1, filename_suffix=suffix)
         except OSError as error:
             raise RunError(
                 f"{self._folder}: cannot write here: {error.strerror or error}; choose another "

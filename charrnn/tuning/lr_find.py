@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, CorpusError
@@ -29,6 +27,7 @@ from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import counted
 from charrnn.training.run import Run
+from charrnn.tuning.rate_test import Floats, RateTest
 
 STEPS = 400
 """Steps from the lowest rate to the highest."""
@@ -40,72 +39,8 @@ LEAST_BATCHES = 8
 """Steps that a pass over the text must have: the loss of fewer says only how fast the network
 learns them by heart.
 """
-WIDTH = 0.08
-"""The standard deviation of the bell curve that smooths the losses, in powers of ten of the
-rate.
-"""
-FALL = 0.3
-"""A loss that falls by less than this many nats has not fallen."""
-RISE = 0.5
-"""The test ends when the loss is this many nats above the lowest, for `LASTING` steps in a row."""
-LASTING = 3
-BOTTOM = 0.05
-"""Losses within this many nats of the lowest are as good: which of them is lowest is chance."""
-BELOW = 2.0
-"""The suggestion is the middle of the rates with these losses, divided by this unless the optimizer
-is plain: a long run needs smaller steps than this short test, and what is divided by the gradient's
-size does not become smaller by itself.
-"""
-PLAIN = ("sgd", "momentum", "nesterov")
-"""Optimizers whose steps are proportional to the gradient."""
-NEAR = 3.0
-"""Two rates agree if neither is more than this many times the other."""
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class RateTest:
-    """The losses of a range test, and the peak rate to train with.
-
-    model, training: the settings of the network and of its training, as the recipe decides them.
-    rates: the learning rate of each of the S steps, float64 (S,). losses: of the batch before that
-    step's update, in nats per character, float64 (S,). smoothed: the same, averaged over the steps
-    of nearby rates, float64 (S,). planned: the peak rate of a run with these settings. suggestion:
-    a peak rate, rounded to two digits; None unless `outcome` is "diverged".
-
-    outcome: "diverged" if the loss has fallen and then risen; "fell" if it was still falling, or
-    lowest, at the highest rate, or has not risen much; "flat" if it has never fallen.
-    """
-
-    model: ModelConfig
-    training: TrainConfig
-    rates: Floats
-    losses: Floats
-    smoothed: Floats
-    planned: float
-    suggestion: float | None
-    outcome: Literal["diverged", "fell", "flat"]
-
-    def __repr__(self) -> str:
-        rate = "no suggestion" if self.suggestion is None else f"suggestion {self.suggestion:g}"
-        return f"RateTest({counted(len(self.rates), 'step')}, {self.outcome}, {rate})"
-
-    @property
-    def bottom(self) -> tuple[float, float]:
-        """The lowest and the highest rate around that of the lowest loss at which the smoothed loss
-        is as good, within 0.05 nats.
-        """
-        return _bottom(self.rates, self.smoothed)
-
-    @property
-    def agrees(self) -> bool:
-        """True if the suggestion is the planned rate within a factor of three; a short test cannot
-        tell more exactly.
-        """
-        return self.suggestion is not None and (
-            1 / NEAR <= self.suggestion / max(self.planned, 1e-30) <= NEAR
-        )
+RISE, LASTING = 0.8, 3
+"""The test ends when the loss has been this many nats above the lowest for as many steps."""
 
 
 def lr_find(
@@ -147,21 +82,7 @@ def lr_find(
     planned = coefficients_of(run.config).learning_rate
     with closing(Workers(threads)) as workers:
         losses = _losses(run, corpus, rates, workers, progress)
-    rates = rates[: len(losses)]
-    smoothed = smooth(np.log10(rates), losses)
-    outcome = _outcome(smoothed)
-    return RateTest(
-        model=run.model.config,
-        training=run.config,
-        rates=rates,
-        losses=losses,
-        smoothed=smoothed,
-        planned=planned,
-        suggestion=(
-            suggestion_of(rates, smoothed, run.config.optimizer) if outcome == "diverged" else None
-        ),
-        outcome=outcome,
-    )
+    return RateTest(run.model.config, run.config, rates[: len(losses)], losses, planned)
 
 
 def _rates(
@@ -230,34 +151,4 @@ def _losses(
 
 def _has_diverged(losses: list[float]) -> bool:
     """True if the last losses are all far above the lowest so far."""
-    return len(losses) > LASTING and min(losses[-LASTING:]) > min(losses) + RISE + FALL
-
-
-def smooth(log_rates: Floats, losses: Floats) -> Floats:
-    """The losses, each averaged with its neighbors by a bell curve over the rates' logarithms."""
-    distances = (log_rates[:, None] - log_rates) / WIDTH
-    weights = np.exp(-0.5 * distances**2)
-    smoothed: Floats = (weights @ losses) / weights.sum(axis=1)
-    return smoothed
-
-
-def _outcome(smoothed: Floats) -> Literal["diverged", "fell", "flat"]:
-    at = int(np.argmin(smoothed))
-    if smoothed[: at + 1].max() - smoothed[at] < FALL:
-        return "flat"
-    return "diverged" if smoothed[at:].max() - smoothed[at] > FALL else "fell"
-
-
-def _bottom(rates: Floats, smoothed: Floats) -> tuple[float, float]:
-    at = int(np.argmin(smoothed))
-    (worse,) = np.nonzero(smoothed > smoothed[at] + BOTTOM)
-    first = max((k + 1 for k in worse if k < at), default=0)
-    last = min((k - 1 for k in worse if k > at), default=len(rates) - 1)
-    return float(rates[first]), float(rates[last])
-
-
-def suggestion_of(rates: Floats, smoothed: Floats, optimizer: str) -> float:
-    """The peak rate that these losses suggest, rounded to two digits."""
-    low, high = _bottom(rates, smoothed)
-    below = 1.0 if optimizer in PLAIN else BELOW
-    return float(f"{math.sqrt(low * high) / below:.1e}")
+    return len(losses) > LASTING and min(losses[-LASTING:]) > min(losses) + RISE

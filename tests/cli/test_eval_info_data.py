@@ -353,6 +353,7 @@ def broken(folder: Path) -> Path:
         ("score", "--run", "BROKEN", "tiny.txt"),
         ("score", "--run", "BROKEN", "tiny.txt", "--json"),
         ("score", "--run", "BROKEN", "tiny.txt", "--per-line"),
+        ("inspect", "--run", "BROKEN", "tiny.txt"),
         ("sample", "BROKEN", "--prime", "KING"),
         ("sample", "BROKEN", "--prime", "", "--json"),
         ("sample", "BROKEN", "--prime", "", "--count", "3"),

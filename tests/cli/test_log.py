@@ -146,7 +146,7 @@ def shown(folder: str) -> dict[str, dict[int, float]]:
     from tensorboardX.proto.event_pb2 import Event
 
     numbers = dict[str, dict[int, float]]()
-    for path in sorted(Path(folder).glob("events.out.tfevents.*"), key=_age):
+    for path in sorted(Path(folder).glob("events.out.tfevents.*")):
         data = path.read_bytes()
         while data:
             (size,) = struct.unpack("<Q", data[:8])
@@ -159,10 +159,6 @@ def shown(folder: str) -> dict[str, dict[int, float]]:
             for value in event.summary.value:
                 numbers.setdefault(value.tag, {})[event.step] = value.simple_value
     return numbers
-
-
-def _age(path: Path) -> int:
-    return path.stat().st_mtime_ns
 
 
 def of_record(record: charrnn.RunRecord) -> dict[str, dict[int, float]]:
@@ -213,9 +209,8 @@ def test_what_is_missing_for_tensorboard(
     assert not Path("logs").exists()
 
 
-@pytest.mark.parametrize("command", [["log", "run"], ["train", "--resume", "run", "--steps", "14"]])
-def test_a_folder_for_tensorboard_that_is_a_file(folder: RunFolder, command: list[str]) -> None:
+def test_a_folder_for_tensorboard_that_is_a_file(folder: RunFolder) -> None:
     pytest.importorskip("tensorboardX")
     Path("logs").write_text("mine")
-    result = charrnn_(*command, "--tensorboard", "logs", status=1)
+    result = charrnn_("log", "run", "--tensorboard", "logs", status=1)
     assert "logs: cannot write here: " in result.stderr and Path("logs").read_text() == "mine"

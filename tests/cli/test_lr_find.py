@@ -45,12 +45,13 @@ def run(*words: str, status: int = 0) -> Result:
 
 
 def test_json_is_the_library_s_test() -> None:
-    told = json.loads(run("--json", "--range-steps", "150").stdout)
+    told = json.loads(run("--json", "--range-steps", "150", "--svg", "rates.svg").stdout)
     model = ModelConfig(hidden=12, layers=1)
     training = TrainConfig(batch_size=8, seq_length=16)
     test = lr_find(small_corpus(TEXT), model, training, range_steps=150)
     assert told["losses"] == test.losses.tolist() and told["suggestion"] == test.suggestion
     assert told["network"] == {"cell": "lstm", "layers": 1, "hidden": 12}
+    assert Path("rates.svg").read_text(encoding="utf-8") == test.svg()
     assert told["planned"] == test.planned and told["outcome"] == "diverged"
 
 
@@ -84,6 +85,7 @@ def test_what_is_wrong_is_one_line(folder: Path) -> None:
             "--lowest and --high",
         ),
         (["nowhere.txt"], "nowhere.txt: no such file"),
+        (["the sea.txt", "--svg", "no/x.svg"], "--svg no/x.svg: no folder no"),
     ):
         result = CliRunner().invoke(cli, ["lr-find", *words, "--epochs", "1"])
         errors = [line for line in result.stderr.splitlines() if line.startswith("error")]
@@ -130,7 +132,7 @@ def dots(lines: list[str]) -> Any:
 
 def test_a_curve_passes_its_points_without_gaps() -> None:
     x = np.linspace(0, 1, 500)
-    ink = dots(braille_lines([(x, x**2)], 20, 5))
+    ink = dots(braille_lines(x, x**2, 20, 5))
     assert ink.shape == (20, 40) and ink.any(axis=0).all()
     for column in range(40):
         (rows,) = np.nonzero(ink[:, column])
@@ -140,24 +142,19 @@ def test_a_curve_passes_its_points_without_gaps() -> None:
 
 
 def test_two_points_are_joined_and_what_is_not_finite_is_left_out() -> None:
-    line = dots(braille_lines([([0, 1, 2, 3], [0, np.nan, np.inf, 3])], 8, 4))
+    line = dots(braille_lines([0, 1, 2, 3], [0, np.nan, np.inf, 3], 8, 4))
     assert line[15, 0] and line[0, 15] and line.any(axis=0).all()
-    assert braille_lines([([], []), ([1.0], [np.nan])], 3, 2) == ["   ", "   "]
-    assert dots(braille_lines([([5.0], [2.0])], 3, 2)).sum() == 1
+    assert braille_lines([1.0], [np.nan], 3, 2) == braille_lines([], [], 3, 2) == ["   ", "   "]
+    assert dots(braille_lines([5.0], [2.0], 3, 2)).sum() == 1
 
 
-def test_ranges_are_kept_and_x_may_be_logarithmic() -> None:
-    x = np.geomspace(1e-4, 1, 100)
-    ink = dots(braille_lines([(x, np.log(x))], 30, 10, log_x=True))
-    (steps,) = np.nonzero(ink.any(axis=0))
-    assert len(steps) == 60 and abs(ink.argmax(axis=0)[30] - 20) <= 1
-    above = dots(braille_lines([(x, x + 9)], 10, 2, x_range=(0, 1), y_range=(0, 1)))
-    assert above[0].all() and not above[1:].any()
-    assert column_of(0.01, 30, (1e-4, 1), log_x=True) in (14, 15)
-    assert column_of(2, 30, (1e-4, 1), log_x=True) is None
-    apart = [dots(braille_lines([([0, 1], [k, k])], 4, 2, y_range=(0, 1))) for k in (0, 1)]
-    both = dots(braille_lines([([0, 1], [0, 0]), ([0, 1], [1, 1])], 4, 2))
-    assert np.array_equal(both, apart[0] | apart[1])
+def test_a_mark_stands_below_its_place_on_the_curve() -> None:
+    x = np.linspace(-4, 0, 100)
+    ink = dots(braille_lines(x, np.abs(x + 2), 30, 10))
+    middle = column_of(-2, -4, 0, 30)
+    assert middle in (14, 15) and ink[-4:, 2 * middle - 1 : 2 * middle + 3].any()
+    assert column_of(-4, -4, 0, 30) == 0 and column_of(0, -4, 0, 30) == 29
+    assert column_of(0.1, -4, 0, 30) is None
 
 
 def test_messages_of_the_library_name_the_flags() -> None:

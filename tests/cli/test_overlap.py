@@ -103,6 +103,16 @@ def test_an_empty_text_shares_nothing():
     assert json.loads(overlap("empty.txt", "books", "--json").stdout)["passages"] == []
 
 
+def test_a_folder_is_a_text_too():
+    Path("mine").mkdir()
+    for n in (5, 45):
+        Path(f"mine/{n}.txt").write_text(LINES[n].rstrip("\n"), encoding="utf-8")
+    passages = json.loads(overlap("mine", "books", "--json").stdout)["passages"]
+    assert len(passages) == 2  # the files are joined by a newline
+    for passage, line in zip(passages, (LINES[5], LINES[45]), strict=True):
+        assert line.rstrip("\n") in passage["passage"]
+
+
 @pytest.fixture
 def run():
     corpus = charrnn.Corpus.read("books")

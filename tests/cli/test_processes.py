@@ -29,10 +29,12 @@ TRAIN = ["train", "sea.txt", *SHAPE, "--steps", "4", "--threads", "1", "--out", 
 COMPARE = ["compare", "sea.txt", "--cells", "lstm,gru", *SHAPE, "--steps", "4", "--seeds", "1"]
 BENCH = ["bench", "--only", "sampling", "--hidden", "8", "--streams", "1", "--rounds", "1"]
 EVAL, INFO = ["eval", "run", "sea.txt"], ["info", "run"]
+LR_FIND = ["lr-find", "sea.txt", *SHAPE, "--epochs", "1", "--range-steps", "20"]
 SAMPLE = ["sample", "run", "--prime", "the", "--length", "50"]
 COMMANDS = {
     "train": [*TRAIN, "--json"],
     "compare": [*COMPARE, "--out", "many", "--json"],
+    "lr-find": LR_FIND,
     "bench": BENCH,
     "data": ["data", "list"],
     "eval": EVAL,

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import charrnn
+from charrnn.cli import terminal
 from charrnn.cli.main import cli
 
 TEXT = "The king is here. The queen's men are well-known, and gone!\nNo man is the king.\n" * 30
@@ -48,6 +49,11 @@ def error_of(*arguments: str, status: int) -> str:
     message = sample(*arguments, status=status).stderr
     assert message.count("\n") == 1 and len(message) < 400
     return message
+
+
+def test_an_error_on_a_terminal_writes_no_empty_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "is_terminal", lambda stream: True)
+    assert sample("--match", "[", status=2).stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -270,3 +270,17 @@ def test_a_page_does_not_take_the_place_of_the_text() -> None:
         assert "that is the text" in error and Path("only.txt").read_text() == TEXT
     error = charrnn_("score", "only.txt", "--per-line", "--html", "x.html", status=2).stderr
     assert "--per-line and --html" in error
+
+
+def test_a_large_lead_is_written_as_the_table_writes_it():
+    from types import SimpleNamespace
+
+    import numpy as np
+
+    from charrnn.cli.score_authors import _verdict
+
+    result = SimpleNamespace(
+        totals=np.array([1845.4, 13389.1]), best=0, sentences=[""] * 23,
+        margin=lambda second: (11543.7, 1550.7),
+    )  # fmt: skip
+    assert "ahead of b by 11,543.7 nats, give or take 1,550.7 " in _verdict(["a", "b"], result)

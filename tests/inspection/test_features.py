@@ -31,7 +31,7 @@ def marks(text: str, name: str, **options: str) -> str:
         ("vowel", "Able éy ы", "^  ^ ^  ^"),
         ("between words", "it's. A b", "    ^^ ^ "),
         ("in the indentation", "a b\n  c d\n\te\n", "    ^^    ^  "),
-        ("in an indented line", "a b\n  c d\n\te\n", "    ^^^^^ ^^ "),
+        ("deeply indented", "a b\n  c d\n\te\n", "     ^^^^    "),
         ("in a speaker's name", "TOM:\nGo: now.\n\nAB. Ah.", "^^^            ^^     "),
         ("after a speaker's name", "TOM:\nGo on.\nOr.\n", "   ^^^^^^^^     "),
         ("after a speaker's name", "TOM. Go on.\nOr.\n", "   ^^^^^^^^     "),

@@ -205,6 +205,7 @@ def test_ids_are_checked_in_the_type_that_they_came_in(ids: list[Any]) -> None:
         lambda ids: charrnn.evaluate_dynamic(model, ids),
         lambda ids: charrnn.evaluate_xz(ids, vocab),
         lambda ids: charrnn.gradient_norms(model, ids, lags=1),
+        lambda ids: charrnn.trace(run.trained, ids),
         lambda ids: list(charrnn.generate_ids(charrnn.Writer(model, SAMPLING), ids, 3)),
         lambda ids: charrnn.Writer(model, SAMPLING, streams=2).step(ids),
     ]
@@ -225,6 +226,7 @@ def test_ids_of_every_integer_type_are_the_same_text(kind: str) -> None:
         lambda ids: charrnn.evaluate_windows(model, ids, 7).losses,
         lambda ids: charrnn.evaluate_dynamic(model, ids).losses,
         lambda ids: charrnn.gradient_norms(model, ids, lags=2),
+        lambda ids: charrnn.trace(run.trained, ids).h,
         lambda ids: np.concatenate(
             list(charrnn.generate_ids(charrnn.Writer(model, SAMPLING), ids, 30))
         ),

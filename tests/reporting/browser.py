@@ -19,13 +19,6 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 WITHOUT = "there is no Chromium to open pages in"
-START = """import os, sys
-theirs, ours = (os.dup(int(end)) for end in sys.argv[1:3])
-while min(theirs, ours) <= 4:  # 3 and 4 are what the protocol reads and writes
-    theirs, ours = os.dup(theirs), os.dup(ours)
-os.dup2(theirs, 3), os.dup2(ours, 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
 SECONDS = 60.0
 """For an answer of the browser."""
 FLAGS = (
@@ -33,6 +26,15 @@ FLAGS = (
     *("--no-first-run", "--disable-extensions", "--disable-background-networking"),
     *("--hide-scrollbars", "--force-device-scale-factor=1", "--remote-debugging-pipe"),
 )
+
+MOVE = """
+import fcntl, os, sys
+theirs, ours = (fcntl.fcntl(int(end), fcntl.F_DUPFD_CLOEXEC, 10) for end in sys.argv[1:3])
+os.dup2(theirs, 3)
+os.dup2(ours, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Gives a program the protocol's ends as its files 3 and 4; a shell may refuse numbers above 9."""
 
 
 class Tab:
@@ -150,7 +152,7 @@ def browser(folder: Path) -> Iterator[Tab]:
     answers, ours = os.pipe()
     call = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
     process = subprocess.Popen(
-        [sys.executable, "-c", START, str(theirs), str(ours), *call],
+        [sys.executable, "-c", MOVE, str(theirs), str(ours), *call],
         pass_fds=(theirs, ours),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -77,8 +77,9 @@ def distinct(log: Sequence[Operation]) -> list[Files]:
     """The states that differ in files that are read, after each was found whole."""
     states = dict[frozenset[tuple[str, bytes]], Files]()
     for files, is_whole in crash_states(log):
-        names = {name for name in files if not is_temporary(name)} - GROWING
-        for name in names:
+        for name in files:
+            if is_temporary(name) or name.rpartition("/")[2] in GROWING:
+                continue
             assert is_whole(name), f"{name} is neither the old nor the new one"
         states.setdefault(visible(files), files)
     return list(states.values())

@@ -29,6 +29,12 @@ from tests.training.test_recovery import created, harm
 ENDLESS = 1e9
 
 
+@pytest.fixture(autouse=True)
+def no_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill loses nothing that was written; test_crash_states is about the power."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 def record_of(folder: RunFolder) -> dict[str, bytes]:
     return {name: (folder.path / name).read_bytes() for name in (STEPS, SAMPLES)}
 
@@ -94,8 +100,9 @@ def until(run: Run, corpus: Corpus, folder: RunFolder, most: float, is_paced: bo
             return reports
 
 
-@pytest.mark.parametrize("seconds", [0.0, ENDLESS])
-@pytest.mark.parametrize("case", ["plain", "falls", "paced"])
+@pytest.mark.parametrize(
+    ("case", "seconds"), [("falls", ENDLESS), ("falls", 0.0), ("paced", ENDLESS)]
+)
 def test_the_same_record_after_a_kill_at_any_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, seconds: float
 ) -> None:
@@ -110,7 +117,7 @@ def test_the_same_record_after_a_kill_at_any_report(
     wanted, steps = record_of(whole), 19 if paced else 17
     assert len(wanted[STEPS]) == 12 * steps and RunRecord.read(whole.path).missing == 0
     assert count > steps if case == "falls" else count == steps
-    for first in range(1, count):
+    for first in range(2, count, 3):
         folder = created(tmp_path / f"{first}")
         until(small_run(corpus, **given), corpus, folder, first, paced)
         killed = RunFolder(f"{folder.path}-killed")
@@ -155,7 +162,7 @@ def test_the_same_record_after_real_kills(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     with begun("whole") as process:
         assert process.wait(200) == 0
-    for seconds in (0.05, 0.1, 0.2):
+    for seconds in (0.1, 0.2):
         with begun("killed") as process:
             time.sleep(seconds)
             process.kill()
@@ -174,7 +181,7 @@ def test_a_damaged_record_is_made_whole(tmp_path: Path, damage: str) -> None:
     """The steps that were recorded stay, the others are NaN; training is as ever."""
     folder, corpus = created(tmp_path / "run"), small_corpus()
     trained(small_run(corpus, steps=17), corpus, folder, steps=11)
-    wanted, copy = record_of(folder), tmp_path / "copy"
+    wanted = record_of(folder)
     for name, data in wanted.items():
         path = folder.path / name
         if damage == "missing":
@@ -188,8 +195,8 @@ def test_a_damaged_record_is_made_whole(tmp_path: Path, damage: str) -> None:
         elif damage == "other":
             path.write_bytes(b"[" * 200_000)
         else:  # somebody else's file, which is not ours to change
-            path.rename(copy)
-            path.symlink_to(copy)
+            path.rename(tmp_path / name)
+            path.symlink_to(tmp_path / name)
     at_rest = RunRecord.read(folder.path)
     trained(folder.resume(), corpus, folder)
     record = RunRecord.read(folder.path)
@@ -201,7 +208,8 @@ def test_a_damaged_record_is_made_whole(tmp_path: Path, damage: str) -> None:
             damage == "long" or at_rest.missing == record.missing
         )
     assert record.samples[-1]["step"] == 17
-    assert damage != "linked" or copy.read_bytes() == wanted[SAMPLES]
+    if damage == "linked":
+        assert wanted == {name: (tmp_path / name).read_bytes() for name in wanted}
     assert [entry["step"] for entry in record.validations] == [5, 10, 15, 17]
 
 
@@ -237,7 +245,10 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in train(run, corpus, folder=folder, threads=1):
             monkeypatch.setattr(records, "check_regular", full)
     monkeypatch.undo()
-    trained(folder.resume(), corpus, folder)
+    run = folder.resume()
+    run.change(steps=15)
+    trained(run, corpus, folder)
+    assert RunRecord.read(folder.path).step == 15
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
@@ -277,10 +288,10 @@ def test_it_is_written_about_once_a_second(tmp_path: Path) -> None:
     now, path = [0.0], tmp_path / STEPS
     recorder, sizes = Recorder(tmp_path, 0, lambda: now[0]), []
     for _ in range(25):
-        now[0] += 0.1
+        now[0] += 0.125
         recorder.add_step(1.0, 2e39, 3.0)
         sizes.append(path.stat().st_size // STEP.itemsize)
-    assert sizes == [0] * 9 + [10] * 10 + [20] * 6
+    assert sizes == [0] * 7 + [8] * 8 + [16] * 8 + [24] * 2
     recorder.flush()
     steps = np.frombuffer(path.read_bytes(), STEP)
     assert len(steps) == 25 and np.isfinite(steps["gradient_norm"]).all()
@@ -290,10 +301,10 @@ def test_strange_lines_are_left_out(tmp_path: Path) -> None:
     folder, corpus = created(tmp_path / "run"), small_corpus()
     trained(small_run(corpus, steps=5), corpus, folder)
     whole = RunRecord.read(folder.path)
-    odd = b'\xff\n[1]\n{"step": "x", "text": "a"}\n{"step": 1, "text": 3}\n{"step": 1e999}\n'
+    odd = b'\xff\n[1]\n{"step": "x", "text": "a"}\n{"step": 1, "epoch": []}\n{"step": 1e999}\n'
     for name in (SAMPLES, "history.jsonl"):
         path = folder.path / name
-        path.write_bytes(odd + path.read_bytes() + odd)
+        path.write_bytes(odd + path.read_bytes() + odd + b'{"step": 5, "te')
     again = RunRecord.read(folder.path)
     assert (again.samples, again.history) == (whole.samples, whole.history)
     (folder.path / "history.jsonl").unlink()

@@ -5,6 +5,7 @@ none.
 from __future__ import annotations
 
 from functools import cache
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,7 +23,6 @@ from charrnn import (
 )
 from charrnn.errors import ConfigError
 from charrnn.text.corpus import Corpus
-from charrnn.tuning.lr_find import smooth, suggestion_of
 from tests.reference.small import small_corpus
 
 MODEL = ModelConfig(hidden=24, layers=1, embedding=16)
@@ -102,12 +102,27 @@ def test_what_makes_no_test() -> None:
             lr_find(plays(), MODEL, **settings)  # type: ignore[arg-type]
 
 
-def test_the_suggestion_is_a_share_of_the_rate_with_the_lowest_loss() -> None:
+def test_the_suggestion_follows_from_the_rates_of_the_lowest_losses() -> None:
     rates = np.geomspace(1e-5, 1.0, 200)
-    losses = 3 + (np.log10(rates) + 1.5) ** 2
-    assert np.allclose(smooth(np.log10(rates), np.full(200, 2.5)), 2.5)
-    assert suggestion_of(rates, losses, "adamw") == pytest.approx(10**-1.5 / 2, rel=0.1)
-    assert suggestion_of(rates, losses, "sgd") == pytest.approx(10**-1.5, rel=0.1)
+    losses = np.maximum(2.0, 2 + np.abs(np.log10(rates) + 1.5) - 0.25)
+    middle = 10**-1.5
+    for optimizer, rate in (("adamw", middle / 2), ("rmsprop", middle / 2), ("sgd", 2 * middle)):
+        test = RateTest(MODEL, training(optimizer=optimizer), rates, losses, 0.5)
+        assert test.suggestion == pytest.approx(rate, rel=0.06)
+        assert test.outcome == "diverged" and not test.agrees
+    low, high = test.bottom
+    assert low == pytest.approx(10**-1.8, rel=0.1) and high == pytest.approx(10**-1.2, rel=0.1)
+    level = RateTest(MODEL, training(), rates, np.full(200, 2.5), 0.5)
+    assert np.allclose(level.smoothed, 2.5) and level.outcome == "flat"
+
+
+def test_its_picture_is_a_file_of_its_own() -> None:
+    test = found("adamw")
+    picture = ElementTree.fromstring(test.svg())
+    words = " ".join(picture.itertext())
+    assert f"suggestion {test.suggestion:g}" in words and f"planned {test.planned:g}" in words
+    assert "learning rate" in words and test.svg() in test._repr_html_()
+    assert len(picture.findall(".//{*}circle[@class]")) == 4  # two of them in the legend
 
 
 def test_it_is_public() -> None:
