@@ -52,6 +52,11 @@ class RunFolder:
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
+    def _repr_html_(self) -> str:
+        from charrnn.training.run_record import RunRecord
+
+        return RunRecord.read(self.path)._repr_html_()
+
     @property
     def last(self) -> Path:
         """The newest checkpoint, from which training resumes."""

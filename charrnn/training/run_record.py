@@ -21,6 +21,7 @@ from charrnn.checkpoint.paths import BEST, LAST, LOCK, ROOT, newest_folder
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import RunError
 from charrnn.runtime.files import is_locked, read_regular
+from charrnn.training.curves import run_html
 from charrnn.training.entries import (
     MOST_READ,
     Entry,
@@ -61,6 +62,9 @@ class RunRecord:
 
     def __repr__(self) -> str:
         return f"RunRecord({str(self.folder)!r}, step {self.step:,} of {self.total_steps:,})"
+
+    def _repr_html_(self) -> str:
+        return run_html(repr(self), self.validations, self.steps["loss"])
 
     @classmethod
     def read(cls, run: str | os.PathLike[str] | None = None) -> RunRecord:
