@@ -8,6 +8,7 @@ in docs/writing.md, or of `charrnn train` in the middle of a run on a text.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import time
@@ -19,7 +20,7 @@ from charrnn.checkpoint.paths import bundled_network
 from tests.cli.pseudo_terminal import Terminal
 
 COLUMNS, ROWS, WIDTH, HEIGHT = 80, 12, 8.4, 18
-TRAINING_ROWS, AT = 28, " 60 % "
+TRAINING_ROWS, AT = 31, " 60 % "
 """Rows of the terminal that trains, and how its bar begins when the picture is taken."""
 TYPED = "A ship at sea.\r\rTAMSIN:\rThe wind is up, and the sailors"
 NEXT, TAB, LINE, WORDS, QUIT = "\x0e\t\x0c\x0f\x11"
@@ -43,12 +44,12 @@ def svg(terminal: Terminal) -> str:
                     f'height="{HEIGHT}" fill="{COLORS["default"]}"/>'
                 )
                 fill = "#1c1c1c"
-            if text.strip():
+            for word in re.finditer(r"\S+", text):  # browsers do not preserve spaces
                 parts.append(
-                    f'<text x="{x:.1f}" y="{HEIGHT * y + 24}" fill="{fill}" '
-                    f'textLength="{WIDTH * len(places):.1f}"'
+                    f'<text x="{x + WIDTH * word.start():.1f}" y="{HEIGHT * y + 24}" '
+                    f'fill="{fill}" textLength="{WIDTH * len(word[0]):.1f}"'
                     f"{' font-weight=' + chr(34) + 'bold' + chr(34) if bold else ''}>"
-                    f"{escape(text)}</text>"
+                    f"{escape(word[0])}</text>"
                 )
     y, x = terminal.cursor
     parts.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,12 @@ class Request:
             or config.lines == 1
             or (config.until == "document" and separator in NEWLINE)
         )
+
+    def preparing(self, config: SamplingConfig) -> AbstractContextManager[None]:
+        """Says, if it takes a while, that the automaton of what may be written is being built."""
+        if config.match is None and not config.must and self.words is None:
+            return nullcontext()
+        return terminal.announced("working out what may be written ...")
 
     def texts(self, config: SamplingConfig) -> list[Written]:
         """The texts, written side by side, with their probabilities if they are asked for."""

@@ -33,17 +33,18 @@ def write_short(
     known_words, training = request.known_words, request.training(config)
     is_seen = not as_json and terminal.is_terminal(sys.stdout)  # then the texts show the progress
     with terminal.progress_bar("writing", unit="text", quiet=is_seen) as bar:
-        texts = ShortTexts(
-            request.networks,
-            request.count,
-            request.prime,
-            config,
-            short,
-            workers=request.workers,
-            known_words=known_words,
-            progress=bar,
-            training=training,
-        )
+        with request.preparing(config):
+            texts = ShortTexts(
+                request.networks,
+                request.count,
+                request.prime,
+                config,
+                short,
+                workers=request.workers,
+                known_words=known_words,
+                progress=bar,
+                training=training,
+            )
         if new:
             texts.exclude("in the training text", request.own_corpus)
         for path in not_in:

@@ -89,7 +89,8 @@ def _stream(request: Request, config: SamplingConfig) -> tuple[str, str]:
         )
 
     known_words, training = request.known_words, request.training(config)
-    with terminal.progress_bar("reading the prime", unit="char") as bar:
+    reading = terminal.progress_bar("reading the prime", unit="char")
+    with request.preparing(config), reading as bar:
         text = pieces()
         first = next(text, "")
     try:

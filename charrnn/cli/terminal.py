@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import textwrap
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -246,6 +247,18 @@ def progress_bar(
     finally:
         if bar is not None:
             bar.close()
+
+
+@contextmanager
+def announced(text: str) -> Iterator[None]:
+    """Print a line on stderr if the block takes more than a second."""
+    timer = threading.Timer(READING_SHOWN_AFTER, say, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def settings_text(values: Mapping[str, Any]) -> str:

@@ -108,6 +108,7 @@ def write(
     it says which parts the network wrote; the next session goes on with its run, seed and settings.
     """
     _check_terminal()
+    terminal.say("loading the network ...")
     from charrnn.generation.manuscript_file import ManuscriptFile
 
     opened, manuscript = ManuscriptFile.opened(file)

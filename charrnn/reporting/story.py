@@ -20,7 +20,6 @@ from charrnn.inspection.gradient_flow import gradient_norms
 from charrnn.inspection.units import untrained
 from charrnn.network.model import Model
 from charrnn.pages.charts import standalone
-from charrnn.reporting.advice import Advice, advice
 from charrnn.reporting.held_out import HeldOut, held_out
 from charrnn.reporting.inside import Inside, inside
 from charrnn.reporting.run_facts import RunFacts, Source, facts_of
@@ -29,8 +28,6 @@ from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.training.own_corpus import own_corpus
-from charrnn.training.run import Run
-from charrnn.training.run_file import load_run
 
 LAGS, PLACES = 100, 16
 """How far back gradients are followed, in characters, and from how many places."""
@@ -51,7 +48,6 @@ class Story:
         name of the network; empty without the text
     map: the characters as the network sees them
     inside: what its units and gates do; None without the text
-    advice: what is wrong with the first run, if anything is
     """
 
     runs: tuple[RunFacts, ...]
@@ -62,7 +58,6 @@ class Story:
     inside: Inside | None = None
     reach: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     missing: str | None = None
-    advice: tuple[Advice, ...] = ()
 
     def __repr__(self) -> str:
         return f"Story({', '.join(run.name for run in self.runs)})"
@@ -159,7 +154,6 @@ def report(
         within,
         reach,
         missing,
-        _advice(sources[0], facts[0], corpus),
     )
 
 
@@ -170,15 +164,6 @@ def _text(run: RunFacts, corpus: Corpus | None, own_texts: Sequence[str]) -> Cor
     if run.path is None:
         raise CorpusError("the run is in memory: pass its text as `corpus`")
     return own_corpus(run.path, run.trained, own_texts)
-
-
-def _advice(source: Source, facts: RunFacts, corpus: Corpus | None) -> tuple[Advice, ...]:
-    """What is wrong with a run; nothing is said of a network without its run."""
-    if isinstance(source, Run):
-        return tuple(advice(source, corpus))
-    if facts.path is None or facts.training is None:
-        return ()
-    return tuple(advice(load_run(facts.path.parent), corpus))
 
 
 def _written(trained: Trained, length: int, workers: Workers | None) -> str:

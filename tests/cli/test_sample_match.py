@@ -103,6 +103,12 @@ def test_the_text_may_have_moved() -> None:
     Path("moved.txt").rename("tiny.txt")
 
 
+def test_what_takes_long_to_prepare_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charrnn.cli.terminal.READING_SHOWN_AFTER", 0.0)
+    lines = sample("--match", "(a|e)*a(a|e){30}", status=2).stderr.splitlines()
+    assert lines[0] == "working out what may be written ..." and "too large" in lines[-1]
+
+
 def test_what_cannot_be_written_is_one_line() -> None:
     assert "--match '(' is not a regular" in error_of("--match", "(", status=2)
     assert "lacks 'ü'" in error_of("--match", "ü", status=2)
