@@ -1,3 +1,3 @@
-"""What a person learns about a run: advice while it trains (`advice`), and web pages afterwards, of
-how surprising a text is (`surprise`), of units (`units_page`), and of the whole run (`story`).
+"""What a person looks at afterwards, as web pages: the story of a run (`story`), how surprising a
+text is (`surprise`), units (`units_page`); and what is wrong with a run (`advice`).
 """

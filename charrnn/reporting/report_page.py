@@ -226,7 +226,8 @@ def _learned(story: Story) -> str:
     if best is not None:
         words += f"<p>{_best(best['step'], best['validation_loss'], run)}</p>"
     words += "".join(
-        f'<p class="note"><strong>Advice</strong>: {_advice(text)}</p>' for text in run.advice
+        f'<p class="note"><b>{escaped(one.kind.capitalize())}:</b> {_with_flags(one.text)}</p>'
+        for one in run.advice
     )
     rows = [
         (
@@ -249,9 +250,13 @@ def _learned(story: Story) -> str:
     return words + figures + (_runs_table(story.runs) if len(story.runs) > 1 else "")
 
 
-def _advice(text: str) -> str:
-    """A piece of advice, with the names of parameters as code."""
-    return re.sub("`([a-z0-9_]+)`", r"<code>\1</code>", escaped(text))
+def _with_flags(text: str) -> str:
+    """A message as HTML, with the parameters in backticks as flags."""
+    return re.sub(
+        "`([a-z][a-z0-9_]*)`",
+        lambda match: f"<code>--{match[1].replace('_', '-')}</code>",
+        escaped(text),
+    )
 
 
 def _best(step: int, loss: float, run: RunFacts) -> str:
