@@ -44,7 +44,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("plays", {"cell": "clockwork", "layers": 1, "hidden": 64, "steps": 600}),
     ("plays", {"cell": "depth-gated", "hidden": 32, "steps": 500}),
     ("plays", {"cell": "grid", "hidden": 32, "steps": 400}),
-    ("plays", {"preset": "torch-rnn", "steps": 500}),
+    ("plays", {"preset": "torch-rnn", "steps": 900}),
     ("code", {"cell": "lstm", "hidden": 192, "steps": 300}),
     ("code", {"cell": "gru", "layers": 1, "hidden": 128, "steps": 600}),
     ("code", {"cell": "lstm", "hidden": 64, "optimizer": "momentum", "steps": 800}),
@@ -52,8 +52,7 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
     ("names", {"cell": "gru", "layers": 1, "hidden": 64, "steps": 600}),
     ("docs", {"cell": "lstm", "hidden": 96, "steps": 500}),
     ("docs", {"preset": "char-rnn", "steps": 400}),
-    ("docs", {"cell": "rnn", "hidden": 64, "activation": "relu", "recurrent_init": "identity",
-              "steps": 500}),
+    ("docs", {"cell": "rnn", "hidden": 64, "activation": "softsign", "steps": 500}),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from charrnn.cli import terminal
 from charrnn.cli.line_chart import braille_lines, column_of
 from charrnn.cli.live_block import Looks
 from charrnn.cli.tables import print_table
-from charrnn.tuning.rate_test import PLAIN, RateTest
+from charrnn.tuning.rate_test import HALVED, RateTest
 
 WIDEST, ROWS = 100, 12
 """Columns of the picture at most, and its rows."""
@@ -64,7 +64,7 @@ def verdict(test: RateTest, whose: str) -> str:
             f"more; {whose} is {planned}"
         )
     low, high = test.bottom
-    less = "" if test.training.optimizer in PLAIN else "; a whole run needs less"
+    less = "; a whole run needs less" if test.training.optimizer in HALVED else ""
     text = (
         f"suggestion: {test.suggestion:g}. The loss was lowest from {low:.2g} to {high:.2g} and "
         f"then rose{less}. {whose.capitalize()} is {planned}"

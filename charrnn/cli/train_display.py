@@ -15,12 +15,14 @@ import numpy as np
 
 from charrnn.cli.live_bar import speed_text
 from charrnn.cli.live_block import LiveBlock
+from charrnn.cli.options import with_own_flags
 from charrnn.cli.signals import STOPPING
 from charrnn.cli.terminal import duration_text, json_text, loss_text, say
 from charrnn.cli.train_view import GROWTH, View, picture, validation_text
 
 if TYPE_CHECKING:
     from charrnn.cli.signals import Stop
+    from charrnn.reporting.advice import Advice
     from charrnn.training.recovery import FallBack
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -106,6 +108,14 @@ class Display:
     def say(self, text: str) -> None:
         """Print lines, above the picture if there is one."""
         self._block.say(text)
+
+    def advise(self, advice: Advice) -> None:
+        """Say what is wrong and what to do."""
+        if self._json:
+            settings = dict(advice.settings)
+            event = {"event": "advice", "kind": advice.kind, "text": with_own_flags(advice.text)}
+            self._print_json(step=self._run.step, **event, settings=settings)
+        self.say(with_own_flags(str(advice)))
 
     def close(self) -> None:
         """Remove the picture."""

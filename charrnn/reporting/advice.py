@@ -21,8 +21,9 @@ from charrnn.text.content_findings import SHORT
 from charrnn.text.corpus import Corpus
 from charrnn.text.occurrences import count_symbols
 from charrnn.text.vocab import counted
+from charrnn.training.entries import Entry
 from charrnn.training.recipe import WIDTHS, learning_rate_for
-from charrnn.training.run import Entry, Run
+from charrnn.training.run import Run
 
 LARGE_UPDATE = 0.08
 """Of the usual size of a layer's weights, an update that is too large. With the recipe's rate a
@@ -31,7 +32,7 @@ weights as they are, both look alike, 0.014 and 0.018 after 200 steps, since lar
 large weights.
 """
 USUAL_UPDATE = 0.025
-SHORT_WAY = 0.12
+SHORT_WAY = 0.11
 """How far a run's updates can take weights, of their usual size, if that is too little: the size of
 an update times the square root of the number of steps, as far as a random walk goes. With the
 recipe's rate it was at least 0.28 for runs of 200 steps and 0.4 for 600; with a tenth of it, 0.03
@@ -44,7 +45,7 @@ were at the peak.
 """
 FALLS = 2
 """Times that a run goes back before its rate is called too high: once can be chance."""
-NOTHING_LEARNED, LEAST_STEPS = 0.05, 400
+NOTHING_LEARNED, LEAST_STEPS, COUNTED = 0.05, 400, 1_000_000
 """A network has learned nothing if after so many steps its loss is less than this below that of a
 guess by frequency alone. Healthy networks, also with four layers, were far below it by then.
 """
@@ -109,7 +110,7 @@ def _rate(run: Run) -> Iterator[Advice]:
         rate = _better_rate(run, size)
         yield Advice(
             "learning rate too high",
-            f"each step moves the weights of {layer} by {size:.0%} of their usual "
+            f"each step moves the weights of {layer} by {100 * size:.0f} % of their usual "
             f"size, and 1 to 4 % is healthy. Start again with `learning_rate` {rate:g}",
             {"learning_rate": rate},
         )
@@ -196,7 +197,7 @@ def _nothing_learned(run: Run, corpus: Corpus) -> Iterator[Advice]:
     losses: list[Any] = [entry.get("train_loss") for entry in entries[-2:]]
     if len(losses) < 2 or None in losses or run.step < LEAST_STEPS:
         return
-    counts = count_symbols(corpus.train, len(corpus.vocab))
+    counts = count_symbols(corpus.train[:COUNTED], len(corpus.vocab))
     shares = counts[counts > 0] / counts.sum()
     guess = float(-(shares * np.log(shares)).sum())
     if min(losses) > guess - NOTHING_LEARNED:
@@ -221,39 +222,43 @@ def _activity(run: Run, corpus: Corpus) -> Iterator[Advice]:
     shares = [layer.saturated for layer in layers]
     worst = int(np.argmax(shares))
     if shares[worst] > SATURATED:
-        remedy, settings = _against_saturation(run)
+        remedy = _against_saturation(run)
         what = "gates" if len(run.model.cell.gates) > 1 else "units"
         yield Advice(
             f"saturated {what}",
-            f"in layer {worst + 1} they are fully open or shut {shares[worst]:.0%} of the time, "
-            f"and so learn little. {remedy}",
-            settings,
+            f"in layer {worst + 1} they are fully open or shut {100 * shares[worst]:.0f} % of the "
+            f"time, and so learn little. {_again(remedy)}",
+            remedy,
         )
         return  # such gates may hold units still
     dead = [int((layer.spread < STILL).sum()) for layer in layers]
     worst = int(np.argmax(dead))
     if dead[worst] >= max(2, DEAD * config.hidden):
-        rate = _rounded(coefficients_of(run.config).learning_rate / 3)
-        tanh = " or `activation` tanh" if config.activation == "relu" else ""
+        settings: dict[str, Value] = {"activation": "tanh"}  # units of relu die at any rate
+        if config.activation != "relu":
+            settings = {"learning_rate": _rounded(coefficients_of(run.config).learning_rate / 3)}
         yield Advice(
             "dead units",
             f"{dead[worst]} of the {config.hidden} units of layer {worst + 1} never change, "
-            f"whatever the network reads. Start again with `learning_rate` {rate:g}{tanh}",
-            {"learning_rate": rate},
+            f"whatever the network reads. {_again(settings)}",
+            settings,
         )
 
 
-def _against_saturation(run: Run) -> tuple[str, dict[str, Value]]:
-    """What to do about it, and the settings."""
+def _again(settings: Mapping[str, Value]) -> str:
+    """What to do."""
+    [(name, value)] = settings.items()
+    return f"Start again with `{name}` {value if isinstance(value, str) else f'{value:g}'}"
+
+
+def _against_saturation(run: Run) -> dict[str, Value]:
+    """What to change."""
     config = run.model.config
     if config.init == "uniform" and config.init_scale > 0.2:
-        settings: dict[str, Value] = {"init_scale": 0.08}
-    elif config.input_scale > 2:
-        settings = {"input_scale": 1.0}
-    else:
-        settings = {"learning_rate": _rounded(coefficients_of(run.config).learning_rate / 3)}
-    [(name, value)] = settings.items()
-    return f"Start again with `{name}` {value:g}", settings
+        return {"init_scale": 0.08}
+    if config.input_scale > 2:
+        return {"input_scale": 1.0}
+    return {"learning_rate": _rounded(coefficients_of(run.config).learning_rate / 3)}
 
 
 def _short_text(run: Run, corpus: Corpus) -> Iterator[Advice]:

@@ -20,7 +20,7 @@ from charrnn.reporting.run_facts import RunFacts
 from charrnn.reporting.story import LAGS, Story
 from charrnn.text.graphemes import Graphemes
 from charrnn.text.vocab import NOUNS, counted
-from charrnn.training.run import Entry
+from charrnn.training.entries import Entry
 
 T = TypeVar("T")
 STYLES = ("surprise.css", "units.css", "charts.css", "report.css")
@@ -123,7 +123,7 @@ def _figures(story: Story) -> str:
         (
             "numbers that it learned",
             f"{run.trained.model.count():,}",
-            run.trained.model.config.cell,
+            _shape(run),
         ),
         ("steps", f"{run.trained.origin.step:,}", f"of {run.total_steps:,} in the run"),
     ]
@@ -143,6 +143,11 @@ def _figures(story: Story) -> str:
         )
         + "</dl>"
     )
+
+
+def _shape(run: RunFacts) -> str:
+    config = run.trained.model.config
+    return f"{config.cell} {config.layers} × {config.hidden}"
 
 
 def _missing(story: Story) -> str:
@@ -220,6 +225,10 @@ def _learned(story: Story) -> str:
     )
     if best is not None:
         words += f"<p>{_best(best['step'], best['validation_loss'], run)}</p>"
+    words += "".join(
+        f'<p class="note"><b>{escaped(one.kind.capitalize())}.</b> {_with_flags(one.text)}</p>'
+        for one in run.advice
+    )
     rows = [
         (
             f"{e['step']:,}",
@@ -241,6 +250,15 @@ def _learned(story: Story) -> str:
     return words + figures + (_runs_table(story.runs) if len(story.runs) > 1 else "")
 
 
+def _with_flags(text: str) -> str:
+    """A message as HTML, with the parameters in backticks as flags."""
+    return re.sub(
+        "`([a-z][a-z0-9_]*)`",
+        lambda match: f"<code>--{match[1].replace('_', '-')}</code>",
+        escaped(text),
+    )
+
+
 def _best(step: int, loss: float, run: RunFacts) -> str:
     last = run.validations[-1]
     if last["step"] == step:
@@ -260,11 +278,11 @@ def _runs_table(runs: Sequence[RunFacts]) -> str:
     head = ("run", "network", "parameters", "steps", "passes", "time", "best loss", "at step")
     rows = []
     for run in runs:
-        config, best = run.trained.model.config, run.best
+        best = run.best
         rows.append(
             (
                 run.name,
-                f"{config.cell} {config.layers} × {config.hidden}",
+                _shape(run),
                 f"{run.trained.model.count():,}",
                 f"{run.step:,}",
                 f"{run.step / run.steps_per_epoch:.1f}",
@@ -288,8 +306,10 @@ def _writes(story: Story) -> str:
     run, parts = story.run, []
     if story.before:
         parts.append(_sample("Before the first step", "its numbers drawn by chance", story.before))
-    for sample in _spread_by_ratio(run.samples, SAMPLES):
-        about = f"after {sample.get('epoch') or 0:.1f} passes over the text"
+    earlier = [each for each in run.samples if each["step"] != run.trained.origin.step]
+    for sample in _spread_by_ratio(earlier, SAMPLES):
+        passes = sample.get("epoch") or 0.0
+        about = f"after {passes:.{1 if passes >= 0.1 else 3}f} passes over the text"
         parts.append(_sample(f"Step {sample['step']:,}", about, sample["text"]))
     now = f"step {run.trained.origin.step:,}, the network that was kept"
     parts.append(_sample("Now", now, story.now, "now"))
@@ -387,10 +407,12 @@ def _units(story: Story) -> str:
         verdict = "yes" if best.is_strong else "no"
         rows.append((feature.name, name, f"{best.auc:.3f}", f"{best.p:.3f}", verdict))
     head = ("feature", "best unit", "AUC", "p", "means something")
+    key = '<p><span class="p2">Orange is high</span>, <span class="n2">blue is low</span>.</p>'
     return (
         "<p>Each unit is a number that the network keeps up to date as it reads. Nobody told it "
         "what to use them for. Here each was tried as a detector: does it tell characters inside "
         f"a word from those between words, and so on? {escaped(found.summary)}.</p>"
+        + (key if within.pieces else "")
         + "".join(_piece(piece) for piece in within.pieces)
         + table(head, rows)
         + '<p class="note">A unit is named by its layer and its number. AUC: how often it tells a '
@@ -441,7 +463,7 @@ def _memory(story: Story) -> str:
     plain = (
         " Beside it is a plain recurrent network of the same size, with the first weights that it "
         "would have in such a run; it was not trained."
-        if len(story.reach) > 2
+        if any("plain" in name for name in story.reach)
         else ""
     )
     return (

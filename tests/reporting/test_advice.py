@@ -11,6 +11,7 @@ import pytest
 import charrnn
 from charrnn import Advice, ModelConfig, TrainConfig, advice, bundled_corpus
 from charrnn.inspection.health import layer_health
+from charrnn.reporting.report_page import report_page
 from charrnn.training.recipe import learning_rate_for
 from charrnn.training.run import Run
 from tests.reference.small import digest, small_corpus, small_run, trained
@@ -210,3 +211,13 @@ def test_a_text_without_a_validation_part() -> None:
     run = small_run(corpus)
     trained(run, corpus)
     assert advice(run, corpus) == []
+
+
+def test_the_report_tells_it() -> None:
+    run = small_run(LONG)
+    trained(run, LONG)
+    assert "Advice" not in report_page(charrnn.report(run))
+    run.history[-1]["overfitting"] = True
+    page = report_page(charrnn.report(run))
+    assert "<strong>Advice</strong>: overfitting: the validation loss rises" in page
+    assert "<code>dropout</code> 0.4" in page and "`" not in page.partition("Advice")[2][:300]
