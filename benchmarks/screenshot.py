@@ -2,7 +2,7 @@
 in docs/writing.md, or of `charrnn train` in the middle of a run on a text.
 
     python -m benchmarks.screenshot docs/write.svg
-    python -m benchmarks.screenshot docs/train.svg --train tiny-shakespeare.txt --steps 3000
+    python -m benchmarks.screenshot docs/train.svg --train tiny-shakespeare.txt --steps 2000
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--train", metavar="TEXT", type=Path)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if options.train is not None:
