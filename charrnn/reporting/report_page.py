@@ -226,7 +226,7 @@ def _learned(story: Story) -> str:
     if best is not None:
         words += f"<p>{_best(best['step'], best['validation_loss'], run)}</p>"
     words += "".join(
-        f'<p class="note"><b>{escaped(one.kind.capitalize())}.</b> {_with_flags(one.text)}</p>'
+        f'<p class="note"><b>{escaped(one.kind.capitalize())}:</b> {_with_flags(one.text)}</p>'
         for one in run.advice
     )
     rows = [
