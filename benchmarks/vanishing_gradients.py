@@ -2,8 +2,8 @@
 docs/vanishing-gradients.md.
 
 Networks of one layer are measured as they are drawn and again after training, on the validation
-part of the plays that ship. It writes the norms as JSON on stdout and draws them (this needs
-matplotlib) into the file given.
+part of the plays that ship. It writes the norms as JSON on stdout, and draws them into the file
+given and one beside it; from norms that it wrote earlier with --results.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import charrnn
 from charrnn.bench.measure import PLAIN
+from charrnn.pages.charts import Labels, standalone
+from charrnn.pages.lines import Series, line_chart
 
 LAGS = 100
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -57,27 +60,34 @@ def measured(settings: dict[str, Any], hidden: int, epochs: float, seeds: int) -
 
 
 def draw(results: dict[str, dict[str, Any]], path: str) -> None:
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "charrnn", "font.size": 9, "svg.fonttype": "none"})
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(8, 3.6), sharey=True)
-    for panel, when, title in zip(
-        axes, ("before", "after"), ("as drawn", "after training"), strict=True
+    """As `charrnn report` draws how far gradients reach; the figure of the new networks beside it
+    has `-initial` in its name.
+    """
+    for when, title, ending in (
+        ("before", "Before training", "-initial"),
+        ("after", "After training", ""),
     ):
-        for name, result in results.items():
-            style = "--" if name.startswith("rnn") else "-"
-            panel.semilogy(np.maximum(result[when], 1e-12), style, linewidth=1.4, label=name)
-        panel.set_title(title)
-        panel.set_xlabel("characters back, k")
-        panel.set_ylim(1e-9, 10)
-        panel.grid(alpha=0.3)
-    axes[0].set_ylabel("norm of d loss(t) / d state(t - k)")
-    axes[1].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+        series = [
+            Series(
+                name,
+                np.arange(LAGS + 1),
+                np.array(result[when]),
+                n,
+                "dashed" if name.startswith("rnn") else "line",
+            )
+            for n, (name, result) in enumerate(results.items())
+        ]
+        labels = Labels(
+            f"reach{ending}",
+            title,
+            f"{title}: the norm of the derivative of the loss by the state k characters earlier, "
+            "of two plain recurrent nets and three LSTMs, on a logarithmic scale.",
+            "characters back, k",
+            "norm of d loss(t) / d state(t − k)",
+        )
+        chart = line_chart(series, labels, height=340, log_y=True, y_range=(1e-9, 10.0))
+        file = Path(path)
+        file.with_stem(file.stem + ending).write_text(standalone(chart), encoding="utf-8")
 
 
 def main() -> None:
@@ -86,7 +96,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--figure", help="SVG file to draw into")
+    parser.add_argument("--results", help="norms that this program wrote, to draw again")
     options = parser.parse_args()
+    if options.results:
+        draw(json.loads(Path(options.results).read_text()), options.figure)
+        return
     results = {}
     for name, settings in NETWORKS.items():
         print(name, file=sys.stderr)

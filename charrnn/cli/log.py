@@ -99,6 +99,14 @@ def _print_table(record: RunRecord) -> None:
     if record.validations:
         click.echo()
         print_table(record.validations, VALIDATIONS)
+    best = min(
+        (e for e in record.validations if e.get("validation_loss") is not None),
+        key=lambda entry: entry["validation_loss"],
+        default=None,
+    )
+    if best is not None:
+        loss = terminal.loss_text(best["validation_loss"])
+        terminal.show(f"lowest validation loss: {loss}, at step {best['step']:,}")
     events = events_of(record.history)
     if events:
         click.echo()
@@ -123,7 +131,9 @@ def _columns(record: RunRecord) -> list[list[float | None]]:
     """Epochs, losses, gradient norms and learning rates of all steps, None where one is missing, in
     no more digits than a float32 has.
     """
-    columns = [record.epochs.round(6), *(record.steps[name] for name in record.steps.dtype.names)]
+    from charrnn.training.records import FIELDS
+
+    columns = [record.epochs.round(6), *(record.steps[name] for name in FIELDS)]
     return [
         [None if text == "nan" else float(text) for text in column.astype(str)]
         for column in columns
@@ -133,6 +143,7 @@ def _columns(record: RunRecord) -> list[list[float | None]]:
 def _about(record: RunRecord) -> dict[str, Any]:
     """The record, for JSON."""
     from charrnn.config.files import values_of
+    from charrnn.training.records import FIELDS
 
     _, *columns = _columns(record)
     return {
@@ -144,7 +155,7 @@ def _about(record: RunRecord) -> dict[str, Any]:
         "seconds": record.seconds,
         "model": values_of(record.model),
         "train": values_of(record.config),
-        "steps": dict(zip(record.steps.dtype.names, columns, strict=True)),
+        "steps": dict(zip(FIELDS, columns, strict=True)),
         "validations": record.validations,
         "fall_backs": [entry for entry in record.history if "fell_back_from" in entry],
         "samples": record.samples,

@@ -111,7 +111,8 @@ BRIEF = {
 @option("--verbose", "Show the settings too.", is_flag=True)
 @option(
     "--json",
-    "Print one JSON object per validation, per return to an earlier step, and at the end.",
+    "Print one JSON object per validation, piece of advice and return to an earlier step, and at "
+    "the end.",
     is_flag=True,
 )
 @help_all_option

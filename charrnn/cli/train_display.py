@@ -15,12 +15,14 @@ import numpy as np
 
 from charrnn.cli.live_bar import speed_text
 from charrnn.cli.live_block import LiveBlock
+from charrnn.cli.options import with_own_flags
 from charrnn.cli.signals import STOPPING
 from charrnn.cli.terminal import duration_text, json_text, loss_text, say
 from charrnn.cli.train_view import GROWTH, View, picture, validation_text
 
 if TYPE_CHECKING:
     from charrnn.cli.signals import Stop
+    from charrnn.reporting.advice import Advice
     from charrnn.training.recovery import FallBack
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -106,6 +108,14 @@ class Display:
     def say(self, text: str) -> None:
         """Print lines, above the picture if there is one."""
         self._block.say(text)
+
+    def advise(self, advice: Advice) -> None:
+        """Say what is wrong and what to do."""
+        if self._json:
+            settings = dict(advice.settings)
+            event = {"event": "advice", "kind": advice.kind, "text": with_own_flags(advice.text)}
+            self._print_json(step=self._run.step, **event, settings=settings)
+        self.say(with_own_flags(str(advice)))
 
     def close(self) -> None:
         """Remove the picture."""
@@ -227,18 +237,14 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
             say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
-        elif self._is_better_for_longer(ended):
-            say(f"train it for longer: charrnn train --resume {path} --for 20m")
+        elif run.step > self._first_step and not self._block.quiet:
+            if ended in ("steps", "epochs") and run.progress.best_step == run.step:
+                say(f"train it for longer: charrnn train --resume {path} --for 20m")
+            say(f"see how it learned: charrnn report {path}")
         if best is not None:
             step = run.progress.best_step
             age = f" (step {step:,} of {run.step:,})" if step != run.step else ""
             say(f"sample from it{age}: charrnn sample {path}")
-
-    def _is_better_for_longer(self, ended: str) -> bool:
-        """True if the run ended because it was planned to, and its last validation was the best."""
-        run = self._run
-        is_new = run.step > self._first_step and not self._block.quiet
-        return is_new and ended in ("steps", "epochs") and run.progress.best_step == run.step
 
     def _why(self, ended: str) -> str:
         """One line about why the run ended."""

@@ -7,11 +7,10 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from charrnn.cli import terminal
-from charrnn.cli.options import Request, with_own_flags
+from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
 
 if TYPE_CHECKING:
-    from charrnn.reporting.advice import Advice
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
@@ -33,6 +32,7 @@ def carry_out(
     """Train until the end or a signal, within the plan's time if there is a plan, and show
     progress; return the exit status.
     """
+    from charrnn.cli.train_advice import Adviser
     from charrnn.cli.train_display import Display
     from charrnn.cli.train_start import show_start
     from charrnn.text.vocab import counted
@@ -65,10 +65,10 @@ def carry_out(
             record=RunRecord.read(folder.path) if run.step else None,
         )
     ) as display:
-        adviser = Adviser(run, corpus)
+        adviser = Adviser(run, corpus, folder)
         if ended is None:
             for advice in adviser.news():
-                display.say(advice)
+                display.advise(advice)
             reports = steps(run, corpus, folder=folder, threads=request.threads)
             with (
                 closing(
@@ -82,7 +82,7 @@ def carry_out(
                         board.add(report)
                     if report.train_loss is not None:
                         for advice in adviser.news():
-                            display.say(advice)
+                            display.advise(advice)
                     ended = report.ended
                     if stop.status:
                         break
@@ -98,27 +98,3 @@ def _tensorboard(folder: str | None, step: int) -> AbstractContextManager[Tensor
     from charrnn.training.tensorboard import TensorBoard
 
     return TensorBoard(folder, step)
-
-
-class Adviser:
-    """Says what is wrong with a run, each kind of thing once."""
-
-    def __init__(self, run: Run, corpus: Corpus) -> None:
-        self._run, self._corpus = run, corpus
-        self._said = {each.kind for each in self._advice()} if run.step else set()
-
-    def news(self) -> list[str]:
-        """A line for each thing that has not been said, for a terminal."""
-        found = [each for each in self._advice() if each.kind not in self._said]
-        self._said |= {each.kind for each in found}
-        return [with_own_flags(str(each)) for each in found]
-
-    def _advice(self) -> list[Advice]:
-        """Gates and units are looked at after the first validation, the second, the fourth, the
-        eighth, ...: that takes as long as a fraction of a step.
-        """
-        from charrnn.reporting.advice import advice
-
-        run, count = self._run, len(self._run.validations)
-        looks = count & (count - 1) == 0 or run.is_finished
-        return advice(run, self._corpus if looks else None)

@@ -14,7 +14,7 @@ import click
 from charrnn.checkpoint.paths import LAST
 from charrnn.cli import terminal
 from charrnn.cli.live_block import LiveBlock
-from charrnn.cli.options import json_option
+from charrnn.cli.options import json_option, with_own_flags
 from charrnn.cli.train_view import GROWTH, View, picture, recent_loss, validation_text
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def watch(run: str | None, once: bool, as_json: bool) -> None:
         columns = block.size[0] if block.is_live else PAGE
         for line in picture(_view(record, _left(record)), columns, ROWS, block.looks):
             click.echo(line)
+    for entry in record.advice if once else ():
+        terminal.show(_advice_text(entry))
     terminal.show(_state_text(record))
 
 
@@ -71,7 +73,7 @@ def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
     """Show the run until it is no longer trained; returns its last state."""
     from charrnn.training.run_record import RunRecord
 
-    begun, first, said = time.monotonic(), record.step, 0
+    begun, first, said, advised = time.monotonic(), record.step, 0, 0
     sample, since = _sample(record), 0.0
     while record.is_running:
         now = time.monotonic()
@@ -85,9 +87,17 @@ def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
             for entry in record.validations[said:]:
                 block.say(validation_text(entry, record.total_steps))
             said = len(record.validations)
+        for entry in record.advice[advised:]:
+            block.say(_advice_text(entry))
+        advised = len(record.advice)
         time.sleep(max(EVERY, (time.monotonic() - now) / SHARE))
         record = RunRecord.read(record.folder)
     return record
+
+
+def _advice_text(entry: dict[str, Any]) -> str:
+    """What `charrnn train` advised, in a line; the file may hold anything."""
+    return with_own_flags(terminal.one_line(f"{entry['kind']}: {entry['text']}"))
 
 
 def _sample(record: RunRecord) -> tuple[int, str]:
@@ -160,7 +170,8 @@ def _state_text(record: RunRecord) -> str:
         return f"killed at {step}, saved at step {saved:,}; {resume}\n{sample}"
     if state == "stopped":
         return f"stopped at {step}; {resume}\n{sample}"
-    return f"{state}, at {step}\n{sample}"
+    report = f"see how it learns: charrnn report {path}"
+    return f"{state}, at {step}\n{report}\n{sample}"
 
 
 def _as_json(record: RunRecord) -> dict[str, Any]:
@@ -180,4 +191,5 @@ def _as_json(record: RunRecord) -> dict[str, Any]:
         "best_loss": best[1],
         "sample_step": step if text else None,
         "sample": text or None,
+        "advice": [{**entry, "text": with_own_flags(entry["text"])} for entry in record.advice],
     }

@@ -77,6 +77,11 @@ class Trace:
         gates, summary = " ".join(self.gates), self.trained.model.summary
         return f"Trace({summary}, {size}{loss}, gates {gates}, {names})"
 
+    def _repr_html_(self) -> str:
+        from charrnn.inspection.strip import trace_html
+
+        return trace_html(self)
+
     @property
     def text(self) -> str:
         """What was read, T characters: a byte is that of its value, the unknown symbol U+FFFD."""

@@ -1,3 +1,3 @@
-"""From gradients to updates: `optimizers.OPTIMIZERS` by name, and `schedules.rate_factor`, which
-moves the learning rate.
+"""From gradients to updates: `optimizers.OPTIMIZERS` by name, `schedules.rate_factor`, which moves
+the learning rate, and `updates.sizes`, how large updates are.
 """

@@ -150,7 +150,8 @@ def stacked(
             if wide > 40:
                 look = "tick" if n == 1 else "tick paper"
                 found.append(
-                    f'<text class="{look}" x="{x + wide / 2:.1f}" {middle}>{100 * share:.0f} %</text>'
+                    f'<text class="{look}" x="{x + wide / 2:.1f}" {middle}>'
+                    f"{100 * share:.0f} %</text>"
                 )
             x += wide
     return svg(labels, width, 36 + len(rows) * (high + 8), "".join(found))

@@ -26,6 +26,8 @@ from charrnn.pages.scales import Buckets, Scale, bucketed, pixels, scale_for
 
 COLUMNS = 340
 """Most points of a line as it is drawn."""
+SETTLED = 0.04
+"""Share of the range of x after which falling lines have settled; the script has the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +55,16 @@ def line_chart(
     width: int = WIDTH,
     log_x: bool = False,
     log_y: bool = False,
+    settles: bool = False,
     y_range: tuple[float, float] | None = None,
     x_range: tuple[float, float] | None = None,
 ) -> str:
     """Lines over a common x, as SVG. A series of many points is drawn as the mean of neighbors,
-    within a band from the least to the greatest.
+    within a band from the least to the greatest. If lines fall steeply at first and then settle
+    (`settles`), the range of y is that of all but the first 4 %.
     """
-    frame, legend = _frame(series, labels, width, height, (log_x, log_y), (x_range, y_range))
+    are_log = log_x, log_y
+    frame, legend = _frame(series, labels, (width, height), are_log, settles, (x_range, y_range))
     clip = f"{labels.name}-clip"
     left, top, right, bottom = frame.edges
     parts = [
@@ -76,19 +81,21 @@ def line_chart(
 def _frame(
     series: Sequence[Series],
     labels: Labels,
-    width: int,
-    height: int,
+    size: tuple[int, int],
     are_log: tuple[bool, bool],
+    settles: bool,
     ranges: tuple[tuple[float, float] | None, tuple[float, float] | None],
 ) -> tuple[Frame, str]:
     """The frame of a line chart, and its legend above it. Of the pairs, the first is for x."""
     legend, rows = "", 0
     if len(series) > 1:
-        legend, rows = _legend(series, width)
-    end, bottom = width - RIGHT, height - (BOTTOM if labels.x else BOTTOM - 16)
+        legend, rows = _legend(series, size[0])
+    end, bottom = size[0] - RIGHT, size[1] - (BOTTOM if labels.x else BOTTOM - 16)
     drawn = [each.drawn for each in series]
-    x = scale_for([each.x for each in drawn], LEFT, end, are_log[0])
-    y = scale_for([each.y for each in drawn], bottom, TOP + 20 * rows, are_log[1], 0.03)
+    x = scale_for([np.asarray(each.x, np.float64) for each in series], LEFT, end, are_log[0])
+    first = x.low + SETTLED * (x.high - x.low) if settles else x.low
+    settled = [each.y[each.x >= first] for each in drawn]
+    y = scale_for(settled, bottom, TOP + 20 * rows, are_log[1], 0.03)
     if ranges[0] is not None:
         x = Scale(*ranges[0], LEFT, end, are_log[0])
     if ranges[1] is not None:
@@ -102,12 +109,13 @@ def zoom_data(
     *,
     most: int,
     height: int = 300,
-    log_y: bool = False,
+    settles: bool = False,
 ) -> dict[str, Any]:
     """What the page's script needs to draw a line chart's window anew: the frame, and each series
-    with at most `most` points, rounded to a 65,534th of its range.
+    with at most `most` points, rounded to a 65,535th of its range.
     """
-    frame, _ = _frame(series, labels, WIDTH, height, (False, log_y), (None, None))
+    linear = False, False
+    frame, _ = _frame(series, labels, (WIDTH, height), linear, settles, (None, None))
     found = []
     for each in series:
         points = bucketed(each.x, each.y, most)
@@ -130,7 +138,8 @@ def zoom_data(
     return {
         "frame": [round(edge, 1) for edge in frame.edges],
         "range": [frame.x.low, frame.x.high],
-        "log": log_y,
+        "x": labels.x,
+        "settles": settles,
         "series": found,
     }
 

@@ -54,7 +54,7 @@
     const step = power * [1, 2, 5, 10].find((n) => n * power >= least * (1 - 1e-9));
     const found = [];
     for (let n = Math.ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; n++) {
-      found.push(n * step);
+      found.push(n * step || 0);
     }
     return found;
   }
@@ -84,7 +84,8 @@
 
     function draw() {
       const points = series.map((each) => seen(each, from, to));
-      const inside = points.flat().filter((p) => p.x >= from && p.x <= to);
+      const first = about.settles && from === all[0] ? from + 0.04 * (to - from) : from;
+      const inside = points.flat().filter((p) => p.x >= first && p.x <= to);
       let low = Math.min(...inside.map((p) => p.y)), high = Math.max(...inside.map((p) => p.y));
       if (!inside.length) [low, high] = [0, 1];
       if (high - low < 1e-9) [low, high] = [low - 0.5, high + 0.5];

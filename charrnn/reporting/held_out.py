@@ -89,7 +89,8 @@ class HeldOut:
         while start + 1 < size and bases[start] == "\n":
             start += 1
         end = min(size, start + characters)
-        return start, bases.rfind("\n", end - LINE, end) + 1 or end
+        end = bases.rfind("\n", max(start, end - LINE), end) + 1 or end
+        return (start, end) if start < end else (0, size)
 
     def surprising_lines(self, count: int = 10) -> list[Line]:
         """The lines with the greatest mean loss, that first, among those that are not much shorter

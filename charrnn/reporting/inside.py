@@ -21,7 +21,7 @@ from charrnn.text.vocab import TextIds
 
 CHARACTERS, NUMBERS = 10_000, 5_000_000
 """Characters that are traced, at most, and characters times units."""
-PIECES, PIECE = 4, 420
+PIECES, PIECE = 4, 320
 """Units whose activity is shown over a piece of text, and the characters of a piece."""
 
 

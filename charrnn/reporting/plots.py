@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def charts_of(story: Story) -> dict[str, str]:
     """Every picture that there is something for."""
     charts = {}
     if curves := curves_of(story.runs):
-        charts["learning"] = line_chart(curves, LABELS)
+        charts["learning"] = line_chart(curves, LABELS, settles=True)
     if rates := learning_rates(story.runs):
         charts["rate"] = line_chart(rates, RATE, height=150)
     if story.held_out is not None:
@@ -54,7 +55,7 @@ def zooms_of(story: Story) -> dict[str, Any]:
     """What the page's script needs to zoom into pictures, by their names."""
     zooms = {}
     if curves := curves_of(story.runs):
-        zooms["learning"] = zoom_data(curves, LABELS, most=POINTS)
+        zooms["learning"] = zoom_data(curves, LABELS, most=POINTS, settles=True)
     if rates := learning_rates(story.runs):
         zooms["rate"] = zoom_data(rates, RATE, most=POINTS // 10, height=150)
     return zooms
@@ -64,7 +65,7 @@ RATE = Labels(
     "rate",
     "The learning rate",
     "The size of the steps: the learning rate over the steps of training.",
-    "",
+    "step",
     "rate",
 )
 
@@ -85,7 +86,7 @@ def learning_rates(runs: tuple[RunFacts, ...]) -> list[Series]:
     return [
         Series(run.name, np.arange(1, len(run.steps) + 1), run.steps["learning_rate"], n)
         for n, run in enumerate(runs)
-        if len(run.steps)
+        if len(run.losses)
     ]
 
 
@@ -228,8 +229,8 @@ def symbol_name(vocab: Vocab, index: int) -> str:
 
 def kind_of(symbol: str) -> int:
     """The number of its kind in `KINDS`."""
-    import unicodedata
-
+    if len(symbol) > 1:  # the unknown one
+        return 5
     base = unicodedata.normalize("NFD", symbol)[0].lower()
     if symbol.isalpha():
         if symbol.isupper():

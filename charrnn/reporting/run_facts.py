@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.paths import BEST, LAST, find_checkpoint
 from charrnn.checkpoint.trained import Trained, load
 from charrnn.config import TrainConfig
+from charrnn.reporting.advice import Advice, advice
 from charrnn.training.entries import Entry, read_history
 from charrnn.training.run import Run
 from charrnn.training.run_file import describe_run
@@ -29,7 +30,8 @@ class RunFacts:
     path: of the checkpoint; None for a run in memory. training: None if only a network is known.
     validations: entries of the history, in order. steps, samples: the record of every step, with
         `loss`, `gradient_norm` and `learning_rate` (step i at i - 1), and what the network wrote
-        (`step`, `epoch`, `text`); empty if there is none.
+        (`step`, `epoch`, `text`); empty if there is none. advice: what was wrong
+        (`reporting.advice`).
     """
 
     name: str
@@ -42,6 +44,7 @@ class RunFacts:
     step: int
     steps_per_epoch: int
     is_fine_tuned: bool = False
+    advice: tuple[Advice, ...] = ()
 
     @property
     def losses(self) -> NDArray[Any]:
@@ -89,6 +92,7 @@ def facts_of(source: Source) -> RunFacts:
             source.step,
             source.steps_per_epoch,
             source.init_from is not None,
+            tuple(advice(source)),
         )
     path = source.path if isinstance(source, RunFolder) else Path(source)
     checkpoint = find_checkpoint(path)
@@ -111,6 +115,7 @@ def facts_of(source: Source) -> RunFacts:
         record.step,
         record.steps_per_epoch,
         run["init_from"] is not None,
+        tuple(Advice(entry["kind"], entry["text"]) for entry in record.advice),
     )
 
 

@@ -145,7 +145,16 @@ def report(
         counts = np.sqrt(1 + np.bincount(corpus.ids, minlength=len(corpus.vocab)))
     places = character_map(trained.model, counts)
     stages.end(1000)
-    return Story(facts, before, now, places, read, within, reach, missing)
+    return Story(
+        facts,
+        before,
+        now,
+        places,
+        read,
+        within,
+        reach,
+        missing,
+    )
 
 
 def _text(run: RunFacts, corpus: Corpus | None, own_texts: Sequence[str]) -> Corpus:

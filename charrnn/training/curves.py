@@ -36,7 +36,7 @@ def learning_curves(
     """
     of, curves = f"{name}: " if name else "", []
     known = [entry for entry in validations if entry.get("train_loss") is not None]
-    if len(losses):
+    if np.isfinite(losses).any():
         steps = np.arange(1, len(losses) + 1)
         curves.append(Series(f"{of}training", steps, losses, colors[0], "thin"))
     elif known:
@@ -53,6 +53,7 @@ def _column(entries: Sequence[Mapping[str, Any]], key: str) -> tuple[NDArray[Any
 
 def run_html(summary: str, validations: Sequence[Mapping[str, Any]], losses: NDArray[Any]) -> str:
     """A run in a notebook: a line about it, and its learning curves."""
-    curves = learning_curves(validations, losses)
-    chart = standalone(line_chart(curves, LABELS)) if curves else ""
+    known = [entry for entry in validations if entry.get("validation_loss") is not None]
+    curves = learning_curves(known, losses)
+    chart = standalone(line_chart(curves, LABELS, settles=True)) if curves else ""
     return f'<p>{escaped(summary)}</p><div style="max-width:48rem">{chart}</div>'

@@ -15,6 +15,8 @@ from charrnn.runtime.files import parse_json, read_regular, write_atomically
 
 HISTORY = "history.jsonl"
 """The file of the validations and fall-backs of a run."""
+ADVICE = "advice.jsonl"
+"""The file of what was advised while a run was trained."""
 MOST_READ = 10**9
 """Bytes of a file that are read: some millions of validations, or 80 million steps."""
 NUMBERS = (
@@ -44,6 +46,17 @@ def _is_number(value: Any) -> bool:
 def read_history(folder: Path) -> list[Entry]:
     """The entries of the history in a run's folder, in the order of the file."""
     return [e for e in read_lines(folder / HISTORY) if has_step(e) and has_numbers(e)]
+
+
+def read_advice(folder: Path) -> list[Entry]:
+    """What was advised about the run in a folder: entries with `step`, `kind` and `text`, each in
+    one line (`reporting.advice`).
+    """
+    return [
+        entry
+        for entry in read_lines(folder / ADVICE)
+        if has_step(entry) and all(isinstance(entry.get(name), str) for name in ("kind", "text"))
+    ]
 
 
 def place(entry: Entry) -> tuple[int, float]:

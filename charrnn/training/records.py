@@ -27,7 +27,8 @@ from charrnn.training.entries import MOST_READ, has_step, line_of
 
 STEPS, SAMPLES = "steps.bin", "samples.jsonl"
 """The files in a run's folder."""
-STEP = np.dtype([(name, "<f4") for name in ("loss", "gradient_norm", "learning_rate")])
+FIELDS = "loss", "gradient_norm", "learning_rate"
+STEP = np.dtype([(name, "<f4") for name in FIELDS])
 """The record of a step: its loss in nats per character, the norm of its gradient before clipping,
 and the learning rate of its update. NaN: unknown.
 """

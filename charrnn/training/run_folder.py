@@ -19,10 +19,12 @@ from charrnn.config.settings import LENGTH
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, read_regular, write_atomically
 from charrnn.training.entries import (
+    ADVICE,
     HISTORY,
     MOST_READ,
     Entry,
     place,
+    read_advice,
     read_history,
     read_lines,
     seconds_of_entries,
@@ -49,6 +51,11 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        from charrnn.training.run_record import RunRecord
+
+        return RunRecord.read(self.path)._repr_html_()
 
     @property
     def last(self) -> Path:
@@ -225,6 +232,14 @@ class RunFolder:
             lines.append({**entry, "seconds": entry.get("seconds", seconds)})
             seconds = min(seconds, lines[-1]["seconds"] or 0.0)
         write_lines(self.history, lines[::-1])
+
+    def advice_until(self, step: int) -> list[Entry]:
+        """What was advised up to this step: `step`, `kind` and `text`."""
+        return [entry for entry in read_advice(self.path) if entry["step"] <= step]
+
+    def write_advice(self, entries: list[Entry]) -> None:
+        """Record what was advised, in place of what is there."""
+        write_lines(self.path / ADVICE, entries)
 
     def entries(self) -> list[Entry]:
         """The history's entries, each with a step; lines that are no such entries are left out."""

@@ -21,17 +21,19 @@ from charrnn.checkpoint.paths import BEST, LAST, LOCK, ROOT, newest_folder
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import RunError
 from charrnn.runtime.files import is_locked, read_regular
+from charrnn.training.curves import run_html
 from charrnn.training.entries import (
     MOST_READ,
     Entry,
     has_numbers,
     has_step,
     place,
+    read_advice,
     read_history,
     read_lines,
     seconds_of_entries,
 )
-from charrnn.training.records import SAMPLES, STEP, STEPS
+from charrnn.training.records import FIELDS, SAMPLES, STEP, STEPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,9 @@ class RunRecord:
 
     def __repr__(self) -> str:
         return f"RunRecord({str(self.folder)!r}, step {self.step:,} of {self.total_steps:,})"
+
+    def _repr_html_(self) -> str:
+        return run_html(repr(self), self.validations, self.steps["loss"])
 
     @classmethod
     def read(cls, run: str | os.PathLike[str] | None = None) -> RunRecord:
@@ -108,6 +113,11 @@ class RunRecord:
         return [entry for entry in self.history if "fell_back_from" not in entry]
 
     @property
+    def advice(self) -> list[Entry]:
+        """What `charrnn train` has advised so far: `step`, `kind` and `text`."""
+        return [entry for entry in read_advice(self.folder) if entry["step"] <= self.step]
+
+    @property
     def seconds(self) -> float:
         """Training time up to the last entry of the history."""
         return seconds_of_entries(self.history)
@@ -139,7 +149,7 @@ def _steps(folder: Path, least: int) -> NDArray[np.void]:
         data = read_regular(folder / STEPS, MOST_READ)
     steps = np.frombuffer(data[: len(data) - len(data) % STEP.itemsize], STEP)
     if len(steps) < least <= MOST_READ // STEP.itemsize:
-        missing = np.full((least - len(steps), len(STEP)), np.nan, "<f4").view(STEP)[:, 0]
+        missing = np.full((least - len(steps), len(FIELDS)), np.nan, "<f4").view(STEP)[:, 0]
         steps = np.concatenate([steps, missing])
     return steps
 

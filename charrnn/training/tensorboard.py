@@ -76,8 +76,11 @@ class TensorBoard:
         self, step: int, numbers: Mapping[str, float], when: float | None = None
     ) -> None:
         """Write these numbers of a step, by name; `when` in seconds since 1970, by default now."""
-        for name, number in numbers.items():
-            self._writer.add_scalar(name, number, step, when)
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        # one event: a call of `add_scalar` for each number takes twice as long
+        values = [Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
+        self._writer.file_writer.add_summary(Summary(value=values), step, when)
 
     def close(self) -> None:
         """Write what is waiting, and close the file."""

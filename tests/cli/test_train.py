@@ -495,7 +495,9 @@ def test_init_from_keeps_the_old_symbols_and_adds_new_ones(text):
 
 def test_json_is_one_object_a_line(text):
     result = program("train", text, *TINY, "--steps", 6, "--eval-every", 2, "--json")
-    *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
+    short, *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (short["event"], short["kind"], short["settings"]) == ("advice", "short text", {})
+    assert "(--init-from)" in short["text"]
     assert [entry["step"] for entry in validations] == [2, 4, 6]
     assert all(entry["validation_loss"] > 0 for entry in validations)
     assert end["run"] == "checkpoints/sea" and end["best"] == "checkpoints/sea/best.safetensors"
@@ -562,6 +564,27 @@ def failing(monkeypatch, *calls):
     monkeypatch.setattr(Network, "gradients", gradients)
 
 
+def test_advice_is_given_once_and_recorded(text):
+    """With flags, also after a resumption, and for who watches."""
+    flags = "--hidden", 24, "--layers", 1, "--batch-size", 4, "--seq-length", 16
+    high = "--learning-rate", 0.3, "--eval-every", 40, "--schedule", "constant"
+    result = invoke("train", text, *flags, *high, "--steps", 120)
+    kinds = ("short text", "learning rate too high")
+    said = [line for line in result.stderr.splitlines() if line.startswith(kinds)]
+    assert [line.partition(":")[0] for line in said] == [*kinds]
+    assert said[1].endswith("Start again with --learning-rate 0.017") and "`" not in said[1]
+    record = charrnn.RunRecord.read("checkpoints/sea")
+    assert [(entry["step"], entry["kind"]) for entry in record.advice] == [
+        (0, kinds[0]),
+        (40, kinds[1]),
+    ]
+    watched = invoke("watch", "--once").stdout.splitlines()
+    assert [line for line in watched if line.startswith(kinds)] == said
+    assert json.loads(invoke("watch", "--json").stdout)["advice"][0]["kind"] == kinds[0]
+    again = invoke("train", "--resume", "--steps", 160)
+    assert again.exit_code == 0 and not any(kind in again.stderr for kind in kinds)
+
+
 def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
     failing(monkeypatch, 4, 8)
     result = invoke("train", text, *TINY, "--steps", 7, "--eval-every", 2, "--json")
@@ -572,6 +595,9 @@ def test_falling_back_is_one_line_and_one_object(text, monkeypatch):
         "step 6: loss nan, back to step 4, rate x 0.25",
     ]
     *objects, end = [json.loads(line) for line in result.stdout.splitlines()]
+    advised = [found["kind"] for found in objects if found.get("event") == "advice"]
+    assert advised == ["short text", "learning rate too high"]
+    objects = [found for found in objects if found.get("event") != "advice"]
     first, _ = [found for found in objects if "event" in found]
     assert first.pop("seconds") > 0
     assert first == {
@@ -618,13 +644,16 @@ def reports_of(*changes):
 @pytest.mark.parametrize("columns", [40, 60])
 def test_events_fit_a_narrow_terminal(monkeypatch, reason, columns):
     screen = Screen(monkeypatch, columns)
-    run = small_run(small_corpus())
+    run = small_run(small_corpus(), hidden=40)
     run.progress = replace(run.progress, best_step=123_000)
     display = Display(run)
     fall = FallBack(124_321, 123_400, 0.125, reason)
     changes = {"fell_back": fall}, {"overfitting": True, "train_loss": 1.5, "validation_loss": 1.6}
     for report in reports_of(*changes):
         display.show(replace(report, total_steps=run.total_steps))
+    run.history = [{"step": 1, "overfitting": True}]
+    for each in charrnn.advice(run):
+        display.advise(each)
     display.say("running slower than planned: 1,234,567 steps instead of 2,345,678")
     display.close()
     said = " ".join(screen.lines())
@@ -666,7 +695,8 @@ def test_overfitting_is_said_and_the_best_is_older(text):
     assert result.exit_code == 0
     (said,) = [line for line in result.stderr.splitlines() if line.startswith("overfitting: ")]
     *validations, end = [json.loads(line) for line in result.stdout.splitlines()]
-    (step,) = [found["step"] for found in validations if found["overfitting"]]
+    (step,) = [found["step"] for found in validations if found.get("overfitting")]
+    assert step in [found["step"] for found in validations if found.get("kind") == "overfitting"]
     best = end["best_step"]
     assert f"(step {best}) is kept" in said and best < step < 150
     last = result.stderr.splitlines()[-1]

@@ -4,6 +4,7 @@ real terminal.
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -147,6 +148,27 @@ def test_a_block_in_a_window_that_became_narrower_is_replaced(
     assert screen.lines() == ["before", "after", ""]
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGCONT"), reason="no job control on Windows")
+def test_after_a_pause_the_block_is_below_what_the_shell_printed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    before = signal.getsignal(signal.SIGCONT)
+    screen: Any = Screen(monkeypatch)  # type: ignore[no-untyped-call]
+    block = LiveBlock(screen, foot="foot")
+    block.draw(["a", "b"])
+    screen.write("\n[1]+ Stopped\n")
+    os.kill(os.getpid(), signal.SIGCONT)
+    block.draw(["c"])
+    assert screen.lines() == ["a", "b", "foot", "[1]+ Stopped", "c", "foot"]
+    block.set_foot("other")
+    assert screen.lines()[4:] == ["c", "other"]
+    block.close()
+    block.set_foot("late")
+    assert screen.lines()[3:] == ["[1]+ Stopped", ""]
+    assert signal.getsignal(signal.SIGCONT) == before
+
+
 WAIT = ["--steps", "100000000", "--eval-every", "40", "--out", "run"]
 TINY = ["--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-length", "16"]
 BAR = "━─"
@@ -219,6 +241,7 @@ def test_the_end_leaves_the_curve_ten_lines_and_what_to_type(tmp_path: Path) -> 
         assert all(line.startswith("  ") for line in lines[begin + 1 : begin + 11])
         assert lines[begin + 11] == "ended at step 300, the last"
         assert lines[-1] == "sample from it: charrnn sample run"
+        assert lines[-2] == "see how it learned: charrnn report run"
         assert any("charrnn train --resume run --for 20m" in line for line in lines)
         assert not any(sign in "".join(lines) for sign in BAR)
         assert any("⠀" < sign <= "⣿" for sign in "".join(lines[:begin]))

@@ -11,6 +11,7 @@ import pytest
 import charrnn
 from charrnn import Advice, ModelConfig, TrainConfig, advice, bundled_corpus
 from charrnn.inspection.health import layer_health
+from charrnn.reporting.report_page import report_page
 from charrnn.training.recipe import learning_rate_for
 from charrnn.training.run import Run
 from tests.reference.small import digest, small_corpus, small_run, trained
@@ -59,6 +60,9 @@ def test_other_optimizers_are_judged_by_their_updates() -> None:
     """
     model = {"layers": 1}
     assert advice(run_of(model, optimizer="rmsprop", schedule="constant"), LONG) == []
+    assert advice(run_of(model, optimizer="rmsprop", learning_rate=0.01), LONG) == []
+    (high,) = advice(run_of(model, optimizer="rmsprop", learning_rate=0.2), LONG)
+    assert high.kind == "learning rate too high" and "3 to 12 % is healthy" in high.text
     (low,) = advice(run_of(model, optimizer="sgd", learning_rate=1e-3), LONG)
     assert low.kind == "learning rate too low" and 0.01 < low.settings["learning_rate"] < 100  # type: ignore[operator]
 
@@ -210,3 +214,15 @@ def test_a_text_without_a_validation_part() -> None:
     run = small_run(corpus)
     trained(run, corpus)
     assert advice(run, corpus) == []
+
+
+def test_the_report_tells_it() -> None:
+    run = small_run(LONG)
+    trained(run, LONG)
+    assert "Overfitting" not in report_page(charrnn.report(run))
+    run.history[-1]["overfitting"] = True
+    page = report_page(charrnn.report(run))
+    assert "<b>Overfitting:</b> the validation loss rises" in page
+    assert (
+        "<code>--dropout</code> 0.4" in page and "`" not in page.partition("Overfitting")[2][:300]
+    )

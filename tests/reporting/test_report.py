@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tests.reporting.browser import CHROMIUM, WITHOUT, Tab, browser
 from tests.reporting.test_surprise import HOSTILE, Page
 
 NAME = "<img src=x onerror=alert(1)>"
-LINES = (TEXT + HOSTILE.replace("\n", " ") + "\n") * 3
+LINES = (TEXT + HOSTILE.replace("\x00", "") + "\n") * 3
 STEP = np.dtype([(name, "<f4") for name in ("loss", "gradient_norm", "learning_rate")])
 
 
@@ -33,8 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     corpus = Corpus.read(root / "text.txt", CorpusConfig(val_fraction=0.3))
     run = Run.new(corpus, plain_model(layers=2, hidden=9), adam(steps=30, eval_every=5, seed=3))
     made = RunFolder(root / NAME)
-    made.create({})
-    trained(run, corpus, made)
+    with made.locked():
+        made.create({})
+        trained(run, corpus, made)
     return made
 
 
@@ -90,7 +92,7 @@ def test_a_run_without_its_text_is_told_without_it(folder: RunFolder) -> None:
     finally:
         moved.rename(text)
     assert left.held_out is None and not left.reach and left.missing is not None
-    assert {*left.charts} == {"learning", "map"}
+    assert {*left.charts} == {"learning", "rate", "map"}
     assert "text.txt: no such file" in left.page and "surprises it" not in left.page
     assert again.held_out is not None and again.missing is None
 
@@ -103,11 +105,38 @@ def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -
     assert told.run.best is not None and {*told.reach} == {
         *("this network", "the same before training")
     }
-    assert "<svg" in run._repr_html_()
+    for shown in (run, folder, charrnn.RunRecord.read(folder.path)):
+        assert "<svg" in shown._repr_html_()
+    assert "<svg" in charrnn.trace(run.trained, TEXT[:200])._repr_html_()
     charrnn.save(tmp_path / "net.safetensors", run.trained)
     alone = report(tmp_path / "net.safetensors", corpus)
     assert "learning" not in alone.charts and "<h1>net</h1>" in alone.page
     assert alone.held_out is not None
+
+
+KINDS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"unit": "byte", "val_fraction": 0.4}, {"cell": "gru"}),
+    ({"val_fraction": 0.0, "min_count": 100}, {"cell": "rnn"}),
+    ({"document_separator": "\n", "val_fraction": 0.3}, {"cell": "lstm", "embedding": 3}),
+]
+
+
+@pytest.mark.parametrize(("text", "network"), KINDS)
+def test_every_kind_of_run_has_a_report(text: dict[str, Any], network: dict[str, Any]) -> None:
+    corpus = Corpus.from_text(TEXT.replace("g", "ğ€"), CorpusConfig(**text))
+    run = Run.new(corpus, plain_model(layers=1, hidden=5, **network), adam(steps=3))
+    told = report(run, corpus)
+    assert told.held_out is not None and told.inside is not None
+    part = "validation" if text["val_fraction"] else "training"
+    assert told.held_out.part == part and told.page.startswith("<!DOCTYPE html>")
+    assert len(told.held_out.shown) <= len(told.held_out.ids)
+
+
+def test_a_short_text_has_a_report() -> None:
+    corpus = Corpus.from_text("to be or not\n" * 5)
+    run = Run.new(corpus, plain_model(layers=1, hidden=5), adam(steps=3))
+    told = report(run, corpus)
+    assert not told.reach and "How far back" not in told.page
 
 
 def test_several_runs_share_a_chart(story: Story, folder: RunFolder) -> None:

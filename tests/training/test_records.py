@@ -55,7 +55,7 @@ def test_every_step_and_sample_is_recorded(tmp_path: Path) -> None:
     assert (tmp_path / "run" / STEPS).stat().st_size == 12 * 12
     samples = [(r.step, r.epoch, r.sample) for r in reports if r.sample is not None]
     assert [tuple(sample.values()) for sample in record.samples] == samples
-    assert [step for step, *_ in samples] == [5, 10, 12]
+    assert {5, 10, 12} <= {step for step, *_ in samples}
     assert [{k: v for k, v in e.items() if k != "seconds"} for e in record.history] == run.history
     assert record.validations == list(record.history) and record.seconds > 0
     assert (record.model, record.config) == (run.model.config, run.config)

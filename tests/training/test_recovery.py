@@ -233,7 +233,7 @@ def test_a_learning_rate_far_too_large(tmp_path: Path) -> None:
     assert run.validations[-1]["validation_loss"] < math.log(len(run.vocab))
     folder = created(tmp_path / "a")
     run = Run.new(corpus, model, adam(optimizer="sgd", learning_rate=1000.0, **free))
-    with pytest.raises(DivergenceError, match="loss nan"):
+    with pytest.raises(DivergenceError, match=r"loss nan|outputs NaN"):  # of the first sample
         trained(run, corpus, folder)
     assert load_run(folder.last).step == run.step == 0 and run.progress.fall_backs == 3
 
