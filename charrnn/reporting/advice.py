@@ -42,7 +42,7 @@ SHORT_WAY = 0.11
 """How far a run's updates can take weights, of their usual size, if that is too little: the size of
 an update times the square root of the number of steps, as far as a random walk goes. Healthy runs
 of 300 to 900 steps had at least 0.14, those with the recipe's rate 0.48 to 0.83; a tenth of that
-rate, 0.06 to 0.09. Of a run shorter than `JUDGED` steps nobody expects much.
+rate, 0.06 to 0.10. Of a run shorter than `JUDGED` steps nobody expects much.
 """
 JUDGED = 100
 LEAST_RATE = 0.1

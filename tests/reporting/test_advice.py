@@ -219,8 +219,8 @@ def test_a_text_without_a_validation_part() -> None:
 def test_the_report_tells_it() -> None:
     run = small_run(LONG)
     trained(run, LONG)
-    assert "Advice" not in report_page(charrnn.report(run))
+    assert "Overfitting." not in report_page(charrnn.report(run))
     run.history[-1]["overfitting"] = True
     page = report_page(charrnn.report(run))
-    assert "<strong>Advice</strong>: overfitting: the validation loss rises" in page
-    assert "<code>dropout</code> 0.4" in page and "`" not in page.partition("Advice")[2][:300]
+    assert "Overfitting.</b> the validation loss rises" in page
+    assert "<code>--dropout</code> 0.4" in page
