@@ -20,7 +20,7 @@ from charrnn.optim.updates import usual_sizes
 from charrnn.text.content_findings import SHORT
 from charrnn.text.corpus import Corpus
 from charrnn.text.occurrences import count_symbols
-from charrnn.text.vocab import counted
+from charrnn.text.vocab import NOUNS, counted
 from charrnn.training.entries import Entry
 from charrnn.training.recipe import WIDTHS, learning_rate_for
 from charrnn.training.run import Run
@@ -280,9 +280,10 @@ def _short_text(run: Run, corpus: Corpus) -> Iterator[Advice]:
     is_list = starts is not None and len(corpus) <= ITEM * (len(starts) + 1)
     enough = SHORT_LIST if is_list else SHORT
     if characters < enough and run.anchor is None:
+        text = counted(characters, NOUNS[corpus.vocab.unit])
         yield Advice(
             "short text",
-            f"{counted(characters, 'character')} to learn from, and a network begins to "
+            f"{text} to learn from, and a network begins to "
             f"{'invent' if is_list else 'spell'} at about {enough:,}. Add text, or start from a "
             "network that was trained on similar text (`init_from`)",
         )
