@@ -178,9 +178,8 @@ def test_a_short_text_and_a_list() -> None:
     text = small_corpus()
     (found,) = advice(small_run(text), text)
     assert found.kind == "short text" and "100,000" in found.text and "`init_from`" in found.text
-    (found,) = advice(
-        small_run(small_corpus(b"abc" * 99, unit="byte")), small_corpus(b"abc" * 99, unit="byte")
-    )
+    short = small_corpus(b"abc" * 99, unit="byte")
+    (found,) = advice(small_run(short), short)
     assert found.text.startswith("267 bytes to learn from")
     run = small_run(text)
     run.anchor = run.model.parameters.copy()
@@ -223,8 +222,10 @@ def test_a_text_without_a_validation_part() -> None:
 def test_the_report_tells_it() -> None:
     run = small_run(LONG)
     trained(run, LONG)
-    assert "Overfitting." not in report_page(charrnn.report(run))
+    assert "Overfitting" not in report_page(charrnn.report(run))
     run.history[-1]["overfitting"] = True
     page = report_page(charrnn.report(run))
-    assert "Overfitting.</b> the validation loss rises" in page
-    assert "<code>--dropout</code> 0.4" in page
+    assert "<b>Overfitting:</b> the validation loss rises" in page
+    assert (
+        "<code>--dropout</code> 0.4" in page and "`" not in page.partition("Overfitting")[2][:300]
+    )
