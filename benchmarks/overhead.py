@@ -1,5 +1,5 @@
 """Where the time of `charrnn train` with the defaults goes: in steps, and in validations,
-checkpoints, samples and display.
+checkpoints, samples, the record of every step, and display.
 
 The command itself runs, in this process, on the plays that ship, with its display on a terminal; as
 much of a run as has five validations and, as by default, one sample. Start and reading of the text
@@ -42,6 +42,7 @@ def rows(hidden: int = HIDDEN, validations: int = VALIDATIONS) -> list[Row]:
     import charrnn
     from charrnn.cli.train_display import Display
     from charrnn.training import loop
+    from charrnn.training.records import Recorder
     from charrnn.training.run_folder import RunFolder
 
     spent.clear()
@@ -53,6 +54,8 @@ def rows(hidden: int = HIDDEN, validations: int = VALIDATIONS) -> list[Row]:
         (loop, "evaluate", "validation"),
         (RunFolder, "save_last", "checkpoints"),
         (RunFolder, "save_best", "checkpoints"),
+        (Recorder, "add_step", "record"),
+        (Recorder, "flush", "record"),
         (Display, "show", "display"),
         (trainer, "_sample", "samples"),
         (trainer, "step", "all of training"),

@@ -20,7 +20,7 @@ from charrnn.optim.updates import usual_sizes
 from charrnn.text.content_findings import SHORT
 from charrnn.text.corpus import Corpus
 from charrnn.text.occurrences import count_symbols
-from charrnn.text.vocab import counted
+from charrnn.text.vocab import NOUNS, counted
 from charrnn.training.entries import Entry
 from charrnn.training.recipe import WIDTHS, learning_rate_for
 from charrnn.training.run import Run
@@ -42,7 +42,7 @@ SHORT_WAY = 0.11
 """How far a run's updates can take weights, of their usual size, if that is too little: the size of
 an update times the square root of the number of steps, as far as a random walk goes. Healthy runs
 of 300 to 900 steps had at least 0.14, those with the recipe's rate 0.48 to 0.83; a tenth of that
-rate, 0.06 to 0.09. Of a run shorter than `JUDGED` steps nobody expects much.
+rate, 0.06 to 0.10. Of a run shorter than `JUDGED` steps nobody expects much.
 """
 JUDGED = 100
 LEAST_RATE = 0.1
@@ -280,9 +280,10 @@ def _short_text(run: Run, corpus: Corpus) -> Iterator[Advice]:
     is_list = starts is not None and len(corpus) <= ITEM * (len(starts) + 1)
     enough = SHORT_LIST if is_list else SHORT
     if characters < enough and run.anchor is None:
+        text = counted(characters, NOUNS[corpus.vocab.unit])
         yield Advice(
             "short text",
-            f"{counted(characters, 'character')} to learn from, and a network begins to "
+            f"{text} to learn from, and a network begins to "
             f"{'invent' if is_list else 'spell'} at about {enough:,}. Add text, or start from a "
             "network that was trained on similar text (`init_from`)",
         )

@@ -786,6 +786,7 @@ def test_a_closed_pipe_is_quiet_and_the_run_can_go_on(text):
     with subprocess.Popen(
         request, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
+        assert json.loads(process.stdout.readline())["event"] == "advice"
         assert json.loads(process.stdout.readline())["step"] == 50
         process.stdout.close()
         said = process.stderr.read()

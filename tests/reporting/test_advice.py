@@ -178,6 +178,9 @@ def test_a_short_text_and_a_list() -> None:
     text = small_corpus()
     (found,) = advice(small_run(text), text)
     assert found.kind == "short text" and "100,000" in found.text and "`init_from`" in found.text
+    short = small_corpus(b"abc" * 99, unit="byte")
+    (found,) = advice(small_run(short), short)
+    assert found.text.startswith("267 bytes to learn from")
     run = small_run(text)
     run.anchor = run.model.parameters.copy()
     assert advice(run, text) == []
