@@ -41,6 +41,13 @@ Row = dict[str, Any]
     help="The network: a .safetensors file or a run's folder. [default: the newest run]",
 )
 @click.option(
+    "--text",
+    "own_texts",
+    multiple=True,
+    metavar="FILE",
+    help="Where the run's own text is now, if it has moved; may be repeated.",
+)
+@click.option(
     "--npz",
     metavar="FILE",
     help="Write every gate and state of every unit, as NumPy arrays (docs/seeing.md).",
@@ -51,6 +58,7 @@ Row = dict[str, Any]
 def inspect(
     texts: tuple[str, ...],
     run: str | None,
+    own_texts: tuple[str, ...],
     npz: str | None,
     unit: str | None,
     units: bool,
@@ -68,10 +76,13 @@ def inspect(
     own text, up to 20,000 characters. Without --unit, --units, --at or a file to write, a table has
     a row for each gate of each layer.
     """
+    if texts and own_texts:
+        raise click.UsageError("--text applies to the run's own text: leave out TEXT")
     request = UnitRequest(unit, units, at, html, pattern)
     request.check()
     check_texts(texts)
-    files = find(texts).files if texts else ()  # reports a missing text before kernels are loaded
+    # reports a missing text before kernels are loaded
+    files = find(texts or own_texts).files if texts or own_texts else ()
     for flag, path in {"--npz": npz, "--html": html}.items():
         if path is not None:
             check_place(flag, Path(path), files)
@@ -80,7 +91,7 @@ def inspect(
     text = (
         read_score_text(member.trained, texts, decoding, unknown)
         if texts
-        else read_own_text(member)
+        else read_own_text(member, own_texts)
     )
     wants_summary = request.is_empty and (as_json or npz is None)
     needs_trace = wants_summary or npz is not None or request.needs_trace

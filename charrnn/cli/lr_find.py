@@ -122,6 +122,8 @@ def lr_find_(
         )
     if svg is not None:
         replace_file(Path(svg), test.svg().encode())
+        if not request.quiet:
+            terminal.say(f"wrote {terminal.one_line(svg)}")
     command = _command(ctx, request, test)
     if request.as_json:
         click.echo(terminal.json_text(_as_json(test, command)))

@@ -87,8 +87,11 @@ def read_score_text(
     return ScoreText(symbols, ids, places, corpus.sources, network.vocab.unit)
 
 
-def read_own_text(member: Member, characters: int = OWN) -> ScoreText:
-    """The first characters of the validation part of the text that a network was trained on.
+def read_own_text(
+    member: Member, own_texts: Sequence[str] = (), characters: int = OWN
+) -> ScoreText:
+    """The first characters of the validation part of the text that a network was trained on, which
+    is read from `own_texts` if it has moved.
 
     Errors as in `own_text`.
     """
@@ -97,7 +100,7 @@ def read_own_text(member: Member, characters: int = OWN) -> ScoreText:
     from charrnn.text.sources import Source
 
     vocab = member.trained.vocab
-    (ids, _), _ = own_text(member, (), "validation")
+    (ids, _), _ = own_text(member, own_texts, "validation")
     ids = ids[:characters]
     symbols = vocab.codes[ids].tobytes().decode("utf-32-le")
     source = Source("the run's validation text", len(ids))

@@ -236,7 +236,7 @@ class Display:
             kind = "validation loss" if validated else "training loss"
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is None:
-            say(f"stopped at step {run.step}; resume with: charrnn train --resume {path}")
+            say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
         elif run.step > self._first_step and not self._block.quiet:
             if ended in ("steps", "epochs") and run.progress.best_step == run.step:
                 say(f"train it for longer: charrnn train --resume {path} --for 20m")

@@ -7,11 +7,13 @@ of every validation. Losses are in nats per character.
 from __future__ import annotations
 
 import os
+import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from charrnn.training.report import Report
     from charrnn.training.run_record import RunRecord
 
+FLUSH_SECONDS = 1
 Progress = Callable[[int, int | None], None]
 SHOWN = 1000
 """Steps between two calls of `progress`."""
@@ -35,13 +38,15 @@ class TensorBoard:
                 board.add(report)
 
     What an earlier writer has written there of steps after `step` is no longer shown. `ConfigError`
-    without the package tensorboardX, `RunError` if the folder cannot be written.
+    without the package tensorboardX, `RunError` if the folder cannot be written. It is written
+    about once a second, so that TensorBoard sees it.
     """
 
     def __init__(self, folder: str | os.PathLike[str], step: int = 0) -> None:
         check_installed()
         self._folder = os.fspath(folder)
-        self._writer = self._opened(step)
+        self._flushed = time.monotonic()
+        self._open(step)
 
     def __enter__(self) -> TensorBoard:
         return self
@@ -60,7 +65,7 @@ class TensorBoard:
         """
         if report.fell_back is not None:
             self.close()
-            self._writer = self._opened(report.step)
+            self._open(report.step)
             return
         numbers = {
             "train/loss": report.loss,
@@ -76,23 +81,46 @@ class TensorBoard:
         self, step: int, numbers: Mapping[str, float], when: float | None = None
     ) -> None:
         """Write these numbers of a step, by name; `when` in seconds since 1970, by default now."""
+        from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
         # one event: a call of `add_scalar` for each number takes twice as long
         values = [Summary.Value(tag=name, simple_value=number) for name, number in numbers.items()]
-        self._writer.file_writer.add_summary(Summary(value=values), step, when)
+        when = time.time() if when is None else when
+        event = Event(step=step, wall_time=when, summary=Summary(value=values))
+        with self._writing():
+            self._writer.write(event.SerializeToString())
+            if time.monotonic() - self._flushed > FLUSH_SECONDS:
+                self._flushed = time.monotonic()
+                self._writer.flush()
 
     def close(self) -> None:
         """Write what is waiting, and close the file."""
-        self._writer.close()
+        with self._writing():
+            self._writer.close()
 
-    def _opened(self, step: int) -> Any:
-        from tensorboardX import SummaryWriter
+    def _open(self, step: int) -> None:
+        # not SummaryWriter: its thread dies when the disk is full, and it waits for that forever
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter, directory_check
 
+        now = time.time_ns()  # two files of one second must not have the same name
+        name = f"events.out.tfevents.{now // 10**9}.{socket.gethostname()}.{now}"
+        start = SessionLog(status=SessionLog.START)  # hides what has been written after `step`
+        with self._writing():
+            directory_check(self._folder)
+            self._writer = RecordWriter(f"{self._folder}/{name}")
+            for event in (
+                Event(wall_time=now / 1e9, file_version="brain.Event:2"),
+                Event(wall_time=now / 1e9, step=step + 1, session_log=start),
+            ):
+                self._writer.write(event.SerializeToString())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """`RunError` for what the system says."""
         try:
-            # two files of one second would have the same name
-            suffix = f".{time.time_ns()}"
-            return SummaryWriter(self._folder, purge_step=step + 1, filename_suffix=suffix)
+            yield
         except OSError as error:
             raise RunError(
                 f"{self._folder}: cannot write here: {error.strerror or error}; choose another "

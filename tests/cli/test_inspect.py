@@ -200,3 +200,16 @@ def test_units_that_cannot_be_shown(arguments: tuple[str, ...], status: int, sai
     found = inspect(*arguments, status=status)
     assert said in found.stderr and not found.stdout, found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_a_run_whose_text_has_moved() -> None:
+    Path("sea.txt").write_text(TEXT)
+    shape = ["--hidden", "4", "--layers", "1", "--seq-length", "16", "--steps", "2"]
+    result = CliRunner().invoke(cli, ["train", "sea.txt", *shape, "--quiet", "--out", "run"])
+    assert result.exit_code == 0, result.output
+    before = inspect("--run", "run").stdout
+    Path("sea.txt").rename("ocean.txt")
+    assert "pass its new path with --text" in inspect("--run", "run", status=1).stderr
+    assert inspect("--run", "run", "--text", "ocean.txt").stdout == before
+    told = "--text applies to the run's own text: leave out TEXT"
+    assert told in inspect("page.txt", "--text", "ocean.txt", status=2).stderr

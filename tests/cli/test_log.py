@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -214,3 +215,17 @@ def test_a_folder_for_tensorboard_that_is_a_file(folder: RunFolder) -> None:
     Path("logs").write_text("mine")
     result = charrnn_("log", "run", "--tensorboard", "logs", status=1)
     assert "logs: cannot write here: " in result.stderr and Path("logs").read_text() == "mine"
+
+
+def test_a_full_disk_for_tensorboard(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, not a thread that has died and is waited for."""
+    pytest.importorskip("tensorboardX")
+
+    def full(writer: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tensorboardX.record_writer.RecordWriter.flush", full)
+    monkeypatch.setattr("charrnn.training.tensorboard.FLUSH_SECONDS", -1)
+    result = charrnn_("log", "run", "--tensorboard", "logs", status=1)
+    told = "logs: cannot write here: No space left on device; choose another --tensorboard"
+    assert told in result.stderr
