@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from charrnn.reporting.advice import Advice
     from charrnn.text.corpus import Corpus
+    from charrnn.training.report import Report
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
 
@@ -19,15 +20,20 @@ class Adviser:
     def __init__(self, run: Run, corpus: Corpus, folder: RunFolder) -> None:
         self._run, self._corpus, self._folder = run, corpus, folder
         self._entries = folder.advice_until(run.step)
+        self._has_begun = False
 
-    def news(self) -> list[Advice]:
-        """What has not been said, when training begins or after a validation.
+    def news(self, report: Report) -> list[Advice]:
+        """What has not been said, after the first step, when the run is in its folder, and after
+        validations.
 
         Gates and units are looked at after the first validation, the second, the fourth, the
         eighth, ... and the last, since that takes a part of a training step.
         """
         from charrnn.reporting.advice import advice
 
+        if self._has_begun and report.train_loss is None:
+            return []
+        self._has_begun = True
         run, count = self._run, len(self._run.validations)
         looks = count & (count - 1) == 0 or run.is_finished
         said = {entry["kind"] for entry in self._entries}

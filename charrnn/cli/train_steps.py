@@ -67,8 +67,6 @@ def carry_out(
     ) as display:
         adviser = Adviser(run, corpus, folder)
         if ended is None:
-            for advice in adviser.news():
-                display.advise(advice)
             reports = steps(run, corpus, folder=folder, threads=request.threads)
             with (
                 closing(
@@ -80,9 +78,8 @@ def carry_out(
                     display.show(report)
                     if board is not None:
                         board.add(report)
-                    if report.train_loss is not None:
-                        for advice in adviser.news():
-                            display.advise(advice)
+                    for advice in adviser.news(report):
+                        display.advise(advice)
                     ended = report.ended
                     if stop.status:
                         break

@@ -228,7 +228,7 @@ def _activity(run: Run, corpus: Corpus) -> Iterator[Advice]:
     ids, starts = corpus.validation, corpus.validation_starts
     if len(ids) < 2:
         ids, starts = corpus.train, corpus.train_starts
-    if run.step == 0 or len(ids) < 2:
+    if run.step <= 1 or len(ids) < 2:  # nothing has stopped yet
         return
     config = run.model.config
     layers = layer_health(run.result, ids, starts)

@@ -575,7 +575,7 @@ def test_advice_is_given_once_and_recorded(text):
     assert said[1].endswith("Start again with --learning-rate 0.017") and "`" not in said[1]
     record = charrnn.RunRecord.read("checkpoints/sea")
     assert [(entry["step"], entry["kind"]) for entry in record.advice] == [
-        (0, kinds[0]),
+        (1, kinds[0]),
         (40, kinds[1]),
     ]
     watched = invoke("watch", "--once").stdout.splitlines()
