@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+COMMAND = ": charrnn "
+"""What a message says before the command that it ends with."""
 UNWATCHED = 1000
 """Columns if the output is not a terminal: nothing is left out or wrapped."""
 LINE = LONGEST + 100
@@ -85,11 +87,14 @@ def cells(text: str) -> int:
 
 def wrapped(text: str, columns: int) -> str:
     """The text with newlines instead of spaces where a line would be wider than this. A word that
-    is wider than a line stays whole.
+    is wider than a line stays whole. So does a command after a colon, for the terminal to fold: of
+    two lines that are copied, a shell would run the first alone.
     """
     lines = []
     for line in text.split("\n"):
-        row, *words = line.split(" ")
+        before, colon, command = line.partition(COMMAND)
+        row, *words = f"{before}{colon[:1]}".split(" ")
+        words += [f"{colon[2:]}{command}"] if colon else []
         for word in words:
             if cells(row) + 1 + cells(word) <= columns:
                 row = f"{row} {word}"

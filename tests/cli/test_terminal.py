@@ -150,6 +150,9 @@ def test_lines_wrap_at_words_in_a_terminal(monkeypatch, columns):
 def test_words_stay_whole_and_wide_characters_count_twice():
     assert terminal.wrapped("see /a/very-long/path now", 10) == "see\n/a/very-long/path\nnow"
     assert terminal.wrapped("use --learning-rate 1", 15) == "use\n--learning-rate\n1"
+    told = "resume with: charrnn train --resume a"
+    assert terminal.wrapped(told, 20) == "resume with:\ncharrnn train --resume a"
+    assert terminal.wrapped(told, 40) == told
     assert terminal.wrapped("漢字 漢字 漢字", 9) == "漢字 漢字\n漢字"
     assert terminal.wrapped("e\u0301e\u0301 e\u0301", 4) == "e\u0301e\u0301 e\u0301"
 
