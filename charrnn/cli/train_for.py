@@ -134,7 +134,7 @@ def plan_text(plan: Plan, duration: str) -> str:
     from charrnn.text.vocab import counted
 
     steps = plan.training.steps
-    size = f"{counted(plan.model.layers, 'layer')} of {plan.model.hidden:,} units"
+    size = f"{counted(plan.model.layers, 'layer')} of {counted(plan.model.hidden, 'unit')}"
     passes = f"{plan.passes:,.1f} passes over the text"
     text = f"plan: {size}, {passes}, about {terminal.duration_text(plan.seconds)}"
     if plan.passes >= 1:  # of less, nothing is known

@@ -56,7 +56,7 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
             f"the text is short: batches of {shape[0]} x {shape[1]} characters instead of "
             f"{asked_shape[0]} x {asked_shape[1]}"
         )
-    size = f"{counted(model.layers, 'layer')} of {model.hidden:,} units"
+    size = f"{counted(model.layers, 'layer')} of {counted(model.hidden, 'unit')}"
     say(f"network: {model.cell}, {size}, {run.model.count():,} parameters")
     per_character = run.model.count() / len(corpus.train)
     if per_character > MANY_PARAMETERS and model.hidden > WIDTHS[0]:

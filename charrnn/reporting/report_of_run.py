@@ -35,8 +35,8 @@ def lead(story: Story) -> str:
     passes = run.trained.origin.epoch
     begin = (
         f"{_article(config.cell)} network of {counted(config.layers, 'layer')} of "
-        f"{config.hidden:,} units read <em>{escaped(name)}</em>{more}, {counted(size, noun)}, "
-        f"{passes:,.1f} times over{_time(run)}."
+        f"{counted(config.hidden, 'unit')} read <em>{escaped(name)}</em>{more}, "
+        f"{counted(size, noun)}, {passes:,.1f} times over{_time(run)}."
     )
     symbols = len(run.trained.vocab)
     end = f" At first each of the {symbols:,} {noun}s was as likely as any other to come next."
@@ -45,7 +45,7 @@ def lead(story: Story) -> str:
         end += (
             f" Now it is as unsure as one who has to choose among {math.exp(loss):.1f} equally "
             "likely ones, in text that it has never seen."
-            if not story.held_out or story.held_out.part == "validation"
+            if story.is_unseen
             else f" Now it chooses as if among {math.exp(loss):.1f} equally likely ones."
         )
     return f'<p class="lead">{begin}{end}</p>'
@@ -84,7 +84,8 @@ def figures(story: Story) -> str:
     loss = story.loss
     if loss is not None:
         bits = f"nats per {NOUNS[run.trained.vocab.unit]}, {loss / math.log(2):.3f} bits"
-        cells.append(("surprise by unseen text", f"{loss:.3f}", bits))
+        text = "unseen text" if story.is_unseen else "what it learned"
+        cells.append((f"surprise by {text}", f"{loss:.3f}", bits))
     if read:
         cells.append(
             ("guessed right", f"{100 * read.accuracy:.0f} %", f"of the next {NOUNS[read.unit]}s")
@@ -113,9 +114,11 @@ def learned(story: Story) -> str:
     words = (
         "<p>After every step the network is told which character came, and changes its numbers a "
         "little so that it would have been less surprised. The loss is that surprise, in nats: "
-        "0.7 is a coin's toss, 2.3 one of ten. What counts is the loss on the validation text, "
-        "from which it does not learn.</p>"
+        "0.7 is a coin's toss, 2.3 one of ten."
     )
+    if validations:
+        words += " What counts is the loss on the validation text, from which it does not learn."
+    words += "</p>"
     if best is not None:
         words += f"<p>{_best(best['step'], best['validation_loss'], run)}</p>"
     words += "".join(

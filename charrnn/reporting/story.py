@@ -69,9 +69,17 @@ class Story:
 
     @property
     def loss(self) -> float | None:
-        """Of the first run's network, in nats per symbol of text that it did not learn from."""
+        """Of the first run's network, in nats per symbol: of validation text if there is any."""
         known = self.run.trained.origin.loss
         return known if known is not None or self.held_out is None else self.held_out.mean
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether `loss` is of text that the network did not learn from."""
+        read = self.held_out
+        return self.run.trained.origin.loss is not None or (
+            read is not None and read.part == "validation"
+        )
 
     @cached_property
     def charts(self) -> dict[str, str]:

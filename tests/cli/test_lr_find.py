@@ -45,13 +45,15 @@ def run(*words: str, status: int = 0) -> Result:
 
 
 def test_json_is_the_library_s_test() -> None:
-    told = json.loads(run("--json", "--range-steps", "150", "--svg", "rates.svg").stdout)
+    result = run("--json", "--range-steps", "150", "--svg", "rates.svg")
+    told = json.loads(result.stdout)
     model = ModelConfig(hidden=12, layers=1)
     training = TrainConfig(batch_size=8, seq_length=16)
     test = lr_find(small_corpus(TEXT), model, training, range_steps=150)
     assert told["losses"] == test.losses.tolist() and told["suggestion"] == test.suggestion
     assert told["network"] == {"cell": "lstm", "layers": 1, "hidden": 12}
     assert Path("rates.svg").read_text(encoding="utf-8") == test.svg()
+    assert "wrote rates.svg" in result.stderr
     assert told["planned"] == test.planned and told["outcome"] == "diverged"
 
 

@@ -129,6 +129,9 @@ def test_every_kind_of_run_has_a_report(text: dict[str, Any], network: dict[str,
     assert told.held_out is not None and told.inside is not None
     part = "validation" if text["val_fraction"] else "training"
     assert told.held_out.part == part and told.page.startswith("<!DOCTYPE html>")
+    claims = ("surprise by unseen text", "that it has never seen", "What counts is the loss on")
+    seen = [claim in told.page for claim in claims]
+    assert seen == [True, True, False] if part == "validation" else not any(seen)
     assert len(told.held_out.shown) <= len(told.held_out.ids)
 
 
