@@ -38,10 +38,10 @@ network: $(BIN)/charrnn
 	cp checkpoints/network/best.safetensors checkpoints/plays.safetensors
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2
 
 test-avx2: $(VENV)/dev
-	CHARRNN_SIMD=avx2 $(BIN)/python -m pytest $(KERNEL_TESTS)
+	CHARRNN_SIMD=avx2 $(BIN)/python -m pytest --numprocesses 2 $(KERNEL_TESTS)
 
 static: $(VENV)/dev
 	$(BIN)/ruff format --check .

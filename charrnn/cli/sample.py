@@ -149,6 +149,8 @@ def sample(
         raise click.UsageError("--best-of and --logprobs are not for many short texts")
     if logprobs and not as_json:
         raise click.UsageError("--logprobs is a part of --json: add it")
+    if config.keep_stop and not config.stop:
+        raise click.UsageError("--keep-stop needs --stop: no other string stops the text")
     learning = dynamic_config(values, adapt)
     if count * best_of > MOST and not is_short:
         raise click.UsageError(

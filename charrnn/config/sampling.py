@@ -115,8 +115,6 @@ class SamplingConfig(Settings):
     def __post_init__(self) -> None:
         """Check as for all settings, and which of them need or exclude one another."""
         super().__post_init__()
-        if self.keep_stop and not self.stop:
-            raise ConfigError("`keep_stop` needs `stop`: no other string stops the text")
         if self.until is not None and self.lines is not None:
             raise ConfigError("`until` and `lines` both say where to end; leave one of them out")
         if self.after and self.length is not None and self.until is None and self.lines is None:

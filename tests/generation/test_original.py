@@ -174,7 +174,7 @@ def test_ensembles_documents_bytes_and_automata():
 
 
 def test_what_cannot_be_done_is_an_error():
-    with pytest.raises(SamplingError, match="no way on without a copy of 1 characters"):
+    with pytest.raises(SamplingError, match="no way on without a copy of 1 character "):
         texts(1, config=replace(CONFIG, max_copy=1))
     with pytest.raises(ConfigError, match="training"):
         texts(1, training=())
