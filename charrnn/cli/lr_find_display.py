@@ -73,8 +73,8 @@ def verdict(test: RateTest, whose: str) -> str:
         return f"{text}: the two agree, as far as a short test can tell"
     than = "higher" if test.planned > test.suggestion else "lower"
     return (
-        f"{text}, much {than}: the two disagree, and only a run can tell which is better: charrnn "
-        f"compare TEXT --vary learning-rate={test.suggestion:g},{planned}"
+        f"{text}, much {than}. The two disagree, and only whole runs can tell which is better: add "
+        f"--vary learning-rate={test.suggestion:g},{planned} to charrnn compare"
     )
 
 

@@ -238,7 +238,8 @@ class Display:
         if ended is None:
             say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
         elif run.step > self._first_step and not self._block.quiet:
-            if ended in ("steps", "epochs") and run.progress.best_step == run.step:
+            is_well = not folder.advice_until(run.step)  # else the advice says what to do
+            if is_well and ended in ("steps", "epochs") and run.progress.best_step == run.step:
                 say(f"train it for longer: charrnn train --resume {path} --for 20m")
             say(f"see how it learned: charrnn report {path}")
         if best is not None:
