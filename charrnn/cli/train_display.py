@@ -34,6 +34,8 @@ ESTIMATED_AFTER = 2.0
 WHOLE = 40
 """Rows of the picture that stays on the terminal."""
 HINT = "Ctrl-C saves and stops."
+START_AGAIN = ("learning rate too high", "nothing learned")
+"""Advice after which more training is of no use."""
 
 
 class Display:
@@ -238,7 +240,8 @@ class Display:
         if ended is None:
             say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
         elif run.step > self._first_step and not self._block.quiet:
-            is_well = not folder.advice_until(run.step)  # else the advice says what to do
+            advised = {entry["kind"] for entry in folder.advice_until(run.step)}
+            is_well = not advised & {*START_AGAIN}
             if is_well and ended in ("steps", "epochs") and run.progress.best_step == run.step:
                 say(f"train it for longer: charrnn train --resume {path} --for 20m")
             say(f"see how it learned: charrnn report {path}")

@@ -572,6 +572,7 @@ def test_advice_is_given_once_and_recorded(text):
     kinds = ("short text", "learning rate too high")
     said = [line for line in result.stderr.splitlines() if line.startswith(kinds)]
     assert [line.partition(":")[0] for line in said] == [*kinds]
+    assert "train it for longer" not in result.stderr
     assert said[1].endswith("Start again with --learning-rate 0.017") and "`" not in said[1]
     record = charrnn.RunRecord.read("checkpoints/sea")
     assert [(entry["step"], entry["kind"]) for entry in record.advice] == [
