@@ -128,15 +128,22 @@
     const index = under(event);
     if (index >= 0) detail.textContent = describe(blockOf(index), index - firsts[blockOf(index)]);
   });
-  area.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const moves = { ArrowLeft: -1, ArrowRight: 1 };
-    if (event.key in moves) show(Math.max(0, current + moves[event.key]), "nearest");
-    else if (event.key === "n") step(1);
-    else if (event.key === "p") step(-1);
-    else return;
-    event.preventDefault();
+  // Call what a key does, unless a modifier or a form field gives it another meaning.
+  function onKeys(place, actions) {
+    place.addEventListener("keydown", (event) => {
+      const isOther = event.ctrlKey || event.metaKey || event.altKey || event.shiftKey ||
+        event.target.closest("input, select, textarea, [contenteditable]");
+      if (isOther || !Object.hasOwn(actions, event.key)) return;
+      event.preventDefault();
+      actions[event.key]();
+    });
+  }
+
+  onKeys(area, {
+    ArrowLeft: () => show(Math.max(0, current - 1), "nearest"),
+    ArrowRight: () => show(current + 1, "nearest"),
   });
+  onKeys(document, { n: () => step(1), p: () => step(-1) });
   document.getElementById("next").addEventListener("click", () => step(1));
   document.getElementById("previous").addEventListener("click", () => step(-1));
   document.addEventListener("click", (event) => {

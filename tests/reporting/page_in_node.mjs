@@ -1,4 +1,5 @@
-// Runs the script of a page in a document that is just enough for it: presses the keys given and
+// Runs the script of a page in a document that is just enough for it: presses the keys given, arrows
+// in the text and others outside it ("n+ctrlKey": with a modifier, "n+field": in a form field), and
 // prints, as JSON, the text, the characters of each level, and what each key chose and showed.
 import fs from "fs";
 
@@ -33,12 +34,13 @@ const blocks = [...html.matchAll(/<p class="block"[^>]*data-first="(\d+)">([\s\S
     return block;
   });
 let selected = "";
+const listeners = {};
 globalThis.document = {
   getElementById: (id) => named[id],
   querySelectorAll: () => blocks,
   createDocumentFragment: () => new Element(),
   createElement: () => new Element(),
-  addEventListener() {},
+  addEventListener(name, handler) { listeners[name] = handler; },
   getSelection: () => ({
     setBaseAndExtent(node, from, _, to) {
       selected = node.parentElement.textContent.slice(from, to);
@@ -57,8 +59,12 @@ const levels = {};
 for (const span of blocks.flatMap((block) => block.children)) {
   levels[span.className] = (levels[span.className] || "") + span.textContent;
 }
-const steps = keys.map((key) => {
-  named.text.on.keydown({ key, preventDefault() {} });
+const steps = keys.map((word) => {
+  const [key, how] = word.split("+");
+  const target = { closest: () => how === "field" };
+  const event = { key, target, [how]: true, preventDefault() {} };
+  if (key.startsWith("Arrow")) named.text.on.keydown(event);
+  listeners.keydown(event);
   return { selected, detail: named.detail.textContent };
 });
 const text = blocks.map((block) => block.textContent).join("");

@@ -181,11 +181,11 @@ def test_the_script_runs(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(surprise_page(score, text, vocab), encoding="utf-8")
     program = Path(__file__).with_name("page_in_node.mjs")
     command = ["node", str(program), str(tmp_path / "page.html")]
-    keys = ["ArrowRight", "ArrowRight", "n", "n", "n", "p"]
+    keys = ["ArrowRight", "ArrowRight", "n", "n", "n", "p", "n+ctrlKey", "n+field"]
     done = subprocess.run([*command, *keys], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["text"] == text and found["levels"]["l4"] == "zm" and not found["levels"].get("l1")
-    assert [step["selected"] for step in found["steps"]] == ["p", "l", "z", "m", "z", "m"]
+    assert [step["selected"] for step in found["steps"]] == [*"plzmzmmm"]
     first = found["steps"][0]["detail"]
     best = [vocab.symbols[i] for i in score.top[0]]
     shares = [f"{round(round(255 * float(p)) / 2.55) or '< 1'} %" for p in score.probabilities[0]]
