@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
@@ -30,6 +31,8 @@ UNREAD = "\x1b[2;9m"
 BREAK_SHOWN_FROM = 2
 """The level from which a newline is shown by a sign."""
 BREAK = "\u21b5"
+TAB = 8
+"""Columns from one stop of the tab to the next."""
 CONTEXT = 80
 """Columns of a passage's line where there is no terminal."""
 
@@ -64,12 +67,47 @@ def colored(shown: Graphemes, nats: NDArray[Any], first: int, last: int) -> Iter
         yield RESET
 
 
+def broken_at_spaces(pieces: Iterable[str], columns: int) -> Iterator[str]:
+    """The pieces of `colored` with newlines, so that no line is wider than this: after spaces and
+    tabs, and in words that are wider. A color ends before such a newline and goes on after it.
+    """
+    column, width, word = 0, 0, ""
+    before = now = ""  # the styles before and after the word
+    for piece in pieces:
+        if piece.startswith("\x1b"):
+            word, now = word + piece, piece.removeprefix(RESET)
+            continue
+        size = 0 if piece in ("\n", "\t") else terminal.cells(piece)
+        if column and column + width + size > columns:
+            yield _newline(before)
+            column = 0
+        if width and width + size > columns:
+            yield word + _newline(now)
+            width, word, before = 0, "", now
+        width, word = width + size, word + piece
+        if piece in (" ", "\t", "\n"):
+            yield word
+            column = 0 if piece == "\n" else column + width
+            if piece == "\t":
+                column = min(column // TAB * TAB + TAB, columns - 1)
+            width, word, before = 0, "", now
+    yield word
+
+
+def _newline(style: str) -> str:
+    """A newline in the middle of this style: a color would fill the rest of the line."""
+    return f"{RESET}\n{style}" if style else "\n"
+
+
 def print_colored(shown: Graphemes, nats: NDArray[Any]) -> None:
     """Print a text in the colors of its surprise, with a legend before and after it."""
     print(legend(), end="\n\n")
-    for first in range(0, len(shown), 4096):
-        part = colored(shown, nats, first, min(first + 4096, len(shown)))
-        sys.stdout.write("".join(part))
+    parts = (
+        colored(shown, nats, first, min(first + 4096, len(shown)))
+        for first in range(0, len(shown), 4096)
+    )
+    for piece in broken_at_spaces(chain.from_iterable(parts), terminal.width_of(sys.stdout)):
+        sys.stdout.write(piece)
     last = shown[len(shown) - 1] if len(shown) else ""
     print("" if last.endswith("\n") else "\n")
 

@@ -15,7 +15,15 @@ from click.testing import CliRunner, Result
 import charrnn
 from charrnn.cli import terminal
 from charrnn.cli.main import cli
-from charrnn.cli.score_display import BREAK, RESET, STYLES, UNREAD, colored, legend
+from charrnn.cli.score_display import (
+    BREAK,
+    RESET,
+    STYLES,
+    UNREAD,
+    broken_at_spaces,
+    colored,
+    legend,
+)
 from charrnn.text.graphemes import graphemes
 from tests.reference.small import small_corpus, small_run
 
@@ -154,7 +162,8 @@ def test_a_terminal_shows_the_text_in_colors(
     output = charrnn_("score", stdin=TEXT.encode()).stdout
     before, after = output.split(legend() + "\n")
     text, table = after.split("place")
-    assert not before and plain(text).replace(BREAK, "").strip() == TEXT.strip()
+    assert not before and plain(text).replace(BREAK, "").split() == TEXT.split()
+    assert all(len(line) <= columns for line in plain(text).splitlines())
     lines = plain(table).splitlines()
     assert len(lines) > 3 and all(len(line) <= columns for line in lines[:-2])
     assert len(plain(legend())) <= 40 and STYLES[4] in legend()
@@ -169,6 +178,18 @@ def test_each_character_has_the_color_of_its_surprise() -> None:
         f"a{one}b{RESET}{two}{BREAK}{RESET}\n{two}c{RESET}{three}d{RESET}\n"
         f"{four}\\x1b{RESET}e\u0301{UNREAD}f{RESET}"
     )
+
+
+def test_lines_end_at_spaces() -> None:
+    for columns, text, lines in (
+        (20, "so they think though they do\n", "so they think \nthough they do\n"),
+        (6, "ab 漢字漢字 incomprehensible", "ab \n漢字漢\n字 \nincomp\nrehens\nible"),
+        (9, "a\tbc", "a\t\nbc"),
+    ):
+        assert "".join(broken_at_spaces(text, columns)) == lines
+    one = STYLES[1]
+    pieces = ["a", " ", one, "b", " ", "c", "d", RESET, "e"]
+    assert "".join(broken_at_spaces(pieces, 4)) == f"a {one}b {RESET}\n{one}cd{RESET}e"
 
 
 def test_a_page_instead() -> None:
