@@ -21,7 +21,13 @@ from typing import Any
 
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.generation.manuscript import Manuscript, Spans, authors_of, spans_of
-from charrnn.runtime.files import check_regular, parse_json, read_regular, replace_file
+from charrnn.runtime.files import (
+    check_regular,
+    parse_json,
+    read_regular,
+    remove_abandoned,
+    replace_file,
+)
 
 SUFFIX = ".charrnn.json"
 MOST = 1 << 22
@@ -51,7 +57,7 @@ class ManuscriptFile:
 
         `CorpusError` if it is no regular file, too long, not UTF-8, or if it could not be saved.
         Spans that do not fit the text, because another program changed it, are set aside, with a
-        note.
+        note. What a killed process left of a save is deleted.
         """
         file = cls(Path(path).resolve())
         text, data = "", b""
@@ -62,6 +68,8 @@ class ManuscriptFile:
             file._check_writable()
         except OSError as error:
             raise CorpusError(f"{path}: {error.strerror or error}; choose another file") from None
+        for stored in (file.path, file.beside):
+            remove_abandoned(stored)
         file._state, file._digest = file._now(), hashlib.sha256(data).hexdigest()
         return file, Manuscript(text, file._spans(len(text)))
 

@@ -6,8 +6,10 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +24,8 @@ except ImportError:  # Windows
 
 TEMPORARY = ".tmp"
 """The suffix of a file that is being written; one left by a killed process can be deleted."""
+ABANDONED = 60.0
+"""Seconds after which nobody is writing such a file any more."""
 
 
 def shipped(name: str) -> Path:
@@ -138,6 +142,21 @@ def _replaced(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
         if temporary is not None:
             with suppress(OSError):  # the error that led here says more
                 Path(temporary).unlink(missing_ok=True)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Delete the temporary files that killed processes left beside a file that they were replacing:
+    regular files of exactly the names that `replace_file` makes for it, older than a minute.
+    """
+    name = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(TEMPORARY)}")
+    with suppress(OSError):
+        for entry in path.parent.iterdir():
+            if name.fullmatch(entry.name):
+                with suppress(OSError):  # it is gone, or belongs to somebody else
+                    status = entry.lstat()
+                    age = time.time() - status.st_mtime
+                    if stat.S_ISREG(status.st_mode) and age > ABANDONED:
+                        entry.unlink()
 
 
 def is_locked(path: Path) -> bool:

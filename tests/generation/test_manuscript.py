@@ -11,6 +11,7 @@ import pytest
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.generation.manuscript import Manuscript
 from charrnn.generation.manuscript_file import ManuscriptFile
+from charrnn.runtime.files import written_atomically
 
 
 def typed(text: str, manuscript: Manuscript | None = None) -> Manuscript:
@@ -115,6 +116,26 @@ def test_killed_between_the_two_files(tmp_path: Path) -> None:
     file.save("one two three", "y" * 7 + "n" * 6, {})
     path.write_bytes(before)  # as if it had not come so far
     assert ManuscriptFile.opened(path)[1].network == [(4, 7)]
+
+
+def test_what_a_killed_process_left_is_deleted(tmp_path: Path) -> None:
+    path, left = tmp_path / "a.txt", list[Path]()
+    for stored in (path, path.with_name("a.txt.charrnn.json")):
+        with written_atomically(stored):
+            left += tmp_path.glob("*.tmp")
+        stored.unlink()
+    names = ["abcdefg", "ABCDEFGH", "b.abcdefgh", "abcdefgh.tmp"]
+    others = [tmp_path / f".a.txt.{name}.tmp" for name in names]
+    others += [tmp_path / name for name in (".a_txt.abcdefgh.tmp", "a.txt.abcdefgh.tmp")]
+    new, folder, link = (tmp_path / f".a.txt.{ch * 8}.tmp" for ch in "abc")
+    for file in (*left, *others, new):
+        file.touch()
+    folder.mkdir()
+    link.symlink_to(tmp_path / "elsewhere")
+    for file in (*left, *others, folder, link):
+        os.utime(file, (1, 1), follow_symlinks=False)
+    ManuscriptFile.opened(path)
+    assert len(left) == 2 and {*tmp_path.iterdir()} == {*others, new, folder, link}
 
 
 @pytest.mark.parametrize("spans", [None, b"{", b"[]", b'{"texts": [{"sha256": 1}]}', b"\xff"])
