@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
-from charrnn.errors import ConfigError
 from charrnn.generation.allowed import allowed
+from charrnn.generation.arguments import check_arguments
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.readers import AnyWriter, endings_of, reader_of, writer_of
 from charrnn.generation.stopping import symbols_of
@@ -93,6 +93,7 @@ def generate(
     progress: `progress(read, total)` reports the reading of a long prime.
     training: what the networks were trained on, for `config.max_copy`.
     """
+    check_arguments(prime, config, known_words, training)
     networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     if config.particles > 1:
         (written,) = generate_texts(
@@ -170,8 +171,7 @@ def generate_texts(
     `progress(written, length)` counts the characters of each text; one that has ended counts as
     whole. training: as of `generate`.
     """
-    if count < 1:
-        raise ConfigError(f"`count` must be at least 1, not {count}")
+    check_arguments(prime, config, known_words, training, count)
     networks, config = Mixture.of(trained), (config or SamplingConfig()).resolved()
     automaton = allowed(networks.vocab, config, known_words, prime)
     endings = endings_of(networks, config, automaton)

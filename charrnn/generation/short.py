@@ -9,8 +9,9 @@ from dataclasses import replace
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig, ShortConfig
-from charrnn.errors import ConfigError, SamplingError
+from charrnn.errors import SamplingError
 from charrnn.generation.allowed import allowed
+from charrnn.generation.arguments import check_arguments
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.readers import endings_of, reader_of
 from charrnn.generation.stopping import symbols_of
@@ -71,8 +72,7 @@ class ShortTexts:
         progress: Progress | None = None,
         training: Sequence[Corpus] = (),
     ) -> None:
-        if count < 1:
-            raise ConfigError(f"`count` must be at least 1, not {count}")
+        check_arguments(prime, config, known_words, training, count)
         self._networks, self.count, self._prime = Mixture.of(trained), count, prime
         self.short, self._excluded = short or ShortConfig(), dict[str, set[str]]()
         self.config = self._resolved(config or SamplingConfig())

@@ -18,7 +18,8 @@ from charrnn.config.sampling import SamplingConfig
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, DivergenceError, VocabError
 from charrnn.generation.ensemble import Ensemble
-from charrnn.generation.generate import generate, generate_ids, generate_many
+from charrnn.generation.generate import generate, generate_ids, generate_many, generate_texts
+from charrnn.generation.short import ShortTexts
 from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
 from charrnn.kernels import sampling
 from charrnn.network.model import Model, State
@@ -440,10 +441,35 @@ def test_texts_take_their_starts_in_turn(prime: str) -> None:
     assert "".join(generate(several, prime, chosen)) == seven[0]
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_no_texts_at_all(count: int) -> None:
+@pytest.mark.parametrize("count", [0, -1, "3"])
+def test_no_texts_at_all(count: Any) -> None:
     with pytest.raises(ConfigError, match="`count` must be at least 1"):
         generate_many(trained(), count)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (
+            {"training": ["text"]},
+            "`training` must be a list of Corpus, not one of str; Corpus.read",
+        ),
+        ({"training": "text"}, "`training` must be a list of Corpus, not str"),
+        ({"training": None}, "`training` must .* not NoneType"),
+        ({"prime": 5}, "`prime` must be a str, not int"),
+        ({"prime": None}, "`prime` must be a str, not NoneType"),
+        ({"config": {"length": 5}}, "`config` must be a SamplingConfig, not dict"),
+        ({"known_words": "a b"}, "`known_words` must be a Lexicon, not str"),
+    ],
+)
+def test_arguments_of_a_wrong_type(options: dict[str, Any], why: str) -> None:
+    for write in (
+        lambda: next(generate(trained(), **options)),
+        lambda: generate_texts(trained(), 2, **options),
+        lambda: ShortTexts(trained(), 2, **options),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            write()
 
 
 def test_texts_that_have_ended_are_not_written_on(monkeypatch: pytest.MonkeyPatch) -> None:
