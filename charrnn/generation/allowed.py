@@ -20,7 +20,7 @@ def allowed(
     """The texts that may follow a prime; None if all may.
 
     config: `match`, `must`, and the `length` within which a text has to be complete. `ConfigError`
-    or `CorpusError` if no text is.
+    or `CorpusError` if no text is, or none but the empty one.
     """
     parts = [] if config.match is None else [matching(config.match, vocab)]
     if config.must:
@@ -43,6 +43,9 @@ def allowed(
             f"{names}: the shortest such text has {counted(least, NOUNS[vocab.unit])}, more than "
             f"`length` {config.length}"
         )
+    first, stop = automaton.first[automaton.start : automaton.start + 2]
+    if (automaton.targets[first:stop] == automaton.end).all():
+        raise ConfigError(f"{names}: only the empty text fulfils this; allow more")
     return automaton
 
 
