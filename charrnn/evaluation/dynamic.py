@@ -19,7 +19,7 @@ from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Trained
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
-from charrnn.errors import ConfigError, overflow
+from charrnn.errors import ConfigError, CorpusError, overflow
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
@@ -124,6 +124,9 @@ def adapt(
     """
     mixture = Mixture.of(trained)
     ids = mixture.vocab.encode(text, unknown)
+    if not len(ids):
+        lack = "has no character of the vocabulary" if text else "is empty"
+        raise CorpusError(f"the text to learn from {lack}")
     networks = []
     for n, network in enumerate(mixture):
         own, pattern = mixture.read_by(n, ids), network.corpus_config.document_separator

@@ -113,10 +113,12 @@ def test_adapting_is_for_one_call() -> None:
         (("--adapt", "missing"), 1, "missing"),
         (("--adapt", "strange"), 1, "the text of --adapt (strange): not in the vocabulary: 'z'"),
         (("--dynamic-rate", "0.1"), 2, "--dynamic-rate is for --adapt FILE"),
+        (("--adapt", "empty"), 1, "the text of --adapt (empty): the text to learn from is empty"),
         (("--best-of", "0"), 2, "--best-of"),
     ],
 )
 def test_what_cannot_be(flags: tuple[str, ...], status: int, found: str) -> None:
     Path("strange").write_text("abz")
+    Path("empty").touch()
     message = charrnn_("sample", "a", *flags, status=status).stderr
     assert found in message and message.count("\n") == 1
