@@ -16,10 +16,15 @@ import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from charrnn.errors import LONGEST, shortened
+
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -264,6 +269,25 @@ def announced(text: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+@contextmanager
+def without_echo() -> Iterator[None]:
+    """In the block the terminal does not show the keys that are pressed, which stay to be read."""
+    if termios is None or not is_terminal(sys.stdin):
+        yield
+        return
+    before: list[Any] | None = None
+    try:
+        with suppress(termios.error):  # the terminal is gone
+            before = termios.tcgetattr(sys.stdin)
+            silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, silent)
+        yield
+    finally:
+        if before is not None:
+            with suppress(termios.error, ValueError):
+                termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
 def settings_text(values: Mapping[str, Any]) -> str:

@@ -91,6 +91,7 @@ UNTITLED = "untitled.txt"
 )
 @threads_option
 @help_all_option
+@terminal.without_echo()
 def write(
     file: str,
     run: str | None,

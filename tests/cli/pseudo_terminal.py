@@ -73,7 +73,7 @@ class Terminal:
         self.process.send(keys)
 
     def start(self) -> None:
-        """Wait until the program shows its keys: what was typed before is shown by the system."""
+        """Wait until the program shows its keys: what is typed before is shown then."""
         self.until(lambda: self.lines[-1].startswith("Tab"))
 
     def resize(self, columns: int, rows: int = 24) -> None:

@@ -31,6 +31,19 @@ def test_what_could_harm_a_terminal_is_escaped(monkeypatch, text, shown):
     assert terminal.escaped(text, io.StringIO()) == text  # a pipe gets the text itself
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt, OSError])
+def test_keys_are_not_shown_for_a_while(monkeypatch, end):
+    termios = pytest.importorskip("termios")
+    ours, theirs = os.openpty()
+    with os.fdopen(ours), os.fdopen(theirs) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        before = termios.tcgetattr(theirs)
+        with pytest.raises(end), terminal.without_echo():
+            assert before[3] - termios.tcgetattr(theirs)[3] == termios.ECHO
+            raise end
+        assert termios.tcgetattr(theirs) == before
+
+
 def test_an_error_is_one_line(capsys):
     terminal.print_error("a\nb\x1b[31m [bold]c")
     assert capsys.readouterr() == ("", "error: a\\nb\\x1b[31m [bold]c\n")

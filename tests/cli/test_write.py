@@ -127,16 +127,20 @@ def test_a_session(place: Path) -> None:
 
 
 def test_words_asked_for_before_they_are_known(place: Path) -> None:
-    """Keys pressed while the network computes are neither lost nor late."""
+    """Keys pressed while the network is loaded or computes are neither lost nor late, and shown
+    only on the screen.
+    """
     session = session_at(place, "ab ")
     assert session.take("word") + session.take("word") == "ea de"
     with terminal(WRITE, place) as screen:
+        screen.until(lambda: "loading" in screen.raw)
         screen.type("ab " + TAB + TAB)
         screen.until(lambda: screen.text.startswith(session.manuscript.text))
         screen.until(lambda: screen.cursor == (0, len(session.manuscript.text)))
         screen.type(RETAKE)
         screen.until(lambda: "take 2" in screen.lines[-2])
         screen.type("\x03")
+        assert "ab" not in screen.raw[: screen.raw.index("\x1b[?1049h")]
         assert screen.end() == 130
     assert (place / "a.txt").read_text(encoding="utf-8").startswith("ab ")
 
