@@ -45,7 +45,7 @@ def allowed(
         )
     first, stop = automaton.first[automaton.start : automaton.start + 2]
     if (automaton.targets[first:stop] == automaton.end).all():
-        raise ConfigError(f"{names}: only the empty text fulfils this; allow more")
+        raise ConfigError(f"{names}: no text but the empty one fulfils this; allow a longer one")
     return automaton
 
 

@@ -162,8 +162,8 @@ def test_documents_are_reset_as_without_a_pattern() -> None:
         ({"match": "[ab]+", "must": ("cd",)}, "`match` and `must`: no text fulfils all of these"),
         ({"particles": 8}, "add `match`, `must` or"),
         ({"match": "("}, "is not a regular expression"),
-        ({"match": ""}, "`match`: only the empty text"),
-        ({"match": "()|a{0}|z?"}, "`match`: only the empty text"),
+        ({"match": ""}, "`match`: no text but the empty one"),
+        ({"match": "()|a{0}|z?"}, "`match`: no text but the empty one"),
     ],
 )
 def test_what_cannot_be_written_is_an_error(settings: dict[str, Any], why: str) -> None:
