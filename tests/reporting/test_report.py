@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,15 @@ def test_a_run_without_its_text_is_told_without_it(folder: RunFolder) -> None:
     assert {*left.charts} == {"learning", "rate", "map"}
     assert "text.txt: no such file" in left.page and "surprises it" not in left.page
     assert again.held_out is not None and again.missing is None
+
+
+def test_a_damaged_run_file_is_called_damaged(folder: RunFolder, tmp_path: Path) -> None:
+    shutil.copy(folder.best, tmp_path)
+    missing = report(tmp_path).missing
+    assert missing is not None and "no run file beside it" in missing
+    (tmp_path / "last.safetensors").write_bytes(b"\0" * 100)
+    missing = report(tmp_path).missing
+    assert missing is not None and "last.safetensors: not a checkpoint, or damaged" in missing
 
 
 def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -> None:
