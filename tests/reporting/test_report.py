@@ -183,12 +183,15 @@ def test_in_a_notebook_it_is_a_frame(story: Story) -> None:
 
 def test_the_command(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "."])
+    done = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "new/in"])
     assert done.exit_code == 0 and "wrote report.html" in done.stderr and not done.stdout
-    assert Path("report.html").read_text() == report(folder).page and Path("map.svg").exists()
+    assert Path("report.html").read_text() == report(folder).page
+    assert Path("new/in/map.svg").exists()
     assert CliRunner().invoke(cli, ["report", "nowhere"]).exit_code == 1
     wrong = ["report", str(folder.path), "--out", "no/where.html"]
-    assert CliRunner().invoke(cli, wrong).exit_code == 2
+    assert "make it first" in CliRunner().invoke(cli, wrong).stderr
+    in_the_way = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "report.html"])
+    assert in_the_way.exit_code == 2 and "cannot make this folder" in in_the_way.stderr
 
 
 @pytest.fixture(scope="module")
