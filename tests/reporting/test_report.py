@@ -110,6 +110,7 @@ def test_a_damaged_run_file_is_called_damaged(folder: RunFolder, tmp_path: Path)
 def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -> None:
     corpus = Corpus.from_text(TEXT * 2)
     run = Run.new(corpus, plain_model(layers=1, hidden=5, cell="rnn"), adam(steps=4, eval_every=2))
+    assert "<div" not in run._repr_html_() and "no losses" in run._repr_html_()
     trained(run, corpus)
     told = report(run, corpus)
     assert told.run.best is not None and {*told.reach} == {
