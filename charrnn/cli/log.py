@@ -94,7 +94,7 @@ def _print_table(record: RunRecord) -> None:
     passes = record.step / record.steps_per_epoch
     terminal.show(
         f"{terminal.one_line(str(record.folder))}: step {record.step:,} of {record.total_steps:,}, "
-        f"{passes:.1f} passes over the text, {terminal.duration_text(record.seconds)}, {state}"
+        f"{terminal.passes_text(passes)}, {terminal.duration_text(record.seconds)}, {state}"
     )
     if record.validations:
         click.echo()
