@@ -135,7 +135,9 @@ def _folder_of(run: str | os.PathLike[str] | None) -> Path:
     if folder.name in (LAST, BEST) and folder.is_file():
         folder = folder.parent
     if not (folder / LAST).exists():
-        problem = f"no {LAST} in this folder" if folder.is_dir() else "no such folder"
+        problem = "not a folder" if folder.exists() else "no such folder"
+        if folder.is_dir():
+            problem = f"no {LAST} in this folder"
         raise RunError(
             f"{folder}: no run ({problem}); give a run's folder, such as {ROOT / 'book'}"
         )

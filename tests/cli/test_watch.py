@@ -96,6 +96,9 @@ def test_a_finished_run_and_none(tmp_path: Path) -> None:
         assert watch(tmp_path / name).stdout.startswith("finished, at step 2 of ")
     result = watch(tmp_path)
     assert result.exit_code == 1 and "no run" in result.stderr and result.stderr.count("\n") == 1
+    (tmp_path / "steps" / "run" / "text").touch()
+    file = CliRunner().invoke(cli, ["watch", str(tmp_path / "steps" / "run" / "text")])
+    assert "no run (not a folder); give a run's folder" in file.stderr
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
