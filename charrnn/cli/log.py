@@ -72,11 +72,8 @@ def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> N
     from charrnn.training.run_record import RunRecord
 
     record = RunRecord.read(run)
-    if record.missing:
-        terminal.say(
-            f"{record.folder}: the losses of {record.missing:,} of {record.step:,} steps were not "
-            "recorded, or the record is damaged"
-        )
+    if record.damage is not None:
+        terminal.say(record.damage)
     if csv:
         _print_csv(record)
     elif as_json:
