@@ -21,11 +21,13 @@ def bundled_network() -> Path:
     return shipped("checkpoints/plays.safetensors")
 
 
-def newest_folder(root: str | Path = ROOT) -> Path:
-    """The folder of the most recently saved run below `root`; `RunError` if there is none."""
+def newest_folder(root: str | Path = ROOT, wanted: str = "a run's folder") -> Path:
+    """The folder of the most recently saved run below `root`; `RunError` if there is none, which
+    says what is wanted.
+    """
     saved = [(path.stat().st_mtime, path) for path in Path(root).glob(f"*/{LAST}")]
     if not saved:
-        raise RunError(f"no run in {root}/; train one first, or give a checkpoint")
+        raise RunError(f"no run in {root}/; train one first, or give {wanted}")
     return max(saved)[1].parent
 
 
@@ -66,7 +68,8 @@ def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT
     path: a file, a run's folder (its best checkpoint, else its last; `CheckpointError` if there is
         neither), or None for the newest run (`RunError` if there is none).
     """
-    folder = newest_folder(root) if path is None else Path(path)
+    wanted = "a checkpoint or a run's folder"
+    folder = newest_folder(root, wanted) if path is None else Path(path)
     if not folder.is_dir():
         return folder
     for checkpoint in (folder / BEST, folder / LAST):

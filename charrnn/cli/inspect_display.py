@@ -199,13 +199,15 @@ def print_attribution(found: Attribution, vocab: Vocab) -> None:
     import numpy as np
 
     from charrnn.text.graphemes import graphemes
+    from charrnn.text.vocab import NOUNS, counted
 
+    noun = NOUNS[vocab.unit]
     names = [_quoted(symbol, vocab) for symbol in vocab.symbols]
     likely = np.argsort(-found.probabilities, kind="stable")[:3].tolist()
     p = float(np.exp(found.logprob))
     best = ", ".join(f"{names[i]} {100 * found.probabilities[i]:.0f} %" for i in likely)
     terminal.show(
-        f"after {found.at:,} characters: {names[found.target]} has p {p:.3g}, ln p "
+        f"after {counted(found.at, noun)}: {names[found.target]} has p {p:.3g}, ln p "
         f"{found.logprob:.3f}; most probable {best}"
     )
     symbols = vocab.codes[found.ids[found.first : found.at]].tobytes().decode("utf-32-le")
@@ -216,21 +218,21 @@ def print_attribution(found: Attribution, vocab: Vocab) -> None:
     print_unit(
         shown,
         places,
-        f"How much ln p of {names[found.target]} falls without each character before it:",
+        f"How much ln p of {names[found.target]} falls without each {noun} before it:",
         (-greatest, greatest),
     )
     order = np.argsort(-np.abs(changes), kind="stable")[:LISTED].tolist()
     rows = [(n, names[found.ids[found.first + n]]) for n in order]
     columns: list[Column[tuple[int, str]]] = [
-        (0, "character", lambda row: row[1]),
+        (0, noun, lambda row: row[1]),
         (1, "back", lambda row: str(len(changes) - row[0])),
         (2, "ln p falls by", lambda row: f"{changes[row[0]]:+.3f}"),
         (3, "derivative", lambda row: f"{found.gradients[row[0]]:.3g}"),
     ]
     print_table(rows, columns)
     terminal.show(
-        "back: how many characters before the prediction. ln p falls by: if the character is left "
-        "out. derivative: the norm of that of ln p by the input there."
+        f"back: how many {noun}s before the prediction. ln p falls by: if the {noun} is left out. "
+        "derivative: the norm of that of ln p by the input there."
     )
 
 

@@ -92,7 +92,7 @@ def unit_options(command: Command) -> Command:
             "--at",
             metavar="N",
             help="What the prediction after the first N characters, or of the character at "
-            "LINE:COLUMN, hangs on.",
+            "LINE:COLUMN, hangs on. Of a network that reads bytes, N and COLUMN count bytes.",
         ),
         click.option(
             "--units",
@@ -172,6 +172,8 @@ def _place(place: str, text: ScoreText) -> int:
     """The number of characters that the network reads before a place."""
     import numpy as np
 
+    from charrnn.text.vocab import NOUNS, counted
+
     match = _PLACE.fullmatch(place)
     assert match is not None
     index = int(match[1])
@@ -179,14 +181,13 @@ def _place(place: str, text: ScoreText) -> int:
         lines = text.symbols.split("\n")
         line, column = index, int(match[2])
         if not (1 <= line <= len(lines) and 1 <= column <= len(lines[line - 1]) + 1):
-            raise click.UsageError(f"--at {place}: there is no such line and column in the text")
+            of = " (columns count bytes)" if text.unit == "byte" else ""
+            raise click.UsageError(f"--at {place}: no such line and column in the text{of}")
         index = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
     at = int(np.searchsorted(text.places, index))
     if not (1 <= at <= len(text.ids) and index <= len(text.symbols)):
-        raise click.UsageError(
-            f"--at {place}: it must be after 1 to {len(text.symbols):,} characters, the length of "
-            "the text"
-        )
+        size = counted(len(text.symbols), NOUNS[text.unit])
+        raise click.UsageError(f"--at {place}: it must be after 1 to {size}, the whole text")
     return at
 
 

@@ -72,11 +72,8 @@ def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> N
     from charrnn.training.run_record import RunRecord
 
     record = RunRecord.read(run)
-    if record.missing:
-        terminal.say(
-            f"{record.folder}: the losses of {record.missing:,} of {record.step:,} steps were not "
-            "recorded, or the record is damaged"
-        )
+    if record.damage is not None:
+        terminal.say(record.damage)
     if csv:
         _print_csv(record)
     elif as_json:
@@ -94,7 +91,7 @@ def _print_table(record: RunRecord) -> None:
     passes = record.step / record.steps_per_epoch
     terminal.show(
         f"{terminal.one_line(str(record.folder))}: step {record.step:,} of {record.total_steps:,}, "
-        f"{passes:.1f} passes over the text, {terminal.duration_text(record.seconds)}, {state}"
+        f"{terminal.passes_text(passes)}, {terminal.duration_text(record.seconds)}, {state}"
     )
     if record.validations:
         click.echo()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.cli.live_block import Looks
+from charrnn.training.records import MOST_LOSS
 
 START = 0.03
 """The curve may leave the picture at its top in this first share of the steps: the loss falls so
@@ -27,11 +29,11 @@ def curve(
     training: NDArray[np.float32], validation: Losses, columns: int, rows: int, looks: Looks
 ) -> list[str]:
     """The losses of the steps from 1 on, as a line of averages, and the validation losses, pairs
-    of a step and a loss, as points. Values that are not finite are left out. No line is returned if
-    there are fewer than two losses of steps.
+    of a step and a loss, as points. Values that are not finite or too large (`MOST_LOSS`) are left
+    out. No line is returned if there are fewer than two losses of steps.
     """
-    seen = np.flatnonzero(np.isfinite(training))
-    validation = [(step, loss) for step, loss in validation if np.isfinite(loss)]
+    seen = np.flatnonzero(is_plausible(training))
+    validation = [(step, loss) for step, loss in validation if is_plausible(loss)]
     width = columns - LABEL
     if len(seen) < 2 or width < 4 or rows < 2:
         return []
@@ -59,6 +61,11 @@ def curve(
         for step, loss in validation
     }
     return _lines(dots, points, (low, high), looks)
+
+
+def is_plausible(losses: Any) -> Any:
+    """Which of the losses are shown."""
+    return np.abs(losses) <= MOST_LOSS
 
 
 def _averages(
@@ -91,7 +98,7 @@ def _lines(
     rows, width = dots.shape[0] // down, dots.shape[1] // across
     cells = dots.reshape(rows, down, width, across)
     low, high = limits
-    labels = {0: f"{high:.2f}", rows - 1: f"{low:.2f}"}
+    labels = {0: _label(high), rows - 1: _label(low)}
     lines = []
     for row in range(rows):
         marks = sorted(column for place, column in points if place == row)
@@ -106,6 +113,12 @@ def _lines(
             label = looks.styled(labels[row].rjust(LABEL - 1), "2")
         lines.append(f"{label} {''.join(parts)}".rstrip())
     return lines
+
+
+def _label(loss: float) -> str:
+    """A loss in the columns that there are for it."""
+    texts = (f"{loss:.{digits}f}" for digits in (2, 1, 0))
+    return next((text for text in texts if len(text) < LABEL), f"{loss:.0e}")
 
 
 def _characters(cells: NDArray[np.bool_], has_dots: bool) -> str:

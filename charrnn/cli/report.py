@@ -11,6 +11,7 @@ from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import threads_option
+from charrnn.cli.score_text import check_place
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
@@ -39,7 +40,7 @@ Examples:
     metavar="FILE",
     help="Where the first run's text is now, if it has moved; may be repeated.",
 )
-@click.option("--svg", metavar="FOLDER", help="Also write each picture as a file here.")
+@click.option("--svg", metavar="FOLDER", help="Also write each picture as a file into this folder.")
 @threads_option
 def report_(
     runs: tuple[str, ...],
@@ -55,15 +56,15 @@ def report_(
     which loads nothing else and opens from disk.
     """
     if out != "-":
-        _check_place(Path(out))
-    if svg is not None and not Path(svg).is_dir():
-        raise click.UsageError(f"--svg {svg}: no such folder")
+        check_place("--out", Path(out), ())
     if own_texts:
         find(own_texts)  # reports a missing text before kernels are loaded or compiled
     paths = [find_checkpoint(run) for run in runs or (None,)]
     from charrnn.checkpoint.header import model_config_of
 
     cells = [model_config_of(path).cell for path in paths]
+    if svg is not None:
+        _make_folder(Path(svg))
     load_kernels(cells[0], "rnn")
     from charrnn.reporting.story import report
 
@@ -85,8 +86,11 @@ def report_(
     terminal.say(f"wrote {terminal.one_line(out)}, {size}: open it in a browser")
 
 
-def _check_place(path: Path) -> None:
-    """`UsageError` if no file can be written there, before time is spent on it."""
-    if path.is_dir() or not path.parent.is_dir():
-        reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
-        raise click.UsageError(f"--out {path}: {reason}; give the name of a file to write")
+def _make_folder(path: Path) -> None:
+    """Make a folder unless it is there; `UsageError` if that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(
+            f"--svg {path}: cannot make this folder: {error.strerror or error}; choose another"
+        ) from None

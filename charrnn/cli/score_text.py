@@ -121,6 +121,9 @@ def check_place(flag: str, path: Path, files: Sequence[InputFile]) -> None:
     others = (Path(file.path) for file in files if file.path != STDIN)
     if path.exists() and any(path.samefile(other) for other in others):
         raise click.UsageError(f"{flag} {path}: that is the text; give another name")
-    if path.is_dir() or not path.parent.is_dir():
-        reason = "a folder" if path.is_dir() else f"no folder {path.parent}"
-        raise click.UsageError(f"{flag} {path}: {reason}; give the name of a file to write")
+    if path.is_dir():
+        raise click.UsageError(f"{flag} {path}: a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        raise click.UsageError(
+            f"{flag} {path}: no folder {path.parent}; make it first, or write elsewhere"
+        )

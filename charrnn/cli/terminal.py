@@ -217,6 +217,13 @@ def duration_text(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours < 48 else f"{round(hours / 24)} days"
 
 
+def passes_text(passes: float) -> str:
+    """How often a text is read, for people: 39.7 passes over the text."""
+    if passes < 0.05:
+        return "less than a tenth of a pass over the text"
+    return f"{passes:,.1f} passes over the text"
+
+
 def loss_text(nats: float | None) -> str:
     """A loss in both units: 1.6275 nats, 2.3480 bits per character."""
     return (

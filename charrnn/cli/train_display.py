@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import shlex
+import signal
 import sys
 import time
 from array import array
@@ -70,6 +71,7 @@ class Display:
             for sample in record.samples:
                 self._sample, self._sample_step = sample["text"], sample["step"]
         self._block = LiveBlock(sys.stderr, quiet=quiet, foot=HINT)
+        self._stop = stop
         if stop is not None and self._block.is_live:
             stop.notify = lambda: self._block.set_foot(STOPPING)
 
@@ -206,16 +208,17 @@ class Display:
         print(json_text(values), flush=True)
 
     def end(self, folder: RunFolder, ended: str | None) -> None:
-        """Leave the curve and ten lines of text on a terminal; print what ended the run (`ended`
-        None: it was stopped), where the best checkpoint is, and what to do next; as JSON, one
-        object.
+        """Leave the curve and ten lines of text on a terminal, unless a signal other than Ctrl-C
+        came; print what ended the run (`ended` None: it was stopped), where the best checkpoint is,
+        and what to do next; as JSON, one object.
         """
         self._block.close()
         run = self._run
         has_best = run.progress.best_loss is not None  # otherwise it is of the text before it grew
         best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
-        if self._report is not None and ended is not None:
+        by_hand = self._stop is not None and self._stop.status == 128 + signal.SIGINT
+        if self._report is not None and (ended is not None or by_hand):
             columns, looks = self._block.size[0], self._block.looks
             self._sample_since = -math.inf
             lines = picture(self._view(), columns, WHOLE, looks, has_bar=False)
@@ -232,14 +235,14 @@ class Display:
                 ended=ended,
             )
         path = shlex.quote(str(folder.path))
-        if ended is not None and run.step > self._first_step:
+        if ended is None:
+            say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
+        elif run.step > self._first_step:
             say(self._why(ended))
         if best is not None:
             kind = "validation loss" if validated else "training loss"
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
-        if ended is None:
-            say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
-        elif run.step > self._first_step and not self._block.quiet:
+        if ended is not None and run.step > self._first_step and not self._block.quiet:
             advised = {entry["kind"] for entry in folder.advice_until(run.step)}
             is_well = not advised & {*START_AGAIN}
             if is_well and ended in ("steps", "epochs") and run.progress.best_step == run.step:

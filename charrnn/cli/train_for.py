@@ -124,7 +124,7 @@ def more_text(run: Run, plan: Plan) -> str:
     )
     rate = f"; the learning rate rises again to {RISE:.0%} of its peak" if rises else ""
     return (
-        f"plan: {counted(steps, 'step')} more, {plan.passes:,.1f} passes over the text, about "
+        f"plan: {counted(steps, 'step')} more, {terminal.passes_text(plan.passes)}, about "
         f"{terminal.duration_text(plan.seconds)}{rate}"
     )
 
@@ -135,8 +135,8 @@ def plan_text(plan: Plan, duration: str) -> str:
 
     steps = plan.training.steps
     size = f"{counted(plan.model.layers, 'layer')} of {counted(plan.model.hidden, 'unit')}"
-    passes = f"{plan.passes:,.1f} passes over the text"
-    text = f"plan: {size}, {passes}, about {terminal.duration_text(plan.seconds)}"
+    passes, time = terminal.passes_text(plan.passes), terminal.duration_text(plan.seconds)
+    text = f"plan: {size}, {passes}, about {time}"
     if plan.passes >= 1:  # of less, nothing is known
         text += f"; expect a loss near {plan.expected_loss:.1f} nats per character"
     if steps == plan.most_steps:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charrnn.cli.options import with_own_flags
-from charrnn.cli.terminal import one_line, say, settings_text, size_text
+from charrnn.cli.terminal import one_line, passes_text, say, settings_text, size_text
 from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
     resumed = f", resumed at step {run.step:,}" if run.step else ""
     say(
         f"training: {counted(run.total_steps, 'step')}, "
-        f"{run.total_steps / run.steps_per_epoch:.1f} passes over the text, into "
+        f"{passes_text(run.total_steps / run.steps_per_epoch)}, into "
         f"{folder.path}{resumed}"
     )
     if request.verbose:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from charrnn.cli.live_bar import WIDEST, bar_line
 from charrnn.cli.live_block import Looks
-from charrnn.cli.loss_curve import TRAINING, VALIDATION, Losses, curve
+from charrnn.cli.loss_curve import TRAINING, VALIDATION, Losses, curve, is_plausible
 from charrnn.cli.terminal import duration_text, escaped, folded, wrapped
 
 SAMPLE_LINES = 10
@@ -78,9 +78,9 @@ def figures(view: View, width: int, looks: Looks) -> list[str]:
     recent = recent_loss(view.training)
     if recent is not None:
         texts.append((f"{marks[0]} training loss {recent:.3f}", TRAINING))
-    if view.validation:
+    if view.validation and is_plausible(view.validation[-1][1]):
         texts.append((f"{marks[1]} validation loss {view.validation[-1][1]:.3f}", VALIDATION))
-    if view.best_loss is not None:
+    if view.best_loss is not None and is_plausible(view.best_loss):
         texts.append((f"best {view.best_loss:.3f}", ""))
     lines, room = [""], 0
     for text, style in texts:
@@ -108,7 +108,7 @@ def recent_loss(losses: NDArray[np.float32]) -> float | None:
     """
     recent = losses[-RECENT:]
     weights = SMOOTHING ** np.arange(len(recent))[::-1]
-    is_known = np.isfinite(recent)
+    is_known = is_plausible(recent)
     if not is_known.any():
         return None
     return float(np.average(recent[is_known], weights=weights[is_known]))

@@ -53,6 +53,8 @@ def watch(run: str | None, once: bool, as_json: bool) -> None:
     from charrnn.training.run_record import RunRecord
 
     record = RunRecord.read(run)
+    if record.damage is not None:
+        terminal.say(record.damage)
     if as_json:
         click.echo(terminal.json_text(_as_json(record)))
         return

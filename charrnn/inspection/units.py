@@ -148,10 +148,13 @@ class UnitSearch:
         strong = int(self.is_strong.any(axis=0).sum())
         weak = int((self.p <= SIGNIFICANT).any(axis=(0, 1)).sum()) - strong
         units = int(np.prod(self.auc.shape[2:]))
+        detect = "detects" if 1 in (strong, units) else "detect"
+        one = "one of " if len(self.features) > 1 else ""
         tested = counted(len(self.features), "feature")
+        none = units - strong - weak
         return (
-            f"{strong:,} of {counted(units, 'unit')} detect one of {tested}; of the others, "
-            f"{weak:,} have a weaker tie to one and {units - strong - weak:,} have none beyond "
+            f"{strong:,} of {counted(units, 'unit')} {detect} {one}{tested}; of the others, "
+            f"{weak:,} {_have(weak)} a weaker tie to one and {none:,} {_have(none)} none beyond "
             "chance"
         )
 
@@ -209,6 +212,10 @@ def untrained(trained: Trained, seed: int = 0) -> Trained:
     """
     model = Model.initialized(trained.model.config, seed)
     return replace(trained, model=model, squares=None, starts=None)
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _is_testable(feature: Feature) -> bool:

@@ -26,13 +26,19 @@ from charrnn.pages.scales import Buckets, Scale, bucketed, pixels, scale_for
 
 COLUMNS = 340
 """Most points of a line as it is drawn."""
+TURNS = 3
+"""Patterns of dashes in `charts.css` for lines whose colors are used again."""
+LEGEND = 3
+"""Rows of a legend for which a chart has room."""
 SETTLED = 0.04
 """Share of the range of x after which falling lines have settled; the script has the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A line: y over x, float (n,). `sizes` are radii of points, (n,)."""
+    """A line: y over x, float (n,). `sizes` are radii of points, (n,). Colors from `COLORS` on are
+    the same again, with dashes that tell them apart.
+    """
 
     name: str
     x: NDArray[Any]
@@ -64,7 +70,8 @@ def line_chart(
     (`settles`), the range of y is that of all but the first 4 %.
     """
     are_log = log_x, log_y
-    frame, legend = _frame(series, labels, (width, height), are_log, settles, (x_range, y_range))
+    ranges = x_range, y_range
+    frame, legend, height = _frame(series, labels, (width, height), are_log, settles, ranges)
     clip = f"{labels.name}-clip"
     left, top, right, bottom = frame.edges
     parts = [
@@ -85,12 +92,15 @@ def _frame(
     are_log: tuple[bool, bool],
     settles: bool,
     ranges: tuple[tuple[float, float] | None, tuple[float, float] | None],
-) -> tuple[Frame, str]:
-    """The frame of a line chart, and its legend above it. Of the pairs, the first is for x."""
+) -> tuple[Frame, str, int]:
+    """The frame of a line chart, its legend above it, and its height, in which a long legend does
+    not count. Of the pairs, the first is for x.
+    """
     legend, rows = "", 0
     if len(series) > 1:
         legend, rows = _legend(series, size[0])
-    end, bottom = size[0] - RIGHT, size[1] - (BOTTOM if labels.x else BOTTOM - 16)
+    height = size[1] + 20 * max(0, rows - LEGEND)
+    end, bottom = size[0] - RIGHT, height - (BOTTOM if labels.x else BOTTOM - 16)
     drawn = [each.drawn for each in series]
     x = scale_for([np.asarray(each.x, np.float64) for each in series], LEFT, end, are_log[0])
     first = x.low + SETTLED * (x.high - x.low) if settles else x.low
@@ -100,7 +110,7 @@ def _frame(
         x = Scale(*ranges[0], LEFT, end, are_log[0])
     if ranges[1] is not None:
         y = Scale(*ranges[1], bottom, TOP + 20 * rows, are_log[1])
-    return Frame(x, y), legend
+    return Frame(x, y), legend, height
 
 
 def zoom_data(
@@ -115,7 +125,7 @@ def zoom_data(
     with at most `most` points, rounded to a 65,535th of its range.
     """
     linear = False, False
-    frame, _ = _frame(series, labels, (WIDTH, height), linear, settles, (None, None))
+    frame, *_ = _frame(series, labels, (WIDTH, height), linear, settles, (None, None))
     found = []
     for each in series:
         points = bucketed(each.x, each.y, most)
@@ -169,8 +179,7 @@ def _line(series: Series, frame: Frame, index: int) -> str:
         parts.append(f'<path class="band f{color}" data-band="{index}" d="{band}"/>')
     elif series.style != "points":
         parts.append(f'<path class="band f{color}" data-band="{index}" d=""/>')
-    style = "line" if series.style in ("line", "points") else f"line {series.style}"
-    parts.append(f'<path class="{style} s{color}" data-line="{index}" d="{path}"/>')
+    parts.append(f'<path class="{_classes(series)}" data-line="{index}" d="{path}"/>')
     if series.style == "points":
         sizes = np.full(len(x), 3.2) if series.sizes is None else series.sizes
         parts += [
@@ -179,6 +188,18 @@ def _line(series: Series, frame: Frame, index: int) -> str:
         ]
         parts = [f'<g data-points="{index}">', *parts, "</g>"]
     return "".join(parts)
+
+
+def _classes(series: Series) -> str:
+    """What a line looks like, for the style sheet."""
+    turn, color = divmod(series.color, COLORS)
+    names = ["line"]
+    if series.style not in ("line", "points"):
+        names.append(series.style)
+    names.append(f"s{color}")
+    if turn:
+        names.append(f"turn{1 + (turn - 1) % TURNS}")
+    return " ".join(names)
 
 
 def _path(x: Sequence[str], y: Sequence[str]) -> str:
@@ -194,8 +215,7 @@ def _legend(series: Sequence[Series], width: int) -> tuple[str, int]:
         if x > LEFT and x + size > width:
             x, row = float(LEFT), row + 1
         y, color = 10 + 20 * row, each.color % COLORS
-        style = "line" if each.style in ("line", "points") else f"line {each.style}"
-        parts.append(f'<path class="{style} s{color}" d="M{x:.0f},{y}h26"/>')
+        parts.append(f'<path class="{_classes(each)}" d="M{x:.0f},{y}h26"/>')
         if each.style == "points":
             parts.append(f'<circle class="point f{color}" cx="{x + 13:.0f}" cy="{y}" r="3.2"/>')
         parts.append(f'<text x="{x + 34:.0f}" y="{y + 4}">{escaped(name)}</text>')

@@ -33,10 +33,11 @@ def lead(story: Story) -> str:
     size = sum(text.characters for text in texts)
     noun = NOUNS[run.trained.vocab.unit]
     passes = run.trained.origin.epoch
+    times = f"{passes:,.1f} times over" if passes >= 0.05 else "less than a tenth of it"
     begin = (
         f"{_article(config.cell)} network of {counted(config.layers, 'layer')} of "
         f"{counted(config.hidden, 'unit')} read <em>{escaped(name)}</em>{more}, "
-        f"{counted(size, noun)}, {passes:,.1f} times over{_time(run)}."
+        f"{counted(size, noun)}, {times}{_time(run)}."
     )
     symbols = len(run.trained.vocab)
     end = f" At first each of the {symbols:,} {noun}s was as likely as any other to come next."
@@ -181,7 +182,7 @@ def _runs_table(runs: Sequence[RunFacts]) -> str:
                 _shape(run),
                 f"{run.trained.model.count():,}",
                 f"{run.step:,}",
-                f"{run.step / run.steps_per_epoch:.1f}",
+                f"{run.step / run.steps_per_epoch:.2f}",
                 "" if run.seconds is None else _duration(run.seconds),
                 "" if best is None else f"{best['validation_loss']:.4f}",
                 "" if best is None else f"{best['step']:,}",

@@ -55,5 +55,7 @@ def run_html(summary: str, validations: Sequence[Mapping[str, Any]], losses: NDA
     """A run in a notebook: a line about it, and its learning curves."""
     known = [entry for entry in validations if entry.get("validation_loss") is not None]
     curves = learning_curves(known, losses)
-    chart = standalone(line_chart(curves, LABELS, settles=True)) if curves else ""
+    if not curves:
+        return f"<p>{escaped(summary)}: no losses to draw yet</p>"
+    chart = standalone(line_chart(curves, LABELS, settles=True))
     return f'<p>{escaped(summary)}</p><div style="max-width:48rem">{chart}</div>'

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from charrnn.checkpoint.paths import bundled_network
+from charrnn.checkpoint.paths import LAST, bundled_network
 from charrnn.checkpoint.trained import Trained
-from charrnn.errors import CorpusError, VocabError
+from charrnn.errors import CheckpointError, CorpusError, VocabError
 from charrnn.text.corpus import Corpus
 from charrnn.text.datasets import bundled_corpus
 from charrnn.text.sources import STDIN, check_recorded, find
@@ -37,7 +37,7 @@ def own_corpus(
     if not paths or (STDIN in paths and not own_texts):
         why = "the run's text came from standard input"
         if not paths:
-            why = f"{path}: no run file beside it"
+            why = _why_no_run(path)
         raise CorpusError(f"{why}: pass the text it was trained on with `own_texts`")
     try:
         lengths = None
@@ -53,6 +53,17 @@ def own_corpus(
         raise CorpusError(f"the run's text: {error}; pass its new path with `own_texts`") from None
     trained.check_text(corpus)
     return corpus
+
+
+def _why_no_run(path: Path) -> str:
+    """Why nothing says what the network in a file was trained on."""
+    last = path.parent / LAST
+    try:
+        if last.exists():
+            describe_run(last)
+    except CheckpointError as error:
+        return str(error)
+    return f"{path}: no run file beside it"
 
 
 def _by_part(trained: Trained, paths: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

@@ -32,6 +32,8 @@ STEP = np.dtype([(name, "<f4") for name in FIELDS])
 """The record of a step: its loss in nats per character, the norm of its gradient before clipping,
 and the learning rate of its update. NaN: unknown.
 """
+MOST_LOSS = 1e4
+"""A loss above this, in nats per character, is none: the bytes are damaged."""
 SECONDS = 1.0
 """Between two writes, so that a run can be watched."""
 

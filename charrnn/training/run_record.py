@@ -33,7 +33,7 @@ from charrnn.training.entries import (
     read_lines,
     seconds_of_entries,
 )
-from charrnn.training.records import FIELDS, SAMPLES, STEP, STEPS
+from charrnn.training.records import FIELDS, MOST_LOSS, SAMPLES, STEP, STEPS
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,8 @@ class RunRecord:
     model, config: the settings of network and training, as of the last checkpoint.
     steps_per_epoch: steps in a pass over the training text.
     steps: a structured array; element i is step i + 1, with the fields `loss`, `gradient_norm`
-        (before clipping) and `learning_rate`, float32; NaN where that was not recorded.
+        (before clipping) and `learning_rate`, float32; NaN where that was not recorded, or is
+        damaged: a loss below 0 or above 10,000.
     history: the entries of validations and of returns to an earlier step, in order (as in
         history.jsonl: `step`, `epoch`, `train_loss`, `validation_loss`, ..., `seconds`).
     samples: what the network wrote in training: `step`, `epoch` and `text`.
@@ -129,13 +130,25 @@ class RunRecord:
         """
         return int(np.isnan(self.steps["loss"]).sum())
 
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the record, in a line."""
+        if not self.missing:
+            return None
+        return (
+            f"{self.folder}: the losses of {self.missing:,} of {self.step:,} steps were not "
+            "recorded, or the record is damaged"
+        )
+
 
 def _folder_of(run: str | os.PathLike[str] | None) -> Path:
     folder = newest_folder() if run is None else Path(run)
     if folder.name in (LAST, BEST) and folder.is_file():
         folder = folder.parent
     if not (folder / LAST).exists():
-        problem = f"no {LAST} in this folder" if folder.is_dir() else "no such folder"
+        problem = "not a folder" if folder.exists() else "no such folder"
+        if folder.is_dir():
+            problem = f"no {LAST} in this folder"
         raise RunError(
             f"{folder}: no run ({problem}); give a run's folder, such as {ROOT / 'book'}"
         )
@@ -143,11 +156,19 @@ def _folder_of(run: str | os.PathLike[str] | None) -> Path:
 
 
 def _steps(folder: Path, least: int) -> NDArray[np.void]:
-    """The records of the steps, at least as many as the last checkpoint has steps."""
+    """The records of the steps, at least as many as the last checkpoint has steps. One whose loss
+    cannot be a loss is NaN.
+    """
     data = b""
     with suppress(OSError):
         data = read_regular(folder / STEPS, MOST_READ)
     steps = np.frombuffer(data[: len(data) - len(data) % STEP.itemsize], STEP)
+    with np.errstate(invalid="ignore"):
+        is_damaged = (steps["loss"] < 0) | (steps["loss"] > MOST_LOSS)
+    if is_damaged.any():
+        steps = steps.copy()
+        for name in FIELDS:
+            steps[name][is_damaged] = np.nan
     if len(steps) < least <= MOST_READ // STEP.itemsize:
         missing = np.full((least - len(steps), len(FIELDS)), np.nan, "<f4").view(STEP)[:, 0]
         steps = np.concatenate([steps, missing])

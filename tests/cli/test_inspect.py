@@ -170,6 +170,15 @@ def test_what_a_prediction_hangs_on(run: charrnn.Trained) -> None:
     assert f"{greatest:.3f}" in lines
 
 
+def test_places_in_bytes() -> None:
+    corpus = charrnn.Corpus.from_text(PAGE * 9, charrnn.CorpusConfig(unit="byte"))
+    charrnn.save("bytes.safetensors", small_run(corpus).trained)
+    found = inspect("page.txt", "--at", "30", "--run", "bytes.safetensors").stdout
+    assert found.startswith("after 30 bytes: ") and "without each byte before it" in found
+    wrong = inspect("page.txt", "--at", "301", "--run", "bytes.safetensors", status=2)
+    assert "after 1 to 300 bytes" in wrong.stderr
+
+
 def test_a_web_page(run: charrnn.Trained) -> None:
     Path("long.txt").write_text(LONG)
     found = inspect("long.txt", "--html", "page.html")

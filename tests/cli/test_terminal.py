@@ -147,6 +147,14 @@ def test_compiling_shows_a_bar_on_a_terminal(monkeypatch, beside, shown_as):
     assert shown_as in screen.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("passes", "text"),
+    [(0.0004, "less than a tenth of a pass"), (0.06, "0.1 passes"), (1234.5, "1,234.5 passes")],
+)
+def test_passes(passes, text):
+    assert terminal.passes_text(passes) == f"{text} over the text"
+
+
 PLAN = "plan: 2 layers of 1,024 units, 40.0 passes over the text, about 2 h 00 min; expect a loss"
 
 

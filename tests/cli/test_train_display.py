@@ -121,6 +121,19 @@ def test_a_curve_of_little_and_of_what_is_no_number() -> None:
     assert len(curve(np.ones(50, np.float32), [(50, 1.0)], 40, 8, PLAIN)) == 8
 
 
+def test_losses_that_are_none_are_left_out_and_large_ones_keep_to_their_columns() -> None:
+    losses = FALLING.copy()
+    losses[1000:1500] = 1e30
+    for high in (99.999, 123.456, 9999.0):
+        losses[:200] = high
+        validation = [(1000, 1e30), (2000, high)]
+        labels = [line[:LABEL] for line in curve(losses, validation, 80, 8, PLAIN)]
+        assert labels[0][-1] == labels[-1][-1] == " "
+        assert float(labels[0]) == pytest.approx(high, 0.01) and float(labels[-1]) < 1.1
+    lines = picture(replace(VIEW, training=losses, validation=[(9, 1e30)]), 80, 30, PLAIN)
+    assert "validation" not in "".join(lines)
+
+
 @pytest.mark.parametrize("columns", [12, 20, 40, 80, 200])
 def test_a_bar_has_the_length_of_its_share(columns: int) -> None:
     empty, half, full = (bar_line(share, [], columns, PLAIN) for share in (0.0, 0.5, 1.5))
@@ -206,9 +219,10 @@ def test_the_terminal_while_it_trains_resized_and_after_ctrl_c(
         assert shown.end() == 130
         text = " ".join(" ".join(shown.lines).split())
         assert "stopped at step" in text and "charrnn train --resume run" in text
-        assert "charrnn sample run" in text and "training loss" not in text
-        assert not any(sign in text for sign in BAR)
-        assert not any("⠀" < sign <= "⣿" for sign in text)
+        assert "charrnn sample run" in text and not any(sign in text for sign in BAR)
+        shown_until, _, _ = text.partition("stopped at step")
+        assert "training loss" in shown_until and "What it writes after" in shown_until
+        assert any("⠀" < sign <= "⣿" for sign in shown_until)
         for jargon in ("epoch", "bits/", "grad", "chars/s"):
             assert jargon not in text
 
@@ -220,6 +234,7 @@ def test_what_a_signal_says_at_once(tmp_path: Path) -> None:
         assert "stopping after this step ..." in shown.raw
         assert not any("stopping" in line for line in shown.lines)
         assert any("resume with: " in line for line in shown.lines) and not bars(shown)
+        assert not any("training loss" in line or "writes" in line for line in shown.lines)
 
 
 def test_an_error_leaves_its_line_and_no_picture(tmp_path: Path) -> None:

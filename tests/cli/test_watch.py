@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
@@ -15,6 +16,7 @@ from filelock import FileLock
 from charrnn.checkpoint.paths import LOCK
 from charrnn.cli.main import cli
 from charrnn.training.loop import train
+from charrnn.training.records import STEPS as STEPS_FILE
 from charrnn.training.records import Recorder
 from charrnn.training.run_folder import RunFolder
 from tests.cli.pseudo_terminal import terminal
@@ -83,6 +85,20 @@ def test_one_picture_is_plain_in_a_pipe(folder: Path) -> None:
     assert any("validation loss" in line and "best" in line for line in lines)
 
 
+def test_a_damaged_record_is_called_damaged(folder: Path) -> None:
+    file = folder / "run" / STEPS_FILE
+    whole = file.read_bytes()
+    file.write_bytes(np.float32([1e30] * 30).tobytes() + whole[120:])  # ten steps
+    try:
+        log = CliRunner().invoke(cli, ["log", str(folder / "run")])
+        for said in (watch(folder, "--once"), log):
+            assert "the losses of 10 of 20 steps were not recorded, or the" in said.stderr
+            assert not re.search(r"\d{9}", said.stdout)
+        assert state(folder)["train_loss"] < 10
+    finally:
+        file.write_bytes(whole)
+
+
 def test_a_finished_run_and_none(tmp_path: Path) -> None:
     corpus = small_corpus()
     for name, settings in (("steps", {"steps": 2}), ("patience", {"steps": 99, "patience": 1})):
@@ -96,6 +112,9 @@ def test_a_finished_run_and_none(tmp_path: Path) -> None:
         assert watch(tmp_path / name).stdout.startswith("finished, at step 2 of ")
     result = watch(tmp_path)
     assert result.exit_code == 1 and "no run" in result.stderr and result.stderr.count("\n") == 1
+    (tmp_path / "steps" / "run" / "text").touch()
+    file = CliRunner().invoke(cli, ["watch", str(tmp_path / "steps" / "run" / "text")])
+    assert "no run (not a folder); give a run's folder" in file.stderr
 
 
 @pytest.mark.parametrize("columns", [40, 80, 200])

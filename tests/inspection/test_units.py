@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -114,8 +115,11 @@ def test_a_unit_that_tracks_quotes_is_found_first_and_others_are_not_praised(is_
     assert first.auc > 0.999 and first.p < 0.01 and first.is_strong
     assert second.auc < 0.7 and second.p > 0.05 and not second.is_strong
     assert found.detectors == [first]
-    assert found.summary.startswith("1 of 12 units detect one of ")
+    assert found.summary.startswith("1 of 12 units detects one of ")
     assert found.summary.endswith("0 have a weaker tie to one and 11 have none beyond chance")
+    one = replace(found, auc=found.auc[..., :1, :1], p=found.p[..., :1, :1])
+    assert one.summary.startswith("0 of 1 unit detects one of ")
+    assert " and 1 has none" in one.summary
     assert "inside braces" in found.untested and found.auc.shape[1:] == (2, 2, 6)
 
 

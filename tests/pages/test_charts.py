@@ -66,6 +66,19 @@ def test_what_is_not_finite_is_left_out() -> None:
     assert found.x.tolist() == [0, 3] and found.y.tolist() == [1, 2]
 
 
+def test_lines_of_many_runs_differ_and_their_names_leave_room() -> None:
+    steps = np.arange(9.0)
+    series = [Series("the name of run " + str(n), steps, steps, n) for n in range(24)]
+    chart = line_chart(series, LABELS, height=150)
+    looks = re.findall('<path class="(line[^"]*)"', chart)
+    assert looks[:24] == looks[24:] and len(set(looks)) == 24
+    style = (FOLDER / "charts.css").read_text()
+    for name in {name for look in looks for name in look.split() if name.startswith("turn")}:
+        assert f".chart .{name} {{ stroke-dasharray:" in style
+    _, top, _, bottom = zoom_data(series, LABELS, most=9, height=150)["frame"]
+    assert bottom - top >= 30 and f'viewBox="0 0 760 {bottom + 44:.0f}"' in chart
+
+
 def test_the_script_gets_what_there_is() -> None:
     series = long_series()
     about = zoom_data(

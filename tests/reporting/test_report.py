@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -97,9 +98,19 @@ def test_a_run_without_its_text_is_told_without_it(folder: RunFolder) -> None:
     assert again.held_out is not None and again.missing is None
 
 
+def test_a_damaged_run_file_is_called_damaged(folder: RunFolder, tmp_path: Path) -> None:
+    shutil.copy(folder.best, tmp_path)
+    missing = report(tmp_path).missing
+    assert missing is not None and "no run file beside it" in missing
+    (tmp_path / "last.safetensors").write_bytes(b"\0" * 100)
+    missing = report(tmp_path).missing
+    assert missing is not None and "last.safetensors: not a checkpoint, or damaged" in missing
+
+
 def test_a_run_in_memory_and_a_lone_network(folder: RunFolder, tmp_path: Path) -> None:
     corpus = Corpus.from_text(TEXT * 2)
     run = Run.new(corpus, plain_model(layers=1, hidden=5, cell="rnn"), adam(steps=4, eval_every=2))
+    assert "<div" not in run._repr_html_() and "no losses" in run._repr_html_()
     trained(run, corpus)
     told = report(run, corpus)
     assert told.run.best is not None and {*told.reach} == {
@@ -173,12 +184,15 @@ def test_in_a_notebook_it_is_a_frame(story: Story) -> None:
 
 def test_the_command(folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "."])
+    done = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "new/in"])
     assert done.exit_code == 0 and "wrote report.html" in done.stderr and not done.stdout
-    assert Path("report.html").read_text() == report(folder).page and Path("map.svg").exists()
+    assert Path("report.html").read_text() == report(folder).page
+    assert Path("new/in/map.svg").exists()
     assert CliRunner().invoke(cli, ["report", "nowhere"]).exit_code == 1
     wrong = ["report", str(folder.path), "--out", "no/where.html"]
-    assert CliRunner().invoke(cli, wrong).exit_code == 2
+    assert "make it first" in CliRunner().invoke(cli, wrong).stderr
+    in_the_way = CliRunner().invoke(cli, ["report", str(folder.path), "--svg", "report.html"])
+    assert in_the_way.exit_code == 2 and "cannot make this folder" in in_the_way.stderr
 
 
 @pytest.fixture(scope="module")

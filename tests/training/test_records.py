@@ -318,7 +318,7 @@ def test_what_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         RunRecord.read("nowhere")
     with pytest.raises(RunError, match=r"no last\.safetensors in this folder"):
         RunRecord.read(tmp_path)
-    with pytest.raises(RunError, match="no run in checkpoints/"):
+    with pytest.raises(RunError, match="no run in checkpoints/; train one first, or give a run's"):
         RunRecord.read()
     (tmp_path / "last.safetensors").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="not a checkpoint"):
