@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -137,7 +138,7 @@ def plan_text(plan: Plan, duration: str) -> str:
     size = f"{counted(plan.model.layers, 'layer')} of {counted(plan.model.hidden, 'unit')}"
     passes, time = terminal.passes_text(plan.passes), terminal.duration_text(plan.seconds)
     text = f"plan: {size}, {passes}, about {time}"
-    if plan.passes >= 1:  # of less, nothing is known
+    if plan.passes >= 1 and math.isfinite(plan.expected_loss):  # of less, nothing is known
         text += f"; expect a loss near {plan.expected_loss:.1f} nats per character"
     if steps == plan.most_steps:
         return f"{text}; more would only repeat the text"

@@ -17,8 +17,8 @@ from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.settings import LENGTH
 from charrnn.errors import ConfigError
-from charrnn.evaluation.compression import evaluate_xz
 from charrnn.evaluation.evaluate import evaluate
+from charrnn.evaluation.ngrams import ngram_nats
 from charrnn.network.parameters import parameter_count
 from charrnn.optim.schedules import RISE, rate_factor
 from charrnn.runtime.threads import Workers
@@ -36,8 +36,8 @@ VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
 """Of the time that validations may take, three times as much if there were fewer than four
 otherwise; and how many at most.
 """
-COMPRESSED = 300_000
-"""Characters of the text that are compressed to say what loss to expect."""
+FEW = 500
+"""Characters that are too few to say what loss to expect."""
 LEAST_SECONDS = 5.0
 ENDLESS: dict[str, Any] = {
     **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0},
@@ -219,11 +219,17 @@ def _longer(run: Run, total: int) -> TrainConfig:
 
 
 def expected_loss(corpus: Corpus, passes: float) -> float:
-    """Where a planned run ends, as validation loss in nats per character: a share of what xz makes
-    of the start of the text. Fitted to five runs on two texts, English plays; rough on others.
+    """Where a planned run ends, as validation loss in nats per character: a share of what n-grams
+    lose. Fitted to nine runs on verse, plays, names and source code: 0.08 off on average, 0.17 at
+    most. Infinite if the text is too short to say.
     """
-    xz = evaluate_xz(corpus.train[:COMPRESSED], corpus.vocab).nats_per_char
-    return xz * (0.83 - 0.042 * math.log(max(1.0, passes)))
+    read, held_out = corpus.train, corpus.validation
+    if len(held_out) <= FEW:
+        read, held_out = read[:-FEW], read[-FEW:]
+    if len(read) <= FEW:
+        return math.inf
+    nats = ngram_nats(read, held_out, len(corpus.vocab))
+    return nats * (0.93 - 0.03 * math.log(max(1.0, passes)))
 
 
 @dataclass(frozen=True)
