@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
+from charrnn.cli.styled_text import RESET, in_styles
 from charrnn.cli.tables import Column, print_table
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ STYLES = (
 """The style of each level from -3 to 3: blue below the middle and orange above, which color-blind
 eyes tell apart, and darker at both ends. Both colors are set, for dark and light backgrounds.
 """
-RESET = "\x1b[0m"
 BARS = "▁▂▃▄▅▆▇"
 COLUMNS = 80
 """Columns of a line where there is no terminal."""
@@ -52,9 +52,8 @@ def print_unit(
     if terminal.has_color(sys.stdout):
         scale = "".join(f"{style}  {RESET if style else ''}" for style in STYLES)
         print(f"{low:.2f} {scale} {high:.2f}\n")
-        for first in range(0, len(shown), 4096):
-            last = min(first + 4096, len(shown))
-            sys.stdout.write("".join(_colored(shown, places, first, last)))
+        for piece in in_styles(_pieces(shown, places)):
+            sys.stdout.write(piece)
         print("" if len(shown) and shown[len(shown) - 1].endswith("\n") else "\n", end="")
         return
     print(f"{BARS[0]} {low:.2f}, {BARS[-1]} {high:.2f}; bars stand below their characters\n")
@@ -62,22 +61,17 @@ def print_unit(
         print(line)
 
 
-def _colored(shown: Graphemes, places: NDArray[Any], first: int, last: int) -> Iterator[str]:
+def _pieces(shown: Graphemes, places: NDArray[Any]) -> Iterator[tuple[str, str]]:
+    """The style and the text of each character; a space shows a newline's."""
     from charrnn.inspection.activity import SIDES, levels
 
-    before = ""
-    for index, level in enumerate(levels(places[first:last]).tolist(), first):
-        piece, style = terminal.escaped(shown[index]), STYLES[level + SIDES]
-        if "\n" in piece:  # a color would fill the rest of the line; a space shows the newline's
-            yield (style + " " if style else "") + (RESET if style or before else "") + "\n"
-            before = ""
-            continue
-        if style != before:
-            yield (RESET if before else "") + style
-        yield piece
-        before = style
-    if before:
-        yield RESET
+    for index, level in enumerate(levels(places).tolist()):
+        style, piece = STYLES[level + SIDES], terminal.escaped(shown[index])
+        if "\n" in piece:  # a color would fill the rest of the line
+            yield style, " " if style else ""
+            yield "", "\n"
+        else:
+            yield style, piece
 
 
 def _with_bars(shown: Graphemes, places: NDArray[Any]) -> Iterator[str]:

@@ -79,8 +79,8 @@ class LiveBlock:
         return columns or 80, rows or 24
 
     def refresh(self, lines: Callable[[int, int], Sequence[str]]) -> None:
-        """If it is time to, draw what this function returns for so many columns, fewer of which the
-        lines must have, and rows.
+        """If it is time to, draw the lines that this function returns. It is called with the
+        columns of the terminal, which no line may fill, and the rows.
         """
         start = time.monotonic()
         if self.is_live and start >= self._next:

@@ -51,9 +51,9 @@ def report_(
 ) -> None:
     """Tell the story of a run as a web page: what it read, how it learned, what it writes now.
 
-    RUN is a run's folder or a .safetensors file, by default the newest run. The first one is told
-    in full; others stand beside it in the learning curves and in a table. The page is one file,
-    which loads nothing else and opens from disk.
+    RUN is a run's folder or a .safetensors file, by default the newest run. It is about
+    the first one; others stand beside it in the learning curves and in a table. The page is one
+    file, which loads nothing else and opens from disk.
     """
     if out != "-":
         check_place("--out", Path(out), ())

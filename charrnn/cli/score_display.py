@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
+from charrnn.cli.styled_text import RESET, broken_at_spaces, in_styles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,14 +26,11 @@ STYLES = (
 """The style of each level of surprise. Both colors are set, so that a character is readable on a
 dark and on a light background; they grow darker, which every eye sees.
 """
-RESET = "\x1b[0m"
 UNREAD = "\x1b[2;9m"
 """Faint and struck out: not in the vocabulary."""
 BREAK_SHOWN_FROM = 2
 """The level from which a newline is shown by a sign."""
 BREAK = "\u21b5"
-TAB = 8
-"""Columns from one stop of the tab to the next."""
 CONTEXT = 80
 """Columns of a passage's line where there is no terminal."""
 
@@ -52,51 +50,16 @@ def colored(shown: Graphemes, nats: NDArray[Any], first: int, last: int) -> Iter
     """The characters first:last in the colors of their surprise, control characters escaped."""
     from charrnn.evaluation.score import levels
 
-    before = ""
-    for index, level in enumerate(levels(nats[first:last]).tolist(), first):
-        own = UNREAD if level < 0 else STYLES[level]
-        parts = [(own, terminal.escaped(shown[index]))]
-        if "\n" in parts[0][1]:  # a color would fill the rest of the line
-            parts = [(own, BREAK if level >= BREAK_SHOWN_FROM else ""), ("", "\n")]
-        for style, piece in parts:
-            if style != before:
-                yield (RESET if before else "") + style
-            yield piece
-            before = style
-    if before:
-        yield RESET
+    def pieces() -> Iterator[tuple[str, str]]:
+        for index, level in enumerate(levels(nats[first:last]).tolist(), first):
+            style, piece = UNREAD if level < 0 else STYLES[level], terminal.escaped(shown[index])
+            if "\n" in piece:  # a color would fill the rest of the line
+                yield style, BREAK if level >= BREAK_SHOWN_FROM else ""
+                yield "", "\n"
+            else:
+                yield style, piece
 
-
-def broken_at_spaces(pieces: Iterable[str], columns: int) -> Iterator[str]:
-    """The pieces of `colored` with newlines, so that no line is wider than this: after spaces and
-    tabs, and in words that are wider. A color ends before such a newline and goes on after it.
-    """
-    column, width, word = 0, 0, ""
-    before = now = ""  # the styles before and after the word
-    for piece in pieces:
-        if piece.startswith("\x1b"):
-            word, now = word + piece, piece.removeprefix(RESET)
-            continue
-        size = 0 if piece in ("\n", "\t") else terminal.cells(piece)
-        if column and column + width + size > columns:
-            yield _newline(before)
-            column = 0
-        if width and width + size > columns:
-            yield word + _newline(now)
-            width, word, before = 0, "", now
-        width, word = width + size, word + piece
-        if piece in (" ", "\t", "\n"):
-            yield word
-            column = 0 if piece == "\n" else column + width
-            if piece == "\t":
-                column = min(column // TAB * TAB + TAB, columns - 1)
-            width, word, before = 0, "", now
-    yield word
-
-
-def _newline(style: str) -> str:
-    """A newline in the middle of this style: a color would fill the rest of the line."""
-    return f"{RESET}\n{style}" if style else "\n"
+    return in_styles(pieces())
 
 
 def print_colored(shown: Graphemes, nats: NDArray[Any]) -> None:

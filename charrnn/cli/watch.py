@@ -115,8 +115,8 @@ def _validation(record: RunRecord) -> list[tuple[int, float]]:
 
 
 def _left(record: RunRecord, seconds: float = 0.0, steps: int = 0) -> float | None:
-    """Seconds left of a run that has made so many steps in so many seconds, or None if it is not
-    being trained or its pace is unknown; without steps, by the history.
+    """Seconds that a run still needs, at the pace of the last `steps` in `seconds`; without steps,
+    at that of its history. None if it is not being trained or its pace is unknown.
     """
     if not record.is_running:
         return None

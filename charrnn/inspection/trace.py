@@ -218,7 +218,7 @@ def _empty(trained: Trained, ids: NDArray[Any], starts: Positions) -> Trace:
 
 
 def _check_memory(trained: Trained, characters: int) -> None:
-    """`CorpusError` if a trace of so many characters takes too much memory."""
+    """`CorpusError` if a trace of this many characters takes too much memory."""
     cell, config, size = trained.model.cell, trained.model.config, memory_size()
     states = len(cell.gates) + 1 + cell.has_memory + cell.keeps_memory + cell.has_output
     each = 4 * (states * config.layers * config.hidden + config.vocab_size)

@@ -52,8 +52,9 @@ were at the peak.
 FALLS = 2
 """Times that a run goes back before its rate is called too high: once can be chance."""
 NOTHING_LEARNED, LEAST_STEPS, COUNTED = 0.05, 400, 1_000_000
-"""A network has learned nothing if after so many steps its loss is less than this below that of a
-guess by frequency alone, counted in so many characters. Healthy networks were a nat below it.
+"""A network has learned nothing if its loss after LEAST_STEPS is less than this below the loss of a
+guess by frequency alone, which is counted in at most COUNTED characters. Healthy networks were a
+nat below it.
 """
 SATURATED = 0.88
 """Share of the time that a layer's gates are fully open or shut, if that is too much. Healthy runs
@@ -185,7 +186,7 @@ def _rounded(value: float) -> float:
 
 
 def _overfitting(run: Run) -> Iterator[Advice]:
-    """Whether the network has begun to learn its text by heart (`recovery.overfits`)."""
+    """Whether the network has begun to overfit (`recovery.overfits`)."""
     if not any(entry.get("overfitting") is True for entry in run.validations):
         return
     config = run.model.config

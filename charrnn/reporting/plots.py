@@ -192,7 +192,7 @@ def _reach(story: Story) -> str:
     labels = Labels(
         "reach",
         "How far back gradients reach",
-        "The norm of the derivative of the loss by the state so many characters earlier, on a "
+        "The norm of the derivative of the loss by the state of earlier characters, on a "
         "logarithmic scale. The further a curve stays up, the further back the network can learn.",
         "characters back",
         "norm of the gradient",

@@ -165,8 +165,8 @@ def _best(step: int, loss: float, run: RunFacts) -> str:
     text = f"It was best at step {step:,}: {loss:.3f} nats."
     if worse > 0.01:
         text += (
-            f" By step {last['step']:,} it was {worse:.3f} nats worse: from then on it learned its "
-            "text by heart. The network of the best step is the one that was kept."
+            f" By step {last['step']:,} it was {worse:.3f} nats worse: from then on it memorized "
+            "its text. The network of the best step is the one that was kept."
         )
     return text
 

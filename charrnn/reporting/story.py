@@ -125,7 +125,7 @@ def report(
     """The story of a run, or of several, for a person: what it read, how it learned, what it
     writes.
 
-    A run is a folder, a checkpoint, a `RunFolder` or a `Run`. The first one is told in full: its
+    A run is a folder, a checkpoint, a `RunFolder` or a `Run`. The story is that of the first: its
     text is `corpus`, or is read again from `own_texts` or from where the run recorded it. If it is
     missing or has changed, the story does without what needs it, and `Story.missing` says why.
     The same runs and the same text give the same story. `progress` counts thousandths.

@@ -37,7 +37,7 @@ second.
 """
 LEAST_BATCHES = 8
 """Steps that a pass over the text must have: the loss of fewer says only how fast the network
-learns them by heart.
+memorizes them.
 """
 RISE, LASTING = 0.8, 3
 """The test ends when the loss has been this many nats above the lowest for as many steps."""

@@ -15,15 +15,8 @@ from click.testing import CliRunner, Result
 import charrnn
 from charrnn.cli import terminal
 from charrnn.cli.main import cli
-from charrnn.cli.score_display import (
-    BREAK,
-    RESET,
-    STYLES,
-    UNREAD,
-    broken_at_spaces,
-    colored,
-    legend,
-)
+from charrnn.cli.score_display import BREAK, STYLES, UNREAD, colored, legend
+from charrnn.cli.styled_text import RESET, broken_at_spaces
 from charrnn.text.graphemes import graphemes
 from tests.reference.small import small_corpus, small_run
 
