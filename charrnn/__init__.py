@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         CorpusError,
         DataError,
         DivergenceError,
+        ExportError,
         PeerError,
         RunError,
         SamplingError,
@@ -130,7 +131,7 @@ _HOMES = {
     "generation.manuscript": "Manuscript",
     "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
-    "DivergenceError PeerError RunError SamplingError VocabError",
+    "DivergenceError ExportError PeerError RunError SamplingError VocabError",
     "evaluation.evaluate": "Evaluation evaluate evaluate_windows mixed",
     "generation.generate": "Written generate generate_ids generate_many generate_texts",
     "generation.lexicon": "Lexicon",
@@ -192,7 +193,8 @@ __all__ = [  # noqa: RUF022
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
     "with_logprobs", "CharrnnError",
-    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "PeerError",
+    "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
+    "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
 ]  # fmt: skip
 

@@ -12,6 +12,7 @@ backticks, like `learning_rate`; the command line shows them as flags.
     |-- DataError        a data set is unknown, cannot be downloaded, or arrived damaged
     |-- DivergenceError  training diverged for good, or outputs are NaN or infinite
     |-- SamplingError    next to none of the texts that a network writes pass
+    |-- ExportError      a format cannot hold this network, or its files cannot be written
     `-- PeerError        a program to compare with is not installed, or failed
 
 The command line prints any of them as one line on stderr, with exit status 1 (2 for a
@@ -79,6 +80,10 @@ def overflow(whose: str = "the network's") -> DivergenceError:
 
 class SamplingError(CharrnnError):
     """Next to none of the texts that a network writes pass."""
+
+
+class ExportError(CharrnnError):
+    """A format cannot hold this network, or its files cannot be written."""
 
 
 class PeerError(CharrnnError):
