@@ -24,9 +24,7 @@ class ServeConfig(Settings):
         "addresses; may be repeated.",
     )
     max_tokens: int = limit(16_384, "Most characters to write for one text.", 1, 10**7)
-    max_prompt: int = limit(
-        100_000, "Most characters of a request's prompts together.", 1, 10**7
-    )
+    max_prompt: int = limit(100_000, "Most characters of a request's prompts together.", 1, 10**7)
     max_texts: int = limit(64, "Most texts of a request: prompts times `best_of`.", 1, 4096)
     batch: int = limit(64, "Texts that are written at once.", 1, 1024)
     waiting: int = limit(

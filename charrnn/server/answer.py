@@ -18,13 +18,45 @@ PAUSE = 0.03
 """Seconds between two events of a stream: what is written meanwhile is one."""
 
 
+class Waiter:
+    """Waits in one event loop for what the engine's thread writes.
+
+    every: wake up for each piece, not just for the end of a text.
+    """
+
+    def __init__(self, every: bool = False) -> None:
+        self._loop, self._changed, self._every = asyncio.get_running_loop(), asyncio.Event(), every
+
+    def report(self, stream: Stream) -> None:
+        """Called by the engine's thread."""
+        if self._every or stream.is_over:
+            try:
+                self._loop.call_soon_threadsafe(self._changed.set)
+            except RuntimeError:  # the loop has ended, and the program with it
+                stream.is_cancelled = True
+
+    async def news(self, streams: Sequence[Stream]) -> None:
+        """Wait for the next report; a `Refusal` if the network failed."""
+        await self._changed.wait()
+        self._changed.clear()
+        for stream in streams:
+            if stream.error:
+                raise Refusal(stream.error, code="network_error", status=500)
+
+    async def ended(self, streams: Sequence[Stream]) -> None:
+        """Wait until all of these have ended."""
+        while not all(stream.is_over for stream in streams):
+            await self.news(streams)
+
+
 class Answer:
     """The texts of a request while they are written. It belongs to one event loop."""
 
     def __init__(self, network: Trained, name: str, completion: Completion) -> None:
         self.network, self.completion = network, completion
         self.streams: list[Stream] = []
-        self._loop, self._changed = asyncio.get_running_loop(), asyncio.Event()
+        self._waiter = Waiter(every=completion.stream)
+        self.report = self._waiter.report
         self._base = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -32,21 +64,10 @@ class Answer:
             "model": name,
         }
 
-    def report(self, stream: Stream) -> None:
-        """Called by the engine's thread."""
-        if self.completion.stream or stream.is_over:
-            try:
-                self._loop.call_soon_threadsafe(self._changed.set)
-            except RuntimeError:  # the loop has ended, and the program with it
-                stream.is_cancelled = True
-
     async def whole(self) -> dict[str, Any]:
         """The answer once all texts have ended."""
-        while not all(stream.is_over for stream in self.streams):
-            await self._changed.wait()
-            self._changed.clear()
-        self._check()
-        choices = []
+        await self._waiter.ended(self.streams)
+        choices = list[dict[str, Any]]()
         for number, prompt in enumerate(self.completion.prompts):
             size = self.completion.best_of
             streams = self.streams[number * size : (number + 1) * size]
@@ -68,9 +89,7 @@ class Answer:
                 prompt = self.completion.prompts[index // n]
                 yield self._with([_part(index, prompt.text)]) | extra
         while not all(ended):
-            await self._changed.wait()
-            self._changed.clear()
-            self._check()
+            await self._waiter.news(self.streams)
             for index, stream in enumerate(self.streams):
                 is_over = stream.is_over  # before its pieces are taken
                 pieces = stream.pieces[sent[index] :]
@@ -90,11 +109,6 @@ class Answer:
         if self.completion.include_usage:
             yield self._with([], self._usage())
 
-    def _check(self) -> None:
-        for stream in self.streams:
-            if stream.error:
-                raise Refusal(stream.error, code="network_error", status=500)
-
     def _choice(
         self, index: int, prompt: Prompt, stream: Stream, text: str, count: int
     ) -> dict[str, Any]:
@@ -109,7 +123,7 @@ class Answer:
         if it is echoed.
         """
         vocab, prompt = self.network.vocab, self.completion.prompts[number]
-        own = len(prompt.ids) if stream.order.scores else 0
+        own = stream.scored
         places = stream.places[first + own if first or not own else 0 : last + own]
         offset = 0 if own and not first else len(prompt.text) + first
         tokens = [token(vocab, each.symbol) for each in places]

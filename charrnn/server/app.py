@@ -1,34 +1,50 @@
-"""The server's application: a network's completions over HTTP."""
+"""The application that answers: an ASGI application over one network.
+
+GET  /               the page to write on
+GET  /health         {"status": "ok", ...}
+GET  /v1/models      the network, and /v1/models/NAME
+POST /v1/completions texts, as OpenAI's clients ask for them
+POST /v1/score       how surprising each symbol of a text is
+POST /v1/next        what may come next, and how probable it is
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
+import charrnn
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.serving import ServeConfig
-from charrnn.errors import CharrnnError
-from charrnn.generation.allowed import allowed
 from charrnn.generation.lexicon import Lexicon
 from charrnn.runtime.threads import Workers
-from charrnn.server.answer import Answer
+from charrnn.server.answer import Answer, Waiter
 from charrnn.server.body import json_object
-from charrnn.server.completion import Completion, read_completion
+from charrnn.server.completion import Completion, read_completion, whole_number
 from charrnn.server.engine import Engine
+from charrnn.server.exchange import Events, Gone, body_of, while_connected
+from charrnn.server.guard import Guard
+from charrnn.server.orders import streams_of
+from charrnn.server.reading import Scoring, next_symbols
 from charrnn.server.refusal import Refusal
-from charrnn.server.stream import Order, Stream
+from charrnn.server.stream import Stream
+
+Result = TypeVar("Result")
+LONG, MOST_BUILDS = 5000, 16
+"""Symbols of prompts from which on they are prepared in another thread, and how many requests may
+wait for that.
+"""
 
 
 def application(
@@ -38,108 +54,191 @@ def application(
     *,
     known_words: Lexicon | None = None,
     workers: Workers | None = None,
+    key: str | None = None,
+    log: Callable[[str, str, int], None] | None = None,
 ) -> Starlette:
-    """An ASGI application."""
-    return Server(network, name, config or ServeConfig(), known_words, workers).app
+    """An ASGI application, for uvicorn or any other server, that answers with a network.
+
+        uvicorn.run(application(charrnn.load("runs/plays"), "plays"), port=8000)
+
+    A text is the same whatever is written beside it: choice k of a request is what `charrnn.
+    generate` writes for take k + 1 of its seed with the same settings. The engine's thread ends
+    with the application's lifespan.
+
+    name: of the network, for clients. config: its limits, and who may ask; `host` counts as a name
+        of the server, `port` is not used.
+    known_words: for requests with `known_words`. key: what clients have to send as their API key.
+    log: called with the method, the path and the status of each request; never with a text.
+    """
+    config = config or ServeConfig()
+    service = Service(network, name, config, known_words, workers)
+    guard = Middleware(
+        Guard, hosts=(config.host, *config.allow_host), origins=config.cors, key=key, log=log
+    )
+    return Starlette(
+        routes=[
+            Route("/health", service.health),
+            Route("/v1/models", service.models),
+            Route("/v1/models/{name:path}", service.model),
+            Route("/v1/completions", service.completions, methods=["POST"]),
+            Route("/v1/score", service.score, methods=["POST"]),
+            Route("/v1/next", service.next, methods=["POST"]),
+        ],
+        middleware=[guard],
+        exception_handlers={Refusal: _refused, HTTPException: _not_here, Gone: _gone},
+        lifespan=service.lifespan,
+    )
 
 
-class Server:
-    def __init__(self, network, name, config, known_words, workers) -> None:
+class Service:
+    """What the routes do."""
+
+    def __init__(
+        self,
+        network: Trained,
+        name: str,
+        config: ServeConfig,
+        known_words: Lexicon | None,
+        workers: Workers | None,
+    ) -> None:
         self.network, self.name, self.config = network, name, config
-        self.known_words = known_words
+        self.known_words, self.created = known_words, int(time.time())
         self.engine = Engine(network, workers, config.batch)
-        self.created = int(time.time())
-        self.app = Starlette(
-            routes=[
-                Route("/v1/completions", self.completions, methods=["POST"]),
-                Route("/v1/models", self.models),
-                Route("/health", self.health),
-            ],
-            exception_handlers={Refusal: refused, HTTPException: http_error},
-            lifespan=self.lifespan,
-        )
+        self._builder, self._builds = ThreadPoolExecutor(1, "charrnn prepare"), 0
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        yield
-        self.engine.close()
+        """End the engine with the application."""
+        try:
+            yield
+        finally:
+            self._builder.shutdown(wait=False, cancel_futures=True)
+            self.engine.close()
 
     async def health(self, request: Request) -> Response:
-        return JSONResponse({"status": "ok", "texts": self.engine.texts})
+        """Whether the server is well, and how many texts are written or wait."""
+        return JSONResponse(
+            {"status": "ok", "version": charrnn.__version__, "texts": self.engine.texts}
+        )
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self.about()]})
+        """The network, in a list."""
+        return JSONResponse({"object": "list", "data": [self._model()]})
 
-    def about(self) -> dict[str, Any]:
+    async def model(self, request: Request) -> Response:
+        """The network."""
+        name = request.path_params["name"]
+        if name != self.name:
+            raise Refusal(
+                f"there is no model {name[:80]!r} here; the only one is {self.name!r}",
+                "model",
+                "model_not_found",
+                status=404,
+            )
+        return JSONResponse(self._model())
+
+    def _model(self) -> dict[str, Any]:
         return {"id": self.name, "object": "model", "created": self.created, "owned_by": "charrnn"}
 
     async def completions(self, request: Request) -> Response:
-        body = json_object(await request.body())
+        """The texts that a request asks for."""
+        body = json_object(await body_of(request))
         completion = read_completion(body, self.network, self.name, self.config)
         answer = Answer(self.network, self.name, completion)
-        answer.streams = self.streams(completion, answer)
-        self.engine.add(answer.streams)
+        answer.streams = await self._streams(completion, answer.report)
         if completion.stream:
-            return EventStream(answer)
-        return JSONResponse(await answer.whole())
+            return Events(self._writing(answer.streams, answer.events()), self.config.seconds)
+        return JSONResponse(await self._written(request, answer.streams, answer.whole()))
 
-    def streams(self, completion: Completion, answer: Answer) -> list[Stream]:
-        streams = []
-        lexicon = self.known_words if completion.known_words else None
-        for number, prompt in enumerate(completion.prompts):
-            try:
-                automaton = allowed(self.network.vocab, completion.config, lexicon, prompt.text)
-            except CharrnnError as error:
-                raise Refusal.of(error) from None
-            for n in range(completion.best_of):
-                take = completion.config.take + number * completion.best_of + n
-                logprobs = completion.logprobs
-                if completion.best_of > completion.n:
-                    logprobs = logprobs or 0
-                order = Order(
-                    prompt.ids,
-                    replace(completion.config, take=take),
-                    automaton,
-                    completion.bias,
-                    logprobs,
-                    completion.echo and completion.logprobs is not None,
-                )
-                streams.append(Stream(self.network, order, answer.report))
-        return streams
+    async def score(self, request: Request) -> Response:
+        """How surprising each symbol of a text is."""
+        scoring = Scoring(json_object(await body_of(request)), self.network, self.config)
+        waiter = Waiter()
+        stream = Stream(self.network, scoring.order, waiter.report)
+        await self._written(request, [stream], waiter.ended([stream]))
+        return JSONResponse(scoring.answer(stream))
+
+    async def next(self, request: Request) -> Response:
+        """The most probable next symbols."""
+        body = json_object(await body_of(request))
+        count = whole_number(body, "count", 5, 1, 1000)
+        body = {key: value for key, value in body.items() if key != "count"}
+        asked = {"max_tokens": 1, "logprobs": 0}
+        completion = read_completion(body | asked, self.network, self.name, self.config)
+        waiter = Waiter()
+        (stream,) = await self._streams(completion, waiter.report, len(self.network.vocab))
+        await self._written(request, [stream], waiter.ended([stream]))
+        return JSONResponse({"next": next_symbols(stream, completion.config, count)})
+
+    async def _streams(
+        self,
+        completion: Completion,
+        report: Callable[[Stream], None],
+        logprobs: int | None = None,
+    ) -> list[Stream]:
+        """The texts of a request; those that take a while to prepare are by another thread."""
+        self._check_room(completion.texts)
+        arguments = completion, self.network, self.known_words, report, logprobs
+        size = sum(len(prompt.ids) for prompt in completion.prompts) * completion.best_of
+        is_quick = completion.config.match is None and not completion.known_words and size < LONG
+        if is_quick:
+            return streams_of(*arguments)
+        if self._builds >= MOST_BUILDS:
+            raise _busy()
+        self._builds += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._builder, streams_of, *arguments)
+        finally:
+            self._builds -= 1
+
+    def _check_room(self, texts: int) -> None:
+        if self.engine.texts + texts > self.config.batch + self.config.waiting:
+            raise _busy()
+
+    async def _written(self, request: Request, streams: Sequence[Stream], work: Any) -> Any:
+        """What `work` returns, while the engine writes these."""
+        self._check_room(len(streams))
+        try:
+            self.engine.add(streams)
+            return await while_connected(request.receive, work, self.config.seconds)
+        finally:
+            self.engine.cancel(streams)
+
+    async def _writing(
+        self, streams: Sequence[Stream], events: AsyncIterator[Result]
+    ) -> AsyncGenerator[Result]:
+        """The events, while the engine writes these."""
+        try:
+            self.engine.add(streams)
+            async for event in events:
+                yield event
+        finally:
+            self.engine.cancel(streams)
 
 
-class EventStream(Response):
-    media_type = "text/event-stream"
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-type", b"text/event-stream; charset=utf-8")],
-            }
-        )
-        async for event in self.answer.events():
-            data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": f"data: {data}\n\n".encode(),
-                    "more_body": True,
-                }
-            )
-        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+def _busy() -> Refusal:
+    return Refusal(
+        "too many texts wait already: try again later",
+        code="rate_limit_exceeded",
+        status=429,
+        retry_after=2,
+    )
 
 
-async def refused(request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
     return JSONResponse(error.as_json(), error.status, error.headers)
 
 
-async def http_error(request: Request, error: Exception) -> Response:
+async def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse(Refusal(error.detail, status=error.status_code).as_json(), error.status_code)
+    message = {404: "there is nothing here", 405: "this method is not for this path"}.get(
+        error.status_code, error.detail
+    )
+    refusal = Refusal(message, status=error.status_code)
+    return JSONResponse(refusal.as_json(), error.status_code, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it

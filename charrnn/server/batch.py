@@ -95,7 +95,5 @@ class Batch:
             threads = max(1, min(self._workers.threads, streams, streams * weights // SHARE))
             if streams == 1:
                 threads = 1  # a divided text has threads that wait for one another
-            self._works[streams] = Work(
-                self._panels, self._controls, streams, threads, "float32"
-            )
+            self._works[streams] = Work(self._panels, self._controls, streams, threads, "float32")
         return self._works[streams]

@@ -33,7 +33,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         raise _bad("a number in it has too many digits") from None
     if not isinstance(value, dict):
-        raise Refusal("the body must be a JSON object, such as {\"prompt\": \"Once\"}")
+        raise Refusal('the body must be a JSON object, such as {"prompt": "Once"}')
     return value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,10 @@ THEIRS = (
     *("model", "prompt", "max_tokens", "temperature", "top_p", "n", "best_of", "echo", "logprobs"),
     *("stop", "seed", "stream", "stream_options", "logit_bias", "user"),
 )
+OWN = ("known_words", "start")
+"""More parameters of ours: write known words only; the number of the start state to begin from,
+whatever the seed and the take are.
+"""
 MOST_STOPS, MOST_LOGPROBS, MOST_BIAS, LONGEST_MATCH = 4, 20, 100.0, 500
 
 
@@ -62,6 +66,7 @@ class Completion:
     stream: bool = False
     include_usage: bool = False
     known_words: bool = False
+    start: int | None = None
     bias: Floats | None = None
 
     @property
@@ -74,10 +79,7 @@ def read_completion(
     body: Mapping[str, Any], network: Trained, name: str, limits: ServeConfig
 ) -> Completion:
     """The request in a JSON object; `Refusal` for what is wrong in it."""
-    for key in body:
-        if key not in (*THEIRS, *OURS, *NEUTRAL, "known_words"):
-            hint = did_you_mean(key, (*THEIRS, *OURS, "known_words"))
-            raise Refusal(f"there is no parameter {key[:60]!r}{hint}", key[:60], "unknown_parameter")
+    check_names(body, (*THEIRS, *OURS, *NEUTRAL, *OWN))
     for key, values in NEUTRAL.items():
         value = body.get(key)
         if isinstance(value, bool) or value not in values:
@@ -91,8 +93,8 @@ def read_completion(
             status=404,
         )
     _of_kind(body, "user", str, None)
-    n = _whole(body, "n", 1, 1, limits.max_texts)
-    best_of = _whole(body, "best_of", n, 1, limits.max_texts)
+    n = whole_number(body, "n", 1, 1, limits.max_texts)
+    best_of = whole_number(body, "best_of", n, 1, limits.max_texts)
     stream = _of_kind(body, "stream", bool, False)
     if best_of < n:
         raise Refusal("'best_of' must be at least 'n'", "best_of", "invalid_value")
@@ -121,12 +123,23 @@ def read_completion(
         n=n,
         best_of=best_of,
         echo=_of_kind(body, "echo", bool, False),
-        logprobs=_whole(body, "logprobs", None, 0, MOST_LOGPROBS),
+        logprobs=whole_number(body, "logprobs", None, 0, MOST_LOGPROBS),
         stream=stream,
         include_usage=_include_usage(body, stream),
         known_words=_of_kind(body, "known_words", bool, False),
+        start=whole_number(body, "start", None, 0, 2**31),
         bias=_bias(body.get("logit_bias"), network.vocab),
     )
+
+
+def check_names(body: Mapping[str, Any], names: Collection[str]) -> None:
+    """A `Refusal` if one of the parameters is none of these."""
+    for key in body:
+        if key not in names:
+            hint = did_you_mean(key, names)
+            raise Refusal(
+                f"there is no parameter {key[:60]!r}{hint}", key[:60], "unknown_parameter"
+            )
 
 
 def _of_kind(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
@@ -140,7 +153,8 @@ def _of_kind(body: Mapping[str, Any], name: str, kind: type, default: Any) -> An
     return value
 
 
-def _whole(body: Mapping[str, Any], name: str, default: Any, least: int, most: int) -> Any:
+def whole_number(body: Mapping[str, Any], name: str, default: Any, least: int, most: int) -> Any:
+    """A whole number in this range; null and none at all are the default."""
     value = body.get(name)
     if value is None:
         return default
@@ -156,9 +170,7 @@ def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
     if options is None:
         return False
     if not stream:
-        raise Refusal(
-            "'stream_options' needs 'stream': true", "stream_options", "invalid_value"
-        )
+        raise Refusal("'stream_options' needs 'stream': true", "stream_options", "invalid_value")
     for key in options:
         if key not in ("include_usage", "include_obfuscation"):
             raise Refusal(
@@ -177,14 +189,16 @@ def _config(body: Mapping[str, Any], vocab: Vocab, limits: ServeConfig) -> Sampl
     for name in ("temperature", "top_p"):
         value = body.get(name)
         ours[name] = 1.0 if value is None else value
-    length = _whole(body, "max_tokens", None, 0, limits.max_tokens)
+    length = whole_number(body, "max_tokens", None, 0, limits.max_tokens)
     ends = ours.keys() & {"until", "lines", "match"}
     if length is None and not ends:
         length = 16
-    seed = _whole(body, "seed", None, 0, 2**63 - 1)
+    seed = whole_number(body, "seed", None, 0, 2**63 - 1)
     if seed is None:
         seed = 0 if length == 0 or ours["temperature"] == 0 else secrets.randbits(53)
-    stop = tuple(s for s in _stops(body.get("stop")) if set(vocab.in_symbols(s)) <= set(vocab.index))
+    stop = tuple(
+        s for s in _stops(body.get("stop")) if set(vocab.in_symbols(s)) <= set(vocab.index)
+    )
     config = SamplingConfig(**{"unknown": "nearest"} | ours, length=length, seed=seed, stop=stop)
     if length is None:
         most = min(config.resolved().length or 0, limits.max_tokens)
@@ -208,9 +222,7 @@ def _stops(value: Any) -> list[str]:
     return stops
 
 
-def _prompts(
-    value: Any, network: Trained, unknown: Any, limits: ServeConfig
-) -> tuple[Prompt, ...]:
+def _prompts(value: Any, network: Trained, unknown: Any, limits: ServeConfig) -> tuple[Prompt, ...]:
     """One prompt or several, each a string or a list of ids."""
     several = [value] if value is None or isinstance(value, str) else value
     if isinstance(several, list) and several and all(type(each) is int for each in several):
@@ -272,7 +284,8 @@ def _bias(value: Any, vocab: Vocab) -> Floats | None:
         is_id = key.isascii() and key.isdecimal() and len(key) < 6 and int(key) < symbols
         if not is_id:
             raise Refusal(
-                f"'logit_bias' has the key {key[:20]!r}: they must be token ids, 0 to {symbols - 1}",
+                f"'logit_bias' has the key {key[:20]!r}, which is no token id: these are 0 to "
+                f"{symbols - 1}",
                 "logit_bias",
                 "invalid_value",
             )
@@ -280,10 +293,11 @@ def _bias(value: Any, vocab: Vocab) -> Floats | None:
             raise Refusal("'logit_bias' must have numbers", "logit_bias", "invalid_type")
         if not -MOST_BIAS <= number <= MOST_BIAS:
             raise Refusal(
-                f"'logit_bias' must be -{MOST_BIAS:g} to {MOST_BIAS:g}", "logit_bias", "invalid_value"
+                f"'logit_bias' must be -{MOST_BIAS:g} to {MOST_BIAS:g}",
+                "logit_bias",
+                "invalid_value",
             )
         bias[int(key)] += -np.inf if number == -MOST_BIAS else number
     if all(bias[i] == -np.inf for i in vocab.index.values()):
         raise Refusal("'logit_bias' excludes every token", "logit_bias", "invalid_value")
     return bias
-

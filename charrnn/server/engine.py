@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from charrnn.checkpoint.trained import Trained
@@ -72,15 +72,29 @@ class Engine:
             self._active = [s for s in self._active if not (s.is_over or s.is_cancelled)]
             while True:
                 while self._waiting and len(self._active) < self._most:
-                    self._active.append(self._begun(self._waiting.popleft()))
+                    stream = self._next()
+                    if stream is None:
+                        break
+                    self._active.append(self._begun(stream))
                 if self._active or self._is_closed:
                     return not self._is_closed
                 self._change.wait()
 
+    def _next(self) -> Stream | None:
+        """The text to begin with: of the request that has the fewest at work, if that is less than
+        half of all places, the first one.
+        """
+        counts = Counter(id(stream.order.owner) for stream in self._active)
+        stream = min(self._waiting, key=lambda each: counts[id(each.order.owner)])
+        if counts[id(stream.order.owner)] >= max(1, self._most // 2):
+            return None
+        self._waiting.remove(stream)
+        return stream
+
     def _begun(self, stream: Stream) -> Stream:
         """The stream, at the last place of its prompt that has a stored state."""
         if stream.is_reading:
-            known = self._states.longest(stream.start, stream.sequence[:-1])
+            known = self._states.longest(stream.start, stream.sequence[: stream.unscored])
             if known is not None:
                 stream.place, stream.h, stream.c = known
                 stream.last = int(stream.sequence[stream.place])
@@ -101,6 +115,4 @@ class Engine:
 
     def _store(self, stream: Stream) -> None:
         """Remember the state of a prompt."""
-        self._states.store(
-            stream.start, stream.sequence[: stream.place], stream.h, stream.c
-        )
+        self._states.store(stream.start, stream.sequence[: stream.place], stream.h, stream.c)

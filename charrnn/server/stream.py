@@ -27,8 +27,9 @@ class Order:
     config: with a `length` and one `take`; of `generate`'s settings not `particles`, `max_copy` and
         `precision`. automaton: what may be written (`generation.allowed`). bias: added to the
         logits, float32 (V,). logprobs: how many of the most probable symbols to tell at each place;
-        None for nothing, not even the probability of the symbol there. scores: tell it of the
-        prompt's symbols, too.
+        None for nothing, not even the probability of the symbol there. scores: from which of the
+        ids on these are told of the prompt, too; None: not at all. start: number of the start state
+        to begin from; None: the one that the seed and the take choose. owner: who asked for it.
     """
 
     ids: NDArray[np.int32]
@@ -36,7 +37,9 @@ class Order:
     automaton: Automaton | None = None
     bias: Floats | None = None
     logprobs: int | None = None
-    scores: bool = False
+    scores: int | None = None
+    start: int | None = None
+    owner: object = None
 
 
 @dataclass
@@ -54,8 +57,8 @@ class Stream:
     """An order while it is carried out.
 
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
-    place: how many of these the state h, c (L, 1, H) has read. last: what is read next, once that
-        is all but one of them.
+    place: how many of these the state h, c (L, 1, H) has read. last: what is read next.
+    unscored: how many of the prompt's symbols come before those of which something is told.
     report: called with the stream when its text has grown, and at its end.
     """
 
@@ -64,7 +67,8 @@ class Stream:
     ) -> None:
         config, opening = order.config, network.opening
         self.order, self.report = order, report
-        self.start = int(opening.chosen(config.seed, 1, config.take)[0])
+        chosen = opening.chosen(config.seed, 1, config.take)[0]
+        self.start = int(chosen if order.start is None else order.start % len(opening))
         self.h = opening.state.h[:, self.start : self.start + 1]
         self.c = opening.state.c[:, self.start : self.start + 1]
         self.sequence = np.concatenate([opening.ids[self.start : self.start + 1], order.ids])
@@ -72,12 +76,13 @@ class Stream:
         self.written, self.places = list[int](), list[Place]()
         self.pieces, self.text, self.error = list[str](), "", ""
         self.is_cancelled = self.is_over = False
-        self._vocab, self._config, self._fed = network.vocab, config, 0
+        self.vocab, self._fed = network.vocab, 0
+        self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
         self._documents, self._resets = None, set[int]()
         pattern = network.corpus_config.document_separator
         if pattern is not None:
-            self._documents = DocumentTrackers(self._vocab, pattern, 1)
+            self._documents = DocumentTrackers(self.vocab, pattern, 1)
             self._resets = {place + 1 for place in self._documents.read(order.ids)}
         automaton, edges, start = order.automaton, None, 0
         if automaton is not None:
@@ -85,25 +90,24 @@ class Stream:
             edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
         self._end = -1 if automaton is None else automaton.end
         self._memory = memory_of(config, 1, start)
-        banned = () if self._vocab.unknown is None else (self._vocab.unknown,)
-        inner = () if config.inner_temperature is None else word_symbols(self._vocab)
-        self._controls = controls_of(config, len(self._vocab), banned, inner, edges)
+        banned = () if self.vocab.unknown is None else (self.vocab.unknown,)
+        inner = () if config.inner_temperature is None else word_symbols(self.vocab)
+        self._controls = controls_of(config, len(self.vocab), banned, inner, edges)
         self._random = generator(config.seed, config.take - 1)
-        self._scratch = np.zeros(len(self._vocab), np.float32)
-        endings = Endings(self._vocab, config, pattern, automaton)
-        self._text = endings.text(symbols_of(self._vocab, order.ids[:, None])[0])
+        self._scratch = np.zeros(len(self.vocab), np.float32)
+        endings = Endings(self.vocab, config, pattern, automaton)
+        self._text = endings.text(symbols_of(self.vocab, order.ids[:, None])[0])
 
     @property
     def is_reading(self) -> bool:
         """True while there is something to read of which nothing is told."""
-        return not self.order.scores and self.place < len(self.sequence) - 1
+        return self.place < self.unscored
 
     @property
     def is_full(self) -> bool:
         """True if nothing is left to draw."""
-        return self.place >= len(self.sequence) - 1 and (
-            len(self.written) >= self.length or self._ended >= 0
-        )
+        has_read = self.place >= len(self.sequence) - 1
+        return has_read and (len(self.written) >= self.length or self._ended >= 0)
 
     @property
     def finish_reason(self) -> str:
@@ -113,9 +117,13 @@ class Stream:
     @property
     def drawn(self) -> list[Place]:
         """The places of the text's symbols, if they are told; none after its end."""
-        count = len(self._vocab.in_symbols("".join(self.pieces)))
-        first = len(self.order.ids) if self.order.scores else 0
-        return self.places[first : first + count]
+        count = len(self.vocab.in_symbols("".join(self.pieces)))
+        return self.places[self.scored : self.scored + count]
+
+    @property
+    def scored(self) -> int:
+        """How many of the prompt's symbols are among `places`."""
+        return len(self.order.ids) - self.unscored
 
     @property
     def _ended(self) -> int:
@@ -123,7 +131,7 @@ class Stream:
 
     def next_reset(self) -> int:
         """Up to which place of the sequence it can be read without a state of zero on the way."""
-        last = len(self.sequence) - 1
+        last = self.unscored
         return min((p for p in self._resets if self.place < p < last), default=last)
 
     def reset(self) -> None:
@@ -164,7 +172,7 @@ class Stream:
         new = np.array(self.written[self._fed :], np.int32)
         ended, is_full = self._ended, self.is_full
         piece = self._text.read(
-            symbols_of(self._vocab, new[:, None])[0],
+            symbols_of(self.vocab, new[:, None])[0],
             ended - self._fed if ended >= 0 else -1,
             is_full,
         )
