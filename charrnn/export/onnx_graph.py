@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
-from onnx.helper import make_graph, make_node, make_tensor_value_info
+from onnx.helper import (
+    make_graph,
+    make_node,
+    make_tensor_value_info,
+    np_dtype_to_tensor_dtype,
+)
 from onnx.numpy_helper import from_array
 
 Dimensions = Sequence[int | str]
@@ -123,5 +128,4 @@ class Graph:
 
 
 def _declared(name: str, kind: type[np.generic], shape: Dimensions) -> ValueInfoProto:
-    types = {np.float32: TensorProto.FLOAT, np.int64: TensorProto.INT64, np.uint8: TensorProto.UINT8}
-    return make_tensor_value_info(name, types[kind], shape)
+    return make_tensor_value_info(name, np_dtype_to_tensor_dtype(np.dtype(kind)), shape)

@@ -9,11 +9,11 @@ import numpy as np
 from onnx import ModelProto
 from onnx.helper import make_model, make_opsetid, set_model_props
 
-from charrnn import __version__
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import ModelConfig
-from charrnn.export.onnx_cells import Layer, Outputs, is_native, native, scanned
 from charrnn.export.onnx_graph import Graph, Value
+from charrnn.export.onnx_native import Layer, Outputs, is_native, native
+from charrnn.export.onnx_scan import scanned
 from charrnn.kernels.normalization import EPSILON
 from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Floats, decoder_names
@@ -45,7 +45,6 @@ def model_of(trained: Trained, properties: Mapping[str, str], about: bytes, doc:
     model = make_model(
         graph.made("charrnn"),
         producer_name="charrnn",
-        producer_version=__version__,
         ir_version=IR_VERSION,
         opset_imports=[make_opsetid("", OPSET)],
         doc_string=doc,
@@ -56,7 +55,9 @@ def model_of(trained: Trained, properties: Mapping[str, str], about: bytes, doc:
 
 def state_names(config: ModelConfig) -> tuple[str, ...]:
     """What a network carries from step to step: h, and c where the cell has a memory or a clock."""
-    return ("h", "c") if cell_named(config.cell).has_memory or config.cell == "clockwork" else ("h",)
+    return (
+        ("h", "c") if cell_named(config.cell).has_memory or config.cell == "clockwork" else ("h",)
+    )
 
 
 def _stack(
