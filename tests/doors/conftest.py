@@ -1,4 +1,4 @@
-"""Tests by the tools on the other side: PyTorch, onnxruntime, OpenAI's client, MPI, Optuna, Chromium.
+"""Tests by the tools on the other side: PyTorch, onnxruntime, OpenAI's client, MPI, Optuna.
 
 `make test-doors` installs these into an environment of its own and sets CHARRNN_DOORS; there a
 missing tool is an error. Otherwise these tests are not collected at all.
