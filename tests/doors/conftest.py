@@ -1,4 +1,4 @@
-"""Tests by the tools on the other side: PyTorch, onnxruntime, OpenAI's client, MPI, Optuna, Chromium.
+"""Tests by the tools on the other side: PyTorch, onnxruntime, openai, MPI, Optuna, Chromium.
 
 `make test-doors` installs these into an environment of its own and sets CHARRNN_DOORS; there a
 missing tool is an error, and so is a test that is skipped, in this folder or any other. Otherwise
