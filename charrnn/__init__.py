@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+    from charrnn.export.pytorch import export_pytorch
     from charrnn.generation.cowriter import Cowriter
     from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
@@ -126,6 +127,7 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+    "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
     "generation.manuscript": "Manuscript",
@@ -192,7 +194,7 @@ __all__ = [  # noqa: RUF022
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
-    "with_logprobs", "CharrnnError",
+    "with_logprobs", "export_pytorch", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
