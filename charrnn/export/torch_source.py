@@ -129,6 +129,7 @@ def _names(trained: Trained) -> dict[str, object]:
         "nonlinearity": relu,
         "options": "" if is_own else f", H{relu}",
         "embedded": "self.embedding(ids)" if config.embedding else "one_hot(ids, V).float()",
+        "y": "y" if config.residual else "x",
         "join": "stack" if is_own else "cat",
         "unit": "byte" if vocab.unit == "byte" else "character",
         "text": "str | bytes" if vocab.unit == "byte" else "str",
