@@ -9,6 +9,7 @@ Temperature, top-k and the draw are the caller's.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -19,8 +20,10 @@ from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ConfigError, ExportError
 from charrnn.runtime.files import cannot_write, replace_file
 
-LARGEST = 2**31 - 2**20
-"""Bytes of a file's weights: a file of Protocol Buffers is smaller than 2 GiB."""
+LARGEST = 2**31 - 2**24
+"""Bytes of a network's numbers: a file of Protocol Buffers, in which there is more than them, is
+smaller than 2 GiB.
+"""
 DESCRIPTION = """\
 A character-level recurrent network by charrnn, {summary}.
 ids (T, N) and the state {states} (L, N, H) in; logits (T, N, V), which predict the symbol after
@@ -46,15 +49,16 @@ def export_onnx(trained: Trained, path: str | os.PathLike[str]) -> None:
     """
     if not isinstance(trained, Trained):
         raise ConfigError(f"`trained` must be a Trained, not {type(trained).__name__}")
+    weights = sum(math.prod(tensor.disk_shape) for tensor in trained.model.parameters.tensors)
+    size = 4 * weights + 2 * trained.opening.state.h.nbytes
+    if size > LARGEST:
+        raise ExportError(
+            f"the network has {size / 2**30:.1f} GiB of numbers, but an ONNX file is smaller than "
+            "2 GiB; export it to pytorch"
+        )
     if find_spec("onnx") is None:
         raise ExportError(
             "ONNX files need the package onnx; install it with: pip install 'charrnn-numba[onnx]'"
-        )
-    size = 4 * trained.model.parameters.flat.size
-    if size > LARGEST:
-        raise ExportError(
-            f"the network has {size / 2**30:.1f} GiB of weights, but an ONNX file is smaller than "
-            "2 GiB; export it to pytorch"
         )
     from charrnn.export.onnx_network import model_of, state_names
 
