@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
     from charrnn.export.onnx import export_onnx
+    from charrnn.export.pytorch import export_pytorch
     from charrnn.generation.cowriter import Cowriter
     from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
@@ -127,6 +128,7 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+    "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
     "export.onnx": "export_onnx",
@@ -195,6 +197,8 @@ __all__ = [  # noqa: RUF022
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "adapt", "best_of",
     "with_logprobs", "CharrnnError",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
+    "with_logprobs", "export_pytorch", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

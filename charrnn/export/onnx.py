@@ -18,7 +18,7 @@ from typing import Any
 
 from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ConfigError, ExportError
-from charrnn.runtime.files import cannot_write, replace_file
+from charrnn.export.place import check_file, write_file
 
 LARGEST = 2**31 - 2**24
 """Bytes of a network's numbers: a file of Protocol Buffers, in which there is more than them, is
@@ -33,9 +33,11 @@ about is JSON in UTF-8, with the same keys as the metadata: vocabulary, a list o
 unit; unknown, the id of a symbol never to be sampled; document_separator; and the origin."""
 
 
-def export_onnx(trained: Trained, path: str | os.PathLike[str]) -> None:
-    """Write a network as an ONNX file (opset 17), atomically. The same network gives the same
-    bytes.
+def export_onnx(
+    trained: Trained, path: str | os.PathLike[str], *, force: bool = False
+) -> list[Path]:
+    """Write a network as an ONNX file (opset 17), atomically; returns its path. The same network
+    gives the same bytes.
 
     Inputs: `ids` int64 (T, N) and the state, `h` and, unless the cell is a GRU or a plain RNN, `c`,
     float32 (L, N, H); T and N are free. Outputs: `logits` float32 (T, N, V), which predict the
@@ -45,10 +47,11 @@ def export_onnx(trained: Trained, path: str | os.PathLike[str]) -> None:
     that cannot read metadata. The keys are those of `about_network`.
 
     `ExportError` without the package onnx, for a network whose weights are above 2 GiB, which one
-    such file cannot hold, or if the file cannot be written.
+    such file cannot hold, if there is a file already (unless `force`), or if it cannot be written.
     """
     if not isinstance(trained, Trained):
         raise ConfigError(f"`trained` must be a Trained, not {type(trained).__name__}")
+    place = check_file(path, force)
     weights = sum(math.prod(tensor.disk_shape) for tensor in trained.model.parameters.tensors)
     size = 4 * weights + 2 * trained.opening.state.h.nbytes
     if size > LARGEST:
@@ -74,10 +77,8 @@ def export_onnx(trained: Trained, path: str | os.PathLike[str]) -> None:
             starts=" and ".join(f"start_{name}" for name in names),
         ).replace("\n", " "),
     )
-    try:
-        replace_file(Path(path), model.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise ExportError(str(cannot_write(Path(path), error))) from None
+    write_file(place, model.SerializeToString(deterministic=True))
+    return [place]
 
 
 def about_network(trained: Trained) -> dict[str, Any]:
