@@ -65,17 +65,12 @@ def export_onnx(
         )
     from charrnn.export.onnx_network import model_of, state_names
 
-    about, names = about_network(trained), state_names(trained.model.config)
+    about = about_network(trained)
     model = model_of(
         trained,
         {key: json.dumps(value) for key, value in about.items()},
         json.dumps(about, separators=(",", ":")).encode(),
-        DESCRIPTION.format(
-            summary=trained.model.summary,
-            states=" and ".join(names),
-            nexts=" and ".join(f"next_{name}" for name in names),
-            starts=" and ".join(f"start_{name}" for name in names),
-        ).replace("\n", " "),
+        _description(trained, state_names(trained.model.config)),
     )
     write_file(place, model.SerializeToString(deterministic=True))
     return [place]
@@ -100,3 +95,13 @@ def about_network(trained: Trained) -> dict[str, Any]:
         **{key: metadata[key] for key in ("texts", "sha256", "step", "epoch", "loss")},
         "model": asdict(trained.model.config),
     }
+
+
+def _description(trained: Trained, names: tuple[str, ...]) -> str:
+    states, nexts, starts = (
+        " and ".join(prefix + name for name in names) for prefix in ("", "next_", "start_")
+    )
+    text = DESCRIPTION.format(
+        summary=trained.model.summary, states=states, nexts=nexts, starts=starts
+    )
+    return text.replace("\n", " ")
