@@ -128,10 +128,10 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+    "export.onnx": "export_onnx",
     "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
-    "export.onnx": "export_onnx",
     "generation.manuscript": "Manuscript",
     "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
