@@ -88,8 +88,9 @@
       });
     }
 
-    // Which start a take of a seed has: StartStates.chosen.
-    startOf({ seed, take }) {
+    // Which start state a text has: settings.start, or that of a take of a seed (StartStates.chosen).
+    startOf({ seed, take, start }) {
+      if (start !== undefined && start !== null) return start % this.starts.length;
       const first = BigInt(new SeedSequence([seed, 0x57a7]).state(1)[0]);
       return Number((first + BigInt(take) - 1n) % BigInt(this.starts.length));
     }
