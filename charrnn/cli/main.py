@@ -47,6 +47,7 @@ COMMANDS = {
         "Train several configurations and rank them.",
     ),
     "lr-find": ("charrnn.cli.lr_find:lr_find_", "Find a learning rate for a text."),
+    "export": ("charrnn.cli.export:export_", "Take a network out, to PyTorch and others."),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),
     "compile": ("charrnn.cli.compile:compile_", "Fill the cache, for an image or a cluster."),

@@ -5,6 +5,7 @@
   const EVERY = 32; // symbols between two stored states
   const MOST = 8192, LEAST = 4096; // of a longer text, the last LEAST to MOST symbols are read
   const LINE = 512; // within which reading then begins with a line
+  const BEFORE = 1024; // symbols before a text in which its first sentence or line may begin
   const MOST_BYTES = 1 << 26; // of stored states; those not used for the longest time go first
 
   // A place in a text: a state that has read all but the last symbol, and what comes next.
@@ -26,6 +27,7 @@
       if (this.logits === null) {
         this.continuer.network.step(this.state, this.last);
         this.logits = this.continuer.network.predict().slice();
+        if (!this.logits.every(Number.isFinite)) throw new Error("The network's numbers overflow.");
       }
       return this.logits;
     }
@@ -35,7 +37,8 @@
       this.surprises.push(surprise(this.predict(), id));
       this.logits = null;
       this.last = id;
-      if (this.tracker && this.tracker.resetsBefore(id)) this.state.fill(0);
+      const symbol = this.continuer.vocabulary.character(id);
+      if (this.tracker && this.tracker.resetsBefore(symbol)) this.state.fill(0);
       this.count++;
       this.hash = hashed(this.hash, id);
       if (this.count % EVERY === 0) {
@@ -66,6 +69,7 @@
       this.documents = data.separator && new Separator(data.separator);
       this.knownWords = data.knownWords && new KnownWords(data.knownWords, this.vocabulary);
       this.starts = this.openings(data.starts);
+      this.endings = data.endings;
       this.newline = this.vocabulary.index.get("\n");
       this.marks = new Map();
       this.bytes = 0;
@@ -75,7 +79,7 @@
     openings({ ids, h, c }) {
       const { network } = this, L = network.layers.length, { H } = network;
       const parts = [h, c].map((data) => data && floatsOf({ kind: "bf16", data }));
-      const tracker = this.documents && this.documents.tracker(this.vocabulary);
+      const tracker = this.documents && new DocumentTracker(this.documents);
       return ids.map((last, n) => {
         const state = new Float32Array(network.size);
         parts.forEach((numbers, which) => {
@@ -184,32 +188,31 @@
 
     // What `charrnn sample --prime TEXT` writes; onText is called with each piece.
     async write(text, settings, onText, pause) {
-      const { ids } = this.vocabulary.encode(text);
+      const { vocabulary } = this, { ids } = vocabulary.encode(text);
+      const before = ids.slice(-BEFORE).map((id) => vocabulary.character(id));
+      const ending = new Ending(this, settings.until, before);
+      let words = this.wordsAfter(text, settings), written = "", isOver = false;
       const { walk } = await this.read(ids, this.startOf(settings), pause);
       const random = new Generator(settings.seed, BigInt(settings.take) - 1n);
-      const before = ids.slice(-1024).map((id) => this.vocabulary.character(id));
-      let words = this.wordsAfter(text, settings), written = "";
-      const ending = new Ending(this, settings, before, words);
       const add = (piece) => {
         written += piece;
         if (piece) onText(piece);
       };
-      for (let left = settings.length; left > 0; left--) {
+      for (let left = settings.length; left > 0 && !ending.reached && !isOver; left--) {
         await pause();
         const weights = this.weighed(walk, settings, words, left);
-        if (weights === null) {
-          add(ending.feed("", true));
-          return { text: written, ended: "until" };
-        }
+        isOver = weights === null; // no known word may follow
+        if (isOver) break;
         const id = pick(weights.row, weights.best, random.random());
         walk.follow(id);
         if (words !== null) words = this.knownWords.follow(words, id);
-        add(ending.feed(this.vocabulary.character(id), false, words));
-        if (ending.reached) return { text: written, ended: "until" };
+        add(ending.feed([vocabulary.character(id)], false, this.mayEnd(words)));
       }
-      add(ending.feed("", true, words));
-      return { text: written, ended: ending.reached ? "until" : "length" };
+      if (!ending.reached) add(ending.feed([], true));
+      return { text: written, ended: ending.reached || isOver ? "until" : "length" };
     }
+
+    mayEnd(state) { return state === null || this.knownWords.mayEnd(state); }
   }
 
   Object.assign(globalThis, { Continuer });

@@ -41,7 +41,7 @@
     // What makes characters of symbols, one after another: a character of several bytes is held
     // back until it is complete.
     decoder() {
-      if (!this.isBytes) return (symbols) => symbols;
+      if (!this.isBytes) return (symbols) => symbols.join("");
       const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
       return (symbols, isLast) => {
         const bytes = Uint8Array.from(symbols, (symbol) => symbol.charCodeAt(0));
