@@ -36,6 +36,7 @@ COMMANDS = {
     "watch": ("charrnn.cli.watch:watch", "Watch a run that is trained in another terminal."),
     "sample": ("charrnn.cli.sample:sample", "Generate text with a trained network."),
     "write": ("charrnn.cli.write:write", "Write a text together with a network."),
+    "serve": ("charrnn.cli.serve:serve", "Answer requests over HTTP, and a page to write on."),
     "eval": ("charrnn.cli.eval:eval_", "Measure how well a network predicts a text."),
     "overlap": ("charrnn.cli.overlap:overlap_", "Find what a text shares with a corpus."),
     "score": ("charrnn.cli.score:score", "Show how surprising every character of a text is."),
