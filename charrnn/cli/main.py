@@ -46,6 +46,7 @@ COMMANDS = {
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
     ),
+    "tune": ("charrnn.cli.tune:tune", "Search the settings that suit a text best."),
     "lr-find": ("charrnn.cli.lr_find:lr_find_", "Find a learning rate for a text."),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
     "info": ("charrnn.cli.info:info", "Show what a checkpoint contains."),

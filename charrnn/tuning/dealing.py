@@ -10,7 +10,9 @@ from charrnn.training.report import Report
 class Job(Protocol):
     """A run: yields the share of it that is done, with each step's report or, last, its result."""
 
-    def events(self) -> Iterator[tuple[float, Report | None, Any]]: ...
+    def events(self) -> Iterator[tuple[float, Report | None, Any]]:
+        """The run from where it stopped to its end."""
+        ...
 
 
 J = TypeVar("J", bound=Job)

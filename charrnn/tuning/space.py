@@ -100,7 +100,7 @@ class Base:
         self, corpus: Corpus, model: ModelConfig, training: TrainConfig
     ) -> tuple[ModelConfig, TrainConfig]:
         """The recipe's settings for a trial of this many steps."""
-        length = replace(training, **{**dict.fromkeys(LENGTH), "steps": self.steps})
+        length = replace(training.reopened(*LENGTH), steps=self.steps)
         return resolve(corpus, model.filled(hidden=self.hidden), length)
 
 
@@ -162,11 +162,11 @@ def _around_recipe(corpus: Corpus, base: Base, name: str) -> Dimension | None:
         near = WIDTHS[max(0, at - AROUND) : at + AROUND + 1]
         return Choices(tuple(sorted({*near, base.hidden})))
     if name == "dropout":
-        return Range(0.0, 0.5)
+        return Range(0.0, max(0.3, min(0.6, 2 * base.dropout)))
     if name == "weight_decay":
         usual = base.resolved(corpus, base.model, base.training)[1].weight_decay
-        return Range(0.1, 10.0, of_recipe=True) if usual else None
-    return Range(0.2, 5.0, of_recipe=True)
+        return Range(0.2, 5.0, of_recipe=True) if usual else None
+    return Range(0.3, 3.0, of_recipe=True)
 
 
 def recipe_point(space: Space, base: Base) -> dict[str, Value]:
@@ -187,7 +187,7 @@ def configs_at(
     """
     is_recipe = dict(point) == recipe_point(space, base)
     names = [name for name in point if name in varied or not is_recipe]
-    chosen = {name: point[name] for name in names if not _is_relative(space, name)}
+    chosen = {name: _short(point[name]) for name in names if not _is_relative(space, name)}
     values = values_of(base.model, base.training) | {"hidden": base.hidden} | chosen
     model, training = ModelConfig.of(values), TrainConfig.of(values)
     if "learning_rate" in names and _is_relative(space, "learning_rate"):
@@ -196,9 +196,7 @@ def configs_at(
         training = replace(training, learning_rate=_rounded(rate))
     if "weight_decay" in names and _is_relative(space, "weight_decay"):
         decay = base.resolved(corpus, model, training)[1].weight_decay or 0.0
-        training = replace(
-            training, weight_decay=_rounded(decay * _number(point["weight_decay"]))
-        )
+        training = replace(training, weight_decay=_rounded(decay * _number(point["weight_decay"])))
     return model, training
 
 
@@ -212,11 +210,10 @@ def _number(value: Value) -> float:
     return float(value)
 
 
+def _short(value: Value) -> Value:
+    return _rounded(value) if isinstance(value, float) else value
+
+
 def _rounded(number: float) -> float:
     """To four digits, which is more than matters."""
     return float(f"{number:.4g}")
-
-
-def described(space: Space) -> dict[str, Any]:
-    """The space for JSON."""
-    return {name: str(dimension) for name, dimension in space.items()}

@@ -32,7 +32,6 @@ from charrnn.tuning.space import (
     Space,
     Varied,
     configs_at,
-    described,
     recipe_point,
     space_of,
 )
@@ -275,13 +274,13 @@ class _Tuning:
 
     def _trials(self) -> Iterator[TuneEvent]:
         for record in self.search.records():
-            trial = Trial(**record)
-            yield TuneEvent(trial.number, trial.settings, self._share({}), trial=trial)
+            ended = Trial(**record)
+            yield TuneEvent(ended.number, ended.settings, self._share({}), trial=ended)
         running: dict[int, float] = {}
         with closing(deal(self._jobs())) as events:  # type: ignore[type-var]
             for job, done, report, end in events:
                 running[job.number] = done
-                trial = None
+                trial: Trial | None = None
                 if end is not None:
                     trial = self._told(end)
                     del running[job.number]
@@ -309,17 +308,22 @@ class _Tuning:
     def _tuned(self) -> Tuned:
         trials = tuple(ranked([Trial(**record) for record in self.search.records()]))
         best = trials[0] if trials and trials[0].is_complete else None
-        settings, unseen = {}, None
+        settings: dict[str, Any] = {}
+        unseen = None
         if best is not None:
             settings = self._settings_of(best)
-            paths = [checkpoint_of(self.path, number) for number in (best.number, 1)]
-            unseen = measure_unseen(self.corpus, *paths, self.path, self.threads)
+            own, recipe = (checkpoint_of(self.path, number) for number in (best.number, 1))
+            unseen = measure_unseen(self.corpus, own, recipe, self.path, self.threads)
         return Tuned(self.path, trials, best, settings, self.search.importance(), unseen)
 
     def _settings_of(self, best: Trial) -> dict[str, Any]:
         """What config.toml gets; it is written."""
         asked = settings_to_write(self.corpus.config, self.asked.model, self.asked.training)
-        tuned = {name: value for name, value in best.settings.items() if value is not None}
+        tuned = {
+            name: value
+            for name, value in best.settings.items()
+            if value is not None and (best.number > 1 or name in self.asked.vary)
+        }
         settings = asked | tuned
         length = f"{self.asked.each:g} s" if self.asked.each else f"{self.base.steps} steps"
         comment = f"the best of {len(self.search.records())} trials of {length}: {best.number}"
