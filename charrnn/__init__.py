@@ -108,6 +108,10 @@ if TYPE_CHECKING:
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
     from charrnn.tuning.rate_test import RateTest
+    from charrnn.tuning.space import Range
+    from charrnn.tuning.trials import Trial, ranked
+    from charrnn.tuning.tune import TuneEvent, tune
+    from charrnn.tuning.tuned import Tuned, Unseen
 
 __version__ = "0.1.0"
 
@@ -164,6 +168,10 @@ _HOMES = {
     "reporting.units_page": "units_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
+    "tuning.space": "Range",
+    "tuning.trials": "Trial ranked",
+    "tuning.tune": "TuneEvent tune",
+    "tuning.tuned": "Tuned Unseen",
     "tuning.planning": "Plan plan plan_more planned_width",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
@@ -190,6 +198,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
+    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",

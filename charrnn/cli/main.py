@@ -47,6 +47,7 @@ COMMANDS = {
         "charrnn.cli.compare:compare",
         "Train several configurations and rank them.",
     ),
+    "tune": ("charrnn.cli.tune:tune", "Search the settings that suit a text best."),
     "lr-find": ("charrnn.cli.lr_find:lr_find_", "Find a learning rate for a text."),
     "export": ("charrnn.cli.export:export_", "Take a network out, to PyTorch and others."),
     "bench": ("charrnn.cli.bench:bench", "Measure how fast this machine trains and samples."),
