@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+    from charrnn.export.onnx import export_onnx
     from charrnn.generation.cowriter import Cowriter
     from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
@@ -128,6 +129,7 @@ _HOMES = {
     "evaluation.texts": "evaluate_texts",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
+    "export.onnx": "export_onnx",
     "generation.manuscript": "Manuscript",
     "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -191,7 +193,7 @@ __all__ = [  # noqa: RUF022
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
-    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "adapt", "best_of",
     "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
