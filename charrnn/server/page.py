@@ -22,4 +22,3 @@ def page_of(network: Trained, name: str, has_known_words: bool) -> str:
         data={"about": facts(network, name, has_known_words=has_known_words)},
         policy="connect-src 'self'",
     )
-
