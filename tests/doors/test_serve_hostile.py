@@ -84,7 +84,6 @@ def test_heads(url: str) -> None:
         ("POST", "/v1/completions", {"content-encoding": "gzip"}),
         ("GET", "/health", {"host": "evil.example"}),
         ("GET", "/", {"host": "evil.example:80"}),
-        ("GET", "/health", {"host": "127.0.0.1\t"}),
         ("GET", "/health", {"host": "local host"}),
         ("GET", "/health", {"host": "http://localhost"}),
         ("GET", "/health", {"host": "[::1"}),
