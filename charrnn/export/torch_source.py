@@ -141,12 +141,14 @@ def _names(trained: Trained) -> dict[str, object]:
 def has_harmful(vocab: Vocab) -> bool:
     """True if a text of this vocabulary may hold characters that a terminal obeys."""
     return any(
-        (not symbol.isprintable() and symbol not in "\n\t") or (vocab.unit == "byte" and symbol > "~")
+        (not symbol.isprintable() and symbol not in "\n\t")
+        or (vocab.unit == "byte" and symbol > "~")
         for symbol in vocab.index
     )
 
 
 def literal(text: str) -> str:
-    """A string literal of a text in ASCII, with double quotes where that needs no more escapes."""
-    written = ascii(text)
-    return written if '"' in text else '"{}"'.format(written[1:-1].replace("\\'", "'"))
+    """A string literal of a text, in ASCII, in the quotes that need fewer escapes."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    inside = (ch if ch in "'\"" and ch != quote else ascii(ch)[1:-1] for ch in text)
+    return quote + "".join("\\" + ch if ch == quote else ch for ch in inside) + quote
