@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.options import PATH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 ensemble_option = click.option(
     "--ensemble",
     multiple=True,
+    type=PATH,
     metavar="CHECKPOINT[:WEIGHT]",
     help="Average the probabilities with those of this network too; may be repeated. WEIGHT, below "
     "1, is its share; networks without one share the rest equally.",

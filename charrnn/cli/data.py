@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from charrnn.cli import terminal
-from charrnn.cli.options import json_option
+from charrnn.cli.options import json_option, offer
 
 EPILOG = """\b
 Examples:
@@ -26,6 +27,12 @@ def _folder() -> Path:
     return Path("data") if Path("data").is_dir() else Path()
 
 
+def _names(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from charrnn.text.datasets import DATASETS
+
+    return offer(sorted(DATASETS))(ctx, parameter, incomplete)
+
+
 @click.group(epilog=EPILOG)
 def data() -> None:
     """List and download texts to train on, and clear the text cache."""
@@ -38,10 +45,10 @@ Examples:
   charrnn data get tiny-shakespeare --to texts
 """
 )
-@click.argument("name")
+@click.argument("name", shell_complete=_names)
 @click.option(
     "--to",
-    type=Path,
+    type=click.Path(path_type=Path),
     default=_folder,
     metavar="FOLDER",
     help="Where to save it. [default: ./data if it exists, else the current folder]",

@@ -14,7 +14,14 @@ from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
-from charrnn.cli.options import decoding_options, flag_of, json_option, options_for, threads_option
+from charrnn.cli.options import (
+    PATH,
+    decoding_options,
+    flag_of,
+    json_option,
+    options_for,
+    threads_option,
+)
 from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import DynamicConfig
 from charrnn.errors import CharrnnError
@@ -48,8 +55,8 @@ Examples:
 
 
 @click.command("eval", epilog=EPILOG)
-@click.argument("checkpoint", required=False)
-@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.argument("checkpoint", required=False, type=PATH)
+@click.argument("texts", nargs=-1, type=PATH, metavar="[TEXT]...")
 @click.option(
     "--split",
     type=click.Choice(["validation", "test", "train"]),
@@ -59,6 +66,7 @@ Examples:
     "--text",
     "own",
     multiple=True,
+    type=PATH,
     metavar="FILE",
     help="Where the run's own text is now, if it has moved; may be repeated.",
 )

@@ -11,7 +11,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
-from charrnn.cli.options import json_option
+from charrnn.cli.options import PATH, json_option
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.config.files import values_of
@@ -40,7 +40,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("checkpoint", required=False)
+@click.argument("checkpoint", required=False, type=PATH)
 @json_option("Print one JSON object: all metadata, and sizes.")
 def info(checkpoint: str | None, as_json: bool) -> None:
     """Show what a checkpoint contains: configuration, size, history, vocabulary, and origin.

@@ -11,7 +11,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, load_members
 from charrnn.cli.inspect_units import UnitRequest, show_units, unit_options
-from charrnn.cli.options import decoding_options, json_option
+from charrnn.cli.options import PATH, decoding_options, json_option
 from charrnn.cli.score_text import check_place, check_texts, read_own_text, read_score_text
 from charrnn.cli.tables import Column, print_table
 from charrnn.text.sources import find
@@ -34,9 +34,10 @@ Row = dict[str, Any]
 
 
 @click.command("inspect", epilog=EPILOG)
-@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.argument("texts", nargs=-1, type=PATH, metavar="[TEXT]...")
 @click.option(
     "--run",
+    type=PATH,
     metavar="RUN",
     help="The network: a .safetensors file or a run's folder. [default: the newest run]",
 )
@@ -44,11 +45,13 @@ Row = dict[str, Any]
     "--text",
     "own_texts",
     multiple=True,
+    type=PATH,
     metavar="FILE",
     help="Where the run's own text is now, if it has moved; may be repeated.",
 )
 @click.option(
     "--npz",
+    type=PATH,
     metavar="FILE",
     help="Write every gate and state of every unit, as NumPy arrays (docs/seeing.md).",
 )

@@ -19,6 +19,7 @@ from charrnn.cli.inspect_display import (
     unit_json,
     units_json,
 )
+from charrnn.cli.options import PATH
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -84,6 +85,7 @@ def unit_options(command: Command) -> Command:
         ),
         click.option(
             "--html",
+            type=PATH,
             metavar="FILE",
             help="Write the text in the colors of any unit as a web page: one file that loads "
             "nothing else.",

@@ -10,7 +10,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.info import event_text, events_of
-from charrnn.cli.options import json_option
+from charrnn.cli.options import PATH, json_option
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.errors import ConfigError
 
@@ -43,7 +43,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("run", required=False)
+@click.argument("run", required=False, type=PATH)
 @click.option(
     "--csv",
     is_flag=True,

@@ -2,20 +2,23 @@
 with a preset and a settings file.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from charrnn.cli.terminal import PARAMETER
 from charrnn.config.fields import Settings, Value, settings_of
-from charrnn.config.files import CONFIGS, SETTINGS, Others, preset, read_settings
+from charrnn.config.files import CONFIGS, SETTINGS, Others, preset, presets, read_settings
 from charrnn.config.settings import RUN, CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.runtime.threads import check_threads
 
+PATH = click.Path(readable=False)
+"""A path, which shells complete; what is wrong with it is left to the library to say."""
 HELP_ALL = "charrnn.help_all"
 """The key of --help-all in `click.Context.meta`."""
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -25,6 +28,18 @@ COMMON_KEYS: Others = {
     **{"out": str, "threads": int, "quiet": bool, "json": bool, "for": str, "verbose": bool},
 }
 """Keys that a settings file may contain in addition to settings."""
+
+
+def offer(words: Iterable[str], or_paths: bool = False) -> Callable[..., list[CompletionItem]]:
+    """What a shell completes an option's value with: the words that begin as it does, or paths."""
+
+    def complete(
+        ctx: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        items = [CompletionItem(word) for word in words if word.startswith(incomplete)]
+        return items or [CompletionItem(incomplete, type="file")] * or_paths
+
+    return complete
 
 
 class GroupedOption(click.Option):
@@ -170,6 +185,7 @@ def options_for(
                 multiple=is_list or is_repeated,
                 default=None,
                 metavar="|".join(setting.choices) or None,
+                shell_complete=offer(setting.choices) if setting.choices else None,
             )
             if setting.name not in without:
                 command = add(command)
@@ -203,6 +219,7 @@ def setting_options(command: Command) -> Command:
             "--preset",
             "Settings of a classic program by name, or a TOML file; --config and flags win.",
             metavar="NAME|FILE",
+            shell_complete=offer(presets(), or_paths=True),
         ),
         options_for(TrainConfig),
         options_for(ModelConfig, without=("vocab_size",)),

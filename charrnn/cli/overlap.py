@@ -12,7 +12,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.cli.options import json_option, options_for, threads_option
+from charrnn.cli.options import PATH, json_option, options_for, threads_option
 from charrnn.config import CorpusConfig
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ Examples:
 
 
 @click.command("overlap", epilog=EPILOG)
-@click.argument("text")
-@click.argument("corpus", nargs=-1, required=True)
+@click.argument("text", type=PATH)
+@click.argument("corpus", nargs=-1, required=True, type=PATH)
 @click.option(
     "--at-least",
     type=click.IntRange(min=1),

@@ -10,7 +10,7 @@ import click
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
-from charrnn.cli.options import threads_option
+from charrnn.cli.options import PATH, threads_option
 from charrnn.cli.score_text import check_place
 from charrnn.runtime.files import write_atomically
 from charrnn.runtime.threads import Workers
@@ -25,11 +25,12 @@ Examples:
 
 
 @click.command("report", epilog=EPILOG)
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, type=PATH, metavar="[RUN]...")
 @click.option(
     "--out",
     default="report.html",
     show_default=True,
+    type=PATH,
     metavar="FILE",
     help="The file to write; - is standard output.",
 )
@@ -37,10 +38,16 @@ Examples:
     "--text",
     "own_texts",
     multiple=True,
+    type=PATH,
     metavar="FILE",
     help="Where the first run's text is now, if it has moved; may be repeated.",
 )
-@click.option("--svg", metavar="FOLDER", help="Also write each picture as a file into this folder.")
+@click.option(
+    "--svg",
+    type=PATH,
+    metavar="FOLDER",
+    help="Also write each picture as a file into this folder.",
+)
 @threads_option
 def report_(
     runs: tuple[str, ...],

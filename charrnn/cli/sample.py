@@ -12,6 +12,7 @@ import click
 from charrnn.cli import copied, terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
 from charrnn.cli.options import (
+    PATH,
     GroupedCommand,
     help_all_option,
     json_option,
@@ -63,7 +64,7 @@ MOST = 10_000
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
+@click.argument("checkpoint", required=False, type=PATH, metavar="[CHECKPOINT_OR_RUN]")
 @options_for(SamplingConfig, without=("seed",), repeated=("temperature",))
 @option(
     "--known-words",
@@ -71,6 +72,7 @@ MOST = 10_000
     group=settings_of(SamplingConfig)["match"].group,
     is_flag=False,
     flag_value="",
+    type=PATH,
     metavar="[FILE]",
 )
 @options_for(ShortConfig)
@@ -91,6 +93,7 @@ MOST = 10_000
 @click.option(
     "--text",
     multiple=True,
+    type=PATH,
     metavar="FILE",
     help="The text that the network was trained on, if it has moved; may be repeated.",
 )
@@ -98,7 +101,12 @@ MOST = 10_000
 @ensemble_option
 @click.option("--seed", type=int, help="The same seed writes the same text. [default: random]")
 @click.option("--prime", metavar="TEXT", help="Text to continue; may be empty.")
-@click.option("--prime-file", metavar="FILE", help="A UTF-8 file to continue; - is standard input.")
+@click.option(
+    "--prime-file",
+    type=PATH,
+    metavar="FILE",
+    help="A UTF-8 file to continue; - is standard input.",
+)
 @click.option("--no-prime", is_flag=True, help="Do not print the prime before the text.")
 @click.option(
     "--count",

@@ -11,7 +11,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, load_members, mixture_of
-from charrnn.cli.options import decoding_options, threads_option
+from charrnn.cli.options import PATH, decoding_options, threads_option
 from charrnn.cli.score_authors import print_authorship
 from charrnn.cli.score_display import print_colored, print_passages
 from charrnn.cli.score_lines import print_line_losses
@@ -37,11 +37,12 @@ BLOCK = 4096
 
 
 @click.command("score", epilog=EPILOG)
-@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.argument("texts", nargs=-1, type=PATH, metavar="[TEXT]...")
 @click.option(
     "--run",
     "runs",
     multiple=True,
+    type=PATH,
     metavar="RUN",
     help="The network: a .safetensors file or a run's folder. Several: whose text it is. "
     "[default: the newest run]",
@@ -55,7 +56,10 @@ BLOCK = 4096
     help="How many of the most surprising passages to list; with several runs, of the sentences.",
 )
 @click.option(
-    "--html", metavar="FILE", help="Write it as a web page: one file that loads nothing else."
+    "--html",
+    type=PATH,
+    metavar="FILE",
+    help="Write it as a web page: one file that loads nothing else.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object per character, one on each line."

@@ -138,7 +138,8 @@ def _changes(settings: Mapping[str, Value], run: Run, corpus: Corpus) -> dict[st
 
     changes = TrainConfig.named_in(settings)
     requested = TrainConfig.of({**values_of(run.config), **changes})
-    shape = fit_batch_shape(len(corpus.train), requested.batch_size, requested.seq_length)
+    asked = requested.batch_size, requested.seq_length, requested.parts
+    shape = fit_batch_shape(len(corpus.train), *asked)
     if shape == (run.config.batch_size, run.config.seq_length):
         changes = {name: value for name, value in changes.items() if name not in SHAPE}
     return changes

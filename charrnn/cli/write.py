@@ -16,6 +16,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, load_members
 from charrnn.cli.options import (
+    PATH,
     GroupedCommand,
     help_all_option,
     option,
@@ -65,7 +66,12 @@ UNTITLED = "untitled.txt"
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("file", required=False, type=click.Path(readable=False), default=UNTITLED)
-@click.option("--run", metavar="RUN", help="A checkpoint or a run's folder. [default: the newest]")
+@click.option(
+    "--run",
+    type=PATH,
+    metavar="RUN",
+    help="A checkpoint or a run's folder. [default: the newest]",
+)
 @click.option(
     "--ahead",
     type=click.Choice(["word", "line"]),
@@ -81,11 +87,13 @@ UNTITLED = "untitled.txt"
     group=settings_of(SamplingConfig)["temperature"].group,
     is_flag=False,
     flag_value="",
+    type=PATH,
     metavar="[FILE]",
 )
 @click.option(
     "--text",
     multiple=True,
+    type=PATH,
     metavar="FILE",
     help="The text that the network was trained on, if it has moved; may be repeated.",
 )

@@ -191,6 +191,13 @@ class TrainConfig(Settings):
         0,
         10**12,
     )
+    parts: int = training(
+        1,
+        "Equal parts of a batch's streams, whose gradients are computed one by one and added in "
+        "order; mpiexec deals them to processes (docs/many-machines.md).",
+        1,
+        65536,
+    )
     optimizer: Literal[
         "adam", "adamw", "rmsprop", "adagrad", "adadelta", "sgd", "momentum", "nesterov"
     ] = training("adamw", "Update rule.")
@@ -317,8 +324,15 @@ class TrainConfig(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Check as for all settings; `max_time` must be a time, and `pace` a list of changes."""
+        """Check as for all settings; `max_time` must be a time, `pace` a list of changes, and
+        `batch_size` a multiple of `parts`.
+        """
         super().__post_init__()
+        if self.batch_size is not None and self.batch_size % self.parts:
+            raise ConfigError(
+                f"a `batch_size` of {self.batch_size} cannot be divided into {self.parts} `parts`; "
+                "make it a multiple"
+            )
         if self.max_time is not None:
             seconds_of("max_time", self.max_time)
         if self.pace is not None and changes_of(self.pace) is None:

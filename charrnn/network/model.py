@@ -160,6 +160,12 @@ class State(Fixed):
         """The shapes of h and c."""
         return dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
 
+    def of_streams(self, start: int, stop: int) -> State:
+        """The state of streams start:stop; it shares this one's memory."""
+        part = State.__new__(State)
+        part.h, part.c = self.h[:, start:stop], self.c[:, start:stop]
+        return part
+
     def copy_from(self, other: State) -> None:
         """Copy another state."""
         self.h[:], self.c[:] = other.h, other.c

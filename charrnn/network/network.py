@@ -184,6 +184,7 @@ class Network:
         starts: Starts | None = None,
         sums_over_time: bool = False,
         smoothing: float = 0.0,
+        parts: int = 1,
     ) -> tuple[float, Parameters]:
         """The mean loss of a batch in nats, and its gradient with respect to the parameters; `key`
         draws all random masks.
@@ -193,10 +194,11 @@ class Network:
         x, y int32 (T, N); state and starts as in `evaluate`; gradients do not flow beyond the
         initial state (truncated BPTT) or across a start. With `sums_over_time`, the gradient is
         that of T times the mean. With `smoothing`, it is that of the cross-entropy with smoothed
-        labels (see `kernels.softmax`); the returned loss is not smoothed. The next call overwrites
+        labels (see `kernels.softmax`); the returned loss is not smoothed. If the batch is one of
+        `parts` equal parts, the gradient is its share of the whole one. The next call overwrites
         the gradient.
         """
-        scale = 1 / (x.shape[1] if sums_over_time else x.size)
+        scale = 1 / (parts * (x.shape[1] if sums_over_time else x.size))
         batch = self._begin(x, y, state, starts, key, scale, smoothing)
         if batch.starts.size and not self._backward.base.size:
             self._backward.base = aligned(*self.shape, self.model.width)

@@ -12,11 +12,14 @@ from charrnn.text.documents import Positions, starts_in_batch
 from charrnn.text.vocab import TextIds, counted
 
 
-def fit_batch_shape(characters: int, batch_size: int, seq_length: int) -> tuple[int, int]:
+def fit_batch_shape(
+    characters: int, batch_size: int, seq_length: int, parts: int = 1
+) -> tuple[int, int]:
     """The largest (batch_size, seq_length) up to these values for which every stream has a full
-    window of targets.
+    window of targets, and the streams can be divided into `parts` equal parts.
 
-    The batch shrinks first, then the sequence. `CorpusError` for fewer than 2 characters.
+    The batch shrinks first, then the sequence. `CorpusError` for fewer than 2 characters, or for
+    fewer streams than parts.
     """
     if characters < 2:
         have = counted(characters, "character")
@@ -24,7 +27,13 @@ def fit_batch_shape(characters: int, batch_size: int, seq_length: int) -> tuple[
             f"the text has only {have}; at least 2 are needed, one to read and one to predict"
         )
     seq_length = min(seq_length, characters - 1)
-    return min(batch_size, (characters - 1) // seq_length), seq_length
+    streams = min(batch_size, (characters - 1) // seq_length)
+    if streams < parts:
+        raise CorpusError(
+            f"a batch of this text has {counted(streams, 'stream')} of {seq_length} characters, "
+            f"which cannot be divided into {parts} `parts`; use fewer, or a smaller `seq_length`"
+        )
+    return streams - streams % parts, seq_length
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,9 @@ sampling use separate states. If the loss is NaN or infinite, or jumps, training
 last good state with half the learning rate (`recovery`).
 """
 
-import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from typing import Any
 
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
@@ -18,15 +16,7 @@ from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
-from charrnn.network.network import Network
-from charrnn.optim.optimizers import (
-    OPTIMIZERS,
-    Clipper,
-    average_parameters,
-    coefficients_of,
-    penalties_of,
-    update_parameters,
-)
+from charrnn.optim.optimizers import average_parameters, coefficients_of
 from charrnn.optim.schedules import rate_factor
 from charrnn.optim.updates import sizes
 from charrnn.runtime.interrupts import delayed_interrupt
@@ -34,12 +24,14 @@ from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
+from charrnn.training.distributed import check_parts, current
 from charrnn.training.records import Recorder
 from charrnn.training.recovery import FallBack
 from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.training.start_states import start_states
+from charrnn.training.update import Update
 
 SMOOTHING = 0.98
 VALIDATED = 200_000
@@ -78,11 +70,15 @@ def train(
     caller must hold the folder's lock. The run's time limit counts the time on `clock` and, with a
     folder, the time of earlier sessions.
 
+    Within `on_ranks`, the other ranks compute their share of the run's `parts`; `ConfigError` if
+    there are fewer parts than ranks.
+
     When the loss or gradient is not finite, or the loss has jumped, the run goes back to its last
     good state, at most three times. After that it raises `DivergenceError`, with the run and `last`
     in that state.
     """
     check_threads(threads)
+    check_parts(run.config.parts, current())
     run.check()
     run.check_text(corpus)
     ended = run.ended_by(folder.seconds_before if folder is not None else 0.0)
@@ -103,7 +99,7 @@ def _reports(
     clock: Callable[[], float],
 ) -> Generator[Report, None, None]:
     run.session = session = object()
-    trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
+    trainer = _Trainer(run, corpus, folder, threads, clock)
     try:
         while trainer.ended is None:
             with delayed_interrupt():
@@ -127,24 +123,13 @@ class _Trainer:
         run: Run,
         corpus: Corpus,
         folder: RunFolder | None,
-        workers: Workers,
+        threads: int | None,
         clock: Callable[[], float],
     ) -> None:
         self.run, self.corpus, self.folder = run, corpus, folder
-        self.workers, self._clock = workers, clock
-        self.streams, config = run.streams(corpus), run.config
-        self.network = Network(
-            run.model,
-            config.seq_length,
-            config.batch_size,
-            workers,
-            training=True,
-            precision=config.precision,
-        )
-        self.optimizer = OPTIMIZERS[config.optimizer]
-        self.peak_rate = coefficients_of(config).learning_rate
-        self.clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
-        self.objective = config.reduction == "sum-over-time", config.label_smoothing
+        self.workers, self._clock = Workers(threads), clock
+        self.update = Update(run, run.streams(corpus), self.workers, current(), threads)
+        self.peak_rate = coefficients_of(run.config).learning_rate
         self.saved: tuple[int, str | None] | None = None
         self.is_whole = True
         """False in the middle of an update."""
@@ -171,11 +156,8 @@ class _Trainer:
             return self._fall_back(at, failure, start)
 
     def _step(self, start: float) -> Report:
-        run = self.run
-        if run.step % self.streams.steps == 0:
-            run.state.reset()
         self.is_whole = False
-        loss, norm, rate = self._update(*self._batch(run.step))
+        loss, norm, rate = self._update()
         self._advance(loss, norm)
         self.is_whole = True
         if self.record is not None:
@@ -203,33 +185,11 @@ class _Trainer:
             fell_back=fall,
         )
 
-    def _batch(self, step: int) -> recovery.Batch:
-        """The batch of a step: x, y, and where documents start."""
-        index = step % self.streams.steps
-        return *self.streams.batch(index), self.streams.starts(index)
-
-    def _update(self, x: Any, y: Any, starts: Any) -> tuple[float, float, float]:
-        run = self.run
-        loss, gradient = self.network.gradients(
-            x, y, run.state, run.dropout_key(), starts, *self.objective
-        )
-        norm, scale = self.clipper.measure(gradient.flat)
-        for name, value in (("loss", loss), ("gradient norm", norm)):
-            if not math.isfinite(value):
-                raise UnstableStep(f"{name} {value:g}", loss, norm)
-        rate, parameters = self._rate(), run.model.parameters
+    def _update(self) -> tuple[float, float, float]:
+        run, rate = self.run, self._rate()
+        parameters = run.model.parameters
         before = parameters.copy() if self._is_validated(run.step + 1) else None
-        update_parameters(
-            self.optimizer,
-            parameters,
-            gradient,
-            run.slots,
-            self.optimizer.rule(run.config, rate, run.step + 1),
-            (self.clipper.limit, scale),
-            self.workers,
-            penalties_of(run.config, rate),
-            run.anchor,
-        )
+        loss, norm = self.update(run.step, rate)
         self._sizes = {}
         if before is not None:
             self._sizes = {"weights": sizes(parameters), "updates": sizes(parameters, before)}
@@ -237,7 +197,6 @@ class _Trainer:
             average_parameters(
                 parameters, run.average, run.config.average, run.step + 1, self.workers
             )
-        self.network.refresh()
         return loss, norm, rate
 
     def _is_validated(self, step: int) -> bool:
@@ -265,7 +224,7 @@ class _Trainer:
         )
         characters = run.config.batch_size * run.config.seq_length
         if run.progress.high_steps == recovery.long_enough(characters):
-            if recovery.has_become_worse(self.network, run, self.good.load(), self._batch):
+            if recovery.has_become_worse(run, self.good.load(), self.update):
                 raise UnstableStep(f"loss {loss:.2f} after {before.calm_loss:.2f}", loss, norm)
             # only the text has become harder
             run.progress = replace(run.progress, high_steps=0, calm_loss=smoothed)
@@ -281,7 +240,7 @@ class _Trainer:
             recovery.go_back(run, self.good.load())
         self.is_whole = True
         self._starts_step = None
-        self.network.refresh()
+        self.update.refresh()
         self.good.keep()
         self.save()
         if self.record is not None:  # now; a run killed before that is still at a later step
@@ -397,7 +356,7 @@ class _Trainer:
 
     def _panels(self) -> Panels | None:
         """The packed weights of the run's result, unless it uses averaged weights."""
-        return self.network.panels if self.run.average is None else None
+        return self.update.panels if self.run.average is None else None
 
     def leave(self, error: BaseException) -> None:
         """Leave the run as one that training can go on with, whatever has ended the iteration: save

@@ -23,10 +23,11 @@ def memory_estimate(
     documents: true if the text has documents, each of which starts from a zero state
     anchored: true if the run started from a trained network and keeps those weights
     """
-    shape = train.seq_length, train.batch_size
+    shape = train.seq_length, train.batch_size // train.parts
     has_starts = documents or train.reset_every > 0
-    parameters_and_gradient = 2
-    copies = parameters_and_gradient + OPTIMIZERS[train.optimizer].copies(train) + anchored
+    parameters_and_gradient, sum_of_parts = 2, train.parts > 1
+    copies = parameters_and_gradient + sum_of_parts + anchored
+    copies += OPTIMIZERS[train.optimizer].copies(train)
     parts = [
         *[shapes_of(model)] * copies,
         Panels.shapes(model, True, DENSITY[train.precision]),

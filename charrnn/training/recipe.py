@@ -47,7 +47,9 @@ names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
-_OF_ITS_OWN = ["steps", "epochs", "pace", "precision", "eval_every", "sample_every", "save_every"]
+_OF_ITS_OWN = [
+    *["steps", "epochs", "pace", "precision", "parts", "eval_every", "sample_every", "save_every"]
+]
 """Settings that say how a run goes, not how the network learns."""
 _OF_THE_RATE = "warmup", "decay_after", "weight_decay"
 """Settings that follow from the learning rate, the optimizer and the schedule."""
@@ -160,7 +162,8 @@ def batch_shape(characters: int, training: TrainConfig) -> tuple[int, int]:
         and (characters < STEPS_A_PASS * streams * training.seq_length)
     ):
         streams //= 2
-    return fit_batch_shape(characters, streams, training.seq_length)
+    streams = max(streams, training.parts)
+    return fit_batch_shape(characters, streams, training.seq_length, training.parts)
 
 
 def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], float]) -> int:

@@ -7,19 +7,18 @@ falls back at the same step as an uninterrupted one.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Model, State
-from charrnn.network.network import Network
 from charrnn.training.entries import Entry
 from charrnn.training.run import FALL_FACTOR, Progress, Run
 from charrnn.training.run_folder import RunFolder
+from charrnn.training.update import Update
 
 JUMP = 0.5
 """A loss is high if it exceeds the calm loss by this many nats."""
@@ -35,8 +34,6 @@ RISES, RISEN = 3, 1.01
 """A network overfits when this many validations in a row exceed the lowest loss by this
 fraction.
 """
-
-Batch = tuple[Ids, Ids, Starts | None]
 
 
 class GoodState:
@@ -93,33 +90,23 @@ def long_enough(characters: int) -> int:
     return max(HIGH_STEPS, -(-HIGH_CHARACTERS // characters))
 
 
-def has_become_worse(network: Network, run: Run, good: Run, batch: Callable[[int], Batch]) -> bool:
+def has_become_worse(run: Run, good: Run, update: Update) -> bool:
     """True if the weights of the good state predict the batches of the last high steps better than
     the run's, by `JUMP`.
 
     This distinguishes a network that has gone wrong from a text that has become harder: both read
-    the same batches, from a zero state and without dropout. `batch(step)` returns the batch of a
-    step. On return the network's panels hold the run's weights, as before.
+    the same batches, from a zero state and without dropout. On return the panels of `update` hold
+    the run's weights, as before.
     """
     flat = run.model.parameters.flat
-    now, held = _loss_of_high_steps(network, run, batch), flat.copy()
+    steps = range(run.step - run.progress.high_steps, run.step)
+    now, held = update.loss_of(steps), flat.copy()
     flat[:] = good.model.parameters.flat
-    network.refresh()
-    before = _loss_of_high_steps(network, run, batch)
+    update.refresh()
+    before = update.loss_of(steps)
     flat[:] = held
-    network.refresh()
+    update.refresh()
     return not now <= before + JUMP  # so that NaN counts as worse
-
-
-def _loss_of_high_steps(network: Network, run: Run, batch: Callable[[int], Batch]) -> float:
-    state, total, count = State(run.model, run.config.batch_size), 0.0, 0
-    for step in range(run.step - run.progress.high_steps, run.step):
-        x, y, starts = batch(step)
-        if step % run.steps_per_epoch == 0:
-            state.reset()
-        total += float(network.evaluate(x, y, state, starts).sum(dtype=np.float64))
-        count += x.size
-    return total / count
 
 
 def is_good(run: Run, is_best: bool) -> bool:

@@ -329,9 +329,9 @@ class Run:
             self.progress = replace(self.progress, fall_backs=0)
         self._begin_average()
 
-    def dropout_key(self) -> int:
-        """The random key of this step's dropout masks."""
-        words = np.random.SeedSequence([self.config.seed, 0xD409, self.step]).generate_state(
-            2, np.uint32
-        )
-        return int(words[0]) << 32 | int(words[1])
+
+def dropout_key(seed: int, step: int, part: int = 0) -> int:
+    """The random key of the dropout masks of a part of a batch in a step."""
+    place = [seed, 0xD409, step, part] if part else [seed, 0xD409, step]
+    words = np.random.SeedSequence(place).generate_state(2, np.uint32)
+    return int(words[0]) << 32 | int(words[1])

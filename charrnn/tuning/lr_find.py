@@ -26,7 +26,7 @@ from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import counted
-from charrnn.training.run import Run
+from charrnn.training.run import Run, dropout_key
 from charrnn.tuning.rate_test import Floats, RateTest
 
 STEPS = 400
@@ -122,7 +122,7 @@ def _losses(
             loss, gradient = network.gradients(
                 *streams.batch(index),
                 run.state,
-                run.dropout_key(),
+                dropout_key(config.seed, step),
                 streams.starts(index),
                 *objective,
             )

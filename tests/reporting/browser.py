@@ -174,3 +174,7 @@ def browser(folder: Path) -> Iterator[Tab]:
             process.wait()
         os.close(commands)
         os.close(answers)
+
+
+if __name__ == "__main__":
+    sys.exit(CHROMIUM is None)

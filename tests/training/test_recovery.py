@@ -18,6 +18,7 @@ import charrnn
 from charrnn.checkpoint.trained import load
 from charrnn.config.files import configs_of
 from charrnn.errors import DivergenceError, RunError, UnstableStep, overflow
+from charrnn.network.network import Network
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
 from charrnn.training import recovery
@@ -52,7 +53,7 @@ def harm(
         hit = (progress.step + 1, progress.fall_backs) in moments
         if hit and weights is not None:
             trainer.run.model.parameters.flat[:] *= np.float32(weights)
-            trainer.network.refresh()
+            trainer.update.refresh()
         found = real_update(trainer, *batch)
         if hit and weights is None:
             trainer.run.state.h[:] = np.nan
@@ -91,7 +92,7 @@ def test_a_number_that_is_none(
     rate.
     """
     corpus, folder, calls = small_corpus(), created(tmp_path / "a"), []
-    run, real = small_run(corpus, save_every=1), training.Network.gradients
+    run, real = small_run(corpus, save_every=1), Network.gradients
     iteration = train(run, corpus, folder=folder, threads=1)
     reports = [next(iteration) for _ in range(5)]
     good = load_run(folder.last)
@@ -107,7 +108,7 @@ def test_a_number_that_is_none(
         return (bad if where == "loss" else loss), gradient
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.Network, "gradients", diverging)
+        patch.setattr(Network, "gradients", diverging)
         report = next(iteration)
     assert len(calls) == 1 and report.fell_back is not None
     assert (report.step, run.step, falls([report])) == (5, 5, [(9, 5, 0.5)])

@@ -1,0 +1,242 @@
+"""ONNX files by onnx's checker and onnxruntime: every cell and option against charrnn's own logits
+and the float64 reference.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import charrnn
+from charrnn import CorpusConfig, Model, ModelConfig, Origin, SamplingConfig, Text, Trained, Vocab
+from charrnn.checkpoint.start_states import StartStates
+from charrnn.config.settings import CELL_NAMES
+from charrnn.network.model import State
+from tests.reference import cells as reference
+from tests.reference.small import plain_model
+
+V, T, N = 11, 9, 3
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {"layers": 2, "hidden": 7, "embedding": 5},
+    "one layer, one-hot": {"layers": 1, "hidden": 17, "embedding": 0},
+    "normalized": {"layers": 3, "hidden": 6, "embedding": 5, "layer_norm": True}
+    | {"residual": True, "skip": True},
+    "zoneout": {"layers": 2, "hidden": 7, "embedding": 0, "activation": "softsign"}
+    | {"zoneout_h": 0.2, "zoneout_c": 0.3, "layer_norm": True},
+    "zoneout of h": {"layers": 2, "hidden": 7, "zoneout_h": 0.3},
+    "softsign": {"layers": 2, "hidden": 7, "embedding": 5, "activation": "softsign"},
+    "relu": {"layers": 2, "hidden": 7, "embedding": 0, "activation": "relu", "skip": True},
+    "zoneout of c": {"layers": 2, "hidden": 7, "zoneout_c": 0.3, "residual": True},
+    "one of each": {"layers": 1, "hidden": 1, "embedding": 1},
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A file in onnxruntime."""
+
+    runtime: onnxruntime.InferenceSession
+
+    def run(self, names: list[str], ids: np.ndarray, states: dict[str, np.ndarray]) -> list[Any]:
+        states = {name: states[name] for name in self.states}
+        return self.runtime.run(names, {"ids": ids.astype(np.int64), **states})
+
+    @property
+    def states(self) -> list[str]:
+        return [value.name for value in self.runtime.get_inputs()][1:]
+
+    def read(
+        self, ids: np.ndarray, states: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The logits of ids (T, N), and the states afterwards."""
+        names = ["logits", *(f"next_{name}" for name in self.states)]
+        logits, *after = self.run(names, ids, states)
+        return logits, dict(zip(self.states, after, strict=True))
+
+    def starts(self) -> tuple[np.ndarray, list[dict[str, np.ndarray]]]:
+        """The id that is read first from each start state, and the states."""
+        names = [f"start_{name}" for name in self.states]
+        ids, *states = self.constants("start_ids", *names)
+        return ids, [
+            dict(zip(self.states, each, strict=True)) for each in zip(*states, strict=True)
+        ]
+
+    def constants(self, *names: str) -> list[Any]:
+        inputs = self.runtime.get_inputs()[1:]
+        zeros = {x.name: np.zeros((x.shape[0], 1, x.shape[2]), np.float32) for x in inputs}
+        return self.run([*names], np.zeros((1, 1)), zeros)
+
+
+def opened(path: Path) -> Session:
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return Session(onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"]))
+
+
+def trained(seed: int = 3, starts: int = 0, **settings: Any) -> Trained:
+    """A network of random weights at which gates bend, with so many start states."""
+    rng = np.random.default_rng(seed)
+    config = plain_model(vocab_size=V, **settings)
+    model = Model(config)
+    model.parameters.from_disk(reference.random_parameters(rng, config))
+    found = None
+    if starts:
+        state = State(model, starts)
+        fill(state, reference.random_states(rng, config, starts))
+        found = StartStates.rounded(state, rng.integers(V, size=starts).astype(np.int32))
+    return Trained(model, Vocab(tuple("\n abcdefghi")), CorpusConfig(), starts=found)
+
+
+def fill(state: State, states: reference.States) -> None:
+    for layer, (h, c) in enumerate(states):
+        state.h[layer, :, : h.shape[1]], state.c[layer, :, : c.shape[1]] = h, c
+
+
+def own_logits(model: Model, ids: np.ndarray, states: reference.States) -> np.ndarray:
+    """charrnn's own, (T, N, V)."""
+    writer = charrnn.Writer(model, SamplingConfig(), streams=ids.shape[1])
+    fill(writer.state, states)
+    return np.stack([writer.step(row.astype(np.int32)).copy() for row in ids])
+
+
+def stacked(states: reference.States) -> dict[str, np.ndarray]:
+    """h and c (L, N, H)."""
+    h, c = (np.stack(arrays).astype(np.float32) for arrays in zip(*states, strict=True))
+    return {"h": h, "c": c}
+
+
+def close(found: np.ndarray, wanted: np.ndarray, tolerance: float = 3e-6) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * max(1, np.abs(wanted).max()))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_every_cell_and_option_computes_what_charrnn_computes(
+    cell: str, option: str, tmp_path: Path
+) -> None:
+    network = trained(cell=cell, clockwork_groups=3, **OPTIONS[option])
+    charrnn.export_onnx(network, tmp_path / "network.onnx")
+    session, config = opened(tmp_path / "network.onnx"), network.model.config
+    rng = np.random.default_rng(5)
+    ids, states = rng.integers(V, size=(T, N)), reference.random_states(rng, config, N)
+    logits, after = session.read(ids, stacked(states))
+
+    assert logits.dtype == np.float32 and logits.shape == (T, N, V)
+    close(logits, own_logits(network.model, ids, states))
+    parameters = dict(network.model.parameters.to_disk())
+    exact = reference.forward(config, parameters, ids, ids, states)
+    close(logits, exact.logits)
+    for name, wanted in stacked(exact.states).items():
+        if name in after:
+            close(after[name], wanted)
+    assert ("c" in after) == (cell not in ("gru", "gru-after", "rnn"))
+
+    step, carried = [], stacked(states)  # one step at a time
+    for row in ids:
+        one, carried = session.read(row[None], carried)
+        step.append(one[0])
+    close(np.stack(step), logits)
+    alone, _ = session.read(ids[:, 1:2], {n: a[:, 1:2] for n, a in stacked(states).items()})
+    close(alone[:, 0], logits[:, 1])
+
+
+# Nothing is left behind
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "grid"])
+def test_start_states_are_in_the_file(cell: str, tmp_path: Path) -> None:
+    network = trained(cell=cell, layers=2, hidden=7, starts=4)
+    charrnn.export_onnx(network, tmp_path / "network.onnx")
+    session, own = opened(tmp_path / "network.onnx"), network.opening
+    ids, starts = session.starts()
+    assert ids.tolist() == own.ids.tolist() and len(starts) == 4
+    for s, start in enumerate(starts):
+        text = np.array([[ids[s]], [3], [5]])
+        layers = zip(own.state.h[:, s : s + 1, :7], own.state.c[:, s : s + 1, :7], strict=True)
+        close(session.read(text, start)[0], own_logits(network.model, text, list(layers)))
+    both = {n: np.concatenate([starts[1][n], starts[2][n]], axis=1) for n in session.states}
+    logits, _ = session.read(np.array([[2, 2]]), both)
+    close(logits[:, 1:], session.read(np.array([[2]]), starts[2])[0])
+
+
+def test_a_network_without_start_states_starts_from_zero_and_a_newline(tmp_path: Path) -> None:
+    network = trained(cell="lstm", layers=2, hidden=7)
+    charrnn.export_onnx(network, tmp_path / "network.onnx")
+    ids, [start] = opened(tmp_path / "network.onnx").starts()
+    assert ids.tolist() == [0] and start["h"].shape == (2, 1, 7)
+    assert not start["h"].any() and not start["c"].any()
+
+
+def test_the_file_says_what_it_is_in_its_metadata_and_in_an_output(tmp_path: Path) -> None:
+    symbols = ("\n", "\0", "é", "<unk>", "'", '"', "\\", "漢", "\U0001f600", "a", "b")
+    network = replace(
+        trained(cell="lstm", layers=1, hidden=3),
+        vocab=Vocab(symbols, unknown=3),
+        corpus_config=CorpusConfig(document_separator=r"\n\n+", min_count=2),
+        origin=Origin((Text("b\udcffok.txt", 1234),), "ab" * 32, 10, 2.5, 1.25),
+    )
+    charrnn.export_onnx(network, tmp_path / "network.onnx")
+    session = opened(tmp_path / "network.onnx")
+    (text,) = session.constants("about")
+    about = json.loads(bytes(text))
+    metadata = session.runtime.get_modelmeta().custom_metadata_map
+    assert about == {key: json.loads(value) for key, value in metadata.items()}
+    assert about["vocabulary"] == list(symbols) and about["unit"] == "char"
+    assert about["unknown"] == 3 and about["document_separator"] == r"\n\n+"
+    assert about["texts"] == [{"name": "b\udcffok.txt", "characters": 1234}]
+    assert (about["sha256"], about["loss"], about["epoch"]) == ("ab" * 32, 1.25, 2.5)
+    assert ModelConfig.from_mapping(about["model"], "model") == network.model.config
+
+
+def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        network = trained(cell="depth-gated", layers=2, hidden=7, starts=2)
+        charrnn.export_onnx(network, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_bundled_network_scores_and_writes_as_it_does_here(tmp_path: Path) -> None:
+    network = charrnn.load(charrnn.bundled_network())
+    charrnn.export_onnx(network, tmp_path / "plays.onnx")
+    session, vocab = opened(tmp_path / "plays.onnx"), network.vocab
+    ids, starts = session.starts()
+    (s,) = network.opening.chosen(7, 1)
+    written, states = [int(ids[s])], starts[s]
+    for _ in range(200):
+        logits, states = session.read(np.array([[written[-1]]]), states)
+        written.append(int(logits.argmax()))
+    config = SamplingConfig(length=200, temperature=0, seed=7)
+    assert vocab.decode(written[1:]) == "".join(charrnn.generate(network, config=config))
+
+    states = {name: np.zeros((2, 1, 160), np.float32) for name in session.states}
+    part = vocab.encode(charrnn.bundled_corpus().read_text()[:1901])
+    logits, _ = session.read(part[:-1, None], states)
+    z = logits[:, 0].astype(np.float64)
+    losses = np.log(np.exp(z).sum(1)) - np.take_along_axis(z, part[1:, None], 1)[:, 0]
+    assert losses.mean() == pytest.approx(
+        charrnn.evaluate(network.model, part).nats_per_char, abs=1e-6
+    )
+
+
+def test_the_program_of_the_page_writes_what_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "doors.md").read_text(encoding="utf-8")
+    section = page[page.index("## ONNX") :]
+    code, printed = re.search(
+        r"```python\n(.*?)```\n\nWith seed 1 it wrote:\n\n(.*?)\n\n(?! {4})", section, re.DOTALL
+    ).groups()
+    charrnn.export_onnx(charrnn.load(charrnn.bundled_network()), tmp_path / "plays.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/doors.md", "exec"), {})
+    assert capsys.readouterr().out.split() == printed.split()
