@@ -12,6 +12,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
+from charrnn.cli.export_card import card_of
 from charrnn.cli.options import json_option
 
 if TYPE_CHECKING:
@@ -23,17 +24,23 @@ class Format:
     """A format: its function (`module:name`), called with a `Trained`, a path, `force` and the
     flags in `options` that were given, by their names; it returns the paths that it wrote.
 
-    extra: makes further arguments of the function from the network and its file.
+    arguments: makes the function's arguments from the network, its file and these flags, and needs
+        the kernels of evaluation and sampling.
     """
 
     function: str
     is_folder: bool = False
     options: tuple[str, ...] = ()
-    extra: Callable[[Member], dict[str, Any]] | None = None
+    arguments: Callable[..., dict[str, Any]] | None = None
 
 
 FORMATS = {
-    "pytorch": Format("charrnn.export.pytorch:export_pytorch", is_folder=True),
+    "pytorch": Format(
+        "charrnn.export.pytorch:export_pytorch",
+        is_folder=True,
+        options=("license",),
+        arguments=card_of,
+    ),
     "onnx": Format("charrnn.export.onnx:export_onnx"),
 }
 """What --to may be. A format has one entry here; a flag of its own is one more in `export_`."""
@@ -57,6 +64,7 @@ Examples:
     "for onnxruntime.",
 )
 @click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
+@click.option("--license", metavar="ID", help="For pytorch: the license that the model card names.")
 @click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")
 @json_option("Print one JSON object: the format and the files.")
 def export_(
@@ -77,9 +85,9 @@ def export_(
     from charrnn.export.place import check_file, check_folder
 
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
-    [member] = load_members(checkpoint, (), training=False)
-    if made.extra is not None:
-        options |= made.extra(member)
+    [member] = load_members(checkpoint, (), training=made.arguments is not None)
+    if made.arguments is not None:
+        options = made.arguments(member, **options)
     module, _, name = made.function.partition(":")
     paths: list[Path] = getattr(import_module(module), name)(
         member.trained, out, force=force, **options

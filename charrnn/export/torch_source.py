@@ -88,7 +88,7 @@ def _names(trained: Trained) -> dict[str, object]:
     """What stands for the template's names."""
     config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
     is_own, state = layer_module(config) is None, "hc" if has_c(config) else "h"
-    traits = _traits(trained)
+    traits, prime = _traits(trained), example_prime(vocab)
     module = layer_module(config)
     gates = len(cell_named(config.cell).input_gates)
     phi = config.activation
@@ -105,6 +105,8 @@ def _names(trained: Trained) -> dict[str, object]:
         encoding.append(literal(corpus.encoding_errors))
     return {
         "summary": trained.model.summary,
+        "prime_flag": (f' --prime "{prime}"' if prime else "").ljust(20),
+        "prime_argument": f', "{prime}"' if prime else "",
         "from_torch": ", ".join(sorted(from_torch)),
         "functions": ", ".join(sorted(functions)),
         "unknown": vocab.unknown,
@@ -136,6 +138,12 @@ def _names(trained: Trained) -> dict[str, object]:
         "encoding": ", ".join(encoding),
         "normalize": literal(corpus.normalize),
     }
+
+
+def example_prime(vocab: Vocab) -> str:
+    """A beginning that can be read with this vocabulary, of letters; it may be empty."""
+    words = ("Once", "The ", "the ", "a")
+    return next((word for word in words if set(word) <= vocab.index.keys()), "")
 
 
 def has_harmful(vocab: Vocab) -> bool:

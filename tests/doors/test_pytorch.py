@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,21 +21,10 @@ from charrnn.config.settings import CELL_NAMES
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
 from tests.reference.drawn import SYMBOLS, drawn_network, drawn_text
+from tests.reference.torch_options import OPTIONS
 
 numbers = itertools.count()
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "one layer, one-hot": {"layers": 1, "embedding": 0},
-    "normalized": {"layer_norm": True},
-    "residual and skip": {"layers": 3, "residual": True, "skip": True, "layer_norm": True},
-    "skip": {"skip": True, "embedding": 0},
-    "zoneout": {"zoneout_h": 0.1, "zoneout_c": 0.3},
-    "zoneout of h": {"zoneout_h": 0.25, "layer_norm": True},
-    "zoneout of c": {"zoneout_c": 0.25, "residual": True},
-    "relu": {"activation": "relu", "hidden": 4},
-    "softsign": {"activation": "softsign", "layer_norm": True},
-}
+torch.set_num_threads(1)  # two would wait for each other most of the time
 
 
 def exported(trained: Trained, folder: Path) -> ModuleType:
@@ -151,10 +140,15 @@ def test_draws_follow_the_distribution(tmp_path: Path) -> None:
     assert (shares - wanted).abs().max() < 0.04
 
 
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """model.py as a program, from another folder."""
     command = [sys.executable, str(folder / "model.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder.parent, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder.parent, timeout=120, env=ONE_THREAD
+    )
 
 
 def test_as_a_program(tmp_path: Path) -> None:
