@@ -90,9 +90,7 @@ def export_html(
             f"{trained.model.summary} are too many for a web page; export to onnx or pytorch"
         )
     title = name or place.stem
-    about = facts(
-        trained, title, precision=precision, has_known_words=known_words is not None
-    )
+    about = facts(trained, title, precision=precision, has_known_words=known_words is not None)
     data = {"about": about, **page_data(trained, precision, known_words)}
     html = writing_page(title, backend=ENGINE, data=data, policy=POLICY)
     write_file(place, html.encode())

@@ -141,7 +141,8 @@ def _names(trained: Trained) -> dict[str, object]:
 def has_harmful(vocab: Vocab) -> bool:
     """True if a text of this vocabulary may hold characters that a terminal obeys."""
     return any(
-        (not symbol.isprintable() and symbol not in "\n\t") or (vocab.unit == "byte" and symbol > "~")
+        (not symbol.isprintable() and symbol not in "\n\t")
+        or (vocab.unit == "byte" and symbol > "~")
         for symbol in vocab.index
     )
 
