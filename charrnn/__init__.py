@@ -51,7 +51,10 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+<<<<<<< HEAD
+=======
     from charrnn.export.html import export_html
+>>>>>>> engine
     from charrnn.export.onnx import export_onnx
     from charrnn.export.pytorch import export_pytorch
     from charrnn.generation.cowriter import Cowriter
@@ -105,6 +108,10 @@ if TYPE_CHECKING:
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
     from charrnn.tuning.rate_test import RateTest
+    from charrnn.tuning.space import Range
+    from charrnn.tuning.trials import Trial, ranked
+    from charrnn.tuning.tune import TuneEvent, tune
+    from charrnn.tuning.tuned import Tuned, Unseen
 
 __version__ = "0.1.0"
 
@@ -129,7 +136,10 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+<<<<<<< HEAD
+=======
     "export.html": "export_html",
+>>>>>>> engine
     "export.onnx": "export_onnx",
     "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
@@ -158,6 +168,10 @@ _HOMES = {
     "reporting.units_page": "units_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
+    "tuning.space": "Range",
+    "tuning.trials": "Trial ranked",
+    "tuning.tune": "TuneEvent tune",
+    "tuning.tuned": "Tuned Unseen",
     "tuning.planning": "Plan plan plan_more planned_width",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
@@ -184,6 +198,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
+    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
@@ -197,8 +212,15 @@ __all__ = [  # noqa: RUF022
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
+<<<<<<< HEAD
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
+    "with_logprobs",
+    "export_pytorch", "export_onnx",
+    "CharrnnError",
+=======
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",
     "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
+>>>>>>> engine
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

@@ -34,6 +34,7 @@ class Format:
 
 FORMATS = {
     "pytorch": Format("charrnn.export.pytorch:export_pytorch", is_folder=True),
+    "onnx": Format("charrnn.export.onnx:export_onnx"),
 }
 """What --to may be. A format has one entry here; a flag of its own is one more in `export_`."""
 
@@ -41,6 +42,7 @@ EPILOG = """\b
 Examples:
   charrnn export --to pytorch --out plays-pytorch       the newest run
   charrnn export checkpoints/book --to pytorch --out book-pytorch
+  charrnn export checkpoints/book --to onnx --out book.onnx
 """
 
 
@@ -51,7 +53,8 @@ Examples:
     "kind",
     type=click.Choice([*FORMATS]),
     required=True,
-    help="pytorch: a folder with model.py, weights, vocabulary and a model card.",
+    help="pytorch: a folder with model.py, weights, vocabulary and a model card. onnx: one file "
+    "for onnxruntime.",
 )
 @click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
 @click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")

@@ -11,6 +11,9 @@
   const KEEP_AFTER = 300; // milliseconds without a change
   const byId = (id) => document.getElementById(id);
   const count = (number) => Number(number).toLocaleString("en");
+  // A button that is disabled for the browser would lose the focus.
+  const disable = (id, isOff) => byId(id).setAttribute("aria-disabled", String(isOff));
+  const isDisabled = (id) => byId(id).getAttribute("aria-disabled") === "true";
   const keeper = new Keeper(location.pathname);
   const editor = new Editor({ onEdit: edited, onMove: moved });
   const CONTROLS = ["temperature", "suggest", "colored", "known", "until", "ahead", "tab", "length",
@@ -95,8 +98,8 @@
     isKept = false;
     clearTimeout(timer);
     timer = setTimeout(keep, KEEP_AFTER);
-    byId("undo").disabled = !editor.canUndo;
-    byId("redo").disabled = !editor.canRedo;
+    disable("undo", !editor.canUndo);
+    disable("redo", !editor.canRedo);
     if (!suggestion) return;
     suggestion.follow();
     surprise.edited();
@@ -185,18 +188,15 @@
   function showOffer(text, isWhole) {
     editor.suggest(text);
     byId("ghost").textContent = editor.isAtEnd ? "" : text;
-    for (const id of ["take-word", "take-all", "drop"]) { // a disabled one would lose the focus
-      byId(id).setAttribute("aria-disabled", String(!text));
-    }
+    for (const id of ["take-word", "take-all", "drop"]) disable(id, !text);
     if (text && isWhole) byId("spoken").textContent = "Suggestion: " + text;
     showButtons();
   }
 
   function showButtons() {
     const { isRunning, isChoosing, hasLast } = passages;
-    byId("stop").hidden = !isRunning;
-    byId("continue").disabled = isRunning;
-    byId("another").disabled = isRunning || !(hasLast || suggestion.text);
+    byId("continue").textContent = isRunning ? "Stop" : "Continue";
+    disable("another", isRunning || !(hasLast || suggestion.text));
     byId("choose").setAttribute("aria-expanded", String(isChoosing));
   }
 
@@ -211,10 +211,8 @@
     "take-word": () => suggestion.take(false),
     "take-all": () => suggestion.take(true),
     drop: () => suggestion.drop(),
-    continue: () => passages.continue(settings()),
-    stop: () => passages.stop(),
-    another: () => passages.hasLast && !passages.isRunning ? passages.another()
-      : suggestion.another(),
+    continue: () => passages.isRunning ? passages.stop() : passages.continue(settings()),
+    another: () => passages.hasLast ? passages.another() : suggestion.another(),
     choose: () => passages.isChoosing ? escape() : passages.choose(settings()),
     "more-choices": () => passages.more(),
     "close-choices": () => escape(),
@@ -240,7 +238,7 @@
     if (control && !altKey && key.toLowerCase() === "y") return () => editor.redo();
     if (!suggestion) return null;
     if (key === "Enter" && control) return shiftKey ? actions.choose : actions.continue;
-    if (key === "Enter" && altKey && !byId("another").disabled) return actions.another;
+    if (key === "Enter" && altKey && !isDisabled("another")) return actions.another;
     if (!plain || !suggestion.text) return null;
     if (key === "Tab") return () => suggestion.take(byId("tab").value === "all");
     return key === "End" && editor.isAtEnd ? actions["take-all"] : null;
@@ -302,7 +300,7 @@
       settings: () => ({ ...settings(), until: byId("ahead").value }),
     });
     surprise = new Surprise(editor, backend, facts.unit, complain);
-    for (const id of ["continue", "choose"]) byId(id).disabled = false;
+    for (const id of ["continue", "choose"]) disable(id, false);
     surprise.turn(byId("colored").checked);
     turned();
   }
@@ -312,7 +310,7 @@
     for (const [id, action] of Object.entries({
       ...actions, undo: () => editor.undo(), redo: () => editor.redo(), copy, download,
       open: () => byId("file").click(), new: () => begin(""),
-    })) byId(id).addEventListener("click", action);
+    })) byId(id).addEventListener("click", () => isDisabled(id) || action());
     for (const each of document.querySelectorAll("[data-keep]")) {
       each.addEventListener("pointerdown", (event) => event.preventDefault());
       each.addEventListener("mousedown", (event) => event.preventDefault());

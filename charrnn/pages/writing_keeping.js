@@ -31,9 +31,11 @@
       });
     }
 
-    #renew() {
-      this.#id = crypto.getRandomValues(new Uint32Array(2)).join("-");
-      if (this.#tab) this.#tab.setItem(OWN, this.#id);
+    #renew() { this.#own(crypto.getRandomValues(new Uint32Array(2)).join("-")); }
+
+    #own(id) {
+      this.#id = id;
+      if (this.#tab) this.#tab.setItem(OWN, id);
     }
 
     #read(key) {
@@ -48,12 +50,9 @@
     // The text to go on with: this tab's, or the newest of this page.
     open() {
       if (!this.#storage) return "";
-      const own = this.#id && this.#read(PREFIX + this.#id);
-      const draft = own || this.list().find((each) => each.page === this.page);
-      if (draft && !own) {
-        this.#id = draft.key.slice(PREFIX.length);
-        this.#tab.setItem(OWN, this.#id);
-      }
+      const draft = this.#id ? this.#read(PREFIX + this.#id)
+        : this.list().find((each) => each.page === this.page);
+      if (draft) this.#own(draft.key.slice(PREFIX.length));
       return draft ? draft.text : "";
     }
 

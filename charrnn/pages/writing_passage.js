@@ -28,10 +28,10 @@
     get isRunning() { return this.#running !== null; }
     get isChoosing() { return this.#choices !== null; }
 
-    // True if what was written last still stands where it was written.
+    // True if the cursor is still at the end of what was written last.
     get hasLast() {
       const last = this.#last;
-      return last !== null && this.#editor.text.startsWith(last.before + last.text);
+      return last !== null && this.#editor.before === last.before + last.text;
     }
 
     // Write on from the cursor.

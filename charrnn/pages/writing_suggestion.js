@@ -41,7 +41,7 @@
       const { before, hasSelection, area } = this.#editor, now = this.#now;
       if (before !== this.#dropped) this.#dropped = null;
       const { activeElement } = document;
-      const isWriting = activeElement === area || activeElement.closest("#offer, #another");
+      const isWriting = activeElement === area || activeElement.matches("[data-keep]");
       if (!this.isOn || hasSelection || !isWriting || this.#dropped !== null) return this.clear();
       const rest = this.text, isHere = rest || (now && now.before === before && !now.isWhole);
       if (isHere) return this.#show(rest, now.isWhole);
