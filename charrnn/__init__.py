@@ -51,10 +51,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
-<<<<<<< HEAD
-=======
     from charrnn.export.html import export_html
->>>>>>> engine
     from charrnn.export.onnx import export_onnx
     from charrnn.export.pytorch import export_pytorch
     from charrnn.generation.cowriter import Cowriter
@@ -136,10 +133,7 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
-<<<<<<< HEAD
-=======
     "export.html": "export_html",
->>>>>>> engine
     "export.onnx": "export_onnx",
     "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
@@ -212,15 +206,8 @@ __all__ = [  # noqa: RUF022
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
-<<<<<<< HEAD
-    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "adapt", "best_of",
-    "with_logprobs",
-    "export_pytorch", "export_onnx",
-    "CharrnnError",
-=======
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",
     "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
->>>>>>> engine
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
