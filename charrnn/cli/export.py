@@ -16,6 +16,7 @@ from charrnn.cli.options import json_option
 
 if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
+    from charrnn.generation.lexicon import Lexicon
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,19 @@ class Format:
     extra: Callable[[Member], dict[str, Any]] | None = None
 
 
+def _page(member: Member) -> dict[str, Any]:
+    """The title of a page."""
+    from charrnn.cli.serve import name_of
+
+    return {"name": name_of(member.path)}
+
+
 FORMATS = {
     "pytorch": Format("charrnn.export.pytorch:export_pytorch", is_folder=True),
     "onnx": Format("charrnn.export.onnx:export_onnx"),
+    "html": Format(
+        "charrnn.export.html:export_html", options=("precision", "known_words"), extra=_page
+    ),
 }
 """What --to may be. A format has one entry here; a flag of its own is one more in `export_`."""
 
@@ -43,6 +54,7 @@ Examples:
   charrnn export --to pytorch --out plays-pytorch       the newest run
   charrnn export checkpoints/book --to pytorch --out book-pytorch
   charrnn export checkpoints/book --to onnx --out book.onnx
+  charrnn export checkpoints/book --to html --out book.html
 """
 
 
@@ -54,13 +66,38 @@ Examples:
     type=click.Choice([*FORMATS]),
     required=True,
     help="pytorch: a folder with model.py, weights, vocabulary and a model card. onnx: one file "
-    "for onnxruntime.",
+    "for onnxruntime. html: a page to write with, in any browser, without a server.",
 )
 @click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
 @click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")
+@click.option(
+    "--precision",
+    type=click.Choice(["int8", "bf16"]),
+    help="html: the type that weights are rounded to; bf16 takes twice the space. [default: int8]",
+)
+@click.option(
+    "--known-words",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="html: let the page write words of the training text, or of this file, only. The list "
+    "stands in the page: leave it out if the author's words may not be shown.",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    metavar="PATH",
+    help="The training text for --known-words, if it has moved; may be repeated.",
+)
 @json_option("Print one JSON object: the format and the files.")
 def export_(
-    checkpoint: str | None, kind: str, out: str, force: bool, as_json: bool, **flags: Any
+    checkpoint: str | None,
+    kind: str,
+    out: str,
+    force: bool,
+    as_json: bool,
+    text: tuple[str, ...],
+    **flags: Any,
 ) -> None:
     """Take a network out of charrnn, for another program.
 
@@ -77,7 +114,11 @@ def export_(
     from charrnn.export.place import check_file, check_folder
 
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
+    if text and options.get("known_words") != "":
+        raise click.UsageError("--text needs --known-words without a file")
     [member] = load_members(checkpoint, (), training=False)
+    if "known_words" in options:
+        options["known_words"] = _words(member, options["known_words"], text)
     if made.extra is not None:
         options |= made.extra(member)
     module, _, name = made.function.partition(":")
@@ -85,6 +126,14 @@ def export_(
         member.trained, out, force=force, **options
     )
     _tell(member, kind, out, paths, as_json)
+
+
+def _words(member: Member, path: str, text: tuple[str, ...]) -> Lexicon:
+    """The words of --known-words."""
+    from charrnn.cli.known_words import known_words
+    from charrnn.cli.own_corpus import own_corpus
+
+    return known_words(member.trained, path, lambda: own_corpus(member, text))
 
 
 def _tell(member: Member, kind: str, out: str, paths: list[Path], as_json: bool) -> None:
