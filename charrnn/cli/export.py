@@ -111,11 +111,11 @@ def export_(
         if name not in made.options:
             users = " or ".join(each for each, other in FORMATS.items() if name in other.options)
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to {users}")
+    if text and options.get("known_words") != "":
+        raise click.UsageError("--text needs --known-words without a file")
     from charrnn.export.place import check_file, check_folder
 
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
-    if text and options.get("known_words") != "":
-        raise click.UsageError("--text needs --known-words without a file")
     [member] = load_members(checkpoint, (), training=False)
     if "known_words" in options:
         options["known_words"] = _words(member, options["known_words"], text)

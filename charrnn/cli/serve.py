@@ -150,7 +150,9 @@ def _check(config: ServeConfig, api_key: str | None) -> None:
         raise ConfigError("`api_key` must be of ASCII characters that can be printed")
     for origin in config.cors:
         if not origin.startswith(("http://", "https://")) or origin.count("/") > 2:
-            raise ConfigError(f"`cors` {origin!r:.80} must be an origin: http://NAME or with a port")
+            raise ConfigError(
+                f"`cors` {origin!r:.80} must be an origin: http://NAME or with a port"
+            )
     if config.host not in ("127.0.0.1", "localhost", "::1") and api_key is None:
         terminal.say(
             f"note: at {terminal.one_line(config.host)} other machines can ask, too; to have them "
