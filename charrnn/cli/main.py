@@ -160,12 +160,15 @@ def report(error: BaseException, command: str = "") -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return error.status if isinstance(error, Interrupted) else INTERRUPTED
+    from charrnn.runtime.mpi import launched_rank
+
     _settle(sys.stdout)
     if isinstance(error, BrokenPipeError):
         _settle(sys.stderr)
         return BROKEN_PIPE
     with contextlib.suppress(OSError):  # nobody can be told
-        print_error(_message(error, command))
+        if not launched_rank():  # else rank 0 says the same
+            print_error(_message(error, command))
     _settle(sys.stderr)
     return USAGE if isinstance(error, ConfigError | click.UsageError) else 1
 
