@@ -119,7 +119,7 @@ def compare(
     Each is scored by the validation loss of its best checkpoint, over several seeds. All other
     settings are those of train. Ctrl-C saves and stops; the same command resumes.
     """
-    status = dealt(lambda: _compare(ctx, cells, vary, seeds, equal, flags))
+    status = dealt(lambda: _compare(ctx, cells, vary, seeds, equal, flags), flags["quiet"])
     if status:
         ctx.exit(status)
 

@@ -8,7 +8,7 @@ from charrnn.cli.terminal import say
 from charrnn.runtime.mpi import launched_size
 
 
-def dealt(main: Callable[[], int]) -> int:
+def dealt(main: Callable[[], int], quiet: bool) -> int:
     """Call `main`, which returns an exit status; if mpiexec has started several processes, on the
     first of them, while the others train its runs. Only the first one says anything.
     """
@@ -17,7 +17,7 @@ def dealt(main: Callable[[], int]) -> int:
     from charrnn.tuning.dealing import on_workers, slots
 
     def announced() -> int:
-        if slots() > 1:
+        if slots() > 1 and not quiet:
             say(f"{slots()} runs are trained at the same time, each on a rank of its own")
         return main()
 

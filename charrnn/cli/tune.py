@@ -126,7 +126,7 @@ def tune(
     the text is kept away from all of this, and says how much was gained. Ctrl-C saves and stops;
     the same command resumes.
     """
-    status = dealt(lambda: _tune(ctx, each, trials, vary, flags))
+    status = dealt(lambda: _tune(ctx, each, trials, vary, flags), flags["quiet"])
     if status:
         ctx.exit(status)
 
