@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+    from charrnn.export.html import export_html
     from charrnn.export.onnx import export_onnx
+    from charrnn.export.pytorch import export_pytorch
     from charrnn.generation.cowriter import Cowriter
     from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
@@ -131,9 +133,11 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+    "export.html": "export_html",
+    "export.onnx": "export_onnx",
+    "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
-    "export.onnx": "export_onnx",
     "generation.manuscript": "Manuscript",
     "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -202,8 +206,8 @@ __all__ = [  # noqa: RUF022
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
-    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "adapt", "best_of",
-    "with_logprobs", "CharrnnError",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",
+    "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

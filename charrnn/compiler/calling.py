@@ -5,7 +5,7 @@ entering a kernel with five of them took as long as fifty characters of a small 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any
 
@@ -38,10 +38,11 @@ def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
     return partial(kernel, *(named[name] for name in first))
 
 
+@cache
 def address_of(kernel) -> int:
     """The address of a kernel's machine code, for a `caller` of its signature; 0 for None.
 
-    The kernel must stay alive, as one defined in a module does.
+    LLVM is asked once: it takes a lock, and a child that is forked meanwhile would never get it.
     """
     if kernel is None:
         return 0

@@ -239,9 +239,10 @@ class _Worker:
             self._error, self._is_done = RuntimeError("forked while jobs were running"), True
 
     def stop(self) -> None:
-        """End the thread once it is idle."""
+        """End the thread once it is idle; at exit, a daemon may have left it a job."""
         self._work = None
-        self._begun.release()
+        with suppress(RuntimeError):
+            self._begun.release()
 
     def _loop(self) -> None:
         while True:

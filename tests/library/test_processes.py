@@ -5,12 +5,14 @@ kernels and threads.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import warnings
 from contextlib import closing
 from typing import Any
 
 import pytest
+from llvmlite.binding import ffi
 
 import charrnn
 from charrnn import Run, SamplingConfig
@@ -53,3 +55,27 @@ def test_a_child_computes_what_its_parent_does(method: str) -> None:
     finally:
         stop.set()
         busy.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_does_not_need_the_lock_of_llvm() -> None:
+    """A thread of the parent may have held it, and never gives it back in the child."""
+    wanted = everything(small_run(CORPUS), 2)
+    held, forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ffi.lib._lock:
+            held.set()
+            forked.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with multiprocessing.get_context("fork").Pool(1) as pool:
+                assert pool.apply_async(everything, (small_run(CORPUS), 2)).get(SECONDS) == wanted
+    finally:
+        forked.set()
+        holder.join()

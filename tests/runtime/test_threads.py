@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -478,3 +480,25 @@ def test_a_fork_inside_a_job() -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child[0], 0)[1]) == 7
     pool.close()
+
+
+DAEMONS = """
+import threading, time
+from charrnn.runtime.threads import Workers
+
+def use():
+    pool = Workers(2, processors=2)
+    while True:
+        pool.run(time.sleep, [(0,), (0,)])
+
+for _ in range(20):
+    threading.Thread(target=use, daemon=True).start()
+time.sleep(0.2)
+"""
+
+
+def test_a_program_ends_while_daemons_use_pools() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", DAEMONS], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ran.stderr == ""
