@@ -59,7 +59,7 @@ COMMANDS = {
 called, so that `--help` is quick.
 """
 
-SHARED = ("train",)
+SHARED = ("train", "compare", "tune")
 """Commands that mpiexec starts on several processes, of which only the first one says anything."""
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
@@ -164,15 +164,12 @@ def report(error: BaseException, command: str = "") -> int:
     """
     if isinstance(error, KeyboardInterrupt):
         return error.status if isinstance(error, Interrupted) else INTERRUPTED
-    from charrnn.runtime.mpi import launched_rank
-
     _settle(sys.stdout)
     if isinstance(error, BrokenPipeError):
         _settle(sys.stderr)
         return BROKEN_PIPE
     with contextlib.suppress(OSError):  # nobody can be told
-        if not launched_rank():  # else rank 0 says the same
-            print_error(_message(error, command))
+        print_error(_message(error, command))
     _settle(sys.stderr)
     return USAGE if isinstance(error, ConfigError | click.UsageError) else 1
 
