@@ -59,7 +59,7 @@ COMMANDS = {
 called, so that `--help` is quick.
 """
 
-SHARED = ("train",)
+SHARED = ("train", "compare", "tune")
 """Commands that mpiexec starts on several processes, of which only the first one says anything."""
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
