@@ -176,8 +176,8 @@ def _top(vocab: Vocab, place: Place) -> dict[str, float]:
 
 
 def token(vocab: Vocab, symbol: int) -> str:
-    """A symbol as OpenAI writes tokens: a byte that is no character by itself is bytes:\\\\x and its
-    number.
+    """A symbol as OpenAI writes tokens: a byte that is no character by itself is named by its
+    number, after "bytes:".
     """
     text = vocab.symbols[symbol]
     return f"bytes:\\x{ord(text):02x}" if vocab.unit == "byte" and text > "\x7f" else text
