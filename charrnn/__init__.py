@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+    from charrnn.export.html import export_html
     from charrnn.export.onnx import export_onnx
+    from charrnn.export.pytorch import export_pytorch
     from charrnn.generation.cowriter import Cowriter
     from charrnn.generation.ensemble import Ensemble
     from charrnn.generation.generate import (
@@ -103,6 +105,10 @@ if TYPE_CHECKING:
     from charrnn.tuning.pacing import on_time
     from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
     from charrnn.tuning.rate_test import RateTest
+    from charrnn.tuning.space import Range
+    from charrnn.tuning.trials import Trial, ranked
+    from charrnn.tuning.tune import TuneEvent, tune
+    from charrnn.tuning.tuned import Tuned, Unseen
 
 __version__ = "0.1.0"
 
@@ -127,9 +133,11 @@ _HOMES = {
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
+    "export.html": "export_html",
+    "export.onnx": "export_onnx",
+    "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
-    "export.onnx": "export_onnx",
     "generation.manuscript": "Manuscript",
     "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -154,6 +162,10 @@ _HOMES = {
     "reporting.units_page": "units_page",
     "runtime.threads": "Workers",
     "tuning.pacing": "on_time",
+    "tuning.space": "Range",
+    "tuning.trials": "Trial ranked",
+    "tuning.tune": "TuneEvent tune",
+    "tuning.tuned": "Tuned Unseen",
     "tuning.planning": "Plan plan plan_more planned_width",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
@@ -180,6 +192,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
+    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
@@ -193,8 +206,8 @@ __all__ = [  # noqa: RUF022
     "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
-    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "adapt", "best_of",
-    "with_logprobs", "CharrnnError",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",
+    "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

@@ -27,8 +27,9 @@ from charrnn.cli.options import (
 )
 from charrnn.cli.signals import Stop
 from charrnn.cli.train_for import elapsed, with_length
-from charrnn.config.fields import Setting, Value, seconds_of
-from charrnn.config.files import SETTINGS, check_names, configs_of, values_of
+from charrnn.cli.varied import split_by_name, values_of_text
+from charrnn.config.fields import Value, seconds_of
+from charrnn.config.files import configs_of, values_of
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -159,34 +160,8 @@ def _kernels(request: Request, varied: Varied) -> list[str]:
 
 def _varied(cells: str | None, vary: Iterable[str]) -> Varied:
     """The settings that differ, and the values of each."""
-    varied: Varied = {}
-    for text in [f"cell={cells}"] * (cells is not None) + list(vary):
-        name, _, values = text.partition("=")
-        name = name.strip().replace("-", "_")
-        if not values:
-            raise ConfigError(
-                f"--vary {text:.60}: name a setting and its values, such as --vary dropout=0,0.3"
-            )
-        if name in varied:
-            raise ConfigError(f"--vary {name}: named twice; list all its values in one --vary")
-        if name in ("seed", "vocab_size"):
-            raise ConfigError(
-                f"--vary {name}: cannot be varied; --seeds sets the number of seeds, and the text "
-                "sets the vocabulary"
-            )
-        check_names({name: None})
-        varied[name] = [_value(SETTINGS[name], value.strip()) for value in values.split(",")]
-    return varied
-
-
-def _value(setting: Setting, text: str) -> Value:
-    """The text as a value of the setting's type and in its range."""
-    if text.lower() == "none" and setting.optional:
-        return None
-    try:
-        return setting.checked(click.types.convert_type(setting.kind).convert(text, None, None))
-    except click.BadParameter as error:
-        raise ConfigError(f"--vary {setting.name}: {error.message}") from None
+    texts = split_by_name([f"cell={cells}"] * (cells is not None) + list(vary))
+    return {name: values_of_text(name, text) for name, text in texts.items()}
 
 
 def _candidates(request: Request, varied: Varied) -> list[Candidate]:

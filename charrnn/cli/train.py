@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +30,7 @@ from charrnn.cli.train_resume import check_resume, has_run, resumed
 from charrnn.cli.train_steps import carry_out
 from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.config.files import values_of
-from charrnn.errors import ConfigError
+from charrnn.errors import CharrnnError, ConfigError, RunError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -123,6 +126,45 @@ def train(ctx: click.Context, /, resume: str | None, resume_or_start: bool, **fl
 
     Ctrl-C saves and stops; --resume continues as if it had never stopped.
     """
+    status = _on_ranks(lambda: _train(ctx, flags, resume, resume_or_start))
+    if status:
+        ctx.exit(status)
+
+
+def _on_ranks(main: Callable[[], int]) -> int:
+    """Call `main`; if mpiexec has started several processes, on the first of them, and let the
+    others take part in its training. Only the first one says anything.
+    """
+    from charrnn.runtime.mpi import launched_rank, launched_size
+
+    if launched_size() == 1:
+        return main()
+    from charrnn.training.distributed import on_ranks
+
+    if launched_rank():
+        warnings.showwarning = lambda *_: None
+    try:
+        return on_ranks(main, report_error=_report) or 0
+    except RunError:
+        if launched_rank():
+            return 1
+        raise
+
+
+def _report(error: BaseException) -> int:
+    """Show an error that ends all processes at once."""
+    from charrnn.cli.main import report
+
+    if not isinstance(error, CharrnnError | KeyboardInterrupt | MemoryError | OSError):
+        traceback.print_exception(error)
+    return report(error, "train")
+
+
+def _train(
+    ctx: click.Context, flags: dict[str, Any], resume: str | None, resume_or_start: bool
+) -> int:
+    from charrnn.training.distributed import check_parts, current
+
     # a run's config.toml also records its text and the weights that it started from
     ignored = () if resume is None else ("text", "validation", "test", "init_from", "for")
     request = read_request(ctx, flags, OTHER_KEYS, ignored)
@@ -132,14 +174,13 @@ def train(ctx: click.Context, /, resume: str | None, resume_or_start: bool, **fl
         check_installed()
     if resume is not None:
         check_resume(request, resume)
+    else:
+        check_parts(request.training.parts, current())
     if resume is None or request.duration is not None:
         request = with_length(ctx, request)
     if resume_or_start and has_run(request, resume):
-        status = resumed(request, request.out, is_started_again=True)
-    else:
-        status = _start(request) if resume is None else resumed(request, resume)
-    if status:
-        ctx.exit(status)
+        return resumed(request, request.out, is_started_again=True)
+    return _start(request) if resume is None else resumed(request, resume)
 
 
 def _start(request: Request) -> int:

@@ -9,6 +9,7 @@ Temperature, top-k and the draw are the caller's.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -17,10 +18,12 @@ from typing import Any
 
 from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ConfigError, ExportError
-from charrnn.runtime.files import cannot_write, replace_file
+from charrnn.export.place import check_file, write_file
 
-LARGEST = 2**31 - 2**20
-"""Bytes of a file's weights: a file of Protocol Buffers is smaller than 2 GiB."""
+LARGEST = 2**31 - 2**24
+"""Bytes of a network's numbers: a file of Protocol Buffers, in which there is more than them, is
+smaller than 2 GiB.
+"""
 DESCRIPTION = """\
 A character-level recurrent network by charrnn, {summary}.
 ids (T, N) and the state {states} (L, N, H) in; logits (T, N, V), which predict the symbol after
@@ -30,9 +33,11 @@ about is JSON in UTF-8, with the same keys as the metadata: vocabulary, a list o
 unit; unknown, the id of a symbol never to be sampled; document_separator; and the origin."""
 
 
-def export_onnx(trained: Trained, path: str | os.PathLike[str]) -> None:
-    """Write a network as an ONNX file (opset 17), atomically. The same network gives the same
-    bytes.
+def export_onnx(
+    trained: Trained, path: str | os.PathLike[str], *, force: bool = False
+) -> list[Path]:
+    """Write a network as an ONNX file (opset 17), atomically; returns its path. The same network
+    gives the same bytes.
 
     Inputs: `ids` int64 (T, N) and the state, `h` and, unless the cell is a GRU or a plain RNN, `c`,
     float32 (L, N, H); T and N are free. Outputs: `logits` float32 (T, N, V), which predict the
@@ -42,38 +47,33 @@ def export_onnx(trained: Trained, path: str | os.PathLike[str]) -> None:
     that cannot read metadata. The keys are those of `about_network`.
 
     `ExportError` without the package onnx, for a network whose weights are above 2 GiB, which one
-    such file cannot hold, or if the file cannot be written.
+    such file cannot hold, if there is a file already (unless `force`), or if it cannot be written.
     """
     if not isinstance(trained, Trained):
         raise ConfigError(f"`trained` must be a Trained, not {type(trained).__name__}")
+    place = check_file(path, force)
+    weights = sum(math.prod(tensor.disk_shape) for tensor in trained.model.parameters.tensors)
+    size = 4 * weights + 2 * trained.opening.state.h.nbytes
+    if size > LARGEST:
+        raise ExportError(
+            f"the network has {size / 2**30:.1f} GiB of numbers, but an ONNX file is smaller than "
+            "2 GiB; export it to pytorch"
+        )
     if find_spec("onnx") is None:
         raise ExportError(
             "ONNX files need the package onnx; install it with: pip install 'charrnn-numba[onnx]'"
         )
-    size = 4 * trained.model.parameters.flat.size
-    if size > LARGEST:
-        raise ExportError(
-            f"the network has {size / 2**30:.1f} GiB of weights, but an ONNX file is smaller than "
-            "2 GiB; export it to pytorch"
-        )
     from charrnn.export.onnx_network import model_of, state_names
 
-    about, names = about_network(trained), state_names(trained.model.config)
+    about = about_network(trained)
     model = model_of(
         trained,
         {key: json.dumps(value) for key, value in about.items()},
         json.dumps(about, separators=(",", ":")).encode(),
-        DESCRIPTION.format(
-            summary=trained.model.summary,
-            states=" and ".join(names),
-            nexts=" and ".join(f"next_{name}" for name in names),
-            starts=" and ".join(f"start_{name}" for name in names),
-        ).replace("\n", " "),
+        _description(trained, state_names(trained.model.config)),
     )
-    try:
-        replace_file(Path(path), model.SerializeToString(deterministic=True))
-    except OSError as error:
-        raise ExportError(str(cannot_write(Path(path), error))) from None
+    write_file(place, model.SerializeToString(deterministic=True))
+    return [place]
 
 
 def about_network(trained: Trained) -> dict[str, Any]:
@@ -95,3 +95,13 @@ def about_network(trained: Trained) -> dict[str, Any]:
         **{key: metadata[key] for key in ("texts", "sha256", "step", "epoch", "loss")},
         "model": asdict(trained.model.config),
     }
+
+
+def _description(trained: Trained, names: tuple[str, ...]) -> str:
+    states, nexts, starts = (
+        " and ".join(prefix + name for name in names) for prefix in ("", "next_", "start_")
+    )
+    text = DESCRIPTION.format(
+        summary=trained.model.summary, states=states, nexts=nexts, starts=starts
+    )
+    return text.replace("\n", " ")

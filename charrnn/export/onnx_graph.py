@@ -104,7 +104,7 @@ class Graph:
 
     def numbers(self, *numbers: int) -> Value:
         """Whole numbers, int64 (K,)."""
-        return self.constant("_".join(map(str, numbers)), np.array(numbers, np.int64))
+        return self.constant("int." + ".".join(map(str, numbers)), np.array(numbers, np.int64))
 
     def node(self, operator: str, *inputs: Value | None, **attributes: Any) -> Value:
         """What an operator makes of its inputs; None is one that is left out."""

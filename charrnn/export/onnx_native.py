@@ -27,6 +27,8 @@ BLOCKS = {
 """Which block of a checkpoint stands in each place of the operator: of i o f c, or of z r h. The
 first one of `coupled` is f negated, since i = 1 - sigmoid(f) = sigmoid(-f).
 """
+States = dict[str, Value]
+"""h, and c if the cell has one, by name: (1, N, H) for one layer."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +48,13 @@ class Layer:
 
 
 class Outputs(NamedTuple):
-    """What a layer returns: y (T, N, H); h and c after the last step, (1, N, H); and the memory m
-    (T, N, H) for the layer above. What the cell has not is None.
+    """What a layer returns: y (T, N, H) for the layer above, the state after the last step, and the
+    memory m (T, N, H) for the layer above if the cell has one.
     """
 
     y: Value
-    h: Value
-    c: Value | None
-    m: Value | None
+    state: States
+    m: Value | None = None
 
 
 def is_native(config: ModelConfig) -> bool:
@@ -62,10 +63,10 @@ def is_native(config: ModelConfig) -> bool:
     return config.cell in OPERATORS and not (config.zoneout_h or zones_c)
 
 
-def native(graph: Graph, layer: Layer, x: Value, h: Value, c: Value | None) -> Outputs:
-    """A layer as one operator: x (T, N, D), h and c (1, N, H) -> y, h, c."""
+def native(graph: Graph, layer: Layer, x: Value, state: States) -> Outputs:
+    """A layer over x (T, N, D) as one operator."""
     config, operator = layer.config, OPERATORS[layer.config.cell]
-    is_lstm, phi = operator == "LSTM", PHI[config.activation]
+    phi = PHI[config.activation]
     activations = {"LSTM": ["Sigmoid", phi, phi], "GRU": ["Sigmoid", phi], "RNN": [phi]}[operator]
     options: dict[str, Any] = {"hidden_size": config.hidden, "activations": activations}
     if operator == "GRU":
@@ -76,12 +77,12 @@ def native(graph: Graph, layer: Layer, x: Value, h: Value, c: Value | None) -> O
         "B": np.concatenate([_in_order(layer, layer["bias_ih"]), _second_bias(layer)]),
     }
     W, R, B = (layer.constant(graph, name, array[None]) for name, array in weights.items())
-    inputs = [x, W, R, B, None, h, *([c] if is_lstm else [])]
+    inputs = [x, W, R, B, None, *state.values()]
     if config.cell == "peephole":
         p_i, p_f, p_o = layer["peephole"]
         inputs.append(layer.constant(graph, "P", np.concatenate([p_i, p_o, p_f])[None]))
-    made = graph.nodes(operator, *inputs, outputs=2 + is_lstm, **options)
-    return Outputs(made[0].squeezed(1), made[1], made[2] if is_lstm else None, None)
+    y, *after = graph.nodes(operator, *inputs, outputs=1 + len(state), **options)
+    return Outputs(y.squeezed(1), dict(zip(state, after, strict=True)))
 
 
 def _second_bias(layer: Layer) -> Floats:

@@ -12,7 +12,7 @@ from onnx.helper import make_model, make_opsetid, set_model_props
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import ModelConfig
 from charrnn.export.onnx_graph import Graph, Value
-from charrnn.export.onnx_native import Layer, Outputs, is_native, native
+from charrnn.export.onnx_native import Layer, Outputs, States, is_native, native
 from charrnn.export.onnx_scan import scanned
 from charrnn.kernels.normalization import EPSILON
 from charrnn.network.cells import cell_named
@@ -28,10 +28,11 @@ def model_of(trained: Trained, properties: Mapping[str, str], about: bytes, doc:
     L, H, V = config.layers, config.hidden, config.vocab_size
     names, graph = state_names(config), Graph()
     ids = graph.input("ids", np.int64, ("T", "N"))
-    states = [graph.input(name, np.float32, (L, "N", H)) for name in names]
-    logits, *after = _stack(graph, config, dict(trained.model.parameters.to_disk()), ids, *states)
+    states = {name: graph.input(name, np.float32, (L, "N", H)) for name in names}
+    arrays = dict(trained.model.parameters.to_disk())
+    logits, after = _stack(graph, config, arrays, ids, states)
     graph.output("logits", np.float32, ("T", "N", V), logits)
-    for name, value in zip(names, after, strict=True):
+    for name, value in after.items():
         graph.output(f"next_{name}", np.float32, (L, "N", H), value)
     starts = trained.opening
     start_ids = graph.constant("starts.ids", starts.ids.astype(np.int64))
@@ -54,51 +55,44 @@ def model_of(trained: Trained, properties: Mapping[str, str], about: bytes, doc:
 
 
 def state_names(config: ModelConfig) -> tuple[str, ...]:
-    """What a network carries from step to step: h, and c where the cell has a memory or a clock."""
-    return (
-        ("h", "c") if cell_named(config.cell).has_memory or config.cell == "clockwork" else ("h",)
-    )
+    """What a network carries from step to step: h, and c where it is a memory or a clock."""
+    has_c = cell_named(config.cell).has_memory or config.cell == "clockwork"
+    return ("h", "c") if has_c else ("h",)
 
 
 def _stack(
-    graph: Graph, config: ModelConfig, arrays: Mapping[str, Floats], ids: Value, *states: Value
-) -> list[Value]:
+    graph: Graph, config: ModelConfig, arrays: Mapping[str, Floats], ids: Value, states: States
+) -> tuple[Value, States]:
     """The logits of ids (T, N), and the states (L, N, H) after the last step."""
-    before = [value.parts(config.layers, axis=0) for value in states]
+    before = {name: state.parts(config.layers, axis=0) for name, state in states.items()}
+    after: dict[str, list[Value]] = {name: [] for name in states}
     x = m = None
     if config.embedding:
         x = graph.node("Gather", graph.constant("embedding", arrays["embedding.weight"]), ids)
-    if "rnn.memory.weight" in arrays:
+    if cell_named(config.cell).reads_below:
         m = graph.node("Gather", graph.constant("memory", arrays["rnn.memory.weight"]), ids)
-    logits, after = graph.constant("decoder.bias", arrays["decoder.bias"]), []
+    logits = graph.constant("decoder.bias", arrays["decoder.bias"])
     for index, name in enumerate(decoder_names(config)):
-        layer = Layer(config, index, arrays)
-        h, c = (*(values[index] for values in before), None)[:2]
-        made = _layer(graph, layer, ids, x, h, c, m)
+        layer, state = Layer(config, index, arrays), {n: all_[index] for n, all_ in before.items()}
+        made = _layer(graph, layer, ids, x, state, m)
         y = _normalized(graph, config, made.y)
         x, m = (y + x if config.residual and index and x else y), made.m
-        after.append([made.h, made.c])
+        for each, value in made.state.items():
+            after[each].append(value)
         if name:
-            logits = x @ graph.constant(f"layers.{index}.decoder", arrays[name].T) + logits
-    joined = zip(*after, strict=True)
-    return [logits, *(graph.node("Concat", *each, axis=0) for each in joined if each[0])]
+            logits = logits + x @ graph.constant(f"layers.{index}.decoder", arrays[name].T)
+    return logits, {name: graph.node("Concat", *after[name], axis=0) for name in states}
 
 
 def _layer(
-    graph: Graph,
-    layer: Layer,
-    ids: Value,
-    x: Value | None,
-    h: Value,
-    c: Value | None,
-    m: Value | None,
+    graph: Graph, layer: Layer, ids: Value, x: Value | None, state: States, m: Value | None
 ) -> Outputs:
     """A layer over x (T, N, D); the lowest one may read the ids alone."""
     if is_native(layer.config):
-        return native(graph, layer, x or _one_hot(graph, layer.config, ids), h, c)
+        return native(graph, layer, x or _one_hot(graph, layer.config, ids), state)
     weight = layer.constant(graph, "W_x", layer["weight_ih"].T)
     product = graph.node("Gather", weight, ids) if x is None else x @ weight
-    return scanned(graph, layer, product + layer.constant(graph, "b", layer["bias_ih"]), h, c, m)
+    return scanned(graph, layer, product + layer.constant(graph, "b", layer["bias_ih"]), state, m)
 
 
 def _one_hot(graph: Graph, config: ModelConfig, ids: Value) -> Value:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.export.onnx_graph import Graph, Value
-from charrnn.export.onnx_native import PHI, Layer, Outputs
+from charrnn.export.onnx_native import PHI, Layer, Outputs, States
 from charrnn.network.cells import cell_named
 
 
@@ -140,41 +140,37 @@ STEPS: dict[str, Callable[..., Step]] = {
 """step(cell, a, h, c, m): a = x W_x + b; h and c of the step before; m of the layer below."""
 
 
-def scanned(
-    graph: Graph, layer: Layer, a: Value, h: Value, c: Value | None, m: Value | None
-) -> Outputs:
-    """A layer over all steps: a (T, N, G H), h and c (1, N, H), m (T, N, H) -> y, h, c, m."""
-    config, at, body = layer.config, f"layers.{layer.index}.", Graph(graph)
-    blocks = {"h": 1, "c": 1, "a": len(layer["bias_ih"]) // config.hidden, "m": 1}
-    state = {"h": h.squeezed(0)} | ({"c": c.squeezed(0)} if c else {})
+def scanned(graph: Graph, layer: Layer, a: Value, state: States, m: Value | None) -> Outputs:
+    """A layer over a = x W_x + b (T, N, G H) and m (T, N, H)."""
+    H, at, body = layer.config.hidden, f"layers.{layer.index}.", Graph(graph)
     scans = {"a": a} | ({"m": m} if m else {})
-    read = {
-        name: body.input(at + name, np.float32, ("N", blocks[name] * config.hidden))
-        for name in (*state, *scans)
-    }
-    returned = _step(Cell(body, layer), read["a"], read["h"], read.get("c"), read.get("m"))
+    sizes = dict.fromkeys((*state, *scans), H) | {"a": len(layer["bias_ih"])}
+    read = {name: body.input(at + name, np.float32, ("N", size)) for name, size in sizes.items()}
+    returned = _step(Cell(body, layer), **read)
     for name, value in returned.items():
-        body.output(at + name, np.float32, ("N", config.hidden), value)
+        body.output(f"{at}next_{name}", np.float32, ("N", H), value)
     made = graph.nodes(
         "Scan",
-        *state.values(),
+        *(value.squeezed(0) for value in state.values()),
         *scans.values(),
         outputs=len(returned),
         body=body.made(at + "step"),
         num_scan_inputs=len(scans),
     )
     after = dict(zip(returned, made, strict=True))
-    next_c = after["next_c"].unsqueezed(0) if c else None
-    return Outputs(after["y"], after["next_h"].unsqueezed(0), next_c, after.get("next_m"))
+    states = {name: after[name].unsqueezed(0) for name in state}
+    return Outputs(after["y"], states, after.get("m"))
 
 
-def _step(cell: Cell, a: Value, h: Value, c: Value | None, m: Value | None) -> dict[str, Value]:
-    """What a step returns, by name: the states first, then what goes up."""
+def _step(
+    cell: Cell, a: Value, h: Value, c: Value | None = None, m: Value | None = None
+) -> dict[str, Value]:
+    """What a step returns, by name: the state first, then what goes up."""
     config = cell.layer.config
     step = STEPS[config.cell](cell, a, h, c, m)
-    returned = {"next_h": cell.zoneout(h, step.h, config.zoneout_h)}
+    returned = {"h": cell.zoneout(h, step.h, config.zoneout_h)}
     if c is not None and step.c is not None:
         rate = config.zoneout_c if cell_named(config.cell).has_memory else 0.0
-        returned["next_c"] = cell.zoneout(c, step.c, rate)
-    returned["y"] = step.y or returned["next_h"]
-    return returned | ({"next_m": step.m} if step.m else {})
+        returned["c"] = cell.zoneout(c, step.c, rate)
+    returned["y"] = step.y or returned["h"]
+    return returned | ({"m": step.m} if step.m else {})

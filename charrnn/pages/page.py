@@ -17,26 +17,50 @@ _HARMFUL = re.compile(
 )
 
 
-def page(title: str, body: str, *, style: str | Sequence[str], script: str, data: Any) -> str:
-    """A page with this title. The rest are: its HTML, the names of a style sheet, or of several,
-    and of a script in this folder, and what the script reads, as JSON, from the element `data`.
+def page(
+    title: str,
+    body: str,
+    *,
+    style: str | Sequence[str],
+    script: str | Sequence[str | Path],
+    data: Any,
+    policy: str = "",
+) -> str:
+    """A page with this title.
+
+    body: its HTML. style: the name of a style sheet in this folder, or of several.
+    script: of a script in this folder, or of several in order, each an element whose id is its
+        name; an absolute path is a script elsewhere.
+    data: what the scripts read, as JSON, from the element `data`.
+    policy: what its content security policy allows besides these, such as "connect-src 'self'".
     """
-    program = (FOLDER / script).read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    names = [BASE, style] if isinstance(style, str) else [BASE, *style]
-    styles = "".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
+    styles = [BASE, style] if isinstance(style, str) else [BASE, *style]
+    sheets = "".join((FOLDER / name).read_text(encoding="utf-8") for name in styles)
+    files = [FOLDER / name for name in ([script] if isinstance(script, str) else script)]
+    programs = {file.name: file.read_text(encoding="utf-8") for file in files}
+    rules = [
+        "default-src 'none'",
+        "style-src 'unsafe-inline'",
+        "script-src " + " ".join(map(_digest, programs.values())),
+        *([policy] if policy else []),
+    ]
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{"; ".join(rules)}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{escaped(title)}</title>\n<style>\n{styles}</style>\n</head>\n"
+        f"<title>{escaped(title)}</title>\n<style>\n{sheets}</style>\n</head>\n"
         f"<body>\n{body}"
         f'<script type="application/json" id="data">{script_json(data)}</script>\n'
-        f"<script>{program}</script>\n</body>\n</html>\n"
+        + "".join(f'<script id="{name}">{text}</script>\n' for name, text in programs.items())
+        + "</body>\n</html>\n"
     )
+
+
+def _digest(program: str) -> str:
+    """A script's name in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()}'"
 
 
 def visible(text: str) -> str:

@@ -30,15 +30,27 @@ UNLIMITED = 1 << 16
 SYSTEM = Path("/")
 
 
+_limits = [UNLIMITED]
+
+
+def affinity() -> set[int]:
+    """The numbers of the processors that this process may run on."""
+    try:
+        return os.sched_getaffinity(0)
+    except AttributeError:
+        return set(range(os.cpu_count() or 1))
+
+
 def available_threads() -> int:
     """The number of processors that this process may use: its affinity and, on Linux, its control
-    groups' quotas.
+    groups' quotas, and `limit_threads`.
     """
-    try:
-        count = len(os.sched_getaffinity(0))
-    except AttributeError:
-        count = os.cpu_count() or 1
-    return max(1, min(count, _quota()))
+    return max(1, min(len(affinity()), quota(), *_limits))
+
+
+def limit_threads(count: int) -> None:
+    """From now on this process uses no more processors, since others use the rest."""
+    _limits[:] = [count]
 
 
 def check_threads(threads: int | None) -> None:
@@ -57,7 +69,7 @@ def usable_threads(asked: int | None, processors: int | None = None) -> int:
     return min(asked or UNLIMITED, processors or available_threads())
 
 
-def _quota() -> int:
+def quota() -> int:
     """The processors that our control groups (version 1 or 2) and their parents allow.
 
     In a container, the file names the group as the host sees it; only the end of that path, or none

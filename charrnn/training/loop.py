@@ -24,6 +24,7 @@ from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
+from charrnn.training.distributed import check_parts, current
 from charrnn.training.records import Recorder
 from charrnn.training.recovery import FallBack
 from charrnn.training.report import Report
@@ -69,11 +70,15 @@ def train(
     caller must hold the folder's lock. The run's time limit counts the time on `clock` and, with a
     folder, the time of earlier sessions.
 
+    Within `on_ranks`, the other ranks compute their share of the run's `parts`; `ConfigError` if
+    there are fewer parts than ranks.
+
     When the loss or gradient is not finite, or the loss has jumped, the run goes back to its last
     good state, at most three times. After that it raises `DivergenceError`, with the run and `last`
     in that state.
     """
     check_threads(threads)
+    check_parts(run.config.parts, current())
     run.check()
     run.check_text(corpus)
     ended = run.ended_by(folder.seconds_before if folder is not None else 0.0)
@@ -94,7 +99,7 @@ def _reports(
     clock: Callable[[], float],
 ) -> Generator[Report, None, None]:
     run.session = session = object()
-    trainer = _Trainer(run, corpus, folder, Workers(threads), clock)
+    trainer = _Trainer(run, corpus, folder, threads, clock)
     try:
         while trainer.ended is None:
             with delayed_interrupt():
@@ -118,12 +123,12 @@ class _Trainer:
         run: Run,
         corpus: Corpus,
         folder: RunFolder | None,
-        workers: Workers,
+        threads: int | None,
         clock: Callable[[], float],
     ) -> None:
         self.run, self.corpus, self.folder = run, corpus, folder
-        self.workers, self._clock = workers, clock
-        self.update = Update(run, run.streams(corpus), workers)
+        self.workers, self._clock = Workers(threads), clock
+        self.update = Update(run, run.streams(corpus), self.workers, current(), threads)
         self.peak_rate = coefficients_of(run.config).learning_rate
         self.saved: tuple[int, str | None] | None = None
         self.is_whole = True

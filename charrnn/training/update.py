@@ -2,25 +2,28 @@
 
 The N streams of a batch are divided into P parts. Part p, streams p n to (p + 1) n - 1 with
 n = N / P, goes through a network of n streams, with dropout masks of its own; the gradients are
-added in the order of p.
+added in the order of p. Several ranks share the parts (`ranks`); each makes the whole update.
 """
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 
-from charrnn.compiler.simd import LANES
 from charrnn.errors import UnstableStep
 from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Panels, State
 from charrnn.network.network import Network
-from charrnn.network.parameters import Floats
 from charrnn.optim.optimizers import OPTIMIZERS, Clipper, penalties_of, update_parameters
-from charrnn.runtime.threads import Workers, ranges
+from charrnn.runtime.threads import Workers
 from charrnn.text.streams import Streams
+from charrnn.training.ranks import Ranks, Sum
 from charrnn.training.run import Run, dropout_key
 
+SESSION, STEP, END = range(3)
+"""What rank 0 says to the others: a run follows; make a step of it; end."""
 Batch = tuple[Ids, Ids, Starts | None]
 """x, y (T, N), and where the state is set to zero, (T, N)."""
 
@@ -28,11 +31,23 @@ Batch = tuple[Ids, Ids, Starts | None]
 class Update:
     """Computes gradients of a run's batches and updates its parameters, slots and state.
 
+    On rank 0, the run is whole after each update. The other ranks have only the parameters, the
+    slots, and the state of their parts; they are given all of it again after `refresh`.
+
+    threads: as asked for; the other ranks use as many, if they have the processors
     panels: the packed weights, as of the last update or `refresh`
     """
 
-    def __init__(self, run: Run, streams: Streams, workers: Workers) -> None:
+    def __init__(
+        self,
+        run: Run,
+        streams: Streams,
+        workers: Workers,
+        ranks: Ranks | None = None,
+        threads: int | None = None,
+    ) -> None:
         self.run, self.streams, self.workers = run, streams, workers
+        self.ranks, self.threads = ranks or Ranks(), threads
         config = run.config
         self.parts = config.parts
         self._of_part = config.batch_size // self.parts
@@ -46,7 +61,9 @@ class Update:
         )
         self.panels: Panels = self._network.panels
         parameters = run.model.parameters
-        self._gradient = self._network.gradient if self.parts == 1 else parameters.like()
+        is_only = self.ranks.size == 1 < self.parts
+        self._gradient = parameters.like() if is_only else self._network.gradient
+        self._sum = Sum(self.ranks, self.parts, self._gradient.flat, workers)
         self._optimizer = OPTIMIZERS[config.optimizer]
         self._clipper = Clipper(parameters, workers, config.clip_value, config.clip_norm)
 
@@ -55,10 +72,13 @@ class Update:
         in nats, and the norm of its gradient. `UnstableStep`, and nothing is updated, if one of
         them is not finite.
         """
+        if self.ranks.size > 1 and self.ranks.rank == 0:
+            self._lead(step, rate)
         loss = self._add_gradients(step)
         norm, scale = self._clipper.measure(self._gradient.flat)
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
+                self.ranks.is_busy = False
                 raise UnstableStep(f"{name} {value:g}", loss, norm)
         run = self.run
         update_parameters(
@@ -72,12 +92,32 @@ class Update:
             penalties_of(run.config, rate),
             run.anchor,
         )
-        self.refresh()
+        self._network.refresh()
+        self.ranks.is_busy = False
         return loss, norm
 
+    @classmethod
+    def received(cls, ranks: Ranks) -> Self:
+        """On the other ranks: what rank 0 trains."""
+        (run, cut, threads), ids = ranks.receive()
+        return cls(run, Streams(**{**cut, "ids": ids}), Workers(threads), ranks, threads)
+
     def refresh(self) -> None:
-        """Pack the run's parameters again after they have changed."""
+        """Take over the run as it is, after something else has changed it."""
         self._network.refresh()
+        self.ranks.session = None
+
+    def _lead(self, step: int, rate: float) -> None:
+        """Let the other ranks make this update too, on the same run."""
+        ranks = self.ranks
+        ranks.is_busy = True
+        if ranks.session is not self:
+            ranks.say(SESSION)
+            without: dict[str, Any] = dict.fromkeys(("average", "starts", "good", "session"))
+            run = replace(self.run, **without, history=[], sources=())
+            cut = {**vars(self.streams), "ids": None}
+            ranks.send(self, (run, cut, self.threads), self.streams.ids)
+        ranks.say(STEP, step, rate)
 
     def loss_of(self, steps: Iterable[int]) -> float:
         """The mean loss of the batches of steps, from a zero state and without dropout."""
@@ -95,13 +135,17 @@ class Update:
 
     def _add_gradients(self, step: int) -> float:
         """Let the gradient be the sum of the parts' gradients; returns the mean loss."""
-        run, batch, loss = self.run, self._batch(step), 0.0
-        config = run.config
+        run, batch, ranks = self.run, self._batch(step), self.ranks
+        config, losses = run.config, []
         if step % self.streams.steps == 0:
             run.state.reset()
-        for part in range(self.parts):
+        for part in ranks.parts(self.parts):
+            if part is None:
+                losses.append(0.0)
+                self._sum.add(None)
+                continue
             x, y, starts = self._part_of(batch, part)
-            part_loss, gradient = self._network.gradients(
+            loss, gradient = self._network.gradients(
                 x,
                 y,
                 self._state_of(run.state, part),
@@ -111,21 +155,27 @@ class Update:
                 config.label_smoothing,
                 self.parts,
             )
-            loss += part_loss
-            if self.parts > 1:
-                self._add(gradient.flat, is_first=part == 0)
-        return loss / self.parts
+            losses.append(loss)
+            self._sum.add(gradient.flat)
+        self._sum.finish()
+        if ranks.size > 1:
+            self._gather_state()
+        return sum(ranks.losses(losses, self.parts)) / self.parts
 
-    def _add(self, gradient: Floats, is_first: bool) -> None:
-        total = self._gradient.flat
-
-        def add(start: int, stop: int) -> None:
-            if is_first:
-                total[start:stop] = gradient[start:stop]
-            else:
-                total[start:stop] += gradient[start:stop]
-
-        self.workers.run(add, ranges(total.size, self.workers.threads, LANES))
+    def _gather_state(self) -> None:
+        """Let rank 0 have the state of all streams."""
+        ranks, state = self.ranks, self.run.state
+        rounds = ranks.parts(self.parts)
+        own = np.zeros((len(rounds), 2, *self._state_of(state, 0).h.shape), np.float32)
+        for held, part in zip(own, rounds, strict=True):
+            if part is not None:
+                streams = self._state_of(state, part)
+                held[0], held[1] = streams.h, streams.c
+        every = ranks.gather(own)
+        if every is not None:
+            for part in range(self.parts):
+                streams = self._state_of(state, part)
+                streams.h[:], streams.c[:] = every[part % ranks.size, part // ranks.size]
 
     def _batch(self, step: int) -> Batch:
         index = step % self.streams.steps

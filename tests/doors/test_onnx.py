@@ -5,6 +5,7 @@ and the float64 reference.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,17 @@ def test_the_bundled_network_scores_and_writes_as_it_does_here(tmp_path: Path) -
     assert losses.mean() == pytest.approx(
         charrnn.evaluate(network.model, part).nats_per_char, abs=1e-6
     )
+
+
+def test_the_program_of_the_page_writes_what_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "doors.md").read_text(encoding="utf-8")
+    section = page[page.index("## ONNX") :]
+    code, printed = re.search(
+        r"```python\n(.*?)```\n\nWith seed 1 it wrote:\n\n(.*?)\n\n(?! {4})", section, re.DOTALL
+    ).groups()
+    charrnn.export_onnx(charrnn.load(charrnn.bundled_network()), tmp_path / "plays.onnx")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/doors.md", "exec"), {})
+    assert capsys.readouterr().out.split() == printed.split()

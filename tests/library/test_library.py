@@ -214,15 +214,15 @@ def test_an_interrupt_waits_for_the_end_of_a_step(
     folder = RunFolder(tmp_path)
     folder.create({})
     run, count = small_run(CORPUS), 0
-    from charrnn.training import loop
+    from charrnn.training import update as updating
 
-    update = loop.update_parameters
+    update = updating.update_parameters
 
     def interrupted(*arguments: Any) -> None:
         update(*arguments)
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(loop, "update_parameters", interrupted)
+    monkeypatch.setattr(updating, "update_parameters", interrupted)
     while not run.is_finished:
         with pytest.raises(KeyboardInterrupt):
             for _ in train(run, CORPUS, folder=folder, threads=1):
@@ -245,9 +245,9 @@ def test_an_update_that_was_torn_is_undone(
     folder = RunFolder(tmp_path) if kept else None
     if folder is not None:
         folder.create({})
-    from charrnn.training import loop
+    from charrnn.training import update as updating
 
-    update, count = loop.update_parameters, 0
+    update, count = updating.update_parameters, 0
 
     def torn(*arguments: Any) -> None:
         nonlocal count
@@ -256,7 +256,7 @@ def test_an_update_that_was_torn_is_undone(
         if count in (at, at + 1):
             raise (KeyboardInterrupt if count == at else MemoryError)
 
-    monkeypatch.setattr(loop, "update_parameters", torn)
+    monkeypatch.setattr(updating, "update_parameters", torn)
     for error in (KeyboardInterrupt, MemoryError):
         with pytest.raises(error):
             list(train(run, CORPUS, folder=folder, threads=1))

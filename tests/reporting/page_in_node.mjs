@@ -53,7 +53,7 @@ globalThis.IntersectionObserver = class {
   observe(target) { this.callback([{ isIntersecting: true, target }]); }
   unobserve() {}
 };
-(0, eval)(html.match(/<script>([\s\S]*?)<\/script>/)[1]);
+(0, eval)(html.match(/<script id="[\w.]+">([\s\S]*?)<\/script>/)[1]);
 
 const levels = {};
 for (const span of blocks.flatMap((block) => block.children)) {

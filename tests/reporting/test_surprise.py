@@ -90,7 +90,7 @@ def test_no_request_leaves_the_page() -> None:
     for tag, about in parsed.tags:
         assert not about.keys() & {"src", "action", "srcset", "data", "poster"}
         assert (about.get("href") or "#").startswith("#"), tag
-    program = parsed.texts["script"][-1]
+    program = parsed.texts["surprise.js"][-1]
     style = "".join(parsed.texts["style"])
     assert not re.search(r"url\(|@import", style)
     assert not re.search(r"fetch|XMLHttp|WebSocket|import\b|sendBeacon|innerHTML|eval", program)

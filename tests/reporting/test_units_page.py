@@ -88,7 +88,7 @@ def test_no_request_and_no_code_from_the_text() -> None:
         assert not about.keys() & {"src", "href", "action", "srcset", "data"}, tag
         assert not any(name.startswith("on") for name in about)
     assert [tag for tag, _ in page.tags].count("script") == 2
-    program, style = page.texts["script"][-1], "".join(page.texts["style"])
+    program, style = page.texts["units.js"][-1], "".join(page.texts["style"])
     assert not re.search(r"url\(|@import", style)
     assert not re.search(r"fetch|XMLHttp|WebSocket|import\b|sendBeacon|innerHTML|eval", program)
 

@@ -209,7 +209,7 @@ def test_available_threads(
     monkeypatch: pytest.MonkeyPatch, affinity: int, quota: int, expected: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
-    monkeypatch.setattr(workers, "_quota", lambda: quota)
+    monkeypatch.setattr(workers, "quota", lambda: quota)
     assert available_threads() == expected
 
 
@@ -233,7 +233,7 @@ def test_no_sensible_number_of_threads(asked: int) -> None:
 
 def test_available_threads_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(workers, "_quota", lambda: 1 << 16)
+    monkeypatch.setattr(workers, "quota", lambda: 1 << 16)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert available_threads() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)

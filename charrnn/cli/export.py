@@ -1,0 +1,101 @@
+"""`charrnn export`: a network for another program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from charrnn.cli import terminal
+from charrnn.cli.checkpoints import load_members
+from charrnn.cli.options import json_option
+
+if TYPE_CHECKING:
+    from charrnn.cli.checkpoints import Member
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: its function (`module:name`), called with a `Trained`, a path, `force` and the
+    flags in `options` that were given, by their names; it returns the paths that it wrote.
+
+    extra: makes further arguments of the function from the network and its file.
+    """
+
+    function: str
+    is_folder: bool = False
+    options: tuple[str, ...] = ()
+    extra: Callable[[Member], dict[str, Any]] | None = None
+
+
+FORMATS = {
+    "pytorch": Format("charrnn.export.pytorch:export_pytorch", is_folder=True),
+    "onnx": Format("charrnn.export.onnx:export_onnx"),
+}
+"""What --to may be. A format has one entry here; a flag of its own is one more in `export_`."""
+
+EPILOG = """\b
+Examples:
+  charrnn export --to pytorch --out plays-pytorch       the newest run
+  charrnn export checkpoints/book --to pytorch --out book-pytorch
+  charrnn export checkpoints/book --to onnx --out book.onnx
+"""
+
+
+@click.command("export", epilog=EPILOG)
+@click.argument("checkpoint", required=False, metavar="[RUN]")
+@click.option(
+    "--to",
+    "kind",
+    type=click.Choice([*FORMATS]),
+    required=True,
+    help="pytorch: a folder with model.py, weights, vocabulary and a model card. onnx: one file "
+    "for onnxruntime.",
+)
+@click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
+@click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")
+@json_option("Print one JSON object: the format and the files.")
+def export_(
+    checkpoint: str | None, kind: str, out: str, force: bool, as_json: bool, **flags: Any
+) -> None:
+    """Take a network out of charrnn, for another program.
+
+    RUN is a run's folder or a .safetensors file, by default the newest run. Nothing is left
+    behind: the vocabulary, the states to start from and the separator of documents go along; what
+    the format cannot hold is an error.
+    """
+    made = FORMATS[kind]
+    options = {name: value for name, value in flags.items() if value is not None}
+    for name in options:
+        if name not in made.options:
+            users = " or ".join(each for each, other in FORMATS.items() if name in other.options)
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --to {users}")
+    from charrnn.export.place import check_file, check_folder
+
+    (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
+    [member] = load_members(checkpoint, (), training=False)
+    if made.extra is not None:
+        options |= made.extra(member)
+    module, _, name = made.function.partition(":")
+    paths: list[Path] = getattr(import_module(module), name)(
+        member.trained, out, force=force, **options
+    )
+    _tell(member, kind, out, paths, as_json)
+
+
+def _tell(member: Member, kind: str, out: str, paths: list[Path], as_json: bool) -> None:
+    """Say what was written, on stderr; as JSON on stdout."""
+    sizes = {path: path.stat().st_size for path in paths}
+    if as_json:
+        files = [{"path": str(path), "bytes": size} for path, size in sizes.items()]
+        about = {"checkpoint": str(member.path), "format": kind, "out": out, "files": files}
+        click.echo(terminal.json_text(about))
+        return
+    where = terminal.one_line(out)
+    names = ", ".join(path.name for path in paths)
+    inside = f" ({terminal.one_line(names)})" if paths != [Path(out)] else ""
+    terminal.say(f"wrote {where}{inside}, {terminal.size_text(sum(sizes.values()))}")

@@ -1,0 +1,211 @@
+"""A page in one file, on which a person writes together with a network that runs in it.
+
+The network's matrices stand in the page as int8 or bfloat16, as `charrnn sample` rounds them for
+`precision`; everything else is float32, and start states are bfloat16, as in checkpoints. The page
+writes what `charrnn sample` writes from the same start state, prime, seed and take.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.errors import ConfigError, ExportError
+from charrnn.export.facts import facts
+from charrnn.export.javascript import javascript_pattern
+from charrnn.export.place import check_file, write_file
+from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.quantization import rounded, scales
+from charrnn.network.arithmetic import to_bf16
+from charrnn.network.model import Model
+from charrnn.network.parameters import Floats, matrix_names
+from charrnn.pages.writing import writing_page
+from charrnn.text.documents import looks_ahead
+from charrnn.text.endings import ABBREVIATIONS, NUMBERED
+from charrnn.text.vocab import Vocab
+
+Json = dict[str, Any]
+Precision = Literal["int8", "bf16"]
+ENGINE = (
+    "random.js",
+    "vocabulary.js",
+    "network.js",
+    "sampling.js",
+    "endings.js",
+    "documents.js",
+    "known_words.js",
+    "continuing.js",
+    "local_backend.js",
+)
+"""The scripts in `pages` that run a network, in order."""
+POLICY = "worker-src blob:"
+"""What they need of a page's content security policy; nothing that leaves the page."""
+READ_AS = (range(0x20, 0x3000), range(0xFB00, 0xFFF0))
+"""Characters that a page reads as the most similar ones that the network knows, if any."""
+LARGEST = 1 << 28
+"""Bytes of a page: a browser's strings are not longer than twice this."""
+
+
+def export_html(
+    trained: Trained,
+    path: str | os.PathLike[str],
+    *,
+    precision: Precision = "int8",
+    known_words: Lexicon | None = None,
+    name: str = "",
+    force: bool = False,
+) -> list[Path]:
+    """Write one HTML file in which a network runs and a person writes with it; returns its path.
+
+    It opens from disk, and no request leaves it. It writes what `generate` writes with
+    `SamplingConfig(precision=precision)` from the same prime, seed and take. Its size is about
+    1.4 bytes for each weight with int8, 2.8 with bf16.
+
+    known_words: with them, the page can write these words only. They can be read in the file, and
+        they are the author's: leave them out if the text may not be shown. name: the page's title,
+        by default the name of the file. force: replace a file.
+
+    `ExportError` for a document separator that JavaScript does not have, for a page that browsers
+    could not open, and if the file cannot be written.
+    """
+    if not isinstance(trained, Trained):
+        raise ConfigError(f"`trained` must be a Trained, not {type(trained).__name__}")
+    if precision not in ("int8", "bf16"):
+        raise ConfigError(f"`precision` must be int8 or bf16 in a page, not {precision!r:.40}")
+    if known_words is not None and not isinstance(known_words, Lexicon):
+        raise ConfigError(
+            f"`known_words` must be a Lexicon, not {type(known_words).__name__}; "
+            "Lexicon.of_text makes one"
+        )
+    place = check_file(path, force)
+    size = trained.model.count() * (4 if precision == "bf16" else 2)
+    if size > LARGEST:
+        raise ExportError(
+            f"{trained.model.summary} are too many for a web page; export to onnx or pytorch"
+        )
+    title = name or place.stem
+    about = facts(trained, title, precision=precision, has_known_words=known_words is not None)
+    data = {"about": about, **page_data(trained, precision, known_words)}
+    html = writing_page(title, backend=ENGINE, data=data, policy=POLICY)
+    write_file(place, html.encode())
+    return [place]
+
+
+def page_data(trained: Trained, precision: Precision, known_words: Lexicon | None = None) -> Json:
+    """What the scripts need of a network, ready for JSON."""
+    model, separator = rounded(trained.model, precision), trained.corpus_config.document_separator
+    documents = None
+    if separator is not None:
+        source = javascript_pattern(separator, trained.vocab)
+        documents = {"source": source, "looksAhead": looks_ahead(separator)}
+    return {
+        "network": _network(model) | {"tensors": _tensors(model, precision)},
+        "vocabulary": _vocabulary(trained.vocab),
+        "starts": _starts(trained),
+        "separator": documents,
+        "endings": {"abbreviations": sorted(ABBREVIATIONS), "numbered": sorted(NUMBERED)},
+        "knownWords": None if known_words is None else _automaton(known_words, trained.vocab),
+    }
+
+
+def _network(model: Model) -> Json:
+    config, cell = model.config, model.cell
+    return {
+        "cell": {
+            "name": config.cell,
+            "gates": cell.gates,
+            "input": cell.input_gates,
+            "recurrent": cell.recurrent_gates,
+            "gated": cell.gated,
+            "hasOutput": cell.has_output,
+        },
+        "symbols": config.vocab_size,
+        "layers": config.layers,
+        "hidden": config.hidden,
+        "embedding": config.embedding,
+        "activation": config.activation,
+        "residual": config.residual,
+        "layer_norm": bool(config.layer_norm),
+        "zoneout_h": config.zoneout_h,
+        "zoneout_c": config.zoneout_c if cell.has_memory else 0.0,
+    }
+
+
+def _tensors(model: Model, precision: str) -> dict[str, Json]:
+    """All tensors in their shape on disk; the vectors of layer l as `vectors_l{l}` (K, H), trained
+    or constant.
+    """
+    config, matrices = model.config, set(matrix_names(model.config))
+    tensors = {
+        name: _tensor(array, precision if name in matrices else "float32")
+        for name, array in model.parameters.to_disk()
+        if "peephole" not in name
+    }
+    for layer in range(config.layers):
+        vectors = model.vectors(layer)[:, : config.hidden]
+        if len(vectors):
+            tensors[f"vectors_l{layer}"] = _tensor(vectors)
+    return tensors
+
+
+def _tensor(array: Floats, kind: str = "float32") -> Json:
+    """Numbers of a tensor in the shape on disk; a row of a matrix has one scale."""
+    about: Json = {"shape": array.shape, "kind": kind}
+    if kind == "bf16":
+        return about | {"data": _base64(to_bf16(np.ascontiguousarray(array)))}
+    if kind == "int8":
+        powers = scales(array.T)
+        numbers = (array / powers[:, None]).astype(np.int8)
+        exponents = np.log2(powers).astype(np.int8)
+        return about | {"data": _base64(numbers), "exponents": _base64(exponents)}
+    return about | {"data": _base64(array.astype("<f4"))}
+
+
+def _vocabulary(vocab: Vocab) -> Json:
+    known = vocab.index.keys()
+    alike = {
+        ch: other
+        for ch in map(chr, (code for codes in READ_AS for code in codes))
+        if ch not in known and (other := vocab.nearest(ch)) is not None
+    }
+    return {
+        "symbols": list(vocab.symbols),
+        "unit": vocab.unit,
+        "unknown": vocab.unknown,
+        "from": "".join(alike),
+        "to": "".join(alike.values()),
+    }
+
+
+def _starts(trained: Trained) -> Json:
+    """The ids and, unless it is zero, the states that a text may start from, (L, N, H)."""
+    starts: Json = {"ids": trained.opening.ids.tolist(), "h": None, "c": None}
+    if trained.starts is not None:
+        hidden, state = trained.model.config.hidden, trained.starts.state
+        for part, array in (("h", state.h), ("c", state.c)):
+            starts[part] = _base64(to_bf16(np.ascontiguousarray(array[..., :hidden])))
+    return starts
+
+
+def _automaton(known_words: Lexicon, vocab: Vocab) -> Json:
+    """The automaton of known words from a text's start on; the state that follows it is the one
+    after a word that is not known (`WordGraph`).
+    """
+    whole = known_words.automaton(vocab)
+    arrays = {
+        "counts": np.diff(whole.first),
+        "symbols": whole.symbols,
+        "targets": whole.targets,
+        "distance": whole.distance,
+    }
+    return {"start": whole.start, **{k: _base64(a.astype("<i4")) for k, a in arrays.items()}}
+
+
+def _base64(array: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()

@@ -1,0 +1,153 @@
+"""The source of model.py: a network in PyTorch, with only what this network needs.
+
+`model.txt` is the source for all networks. A line that ends with `#? name` is for networks that are
+so, a block from `#[ name` to `#]` likewise; `a|b` is either, `!a` not, and several must all hold.
+Nothing of a text or a checkpoint goes into it but numbers, settings that were checked, and the
+separator of documents as a string literal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.resources import files
+from string import Template
+
+from charrnn.checkpoint.names import torch_module
+from charrnn.checkpoint.trained import Trained
+from charrnn.export.torch_weights import has_c, layer_module
+from charrnn.network.cells import cell_named
+from charrnn.text.decoding import codec_name
+from charrnn.text.documents import looks_ahead
+from charrnn.text.vocab import Vocab
+
+OPENS, CLOSES, ONLY = "#[ ", "#]", "  #? "
+
+
+def source_of(trained: Trained) -> str:
+    """The source of a network's model.py."""
+    template = files("charrnn.export").joinpath("model.txt").read_text("utf-8")
+    lines = chosen_lines(template, _traits(trained))
+    return Template(lines).substitute(_names(trained))
+
+
+def chosen_lines(template: str, traits: Collection[str]) -> str:
+    """The lines of a template whose conditions hold for these traits, without the conditions."""
+    lines, blocks = [], list[bool]()
+    for line in template.splitlines(keepends=True):
+        if line.startswith(OPENS):
+            blocks.append(_holds(line[len(OPENS) :], traits))
+        elif line.startswith(CLOSES):
+            blocks.pop()
+        elif all(blocks):
+            line, only, condition = line.partition(ONLY)
+            if _holds(condition, traits):
+                lines.append(line + "\n" * bool(only))
+    return "".join(lines)
+
+
+def _holds(condition: str, traits: Collection[str]) -> bool:
+    """True if each word of a condition holds."""
+    return all(
+        (word[1:] not in traits)
+        if word.startswith("!")
+        else any(name in traits for name in word.split("|"))
+        for word in condition.split()
+    )
+
+
+def _traits(trained: Trained) -> set[str]:
+    """What a network is, in the words of the template's conditions."""
+    config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
+    cell, separator = cell_named(config.cell), corpus.document_separator
+    is_own = layer_module(config) is None
+    zoneout_c = is_own and cell.has_memory and config.zoneout_c > 0
+    traits = {
+        "own": is_own,
+        "plain": torch_module(config) is not None,
+        "below": cell.reads_below,
+        "c": has_c(config),
+        "zoneout": config.zoneout_h > 0 or zoneout_c,
+        "zoneout_h": config.zoneout_h > 0,
+        "zoneout_c": zoneout_c,
+        "embedding": config.embedding > 0,
+        "norm": config.layer_norm,
+        "residual": config.residual,
+        "skip": config.skip,
+        "bytes": vocab.unit == "byte",
+        "unknown": vocab.unknown is not None,
+        "harmful": has_harmful(vocab),
+        "documents": separator is not None,
+        "ahead": separator is not None and looks_ahead(separator),
+        "keep": corpus.newlines == "keep",
+        "normalize": corpus.normalize != "none" and vocab.unit == "char",
+    }
+    return {config.cell, *(name for name, is_so in traits.items() if is_so)}
+
+
+def _names(trained: Trained) -> dict[str, object]:
+    """What stands for the template's names."""
+    config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
+    is_own, state = layer_module(config) is None, "hc" if has_c(config) else "h"
+    traits = _traits(trained)
+    module = layer_module(config)
+    gates = len(cell_named(config.cell).input_gates)
+    phi = config.activation
+    relu = ', nonlinearity="relu"' if module == "RNN" and phi == "relu" else ""
+    from_torch = {"Tensor", "nn"}
+    functions = {"cross_entropy", "pad"}
+    if is_own:
+        from_torch |= {"sigmoid"} if config.cell not in ("rnn", "clockwork") else set()
+        (functions if phi == "softsign" else from_torch).add(phi)
+    functions |= {"layer_norm"} if config.layer_norm else set()
+    functions |= set() if config.embedding else {"one_hot"}
+    encoding = [literal(codec_name(corpus.encoding))]
+    if corpus.encoding_errors != "strict":
+        encoding.append(literal(corpus.encoding_errors))
+    return {
+        "summary": trained.model.summary,
+        "from_torch": ", ".join(sorted(from_torch)),
+        "functions": ", ".join(sorted(functions)),
+        "unknown": vocab.unknown,
+        "separator": literal(corpus.document_separator or ""),
+        "V": config.vocab_size,
+        "E": config.embedding,
+        "H": config.hidden,
+        "L": config.layers,
+        "starts": len(trained.opening),
+        "gates": "H" if gates == 1 else f"{gates} * H",
+        "groups": min(config.clockwork_groups, config.hidden),
+        "typed": ", ".join(f"{name}: Tensor" for name in state),
+        "state": ", ".join(state),
+        "said": " and ".join(state),
+        "new": "new_" if "zoneout" in traits else "",
+        "phi": phi,
+        "zoneout_h": config.zoneout_h,
+        "zoneout_c": config.zoneout_c,
+        "module": module,
+        "layer": "Layer" if is_own else f"nn.{module}",
+        "input": "E" if config.embedding else "V",
+        "nonlinearity": relu,
+        "options": "" if is_own else f", H{relu}",
+        "embedded": "self.embedding(ids)" if config.embedding else "one_hot(ids, V).float()",
+        "y": "y" if config.residual else "x",
+        "join": "stack" if is_own else "cat",
+        "unit": "byte" if vocab.unit == "byte" else "character",
+        "text": "str | bytes" if vocab.unit == "byte" else "str",
+        "encoding": ", ".join(encoding),
+        "normalize": literal(corpus.normalize),
+    }
+
+
+def has_harmful(vocab: Vocab) -> bool:
+    """True if a text of this vocabulary may hold characters that a terminal obeys."""
+    return any(
+        (not symbol.isprintable() and symbol not in "\n\t")
+        or (vocab.unit == "byte" and symbol > "~")
+        for symbol in vocab.index
+    )
+
+
+def literal(text: str) -> str:
+    """A string literal of a text in ASCII, with double quotes where that needs no more escapes."""
+    written = ascii(text)
+    return written if '"' in text else '"{}"'.format(written[1:-1].replace("\\'", "'"))

@@ -1,0 +1,310 @@
+"use strict";
+// The network: its weights, and one step of it. Every number is a float32, and every sum is the same
+// chain of multiply-adds as in charrnn's own kernels: Math.fround(a * b + c) is a fused one, since
+// the product of two float32 is exact in float64. So what is written here is what charrnn writes.
+{
+  const { fround, abs, sqrt, max, ceil } = Math;
+  const LANES = 16, ROWS = 8;
+  const padded = (size) => ceil(size / LANES) * LANES;
+
+  function bytesOf(base64) {
+    const text = atob(base64), bytes = new Uint8Array(text.length);
+    for (let n = 0; n < text.length; n++) bytes[n] = text.charCodeAt(n);
+    return bytes;
+  }
+
+  // A tensor's numbers, row after row: float32; bf16, the upper halves of float32; or int8, times
+  // two to the power of each row's exponent.
+  function floatsOf({ shape, kind, data, exponents }) {
+    const bytes = bytesOf(data);
+    if (kind === "float32") return new Float32Array(bytes.buffer);
+    if (kind === "bf16") {
+      const halves = new Uint16Array(bytes.buffer);
+      return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
+    }
+    const powers = new Int8Array(bytesOf(exponents).buffer), columns = shape[1];
+    return Float32Array.from(new Int8Array(bytes.buffer),
+      (q, n) => q * 2 ** powers[Math.floor(n / columns)]);
+  }
+
+  // Rows of a matrix (R, K), eight side by side, for products with a vector.
+  class Product {
+    constructor(matrix, columns, chosen) {
+      this.columns = columns;
+      this.rows = chosen.length;
+      this.panels = new Float32Array(ceil(chosen.length / ROWS) * ROWS * columns);
+      chosen.forEach((row, n) => {
+        const first = (n - n % ROWS) * columns + n % ROWS;
+        for (let k = 0; k < columns; k++) {
+          this.panels[first + k * ROWS] = matrix[row * columns + k];
+        }
+      });
+    }
+
+    // z[at + n] += the sum of row n times x, for all rows, each in the order of k.
+    addTo(z, at, x) {
+      const panels = this.panels, depth = this.columns, end = at + this.rows;
+      let w = 0;
+      for (let r = at; r < end; r += 8) {
+        let s0 = z[r], s1 = z[r + 1], s2 = z[r + 2], s3 = z[r + 3];
+        let s4 = z[r + 4], s5 = z[r + 5], s6 = z[r + 6], s7 = z[r + 7];
+        for (let k = 0; k < depth; k++, w += 8) {
+          const a = x[k];
+          s0 = fround(s0 + a * panels[w]);
+          s1 = fround(s1 + a * panels[w + 1]);
+          s2 = fround(s2 + a * panels[w + 2]);
+          s3 = fround(s3 + a * panels[w + 3]);
+          s4 = fround(s4 + a * panels[w + 4]);
+          s5 = fround(s5 + a * panels[w + 5]);
+          s6 = fround(s6 + a * panels[w + 6]);
+          s7 = fround(s7 + a * panels[w + 7]);
+        }
+        z[r] = s0; z[r + 1] = s1; z[r + 2] = s2; z[r + 3] = s3;
+        z[r + 4] = s4; z[r + 5] = s5; z[r + 6] = s6; z[r + 7] = s7;
+      }
+    }
+  }
+
+  // tanh(x) = x P(x x) / Q(x x), and sigmoid(x) = 1/2 + tanh(x / 2) / 2: compiler/lanes.py.
+  const P = [0.99999998, 0.13381033393, 3.4955970427e-3, 2.0609218729e-5, 1.3354832390e-8];
+  const Q = [1.0, 0.46714349012, 0.025877016847, 3.2856489423e-4, 7.7766320371e-7];
+  const [P0, P1, P2, P3, P4] = P.map(fround), [Q0, Q1, Q2, Q3, Q4] = Q.map(fround);
+  const [HALF_P0, HALF_P1, HALF_P2, HALF_P3, HALF_P4] = P.map((p, k) => fround(p / 4 ** (k + 1)));
+  const [HALF_Q0, HALF_Q1, HALF_Q2, HALF_Q3, HALF_Q4] = Q.map((q, k) => fround(q / 4 ** k));
+  const fma = (a, b, c) => fround(a * b + c);
+
+  function tanh(x) {
+    const square = fround(x * x), u = square > 81 ? 81 : square;
+    const p = fma(fma(fma(fma(P4, u, P3), u, P2), u, P1), u, P0);
+    const q = fma(fma(fma(fma(Q4, u, Q3), u, Q2), u, Q1), u, Q0);
+    const y = fround(fround(x * p) / q);
+    return y > 1 ? 1 : y < -1 ? -1 : y;
+  }
+
+  function sigmoid(x) {
+    const square = fround(x * x), u = square > 324 ? 324 : square;
+    const p = fma(fma(fma(fma(HALF_P4, u, HALF_P3), u, HALF_P2), u, HALF_P1), u, HALF_P0);
+    const q = fma(fma(fma(fma(HALF_Q4, u, HALF_Q3), u, HALF_Q2), u, HALF_Q1), u, HALF_Q0);
+    const y = fround(fround(x * p) / q);
+    return fround((y > 0.5 ? 0.5 : y < -0.5 ? -0.5 : y) + 0.5);
+  }
+
+  const NONLINEARITIES = {
+    tanh,
+    softsign: (x) => fround(x / fround(1 + abs(x))),
+    relu: (x) => x < 0 ? 0 : x,
+  };
+
+  // The cells: network/cells/*.py. Each takes z, the pre-activations in blocks of H, makes h and c
+  // of those of the step before, in place, and may write y and m, which go up to the next layer.
+  const CELLS = {
+    lstm({ H, phi, z, h, c }) {
+      for (let u = 0; u < H; u++) {
+        const g = phi(z[2 * H + u]);
+        c[u] = fma(sigmoid(z[H + u]), c[u], fround(sigmoid(z[u]) * g));
+        h[u] = fround(sigmoid(z[3 * H + u]) * phi(c[u]));
+      }
+    },
+    peephole({ H, phi, z, h, c, m, p }) {
+      for (let u = 0; u < H; u++) {
+        const i = sigmoid(fma(p[u], c[u], z[u])), f = sigmoid(fma(p[H + u], c[u], z[H + u]));
+        c[u] = m[u] = fma(f, c[u], fround(i * phi(z[2 * H + u])));
+        h[u] = fround(sigmoid(fma(p[2 * H + u], c[u], z[3 * H + u])) * phi(c[u]));
+      }
+    },
+    coupled({ H, phi, z, h, c }) {
+      for (let u = 0; u < H; u++) {
+        const g = phi(z[H + u]);
+        c[u] = fma(sigmoid(z[u]), fround(c[u] - g), g);
+        h[u] = fround(sigmoid(z[2 * H + u]) * phi(c[u]));
+      }
+    },
+    gru({ H, phi, z, h }) {
+      for (let u = 0; u < H; u++) {
+        const n = phi(z[2 * H + u]);
+        h[u] = fma(sigmoid(z[H + u]), fround(h[u] - n), n);
+      }
+    },
+    "gru-after"({ H, phi, z, h }) { // in memory the blocks are n, r, u, k
+      for (let u = 0; u < H; u++) {
+        const n = phi(fma(sigmoid(z[H + u]), z[3 * H + u], z[u]));
+        h[u] = fma(sigmoid(z[2 * H + u]), fround(h[u] - n), n);
+      }
+    },
+    rnn({ H, phi, z, h }) {
+      for (let u = 0; u < H; u++) h[u] = phi(z[u]);
+    },
+    clockwork({ H, phi, z, h, c, p }) { // p: the period of each unit
+      for (let u = 0; u < H; u++) {
+        if (!(c[u] > 0)) h[u] = phi(z[u]);
+        const passed = c[u] + 1;
+        c[u] = passed < p[u] ? passed : 0;
+      }
+    },
+    "depth-gated"({ H, phi, z, h, c, m, below, p }) {
+      for (let u = 0; u < H; u++) {
+        const along = fma(p[3 * H + u], c[u], z[u]);
+        const d = sigmoid(fma(p[4 * H + u], below[u], along));
+        const i = sigmoid(fma(p[u], c[u], z[H + u]));
+        const f = sigmoid(fma(p[H + u], c[u], z[2 * H + u]));
+        const kept = fma(f, c[u], fround(i * phi(z[3 * H + u])));
+        c[u] = m[u] = fma(d, below[u], kept);
+        h[u] = fround(sigmoid(fma(p[2 * H + u], c[u], z[4 * H + u])) * phi(c[u]));
+      }
+    },
+    grid({ H, phi, z, h, c, m, below, y }) {
+      for (let u = 0; u < H; u++) {
+        const g = phi(z[2 * H + u]), up = phi(z[6 * H + u]);
+        c[u] = fma(sigmoid(z[H + u]), c[u], fround(sigmoid(z[u]) * g));
+        h[u] = phi(fround(sigmoid(z[3 * H + u]) * c[u]));
+        m[u] = fma(sigmoid(z[5 * H + u]), below[u], fround(sigmoid(z[4 * H + u]) * up));
+        y[u] = phi(fround(sigmoid(z[7 * H + u]) * m[u]));
+      }
+    },
+  };
+
+  // A sum of float64 as the kernels add: 16 partial sums, which are then added by halves.
+  const partial = new Float64Array(LANES);
+  function total() {
+    for (let half = LANES / 2; half >= 1; half /= 2) {
+      for (let lane = 0; lane < half; lane++) partial[lane] += partial[lane + half];
+    }
+    return partial[0];
+  }
+
+  // x = y normalized over its first H numbers (Ba, Kiros & Hinton 2016); y is padded with zeros.
+  function normalize(x, y, H) {
+    const width = y.length;
+    partial.fill(0);
+    for (let u = 0; u < width; u++) partial[u % LANES] += y[u];
+    const mean = fround(total() / H);
+    partial.fill(0);
+    for (let u = 0; u < width; u++) {
+      const d = fround(y[u] - mean);
+      partial[u % LANES] += d * d;
+    }
+    const variance = max(total() - mean * mean * (width - H), 0) / H;
+    const r = fround(1 / sqrt(variance + 1e-5));
+    for (let u = 0; u < H; u++) x[u] = fround(fround(y[u] - mean) * r);
+  }
+
+  // A network; `about` is `network` of the page's data (export/html.py).
+  class Network {
+    constructor(about) {
+      const { tensors, layers, hidden: H, symbols } = about;
+      const cell = about.cell, G = cell.gates.length, width = padded(H);
+      const read = (name) => floatsOf(tensors[name]);
+      const blocks = (gates, disk) => gates.flatMap(
+        (gate) => Array.from({ length: H }, (_, u) => disk.indexOf(gate) * H + u));
+      const fed = blocks(cell.gates.slice(0, cell.input.length), cell.input);
+      const own = blocks(cell.gates.slice(G - cell.recurrent.length), cell.recurrent);
+      const direct = own.length - cell.gated * H;
+      Object.assign(this, { about, symbols, H, width, size: 2 * layers * width });
+      this.advance = CELLS[cell.name];
+      this.phi = NONLINEARITIES[about.activation];
+      this.firstRecurrent = G * H - own.length;
+      this.firstGated = this.firstRecurrent + direct;
+      this.layers = Array.from({ length: layers }, (_, l) => {
+        const W_h = read(`rnn.weight_hh_l${l}`), bias = new Float32Array(G * H);
+        const b = read(`rnn.bias_ih_l${l}`);
+        fed.forEach((row, n) => { bias[n] = b[row]; });
+        if (fed.length < G * H) {
+          const second = read(`rnn.bias_hh_l${l}`);
+          for (let n = fed.length; n < G * H; n++) bias[n] = second[own[n - this.firstRecurrent]];
+        }
+        const name = l + 1 < layers ? `decoder.weight_l${l}` : "decoder.weight";
+        const all = Array.from({ length: symbols }, (_, v) => v);
+        return {
+          bias,
+          up: l && new Product(read(`rnn.weight_ih_l${l}`), H, fed),
+          over: new Product(W_h, H, own.slice(0, direct)),
+          second: cell.gated && new Product(W_h, H, own.slice(direct)),
+          out: tensors[name] && new Product(read(name), H, all),
+          p: tensors[`vectors_l${l}`] ? read(`vectors_l${l}`) : null,
+          x: new Float32Array(width),
+        };
+      });
+      this.table = this.lookedUp(read, fed);
+      this.fed = fed.length;
+      this.memory = tensors["rnn.memory.weight"] ? read("rnn.memory.weight") : null;
+      this.outBias = read("decoder.bias");
+      this.z = new Float32Array(G * H + ROWS);
+      this.q = new Float32Array(width);
+      this.y = new Float32Array(width);
+      this.m = Array.from({ length: layers + 1 }, () => new Float32Array(width));
+      this.logits = new Float32Array(symbols + ROWS);
+      this.before = new Float32Array(width);
+      this.keepH = fround(about.zoneout_h);
+      this.keepC = fround(about.zoneout_c);
+    }
+
+    // (V, X): what each symbol adds to z of the first layer.
+    lookedUp(read, fed) {
+      const weight = read("rnn.weight_ih_l0"), V = this.symbols, E = this.about.embedding;
+      const table = new Float32Array(V * fed.length), vectors = E ? read("embedding.weight") : null;
+      for (let v = 0; v < V; v++) {
+        for (let n = 0; n < fed.length; n++) {
+          let sum = E ? 0 : weight[fed[n] * V + v];
+          for (let e = 0; e < E; e++) {
+            sum = fround(sum + vectors[v * E + e] * weight[fed[n] * E + e]);
+          }
+          table[v * fed.length + n] = sum;
+        }
+      }
+      return table;
+    }
+
+    // h or c of a layer in a state: all h, then all c.
+    part(state, which, layer) {
+      const at = (which * this.layers.length + layer) * this.width;
+      return state.subarray(at, at + this.width);
+    }
+
+    // Read a symbol: the state (size,) becomes the one after it.
+    step(state, id) {
+      const { H, about, z, q, y, m, before } = this;
+      if (this.memory) m[0].set(this.memory.subarray(id * H, (id + 1) * H));
+      this.layers.forEach((layer, l) => {
+        const h = this.part(state, 0, l), c = this.part(state, 1, l), { x } = layer;
+        z.set(layer.bias);
+        if (l) {
+          layer.up.addTo(z, 0, this.layers[l - 1].x);
+        } else {
+          for (let n = 0, at = id * this.fed; n < this.fed; n++) z[n] += this.table[at + n];
+        }
+        layer.over.addTo(z, this.firstRecurrent, h);
+        if (layer.second) { // the cell `gru`: q = r * h'
+          for (let u = 0; u < H; u++) q[u] = fround(sigmoid(z[u]) * h[u]);
+          layer.second.addTo(z, this.firstGated, q);
+        }
+        const cell = { H, phi: this.phi, z, h, c, y, m: m[l + 1], below: m[l], p: layer.p };
+        if (this.keepH || this.keepC) before.set(h);
+        const memory = this.keepC ? c.slice() : null;
+        this.advance(cell);
+        if (this.keepH) this.keepSome(before, h, this.keepH);
+        if (this.keepC) this.keepSome(memory, c, this.keepC);
+        const output = about.cell.hasOutput ? y : h;
+        if (about.layer_norm) normalize(x, output, H); else x.set(output);
+        if (about.residual && l) {
+          const { x: below } = this.layers[l - 1];
+          for (let u = 0; u < H; u++) x[u] += below[u];
+        }
+      });
+    }
+
+    // Zoneout's expected value (Krueger et al. 2017).
+    keepSome(old, now, keep) {
+      for (let u = 0; u < this.H; u++) now[u] = fma(keep, fround(old[u] - now[u]), now[u]);
+    }
+
+    // The logits of the symbol after the last one that was read, (V,); overwritten by the next call.
+    predict() {
+      const { logits, layers } = this;
+      logits.set(this.outBias);
+      for (const layer of layers) if (layer.out) layer.out.addTo(logits, 0, layer.x);
+      return logits.subarray(0, this.symbols);
+    }
+  }
+
+  Object.assign(globalThis, { Network, bytesOf, floatsOf });
+}

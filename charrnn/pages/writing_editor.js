@@ -1,0 +1,170 @@
+"use strict";
+// The text area, and below it a mirror of its text, line by line, which holds what a text area
+// cannot: the grey suggestion after the cursor, and the colors of surprise.
+(() => {
+  const { History, changeBetween } = globalThis.charrnn;
+
+  class Editor {
+    #box = document.getElementById("box");
+    #mirror = document.getElementById("mirror");
+    #history = new History();
+    #text = "";
+    #caret = 0;
+    #keys = [];
+    #ghost = "";
+    #colors = null;
+    area = document.getElementById("area");
+
+    // onEdit(text, byHand) after each change; onMove() after the cursor went elsewhere.
+    constructor({ onEdit, onMove }) {
+      this.onEdit = onEdit;
+      this.onMove = onMove;
+      this.area.addEventListener("beforeinput", (event) => {
+        this.#caret = this.area.selectionStart;
+        if (event.inputType !== "historyUndo" && event.inputType !== "historyRedo") return;
+        event.preventDefault();
+        if (event.inputType === "historyUndo") this.undo(); else this.redo();
+      });
+      this.area.addEventListener("input", () => {
+        this.#history.note(changeBetween(this.#text, this.area.value), this.#caret);
+        this.#changed(true);
+      });
+      document.addEventListener("selectionchange", () => this.#moved());
+      this.area.addEventListener("selectionchange", () => this.#moved());
+    }
+
+    get text() { return this.#text; }
+    get end() { return this.area.selectionEnd; }
+    get before() { return this.#text.slice(0, this.end); }
+    get hasSelection() { return this.area.selectionStart !== this.area.selectionEnd; }
+    get canUndo() { return this.#history.canUndo; }
+    get canRedo() { return this.#history.canRedo; }
+    get ghost() { return this.#ghost; }
+
+    // True if a suggestion can stand behind the cursor: no text is in its way.
+    get isAtEnd() { return this.#text.slice(this.end).trim() === ""; }
+
+    #moved() {
+      if (document.activeElement === this.area && this.area.value === this.#text) this.onMove();
+    }
+
+    #changed(byHand) {
+      this.#text = this.area.value;
+      this.#draw();
+      this.onEdit(this.#text, byHand);
+    }
+
+    // Put another text into the area, which undo does not take away.
+    start(text) {
+      this.#history = new History();
+      this.area.value = text;
+      this.area.setSelectionRange(text.length, text.length);
+      this.#changed(false);
+      this.#box.scrollTop = this.#box.scrollHeight;
+    }
+
+    // Replace the text from `start` to `end`; the cursor goes to the end of it if it was there.
+    replace(start, end, text, group) {
+      const follows = this.end === end || this.end === start;
+      const change = { start, removed: this.#text.slice(start, end), inserted: text };
+      if (change.removed === text) return;
+      this.#history.note(change, this.end, group);
+      const bottom = this.#isAtBottom();
+      this.area.setRangeText(text, start, end, follows ? "end" : "preserve");
+      this.#changed(false);
+      if (bottom) this.#box.scrollTop = this.#box.scrollHeight;
+    }
+
+    undo() { this.#restore(this.#history.undo(this.#text)); }
+    redo() { this.#restore(this.#history.redo(this.#text)); }
+
+    #restore(state) {
+      if (!state) return;
+      this.area.value = state.text;
+      this.area.setSelectionRange(state.caret, state.caret);
+      this.#changed(true);
+    }
+
+    // Show this after the cursor, in grey, if the cursor is at the end of the text.
+    suggest(text) {
+      if (text === this.#ghost) return;
+      const bottom = this.#isAtBottom();
+      this.#ghost = text;
+      this.#draw();
+      if (bottom) this.#box.scrollTop = this.#box.scrollHeight;
+    }
+
+    // Color the text by `surpriseOf`'s levels as far as it is still the same; null: no colors.
+    color(surprise) {
+      this.#colors = surprise;
+      this.#box.classList.toggle("colored", surprise !== null);
+      this.#draw();
+    }
+
+    select(start, end) {
+      this.area.focus();
+      this.area.setSelectionRange(start, end);
+    }
+
+    #isAtBottom() {
+      const { scrollTop, scrollHeight, clientHeight } = this.#box;
+      return this.isAtEnd && scrollHeight - scrollTop - clientHeight < 40;
+    }
+
+    // The levels of the beginning of the text that has not changed since it was scored.
+    #levels() {
+      if (!this.#colors) return "";
+      const { text, levels } = this.#colors, { start } = changeBetween(text, this.#text);
+      return levels.slice(0, start);
+    }
+
+    // Bring the mirror up to date: only lines that differ are made anew.
+    #draw() {
+      const levels = this.#levels(), lines = this.#text.split("\n"), keys = [];
+      const ghost = this.isAtEnd ? this.#ghost : "", caret = this.end;
+      let place = 0;
+      const parts = lines.map((line) => {
+        const end = place + line.length, own = levels.slice(place, end);
+        const grey = ghost && place <= caret && caret <= end ? ghost : "";
+        keys.push(line + "\0" + own + "\0" + grey + "\0" + (grey && caret - place));
+        const part = { line, levels: own, grey, at: caret - place };
+        place = end + 1;
+        return part;
+      });
+      const old = this.#keys, most = Math.min(old.length, keys.length);
+      let first = 0, last = 0;
+      while (first < most && old[first] === keys[first]) first++;
+      while (last < most - first && old[old.length - 1 - last] === keys[keys.length - 1 - last]) {
+        last++;
+      }
+      const children = this.#mirror.children, made = document.createDocumentFragment();
+      for (let n = old.length - last - 1; n >= first; n--) children[n].remove();
+      for (const part of parts.slice(first, parts.length - last)) made.append(lineOf(part));
+      this.#mirror.insertBefore(made, children[first] || null);
+      this.#keys = keys;
+    }
+  }
+
+  function span(text, name) {
+    const made = document.createElement("span");
+    made.className = name;
+    made.textContent = text;
+    return made;
+  }
+
+  // A line of the mirror: one span for each run of characters of one level, and the suggestion.
+  function lineOf({ line, levels, grey, at }) {
+    const made = document.createElement("div");
+    made.className = "line";
+    const rest = grey ? at : line.length; // what follows the suggestion is white space
+    for (let a = 0, b; a < Math.min(levels.length, rest); a = b) {
+      for (b = a + 1; b < Math.min(levels.length, rest) && levels[b] === levels[a]; b++);
+      made.append(levels[a] === "0" ? line.slice(a, b) : span(line.slice(a, b), "l" + levels[a]));
+    }
+    if (levels.length < rest) made.append(line.slice(levels.length, rest));
+    if (grey) made.append(span(grey.replaceAll("\n", "\u21b5\n"), "ghost"));
+    return made;
+  }
+
+  globalThis.charrnn.Editor = Editor;
+})();

@@ -1,0 +1,115 @@
+"use strict";
+// What is known of a text: words, characters as people see them, their surprise. Places are in
+// UTF-16 units, as in a text area; a network's symbols are code points or UTF-8 bytes.
+globalThis.charrnn = globalThis.charrnn || {};
+(() => {
+  const BOUNDS = [2, 10, 100, 1000].map(Math.log); // of the levels, as in evaluation/score.py
+  const UNSPACED = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}]/u;
+  const names = { " ": "space", "\n": "newline", "\t": "tab" };
+  const segmenters = typeof Intl.Segmenter === "function" ? {
+    grapheme: new Intl.Segmenter(undefined, { granularity: "grapheme" }),
+    word: new Intl.Segmenter(undefined, { granularity: "word" }),
+  } : null;
+
+  // A symbol as it is named in a sentence.
+  const nameOf = (symbol) => names[symbol] || "\u201c" + symbol + "\u201d";
+
+  // The number of symbols of a code point.
+  function symbolsIn(point, unit) {
+    const code = point.codePointAt(0);
+    return unit !== "byte" ? 1 : code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+  }
+
+  // The characters of a line as people see them, such as an e with its accent.
+  function graphemes(line) {
+    if (/^[\0-\x7f]*$/.test(line)) return line.split("");
+    return segmenters ? Array.from(segmenters.grapheme.segment(line), (each) => each.segment)
+      : Array.from(line);
+  }
+
+  // The words of a text with the space around them left out, as [start, end].
+  function words(text) {
+    const result = [];
+    for (const match of text.matchAll(/\S+/gu)) {
+      if (!segmenters || !UNSPACED.test(match[0])) {
+        result.push([match.index, match.index + match[0].length]);
+        continue;
+      }
+      for (const each of segmenters.word.segment(match[0])) {
+        const start = match.index + each.index, end = start + each.segment.length;
+        if (each.isWordLike || !result.length || result.at(-1)[1] !== start) {
+          result.push([start, end]);
+        } else result.at(-1)[1] = end; // punctuation belongs to the word before it
+      }
+    }
+    return result;
+  }
+
+  // The beginning of a text to the end of its first word; all of it if there is none.
+  function firstWord(text) {
+    const first = words(text)[0];
+    return first ? text.slice(0, first[1]) : text;
+  }
+
+  // The level of surprise, 0 to 4, of a loss in nats; x if there is none.
+  function levelOf(nats) {
+    if (Number.isNaN(nats)) return "x";
+    return String(BOUNDS.filter((bound) => bound <= nats).length);
+  }
+
+  // The surprise of each character: `levels`, one for each UTF-16 unit, and `nats`, where a
+  // character begins; -1 at its other units. `surprises` are those of the symbols of `text`.
+  function surpriseOf(text, surprises, unit) {
+    const nats = new Float64Array(text.length).fill(-1);
+    let levels = "", symbol = 0, place = 0;
+    for (const line of text.split(/(\n)/)) {
+      for (const character of graphemes(line)) {
+        let sum = 0;
+        for (const point of character) {
+          for (let n = symbolsIn(point, unit); n > 0; n--) sum += surprises[symbol++];
+        }
+        nats[place] = sum;
+        place += character.length;
+        levels += levelOf(sum).repeat(character.length);
+      }
+    }
+    if (symbol !== surprises.length) {
+      throw new Error("The network scored " + surprises.length + " symbols of " + symbol + ".");
+    }
+    return { text, levels, nats };
+  }
+
+  // What a person who sees no colors wants to know: the number of characters, their mean surprise,
+  // and the `count` words that surprise most, as {start, end, nats}, the most surprising first.
+  function summaryOf({ text, nats }, count) {
+    let characters = 0, sum = 0;
+    for (const each of nats) {
+      if (each >= 0) { characters++; sum += each; }
+    }
+    const scored = words(text).map(([start, end]) => {
+      let own = 0;
+      for (let n = start; n < end; n++) if (nats[n] > 0) own += nats[n];
+      return { start, end, nats: own };
+    });
+    scored.sort((a, b) => b.nats - a.nats);
+    return { characters, mean: characters ? sum / characters : NaN, words: scored.slice(0, count) };
+  }
+
+  // Where two texts differ: from `start`, `removed` became `inserted`.
+  function changeBetween(before, after) {
+    const most = Math.min(before.length, after.length);
+    let start = 0, end = 0;
+    while (start < most && before.charCodeAt(start) === after.charCodeAt(start)) start++;
+    while (end < most - start && before.charCodeAt(before.length - 1 - end) ===
+      after.charCodeAt(after.length - 1 - end)) end++;
+    return {
+      start,
+      removed: before.slice(start, before.length - end),
+      inserted: after.slice(start, after.length - end),
+    };
+  }
+
+  Object.assign(globalThis.charrnn, {
+    nameOf, graphemes, words, firstWord, levelOf, surpriseOf, summaryOf, changeBetween,
+  });
+})();

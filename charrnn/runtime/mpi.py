@@ -1,0 +1,102 @@
+"""What MPI's launcher (mpiexec, srun) tells a process that it starts, and the processes that MPI
+connects; a process that was started without one never imports mpi4py.
+"""
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from charrnn.errors import RunError
+from charrnn.runtime import threads
+
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+"""Set by MPICH and Intel MPI, Open MPI, MVAPICH, and Slurm's srun."""
+
+
+class Communicator(Protocol):
+    """What is used of `mpi4py.MPI.Comm`; pickled objects in lower case, arrays in upper case."""
+
+    @property
+    def rank(self) -> int:
+        """This process's number, from 0."""
+
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+
+    def bcast(self, obj: Any, root: int = 0) -> Any:
+        """The root's object."""
+
+    def allgather(self, sendobj: Any) -> list[Any]:
+        """Every rank's object, in order."""
+
+    def Bcast(self, buf: Any, root: int = 0) -> None:
+        """Fill the array with the root's."""
+
+    def Ibcast(self, buf: Any, root: int = 0) -> Any:
+        """As `Bcast`; returns a request with `Test` and `Wait`."""
+
+    def Gather(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:
+        """Fill the root's array (size, ...) with every rank's."""
+
+    def Allgather(self, sendbuf: Any, recvbuf: Any) -> None:
+        """As `Gather`, for every rank."""
+
+    def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:
+        """The same, with pieces [array, (sizes, places)]."""
+
+    def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:
+        """Piece r of each rank's [array, (sizes, places)] goes to rank r."""
+
+    def Abort(self, errorcode: int = 0) -> Any:
+        """End all processes."""
+
+
+def launched_size(environment: Mapping[str, str] = os.environ) -> int:
+    """The number of processes that a launcher has started together with this one; 1 without."""
+    sizes = [environment[name] for name in SIZES if name in environment]
+    return max([1, *(int(size) for size in sizes if size.isdecimal())])
+
+
+def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """The number of this process among them, from 0."""
+    ranks = [environment[name] for name in RANKS if name in environment]
+    return next((int(rank) for rank in ranks if rank.isdecimal()), 0)
+
+
+def world() -> Communicator:
+    """All processes that were launched together. `RunError` without mpi4py, or if its MPI is not
+    the launcher's, so that each process is alone.
+    """
+    count = launched_size()
+    try:
+        import mpi4py
+
+        mpi4py.rc.thread_level = "funneled"  # calls come from one thread, and need no locks
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        reason = "mpi4py is not installed" if isinstance(error, ModuleNotFoundError) else str(error)
+        raise RunError(
+            f"started as one of {count} processes, but {reason}: "
+            'pip install "charrnn-numba[mpi]", and an MPI such as pip install mpich'
+        ) from None
+    everyone: Communicator = MPI.COMM_WORLD
+    if everyone.size == 1 < count:
+        raise RunError(
+            f"started as one of {count} processes, but mpi4py's MPI does not see the others: use "
+            "the mpiexec of the MPI that mpi4py was built for, or srun --mpi=pmi2 or --mpi=pmix"
+        )
+    return everyone
+
+
+def share_processors(communicator: Communicator) -> None:
+    """Let this process use its share of the processors that it has in common with other ranks on
+    its machine, so that no processor has two threads to run.
+    """
+    own = threads.affinity()
+    here = socket.gethostname()
+    users = [theirs for host, theirs in communicator.allgather((here, own)) if host == here]
+    share = sum(1 / sum(cpu in theirs for theirs in users) for cpu in own)
+    threads.limit_threads(max(1, min(int(share + 1e-9), threads.quota() // len(users))))

@@ -1,0 +1,244 @@
+"""The application that answers: an ASGI application over one network.
+
+GET  /               the page to write on
+GET  /health         {"status": "ok", ...}
+GET  /v1/models      the network, and /v1/models/NAME
+POST /v1/completions texts, as OpenAI's clients ask for them
+POST /v1/score       how surprising each symbol of a text is
+POST /v1/next        what may come next, and how probable it is
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import charrnn
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.serving import ServeConfig
+from charrnn.generation.lexicon import Lexicon
+from charrnn.runtime.threads import Workers
+from charrnn.server.answer import Answer, Waiter
+from charrnn.server.body import json_object
+from charrnn.server.completion import Completion, read_completion, whole_number
+from charrnn.server.engine import Engine
+from charrnn.server.exchange import Events, Gone, body_of, while_connected
+from charrnn.server.guard import Guard
+from charrnn.server.orders import streams_of
+from charrnn.server.reading import Scoring, next_symbols
+from charrnn.server.refusal import Refusal
+from charrnn.server.stream import Stream
+
+Result = TypeVar("Result")
+LONG, MOST_BUILDS = 5000, 16
+"""Symbols of prompts from which on they are prepared in another thread, and how many requests may
+wait for that.
+"""
+
+
+def application(
+    network: Trained,
+    name: str = "charrnn",
+    config: ServeConfig | None = None,
+    *,
+    known_words: Lexicon | None = None,
+    workers: Workers | None = None,
+    key: str | None = None,
+    log: Callable[[str, str, int], None] | None = None,
+) -> Starlette:
+    """An ASGI application, for uvicorn or any other server, that answers with a network.
+
+        uvicorn.run(application(charrnn.load("runs/plays"), "plays"), port=8000)
+
+    A text is the same whatever is written beside it: choice k of a request is what `charrnn.
+    generate` writes for take k + 1 of its seed with the same settings. The engine's thread ends
+    with the application's lifespan.
+
+    name: of the network, for clients. config: its limits, and who may ask; `host` counts as a name
+        of the server, `port` is not used.
+    known_words: for requests with `known_words`. key: what clients have to send as their API key.
+    log: called with the method, the path and the status of each request; never with a text.
+    """
+    config = config or ServeConfig()
+    service = Service(network, name, config, known_words, workers)
+    guard = Middleware(
+        Guard, hosts=(config.host, *config.allow_host), origins=config.cors, key=key, log=log
+    )
+    return Starlette(
+        routes=[
+            Route("/health", service.health),
+            Route("/v1/models", service.models),
+            Route("/v1/models/{name:path}", service.model),
+            Route("/v1/completions", service.completions, methods=["POST"]),
+            Route("/v1/score", service.score, methods=["POST"]),
+            Route("/v1/next", service.next, methods=["POST"]),
+        ],
+        middleware=[guard],
+        exception_handlers={Refusal: _refused, HTTPException: _not_here, Gone: _gone},
+        lifespan=service.lifespan,
+    )
+
+
+class Service:
+    """What the routes do."""
+
+    def __init__(
+        self,
+        network: Trained,
+        name: str,
+        config: ServeConfig,
+        known_words: Lexicon | None,
+        workers: Workers | None,
+    ) -> None:
+        self.network, self.name, self.config = network, name, config
+        self.known_words, self.created = known_words, int(time.time())
+        self.engine = Engine(network, workers, config.batch)
+        self._builder, self._builds = ThreadPoolExecutor(1, "charrnn prepare"), 0
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """End the engine with the application."""
+        try:
+            yield
+        finally:
+            self._builder.shutdown(wait=False, cancel_futures=True)
+            self.engine.close()
+
+    async def health(self, request: Request) -> Response:
+        """Whether the server is well, and how many texts are written or wait."""
+        return JSONResponse(
+            {"status": "ok", "version": charrnn.__version__, "texts": self.engine.texts}
+        )
+
+    async def models(self, request: Request) -> Response:
+        """The network, in a list."""
+        return JSONResponse({"object": "list", "data": [self._model()]})
+
+    async def model(self, request: Request) -> Response:
+        """The network."""
+        name = request.path_params["name"]
+        if name != self.name:
+            raise Refusal(
+                f"there is no model {name[:80]!r} here; the only one is {self.name!r}",
+                "model",
+                "model_not_found",
+                status=404,
+            )
+        return JSONResponse(self._model())
+
+    def _model(self) -> dict[str, Any]:
+        return {"id": self.name, "object": "model", "created": self.created, "owned_by": "charrnn"}
+
+    async def completions(self, request: Request) -> Response:
+        """The texts that a request asks for."""
+        body = json_object(await body_of(request))
+        completion = read_completion(body, self.network, self.name, self.config)
+        answer = Answer(self.network, self.name, completion)
+        answer.streams = await self._streams(completion, answer.report)
+        if completion.stream:
+            return Events(self._writing(answer.streams, answer.events()), self.config.seconds)
+        return JSONResponse(await self._written(request, answer.streams, answer.whole()))
+
+    async def score(self, request: Request) -> Response:
+        """How surprising each symbol of a text is."""
+        scoring = Scoring(json_object(await body_of(request)), self.network, self.config)
+        waiter = Waiter()
+        stream = Stream(self.network, scoring.order, waiter.report)
+        await self._written(request, [stream], waiter.ended([stream]))
+        return JSONResponse(scoring.answer(stream))
+
+    async def next(self, request: Request) -> Response:
+        """The most probable next symbols."""
+        body = json_object(await body_of(request))
+        count = whole_number(body, "count", 5, 1, 1000)
+        body = {key: value for key, value in body.items() if key != "count"}
+        asked = {"max_tokens": 1, "logprobs": 0}
+        completion = read_completion(body | asked, self.network, self.name, self.config)
+        waiter = Waiter()
+        (stream,) = await self._streams(completion, waiter.report, len(self.network.vocab))
+        await self._written(request, [stream], waiter.ended([stream]))
+        return JSONResponse({"next": next_symbols(stream, completion.config, count)})
+
+    async def _streams(
+        self,
+        completion: Completion,
+        report: Callable[[Stream], None],
+        logprobs: int | None = None,
+    ) -> list[Stream]:
+        """The texts of a request; those that take a while to prepare are by another thread."""
+        self._check_room(completion.texts)
+        arguments = completion, self.network, self.known_words, report, logprobs
+        size = sum(len(prompt.ids) for prompt in completion.prompts) * completion.best_of
+        is_quick = completion.config.match is None and not completion.known_words and size < LONG
+        if is_quick:
+            return streams_of(*arguments)
+        if self._builds >= MOST_BUILDS:
+            raise _busy()
+        self._builds += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._builder, streams_of, *arguments)
+        finally:
+            self._builds -= 1
+
+    def _check_room(self, texts: int) -> None:
+        if self.engine.texts + texts > self.config.batch + self.config.waiting:
+            raise _busy()
+
+    async def _written(self, request: Request, streams: Sequence[Stream], work: Any) -> Any:
+        """What `work` returns, while the engine writes these."""
+        self._check_room(len(streams))
+        try:
+            self.engine.add(streams)
+            return await while_connected(request.receive, work, self.config.seconds)
+        finally:
+            self.engine.cancel(streams)
+
+    async def _writing(
+        self, streams: Sequence[Stream], events: AsyncIterator[Result]
+    ) -> AsyncGenerator[Result]:
+        """The events, while the engine writes these."""
+        try:
+            self.engine.add(streams)
+            async for event in events:
+                yield event
+        finally:
+            self.engine.cancel(streams)
+
+
+def _busy() -> Refusal:
+    return Refusal(
+        "too many texts wait already: try again later",
+        code="rate_limit_exceeded",
+        status=429,
+        retry_after=2,
+    )
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return JSONResponse(error.as_json(), error.status, error.headers)
+
+
+async def _not_here(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = {404: "there is nothing here", 405: "this method is not for this path"}.get(
+        error.status_code, error.detail
+    )
+    refusal = Refusal(message, status=error.status_code)
+    return JSONResponse(refusal.as_json(), error.status_code, error.headers)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)  # nobody reads it

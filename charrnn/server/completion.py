@@ -1,0 +1,303 @@
+"""What a request for completions asks for, read as OpenAI's clients send it, and checked."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import SamplingConfig
+from charrnn.config.serving import ServeConfig
+from charrnn.config.suggestions import did_you_mean
+from charrnn.errors import CharrnnError
+from charrnn.network.parameters import Floats
+from charrnn.server.refusal import Refusal
+from charrnn.text.decoding import tidy
+from charrnn.text.vocab import Vocab
+
+OURS = (
+    *("top_k", "min_p", "match", "until", "lines", "after", "keep_stop", "take", "unknown"),
+    *("inner_temperature", "temperature_to"),
+    *("dry_multiplier", "dry_base", "dry_allowed_length", "dry_penalty_last_n"),
+)
+"""Settings of `charrnn sample` that a request may have beside OpenAI's parameters."""
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "suffix": (None, ""),
+    "presence_penalty": (None, 0),
+    "frequency_penalty": (None, 0),
+}
+"""What is not supported, with the values that ask for nothing."""
+THEIRS = (
+    *("model", "prompt", "max_tokens", "temperature", "top_p", "n", "best_of", "echo", "logprobs"),
+    *("stop", "seed", "stream", "stream_options", "logit_bias", "user"),
+)
+OWN = ("known_words", "start")
+"""More parameters of ours: write known words only; the number of the start state to begin from,
+whatever the seed and the take are.
+"""
+MOST_STOPS, MOST_LOGPROBS, MOST_BIAS, LONGEST_MATCH = 4, 20, 100.0, 500
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A prompt as it came, for `echo`, and the ids that the network reads."""
+
+    text: str
+    ids: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """A request. Choice k of a request, from 0, is take k + 1 of its seed, or if there is
+    `best_of`, the likeliest of as many takes.
+    """
+
+    prompts: tuple[Prompt, ...]
+    config: SamplingConfig
+    n: int = 1
+    best_of: int = 1
+    echo: bool = False
+    logprobs: int | None = None
+    stream: bool = False
+    include_usage: bool = False
+    known_words: bool = False
+    start: int | None = None
+    bias: Floats | None = None
+
+    @property
+    def texts(self) -> int:
+        """How many texts are written for it."""
+        return len(self.prompts) * self.best_of
+
+
+def read_completion(
+    body: Mapping[str, Any], network: Trained, name: str, limits: ServeConfig
+) -> Completion:
+    """The request in a JSON object; `Refusal` for what is wrong in it."""
+    check_names(body, (*THEIRS, *OURS, *NEUTRAL, *OWN))
+    for key, values in NEUTRAL.items():
+        value = body.get(key)
+        if isinstance(value, bool) or value not in values:
+            raise Refusal(f"{key!r} is not supported: leave it out", key, "unsupported_parameter")
+    model = _of_kind(body, "model", str, None)
+    if model is not None and model != name:
+        raise Refusal(
+            f"there is no model {model[:80]!r} here; the only one is {name!r}",
+            "model",
+            "model_not_found",
+            status=404,
+        )
+    _of_kind(body, "user", str, None)
+    n = whole_number(body, "n", 1, 1, limits.max_texts)
+    best_of = whole_number(body, "best_of", n, 1, limits.max_texts)
+    stream = _of_kind(body, "stream", bool, False)
+    if best_of < n:
+        raise Refusal("'best_of' must be at least 'n'", "best_of", "invalid_value")
+    if stream and best_of > n:
+        raise Refusal(
+            "with 'stream', 'best_of' must be 'n': which texts are the best is known at their end",
+            "best_of",
+            "invalid_value",
+        )
+    unknown = body.get("unknown", "nearest")
+    try:
+        config = _config(body, network.vocab, limits)
+        prompts = _prompts(body.get("prompt"), network, unknown, limits)
+    except CharrnnError as error:
+        raise Refusal.of(error) from None
+    if len(prompts) * best_of > limits.max_texts:
+        raise Refusal(
+            f"{len(prompts)} prompts with {best_of} texts each are more than this server writes "
+            f"for one request, {limits.max_texts}",
+            "prompt",
+            "too_many_texts",
+        )
+    return Completion(
+        prompts=prompts,
+        config=config,
+        n=n,
+        best_of=best_of,
+        echo=_of_kind(body, "echo", bool, False),
+        logprobs=whole_number(body, "logprobs", None, 0, MOST_LOGPROBS),
+        stream=stream,
+        include_usage=_include_usage(body, stream),
+        known_words=_of_kind(body, "known_words", bool, False),
+        start=whole_number(body, "start", None, 0, 2**31),
+        bias=_bias(body.get("logit_bias"), network.vocab),
+    )
+
+
+def check_names(body: Mapping[str, Any], names: Collection[str]) -> None:
+    """A `Refusal` if one of the parameters is none of these."""
+    for key in body:
+        if key not in names:
+            hint = did_you_mean(key, names)
+            raise Refusal(
+                f"there is no parameter {key[:60]!r}{hint}", key[:60], "unknown_parameter"
+            )
+
+
+def _of_kind(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
+    """A value of this type; null and none at all are the default."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        words = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
+        raise Refusal(f"{name!r} must be {words[kind]}", name, "invalid_type")
+    return value
+
+
+def whole_number(body: Mapping[str, Any], name: str, default: Any, least: int, most: int) -> Any:
+    """A whole number in this range; null and none at all are the default."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refusal(f"{name!r} must be a whole number", name, "invalid_type")
+    if not least <= value <= most:
+        raise Refusal(f"{name!r} must be {least} to {most:,}", name, "invalid_value")
+    return value
+
+
+def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
+    options = _of_kind(body, "stream_options", dict, None)
+    if options is None:
+        return False
+    if not stream:
+        raise Refusal("'stream_options' needs 'stream': true", "stream_options", "invalid_value")
+    for key in options:
+        if key not in ("include_usage", "include_obfuscation"):
+            raise Refusal(
+                f"there is no stream option {key[:60]!r}", "stream_options", "unknown_parameter"
+            )
+    return bool(_of_kind(options, "include_usage", bool, False))
+
+
+def _config(body: Mapping[str, Any], vocab: Vocab, limits: ServeConfig) -> SamplingConfig:
+    """How the texts are written."""
+    ours = {name: body[name] for name in OURS if body.get(name) is not None}
+    if isinstance(ours.get("match"), str) and len(ours["match"]) > LONGEST_MATCH:
+        raise Refusal(
+            f"'match' may have {LONGEST_MATCH} characters at most", "match", "invalid_value"
+        )
+    for name in ("temperature", "top_p"):
+        value = body.get(name)
+        ours[name] = 1.0 if value is None else value
+    length = whole_number(body, "max_tokens", None, 0, limits.max_tokens)
+    ends = ours.keys() & {"until", "lines", "match"}
+    if length is None and not ends:
+        length = 16
+    seed = whole_number(body, "seed", None, 0, 2**63 - 1)
+    if seed is None:
+        seed = 0 if length == 0 or ours["temperature"] == 0 else secrets.randbits(53)
+    stop = tuple(
+        s for s in _stops(body.get("stop")) if set(vocab.in_symbols(s)) <= set(vocab.index)
+    )
+    config = SamplingConfig(**{"unknown": "nearest"} | ours, length=length, seed=seed, stop=stop)
+    if length is None:
+        most = min(config.resolved().length or 0, limits.max_tokens)
+        config = SamplingConfig(**{"unknown": "nearest"} | ours, length=most, seed=seed, stop=stop)
+    return config
+
+
+def _stops(value: Any) -> list[str]:
+    """The stop strings; one that the network cannot write never stops a text."""
+    stops = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(each, str) and each for each in stops):
+        raise Refusal(
+            f"'stop' must be a string or up to {MOST_STOPS}, none of them empty",
+            "stop",
+            "invalid_type",
+        )
+    if len(stops) > MOST_STOPS:
+        raise Refusal(f"'stop' may have {MOST_STOPS} strings at most", "stop", "invalid_value")
+    if any(len(each) > 1000 for each in stops):
+        raise Refusal("a 'stop' may have 1,000 characters at most", "stop", "invalid_value")
+    return stops
+
+
+def _prompts(value: Any, network: Trained, unknown: Any, limits: ServeConfig) -> tuple[Prompt, ...]:
+    """One prompt or several, each a string or a list of ids."""
+    several = [value] if value is None or isinstance(value, str) else value
+    if isinstance(several, list) and several and all(type(each) is int for each in several):
+        several = [several]
+    if not isinstance(several, list) or not several:
+        raise Refusal(
+            "'prompt' must be a string, a list of strings, or a list of token ids, or of such "
+            "lists",
+            "prompt",
+            "invalid_type",
+        )
+    total, prompts = 0, []
+    for each in several[: limits.max_texts + 1]:
+        total += len(each) if isinstance(each, str | list) else 0
+        if total > limits.max_prompt:
+            raise Refusal(
+                f"the prompts have more than {limits.max_prompt:,} characters together; send the "
+                "end of them",
+                "prompt",
+                "context_length_exceeded",
+            )
+        prompts.append(_prompt("" if each is None else each, network, unknown))
+    return tuple(prompts)
+
+
+def _prompt(value: Any, network: Trained, unknown: Any) -> Prompt:
+    vocab = network.vocab
+    if isinstance(value, str):
+        text = value
+        if vocab.unit == "char":
+            config = network.corpus_config
+            text = "".join(tidy(iter([value]), config.newlines, config.normalize))
+        return Prompt(value, vocab.encode(text, unknown).astype(np.int32))
+    if not isinstance(value, list) or not all(type(each) is int for each in value):
+        raise Refusal(
+            "each prompt must be a string or a list of token ids", "prompt", "invalid_type"
+        )
+    for each in value:
+        if not 0 <= each < len(vocab):
+            raise Refusal(
+                f"there is no token {str(each)[:20]}: this network's are 0 to {len(vocab) - 1}, "
+                "its characters",
+                "prompt",
+                "invalid_value",
+            )
+    ids = np.array(value, np.int32)
+    return Prompt(vocab.decode(ids), ids)
+
+
+def _bias(value: Any, vocab: Vocab) -> Floats | None:
+    """What is added to the logits, float32 (V,)."""
+    symbols = len(vocab)
+    if not value and (value is None or value == {}):
+        return None
+    if not isinstance(value, dict):
+        raise Refusal("'logit_bias' must be an object", "logit_bias", "invalid_type")
+    bias = np.zeros(symbols, np.float32)
+    for key, number in value.items():
+        is_id = key.isascii() and key.isdecimal() and len(key) < 6 and int(key) < symbols
+        if not is_id:
+            raise Refusal(
+                f"'logit_bias' has the key {key[:20]!r}, which is no token id: these are 0 to "
+                f"{symbols - 1}",
+                "logit_bias",
+                "invalid_value",
+            )
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise Refusal("'logit_bias' must have numbers", "logit_bias", "invalid_type")
+        if not -MOST_BIAS <= number <= MOST_BIAS:
+            raise Refusal(
+                f"'logit_bias' must be -{MOST_BIAS:g} to {MOST_BIAS:g}",
+                "logit_bias",
+                "invalid_value",
+            )
+        bias[int(key)] += -np.inf if number == -MOST_BIAS else number
+    if all(bias[i] == -np.inf for i in vocab.index.values()):
+        raise Refusal("'logit_bias' excludes every token", "logit_bias", "invalid_value")
+    return bias

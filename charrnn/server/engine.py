@@ -1,0 +1,118 @@
+"""Writes many texts at once: those that come while others are written join them."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.errors import CharrnnError, one_line
+from charrnn.runtime.threads import Workers
+from charrnn.server.batch import Batch
+from charrnn.server.states import States
+from charrnn.server.stream import Stream
+
+STEPS = 8
+"""Symbols that each text goes on by before others may join or leave."""
+EVERY = 512
+"""Symbols of a prompt between two states that are stored."""
+
+
+class Engine:
+    """A thread that reads and writes for all texts that it is given, up to `most` at once; others
+    wait for their turn.
+    """
+
+    def __init__(self, network: Trained, workers: Workers | None = None, most: int = 64) -> None:
+        self.network, self._most = network, most
+        self._batch, self._states = Batch(network, workers or Workers(1)), States()
+        self._waiting, self._active = deque[Stream](), list[Stream]()
+        self._change, self._is_closed = threading.Condition(), False
+        self._thread = threading.Thread(target=self._run, name="charrnn engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def texts(self) -> int:
+        """How many texts are written or wait."""
+        return len(self._waiting) + len(self._active)
+
+    def add(self, streams: Iterable[Stream]) -> None:
+        """Write these."""
+        with self._change:
+            self._waiting.extend(streams)
+            self._change.notify()
+
+    def cancel(self, streams: Iterable[Stream]) -> None:
+        """Do not go on with these; their places are free after a few steps."""
+        with self._change:
+            for stream in streams:
+                stream.is_cancelled = True
+            self._waiting = deque(each for each in self._waiting if not each.is_cancelled)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._change:
+            self._is_closed = True
+            self._change.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._admit():
+            try:
+                self._round()
+            except CharrnnError as error:
+                for stream in self._active:
+                    stream.error, stream.is_over = one_line(error), True
+                    stream.report(stream)
+
+    def _admit(self) -> bool:
+        """Wait until there is something to do; False if it is closed."""
+        with self._change:
+            self._active = [s for s in self._active if not (s.is_over or s.is_cancelled)]
+            while True:
+                while self._waiting and len(self._active) < self._most:
+                    stream = self._next()
+                    if stream is None:
+                        break
+                    self._active.append(self._begun(stream))
+                if self._active or self._is_closed:
+                    return not self._is_closed
+                self._change.wait()
+
+    def _next(self) -> Stream | None:
+        """The text to begin with: of the request that has the fewest at work, if that is less than
+        half of all places, the first one.
+        """
+        counts = Counter(id(stream.order.owner) for stream in self._active)
+        stream = min(self._waiting, key=lambda each: counts[id(each.order.owner)])
+        if counts[id(stream.order.owner)] >= max(1, self._most // 2):
+            return None
+        self._waiting.remove(stream)
+        return stream
+
+    def _begun(self, stream: Stream) -> Stream:
+        """The stream, at the last place of its prompt that has a stored state."""
+        if stream.is_reading:
+            known = self._states.longest(stream.start, stream.sequence[: stream.unscored])
+            if known is not None:
+                stream.place, stream.h, stream.c = known
+                stream.last = int(stream.sequence[stream.place])
+        return stream
+
+    def _round(self) -> None:
+        readers = [stream for stream in self._active if stream.is_reading]
+        if readers:
+            self._batch.read(readers)
+            for stream in readers:
+                if not stream.is_reading or stream.place % EVERY == 0:
+                    self._store(stream)
+        writers = [stream for stream in self._active if not stream.is_reading]
+        if writers:
+            self._batch.write(writers, STEPS)
+            for stream in writers:
+                stream.feed()
+
+    def _store(self, stream: Stream) -> None:
+        """Remember the state of a prompt."""
+        self._states.store(stream.start, stream.sequence[: stream.place], stream.h, stream.c)

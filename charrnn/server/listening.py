@@ -1,0 +1,123 @@
+"""Listens at a port, with uvicorn."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from charrnn.config.serving import ServeConfig
+from charrnn.errors import CharrnnError, ConfigError
+
+PATIENCE = 20.0
+"""Seconds for the head of a request to arrive, and between two requests of a connection."""
+MOST_CONNECTIONS, MOST_HEAD = 500, 1 << 16
+"""Connections at once, and bytes of a request's head."""
+LAST = 2.0
+"""Seconds in which requests may end when the server is stopped."""
+
+
+def bound(config: ServeConfig) -> socket.socket:
+    """A socket that listens at the host and port; `ConfigError` for a host that is none, and
+    `CharrnnError` if the port cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise ConfigError(f"`host` {config.host!r:.80} is no address of this machine") from None
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    with contextlib.suppress(OSError, AttributeError):
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise CharrnnError(
+            f"cannot listen at {config.host} port {config.port}: {error.strerror}; another program "
+            "may use it: take another `port`, or 0 for any free one"
+        ) from None
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address of a socket, for a browser."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def listen(
+    app: ASGIApp, listener: socket.socket, started: Callable[[], None] = lambda: None
+) -> None:
+    """Answer by an application until SIGINT or SIGTERM, which is raised again at the end; requests
+    have two seconds to end then. In another thread than the main one, `server` of what `server_of`
+    returns can be stopped by its `should_exit`.
+    """
+    server = server_of(app, started)
+    server.run([listener])
+
+
+def server_of(app: ASGIApp, started: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """The server of an application; `started` is called when it answers."""
+    config = uvicorn.Config(
+        app,
+        http=_Patient,
+        ws="none",
+        lifespan="on",
+        loop="asyncio",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=int(PATIENCE),
+        timeout_graceful_shutdown=int(LAST),
+        h11_max_incomplete_event_size=MOST_HEAD,
+    )
+    return _Server(config, started)
+
+
+class _Server(uvicorn.Server):  # type: ignore[misc]
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell()
+
+
+class _Patient(H11Protocol):  # type: ignore[misc]
+    """Closes connections on which no request arrives in time: uvicorn waits forever for the rest of
+    a head.
+    """
+
+    _deadline = 0.0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._deadline = self.loop.time() + PATIENCE
+        self._limit()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.cycle is None or self.cycle.response_complete:
+            self._limit()
+
+    def on_response_complete(self) -> None:
+        self._deadline = self.loop.time() + PATIENCE
+        super().on_response_complete()
+
+    def _limit(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_at(
+            self._deadline, self.timeout_keep_alive_handler
+        )

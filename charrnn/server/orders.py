@@ -1,0 +1,87 @@
+"""From a request to the texts that are written for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import SamplingConfig
+from charrnn.errors import CharrnnError
+from charrnn.generation.allowed import allowed
+from charrnn.generation.automaton import Automaton
+from charrnn.generation.lexicon import Lexicon
+from charrnn.server.completion import Completion
+from charrnn.server.refusal import Refusal
+from charrnn.server.stream import Order, Stream
+from charrnn.text.vocab import Vocab
+
+MOST_EDGES = 2_000_000
+"""Of the automaton of a pattern: 24 MB."""
+
+
+def streams_of(
+    completion: Completion,
+    network: Trained,
+    known_words: Lexicon | None,
+    report: Callable[[Stream], None],
+    logprobs: int | None = None,
+) -> list[Stream]:
+    """The texts of a request: `best_of` for each prompt. `Refusal` if what they have to match
+    cannot be written.
+
+    logprobs: of how many symbols they are told, if not as the request says.
+    """
+    config, size, owner = completion.config, completion.best_of, object()
+    logprobs = completion.logprobs if logprobs is None else logprobs
+    if size > completion.n:  # the best ones are chosen by them
+        logprobs = logprobs or 0
+    scores = 0 if completion.echo and completion.logprobs is not None else None
+    streams = []
+    for number, prompt in enumerate(completion.prompts):
+        try:
+            automaton = _automaton(completion, network.vocab, known_words, prompt.text)
+            for n in range(size):
+                order = Order(
+                    ids=prompt.ids,
+                    config=replace(config, take=config.take + number * size + n),
+                    automaton=automaton,
+                    bias=completion.bias,
+                    logprobs=logprobs,
+                    scores=scores,
+                    start=completion.start,
+                    owner=owner,
+                )
+                streams.append(Stream(network, order, report))
+        except CharrnnError as error:
+            raise Refusal.of(error) from None
+    return streams
+
+
+def _automaton(
+    completion: Completion, vocab: Vocab, known_words: Lexicon | None, prompt: str
+) -> Automaton | None:
+    if completion.known_words:
+        if known_words is None:
+            raise Refusal(
+                "this server has no list of known words: start it with --known-words",
+                "known_words",
+                "unsupported_parameter",
+            )
+        return allowed(vocab, completion.config, known_words, prompt)
+    match, length = completion.config.match, completion.config.length
+    return None if match is None else _matching(vocab, match, length)
+
+
+@lru_cache(maxsize=16)
+def _matching(vocab: Vocab, match: str, length: int | None) -> Automaton | None:
+    automaton = allowed(vocab, SamplingConfig(match=match, length=length))
+    if automaton is not None and len(automaton.symbols) > MOST_EDGES:
+        raise Refusal(
+            "'match' is too large for this server: use fewer repeats inside repeats, and smaller "
+            "numbers in braces",
+            "match",
+            "invalid_value",
+        )
+    return automaton

@@ -1,0 +1,118 @@
+"""What a network makes of a text: how surprising its symbols are, and what may come next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import SamplingConfig
+from charrnn.config.serving import ServeConfig
+from charrnn.kernels.sampling import COLD
+from charrnn.server.completion import check_names, whole_number
+from charrnn.server.refusal import Refusal
+from charrnn.server.stream import Order, Stream
+
+Reals = NDArray[np.float64]
+
+
+class Scoring:
+    """A text whose symbols are scored, from one of them on: the request and its answer.
+
+    The network reads the nearest characters of those that it does not know, whose surprise is
+    None.
+    """
+
+    def __init__(self, body: Mapping[str, Any], network: Trained, limits: ServeConfig) -> None:
+        check_names(body, ("text", "from", "start"))
+        text = body.get("text")
+        if not isinstance(text, str):
+            raise Refusal("'text' must be a string", "text", "invalid_type")
+        if len(text) > limits.max_prompt:
+            raise Refusal(
+                f"'text' has more than {limits.max_prompt:,} characters; send the end of it",
+                "text",
+                "context_length_exceeded",
+            )
+        vocab = network.vocab
+        symbols = vocab.in_symbols(text)
+        self._first = whole_number(body, "from", 0, 0, len(symbols))
+        known = {c: vocab.index.get(c) for c in dict.fromkeys(symbols)}
+        read = {c: vocab.index.get(vocab.nearest(c) or "") if i is None else i
+                for c, i in known.items()}  # fmt: skip
+        self._is_read = [read[c] is not None for c in symbols]
+        self._is_known = [known[c] is not None for c in symbols]
+        self.unknown = [c for c, i in known.items() if i is None]
+        self.order = Order(
+            ids=np.array([i for c in symbols if (i := read[c]) is not None], np.int32),
+            config=SamplingConfig(length=0),
+            logprobs=0,
+            scores=sum(self._is_read[: self._first]),
+            start=whole_number(body, "start", None, 0, 2**31),
+        )
+
+    def answer(self, stream: Stream) -> dict[str, Any]:
+        """The surprise of each symbol from the first that was asked for, nats, and the symbols that
+        the network does not know.
+        """
+        told = iter(stream.places)
+        surprises: list[float | None] = []
+        for n in range(self._first, len(self._is_read)):
+            place = next(told) if self._is_read[n] else None
+            is_told = place is not None and self._is_known[n]
+            surprises.append(-place.logprob if is_told and place is not None else None)
+        return {"surprises": surprises, "unknown": self.unknown}
+
+
+def next_symbols(stream: Stream, config: SamplingConfig, count: int) -> list[dict[str, Any]]:
+    """The most probable symbols at the place where a text of all logprobs begins, most probable
+    first, as they are drawn.
+    """
+    vocab, automaton = stream.vocab, stream.order.automaton
+    place = stream.places[0]
+    logits = np.full(len(vocab), -np.inf)
+    for symbol, logprob in place.top:
+        logits[symbol] = logprob
+    if vocab.unknown is not None:
+        logits[vocab.unknown] = -np.inf
+    if automaton is not None:
+        first, last = automaton.first[automaton.start : automaton.start + 2]
+        is_allowed = np.zeros(len(vocab), np.bool_)
+        is_allowed[automaton.symbols[first:last]] = True
+        logits[~is_allowed] = -np.inf
+    p = probabilities(logits, config)
+    best = [int(v) for v in np.argsort(-p, kind="stable")[:count] if p[v] > 0]
+    return [{"text": vocab.symbols[v], "probability": float(p[v])} for v in best]
+
+
+def probabilities(logits: Reals, config: SamplingConfig) -> Reals:
+    """The probabilities of symbols after `top_k`, `top_p`, `min_p` and the temperature, in this
+    order, as in `kernels.sampling.Controls`: float64 (V,). logits (V,) are -inf for what is not
+    allowed; all zeros if nothing is.
+    """
+    order = np.argsort(-logits, kind="stable")
+    left = order[logits[order] > -np.inf]
+    if not len(left):
+        return np.zeros(len(logits))
+    if config.top_k:
+        left = left[: config.top_k]
+    p = _softmax(logits[left])
+    before = np.cumsum(p) - p
+    left = left[(before < config.top_p) | (np.arange(len(left)) == 0)]
+    if config.min_p > 0:
+        left = left[logits[left] >= logits[left[0]] + np.log(config.min_p)]
+    result = np.zeros(len(logits))
+    if config.temperature <= COLD:
+        result[left[0]] = 1.0
+    else:
+        result[left] = _softmax(logits[left] / config.temperature)
+    return result
+
+
+def _softmax(logits: Reals) -> Reals:
+    p: Reals = np.exp(logits - logits.max())
+    p /= p.sum()
+    return p

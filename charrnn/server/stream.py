@@ -1,0 +1,192 @@
+"""One text that is being written, among others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import SamplingConfig
+from charrnn.generation.automaton import Automaton
+from charrnn.generation.stopping import Endings, symbols_of
+from charrnn.generation.writer import controls_of, ends_of, generator, memory_of
+from charrnn.kernels.constraint import Edges
+from charrnn.kernels.sampling import draw
+from charrnn.network.parameters import Floats
+from charrnn.text.documents import DocumentTrackers
+from charrnn.text.words import word_symbols
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """A text to write: after which ids, (K,), by which settings, and what to tell of it.
+
+    config: with a `length` and one `take`; of `generate`'s settings not `particles`, `max_copy` and
+        `precision`. automaton: what may be written (`generation.allowed`). bias: added to the
+        logits, float32 (V,). logprobs: how many of the most probable symbols to tell at each place;
+        None for nothing, not even the probability of the symbol there. scores: from which of the
+        ids on these are told of the prompt, too; None: not at all. start: number of the start state
+        to begin from; None: the one that the seed and the take choose. owner: who asked for it.
+    """
+
+    ids: NDArray[np.int32]
+    config: SamplingConfig
+    automaton: Automaton | None = None
+    bias: Floats | None = None
+    logprobs: int | None = None
+    scores: int | None = None
+    start: int | None = None
+    owner: object = None
+
+
+@dataclass
+class Place:
+    """A symbol, ln p of it, and the most probable symbols there with theirs, most probable
+    first. p is the network's own distribution: at temperature 1, before all controls.
+    """
+
+    symbol: int
+    logprob: float
+    top: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Stream:
+    """An order while it is carried out.
+
+    sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
+    place: how many of these the state h, c (L, 1, H) has read. last: what is read next.
+    unscored: how many of the prompt's symbols come before those of which something is told.
+    report: called with the stream when its text has grown, and at its end.
+    """
+
+    def __init__(
+        self, network: Trained, order: Order, report: Callable[[Stream], None] = lambda _: None
+    ) -> None:
+        config, opening = order.config, network.opening
+        self.order, self.report = order, report
+        chosen = opening.chosen(config.seed, 1, config.take)[0]
+        self.start = int(chosen if order.start is None else order.start % len(opening))
+        self.h = opening.state.h[:, self.start : self.start + 1]
+        self.c = opening.state.c[:, self.start : self.start + 1]
+        self.sequence = np.concatenate([opening.ids[self.start : self.start + 1], order.ids])
+        self.place, self.last = 0, int(self.sequence[0])
+        self.written, self.places = list[int](), list[Place]()
+        self.pieces, self.text, self.error = list[str](), "", ""
+        self.is_cancelled = self.is_over = False
+        self.vocab, self._fed = network.vocab, 0
+        self.unscored = len(order.ids) if order.scores is None else order.scores
+        self.length = config.length or 0
+        self._documents, self._resets = None, set[int]()
+        pattern = network.corpus_config.document_separator
+        if pattern is not None:
+            self._documents = DocumentTrackers(self.vocab, pattern, 1)
+            self._resets = {place + 1 for place in self._documents.read(order.ids)}
+        automaton, edges, start = order.automaton, None, 0
+        if automaton is not None:
+            start = automaton.start
+            edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
+        self._end = -1 if automaton is None else automaton.end
+        self._memory = memory_of(config, 1, start)
+        banned = () if self.vocab.unknown is None else (self.vocab.unknown,)
+        inner = () if config.inner_temperature is None else word_symbols(self.vocab)
+        self._controls = controls_of(config, len(self.vocab), banned, inner, edges)
+        self._random = generator(config.seed, config.take - 1)
+        self._scratch = np.zeros(len(self.vocab), np.float32)
+        endings = Endings(self.vocab, config, pattern, automaton)
+        self._text = endings.text(symbols_of(self.vocab, order.ids[:, None])[0])
+
+    @property
+    def is_reading(self) -> bool:
+        """True while there is something to read of which nothing is told."""
+        return self.place < self.unscored
+
+    @property
+    def is_full(self) -> bool:
+        """True if nothing is left to draw."""
+        has_read = self.place >= len(self.sequence) - 1
+        return has_read and (len(self.written) >= self.length or self._ended >= 0)
+
+    @property
+    def finish_reason(self) -> str:
+        """As OpenAI calls it: "length" if the text goes on after its last symbol, else "stop"."""
+        return "stop" if self._text.ended else "length"
+
+    @property
+    def drawn(self) -> list[Place]:
+        """The places of the text's symbols, if they are told; none after its end."""
+        count = len(self.vocab.in_symbols("".join(self.pieces)))
+        return self.places[self.scored : self.scored + count]
+
+    @property
+    def scored(self) -> int:
+        """How many of the prompt's symbols are among `places`."""
+        return len(self.order.ids) - self.unscored
+
+    @property
+    def _ended(self) -> int:
+        return int(ends_of(self._memory, self._end)[0]) if self.order.automaton is not None else -1
+
+    def next_reset(self) -> int:
+        """Up to which place of the sequence it can be read without a state of zero on the way."""
+        last = self.unscored
+        return min((p for p in self._resets if self.place < p < last), default=last)
+
+    def reset(self) -> None:
+        """Set the state to zero if the next symbol of the prompt is read by such a one."""
+        if self.place in self._resets:
+            self.h, self.c = np.zeros_like(self.h), np.zeros_like(self.c)
+
+    def advance(self, logits: Floats) -> bool:
+        """Go on by a symbol after the network has read `last`: the next of the prompt, or one that
+        is drawn from the logits (V,), which are overwritten. True if the state is zero before it is
+        read.
+        """
+        if self.is_full:
+            return False
+        self.place += 1
+        own = logits.copy() if self.order.logprobs is not None else None
+        if self.place < len(self.sequence):
+            chosen = int(self.sequence[self.place])
+            is_reset = self.place in self._resets
+        else:
+            if self.order.bias is not None:
+                logits += self.order.bias
+            uniform = self._random.random()
+            chosen = draw(
+                logits, self._controls, self.last, uniform, self._scratch, self._memory, 0
+            )
+            self.written.append(chosen)
+            is_reset = self._documents is not None and bool(
+                self._documents.follow(np.array([chosen]))
+            )
+        if own is not None:
+            self.places.append(_place(own, chosen, self.order.logprobs or 0))
+        self.last = chosen
+        return is_reset
+
+    def feed(self) -> None:
+        """Make characters of the symbols drawn since the last time; `is_over` at the end."""
+        new = np.array(self.written[self._fed :], np.int32)
+        ended, is_full = self._ended, self.is_full
+        piece = self._text.read(
+            symbols_of(self.vocab, new[:, None])[0],
+            ended - self._fed if ended >= 0 else -1,
+            is_full,
+        )
+        self._fed = len(self.written)
+        self.is_over = is_full or bool(self._text.ended)
+        if piece:
+            self.pieces.append(piece)
+        if piece or self.is_over:
+            self.report(self)
+
+
+def _place(logits: Floats, chosen: int, count: int) -> Place:
+    values = logits.astype(np.float64)
+    values -= values.max()
+    values -= np.log(np.exp(values).sum())
+    best = np.argsort(-values, kind="stable")[:count]
+    return Place(chosen, float(values[chosen]), [(int(v), float(values[v])) for v in best])

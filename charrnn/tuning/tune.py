@@ -1,0 +1,366 @@
+"""Tune: search the settings with which a text is learned best in a given time or number of steps.
+
+The first trial is the recipe itself. Each trial is a run in a folder of its own, like any other.
+"""
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.config.fields import seconds_of
+from charrnn.config.files import values_of
+from charrnn.config.settings import LENGTH
+from charrnn.errors import ConfigError, RunError
+from charrnn.runtime.files import parse_json, read_regular, write_atomically
+from charrnn.text.corpus import Corpus
+from charrnn.training.recipe import resolve
+from charrnn.training.report import Report
+from charrnn.training.run_folder import RunFolder
+from charrnn.tuning.candidates import MOST_READ, Candidate
+from charrnn.tuning.compared_run import ComparedRun
+from charrnn.tuning.dealing import deal
+from charrnn.tuning.planning import LEAST_SECONDS, plan
+from charrnn.tuning.search import Asked, Search, check_installed
+from charrnn.tuning.space import (
+    SEARCHED,
+    Base,
+    Space,
+    Varied,
+    configs_at,
+    recipe_point,
+    space_of,
+)
+from charrnn.tuning.trials import Trial, TrialEnd, TrialRun, limits, ranked
+from charrnn.tuning.tuned import (
+    Tuned,
+    checkpoint_of,
+    measure_unseen,
+    settings_to_write,
+    trial_name,
+    write_config,
+)
+
+PLAN = "tune.json"
+"""The file in the folder of a tuning that records what is tuned."""
+SPENT = "seconds.json"
+"""The file that records how long it has taken so far, for a tuning that is resumed."""
+LEAST_SHARE = 0.9
+"""Of a trial's time, that must be left for another one."""
+VALIDATIONS = 8
+"""Of a trial whose length is a number of steps, unless `eval_every` is set."""
+
+
+@dataclass(frozen=True)
+class TuneEvent:
+    """An event: a step of a trial (`report`), its end (`trial`), or that of the tuning (`tuned`).
+    `share` is the fraction of all work that is done; `number` is the trial's.
+    """
+
+    number: int
+    settings: Mapping[str, Any]
+    share: float
+    report: Report | None = None
+    trial: Trial | None = None
+    tuned: Tuned | None = None
+
+    def __repr__(self) -> str:
+        return f"TuneEvent(trial {self.number}, {self.share:.1%} done)"
+
+
+def tune(
+    corpus: Corpus,
+    model: ModelConfig | None = None,
+    training: TrainConfig | None = None,
+    *,
+    folder: str | Path,
+    duration: str | float | None = None,
+    each: str | float | None = None,
+    trials: int | None = None,
+    vary: Varied | None = None,
+    search: Collection[str] = SEARCHED,
+    threads: int | None = None,
+) -> Iterator[TuneEvent]:
+    """Train one trial after the other, each with settings that what came before suggests, and end
+    with the best. Yields an event for each step, for the end of each trial, and at the end.
+
+    duration, each: the time of all trials and of one, such as "2h" and "5m", or seconds. Without
+        `each`, a trial is as long as `training` says (`steps` or `epochs`), and then the same
+        seed gives the same trials on any machine.
+    trials: how many there are to be, instead of or beside `duration`.
+    vary: what is to be searched: a `Range` or values, by the name of the setting.
+    search: what is searched around the recipe's values, if `model` and `training` leave it open.
+    folder: where the runs go. If the iteration is closed or the process dies, another call with
+        the same arguments goes on; `duration` and `trials` may then be larger.
+
+    A trial is stopped early if after a quarter, half or three quarters of its time its validation
+    loss is above the median of those that came to their end. The last event has the result. If the
+    corpus has a test part, neither trials nor their choice see it, and the best trial and the
+    recipe are measured there at the end. `ConfigError` without Optuna, for settings that
+    contradict each other, and without a validation part; `RunError` if the folder contains
+    another tuning or is in use.
+    """
+    check_installed()
+    asked = _Asked.checked(corpus, model, training, each, vary or {}, search)
+    total = None if duration is None else _seconds("duration", duration)
+    if total is None and trials is None:
+        raise ConfigError("how long to tune is missing: set `duration` or `trials`")
+    if trials is not None and trials < 1:
+        raise ConfigError(f"`trials` must be at least 1, not {trials}")
+    if total is not None and asked.each is not None and total < asked.each:
+        raise ConfigError(f"`duration` must be at least as long as `each`, {asked.each:g} seconds")
+    return _Tuning(asked, RunFolder(folder), total, trials, threads).events()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be tuned, on which text, and how long each trial is."""
+
+    corpus: Corpus
+    model: ModelConfig
+    training: TrainConfig
+    each: float | None
+    vary: Varied
+    search: Collection[str]
+
+    @classmethod
+    def checked(
+        cls,
+        corpus: Corpus,
+        model: ModelConfig | None,
+        training: TrainConfig | None,
+        each: str | float | None,
+        vary: Varied,
+        search: Collection[str],
+    ) -> "_Asked":
+        training = replace(training or TrainConfig(), sample_every=0)  # samples take time
+        if len(corpus.validation) < 2:
+            raise ConfigError(
+                "trials are compared by their loss on the validation text, but there is none: use "
+                "a larger `val_fraction` or a longer text"
+            )
+        seconds = None if each is None else _seconds("each", each)
+        lengths = [name for name in LENGTH if getattr(training, name) is not None]
+        if seconds is not None and lengths:
+            raise ConfigError(
+                f"`each` and `{lengths[0]}` both say how long a trial is; give one of them"
+            )
+        if seconds is None and not lengths:
+            raise ConfigError("how long a trial is is missing: set `each`, `steps` or `epochs`")
+        model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
+        return cls(corpus, model, training, seconds, vary, search)
+
+    def base(self, threads: int | None) -> Base:
+        """What the recipe makes of it; with a time, this machine is measured."""
+        if self.each is not None:
+            chosen = plan(self.corpus, self.each, self.model, self.training, threads=threads)
+            model, training = chosen.model, chosen.training
+        else:
+            model, training = resolve(self.corpus, self.model, self.training)
+        per_pass = max(1, round(len(self.corpus.train) / _characters(training)))
+        steps = training.planned_steps(per_pass)
+        return self.with_base(model.hidden, model.dropout, steps)
+
+    def with_base(self, hidden: int, dropout: float, steps: int) -> Base:
+        training = self.training
+        if self.each is None and training.eval_every is None:
+            training = replace(training, eval_every=max(1, -(-steps // VALIDATIONS)))
+        return Base(self.model, training, hidden, dropout, steps)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """Everything that the trials depend on except the clock, for JSON."""
+        vary = {
+            name: str(values) if not isinstance(values, list | tuple) else list(values)
+            for name, values in self.vary.items()
+        }
+        settings = values_of(self.corpus.config, self.model, self.training)
+        return {
+            "sha256": self.corpus.sha256,
+            "each": self.each,
+            "vary": vary,
+            "search": [name for name in SEARCHED if name in self.search],
+            "settings": settings,
+        }
+
+
+class _Tuning:
+    """One session of a tuning."""
+
+    def __init__(
+        self,
+        asked: _Asked,
+        place: RunFolder,
+        duration: float | None,
+        most: int | None,
+        threads: int | None,
+    ) -> None:
+        self.asked, self.place, self.threads = asked, place, threads
+        self.duration, self.most = duration, most
+        self.path, self.corpus = place.path, asked.corpus
+        self.started, self.before = time.monotonic(), 0.0
+        self.search: Search
+        self.base: Base
+        self.space: Space
+
+    def events(self) -> Iterator[TuneEvent]:
+        _check_plan(self.path, self.asked.described)
+        with self.place.locked():
+            stored = _check_plan(self.path, self.asked.described)
+            self.base = self._base(stored)
+            asked = self.asked
+            self.space = space_of(self.corpus, self.base, asked.vary, asked.search)
+            first = recipe_point(self.space, self.base)
+            self.search = Search(self.path, self.space, first, asked.training.seed)
+            self.before = _read_seconds(self.path / SPENT)
+            try:
+                yield from self._trials()
+            finally:
+                self._write_seconds()
+            yield TuneEvent(0, {}, 1.0, tuned=self._tuned())
+
+    def _base(self, stored: dict[str, Any] | None) -> Base:
+        if stored is not None:
+            return self.asked.with_base(**stored["base"])
+        base = self.asked.base(self.threads)
+        decided = {"hidden": base.hidden, "dropout": base.dropout, "steps": base.steps}
+        text = json.dumps({**self.asked.described, "base": decided}, indent=1)
+        write_atomically(self.path / PLAN, text.encode())
+        return base
+
+    @property
+    def seconds(self) -> float:
+        """The time that the tuning has taken so far, in all sessions."""
+        return self.before + time.monotonic() - self.started
+
+    def _write_seconds(self) -> None:
+        described = json.dumps({"seconds": round(self.seconds, 3)})
+        write_atomically(self.path / SPENT, described.encode())
+
+    def _jobs(self) -> Iterator[TrialRun]:
+        """The trials to run: those that were interrupted, then new ones."""
+        for asked in self.search.unfinished():
+            yield self._job(asked)
+        while self._has_room():
+            yield self._job(self.search.ask())
+
+    def _has_room(self) -> bool:
+        if self.most is not None and self.search.asked >= self.most:
+            return False
+        if self.duration is None or self.search.asked == 0:
+            return True
+        each = self.asked.each or 0.0
+        return self.seconds + LEAST_SHARE * each < self.duration
+
+    def _job(self, asked: Asked) -> TrialRun:
+        base, vary = self.base, self.asked.vary
+        model, training = configs_at(self.corpus, base, self.space, asked.point, vary)
+        name = trial_name(asked.number)
+        run = ComparedRun(
+            Candidate(name, self.corpus, model, training),
+            training.seed,
+            RunFolder(self.path / name),
+            self.threads,
+        )
+        if self.asked.each is not None:
+            left = self.asked.each if self.duration is None else self.duration - self.seconds
+            run.share = max(LEAST_SECONDS, min(self.asked.each, left))
+        most = {} if asked.number == 1 else limits(self.search.on_the_way())
+        return TrialRun(asked.number, asked.point, run, most)
+
+    def _trials(self) -> Iterator[TuneEvent]:
+        for record in self.search.records():
+            ended = Trial(**record)
+            yield TuneEvent(ended.number, ended.settings, self._share({}), trial=ended)
+        running: dict[int, float] = {}
+        with closing(deal(self._jobs())) as events:  # type: ignore[type-var]
+            for job, done, report, end in events:
+                running[job.number] = done
+                trial: Trial | None = None
+                if end is not None:
+                    trial = self._told(end)
+                    del running[job.number]
+                if end is not None or (report is not None and report.train_loss is not None):
+                    self._write_seconds()
+                share = self._share(running)
+                yield TuneEvent(job.number, job.settings, share, report, trial)
+
+    def _told(self, end: TrialEnd) -> Trial:
+        trial = end.trial
+        loss = trial.validation_loss if trial.is_complete else None
+        self.search.tell(trial.number, loss, end.early, trial.as_json())
+        return trial
+
+    def _share(self, running: Mapping[int, float]) -> float:
+        """The fraction of all work that is done."""
+        shares = []
+        if self.duration is not None:
+            shares.append(self.seconds / self.duration)
+        if self.most is not None:
+            ended = len(self.search.records())
+            shares.append((ended + sum(running.values())) / self.most)
+        return min(1.0, max(shares))
+
+    def _tuned(self) -> Tuned:
+        trials = tuple(ranked([Trial(**record) for record in self.search.records()]))
+        best = trials[0] if trials and trials[0].is_complete else None
+        settings: dict[str, Any] = {}
+        unseen = None
+        if best is not None:
+            settings = self._settings_of(best)
+            own, recipe = (checkpoint_of(self.path, number) for number in (best.number, 1))
+            unseen = measure_unseen(self.corpus, own, recipe, self.path, self.threads)
+        return Tuned(self.path, trials, best, settings, self.search.importance(), unseen)
+
+    def _settings_of(self, best: Trial) -> dict[str, Any]:
+        """What config.toml gets; it is written."""
+        asked = settings_to_write(self.corpus.config, self.asked.model, self.asked.training)
+        tuned = {
+            name: value
+            for name, value in best.settings.items()
+            if value is not None and (best.number > 1 or name in self.asked.vary)
+        }
+        settings = asked | tuned
+        length = f"{self.asked.each:g} s" if self.asked.each else f"{self.base.steps} steps"
+        comment = f"the best of {len(self.search.records())} trials of {length}: {best.number}"
+        write_config(self.path, settings, comment)
+        return settings
+
+
+def _characters(training: TrainConfig) -> int:
+    return training.batch_size * training.seq_length
+
+
+def _seconds(name: str, time: str | float) -> float:
+    seconds = time if isinstance(time, int | float) else seconds_of(name, time)
+    if not LEAST_SECONDS <= seconds < float("inf"):
+        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!r:.40}")
+    return float(seconds)
+
+
+def _check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """The plan in the folder, None if there is none; `RunError` if it is another one's."""
+    path = folder / PLAN
+    try:
+        stored: dict[str, Any] = parse_json(read_regular(path, MOST_READ))
+        base = stored["base"]
+        is_base = {type(base[name]) for name in ("hidden", "steps")} == {int}
+        is_base = is_base and isinstance(base["dropout"], float) and len(base) == 3
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, LookupError, TypeError):
+        raise RunError(f"{path}: cannot read the plan; choose another `folder`") from None
+    rest = {name: value for name, value in stored.items() if name != "base"}
+    if rest != json.loads(json.dumps(wanted)) or not is_base:
+        raise RunError(f"{folder} contains another tuning; choose another `folder`")
+    return stored
+
+
+def _read_seconds(path: Path) -> float:
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        return max(0.0, float(parse_json(read_regular(path, MOST_READ))["seconds"]))
+    return 0.0

@@ -1,0 +1,396 @@
+"""The writing page in a browser, with a made-up backend: what a person who writes sees and does."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from charrnn.pages.writing import writing_page
+from tests.reporting.browser import Tab, browser
+
+BACKEND = Path(__file__).with_name("made_up_backend.js")
+HOSTILE = "</script><img src=x onerror=alert(1)>&amp;\"'"
+FACTS: dict[str, Any] = {
+    "name": f"plays{HOSTILE}",
+    "summary": "lstm 2 x 160, 412,345 parameters",
+    "unit": "character",
+    "texts": [{"name": f"plays.txt{HOSTILE}", "characters": 209634}],
+    "sha256": "ab" * 32,
+    "loss": 1.3312,
+    "epochs": 20.0,
+    "steps": 1234,
+    "hasKnownWords": True,
+    "hasDocuments": False,
+    "precision": "int8",
+}
+CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowDown": 40, "z": 90}
+CONTROL, ALT, SHIFT = 2, 1, 8
+
+
+class Page:
+    """The page as a person uses it."""
+
+    def __init__(self, tab: Tab, folder: Path) -> None:
+        self.tab, self.file = tab, folder / "write.html"
+
+    def open(self, *, width: int = 1000, scheme: str = "light", **data: Any) -> None:
+        """Open a page without any kept text."""
+        made = writing_page("Write", backend=[BACKEND], data={"facts": FACTS, "pause": 2, **data})
+        self.file.write_text(made, encoding="utf-8")
+        self.tab.open(self.file, scheme=scheme, width=width)
+        self.tab.run("localStorage.clear(); sessionStorage.clear()")
+        self.reload(width=width, scheme=scheme)
+
+    def reload(self, **how: Any) -> None:
+        self.tab.open(self.file, **how)
+        self.wait(
+            "byId('continue').ariaDisabled === 'false' || byId('status').className === 'wrong'"
+        )
+
+    def run(self, script: str) -> Any:
+        return self.tab.run(f"{{const byId = (id) => document.getElementById(id); {script}}}")
+
+    def wait(self, condition: str) -> None:
+        end = time.monotonic() + 20
+        while not self.run(condition):
+            assert time.monotonic() < end, (
+                condition,
+                self.text,
+                self.run("byId('status').innerText"),
+            )
+            time.sleep(0.01)
+
+    @property
+    def text(self) -> str:
+        return str(self.run("byId('area').value"))
+
+    @property
+    def ghost(self) -> str:
+        return str(self.run("document.querySelector('.ghost')?.textContent ?? ''"))
+
+    def show(self, identity: str) -> str:
+        return str(self.run(f"byId('{identity}').textContent"))
+
+    def click(self, identity: str) -> None:
+        self.run(f"byId('{identity}').click()")
+
+    def type(self, text: str) -> None:
+        self.run("byId('area').focus()")
+        self.tab.call("Input.insertText", text=text)
+
+    def press(self, key: str, modifiers: int = 0) -> None:
+        about: dict[str, Any] = {"key": key, "modifiers": modifiers}
+        if key in CODES:
+            about["windowsVirtualKeyCode"] = CODES[key]
+        if len(key) == 1 and not modifiers:
+            about["text"] = key
+        self.tab.call(
+            "Input.dispatchKeyEvent", type="keyDown" if "text" in about else "rawKeyDown", **about
+        )
+        self.tab.call("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def calls(self, name: str) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = self.tab.run("calls")
+        return [call for call in made if call["name"] == name]
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browser(tmp_path_factory.mktemp("chromium")) as made:
+        yield made
+
+
+@pytest.fixture
+def page(tab: Tab, tmp_path: Path) -> Iterator[Page]:
+    made = Page(tab, tmp_path)
+    yield made
+    assert tab.complaints == []
+
+
+def test_grey_text_is_taken_by_word_or_whole_or_dropped(page: Page) -> None:
+    page.open()
+    page.type("Late")
+    page.wait("document.querySelector('.ghost')?.textContent === ' the old king said nothing.'")
+    page.wait("byId('spoken').textContent === 'Suggestion:  the old king said nothing.'")
+    page.press("Tab")
+    assert page.text == "Late the" and page.ghost == " old king said nothing."
+    page.press("Tab")
+    page.press("End")
+    assert page.text == "Late the old king said nothing."
+    page.wait("document.querySelector('.ghost') !== null")  # it goes on at once
+    page.press("Escape")
+    assert page.ghost == ""
+    page.press("Tab")
+    assert page.run("document.activeElement.id") == "take-word", "Tab is no trap"
+    page.run("byId('area').focus()")
+    for text in ("Late the old", "Late the", "Late", ""):
+        page.press("z", CONTROL)
+        assert page.text == text
+    page.press("z", CONTROL | SHIFT)
+    assert page.text == "Late"
+
+
+def test_typing_is_never_in_the_way_of_a_suggestion_nor_the_other_way_round(page: Page) -> None:
+    page.open(pause=30)
+    page.run("byId('area').focus()")
+    for letter in "Late":
+        page.press(letter)
+    page.wait("document.querySelector('.ghost')?.textContent.startsWith(' the')")
+    assert {call["text"] for call in page.calls("write")} <= {"", "Late"}
+    asked = len(page.calls("write"))
+    for letter in " th":
+        page.press(letter)
+        assert page.ghost.startswith(" the"[len(page.text) - 4 :])
+    assert len(page.calls("write")) == asked, "what is typed along it is not asked for anew"
+    page.press("x")
+    assert page.ghost == ""
+    page.wait("document.querySelector('.ghost')?.textContent.startsWith(' the')")
+    assert page.calls("write")[-1]["text"] == "Late thx"
+    settings = page.calls("write")[-1]["settings"]
+    assert settings["until"] == "sentence" and settings["take"] == 1 and settings["length"] == 120
+
+
+def test_in_the_middle_of_a_text_the_suggestion_stands_below(page: Page) -> None:
+    page.open()
+    page.type("One. Two.")
+    page.run("byId('area').setSelectionRange(4, 4)")
+    page.wait("byId('ghost').textContent === ' the old king said nothing.'")
+    assert page.ghost == ""
+    page.click("take-word")
+    assert page.text == "One. the Two."
+    page.press("Escape")
+    page.run("byId('suggest').click(); byId('area').focus()")
+    assert page.run("byId('offer').hidden") is True
+    page.type("x")
+    asked = len(page.calls("write"))
+    time.sleep(0.4)
+    assert len(page.calls("write")) == asked and page.show("ghost") == ""
+
+
+def test_the_network_continues_stops_and_tries_another_take(page: Page) -> None:
+    page.open(pause=15)
+    page.type("\U0001f600 e\u0301")
+    page.press("Enter", CONTROL)
+    page.wait("byId('status').textContent.startsWith('Wrote')")
+    assert page.text == "\U0001f600 e\u0301 the old king said nothing."
+    assert page.show("status") == "Wrote 27 characters (seed 0, take 1)."
+    assert page.show("spoken") == " the old king said nothing."
+    page.press("Enter", ALT)
+    page.wait("byId('status').textContent.includes('take 2')")
+    assert page.text == "\U0001f600 e\u0301 old king said nothing."
+    page.press("z", CONTROL)
+    assert page.text == "\U0001f600 e\u0301 the old king said nothing."
+    page.run("byId('until').value = ''; byId('length').value = '100000'; byId('seed').value = '7'")
+    page.click("continue")
+    page.wait("byId('area').value.length > 60")
+    assert page.show("continue") == "Stop"
+    page.press("Escape")
+    assert "then stopped (seed 7, take 1)" in page.show("status")
+    before = page.text
+    page.click("continue")
+    page.wait(f"byId('area').value.length > {len(before) + 9}")
+    page.type("!")  # who types has the pen
+    text = page.text
+    assert text.endswith("!") and page.show("continue") == "Continue"
+    time.sleep(0.1)
+    assert page.text == text
+    assert page.calls("write")[-1]["settings"]["length"] == 10000, "no more than is allowed"
+
+
+def test_three_ways_to_go_on(page: Page) -> None:
+    page.open()
+    page.type("So")
+    page.press("Enter", CONTROL | SHIFT)
+    page.wait("byId('list').textContent.split('nothing.').length === 4")
+    shown = page.run("[...byId('list').querySelectorAll('span')].map(s => s.textContent)")
+    assert shown == [
+        " the old king said nothing.",
+        " old king said nothing.",
+        " king said nothing.",
+    ]
+    page.press("2")
+    page.wait("byId('choices').hidden")
+    assert page.text == "So old king said nothing."
+    assert page.run("document.activeElement.id") == "area"
+    page.click("another")
+    page.wait("byId('status').textContent.includes('take 3')")
+    assert page.text == "So king said nothing."
+    page.click("choose")
+    page.click("more-choices")
+    page.wait("byId('list').textContent.includes(' said nothing.')")
+    takes = [call["settings"]["take"] for call in page.calls("write")[-3:]]
+    assert takes == [4, 5, 6]
+    page.press("x")  # typing goes on in the text
+    assert page.text == "So king said nothing.x" and page.run("byId('choices').hidden") is True
+    page.click("choose")
+    page.press("Escape")
+    assert page.run("byId('choices').hidden") is True
+    assert page.run("document.activeElement.id") == "area"
+
+
+ALIGNED = "Plain.\n\nשלום עולם, abc.\n\ttab  \u0645\u0631\u062d\u0628\u0627\ne\u0301\U0001f600 " + (
+    "a long line of them " * 30 + "loooo" * 40 + " end.  \n\n"
+)
+
+
+def test_colored_text_stands_where_the_text_is(page: Page) -> None:
+    """The mirror, whose text is seen with colors, covers the text area to the pixel."""
+    page.open(width=400)
+    page.run("byId('suggest').click()")
+    page.type(ALIGNED.replace("w", "v"))
+    page.run("document.activeElement.blur(); scrollTo(0, 0)")
+    shots = []
+    for name in ("plain", "colored"):
+        if name == "colored":
+            page.click("colored")
+            page.wait("byId('surprise-summary').textContent.includes('nats')")
+            page.run("document.activeElement.blur(); scrollTo(0, 0)")
+        box = page.run(
+            "(() => {const {x, y, width, height} = byId('box').getBoundingClientRect();"
+            "return {x, y, width, height, scale: 1}})()"
+        )
+        shots.append(page.tab.call("Page.captureScreenshot", clip=box)["data"])
+    assert page.run("getComputedStyle(byId('area')).color") == "rgba(0, 0, 0, 0)"
+    assert base64.b64decode(shots[0]) == base64.b64decode(shots[1])
+
+
+def test_surprise_is_told_in_colors_and_in_words(page: Page) -> None:
+    page.open()
+    page.run("byId('suggest').click(); byId('colored').click()")
+    page.type("a quick box\n\u20ac \U0001f600k")
+    page.wait("document.querySelector('.l4')?.textContent === 'q'")
+    spans = "[...document.querySelectorAll('#mirror span')].map(s => s.className + s.textContent)"
+    assert page.run(spans) == ["l4q", "l1k", "l3x", "lx\u20ac", "l1k"]
+    summary = page.show("surprise-summary")
+    assert summary.startswith("15 characters, ") and "vocabulary: “€”." in summary
+    words = page.run(
+        "[...byId('surprise-words').querySelectorAll('button')].map(b => b.textContent)"
+    )
+    assert words[:2] == ["quick (line 1, 9.3 nats)", "box (line 1, 5.2 nats)"]
+    page.type("w")  # not scored yet: shown, without a color
+    assert page.run("byId('mirror').textContent").endswith("kw")
+    page.wait("document.querySelectorAll('#mirror .l2').length === 1")
+    page.run("byId('surprise-words').querySelector('button').click()")
+    assert (
+        page.run(
+            "getSelection().toString() || byId('area').value.slice("
+            "byId('area').selectionStart, byId('area').selectionEnd)"
+        )
+        == "quick"
+    )
+    page.run("byId('area').setSelectionRange(2, 2)")
+    page.wait("byId('surprise-here').textContent.startsWith('“q” after the cursor')")
+    assert page.show("surprise-here") == (
+        "“q” after the cursor: 8.00 nats, 1 in 2,981. Most probable at the cursor: “e” 50 %, "
+        "space 25 %, newline 17 %, “<” 13 %."
+    )
+    page.click("colored")
+    assert page.run("document.querySelectorAll('#mirror span').length") == 0
+
+
+def test_what_was_written_is_kept(page: Page) -> None:
+    page.open()
+    page.type(f"First {HOSTILE}")
+    page.run(
+        "byId('temperature').value = '0.3'; byId('temperature').dispatchEvent(new Event('input'))"
+    )
+    page.reload()
+    assert page.text == f"First {HOSTILE}" and page.show("temperature-value") == "0.30"
+    page.click("new")
+    assert page.text == "" and page.show("drafts").startswith(f"First {HOSTILE} (")
+    page.type("Second")
+    page.reload()
+    assert page.text == "Second"
+    page.run("byId('drafts').querySelector('button').click()")
+    assert page.text == f"First {HOSTILE}"
+    slot = page.run("sessionStorage.getItem('charrnn.slot')")
+    page.type("!")
+    page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
+    page.run(
+        "dispatchEvent(new StorageEvent('storage', {key: 'charrnn.text.' + "
+        "sessionStorage.getItem('charrnn.slot'), newValue: '{}'}))"
+    )
+    assert page.run("sessionStorage.getItem('charrnn.slot')") != slot, "another tab has the slot"
+    page.reload()
+    assert page.text == f"First {HOSTILE}!"
+
+
+def test_without_a_storage_a_text_is_not_thrown_away(page: Page) -> None:
+    page.open()
+    broken = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
+    script = page.tab.call("Page.addScriptToEvaluateOnNewDocument", source=broken)
+    try:
+        page.reload()
+        page.type("Mine")
+        page.wait("byId('kept').textContent.includes('does not keep it')")
+        leave = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+        assert page.run(leave) is False
+        page.run("window.confirm = () => false")
+        page.click("new")
+        assert page.text == "Mine"
+        page.run(
+            "window.saved = []; HTMLAnchorElement.prototype.click = function () {"
+            "saved.push(this.download);}"
+        )
+        page.click("download")
+        assert page.run("saved") == ["Mine.txt"] and page.run(leave) is True
+    finally:
+        page.tab.call("Page.removeScriptToEvaluateOnNewDocument", identifier=script["identifier"])
+    page.run("window.onbeforeunload = null")
+
+
+def test_errors_are_told_and_writing_goes_on(page: Page) -> None:
+    page.open(broken=True)
+    assert page.show("status") == "The network is broken." and page.show("summary").startswith(
+        "The network could not be loaded"
+    )
+    page.type("All the same")
+    assert page.text == "All the same"
+    page.open(fails=True)
+    page.type("On")
+    page.wait("byId('status').textContent === 'The server does not answer.'")
+    page.click("continue")
+    page.wait("byId('continue').textContent === 'Continue' && byId('status').className === 'wrong'")
+    page.press("!")
+    assert page.text == "On!"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (768, "light"), (1280, "light")])
+def test_every_control_has_a_name_and_room_for_a_finger(
+    page: Page, width: int, scheme: str
+) -> None:
+    page.open(width=width, scheme=scheme)
+    page.run("for (const each of document.querySelectorAll('details')) each.open = true")
+    page.type("A text to color\n" * 3)
+    page.click("colored")
+    page.click("choose")
+    page.wait("byId('status').textContent.startsWith('Three ways')")
+    page.wait("byId('surprise-words').children.length > 0")
+    assert page.run("document.documentElement.scrollWidth <= innerWidth")
+    small = (
+        "[...document.querySelectorAll('button, select, input, summary, textarea')].filter(e => {"
+        "const {width, height} = (e.type === 'checkbox' ? e.parentElement : e)"
+        ".getBoundingClientRect(); return height && (width < 43.9 || height < 43.9)})"
+        ".map(e => e.id || e.textContent)"
+    )
+    assert page.run(small) == []
+    page.tab.call("Accessibility.enable")
+    tree = page.tab.call("Accessibility.getFullAXTree")["nodes"]
+    page.tab.call("Accessibility.disable")
+    unnamed = [
+        node["role"]["value"]
+        for node in tree
+        if any(p["name"] == "focusable" and p["value"]["value"] for p in node.get("properties", ()))
+        and not node.get("name", {}).get("value")
+    ]
+    assert unnamed == []
+    roles = {node.get("role", {}).get("value") for node in tree}
+    assert {"main", "textbox", "status", "slider", "heading"} <= roles
+    facts = page.run("[...byId('facts').querySelectorAll('dd')].map(d => d.textContent)")
+    assert facts[1] == f"plays.txt{HOSTILE}, 209,634 characters" and facts[2] == "ab" * 32
+    assert page.show("name") == f"Write with plays{HOSTILE}"
