@@ -12,7 +12,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
-from charrnn.cli.options import json_option
+from charrnn.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
@@ -47,7 +47,7 @@ Examples:
 
 
 @click.command("export", epilog=EPILOG)
-@click.argument("checkpoint", required=False, metavar="[RUN]")
+@click.argument("checkpoint", required=False, type=PATH, metavar="[RUN]")
 @click.option(
     "--to",
     "kind",
@@ -56,7 +56,9 @@ Examples:
     help="pytorch: a folder with model.py, weights, vocabulary and a model card. onnx: one file "
     "for onnxruntime.",
 )
-@click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
+@click.option(
+    "--out", required=True, type=PATH, metavar="PATH", help="The file or folder to write."
+)
 @click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")
 @json_option("Print one JSON object: the format and the files.")
 def export_(
