@@ -7,17 +7,20 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import charrnn
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig
 from charrnn.config.settings import CELL_NAMES
+from charrnn.export.card import visible
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
 from tests.reference.drawn import SYMBOLS, drawn_network, drawn_text
@@ -143,6 +146,38 @@ def test_draws_follow_the_distribution(tmp_path: Path) -> None:
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def test_a_part_of_a_text_is_read_from_a_zero_state(tmp_path: Path) -> None:
+    """As `charrnn eval` reads the validation part: its first character is not predicted."""
+    for name, pattern in (("book", None), ("names", r"\n"), ("ahead", r"\n(?=a)")):
+        trained = drawn_network(corpus=CorpusConfig(document_separator=pattern))
+        module, text = exported(trained, tmp_path / name), drawn_text(2500)
+        ids = trained.vocab.encode(text)
+        starts = None if pattern is None else resets(ids, trained.vocab, pattern)
+        starts = starts if starts is None else starts[starts >= 0]
+        wanted = charrnn.evaluate(trained.model, ids, starts=starts)
+        losses = module.evaluate(module.load(), text, begins=False)
+        assert len(losses) == wanted.characters == 2499
+        assert abs(losses.double().mean().item() - wanted.nats_per_char) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["a: 'b' #\n- c", '"\\x\x85\ufeff\udcff`', "é\U0001f600\x1b"])
+def test_a_reader_of_yaml_gets_what_stands_in_the_card(name: str, tmp_path: Path) -> None:
+    trained = drawn_network()
+    text = charrnn.Text(name, 5)
+    trained = replace(trained, origin=replace(trained.origin, texts=(text,)))
+    card = charrnn.Card(license=name, sample="---\n```\n")
+    charrnn.export_pytorch(trained, tmp_path / "a:'b", card=card)
+    _, head, _ = (tmp_path / "a:'b" / "README.md").read_text("utf-8").split("---\n", 2)
+    about = yaml.safe_load(head)
+    assert about["license"] == visible(name) and about["library_name"] == "pytorch"
+    (result,) = about["model-index"][0]["results"]
+    assert about["model-index"][0]["name"] == "a:'b"
+    assert result["dataset"]["name"] == visible(name)
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values["cross-entropy"] == trained.origin.loss
+    assert set(about["metrics"]) <= set(values)
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """model.py as a program, from another folder."""
     command = [sys.executable, str(folder / "model.py"), *arguments]
@@ -164,6 +199,8 @@ def test_as_a_program(tmp_path: Path) -> None:
     prime = run(folder, "--prime", "abc", "--length", "9", "--seed", "4", "--temperature", "0.5")
     assert prime.stdout.startswith("abc") and len(prime.stdout) == 13
     assert "not in the vocabulary: ['\\x1b', 'X']\n" in run(folder, "--prime", "X\x1b").stderr
+    part = run(folder, "--eval", str(text), "--part", "4:8")
+    assert part.stdout.endswith("3 characters\n")
     assert "No such file" in run(folder, "--eval", "none.txt").stderr
 
 
