@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -215,3 +217,18 @@ def test_how_a_text_is_decoded_travels_along(tmp_path: Path) -> None:
     wanted = loss_here(trained, "aé\r\nb").nats_per_char
     assert result.returncode == 0, result.stderr
     assert abs(float(result.stdout.split()[0]) - wanted) < 1e-5
+
+
+def test_the_page_shows_how_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(charrnn.__file__).parents[1] / "docs" / "doors.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n([^`]*import torch\n.*?)```", page, re.DOTALL)
+    folder, text = tmp_path / "net", tmp_path / "data" / "plays.txt"
+    text.parent.mkdir()
+    text.write_text(drawn_text(8000, "abc\n"), "utf-8")
+    module = exported(drawn_network(cell="gru-after"), folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "model", module)
+    names: dict[str, Any] = {}
+    before = module.evaluate(module.load(), "abc" * 40).mean()
+    exec(compile(code, "docs/doors.md", "exec"), names)
+    assert module.evaluate(names["network"].eval(), "abc" * 40).mean() < before
