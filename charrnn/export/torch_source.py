@@ -8,6 +8,7 @@ separator of documents as a string literal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from importlib.resources import files
 from string import Template
@@ -156,7 +157,11 @@ def has_harmful(vocab: Vocab) -> bool:
 
 
 def literal(text: str) -> str:
-    """A string literal of a text, in ASCII, in the quotes that need fewer escapes."""
+    """A string literal of a text, in ASCII: raw where that is possible and shorter, else in the
+    quotes that need fewer escapes.
+    """
+    if "\\" in text and re.fullmatch(r"[ !#-~]*[ !#-\[\]-~]", text):
+        return f'r"{text}"'
     quote = "'" if text.count('"') > text.count("'") else '"'
     inside = (ch if ch in "'\"" and ch != quote else ascii(ch)[1:-1] for ch in text)
     return quote + "".join("\\" + ch if ch == quote else ch for ch in inside) + quote
