@@ -122,7 +122,7 @@
     }
 
     // A walk at the end of these ids, and the surprise of each of them, NaN for those that were not
-    // read. `pause` is awaited often: it lets others work, and throws if this is not wanted any more.
+    // read. `pause` is awaited often: it lets others work, and throws once this is not wanted.
     async read(ids, start, pause) {
       const begin = this.beginOf(ids), surprises = new Float64Array(ids.length).fill(NaN);
       let mark = this.starts[start], hash = mark.hash;
