@@ -155,6 +155,21 @@ def test_typing_is_never_in_the_way_of_a_suggestion_nor_the_other_way_round(page
     assert settings["until"] == "sentence" and settings["take"] == 1 and settings["length"] == 120
 
 
+def test_what_an_input_method_composes_is_no_text_yet(page: Page) -> None:
+    page.open()
+    page.type("Late")
+    page.wait("document.querySelector('.ghost') !== null")
+    page.tab.call("Input.imeSetComposition", text="\u306b\u307b", selectionStart=2, selectionEnd=2)
+    assert page.text == "Late\u306b\u307b" and page.ghost == ""
+    time.sleep(0.3)
+    assert page.ghost == "" and "\u306b" not in page.calls("write")[-1]["text"]
+    page.type("\u65e5\u672c")
+    page.wait("document.querySelector('.ghost')?.textContent === ' the old king said nothing.'")
+    assert page.text == "Late\u65e5\u672c"
+    page.press("z", CONTROL)
+    assert page.text == "Late"
+
+
 def test_in_the_middle_of_a_text_the_suggestion_stands_below(page: Page) -> None:
     page.open()
     page.type("One. Two.")
