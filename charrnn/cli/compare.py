@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
+from charrnn.cli.dealing import dealt
 from charrnn.cli.inputs import precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
@@ -118,6 +119,20 @@ def compare(
     Each is scored by the validation loss of its best checkpoint, over several seeds. All other
     settings are those of train. Ctrl-C saves and stops; the same command resumes.
     """
+    status = dealt(lambda: _compare(ctx, cells, vary, seeds, equal, flags), flags["quiet"])
+    if status:
+        ctx.exit(status)
+
+
+def _compare(
+    ctx: click.Context,
+    cells: str | None,
+    vary: tuple[str, ...],
+    seeds: int,
+    equal: str | None,
+    flags: dict[str, Any],
+) -> int:
+    """Compare as the flags say; returns the exit status."""
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
@@ -143,9 +158,7 @@ def compare(
             "--vary dropout=0,0.3"
         )
     load_kernels(*_kernels(request, varied), quiet=request.quiet)
-    status = _run(request, varied, range(first, first + seeds), equal)
-    if status:
-        ctx.exit(status)
+    return _run(request, varied, range(first, first + seeds), equal)
 
 
 def _kernels(request: Request, varied: Varied) -> list[str]:
@@ -193,6 +206,7 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
     from charrnn.tuning.candidates import of_equal_size
     from charrnn.tuning.comparison import compare as runs
     from charrnn.tuning.comparison import with_size
+    from charrnn.tuning.dealing import rounds
     from charrnn.tuning.outcomes import results
     from charrnn.tuning.planning import LEAST_SECONDS
 
@@ -207,9 +221,9 @@ def _run(request: Request, varied: Varied, seeds: range, equal: str) -> int:
         if not request.quiet:
             terminal.say(f"all runs together take {terminal.duration_text(duration)}")
         candidates = with_size(
-            candidates, folder, max(LEAST_SECONDS, duration / total), threads=threads
+            candidates, folder, max(LEAST_SECONDS, duration / rounds(total)), threads=threads
         )
-        duration = max(duration - elapsed(), min(duration, LEAST_SECONDS * total))
+        duration = max(duration - elapsed(), min(duration, LEAST_SECONDS * rounds(total)))
     if equal == "parameters":
         candidates = of_equal_size(candidates)
     with (

@@ -30,7 +30,7 @@ class Display:
             stop.notify = lambda: self._block.set_foot(STOPPING)
         # when training began, and the share already done by then
         self._begun: tuple[float, float] | None = None
-        self._trained = ""  # the run that is being trained
+        self._trained: set[str] = set()  # in this session
         self._is_announced = self._is_estimated = False
 
     def _announce(self, event: Event) -> None:
@@ -51,7 +51,7 @@ class Display:
         name = f"{one_line(event.candidate.name)}, seed {event.seed}"
         fields = [(0, place), (1, name)]
         if event.report is not None:
-            self._trained = name
+            self._trained.add(name)
             self._begun = self._begun or (time.monotonic(), event.share)
             fields += [
                 (2, f"{event.report.smoothed_loss:.3f} nats"),
@@ -59,7 +59,7 @@ class Display:
             ]
         news = []
         if event.outcome is not None:
-            old = "" if self._trained == name else " (already done)"
+            old = "" if name in self._trained else " (already done)"
             news.append(f"{place}: {name}: {_ended(event.outcome)}{old}")
         left = self._left(event)
         if left and not self._block.is_live and (news or not self._is_estimated):

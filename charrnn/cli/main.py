@@ -59,6 +59,8 @@ COMMANDS = {
 called, so that `--help` is quick.
 """
 
+SHARED = ("train", "compare", "tune")
+"""Commands that mpiexec starts on several processes, of which only the first one says anything."""
 USAGE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
 RENAMED = {
@@ -255,6 +257,11 @@ def cli() -> None:
 def main() -> None:
     """The entry point of the program; ends the process."""
     _open_streams()
+    if sys.argv[1:2] and sys.argv[1] in SHARED:
+        from charrnn.runtime.mpi import launched_rank
+
+        if launched_rank():
+            sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
         # A character that the terminal's encoding lacks is shown as an escape instead of raising.
         # Files and pipes get UTF-8, which can hold them all, whatever the locale (in Windows a code

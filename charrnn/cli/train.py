@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -30,7 +30,7 @@ from charrnn.cli.train_resume import check_resume, has_run, resumed
 from charrnn.cli.train_steps import carry_out
 from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.config.files import values_of
-from charrnn.errors import CharrnnError, ConfigError, RunError
+from charrnn.errors import CharrnnError, ConfigError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
@@ -133,28 +133,22 @@ def train(ctx: click.Context, /, resume: str | None, resume_or_start: bool, **fl
 
 def _on_ranks(main: Callable[[], int]) -> int:
     """Call `main`; if mpiexec has started several processes, on the first of them, and let the
-    others take part in its training. Only the first one says anything.
+    others take part in its training.
     """
-    from charrnn.runtime.mpi import launched_rank, launched_size
+    from charrnn.runtime.mpi import launched_size
 
     if launched_size() == 1:
         return main()
     from charrnn.training.distributed import on_ranks
 
-    if launched_rank():
-        warnings.showwarning = lambda *_: None
-    try:
-        return on_ranks(main, report_error=_report) or 0
-    except RunError:
-        if launched_rank():
-            return 1
-        raise
+    return on_ranks(main, report_error=_report) or 0
 
 
 def _report(error: BaseException) -> int:
     """Show an error that ends all processes at once."""
     from charrnn.cli.main import report
 
+    sys.stderr = sys.__stderr__  # the others' is silent
     if not isinstance(error, CharrnnError | KeyboardInterrupt | MemoryError | OSError):
         traceback.print_exception(error)
     return report(error, "train")

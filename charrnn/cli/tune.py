@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
+from charrnn.cli.dealing import dealt
 from charrnn.cli.inputs import precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
@@ -125,6 +126,19 @@ def tune(
     the text is kept away from all of this, and says how much was gained. Ctrl-C saves and stops;
     the same command resumes.
     """
+    status = dealt(lambda: _tune(ctx, each, trials, vary, flags), flags["quiet"])
+    if status:
+        ctx.exit(status)
+
+
+def _tune(
+    ctx: click.Context,
+    each: str | None,
+    trials: int | None,
+    vary: tuple[str, ...],
+    flags: dict[str, Any],
+) -> int:
+    """Tune as the flags say; returns the exit status."""
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
     from charrnn.tuning.search import check_installed
@@ -141,9 +155,7 @@ def tune(
     # reports a missing text before kernels are loaded or compiled
     find(text, **request.parts)
     load_kernels(*_kernels(request, varied, length), quiet=request.quiet)
-    status = _run(request, varied, length)
-    if status:
-        ctx.exit(status)
+    return _run(request, varied, length)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ folders, `compare.json` records what is compared.
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from charrnn.tuning.candidates import (
     plan_text,
 )
 from charrnn.tuning.compared_run import ComparedRun
+from charrnn.tuning.dealing import deal, rounds
 from charrnn.tuning.outcomes import Event
 from charrnn.tuning.planning import LEAST_SECONDS, plan
 
@@ -44,11 +46,12 @@ def compare(
     candidates run with the first seed before the second. If the iteration is closed or the process
     dies, another call with the same candidates and seeds resumes; finished runs yield their outcome
     at once. `RunError` if the folder contains another comparison or is in use, `ConfigError` for a
-    text without a validation part. A run that diverges counts as an outcome.
+    text without a validation part. A run that diverges counts as an outcome. Within `on_workers`,
+    as many runs as there are other ranks are trained at the same time.
     """
     check_comparison(candidates, seeds)
-    if duration is not None and duration < LEAST_SECONDS * len(candidates) * len(seeds):
-        runs = len(candidates) * len(seeds)
+    runs = len(candidates) * len(seeds)
+    if duration is not None and duration < LEAST_SECONDS * rounds(runs):
         raise ConfigError(
             f"`duration` {duration:g} seconds is too short for {runs} runs: each needs at least "
             f"{LEAST_SECONDS:g} seconds"
@@ -64,14 +67,22 @@ def compare(
             for candidate, name in zip(candidates, folder_names(candidates), strict=True)
         ]
         work = [_work(job.candidate) if duration is None else 1.0 for job in jobs]
-        deadline = time.monotonic() + (duration or 0.0)
-        for k, job in enumerate(jobs):
-            if duration is not None and not job.is_begun:
-                waiting = sum(not later.is_begun for later in jobs[k:])
-                job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / waiting)
-            for done, report, outcome in job.events():
-                share = (sum(work[:k]) + done * work[k]) / sum(work)
-                yield Event(job.candidate, job.seed, k + 1, len(jobs), share, report, outcome)
+        places, share = {id(job): k for k, job in enumerate(jobs)}, [0.0] * len(jobs)
+        with closing(deal(_on_time(jobs, duration))) as events:  # type: ignore[type-var]
+            for job, done, report, outcome in events:
+                k = places[id(job)]
+                share[k] = done * work[k] / sum(work)
+                yield Event(job.candidate, job.seed, k + 1, len(jobs), sum(share), report, outcome)
+
+
+def _on_time(jobs: Sequence[ComparedRun], duration: float | None) -> Iterator[ComparedRun]:
+    """The runs, each with its share of the time that is left when it is its turn."""
+    deadline = time.monotonic() + (duration or 0.0)
+    for k, job in enumerate(jobs):
+        if duration is not None and not job.is_begun:
+            waiting = rounds(sum(not later.is_begun for later in jobs[k:]))
+            job.share = max(LEAST_SECONDS, (deadline - time.monotonic()) / waiting)
+        yield job
 
 
 def with_size(

@@ -1,0 +1,117 @@
+"""The space that tuning searches, the recipe's point in it, and the settings at others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from charrnn.config import ModelConfig, TrainConfig
+from charrnn.errors import ConfigError
+from charrnn.training.recipe import resolve
+from charrnn.tuning.space import (
+    SEARCHED,
+    Base,
+    Choices,
+    Range,
+    Space,
+    configs_at,
+    recipe_point,
+    space_of,
+)
+from tests.reference.small import small_corpus
+
+CORPUS = small_corpus()
+
+
+def base(model: dict[str, Any] | None = None, **training: Any) -> Base:
+    asked = ModelConfig(**(model or {})), TrainConfig(**training)
+    usual, _ = resolve(CORPUS, asked[0], replace(asked[1], steps=400))
+    return Base(*asked, usual.hidden, usual.dropout, 400)
+
+
+def space(asked: Base, varied: Any = None, searched: Any = SEARCHED) -> Space:
+    return space_of(CORPUS, asked, varied or {}, searched)
+
+
+def test_what_the_recipe_would_decide_is_searched_around_it() -> None:
+    asked = base()
+    found = space(asked)
+    assert list(found) == list(SEARCHED)
+    assert found["cell"] == Choices(("lstm", "gru", "coupled"))
+    assert found["layers"] == Choices((1, 2, 3))
+    hidden, rate = found["hidden"], found["learning_rate"]
+    assert isinstance(hidden, Choices) and asked.hidden in hidden.values
+    assert hidden.values == (32, 48, 64)  # the recipe's smallest and two more
+    assert isinstance(rate, Range) and rate.of_recipe and rate.low < 1 < rate.high and rate.is_log
+
+
+def test_what_is_fixed_is_not_searched() -> None:
+    asked = base({"hidden": 40, "dropout": 0.1}, learning_rate=0.01, optimizer="sgd")
+    assert list(space(asked)) == ["layers", "cell"]  # sgd decays no weights
+    assert list(space(asked, searched=["cell"])) == ["cell"]
+    with pytest.raises(ConfigError, match="nothing is left to tune"):
+        space(asked, searched=["hidden"])
+
+
+def test_what_is_varied_is_searched_where_it_is_said() -> None:
+    varied = {"hidden": [64, 16], "dropout": Range(0.1, 0.4), "optimizer": ["adam", "adamw"]}
+    found = space(base(), varied, ["layers"])
+    assert found == {
+        "hidden": Choices((16, 64)),
+        "dropout": Range(0.1, 0.4),
+        "optimizer": Choices(("adam", "adamw")),
+        "layers": Choices((1, 2, 3)),
+    }
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"hiden": [1, 2]}, "there is no setting 'hiden'; did you mean hidden"),
+        ({"hidden": [0, 2]}, "`hidden` must be at least 1"),
+        ({"hidden": [2]}, "`hidden` needs at least two values"),
+        ({"hidden": [2, 2]}, "`hidden` needs at least two values"),
+        ({"hidden": Range(9, 3)}, "from a lower to a higher"),
+        ({"cell": Range(0, 1)}, "`cell` has no range"),
+        ({"dropout": Range(0, 2)}, "`dropout` must be at most 0.95"),
+        ({"steps": [1, 2]}, "`steps` cannot be tuned"),
+        ({"unit": ["char", "byte"]}, "`unit` cannot be tuned"),
+    ]
+    for varied, message in wrong:
+        with pytest.raises(ConfigError, match=message):
+            space(base(), varied)
+
+
+def test_the_recipe_s_point_leaves_all_to_the_recipe() -> None:
+    asked = base()
+    found = space(asked)
+    point = recipe_point(found, asked)
+    assert point["learning_rate"] == point["weight_decay"] == 1.0
+    model, training = configs_at(CORPUS, asked, found, point, ())
+    assert (model, training) == (replace(asked.model, hidden=asked.hidden), asked.training)
+
+
+def test_the_recipe_s_point_is_within_what_is_varied() -> None:
+    asked = base()
+    varied: Any = {"hidden": [8, 16], "dropout": Range(0.3, 0.4), "cell": ["gru", "rnn"]}
+    found = space(asked, varied)
+    point = recipe_point(found, asked)
+    assert (point["hidden"], point["dropout"], point["cell"]) == (16, 0.3, "gru")
+    model, training = configs_at(CORPUS, asked, found, point, varied)
+    assert (model.hidden, model.dropout, model.cell, model.layers) == (16, 0.3, "gru", 2)
+    assert training.learning_rate is None and training.weight_decay is None
+
+
+def test_rates_and_decays_are_multiples_of_the_recipe_s_for_the_same_network() -> None:
+    asked = base()
+    found = space(asked)
+    for hidden in (32, 512):
+        point = {
+            **recipe_point(found, asked),
+            **{"hidden": hidden, "learning_rate": 2.0, "weight_decay": 3.0, "dropout": 0.12345678},
+        }
+        model, training = configs_at(CORPUS, asked, found, point, ())
+        usual = resolve(CORPUS, ModelConfig(hidden=hidden), TrainConfig(steps=400))[1]
+        assert usual.learning_rate is not None and usual.weight_decay is not None
+        assert training.learning_rate == pytest.approx(2 * usual.learning_rate, rel=1e-3)
+        # the rate is twice as large, so that half the decay is as strong
+        assert training.weight_decay == pytest.approx(3 * usual.weight_decay / 2, rel=1e-2)
+        assert (model.hidden, model.dropout) == (hidden, 0.1235)
