@@ -167,7 +167,8 @@
     const colored = Math.min(levels.length, rest);
     for (let a = 0, b; a < colored; a = b) {
       for (b = a + 1; b < colored && levels[b] === levels[a]; b++);
-      made.append(levels[a] === "0" ? text.slice(a, b) : span(text.slice(a, b), "l" + levels[a]));
+      const part = text.slice(a, b);
+      made.append("-0".includes(levels[a]) ? part : span(part, "l" + levels[a]));
     }
     if (colored < rest) made.append(text.slice(colored, rest));
     if (ghost) made.append(span(ghost.replaceAll("\n", "\u21b5\n"), "ghost"));

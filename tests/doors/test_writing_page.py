@@ -228,7 +228,7 @@ def test_surprise_is_told_in_colors_and_in_words(page: MadeUp) -> None:
     spans = "[...document.querySelectorAll('#mirror span')].map(s => s.className + s.textContent)"
     assert page.run(spans) == ["l4q", "l1k", "l3x", "lx\u20ac", "l1k"]
     summary = page.show("surprise-summary")
-    assert summary.startswith("15 characters, ") and "vocabulary: “€”." in summary
+    assert summary.startswith("15 characters: ") and "vocabulary: “€”." in summary
     words = page.run(
         "[...byId('surprise-words').querySelectorAll('button')].map(b => b.textContent)"
     )

@@ -97,7 +97,7 @@ def test_it_shows_the_surprise(page: Writing) -> None:
     page.wait("byId('surprise-summary').textContent.includes('characters')")
     nats = score(charrnn.load(PLAYS), PRIME.removesuffix("\u20ac")).nats
     tolerance = 0.05 if page.precision == "int8" else 0.01
-    mean = float(page.show("surprise-summary").split(", ")[1].split()[0])
+    mean = float(page.show("surprise-summary").split(": ")[1].split()[0])
     assert abs(mean - float(np.mean(nats))) < tolerance
     assert "\u20ac" in page.show("surprise-summary")
     page.wait("byId('surprise-here').textContent.includes('Most probable')")
