@@ -14,7 +14,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
 from charrnn.cli.export_card import card_of
-from charrnn.cli.options import json_option
+from charrnn.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
@@ -74,7 +74,7 @@ Examples:
 
 
 @click.command("export", epilog=EPILOG)
-@click.argument("checkpoint", required=False, metavar="[RUN]")
+@click.argument("checkpoint", required=False, type=PATH, metavar="[RUN]")
 @click.option(
     "--to",
     "kind",
@@ -83,8 +83,10 @@ Examples:
     help="pytorch: a folder with model.py, weights, vocabulary and a model card. onnx: one file "
     "for onnxruntime. html: a page to write with, in any browser, without a server.",
 )
-@click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
-@click.option("--license", metavar="ID", help="For pytorch: the license that the model card names.")
+@click.option(
+    "--out", required=True, type=PATH, metavar="PATH", help="The file or folder to write."
+)
+@click.option("--license", metavar="ID", help="pytorch: the license that the model card names.")
 @click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")
 @click.option(
     "--precision",
@@ -95,6 +97,7 @@ Examples:
     "--known-words",
     is_flag=False,
     flag_value="",
+    type=PATH,
     metavar="[FILE]",
     help="html: let the page write words of the training text, or of this file, only. The list "
     "stands in the page: leave it out if the author's words may not be shown.",
@@ -102,6 +105,7 @@ Examples:
 @click.option(
     "--text",
     multiple=True,
+    type=PATH,
     metavar="PATH",
     help="The training text for --known-words, if it has moved; may be repeated.",
 )
