@@ -102,9 +102,9 @@ class Engine:
         """The stream, at the last place of its prompt that has a stored state."""
         if stream.is_reading:
             known = self._states.longest(stream.start, stream.sequence[: stream.unscored])
-            if known is not None:
-                stream.place, stream.h, stream.c = known
-                stream.last = int(stream.sequence[stream.place])
+            if known is not None and known[0] > stream.place:
+                place, stream.h, stream.c = known
+                stream.go_to(place)
         return stream
 
     def _round(self) -> None:
