@@ -21,7 +21,6 @@ from charrnn.network.parameters import Floats
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.words import word_symbols
 
-
 _NONE = np.zeros(0, np.int64)
 
 
