@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw
 from charrnn.network.parameters import Floats
 from charrnn.text.documents import DocumentTrackers
+from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
 
 _NONE = np.zeros(0, np.int64)
@@ -91,11 +93,11 @@ class Stream:
         self.vocab, self._fed = network.vocab, 0
         self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
-        self._documents, self._resets = None, list[int]()
+        self._documents, self._resets = None, tuple[int, ...]()
         pattern = network.corpus_config.document_separator
         if pattern is not None:
-            self._documents = DocumentTrackers(self.vocab, pattern, 1)
-            self._resets = [place + 1 for place in self._documents.read(order.ids)]
+            documents, self._resets = _documents(self.vocab, pattern, order.ids.tobytes())
+            self._documents = documents.chosen([0])
         automaton, edges, start = order.automaton, None, 0
         if automaton is not None:
             start = automaton.start
@@ -206,11 +208,21 @@ class Stream:
             is_full,
         )
         self._fed = len(self.written)
-        self.is_over = is_full or bool(self._text.ended)
         if piece:
             self.pieces.append(piece)
+        self.is_over = is_full or bool(self._text.ended)  # last: another thread waits for it
         if piece or self.is_over:
             self.report(self)
+
+
+@lru_cache(maxsize=4)
+def _documents(vocab: Vocab, pattern: str, ids: bytes) -> tuple[DocumentTrackers, tuple[int, ...]]:
+    """What follows the documents of a text after a prompt, and where the state is zero in it: once
+    for all texts of the prompt.
+    """
+    documents = DocumentTrackers(vocab, pattern, 1)
+    places = documents.read(np.frombuffer(ids, np.int32))
+    return documents, tuple(place + 1 for place in places)
 
 
 def _place(logits: Floats, chosen: int, count: int) -> Place:
