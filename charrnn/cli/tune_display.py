@@ -43,12 +43,15 @@ class Display:
         self._begun: tuple[float, float] | None = None
         self._best: float | None = None
         self._trained: set[int] = set()
-        self._block.say(f"tuning into {one_line(str(folder))}; trial 1 is the recipe")
+        self._folder: Path | None = folder
 
     def show(self, event: TuneEvent) -> None:
         """Show one event."""
         if event.tuned is not None:
             return
+        if self._folder is not None:
+            self._block.say(f"tuning into {one_line(str(self._folder))}; trial 1 is the recipe")
+            self._folder = None
         fields = [(0, f"trial {event.number}")]
         left = self._left(event)
         if event.report is not None:

@@ -92,9 +92,11 @@ class Search:
         """A trial has ended with this loss; None if it has not come to its end. `on_the_way` are
         its losses by percent of its time; `record` is what `records` returns.
         """
-        trial = self._optuna.trial.Trial(self._study, self._trials[number - 1]._trial_id)
+        frozen = self._trials[number - 1]
+        trial = self._optuna.trial.Trial(self._study, frozen._trial_id)
         for percent, early in on_the_way.items():
-            trial.report(early, percent)
+            if percent not in frozen.intermediate_values:  # it was told, and the process killed
+                trial.report(early, percent)
         trial.set_user_attr(RECORD, record)
         if loss is None:
             self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
