@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
+    from charrnn.export.card import Card
     from charrnn.export.html import export_html
     from charrnn.export.onnx import export_onnx
     from charrnn.export.pytorch import export_pytorch
@@ -135,6 +136,7 @@ _HOMES = {
     "evaluation.texts": "evaluate_texts",
     "export.html": "export_html",
     "export.onnx": "export_onnx",
+    "export.card": "Card",
     "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
@@ -207,7 +209,7 @@ __all__ = [  # noqa: RUF022
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",
-    "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
+    "Card", "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",

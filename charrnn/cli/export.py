@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
-from charrnn.cli.options import json_option
+from charrnn.cli.export_card import card_of
+from charrnn.cli.options import PATH, json_option
 
 if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
@@ -23,18 +25,42 @@ class Format:
     """A format: its function (`module:name`), called with a `Trained`, a path, `force` and the
     flags in `options` that were given, by their names; it returns the paths that it wrote.
 
-    extra: makes further arguments of the function from the network and its file.
+    arguments: makes the function's arguments from the network, its file and these flags.
     """
 
     function: str
     is_folder: bool = False
     options: tuple[str, ...] = ()
-    extra: Callable[[Member], dict[str, Any]] | None = None
+    arguments: Callable[..., dict[str, Any]] | None = None
+
+
+def _page(
+    member: Member, known_words: str | None = None, text: tuple[str, ...] = (), **options: Any
+) -> dict[str, Any]:
+    """The arguments of a page: its title, and the words of --known-words."""
+    from charrnn.cli.known_words import known_words as words_of
+    from charrnn.cli.own_corpus import own_corpus
+    from charrnn.cli.serve import name_of
+
+    if known_words is not None:
+        corpus = partial(own_corpus, member, text)
+        options["known_words"] = words_of(member.trained, known_words, corpus)
+    return {"name": name_of(member.path), **options}
 
 
 FORMATS = {
-    "pytorch": Format("charrnn.export.pytorch:export_pytorch", is_folder=True),
+    "pytorch": Format(
+        "charrnn.export.pytorch:export_pytorch",
+        is_folder=True,
+        options=("license",),
+        arguments=card_of,
+    ),
     "onnx": Format("charrnn.export.onnx:export_onnx"),
+    "html": Format(
+        "charrnn.export.html:export_html",
+        options=("precision", "known_words", "text"),
+        arguments=_page,
+    ),
 }
 """What --to may be. A format has one entry here; a flag of its own is one more in `export_`."""
 
@@ -43,24 +69,54 @@ Examples:
   charrnn export --to pytorch --out plays-pytorch       the newest run
   charrnn export checkpoints/book --to pytorch --out book-pytorch
   charrnn export checkpoints/book --to onnx --out book.onnx
+  charrnn export checkpoints/book --to html --out book.html
 """
 
 
 @click.command("export", epilog=EPILOG)
-@click.argument("checkpoint", required=False, metavar="[RUN]")
+@click.argument("checkpoint", required=False, type=PATH, metavar="[RUN]")
 @click.option(
     "--to",
     "kind",
     type=click.Choice([*FORMATS]),
     required=True,
     help="pytorch: a folder with model.py, weights, vocabulary and a model card. onnx: one file "
-    "for onnxruntime.",
+    "for onnxruntime. html: a page to write with, in any browser, without a server.",
 )
-@click.option("--out", required=True, metavar="PATH", help="The file or folder to write.")
+@click.option(
+    "--out", required=True, type=PATH, metavar="PATH", help="The file or folder to write."
+)
+@click.option("--license", metavar="ID", help="pytorch: the license that the model card names.")
 @click.option("--force", is_flag=True, help="Replace what an earlier export wrote there.")
+@click.option(
+    "--precision",
+    type=click.Choice(["int8", "bf16"]),
+    help="html: the type that weights are rounded to; bf16 takes twice the space. [default: int8]",
+)
+@click.option(
+    "--known-words",
+    is_flag=False,
+    flag_value="",
+    type=PATH,
+    metavar="[FILE]",
+    help="html: let the page write words of the training text, or of this file, only. The list "
+    "stands in the page: leave it out if the author's words may not be shown.",
+)
+@click.option(
+    "--text",
+    multiple=True,
+    type=PATH,
+    metavar="PATH",
+    help="The training text for --known-words, if it has moved; may be repeated.",
+)
 @json_option("Print one JSON object: the format and the files.")
 def export_(
-    checkpoint: str | None, kind: str, out: str, force: bool, as_json: bool, **flags: Any
+    checkpoint: str | None,
+    kind: str,
+    out: str,
+    force: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Take a network out of charrnn, for another program.
 
@@ -69,17 +125,19 @@ def export_(
     the format cannot hold is an error.
     """
     made = FORMATS[kind]
-    options = {name: value for name, value in flags.items() if value is not None}
+    options = {name: value for name, value in flags.items() if value not in (None, ())}
     for name in options:
         if name not in made.options:
             users = " or ".join(each for each, other in FORMATS.items() if name in other.options)
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to {users}")
+    if "text" in options and options.get("known_words") != "":
+        raise click.UsageError("--text needs --known-words without a file")
     from charrnn.export.place import check_file, check_folder
 
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
-    [member] = load_members(checkpoint, (), training=False)
-    if made.extra is not None:
-        options |= made.extra(member)
+    [member] = load_members(checkpoint, (), training=kind == "pytorch")
+    if made.arguments is not None:
+        options = made.arguments(member, **options)
     module, _, name = made.function.partition(":")
     paths: list[Path] = getattr(import_module(module), name)(
         member.trained, out, force=force, **options

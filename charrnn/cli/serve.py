@@ -14,6 +14,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, load_members
 from charrnn.cli.options import (
+    PATH,
     GroupedCommand,
     help_all_option,
     option,
@@ -52,7 +53,7 @@ request does not hold up the others.
 
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
-@click.argument("checkpoint", required=False, metavar="[CHECKPOINT_OR_RUN]")
+@click.argument("checkpoint", required=False, type=PATH, metavar="[CHECKPOINT_OR_RUN]")
 @options_for(ServeConfig)
 @option(
     "--known-words",
@@ -60,6 +61,7 @@ request does not hold up the others.
     group=SERVER,
     is_flag=False,
     flag_value="",
+    type=PATH,
     metavar="[FILE]",
 )
 @option(
@@ -73,6 +75,7 @@ request does not hold up the others.
 @click.option(
     "--text",
     multiple=True,
+    type=PATH,
     metavar="FILE",
     help="The text that the network was trained on, if it has moved; may be repeated.",
 )

@@ -57,7 +57,7 @@ class Cell:
 
     def number(self, number: float) -> Value:
         """A number, float32."""
-        return self.constant(f"{number:g}", np.array(number, np.float32))
+        return self.constant(f"{number}", np.array(number, np.float32))
 
     def zoneout(self, old: Value, new: Value, rate: float) -> Value:
         """Krueger et al. 2017: the mean of keeping the old value and not keeping it."""

@@ -8,21 +8,68 @@ from pathlib import Path
 
 from safetensors.numpy import save as to_bytes
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
+from charrnn.errors import ConfigError, ExportError
+from charrnn.export.card import Card, card_text
 from charrnn.export.place import check_folder, write_folder
-from charrnn.export.torch_source import source_of
+from charrnn.export.torch_source import example_prime, source_of
 from charrnn.export.torch_weights import tensors_for_torch
+from charrnn.text.vocab import NOUNS
 
 
 def export_pytorch(
-    trained: Trained, folder: str | os.PathLike[str], *, force: bool = False
+    trained: Trained,
+    folder: str | os.PathLike[str],
+    *,
+    card: Card | None = None,
+    force: bool = False,
 ) -> list[Path]:
-    """Write model.py, model.safetensors and vocabulary.json into a folder; returns their paths."""
+    """Write a network for PyTorch into a folder; returns the paths of the files.
+
+    model.py has only what this network needs, and writes and evaluates with it; model.safetensors
+        has its weights and start states; vocabulary.json is a list, in which the index of a symbol
+        is its id; README.md is a model card.
+    card: what the model card tells besides what the network knows.
+    force: replace files of these names in a folder that is not empty.
+
+    `ExportError` if the files cannot be written, or for several networks.
+    """
+    if isinstance(trained, Mixture) and len(trained) == 1:
+        trained = trained[0]
+    if isinstance(trained, Mixture):
+        raise ExportError(
+            f"a model.py holds one network, not {len(trained)}: export each of them, and average "
+            "their probabilities"
+        )
+    if not isinstance(trained, Trained):
+        raise ConfigError(f"`trained` must be a Trained, not {type(trained).__name__}")
     place = check_folder(folder, force)
-    vocabulary = json.dumps(trained.vocab.symbols, ensure_ascii=True)
+    title = place.resolve().name or "network"
+    about = card_text(
+        trained, card or Card(), title=title, library="pytorch", usage=_usage(trained)
+    )
     files = {
         "model.py": source_of(trained).encode(),
         "model.safetensors": to_bytes(tensors_for_torch(trained), {"format": "pt"}),
-        "vocabulary.json": f"{vocabulary}\n".encode(),
+        "vocabulary.json": f"{json.dumps(trained.vocab.symbols)}\n".encode(),
+        "README.md": about.encode(),
     }
     return write_folder(place, files)
+
+
+def _usage(trained: Trained) -> str:
+    """How to run it, Markdown."""
+    prime, unit = example_prime(trained.vocab), NOUNS[trained.vocab.unit]
+    lines = [
+        "pip install torch safetensors",
+        f"python model.py{f' --prime {prime!r}' if prime else ''} --temperature 0.8 --seed 1",
+        "python model.py --eval text.txt",
+    ]
+    return (
+        "".join(f"    {line}\n" for line in lines)
+        + f"\nThe last line prints the loss on a text, in nats and bits per {unit}. `model.py` is\n"
+        "plain `torch.nn`, made for this network alone. `model.safetensors` holds its weights and\n"
+        f"the states that a text may start from. `vocabulary.json` is a list: the index of a\n"
+        f"{unit} is its id.\n"
+    )

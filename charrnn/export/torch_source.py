@@ -88,7 +88,7 @@ def _names(trained: Trained) -> dict[str, object]:
     """What stands for the template's names."""
     config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
     is_own, state = layer_module(config) is None, "hc" if has_c(config) else "h"
-    traits = _traits(trained)
+    traits, prime = _traits(trained), example_prime(vocab)
     module = layer_module(config)
     gates = len(cell_named(config.cell).input_gates)
     phi = config.activation
@@ -105,6 +105,8 @@ def _names(trained: Trained) -> dict[str, object]:
         encoding.append(literal(corpus.encoding_errors))
     return {
         "summary": trained.model.summary,
+        "prime_flag": (f' --prime "{prime}"' if prime else "").ljust(20),
+        "prime_argument": f', "{prime}"' if prime else "",
         "from_torch": ", ".join(sorted(from_torch)),
         "functions": ", ".join(sorted(functions)),
         "unknown": vocab.unknown,
@@ -138,6 +140,12 @@ def _names(trained: Trained) -> dict[str, object]:
     }
 
 
+def example_prime(vocab: Vocab) -> str:
+    """A beginning that can be read with this vocabulary, of letters; it may be empty."""
+    words = ("Once", "The ", "the ", "a")
+    return next((word for word in words if set(word) <= vocab.index.keys()), "")
+
+
 def has_harmful(vocab: Vocab) -> bool:
     """True if a text of this vocabulary may hold characters that a terminal obeys."""
     return any(
@@ -148,6 +156,7 @@ def has_harmful(vocab: Vocab) -> bool:
 
 
 def literal(text: str) -> str:
-    """A string literal of a text in ASCII, with double quotes where that needs no more escapes."""
-    written = ascii(text)
-    return written if '"' in text else '"{}"'.format(written[1:-1].replace("\\'", "'"))
+    """A string literal of a text, in ASCII, in the quotes that need fewer escapes."""
+    quote = "'" if text.count('"') > text.count("'") else '"'
+    inside = (ch if ch in "'\"" and ch != quote else ascii(ch)[1:-1] for ch in text)
+    return quote + "".join("\\" + ch if ch == quote else ch for ch in inside) + quote

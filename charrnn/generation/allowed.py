@@ -11,18 +11,24 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton, product
 from charrnn.generation.expression import containing, matching
 from charrnn.generation.lexicon import Lexicon
+from charrnn.generation.subsets import SECONDS
 from charrnn.text.vocab import NOUNS, Vocab, counted
 
 
 def allowed(
-    vocab: Vocab, config: SamplingConfig, lexicon: Lexicon | None = None, prime: str = ""
+    vocab: Vocab,
+    config: SamplingConfig,
+    lexicon: Lexicon | None = None,
+    prime: str = "",
+    seconds: float = SECONDS,
 ) -> Automaton | None:
     """The texts that may follow a prime; None if all may.
 
     config: `match`, `must`, and the `length` within which a text has to be complete. `ConfigError`
-    or `CorpusError` if no text is, or none but the empty one.
+    or `CorpusError` if no text is, or none but the empty one. seconds: for the automaton of
+    `match`; it is too large if it takes longer.
     """
-    parts = [] if config.match is None else [matching(config.match, vocab)]
+    parts = [] if config.match is None else [matching(config.match, vocab, seconds)]
     if config.must:
         parts.append(containing(config.must, vocab, prime))
     if lexicon is not None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton, product, with_end
-from charrnn.generation.subsets import Positions, TooLarge
+from charrnn.generation.subsets import SECONDS, Positions, TooLarge
 from charrnn.generation.utf8_sets import Node, graph_of, writable
 from charrnn.text.vocab import Vocab, name_of
 
@@ -38,8 +38,8 @@ _REFUSED = {
 }
 
 
-def matching(pattern: str, vocab: Vocab) -> Automaton:
-    """The texts that match a pattern as a whole.
+def matching(pattern: str, vocab: Vocab, seconds: float = SECONDS) -> Automaton:
+    """The texts that match a pattern as a whole; its automaton may take this long to build.
 
     Where a text matches and could go on, it may also end, by a symbol with which it could not go
     on (`Automaton.end`). `ConfigError` for what is not a regular expression, for what an automaton
@@ -47,7 +47,8 @@ def matching(pattern: str, vocab: Vocab) -> Automaton:
     or that no text in this vocabulary matches.
     """
     where = f"`match` {pattern!r:.80}"
-    return with_end(_automaton(pattern, vocab, where), len(vocab), vocab.unknown)
+    automaton = _automaton(pattern, vocab, where, seconds)
+    return with_end(automaton, len(vocab), vocab.unknown)
 
 
 def containing(words: Sequence[str], vocab: Vocab, prime: str = "") -> Automaton:
@@ -72,7 +73,7 @@ def _containing(word: str, vocab: Vocab, prime: str) -> Automaton:
     return _automaton(pattern, vocab, f"`must` {word!r:.80}")
 
 
-def _automaton(pattern: str, vocab: Vocab, where: str) -> Automaton:
+def _automaton(pattern: str, vocab: Vocab, where: str, seconds: float = SECONDS) -> Automaton:
     if len(pattern) > LONGEST:
         raise ConfigError(f"{where}... is longer than {LONGEST:,} characters")
     try:
@@ -82,7 +83,7 @@ def _automaton(pattern: str, vocab: Vocab, where: str) -> Automaton:
     except (re.error, RecursionError, OverflowError, ValueError, Warning) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{where} is not a regular expression: {reason}") from None
-    reader = _Reader(vocab, where)
+    reader = _Reader(vocab, where, seconds)
     try:
         automaton = reader.automaton(tree)
     except (TooLarge, RecursionError):
@@ -114,8 +115,8 @@ _NEVER = _Part(False, frozenset(), frozenset())
 class _Reader:
     """Reads the tree of one pattern. lacking: its letters that the vocabulary cannot write."""
 
-    def __init__(self, vocab: Vocab, where: str) -> None:
-        self._vocab, self._where, self._positions = vocab, where, Positions()
+    def __init__(self, vocab: Vocab, where: str, seconds: float) -> None:
+        self._vocab, self._where, self._positions = vocab, where, Positions(seconds)
         self._graphs: dict[tuple[str, str, int], tuple[list[Node], int]] = {}
         self.lacking = set[str]()
 

@@ -12,6 +12,7 @@ from charrnn.errors import ConfigError
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.writer import Ids
 from charrnn.text.corpus import Corpus
+from charrnn.text.documents import TAIL
 from charrnn.text.endings import Finder, Limit, Unit, anywhere, document_end, ends, finder
 from charrnn.text.patterns import Pattern
 from charrnn.text.vocab import Vocab
@@ -195,7 +196,7 @@ class Text:
         count = config.lines or 1
         self._document = self._unit = None
         if endings.document is not None:
-            self._document = Limit(endings.document, before, config.after)
+            self._document = Limit(endings.document, before, config.after, reach=TAIL)
         if endings.find is not None:
             characters = before if self._utf8 is None else _decoded(before)
             self._unit = Limit(endings.find, characters, config.after, count)

@@ -28,8 +28,8 @@ class Positions:
     labels: the number of the set of ids that each position reads. follow: which may come next.
     """
 
-    def __init__(self) -> None:
-        self._deadline = time.thread_time() + SECONDS
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._deadline = time.thread_time() + seconds
         self._labels, self._follow = list[int](), list[set[int]]()
         self._sets: dict[frozenset[int], int] = {}
 

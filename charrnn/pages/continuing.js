@@ -18,7 +18,7 @@
       this.count = mark.count;
       this.hash = mark.hash;
       this.tracker = mark.tracker && mark.tracker.copy();
-      this.surprises = []; // since the last stored state
+      this.surprises = mark.surprises.slice(); // since the last multiple of EVERY
       this.logits = null;
     }
 
@@ -34,6 +34,7 @@
 
     // Go on to the next symbol, which is this one.
     follow(id) {
+      if (this.count % EVERY === 0) this.surprises = [];
       this.surprises.push(surprise(this.predict(), id));
       this.logits = null;
       this.last = id;
@@ -41,10 +42,7 @@
       if (this.tracker && this.tracker.resetsBefore(symbol)) this.state.fill(0);
       this.count++;
       this.hash = hashed(this.hash, id);
-      if (this.count % EVERY === 0) {
-        this.continuer.store(this);
-        this.surprises = [];
-      }
+      if (this.count % EVERY === 0) this.continuer.store(this);
     }
   }
 
@@ -88,7 +86,7 @@
             network.part(state, which, l).set(numbers.subarray(at, at + H));
           }
         });
-        return { state, last, count: 0, hash: [0, 0], tracker };
+        return { state, last, count: 0, hash: [0, 0], tracker, surprises: [] };
       });
     }
 
@@ -103,8 +101,8 @@
       const { state, last, count, hash, tracker, surprises } = walk;
       const key = keyOf(walk.start, count, hash);
       if (!this.marks.delete(key)) this.bytes += 4 * state.length + 8 * surprises.length + 256;
-      this.marks.set(key, { state: state.slice(), last, count, hash, surprises,
-        tracker: tracker && tracker.copy() });
+      this.marks.set(key, { state: state.slice(), last, count, hash,
+        surprises: surprises.slice(), tracker: tracker && tracker.copy() });
       while (this.bytes > MOST_BYTES) {
         const [oldest, mark] = this.marks.entries().next().value;
         this.marks.delete(oldest);
@@ -144,7 +142,7 @@
         surprises[n] = surprise(logits, ids[n]);
         walk.follow(ids[n]);
       }
-      if (walk.surprises.length) this.store(walk);
+      if (walk.count) this.store(walk);
       return { walk, surprises };
     }
 

@@ -190,7 +190,8 @@
       let piece = symbols.join("");
       if (this.document) {
         piece = this.document.feed(piece, isLast, (text) => this.accepted[Array.from(text).length]);
-        isLast ||= this.reached = this.document.reached;
+        this.reached = this.document.reached;
+        isLast ||= this.reached;
       }
       piece = this.decode(Array.from(piece), isLast);
       if (this.unit) {

@@ -22,9 +22,13 @@
       const halves = new Uint16Array(bytes.buffer);
       return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
     }
-    const powers = new Int8Array(bytesOf(exponents).buffer), columns = shape[1];
-    return Float32Array.from(new Int8Array(bytes.buffer),
-      (q, n) => q * 2 ** powers[Math.floor(n / columns)]);
+    const numbers = Float32Array.from(new Int8Array(bytes.buffer)), [rows, columns] = shape;
+    const powers = new Int8Array(bytesOf(exponents).buffer);
+    for (let row = 0; row < rows; row++) {
+      const scale = 2 ** powers[row];
+      for (let n = row * columns; n < (row + 1) * columns; n++) numbers[n] *= scale;
+    }
+    return numbers;
   }
 
   // Rows of a matrix (R, K), eight side by side, for products with a vector.

@@ -5,7 +5,9 @@
 //   score(text, {signal}) -> {surprises: nats of each symbol, unknown: [symbols]}
 //   next(text, settings, count, {signal}) -> [{text, probability}], the most probable first
 //   write(text, settings, {onText, signal}) -> {text, ended: "until", "length" or "stopped"}
-// whose errors are sentences for people. Whatever it returns is text, never markup.
+// settings: {temperature, topK, topP, minP, until, length, seed, take, knownWords, start}; `start` is
+// the start state to read the text from, by default that of the take. Errors are sentences for people.
+// Whatever a backend returns is text, never markup.
 (() => {
   const { Editor, Keeper, Passages, Suggestion, Surprise, words } = globalThis.charrnn;
   const KEEP_AFTER = 300; // milliseconds without a change
@@ -275,7 +277,7 @@
       ["Trained on", texts.map((text) => text.name + ", " + count(text.characters) + noun)
         .join("; ") || "unknown texts"],
       ["SHA-256 of the text", sha256 || "unknown"],
-      ["For", count(steps) + " steps, " + Number(epochs).toFixed(1) + " passes"],
+      ["Trained for", count(steps) + " steps, " + Number(epochs).toFixed(1) + " passes"],
       ["Loss on text it did not see", loss === null ? "not measured"
         : loss.toFixed(4) + " nats per " + (unit === "byte" ? "byte" : "character")],
       ["Weights here", precision || "float32"],
@@ -297,7 +299,7 @@
     passages = new Passages({ editor, backend, say, onError: complain, changed: turned });
     suggestion = new Suggestion({
       editor, backend, show: showOffer, onError: complain,
-      settings: () => ({ ...settings(), until: byId("ahead").value }),
+      settings: () => ({ ...settings(), until: byId("ahead").value, start: 0 }),
     });
     surprise = new Surprise(editor, backend, facts.unit, complain);
     for (const id of ["continue", "choose"]) disable(id, false);

@@ -10,7 +10,7 @@
     #history = new History();
     #text = "";
     #caret = 0;
-    #keys = [];
+    #lines = [];
     #ghost = "";
     #colors = null;
     area = document.getElementById("area");
@@ -88,7 +88,7 @@
     // Show this after the cursor, in grey, if the cursor is at the end of the text.
     suggest(text) {
       if (text === this.#ghost) return;
-      const bottom = this.#isAtBottom();
+      const bottom = text && this.#isAtBottom();
       this.#ghost = text;
       this.#draw();
       if (bottom) this.#box.scrollTop = this.#box.scrollHeight;
@@ -120,30 +120,28 @@
 
     // Bring the mirror up to date: only lines that differ are made anew.
     #draw() {
-      const levels = this.#levels(), lines = this.#text.split("\n"), keys = [];
-      const ghost = this.isAtEnd ? this.#ghost : "", caret = this.end;
+      const levels = this.#levels(), caret = this.end, ghost = this.isAtEnd ? this.#ghost : "";
       let place = 0;
-      const parts = lines.map((line) => {
-        const end = place + line.length, own = levels.slice(place, end);
-        const grey = ghost && place <= caret && caret <= end ? ghost : "";
-        keys.push(line + "\0" + own + "\0" + grey + "\0" + (grey && caret - place));
-        const part = { line, levels: own, grey, at: caret - place };
-        place = end + 1;
-        return part;
+      const lines = this.#text.split("\n").map((text) => {
+        const at = caret - place, isHere = ghost && at >= 0 && at <= text.length;
+        const own = place < levels.length ? levels.slice(place, place + text.length) : "";
+        place += text.length + 1;
+        return { text, levels: own, ghost: isHere ? ghost : "", at: isHere ? at : 0 };
       });
-      const old = this.#keys, most = Math.min(old.length, keys.length);
+      const old = this.#lines, most = Math.min(old.length, lines.length);
       let first = 0, last = 0;
-      while (first < most && old[first] === keys[first]) first++;
-      while (last < most - first && old[old.length - 1 - last] === keys[keys.length - 1 - last]) {
-        last++;
-      }
-      const children = this.#mirror.children, made = document.createDocumentFragment();
+      while (first < most && isSame(old[first], lines[first])) first++;
+      while (last < most - first && isSame(old.at(-1 - last), lines.at(-1 - last))) last++;
+      const { children } = this.#mirror, made = document.createDocumentFragment();
       for (let n = old.length - last - 1; n >= first; n--) children[n].remove();
-      for (const part of parts.slice(first, parts.length - last)) made.append(lineOf(part));
+      for (const line of lines.slice(first, lines.length - last)) made.append(lineOf(line));
       this.#mirror.insertBefore(made, children[first] || null);
-      this.#keys = keys;
+      this.#lines = lines;
     }
   }
+
+  const isSame = (a, b) =>
+    a.text === b.text && a.levels === b.levels && a.ghost === b.ghost && a.at === b.at;
 
   function span(text, name) {
     const made = document.createElement("span");
@@ -153,16 +151,17 @@
   }
 
   // A line of the mirror: one span for each run of characters of one level, and the suggestion.
-  function lineOf({ line, levels, grey, at }) {
+  function lineOf({ text, levels, ghost, at }) {
     const made = document.createElement("div");
     made.className = "line";
-    const rest = grey ? at : line.length; // what follows the suggestion is white space
-    for (let a = 0, b; a < Math.min(levels.length, rest); a = b) {
-      for (b = a + 1; b < Math.min(levels.length, rest) && levels[b] === levels[a]; b++);
-      made.append(levels[a] === "0" ? line.slice(a, b) : span(line.slice(a, b), "l" + levels[a]));
+    const rest = ghost ? at : text.length; // what follows the suggestion is white space
+    const colored = Math.min(levels.length, rest);
+    for (let a = 0, b; a < colored; a = b) {
+      for (b = a + 1; b < colored && levels[b] === levels[a]; b++);
+      made.append(levels[a] === "0" ? text.slice(a, b) : span(text.slice(a, b), "l" + levels[a]));
     }
-    if (levels.length < rest) made.append(line.slice(levels.length, rest));
-    if (grey) made.append(span(grey.replaceAll("\n", "\u21b5\n"), "ghost"));
+    if (colored < rest) made.append(text.slice(colored, rest));
+    if (ghost) made.append(span(ghost.replaceAll("\n", "\u21b5\n"), "ghost"));
     return made;
   }
 

@@ -3,6 +3,10 @@
 // three ways to choose from.
 (() => {
   const SLOW = 400; // milliseconds between two pieces for who wants little motion
+  const EXACT = 1000; // symbols
+  // A short text is read from the start state of its take, as `charrnn sample` reads it; a longer one
+  // always from the same, since reading it for each take would take seconds and change nothing.
+  const startsOf = (before) => before.length > EXACT ? { start: 0 } : {};
   const byId = (id) => document.getElementById(id);
 
   class Passages {
@@ -73,7 +77,8 @@
       this.#changed();
       try {
         const { signal } = running.controller;
-        const { ended } = await this.#backend.write(before, settings, { onText, signal });
+        const { ended } = await this.#backend.write(
+          before, { ...settings, ...startsOf(before) }, { onText, signal });
         if (this.#running !== running) return;
         put();
         this.#end(last, ended === "length" && settings.until ? ": that is the length set" : "");
@@ -152,9 +157,12 @@
 
     async #fill(row, before, signal) {
       const onText = (piece) => {
-        if (!signal.aborted) row.out.textContent = row.text += piece;
+        if (signal.aborted) return;
+        row.text += piece;
+        row.out.textContent = row.text.replaceAll("\n", "\u21b5\n");
       };
-      await this.#backend.write(before, row.settings, { onText, signal });
+      await this.#backend.write(
+        before, { ...row.settings, ...startsOf(before) }, { onText, signal });
     }
 
     // Take a way that is shown, as soon as it is whole.

@@ -6,7 +6,7 @@
   const SCORE_AFTER = 400, EXPECT_AFTER = 250; // milliseconds without a key
   const PLAIN = {
     temperature: 1, topK: 0, topP: 1, minP: 0, until: null, length: 1, seed: 0, take: 1,
-    knownWords: false,
+    knownWords: false, start: 0,
   };
   const byId = (id) => document.getElementById(id);
   const oneIn = (nats) => "1 in " + Math.max(1, Math.round(Math.exp(nats))).toLocaleString("en");

@@ -15,13 +15,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import charrnn
@@ -36,6 +37,7 @@ from charrnn.server.engine import Engine
 from charrnn.server.exchange import Events, Gone, body_of, while_connected
 from charrnn.server.guard import Guard
 from charrnn.server.orders import streams_of
+from charrnn.server.page import HEADERS, page_of
 from charrnn.server.reading import Scoring, next_symbols
 from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Stream
@@ -77,6 +79,7 @@ def application(
     )
     return Starlette(
         routes=[
+            Route("/", service.page),
             Route("/health", service.health),
             Route("/v1/models", service.models),
             Route("/v1/models/{name:path}", service.model),
@@ -114,6 +117,14 @@ class Service:
         finally:
             self._builder.shutdown(wait=False, cancel_futures=True)
             self.engine.close()
+
+    async def page(self, request: Request) -> Response:
+        """The page to write on."""
+        return HTMLResponse(self._page(), headers=HEADERS)
+
+    @cache  # noqa: B019
+    def _page(self) -> str:
+        return page_of(self.network, self.name, self.known_words is not None)
 
     async def health(self, request: Request) -> Response:
         """Whether the server is well, and how many texts are written or wait."""

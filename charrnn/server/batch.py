@@ -17,8 +17,10 @@ from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
 from charrnn.server.stream import Stream
 
-BLOCK = 32
-"""Symbols of prompts that are read at a time."""
+BLOCK, LEAST = 256, 16
+"""Symbols of prompts that are read at a time: of all together at most, of each at least. The texts
+that are written meanwhile wait for 2 to 5 milliseconds (LSTM 2x160).
+"""
 SHARE = 1 << 24
 """Bytes of weights to multiply by in a step from which on another thread helps: 17 texts of an LSTM
 2x160, 4 of one of 2x512.
@@ -38,8 +40,9 @@ class Batch:
         self._config, self._symbols = config, len(network.vocab)
 
     def read(self, streams: Sequence[Stream]) -> None:
-        """Let each text read on in its prompt, by the same number of symbols, up to 32."""
-        steps = min(BLOCK, *(stream.next_reset() - stream.place for stream in streams))
+        """Let each text read on in its prompt, by the same number of symbols."""
+        most = max(LEAST, BLOCK // len(streams))
+        steps = min(most, *(stream.next_reset() - stream.place for stream in streams))
         ids = [stream.sequence[stream.place : stream.place + steps + 1] for stream in streams]
         state = self._gathered(streams)
         self._run(state, np.stack(ids, axis=1), has_logits=False)

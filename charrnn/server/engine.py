@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -62,9 +63,15 @@ class Engine:
             try:
                 self._round()
             except CharrnnError as error:
-                for stream in self._active:
-                    stream.error, stream.is_over = one_line(error), True
-                    stream.report(stream)
+                self._fail(one_line(error))
+            except Exception:  # a mistake in here must not end the server
+                logging.getLogger(__name__).exception("the engine failed")
+                self._fail("the server failed to write this text")
+
+    def _fail(self, reason: str) -> None:
+        for stream in self._active:
+            stream.error, stream.is_over = reason, True
+            stream.report(stream)
 
     def _admit(self) -> bool:
         """Wait until there is something to do; False if it is closed."""
@@ -103,9 +110,10 @@ class Engine:
     def _round(self) -> None:
         readers = [stream for stream in self._active if stream.is_reading]
         if readers:
+            before = [stream.place for stream in readers]
             self._batch.read(readers)
-            for stream in readers:
-                if not stream.is_reading or stream.place % EVERY == 0:
+            for stream, place in zip(readers, before, strict=True):
+                if not stream.is_reading or stream.place // EVERY > place // EVERY:
                     self._store(stream)
         writers = [stream for stream in self._active if not stream.is_reading]
         if writers:

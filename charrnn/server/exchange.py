@@ -30,6 +30,8 @@ async def body_of(request: Request) -> bytes:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal("the body must have the content-type application/json", status=415)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refusal("the body must not be compressed", status=415)
     length = request.headers.get("content-length", "0")
     too_large = Refusal(f"the body has more than {MOST_BYTES:,} bytes", status=413)
     if not (length.isascii() and length.isdecimal() and len(length) < 10):

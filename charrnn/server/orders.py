@@ -19,6 +19,8 @@ from charrnn.text.vocab import Vocab
 
 MOST_EDGES = 2_000_000
 """Of the automaton of a pattern: 24 MB."""
+SECONDS = 1.0
+"""In which it has to be built: others wait for it."""
 
 
 def streams_of(
@@ -76,7 +78,7 @@ def _automaton(
 
 @lru_cache(maxsize=16)
 def _matching(vocab: Vocab, match: str, length: int | None) -> Automaton | None:
-    automaton = allowed(vocab, SamplingConfig(match=match, length=length))
+    automaton = allowed(vocab, SamplingConfig(match=match, length=length), seconds=SECONDS)
     if automaton is not None and len(automaton.symbols) > MOST_EDGES:
         raise Refusal(
             "'match' is too large for this server: use fewer repeats inside repeats, and smaller "

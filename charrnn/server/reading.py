@@ -51,7 +51,7 @@ class Scoring:
             config=SamplingConfig(length=0),
             logprobs=0,
             scores=sum(self._is_read[: self._first]),
-            start=whole_number(body, "start", None, 0, 2**31),
+            start=whole_number(body, "start", 0, 0, 2**31),
         )
 
     def answer(self, stream: Stream) -> dict[str, Any]:

@@ -172,10 +172,13 @@ class Limit:
 
     before: what precedes the text; the first unit may begin in it.
     after: ends within this many characters do not count. count: the number of ends.
+    reach: the characters of an end, at most, which may come in several pieces.
     """
 
-    def __init__(self, find: Finder, before: str = "", after: int = 0, count: int = 1) -> None:
-        self._find, self._text, self._left = find, before, count
+    def __init__(
+        self, find: Finder, before: str = "", after: int = 0, count: int = 1, reach: int = 1
+    ) -> None:
+        self._find, self._text, self._left, self._reach = find, before, count, reach
         self._start = self._passed = len(before)
         self._least = len(before) + after
         self._begin = self._search = 0
@@ -204,7 +207,7 @@ class Limit:
                     stop, self.reached = end.at, True
                     break
         else:
-            self._search = max(self._search, len(self._text) - 1)
+            self._search = max(self._search, len(self._text) - self._reach)
         stop = max(stop, self._passed)
         piece, self._passed = self._text[self._passed : stop], stop
         return piece

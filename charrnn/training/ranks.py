@@ -8,13 +8,13 @@ R.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.runtime.mpi import wait
 from charrnn.runtime.threads import Workers, ranges
 
 if TYPE_CHECKING:
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 
 LANES = 16
 """Slices are whole cache lines of so many numbers."""
-SPIN_SECONDS, NAP_SECONDS = 0.005, 0.0002
-"""Who waits for rank 0 longer than this leaves the processor to others, and looks so often: a
-message arrives within microseconds in the middle of training, and within seconds at a validation.
-"""
 PIECE = 1 << 30
 """Bytes of a text that are sent at once: a message has less than 2^31 elements."""
 
@@ -57,15 +53,12 @@ class Ranks:
 
     def say(self, command: int, step: int = 0, rate: float = 0.0) -> None:
         """On rank 0: tell all others what comes next."""
-        self.communicator.Ibcast(np.array([command, step, rate]), 0).Wait()
+        wait(self.communicator.Ibcast(np.array([command, step, rate]), 0))
 
     def hear(self) -> tuple[int, int, float]:
         """On the others: the next command, step and learning rate, once rank 0 says it."""
         message = np.zeros(3)
-        request, start = self.communicator.Ibcast(message, 0), time.monotonic()
-        while not request.Test():
-            if time.monotonic() - start > SPIN_SECONDS:
-                time.sleep(NAP_SECONDS)
+        wait(self.communicator.Ibcast(message, 0))
         return int(message[0]), int(message[1]), float(message[2])
 
     def send(self, session: object, data: Any, text: NDArray[Any]) -> None:
@@ -102,13 +95,13 @@ class Ranks:
         if self.size == 1:
             return list(own)
         every = np.empty((self.size, len(own)))
-        self.communicator.Allgather(np.array(own), every)
+        wait(self.communicator.Iallgather(np.array(own), every))
         return [float(loss) for loss in every.T.reshape(-1)[:parts]]
 
     def gather(self, own: Floats) -> Floats | None:
         """On rank 0, the arrays of all ranks, (R, ...)."""
         every = np.empty((self.size, *own.shape), np.float32) if self.rank == 0 else None
-        self.communicator.Gather(own, every, 0)
+        wait(self.communicator.Igather(own, every, 0))
         return every
 
 
@@ -143,8 +136,10 @@ class Sum:
         buffer = self.total if gradient is None else gradient
         expected = [own * (rank < count) for rank in range(ranks.size)]
         places = [own * rank for rank in range(ranks.size)]
-        ranks.communicator.Alltoallv(
-            [buffer, (sent, self._places)], [self._received, (expected, places)]
+        wait(
+            ranks.communicator.Ialltoallv(
+                [buffer, (sent, self._places)], [self._received, (expected, places)]
+            )
         )
         for rank in range(count):
             self._add(self._own, self._received[rank], is_first=first == rank == 0)
@@ -153,7 +148,8 @@ class Sum:
         """Let every rank have the sum in `total`, and begin again."""
         self._added = 0
         if self.ranks.size > 1:
-            self.ranks.communicator.Allgatherv(self._own, [self.total, (self._sizes, self._places)])
+            everything = [self.total, (self._sizes, self._places)]
+            wait(self.ranks.communicator.Iallgatherv(self._own, everything))
 
     def _add(self, total: Floats, more: Floats, is_first: bool) -> None:
         def add(start: int, stop: int) -> None:

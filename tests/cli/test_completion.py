@@ -19,7 +19,7 @@ from click.shell_completion import ShellComplete
 from charrnn.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = r"FILE|FOLDER|RUN|CHECKPOINT|TEXTS?|CORPUS|RUNS"
+PATHS = r"PATH|FILE|FOLDER|RUN|CHECKPOINT|TEXTS?|CORPUS|RUNS"
 """What places for paths are called in the help."""
 NOT_PATHS = {("sample", "prime")}
 

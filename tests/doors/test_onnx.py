@@ -14,10 +14,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 
 import charrnn
 from charrnn import CorpusConfig, Model, ModelConfig, Origin, SamplingConfig, Text, Trained, Vocab
 from charrnn.checkpoint.start_states import StartStates
+from charrnn.cli.main import cli
 from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import State
 from tests.reference import cells as reference
@@ -240,3 +242,16 @@ def test_the_program_of_the_page_writes_what_the_page_says(
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/doors.md", "exec"), {})
     assert capsys.readouterr().out.split() == printed.split()
+
+
+def test_the_command_writes_the_same_file_and_replaces_it_only_by_force(tmp_path: Path) -> None:
+    bundled, out = str(charrnn.bundled_network()), tmp_path / "plays.onnx"
+    command = ["export", bundled, "--to", "onnx", "--out", str(out)]
+    first = CliRunner().invoke(cli, command)
+    assert first.exit_code == 0 and first.stdout == "" and f"wrote {out}, 1." in first.stderr
+    again = CliRunner().invoke(cli, command)
+    assert again.exit_code == 1 and "replace it with --force" in again.stderr
+    forced = CliRunner().invoke(cli, [*command, "--force", "--json"])
+    assert json.loads(forced.stdout)["files"][0]["bytes"] == out.stat().st_size
+    charrnn.export_onnx(charrnn.load(bundled), tmp_path / "library.onnx")
+    assert (tmp_path / "library.onnx").read_bytes() == out.read_bytes()

@@ -17,9 +17,6 @@ class Request:
     def Test(self) -> bool:
         return True
 
-    def Wait(self) -> None:
-        pass
-
 
 class ThreadCommunicator:
     """One rank of `size` threads. Every call is a meeting of all; `aborted` holds exit statuses."""
@@ -48,21 +45,24 @@ class ThreadCommunicator:
         self.Bcast(buf, root)
         return Request()
 
-    def Gather(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> None:
+    def Igather(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> Request:
         everything = self._meet(sendbuf.copy())
         if self.rank == root:
             recvbuf[...] = everything
+        return Request()
 
-    def Allgather(self, sendbuf: Any, recvbuf: Any) -> None:
+    def Iallgather(self, sendbuf: Any, recvbuf: Any) -> Request:
         recvbuf[...] = self._meet(sendbuf.copy())
+        return Request()
 
-    def Allgatherv(self, sendbuf: Any, recvbuf: Any) -> None:
+    def Iallgatherv(self, sendbuf: Any, recvbuf: Any) -> Request:
         array, (sizes, places) = recvbuf
         for piece, size, place in zip(self._meet(sendbuf.copy()), sizes, places, strict=True):
             assert piece.size == size
             array.reshape(-1)[place : place + size] = piece
+        return Request()
 
-    def Alltoallv(self, sendbuf: Any, recvbuf: Any) -> None:
+    def Ialltoallv(self, sendbuf: Any, recvbuf: Any) -> Request:
         array, (sizes, places) = sendbuf
         pieces = [
             array.reshape(-1)[place : place + size].copy()
@@ -72,6 +72,7 @@ class ThreadCommunicator:
         for theirs, size, place in zip(self._meet(pieces), sizes, places, strict=True):
             assert theirs[self.rank].size == size
             array.reshape(-1)[place : place + size] = theirs[self.rank]
+        return Request()
 
     def Abort(self, errorcode: int = 0) -> None:
         self.aborted.append(errorcode)

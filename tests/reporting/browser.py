@@ -96,9 +96,11 @@ class Tab:
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._next()
 
-    def run(self, script: str) -> Any:
-        """The value of an expression in the page."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+    def run(self, script: str, *, awaited: bool = False) -> Any:
+        """The value of an expression in the page, or of the promise that it is."""
+        result = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=awaited
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
@@ -110,7 +112,9 @@ class Tab:
 
     @property
     def complaints(self) -> list[str]:
-        """Errors in the console, and requests for anything but the file itself."""
+        """Errors in the console, and requests for anything but the file itself and what the page
+        makes (blob:).
+        """
         found = []
         for event in self.events:
             about = event["params"]
@@ -122,7 +126,8 @@ class Tab:
                 found.append(about["entry"]["text"])
             elif event["method"] == "Network.requestWillBeSent":
                 url = about["request"]["url"]
-                if about.get("type") != "Document" or not url.startswith("file:"):
+                is_own = about.get("type") == "Document" and url.startswith("file:")
+                if not is_own and not url.startswith("blob:"):
                     found.append(f"a request: {url}")
         return found
 

@@ -105,6 +105,13 @@ def test_what_stands_before_belongs_to_the_first_unit() -> None:
     assert text("KING:\n", "\nSo\nbe", "line") == "\nSo\n"
 
 
+def test_a_long_separator_in_pieces() -> None:
+    """It is found even if each of its characters comes alone."""
+    limit, text = Limit(finder("document", "\n---\n"), reach=9), "One\n--\n---\nTwo"
+    out = "".join(limit.feed(character) for character in text if not limit.reached)
+    assert (out, limit.reached) == ("One\n--\n---\n", True)
+
+
 def test_long_texts_take_no_longer_for_each_character() -> None:
     """Searches go on where the last one ended."""
     text, calls = "word " * 20_000, []

@@ -1,0 +1,69 @@
+"""What `charrnn export` puts into a model card: the loss on held-out text, and a sample."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from charrnn.cli import terminal
+from charrnn.cli.own_corpus import own_corpus
+from charrnn.config import SamplingConfig
+from charrnn.errors import CharrnnError
+from charrnn.runtime.threads import Workers
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint.trained import Trained
+    from charrnn.cli.checkpoints import Member
+    from charrnn.evaluation.evaluate import Evaluation
+    from charrnn.text.corpus import Corpus
+
+SAMPLE = SamplingConfig()
+"""How the sample is written."""
+
+
+def card_of(member: Member, license: str | None = None) -> dict[str, Any]:
+    """The argument `card` of an export, for a network and its file; kernels must be loaded. If its
+    text is gone, the loss is that from training, and a line says so.
+    """
+    from charrnn.export.card import Card
+    from charrnn.generation.generate import generate
+
+    evaluation = part = None
+    with closing(Workers(None)) as workers:
+        if (corpus := _text_of(member)) is not None and len(corpus.validation) > 1:
+            evaluation = _evaluation(member.trained, corpus, workers)
+            whole = len(corpus.sources) == 1 and corpus.config.document_separator is None
+            first = len(corpus.train)
+            part = (first, first + len(corpus.validation)) if whole else None
+        sample = "".join(generate(member.trained, config=SAMPLE, workers=workers))
+    by = f"`charrnn sample --seed {SAMPLE.seed} --temperature {SAMPLE.temperature:g}`"
+    return {"card": Card(license, evaluation, part, sample, f"{by}; not chosen from several")}
+
+
+def _text_of(member: Member) -> Corpus | None:
+    """The text that a network was trained on; None, with a line on stderr, if it is not there."""
+    from charrnn.cli.main import with_flags
+
+    try:
+        return own_corpus(member)
+    except CharrnnError as error:
+        why = with_flags(str(error), "eval")
+        terminal.say(f"the model card has the loss that training measured: {why}")
+        return None
+
+
+def _evaluation(trained: Trained, corpus: Corpus, workers: Workers) -> Evaluation:
+    """As `charrnn eval`, on the validation part."""
+    from charrnn.evaluation.evaluate import evaluate
+    from charrnn.text.documents import follows_separator
+
+    starts = corpus.validation_starts
+    with terminal.progress_bar("evaluating", unit="char") as bar:
+        return evaluate(
+            trained.model,
+            corpus.validation,
+            starts=starts,
+            openings=[trained.opening] if follows_separator(starts) else [],
+            workers=workers,
+            progress=bar,
+        )

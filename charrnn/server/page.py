@@ -1,0 +1,24 @@
+"""The page to write on, which asks the server that it came from."""
+
+from __future__ import annotations
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.export.facts import facts
+from charrnn.pages.writing import writing_page
+
+HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": "frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+}
+"""Of the answer: no other page may show this one inside it."""
+
+
+def page_of(network: Trained, name: str, has_known_words: bool) -> str:
+    """The page for a network, as HTML."""
+    return writing_page(
+        f"Write with {name}",
+        backend=["server_backend.js"],
+        data={"about": facts(network, name, has_known_words=has_known_words)},
+        policy="connect-src 'self'",
+    )

@@ -1,0 +1,421 @@
+"""A network in a web page, in Chromium: it writes what charrnn writes, and leaves nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn import (
+    CorpusConfig,
+    Lexicon,
+    SamplingConfig,
+    Trained,
+    Vocab,
+    export_html,
+    generate,
+    load,
+    score,
+)
+from charrnn.export.html import page_data
+from charrnn.generation.quantization import rounded
+from charrnn.generation.stopping import Endings
+from charrnn.text.documents import DocumentTracker
+from tests.reference.drawn import SYMBOLS, drawn_network
+from tests.reporting.browser import Tab, browser
+from tests.text.test_endings import SENTENCES, WORDS
+
+PLAYS = Path(__file__).parents[2] / "checkpoints" / "plays.safetensors"
+SETTINGS: dict[str, Any] = {
+    "temperature": 0.8,
+    "topK": 0,
+    "topP": 1,
+    "minP": 0,
+    "until": None,
+    "length": 2000,
+    "seed": 0,
+    "take": 1,
+    "knownWords": False,
+}
+NAMES = {"topK": "top_k", "topP": "top_p", "minP": "min_p"}
+CELLS: list[dict[str, Any]] = [
+    {"cell": "lstm", "hidden": 20, "embedding": 5},
+    {"cell": "gru", "hidden": 21, "embedding": 0, "skip": True},
+    {"cell": "gru-after", "layers": 3, "hidden": 24, "residual": True, "layer_norm": True},
+    {"cell": "rnn", "hidden": 5, "embedding": 0, "activation": "relu", "layer_norm": True},
+    {"cell": "coupled", "activation": "softsign", "zoneout_h": 0.1, "zoneout_c": 0.2},
+    {"cell": "peephole", "hidden": 33, "layer_norm": True, "skip": True, "residual": True},
+    {"cell": "clockwork", "hidden": 30, "clockwork_groups": 5, "zoneout_h": 0.15},
+    {"cell": "depth-gated", "layers": 3, "hidden": 17, "zoneout_c": 0.1},
+    {"cell": "grid", "hidden": 18, "embedding": 0, "residual": True},
+]
+EMBEDDED = "JSON.parse(document.getElementById('data').textContent)"
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browser(tmp_path_factory.mktemp("chromium")) as made:
+        yield made
+
+
+@pytest.fixture
+def page(tab: Tab, tmp_path: Path) -> Iterator[Tab]:
+    """A page with some network, whose scripts a test may use with another one."""
+    export_html(drawn_network(), tmp_path / "page.html")
+    tab.open(tmp_path / "page.html")
+    yield tab
+    assert tab.complaints == []
+
+
+def opened(tab: Tab, trained: Trained, path: Path, **how: Any) -> Tab:
+    """An exported page, with its backend as `backend`."""
+    export_html(trained, path, force=True, **how)
+    tab.open(path)
+    tab.run(f"makeBackend({EMBEDDED}).then((it) => {{ globalThis.backend = it; }})", awaited=True)
+    return tab
+
+
+def known(
+    tab: Tab, trained: Trained, precision: str = "int8", words: Lexicon | None = None
+) -> None:
+    """Make a network known to the page's main thread, as `continuer`."""
+    data = page_data(trained, precision, words)  # type: ignore[arg-type]
+    tab.run(f"globalThis.continuer = new Continuer({json.dumps(data)}); null")
+
+
+def call(tab: Tab, method: str, *arguments: Any) -> Any:
+    """What a method of the continuer on the main thread returns."""
+    listed = "".join(f"{json.dumps(each)}, " for each in arguments)
+    heard = "() => {}, " if method == "write" else ""
+    return tab.run(f"continuer.{method}({listed}{heard}async () => {{}})", awaited=True)
+
+
+def settings_of(**changes: Any) -> dict[str, Any]:
+    return SETTINGS | changes
+
+
+def expected(
+    trained: Trained, prime: str, settings: dict[str, Any], precision: str = "int8", **how: Any
+) -> str:
+    """What charrnn writes with the same settings."""
+    chosen = {NAMES.get(name, name): value for name, value in settings.items()}
+    chosen = {name: value for name, value in chosen.items() if name not in ("knownWords", "start")}
+    chosen["seed"] = int(chosen["seed"])
+    config = SamplingConfig(**chosen, precision=precision, unknown="nearest")
+    return "".join(generate(trained, prime, config, **how))
+
+
+def networks() -> dict[str, Trained]:
+    vocab = Vocab(tuple(map(chr, range(256))), "byte")
+    return {
+        "lstm 2 x 160": load(PLAYS),
+        "gru 1 x 96 with documents": drawn_network(
+            cell="gru", layers=1, hidden=96, corpus=CorpusConfig(document_separator=r"\n[ .]+")
+        ),
+        "grid 3 x 40 of bytes": drawn_network(cell="grid", layers=3, hidden=40, vocab=vocab),
+    }
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+@pytest.mark.parametrize("name", [*networks()])
+def test_it_writes_what_charrnn_writes(tab: Tab, name: str, precision: str, tmp_path: Path) -> None:
+    """2,000 characters, from the start state that seed and take choose, after a prime."""
+    trained = networks()[name]
+    opened(tab, trained, tmp_path / "page.html", precision=precision)
+    for prime, settings in (("", settings_of()), ("ab.\nThe", settings_of(seed=5, take=3))):
+        script = f"backend.write({json.dumps(prime)}, {json.dumps(settings)})"
+        written = tab.run(script, awaited=True)
+        text = expected(trained, prime, settings, precision)
+        if trained.vocab.unit == "byte":  # which are not characters for the most part
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        assert written == {"text": text, "ended": "length"}
+    assert tab.run("backend.port.constructor.name") == "Worker"
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("settings", CELLS, ids=lambda each: each["cell"])
+def test_every_cell_and_option(page: Tab, settings: dict[str, Any]) -> None:
+    trained = drawn_network(**settings)
+    for precision in ("int8", "bf16"):
+        known(page, trained, precision)
+        chosen = settings_of(length=400, temperature=1.0, seed=3)
+        written = call(page, "write", "ab\ncé", chosen)["text"]
+        assert written == expected(trained, "ab\ncé", chosen, precision)
+        assert len(set(written)) > 5
+
+
+CONTROLS: list[dict[str, Any]] = [
+    {"temperature": 0},
+    {"temperature": 3.0},
+    {"topK": 3},
+    {"topP": 0.7, "temperature": 1.2},
+    {"minP": 0.1},
+    {"topK": 6, "topP": 0.9, "minP": 0.02, "temperature": 1.5},
+    {"seed": str(2**63 - 1), "take": 2**53 - 1},
+    {"until": "sentence"},
+    {"until": "line"},
+    {"until": "paragraph"},
+    {"length": 0},
+]
+
+
+@pytest.mark.parametrize("changes", CONTROLS, ids=str)
+def test_controls(page: Tab, changes: dict[str, Any]) -> None:
+    """Also ties: some symbols are equally probable."""
+    trained = drawn_network()
+    decoder = trained.model.parameters["decoder.weight"]
+    decoder[:, 3:6], trained.model.parameters["decoder.bias"][3:6] = decoder[:, 3:4], 0.5
+    known(page, trained)
+    chosen = settings_of(length=300) | changes
+    written = call(page, "write", "abc ", chosen)
+    assert written["text"] == expected(trained, "abc ", chosen)
+    assert written["ended"] == ("until" if len(written["text"]) < chosen["length"] else "length")
+
+
+def test_random_numbers(page: Tab) -> None:
+    """Those of NumPy's PCG64 by its SeedSequence."""
+    for entropy in ([0, 0], [1, 2, 3, 4, 5, 2**80], [2**32, 2**63 - 1], [7], [2**64 - 1, 0, 9]):
+        numbers = ", ".join(f"{each}n" for each in entropy)
+        script = f"{{const it = new Generator({numbers}); Array.from(Array(5), () => it.random())}}"
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+        assert page.run(script) == generator.random(5).tolist()
+        words = page.run(f"new SeedSequence([{numbers}]).state(9)")
+        assert words == np.random.SeedSequence(entropy).generate_state(9).tolist()
+
+
+def test_ends_and_documents(page: Tab) -> None:
+    """Sentences, lines, paragraphs and documents end in the page where they end in charrnn, and a
+    state is zero before the same characters.
+    """
+    rng, words = np.random.default_rng(2), [*WORDS, *SENTENCES, "No", "5", "(", "---\n", "\u2028"]
+    trained, jobs = drawn_network(symbols="".join(sorted(set("".join(words))))), []
+    for pattern in (
+        None,
+        "\n\n+",
+        "\n---\n",
+        r"\n(?=[A-Z])",
+        r"(?m)^--+$|[?!]\b",
+        r"(?i)mr|\s{3,}",
+    ):
+        corpus = CorpusConfig(document_separator=pattern)
+        data = page_data(replace(trained, corpus_config=corpus), "int8")
+        for unit in ("sentence", "line", "paragraph", *(["document"] if pattern else [])):
+            endings = Endings(trained.vocab, SamplingConfig(until=unit, length=500), pattern)
+            for _ in range(8):
+                chosen = rng.choice(words, 25).tolist()
+                before, text = "".join(chosen[: rng.integers(6)]), "".join(chosen[6:])
+                ending, out = endings.text(before), ""
+                for character in text:
+                    out += ending.feed(character)
+                    if ending.ended:
+                        break
+                out += "" if ending.ended else ending.feed("", last=True)
+                tracker = None if pattern is None else DocumentTracker(pattern)
+                resets = tracker and [tracker.resets_before(each) for each in before + text]
+                job = {"separator": data["separator"], "until": unit, "before": before}
+                jobs.append(job | {"text": text, "wanted": [out, bool(ending.ended), resets]})
+    page.run(f"globalThis.jobs = {json.dumps(jobs)}; globalThis.all = {EMBEDDED}; null")
+    wrong = page.run(f"""
+      {{
+        const vocabulary = new Vocabulary({json.dumps(data["vocabulary"])});
+        jobs.filter(({{ separator, until, before, text, wanted }}) => {{
+          const documents = separator && new Separator(separator);
+          const parts = {{ vocabulary, documents, endings: all.endings }};
+          const ending = new Ending(parts, until, Array.from(before));
+          let out = "";
+          for (const symbol of Array.from(text)) {{
+            out += ending.feed([symbol]);
+            if (ending.reached) break;
+          }}
+          if (!ending.reached) out += ending.feed([], true);
+          const tracker = documents && new DocumentTracker(documents);
+          const resets = tracker && Array.from(before + text, (s) => tracker.resetsBefore(s));
+          return JSON.stringify([out, ending.reached, resets]) !== JSON.stringify(wanted);
+        }})
+      }}""")
+    assert wrong == []
+    assert sum(job["wanted"][1] for job in jobs) > 100
+
+
+def test_documents(page: Tab) -> None:
+    """A text goes on into the next document, and ends with one if that is asked for."""
+    for pattern in (r"[.,]\n?", r"\n(?=[ab])"):
+        trained = drawn_network(corpus=CorpusConfig(document_separator=pattern))
+        known(page, trained)
+        for until in (None, "document", "sentence"):
+            chosen = settings_of(length=300, temperature=1.0, until=until)
+            written = call(page, "write", "ab.\nde", chosen)["text"]
+            assert written == expected(trained, "ab.\nde", chosen)
+
+
+def test_known_words(page: Tab) -> None:
+    """Words of a text or of a list, the last word of the prime included."""
+    trained, text = drawn_network(), "abe, face.\nA bad café: dad's bed - fed a-b.\nBee had ed.\n"
+    for words in (Lexicon.of_text(text), Lexicon.of_list(text)):
+        known(page, trained, words=words)
+        for prime, changes in (
+            ("", {}),
+            ("bad fa", {"until": "line"}),
+            ("ghgh, a", {"length": 9}),
+            (". ", {"until": "sentence", "temperature": 1.5}),
+        ):
+            chosen = settings_of(length=200, knownWords=True) | changes
+            written = call(page, "write", prime, chosen)["text"]
+            assert written == expected(trained, prime, chosen, known_words=words)
+
+
+def test_surprises_and_alternatives(page: Tab) -> None:
+    trained, text = drawn_network(), "a bad\ncafé, €É fed"
+    known(page, trained)
+    exact = replace(trained, model=rounded(trained.model, "int8"))
+    result = page.run(
+        f"continuer.score({json.dumps(text)}, async () => {{}}).then(({{ surprises, unknown }}) =>"
+        " ({ surprises: Array.from(surprises, (nats) => nats === nats ? nats : null), unknown }))",
+        awaited=True,
+    )
+    places = [place for place, symbol in enumerate(text) if symbol != "€"]
+    nats = np.array([result["surprises"][place] or np.nan for place in places], np.float64)
+    wanted = score(exact, text, unknown="nearest").nats
+    is_known = np.array([text[place] in SYMBOLS for place in places])
+    np.testing.assert_allclose(nats[is_known], wanted[is_known], rtol=1e-4)
+    assert np.isnan(nats[~is_known]).all()
+    assert result["unknown"] == ["€", "É"]
+    best = call(page, "next", "a bad", settings_of(topK=4, temperature=1.0, start=0), 3)
+    top = score(exact, "a bad.", top=4)
+    whole = top.probabilities[-1].sum()
+    assert [each["text"] for each in best] == [SYMBOLS[i] for i in top.top[-1][:3]]
+    np.testing.assert_allclose(
+        [each["probability"] for each in best], top.probabilities[-1][:3] / whole, rtol=1e-4
+    )
+
+
+def test_a_changed_text_is_read_from_the_change_on(page: Tab) -> None:
+    known(page, drawn_network())
+    page.run("""{
+      const step = continuer.network.step.bind(continuer.network);
+      globalThis.steps = 0;
+      continuer.network.step = (...all) => { steps++; return step(...all); };
+    }""")
+    text = "a bad café, fed " * 40
+
+    def counted(changed: str) -> tuple[Any, int]:
+        before = page.run("steps")
+        after = page.run(
+            f"continuer.score({json.dumps(changed)}, async () => {{}})"
+            ".then(({ surprises }) => Array.from(surprises))",
+            awaited=True,
+        )
+        return after, page.run("steps") - before
+
+    changes = [text, text + "a", text, text[:300] + "b" + text[300:], text[:-1]]
+    surprises, steps = zip(*map(counted, changes), strict=True)
+    assert steps[0] == len(text)
+    assert max(steps[1], steps[2], steps[4]) <= 33
+    assert len(text) - 300 < steps[3] <= len(text) - 300 + 33
+    chosen = settings_of(length=50, start=0)
+    text += call(page, "write", text, chosen)["text"]
+    found, more = counted(text)
+    assert more <= 33  # what was written is known, too
+    for changed, before in zip([*changes, text], [*surprises, found], strict=True):
+        page.run("continuer.marks.clear(); continuer.bytes = 0")
+        assert counted(changed)[0] == before
+
+
+def test_of_a_long_text_the_last_part_is_read(page: Tab) -> None:
+    known(page, drawn_network(layers=1))
+    text = "a bad café, fed\n" * 1000
+    surprises = page.run(
+        f"continuer.score({json.dumps(text)}, async () => {{}})"
+        ".then(({ surprises }) => Array.from(surprises, (nats) => nats === nats))",
+        awaited=True,
+    )
+    first = surprises.index(True)
+    assert len(text) - 8192 < first <= len(text) - 4096 + 512
+    assert text[first - 1] == "\n"
+    assert all(surprises[first:])
+
+
+def test_calls_beside_one_another(tab: Tab, tmp_path: Path) -> None:
+    """Several at a time; one that is stopped ends at once, with what it has written so far."""
+    trained = drawn_network()
+    opened(tab, trained, tmp_path / "page.html")
+    many = json.dumps(settings_of(length=10**9))
+    stopped = tab.run(
+        f"""new Promise((resolve) => {{
+          const controller = new AbortController();
+          let heard = "";
+          backend.write("ab", {many}, {{
+            onText: (piece) => {{ heard += piece; if (heard.length > 99) controller.abort(); }},
+            signal: controller.signal,
+          }}).then((result) => resolve([result.ended, result.text === heard, heard.length]));
+        }})""",
+        awaited=True,
+    )
+    assert stopped == ["stopped", True, 100]
+    some = [settings_of(length=300, take=take) for take in (1, 2, 3)]
+    texts = tab.run(
+        f"Promise.all({json.dumps(some)}.map((each) => backend.write('a', each)))", awaited=True
+    )
+    assert [each["text"] for each in texts] == [expected(trained, "a", each) for each in some]
+    asked = json.dumps(settings_of(until="document"))
+    failed = f"backend.write('', {asked}).catch((error) => error.message)"
+    assert tab.run(failed, awaited=True) == "This network's text had no documents."
+    gone = "{ const signal = AbortSignal.abort(); backend.score('a', { signal }).catch(String) }"
+    assert "AbortError" in tab.run(gone, awaited=True)
+    assert tab.complaints == []
+
+
+def test_without_a_worker(tab: Tab, tmp_path: Path) -> None:
+    """As on a phone that gives none to a page from disk: the page's own tasks are not held up."""
+    trained, chosen = drawn_network(hidden=64), settings_of(length=3000)
+    export_html(trained, tmp_path / "page.html")
+    tab.open(tmp_path / "page.html")
+    written, ticks, port = tab.run(
+        f"""{{
+          globalThis.Worker = class {{ constructor() {{ throw new Error("none"); }} }};
+          let ticks = 0;
+          const timer = setInterval(() => {{ ticks++; }}, 1);
+          makeBackend({EMBEDDED}).then(async (backend) => {{
+            const {{ text }} = await backend.write("a", {json.dumps(chosen)});
+            clearInterval(timer);
+            return [text, ticks, backend.port.constructor.name];
+          }})
+        }}""",
+        awaited=True,
+    )
+    assert written == expected(trained, "a", chosen)
+    assert (port, ticks > 2) == ("MessagePort", True)
+    assert tab.complaints == []
+
+
+def test_the_next_word(page: Tab) -> None:
+    """For the grey text of a page: up to the end of the next word, without the space after it."""
+    trained = drawn_network()
+    known(page, trained)
+    for seed in range(8):
+        chosen = settings_of(until="word", length=80, seed=seed)
+        word = call(page, "write", "a bad", chosen)["text"]
+        whole = expected(trained, "a bad", settings_of(length=80, seed=seed))
+        assert whole.startswith(word)
+        assert word.split() == [word.strip()] and not word[-1].isspace()
+        assert whole[len(word)].isspace()
+
+
+def test_nothing_leaves_it(tab: Tab, tmp_path: Path) -> None:
+    """No request, whatever a script in it tries; and what a text or its name holds is text."""
+    mark = "</script><script>globalThis.harmed = 1</script><!--"
+    trained = drawn_network(symbols=SYMBOLS + "</>&")
+    text = replace(trained.origin.texts[0], name=mark)
+    trained = replace(trained, origin=replace(trained.origin, texts=(text,)))
+    opened(tab, trained, tmp_path / "page.html", name=mark)
+    assert tab.complaints == []
+    assert tab.run("globalThis.harmed ?? document.title") == mark
+    assert tab.run("backend.about()", awaited=True)["texts"][0]["name"] == mark
+    for attempt in ("fetch('https://example.org/')", "fetch(location.href)"):
+        refused = f"{attempt}.then(() => 'read', () => 'refused')"
+        assert tab.run(refused, awaited=True) == "refused"

@@ -1,0 +1,180 @@
+"""`charrnn export --to pytorch`: model.py has the losses of charrnn, for every cell and option."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import charrnn
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import CorpusConfig
+from charrnn.config.settings import CELL_NAMES
+from charrnn.text.documents import resets
+from charrnn.text.vocab import Vocab
+from tests.reference.drawn import SYMBOLS, drawn_network, drawn_text
+from tests.reference.torch_options import OPTIONS
+
+numbers = itertools.count()
+torch.set_num_threads(1)  # two would wait for each other most of the time
+
+
+def exported(trained: Trained, folder: Path) -> ModuleType:
+    charrnn.export_pytorch(trained, folder)
+    spec = importlib.util.spec_from_file_location(f"exported_{next(numbers)}", folder / "model.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def loss_here(trained: Trained, text: str | bytes) -> charrnn.Evaluation:
+    ids = trained.vocab.encode(text, "error" if trained.vocab.unknown is None else "fold")
+    pattern = trained.corpus_config.document_separator
+    starts = None if pattern is None else resets(ids, trained.vocab, pattern)
+    return charrnn.evaluate(trained.model, ids, starts=starts, openings=[trained.opening])
+
+
+def check(trained: Trained, folder: Path, text: str | bytes) -> ModuleType:
+    module = exported(trained, folder)
+    wanted = loss_here(trained, text)
+    losses = module.evaluate(module.load(), text)
+    np.testing.assert_allclose(losses.numpy(), wanted.losses, atol=2e-4)
+    assert abs(losses.double().mean().item() - wanted.nats_per_char) < 1e-5
+    return module
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_the_loss_is_ours(cell: str, option: str, tmp_path: Path) -> None:
+    check(drawn_network(cell=cell, **OPTIONS[option]), tmp_path, drawn_text(400))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "clockwork", "depth-gated"])
+@pytest.mark.parametrize("length", [2047, 2048, 5000])
+def test_long_texts_are_read_in_the_same_parts(cell: str, length: int, tmp_path: Path) -> None:
+    trained = drawn_network(cell=cell, layer_norm=cell == "lstm")
+    check(trained, tmp_path, drawn_text(length))
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_first_character_counts(length: int, tmp_path: Path) -> None:
+    """It is predicted from the first of the states that a text may start from."""
+    check(drawn_network(), tmp_path, drawn_text(length))
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru-after", "grid"])
+@pytest.mark.parametrize("pattern", [r"\n", r"\n\n+", r"\.\n|\n+", r"\n(?=[a-c])", r"(?m)^$"])
+def test_documents_begin_with_a_zero_state(cell: str, pattern: str, tmp_path: Path) -> None:
+    trained = drawn_network(cell=cell, corpus=CorpusConfig(document_separator=pattern))
+    text = drawn_text(3000, "\n\n\n.abc")
+    module = check(trained, tmp_path, text)
+    ids = trained.vocab.encode(text)
+    assert module.reset_places(ids.tolist()) == resets(ids, trained.vocab, pattern).tolist()
+
+
+def test_a_separator_can_hold_any_character(tmp_path: Path) -> None:
+    pattern = "'\"\n\\\\|\"'|\x1b"
+    trained = drawn_network("'\"\nab\\\x1b", CorpusConfig(document_separator=pattern))
+    check(trained, tmp_path, drawn_text(500, "'\"\nab\\\x1b"))
+
+
+def test_bytes(tmp_path: Path) -> None:
+    symbols = sorted(set("né\n a".encode()))
+    vocab = Vocab(tuple(map(chr, symbols)), "byte")
+    trained = drawn_network(vocab=vocab, cell="gru-after")
+    module = check(trained, tmp_path, "né a\n".encode() * 30 + b"\xc3")
+    assert module.decode(module.encode("né")) == "né"
+    assert "\ufffd" in module.sample(module.load(), "n", length=300, temperature=3)
+    with pytest.raises(ValueError, match=r"not in the vocabulary: \['b'\]"):
+        module.encode("b")
+
+
+@pytest.mark.parametrize("unit", ["char", "byte"])
+def test_the_unknown_symbol_is_read_and_never_written(unit: str, tmp_path: Path) -> None:
+    vocab = Vocab(("a", "<unk>", "b", "\n"), unit, 1)
+    corpus = CorpusConfig(unit=unit, document_separator=r"\n|\ufffd\ufffd")
+    trained = drawn_network(vocab=vocab, corpus=corpus, cell="gru")
+    module = check(trained, tmp_path, drawn_text(500, "abxyz\n"))
+    assert set(module.sample(module.load(), "x", length=500, temperature=9)) == set("ab\n")
+    assert module.decode(module.encode("ax")) == "a\ufffd"
+
+
+def test_a_sample_begins_where_a_text_may_begin(tmp_path: Path) -> None:
+    """At temperature 0 it is that of charrnn, from the same start; with documents, through them."""
+    for name, corpus in (("book", CorpusConfig()), ("names", CorpusConfig(document_separator="c"))):
+        trained = drawn_network(corpus=corpus, starts=1)
+        module = exported(trained, tmp_path / name)
+        config = charrnn.SamplingConfig(length=60, temperature=0)
+        for prime in ("", "abc", "."):
+            wanted = "".join(charrnn.generate(trained, prime, config))
+            written = module.sample(module.load(), prime, length=60, temperature=0)
+            assert written == wanted.removeprefix(prime)
+
+
+def test_the_seed_chooses_the_start_and_the_draws(tmp_path: Path) -> None:
+    module = exported(drawn_network(), tmp_path)
+    network = module.load()
+    assert network.start_ids.tolist() == [0, 1, 2]
+    texts = [module.sample(network, length=40, seed=seed) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    counts = [module.sample(network, length=1, temperature=0, seed=k) for k in range(20)]
+    assert len(set(counts)) > 1
+    assert module.sample(network, "ab", length=0) == ""
+
+
+def test_draws_follow_the_distribution(tmp_path: Path) -> None:
+    module = exported(drawn_network(starts=1), tmp_path)
+    network = module.load()
+    logits, *_ = network(torch.tensor([[0]]), *network.start())
+    wanted = torch.softmax(logits[-1, 0] / 2, 0)
+    drawn = "".join(module.sample(network, length=1, temperature=2, seed=k) for k in range(2000))
+    shares = torch.tensor([drawn.count(symbol) / 2000 for symbol in SYMBOLS])
+    assert (shares - wanted).abs().max() < 0.04
+
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """model.py as a program, from another folder."""
+    command = [sys.executable, str(folder / "model.py"), *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder.parent, timeout=120, env=ONE_THREAD
+    )
+
+
+def test_as_a_program(tmp_path: Path) -> None:
+    folder, text = tmp_path / "net", tmp_path / "text.txt"
+    trained = drawn_network()
+    charrnn.export_pytorch(trained, folder)
+    text.write_bytes("\ufeffabc\r\nhgé\rabc".encode())
+    result = run(folder, "--eval", str(text))
+    wanted = loss_here(trained, "abc\nhgé\nabc")
+    shown = f"{wanted.nats_per_char:.5f}"[:-1], f"{wanted.bits_per_char:.5f}"[:-1]
+    assert result.returncode == 0, result.stderr
+    assert all(number in result.stdout for number in (*shown, " 11 characters"))
+    prime = run(folder, "--prime", "abc", "--length", "9", "--seed", "4", "--temperature", "0.5")
+    assert prime.stdout.startswith("abc") and len(prime.stdout) == 13
+    assert "not in the vocabulary: ['\\x1b', 'X']\n" in run(folder, "--prime", "X\x1b").stderr
+    assert "No such file" in run(folder, "--eval", "none.txt").stderr
+
+
+def test_how_a_text_is_decoded_travels_along(tmp_path: Path) -> None:
+    corpus = CorpusConfig(
+        encoding="latin-1", encoding_errors="replace", newlines="keep", normalize="NFC"
+    )
+    trained = drawn_network("abé\r\n", corpus)
+    charrnn.export_pytorch(trained, tmp_path / "net")
+    (tmp_path / "text.txt").write_bytes("aé\r\nb".encode("latin-1"))
+    result = run(tmp_path / "net", "--eval", str(tmp_path / "text.txt"))
+    wanted = loss_here(trained, "aé\r\nb").nats_per_char
+    assert result.returncode == 0, result.stderr
+    assert abs(float(result.stdout.split()[0]) - wanted) < 1e-5

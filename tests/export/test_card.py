@@ -1,0 +1,117 @@
+"""Model cards: what stands in them, and that no name and no sample can break them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from charrnn.checkpoint.trained import Origin, Text, Trained
+from charrnn.config import CorpusConfig
+from charrnn.evaluation.evaluate import Evaluation
+from charrnn.export.card import Card, card_text, code, fenced, visible, yaml_string
+from tests.reference.drawn import ORIGIN, drawn_network
+
+HOSTILE = [
+    "plain",
+    "`",
+    "a``b",
+    "` x `",
+    "``````",
+    "a|b\n# heading\n---\n",
+    "\x1b[31m\x00\x7f\x85\u202e\u2028\udcff\ufeff\uffff",
+    '": {x: y}\n- !!python/object: #"\\',
+    "<script>alert(1)</script>[x](javascript:1)",
+    " ",
+    "é 字 \U0001f600",
+]
+
+
+def card_of(trained: Trained, card: Card | None = None, title: str = "net") -> str:
+    return card_text(trained, card or Card(), title=title, library="pytorch", usage="Run it.\n")
+
+
+def head_of(card: str) -> list[str]:
+    return card.split("---\n")[1].splitlines()
+
+
+def test_a_card_tells_what_the_network_is_and_what_it_read() -> None:
+    loss = Evaluation(1.5, 321, [])
+    card = card_of(drawn_network(), Card("mit", loss, (100, 421), "abc\n", "seed 0"))
+    assert head_of(card)[:2] == ['license: "mit"', "library_name: pytorch"]
+    for text in (
+        "lstm 2 x 11",
+        "`made-up.txt`, 3,000 characters",
+        "ab" * 32,
+        "321 characters",
+        "| 1.5000 | 2.1640 | 4.482 |",
+        "--part 100:421",
+        "```text\nabc\n```\n\nWritten with seed 0.",
+        "      value: 2.164043",
+    ):
+        assert text in card, text
+
+
+def test_without_a_license_the_author_is_asked() -> None:
+    (line,) = [line for line in head_of(card_of(drawn_network())) if line.startswith("license")]
+    assert line.startswith("license: unknown  # ") and "author" in line
+
+
+def test_the_loss_of_training_stands_in_or_none_does() -> None:
+    trained = drawn_network()
+    assert "| 1.7500 |" in card_of(trained)
+    unmeasured = card_of(replace(trained, origin=replace(ORIGIN, loss=None)))
+    assert "not measured" in unmeasured and "model-index" not in unmeasured
+
+
+def test_documents_and_how_the_text_was_read_are_told() -> None:
+    corpus = CorpusConfig(document_separator="\n`+", normalize="NFC", encoding="latin-1")
+    card = card_of(drawn_network(corpus=corpus))
+    assert "after ``\\n`+``" in card
+    assert "`encoding latin-1, normalize NFC`" in card
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_code_span_holds_any_text(text: str) -> None:
+    """By CommonMark: a span ends at the first run of backticks as long as that which began it."""
+    span = code(text)
+    ticks = re.match("`+", span)[0]
+    assert "\n" not in span
+    assert len(re.findall(rf"(?<!`){ticks}(?!`)", span)) == 2
+    assert span.startswith(ticks) and span.endswith(ticks)
+    inside = span[len(ticks) : -len(ticks)]
+    assert inside.removeprefix(" ").removesuffix(" ").strip() == visible(text).strip()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_fence_holds_any_text(text: str) -> None:
+    block = fenced(f"{text}\n```\n~~~\n").split("\n")
+    ticks = block[0].removesuffix("text")
+    assert set(ticks) == {"`"} and block[-1] == ticks
+    assert not any(line.strip().startswith(ticks) for line in block[1:-1])
+    assert block[-3:-1] == ["```", "~~~"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_yaml_string_holds_any_text(text: str) -> None:
+    """JSON that has no escape which YAML reads in another way."""
+    written = yaml_string(text)
+    assert json.loads(written) == visible(text)
+    assert not re.search(r"\\[^\"\\]", written.replace("\\\\", ""))
+    assert written.encode().decode() == written
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_card_of_hostile_names_has_the_lines_of_any_other(text: str) -> None:
+    origin = Origin((Text(text, 3),), "c" * 64, 1, 1.0, 2.0)
+    trained = replace(drawn_network(), origin=origin)
+    card = card_of(trained, Card(text, sample=text), title=text)
+    assert card.count(fenced(text)) == 1
+    card.encode()
+    card = card.replace(fenced(text), "")
+    usual = card_of(drawn_network(), Card("mit", sample="x"))
+    assert re.findall(r"(?m)^#+ \w+", card)[-5:] == re.findall(r"(?m)^#+ \w+", usual)[-5:]
+    shape = [re.sub(r'".*"|[\d.]+$', "", line) for line in head_of(card)]
+    assert shape == [re.sub(r'".*"|[\d.]+$', "", line) for line in head_of(usual)]

@@ -1,0 +1,188 @@
+"""The file of a web page with a network in it: what it holds, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from charrnn import ConfigError, CorpusConfig, ExportError, Lexicon, Vocab, export_html, save
+from charrnn.cli.main import cli
+from charrnn.export.html import ENGINE, page_data
+from charrnn.export.javascript import javascript_pattern
+from charrnn.generation.quantization import rounded
+from charrnn.network.arithmetic import from_bf16
+from charrnn.network.parameters import matrix_names
+from tests.reference.drawn import drawn_network
+
+LETTERS = Vocab(tuple("\n !-.:?_abAB\u00e9\u4e2d\U0001f600"))
+
+
+def data_of(path: Path) -> dict[str, Any]:
+    found = re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"), re.S)
+    assert found is not None
+    data: dict[str, Any] = json.loads(found[1])
+    return data
+
+
+def numbers_of(tensor: dict[str, Any]) -> np.ndarray:
+    data = base64.b64decode(tensor["data"])
+    if tensor["kind"] == "float32":
+        return np.frombuffer(data, "<f4").reshape(tensor["shape"])
+    if tensor["kind"] == "bf16":
+        return from_bf16(np.frombuffer(data, "<u2")).reshape(tensor["shape"])
+    exponents = np.frombuffer(base64.b64decode(tensor["exponents"]), np.int8)
+    q = np.frombuffer(data, np.int8).reshape(tensor["shape"])
+    return (q * 2.0 ** exponents.astype(float)[:, None]).astype(np.float32)
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+def test_the_weights_are_those_that_sample_uses(precision: str, tmp_path: Path) -> None:
+    trained = drawn_network(cell="depth-gated", skip=True)
+    trained.model.parameters["rnn.weight_hh_l0"][:, :11] = 0  # columns of zeros
+    (path,) = export_html(trained, tmp_path / "a.html", precision=precision)  # type: ignore[arg-type]
+    tensors = data_of(path)["network"]["tensors"]
+    model = rounded(trained.model, precision)
+    matrices = set(matrix_names(model.config))
+    for name, array in model.parameters.to_disk():
+        tensor = tensors[name.replace("rnn.peephole", "vectors")]
+        assert tensor["kind"] == (precision if name in matrices else "float32")
+        np.testing.assert_array_equal(numbers_of(tensor), array)
+    assert len(tensors) == len(model.parameters.tensors)
+
+
+def test_a_page_of_usual_size_is_below_2_mb(tmp_path: Path) -> None:
+    symbols = "".join(map(chr, range(32, 132)))
+    trained = drawn_network(symbols, hidden=256, embedding=64, starts=12)
+    (path,) = export_html(trained, tmp_path / "a.html")
+    assert path.stat().st_size < 2_000_000
+
+
+def test_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
+    mark = "</script><img src=x onerror=alert(1)>"
+    trained = drawn_network("\n abc</>")
+    text = replace(trained.origin.texts[0], name=mark)
+    trained = replace(trained, origin=replace(trained.origin, texts=(text,)))
+    (path,) = export_html(trained, tmp_path / "page.html", name=mark)
+    html = path.read_text("utf-8")
+    assert mark not in html
+    assert (
+        html.count("<script")
+        == html.count("</script>")
+        == len(re.findall(r"<script (?:id|type)=", html))
+    )
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy is not None
+    rules = dict(rule.split(" ", 1) for rule in policy[1].split("; "))
+    assert rules.pop("default-src") == "'none'"
+    assert rules.pop("worker-src") == "blob:"
+    assert re.fullmatch(r"('sha256-[^' ]+' ?)+", rules.pop("script-src"))
+    assert rules == {"style-src": "'unsafe-inline'"}
+    assert not re.search(r"https?://(?!www\.w3\.org/)|<link|@import|url\(", html)
+    assert data_of(path)["about"]["texts"] == [{"name": mark, "characters": 3000}]
+    for script in ENGINE:
+        assert f'<script id="{script}">' in html
+
+
+def test_the_words_are_in_it_only_if_they_are_asked_for(tmp_path: Path) -> None:
+    trained, words = drawn_network(), Lexicon.of_text("a bad cafe")
+    (path,) = export_html(trained, tmp_path / "a.html")
+    assert data_of(path)["knownWords"] is None
+    assert data_of(path)["about"]["hasKnownWords"] is False
+    export_html(trained, path, known_words=words, force=True)
+    automaton = data_of(path)["knownWords"]
+    assert automaton["start"] == words.automaton(trained.vocab).start
+    assert data_of(path)["about"]["hasKnownWords"] is True
+
+
+def test_start_states_separator_and_vocabulary() -> None:
+    trained = drawn_network(starts=4)
+    starts = page_data(trained, "int8")["starts"]
+    assert trained.starts is not None
+    assert starts["ids"] == trained.starts.ids.tolist()
+    state = from_bf16(np.frombuffer(base64.b64decode(starts["h"]), "<u2")).reshape(2, 4, 11)
+    np.testing.assert_array_equal(state, trained.starts.state.h[..., :11])
+    documents = drawn_network(corpus=CorpusConfig(document_separator="\n(?=[a-c])"))
+    data = page_data(documents, "int8")
+    assert data["separator"] == {
+        "source": r"[\u{a}](?=[\u{61}-\u{63}])",
+        "looksAhead": True,
+    }
+    assert data["starts"] == {"ids": [0], "h": None, "c": None}
+    vocabulary = data["vocabulary"]
+    alike = dict(zip(vocabulary["from"], vocabulary["to"], strict=True))
+    assert alike["A"] == "a" and alike["\u00c9"] == "\u00e9" and alike["!"] == "."
+    assert "x" not in alike and "a" not in alike
+
+
+PATTERNS = {
+    r"\n\n+": r"[\u{a}](?:[\u{a}]){1,}",
+    r"^\W": r"(?<![^])[\u{a}\u{20}-\u{21}\u{2d}-\u{2e}\u{3a}\u{3f}\u{1f600}]",
+    r"(?mi)^a$": r"(?<![^\n])[\u{41}\u{61}](?![^\n])",
+    r"a$|b\Z": r"(?:[\u{61}](?=\n?(?![^]))|[\u{62}](?![^]))",
+    r"(?P<x>[^a-zA-Z\s])*?z{2}": (
+        r"(?:(?:[\u{21}\u{2d}-\u{2e}\u{3a}\u{3f}\u{5f}\u{e9}\u{4e2d}\u{1f600}])){0,}?(?:[]){2,2}"
+    ),
+    r"(?<!a)(?i:B)(?!\d)": r"(?<![\u{61}])(?:[\u{42}\u{62}])(?![])",
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_separators_in_javascript(pattern: str) -> None:
+    assert javascript_pattern(pattern, LETTERS) == PATTERNS[pattern]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        (r"(a)\1", "a reference to a group"),
+        (r"a++b", "a possessive repeat"),
+        (r"(?>a+)b", "an atomic group"),
+        (r"\n*", "may match nothing"),
+    ],
+)
+def test_separators_that_javascript_does_not_have(pattern: str, why: str, tmp_path: Path) -> None:
+    trained = drawn_network(corpus=CorpusConfig(document_separator=pattern))
+    with pytest.raises(ExportError, match=f"`document_separator`.*{why}"):
+        export_html(trained, tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_refusals(tmp_path: Path) -> None:
+    trained, path = drawn_network(), tmp_path / "a.html"
+    with pytest.raises(ConfigError, match="`precision` must be int8 or bf16 in a page"):
+        export_html(trained, path, precision="float32")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="`trained` must be a Trained, not str"):
+        export_html("a", path)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="`known_words` must be a Lexicon, not bool"):
+        export_html(trained, path, known_words=True)  # type: ignore[arg-type]
+    path.write_text("mine")
+    with pytest.raises(ExportError, match="exists already"):
+        export_html(trained, path)
+    assert path.read_text() == "mine"
+
+
+def test_the_command(tmp_path: Path) -> None:
+    trained = drawn_network()
+    save(tmp_path / "some.safetensors", trained)
+    words = tmp_path / "words.txt"
+    words.write_text("a bad cafe")
+    network, out = str(tmp_path / "some.safetensors"), str(tmp_path / "some.html")
+    command = ["export", network, "--to", "html", "--out", out, "--precision", "bf16"]
+    made = CliRunner().invoke(cli, [*command, "--known-words", str(words), "--json"])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["files"][0]["path"] == out
+    about = data_of(Path(out))["about"]
+    assert (about["name"], about["precision"], about["hasKnownWords"]) == ("some", "bf16", True)
+    wrong = CliRunner().invoke(
+        cli, ["export", network, "--to", "html", "--out", out, "--text", "x"]
+    )
+    assert wrong.exit_code == 2
+    assert "--text needs --known-words" in wrong.stderr

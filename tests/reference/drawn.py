@@ -1,0 +1,53 @@
+"""Networks whose every number is drawn, so that each takes part in what they compute."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from charrnn.checkpoint.start_states import StartStates
+from charrnn.checkpoint.trained import Origin, Text, Trained
+from charrnn.config import CorpusConfig, ModelConfig
+from charrnn.network.model import Model, State
+from charrnn.text.vocab import Vocab
+
+SYMBOLS = "\n .,abcdefghé"
+ORIGIN = Origin((Text("made-up.txt", 3000),), "ab" * 32, 120, 2.5, 1.75)
+
+
+def drawn_network(
+    symbols: str = SYMBOLS,
+    corpus: CorpusConfig | None = None,
+    vocab: Vocab | None = None,
+    starts: int = 3,
+    **settings: Any,
+) -> Trained:
+    """A small network with drawn weights, biases and peepholes, and drawn states to start from
+    unless its text has documents.
+    """
+    vocab = vocab or Vocab(tuple(symbols))
+    shape = {"cell": "lstm", "layers": 2, "hidden": 11, "embedding": 5, "layer_norm": False}
+    config = ModelConfig(**(shape | settings), vocab_size=len(vocab)).resolved()
+    model, rng = Model(config), np.random.default_rng(7)
+    for tensor in model.parameters.tensors:
+        scale = 0.5 if "weight" in tensor.name else 0.3
+        drawn = rng.normal(scale=scale, size=tensor.disk_shape).astype(np.float32)
+        tensor.from_disk(drawn, model.parameters[tensor.name])
+    model.hold_zeros()
+    corpus = corpus or CorpusConfig(unit=vocab.unit)
+    begin = None
+    if starts and corpus.document_separator is None:
+        state, H = State(model, starts), config.hidden
+        state.h[..., :H] = rng.uniform(-1, 1, (config.layers, starts, H))
+        state.c[..., :H] = rng.uniform(-1, 1, (config.layers, starts, H))
+        if config.cell == "clockwork":  # clocks, below the units' periods
+            state.c[..., :H] = np.floor(np.abs(state.c[..., :H]) * model.vectors(0)[0, :H])
+        ids = np.arange(starts, dtype=np.int32)
+        begin = StartStates.rounded(state, ids)
+    return Trained(model, vocab, corpus, ORIGIN, starts=begin)
+
+
+def drawn_text(length: int, symbols: str = SYMBOLS, seed: int = 3) -> str:
+    """A text of these symbols, with short and long words."""
+    return "".join(np.random.default_rng(seed).choice(list(symbols), length))

@@ -1,0 +1,228 @@
+"""Texts that are written together are what each would be alone, whatever comes and goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from charrnn.checkpoint.trained import Trained
+from charrnn.config import SamplingConfig
+from charrnn.evaluation.score import score
+from charrnn.generation.allowed import allowed
+from charrnn.generation.generate import generate_texts
+from charrnn.inspection.likelihood import with_logprobs
+from charrnn.network.model import Model
+from charrnn.runtime.threads import Workers
+from charrnn.server.engine import Engine
+from charrnn.server.stream import Order, Stream
+from charrnn.text.vocab import Vocab
+from tests.server.networks import network
+
+PRIME = "abc. Aa bc, cab and bad, c "
+
+
+class Desk:
+    """Gives texts to an engine and waits for them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self._change = engine, threading.Condition()
+
+    def stream(
+        self, prime: str = PRIME, order: dict[str, Any] | None = None, **config: Any
+    ) -> Stream:
+        settings = SamplingConfig(**({"length": 60, "temperature": 1.0} | config))
+        ids = self.engine.network.vocab.encode(prime).astype(np.int32)
+        return Stream(self.engine.network, Order(ids, settings, **(order or {})), self._report)
+
+    def _report(self, stream: Stream) -> None:
+        with self._change:
+            self._change.notify_all()
+
+    def wait(self, streams: Sequence[Stream]) -> list[str]:
+        with self._change:
+            assert self._change.wait_for(lambda: all(each.is_over for each in streams), 30)
+        return ["".join(each.pieces) for each in streams]
+
+    def written(self, *streams: Stream) -> list[str]:
+        self.engine.add(streams)
+        return self.wait(streams)
+
+
+@contextmanager
+def desk(trained: Trained, **options: Any) -> Iterator[Desk]:
+    with closing(Engine(trained, **options)) as engine:
+        yield Desk(engine)
+
+
+def expected(trained: Trained, prime: str = PRIME, **config: Any) -> str:
+    settings = SamplingConfig(**({"length": 60, "temperature": 1.0} | config))
+    return generate_texts(trained, 1, prime, settings)[0].text
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {"seed": 1},
+    {"seed": 1, "take": 2, "temperature": 0.5},
+    {"seed": 2, "top_k": 3, "length": 200},
+    {"seed": 3, "top_p": 0.7, "stop": ("ab", "c ")},
+    {"seed": 4, "min_p": 0.1, "until": "sentence", "length": 500},
+    {"seed": 5, "temperature": 0.0, "dry_multiplier": 0.8, "dry_allowed_length": 2},
+    {"seed": 6, "inner_temperature": 0.1, "temperature_to": 3.0},
+    {"seed": 7, "prime": "", "length": 33},
+    {"seed": 8, "prime": "a"},
+    {"seed": 9, "prime": PRIME * 40, "lines": 2, "length": 300},
+    {"seed": 10, "length": 1},
+    {"seed": 11, "length": 0},
+]
+
+
+@pytest.mark.parametrize("separator", [None, r"\n"])
+def test_a_text_is_that_of_generate_whatever_is_written_beside_it(separator: str | None) -> None:
+    trained = network(separator=separator)
+    wanted = [expected(trained, **config) for config in SETTINGS]
+    assert len(set(wanted)) > 10
+    with closing(Workers(2)) as workers, desk(trained, workers=workers, most=8) as own:
+        alone = [own.written(own.stream(**config))[0] for config in SETTINGS]
+        assert alone == wanted
+        assert own.written(*(own.stream(**config) for config in SETTINGS)) == wanted
+        assert own.written(*(own.stream(**config) for config in SETTINGS[::-1])) == wanted[::-1]
+
+
+def test_bytes_and_their_texts() -> None:
+    symbols = [chr(value) for value in (10, 32, 46, *range(97, 107), 0xC3, 0xA4, 0xA9, 0xE2)]
+    trained = network(vocab=Vocab(tuple(symbols), "byte"))
+    wanted = expected(trained, "ab\u00e4", seed=5, length=300)
+    assert any(0xDC80 <= ord(c) < 0xDD00 for c in wanted), "not all of it is UTF-8"
+    with desk(trained) as own:
+        assert own.written(own.stream("ab\u00e4", seed=5, length=300)) == [wanted]
+
+
+def test_texts_that_match_end_where_they_can() -> None:
+    trained = network()
+    config = SamplingConfig(match="(abc|bad|b+ c)+", length=40, seed=3, temperature=1.0)
+    automaton = allowed(trained.vocab, config)
+    wanted = generate_texts(trained, 1, PRIME, config)[0]
+    with desk(trained) as own:
+        (stream,) = streams = [own.stream(order={"automaton": automaton}, **_given(config))]
+        assert own.written(*streams) == [wanted.text]
+        assert stream.finish_reason == ("stop" if wanted.ended else "length")
+        full = own.stream(order={"automaton": automaton}, **_given(replace(config, length=6)))
+        own.written(full)
+        assert full.finish_reason in ("stop", "length")
+
+
+def _given(config: SamplingConfig) -> dict[str, Any]:
+    names = ("match", "length", "seed", "temperature")
+    return {name: getattr(config, name) for name in names}
+
+
+def test_probabilities_are_those_of_the_network_alone() -> None:
+    trained = network()
+    config = SamplingConfig(length=30, seed=3, temperature=0.7, top_k=5)
+    wanted = with_logprobs(trained, generate_texts(trained, 1, PRIME, config), PRIME, config)[0]
+    with desk(trained) as own:
+        stream = own.stream(
+            seed=3, length=30, temperature=0.7, top_k=5, order={"logprobs": 4, "scores": 0}
+        )
+        assert own.written(stream) == [wanted.text]
+    assert len(stream.places) == len(PRIME) + 30 and len(stream.drawn) == 30
+    np.testing.assert_allclose([p.logprob for p in stream.drawn], wanted.logprobs, atol=2e-5)
+    for place in stream.places:
+        told = [logprob for _, logprob in place.top]
+        assert len(told) == 4 and told == sorted(told, reverse=True)
+        assert place.logprob <= told[0] + 1e-12
+        own_one = dict(place.top).get(place.symbol)
+        assert own_one is None or own_one == place.logprob
+    ids = trained.vocab.encode(PRIME)
+    assert [p.symbol for p in stream.places[: len(PRIME)]] == ids.tolist()
+
+
+def test_the_scores_of_a_prompt_are_those_of_score_from_the_same_start() -> None:
+    trained = network()
+    wanted = score(trained, PRIME * 30).nats
+    with desk(trained) as own:
+        for first in (0, 5, 700):
+            stream = own.stream(
+                PRIME * 30, length=0, order={"logprobs": 0, "scores": first, "start": 0}
+            )
+            own.written(stream)
+            told = [-place.logprob for place in stream.places]
+            assert len(told) == len(PRIME) * 30 - first
+            np.testing.assert_allclose(told, wanted[first:], atol=2e-5)
+
+
+def test_bias_raises_lowers_and_excludes() -> None:
+    trained, vocab = network(), Vocab(network().vocab.symbols)
+    bias = np.zeros(len(vocab), np.float32)
+    bias[vocab.index["a"]] = 100
+    with desk(trained) as own:
+        assert own.written(own.stream(order={"bias": bias})) == ["a" * 60]
+        bias[:] = -np.inf
+        bias[[vocab.index["x"], vocab.index["y"]]] = 0
+        (text,) = own.written(own.stream(order={"bias": bias}))
+        assert set(text) == {"x", "y"}
+        assert own.written(own.stream(order={"bias": np.zeros(len(vocab), np.float32)})) == [
+            expected(trained)
+        ]
+
+
+def test_a_prompt_that_grew_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, read = network(), list[int]()
+    with desk(trained) as own:
+        batch = own.engine._batch.read
+        monkeypatch.setattr(
+            own.engine._batch,
+            "read",
+            lambda streams: (read.append(streams[0].place), batch(streams)),
+        )
+        long = PRIME * 100
+        own.written(own.stream(long, seed=4))
+        assert read[0] == 0
+        read.clear()
+        assert own.written(own.stream(long + " and", seed=4)) == [
+            expected(trained, long + " and", seed=4)
+        ]
+        assert read == [len(long)]
+        read.clear()
+        own.written(own.stream(long[:1500] + "XYZ".lower(), seed=4))  # changed in the middle
+        assert read[0] >= 1024
+        read.clear()
+        own.written(own.stream(long, seed=4))
+        assert read == []
+
+
+def test_one_request_does_not_take_all_places() -> None:
+    trained, many, one = network(), object(), object()
+    with desk(trained, most=4) as own:
+        first = [own.stream(seed=n, length=3000, order={"owner": many}) for n in range(8)]
+        own.engine.add(first)
+        late = own.stream(seed=1, length=10, order={"owner": one})
+        own.written(late)
+        assert not any(each.is_over for each in first)
+        own.engine.cancel(first)
+
+
+def test_who_leaves_frees_the_place_at_once() -> None:
+    trained = network()
+    with desk(trained, most=2) as own:
+        endless = [own.stream(seed=n, length=10**7) for n in range(6)]
+        own.engine.add(endless)
+        own.engine.cancel(endless)
+        assert own.written(own.stream(seed=1)) == [expected(trained, seed=1)]
+        assert own.engine.texts <= 1 and not any(each.is_over for each in endless)
+
+
+def test_a_network_that_fails_is_an_error_of_each_text_and_the_engine_goes_on() -> None:
+    trained = network()
+    model = Model(trained.model.config)
+    model.parameters["decoder.bias"][3] = np.inf
+    with desk(replace(trained, model=model)) as own:
+        for _ in range(2):
+            stream = own.stream()
+            own.written(stream)
+            assert "NaN or infinite" in stream.error
