@@ -7,7 +7,7 @@ ended and not on interruptions.
 
 import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -178,10 +178,16 @@ class _NoLock:
 
 
 def check_installed() -> None:
-    """`ConfigError` if Optuna is not installed."""
-    if find_spec("optuna") is None:
+    """`ConfigError` if Optuna is not installed, or is too old."""
+    try:
+        installed = version("optuna")
+    except PackageNotFoundError:
+        installed = ""
+    if installed.partition(".")[0] in ("", "2", "3", "4"):
+        here = f", and {installed} is installed" if installed else ""
         raise ConfigError(
-            'tuning needs the package Optuna: install it by pip install "charrnn-numba[tune]"'
+            f"tuning needs the package Optuna, version 5 or newer{here}: "
+            'pip install "charrnn-numba[tune]"'
         )
 
 
