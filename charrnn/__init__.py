@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.check import TextCheck, check
+    from charrnn.training.distributed import on_ranks
     from charrnn.training.loop import train
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -176,6 +177,7 @@ _HOMES = {
     "training.tensorboard": "TensorBoard write_tensorboard",
     "config.files": "configs_of preset presets",
     "text.findings": "Finding",
+    "training.distributed": "on_ranks",
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
@@ -195,7 +197,7 @@ __all__ = [  # noqa: RUF022
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
     "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked",
-    "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
+    "lr_find", "RateTest", "train", "on_ranks", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
     "evaluate", "evaluate_texts", "evaluate_windows",

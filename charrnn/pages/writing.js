@@ -55,15 +55,17 @@
         if (isOffered) control.value = value;
       }
     }
-    showTemperature();
+    showSettings();
   }
 
-  const showTemperature = () => {
+  function showSettings() {
     byId("temperature-value").textContent = number("temperature").toFixed(2);
-  };
+    byId("characters").textContent = count(number("length")) + " characters";
+    byId("tab-takes").textContent = byId("tab").value === "all" ? "all of it" : "a word of it";
+  }
 
   function settingChanged(event) {
-    showTemperature();
+    showSettings();
     keeper.settings = Object.fromEntries(CONTROLS.map((id) => [id, valueOf(id)]));
     showSwitches();
     if (!suggestion) return;
@@ -191,6 +193,7 @@
     editor.suggest(text);
     byId("ghost").textContent = editor.isAtEnd ? "" : text;
     for (const id of ["take-word", "take-all", "drop"]) disable(id, !text);
+    if (text && byId("status").className) say(""); // the network answers again
     if (text && isWhole) byId("spoken").textContent = "Suggestion: " + text;
     showButtons();
   }
@@ -324,7 +327,7 @@
     editor.area.addEventListener("keydown", onTextKey);
     editor.area.addEventListener("focus", moved);
     editor.area.addEventListener("blur", moved);
-    editor.area.addEventListener("compositionstart", () => suggestion && suggestion.clear());
+    editor.area.addEventListener("compositionend", moved);
     byId("choices").addEventListener("keydown", onChoiceKey);
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && passages && escape()) event.preventDefault();

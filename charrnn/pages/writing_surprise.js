@@ -50,7 +50,7 @@
       try {
         const scored = await this.#backend.score(text, { signal });
         if (signal.aborted) return;
-        this.#scored = surpriseOf(text, scored.surprises, this.#unit);
+        this.#scored = surpriseOf(text, scored, this.#unit);
         this.#editor.color(this.#scored);
         this.#summarize(scored.unknown);
         this.moved();
@@ -60,13 +60,18 @@
     }
 
     #summarize(unknown) {
-      const { characters, mean, words } = summaryOf(this.#scored, 5), { text } = this.#scored;
-      byId("surprise-summary").textContent = !text ? "There is no text yet." : (characters
-        ? characters.toLocaleString("en") + (characters === 1 ? " character, " : " characters, ") +
-          mean.toFixed(2) + " nats each (" + (mean / Math.LN2).toFixed(2) + " bits)." : "") +
-        (unknown.length ? " Not in the network\u2019s vocabulary: " +
-          unknown.map(nameOf).join(", ") + "." : "") +
-        (words.length ? " Most surprising:" : "");
+      const { text } = this.#scored, { characters, mean, isPart, words } = summaryOf(this.#scored, 5);
+      const size = (isPart ? "The last " : "") + characters.toLocaleString("en") +
+        (characters === 1 ? " character" : " characters");
+      const sentences = [
+        !text && "There is no text yet.",
+        characters && size + ": " + mean.toFixed(2) + " nats each (" +
+          (mean / Math.LN2).toFixed(2) + " bits).",
+        unknown.length && "Not in the network\u2019s vocabulary: " +
+          unknown.map(nameOf).join(", ") + ".",
+        words.length && "Most surprising:",
+      ];
+      byId("surprise-summary").textContent = sentences.filter(Boolean).join(" ");
       byId("surprise-words").replaceChildren(...words.map((word) => {
         const item = document.createElement("li"), button = document.createElement("button");
         const line = text.slice(0, word.start).split("\n").length;

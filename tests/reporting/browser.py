@@ -81,8 +81,8 @@ class Tab:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, *, scheme: str = "light", width: int = 1200) -> None:
-        """Open a file from disk, in this color scheme."""
+    def open(self, place: Path | str, *, scheme: str = "light", width: int = 1200) -> None:
+        """Open a file from disk or an address, in this color scheme."""
         self.call("Emulation.setEmulatedMedia", features=[_feature("color-scheme", scheme)])
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -92,7 +92,8 @@ class Tab:
             mobile=False,
         )
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = place if isinstance(place, str) else place.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._next()
 
