@@ -342,6 +342,7 @@
 
   restoreSettings();
   editor.start(keeper.open());
+  isKept = editor.text !== ""; // writing it again would take the slot from another tab
   keep();
   showDrafts();
   showSwitches();
