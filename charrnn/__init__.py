@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.check import TextCheck, check
+    from charrnn.training.distributed import on_ranks
     from charrnn.training.loop import train
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from charrnn.training.tensorboard import TensorBoard, write_tensorboard
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import compare
+    from charrnn.tuning.dealing import on_workers
     from charrnn.tuning.lr_find import lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
@@ -119,6 +121,7 @@ _HOMES = {
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
+    "tuning.dealing": "on_workers",
     "tuning.lr_find": "lr_find",
     "tuning.rate_test": "RateTest",
     "tuning.outcomes": "Event Outcome Result results",
@@ -176,6 +179,7 @@ _HOMES = {
     "training.tensorboard": "TensorBoard write_tensorboard",
     "config.files": "configs_of preset presets",
     "text.findings": "Finding",
+    "training.distributed": "on_ranks",
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
@@ -194,7 +198,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
-    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked",
+    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked", "on_workers", "on_ranks",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",

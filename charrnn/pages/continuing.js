@@ -3,6 +3,7 @@
 // places that it has read, by what stands before them.
 {
   const EVERY = 32; // symbols between two stored states
+  const SHORT = 512; // symbols: each take reads such a text from a start state of its own
   const MOST = 8192, LEAST = 4096; // of a longer text, the last LEAST to MOST symbols are read
   const LINE = 512; // within which reading then begins with a line
   const BEFORE = 1024; // symbols before a text in which its first sentence or line may begin
@@ -90,9 +91,10 @@
       });
     }
 
-    // Which start state a text has: settings.start, or that of a take of a seed (StartStates.chosen).
-    startOf({ seed, take, start }) {
-      if (start !== undefined && start !== null) return start % this.starts.length;
+    // Which start state a text has: that of a take of a seed (StartStates.chosen). After a longer
+    // text it makes no difference that could be seen, and other takes need not read it again.
+    startOf({ seed, take }, ids) {
+      if (ids.length > SHORT) return 0;
       const first = BigInt(new SeedSequence([seed, 0x57a7]).state(1)[0]);
       return Number((first + BigInt(take) - 1n) % BigInt(this.starts.length));
     }
@@ -120,7 +122,7 @@
     }
 
     // A walk at the end of these ids, and the surprise of each of them, NaN for those that were not
-    // read. `pause` is awaited often: it lets others work, and throws if this is not wanted any more.
+    // read. `pause` is awaited often: it lets others work, and throws once this is not wanted.
     async read(ids, start, pause) {
       const begin = this.beginOf(ids), surprises = new Float64Array(ids.length).fill(NaN);
       let mark = this.starts[start], hash = mark.hash;
@@ -171,8 +173,8 @@
     }
 
     async next(text, settings, count, pause) {
-      const { walk } = await this.read(
-        this.vocabulary.encode(text).ids, this.startOf(settings), pause);
+      const { ids } = this.vocabulary.encode(text);
+      const { walk } = await this.read(ids, this.startOf(settings, ids), pause);
       const words = this.wordsAfter(text, settings);
       const weights = this.weighed(walk, settings, words, Infinity);
       if (weights === null) return [];
@@ -190,7 +192,7 @@
       const before = ids.slice(-BEFORE).map((id) => vocabulary.character(id));
       const ending = new Ending(this, settings.until, before);
       let words = this.wordsAfter(text, settings), written = "", isOver = false;
-      const { walk } = await this.read(ids, this.startOf(settings), pause);
+      const { walk } = await this.read(ids, this.startOf(settings, ids), pause);
       const random = new Generator(settings.seed, BigInt(settings.take) - 1n);
       const add = (piece) => {
         written += piece;

@@ -104,7 +104,7 @@ def expected(
 ) -> str:
     """What charrnn writes with the same settings."""
     chosen = {NAMES.get(name, name): value for name, value in settings.items()}
-    chosen = {name: value for name, value in chosen.items() if name not in ("knownWords", "start")}
+    del chosen["knownWords"]
     chosen["seed"] = int(chosen["seed"])
     config = SamplingConfig(**chosen, precision=precision, unknown="nearest")
     return "".join(generate(trained, prime, config, **how))
@@ -285,7 +285,8 @@ def test_surprises_and_alternatives(page: Tab) -> None:
     np.testing.assert_allclose(nats[is_known], wanted[is_known], rtol=1e-4)
     assert np.isnan(nats[~is_known]).all()
     assert result["unknown"] == ["€", "É"]
-    best = call(page, "next", "a bad", settings_of(topK=4, temperature=1.0, start=0), 3)
+    seed = next(seed for seed in range(99) if trained.opening.chosen(seed, 1) == [0])
+    best = call(page, "next", "a bad", settings_of(topK=4, temperature=1.0, seed=seed), 3)
     top = score(exact, "a bad.", top=4)
     whole = top.probabilities[-1].sum()
     assert [each["text"] for each in best] == [SYMBOLS[i] for i in top.top[-1][:3]]
@@ -317,7 +318,7 @@ def test_a_changed_text_is_read_from_the_change_on(page: Tab) -> None:
     assert steps[0] == len(text)
     assert max(steps[1], steps[2], steps[4]) <= 33
     assert len(text) - 300 < steps[3] <= len(text) - 300 + 33
-    chosen = settings_of(length=50, start=0)
+    chosen = settings_of(length=50)
     text += call(page, "write", text, chosen)["text"]
     found, more = counted(text)
     assert more <= 33  # what was written is known, too
