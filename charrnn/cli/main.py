@@ -195,7 +195,7 @@ def _usage_message(error: click.UsageError) -> str:
         hint = did_you_mean(error.option_name, flags)
         hint = hint or f"; {error.ctx.command_path} --help lists the options"
         return f"there is no option {error.option_name}{hint}"
-    message = error.format_message().removesuffix(".")
+    message = " ".join(error.format_message().split()).removesuffix(".")
     if wrong := _WRONG_VALUE.fullmatch(message):
         flag, value, wanted = wrong.groups()
         for pattern, words in _WANTED.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig, ModelConfig
@@ -150,38 +150,35 @@ def _about(trained: Trained) -> str:
 
 
 def _options(config: ModelConfig) -> str:
-    """What is not plain about a network."""
-    plain = asdict(ModelConfig(layer_norm=False, hidden=config.hidden))
-    shown = [
-        name.replace("_", " ") + ("" if value is True else f" {value}")
-        for name, value in asdict(config).items()
-        if name in ("embedding", "skip", "residual", "layer_norm", "activation", "zoneout_c")
-        or name == "zoneout_h"
-        if value != plain[name] or name == "embedding"
-    ]
-    return f" ({', '.join(shown)})"
+    """What is not plain about a network, in parentheses."""
+    plain = ModelConfig(layer_norm=False)
+    options = [f"embeddings of {config.embedding}" if config.embedding else "one-hot symbols"]
+    for name in ("layer_norm", "residual", "skip", "activation", "zoneout_h", "zoneout_c"):
+        if (value := getattr(config, name)) != getattr(plain, name):
+            said = name.replace("_", " ")
+            options.append(said if value is True else f"{said} {value}")
+    return f" ({', '.join(options)})"
 
 
 def _texts(trained: Trained) -> str:
-    origin, unit = trained.origin, NOUNS[trained.vocab.unit]
+    """What it was trained on, by name and hash, and how that was read."""
+    texts, config, usual = trained.origin.texts, trained.corpus_config, CorpusConfig()
     lines = [
-        f"- {code(text.name)}, {counted(text.characters, unit)}"
+        f"{code(text.name)}, {counted(text.characters, _unit(trained))}"
         + (f", for {text.part}" if text.part else "")
-        for text in origin.texts[:LISTED]
+        for text in texts[:LISTED]
     ]
-    if rest := len(origin.texts) - LISTED:
-        lines += [f"- and {counted(rest, 'other text')}"] if rest > 0 else []
-    read = trained.corpus_config
-    usual = CorpusConfig()
+    if len(texts) > LISTED:
+        lines.append(f"and {counted(len(texts) - LISTED, 'other text')}")
     settings = [
-        f"{name.replace('_', ' ')} {getattr(read, name)}"
+        f"{name.replace('_', ' ')} {getattr(config, name)}"
         for name in ("encoding", "encoding_errors", "newlines", "normalize", "min_count")
-        if getattr(read, name) != getattr(usual, name)
+        if getattr(config, name) != getattr(usual, name)
     ]
     if settings:
-        lines.append(f"- read with {code(', '.join(settings))}")
-    lines.append(f"- sha256 of the text as charrnn encodes it: {code(origin.sha256)}")
-    return "\n".join(lines) + "\n"
+        lines.append(f"read with {code(', '.join(settings))}")
+    lines.append(f"sha256 of the text as charrnn encodes it: {code(trained.origin.sha256)}")
+    return "".join(f"- {line}\n" for line in lines)
 
 
 def _evaluation(trained: Trained, card: Card) -> str:

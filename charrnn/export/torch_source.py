@@ -8,17 +8,20 @@ separator of documents as a string literal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from importlib.resources import files
 from string import Template
 
 from charrnn.checkpoint.names import torch_module
 from charrnn.checkpoint.trained import Trained
+from charrnn.config import ModelConfig
+from charrnn.export.card import visible
 from charrnn.export.torch_weights import has_c, layer_module
 from charrnn.network.cells import cell_named
 from charrnn.text.decoding import codec_name
 from charrnn.text.documents import looks_ahead
-from charrnn.text.vocab import Vocab
+from charrnn.text.vocab import NOUNS, Vocab
 
 OPENS, CLOSES, ONLY = "#[ ", "#]", "  #? "
 
@@ -84,22 +87,28 @@ def _traits(trained: Trained) -> set[str]:
     return {config.cell, *(name for name, is_so in traits.items() if is_so)}
 
 
+def _imported(config: ModelConfig) -> tuple[set[str], set[str]]:
+    """What is imported from torch and from torch.nn.functional."""
+    names, functions = {"Tensor", "nn"}, {"cross_entropy", "pad"}
+    if config.layer_norm:
+        functions.add("layer_norm")
+    if not config.embedding:
+        functions.add("one_hot")
+    if layer_module(config) is None:
+        (functions if config.activation == "softsign" else names).add(config.activation)
+        if config.cell not in ("rnn", "clockwork"):
+            names.add("sigmoid")
+    return names, functions
+
+
 def _names(trained: Trained) -> dict[str, object]:
     """What stands for the template's names."""
     config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
-    is_own, state = layer_module(config) is None, "hc" if has_c(config) else "h"
     traits, prime = _traits(trained), example_prime(vocab)
-    module = layer_module(config)
+    module, state = layer_module(config), "hc" if has_c(config) else "h"
     gates = len(cell_named(config.cell).input_gates)
-    phi = config.activation
-    relu = ', nonlinearity="relu"' if module == "RNN" and phi == "relu" else ""
-    from_torch = {"Tensor", "nn"}
-    functions = {"cross_entropy", "pad"}
-    if is_own:
-        from_torch |= {"sigmoid"} if config.cell not in ("rnn", "clockwork") else set()
-        (functions if phi == "softsign" else from_torch).add(phi)
-    functions |= {"layer_norm"} if config.layer_norm else set()
-    functions |= set() if config.embedding else {"one_hot"}
+    relu = ', nonlinearity="relu"' if module == "RNN" and config.activation == "relu" else ""
+    from_torch, functions = _imported(config)
     encoding = [literal(codec_name(corpus.encoding))]
     if corpus.encoding_errors != "strict":
         encoding.append(literal(corpus.encoding_errors))
@@ -122,18 +131,18 @@ def _names(trained: Trained) -> dict[str, object]:
         "state": ", ".join(state),
         "said": " and ".join(state),
         "new": "new_" if "zoneout" in traits else "",
-        "phi": phi,
+        "phi": config.activation,
         "zoneout_h": config.zoneout_h,
         "zoneout_c": config.zoneout_c,
         "module": module,
-        "layer": "Layer" if is_own else f"nn.{module}",
+        "layer": f"nn.{module}" if module else "Layer",
         "input": "E" if config.embedding else "V",
         "nonlinearity": relu,
-        "options": "" if is_own else f", H{relu}",
+        "options": f", H{relu}" if module else "",
         "embedded": "self.embedding(ids)" if config.embedding else "one_hot(ids, V).float()",
         "y": "y" if config.residual else "x",
-        "join": "stack" if is_own else "cat",
-        "unit": "byte" if vocab.unit == "byte" else "character",
+        "join": "cat" if module else "stack",
+        "unit": NOUNS[vocab.unit],
         "text": "str | bytes" if vocab.unit == "byte" else "str",
         "encoding": ", ".join(encoding),
         "normalize": literal(corpus.normalize),
@@ -149,14 +158,17 @@ def example_prime(vocab: Vocab) -> str:
 def has_harmful(vocab: Vocab) -> bool:
     """True if a text of this vocabulary may hold characters that a terminal obeys."""
     return any(
-        (not symbol.isprintable() and symbol not in "\n\t")
-        or (vocab.unit == "byte" and symbol > "~")
+        visible(symbol, "\n\t") != symbol or (vocab.unit == "byte" and symbol > "~")
         for symbol in vocab.index
     )
 
 
 def literal(text: str) -> str:
-    """A string literal of a text, in ASCII, in the quotes that need fewer escapes."""
+    """A string literal of a text, in ASCII: raw where that is possible and shorter, else in the
+    quotes that need fewer escapes.
+    """
+    if "\\" in text and re.fullmatch(r"[ !#-~]*[ !#-\[\]-~]", text):
+        return f'r"{text}"'
     quote = "'" if text.count('"') > text.count("'") else '"'
     inside = (ch if ch in "'\"" and ch != quote else ascii(ch)[1:-1] for ch in text)
     return quote + "".join("\\" + ch if ch == quote else ch for ch in inside) + quote

@@ -338,7 +338,7 @@ def _characters(training: TrainConfig) -> int:
 def _seconds(name: str, time: str | float) -> float:
     seconds = time if isinstance(time, int | float) else seconds_of(name, time)
     if not LEAST_SECONDS <= seconds < float("inf"):
-        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!r:.40}")
+        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!s:.40}")
     return float(seconds)
 
 
@@ -354,10 +354,28 @@ def _check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, LookupError, TypeError):
         raise RunError(f"{path}: cannot read the plan; choose another `folder`") from None
-    rest = {name: value for name, value in stored.items() if name != "base"}
-    if rest != json.loads(json.dumps(wanted)) or not is_base:
-        raise RunError(f"{folder} contains another tuning; choose another `folder`")
+    difference = _difference(stored, json.loads(json.dumps(wanted)))
+    if difference is not None or not is_base:
+        raise RunError(
+            f"{folder} contains another tuning{difference or '':.300}; choose another `folder`"
+        )
     return stored
+
+
+def _difference(stored: Any, wanted: Any) -> str | None:
+    """The first difference between two plans, for a message; None if there is none."""
+    for name, value in wanted.items():
+        before = stored.get(name)
+        if name == "settings" and isinstance(before, dict):
+            found = _difference(before, value)
+            if found is not None:
+                return found
+        elif before != value:
+            if name == "sha256":
+                return " (of another text)"
+            old, new = ("unset" if x in (None, {}) else f"{x}" for x in (before, value))
+            return f" ({name} {old:.100}, not {new:.100})"
+    return None
 
 
 def _read_seconds(path: Path) -> float:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import charrnn
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig
 from charrnn.config.settings import CELL_NAMES
+from charrnn.export.card import visible
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
 from tests.reference.drawn import SYMBOLS, drawn_network, drawn_text
@@ -143,6 +148,38 @@ def test_draws_follow_the_distribution(tmp_path: Path) -> None:
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
+def test_a_part_of_a_text_is_read_from_a_zero_state(tmp_path: Path) -> None:
+    """As `charrnn eval` reads the validation part: its first character is not predicted."""
+    for name, pattern in (("book", None), ("names", r"\n"), ("ahead", r"\n(?=a)")):
+        trained = drawn_network(corpus=CorpusConfig(document_separator=pattern))
+        module, text = exported(trained, tmp_path / name), drawn_text(2500)
+        ids = trained.vocab.encode(text)
+        starts = None if pattern is None else resets(ids, trained.vocab, pattern)
+        starts = starts if starts is None else starts[starts >= 0]
+        wanted = charrnn.evaluate(trained.model, ids, starts=starts)
+        losses = module.evaluate(module.load(), text, begins=False)
+        assert len(losses) == wanted.characters == 2499
+        assert abs(losses.double().mean().item() - wanted.nats_per_char) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["a: 'b' #\n- c", '"\\x\x85\ufeff\udcff`', "é\U0001f600\x1b"])
+def test_a_reader_of_yaml_gets_what_stands_in_the_card(name: str, tmp_path: Path) -> None:
+    trained = drawn_network()
+    text = charrnn.Text(name, 5)
+    trained = replace(trained, origin=replace(trained.origin, texts=(text,)))
+    card = charrnn.Card(license=name, sample="---\n```\n")
+    charrnn.export_pytorch(trained, tmp_path / "a:'b", card=card)
+    _, head, _ = (tmp_path / "a:'b" / "README.md").read_text("utf-8").split("---\n", 2)
+    about = yaml.safe_load(head)
+    assert about["license"] == visible(name) and about["library_name"] == "pytorch"
+    (result,) = about["model-index"][0]["results"]
+    assert about["model-index"][0]["name"] == "a:'b"
+    assert result["dataset"]["name"] == visible(name)
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values["cross-entropy"] == trained.origin.loss
+    assert set(about["metrics"]) <= set(values)
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """model.py as a program, from another folder."""
     command = [sys.executable, str(folder / "model.py"), *arguments]
@@ -164,6 +201,8 @@ def test_as_a_program(tmp_path: Path) -> None:
     prime = run(folder, "--prime", "abc", "--length", "9", "--seed", "4", "--temperature", "0.5")
     assert prime.stdout.startswith("abc") and len(prime.stdout) == 13
     assert "not in the vocabulary: ['\\x1b', 'X']\n" in run(folder, "--prime", "X\x1b").stderr
+    part = run(folder, "--eval", str(text), "--part", "4:8")
+    assert part.stdout.endswith("3 characters\n")
     assert "No such file" in run(folder, "--eval", "none.txt").stderr
 
 
@@ -178,3 +217,18 @@ def test_how_a_text_is_decoded_travels_along(tmp_path: Path) -> None:
     wanted = loss_here(trained, "aé\r\nb").nats_per_char
     assert result.returncode == 0, result.stderr
     assert abs(float(result.stdout.split()[0]) - wanted) < 1e-5
+
+
+def test_the_page_shows_how_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(charrnn.__file__).parents[1] / "docs" / "doors.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n([^`]*import torch\n.*?)```", page, re.DOTALL)
+    folder, text = tmp_path / "net", tmp_path / "data" / "plays.txt"
+    text.parent.mkdir()
+    text.write_text(drawn_text(8000, "abc\n"), "utf-8")
+    module = exported(drawn_network(cell="gru-after"), folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "model", module)
+    names: dict[str, Any] = {}
+    before = module.evaluate(module.load(), "abc" * 40).mean()
+    exec(compile(code, "docs/doors.md", "exec"), names)
+    assert module.evaluate(names["network"].eval(), "abc" * 40).mean() < before

@@ -30,9 +30,25 @@ def test_lines_are_chosen_by_their_conditions() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "'", '"', "'\"", '""\'', "\\n", "\n\t\x00\x1b", "é\u2028\U0001f600", "\ud800"]
+    "text",
+    [
+        "",
+        "a",
+        r"\n+'",
+        r"\n\\",
+        "\\",
+        "'",
+        '"',
+        "'\"",
+        '""\'',
+        "\\n",
+        "\n\t\x00\x1b",
+        "é\u2028\U0001f600",
+        "\ud800",
+    ],
 )
 def test_a_literal_is_ascii_and_the_same_text(text: str) -> None:
+    assert literal(r"\n+") == 'r"\\n+"'
     assert literal(text).isascii() and ast.literal_eval(literal(text)) == text
 
 
