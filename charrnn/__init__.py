@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from charrnn.training.tensorboard import TensorBoard, write_tensorboard
     from charrnn.tuning.candidates import Candidate, combinations, of_equal_size
     from charrnn.tuning.comparison import compare
+    from charrnn.tuning.dealing import on_workers
     from charrnn.tuning.lr_find import lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
@@ -121,6 +122,7 @@ _HOMES = {
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
+    "tuning.dealing": "on_workers",
     "tuning.lr_find": "lr_find",
     "tuning.rate_test": "RateTest",
     "tuning.outcomes": "Event Outcome Result results",
@@ -198,8 +200,8 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
-    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked",
-    "lr_find", "RateTest", "train", "on_ranks", "Report", "TensorBoard", "write_tensorboard",
+    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked", "on_workers", "on_ranks",
+    "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
     "evaluate", "evaluate_texts", "evaluate_windows",

@@ -239,6 +239,7 @@ def _run(request: Request, varied: Mapping[str, Range | list[Any]], length: Leng
     """Run the trials, or stop at a signal, and print the result; returns the exit status."""
     from charrnn.checkpoint.paths import ROOT
     from charrnn.cli.tune_display import Display, print_trials, print_tuned
+    from charrnn.text.vocab import counted
     from charrnn.tuning.tune import tune as events_of
 
     corpus_config, model, training = configs_of(request.settings)
@@ -280,7 +281,8 @@ def _run(request: Request, varied: Mapping[str, Range | list[Any]], length: Leng
     elif trials:
         print_trials(trials)
     if tuned is None:
-        terminal.say(f"stopped after {len(trials)} trials; run the same command to resume")
+        count = counted(len(trials), "trial")
+        terminal.say(f"stopped after {count}; run the same command to resume")
     return 0 if tuned is not None else stop.status
 
 

@@ -11,7 +11,7 @@ from charrnn.cli.live_bar import bar_line, speed_text
 from charrnn.cli.live_block import LiveBlock
 from charrnn.cli.signals import STOPPING, Stop
 from charrnn.cli.tables import Column, number_text, print_table
-from charrnn.cli.terminal import duration_text, loss_text, one_line, show
+from charrnn.cli.terminal import duration_text, one_line, show
 from charrnn.cli.train_display import ESTIMATED_AFTER
 
 if TYPE_CHECKING:
@@ -43,12 +43,15 @@ class Display:
         self._begun: tuple[float, float] | None = None
         self._best: float | None = None
         self._trained: set[int] = set()
-        self._block.say(f"tuning into {one_line(str(folder))}; trial 1 is the recipe")
+        self._folder: Path | None = folder
 
     def show(self, event: TuneEvent) -> None:
         """Show one event."""
         if event.tuned is not None:
             return
+        if self._folder is not None:
+            self._block.say(f"tuning into {one_line(str(self._folder))}; trial 1 is the recipe")
+            self._folder = None
         fields = [(0, f"trial {event.number}")]
         left = self._left(event)
         if event.report is not None:
@@ -122,11 +125,11 @@ def settings_line(settings: Mapping[str, Any]) -> str:
 
 
 def print_trials(trials: Sequence[Trial]) -> None:
-    """The best trials on stdout, and the recipe."""
+    """The best of the trials that came to their end on stdout, and the recipe."""
     from charrnn.text.vocab import counted
     from charrnn.tuning.trials import ranked
 
-    ranking = ranked(trials)
+    ranking = [t for t in ranked(trials) if t.is_complete or t.number == 1]
     rows = [t for k, t in enumerate(ranking) if k < SHOWN or t.number == 1]
     names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
     columns: list[Column[Trial]] = [
@@ -165,7 +168,12 @@ def unseen_text(tuned: Tuned) -> str:
     if best is None:
         return "no trial came to its end"
     if best.number == 1:
-        where = "" if unseen is None else f" ({loss_text(unseen.best)} on the part kept away)"
+        where = ""
+        if unseen is not None:
+            where = (
+                f", which reaches {unseen.best:.4f} nats on {unseen.characters:,} characters that "
+                "tuning did not see"
+            )
         return f"no trial was better than the recipe{where}: train without these settings"
     if unseen is None:
         return (
@@ -184,9 +192,8 @@ def unseen_text(tuned: Tuned) -> str:
 
 
 def _loss(trial: Trial) -> str:
-    if trial.ended == "complete":
-        return number_text(trial.validation_loss, ".4f")
-    return f"stopped at {trial.percent} %" if trial.ended == "stopped" else "diverged"
+    is_diverged = trial.ended == "diverged"
+    return "diverged" if is_diverged else number_text(trial.validation_loss, ".4f")
 
 
 def _setting(name: str) -> Any:

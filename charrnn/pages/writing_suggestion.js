@@ -43,8 +43,8 @@
       const focus = document.activeElement || document.body;
       const isWriting = (focus === area || focus.matches("[data-keep]")) && !this.#isComposing;
       if (!this.isOn || hasSelection || !isWriting || this.#dropped !== null) return this.clear();
-      const rest = this.text, isHere = rest || (now && now.before === before && !now.isWhole);
-      if (isHere) return this.#show(rest, now.isWhole);
+      const rest = this.text; // of one that is for here, even if nothing has come of it yet or at all
+      if (rest || (now && now.before === before)) return this.#show(rest, now.isWhole);
       const wasTaken = now && now.isWhole && before === now.before + now.text;
       this.clear();
       this.#ask(this.#settings().take, wasTaken ? 0 : PAUSE);
@@ -67,12 +67,6 @@
       if (!this.text) return;
       this.#dropped = this.#editor.before;
       this.clear();
-    }
-
-    // Forget it and ask anew, since the settings are others.
-    renew() {
-      this.clear();
-      this.follow();
     }
 
     another() {

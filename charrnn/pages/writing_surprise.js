@@ -9,6 +9,7 @@
     knownWords: false, start: 0,
   };
   const byId = (id) => document.getElementById(id);
+  const bare = (word) => word.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}\p{M}]+$/gu, "") || word;
   const oneIn = (nats) => "1 in " + Math.max(1, Math.round(Math.exp(nats))).toLocaleString("en");
 
   class Surprise {
@@ -76,8 +77,8 @@
         const item = document.createElement("li"), button = document.createElement("button");
         const line = text.slice(0, word.start).split("\n").length;
         button.type = "button";
-        button.textContent = text.slice(word.start, Math.min(word.end, word.start + 40)) +
-          " (line " + line + ", " + word.nats.toFixed(1) + " nats)";
+        button.textContent = bare(text.slice(word.start, word.end)).slice(0, 40) + " (line " +
+          line + ", " + word.nats.toFixed(1) + " nats)";
         button.addEventListener("click", () => this.#editor.select(word.start, word.end));
         item.append(button);
         return item;

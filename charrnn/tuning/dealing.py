@@ -16,6 +16,7 @@ from itertools import count
 from typing import Any, Protocol, TypeVar
 
 from charrnn.runtime.mpi import launched_size, share_processors, world
+from charrnn.runtime.threads import available_threads, limit_threads
 from charrnn.training.report import Report
 
 PROGRESS, STOP = 1, 2
@@ -88,6 +89,9 @@ def on_workers(main: Callable[[], Result], communicator: Any = None) -> Result |
     own = communicator.Split(int(is_first), communicator.rank)
     if not is_first:
         share_processors(own)
+    counts = communicator.allgather(available_threads())
+    if is_first:  # what it measures to plan runs is what one of the others would measure
+        limit_threads(min(counts[1:]))
     with _deaf(not is_first), MPICommExecutor(communicator, root=0) as executor:
         if executor is None:  # a worker whose work is done
             return None

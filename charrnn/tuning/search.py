@@ -7,7 +7,7 @@ ended and not on interruptions.
 
 import warnings
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,11 @@ class Search:
         """A trial has ended with this loss; None if it has not come to its end. `on_the_way` are
         its losses by percent of its time; `record` is what `records` returns.
         """
-        trial = self._optuna.trial.Trial(self._study, self._trials[number - 1]._trial_id)
+        frozen = self._trials[number - 1]
+        trial = self._optuna.trial.Trial(self._study, frozen._trial_id)
         for percent, early in on_the_way.items():
-            trial.report(early, percent)
+            if percent not in frozen.intermediate_values:  # it was told, and the process killed
+                trial.report(early, percent)
         trial.set_user_attr(RECORD, record)
         if loss is None:
             self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
@@ -176,10 +178,16 @@ class _NoLock:
 
 
 def check_installed() -> None:
-    """`ConfigError` if Optuna is not installed."""
-    if find_spec("optuna") is None:
+    """`ConfigError` if Optuna is not installed, or is too old."""
+    try:
+        installed = version("optuna")
+    except PackageNotFoundError:
+        installed = ""
+    if installed.partition(".")[0] in ("", "2", "3", "4"):
+        here = f", and {installed} is installed" if installed else ""
         raise ConfigError(
-            'tuning needs the package Optuna: install it by pip install "charrnn-numba[tune]"'
+            f"tuning needs the package Optuna, version 5 or newer{here}: "
+            'pip install "charrnn-numba[tune]"'
         )
 
 

@@ -25,7 +25,7 @@ from charrnn.tuning.candidates import MOST_READ, Candidate
 from charrnn.tuning.compared_run import ComparedRun
 from charrnn.tuning.dealing import deal
 from charrnn.tuning.planning import LEAST_SECONDS, plan
-from charrnn.tuning.search import Asked, Search, check_installed
+from charrnn.tuning.search import JOURNAL, Asked, Search, check_installed
 from charrnn.tuning.space import (
     SEARCHED,
     Base,
@@ -273,8 +273,7 @@ class _Tuning:
         return TrialRun(asked.number, asked.point, run, most)
 
     def _trials(self) -> Iterator[TuneEvent]:
-        for record in self.search.records():
-            ended = Trial(**record)
+        for ended in self._ended():
             yield TuneEvent(ended.number, ended.settings, self._share({}), trial=ended)
         running: dict[int, float] = {}
         with closing(deal(self._jobs())) as events:  # type: ignore[type-var]
@@ -288,6 +287,12 @@ class _Tuning:
                     self._write_seconds()
                 share = self._share(running)
                 yield TuneEvent(job.number, job.settings, share, report, trial)
+
+    def _ended(self) -> list[Trial]:
+        try:
+            return [Trial(**record) for record in self.search.records()]
+        except (LookupError, TypeError):
+            raise RunError(f"{self.path / JOURNAL} is damaged; choose another `folder`") from None
 
     def _told(self, end: TrialEnd) -> Trial:
         trial = end.trial
@@ -306,7 +311,7 @@ class _Tuning:
         return min(1.0, max(shares))
 
     def _tuned(self) -> Tuned:
-        trials = tuple(ranked([Trial(**record) for record in self.search.records()]))
+        trials = tuple(ranked(self._ended()))
         best = trials[0] if trials and trials[0].is_complete else None
         settings: dict[str, Any] = {}
         unseen = None
@@ -338,7 +343,7 @@ def _characters(training: TrainConfig) -> int:
 def _seconds(name: str, time: str | float) -> float:
     seconds = time if isinstance(time, int | float) else seconds_of(name, time)
     if not LEAST_SECONDS <= seconds < float("inf"):
-        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!r:.40}")
+        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!s:.40}")
     return float(seconds)
 
 
@@ -354,10 +359,28 @@ def _check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, LookupError, TypeError):
         raise RunError(f"{path}: cannot read the plan; choose another `folder`") from None
-    rest = {name: value for name, value in stored.items() if name != "base"}
-    if rest != json.loads(json.dumps(wanted)) or not is_base:
-        raise RunError(f"{folder} contains another tuning; choose another `folder`")
+    difference = _difference(stored, json.loads(json.dumps(wanted)))
+    if difference is not None or not is_base:
+        raise RunError(
+            f"{folder} contains another tuning{difference or '':.300}; choose another `folder`"
+        )
     return stored
+
+
+def _difference(stored: Any, wanted: Any) -> str | None:
+    """The first difference between two plans, for a message; None if there is none."""
+    for name, value in wanted.items():
+        before = stored.get(name)
+        if name == "settings" and isinstance(before, dict):
+            found = _difference(before, value)
+            if found is not None:
+                return found
+        elif before != value:
+            if name == "sha256":
+                return " (of another text)"
+            old, new = ("unset" if x in (None, {}) else f"{x}" for x in (before, value))
+            return f" ({name} {old:.100}, not {new:.100})"
+    return None
 
 
 def _read_seconds(path: Path) -> float:

@@ -161,6 +161,11 @@ def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> Non
     time.sleep(0.1)
     assert page.text == text
     assert page.calls("write")[-1]["settings"]["length"] == 10000, "no more than is allowed"
+    page.click("continue")
+    page.wait(f"byId('area').value.length > {len(text) + 9}")
+    page.click("new")
+    time.sleep(0.1)
+    assert page.text == ""
 
 
 def test_three_ways_to_go_on(page: MadeUp) -> None:
@@ -269,16 +274,31 @@ def test_what_was_written_is_kept(page: MadeUp) -> None:
     assert page.text == "Second"
     page.run("byId('drafts').querySelector('button').click()")
     assert page.text == f"First {HOSTILE}"
-    slot = page.run("sessionStorage.getItem('charrnn.slot')")
     page.type("!")
-    page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
-    page.run(
-        "dispatchEvent(new StorageEvent('storage', {key: 'charrnn.text.' + "
-        "sessionStorage.getItem('charrnn.slot'), newValue: '{}'}))"
-    )
-    assert page.run("sessionStorage.getItem('charrnn.slot')") != slot, "another tab has the slot"
     page.reload()
     assert page.text == f"First {HOSTILE}!"
+
+
+def test_two_tabs_do_not_overwrite_each_other(page: MadeUp) -> None:
+    page.begin()
+    page.type("One")
+    page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
+    first, tab = page.tab.session, page.tab
+    tab.attach()
+    second = tab.session
+    page.reload()
+    assert page.text == "One"
+    kept = "Object.keys(localStorage).filter(key => JSON.stringify(localStorage[key]).includes"
+    for session, more in ((second, " two"), (first, " three"), (second, " four")):
+        tab.session = session
+        page.type(more)
+        page.wait(f"{kept}('{more}')).length === 1")
+    for session, text in ((first, "One three"), (second, "One two four")):
+        tab.session = session
+        page.reload()
+        assert page.text == text
+    tab.call("Page.close")
+    tab.session = first
 
 
 def test_without_a_storage_a_text_is_not_thrown_away(page: MadeUp) -> None:
@@ -319,6 +339,16 @@ def test_errors_are_told_and_writing_goes_on(page: MadeUp) -> None:
     page.wait("byId('continue').textContent === 'Continue' && byId('status').className === 'wrong'")
     page.press("!")
     assert page.text == "On!"
+
+
+def test_a_network_that_has_nothing_to_add_is_asked_once(page: MadeUp) -> None:
+    page.begin(silent=True)
+    page.type("The end.")
+    page.wait("calls.some(call => call.text === 'The end.')")
+    time.sleep(0.3)
+    assert [call["text"] for call in page.calls("write")].count("The end.") == 1
+    page.click("continue")
+    page.wait("byId('status').textContent === 'The network has nothing to add here.'")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (768, "light"), (1280, "light")])

@@ -42,14 +42,14 @@ class Tab:
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers, self._rest = commands, answers, b""
-        self._count, self._session = 0, ""
+        self._count, self.session = 0, ""
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """The answer to a command of the protocol; events that come before it are noted."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
-        message |= {"sessionId": self._session} if self._session else {}
+        message |= {"sessionId": self.session} if self.session else {}
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -73,9 +73,10 @@ class Tab:
         return message
 
     def attach(self) -> None:
-        """Begin with an empty page."""
+        """Begin with an empty page, in a tab of its own; `session` names the tab."""
+        self.session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
         for domain in ("Page", "Runtime", "Log", "Network"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 
 import charrnn
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.tuning.candidates import Candidate
 from charrnn.tuning.compared_run import ComparedRun
+from charrnn.tuning.search import check_installed
 from charrnn.tuning.trials import (
     Early,
     Trial,
@@ -176,3 +179,21 @@ def test_a_result_as_json() -> None:
     assert described["best"] == 3 and described["unseen"]["gain"] == 0.25
     assert described["config"] == "x/config.toml" and len(described["trials"]) == 2
     assert Tuned(Path("x"), (), None, {}, None, None).as_json()["unseen"] is None
+
+
+def test_tuning_without_optuna_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed = [""]
+
+    def version(name: str) -> str:
+        if not installed[0]:
+            raise PackageNotFoundError(name)
+        return installed[0]
+
+    monkeypatch.setattr("charrnn.tuning.search.version", version)
+    needs = r"tuning needs the package Optuna, version 5 or newer{}: pip install \"charrnn-numba"
+    for installed[0], here in (("", ""), ("4.9.0", r", and 4\.9\.0 is installed")):
+        with pytest.raises(ConfigError, match=needs.format(here)):
+            charrnn.tune(CORPUS, None, TrainConfig(**SHORT), folder=tmp_path, trials=1)
+    installed[0] = "10.0.0"
+    check_installed()
+    assert not any(tmp_path.iterdir())
