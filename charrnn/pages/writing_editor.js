@@ -68,7 +68,7 @@
       this.#history = new History();
       this.area.value = text;
       this.area.setSelectionRange(text.length, text.length);
-      this.#changed(false);
+      this.#changed(true);
       this.#box.scrollTop = this.#box.scrollHeight;
     }
 

@@ -69,12 +69,6 @@
       this.clear();
     }
 
-    // Forget it and ask anew, since the settings are others.
-    renew() {
-      this.clear();
-      this.follow();
-    }
-
     another() {
       const take = (this.#now ? this.#now.take : this.#settings().take) + 1;
       this.clear();

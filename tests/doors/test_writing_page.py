@@ -161,6 +161,11 @@ def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> Non
     time.sleep(0.1)
     assert page.text == text
     assert page.calls("write")[-1]["settings"]["length"] == 10000, "no more than is allowed"
+    page.click("continue")
+    page.wait(f"byId('area').value.length > {len(text) + 9}")
+    page.click("new")
+    time.sleep(0.1)
+    assert page.text == ""
 
 
 def test_three_ways_to_go_on(page: MadeUp) -> None:
