@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from charrnn.runtime.mpi import wait
 
 if TYPE_CHECKING:
-    from charrnn.network.parameters import Floats  # loads kernels
     from charrnn.runtime.mpi import Communicator, Request
 
 PIECE = 1 << 30
@@ -85,11 +84,11 @@ class Ranks:
         own = range(self.rank, parts, self.size)
         return [*own, *[None] * (-(-parts // self.size) - len(own))]
 
-    def begin_gather(self, own: Floats) -> tuple[Request, Floats | None]:
+    def begin_gather(self, own: NDArray[Any]) -> tuple[Request, NDArray[Any] | None]:
         """Begin to send an array of each rank, of the same shape, to rank 0, where they become
         (R, ...).
         """
-        every = np.empty((self.size, *own.shape), np.float32) if self.rank == 0 else None
+        every = np.empty((self.size, *own.shape), own.dtype) if self.rank == 0 else None
         return self.communicator.Igather(own, every, 0), every
 
 
