@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.sampling import SamplingConfig, ShortConfig
+    from charrnn.config.serving import ServeConfig
     from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.errors import (
         CharrnnError,
@@ -129,6 +130,7 @@ _HOMES = {
     "evaluation.calibration": "Calibration calibration",
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.sampling": "SamplingConfig ShortConfig",
+    "config.serving": "ServeConfig",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
@@ -209,7 +211,7 @@ __all__ = [  # noqa: RUF022
     "text_features", "Feature", "saturation", "Saturation", "activity", "attribution",
     "Attribution", "units_page",
     "save", "load", "save_run", "load_run",
-    "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
+    "evaluate_dynamic", "DynamicConfig", "SamplingConfig", "ServeConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",

@@ -25,7 +25,7 @@ from charrnn.tuning.candidates import MOST_READ, Candidate
 from charrnn.tuning.compared_run import ComparedRun
 from charrnn.tuning.dealing import deal
 from charrnn.tuning.planning import LEAST_SECONDS, plan
-from charrnn.tuning.search import Asked, Search, check_installed
+from charrnn.tuning.search import JOURNAL, Asked, Search, check_installed
 from charrnn.tuning.space import (
     SEARCHED,
     Base,
@@ -273,8 +273,7 @@ class _Tuning:
         return TrialRun(asked.number, asked.point, run, most)
 
     def _trials(self) -> Iterator[TuneEvent]:
-        for record in self.search.records():
-            ended = Trial(**record)
+        for ended in self._ended():
             yield TuneEvent(ended.number, ended.settings, self._share({}), trial=ended)
         running: dict[int, float] = {}
         with closing(deal(self._jobs())) as events:  # type: ignore[type-var]
@@ -288,6 +287,12 @@ class _Tuning:
                     self._write_seconds()
                 share = self._share(running)
                 yield TuneEvent(job.number, job.settings, share, report, trial)
+
+    def _ended(self) -> list[Trial]:
+        try:
+            return [Trial(**record) for record in self.search.records()]
+        except (LookupError, TypeError):
+            raise RunError(f"{self.path / JOURNAL} is damaged; choose another `folder`") from None
 
     def _told(self, end: TrialEnd) -> Trial:
         trial = end.trial
@@ -306,7 +311,7 @@ class _Tuning:
         return min(1.0, max(shares))
 
     def _tuned(self) -> Tuned:
-        trials = tuple(ranked([Trial(**record) for record in self.search.records()]))
+        trials = tuple(ranked(self._ended()))
         best = trials[0] if trials and trials[0].is_complete else None
         settings: dict[str, Any] = {}
         unseen = None

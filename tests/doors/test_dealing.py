@@ -19,7 +19,7 @@ import pytest
 import charrnn
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
-PROGRAM = [sys.executable, "-W", "error", "-m", "charrnn"]
+PROGRAM = [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-m", "charrnn"]
 TINY = ["--hidden", "6", "--layers", "1", "--batch-size", "4", "--seq-length", "16"]
 SECONDS = 120
 

@@ -106,9 +106,11 @@ def test_another_tuning_in_the_folder_is_refused(tmp_path: Path) -> None:
     tuned(tmp_path / "x", trials=1)
     with pytest.raises(RunError, match=r"x contains another tuning \(vary .*\); choose another"):
         tuned(tmp_path / "x", trials=1, vary={"hidden": [4, 6]})
-    (tmp_path / "x/journal.jsonl").write_text('{"op_code": 99}\n{"a": 1}\n')
-    with pytest.raises(RunError, match=r"journal\.jsonl is damaged; choose another `folder`"):
-        tuned(tmp_path / "x", trials=1)
+    journal = tmp_path / "x/journal.jsonl"
+    for damaged in (journal.read_text().replace('"passes"', '"p"'), '{"op_code": 99}\n{"a": 1}\n'):
+        journal.write_text(damaged)
+        with pytest.raises(RunError, match=r"journal\.jsonl is damaged; choose another `folder`"):
+            tuned(tmp_path / "x", trials=1)
     (tmp_path / "x/tune.json").write_text("[]")
     with pytest.raises(RunError, match="cannot read the plan; choose another `folder`"):
         tuned(tmp_path / "x", trials=1)
