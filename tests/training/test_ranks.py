@@ -267,28 +267,33 @@ def test_launchers(environment: dict[str, str], expected: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize(
-    ("affinities", "quota", "expected"),
+    ("affinities", "quota", "expected", "together"),
     [
-        ([{0, 1}, {0, 1}], 1 << 16, [1, 1]),
-        ([{0, 1}, {2, 3}], 1 << 16, [2, 2]),  # a launcher that binds ranks to processors
-        ([set(range(8))] * 2, 4, [2, 2]),
-        ([{0}] * 3, 1 << 16, [1, 1, 1]),
-        ([set(range(12))] * 4, 1 << 16, [3, 3, 3, 3]),
+        ([{0, 1}, {0, 1}], 1 << 16, [1, 1], 2),
+        ([{0, 1}, {2, 3}], 1 << 16, [2, 2], 4),  # a launcher that binds ranks to processors
+        ([set(range(8))] * 2, 4, [2, 2], 4),
+        ([{0}] * 3, 1 << 16, [1, 1, 1], 1),
+        ([set(range(12))] * 4, 1 << 16, [3, 3, 3, 3], 12),
     ],
 )
 def test_ranks_share_processors(
-    monkeypatch: pytest.MonkeyPatch, affinities: list[set[int]], quota: int, expected: list[int]
+    monkeypatch: pytest.MonkeyPatch,
+    affinities: list[set[int]],
+    quota: int,
+    expected: list[int],
+    together: int,
 ) -> None:
     limits: dict[int, int] = {}
     own = iter(affinities)
     monkeypatch.setattr(threads, "affinity", lambda: next(own))
     monkeypatch.setattr(threads, "quota", lambda: quota)
 
-    def shared(communicator: ThreadCommunicator) -> None:
+    def shared(communicator: ThreadCommunicator) -> tuple[int, int]:
         monkeypatch.setattr(
             threads, "limit_threads", lambda count: limits.setdefault(len(limits), count)
         )
-        mpi.share_processors(communicator)
+        return mpi.share_processors(communicator)
 
-    assert in_threads(shared, len(affinities)) == [None] * len(affinities)
+    count = len(affinities)
+    assert in_threads(shared, count) == [(count, together)] * count
     assert sorted(limits.values()) == sorted(expected)
