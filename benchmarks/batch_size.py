@@ -17,11 +17,13 @@ from charrnn import Corpus, DivergenceError, ModelConfig, Run, TrainConfig, trai
 from charrnn.training.recipe import learning_rate_for
 
 
-def lowest_loss(corpus: Corpus, model: ModelConfig, training: TrainConfig) -> tuple[float, int]:
+def lowest_loss(
+    corpus: Corpus, model: ModelConfig, training: TrainConfig, threads: int | None
+) -> tuple[float, int]:
     """The lowest validation loss of a run, and the number of its updates; infinity if it fails."""
     run = Run.new(corpus, model, training)
     try:
-        for _ in train(run, corpus):
+        for _ in train(run, corpus, threads=threads):
             pass
     except DivergenceError:
         return float("inf"), run.step
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, nargs="+", default=[1, 4, 16])
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0, 2.0, 4.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     corpus, model = Corpus.read(options.text), ModelConfig(hidden=options.hidden)
@@ -52,7 +55,7 @@ def main() -> None:
                     seed=seed,
                     sample_every=0,
                 )
-                loss, steps = lowest_loss(corpus, model, training)
+                loss, steps = lowest_loss(corpus, model, training, options.threads)
                 losses.append(loss)
             rows.append(
                 {

@@ -64,6 +64,16 @@ def test_the_example_of_a_comparison_runs(tmp_path, monkeypatch, capsys):
     }
 
 
+def test_the_example_of_ranks_runs_without_mpi(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/many-machines.md").read_text("utf-8"), re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text("a rose is a rose is a rose\n" * 60)
+    exec(compile(code, "docs/many-machines.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("1 ")
+
+
 def test_the_example_of_a_measurement_runs(monkeypatch, capsys):
     (code,) = re.findall(
         r"```python\n(.*?)```", (ROOT / "docs/bench.md").read_text(encoding="utf-8"), re.DOTALL

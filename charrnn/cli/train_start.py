@@ -28,6 +28,7 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
     """Print what was read and what will be trained on it; with --verbose, the settings too."""
     from charrnn.text.vocab import counted
     from charrnn.training.check import advice
+    from charrnn.training.distributed import current
     from charrnn.training.recipe import WIDTHS
 
     first = Path(corpus.sources[0].path)
@@ -65,9 +66,11 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
             "validation loss, or use a smaller --hidden"
         )
     resumed = f", resumed at step {run.step:,}" if run.step else ""
+    processes = current().size
+    shared = f", on {processes} processes" if processes > 1 else ""
     say(
         f"training: {counted(run.total_steps, 'step')}, "
-        f"{passes_text(run.total_steps / run.steps_per_epoch)}, into "
+        f"{passes_text(run.total_steps / run.steps_per_epoch)}{shared}, into "
         f"{folder.path}{resumed}"
     )
     if request.verbose:

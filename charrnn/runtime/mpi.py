@@ -18,9 +18,10 @@ RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK",
 """Set by MPICH and Intel MPI, Open MPI, MVAPICH, and Slurm's srun."""
 
 
-SPIN_SECONDS, NAP_SECONDS = 5e-4, 5e-5
-"""Who waits for others longer than this leaves the processor to them, and looks so often. MPI's own
-waiting keeps the processor: with four programs on two processors a step took ten times as long.
+SPIN_SECONDS, NAP_SECONDS, LONG_NAP_SECONDS = 5e-4, 5e-5, 1e-3
+"""Who waits for others longer than this leaves the processor to them, and looks so often; less
+often after 20 naps, as in a validation. MPI's own waiting keeps the processor: with four programs
+on two processors a step took ten times as long.
 """
 
 
@@ -89,10 +90,11 @@ def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
 
 def wait(request: Request) -> None:
     """Return when the call is done."""
-    start = time.monotonic()
+    start, naps = time.monotonic(), 0
     while not request.Test():
         if time.monotonic() - start > SPIN_SECONDS:
-            time.sleep(NAP_SECONDS)
+            time.sleep(NAP_SECONDS if naps < 20 else LONG_NAP_SECONDS)
+            naps += 1
 
 
 def world() -> Communicator:
@@ -120,12 +122,14 @@ def world() -> Communicator:
     return everyone
 
 
-def share_processors(communicator: Communicator) -> None:
+def share_processors(communicator: Communicator) -> tuple[int, int]:
     """Let this process use its share of the processors that it has in common with other ranks on
-    its machine, so that no processor has two threads to run.
+    its machine, so that no processor has two threads to run. Returns the number of these ranks,
+    this one included, and that of the processors that they have together.
     """
     own = threads.affinity()
     here = socket.gethostname()
     users = [theirs for host, theirs in communicator.allgather((here, own)) if host == here]
     share = sum(1 / sum(cpu in theirs for theirs in users) for cpu in own)
     threads.limit_threads(max(1, min(int(share + 1e-9), threads.quota() // len(users))))
+    return len(users), min(len(set().union(*users)), threads.quota())

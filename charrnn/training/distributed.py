@@ -58,7 +58,7 @@ def on_ranks(
     if communicator is None or communicator.size == 1:
         return main()
     ranks = Ranks(communicator)
-    share_processors(communicator)
+    ranks.machine = share_processors(communicator)
     with _ending_all(ranks, report_error or _print_traceback):
         if ranks.rank > 0:
             follow(ranks)

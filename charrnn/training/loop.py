@@ -113,6 +113,7 @@ def _reports(
         raise
     finally:
         trainer.workers.close()
+        trainer.idle_workers.close()
 
 
 class _Trainer:
@@ -128,7 +129,9 @@ class _Trainer:
     ) -> None:
         self.run, self.corpus, self.folder = run, corpus, folder
         self.workers, self._clock = Workers(threads), clock
-        self.update = Update(run, run.streams(corpus), self.workers, current(), threads)
+        ranks = current()
+        self.idle_workers = ranks.idle_workers(threads) if ranks.size > 1 else self.workers
+        self.update = Update(run, run.streams(corpus), self.workers, ranks, threads)
         self.peak_rate = coefficients_of(run.config).learning_rate
         self.saved: tuple[int, str | None] | None = None
         self.is_whole = True
@@ -286,7 +289,7 @@ class _Trainer:
             raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
         validation = self.corpus.validation[:VALIDATED]
-        starts, panels, workers = self.corpus.validation_starts, self._panels(), self.workers
+        starts, panels, workers = self.corpus.validation_starts, self._panels(), self.idle_workers
         loss = None
         if len(validation) >= 2:
             openings = []
@@ -343,7 +346,7 @@ class _Trainer:
         """Let the run's start states be those of its present weights."""
         run, panels = self.run, self._panels()
         if self._starts_step != run.step:
-            run.starts = start_states(run.result, self.corpus, self.workers, panels)
+            run.starts = start_states(run.result, self.corpus, self.idle_workers, panels)
             self._starts_step = run.step
 
     def _sample(self) -> str:
@@ -352,7 +355,7 @@ class _Trainer:
         panels = self._panels() if run.config.precision == "float32" else None
         length = SAMPLE_LENGTH if self.ended is None else LAST_LENGTH
         config = SamplingConfig(length=length, seed=run.step, unknown="skip")
-        return "".join(generate(run.trained, "", config, workers=self.workers, panels=panels))
+        return "".join(generate(run.trained, "", config, workers=self.idle_workers, panels=panels))
 
     def _panels(self) -> Panels | None:
         """The packed weights of the run's result, unless it uses averaged weights."""

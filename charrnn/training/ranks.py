@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.runtime.mpi import wait
+from charrnn.runtime.threads import Workers
 
 if TYPE_CHECKING:
-    from charrnn.network.parameters import Floats  # loads kernels
     from charrnn.runtime.mpi import Communicator, Request
 
 PIECE = 1 << 30
@@ -26,6 +26,7 @@ class Ranks:
     other: connects the same ranks; its calls need no order among those of `communicator`
     session: rank 0's object whose data the others hold, or None
     is_busy: True while the others wait for this rank in the middle of a step
+    machine: how many ranks this one's machine has, and how many processors they have together
     """
 
     def __init__(self, communicator: Communicator | None = None) -> None:
@@ -35,6 +36,7 @@ class Ranks:
         self.other = None if communicator is None else communicator.Dup()
         self.session: object = None
         self.is_busy = False
+        self.machine = 1, 0
         self._text: NDArray[Any] | None = None
 
     def __repr__(self) -> str:
@@ -45,6 +47,13 @@ class Ranks:
         """What connects the ranks; there must be several."""
         assert self._communicator is not None
         return self._communicator
+
+    def idle_workers(self, threads: int | None) -> Workers:
+        """On rank 0: threads for what it does while the others wait, on their processors, too.
+        `threads` are those asked for on each rank.
+        """
+        count, processors = self.machine
+        return Workers(threads and threads * count, processors=processors or None)
 
     def say(self, command: int, step: int = 0, rate: float = 0.0) -> None:
         """On rank 0: tell all others what comes next."""
@@ -85,11 +94,11 @@ class Ranks:
         own = range(self.rank, parts, self.size)
         return [*own, *[None] * (-(-parts // self.size) - len(own))]
 
-    def begin_gather(self, own: Floats) -> tuple[Request, Floats | None]:
+    def begin_gather(self, own: NDArray[Any]) -> tuple[Request, NDArray[Any] | None]:
         """Begin to send an array of each rank, of the same shape, to rank 0, where they become
         (R, ...).
         """
-        every = np.empty((self.size, *own.shape), np.float32) if self.rank == 0 else None
+        every = np.empty((self.size, *own.shape), own.dtype) if self.rank == 0 else None
         return self.communicator.Igather(own, every, 0), every
 
 

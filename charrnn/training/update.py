@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from charrnn.errors import UnstableStep
+from charrnn.errors import RunError, UnstableStep
 from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Panels, State
 from charrnn.network.network import Network
@@ -27,6 +28,8 @@ from charrnn.training.sums import SharedSum, add
 
 SESSION, STEP, END = range(3)
 """What rank 0 says to the others: a run follows; make a step of it; end."""
+COMPARED = 64
+"""Steps after which rank 0 compares the other ranks' weights with its own."""
 Batch = tuple[Ids, Ids, Starts | None]
 """x, y (T, N), and where the state is set to zero, (T, N)."""
 
@@ -157,26 +160,37 @@ class Update:
         """The same with the other ranks. Rank 0 also receives the state of all streams."""
         ranks, shared, state = self.ranks, self._shared, self.run.state
         own = ranks.parts(self.parts)
-        losses = np.zeros(len(own))
-        states = np.zeros((len(own), 2, *self._state_of(state, 0).h.shape), np.float32)
+        shape = len(own), *self._state_of(state, 0).h.shape
+        kinds = [("losses", "f8", len(own)), ("h", "f4", shape), ("c", "f4", shape)]
+        sent = np.zeros(1, [*kinds, ("weights", "u4")])
         for k, part in enumerate(own):
             shared.begin(part)
             if part is not None:
-                losses[k], _ = self._gradients_of(part, step, batch, shared.ready)
+                sent["losses"][0, k], _ = self._gradients_of(part, step, batch, shared.ready)
                 streams = self._state_of(state, part)
-                states[k] = streams.h, streams.c
-        sent = np.concatenate([losses.view(np.float32), states.reshape(-1)])
-        request, every = ranks.begin_gather(sent)
+                sent["h"][0, k], sent["c"][0, k] = streams.h, streams.c
+        if step % COMPARED == 0:
+            words = self.run.model.parameters.flat.view(np.uint32)
+            sent["weights"] = np.bitwise_xor.reduce(words)
+        request, every = ranks.begin_gather(sent.view(np.uint8))
         shared.finish()
         wait(request)
-        loss = 0.0
-        if every is None:
-            return loss
+        return 0.0 if every is None else self._taken_in(every.view(sent.dtype)[:, 0])
+
+    def _taken_in(self, every: NDArray[Any]) -> float:
+        """On rank 0: take over the states that the ranks have sent; returns the mean loss."""
+        loss, ranks = 0.0, self.ranks
+        for rank, weights in enumerate(every["weights"]):
+            if weights != every["weights"][0]:
+                raise RunError(
+                    f"the weights on rank {rank} are no longer those of rank 0: its processor or "
+                    "its version of charrnn computes differently; leave that machine out"
+                )
         for part in range(self.parts):
             k, theirs = part // ranks.size, every[part % ranks.size]
-            loss += float(theirs[: losses.size * 2].view(np.float64)[k])
-            streams = self._state_of(state, part)
-            streams.h[:], streams.c[:] = theirs[losses.size * 2 :].reshape(states.shape)[k]
+            loss += float(theirs["losses"][k])
+            streams = self._state_of(self.run.state, part)
+            streams.h[:], streams.c[:] = theirs["h"][k], theirs["c"][k]
         return loss / self.parts
 
     def _gradients_of(

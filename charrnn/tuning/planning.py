@@ -21,10 +21,10 @@ from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.ngrams import ngram_nats
 from charrnn.network.parameters import parameter_count
 from charrnn.optim.schedules import RISE, rate_factor
-from charrnn.runtime.threads import Workers
 from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
 from charrnn.training import recipe
+from charrnn.training.distributed import current
 from charrnn.training.loop import VALIDATED, train
 from charrnn.training.run import Run
 
@@ -340,7 +340,7 @@ class _Planner:
             return 0.05
         part, times = text[: max(4096, len(text) // 8)], []
         untrained = Run.new(self.corpus, model).model
-        with closing(Workers(self.threads)) as workers:
+        with closing(current().idle_workers(self.threads)) as workers:
             for _ in range(2):  # the first time buffers are made
                 start = time.perf_counter()
                 evaluate(untrained, part, workers=workers)

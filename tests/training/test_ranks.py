@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.errors import ConfigError, UnstableStep
+from charrnn.errors import ConfigError, RunError, UnstableStep
 from charrnn.runtime import mpi, threads
 from charrnn.runtime.threads import Workers
-from charrnn.training import loop, ranks
+from charrnn.training import loop, ranks, update
 from charrnn.training.distributed import on_ranks
 from charrnn.training.loop import train
 from charrnn.training.ranks import Ranks
@@ -93,7 +93,7 @@ def test_falling_back_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A gradient of one part that is not finite, and then weights that are not."""
     real = loop._Trainer._update
 
-    def update(trainer: Any) -> Any:
+    def harmed(trainer: Any) -> Any:
         run = trainer.run
         if (run.step, run.progress.fall_backs) == (6, 0):
             run.state.h[0, 5] = np.nan
@@ -103,7 +103,7 @@ def test_falling_back_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             raise UnstableStep("weights not finite", math.nan, math.nan)
         return real(trainer)
 
-    monkeypatch.setattr(loop._Trainer, "_update", update)
+    monkeypatch.setattr(loop._Trainer, "_update", harmed)
     lasts = [last_of(tmp_path / f"{size}", size, optimizer="adamw") for size in (1, 2)]
     assert lasts[0] == lasts[1] and b"fell_back_from" in lasts[0]
 
@@ -200,16 +200,14 @@ def test_an_error_between_steps_ends_the_others_quietly() -> None:
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_within_a_step_ends_all(monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     """Else the other rank would wait for a gradient that never comes."""
-    from charrnn.training.update import Update
+    real, shown = update.Update._add_gradients, []
 
-    real, shown = Update._add_gradients, []
-
-    def failed(update: Update, step: int) -> float:
-        if step == 3 and update.ranks.rank == failing:
+    def failed(own: update.Update, step: int) -> float:
+        if step == 3 and own.ranks.rank == failing:
             raise MemoryError("no room")
-        return real(update, step)
+        return real(own, step)
 
-    monkeypatch.setattr(Update, "_add_gradients", failed)
+    monkeypatch.setattr(update.Update, "_add_gradients", failed)
 
     def report(error: BaseException) -> int:
         shown.append(type(error))
@@ -225,6 +223,28 @@ def test_an_error_within_a_step_ends_all(monkeypatch: pytest.MonkeyPatch, failin
 
     errors = in_threads(on_rank, 2)
     assert isinstance(errors[failing], MemoryError) and MemoryError in shown
+
+
+def test_ranks_whose_weights_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that rounds differently must not spoil a run unnoticed."""
+    monkeypatch.setattr(update, "COMPARED", 2)
+    real = update.Update.__call__
+
+    def drifting(own: update.Update, step: int, rate: float) -> tuple[float, float]:
+        result = real(own, step, rate)
+        if own.ranks.rank == 1 and step == 4:
+            own.run.model.parameters.flat[3] += 1e-6
+        return result
+
+    monkeypatch.setattr(update.Update, "__call__", drifting)
+    corpus = small_corpus()
+
+    def on_rank(communicator: ThreadCommunicator) -> Any:
+        run = small_run(corpus, batch_size=4, parts=2)
+        return on_ranks(lambda: list(train(run, corpus)), communicator, report_error=lambda _: 1)
+
+    error = in_threads(on_rank, 2)[0]
+    assert isinstance(error, RunError) and "weights on rank 1" in str(error)
 
 
 # What a launcher says
@@ -247,28 +267,33 @@ def test_launchers(environment: dict[str, str], expected: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize(
-    ("affinities", "quota", "expected"),
+    ("affinities", "quota", "expected", "together"),
     [
-        ([{0, 1}, {0, 1}], 1 << 16, [1, 1]),
-        ([{0, 1}, {2, 3}], 1 << 16, [2, 2]),  # a launcher that binds ranks to processors
-        ([set(range(8))] * 2, 4, [2, 2]),
-        ([{0}] * 3, 1 << 16, [1, 1, 1]),
-        ([set(range(12))] * 4, 1 << 16, [3, 3, 3, 3]),
+        ([{0, 1}, {0, 1}], 1 << 16, [1, 1], 2),
+        ([{0, 1}, {2, 3}], 1 << 16, [2, 2], 4),  # a launcher that binds ranks to processors
+        ([set(range(8))] * 2, 4, [2, 2], 4),
+        ([{0}] * 3, 1 << 16, [1, 1, 1], 1),
+        ([set(range(12))] * 4, 1 << 16, [3, 3, 3, 3], 12),
     ],
 )
 def test_ranks_share_processors(
-    monkeypatch: pytest.MonkeyPatch, affinities: list[set[int]], quota: int, expected: list[int]
+    monkeypatch: pytest.MonkeyPatch,
+    affinities: list[set[int]],
+    quota: int,
+    expected: list[int],
+    together: int,
 ) -> None:
     limits: dict[int, int] = {}
     own = iter(affinities)
     monkeypatch.setattr(threads, "affinity", lambda: next(own))
     monkeypatch.setattr(threads, "quota", lambda: quota)
 
-    def shared(communicator: ThreadCommunicator) -> None:
+    def shared(communicator: ThreadCommunicator) -> tuple[int, int]:
         monkeypatch.setattr(
             threads, "limit_threads", lambda count: limits.setdefault(len(limits), count)
         )
-        mpi.share_processors(communicator)
+        return mpi.share_processors(communicator)
 
-    assert in_threads(shared, len(affinities)) == [None] * len(affinities)
+    count = len(affinities)
+    assert in_threads(shared, count) == [(count, together)] * count
     assert sorted(limits.values()) == sorted(expected)
