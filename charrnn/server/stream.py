@@ -23,7 +23,9 @@ from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
 
-_NONE = np.zeros(0, np.int64)
+LEAST = 1e-38
+"""Probability below which the network's are told as this."""
+_NONE, _NO = np.zeros(0, np.int64), np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +156,29 @@ class Stream:
     @property
     def _ended(self) -> int:
         return int(ends_of(self._memory, self._end)[0]) if self.order.automaton is not None else -1
+
+    @property
+    def is_scoring(self) -> bool:
+        """True while symbols of the prompt are left to score, and nothing is to be written."""
+        is_read = self.unscored <= self.place
+        return is_read and self.length == 0 and self.place < len(self.sequence) - 1
+
+    def score(self, losses: Floats, p: Floats) -> None:
+        """Go on in the prompt by T symbols of these losses, (T,). p: the distributions, (T, V), if
+        `logprobs` of the order are above 0.
+        """
+        count = self.order.logprobs or 0
+        symbols = self.sequence[self.place + 1 : self.place + 1 + len(losses)].tolist()
+        for n, (symbol, loss) in enumerate(zip(symbols, losses.tolist(), strict=True)):
+            best = np.argsort(-p[n], kind="stable")[:count] if count else _NONE
+            logprobs = np.log(np.maximum(p[n, best], LEAST), dtype=np.float64) if count else _NO
+            self.places.append(Place(symbol, -loss, best.astype(np.int32), logprobs))
+        self.go_to(self.place + len(losses))
+
+    def resets(self, steps: int) -> NDArray[np.bool_]:
+        """Which of the next symbols of the prompt are read by a state of zero, bool (steps,)."""
+        places = np.arange(self.place, self.place + steps)
+        return np.isin(places, self._resets)
 
     def next_reset(self) -> int:
         """Up to which place of the sequence it can be read without a state of zero on the way."""
