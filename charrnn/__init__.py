@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.sampling import SamplingConfig, ShortConfig
+    from charrnn.config.serving import ServeConfig
     from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
     from charrnn.errors import (
         CharrnnError,
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from charrnn.text.overlap import SharedPassage, overlap
     from charrnn.text.vocab import Vocab
     from charrnn.training.check import TextCheck, check
+    from charrnn.training.distributed import on_ranks
     from charrnn.training.loop import train
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -128,6 +130,7 @@ _HOMES = {
     "evaluation.calibration": "Calibration calibration",
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.sampling": "SamplingConfig ShortConfig",
+    "config.serving": "ServeConfig",
     "config.settings": "CorpusConfig DynamicConfig ModelConfig TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
@@ -178,6 +181,7 @@ _HOMES = {
     "training.tensorboard": "TensorBoard write_tensorboard",
     "config.files": "configs_of preset presets",
     "text.findings": "Finding",
+    "training.distributed": "on_ranks",
     "training.loop": "train",
     "training.report": "Report",
     "text.copies": "Copies",
@@ -196,7 +200,7 @@ __all__ = [  # noqa: RUF022
     "presets", "configs_of", "advice", "Advice", "compare", "results", "Candidate", "Event",
     "Outcome", "Result",
     "combinations", "of_equal_size", "plan", "plan_more", "planned_width", "Plan", "on_time",
-    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked", "on_workers",
+    "tune", "TuneEvent", "Tuned", "Trial", "Unseen", "Range", "ranked", "on_workers", "on_ranks",
     "lr_find", "RateTest", "train", "Report", "TensorBoard", "write_tensorboard",
     "generate", "generate_many", "generate_texts", "Written", "ShortTexts", "ShortConfig", "folded",
     "ends", "Lexicon", "generate_ids", "Writer", "Cowriter", "Manuscript", "ManuscriptFile",
@@ -207,7 +211,7 @@ __all__ = [  # noqa: RUF022
     "text_features", "Feature", "saturation", "Saturation", "activity", "attribution",
     "Attribution", "units_page",
     "save", "load", "save_run", "load_run",
-    "evaluate_dynamic", "DynamicConfig", "SamplingConfig",
+    "evaluate_dynamic", "DynamicConfig", "SamplingConfig", "ServeConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",

@@ -52,7 +52,7 @@ FORMATS = {
     "pytorch": Format(
         "charrnn.export.pytorch:export_pytorch",
         is_folder=True,
-        options=("license",),
+        options=("license", "text"),
         arguments=card_of,
     ),
     "onnx": Format("charrnn.export.onnx:export_onnx"),
@@ -107,7 +107,8 @@ Examples:
     multiple=True,
     type=PATH,
     metavar="PATH",
-    help="The training text for --known-words, if it has moved; may be repeated.",
+    help="pytorch, --known-words: where the run's own text is now, if it has moved; may be "
+    "repeated.",
 )
 @json_option("Print one JSON object: the format and the files.")
 def export_(
@@ -130,7 +131,7 @@ def export_(
         if name not in made.options:
             users = " or ".join(each for each, other in FORMATS.items() if name in other.options)
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to {users}")
-    if "text" in options and options.get("known_words") != "":
+    if kind == "html" and "text" in options and options.get("known_words") != "":
         raise click.UsageError("--text needs --known-words without a file")
     from charrnn.export.place import check_file, check_folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +22,18 @@ SAMPLE = SamplingConfig()
 """How the sample is written."""
 
 
-def card_of(member: Member, license: str | None = None) -> dict[str, Any]:
-    """The argument `card` of an export, for a network and its file; kernels must be loaded. If its
-    text is gone, the loss is that from training, and a line says so.
+def card_of(member: Member, license: str | None = None, text: Sequence[str] = ()) -> dict[str, Any]:
+    """The argument `card` of an export, for a network and its file; kernels must be loaded.
+
+    text: where its own text is now. Without it and if the text is gone, the loss is that from
+        training, and a line says so.
     """
     from charrnn.export.card import Card
     from charrnn.generation.generate import generate
 
     evaluation = part = None
     with closing(Workers(None)) as workers:
-        if (corpus := _text_of(member)) is not None and len(corpus.validation) > 1:
+        if (corpus := _text_of(member, text)) is not None and len(corpus.validation) > 1:
             evaluation = _evaluation(member.trained, corpus, workers)
             whole = len(corpus.sources) == 1 and corpus.config.document_separator is None
             first = len(corpus.train)
@@ -40,14 +43,16 @@ def card_of(member: Member, license: str | None = None) -> dict[str, Any]:
     return {"card": Card(license, evaluation, part, sample, f"{by}; not chosen from several")}
 
 
-def _text_of(member: Member) -> Corpus | None:
+def _text_of(member: Member, text: Sequence[str]) -> Corpus | None:
     """The text that a network was trained on; None, with a line on stderr, if it is not there."""
     from charrnn.cli.main import with_flags
 
     try:
-        return own_corpus(member)
+        return own_corpus(member, text)
     except CharrnnError as error:
-        why = with_flags(str(error), "eval")
+        if text:
+            raise
+        why = with_flags(str(error), "export")
         terminal.say(f"the model card has the loss that training measured: {why}")
         return None
 

@@ -1,12 +1,13 @@
 """Every setting, once: its name, default, range, group and help.
 
-The main entry points are the frozen dataclasses of `settings.py` and `sampling.py`, which this
-package re-exports.
+The main entry points are the frozen dataclasses of `settings.py`, `sampling.py` and
+`serving.py`, which this package re-exports.
 `fields.py` defines and checks their fields, `files.py` reads them from TOML, and `presets/` holds
 TOML files.
 """
 
 from charrnn.config.sampling import SamplingConfig, ShortConfig
+from charrnn.config.serving import ServeConfig
 from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "DynamicConfig",
     "ModelConfig",
     "SamplingConfig",
+    "ServeConfig",
     "ShortConfig",
     "TrainConfig",
 ]

@@ -35,6 +35,7 @@ Precision = Literal["int8", "bf16"]
 ENGINE = (
     "random.js",
     "vocabulary.js",
+    "cells.js",
     "network.js",
     "sampling.js",
     "endings.js",

@@ -116,11 +116,13 @@ class Model(Fixed):
         mask[:H, :H] = self.cell.recurrent_mask(self.config)
         return mask
 
-    def hold_zeros(self, parameters: Parameters | None = None) -> None:
-        """Set the recurrent weights that the cell does not have, or their gradients, to zero."""
+    def hold_zeros(self, parameters: Parameters | None = None, only: int | None = None) -> None:
+        """Set the recurrent weights that the cell does not have, or their gradients, to zero, in
+        all layers or one.
+        """
         views = (parameters or self.parameters).views
         if self.recurrent_mask is not None:
-            for layer in range(self.config.layers):
+            for layer in range(self.config.layers) if only is None else [only]:
                 view = views[f"rnn.weight_hh_l{layer}"]
                 view *= self.recurrent_mask
 

@@ -10,7 +10,7 @@ same bits on any number of threads.
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, pairwise
 
 import numpy as np
 
@@ -185,6 +185,7 @@ class Network:
         sums_over_time: bool = False,
         smoothing: float = 0.0,
         parts: int = 1,
+        ready: Callable[[], None] | None = None,
     ) -> tuple[float, Parameters]:
         """The mean loss of a batch in nats, and its gradient with respect to the parameters; `key`
         draws all random masks.
@@ -195,8 +196,8 @@ class Network:
         initial state (truncated BPTT) or across a start. With `sums_over_time`, the gradient is
         that of T times the mean. With `smoothing`, it is that of the cross-entropy with smoothed
         labels (see `kernels.softmax`); the returned loss is not smoothed. If the batch is one of
-        `parts` equal parts, the gradient is its share of the whole one. The next call overwrites
-        the gradient.
+        `parts` equal parts, the gradient is its share of the whole one. `ready` is called when
+        the next of the gradient's `pieces` is complete. The next call overwrites the gradient.
         """
         scale = 1 / (parts * (x.shape[1] if sums_over_time else x.size))
         batch = self._begin(x, y, state, starts, key, scale, smoothing)
@@ -207,7 +208,7 @@ class Network:
             dropped = [layer.draw_recurrent(key) for layer in self.layers]
             self.panels.pack_recurrent(dropped, self.workers)
         self._run_shards(self._there_and_back, batch)
-        self._weight_gradients(batch)
+        self._weight_gradients(batch, ready)
         if drops_recurrent:
             self.panels.pack_recurrent(self.model.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
@@ -357,13 +358,42 @@ class Network:
         for _ in self._backwards(batch, a, b):
             pass
 
-    def _weight_gradients(self, batch: Batch) -> None:
+    @property
+    def pieces(self) -> list[tuple[int, int]]:
+        """Ranges of the flat gradient in the order in which they are complete: that of each layer's
+        weights, the first with the characters' vectors, and that of the decoder and all biases.
+        """
+        g, names = self.gradient, decoder_names(self.model.config)
+        first = [f"rnn.weight_ih_l{layer}" for layer in range(1, len(self.layers))]
+        first.append(next(name for name in names if name is not None))
+        cuts = [(g[name].ctypes.data - g.flat.ctypes.data) // 4 for name in first]
+        return list(pairwise([0, *cuts, g.flat.size]))
+
+    def _weight_gradients(self, batch: Batch, ready: Callable[[], None] | None) -> None:
+        """The gradients of all weights from dz: piece by piece if that is of use, else at once."""
+        pieces: list[tuple[Jobs, Jobs]] = [
+            *(self._layer_jobs(batch, layer) for layer in self.layers),
+            (self._decoder_jobs(batch), Jobs()),
+        ]
+        if ready is None:
+            self._run_jobs(*(sum(jobs, Jobs()) for jobs in zip(*pieces, strict=True)))
+        for index, jobs in enumerate(pieces):
+            if ready is not None:
+                self._run_jobs(*jobs)
+            if index < len(self.layers):
+                self._complete(batch, self.layers[index])
+            if ready is not None:
+                ready()
+
+    def _layer_jobs(self, batch: Batch, layer: Layer) -> tuple[Jobs, Jobs]:
+        """Products and sums for the weights and biases of a layer, and of the characters."""
         steps, threads, g = batch.steps, self.workers.threads, self.gradient
         products, sums = Jobs(), Jobs()
-        for layer in self.layers:
-            layer.add_gradient_jobs(g, steps, threads, products, sums)
+        layer.add_gradient_jobs(g, steps, threads, products, sums)
+        if layer.index:
+            return products, sums
         table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
-        looked_up = [(self.layers[0].z, table)]
+        looked_up = [(layer.z, table)]
         if self.memory.size:
             looked_up.append((self._by_memory, g["rnn.memory.weight"]))
         for dz, d_table in looked_up:
@@ -375,21 +405,31 @@ class Network:
                 d_table=d_table,
             )
             sums += by_columns(total, 0, d_table.shape[1], threads)
-        dz = rows(self.logits, steps)
+        return products, sums
+
+    def _decoder_jobs(self, batch: Batch) -> Jobs:
+        """Products for the decoder's weights and bias."""
+        g, dz, products = self.gradient, rows(self.logits, batch.steps), Jobs()
         for layer, name in zip(self.layers, decoder_names(self.model.config), strict=True):
             if name is not None:
                 db = g["decoder.bias"] if name == "decoder.weight" else self._sums[layer.index]
-                arithmetic, outputs = self.panels.arithmetic, rows(layer.out, steps)
+                arithmetic, outputs = self.panels.arithmetic, rows(layer.out, batch.steps)
                 product = arithmetic.input_gradients(outputs, dz, g[name], db)
-                products += by_columns(product, 0, dz.shape[1], threads)
+                products += by_columns(product, 0, dz.shape[1], self.workers.threads)
+        return products
+
+    def _run_jobs(self, products: Jobs, sums: Jobs) -> None:
         # products come first: those that share scratch memory run in one thread
         scratch = zip(products, cycle(self.scratch), strict=False)
         own = [(product, memory, a, b) for (product, a, b), memory in scratch]
         self.workers.run(operator.call, [*own, *sums])
-        self.model.hold_zeros(g)
+
+    def _complete(self, batch: Batch, layer: Layer) -> None:
+        """What follows for a layer's weights once their products are there."""
+        g = self.gradient
+        self.model.hold_zeros(g, layer.index)
         if batch.drops and self.model.config.recurrent_dropout > 0:
-            for layer in self.layers:  # zero for dropped weights, scaled for kept ones
-                d_recurrent = g[f"rnn.weight_hh_l{layer.index}"]
-                d_recurrent *= layer.recurrent_mask
-        if self.embedding is not None:
+            d_recurrent = g[f"rnn.weight_hh_l{layer.index}"]
+            d_recurrent *= layer.recurrent_mask  # zero for dropped weights, scaled for kept ones
+        if self.embedding is not None and layer.index == 0:
             self.embedding.compute(g, self.scratch[0])

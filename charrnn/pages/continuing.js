@@ -3,7 +3,8 @@
 // places that it has read, by what stands before them.
 {
   const EVERY = 32; // symbols between two stored states
-  const MOST = 8192, LEAST = 4096; // of a longer text, the last LEAST to MOST symbols are read
+  const MOST = 4096, SCORED = 32768; // symbols to read, to go on and to score; of a longer text,
+  // the last ones, at least half as many
   const LINE = 512; // within which reading then begins with a line
   const BEFORE = 1024; // symbols before a text in which its first sentence or line may begin
   const MOST_BYTES = 1 << 26; // of stored states; those not used for the longest time go first
@@ -90,7 +91,8 @@
       });
     }
 
-    // Which start state a text has: settings.start, or that of a take of a seed (StartStates.chosen).
+    // Which start state a text has: settings.start, so that takes of a long text need not read it
+    // again for each, or that of a take of a seed (StartStates.chosen).
     startOf({ seed, take, start }) {
       if (start !== undefined && start !== null) return start % this.starts.length;
       const first = BigInt(new SeedSequence([seed, 0x57a7]).state(1)[0]);
@@ -112,17 +114,17 @@
 
     // Where the network begins to read these ids: the same place for any text that begins so, up to
     // a length, so that states need not be computed anew for each new symbol.
-    beginOf(ids) {
-      if (ids.length <= MOST) return 0;
-      const begin = Math.floor((ids.length - LEAST) / LEAST) * LEAST;
+    beginOf(ids, most) {
+      if (ids.length <= most) return 0;
+      const least = most / 2, begin = Math.floor((ids.length - least) / least) * least;
       const line = ids.indexOf(this.newline, begin);
       return line >= 0 && line < begin + LINE ? line + 1 : begin;
     }
 
     // A walk at the end of these ids, and the surprise of each of them, NaN for those that were not
-    // read. `pause` is awaited often: it lets others work, and throws if this is not wanted any more.
-    async read(ids, start, pause) {
-      const begin = this.beginOf(ids), surprises = new Float64Array(ids.length).fill(NaN);
+    // read. `pause` is awaited often: it lets others work, and throws once this is not wanted.
+    async read(ids, start, pause, most = MOST) {
+      const begin = this.beginOf(ids, most), surprises = new Float64Array(ids.length).fill(NaN);
       let mark = this.starts[start], hash = mark.hash;
       for (let n = begin; n < ids.length; n++) {
         hash = hashed(hash, ids[n]);
@@ -148,7 +150,7 @@
 
     async score(text, pause) {
       const { ids, places, lacking, count } = this.vocabulary.encode(text);
-      const { surprises } = await this.read(ids, 0, pause);
+      const { surprises } = await this.read(ids, 0, pause, SCORED);
       const result = new Float64Array(count).fill(NaN);
       places.forEach((place, n) => { if (place >= 0) result[place] = surprises[n]; });
       return { surprises: result, unknown: lacking };
@@ -171,8 +173,8 @@
     }
 
     async next(text, settings, count, pause) {
-      const { walk } = await this.read(
-        this.vocabulary.encode(text).ids, this.startOf(settings), pause);
+      const { ids } = this.vocabulary.encode(text);
+      const { walk } = await this.read(ids, this.startOf(settings), pause);
       const words = this.wordsAfter(text, settings);
       const weights = this.weighed(walk, settings, words, Infinity);
       if (weights === null) return [];

@@ -43,8 +43,8 @@
   // the unit, and the next search begins at `search`.
   const end = (at, search, isCertain) => ({ at, search, isCertain });
 
-  // find(text, begin, start, isWhole): the first end in text.slice(start) of the unit that begins at
-  // `begin`, or what may become one, or null. isWhole: nothing follows the text.
+  // find(text, begin, start, isWhole): the first end in text.slice(start) of the unit that begins
+  // at `begin`, or what may become one, or null. isWhole: nothing follows the text.
   function lineEnd(text, begin, start) {
     for (let at = start; (at = text.indexOf("\n", at)) >= 0; at++) {
       if (hasSome(text, begin, at)) return end(at + 1, at + 1, true);

@@ -4,12 +4,12 @@
 {
   const SLICE = 12; // milliseconds of work between two looks at what else there is to do
   const PATIENCE = 5000; // milliseconds for a worker to begin
-  const SOURCES = ["random.js", "vocabulary.js", "network.js", "sampling.js", "endings.js",
-    "documents.js", "known_words.js", "continuing.js", "local_backend.js"];
+  const SOURCES = ["random.js", "vocabulary.js", "cells.js", "network.js", "sampling.js",
+    "endings.js", "documents.js", "known_words.js", "continuing.js", "local_backend.js"];
 
   // The network's side of a port: it answers {id, method, data}, and stops at {id, stop}.
   function serve(port) {
-    const stopped = new Set(), waiting = [], channel = new MessageChannel();
+    const wanted = new Set(), waiting = [], channel = new MessageChannel();
     let continuer = null, since = performance.now();
     channel.port1.onmessage = () => {
       since = performance.now();
@@ -23,7 +23,7 @@
     async function answer({ id, method, data }) {
       const pause = async () => {
         if (performance.now() - since > SLICE) await turn();
-        if (stopped.has(id)) throw new Error("stopped");
+        if (!wanted.has(id)) throw new Error("stopped");
       };
       if (method === "load") {
         continuer = new Continuer(data);
@@ -37,16 +37,14 @@
 
     port.onmessage = async ({ data: message }) => {
       const { id } = message;
-      if (message.stop) {
-        stopped.add(id);
-        return;
-      }
+      if (message.stop) return void wanted.delete(id);
+      wanted.add(id);
       try {
         port.postMessage({ id, result: await answer(message) });
       } catch (error) {
         port.postMessage({ id, error: String(error.message || error) });
       }
-      stopped.delete(id);
+      wanted.delete(id);
     };
     port.postMessage({ ready: true });
   }
@@ -55,8 +53,9 @@
   async function opened() {
     const source = SOURCES.map((id) => document.getElementById(id).textContent).join("\n");
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    let worker = null;
     try {
-      const worker = new Worker(url);
+      worker = new Worker(url);
       await new Promise((resolve, reject) => {
         worker.onmessage = resolve;
         worker.onerror = reject;
@@ -64,9 +63,12 @@
       });
       return worker;
     } catch {
+      if (worker) worker.terminate();
       const { port1, port2 } = new MessageChannel();
       serve(port2);
       return port1;
+    } finally {
+      URL.revokeObjectURL(url);
     }
   }
 
@@ -83,6 +85,7 @@
       this.port = port;
       this.calls = new Map();
       this.count = 0;
+      port.onerror = ({ message }) => this.fail(`The network has stopped: ${message}`);
       port.onmessage = ({ data: { id, piece, result, error } }) => {
         const call = this.calls.get(id);
         if (call === undefined) return; // it was stopped
@@ -90,6 +93,12 @@
         this.calls.delete(id);
         if (error === undefined) call.resolve(result); else call.reject(new Error(error));
       };
+    }
+
+    // The network has failed for good, such as for want of memory.
+    fail(message) {
+      for (const { reject } of this.calls.values()) reject(new Error(message));
+      this.calls.clear();
     }
 
     // The answer to a call. Once its signal is aborted, nothing of it is heard any more.

@@ -9,8 +9,7 @@
 // the start state to read the text from, by default that of the take. Errors are sentences for people.
 // Whatever a backend returns is text, never markup.
 (() => {
-  const { Editor, Keeper, Passages, Suggestion, Surprise, words } = globalThis.charrnn;
-  const KEEP_AFTER = 300; // milliseconds without a change
+  const { Desk, Editor, Keeper, Passages, Settings, Suggestion, Surprise } = globalThis.charrnn;
   const byId = (id) => document.getElementById(id);
   const count = (number) => Number(number).toLocaleString("en");
   // A button that is disabled for the browser would lose the focus.
@@ -18,66 +17,8 @@
   const isDisabled = (id) => byId(id).getAttribute("aria-disabled") === "true";
   const keeper = new Keeper(location.pathname);
   const editor = new Editor({ onEdit: edited, onMove: moved });
-  const CONTROLS = ["temperature", "suggest", "colored", "known", "until", "ahead", "tab", "length",
-    "top-p", "min-p", "top-k", "seed", "take"];
-  let passages = null, suggestion = null, surprise = null;
-  let isKept = true, safe = "", timer = 0;
-
-  // Settings
-
-  function number(id) {
-    const { value, min, max, defaultValue, step } = byId(id);
-    const typed = value.trim() === "" ? NaN : Number(value);
-    const valid = Number.isFinite(typed) ? typed : Number(defaultValue);
-    const within = Math.min(Number(max), Math.max(Number(min), valid));
-    return step === "1" ? Math.round(within) : within;
-  }
-
-  function settings() {
-    return {
-      temperature: number("temperature"), topK: number("top-k"), topP: number("top-p"),
-      minP: number("min-p"), until: byId("until").value || null, length: number("length"),
-      seed: number("seed"), take: number("take"),
-      knownWords: byId("known").checked && !byId("known-label").hidden,
-    };
-  }
-
-  const valueOf = (id) => byId(id).type === "checkbox" ? byId(id).checked : byId(id).value;
-
-  function restoreSettings() {
-    const values = keeper.settings;
-    for (const id of CONTROLS) {
-      const control = byId(id), value = values[id];
-      if (typeof value === "boolean" && control.type === "checkbox") control.checked = value;
-      else if (typeof value === "string" && control.type !== "checkbox") {
-        const isOffered = !control.options ||
-          Array.from(control.options).some((each) => each.value === value && !each.disabled);
-        if (isOffered) control.value = value;
-      }
-    }
-    showTemperature();
-  }
-
-  const showTemperature = () => {
-    byId("temperature-value").textContent = number("temperature").toFixed(2);
-  };
-
-  function settingChanged(event) {
-    showTemperature();
-    keeper.settings = Object.fromEntries(CONTROLS.map((id) => [id, valueOf(id)]));
-    showSwitches();
-    if (!suggestion) return;
-    if (event.target.id === "colored") surprise.turn(byId("colored").checked);
-    else if (event.target.id !== "tab") suggestion.renew();
-  }
-
-  function showSwitches() {
-    const isOn = byId("suggest").checked;
-    byId("offer").hidden = byId("hint").hidden = !isOn;
-    if (suggestion) suggestion.isOn = isOn && !passages.isRunning && !passages.isChoosing;
-  }
-
-  // Messages
+  const desk = new Desk(editor, keeper, say), settings = new Settings(keeper, settingChanged);
+  let passages = null, suggestion = null, surprise = null; // there is no network yet
 
   function say(text, spoken = "") {
     byId("status").className = "";
@@ -90,16 +31,12 @@
     byId("status").textContent = error && error.message ? error.message : String(error);
   }
 
-  // The text
-
   function edited(text, byHand) {
     if (byHand && passages) {
       passages.stop();
       passages.close();
     }
-    isKept = false;
-    clearTimeout(timer);
-    timer = setTimeout(keep, KEEP_AFTER);
+    desk.edited();
     disable("undo", !editor.canUndo);
     disable("redo", !editor.canRedo);
     if (!suggestion) return;
@@ -114,83 +51,18 @@
     surprise.moved();
   }
 
-  function keep() {
-    clearTimeout(timer);
-    const { text } = editor, size = count(words(text).length) + " words, " +
-      count(Array.from(text).length) + " characters. ";
-    isKept = isKept || keeper.keep(text);
-    byId("kept").textContent = size + (isKept ? "Kept in this browser." : text === safe ? ""
-      : "This browser does not keep it: download it before you close the page.");
+  function settingChanged(id) {
+    if (!suggestion) return;
+    if (id === "colored") surprise.turn(settings.isColored);
+    else if (id !== "tab") turned(true);
   }
 
-  const isSafe = () => isKept || editor.text === "" || editor.text === safe;
-
-  function begin(text) {
-    if (!isSafe()) keep();
-    if (!isSafe() && !confirm("The text is not kept anywhere. Throw it away?")) return;
-    keeper.begin();
-    editor.start(text);
-    keep();
-    showDrafts();
-    editor.area.focus();
-  }
-
-  function showDrafts() {
-    const drafts = keeper.list();
-    byId("earlier").hidden = !drafts.length;
-    byId("drafts").replaceChildren(...drafts.map((draft) => {
-      const item = document.createElement("li"), title = document.createElement("span");
-      const first = draft.text.trim().slice(0, 60).split("\n")[0];
-      title.textContent = first + " (" + new Date(draft.time).toLocaleString() + ")";
-      title.dir = "auto";
-      item.append(title, button("Open", "Open " + first, () => begin(draft.text)),
-        button("Delete", "Delete " + first, () => {
-          if (!confirm("Delete this text?")) return;
-          keeper.forget(draft.key);
-          showDrafts();
-        }));
-      return item;
-    }));
-  }
-
-  function button(text, label, onClick) {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.textContent = text;
-    made.setAttribute("aria-label", label);
-    made.addEventListener("click", onClick);
-    return made;
-  }
-
-  async function copy() {
-    try {
-      await navigator.clipboard.writeText(editor.text);
-    } catch {
-      editor.area.select();
-      if (!document.execCommand("copy")) return complain("Copying failed: press Ctrl+C.");
-    }
-    say("Copied.");
-  }
-
-  function download() {
-    const { text } = editor, link = document.createElement("a");
-    const title = words(text).slice(0, 5).map(([a, b]) => text.slice(a, b)).join(" ");
-    const name = title.replace(/[^\p{L}\p{M}\p{N} '_-]/gu, "").slice(0, 60).trim();
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
-    link.download = (name || "untitled") + ".txt";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-    safe = text;
-    keep();
-    say("Downloaded as " + link.download + ".");
-  }
-
-  // The network
-
+  // What the network suggests.
   function showOffer(text, isWhole) {
     editor.suggest(text);
     byId("ghost").textContent = editor.isAtEnd ? "" : text;
     for (const id of ["take-word", "take-all", "drop"]) disable(id, !text);
+    if (text && byId("status").className) say(""); // the network answers again
     if (text && isWhole) byId("spoken").textContent = "Suggestion: " + text;
     showButtons();
   }
@@ -202,9 +74,10 @@
     byId("choose").setAttribute("aria-expanded", String(isChoosing));
   }
 
-  // Writing has begun or ended, alternatives are shown or not.
-  function turned() {
-    showSwitches();
+  // Writing has begun or ended, alternatives are shown or not, or the settings are new.
+  function turned(isNew) {
+    suggestion.isOn = settings.suggests && !passages.isRunning && !passages.isChoosing;
+    if (isNew) suggestion.clear();
     suggestion.follow();
     showButtons();
   }
@@ -213,9 +86,9 @@
     "take-word": () => suggestion.take(false),
     "take-all": () => suggestion.take(true),
     drop: () => suggestion.drop(),
-    continue: () => passages.isRunning ? passages.stop() : passages.continue(settings()),
+    continue: () => passages.isRunning ? passages.stop() : passages.continue(settings.writing),
     another: () => passages.hasLast ? passages.another() : suggestion.another(),
-    choose: () => passages.isChoosing ? escape() : passages.choose(settings()),
+    choose: () => passages.isChoosing ? escape() : passages.choose(settings.writing),
     "more-choices": () => passages.more(),
     "close-choices": () => escape(),
   };
@@ -242,7 +115,7 @@
     if (key === "Enter" && control) return shiftKey ? actions.choose : actions.continue;
     if (key === "Enter" && altKey && !isDisabled("another")) return actions.another;
     if (!plain || !suggestion.text) return null;
-    if (key === "Tab") return () => suggestion.take(byId("tab").value === "all");
+    if (key === "Tab") return () => suggestion.take(settings.tabTakesAll);
     return key === "End" && editor.isAtEnd ? actions["take-all"] : null;
   }
 
@@ -296,53 +169,43 @@
     showFacts(facts);
     byId("known-label").hidden = !facts.hasKnownWords;
     byId("document").hidden = byId("document").disabled = !facts.hasDocuments;
+    settings.restore();
     passages = new Passages({ editor, backend, say, onError: complain, changed: turned });
     suggestion = new Suggestion({
-      editor, backend, show: showOffer, onError: complain,
-      settings: () => ({ ...settings(), until: byId("ahead").value, start: 0 }),
+      editor, backend, show: showOffer, onError: complain, settings: () => settings.suggesting,
     });
     surprise = new Surprise(editor, backend, facts.unit, complain);
     for (const id of ["continue", "choose"]) disable(id, false);
-    surprise.turn(byId("colored").checked);
+    surprise.turn(settings.isColored);
     turned();
   }
 
   function listen() {
-    for (const id of CONTROLS) byId(id).addEventListener("input", settingChanged);
     for (const [id, action] of Object.entries({
-      ...actions, undo: () => editor.undo(), redo: () => editor.redo(), copy, download,
-      open: () => byId("file").click(), new: () => begin(""),
+      ...actions, undo: () => editor.undo(), redo: () => editor.redo(), copy: () => desk.copy(),
+      download: () => desk.download(), open: () => byId("file").click(),
+      new: () => desk.begin(""),
     })) byId(id).addEventListener("click", () => isDisabled(id) || action());
     for (const each of document.querySelectorAll("[data-keep]")) {
       each.addEventListener("pointerdown", (event) => event.preventDefault());
       each.addEventListener("mousedown", (event) => event.preventDefault());
     }
     byId("file").addEventListener("change", async ({ target }) => {
-      if (target.files.length) begin((await target.files[0].text()).replace(/\r\n?/g, "\n"));
+      if (target.files.length) await desk.open(target.files[0]);
       target.value = "";
     });
     editor.area.addEventListener("keydown", onTextKey);
     editor.area.addEventListener("focus", moved);
     editor.area.addEventListener("blur", moved);
-    editor.area.addEventListener("compositionstart", () => suggestion && suggestion.clear());
+    editor.area.addEventListener("compositionend", moved);
     byId("choices").addEventListener("keydown", onChoiceKey);
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && passages && escape()) event.preventDefault();
     });
-    document.addEventListener("visibilitychange", keep);
-    window.addEventListener("pagehide", keep);
-    window.addEventListener("beforeunload", (event) => {
-      keep();
-      if (!isSafe()) event.preventDefault();
-    });
   }
 
-  restoreSettings();
-  editor.start(keeper.open());
-  keep();
-  showDrafts();
-  showSwitches();
   listen();
+  desk.resume();
   connect().catch((error) => {
     byId("summary").textContent = "The network could not be loaded; writing works without it.";
     complain(error);

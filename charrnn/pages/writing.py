@@ -1,9 +1,7 @@
 """The page on which a person writes a text together with a network.
 
-`writing.html` is its frame, `writing.css` its looks. The scripts are `writing_text.js`, what is
-known of a text; `writing_history.js`, undo; `writing_keeping.js`, what a browser keeps of it;
-`writing_editor.js`, the text area with grey and colored text; `writing_surprise.js`; and
-`writing.js`, which brings them together. They know nothing of networks: a backend does.
+`writing.html` is its frame, `writing.css` its looks. Of its scripts, `writing.js` brings the others
+together; each begins with what it is for. They know nothing of networks: a backend does.
 """
 
 from collections.abc import Sequence
@@ -20,6 +18,8 @@ SCRIPTS = (
     "writing_suggestion.js",
     "writing_passage.js",
     "writing_surprise.js",
+    "writing_settings.js",
+    "writing_desk.js",
     "writing.js",
 )
 

@@ -5,6 +5,8 @@
   const { History, changeBetween } = globalThis.charrnn;
 
   class Editor {
+    // True while an input method composes a character, or a phone's keyboard a word.
+    isComposing = false;
     #box = document.getElementById("box");
     #mirror = document.getElementById("mirror");
     #history = new History();
@@ -13,6 +15,7 @@
     #lines = [];
     #ghost = "";
     #colors = null;
+    #composed = 0;
     area = document.getElementById("area");
 
     // onEdit(text, byHand) after each change; onMove() after the cursor went elsewhere.
@@ -26,9 +29,15 @@
         if (event.inputType === "historyUndo") this.undo(); else this.redo();
       });
       this.area.addEventListener("input", () => {
-        this.#history.note(changeBetween(this.#text, this.area.value), this.#caret);
+        const group = this.isComposing ? "composed" + this.#composed : "";
+        this.#history.note(changeBetween(this.#text, this.area.value), this.#caret, group);
         this.#changed(true);
       });
+      this.area.addEventListener("compositionstart", () => {
+        this.isComposing = true;
+        this.#composed++;
+      });
+      this.area.addEventListener("compositionend", () => { this.isComposing = false; });
       document.addEventListener("selectionchange", () => this.#moved());
       this.area.addEventListener("selectionchange", () => this.#moved());
     }
@@ -59,7 +68,7 @@
       this.#history = new History();
       this.area.value = text;
       this.area.setSelectionRange(text.length, text.length);
-      this.#changed(false);
+      this.#changed(true);
       this.#box.scrollTop = this.#box.scrollHeight;
     }
 
@@ -158,7 +167,8 @@
     const colored = Math.min(levels.length, rest);
     for (let a = 0, b; a < colored; a = b) {
       for (b = a + 1; b < colored && levels[b] === levels[a]; b++);
-      made.append(levels[a] === "0" ? text.slice(a, b) : span(text.slice(a, b), "l" + levels[a]));
+      const part = text.slice(a, b);
+      made.append("-0".includes(levels[a]) ? part : span(part, "l" + levels[a]));
     }
     if (colored < rest) made.append(text.slice(colored, rest));
     if (ghost) made.append(span(ghost.replaceAll("\n", "\u21b5\n"), "ghost"));

@@ -94,7 +94,8 @@
     #end({ text, settings }, why) {
       this.#running = null;
       const size = Array.from(text).length;
-      this.#say("Wrote " + size.toLocaleString("en") +
+      if (!size && !why) this.#say("The network has nothing to add here.");
+      else this.#say("Wrote " + size.toLocaleString("en") +
         (size === 1 ? " character" : " characters") + why + " (seed " + settings.seed + ", take " +
         settings.take + ").", text);
       this.#changed();

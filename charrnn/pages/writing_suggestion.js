@@ -40,14 +40,19 @@
     follow() {
       const { before, hasSelection, area } = this.#editor, now = this.#now;
       if (before !== this.#dropped) this.#dropped = null;
-      const { activeElement } = document;
-      const isWriting = activeElement === area || activeElement.matches("[data-keep]");
+      const focus = document.activeElement || document.body;
+      const isWriting = (focus === area || focus.matches("[data-keep]")) && !this.#isComposing;
       if (!this.isOn || hasSelection || !isWriting || this.#dropped !== null) return this.clear();
-      const rest = this.text, isHere = rest || (now && now.before === before && !now.isWhole);
-      if (isHere) return this.#show(rest, now.isWhole);
+      const rest = this.text; // of one that is for here, even if nothing has come of it yet or at all
+      if (rest || (now && now.before === before)) return this.#show(rest, now.isWhole);
       const wasTaken = now && now.isWhole && before === now.before + now.text;
       this.clear();
       this.#ask(this.#settings().take, wasTaken ? 0 : PAUSE);
+    }
+
+    // A keyboard composes what is no text yet. (Phones' keyboards compose every word.)
+    get #isComposing() {
+      return this.#editor.isComposing && !matchMedia("(pointer: coarse)").matches;
     }
 
     // No suggestion, until the text or the cursor changes.
@@ -62,12 +67,6 @@
       if (!this.text) return;
       this.#dropped = this.#editor.before;
       this.clear();
-    }
-
-    // Forget it and ask anew, since the settings are others.
-    renew() {
-      this.clear();
-      this.follow();
     }
 
     another() {

@@ -9,6 +9,7 @@
     knownWords: false, start: 0,
   };
   const byId = (id) => document.getElementById(id);
+  const bare = (word) => word.replace(/^[^\p{L}\p{N}]+|[^\p{L}\p{N}\p{M}]+$/gu, "") || word;
   const oneIn = (nats) => "1 in " + Math.max(1, Math.round(Math.exp(nats))).toLocaleString("en");
 
   class Surprise {
@@ -50,7 +51,7 @@
       try {
         const scored = await this.#backend.score(text, { signal });
         if (signal.aborted) return;
-        this.#scored = surpriseOf(text, scored.surprises, this.#unit);
+        this.#scored = surpriseOf(text, scored, this.#unit);
         this.#editor.color(this.#scored);
         this.#summarize(scored.unknown);
         this.moved();
@@ -60,19 +61,24 @@
     }
 
     #summarize(unknown) {
-      const { characters, mean, words } = summaryOf(this.#scored, 5), { text } = this.#scored;
-      byId("surprise-summary").textContent = !text ? "There is no text yet." : (characters
-        ? characters.toLocaleString("en") + (characters === 1 ? " character, " : " characters, ") +
-          mean.toFixed(2) + " nats each (" + (mean / Math.LN2).toFixed(2) + " bits)." : "") +
-        (unknown.length ? " Not in the network\u2019s vocabulary: " +
-          unknown.map(nameOf).join(", ") + "." : "") +
-        (words.length ? " Most surprising:" : "");
+      const { text } = this.#scored, { characters, mean, isPart, words } = summaryOf(this.#scored, 5);
+      const size = (isPart ? "The last " : "") + characters.toLocaleString("en") +
+        (characters === 1 ? " character" : " characters");
+      const sentences = [
+        !text && "There is no text yet.",
+        characters && size + ": " + mean.toFixed(2) + " nats each (" +
+          (mean / Math.LN2).toFixed(2) + " bits).",
+        unknown.length && "Not in the network\u2019s vocabulary: " +
+          unknown.map(nameOf).join(", ") + ".",
+        words.length && "Most surprising:",
+      ];
+      byId("surprise-summary").textContent = sentences.filter(Boolean).join(" ");
       byId("surprise-words").replaceChildren(...words.map((word) => {
         const item = document.createElement("li"), button = document.createElement("button");
         const line = text.slice(0, word.start).split("\n").length;
         button.type = "button";
-        button.textContent = text.slice(word.start, Math.min(word.end, word.start + 40)) +
-          " (line " + line + ", " + word.nats.toFixed(1) + " nats)";
+        button.textContent = bare(text.slice(word.start, word.end)).slice(0, 40) + " (line " +
+          line + ", " + word.nats.toFixed(1) + " nats)";
         button.addEventListener("click", () => this.#editor.select(word.start, word.end));
         item.append(button);
         return item;

@@ -3,7 +3,7 @@
 // UTF-16 units, as in a text area; a network's symbols are code points or UTF-8 bytes.
 globalThis.charrnn = globalThis.charrnn || {};
 (() => {
-  const BOUNDS = [2, 10, 100, 1000].map(Math.log); // of the levels, as in evaluation/score.py
+  const [TWO, TEN, HUNDRED, THOUSAND] = [2, 10, 100, 1000].map(Math.log);
   const UNSPACED = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}]/u;
   const names = { " ": "space", "\n": "newline", "\t": "tab" };
   const segmenters = typeof Intl.Segmenter === "function" ? {
@@ -51,26 +51,27 @@ globalThis.charrnn = globalThis.charrnn || {};
     return first ? text.slice(0, first[1]) : text;
   }
 
-  // The level of surprise, 0 to 4, of a loss in nats; x if there is none.
-  function levelOf(nats) {
-    if (Number.isNaN(nats)) return "x";
-    return String(BOUNDS.filter((bound) => bound <= nats).length);
-  }
+  // The level of surprise, 0 to 4, of a loss in nats: `levels` in evaluation/score.py.
+  const levelOf = (nats) => nats < TWO ? "0" : nats < TEN ? "1" : nats < HUNDRED ? "2"
+    : nats < THOUSAND ? "3" : "4";
 
-  // The surprise of each character: `levels`, one for each UTF-16 unit, and `nats`, where a
-  // character begins; -1 at its other units. `surprises` are those of the symbols of `text`.
-  function surpriseOf(text, surprises, unit) {
-    const nats = new Float64Array(text.length).fill(-1);
+  // The surprise of each character: `levels`, one for each UTF-16 unit (x: not in the vocabulary;
+  // -: not read), and `nats`, where a character begins; -1 at its other units. `surprises` are those
+  // of the symbols of `text`, and `unknown` the symbols that the network does not know.
+  function surpriseOf(text, { surprises, unknown }, unit) {
+    const nats = new Float64Array(text.length).fill(-1), lacking = new Set(unknown);
     let levels = "", symbol = 0, place = 0;
     for (const line of text.split(/(\n)/)) {
       for (const character of graphemes(line)) {
-        let sum = 0;
+        let sum = 0, isLacking = false;
         for (const point of character) {
+          isLacking = isLacking || lacking.has(point);
           for (let n = symbolsIn(point, unit); n > 0; n--) sum += surprises[symbol++];
         }
-        nats[place] = sum;
+        const level = isLacking ? "x" : Number.isNaN(sum) ? "-" : levelOf(sum);
+        nats[place] = isLacking ? NaN : sum;
         place += character.length;
-        levels += levelOf(sum).repeat(character.length);
+        levels += character.length > 1 ? level.repeat(character.length) : level;
       }
     }
     if (symbol !== surprises.length) {
@@ -79,20 +80,27 @@ globalThis.charrnn = globalThis.charrnn || {};
     return { text, levels, nats };
   }
 
-  // What a person who sees no colors wants to know: the number of characters, their mean surprise,
-  // and the `count` words that surprise most, as {start, end, nats}, the most surprising first.
-  function summaryOf({ text, nats }, count) {
+  // What a person who sees no colors wants to know: the number of characters that were scored, their
+  // mean surprise, whether others were not read, and the `count` words that surprise most, as
+  // {start, end, nats}, the most surprising first.
+  function summaryOf({ text, levels, nats }, count) {
     let characters = 0, sum = 0;
     for (const each of nats) {
       if (each >= 0) { characters++; sum += each; }
     }
-    const scored = words(text).map(([start, end]) => {
+    const most = [];
+    for (const [start, end] of words(text)) {
       let own = 0;
       for (let n = start; n < end; n++) if (nats[n] > 0) own += nats[n];
-      return { start, end, nats: own };
-    });
-    scored.sort((a, b) => b.nats - a.nats);
-    return { characters, mean: characters ? sum / characters : NaN, words: scored.slice(0, count) };
+      if (own === 0 || (most.length === count && own <= most.at(-1).nats)) continue;
+      most.push({ start, end, nats: own });
+      most.sort((a, b) => b.nats - a.nats);
+      most.length = Math.min(most.length, count);
+    }
+    return {
+      characters, mean: characters ? sum / characters : NaN, isPart: levels.includes("-"),
+      words: most,
+    };
   }
 
   // Where two texts differ: from `start`, `removed` became `inserted`.
@@ -110,6 +118,6 @@ globalThis.charrnn = globalThis.charrnn || {};
   }
 
   Object.assign(globalThis.charrnn, {
-    nameOf, graphemes, words, firstWord, levelOf, surpriseOf, summaryOf, changeBetween,
+    nameOf, graphemes, words, firstWord, surpriseOf, summaryOf, changeBetween,
   });
 })();

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from charrnn.errors import RunError
 from charrnn.runtime import threads
@@ -43,6 +43,9 @@ class Communicator(Protocol):
     @property
     def size(self) -> int:
         """The number of processes."""
+
+    def Dup(self) -> Self:
+        """Another communicator of the same processes."""
 
     def bcast(self, obj: Any, root: int = 0) -> Any:
         """The root's object."""

@@ -161,7 +161,8 @@ def whole_number(body: Mapping[str, Any], name: str, default: Any, least: int, m
     if isinstance(value, bool) or not isinstance(value, int):
         raise Refusal(f"{name!r} must be a whole number", name, "invalid_type")
     if not least <= value <= most:
-        raise Refusal(f"{name!r} must be {least} to {most:,}", name, "invalid_value")
+        found = value if abs(value) < 10**20 else "a number of more than 20 digits"
+        raise Refusal(f"{name!r} must be {least} to {most:,}, not {found}", name, "invalid_value")
     return value
 
 

@@ -6,7 +6,7 @@ added in the order of p. Several ranks share the parts (`ranks`); each makes the
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Self
 
@@ -16,11 +16,14 @@ from charrnn.errors import UnstableStep
 from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Panels, State
 from charrnn.network.network import Network
+from charrnn.network.parameters import Parameters
 from charrnn.optim.optimizers import OPTIMIZERS, Clipper, penalties_of, update_parameters
+from charrnn.runtime.mpi import wait
 from charrnn.runtime.threads import Workers
 from charrnn.text.streams import Streams
-from charrnn.training.ranks import Ranks, Sum
+from charrnn.training.ranks import Ranks
 from charrnn.training.run import Run, dropout_key
+from charrnn.training.sums import SharedSum, add
 
 SESSION, STEP, END = range(3)
 """What rank 0 says to the others: a run follows; make a step of it; end."""
@@ -63,7 +66,9 @@ class Update:
         parameters = run.model.parameters
         is_only = self.ranks.size == 1 < self.parts
         self._gradient = parameters.like() if is_only else self._network.gradient
-        self._sum = Sum(self.ranks, self.parts, self._gradient.flat, workers)
+        if self.ranks.size > 1:
+            places = self._gradient.flat, self._network.pieces, workers
+            self._shared = SharedSum(self.ranks, self.parts, *places)
         self._optimizer = OPTIMIZERS[config.optimizer]
         self._clipper = Clipper(parameters, workers, config.clip_value, config.clip_norm)
 
@@ -134,48 +139,62 @@ class Update:
         return total / count
 
     def _add_gradients(self, step: int) -> float:
-        """Let the gradient be the sum of the parts' gradients; returns the mean loss."""
-        run, batch, ranks = self.run, self._batch(step), self.ranks
-        config, losses = run.config, []
+        """Let the gradient be the sum of the parts' gradients; returns the mean loss, on rank 0."""
         if step % self.streams.steps == 0:
-            run.state.reset()
-        for part in ranks.parts(self.parts):
-            if part is None:
-                losses.append(0.0)
-                self._sum.add(None)
-                continue
-            x, y, starts = self._part_of(batch, part)
-            loss, gradient = self._network.gradients(
-                x,
-                y,
-                self._state_of(run.state, part),
-                dropout_key(config.seed, step, part),
-                starts,
-                config.reduction == "sum-over-time",
-                config.label_smoothing,
-                self.parts,
-            )
-            losses.append(loss)
-            self._sum.add(gradient.flat)
-        self._sum.finish()
-        if ranks.size > 1:
-            self._gather_state()
-        return sum(ranks.losses(losses, self.parts)) / self.parts
+            self.run.state.reset()
+        batch = self._batch(step)
+        if self.ranks.size > 1:
+            return self._add_shared(step, batch)
+        loss = 0.0
+        for part in range(self.parts):
+            part_loss, gradient = self._gradients_of(part, step, batch)
+            loss += part_loss
+            if self.parts > 1:
+                add(self._gradient.flat, gradient.flat, self.workers, is_first=part == 0)
+        return loss / self.parts
 
-    def _gather_state(self) -> None:
-        """Let rank 0 have the state of all streams."""
-        ranks, state = self.ranks, self.run.state
-        rounds = ranks.parts(self.parts)
-        own = np.zeros((len(rounds), 2, *self._state_of(state, 0).h.shape), np.float32)
-        for held, part in zip(own, rounds, strict=True):
+    def _add_shared(self, step: int, batch: Batch) -> float:
+        """The same with the other ranks. Rank 0 also receives the state of all streams."""
+        ranks, shared, state = self.ranks, self._shared, self.run.state
+        own = ranks.parts(self.parts)
+        losses = np.zeros(len(own))
+        states = np.zeros((len(own), 2, *self._state_of(state, 0).h.shape), np.float32)
+        for k, part in enumerate(own):
+            shared.begin(part)
             if part is not None:
+                losses[k], _ = self._gradients_of(part, step, batch, shared.ready)
                 streams = self._state_of(state, part)
-                held[0], held[1] = streams.h, streams.c
-        every = ranks.gather(own)
-        if every is not None:
-            for part in range(self.parts):
-                streams = self._state_of(state, part)
-                streams.h[:], streams.c[:] = every[part % ranks.size, part // ranks.size]
+                states[k] = streams.h, streams.c
+        sent = np.concatenate([losses.view(np.float32), states.reshape(-1)])
+        request, every = ranks.begin_gather(sent)
+        shared.finish()
+        wait(request)
+        loss = 0.0
+        if every is None:
+            return loss
+        for part in range(self.parts):
+            k, theirs = part // ranks.size, every[part % ranks.size]
+            loss += float(theirs[: losses.size * 2].view(np.float64)[k])
+            streams = self._state_of(state, part)
+            streams.h[:], streams.c[:] = theirs[losses.size * 2 :].reshape(states.shape)[k]
+        return loss / self.parts
+
+    def _gradients_of(
+        self, part: int, step: int, batch: Batch, ready: Callable[[], None] | None = None
+    ) -> tuple[float, Parameters]:
+        config = self.run.config
+        x, y, starts = self._part_of(batch, part)
+        return self._network.gradients(
+            x,
+            y,
+            self._state_of(self.run.state, part),
+            dropout_key(config.seed, step, part),
+            starts,
+            config.reduction == "sum-over-time",
+            config.label_smoothing,
+            self.parts,
+            ready,
+        )
 
     def _batch(self, step: int) -> Batch:
         index = step % self.streams.steps

@@ -95,6 +95,15 @@ def call(tab: Tab, method: str, *arguments: Any) -> Any:
     return tab.run(f"continuer.{method}({listed}{heard}async () => {{}})", awaited=True)
 
 
+def count_steps(tab: Tab) -> None:
+    """Count the steps of the continuer's network in `steps`."""
+    tab.run("""{
+      const step = continuer.network.step.bind(continuer.network);
+      globalThis.steps = 0;
+      continuer.network.step = (...all) => { steps++; return step(...all); };
+    }""")
+
+
 def settings_of(**changes: Any) -> dict[str, Any]:
     return SETTINGS | changes
 
@@ -296,11 +305,7 @@ def test_surprises_and_alternatives(page: Tab) -> None:
 
 def test_a_changed_text_is_read_from_the_change_on(page: Tab) -> None:
     known(page, drawn_network())
-    page.run("""{
-      const step = continuer.network.step.bind(continuer.network);
-      globalThis.steps = 0;
-      continuer.network.step = (...all) => { steps++; return step(...all); };
-    }""")
+    count_steps(page)
     text = "a bad café, fed " * 40
 
     def counted(changed: str) -> tuple[Any, int]:
@@ -328,16 +333,22 @@ def test_a_changed_text_is_read_from_the_change_on(page: Tab) -> None:
 
 def test_of_a_long_text_the_last_part_is_read(page: Tab) -> None:
     known(page, drawn_network(layers=1))
-    text = "a bad café, fed\n" * 1000
+    text = "a bad café, fed\n" * 2100
     surprises = page.run(
         f"continuer.score({json.dumps(text)}, async () => {{}})"
         ".then(({ surprises }) => Array.from(surprises, (nats) => nats === nats))",
         awaited=True,
     )
     first = surprises.index(True)
-    assert len(text) - 8192 < first <= len(text) - 4096 + 512
+    assert len(text) - 32768 < first <= len(text) - 16384 + 512
     assert text[first - 1] == "\n"
     assert all(surprises[first:])
+    count_steps(page)
+    written = call(page, "write", text, settings_of(length=5))["text"]
+    assert 2048 - 512 < page.run("steps") < 4096 + 5
+    assert call(page, "write", text, settings_of(length=5))["text"] == written
+    page.run("continuer.marks.clear(); continuer.bytes = 0")
+    assert call(page, "write", text, settings_of(length=5))["text"] == written
 
 
 def test_calls_beside_one_another(tab: Tab, tmp_path: Path) -> None:

@@ -31,6 +31,16 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 """
 """A program that asks anything of any host ends at once."""
+MISSING = {
+    "serve": "serve",
+    "onnx": "export NETWORK --to onnx --out book.onnx",
+    "tune": "tune --trials 1 --steps 3",
+    "tensorboard": "train --steps 3 --tensorboard board",
+    "mpi": "train --steps 3 --parts 2",
+}
+"""What needs an extra; `write` asks for a terminal first."""
+AS_A_RANK = {"PMI_RANK": "0", "PMI_SIZE": "2"}
+"""The variables that MPICH's mpiexec sets."""
 
 
 def run(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -151,6 +161,26 @@ def test_it_writes_and_trains_where_it_is_installed(
         f"charrnn {charrnn.__version__}"
         == run(program, "--version", **options).stdout.replace(", version", "").strip()
     )
+
+
+@pytest.mark.parametrize("extra", MISSING)
+def test_a_command_without_its_extra_says_in_a_line_what_to_install(
+    empty: tuple[Path, Path, dict[str, str]], extra: str
+) -> None:
+    program, folder, variables = empty
+    (network,) = program.parents[1].rglob("plays.safetensors")
+    ran = subprocess.run(
+        [str(program), *MISSING[extra].replace("NETWORK", str(network)).split()],
+        cwd=folder,
+        env={**variables, **(AS_A_RANK if extra == "mpi" else {})},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    lines = ran.stderr.splitlines()
+    assert ran.returncode in (1, 2) and ran.stdout == ""
+    assert lines[-1].startswith("error: ") and f"charrnn-numba[{extra}]" in lines[-1], lines
+    assert "Traceback" not in ran.stderr
 
 
 def test_a_skipped_test_fails_the_run(tmp_path: Path) -> None:

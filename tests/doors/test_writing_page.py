@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from charrnn.pages.writing import writing_page
+from tests.doors.writing_page import ALT, CONTROL, SHIFT, Writing
 from tests.reporting.browser import Tab, browser
 
 BACKEND = Path(__file__).with_name("made_up_backend.js")
@@ -28,71 +29,16 @@ FACTS: dict[str, Any] = {
     "hasDocuments": False,
     "precision": "int8",
 }
-CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowDown": 40, "z": 90}
-CONTROL, ALT, SHIFT = 2, 1, 8
 
 
-class Page:
-    """The page as a person uses it."""
+class MadeUp(Writing):
+    """The page with a backend that notes what it is asked."""
 
-    def __init__(self, tab: Tab, folder: Path) -> None:
-        self.tab, self.file = tab, folder / "write.html"
-
-    def open(self, *, width: int = 1000, scheme: str = "light", **data: Any) -> None:
-        """Open a page without any kept text."""
+    def begin(self, **data: Any) -> None:
+        how = {name: data.pop(name) for name in ("width", "scheme") if name in data}
         made = writing_page("Write", backend=[BACKEND], data={"facts": FACTS, "pause": 2, **data})
         self.file.write_text(made, encoding="utf-8")
-        self.tab.open(self.file, scheme=scheme, width=width)
-        self.tab.run("localStorage.clear(); sessionStorage.clear()")
-        self.reload(width=width, scheme=scheme)
-
-    def reload(self, **how: Any) -> None:
-        self.tab.open(self.file, **how)
-        self.wait(
-            "byId('continue').ariaDisabled === 'false' || byId('status').className === 'wrong'"
-        )
-
-    def run(self, script: str) -> Any:
-        return self.tab.run(f"{{const byId = (id) => document.getElementById(id); {script}}}")
-
-    def wait(self, condition: str) -> None:
-        end = time.monotonic() + 20
-        while not self.run(condition):
-            assert time.monotonic() < end, (
-                condition,
-                self.text,
-                self.run("byId('status').innerText"),
-            )
-            time.sleep(0.01)
-
-    @property
-    def text(self) -> str:
-        return str(self.run("byId('area').value"))
-
-    @property
-    def ghost(self) -> str:
-        return str(self.run("document.querySelector('.ghost')?.textContent ?? ''"))
-
-    def show(self, identity: str) -> str:
-        return str(self.run(f"byId('{identity}').textContent"))
-
-    def click(self, identity: str) -> None:
-        self.run(f"byId('{identity}').click()")
-
-    def type(self, text: str) -> None:
-        self.run("byId('area').focus()")
-        self.tab.call("Input.insertText", text=text)
-
-    def press(self, key: str, modifiers: int = 0) -> None:
-        about: dict[str, Any] = {"key": key, "modifiers": modifiers}
-        if key in CODES:
-            about["windowsVirtualKeyCode"] = CODES[key]
-        if len(key) == 1 and not modifiers:
-            about["text"] = key
-        self.tab.call(
-            "Input.dispatchKeyEvent", type="keyDown" if "text" in about else "rawKeyDown", **about
-        )
-        self.tab.call("Input.dispatchKeyEvent", type="keyUp", **about)
+        self.open(self.file, **how)
 
     def calls(self, name: str) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = self.tab.run("calls")
@@ -106,14 +52,14 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 
 
 @pytest.fixture
-def page(tab: Tab, tmp_path: Path) -> Iterator[Page]:
-    made = Page(tab, tmp_path)
+def page(tab: Tab, tmp_path: Path) -> Iterator[MadeUp]:
+    made = MadeUp(tab, tmp_path)
     yield made
     assert tab.complaints == []
 
 
-def test_grey_text_is_taken_by_word_or_whole_or_dropped(page: Page) -> None:
-    page.open()
+def test_grey_text_is_taken_by_word_or_whole_or_dropped(page: MadeUp) -> None:
+    page.begin()
     page.type("Late")
     page.wait("document.querySelector('.ghost')?.textContent === ' the old king said nothing.'")
     page.wait("byId('spoken').textContent === 'Suggestion:  the old king said nothing.'")
@@ -135,8 +81,8 @@ def test_grey_text_is_taken_by_word_or_whole_or_dropped(page: Page) -> None:
     assert page.text == "Late"
 
 
-def test_typing_is_never_in_the_way_of_a_suggestion_nor_the_other_way_round(page: Page) -> None:
-    page.open(pause=30)
+def test_typing_is_never_in_the_way_of_a_suggestion_nor_the_other_way_round(page: MadeUp) -> None:
+    page.begin(pause=30)
     page.run("byId('area').focus()")
     for letter in "Late":
         page.press(letter)
@@ -155,8 +101,23 @@ def test_typing_is_never_in_the_way_of_a_suggestion_nor_the_other_way_round(page
     assert settings["until"] == "sentence" and settings["take"] == 1 and settings["length"] == 120
 
 
-def test_in_the_middle_of_a_text_the_suggestion_stands_below(page: Page) -> None:
-    page.open()
+def test_what_an_input_method_composes_is_no_text_yet(page: MadeUp) -> None:
+    page.begin()
+    page.type("Late")
+    page.wait("document.querySelector('.ghost') !== null")
+    page.tab.call("Input.imeSetComposition", text="\u306b\u307b", selectionStart=2, selectionEnd=2)
+    assert page.text == "Late\u306b\u307b" and page.ghost == ""
+    time.sleep(0.3)
+    assert page.ghost == "" and "\u306b" not in page.calls("write")[-1]["text"]
+    page.type("\u65e5\u672c")
+    page.wait("document.querySelector('.ghost')?.textContent === ' the old king said nothing.'")
+    assert page.text == "Late\u65e5\u672c"
+    page.press("z", CONTROL)
+    assert page.text == "Late"
+
+
+def test_in_the_middle_of_a_text_the_suggestion_stands_below(page: MadeUp) -> None:
+    page.begin()
     page.type("One. Two.")
     page.run("byId('area').setSelectionRange(4, 4)")
     page.wait("byId('ghost').textContent === ' the old king said nothing.'")
@@ -172,8 +133,8 @@ def test_in_the_middle_of_a_text_the_suggestion_stands_below(page: Page) -> None
     assert len(page.calls("write")) == asked and page.show("ghost") == ""
 
 
-def test_the_network_continues_stops_and_tries_another_take(page: Page) -> None:
-    page.open(pause=15)
+def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> None:
+    page.begin(pause=15)
     page.type("\U0001f600 e\u0301")
     page.press("Enter", CONTROL)
     page.wait("byId('status').textContent.startsWith('Wrote')")
@@ -200,10 +161,15 @@ def test_the_network_continues_stops_and_tries_another_take(page: Page) -> None:
     time.sleep(0.1)
     assert page.text == text
     assert page.calls("write")[-1]["settings"]["length"] == 10000, "no more than is allowed"
+    page.click("continue")
+    page.wait(f"byId('area').value.length > {len(text) + 9}")
+    page.click("new")
+    time.sleep(0.1)
+    assert page.text == ""
 
 
-def test_three_ways_to_go_on(page: Page) -> None:
-    page.open()
+def test_three_ways_to_go_on(page: MadeUp) -> None:
+    page.begin()
     page.type("So")
     page.press("Enter", CONTROL | SHIFT)
     page.wait("byId('list').textContent.split('nothing.').length === 4")
@@ -238,9 +204,9 @@ ALIGNED = "Plain.\n\nשלום עולם, abc.\n\ttab  \u0645\u0631\u062d\u0628\u0
 )
 
 
-def test_colored_text_stands_where_the_text_is(page: Page) -> None:
+def test_colored_text_stands_where_the_text_is(page: MadeUp) -> None:
     """The mirror, whose text is seen with colors, covers the text area to the pixel."""
-    page.open(width=400)
+    page.begin(width=400)
     page.run("byId('suggest').click()")
     page.type(ALIGNED.replace("w", "v"))
     page.run("document.activeElement.blur(); scrollTo(0, 0)")
@@ -259,15 +225,15 @@ def test_colored_text_stands_where_the_text_is(page: Page) -> None:
     assert base64.b64decode(shots[0]) == base64.b64decode(shots[1])
 
 
-def test_surprise_is_told_in_colors_and_in_words(page: Page) -> None:
-    page.open()
+def test_surprise_is_told_in_colors_and_in_words(page: MadeUp) -> None:
+    page.begin()
     page.run("byId('suggest').click(); byId('colored').click()")
     page.type("a quick box\n\u20ac \U0001f600k")
     page.wait("document.querySelector('.l4')?.textContent === 'q'")
     spans = "[...document.querySelectorAll('#mirror span')].map(s => s.className + s.textContent)"
     assert page.run(spans) == ["l4q", "l1k", "l3x", "lx\u20ac", "l1k"]
     summary = page.show("surprise-summary")
-    assert summary.startswith("15 characters, ") and "vocabulary: “€”." in summary
+    assert summary.startswith("15 characters: ") and "vocabulary: “€”." in summary
     words = page.run(
         "[...byId('surprise-words').querySelectorAll('button')].map(b => b.textContent)"
     )
@@ -293,8 +259,8 @@ def test_surprise_is_told_in_colors_and_in_words(page: Page) -> None:
     assert page.run("document.querySelectorAll('#mirror span').length") == 0
 
 
-def test_what_was_written_is_kept(page: Page) -> None:
-    page.open()
+def test_what_was_written_is_kept(page: MadeUp) -> None:
+    page.begin()
     page.type(f"First {HOSTILE}")
     page.run(
         "byId('temperature').value = '0.3'; byId('temperature').dispatchEvent(new Event('input'))"
@@ -308,20 +274,35 @@ def test_what_was_written_is_kept(page: Page) -> None:
     assert page.text == "Second"
     page.run("byId('drafts').querySelector('button').click()")
     assert page.text == f"First {HOSTILE}"
-    slot = page.run("sessionStorage.getItem('charrnn.slot')")
     page.type("!")
-    page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
-    page.run(
-        "dispatchEvent(new StorageEvent('storage', {key: 'charrnn.text.' + "
-        "sessionStorage.getItem('charrnn.slot'), newValue: '{}'}))"
-    )
-    assert page.run("sessionStorage.getItem('charrnn.slot')") != slot, "another tab has the slot"
     page.reload()
     assert page.text == f"First {HOSTILE}!"
 
 
-def test_without_a_storage_a_text_is_not_thrown_away(page: Page) -> None:
-    page.open()
+def test_two_tabs_do_not_overwrite_each_other(page: MadeUp) -> None:
+    page.begin()
+    page.type("One")
+    page.wait("byId('kept').textContent.endsWith('Kept in this browser.')")
+    first, tab = page.tab.session, page.tab
+    tab.attach()
+    second = tab.session
+    page.reload()
+    assert page.text == "One"
+    kept = "Object.keys(localStorage).filter(key => JSON.stringify(localStorage[key]).includes"
+    for session, more in ((second, " two"), (first, " three"), (second, " four")):
+        tab.session = session
+        page.type(more)
+        page.wait(f"{kept}('{more}')).length === 1")
+    for session, text in ((first, "One three"), (second, "One two four")):
+        tab.session = session
+        page.reload()
+        assert page.text == text
+    tab.call("Page.close")
+    tab.session = first
+
+
+def test_without_a_storage_a_text_is_not_thrown_away(page: MadeUp) -> None:
+    page.begin()
     broken = "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no') }})"
     script = page.tab.call("Page.addScriptToEvaluateOnNewDocument", source=broken)
     try:
@@ -344,14 +325,14 @@ def test_without_a_storage_a_text_is_not_thrown_away(page: Page) -> None:
     page.run("window.onbeforeunload = null")
 
 
-def test_errors_are_told_and_writing_goes_on(page: Page) -> None:
-    page.open(broken=True)
+def test_errors_are_told_and_writing_goes_on(page: MadeUp) -> None:
+    page.begin(broken=True)
     assert page.show("status") == "The network is broken." and page.show("summary").startswith(
         "The network could not be loaded"
     )
     page.type("All the same")
     assert page.text == "All the same"
-    page.open(fails=True)
+    page.begin(fails=True)
     page.type("On")
     page.wait("byId('status').textContent === 'The server does not answer.'")
     page.click("continue")
@@ -360,11 +341,21 @@ def test_errors_are_told_and_writing_goes_on(page: Page) -> None:
     assert page.text == "On!"
 
 
+def test_a_network_that_has_nothing_to_add_is_asked_once(page: MadeUp) -> None:
+    page.begin(silent=True)
+    page.type("The end.")
+    page.wait("calls.some(call => call.text === 'The end.')")
+    time.sleep(0.3)
+    assert [call["text"] for call in page.calls("write")].count("The end.") == 1
+    page.click("continue")
+    page.wait("byId('status').textContent === 'The network has nothing to add here.'")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(320, "dark"), (768, "light"), (1280, "light")])
 def test_every_control_has_a_name_and_room_for_a_finger(
-    page: Page, width: int, scheme: str
+    page: MadeUp, width: int, scheme: str
 ) -> None:
-    page.open(width=width, scheme=scheme)
+    page.begin(width=width, scheme=scheme)
     page.run("for (const each of document.querySelectorAll('details')) each.open = true")
     page.type("A text to color\n" * 3)
     page.click("colored")

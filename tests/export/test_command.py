@@ -32,6 +32,7 @@ def export(*arguments: object, status: int = 0) -> Result:
 def test_a_network_without_its_text_has_the_loss_of_training(network: Path, tmp_path: Path) -> None:
     result = export(network, "--to", "pytorch", "--out", tmp_path / "net", "--license", "mit")
     assert "the model card has the loss that training measured" in result.stderr
+    assert "with --text" in result.stderr
     assert not result.stdout and "wrote" in result.stderr
     card = (tmp_path / "net" / "README.md").read_text("utf-8")
     assert 'license: "mit"' in card and "## A sample\n\n```text\n" in card
@@ -54,6 +55,12 @@ def test_a_run_is_evaluated_as_eval_does(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"value: {loss['nats_per_char']:.6f}" in card
     first = len(TEXT) - loss["characters"] - 1
     assert f"--part {first}:{len(TEXT)}\n" in card
+    Path("book.txt").rename("moved.txt")
+    export("run", "--to", "pytorch", "--out", "net", "--force", "--text", "moved.txt")
+    assert Path("net/README.md").read_text("utf-8") == card
+    Path("moved.txt").write_text("another")
+    result = export("run", "--to", "pytorch", "--out", "x", "--text", "moved.txt", status=1)
+    assert "text has changed" in result.stderr or "not the run's text" in result.stderr
 
 
 def test_nothing_is_replaced_unasked(network: Path, tmp_path: Path) -> None:

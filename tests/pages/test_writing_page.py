@@ -64,7 +64,9 @@ def test_grey_text_can_be_read_in_light_and_dark() -> None:
 def run_in_node(script: str) -> object:
     """What a script prints as JSON after the scripts that need no page."""
     program = PROGRAMS["writing_text.js"] + PROGRAMS["writing_history.js"]
-    program += f"const c = globalThis.charrnn; console.log(JSON.stringify({script}))"
+    program += "const c = globalThis.charrnn, scored = (text, surprises, unit) =>"
+    program += "  c.surpriseOf(text, { surprises, unknown: ['\\u{1f600}'] }, unit);"
+    program += f"console.log(JSON.stringify({script}))"
     done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -74,11 +76,12 @@ def test_words_surprise_and_changes() -> None:
     found = run_in_node("""{
       words: [" upon a", "\\n\\nTwo.", "don't-know x", "\\u4f60\\u597d\\u4e16\\u754c\\u3002", "  "]
         .map(c.firstWord),
-      levels: c.surpriseOf("ae\\u0301\\u{1f600}\\nb", [0.5, 2, 3, NaN, 7, 1], "character").levels,
-      bytes: c.surpriseOf("\\u20ac\\u{1f600}", [1, 1, 1, 0, 0, 0, 0.1], "byte").levels,
-      sums: Array.from(c.surpriseOf("e\\u0301x", [2, 3, 1], "character").nats),
+      levels: scored("ae\\u0301\\u{1f600}\\nb", [0.5, 2, 3, NaN, 7, 1], "character").levels,
+      unread: scored("abc", [NaN, NaN, 1], "character").levels,
+      bytes: scored("\\u20ac\\u{1f60a}", [1, 1, 1, 0, 0, 0, 0.1], "byte").levels,
+      sums: Array.from(scored("e\\u0301x", [2, 3, 1], "character").nats),
       wrong: (() => {
-        try { c.surpriseOf("ab", [1], "character"); } catch (e) { return e.message; }
+        try { scored("ab", [1], "character"); } catch (e) { return e.message; }
       })(),
       changes: [["abc", "abXc"], ["aaa", "aa"], ["", "x"], ["abc", "abc"]]
         .map(([a, b]) => c.changeBetween(a, b)),
@@ -86,6 +89,7 @@ def test_words_surprise_and_changes() -> None:
     assert found == {
         "words": [" upon", "\n\nTwo.", "don't-know", "你好", "  "],
         "levels": "03" + "3xx41",
+        "unread": "--1",
         "bytes": "200",
         "sums": [5, -1, 1],
         "wrong": "The network scored 1 symbols of 2.",

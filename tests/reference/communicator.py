@@ -32,6 +32,10 @@ class ThreadCommunicator:
         self._barrier.wait(60)
         return everything
 
+    def Dup(self) -> ThreadCommunicator:
+        shared = threading.Barrier(self.size), [None] * self.size, self.aborted
+        return ThreadCommunicator(self.rank, self.size, self._meet(shared)[0])
+
     def bcast(self, obj: Any, root: int = 0) -> Any:
         return copy.deepcopy(self._meet(obj)[root])
 

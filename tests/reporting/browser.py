@@ -42,14 +42,14 @@ class Tab:
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands, self._answers, self._rest = commands, answers, b""
-        self._count, self._session = 0, ""
+        self._count, self.session = 0, ""
         self.events: list[dict[str, Any]] = []
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """The answer to a command of the protocol; events that come before it are noted."""
         self._count += 1
         message = {"id": self._count, "method": method, "params": params}
-        message |= {"sessionId": self._session} if self._session else {}
+        message |= {"sessionId": self.session} if self.session else {}
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -73,16 +73,17 @@ class Tab:
         return message
 
     def attach(self) -> None:
-        """Begin with an empty page."""
+        """Begin with an empty page, in a tab of its own; `session` names the tab."""
+        self.session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path, *, scheme: str = "light", width: int = 1200) -> None:
-        """Open a file from disk, in this color scheme."""
+    def open(self, place: Path | str, *, scheme: str = "light", width: int = 1200) -> None:
+        """Open a file from disk or an address, in this color scheme."""
         self.call("Emulation.setEmulatedMedia", features=[_feature("color-scheme", scheme)])
         self.call(
             "Emulation.setDeviceMetricsOverride",
@@ -92,7 +93,8 @@ class Tab:
             mobile=False,
         )
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = place if isinstance(place, str) else place.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._next()
 

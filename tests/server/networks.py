@@ -1,4 +1,4 @@
-"""Networks that have not been trained, for tests: they write noise that is always the same."""
+"""Networks without training, for tests: what they write is noise that is always the same."""
 
 from __future__ import annotations
 

@@ -85,6 +85,34 @@ def test_the_gradient_of_a_part_is_its_share_of_the_whole() -> None:
     np.testing.assert_allclose(total, gradient.flat, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers": 1},
+        {"layers": 3, "skip": True, "embedding": 5, "recurrent_dropout": 0.3},
+        {"layers": 2, "cell": "clockwork", "clockwork_groups": 2, "hidden": 6},
+        {"layers": 2, "cell": "grid", "embedding": 3},
+    ],
+)
+def test_a_piece_is_complete_when_it_is_said_to_be(settings: dict[str, Any]) -> None:
+    """And the gradient is what it is without pieces."""
+    model = Model.initialized(plain_model(**{"vocab_size": 7, "hidden": 6, **settings}), seed=1)
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(0, 7, (5, 4)).astype(np.int32) for _ in range(2))
+    network = Network(model, 5, 4, Workers(2), training=True)
+    _, gradient = network.gradients(x, y, State(model, 4), 3)
+    whole, seen = gradient.flat.copy(), []
+    gradient.flat[:] = np.nan
+
+    def ready() -> None:
+        start, stop = network.pieces[len(seen)]
+        seen.append(gradient.flat[start:stop].copy())
+
+    network.gradients(x, y, State(model, 4), 3, ready=ready)
+    assert len(seen) == len(network.pieces) == model.config.layers + 1
+    np.testing.assert_array_equal(np.concatenate(seen), whole)
+
+
 def test_a_loss_that_jumps_is_looked_into_part_by_part() -> None:
     corpus = small_corpus()
     run, whole = (small_run(corpus, batch_size=4, parts=parts) for parts in (2, 1))
