@@ -95,9 +95,9 @@ class Question:
         return {
             "sha256": self.corpus.sha256,
             "each": self.each,
+            "settings": settings,
             "vary": vary,
             "search": [name for name in SEARCHED if name in self.search],
-            "settings": settings,
         }
 
 
