@@ -19,13 +19,10 @@ from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw
 from charrnn.network.parameters import Floats
+from charrnn.server.places import LEAST, Place, log_softmax
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
-
-LEAST = 1e-38
-"""Probability below which the network's are told as this."""
-_NONE, _NO = np.zeros(0, np.int64), np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,24 +45,6 @@ class Order:
     scores: int | None = None
     start: int | None = None
     owner: object = None
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A symbol, ln p of it, and the most probable symbols there with theirs, most probable first:
-    int32 and float64 (count,). p is the network's own distribution: at temperature 1, before all
-    controls.
-    """
-
-    symbol: int
-    logprob: float
-    best: NDArray[np.int32]
-    logprobs: NDArray[np.float64]
-
-    @property
-    def top(self) -> list[tuple[int, float]]:
-        """The most probable symbols with ln p."""
-        return list(zip(self.best.tolist(), self.logprobs.tolist(), strict=True))
 
 
 class Stream:
@@ -167,12 +146,13 @@ class Stream:
         """Go on in the prompt by T symbols of these losses, (T,). p: the distributions, (T, V), if
         `logprobs` of the order are above 0.
         """
-        count = self.order.logprobs or 0
         symbols = self.sequence[self.place + 1 : self.place + 1 + len(losses)].tolist()
-        for n, (symbol, loss) in enumerate(zip(symbols, losses.tolist(), strict=True)):
-            best = np.argsort(-p[n], kind="stable")[:count] if count else _NONE
-            logprobs = np.log(np.maximum(p[n, best], LEAST), dtype=np.float64) if count else _NO
-            self.places.append(Place(symbol, -loss, best.astype(np.int32), logprobs))
+        count = self.order.logprobs or 0
+        logs = np.log(np.maximum(p, LEAST), dtype=np.float64) if count else p
+        self.places += (
+            Place.of(symbol, -loss, each, count)
+            for symbol, loss, each in zip(symbols, losses.tolist(), logs, strict=True)
+        )
         self.go_to(self.place + len(losses))
 
     def resets(self, steps: int) -> NDArray[np.bool_]:
@@ -218,7 +198,9 @@ class Stream:
                 self._documents.follow(np.array([chosen]))
             )
         if own is not None:
-            self.places.append(_place(own, chosen, self.order.logprobs or 0))
+            logs = log_softmax(own)
+            place = Place.of(chosen, float(logs[chosen]), logs, self.order.logprobs or 0)
+            self.places.append(place)
         self.last = chosen
         self.is_full = self._is_full()
         return is_reset
@@ -248,11 +230,3 @@ def _documents(vocab: Vocab, pattern: str, ids: bytes) -> tuple[DocumentTrackers
     documents = DocumentTrackers(vocab, pattern, 1)
     places = documents.read(np.frombuffer(ids, np.int32))
     return documents, tuple(place + 1 for place in places)
-
-
-def _place(logits: Floats, chosen: int, count: int) -> Place:
-    values = logits.astype(np.float64)
-    values -= values.max()
-    values -= np.log(np.exp(values).sum())
-    best = np.argsort(-values, kind="stable")[:count] if count else _NONE
-    return Place(chosen, float(values[chosen]), best.astype(np.int32), values[best])
