@@ -47,6 +47,7 @@ Examples:
   charrnn compare book.txt --vary dropout=0,0.3,0.5 --epochs 10 --seeds 5
   charrnn compare book.txt --vary optimizer=adam,sgd --vary layers=1,2
   charrnn compare book.txt --cells lstm,gru --hidden 128 --epochs 5 --json
+  mpiexec -n 8 charrnn compare book.txt --cells lstm,gru --for 1h
 """
 BRIEF = {
     "--cells": "Cells to compare.",

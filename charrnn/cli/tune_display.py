@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from charrnn.cli.live_bar import bar_line, speed_text
 from charrnn.cli.live_block import LiveBlock
+from charrnn.cli.options import with_own_flags
 from charrnn.cli.signals import STOPPING, Stop
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.cli.terminal import duration_text, one_line, show
@@ -82,9 +83,10 @@ class Display:
             "complete": f"{loss} nats" + (", the best so far" if is_best else ""),
             "stopped": f"stopped at {trial.percent} %, {loss} nats",
             "diverged": "diverged",
+            "failed": f"failed: {one_line(with_own_flags(trial.reason or ''))}",
         }[trial.ended]
         text = f"trial {trial.number}: {ended}; {settings_line(trial.settings)}"
-        if trial.number not in self._trained:
+        if trial.number not in self._trained and trial.ended != "failed":
             return f"{text} (already done)"
         if left and not self._block.is_live:
             text += f"; about {duration_text(left)} left"
@@ -140,12 +142,9 @@ def print_trials(trials: Sequence[Trial]) -> None:
         (51, "chars/s", lambda t: number_text(t.chars_per_second, ",.0f")),
     ]
     print_table(rows, columns)
-    counts = {kind: sum(t.ended == kind for t in trials) for kind in ("stopped", "diverged")}
-    rest = [
-        f"{counts[kind]} {text}"
-        for kind, text in (("stopped", "stopped early"), ("diverged", "diverged"))
-        if counts[kind]
-    ]
+    words = {"stopped": "stopped early", "diverged": "diverged", "failed": "failed"}
+    counts = {kind: sum(t.ended == kind for t in trials) for kind in words}
+    rest = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
     show(", ".join([counted(len(trials), "trial"), *rest]))
 
 

@@ -105,7 +105,8 @@ class Answer:
                     counts[index] += len(self.network.vocab.in_symbols(text))
                     choice["logprobs"] = self._logprobs(stream, index // n, first, counts[index])
                 yield self._with([choice]) | extra
-            await asyncio.sleep(PAUSE)
+            if not all(ended):
+                await asyncio.sleep(PAUSE)
         if self.completion.include_usage:
             yield self._with([], self._usage())
 

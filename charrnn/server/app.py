@@ -244,9 +244,11 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 async def _not_here(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    message = {404: "there is nothing here", 405: "this method is not for this path"}.get(
-        error.status_code, error.detail
-    )
+    message = error.detail
+    if error.status_code == 404:
+        message = "there is nothing here; texts are completed at POST /v1/completions"
+    if error.status_code == 405:
+        message = f"the method {request.method[:20]} is not for this path"
     refusal = Refusal(message, status=error.status_code)
     return JSONResponse(refusal.as_json(), error.status_code, error.headers)
 

@@ -47,8 +47,7 @@ class Batch:
         state = self._gathered(streams)
         self._run(state, np.stack(ids, axis=1), has_logits=False)
         for stream in streams:
-            stream.place += steps
-            stream.last = int(stream.sequence[stream.place])
+            stream.go_to(stream.place + steps)
         self._scatter(state, streams)
 
     def write(self, streams: Sequence[Stream], steps: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,9 @@ OWN = ("known_words", "start")
 """More parameters of ours: write known words only; the number of the start state to begin from,
 whatever the seed and the take are.
 """
-MOST_STOPS, MOST_LOGPROBS, MOST_BIAS, LONGEST_MATCH = 4, 20, 100.0, 500
+MOST_STOPS, MOST_LOGPROBS, MOST_BIAS, LONGEST_MATCH, MOST_RECENT = 4, 20, 100.0, 500, 4096
+MOST_TOLD = 200_000
+"""Logarithms of probabilities in an answer: 8 MB of JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +119,16 @@ def read_completion(
             "prompt",
             "too_many_texts",
         )
+    echo = _of_kind(body, "echo", bool, False)
+    logprobs = whole_number(body, "logprobs", None, 0, MOST_LOGPROBS)
+    _check_told(prompts, config.length or 0, best_of, echo, logprobs)
     return Completion(
         prompts=prompts,
         config=config,
         n=n,
         best_of=best_of,
-        echo=_of_kind(body, "echo", bool, False),
-        logprobs=whole_number(body, "logprobs", None, 0, MOST_LOGPROBS),
+        echo=echo,
+        logprobs=logprobs,
         stream=stream,
         include_usage=_include_usage(body, stream),
         known_words=_of_kind(body, "known_words", bool, False),
@@ -132,11 +137,28 @@ def read_completion(
     )
 
 
+def _check_told(
+    prompts: Sequence[Prompt], length: int, best_of: int, echo: bool, logprobs: int | None
+) -> None:
+    """A `Refusal` if the answer would have too many probabilities."""
+    if logprobs is None:
+        return
+    read = sum(len(prompt.ids) for prompt in prompts) if echo else 0
+    told = (read + len(prompts) * length) * best_of * (logprobs + 1)
+    if told > MOST_TOLD:
+        raise Refusal(
+            f"the answer would have up to {told:,} probabilities, more than the {MOST_TOLD:,} that "
+            "this server tells at once: ask for fewer 'logprobs', characters or texts",
+            "logprobs",
+            "invalid_value",
+        )
+
+
 def check_names(body: Mapping[str, Any], names: Collection[str]) -> None:
     """A `Refusal` if one of the parameters is none of these."""
     for key in body:
         if key not in names:
-            hint = did_you_mean(key, names)
+            hint = did_you_mean(key[:60], names)
             raise Refusal(
                 f"there is no parameter {key[:60]!r}{hint}", key[:60], "unknown_parameter"
             )
@@ -187,6 +209,7 @@ def _config(body: Mapping[str, Any], vocab: Vocab, limits: ServeConfig) -> Sampl
         raise Refusal(
             f"'match' may have {LONGEST_MATCH} characters at most", "match", "invalid_value"
         )
+    whole_number(body, "dry_penalty_last_n", None, 1, MOST_RECENT)
     for name in ("temperature", "top_p"):
         value = body.get(name)
         ours[name] = 1.0 if value is None else value

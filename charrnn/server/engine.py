@@ -30,8 +30,7 @@ class Engine:
         self._batch, self._states = Batch(network, workers or Workers(1)), States()
         self._waiting, self._active = deque[Stream](), list[Stream]()
         self._change, self._is_closed = threading.Condition(), False
-        self._thread = threading.Thread(target=self._run, name="charrnn engine", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     @property
     def texts(self) -> int:
@@ -39,10 +38,14 @@ class Engine:
         return len(self._waiting) + len(self._active)
 
     def add(self, streams: Iterable[Stream]) -> None:
-        """Write these."""
+        """Write these. The thread begins with the first ones, and anew in a child after a fork."""
         with self._change:
             self._waiting.extend(streams)
             self._change.notify()
+            if self._thread is None or not self._thread.is_alive():
+                self._is_closed = False
+                self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+                self._thread.start()
 
     def cancel(self, streams: Iterable[Stream]) -> None:
         """Do not go on with these; their places are free after a few steps."""
@@ -56,7 +59,8 @@ class Engine:
         with self._change:
             self._is_closed = True
             self._change.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while self._admit():
@@ -102,9 +106,9 @@ class Engine:
         """The stream, at the last place of its prompt that has a stored state."""
         if stream.is_reading:
             known = self._states.longest(stream.start, stream.sequence[: stream.unscored])
-            if known is not None:
-                stream.place, stream.h, stream.c = known
-                stream.last = int(stream.sequence[stream.place])
+            if known is not None and known[0] > stream.place:
+                place, stream.h, stream.c = known
+                stream.go_to(place)
         return stream
 
     def _round(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ def bound(config: ServeConfig) -> socket.socket:
         raise ConfigError(f"`host` {config.host!r:.80} is no address of this machine") from None
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
-    with contextlib.suppress(OSError, AttributeError):
+    if os.name == "posix":  # elsewhere it lets two programs share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

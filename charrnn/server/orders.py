@@ -17,8 +17,8 @@ from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Order, Stream
 from charrnn.text.vocab import Vocab
 
-MOST_EDGES = 2_000_000
-"""Of the automaton of a pattern: 24 MB."""
+MOST_EDGES = 500_000
+"""Of the automaton of a pattern: 4 MB."""
 SECONDS = 1.0
 """In which it has to be built: others wait for it."""
 

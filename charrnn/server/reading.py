@@ -74,8 +74,7 @@ def next_symbols(stream: Stream, config: SamplingConfig, count: int) -> list[dic
     vocab, automaton = stream.vocab, stream.order.automaton
     place = stream.places[0]
     logits = np.full(len(vocab), -np.inf)
-    for symbol, logprob in place.top:
-        logits[symbol] = logprob
+    logits[place.best] = place.logprobs
     if vocab.unknown is not None:
         logits[vocab.unknown] = -np.inf
     if automaton is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,14 @@ from charrnn.generation.automaton import Automaton
 from charrnn.generation.stopping import Endings, symbols_of
 from charrnn.generation.writer import controls_of, ends_of, generator, memory_of
 from charrnn.kernels.constraint import Edges
+from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw
 from charrnn.network.parameters import Floats
 from charrnn.text.documents import DocumentTrackers
+from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
+
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,15 +48,22 @@ class Order:
     owner: object = None
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Place:
-    """A symbol, ln p of it, and the most probable symbols there with theirs, most probable
-    first. p is the network's own distribution: at temperature 1, before all controls.
+    """A symbol, ln p of it, and the most probable symbols there with theirs, most probable first:
+    int32 and float64 (count,). p is the network's own distribution: at temperature 1, before all
+    controls.
     """
 
     symbol: int
     logprob: float
-    top: list[tuple[int, float]] = field(default_factory=list)
+    best: NDArray[np.int32]
+    logprobs: NDArray[np.float64]
+
+    @property
+    def top(self) -> list[tuple[int, float]]:
+        """The most probable symbols with ln p."""
+        return list(zip(self.best.tolist(), self.logprobs.tolist(), strict=True))
 
 
 class Stream:
@@ -59,6 +72,7 @@ class Stream:
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
     place: how many of these the state h, c (L, 1, H) has read. last: what is read next.
     unscored: how many of the prompt's symbols come before those of which something is told.
+    is_full: nothing is left to draw. is_over: all of the text is in `pieces`.
     report: called with the stream when its text has grown, and at its end.
     """
 
@@ -74,22 +88,23 @@ class Stream:
         self.sequence = np.concatenate([opening.ids[self.start : self.start + 1], order.ids])
         self.place, self.last = 0, int(self.sequence[0])
         self.written, self.places = list[int](), list[Place]()
-        self.pieces, self.text, self.error = list[str](), "", ""
+        self.pieces, self.error = list[str](), ""
         self.is_cancelled = self.is_over = False
         self.vocab, self._fed = network.vocab, 0
         self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
-        self._documents, self._resets = None, set[int]()
+        self._documents, self._resets = None, tuple[int, ...]()
         pattern = network.corpus_config.document_separator
         if pattern is not None:
-            self._documents = DocumentTrackers(self.vocab, pattern, 1)
-            self._resets = {place + 1 for place in self._documents.read(order.ids)}
+            documents, self._resets = _documents(self.vocab, pattern, order.ids.tobytes())
+            self._documents = documents.chosen([0])
         automaton, edges, start = order.automaton, None, 0
         if automaton is not None:
             start = automaton.start
             edges = Edges(automaton.first, automaton.symbols, automaton.targets, automaton.distance)
         self._end = -1 if automaton is None else automaton.end
         self._memory = memory_of(config, 1, start)
+        note_all(self._memory.recent, order.ids)
         banned = () if self.vocab.unknown is None else (self.vocab.unknown,)
         inner = () if config.inner_temperature is None else word_symbols(self.vocab)
         self._controls = controls_of(config, len(self.vocab), banned, inner, edges)
@@ -97,17 +112,28 @@ class Stream:
         self._scratch = np.zeros(len(self.vocab), np.float32)
         endings = Endings(self.vocab, config, pattern, automaton)
         self._text = endings.text(symbols_of(self.vocab, order.ids[:, None])[0])
+        self.is_full = self._is_full()
+        self._skip()
+
+    def go_to(self, place: int) -> None:
+        """The state is that at this place of the sequence from now on."""
+        self.place, self.last = place, int(self.sequence[place])
+        self.is_full = self._is_full()
+
+    def _is_full(self) -> bool:
+        has_read = self.place >= len(self.sequence) - 1
+        return has_read and (len(self.written) >= self.length or self._ended >= 0)
+
+    def _skip(self) -> None:
+        """Begin at the last document's beginning before something is told: the state is zero."""
+        count = bisect_right(self._resets, self.unscored)
+        if count:
+            self.go_to(self._resets[count - 1])
 
     @property
     def is_reading(self) -> bool:
         """True while there is something to read of which nothing is told."""
         return self.place < self.unscored
-
-    @property
-    def is_full(self) -> bool:
-        """True if nothing is left to draw."""
-        has_read = self.place >= len(self.sequence) - 1
-        return has_read and (len(self.written) >= self.length or self._ended >= 0)
 
     @property
     def finish_reason(self) -> str:
@@ -131,13 +157,17 @@ class Stream:
 
     def next_reset(self) -> int:
         """Up to which place of the sequence it can be read without a state of zero on the way."""
-        last = self.unscored
-        return min((p for p in self._resets if self.place < p < last), default=last)
+        following = bisect_right(self._resets, self.place)
+        return min([self.unscored, *self._resets[following : following + 1]])
 
     def reset(self) -> None:
         """Set the state to zero if the next symbol of the prompt is read by such a one."""
-        if self.place in self._resets:
+        if self._resets_here():
             self.h, self.c = np.zeros_like(self.h), np.zeros_like(self.c)
+
+    def _resets_here(self) -> bool:
+        place = bisect_right(self._resets, self.place)
+        return place > 0 and self._resets[place - 1] == self.place
 
     def advance(self, logits: Floats) -> bool:
         """Go on by a symbol after the network has read `last`: the next of the prompt, or one that
@@ -150,7 +180,7 @@ class Stream:
         own = logits.copy() if self.order.logprobs is not None else None
         if self.place < len(self.sequence):
             chosen = int(self.sequence[self.place])
-            is_reset = self.place in self._resets
+            is_reset = self._resets_here()
         else:
             if self.order.bias is not None:
                 logits += self.order.bias
@@ -165,6 +195,7 @@ class Stream:
         if own is not None:
             self.places.append(_place(own, chosen, self.order.logprobs or 0))
         self.last = chosen
+        self.is_full = self._is_full()
         return is_reset
 
     def feed(self) -> None:
@@ -177,16 +208,26 @@ class Stream:
             is_full,
         )
         self._fed = len(self.written)
-        self.is_over = is_full or bool(self._text.ended)
         if piece:
             self.pieces.append(piece)
+        self.is_over = is_full or bool(self._text.ended)  # last: another thread waits for it
         if piece or self.is_over:
             self.report(self)
+
+
+@lru_cache(maxsize=4)
+def _documents(vocab: Vocab, pattern: str, ids: bytes) -> tuple[DocumentTrackers, tuple[int, ...]]:
+    """What follows the documents of a text after a prompt, and where the state is zero in it: once
+    for all texts of the prompt.
+    """
+    documents = DocumentTrackers(vocab, pattern, 1)
+    places = documents.read(np.frombuffer(ids, np.int32))
+    return documents, tuple(place + 1 for place in places)
 
 
 def _place(logits: Floats, chosen: int, count: int) -> Place:
     values = logits.astype(np.float64)
     values -= values.max()
     values -= np.log(np.exp(values).sum())
-    best = np.argsort(-values, kind="stable")[:count]
-    return Place(chosen, float(values[chosen]), [(int(v), float(values[v])) for v in best])
+    best = np.argsort(-values, kind="stable")[:count] if count else _NONE
+    return Place(chosen, float(values[chosen]), best.astype(np.int32), values[best])

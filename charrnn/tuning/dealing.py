@@ -179,7 +179,8 @@ def _work(key: int, job: Job) -> tuple[Report | None, Any]:
 @contextmanager
 def _deaf(is_worker: bool) -> Iterator[None]:
     """In the block a worker ignores signals that reach all ranks: rank 0 stops it."""
-    numbers = [signal.SIGINT, signal.SIGTERM] if is_worker else []
+    names = ("SIGINT", "SIGTERM", "SIGHUP") if is_worker else ()
+    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
     before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield

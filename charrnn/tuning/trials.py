@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from charrnn.config.fields import Value
 from charrnn.config.files import parse_toml
+from charrnn.errors import ConfigError
 from charrnn.runtime.files import read_regular
 from charrnn.training.entries import Entry
 from charrnn.training.report import Report
@@ -19,6 +20,7 @@ CHECKED = (25, 50, 75)
 """Percents of a trial's time at which it may be stopped."""
 LEAST_ENDED = 4
 """Trials that must have come to their end before others are compared with them."""
+Ending = Literal["complete", "stopped", "diverged", "failed"]
 Early = dict[int, float]
 """Validation losses by the percent of a trial's time, which are some of `CHECKED`."""
 
@@ -29,12 +31,13 @@ class Trial:
     them. Losses are in nats per character, on the validation text.
 
     ended: "complete", "stopped" (early, since it was worse than the median of others after
-    `percent` of its time) or "diverged". passes: how often it read the text.
+    `percent` of its time), "diverged", or "failed" (it could not begin; `reason` says why).
+    passes: how often it read the text.
     """
 
     number: int
     settings: dict[str, Value]
-    ended: Literal["complete", "stopped", "diverged"]
+    ended: Ending
     percent: int
     validation_loss: float | None
     hidden: int
@@ -42,6 +45,7 @@ class Trial:
     passes: float
     chars_per_second: float
     seconds: float
+    reason: str | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -117,8 +121,17 @@ class TrialRun:
 
     def events(self) -> Iterator[tuple[float, Report | None, TrialEnd | None]]:
         """Train from where the run stopped; yields the share that is done with each step's report
-        or the end.
+        or the end. A network that is too large for the time or the memory is an end, too, unless
+        it is the first trial's.
         """
+        try:
+            yield from self._events()
+        except (ConfigError, MemoryError) as error:
+            if self.number == 1 or self.run.is_begun:
+                raise
+            yield 1.0, None, TrialEnd(self._trial("failed", 0, None, 0.0, 0.0, str(error)), {})
+
+    def _events(self) -> Iterator[tuple[float, Report | None, TrialEnd | None]]:
         report: Report | None = None
         with closing(self.run.events()) as events:  # type: ignore[type-var]
             for done, current, outcome in events:
@@ -141,7 +154,7 @@ class TrialRun:
         entries = self.run.folder.entries()
         steps = max((entry["step"] for entry in entries), default=1)
         early = early_losses(entries, steps) if outcome.finished else {}
-        ended: Literal["complete", "diverged"] = "complete" if outcome.finished else "diverged"
+        ended: Ending = "complete" if outcome.finished else "diverged"
         speed = outcome.chars_per_second
         return TrialEnd(
             self._trial(ended, 100, outcome.validation_loss, outcome.epochs, speed), early
@@ -156,11 +169,12 @@ class TrialRun:
 
     def _trial(
         self,
-        ended: Literal["complete", "stopped", "diverged"],
+        ended: Ending,
         percent: int,
         loss: float | None,
         passes: float,
         speed: float,
+        reason: str | None = None,
     ) -> Trial:
         candidate = self.run.candidate
         return Trial(
@@ -174,6 +188,7 @@ class TrialRun:
             passes=passes,
             chars_per_second=speed,
             seconds=self.run.seconds,
+            reason=reason,
         )
 
     def _settings(self) -> dict[str, Value]:

@@ -7,24 +7,21 @@ import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
-from charrnn.config.fields import seconds_of
-from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
 from charrnn.errors import ConfigError, RunError
 from charrnn.runtime.files import parse_json, read_regular, write_atomically
 from charrnn.text.corpus import Corpus
-from charrnn.training.recipe import resolve
 from charrnn.training.report import Report
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.candidates import MOST_READ, Candidate
 from charrnn.tuning.compared_run import ComparedRun
 from charrnn.tuning.dealing import deal
-from charrnn.tuning.planning import LEAST_SECONDS, plan
+from charrnn.tuning.planning import LEAST_SECONDS
+from charrnn.tuning.question import PLAN, Question, check_plan, checked_seconds
 from charrnn.tuning.search import JOURNAL, Asked, Search, check_installed
 from charrnn.tuning.space import (
     SEARCHED,
@@ -45,14 +42,10 @@ from charrnn.tuning.tuned import (
     write_config,
 )
 
-PLAN = "tune.json"
-"""The file in the folder of a tuning that records what is tuned."""
 SPENT = "seconds.json"
 """The file that records how long it has taken so far, for a tuning that is resumed."""
 LEAST_SHARE = 0.9
 """Of a trial's time, that must be left for another one."""
-VALIDATIONS = 8
-"""Of a trial whose length is a number of steps, unless `eval_every` is set."""
 
 
 @dataclass(frozen=True)
@@ -105,87 +98,17 @@ def tune(
     another tuning or is in use.
     """
     check_installed()
-    asked = _Asked.checked(corpus, model, training, each, vary or {}, search)
-    total = None if duration is None else _seconds("duration", duration)
+    question = Question.checked(corpus, model, training, each, vary or {}, search)
+    total = None if duration is None else checked_seconds("duration", duration)
     if total is None and trials is None:
         raise ConfigError("how long to tune is missing: set `duration` or `trials`")
     if trials is not None and trials < 1:
         raise ConfigError(f"`trials` must be at least 1, not {trials}")
-    if total is not None and asked.each is not None and total < asked.each:
-        raise ConfigError(f"`duration` must be at least as long as `each`, {asked.each:g} seconds")
-    return _Tuning(asked, RunFolder(folder), total, trials, threads).events()
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What is to be tuned, on which text, and how long each trial is."""
-
-    corpus: Corpus
-    model: ModelConfig
-    training: TrainConfig
-    each: float | None
-    vary: Varied
-    search: Collection[str]
-
-    @classmethod
-    def checked(
-        cls,
-        corpus: Corpus,
-        model: ModelConfig | None,
-        training: TrainConfig | None,
-        each: str | float | None,
-        vary: Varied,
-        search: Collection[str],
-    ) -> "_Asked":
-        training = replace(training or TrainConfig(), sample_every=0)  # samples take time
-        if len(corpus.validation) < 2:
-            raise ConfigError(
-                "trials are compared by their loss on the validation text, but there is none: use "
-                "a larger `val_fraction` or a longer text"
-            )
-        seconds = None if each is None else _seconds("each", each)
-        lengths = [name for name in LENGTH if getattr(training, name) is not None]
-        if seconds is not None and lengths:
-            raise ConfigError(
-                f"`each` and `{lengths[0]}` both say how long a trial is; give one of them"
-            )
-        if seconds is None and not lengths:
-            raise ConfigError("how long a trial is is missing: set `each`, `steps` or `epochs`")
-        model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
-        return cls(corpus, model, training, seconds, vary, search)
-
-    def base(self, threads: int | None) -> Base:
-        """What the recipe makes of it; with a time, this machine is measured."""
-        if self.each is not None:
-            chosen = plan(self.corpus, self.each, self.model, self.training, threads=threads)
-            model, training = chosen.model, chosen.training
-        else:
-            model, training = resolve(self.corpus, self.model, self.training)
-        per_pass = max(1, round(len(self.corpus.train) / _characters(training)))
-        steps = training.planned_steps(per_pass)
-        return self.with_base(model.hidden, model.dropout, steps)
-
-    def with_base(self, hidden: int, dropout: float, steps: int) -> Base:
-        training = self.training
-        if self.each is None and training.eval_every is None:
-            training = replace(training, eval_every=max(1, -(-steps // VALIDATIONS)))
-        return Base(self.model, training, hidden, dropout, steps)
-
-    @property
-    def described(self) -> dict[str, Any]:
-        """Everything that the trials depend on except the clock, for JSON."""
-        vary = {
-            name: str(values) if not isinstance(values, list | tuple) else list(values)
-            for name, values in self.vary.items()
-        }
-        settings = values_of(self.corpus.config, self.model, self.training)
-        return {
-            "sha256": self.corpus.sha256,
-            "each": self.each,
-            "vary": vary,
-            "search": [name for name in SEARCHED if name in self.search],
-            "settings": settings,
-        }
+    if total is not None and question.each is not None and total < question.each:
+        raise ConfigError(
+            f"`duration` must be at least as long as `each`, {question.each:g} seconds"
+        )
+    return _Tuning(question, RunFolder(folder), total, trials, threads).events()
 
 
 class _Tuning:
@@ -193,29 +116,29 @@ class _Tuning:
 
     def __init__(
         self,
-        asked: _Asked,
+        question: Question,
         place: RunFolder,
         duration: float | None,
         most: int | None,
         threads: int | None,
     ) -> None:
-        self.asked, self.place, self.threads = asked, place, threads
+        self.question, self.place, self.threads = question, place, threads
         self.duration, self.most = duration, most
-        self.path, self.corpus = place.path, asked.corpus
+        self.path, self.corpus = place.path, question.corpus
         self.started, self.before = time.monotonic(), 0.0
         self.search: Search
         self.base: Base
         self.space: Space
 
     def events(self) -> Iterator[TuneEvent]:
-        _check_plan(self.path, self.asked.described)
+        check_plan(self.path, self.question.described)
         with self.place.locked():
-            stored = _check_plan(self.path, self.asked.described)
+            stored = check_plan(self.path, self.question.described)
             self.base = self._base(stored)
-            asked = self.asked
-            self.space = space_of(self.corpus, self.base, asked.vary, asked.search)
+            question = self.question
+            self.space = space_of(self.corpus, self.base, question.vary, question.search)
             first = recipe_point(self.space, self.base)
-            self.search = Search(self.path, self.space, first, asked.training.seed)
+            self.search = Search(self.path, self.space, first, question.training.seed)
             self.before = _read_seconds(self.path / SPENT)
             try:
                 yield from self._trials()
@@ -225,10 +148,10 @@ class _Tuning:
 
     def _base(self, stored: dict[str, Any] | None) -> Base:
         if stored is not None:
-            return self.asked.with_base(**stored["base"])
-        base = self.asked.base(self.threads)
+            return self.question.with_base(**stored["base"])
+        base = self.question.base(self.threads)
         decided = {"hidden": base.hidden, "dropout": base.dropout, "steps": base.steps}
-        text = json.dumps({**self.asked.described, "base": decided}, indent=1)
+        text = json.dumps({**self.question.described, "base": decided}, indent=1)
         write_atomically(self.path / PLAN, text.encode())
         return base
 
@@ -253,11 +176,11 @@ class _Tuning:
             return False
         if self.duration is None or self.search.asked == 0:
             return True
-        each = self.asked.each or 0.0
+        each = self.question.each or 0.0
         return self.seconds + LEAST_SHARE * each < self.duration
 
     def _job(self, asked: Asked) -> TrialRun:
-        base, vary = self.base, self.asked.vary
+        base, vary = self.base, self.question.vary
         model, training = configs_at(self.corpus, base, self.space, asked.point, vary)
         name = trial_name(asked.number)
         run = ComparedRun(
@@ -266,9 +189,9 @@ class _Tuning:
             RunFolder(self.path / name),
             self.threads,
         )
-        if self.asked.each is not None:
-            left = self.asked.each if self.duration is None else self.duration - self.seconds
-            run.share = max(LEAST_SECONDS, min(self.asked.each, left))
+        if self.question.each is not None:
+            left = self.question.each if self.duration is None else self.duration - self.seconds
+            run.share = max(LEAST_SECONDS, min(self.question.each, left))
         most = {} if asked.number == 1 else limits(self.search.on_the_way())
         return TrialRun(asked.number, asked.point, run, most)
 
@@ -323,64 +246,17 @@ class _Tuning:
 
     def _settings_of(self, best: Trial) -> dict[str, Any]:
         """What config.toml gets; it is written."""
-        asked = settings_to_write(self.corpus.config, self.asked.model, self.asked.training)
+        asked = settings_to_write(self.corpus.config, self.question.model, self.question.training)
         tuned = {
             name: value
             for name, value in best.settings.items()
-            if value is not None and (best.number > 1 or name in self.asked.vary)
+            if value is not None and (best.number > 1 or name in self.question.vary)
         }
         settings = asked | tuned
-        length = f"{self.asked.each:g} s" if self.asked.each else f"{self.base.steps} steps"
+        length = f"{self.question.each:g} s" if self.question.each else f"{self.base.steps} steps"
         comment = f"the best of {len(self.search.records())} trials of {length}: {best.number}"
         write_config(self.path, settings, comment)
         return settings
-
-
-def _characters(training: TrainConfig) -> int:
-    return training.batch_size * training.seq_length
-
-
-def _seconds(name: str, time: str | float) -> float:
-    seconds = time if isinstance(time, int | float) else seconds_of(name, time)
-    if not LEAST_SECONDS <= seconds < float("inf"):
-        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!s:.40}")
-    return float(seconds)
-
-
-def _check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """The plan in the folder, None if there is none; `RunError` if it is another one's."""
-    path = folder / PLAN
-    try:
-        stored: dict[str, Any] = parse_json(read_regular(path, MOST_READ))
-        base = stored["base"]
-        is_base = {type(base[name]) for name in ("hidden", "steps")} == {int}
-        is_base = is_base and isinstance(base["dropout"], float) and len(base) == 3
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, LookupError, TypeError):
-        raise RunError(f"{path}: cannot read the plan; choose another `folder`") from None
-    difference = _difference(stored, json.loads(json.dumps(wanted)))
-    if difference is not None or not is_base:
-        raise RunError(
-            f"{folder} contains another tuning{difference or '':.300}; choose another `folder`"
-        )
-    return stored
-
-
-def _difference(stored: Any, wanted: Any) -> str | None:
-    """The first difference between two plans, for a message; None if there is none."""
-    for name, value in wanted.items():
-        before = stored.get(name)
-        if name == "settings" and isinstance(before, dict):
-            found = _difference(before, value)
-            if found is not None:
-                return found
-        elif before != value:
-            if name == "sha256":
-                return " (of another text)"
-            old, new = ("unset" if x in (None, {}) else f"{x}" for x in (before, value))
-            return f" ({name} {old:.100}, not {new:.100})"
-    return None
 
 
 def _read_seconds(path: Path) -> float:

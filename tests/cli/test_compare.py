@@ -367,7 +367,7 @@ def test_a_time_is_that_of_all_runs_and_the_same_command_goes_on(text: Path) -> 
     assert result.exit_code == 2 and "--for 11 seconds is too short for 6 runs" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "sample"])
+@pytest.mark.parametrize("command", ["train", "compare", "tune", "sample"])
 def test_help_is_short_and_all_of_it_is_there(command: str) -> None:
     brief, whole = (
         CliRunner(env={"COLUMNS": "80"}).invoke(cli, [command, flag]).stdout.splitlines()

@@ -18,6 +18,7 @@ from charrnn.evaluation.score import score
 from charrnn.generation.generate import generate_many, generate_texts
 from charrnn.generation.lexicon import Lexicon
 from charrnn.inspection.likelihood import best_of
+from charrnn.server.app import application
 from tests.doors.serving import served
 from tests.server.networks import network
 
@@ -325,3 +326,14 @@ def test_names_that_this_server_answers_to() -> None:
         }.items():
             answer = httpx.get(f"{url}/health", headers={"host": name})
             assert answer.status_code == status, name
+
+
+def test_any_asgi_server_will_do() -> None:
+    async def ask() -> str:
+        transport = httpx.ASGITransport(application(TRAINED, "bottles"))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            body = {"prompt": PROMPT, "seed": 5, "max_tokens": 40}
+            answer = await client.post("/v1/completions", json=body)
+            return str(answer.json()["choices"][0]["text"])
+
+    assert asyncio.run(ask()) == generate_many(TRAINED, 1, PROMPT, config())[0]

@@ -66,6 +66,9 @@ WRONG: list[dict[str, Any]] = [
     *({name: 1} for name in ("particles", "max_copy", "precision", "length", "must", "prime")),
     *({name: "x"} for name in ("tools", "messages", "max_token", "__class__", "", "\n")),
     {"x" * 100_000: 1},
+    {"logprobs": 20, "n": 60, "max_tokens": 16_000},
+    {"logprobs": 5, "echo": True, "prompt": "a" * 90_000},
+    {"dry_penalty_last_n": 65_536},
 ]
 """Values of parameters of which each is wrong; the network of these tests has 33 symbols."""
 MALFORMED: dict[str, bytes] = {

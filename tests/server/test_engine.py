@@ -77,6 +77,8 @@ SETTINGS: list[dict[str, Any]] = [
     {"seed": 8, "prime": "a"},
     {"seed": 9, "prime": PRIME * 40, "lines": 2, "length": 300},
     {"seed": 10, "length": 1},
+    {"seed": 12, "prime": PRIME * 3, "dry_multiplier": 4.0, "dry_allowed_length": 1},
+    {"seed": 13, "prime": PRIME + "\n\n" + PRIME + "\n", "length": 90},
     {"seed": 11, "length": 0},
 ]
 

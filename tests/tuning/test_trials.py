@@ -120,6 +120,23 @@ def test_a_trial_that_diverges_has_an_end(tmp_path: Path) -> None:
     assert end.trial.ended == "diverged" and end.early == {} and not end.trial.is_complete
 
 
+def test_a_trial_that_cannot_begin_has_an_end_unless_it_is_the_first(tmp_path: Path) -> None:
+    run = run_of(tmp_path, {})
+    run.run.share, run.run.candidate = 5.0, replace_steps(run.run.candidate)
+    end = end_of(run)
+    assert (end.trial.ended, end.trial.percent, end.early) == ("failed", 0, {})
+    assert end.trial.reason is not None and "both say how long" in end.trial.reason
+    run.number = 1
+    with pytest.raises(ConfigError, match="both say how long"):
+        list(run.events())
+
+
+def replace_steps(candidate: Candidate) -> Candidate:
+    """With a time, too, which contradicts the steps."""
+    training = TrainConfig(**SHORT | {"max_time": "9s"})
+    return Candidate("x", candidate.corpus, candidate.model, training)
+
+
 def test_the_best_trial_comes_first() -> None:
     trials = [
         trial(1, 2.0),
