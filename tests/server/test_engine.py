@@ -20,6 +20,7 @@ from charrnn.generation.generate import generate_texts
 from charrnn.inspection.likelihood import with_logprobs
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
+from charrnn.server import batch
 from charrnn.server.engine import Engine
 from charrnn.server.stream import Order, Stream
 from charrnn.text.documents import resets
@@ -86,7 +87,10 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("separator", [None, r"\n"])
-def test_a_text_is_that_of_generate_whatever_is_written_beside_it(separator: str | None) -> None:
+def test_a_text_is_that_of_generate_whatever_is_written_beside_it(
+    separator: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SHARE", 1)  # so that two threads work
     trained = network(separator=separator)
     wanted = [expected(trained, **config) for config in SETTINGS]
     assert len(set(wanted)) > 10
@@ -198,11 +202,11 @@ def test_bias_raises_lowers_and_excludes() -> None:
 def test_a_prompt_that_grew_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, read = network(), list[int]()
     with desk(trained) as own:
-        batch = own.engine._batch.read
+        read_on = own.engine._batch.read
         monkeypatch.setattr(
             own.engine._batch,
             "read",
-            lambda streams: (read.append(streams[0].place), batch(streams)),
+            lambda streams: (read.append(streams[0].place), read_on(streams)),
         )
         long = PRIME * 100
         own.written(own.stream(long, seed=4))
