@@ -101,7 +101,7 @@ def serve(
     from charrnn.server.listening import bound, listen, url_of
 
     with contextlib.closing(bound(config)) as listener:
-        (member,) = load_members(checkpoint or bundled_if_no_run(), (), training=False)
+        (member,) = load_members(checkpoint or bundled_if_no_run(), ())
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application
 

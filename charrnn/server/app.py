@@ -32,7 +32,7 @@ from charrnn.generation.lexicon import Lexicon
 from charrnn.runtime.threads import Workers
 from charrnn.server.answer import Answer, Waiter
 from charrnn.server.body import json_object
-from charrnn.server.completion import Completion, read_completion, whole_number
+from charrnn.server.completion import Completion, read_completion
 from charrnn.server.engine import Engine
 from charrnn.server.exchange import Events, Gone, body_of, while_connected
 from charrnn.server.guard import Guard
@@ -41,6 +41,7 @@ from charrnn.server.page import HEADERS, page_of
 from charrnn.server.reading import Scoring, next_symbols
 from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Stream
+from charrnn.server.values import whole_number
 
 Result = TypeVar("Result")
 LONG, MOST_BUILDS = 5000, 16
