@@ -142,7 +142,7 @@ def _say_where(member: Member, name: str, url: str) -> None:
 
 def _log(method: str, path: str, status: int) -> None:
     now = time.strftime("%H:%M:%S")
-    terminal.say(f"{now} {terminal.one_line(method)} {terminal.one_line(path)[:200]} {status}")
+    terminal.say(f"{now} {terminal.one_line(method[:20])} {terminal.one_line(path)[:200]} {status}")
 
 
 def _check(config: ServeConfig, api_key: str | None) -> None:

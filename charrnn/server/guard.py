@@ -69,6 +69,7 @@ class Guard:
                 await send(message)
 
         try:
+            self._check_length(headers)
             self._check_host(headers)
             if origin and not is_allowed:
                 self._check_origin(origin, headers["host"])
@@ -83,6 +84,11 @@ class Guard:
         # else the client has left, or does not read its answer
         with contextlib.suppress(TimeoutError, OSError):
             await self._app(scope, receive, answer)
+
+    def _check_length(self, headers: Headers) -> None:
+        """A request with two lengths is read by the one here, by the other in a proxy perhaps."""
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise Refusal("the request has both a content-length and a transfer-encoding")
 
     def _check_host(self, headers: Headers) -> None:
         names = headers.getlist("host")
@@ -146,6 +152,8 @@ async def _refuse(refusal: Refusal, send: Send, is_page: bool) -> None:
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     if refusal.status == 401:
         headers["www-authenticate"] = 'Basic realm="charrnn"' if is_page else "Bearer"
+    if refusal.status == 400:
+        headers["connection"] = "close"
     await _send(send, refusal.status, body, headers)
 
 
