@@ -101,6 +101,9 @@ class Events(Response):  # type: ignore[misc]
             await while_connected(receive, self._send(send), self._seconds)
         except Refusal as refusal:
             await _event(send, json.dumps(refusal.as_json()))
+        except asyncio.CancelledError:  # the server stops
+            await _event(send, json.dumps(Refusal("the server stops", status=503).as_json()))
+            raise
         except Gone:
             return
         await send({"type": "http.response.body", "body": b""})
