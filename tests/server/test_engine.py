@@ -243,6 +243,20 @@ def test_texts_that_come_together_are_one_step_of_the_network(
     assert steps[:40] == [10] * 40 and len(steps) < 40 + 24
 
 
+def test_texts_of_one_prompt_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, sizes = network(starts=2), list[int]()
+    with desk(trained) as own:
+        read_on = own.engine._batch.read
+        monkeypatch.setattr(
+            own.engine._batch,
+            "read",
+            lambda streams: (sizes.append(len(streams)), read_on(streams)),
+        )
+        texts = own.written(*(own.stream(PRIME * 20, seed=1, take=n) for n in range(1, 10)))
+    assert texts == [expected(trained, PRIME * 20, seed=1, take=n) for n in range(1, 10)]
+    assert set(sizes) == {2}, "one for each start"
+
+
 def test_one_request_does_not_take_all_places() -> None:
     trained, many, one = network(), object(), object()
     with desk(trained, most=4) as own:
