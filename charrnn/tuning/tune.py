@@ -5,20 +5,19 @@ The first trial is the recipe itself. Each trial is a run in a folder of its own
 
 import json
 import math
-import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, RunError
-from charrnn.runtime.files import parse_json, read_regular, write_atomically
+from charrnn.runtime.files import write_atomically
 from charrnn.text.corpus import Corpus
 from charrnn.training.report import Report
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.candidates import MOST_READ, Candidate
+from charrnn.tuning.candidates import Candidate
 from charrnn.tuning.compared_run import ComparedRun
 from charrnn.tuning.dealing import deal, rounds
 from charrnn.tuning.planning import LEAST_SECONDS
@@ -33,6 +32,7 @@ from charrnn.tuning.space import (
     recipe_point,
     space_of,
 )
+from charrnn.tuning.spent import Spent
 from charrnn.tuning.trials import Early, Trial, TrialEnd, TrialRun, limits, ranked
 from charrnn.tuning.tuned import (
     Tuned,
@@ -43,8 +43,6 @@ from charrnn.tuning.tuned import (
     write_config,
 )
 
-SPENT = "seconds.json"
-"""The file that records how long it has taken so far, for a tuning that is resumed."""
 LEAST_SHARE = 0.9
 """Of a trial's time, that must be left for another one."""
 REPEATING = 0.25
@@ -141,7 +139,7 @@ class _Tuning:
         self.question, self.place, self.threads = question, place, threads
         self.duration, self.most, self.repeats = duration, most, repeats
         self.path, self.corpus = place.path, question.corpus
-        self.started, self.before = time.monotonic(), 0.0
+        self.spent = Spent(self.path)
         self.search: Search
         self.base: Base
         self.space: Space
@@ -155,12 +153,12 @@ class _Tuning:
             self.space = space_of(self.corpus, self.base, question.vary, question.search)
             first = recipe_point(self.space, self.base)
             self.search = Search(self.path, self.space, first, question.training.seed)
-            self.before = _read_seconds(self.path / SPENT)
+            self.spent.read()
             try:
                 yield from self._trials()
                 yield from self._repeated()
             finally:
-                self._write_seconds()
+                self.spent.write()
             yield TuneEvent(0, {}, 1.0, tuned=self._tuned())
 
     def _base(self, stored: dict[str, Any] | None) -> Base:
@@ -171,15 +169,6 @@ class _Tuning:
         text = json.dumps({**self.question.described, "base": decided}, indent=1)
         write_atomically(self.path / PLAN, text.encode())
         return base
-
-    @property
-    def seconds(self) -> float:
-        """The time that the tuning has taken so far, in all sessions."""
-        return self.before + time.monotonic() - self.started
-
-    def _write_seconds(self) -> None:
-        described = json.dumps({"seconds": round(self.seconds, 3)})
-        write_atomically(self.path / SPENT, described.encode())
 
     def _jobs(self) -> Iterator[TrialRun]:
         """The trials to run: those that were interrupted, then new ones."""
@@ -194,13 +183,13 @@ class _Tuning:
         if self.duration is None or self.search.asked == 0:
             return True
         each = self.question.each or 0.0
-        return self.seconds + (LEAST_SHARE + rounds(2 * self.repeats)) * each < self.duration
+        return self.spent.seconds + (LEAST_SHARE + rounds(2 * self.repeats)) * each < self.duration
 
     def _job(self, asked: Asked) -> TrialRun:
         most = {} if asked.number == 1 else limits(self.search.on_the_way())
         left = math.inf
         if self.duration is not None:
-            left = self.duration - self.seconds
+            left = self.duration - self.spent.seconds
             left -= rounds(2 * self.repeats) * (self.question.each or 0.0)
         return self._run(asked, trial_name(asked.number), 0, most, left)
 
@@ -238,7 +227,7 @@ class _Tuning:
         for k, (offset, number) in enumerate(runs):
             left = math.inf
             if self.duration is not None:
-                left = (self.duration - self.seconds) / rounds(len(runs) - k)
+                left = (self.duration - self.spent.seconds) / rounds(len(runs) - k)
             asked = Asked(number, self.search.point(number))
             yield self._run(asked, trial_name(number, offset), offset, {}, left)
 
@@ -262,7 +251,7 @@ class _Tuning:
                     trial = self._told(end)
                     del running[job.number]
                 if end is not None or (report is not None and report.train_loss is not None):
-                    self._write_seconds()
+                    self.spent.write()
                 share = self._share(running)
                 yield TuneEvent(job.number, job.settings, share, report, trial)
 
@@ -282,7 +271,7 @@ class _Tuning:
         """The fraction of all work that is done."""
         shares = []
         if self.duration is not None:
-            shares.append(self.seconds / self.duration)
+            shares.append(self.spent.seconds / self.duration)
         if self.most is not None:
             ended = len(self.search.records())
             done = ended + sum(running.values()) + repeated
@@ -294,7 +283,13 @@ class _Tuning:
         best, unseen = self._best(), None
         settings: dict[str, Any] = {}
         if best is not None:
-            settings = self._settings_of(best)
+            asked = self.question
+            varied = best.settings if best.number > 1 else asked.vary  # the recipe decides the rest
+            settings = settings_to_write(self.corpus.config, asked.model, asked.training)
+            settings |= {n: v for n, v in best.settings.items() if n in varied and v is not None}
+            length = f"{asked.each:g} s" if asked.each else f"{self.base.steps} steps"
+            comment = f"trial {best.number}, the best of {len(trials)}, each of {length}"
+            write_config(self.path, settings, comment)
             offsets = [*self._offsets] if best.number > 1 else []
             own, recipe = (
                 [checkpoint_of(self.path, number, offset) for offset in offsets or [0]]
@@ -302,23 +297,3 @@ class _Tuning:
             )
             unseen = measure_unseen(self.corpus, own, recipe, self.path, self.threads, len(offsets))
         return Tuned(self.path, trials, best, settings, self.search.importance(), unseen)
-
-    def _settings_of(self, best: Trial) -> dict[str, Any]:
-        """What config.toml gets; it is written."""
-        asked = settings_to_write(self.corpus.config, self.question.model, self.question.training)
-        tuned = {
-            name: value
-            for name, value in best.settings.items()
-            if value is not None and (best.number > 1 or name in self.question.vary)
-        }
-        settings = asked | tuned
-        length = f"{self.question.each:g} s" if self.question.each else f"{self.base.steps} steps"
-        comment = f"the best of {len(self.search.records())} trials of {length}: {best.number}"
-        write_config(self.path, settings, comment)
-        return settings
-
-
-def _read_seconds(path: Path) -> float:
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        return max(0.0, float(parse_json(read_regular(path, MOST_READ))["seconds"]))
-    return 0.0
