@@ -162,7 +162,8 @@ def print_tuned(tuned: Tuned, command: str) -> None:
         shares = (f"{heading_of(n)} {share:.0%}" for n, share in tuned.importance.items())
         show(f"importance: {', '.join(shares)}")
     show(unseen_text(tuned))
-    if tuned.best is not None and tuned.best.number != 1:
+    is_worse = tuned.unseen is not None and tuned.unseen.gain <= 0
+    if tuned.best is not None and tuned.best.number != 1 and not is_worse:
         show(f"to train with the best: {command}")
 
 
@@ -196,7 +197,7 @@ def unseen_text(tuned: Tuned) -> str:
         f"(standard error {unseen.error:.4f})"
     )
     if unseen.gain < 2 * unseen.error:
-        text += "; that is no clear gain"
+        text += "; that is no clear gain: the recipe will do"
     elif unseen.repeats < 2:
         text += "; another seed may differ by as much"
     return text
