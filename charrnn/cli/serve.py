@@ -32,13 +32,13 @@ Examples:
   charrnn serve --known-words                 lets requests ask for known words
   charrnn serve --host 0.0.0.0 --api-key SECRET     for other machines, too
 \b
-  curl http://127.0.0.1:8000/v1/completions -H "Content-Type: application/json" \\
-    -d '{"prompt": "KING:", "max_tokens": 100}'
+  curl http://127.0.0.1:8000/v1/completions -d '{"prompt": "KING:"}' \\
+    -H "Content-Type: application/json"
 """
 BRIEF = {
     "--host": "Address to listen at. [default: 127.0.0.1]",
     "--port": "Port to listen at. [default: 8000]",
-    "--known-words": "Let requests ask for words of the training text, or of this file.",
+    "--known-words": "Requests may ask for words of the training text only.",
     "--api-key": "What clients have to send.",
     "--cors": "Origin of pages that may ask; may be repeated.",
     "--max-tokens": "Most characters of one text. [default: 16384]",
@@ -101,7 +101,7 @@ def serve(
     from charrnn.server.listening import bound, listen, url_of
 
     with contextlib.closing(bound(config)) as listener:
-        (member,) = load_members(checkpoint or bundled_if_no_run(), (), training=False)
+        (member,) = load_members(checkpoint or bundled_if_no_run(), ())
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application
 
@@ -142,7 +142,7 @@ def _say_where(member: Member, name: str, url: str) -> None:
 
 def _log(method: str, path: str, status: int) -> None:
     now = time.strftime("%H:%M:%S")
-    terminal.say(f"{now} {terminal.one_line(method)} {terminal.one_line(path)[:200]} {status}")
+    terminal.say(f"{now} {terminal.one_line(method[:20])} {terminal.one_line(path)[:200]} {status}")
 
 
 def _check(config: ServeConfig, api_key: str | None) -> None:

@@ -7,10 +7,8 @@ number is computed by the same chain of operations for any shards and threads, s
 same bits on any number of threads.
 """
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import cycle, pairwise
 
 import numpy as np
 
@@ -22,19 +20,16 @@ from charrnn.kernels.recurrent import look_up, project
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of
 from charrnn.network.cells import cell_named
-from charrnn.network.embedding import EmbeddingGradients
 from charrnn.network.layer import (
     Backward,
     Batch,
     Ids,
-    Jobs,
     Layer,
     Starts,
-    by_columns,
-    rows,
 )
 from charrnn.network.model import Model, Panels, State, check_panels
-from charrnn.network.parameters import EMPTY, Floats, Parameters, Shapes, aligned, decoder_names
+from charrnn.network.parameters import EMPTY, Floats, Parameters, Shapes, aligned
+from charrnn.network.weight_gradients import WeightGradients
 from charrnn.runtime.threads import Workers, ranges
 
 
@@ -134,11 +129,7 @@ class Network:
             *(aligned(*shape) for shape in Backward.shapes(config, self.shape).values())
         )
         self.gradient = self.model.parameters.like()
-        self.embedding = EmbeddingGradients(self.model, self.panels) if config.embedding else None
-        size = max(layers.scratch_size(H, H), layers.scratch_size(padded(config.embedding)))
-        self.scratch = [aligned(size) for _ in range(self.workers.threads)]
-        # the decoder's bias again, unused
-        self._sums = aligned(*self.training_shapes(config)["sums"])
+        self.weight_gradients = WeightGradients(self)
         last = len(self.layers) - 1
         self._decode_back = [
             bind(
@@ -208,7 +199,7 @@ class Network:
             dropped = [layer.draw_recurrent(key) for layer in self.layers]
             self.panels.pack_recurrent(dropped, self.workers)
         self._run_shards(self._there_and_back, batch)
-        self._weight_gradients(batch, ready)
+        self.weight_gradients.compute(batch, self._by_memory, ready)
         if drops_recurrent:
             self.panels.pack_recurrent(self.model.recurrent, self.workers)
         return float(self.losses[: len(x)].sum(dtype=np.float64)) / x.size, self.gradient
@@ -285,6 +276,11 @@ class Network:
                     f"`{name}` must be 0 to {last}, not {array.min()} to {array.max()}"
                 )
 
+    @property
+    def pieces(self) -> list[tuple[int, int]]:
+        """Ranges of the flat gradient in the order in which they are complete."""
+        return self.weight_gradients.pieces
+
     def _run_shards(self, walk: Callable[[Batch, int, int], None], batch: Batch) -> None:
         shards = ranges(self.shape[1], self.workers.threads)
         self.workers.run(walk, [(batch, a, b) for a, b in shards])
@@ -357,79 +353,3 @@ class Network:
         self._forward(batch, a, b)
         for _ in self._backwards(batch, a, b):
             pass
-
-    @property
-    def pieces(self) -> list[tuple[int, int]]:
-        """Ranges of the flat gradient in the order in which they are complete: that of each layer's
-        weights, the first with the characters' vectors, and that of the decoder and all biases.
-        """
-        g, names = self.gradient, decoder_names(self.model.config)
-        first = [f"rnn.weight_ih_l{layer}" for layer in range(1, len(self.layers))]
-        first.append(next(name for name in names if name is not None))
-        cuts = [(g[name].ctypes.data - g.flat.ctypes.data) // 4 for name in first]
-        return list(pairwise([0, *cuts, g.flat.size]))
-
-    def _weight_gradients(self, batch: Batch, ready: Callable[[], None] | None) -> None:
-        """The gradients of all weights from dz: piece by piece if that is of use, else at once."""
-        pieces: list[tuple[Jobs, Jobs]] = [
-            *(self._layer_jobs(batch, layer) for layer in self.layers),
-            (self._decoder_jobs(batch), Jobs()),
-        ]
-        if ready is None:
-            self._run_jobs(*(sum(jobs, Jobs()) for jobs in zip(*pieces, strict=True)))
-        for index, jobs in enumerate(pieces):
-            if ready is not None:
-                self._run_jobs(*jobs)
-            if index < len(self.layers):
-                self._complete(batch, self.layers[index])
-            if ready is not None:
-                ready()
-
-    def _layer_jobs(self, batch: Batch, layer: Layer) -> tuple[Jobs, Jobs]:
-        """Products and sums for the weights and biases of a layer, and of the characters."""
-        steps, threads, g = batch.steps, self.workers.threads, self.gradient
-        products, sums = Jobs(), Jobs()
-        layer.add_gradient_jobs(g, steps, threads, products, sums)
-        if layer.index:
-            return products, sums
-        table = g["rnn.weight_ih_l0"] if self.embedding is None else self.embedding.d_table
-        looked_up = [(layer.z, table)]
-        if self.memory.size:
-            looked_up.append((self._by_memory, g["rnn.memory.weight"]))
-        for dz, d_table in looked_up:
-            total = bind(
-                layers.table_gradient,
-                ids=batch.x.reshape(-1),
-                factor=self.factor[:steps].reshape(-1),
-                dz=rows(dz, steps),
-                d_table=d_table,
-            )
-            sums += by_columns(total, 0, d_table.shape[1], threads)
-        return products, sums
-
-    def _decoder_jobs(self, batch: Batch) -> Jobs:
-        """Products for the decoder's weights and bias."""
-        g, dz, products = self.gradient, rows(self.logits, batch.steps), Jobs()
-        for layer, name in zip(self.layers, decoder_names(self.model.config), strict=True):
-            if name is not None:
-                db = g["decoder.bias"] if name == "decoder.weight" else self._sums[layer.index]
-                arithmetic, outputs = self.panels.arithmetic, rows(layer.out, batch.steps)
-                product = arithmetic.input_gradients(outputs, dz, g[name], db)
-                products += by_columns(product, 0, dz.shape[1], self.workers.threads)
-        return products
-
-    def _run_jobs(self, products: Jobs, sums: Jobs) -> None:
-        # products come first: those that share scratch memory run in one thread
-        scratch = zip(products, cycle(self.scratch), strict=False)
-        own = [(product, memory, a, b) for (product, a, b), memory in scratch]
-        self.workers.run(operator.call, [*own, *sums])
-
-    def _complete(self, batch: Batch, layer: Layer) -> None:
-        """What follows for a layer's weights once their products are there."""
-        g = self.gradient
-        self.model.hold_zeros(g, layer.index)
-        if batch.drops and self.model.config.recurrent_dropout > 0:
-            d_recurrent = g[f"rnn.weight_hh_l{layer.index}"]
-            d_recurrent *= layer.recurrent_mask  # zero for dropped weights, scaled for kept ones
-        if self.embedding is not None and layer.index == 0:
-            self.embedding.compute(g, self.scratch[0])

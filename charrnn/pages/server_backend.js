@@ -109,7 +109,8 @@
     let answer;
     try {
       const headers = { "Content-Type": "application/json" };
-      answer = await fetch(path, { method: "POST", headers, body: json, signal });
+      const url = new URL(path, location.origin + location.pathname); // without a password in it
+      answer = await fetch(url, { method: "POST", headers, body: json, signal });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Error("The server does not answer. Is charrnn serve still running?");

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from charrnn.checkpoint.trained import Trained
-from charrnn.server.completion import Completion, Prompt
+from charrnn.server.completion import Completion
+from charrnn.server.places import Place
+from charrnn.server.prompts import Prompt
 from charrnn.server.refusal import Refusal
-from charrnn.server.stream import Place, Stream
+from charrnn.server.stream import Stream
 from charrnn.text.vocab import Vocab
 
 PAUSE = 0.03

@@ -28,11 +28,12 @@ from starlette.routing import Route
 import charrnn
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.serving import ServeConfig
+from charrnn.errors import ConfigError
 from charrnn.generation.lexicon import Lexicon
 from charrnn.runtime.threads import Workers
 from charrnn.server.answer import Answer, Waiter
 from charrnn.server.body import json_object
-from charrnn.server.completion import Completion, read_completion, whole_number
+from charrnn.server.completion import Completion, read_completion
 from charrnn.server.engine import Engine
 from charrnn.server.exchange import Events, Gone, body_of, while_connected
 from charrnn.server.guard import Guard
@@ -41,6 +42,7 @@ from charrnn.server.page import HEADERS, page_of
 from charrnn.server.reading import Scoring, next_symbols
 from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Stream
+from charrnn.server.values import whole_number
 
 Result = TypeVar("Result")
 LONG, MOST_BUILDS = 5000, 16
@@ -72,6 +74,8 @@ def application(
     known_words: for requests with `known_words`. key: what clients have to send as their API key.
     log: called with the method, the path and the status of each request; never with a text.
     """
+    if not isinstance(network, Trained):
+        raise ConfigError(f"`network` must be a Trained, not {type(network).__name__}")
     config = config or ServeConfig()
     service = Service(network, name, config, known_words, workers)
     guard = Middleware(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +18,15 @@ from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
 from charrnn.server.stream import Stream
 
+if TYPE_CHECKING:
+    from charrnn.network.network import Network
+
 BLOCK, LEAST = 256, 16
 """Symbols of prompts that are read at a time: of all together at most, of each at least. The texts
 that are written meanwhile wait for 2 to 5 milliseconds (LSTM 2x160).
 """
+SCORED = 64
+"""Symbols that are scored at a time."""
 SHARE = 1 << 24
 """Bytes of weights to multiply by in a step from which on another thread helps: 17 texts of an LSTM
 2x160, 4 of one of 2x512.
@@ -35,6 +41,7 @@ class Batch:
         self._panels = Panels(self._model, backward=False)
         self._panels.refresh(workers)
         self._works: dict[int, Work] = {}
+        self._network: Network | None = None
         config = SamplingConfig(length=0)
         self._controls = controls_of(config, len(network.vocab))  # the kernel draws nothing
         self._config, self._symbols = config, len(network.vocab)
@@ -62,6 +69,23 @@ class Batch:
             if all(stream.is_full for stream in streams):
                 break
         self._scatter(state, streams)
+
+    def score(self, stream: Stream) -> None:
+        """Score the next symbols of a text of which nothing is written: without its draws, the
+        network reads 64 steps at a time, and tells the losses of `charrnn.score`.
+        """
+        if self._network is None:
+            from charrnn.network.network import Network  # its kernels may have to be compiled
+
+            self._network = Network(self._model, SCORED, 1, self._workers, panels=self._panels)
+        first, steps = stream.place, min(SCORED, len(stream.sequence) - 1 - stream.place)
+        state = self._gathered([stream])
+        x, y = (stream.sequence[n : n + steps, None] for n in (first, first + 1))
+        losses = self._network.evaluate(x, y, state, stream.resets(steps)[:, None])[:, 0]
+        if not np.isfinite(losses).all():
+            raise overflow()
+        stream.h, stream.c = state.h, state.c
+        stream.score(losses, self._network.probabilities(y, 0, steps, 0, 1)[:, 0])
 
     def _gathered(self, streams: Sequence[Stream]) -> State:
         for stream in streams:

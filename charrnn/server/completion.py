@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
-from charrnn.config.suggestions import did_you_mean
 from charrnn.errors import CharrnnError
 from charrnn.network.parameters import Floats
+from charrnn.server.prompts import Prompt, prompts_of
 from charrnn.server.refusal import Refusal
-from charrnn.text.decoding import tidy
+from charrnn.server.values import check_names, of_kind, whole_number
 from charrnn.text.vocab import Vocab
 
 OURS = (
@@ -43,14 +42,6 @@ whatever the seed and the take are.
 MOST_STOPS, MOST_LOGPROBS, MOST_BIAS, LONGEST_MATCH, MOST_RECENT = 4, 20, 100.0, 500, 4096
 MOST_TOLD = 200_000
 """Logarithms of probabilities in an answer: 8 MB of JSON."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """A prompt as it came, for `echo`, and the ids that the network reads."""
-
-    text: str
-    ids: NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +77,7 @@ def read_completion(
         value = body.get(key)
         if isinstance(value, bool) or value not in values:
             raise Refusal(f"{key!r} is not supported: leave it out", key, "unsupported_parameter")
-    model = _of_kind(body, "model", str, None)
+    model = of_kind(body, "model", str, None)
     if model is not None and model != name:
         raise Refusal(
             f"there is no model {model[:80]!r} here; the only one is {name!r}",
@@ -94,10 +85,10 @@ def read_completion(
             "model_not_found",
             status=404,
         )
-    _of_kind(body, "user", str, None)
+    of_kind(body, "user", str, None)
     n = whole_number(body, "n", 1, 1, limits.max_texts)
     best_of = whole_number(body, "best_of", n, 1, limits.max_texts)
-    stream = _of_kind(body, "stream", bool, False)
+    stream = of_kind(body, "stream", bool, False)
     if best_of < n:
         raise Refusal("'best_of' must be at least 'n'", "best_of", "invalid_value")
     if stream and best_of > n:
@@ -106,10 +97,9 @@ def read_completion(
             "best_of",
             "invalid_value",
         )
-    unknown = body.get("unknown", "nearest")
     try:
         config = _config(body, network.vocab, limits)
-        prompts = _prompts(body.get("prompt"), network, unknown, limits)
+        prompts = prompts_of(body.get("prompt"), network, config.unknown, limits)
     except CharrnnError as error:
         raise Refusal.of(error) from None
     if len(prompts) * best_of > limits.max_texts:
@@ -119,7 +109,7 @@ def read_completion(
             "prompt",
             "too_many_texts",
         )
-    echo = _of_kind(body, "echo", bool, False)
+    echo = of_kind(body, "echo", bool, False)
     logprobs = whole_number(body, "logprobs", None, 0, MOST_LOGPROBS)
     _check_told(prompts, config.length or 0, best_of, echo, logprobs)
     return Completion(
@@ -131,7 +121,7 @@ def read_completion(
         logprobs=logprobs,
         stream=stream,
         include_usage=_include_usage(body, stream),
-        known_words=_of_kind(body, "known_words", bool, False),
+        known_words=of_kind(body, "known_words", bool, False),
         start=whole_number(body, "start", None, 0, 2**31),
         bias=_bias(body.get("logit_bias"), network.vocab),
     )
@@ -154,42 +144,8 @@ def _check_told(
         )
 
 
-def check_names(body: Mapping[str, Any], names: Collection[str]) -> None:
-    """A `Refusal` if one of the parameters is none of these."""
-    for key in body:
-        if key not in names:
-            hint = did_you_mean(key[:60], names)
-            raise Refusal(
-                f"there is no parameter {key[:60]!r}{hint}", key[:60], "unknown_parameter"
-            )
-
-
-def _of_kind(body: Mapping[str, Any], name: str, kind: type, default: Any) -> Any:
-    """A value of this type; null and none at all are the default."""
-    value = body.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, kind):
-        words = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
-        raise Refusal(f"{name!r} must be {words[kind]}", name, "invalid_type")
-    return value
-
-
-def whole_number(body: Mapping[str, Any], name: str, default: Any, least: int, most: int) -> Any:
-    """A whole number in this range; null and none at all are the default."""
-    value = body.get(name)
-    if value is None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise Refusal(f"{name!r} must be a whole number", name, "invalid_type")
-    if not least <= value <= most:
-        found = value if abs(value) < 10**20 else "a number of more than 20 digits"
-        raise Refusal(f"{name!r} must be {least} to {most:,}, not {found}", name, "invalid_value")
-    return value
-
-
 def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
-    options = _of_kind(body, "stream_options", dict, None)
+    options = of_kind(body, "stream_options", dict, None)
     if options is None:
         return False
     if not stream:
@@ -199,7 +155,7 @@ def _include_usage(body: Mapping[str, Any], stream: bool) -> bool:
             raise Refusal(
                 f"there is no stream option {key[:60]!r}", "stream_options", "unknown_parameter"
             )
-    return bool(_of_kind(options, "include_usage", bool, False))
+    return bool(of_kind(options, "include_usage", bool, False))
 
 
 def _config(body: Mapping[str, Any], vocab: Vocab, limits: ServeConfig) -> SamplingConfig:
@@ -244,56 +200,6 @@ def _stops(value: Any) -> list[str]:
     if any(len(each) > 1000 for each in stops):
         raise Refusal("a 'stop' may have 1,000 characters at most", "stop", "invalid_value")
     return stops
-
-
-def _prompts(value: Any, network: Trained, unknown: Any, limits: ServeConfig) -> tuple[Prompt, ...]:
-    """One prompt or several, each a string or a list of ids."""
-    several = [value] if value is None or isinstance(value, str) else value
-    if isinstance(several, list) and several and all(type(each) is int for each in several):
-        several = [several]
-    if not isinstance(several, list) or not several:
-        raise Refusal(
-            "'prompt' must be a string, a list of strings, or a list of token ids, or of such "
-            "lists",
-            "prompt",
-            "invalid_type",
-        )
-    total, prompts = 0, []
-    for each in several[: limits.max_texts + 1]:
-        total += len(each) if isinstance(each, str | list) else 0
-        if total > limits.max_prompt:
-            raise Refusal(
-                f"the prompts have more than {limits.max_prompt:,} characters together; send the "
-                "end of them",
-                "prompt",
-                "context_length_exceeded",
-            )
-        prompts.append(_prompt("" if each is None else each, network, unknown))
-    return tuple(prompts)
-
-
-def _prompt(value: Any, network: Trained, unknown: Any) -> Prompt:
-    vocab = network.vocab
-    if isinstance(value, str):
-        text = value
-        if vocab.unit == "char":
-            config = network.corpus_config
-            text = "".join(tidy(iter([value]), config.newlines, config.normalize))
-        return Prompt(value, vocab.encode(text, unknown).astype(np.int32))
-    if not isinstance(value, list) or not all(type(each) is int for each in value):
-        raise Refusal(
-            "each prompt must be a string or a list of token ids", "prompt", "invalid_type"
-        )
-    for each in value:
-        if not 0 <= each < len(vocab):
-            raise Refusal(
-                f"there is no token {str(each)[:20]}: this network's are 0 to {len(vocab) - 1}, "
-                "its characters",
-                "prompt",
-                "invalid_value",
-            )
-    ids = np.array(value, np.int32)
-    return Prompt(vocab.decode(ids), ids)
 
 
 def _bias(value: Any, vocab: Vocab) -> Floats | None:

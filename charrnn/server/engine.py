@@ -16,6 +16,8 @@ from charrnn.server.stream import Stream
 
 STEPS = 8
 """Symbols that each text goes on by before others may join or leave."""
+SCORED = 4
+"""Texts that are scored between two such rounds, each by as many symbols as `Batch.score` takes."""
 EVERY = 512
 """Symbols of a prompt between two states that are stored."""
 
@@ -119,7 +121,18 @@ class Engine:
             for stream, place in zip(readers, before, strict=True):
                 if not stream.is_reading or stream.place // EVERY > place // EVERY:
                     self._store(stream)
-        writers = [stream for stream in self._active if not stream.is_reading]
+        scored = [stream for stream in self._active if stream.is_scoring]
+        for stream in scored[:SCORED]:
+            self._batch.score(stream)
+            if not stream.is_scoring:
+                stream.feed()
+        if len(scored) > SCORED:  # the others come first the next time
+            self._active.sort(key=scored[:SCORED].__contains__)
+        writers = [
+            stream
+            for stream in self._active
+            if not (stream.is_reading or stream.is_scoring or stream.is_over)
+        ]
         if writers:
             self._batch.write(writers, STEPS)
             for stream in writers:

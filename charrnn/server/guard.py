@@ -8,6 +8,7 @@ origin, if a browser tells one, must be this server or one that is allowed.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import json
@@ -68,6 +69,7 @@ class Guard:
                 await send(message)
 
         try:
+            self._check_length(headers)
             self._check_host(headers)
             if origin and not is_allowed:
                 self._check_origin(origin, headers["host"])
@@ -77,11 +79,16 @@ class Guard:
             if self._key is not None and scope["path"] != "/health":
                 self._check_key(headers, self._key)
         except Refusal as refusal:
-            await _refuse(refusal, answer)
+            await _refuse(refusal, answer, is_page=scope["path"] == "/")
             return
         # else the client has left, or does not read its answer
         with contextlib.suppress(TimeoutError, OSError):
             await self._app(scope, receive, answer)
+
+    def _check_length(self, headers: Headers) -> None:
+        """A request with two lengths is read by the one here, by the other in a proxy perhaps."""
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise Refusal("the request has both a content-length and a transfer-encoding")
 
     def _check_host(self, headers: Headers) -> None:
         names = headers.getlist("host")
@@ -108,8 +115,11 @@ class Guard:
 
     def _check_key(self, headers: Headers, key: str) -> None:
         kind, _, sent = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "basic":  # a browser's: name and password
+            with contextlib.suppress(ValueError):
+                sent = base64.b64decode(sent, validate=True).decode().partition(":")[2]
         is_right = secrets.compare_digest(sent.strip().encode(), key.encode())
-        if kind.lower() != "bearer" or not is_right:
+        if kind.lower() not in ("bearer", "basic") or not is_right:
             raise Refusal("the API key is missing or wrong", code="invalid_api_key", status=401)
 
 
@@ -137,11 +147,13 @@ async def _permit(headers: Headers, send: Send) -> None:
     )
 
 
-async def _refuse(refusal: Refusal, send: Send) -> None:
+async def _refuse(refusal: Refusal, send: Send, is_page: bool) -> None:
     body = json.dumps(refusal.as_json()).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body))}
     if refusal.status == 401:
-        headers["www-authenticate"] = "Bearer"
+        headers["www-authenticate"] = 'Basic realm="charrnn"' if is_page else "Bearer"
+    if refusal.status == 400:
+        headers["connection"] = "close"
     await _send(send, refusal.status, body, headers)
 
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -96,8 +97,8 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
 
 
 class _Patient(H11Protocol):  # type: ignore[misc]
-    """Closes connections on which no request arrives in time: uvicorn waits forever for the rest of
-    a head.
+    """Closes connections on which no request arrives in time, or whose answer is not read: uvicorn
+    waits forever for the rest of a head, and for what it has sent to be read.
     """
 
     _deadline = 0.0
@@ -115,6 +116,30 @@ class _Patient(H11Protocol):  # type: ignore[misc]
     def on_response_complete(self) -> None:
         self._deadline = self.loop.time() + PATIENCE
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._close_when_read()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:  # what follows a request that was answered before its end
+            self.transport.close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._close_when_read()
+
+    def _close_when_read(self) -> None:
+        """Give up a client that has not read any of the rest of its answer for a while."""
+
+        def check() -> None:
+            if self.transport.get_write_buffer_size() < unread:
+                self._close_when_read()
+            else:
+                self.transport.abort()
+
+        if unread := self.transport.get_write_buffer_size():
+            self.loop.call_later(PATIENCE, check)
 
     def _limit(self) -> None:
         self._unset_keepalive_if_required()

@@ -12,9 +12,9 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.kernels.sampling import COLD
-from charrnn.server.completion import check_names, whole_number
 from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Order, Stream
+from charrnn.server.values import check_names, whole_number
 
 Reals = NDArray[np.float64]
 

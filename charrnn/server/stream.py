@@ -19,11 +19,10 @@ from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw
 from charrnn.network.parameters import Floats
+from charrnn.server.places import LEAST, Place, log_softmax
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
-
-_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,24 +45,6 @@ class Order:
     scores: int | None = None
     start: int | None = None
     owner: object = None
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A symbol, ln p of it, and the most probable symbols there with theirs, most probable first:
-    int32 and float64 (count,). p is the network's own distribution: at temperature 1, before all
-    controls.
-    """
-
-    symbol: int
-    logprob: float
-    best: NDArray[np.int32]
-    logprobs: NDArray[np.float64]
-
-    @property
-    def top(self) -> list[tuple[int, float]]:
-        """The most probable symbols with ln p."""
-        return list(zip(self.best.tolist(), self.logprobs.tolist(), strict=True))
 
 
 class Stream:
@@ -155,6 +136,30 @@ class Stream:
     def _ended(self) -> int:
         return int(ends_of(self._memory, self._end)[0]) if self.order.automaton is not None else -1
 
+    @property
+    def is_scoring(self) -> bool:
+        """True while symbols of the prompt are left to score, and nothing is to be written."""
+        is_read = self.unscored <= self.place
+        return is_read and self.length == 0 and self.place < len(self.sequence) - 1
+
+    def score(self, losses: Floats, p: Floats) -> None:
+        """Go on in the prompt by T symbols of these losses, (T,). p: the distributions, (T, V), if
+        `logprobs` of the order are above 0.
+        """
+        symbols = self.sequence[self.place + 1 : self.place + 1 + len(losses)].tolist()
+        count = self.order.logprobs or 0
+        logs = np.log(np.maximum(p, LEAST), dtype=np.float64) if count else p
+        self.places += (
+            Place.of(symbol, -loss, each, count)
+            for symbol, loss, each in zip(symbols, losses.tolist(), logs, strict=True)
+        )
+        self.go_to(self.place + len(losses))
+
+    def resets(self, steps: int) -> NDArray[np.bool_]:
+        """Which of the next symbols of the prompt are read by a state of zero, bool (steps,)."""
+        places = np.arange(self.place, self.place + steps)
+        return np.isin(places, self._resets)
+
     def next_reset(self) -> int:
         """Up to which place of the sequence it can be read without a state of zero on the way."""
         following = bisect_right(self._resets, self.place)
@@ -193,7 +198,9 @@ class Stream:
                 self._documents.follow(np.array([chosen]))
             )
         if own is not None:
-            self.places.append(_place(own, chosen, self.order.logprobs or 0))
+            logs = log_softmax(own)
+            place = Place.of(chosen, float(logs[chosen]), logs, self.order.logprobs or 0)
+            self.places.append(place)
         self.last = chosen
         self.is_full = self._is_full()
         return is_reset
@@ -223,11 +230,3 @@ def _documents(vocab: Vocab, pattern: str, ids: bytes) -> tuple[DocumentTrackers
     documents = DocumentTrackers(vocab, pattern, 1)
     places = documents.read(np.frombuffer(ids, np.int32))
     return documents, tuple(place + 1 for place in places)
-
-
-def _place(logits: Floats, chosen: int, count: int) -> Place:
-    values = logits.astype(np.float64)
-    values -= values.max()
-    values -= np.log(np.exp(values).sum())
-    best = np.argsort(-values, kind="stable")[:count] if count else _NONE
-    return Place(chosen, float(values[chosen]), best.astype(np.int32), values[best])

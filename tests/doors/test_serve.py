@@ -277,6 +277,13 @@ def test_a_key_opens_everything_but_health() -> None:
         assert httpx.get(f"{url}/health").status_code == 200
         for path in ("/", "/v1/models", "/nothing"):
             assert httpx.get(url + path).status_code == 401
+        asks = httpx.get(url).headers["www-authenticate"]
+        assert asks.startswith("Basic "), "a browser then asks for a password"
+        assert httpx.get(url, auth=("me", "secret")).status_code == 200
+        assert httpx.get(url, auth=("secret", "")).status_code == 401
+        for wrong in ("Basic", "Basic !", "Basic /w==", "Bearer", "Digest secret", "secret"):
+            answer = httpx.get(url, headers={"authorization": wrong})
+            assert answer.status_code == 401, wrong
         with client_of(url) as client, pytest.raises(openai.AuthenticationError):
             create(client)
         with client_of(url, api_key="secret") as client:

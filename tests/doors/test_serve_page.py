@@ -190,3 +190,9 @@ def test_bytes(tab: Tab) -> None:
         settings = SamplingConfig(length=40, temperature=1.0, seed=5)
         wanted = generate_many(trained, 1, "a\u00e4", settings)[0]
         assert text == wanted.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def test_a_browser_sends_the_key_as_a_password(tab: Tab) -> None:
+    with served(TRAINED, key="secret") as url:
+        go(tab, url.replace("//", "//me:secret@"))
+        assert backend(tab, "return (await backend.write(text, settings)).text.length") == 40

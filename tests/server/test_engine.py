@@ -14,6 +14,7 @@ import pytest
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.evaluation.score import score
+from charrnn.evaluation.texts import evaluate_texts
 from charrnn.generation.allowed import allowed
 from charrnn.generation.generate import generate_texts
 from charrnn.inspection.likelihood import with_logprobs
@@ -21,6 +22,7 @@ from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
 from charrnn.server.engine import Engine
 from charrnn.server.stream import Order, Stream
+from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
 from tests.server.networks import network
 
@@ -158,6 +160,26 @@ def test_the_scores_of_a_prompt_are_those_of_score_from_the_same_start() -> None
             np.testing.assert_allclose(told, wanted[first:], atol=2e-5)
 
 
+def test_the_scores_of_documents_and_of_many_texts_at_once() -> None:
+    trained, pattern = network(separator=r"\n"), r"\n"
+    text = (PRIME + "\n") * 9 + "ab"
+    ids = trained.vocab.encode(text)
+    (wanted,) = evaluate_texts(
+        trained.model, [ids], [trained.opening], starts=[resets(ids, trained.vocab, pattern)]
+    )
+    with desk(trained) as own:
+        scored = [
+            own.stream(text, length=0, seed=n, order={"logprobs": n % 3, "scores": 20 * n})
+            for n in range(9)
+        ]
+        beside = own.stream(text, seed=3)
+        assert own.written(*scored, beside)[-1] == expected(trained, text, seed=3)
+    for n, stream in enumerate(scored):
+        told = [-place.logprob for place in stream.places]
+        np.testing.assert_allclose(told, wanted.losses[20 * n :], atol=2e-5)
+        assert all(len(place.top) == n % 3 for place in stream.places)
+
+
 def test_bias_raises_lowers_and_excludes() -> None:
     trained, vocab = network(), Vocab(network().vocab.symbols)
     bias = np.zeros(len(vocab), np.float32)
@@ -196,6 +218,25 @@ def test_a_prompt_that_grew_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -
         read.clear()
         own.written(own.stream(long, seed=4))
         assert read == []
+
+
+def test_texts_that_come_together_are_one_step_of_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = list[int]()
+    with desk(network(), most=20) as own:
+        run = own.engine._batch._run
+        monkeypatch.setattr(
+            own.engine._batch,
+            "_run",
+            lambda state, ids, has_logits: (
+                sizes.append(ids.shape[1] if has_logits else 0),
+                run(state, ids, has_logits),
+            )[1],
+        )
+        own.written(*(own.stream(seed=n, length=40 + n, temperature=n / 9) for n in range(10)))
+    steps = [size for size in sizes if size]
+    assert steps[:40] == [10] * 40 and len(steps) < 40 + 24
 
 
 def test_one_request_does_not_take_all_places() -> None:

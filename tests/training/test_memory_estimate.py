@@ -41,7 +41,7 @@ def _found(config, train, starts=None):
         np.zeros(shape, np.int32),
     )
     network.gradients(ids, ids, state, 1, starts)
-    scratch = sum(array.base.nbytes for array in network.scratch)
+    scratch = sum(array.base.nbytes for array in network.weight_gradients.scratch)
     owned = len(OPTIMIZERS[train.optimizer].slots) + (train.average > 0)  # by a run
     slots = owned * network.gradient.flat.nbytes
     return _bytes_of([network, state], set()) - scratch + slots
