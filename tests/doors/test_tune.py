@@ -283,3 +283,6 @@ def test_a_time_is_that_of_all_trials(text: Path) -> None:
     assert last.config.precision in ("float32", "bf16")
     again = json.loads(command(*words).stdout)  # the time is over
     assert again["trials"] == answer["trials"] and again["unseen"] == answer["unseen"]
+    folder = Path("checkpoints/tune-sea/trial-001")  # what the clock decided is recorded there
+    command("train", "--config", str(folder / "config.toml"), "--out", "again", "--quiet")
+    assert Path("again/last.safetensors").read_bytes() == (folder / "last.safetensors").read_bytes()
