@@ -122,7 +122,8 @@ def add(total: Floats, more: Floats, workers: Workers, *, is_first: bool) -> Non
     def run(start: int, stop: int) -> None:
         if is_first:
             total[start:stop] = more[start:stop]
-        else:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that fails is noticed later
             total[start:stop] += more[start:stop]
 
     workers.run(run, ranges(total.size, workers.threads, LANES))
