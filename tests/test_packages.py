@@ -43,7 +43,7 @@ def test_every_import_is_a_dependency_or_in_an_extra() -> None:
     }
     always = {name_of(each) for each in PROJECT["dependencies"]}
     brought = {"llvmlite"}  # by numba, in the version that fits
-    assert needed <= always | optional | brought
+    assert needed == (always | optional | brought) - {"charrnn_numba"}
 
 
 def test_all_extras_are_in_all() -> None:

@@ -32,13 +32,13 @@ Examples:
   charrnn serve --known-words                 lets requests ask for known words
   charrnn serve --host 0.0.0.0 --api-key SECRET     for other machines, too
 \b
-  curl http://127.0.0.1:8000/v1/completions -H "Content-Type: application/json" \\
-    -d '{"prompt": "KING:", "max_tokens": 100}'
+  curl http://127.0.0.1:8000/v1/completions -d '{"prompt": "KING:"}' \\
+    -H "Content-Type: application/json"
 """
 BRIEF = {
     "--host": "Address to listen at. [default: 127.0.0.1]",
     "--port": "Port to listen at. [default: 8000]",
-    "--known-words": "Let requests ask for words of the training text, or of this file.",
+    "--known-words": "Requests may ask for words of the training text only.",
     "--api-key": "What clients have to send.",
     "--cors": "Origin of pages that may ask; may be repeated.",
     "--max-tokens": "Most characters of one text. [default: 16384]",

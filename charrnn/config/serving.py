@@ -25,7 +25,12 @@ class ServeConfig(Settings):
     )
     max_tokens: int = limit(16_384, "Most characters to write for one text.", 1, 10**7)
     max_prompt: int = limit(100_000, "Most characters of a request's prompts together.", 1, 10**7)
-    max_texts: int = limit(64, "Most texts of a request: prompts times `best_of`.", 1, 4096)
+    max_texts: int = limit(
+        64,
+        "Most texts of a request, each of several prompts and each that best_of compares included.",
+        1,
+        4096,
+    )
     batch: int = limit(64, "Texts that are written at once.", 1, 1024)
     waiting: int = limit(
         256, "Texts that may wait for their turn; requests for more get status 429.", 0, 10**6

@@ -28,6 +28,7 @@ from starlette.routing import Route
 import charrnn
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.serving import ServeConfig
+from charrnn.errors import ConfigError
 from charrnn.generation.lexicon import Lexicon
 from charrnn.runtime.threads import Workers
 from charrnn.server.answer import Answer, Waiter
@@ -73,6 +74,8 @@ def application(
     known_words: for requests with `known_words`. key: what clients have to send as their API key.
     log: called with the method, the path and the status of each request; never with a text.
     """
+    if not isinstance(network, Trained):
+        raise ConfigError(f"`network` must be a Trained, not {type(network).__name__}")
     config = config or ServeConfig()
     service = Service(network, name, config, known_words, workers)
     guard = Middleware(

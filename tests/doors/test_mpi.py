@@ -240,7 +240,7 @@ def main():
                 break
     return run.step
 
-print(charrnn.on_ranks(main))
+sys.stdout.write(f"{charrnn.on_ranks(main)}\\n")  # at once: ranks share it
 """
 
 

@@ -220,6 +220,25 @@ def test_a_prompt_that_grew_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -
         assert read == []
 
 
+def test_texts_that_come_together_are_one_step_of_the_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes = list[int]()
+    with desk(network(), most=20) as own:
+        run = own.engine._batch._run
+        monkeypatch.setattr(
+            own.engine._batch,
+            "_run",
+            lambda state, ids, has_logits: (
+                sizes.append(ids.shape[1] if has_logits else 0),
+                run(state, ids, has_logits),
+            )[1],
+        )
+        own.written(*(own.stream(seed=n, length=40 + n, temperature=n / 9) for n in range(10)))
+    steps = [size for size in sizes if size]
+    assert steps[:40] == [10] * 40 and len(steps) < 40 + 24
+
+
 def test_one_request_does_not_take_all_places() -> None:
     trained, many, one = network(), object(), object()
     with desk(trained, most=4) as own:
