@@ -75,6 +75,8 @@ def next_symbols(stream: Stream, config: SamplingConfig, count: int) -> list[dic
     place = stream.places[0]
     logits = np.full(len(vocab), -np.inf)
     logits[place.best] = place.logprobs
+    if stream.order.bias is not None:
+        logits += stream.order.bias
     if vocab.unknown is not None:
         logits[vocab.unknown] = -np.inf
     if automaton is not None:
@@ -104,7 +106,7 @@ def probabilities(logits: Reals, config: SamplingConfig) -> Reals:
     if config.min_p > 0:
         left = left[logits[left] >= logits[left[0]] + np.log(config.min_p)]
     result = np.zeros(len(logits))
-    if config.temperature <= COLD:
+    if config.temperature <= float(COLD):
         result[left[0]] = 1.0
     else:
         result[left] = _softmax(logits[left] / config.temperature)
