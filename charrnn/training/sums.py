@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
+
 from charrnn.compiler.simd import LANES
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.mpi import Request, wait
