@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cached_property
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -130,9 +130,9 @@ class Service:
 
     async def page(self, request: Request) -> Response:
         """The page to write on."""
-        return HTMLResponse(self._page(), headers=HEADERS)
+        return HTMLResponse(self._page, headers=HEADERS)
 
-    @cache  # noqa: B019
+    @cached_property
     def _page(self) -> str:
         return page_of(self.network, self.name, self.known_words is not None)
 
