@@ -187,7 +187,7 @@ class Service:
         asked = {"max_tokens": 1, "logprobs": 0}
         completion = read_completion(body | asked, self.network, self.name, self.config)
         if completion.texts > 1:
-            raise Refusal("what comes next is told after one prompt, once", "prompt")
+            raise Refusal("what comes next is told of one prompt, once", "prompt", "invalid_value")
         waiter = Waiter()
         (stream,) = await self._streams(completion, waiter.report, len(self.network.vocab))
         await self._written(request, [stream], waiter.ended([stream]))

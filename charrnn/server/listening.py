@@ -7,10 +7,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, h11
 
 from charrnn.config.serving import ServeConfig
 from charrnn.errors import CharrnnError, ConfigError

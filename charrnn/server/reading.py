@@ -75,6 +75,8 @@ def next_symbols(stream: Stream, config: SamplingConfig, count: int) -> list[dic
     place = stream.places[0]
     logits = np.full(len(vocab), -np.inf)
     logits[place.best] = place.logprobs
+    if stream.order.bias is not None:
+        logits += stream.order.bias
     if vocab.unknown is not None:
         logits[vocab.unknown] = -np.inf
     if automaton is not None:

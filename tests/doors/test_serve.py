@@ -157,6 +157,19 @@ def test_bias_and_ids(client: openai.OpenAI) -> None:
     assert same.choices[0].text == PROMPT + create(client, max_tokens=40).choices[0].text
 
 
+def test_what_may_come_next(url: str) -> None:
+    def asked(**values: Any) -> httpx.Response:
+        return httpx.post(f"{url}/v1/next", json={"prompt": PROMPT, "seed": 5, **values})
+
+    first = asked(count=33).json()["next"]
+    assert sum(each["probability"] for each in first) == pytest.approx(1)
+    index = TRAINED.vocab.index[first[0]["text"]]
+    rest = asked(count=33, logit_bias={str(index): -100}).json()["next"]
+    assert [each["text"] for each in rest] == [each["text"] for each in first[1:]]
+    for values in ({"n": 2}, {"prompt": ["a", "b"]}, {"best_of": 3}, {"count": 0}):
+        assert asked(**values).status_code == 400, values
+
+
 @pytest.mark.parametrize("echo", [False, True])
 def test_a_stream_has_the_same_text_in_pieces(client: openai.OpenAI, echo: bool) -> None:
     options: dict[str, Any] = {"n": 2, "max_tokens": 300, "logprobs": 1, "echo": echo}
