@@ -42,7 +42,7 @@ def test_every_import_is_a_dependency_or_in_an_extra() -> None:
         name_of(each) for extra, packages in EXTRAS.items() if extra != "dev" for each in packages
     }
     always = {name_of(each) for each in PROJECT["dependencies"]}
-    brought = {"llvmlite"}  # by numba, in the version that fits
+    brought = {"llvmlite", "h11"}  # by numba and uvicorn, in the versions that fit
     assert needed == (always | optional | brought) - {"charrnn_numba"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -46,6 +47,7 @@ Examples:
   charrnn train novels/ --for 2h    all texts in a folder
   charrnn train --resume            resume the newest run
   charrnn train letters.txt --init-from checkpoints/novels
+  mpiexec -n 4 charrnn train book.txt --parts 4
 """
 BRIEF = {
     "--for": "How long: 90s, 20m, 2h. [default: 10m at most]",
@@ -147,11 +149,17 @@ def _on_ranks(main: Callable[[], int]) -> int:
 def _report(error: BaseException) -> int:
     """Show an error that ends all processes at once."""
     from charrnn.cli.main import report
+    from charrnn.cli.terminal import say
+    from charrnn.runtime.mpi import launched_rank, launched_size
 
     sys.stderr = sys.__stderr__  # the others' is silent
+    if launched_rank():
+        say(f"on rank {launched_rank()} of {launched_size()}:")
     if not isinstance(error, CharrnnError | KeyboardInterrupt | MemoryError | OSError):
         traceback.print_exception(error)
-    return report(error, "train")
+    status = report(error, "train")
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # it is said
+    return status
 
 
 def _train(

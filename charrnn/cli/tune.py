@@ -56,6 +56,7 @@ BRIEF = {
     "--each": "Time of a trial. [default: a twentieth of --for]",
     "--trials": "Number of trials, instead of --for.",
     "--vary": "NAME=LOW..HIGH or NAME=VALUE,...; repeat for more.",
+    "--repeats": "Other seeds at the end. [default: 2]",
     "--steps": "Length of a trial in steps, instead of --each.",
     "--cell": "Fix the cell, so that it is not searched.",
     "--hidden": "Fix the width; so does every flag of train.",
@@ -101,6 +102,14 @@ BRIEF = {
     multiple=True,
     metavar="NAME=LOW..HIGH|VALUE,...",
 )
+@option(
+    "--repeats",
+    "Other seeds from which the best and the recipe are trained again at the end, to see what is "
+    "chance; at most a quarter of --for.  [default: 2]",
+    group=GROUP,
+    type=int,
+    default=2,
+)
 @setting_options
 @option(
     "--out",
@@ -118,6 +127,7 @@ def tune(
     each: str | None,
     trials: int | None,
     vary: tuple[str, ...],
+    repeats: int,
     **flags: Any,
 ) -> None:
     """Search the settings with which TEXT is learned best in a given time.
@@ -126,7 +136,7 @@ def tune(
     the text is kept away from all of this, and says how much was gained. Ctrl-C saves and stops;
     the same command resumes.
     """
-    status = dealt(lambda: _tune(ctx, each, trials, vary, flags), flags["quiet"])
+    status = dealt(lambda: _tune(ctx, each, trials, vary, repeats, flags), flags["quiet"])
     if status:
         ctx.exit(status)
 
@@ -136,6 +146,7 @@ def _tune(
     each: str | None,
     trials: int | None,
     vary: tuple[str, ...],
+    repeats: int,
     flags: dict[str, Any],
 ) -> int:
     """Tune as the flags say; returns the exit status."""
@@ -145,7 +156,7 @@ def _tune(
 
     check_installed()
     request = read_request(ctx, flags, COMMON_KEYS)
-    length = _length(request, each, trials)
+    length = _length(request, each, trials, repeats)
     varied = _varied(vary, request)
     text = request.text or (str(bundled_corpus()),)
     check_parts(request.parts, varied)
@@ -166,9 +177,10 @@ class Length:
     each: float | None
     trials: int | None
     each_text: str | None
+    repeats: int
 
 
-def _length(request: Request, each: str | None, trials: int | None) -> Length:
+def _length(request: Request, each: str | None, trials: int | None, repeats: int) -> Length:
     """The length that is asked for, or what follows from it."""
     from charrnn.tuning.planning import LEAST_SECONDS
 
@@ -187,7 +199,7 @@ def _length(request: Request, each: str | None, trials: int | None) -> Length:
             raise ConfigError("--trials: say how long each is, by --each, --steps or --epochs")
         one = max(LEAST_SECONDS, duration / TRIALS)
         each = f"{one:g}s"
-    return Length(duration, one, trials, each)
+    return Length(duration, one, trials, each, repeats)
 
 
 def _varied(vary: Iterable[str], request: Request) -> dict[str, Range | list[Any]]:
@@ -261,6 +273,7 @@ def _run(request: Request, varied: Mapping[str, Range | list[Any]], length: Leng
                 trials=length.trials,
                 vary=varied,
                 search=_searched(request),
+                repeats=length.repeats,
                 threads=request.threads,
             )
         ) as events,  # type: ignore[type-var]
@@ -268,7 +281,7 @@ def _run(request: Request, varied: Mapping[str, Range | list[Any]], length: Leng
         for event in events:
             display.show(event)
             tuned = event.tuned
-            if event.trial is not None:
+            if event.trial is not None and event.seed is None:
                 trials.append(event.trial)
             if stop.status:
                 break

@@ -62,7 +62,12 @@ class Display:
                 (2, f"{event.report.smoothed_loss:.3f} nats"),
                 (4, speed_text(event.report.chars_per_second)),
             ]
-        if event.trial is not None:
+        if event.trial is not None and event.seed is not None:
+            self._block.say(
+                f"trial {event.number} again, from seed {event.seed}: "
+                f"{number_text(event.trial.validation_loss, '.4f')} nats"
+            )
+        elif event.trial is not None:
             self._block.say(self._line(event.trial, left))
         if self._best is not None:
             fields.append((3, f"best {self._best:.3f}"))
@@ -157,12 +162,15 @@ def print_tuned(tuned: Tuned, command: str) -> None:
         shares = (f"{heading_of(n)} {share:.0%}" for n, share in tuned.importance.items())
         show(f"importance: {', '.join(shares)}")
     show(unseen_text(tuned))
-    if tuned.best is not None and tuned.best.number != 1:
+    is_worse = tuned.unseen is not None and tuned.unseen.gain <= 0
+    if tuned.best is not None and tuned.best.number != 1 and not is_worse:
         show(f"to train with the best: {command}")
 
 
 def unseen_text(tuned: Tuned) -> str:
     """How far the best trial is from the recipe where tuning did not look."""
+    from charrnn.text.vocab import counted
+
     unseen, best = tuned.unseen, tuned.best
     if best is None:
         return "no trial came to its end"
@@ -180,13 +188,18 @@ def unseen_text(tuned: Tuned) -> str:
             "losses above are too good, since the best was chosen by them"
         )
     better = "better" if unseen.gain >= 0 else "worse"
+    again = ""
+    if unseen.repeats:
+        again = f", trained again from {counted(unseen.repeats, 'other seed')}"
     text = (
-        f"on {unseen.characters:,} characters that tuning did not see: {unseen.best:.4f} nats, "
-        f"{abs(unseen.gain):.4f} {better} than the recipe's {unseen.recipe:.4f} "
+        f"on {unseen.characters:,} characters that tuning did not see{again}: {unseen.best:.4f} "
+        f"nats, {abs(unseen.gain):.4f} {better} than the recipe's {unseen.recipe:.4f} "
         f"(standard error {unseen.error:.4f})"
     )
     if unseen.gain < 2 * unseen.error:
-        text += "; that is no clear gain"
+        text += "; that is no clear gain: the recipe will do"
+    elif unseen.repeats < 2:
+        text += "; another seed may differ by as much"
     return text
 
 

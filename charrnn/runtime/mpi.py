@@ -18,10 +18,11 @@ RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK",
 """Set by MPICH and Intel MPI, Open MPI, MVAPICH, and Slurm's srun."""
 
 
-SPIN_SECONDS, NAP_SECONDS, LONG_NAP_SECONDS = 5e-4, 5e-5, 1e-3
+SPIN_SECONDS, LONG_SECONDS = 5e-4, 0.1
+NAP_SECONDS, LONG_NAP_SECONDS = 5e-5, 1e-3
 """Who waits for others longer than this leaves the processor to them, and looks so often; less
-often after 20 naps, as in a validation. MPI's own waiting keeps the processor: with four programs
-on two processors a step took ten times as long.
+often after a long time, as in a validation. MPI's own waiting keeps the processor: with four
+programs on two processors a step took ten times as long.
 """
 
 
@@ -90,11 +91,11 @@ def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
 
 def wait(request: Request) -> None:
     """Return when the call is done."""
-    start, naps = time.monotonic(), 0
+    start = time.monotonic()
     while not request.Test():
-        if time.monotonic() - start > SPIN_SECONDS:
-            time.sleep(NAP_SECONDS if naps < 20 else LONG_NAP_SECONDS)
-            naps += 1
+        waited = time.monotonic() - start
+        if waited > SPIN_SECONDS:
+            time.sleep(NAP_SECONDS if waited < LONG_SECONDS else LONG_NAP_SECONDS)
 
 
 def world() -> Communicator:

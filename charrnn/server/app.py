@@ -11,6 +11,7 @@ POST /v1/next        what may come next, and how probable it is
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,7 +93,12 @@ def application(
             Route("/v1/next", service.next, methods=["POST"]),
         ],
         middleware=[guard],
-        exception_handlers={Refusal: _refused, HTTPException: _not_here, Gone: _gone},
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _not_here,
+            Gone: _gone,
+            Exception: _failed,
+        },
         lifespan=service.lifespan,
     )
 
@@ -261,3 +267,9 @@ async def _not_here(request: Request, error: Exception) -> Response:
 
 async def _gone(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # nobody reads it
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    logging.getLogger(__name__).error("a mistake in the server", exc_info=error)
+    refusal = Refusal("the server has made a mistake; its log says which", status=500)
+    return JSONResponse(refusal.as_json(), 500)

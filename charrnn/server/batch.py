@@ -27,9 +27,10 @@ that are written meanwhile wait for 2 to 5 milliseconds (LSTM 2x160).
 """
 SCORED = 64
 """Symbols that are scored at a time."""
-SHARE = 1 << 24
-"""Bytes of weights to multiply by in a step from which on another thread helps: 17 texts of an LSTM
-2x160, 4 of one of 2x512.
+SHARE = 1 << 26
+"""Bytes of weights to multiply by in a step, those of each text counted, for each thread: two take
+11 texts of an LSTM 2x512. With 64 texts of one of 2x160 (0.4 ms) two took longer than one while
+other programs, such as the clients, used the processors.
 """
 
 

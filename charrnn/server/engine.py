@@ -114,13 +114,9 @@ class Engine:
         return stream
 
     def _round(self) -> None:
-        readers = [stream for stream in self._active if stream.is_reading]
-        if readers:
-            before = [stream.place for stream in readers]
-            self._batch.read(readers)
-            for stream, place in zip(readers, before, strict=True):
-                if not stream.is_reading or stream.place // EVERY > place // EVERY:
-                    self._store(stream)
+        reading = [stream for stream in self._active if stream.is_reading]
+        if reading:
+            self._read(reading)
         scored = [stream for stream in self._active if stream.is_scoring]
         for stream in scored[:SCORED]:
             self._batch.score(stream)
@@ -137,6 +133,19 @@ class Engine:
             self._batch.write(writers, STEPS)
             for stream in writers:
                 stream.feed()
+
+    def _read(self, streams: list[Stream]) -> None:
+        """Let these read on. Of texts with the same prompt the first one reads it for all."""
+        readers = list({stream.key: stream for stream in reversed(streams)}.values())
+        before = [stream.place for stream in readers]
+        self._batch.read(readers)
+        for stream, place in zip(readers, before, strict=True):
+            if not stream.is_reading or stream.place // EVERY > place // EVERY:
+                self._store(stream)
+        read = {stream.key for stream in readers if not stream.is_reading}
+        for stream in streams:
+            if stream.is_reading and stream.key in read:
+                self._begun(stream)
 
     def _store(self, stream: Stream) -> None:
         """Remember the state of a prompt."""

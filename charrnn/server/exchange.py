@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -47,6 +47,8 @@ async def body_of(request: Request) -> bytes:
                     raise too_large
     except TimeoutError:
         raise Refusal("the body came too slowly", status=408) from None
+    except ClientDisconnect:
+        raise Gone from None
     return bytes(data)
 
 
@@ -99,6 +101,9 @@ class Events(Response):  # type: ignore[misc]
             await while_connected(receive, self._send(send), self._seconds)
         except Refusal as refusal:
             await _event(send, json.dumps(refusal.as_json()))
+        except asyncio.CancelledError:  # the server stops
+            await _event(send, json.dumps(Refusal("the server stops", status=503).as_json()))
+            raise
         except Gone:
             return
         await send({"type": "http.response.body", "body": b""})

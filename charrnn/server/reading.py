@@ -106,7 +106,7 @@ def probabilities(logits: Reals, config: SamplingConfig) -> Reals:
     if config.min_p > 0:
         left = left[logits[left] >= logits[left[0]] + np.log(config.min_p)]
     result = np.zeros(len(logits))
-    if config.temperature <= COLD:
+    if config.temperature <= float(COLD):
         result[left[0]] = 1.0
     else:
         result[left] = _softmax(logits[left] / config.temperature)

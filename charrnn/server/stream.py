@@ -52,6 +52,7 @@ class Stream:
 
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
     place: how many of these the state h, c (L, 1, H) has read. last: what is read next.
+    key: the same for all that read the same from the same start.
     unscored: how many of the prompt's symbols come before those of which something is told.
     is_full: nothing is left to draw. is_over: all of the text is in `pieces`.
     report: called with the stream when its text has grown, and at its end.
@@ -74,6 +75,7 @@ class Stream:
         self.vocab, self._fed = network.vocab, 0
         self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
+        self.key = self.start, self.unscored, self.sequence.tobytes()
         self._documents, self._resets = None, tuple[int, ...]()
         pattern = network.corpus_config.document_separator
         if pattern is not None:

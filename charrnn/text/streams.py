@@ -18,21 +18,21 @@ def fit_batch_shape(
     """The largest (batch_size, seq_length) up to these values for which every stream has a full
     window of targets, and the streams can be divided into `parts` equal parts.
 
-    The batch shrinks first, then the sequence. `CorpusError` for fewer than 2 characters, or for
-    fewer streams than parts.
+    The batch shrinks first, then the sequence. `CorpusError` for fewer than 2 characters, or if
+    there is not one to predict for each part.
     """
     if characters < 2:
         have = counted(characters, "character")
         raise CorpusError(
             f"the text has only {have}; at least 2 are needed, one to read and one to predict"
         )
-    seq_length = min(seq_length, characters - 1)
-    streams = min(batch_size, (characters - 1) // seq_length)
-    if streams < parts:
+    if characters - 1 < parts:
         raise CorpusError(
-            f"a batch of this text has {counted(streams, 'stream')} of {seq_length} characters, "
-            f"which cannot be divided into {parts} `parts`; use fewer, or a smaller `seq_length`"
+            f"the text has only {counted(characters, 'character')}, which cannot be divided into "
+            f"{parts} `parts`; use fewer"
         )
+    seq_length = min(seq_length, (characters - 1) // parts)
+    streams = min(batch_size, (characters - 1) // seq_length)
     return streams - streams % parts, seq_length
 
 

@@ -35,8 +35,8 @@ def on_ranks(
     *,
     report_error: Callable[[BaseException], int] | None = None,
 ) -> Result | None:
-    """Call `main` on rank 0, whose calls of `train` then use all ranks; returns what it returns.
-    The other ranks take part in the training until `main` is over, and return None.
+    """Call `main` on rank 0, whose calls of `train` in this thread then use all ranks; returns what
+    it returns. The other ranks take part in the training until `main` is over, and return None.
 
         def main():
             corpus = charrnn.Corpus.read("book.txt")

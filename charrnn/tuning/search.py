@@ -81,6 +81,10 @@ class Search:
             if not trial.state.is_finished()
         ]
 
+    def point(self, number: int) -> dict[str, Value]:
+        """The point of a trial."""
+        return self._point(self._trials[number - 1].params)
+
     @property
     def asked(self) -> int:
         """Number of trials so far."""

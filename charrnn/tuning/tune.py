@@ -4,22 +4,22 @@ The first trial is the recipe itself. Each trial is a run in a folder of its own
 """
 
 import json
-import time
+import math
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError, RunError
-from charrnn.runtime.files import parse_json, read_regular, write_atomically
+from charrnn.runtime.files import write_atomically
 from charrnn.text.corpus import Corpus
 from charrnn.training.report import Report
 from charrnn.training.run_folder import RunFolder
-from charrnn.tuning.candidates import MOST_READ, Candidate
+from charrnn.tuning.candidates import Candidate
 from charrnn.tuning.compared_run import ComparedRun
-from charrnn.tuning.dealing import deal
+from charrnn.tuning.dealing import deal, rounds
 from charrnn.tuning.planning import LEAST_SECONDS
 from charrnn.tuning.question import PLAN, Question, check_plan, checked_seconds
 from charrnn.tuning.search import JOURNAL, Asked, Search, check_installed
@@ -32,7 +32,8 @@ from charrnn.tuning.space import (
     recipe_point,
     space_of,
 )
-from charrnn.tuning.trials import Trial, TrialEnd, TrialRun, limits, ranked
+from charrnn.tuning.spent import Spent
+from charrnn.tuning.trials import Early, Trial, TrialEnd, TrialRun, limits, ranked
 from charrnn.tuning.tuned import (
     Tuned,
     checkpoint_of,
@@ -42,16 +43,17 @@ from charrnn.tuning.tuned import (
     write_config,
 )
 
-SPENT = "seconds.json"
-"""The file that records how long it has taken so far, for a tuning that is resumed."""
 LEAST_SHARE = 0.9
 """Of a trial's time, that must be left for another one."""
+REPEATING = 0.25
+"""Of the whole time, that training the best and the recipe again may take at most."""
 
 
 @dataclass(frozen=True)
 class TuneEvent:
     """An event: a step of a trial (`report`), its end (`trial`), or that of the tuning (`tuned`).
-    `share` is the fraction of all work that is done; `number` is the trial's.
+    `share` is the fraction of all work that is done; `number` is the trial's. At the end, the best
+    one and the recipe are trained again: `seed` is then the seed.
     """
 
     number: int
@@ -60,6 +62,7 @@ class TuneEvent:
     report: Report | None = None
     trial: Trial | None = None
     tuned: Tuned | None = None
+    seed: int | None = None
 
     def __repr__(self) -> str:
         return f"TuneEvent(trial {self.number}, {self.share:.1%} done)"
@@ -76,6 +79,7 @@ def tune(
     trials: int | None = None,
     vary: Varied | None = None,
     search: Collection[str] = SEARCHED,
+    repeats: int = 2,
     threads: int | None = None,
 ) -> Iterator[TuneEvent]:
     """Train one trial after the other, each with settings that what came before suggests, and end
@@ -87,15 +91,17 @@ def tune(
     trials: how many there are to be, instead of or beside `duration`.
     vary: what is to be searched: a `Range` or values, by the name of the setting.
     search: what is searched around the recipe's values, if `model` and `training` leave it open.
+    repeats: the best trial and the recipe are trained again from this many other seeds, as far as
+        that takes at most a quarter of `duration`; only with a test part.
     folder: where the runs go. If the iteration is closed or the process dies, another call with
         the same arguments goes on; `duration` and `trials` may then be larger.
 
     A trial is stopped early if after a quarter, half or three quarters of its time its validation
     loss is above the median of those that came to their end. The last event has the result. If the
     corpus has a test part, neither trials nor their choice see it, and the best trial and the
-    recipe are measured there at the end. `ConfigError` without Optuna, for settings that
-    contradict each other, and without a validation part; `RunError` if the folder contains
-    another tuning or is in use.
+    recipe, trained again, are measured there at the end. `ConfigError` without Optuna, for
+    settings that contradict each other, and without a validation part; `RunError` if the folder
+    contains another tuning or is in use.
     """
     check_installed()
     question = Question.checked(corpus, model, training, each, vary or {}, search)
@@ -108,7 +114,14 @@ def tune(
         raise ConfigError(
             f"`duration` must be at least as long as `each`, {question.each:g} seconds"
         )
-    return _Tuning(question, RunFolder(folder), total, trials, threads).events()
+    if not 0 <= repeats <= 100:
+        raise ConfigError(f"`repeats` must be 0 to 100, not {repeats}")
+    if len(corpus.test) < 2:
+        repeats = 0
+    elif total is not None and question.each is not None:
+        while repeats and rounds(2 * repeats) * question.each > REPEATING * total:
+            repeats -= 1
+    return _Tuning(question, RunFolder(folder), total, trials, repeats, threads).events()
 
 
 class _Tuning:
@@ -120,12 +133,13 @@ class _Tuning:
         place: RunFolder,
         duration: float | None,
         most: int | None,
+        repeats: int,
         threads: int | None,
     ) -> None:
         self.question, self.place, self.threads = question, place, threads
-        self.duration, self.most = duration, most
+        self.duration, self.most, self.repeats = duration, most, repeats
         self.path, self.corpus = place.path, question.corpus
-        self.started, self.before = time.monotonic(), 0.0
+        self.spent = Spent(self.path)
         self.search: Search
         self.base: Base
         self.space: Space
@@ -139,11 +153,12 @@ class _Tuning:
             self.space = space_of(self.corpus, self.base, question.vary, question.search)
             first = recipe_point(self.space, self.base)
             self.search = Search(self.path, self.space, first, question.training.seed)
-            self.before = _read_seconds(self.path / SPENT)
+            self.spent.read()
             try:
                 yield from self._trials()
+                yield from self._repeated()
             finally:
-                self._write_seconds()
+                self.spent.write()
             yield TuneEvent(0, {}, 1.0, tuned=self._tuned())
 
     def _base(self, stored: dict[str, Any] | None) -> Base:
@@ -154,15 +169,6 @@ class _Tuning:
         text = json.dumps({**self.question.described, "base": decided}, indent=1)
         write_atomically(self.path / PLAN, text.encode())
         return base
-
-    @property
-    def seconds(self) -> float:
-        """The time that the tuning has taken so far, in all sessions."""
-        return self.before + time.monotonic() - self.started
-
-    def _write_seconds(self) -> None:
-        described = json.dumps({"seconds": round(self.seconds, 3)})
-        write_atomically(self.path / SPENT, described.encode())
 
     def _jobs(self) -> Iterator[TrialRun]:
         """The trials to run: those that were interrupted, then new ones."""
@@ -177,23 +183,61 @@ class _Tuning:
         if self.duration is None or self.search.asked == 0:
             return True
         each = self.question.each or 0.0
-        return self.seconds + LEAST_SHARE * each < self.duration
+        return self.spent.seconds + (LEAST_SHARE + rounds(2 * self.repeats)) * each < self.duration
 
     def _job(self, asked: Asked) -> TrialRun:
+        most = {} if asked.number == 1 else limits(self.search.on_the_way())
+        left = math.inf
+        if self.duration is not None:
+            left = self.duration - self.spent.seconds
+            left -= rounds(2 * self.repeats) * (self.question.each or 0.0)
+        return self._run(asked, trial_name(asked.number), 0, most, left)
+
+    def _run(self, asked: Asked, name: str, offset: int, most: Early, left: float) -> TrialRun:
+        """A trial from the seed that is `offset` above the tuning's own, in a folder of this name;
+        there are `left` seconds for it.
+        """
         base, vary = self.base, self.question.vary
         model, training = configs_at(self.corpus, base, self.space, asked.point, vary)
-        name = trial_name(asked.number)
         run = ComparedRun(
             Candidate(name, self.corpus, model, training),
-            training.seed,
+            training.seed + offset,
             RunFolder(self.path / name),
             self.threads,
         )
         if self.question.each is not None:
-            left = self.question.each if self.duration is None else self.duration - self.seconds
             run.share = max(LEAST_SECONDS, min(self.question.each, left))
-        most = {} if asked.number == 1 else limits(self.search.on_the_way())
         return TrialRun(asked.number, asked.point, run, most)
+
+    def _repeated(self) -> Iterator[TuneEvent]:
+        """The events of the best trial's and the recipe's runs from other seeds."""
+        best = self._best()
+        if best is None or best.number == 1:
+            return
+        done: dict[int, float] = {}
+        with closing(deal(self._repeats(best.number))) as events:  # type: ignore[type-var]
+            for job, share, report, end in events:
+                done[id(job)] = share
+                event = TuneEvent(job.number, job.settings, self._share({}, sum(done.values())))
+                trial = None if end is None else end.trial
+                yield replace(event, report=report, trial=trial, seed=job.run.seed)
+
+    def _repeats(self, best: int) -> Iterator[TrialRun]:
+        runs = [(offset, number) for offset in self._offsets for number in (1, best)]
+        for k, (offset, number) in enumerate(runs):
+            left = math.inf
+            if self.duration is not None:
+                left = (self.duration - self.spent.seconds) / rounds(len(runs) - k)
+            asked = Asked(number, self.search.point(number))
+            yield self._run(asked, trial_name(number, offset), offset, {}, left)
+
+    @property
+    def _offsets(self) -> range:
+        return range(1, self.repeats + 1)
+
+    def _best(self) -> Trial | None:
+        trials = ranked(self._ended())
+        return trials[0] if trials and trials[0].is_complete else None
 
     def _trials(self) -> Iterator[TuneEvent]:
         for ended in self._ended():
@@ -207,7 +251,7 @@ class _Tuning:
                     trial = self._told(end)
                     del running[job.number]
                 if end is not None or (report is not None and report.train_loss is not None):
-                    self._write_seconds()
+                    self.spent.write()
                 share = self._share(running)
                 yield TuneEvent(job.number, job.settings, share, report, trial)
 
@@ -223,43 +267,33 @@ class _Tuning:
         self.search.tell(trial.number, loss, end.early, trial.as_json())
         return trial
 
-    def _share(self, running: Mapping[int, float]) -> float:
+    def _share(self, running: Mapping[int, float], repeated: float = 0.0) -> float:
         """The fraction of all work that is done."""
         shares = []
         if self.duration is not None:
-            shares.append(self.seconds / self.duration)
+            shares.append(self.spent.seconds / self.duration)
         if self.most is not None:
             ended = len(self.search.records())
-            shares.append((ended + sum(running.values())) / self.most)
+            done = ended + sum(running.values()) + repeated
+            shares.append(done / (self.most + 2 * self.repeats))
         return min(1.0, max(shares))
 
     def _tuned(self) -> Tuned:
         trials = tuple(ranked(self._ended()))
-        best = trials[0] if trials and trials[0].is_complete else None
+        best, unseen = self._best(), None
         settings: dict[str, Any] = {}
-        unseen = None
         if best is not None:
-            settings = self._settings_of(best)
-            own, recipe = (checkpoint_of(self.path, number) for number in (best.number, 1))
-            unseen = measure_unseen(self.corpus, own, recipe, self.path, self.threads)
+            asked = self.question
+            varied = best.settings if best.number > 1 else asked.vary  # the recipe decides the rest
+            settings = settings_to_write(self.corpus.config, asked.model, asked.training)
+            settings |= {n: v for n, v in best.settings.items() if n in varied and v is not None}
+            length = f"{asked.each:g} s" if asked.each else f"{self.base.steps} steps"
+            comment = f"trial {best.number}, the best of {len(trials)}, each of {length}"
+            write_config(self.path, settings, comment)
+            offsets = [*self._offsets] if best.number > 1 else []
+            own, recipe = (
+                [checkpoint_of(self.path, number, offset) for offset in offsets or [0]]
+                for number in (best.number, 1)
+            )
+            unseen = measure_unseen(self.corpus, own, recipe, self.path, self.threads, len(offsets))
         return Tuned(self.path, trials, best, settings, self.search.importance(), unseen)
-
-    def _settings_of(self, best: Trial) -> dict[str, Any]:
-        """What config.toml gets; it is written."""
-        asked = settings_to_write(self.corpus.config, self.question.model, self.question.training)
-        tuned = {
-            name: value
-            for name, value in best.settings.items()
-            if value is not None and (best.number > 1 or name in self.question.vary)
-        }
-        settings = asked | tuned
-        length = f"{self.question.each:g} s" if self.question.each else f"{self.base.steps} steps"
-        comment = f"the best of {len(self.search.records())} trials of {length}: {best.number}"
-        write_config(self.path, settings, comment)
-        return settings
-
-
-def _read_seconds(path: Path) -> float:
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        return max(0.0, float(parse_json(read_regular(path, MOST_READ))["seconds"]))
-    return 0.0

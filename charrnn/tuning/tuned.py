@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,20 @@ NOT_LEARNED = (*LENGTH, "seed", "eval_every", "sample_every", "val_fraction", "t
 
 @dataclass(frozen=True)
 class Unseen:
-    """The losses of the best trial and of the recipe, in nats per character, on `characters` that
-    no trial has learned from or was chosen by.
+    """The losses of the best trial's settings and of the recipe, in nats per character, on
+    `characters` that no trial has learned from or was chosen by.
 
-    error: the standard error of their difference, as far as it is due to the choice of this text.
+    repeats: from how many other seeds each was trained again for that, of which these are the
+        means; 0 if these are the losses of the trials themselves.
+    error: the standard error of their difference: by the choice of the text and, with two seeds or
+        more, of the seeds.
     """
 
     characters: int
     best: float
     recipe: float
     error: float
+    repeats: int = 0
 
     @property
     def gain(self) -> float:
@@ -101,23 +106,41 @@ def write_config(folder: Path, settings: Mapping[str, Value], comment: str) -> N
 
 
 def measure_unseen(
-    corpus: Corpus, best: Path, recipe: Path, folder: Path, threads: int | None
+    corpus: Corpus,
+    best: Sequence[Path],
+    recipe: Sequence[Path],
+    folder: Path,
+    threads: int | None,
+    repeats: int = 0,
 ) -> Unseen | None:
-    """Evaluate two checkpoints on the test part, once: a result that is in the folder already is
-    read from there. None without a test part of two characters or without the checkpoints.
+    """Evaluate checkpoints, one of each for each seed, on the test part, once: a result that is in
+    the folder already is read from there. None without a test part of two characters or if there is
+    no checkpoint (a run that diverged at once has none). repeats: 0 if these are the trials' own.
     """
-    if len(corpus.test) < 2 or not (best.exists() and recipe.exists()):
+    pairs = [pair for pair in zip(best, recipe, strict=True) if all(path.exists() for path in pair)]
+    if len(corpus.test) < 2 or not pairs:
         return None
-    about = {"best": best.parent.name, "recipe": recipe.parent.name, "sha256": corpus.sha256}
+    names = [[path.parent.name for path in pair] for pair in pairs]
+    about = {"networks": names, "sha256": corpus.sha256}
     stored = _stored(folder / UNSEEN, about)
     if stored is not None:
         return stored
-    losses = {path: _losses(path, corpus, threads) for path in {best, recipe}}
-    means = {path: float(each.mean(dtype=np.float64)) for path, each in losses.items()}
-    for path, mean in means.items():
-        note_test_look(path, mean)
-    error = standard_error(losses[recipe] - losses[best])
-    unseen = Unseen(len(losses[best]), means[best], means[recipe], error)
+    losses = {path: _losses(path, corpus, threads) for path in dict.fromkeys(chain(*pairs))}
+    for path, each in losses.items():
+        note_test_look(path, float(each.mean(dtype=np.float64)))
+    ours, usual = (np.array([losses[pair[k]] for pair in pairs]) for k in (0, 1))
+    means = [each.mean(1, dtype=np.float64) for each in (ours, usual)]
+    of_text = standard_error((usual - ours).mean(0))
+    of_seeds = 0.0
+    if len(pairs) > 1:
+        of_seeds = math.sqrt(sum(each.var(ddof=1) for each in means) / len(pairs))
+    unseen = Unseen(
+        characters=ours.shape[1],
+        best=float(means[0].mean()),
+        recipe=float(means[1].mean()),
+        error=math.hypot(of_text, of_seeds),
+        repeats=repeats and len(pairs),
+    )
     described = {**about, "unseen": asdict(unseen)}
     write_atomically(folder / UNSEEN, json.dumps(described).encode())
     return unseen
@@ -143,7 +166,7 @@ def _losses(path: Path, corpus: Corpus, threads: int | None) -> NDArray[np.float
         ).losses
 
 
-def _stored(path: Path, about: dict[str, str]) -> Unseen | None:
+def _stored(path: Path, about: dict[str, Any]) -> Unseen | None:
     try:
         stored = parse_json(read_regular(path, MOST_READ))
         if {name: stored[name] for name in about} == about:
@@ -155,11 +178,11 @@ def _stored(path: Path, about: dict[str, str]) -> Unseen | None:
     return None
 
 
-def checkpoint_of(folder: Path, number: int) -> Path:
-    """The best network of a trial."""
-    return RunFolder(folder / trial_name(number)).best
+def checkpoint_of(folder: Path, number: int, offset: int = 0) -> Path:
+    """The best network of a trial, or of its run from another seed."""
+    return RunFolder(folder / trial_name(number, offset)).best
 
 
-def trial_name(number: int) -> str:
-    """The name of a trial's folder."""
-    return f"trial-{number:03d}"
+def trial_name(number: int, offset: int = 0) -> str:
+    """The name of a trial's folder; offset: of the run from the seed that is so far above."""
+    return f"trial-{number:03d}" + (f"-again-{offset}" if offset else "")

@@ -204,6 +204,35 @@ def test_without_mpi4py(text: str, tmp_path: Path) -> None:
     assert done.stderr.count("error:") == 1 and 'pip install "charrnn-numba[mpi]"' in done.stderr
 
 
+def test_an_error_on_another_rank(text: str, tmp_path: Path) -> None:
+    """It is said once, and ends all ranks."""
+    program = tmp_path / "failing.py"
+    program.write_text(
+        "from charrnn.cli.main import main\n"
+        "from charrnn.runtime.mpi import launched_rank\n"
+        "from charrnn.training import update\n"
+        "real = update.Update._add_gradients\n"
+        "def failed(own, step):\n"
+        "    if step == 5 and launched_rank() == 1:\n"
+        "        raise MemoryError('made up')\n"
+        "    return real(own, step)\n"
+        "update.Update._add_gradients = failed\n"
+        "main()\n"
+    )
+    flags = ["train", text, *SETTINGS, "--steps", "30", "--out", str(tmp_path / "run")]
+    done = subprocess.run(
+        [str(MPIEXEC), "-n", "2", sys.executable, str(program), *flags],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "on rank 1 of 2:\nerror: out of memory (made up)" in done.stderr
+    assert done.stderr.count("error:") == 1
+    assert load_run(tmp_path / "run").step == 0
+
+
 def test_a_plain_run_never_imports_mpi4py(text: str, tmp_path: Path) -> None:
     code = (
         "import sys; from charrnn.cli.main import cli\n"

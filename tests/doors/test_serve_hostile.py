@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from charrnn.config.serving import ServeConfig
-from charrnn.server import exchange, listening, orders
+from charrnn.server import exchange, listening, orders, reading
 from tests.doors.serving import served
 from tests.server.hostile import BODIES
 from tests.server.networks import network
@@ -58,6 +58,23 @@ def test_bodies(url: str) -> None:
         for path in ("/v1/completions", "/v1/next", "/v1/score"):
             for name, body in BODIES if path == "/v1/completions" else BODIES[:40]:
                 check_refused(client.post(url + path, content=body, headers=JSON), name)
+
+
+def test_what_comes_next_is_told_after_one_prompt(url: str) -> None:
+    for body in ({"n": 2}, {"best_of": 2}, {"prompt": ["a", "b"]}, {"count": 0}, {"count": "a"}):
+        check_refused(httpx.post(f"{url}/v1/next", json=body), body)
+    hot = httpx.post(f"{url}/v1/next", json={"temperature": 1e300, "count": 1000})
+    assert len(hot.json()["next"]) == 33
+
+
+def test_a_mistake_in_the_server_is_a_500_in_the_same_shape(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reading.Scoring, "answer", None)
+    answer = httpx.post(f"{url}/v1/score", json={"text": "a"})
+    assert answer.status_code == 500 and answer.json()["error"]["type"] == "server_error"
+    assert "a mistake in the server" in caplog.text
+    caplog.clear()
 
 
 def test_heads(url: str) -> None:

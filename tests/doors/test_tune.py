@@ -27,12 +27,13 @@ CORPUS = small_corpus(test_fraction=0.1)
 TRAINING = charrnn.TrainConfig(steps=16, batch_size=3, seq_length=8, seed=5)
 VARY: dict[str, Any] = {"hidden": [4, 6, 8], "layers": [1, 2]}
 TINY = ["--steps", "12", "--batch-size", "4", "--seq-length", "16", "--threads", "1"]
-TINY += ["--vary", "hidden=4..8", "--vary", "layers=1,2", "--cell", "lstm"]
+TINY += ["--vary", "hidden=4..8", "--vary", "layers=1,2", "--cell", "lstm", "--repeats", "1"]
 SECONDS = 120
 
 
 def tune(folder: Path, trials: int = 6, **options: Any) -> Any:
     settings: dict[str, Any] = {"vary": VARY, "search": ["learning_rate"], "threads": 1}
+    settings["repeats"] = 1
     return charrnn.tune(
         CORPUS, None, TRAINING, folder=folder, trials=trials, **(settings | options)
     )
@@ -65,6 +66,10 @@ def test_the_same_seed_gives_the_same_trials_and_the_first_is_the_recipe(tmp_pat
     assert best is not None and best.validation_loss == min(
         t.validation_loss for t in first.trials if t.is_complete
     )
+    assert best.number > 1 and first.unseen is not None and first.unseen.repeats == 1
+    again = charrnn.load_run(tmp_path / f"a/trial-{best.number:03d}-again-1/last.safetensors")
+    assert again.config.seed == TRAINING.seed + 1
+    assert again.model.config.hidden == best.settings["hidden"]
     others = charrnn.tune(
         CORPUS,
         None,
@@ -125,6 +130,7 @@ def test_what_cannot_be_tuned(tmp_path: Path) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"trials": None}, "how long to tune is missing: set `duration` or `trials`"),
         ({"trials": 0}, "`trials` must be at least 1"),
+        ({"repeats": -1}, "`repeats` must be 0 to 100"),
         ({"each": "5s"}, "`each` and `steps` both say how long a trial is"),
         ({"duration": 3}, "`duration` must be at least 5 seconds"),
         ({"training": charrnn.TrainConfig()}, "how long a trial is is missing"),
@@ -227,7 +233,7 @@ def test_the_command_prints_a_table_and_settings_that_train_takes(text: Path) ->
     for name, value in answer["settings"].items():
         config = trained.model.config if hasattr(trained.model.config, name) else trained.config
         assert getattr(config, name) == value
-    own = Path(answer["folder"]) / f"trial-{answer['best']:03d}"
+    own = Path(answer["folder"]) / f"trial-{answer['best']:03d}-again-1"
     assert f"{unseen['best']:.4f}" in command("eval", str(own), "--split", "test").stdout
 
 
@@ -277,3 +283,6 @@ def test_a_time_is_that_of_all_trials(text: Path) -> None:
     assert last.config.precision in ("float32", "bf16")
     again = json.loads(command(*words).stdout)  # the time is over
     assert again["trials"] == answer["trials"] and again["unseen"] == answer["unseen"]
+    folder = Path("checkpoints/tune-sea/trial-001")  # what the clock decided is recorded there
+    command("train", "--config", str(folder / "config.toml"), "--out", "again", "--quiet")
+    assert Path("again/last.safetensors").read_bytes() == (folder / "last.safetensors").read_bytes()

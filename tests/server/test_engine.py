@@ -20,6 +20,7 @@ from charrnn.generation.generate import generate_texts
 from charrnn.inspection.likelihood import with_logprobs
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
+from charrnn.server import batch
 from charrnn.server.engine import Engine
 from charrnn.server.stream import Order, Stream
 from charrnn.text.documents import resets
@@ -86,7 +87,10 @@ SETTINGS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("separator", [None, r"\n"])
-def test_a_text_is_that_of_generate_whatever_is_written_beside_it(separator: str | None) -> None:
+def test_a_text_is_that_of_generate_whatever_is_written_beside_it(
+    separator: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SHARE", 1)  # so that two threads work
     trained = network(separator=separator)
     wanted = [expected(trained, **config) for config in SETTINGS]
     assert len(set(wanted)) > 10
@@ -198,11 +202,11 @@ def test_bias_raises_lowers_and_excludes() -> None:
 def test_a_prompt_that_grew_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     trained, read = network(), list[int]()
     with desk(trained) as own:
-        batch = own.engine._batch.read
+        read_on = own.engine._batch.read
         monkeypatch.setattr(
             own.engine._batch,
             "read",
-            lambda streams: (read.append(streams[0].place), batch(streams)),
+            lambda streams: (read.append(streams[0].place), read_on(streams)),
         )
         long = PRIME * 100
         own.written(own.stream(long, seed=4))
@@ -237,6 +241,20 @@ def test_texts_that_come_together_are_one_step_of_the_network(
         own.written(*(own.stream(seed=n, length=40 + n, temperature=n / 9) for n in range(10)))
     steps = [size for size in sizes if size]
     assert steps[:40] == [10] * 40 and len(steps) < 40 + 24
+
+
+def test_texts_of_one_prompt_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, sizes = network(starts=2), list[int]()
+    with desk(trained) as own:
+        read_on = own.engine._batch.read
+        monkeypatch.setattr(
+            own.engine._batch,
+            "read",
+            lambda streams: (sizes.append(len(streams)), read_on(streams)),
+        )
+        texts = own.written(*(own.stream(PRIME * 20, seed=1, take=n) for n in range(1, 10)))
+    assert texts == [expected(trained, PRIME * 20, seed=1, take=n) for n in range(1, 10)]
+    assert set(sizes) == {2}, "one for each start"
 
 
 def test_one_request_does_not_take_all_places() -> None:

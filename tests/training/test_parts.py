@@ -128,5 +128,6 @@ def test_the_batch_is_a_multiple_of_the_parts() -> None:
     assert batch_shape(10**6, TrainConfig(parts=64)) == (64, 64)
     with pytest.raises(ConfigError, match="`batch_size` of 32 cannot be divided into 5 `parts`"):
         TrainConfig(batch_size=32, parts=5)
-    with pytest.raises(CorpusError, match="15 streams of 64 characters"):
-        fit_batch_shape(1000, 32, 64, 16)
+    assert fit_batch_shape(1000, 32, 64, 16) == (16, 62)
+    with pytest.raises(CorpusError, match="9 characters, which cannot be divided into 16 `parts`"):
+        fit_batch_shape(9, 32, 64, 16)

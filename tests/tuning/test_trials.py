@@ -150,24 +150,33 @@ def test_the_best_trial_comes_first() -> None:
 
 
 def test_the_unseen_part_is_measured_once(tmp_path: Path) -> None:
-    for name, hidden in (("recipe", 5), ("best", 9)):
-        run_folder = tmp_path / name
-        candidate = Candidate(
-            name, CORPUS, ModelConfig(layers=1, hidden=hidden), TrainConfig(**SHORT)
-        )
-        list(ComparedRun(candidate, 0, charrnn.RunFolder(run_folder), 1).events())
-    best, recipe = (tmp_path / name / "best.safetensors" for name in ("best", "recipe"))
-    unseen = measure_unseen(CORPUS, best, recipe, tmp_path, 1)
+    paths = []
+    for hidden in (9, 5):
+        for seed in (1, 2):
+            folder = tmp_path / f"{hidden}-{seed}"
+            model = ModelConfig(layers=1, hidden=hidden)
+            candidate = Candidate("x", CORPUS, model, TrainConfig(**SHORT))
+            list(ComparedRun(candidate, seed, charrnn.RunFolder(folder), 1).events())
+            paths.append(folder / "best.safetensors")
+    best, recipe = paths[:2], paths[2:]
+    unseen = measure_unseen(CORPUS, best, recipe, tmp_path, 1, 2)
     assert unseen is not None and unseen.characters == len(CORPUS.test) - 1
-    for loss, path in ((unseen.best, best), (unseen.recipe, recipe)):
-        assert loss == pytest.approx(evaluate(charrnn.load(path).model, CORPUS.test).nats_per_char)
-    looks = (tmp_path / "best/test-looks.jsonl").read_text()
-    assert measure_unseen(CORPUS, best, recipe, tmp_path, 1) == unseen
-    assert (tmp_path / "best/test-looks.jsonl").read_text() == looks and looks.count("\n") == 1
+    losses = [evaluate(charrnn.load(path).model, CORPUS.test).nats_per_char for path in paths]
+    assert unseen.best == pytest.approx((losses[0] + losses[1]) / 2)
+    assert unseen.recipe == pytest.approx((losses[2] + losses[3]) / 2)
+    # the text is too short for an error of its own; the variance of each mean of two seeds
+    variances = [(losses[k] - losses[k + 1]) ** 2 / 2 / 2 for k in (0, 2)]
+    assert unseen.error == pytest.approx(sum(variances) ** 0.5) and unseen.repeats == 2
+    looks = paths[0].with_name("test-looks.jsonl").read_text()
+    assert measure_unseen(CORPUS, best, recipe, tmp_path, 1, 2) == unseen
+    assert paths[0].with_name("test-looks.jsonl").read_text() == looks and looks.count("\n") == 1
     (tmp_path / "unseen.json").write_text("{")  # damaged: measured again
-    assert measure_unseen(CORPUS, best, recipe, tmp_path, 1) == unseen
+    assert measure_unseen(CORPUS, best, recipe, tmp_path, 1, 2) == unseen
     assert measure_unseen(small_corpus(), best, recipe, tmp_path, 1) is None
-    assert measure_unseen(CORPUS, best, tmp_path / "none", tmp_path, 1) is None
+    one = measure_unseen(CORPUS, best, [tmp_path / "none", recipe[1]], tmp_path, 1)
+    assert one is not None and (one.repeats, one.error) == (0, 0.0)
+    assert one.best == pytest.approx(losses[1])
+    assert measure_unseen(CORPUS, best[:1], [tmp_path / "none"], tmp_path, 1) is None
 
 
 def test_the_error_of_a_difference_is_that_of_blocks() -> None:
