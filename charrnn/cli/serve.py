@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
+import socket
 import sys
 import time
 from importlib.util import find_spec
@@ -101,6 +103,7 @@ def serve(
     from charrnn.server.listening import bound, listen, url_of
 
     with contextlib.closing(bound(config)) as listener:
+        _say_who_can_ask(listener, api_key)
         (member,) = load_members(checkpoint or bundled_if_no_run(), ())
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application
@@ -146,7 +149,7 @@ def _log(method: str, path: str, status: int) -> None:
 
 
 def _check(config: ServeConfig, api_key: str | None) -> None:
-    """What is missing or dangerous."""
+    """What is missing or wrong."""
     if find_spec("starlette") is None or find_spec("uvicorn") is None:
         raise CorpusError("charrnn serve needs more packages: pip install 'charrnn-numba[serve]'")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key):
@@ -156,8 +159,11 @@ def _check(config: ServeConfig, api_key: str | None) -> None:
             raise ConfigError(
                 f"`cors` {origin!r:.80} must be an origin: http://NAME or with a port"
             )
-    if config.host not in ("127.0.0.1", "localhost", "::1") and api_key is None:
+
+
+def _say_who_can_ask(listener: socket.socket, api_key: str | None) -> None:
+    host = listener.getsockname()[0]
+    if api_key is None and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
         terminal.say(
-            f"note: at {terminal.one_line(config.host)} other machines can ask, too; to have them "
-            "send a key: --api-key"
+            f"note: other machines can ask at {host}, and need no key; --api-key asks for one"
         )

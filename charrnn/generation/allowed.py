@@ -4,11 +4,11 @@ automaton.
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError
-from charrnn.generation.automaton import Automaton, product
+from charrnn.generation.automaton import MOST_EDGES, Automaton, product
 from charrnn.generation.expression import containing, matching
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.subsets import SECONDS
@@ -21,14 +21,17 @@ def allowed(
     lexicon: Lexicon | None = None,
     prime: str = "",
     seconds: float = SECONDS,
+    pattern: Automaton | None = None,
+    most: int = MOST_EDGES,
 ) -> Automaton | None:
     """The texts that may follow a prime; None if all may.
 
     config: `match`, `must`, and the `length` within which a text has to be complete. `ConfigError`
     or `CorpusError` if no text is, or none but the empty one. seconds: for the automaton of
-    `match`; it is too large if it takes longer.
+    `match`; it is too large if it takes longer. pattern: that automaton, if it is there already.
+    most: edges of the automaton of all together.
     """
-    parts = [] if config.match is None else [matching(config.match, vocab, seconds)]
+    parts = [] if config.match is None else [pattern or matching(config.match, vocab, seconds)]
     if config.must:
         parts.append(containing(config.must, vocab, prime))
     if lexicon is not None:
@@ -40,7 +43,7 @@ def allowed(
                 "`known_words`, or leave them out"
             )
         return None
-    automaton, names = reduce(product, parts), _names(config, lexicon)
+    automaton, names = reduce(partial(product, most=most), parts), _names(config, lexicon)
     if automaton.is_empty:
         raise ConfigError(f"{names}: no text fulfils all of these together")
     least = int(automaton.distance[automaton.start])

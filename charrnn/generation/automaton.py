@@ -135,16 +135,16 @@ def from_edges(
     )
 
 
-def product(a: Automaton, b: Automaton) -> Automaton:
-    """The automaton of the texts that both accept. At most one of them may have an `end`: a text
-    ends there if the other accepts.
+def product(a: Automaton, b: Automaton, most: int = MOST_EDGES) -> Automaton:
+    """The automaton of the texts that both accept, of at most so many edges. At most one of them
+    may have an `end`: a text ends there if the other accepts.
     """
     if a.is_empty or b.is_empty:
         return a if a.is_empty else b
     if b.end >= 0:
         a, b = b, a
     B, size = len(b.distance), 0
-    if len(a.distance) * B > MOST_PAIRS:
+    if len(a.distance) * B > most * MOST_PAIRS // MOST_EDGES:
         raise too_large()
     seen = np.zeros(len(a.distance) * B, np.bool_)
     frontier = np.array([a.start * B + b.start])
@@ -154,7 +154,7 @@ def product(a: Automaton, b: Automaton) -> Automaton:
         owner, symbols, targets = _common(a, b, frontier // B, frontier % B)
         parts.append((frontier[owner], symbols, targets))
         size += len(symbols)
-        if size > MOST_EDGES:
+        if size > most:
             raise too_large()
         frontier = _distinct(targets[~seen[targets]])
         seen[frontier] = True

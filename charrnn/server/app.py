@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cached_property
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -130,9 +130,9 @@ class Service:
 
     async def page(self, request: Request) -> Response:
         """The page to write on."""
-        return HTMLResponse(self._page(), headers=HEADERS)
+        return HTMLResponse(self._page, headers=HEADERS)
 
-    @cache  # noqa: B019
+    @cached_property
     def _page(self) -> str:
         return page_of(self.network, self.name, self.known_words is not None)
 
@@ -166,7 +166,7 @@ class Service:
         body = json_object(await body_of(request))
         completion = read_completion(body, self.network, self.name, self.config)
         answer = Answer(self.network, self.name, completion)
-        answer.streams = await self._streams(completion, answer.report)
+        answer.streams = await self._streams(request, completion, answer.report)
         if completion.stream:
             return Events(self._writing(answer.streams, answer.events()), self.config.seconds)
         return JSONResponse(await self._written(request, answer.streams, answer.whole()))
@@ -187,14 +187,16 @@ class Service:
         asked = {"max_tokens": 1, "logprobs": 0}
         completion = read_completion(body | asked, self.network, self.name, self.config)
         if completion.texts > 1:
-            raise Refusal("what comes next is told after one prompt, once", "prompt")
+            raise Refusal("what comes next is told of one prompt, once", "prompt", "invalid_value")
         waiter = Waiter()
-        (stream,) = await self._streams(completion, waiter.report, len(self.network.vocab))
+        symbols = len(self.network.vocab)
+        (stream,) = await self._streams(request, completion, waiter.report, symbols)
         await self._written(request, [stream], waiter.ended([stream]))
         return JSONResponse({"next": next_symbols(stream, completion.config, count)})
 
     async def _streams(
         self,
+        request: Request,
         completion: Completion,
         report: Callable[[Stream], None],
         logprobs: int | None = None,
@@ -211,7 +213,8 @@ class Service:
         self._builds += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._builder, streams_of, *arguments)
+            work = loop.run_in_executor(self._builder, streams_of, *arguments)
+            return await while_connected(request.receive, work, self.config.seconds)
         finally:
             self._builds -= 1
 

@@ -111,7 +111,8 @@ def read_completion(
         )
     echo = of_kind(body, "echo", bool, False)
     logprobs = whole_number(body, "logprobs", None, 0, MOST_LOGPROBS)
-    _check_told(prompts, config.length or 0, best_of, echo, logprobs)
+    told = 0 if best_of > n and logprobs is None else logprobs  # the best ones are chosen by them
+    _check_told(prompts, config.length or 0, best_of, echo and logprobs is not None, told)
     return Completion(
         prompts=prompts,
         config=config,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -52,9 +52,7 @@ async def body_of(request: Request) -> bytes:
     return bytes(data)
 
 
-async def while_connected(
-    receive: Receive, work: Coroutine[Any, Any, Result], seconds: float
-) -> Result:
+async def while_connected(receive: Receive, work: Awaitable[Result], seconds: float) -> Result:
     """What `work` returns; `Gone` if the client leaves before, `Refusal` if it takes longer. It is
     cancelled then.
     """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, h11
 
 from charrnn.config.serving import ServeConfig
 from charrnn.errors import CharrnnError, ConfigError
@@ -40,9 +40,11 @@ def bound(config: ServeConfig) -> socket.socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
+        hint = "give another `port`, or 0 for any free one"
+        if error.errno == errno.EADDRNOTAVAIL:
+            hint = "give a `host` that is an address of this machine"
         raise CharrnnError(
-            f"cannot listen at {config.host} port {config.port}: {error.strerror}; another program "
-            "may use it: take another `port`, or 0 for any free one"
+            f"cannot listen at {config.host} port {config.port}: {error.strerror}; {hint}"
         ) from None
     return listener
 

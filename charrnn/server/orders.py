@@ -19,6 +19,8 @@ from charrnn.text.vocab import Vocab
 
 MOST_EDGES = 500_000
 """Of the automaton of a pattern: 4 MB."""
+MOST_BOTH = 2_000_000
+"""Of those of a pattern with known words, for all prompts of a request."""
 SECONDS = 1.0
 """In which it has to be built: others wait for it."""
 
@@ -64,16 +66,18 @@ def streams_of(
 def _automaton(
     completion: Completion, vocab: Vocab, known_words: Lexicon | None, prompt: str
 ) -> Automaton | None:
-    if completion.known_words:
-        if known_words is None:
-            raise Refusal(
-                "this server has no list of known words: start it with --known-words",
-                "known_words",
-                "unsupported_parameter",
-            )
-        return allowed(vocab, completion.config, known_words, prompt)
-    match, length = completion.config.match, completion.config.length
-    return None if match is None else _matching(vocab, match, length)
+    if completion.known_words and known_words is None:
+        raise Refusal(
+            "this server has no list of known words: start it with --known-words",
+            "known_words",
+            "unsupported_parameter",
+        )
+    config = completion.config
+    pattern = None if config.match is None else _matching(vocab, config.match, config.length)
+    if not completion.known_words:
+        return pattern
+    most = MOST_BOTH // len(completion.prompts)
+    return allowed(vocab, config, known_words, prompt, pattern=pattern, most=most)
 
 
 @lru_cache(maxsize=16)

@@ -52,6 +52,7 @@ class Scoring:
             logprobs=0,
             scores=sum(self._is_read[: self._first]),
             start=whole_number(body, "start", 0, 0, 2**31),
+            owner=object(),
         )
 
     def answer(self, stream: Stream) -> dict[str, Any]:
@@ -75,6 +76,8 @@ def next_symbols(stream: Stream, config: SamplingConfig, count: int) -> list[dic
     place = stream.places[0]
     logits = np.full(len(vocab), -np.inf)
     logits[place.best] = place.logprobs
+    if stream.order.bias is not None:
+        logits += stream.order.bias
     if vocab.unknown is not None:
         logits[vocab.unknown] = -np.inf
     if automaton is not None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+import numpy as np
+
 from charrnn.compiler.simd import LANES
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.mpi import Request, wait
@@ -122,7 +124,8 @@ def add(total: Floats, more: Floats, workers: Workers, *, is_first: bool) -> Non
     def run(start: int, stop: int) -> None:
         if is_first:
             total[start:stop] = more[start:stop]
-        else:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # a step that fails is noticed later
             total[start:stop] += more[start:stop]
 
     workers.run(run, ranges(total.size, workers.threads, LANES))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,11 @@ from charrnn.evaluation.score import score
 from charrnn.generation.generate import generate_many, generate_texts
 from charrnn.generation.lexicon import Lexicon
 from charrnn.inspection.likelihood import best_of
+from charrnn.server import app
 from charrnn.server.app import application
+from charrnn.server.completion import Completion
+from charrnn.server.orders import streams_of
+from charrnn.server.stream import Stream
 from tests.doors.serving import served
 from tests.server.networks import network
 
@@ -157,6 +162,19 @@ def test_bias_and_ids(client: openai.OpenAI) -> None:
     assert same.choices[0].text == PROMPT + create(client, max_tokens=40).choices[0].text
 
 
+def test_what_may_come_next(url: str) -> None:
+    def asked(**values: Any) -> httpx.Response:
+        return httpx.post(f"{url}/v1/next", json={"prompt": PROMPT, "seed": 5, **values})
+
+    first = asked(count=33).json()["next"]
+    assert sum(each["probability"] for each in first) == pytest.approx(1)
+    index = TRAINED.vocab.index[first[0]["text"]]
+    rest = asked(count=33, logit_bias={str(index): -100}).json()["next"]
+    assert [each["text"] for each in rest] == [each["text"] for each in first[1:]]
+    for values in ({"n": 2}, {"prompt": ["a", "b"]}, {"best_of": 3}, {"count": 0}):
+        assert asked(**values).status_code == 400, values
+
+
 @pytest.mark.parametrize("echo", [False, True])
 def test_a_stream_has_the_same_text_in_pieces(client: openai.OpenAI, echo: bool) -> None:
     options: dict[str, Any] = {"n": 2, "max_tokens": 300, "logprobs": 1, "echo": echo}
@@ -241,6 +259,25 @@ def test_who_leaves_frees_the_place(url: str) -> None:
         idle(url)
         with pytest.raises(openai.APITimeoutError):
             create(client, n=20, max_tokens=16_000, timeout=0.2)
+    idle(url)
+
+
+def test_what_nobody_waits_for_is_not_prepared(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, go = list[str](), threading.Event()
+
+    def slow(completion: Completion, *arguments: Any) -> list[Stream]:
+        calls.append(completion.prompts[0].text)
+        assert go.wait(30)
+        return streams_of(completion, *arguments)
+
+    monkeypatch.setattr(app, "streams_of", slow)
+    with client_of(url) as client:
+        for prompt in "ab":  # the second one has to wait for the first
+            with pytest.raises(openai.APITimeoutError):
+                create(client, prompt=prompt, timeout=0.3, extra_body={"match": "a+"})
+        go.set()
+        create(client, prompt="c", extra_body={"match": "a+"})
+    assert calls == ["a", "c"]
     idle(url)
 
 

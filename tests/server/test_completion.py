@@ -114,6 +114,29 @@ def test_known_words_follow_the_prompt() -> None:
     assert automaton.accepts(ids("c bad")) and not automaton.accepts(ids("d bad"))
 
 
+def test_a_pattern_with_known_words_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = Lexicon.of_list("abc bad")
+    completion = read(prompt=["a", "b"], known_words=True, match="[a-z ]{1,40}", max_tokens=50)
+    streams = streams_of(completion, TRAINED, words, lambda stream: None)
+    edges = [len(s.order.automaton.symbols) for s in streams if s.order.automaton]
+    monkeypatch.setattr(orders, "MOST_BOTH", max(edges) // 2)
+    with pytest.raises(Refusal, match="too complicated"):
+        streams_of(completion, TRAINED, words, lambda stream: None)
+
+
+def test_the_length_is_called_as_it_was_asked_for() -> None:
+    with pytest.raises(Refusal, match="more than 'max_tokens' 3") as caught:
+        completion = read(match="[a-z]{5}", max_tokens=3)
+        streams_of(completion, TRAINED, None, lambda stream: None)
+    assert caught.value.param == "match"
+
+
+def test_the_best_of_many_long_texts_are_too_many_probabilities() -> None:
+    with pytest.raises(Refusal, match="probabilities"):
+        read(best_of=64, max_tokens=16_000)
+    assert read(n=64, max_tokens=16_000).texts == 64
+
+
 def test_scores_stand_beside_the_symbols_of_the_text() -> None:
     scoring = Scoring({"text": "a\u4e00\u00e4b", "from": 1}, TRAINED, ServeConfig())
     index = TRAINED.vocab.index
