@@ -1,7 +1,7 @@
 "use strict";
 // What happens to whole texts: they are kept in the browser, begun, opened, copied and downloaded.
 (() => {
-  const { words } = globalThis.charrnn;
+  const { shortened, words } = globalThis.charrnn;
   const KEEP_AFTER = 300; // milliseconds without a change
   const byId = (id) => document.getElementById(id);
   const count = (number) => number.toLocaleString("en");
@@ -84,7 +84,7 @@
       byId("earlier").hidden = !drafts.length;
       byId("drafts").replaceChildren(...drafts.map((draft) => {
         const item = document.createElement("li"), title = document.createElement("span");
-        const first = draft.text.trim().slice(0, 60).split("\n")[0];
+        const first = shortened(draft.text.trim().split("\n", 1)[0], 60);
         title.textContent = first + " (" + new Date(draft.time).toLocaleString() + ")";
         title.dir = "auto";
         item.append(title, button("Open", "Open " + first, () => this.begin(draft.text)),
@@ -97,7 +97,14 @@
       }));
     }
 
-    async open(file) { this.begin((await file.text()).replace(/\r\n?/g, "\n")); }
+    async open(file) {
+      try {
+        const text = new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
+        this.begin(text.replace(/\r\n?/g, "\n"));
+      } catch {
+        this.#say(file.name + " is not text in UTF-8: save it as UTF-8 first.");
+      }
+    }
 
     async copy() {
       const { text, area } = this.#editor;
@@ -113,9 +120,9 @@
     download() {
       const { text } = this.#editor, link = document.createElement("a");
       const title = words(text).slice(0, 5).map(([a, b]) => text.slice(a, b)).join(" ");
-      const name = title.replace(/[^\p{L}\p{M}\p{N} '_-]/gu, "").slice(0, 60).trim();
+      const name = title.replace(/[^\p{L}\p{M}\p{N} '_-]/gu, "");
       link.href = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
-      link.download = (name || "untitled") + ".txt";
+      link.download = (Array.from(name).slice(0, 60).join("").trim() || "untitled") + ".txt";
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60000);
       this.#downloaded = text;

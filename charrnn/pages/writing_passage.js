@@ -42,7 +42,8 @@
     // same draws again would often write the same words.
     #next(settings) {
       const last = this.#last;
-      const goesOn = this.hasLast && last.first === settings.take && last.settings.seed === settings.seed;
+      const goesOn = this.hasLast && last.first === settings.take &&
+        last.settings.seed === settings.seed;
       return goesOn ? { ...settings, take: last.settings.take + 1 } : settings;
     }
 

@@ -13,6 +13,7 @@
     #show;
     #onError;
     #now = null; // {before, text, take, isWhole}: what follows `before`
+    #next = null; // {before, take} once one was taken whole: what is suggested behind it
     #dropped = null; // the text before the cursor where none is wanted
     #asking = new AbortController();
     #count = 0;
@@ -47,7 +48,8 @@
       if (rest || (now && now.before === before)) return this.#show(rest, now.isWhole);
       const wasTaken = now && now.isWhole && before === now.before + now.text;
       this.clear();
-      if (wasTaken) this.#ask(now.take + 1, 0); // the same draws would often be the same words
+      if (wasTaken) this.#next = { before, take: now.take + 1 }; // the same draws often repeat it
+      if (this.#next && this.#next.before === before) this.#ask(this.#next.take, 0);
       else this.#ask(this.#settings().take, PAUSE);
     }
 

@@ -68,7 +68,8 @@ def test_grey_text_is_taken_by_word_or_whole_or_dropped(page: MadeUp) -> None:
     page.press("Tab")
     page.press("End")
     assert page.text == "Late the old king said nothing."
-    page.wait("document.querySelector('.ghost') !== null")  # it goes on at once
+    # it goes on at once, with other draws
+    page.wait("document.querySelector('.ghost')?.textContent === ' old king said nothing.'")
     page.press("Escape")
     assert page.ghost == ""
     page.press("Tab")
@@ -170,6 +171,22 @@ def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> Non
     page.click("new")
     time.sleep(0.1)
     assert page.text == ""
+
+
+def test_a_file_that_is_not_utf_8_is_not_opened(page: MadeUp) -> None:
+    page.begin()
+    for content, told in (
+        ("[0xef, 0xbb, 0xbf, 97, 13, 10, 98]", ""),
+        ("[0xe9]", "not text in UTF-8"),
+    ):
+        page.run(
+            f"const file = new File([new Uint8Array({content})], 'a.txt');"
+            "const data = new DataTransfer(); data.items.add(file);"
+            "byId('file').files = data.files;"
+            "byId('file').dispatchEvent(new Event('change'))"
+        )
+        page.wait(f"byId('status').textContent.includes('{told}') && byId('area').value")
+        assert page.text == "a\nb"
 
 
 def test_three_ways_to_go_on(page: MadeUp) -> None:
