@@ -110,6 +110,7 @@ class Events(Response):  # type: ignore[misc]
         async with aclosing(self._events) as events:
             async for event in events:
                 await _event(send, json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+                await asyncio.sleep(0)  # to hear that the client has left before the next one
         await _event(send, "[DONE]")
 
 
