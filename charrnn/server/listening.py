@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -19,6 +20,8 @@ PATIENCE = 20.0
 """Seconds for the head of a request to arrive, and between two requests of a connection."""
 MOST_CONNECTIONS, MOST_HEAD = 500, 1 << 16
 """Connections at once, and bytes of a request's head."""
+BACKLOG = 64
+"""Connections that are accepted before they are counted."""
 LAST = 2.0
 """Seconds in which requests may end when the server is stopped."""
 
@@ -80,12 +83,31 @@ def server_of(app: ASGIApp, started: Callable[[], None] = lambda: None) -> uvico
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=MOST_CONNECTIONS,
+        backlog=BACKLOG,
+        limit_concurrency=_connections(),
         timeout_keep_alive=int(PATIENCE),
         timeout_graceful_shutdown=int(LAST),
         h11_max_incomplete_event_size=MOST_HEAD,
     )
     return _Server(config, started)
+
+
+def _connections() -> int:
+    """How many connections there may be at once: each is a file to the system, which allows 256 to
+    some processes, unless they ask for more.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return MOST_CONNECTIONS
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * MOST_CONNECTIONS
+    if 0 <= files < wanted:  # negative: no limit
+        files = wanted if most < 0 else min(wanted, most)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MOST_CONNECTIONS if files < 0 else max(16, min(MOST_CONNECTIONS, files - 3 * BACKLOG))
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]
@@ -95,6 +117,8 @@ class _Server(uvicorn.Server):  # type: ignore[misc]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(1024)  # may wait in the system, where they are no files of ours
         self._tell()
 
 
@@ -107,6 +131,9 @@ class _Patient(H11Protocol):  # type: ignore[misc]
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > self.limit_concurrency + BACKLOG:  # no file is left for a 503
+            transport.abort()
+            return
         self._deadline = self.loop.time() + PATIENCE
         self._limit()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import socket
@@ -229,6 +230,21 @@ def test_a_thousand_at_once(url: str) -> None:
     assert httpx.get(f"{url}/health").status_code == 200
     for connection in crowd:
         connection.close()
+
+
+def test_too_many_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "MOST_CONNECTIONS", 4)
+    monkeypatch.setattr(listening, "BACKLOG", 4)
+    with served(TRAINED) as url:
+        host, port = url.removeprefix("http://").split(":")
+        crowd = [socket.create_connection((host, int(port)), timeout=10) for _ in range(12)]
+        for connection in crowd[8:]:
+            with contextlib.suppress(ConnectionError):
+                assert connection.recv(1) == b""
+        for connection in crowd:
+            connection.close()
+        time.sleep(0.2)
+        assert httpx.get(f"{url}/health").status_code == 200
 
 
 def test_limits_of_a_body() -> None:
