@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from charrnn.cli.live_block import LiveBlock
 from charrnn.cli.signals import STOPPING, Stop
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.cli.terminal import duration_text, loss_text, one_line
-from charrnn.cli.train_display import ESTIMATED_AFTER
+from charrnn.cli.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +28,7 @@ class Display:
         if self._block.is_live:
             stop.notify = lambda: self._block.set_foot(STOPPING)
         # when training began, and the share already done by then
-        self._begun: tuple[float, float] | None = None
+        self._time_left = TimeLeft()
         self._trained: set[str] = set()  # in this session
         self._is_announced = self._is_estimated = False
 
@@ -52,7 +51,7 @@ class Display:
         fields = [(0, place), (1, name)]
         if event.report is not None:
             self._trained.add(name)
-            self._begun = self._begun or (time.monotonic(), event.share)
+            self._time_left.begin(event.share)
             fields += [
                 (2, f"{event.report.smoothed_loss:.3f} nats"),
                 (3, speed_text(event.report.chars_per_second)),
@@ -61,7 +60,7 @@ class Display:
         if event.outcome is not None:
             old = "" if name in self._trained else " (already done)"
             news.append(f"{place}: {name}: {_ended(event.outcome)}{old}")
-        left = self._left(event)
+        left = self._time_left.seconds(event.share)
         if left and not self._block.is_live and (news or not self._is_estimated):
             self._is_estimated = True
             news.append(f"about {duration_text(left)} left")
@@ -71,16 +70,6 @@ class Display:
             fields.insert(0, (0, f"{duration_text(left)} left"))
         looks = self._block.looks
         self._block.refresh(lambda columns, _: [bar_line(event.share, fields, columns, looks)])
-
-    def _left(self, event: Event) -> float | None:
-        """Seconds left for all runs together; None while unknown."""
-        if self._begun is None:
-            return None
-        start, before = self._begun
-        elapsed = time.monotonic() - start
-        if elapsed < ESTIMATED_AFTER or event.share <= before or event.share >= 1:
-            return None
-        return elapsed * (1 - event.share) / (event.share - before)
 
     def close(self) -> None:
         """Remove the bar."""

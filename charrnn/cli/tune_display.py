@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from charrnn.cli.options import with_own_flags
 from charrnn.cli.signals import STOPPING, Stop
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.cli.terminal import duration_text, one_line, show
-from charrnn.cli.train_display import ESTIMATED_AFTER
+from charrnn.cli.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +40,7 @@ class Display:
         self._block = LiveBlock(sys.stderr, quiet=quiet)
         if self._block.is_live:
             stop.notify = lambda: self._block.set_foot(STOPPING)
-        self._begun: tuple[float, float] | None = None
+        self._time_left = TimeLeft()
         self._best: float | None = None
         self._trained: set[int] = set()
         self._folder: Path | None = folder
@@ -57,7 +56,7 @@ class Display:
         left = self._left(event)
         if event.report is not None:
             self._trained.add(event.number)
-            self._begun = self._begun or (time.monotonic(), event.share)
+            self._time_left.begin(event.share)
             fields += [
                 (2, f"{event.report.smoothed_loss:.3f} nats"),
                 (4, speed_text(event.report.chars_per_second)),
@@ -101,13 +100,7 @@ class Display:
         """Seconds left for all trials together; None while unknown."""
         if self._duration is not None:
             return self._duration * (1 - event.share)
-        if self._begun is None:
-            return None
-        start, before = self._begun
-        elapsed = time.monotonic() - start
-        if elapsed < ESTIMATED_AFTER or event.share <= before or event.share >= 1:
-            return None
-        return elapsed * (1 - event.share) / (event.share - before)
+        return self._time_left.seconds(event.share)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -60,8 +60,9 @@
       clearTimeout(this.#timer);
       const { text } = this.#editor;
       this.#isKept = this.#isKept || this.#keeper.keep(text);
-      byId("kept").textContent = count(words(text).length) + " words, " +
-        count(Array.from(text).length) + " characters. " + (this.#isKept ? "Kept in this browser."
+      const size = (number, what) => count(number) + " " + what + (number === 1 ? "" : "s");
+      byId("kept").textContent = size(words(text).length, "word") + ", " +
+        size(Array.from(text).length, "character") + ". " + (this.#isKept ? "Kept in this browser."
         : this.#isSafe ? ""
         : "This browser does not keep it: download it before you close the page.");
     }

@@ -15,9 +15,9 @@
     #say;
     #onError;
     #changed;
-    #last = null; // {start, before, text, settings}: what was written last
+    #last = null; // {start, before, text, settings, first}: what was written last
     #running = null;
-    #choices = null; // {before, at, settings, rows, controller}
+    #choices = null; // {before, at, settings, first, rows, controller}
     #count = 0;
 
     // say(text, spoken) tells what happened, changed() that it runs, has ended, or chosen.
@@ -38,26 +38,35 @@
       return last !== null && this.#editor.before === last.before + last.text;
     }
 
+    // The settings of what comes next: on from what was written last it is the next take, since the
+    // same draws again would often write the same words.
+    #next(settings) {
+      const last = this.#last;
+      const goesOn = this.hasLast && last.first === settings.take && last.settings.seed === settings.seed;
+      return goesOn ? { ...settings, take: last.settings.take + 1 } : settings;
+    }
+
     // Write on from the cursor.
     continue(settings) {
       this.close();
-      return this.#write(this.#editor.end, this.#editor.before, settings, this.#group());
+      const { end, before } = this.#editor;
+      return this.#write(end, before, this.#next(settings), settings.take, this.#group());
     }
 
     // What was written last in another way: its next take.
     another() {
-      const { start, before, text, settings } = this.#last, group = this.#group();
+      const { start, before, text, settings, first } = this.#last, group = this.#group();
       this.stop();
       this.#editor.replace(start, start + text.length, "", group);
-      return this.#write(start, before, { ...settings, take: settings.take + 1 }, group);
+      return this.#write(start, before, { ...settings, take: settings.take + 1 }, first, group);
     }
 
     #group() { return "passage" + this.#count++; }
 
-    async #write(start, before, settings, group) {
+    async #write(start, before, settings, first, group) {
       this.stop();
       const running = this.#running = { controller: new AbortController() };
-      const last = this.#last = { start, before, text: "", settings };
+      const last = this.#last = { start, before, text: "", settings, first };
       let pending = "", timer = 0;
       const put = () => {
         timer = 0;
@@ -114,22 +123,22 @@
       this.stop();
       this.close();
       const { before, end } = this.#editor;
-      this.#offer({ before, at: end, settings });
+      this.#offer({ before, at: end, settings: this.#next(settings), first: settings.take });
     }
 
     // The next three takes.
     more() {
-      const { before, at, settings, controller } = this.#choices;
+      const { before, at, settings, first, controller } = this.#choices;
       controller.abort();
-      this.#offer({ before, at, settings: { ...settings, take: settings.take + 3 } });
+      this.#offer({ before, at, settings: { ...settings, take: settings.take + 3 }, first });
     }
 
-    #offer({ before, at, settings }) {
+    #offer({ before, at, settings, first }) {
       const controller = new AbortController();
       const rows = [0, 1, 2].map((n) => ({
         text: "", settings: { ...settings, take: settings.take + n }, done: null, out: null,
       }));
-      const choices = this.#choices = { before, at, settings, rows, controller };
+      const choices = this.#choices = { before, at, settings, first, rows, controller };
       byId("list").replaceChildren(...rows.map((row, n) => this.#item(row, n)));
       byId("choices").hidden = false;
       byId("list").querySelector("button").focus();
@@ -175,11 +184,11 @@
         return; // it has been told
       }
       if (this.#choices !== choices) return;
-      const { before, at } = choices;
+      const { before, at, first } = choices;
       this.close();
       this.#editor.replace(at, at, row.text, this.#group());
       this.#editor.select(at + row.text.length, at + row.text.length);
-      this.#last = { start: at, before, text: row.text, settings: row.settings };
+      this.#last = { start: at, before, text: row.text, settings: row.settings, first };
       this.#end(this.#last, "");
     }
 

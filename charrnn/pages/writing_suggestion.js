@@ -47,7 +47,8 @@
       if (rest || (now && now.before === before)) return this.#show(rest, now.isWhole);
       const wasTaken = now && now.isWhole && before === now.before + now.text;
       this.clear();
-      this.#ask(this.#settings().take, wasTaken ? 0 : PAUSE);
+      if (wasTaken) this.#ask(now.take + 1, 0); // the same draws would often be the same words
+      else this.#ask(this.#settings().take, PAUSE);
     }
 
     // A keyboard composes what is no text yet. (Phones' keyboards compose every word.)

@@ -2,7 +2,7 @@
 // The surprise of the written text: its colors, a summary in words, and what the network expected at
 // the cursor.
 (() => {
-  const { nameOf, surpriseOf, summaryOf } = globalThis.charrnn;
+  const { nameOf, shortened, surpriseOf, summaryOf } = globalThis.charrnn;
   const SCORE_AFTER = 400, EXPECT_AFTER = 250; // milliseconds without a key
   const PLAIN = {
     temperature: 1, topK: 0, topP: 1, minP: 0, until: null, length: 1, seed: 0, take: 1,
@@ -69,7 +69,7 @@
         characters && size + ": " + mean.toFixed(2) + " nats each (" +
           (mean / Math.LN2).toFixed(2) + " bits).",
         unknown.length && "Not in the network\u2019s vocabulary: " +
-          unknown.map(nameOf).join(", ") + ".",
+          unknown.map((symbol) => nameOf(symbol, this.#unit)).join(", ") + ".",
         words.length && "Most surprising:",
       ];
       byId("surprise-summary").textContent = sentences.filter(Boolean).join(" ");
@@ -77,8 +77,8 @@
         const item = document.createElement("li"), button = document.createElement("button");
         const line = text.slice(0, word.start).split("\n").length;
         button.type = "button";
-        button.textContent = bare(text.slice(word.start, word.end)).slice(0, 40) + " (line " +
-          line + ", " + word.nats.toFixed(1) + " nats)";
+        button.textContent = shortened(bare(text.slice(word.start, word.end)), 40) +
+          " (line " + line + ", " + word.nats.toFixed(1) + " nats)";
         button.addEventListener("click", () => this.#editor.select(word.start, word.end));
         item.append(button);
         return item;
@@ -103,7 +103,7 @@
           ? nameOf(String.fromCodePoint(text.codePointAt(end))) + " after the cursor: " +
             nats.toFixed(2) + " nats, " + oneIn(nats) + ". " : "";
         byId("surprise-here").textContent = here + "Most probable at the cursor: " +
-          likely.map((each) => nameOf(each.text) + " " +
+          likely.map((each) => nameOf(each.text, this.#unit) + " " +
             (Math.round(100 * each.probability) || "< 1") + " %").join(", ") + ".";
       } catch (error) {
         if (!signal.aborted) this.#onError(error);

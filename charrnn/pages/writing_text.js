@@ -5,20 +5,34 @@ globalThis.charrnn = globalThis.charrnn || {};
 (() => {
   const [TWO, TEN, HUNDRED, THOUSAND] = [2, 10, 100, 1000].map(Math.log);
   const UNSPACED = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmr}\p{sc=Mymr}]/u;
+  const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufefc]/;
   const names = { " ": "space", "\n": "newline", "\t": "tab" };
   const segmenters = typeof Intl.Segmenter === "function" ? {
     grapheme: new Intl.Segmenter(undefined, { granularity: "grapheme" }),
     word: new Intl.Segmenter(undefined, { granularity: "word" }),
   } : null;
 
-  // A symbol as it is named in a sentence.
-  const nameOf = (symbol) => names[symbol] || "\u201c" + symbol + "\u201d";
-
-  // The number of symbols of a code point.
-  function symbolsIn(point, unit) {
-    const code = point.codePointAt(0);
-    return unit !== "byte" ? 1 : code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+  // A symbol as it is named in a sentence; of bytes, those that are no character.
+  function nameOf(symbol, unit) {
+    const code = symbol.codePointAt(0).toString(16);
+    if (unit === "byte" && symbol > "\x7f") return "byte 0x" + code;
+    if (names[symbol]) return names[symbol];
+    const isSeen = !/^[\p{C}\p{Z}\p{DI}]$/u.test(symbol);
+    const [open, close] = RIGHT_TO_LEFT.test(symbol) ? ["\u2068", "\u2069"] : ["", ""]; // isolated
+    return isSeen ? open + "\u201c" + symbol + "\u201d" + close
+      : "U+" + code.toUpperCase().padStart(4, "0");
   }
+
+  // The beginning of a text, if it has more than `most` characters.
+  function shortened(text, most) {
+    const all = graphemes(text);
+    return all.length > most ? all.slice(0, most).join("") + "\u2026" : text;
+  }
+
+  // The symbols of a code point: itself, or its bytes as the characters of their values.
+  const encoder = new TextEncoder();
+  const symbolsOf = (point, unit) => unit !== "byte" || point < "\x80" ? [point]
+    : Array.from(encoder.encode(point), (byte) => String.fromCharCode(byte));
 
   // The characters of a line as people see them, such as an e with its accent.
   function graphemes(line) {
@@ -65,8 +79,10 @@ globalThis.charrnn = globalThis.charrnn || {};
       for (const character of graphemes(line)) {
         let sum = 0, isLacking = false;
         for (const point of character) {
-          isLacking = isLacking || lacking.has(point);
-          for (let n = symbolsIn(point, unit); n > 0; n--) sum += surprises[symbol++];
+          for (const each of symbolsOf(point, unit)) {
+            isLacking = isLacking || lacking.has(each);
+            sum += surprises[symbol++];
+          }
         }
         const level = isLacking ? "x" : Number.isNaN(sum) ? "-" : levelOf(sum);
         nats[place] = isLacking ? NaN : sum;
@@ -118,6 +134,6 @@ globalThis.charrnn = globalThis.charrnn || {};
   }
 
   Object.assign(globalThis.charrnn, {
-    nameOf, graphemes, words, firstWord, surpriseOf, summaryOf, changeBetween,
+    nameOf, shortened, graphemes, words, firstWord, surpriseOf, summaryOf, changeBetween,
   });
 })();

@@ -163,7 +163,7 @@ class Service:
 
     async def completions(self, request: Request) -> Response:
         """The texts that a request asks for."""
-        body = json_object(await body_of(request))
+        body = await self._body(request)
         completion = read_completion(body, self.network, self.name, self.config)
         answer = Answer(self.network, self.name, completion)
         answer.streams = await self._streams(request, completion, answer.report)
@@ -171,9 +171,12 @@ class Service:
             return Events(self._writing(answer.streams, answer.events()), self.config.seconds)
         return JSONResponse(await self._written(request, answer.streams, answer.whole()))
 
+    async def _body(self, request: Request) -> dict[str, Any]:
+        return json_object(await body_of(request, self.config.max_prompt))
+
     async def score(self, request: Request) -> Response:
         """How surprising each symbol of a text is."""
-        scoring = Scoring(json_object(await body_of(request)), self.network, self.config)
+        scoring = Scoring(await self._body(request), self.network, self.config)
         waiter = Waiter()
         stream = Stream(self.network, scoring.order, waiter.report)
         await self._written(request, [stream], waiter.ended([stream]))
@@ -181,7 +184,7 @@ class Service:
 
     async def next(self, request: Request) -> Response:
         """The most probable next symbols."""
-        body = json_object(await body_of(request))
+        body = await self._body(request)
         count = whole_number(body, "count", 5, 1, 1000)
         body = {key: value for key, value in body.items() if key != "count"}
         asked = {"max_tokens": 1, "logprobs": 0}

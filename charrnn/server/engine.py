@@ -16,6 +16,8 @@ from charrnn.server.stream import Stream
 
 STEPS = 8
 """Symbols that each text goes on by before others may join or leave."""
+TURN = 16
+"""Rounds of a text in its place, after which one that waits may have it, if there are no others."""
 SCORED = 4
 """Texts that are scored between two such rounds, each by as many symbols as `Batch.score` takes."""
 EVERY = 512
@@ -24,13 +26,15 @@ EVERY = 512
 
 class Engine:
     """A thread that reads and writes for all texts that it is given, up to `most` at once; others
-    wait for their turn.
+    wait for their turn. Nobody waits for the end of a long text: the requests share the places, and
+    a text that had to leave its place goes on later from where it was.
     """
 
     def __init__(self, network: Trained, workers: Workers | None = None, most: int = 64) -> None:
         self.network, self._most = network, most
         self._batch, self._states = Batch(network, workers or Workers(1)), States()
         self._waiting, self._active = deque[Stream](), list[Stream]()
+        self._rounds = dict[Stream, int]()
         self._change, self._is_closed = threading.Condition(), False
         self._thread: threading.Thread | None = None
 
@@ -83,22 +87,47 @@ class Engine:
         """Wait until there is something to do; False if it is closed."""
         with self._change:
             self._active = [s for s in self._active if not (s.is_over or s.is_cancelled)]
+            self._rounds = {stream: self._rounds[stream] + 1 for stream in self._active}
             while True:
-                while self._waiting and len(self._active) < self._most:
+                while self._waiting and (len(self._active) < self._most or self._make_room()):
                     stream = self._next()
                     if stream is None:
                         break
                     self._active.append(self._begun(stream))
+                    self._rounds[stream] = 0
                 if self._active or self._is_closed:
                     return not self._is_closed
                 self._change.wait()
 
-    def _next(self) -> Stream | None:
-        """The text to begin with: of the request that has the fewest at work, if that is less than
-        half of all places, the first one.
+    def _counts(self) -> Counter[int]:
+        return Counter(id(stream.order.owner) for stream in self._active)
+
+    def _first(self, counts: Counter[int]) -> Stream:
+        """The first that waits, of the request that has the fewest at work."""
+        return min(self._waiting, key=lambda each: counts[id(each.order.owner)])
+
+    def _make_room(self) -> bool:
+        """Let a text leave its place for one whose request has fewer: by two, or by one if it has
+        had its turn.
         """
-        counts = Counter(id(stream.order.owner) for stream in self._active)
-        stream = min(self._waiting, key=lambda each: counts[id(each.order.owner)])
+        counts = self._counts()
+        least = counts[id(self._first(counts).order.owner)]
+
+        def claim(stream: Stream) -> tuple[int, int]:
+            return counts[id(stream.order.owner)], self._rounds[stream]
+
+        stream = max(self._active, key=claim)
+        most, rounds = claim(stream)
+        if most - least < (1 if rounds >= TURN else 2):
+            return False
+        self._active.remove(stream)
+        self._waiting.append(stream)
+        return True
+
+    def _next(self) -> Stream | None:
+        """The text to begin with, if its request has less than half of all places."""
+        counts = self._counts()
+        stream = self._first(counts)
         if counts[id(stream.order.owner)] >= max(1, self._most // 2):
             return None
         self._waiting.remove(stream)

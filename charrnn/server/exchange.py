@@ -16,8 +16,8 @@ from charrnn.server.refusal import Refusal
 
 PATIENCE = 20.0
 """Seconds for a body to arrive."""
-MOST_BYTES = 1 << 22
-"""Of a body."""
+BYTES, BYTES_OF_A_CHARACTER = 1 << 20, 12
+"""What a body may have, and besides for each character of its prompts: as two escapes."""
 Result = TypeVar("Result")
 
 
@@ -25,25 +25,28 @@ class Gone(Exception):
     """The client has left."""
 
 
-async def body_of(request: Request) -> bytes:
-    """The body; `Refusal` if it is not JSON by its type, is too large or comes too slowly."""
+async def body_of(request: Request, characters: int) -> bytes:
+    """The body, with prompts of so many characters at most; `Refusal` if it is not JSON by its
+    type, is too large or comes too slowly.
+    """
+    most = BYTES + characters * BYTES_OF_A_CHARACTER
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal("the body must have the content-type application/json", status=415)
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Refusal("the body must not be compressed", status=415)
     length = request.headers.get("content-length", "0")
-    too_large = Refusal(f"the body has more than {MOST_BYTES:,} bytes", status=413)
+    too_large = Refusal(f"the body has more than {most:,} bytes", status=413)
     if not (length.isascii() and length.isdecimal() and len(length) < 10):
         raise too_large
-    if int(length) > MOST_BYTES:
+    if int(length) > most:
         raise too_large
     data = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
             async for piece in request.stream():
                 data += piece
-                if len(data) > MOST_BYTES:
+                if len(data) > most:
                     raise too_large
     except TimeoutError:
         raise Refusal("the body came too slowly", status=408) from None
@@ -110,6 +113,7 @@ class Events(Response):  # type: ignore[misc]
         async with aclosing(self._events) as events:
             async for event in events:
                 await _event(send, json.dumps(event, ensure_ascii=False, separators=(",", ":")))
+                await asyncio.sleep(0)  # to hear that the client has left before the next one
         await _event(send, "[DONE]")
 
 

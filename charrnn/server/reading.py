@@ -52,6 +52,7 @@ class Scoring:
             logprobs=0,
             scores=sum(self._is_read[: self._first]),
             start=whole_number(body, "start", 0, 0, 2**31),
+            owner=object(),
         )
 
     def answer(self, stream: Stream) -> dict[str, Any]:

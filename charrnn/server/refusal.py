@@ -35,8 +35,10 @@ class Refusal(Exception):
 
     @classmethod
     def of(cls, error: Exception) -> Refusal:
-        """That for an error of the library, which names parameters in backticks."""
-        message = one_line(error)
+        """That for an error of the library, which names parameters in backticks; the `length` is
+        that of OpenAI's `max_tokens`.
+        """
+        message = one_line(error).replace("`length`", "`max_tokens`")
         named = re.search(r"`(\w+)`", message)
         return cls(message.replace("`", "'"), named[1] if named else None, "invalid_value")
 

@@ -31,6 +31,8 @@ GOLDEN = Path(__file__).parent / "golden"
 WORDS = ("the sea", "a stone", "the king", "sings", "is cold", "and waits", "by night")
 TEXT = "".join(f"{a} {b}.\n" * (1 + n % 2) for n, a in enumerate(WORDS) for b in WORDS)
 MODEL = ModelConfig(hidden=4, layers=2, embedding=4)
+ADDED = [rb"\"parts\":1,"]
+"""Settings of version 4 that the files in `golden/` do not have, as a header holds them."""
 TRAINING = TrainConfig(steps=12, eval_every=4, sample_every=0, batch_size=4, seq_length=16)
 
 
@@ -49,18 +51,30 @@ def make(place: Path) -> None:
                     break
 
 
+def halves(path: Path) -> tuple[bytes, bytes]:
+    """A file's header, and the bytes of its tensors."""
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    return data[8 : 8 + size], data[8 + size :]
+
+
 def test_the_version_is_the_promised_one() -> None:
     assert FORMAT_VERSION == 4
 
 
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_a_file_is_read_and_written_to_the_same_bytes(tmp_path: Path, name: str) -> None:
+    """But for settings that have been added since: these are written as what they were then."""
     file, copy = GOLDEN / f"{name}.safetensors", tmp_path / "copy.safetensors"
     if name == "best":
         save(copy, load(file))
     else:
         save_run(copy, load_run(file))
-    assert copy.read_bytes() == file.read_bytes()
+    (header, tensors), (wanted, arrays) = map(halves, (copy, file))
+    for setting in ADDED if name == "last" else ():
+        assert header.count(setting) == 1
+        header = header.replace(setting, b"")
+    assert header.rstrip() == wanted.rstrip() and tensors == arrays
 
 
 def test_the_bytes_are_those_of_the_page(tmp_path: Path) -> None:

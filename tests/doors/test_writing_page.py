@@ -144,6 +144,10 @@ def test_the_network_continues_stops_and_tries_another_take(page: MadeUp) -> Non
     page.press("Enter", ALT)
     page.wait("byId('status').textContent.includes('take 2')")
     assert page.text == "\U0001f600 e\u0301 old king said nothing."
+    page.press("Enter", CONTROL)  # on from what was written: other draws
+    page.wait("byId('status').textContent.includes('take 3')")
+    assert page.text.endswith(" old king said nothing. king said nothing.")
+    page.press("z", CONTROL)
     page.press("z", CONTROL)
     assert page.text == "\U0001f600 e\u0301 the old king said nothing."
     page.run("byId('until').value = ''; byId('length').value = '100000'; byId('seed').value = '7'")
@@ -188,9 +192,8 @@ def test_three_ways_to_go_on(page: MadeUp) -> None:
     assert page.text == "So king said nothing."
     page.click("choose")
     page.click("more-choices")
-    page.wait("byId('list').textContent.includes(' said nothing.')")
     takes = [call["settings"]["take"] for call in page.calls("write")[-3:]]
-    assert takes == [4, 5, 6]
+    assert takes == [7, 8, 9], "on from take 3, and then three more"
     page.press("x")  # typing goes on in the text
     assert page.text == "So king said nothing.x" and page.run("byId('choices').hidden") is True
     page.click("choose")

@@ -80,6 +80,11 @@ def test_words_surprise_and_changes() -> None:
       unread: scored("abc", [NaN, NaN, 1], "character").levels,
       bytes: scored("\\u20ac\\u{1f60a}", [1, 1, 1, 0, 0, 0, 0.1], "byte").levels,
       sums: Array.from(scored("e\\u0301x", [2, 3, 1], "character").nats),
+      lacking: c.surpriseOf("\\u00ef\\u00e9", { surprises: [0, 0, 0, 0], unknown: ["\\u00a9"] },
+        "byte").levels,
+      named: [c.nameOf(" "), c.nameOf("e"), c.nameOf("\\u200d"), c.nameOf("\\u00ce", "byte"),
+        c.nameOf("\\u063a")],
+      short: [c.shortened("abc", 3), c.shortened("\\u{1f600}\\u{1f600}", 1)],
       wrong: (() => {
         try { scored("ab", [1], "character"); } catch (e) { return e.message; }
       })(),
@@ -92,6 +97,9 @@ def test_words_surprise_and_changes() -> None:
         "unread": "--1",
         "bytes": "200",
         "sums": [5, -1, 1],
+        "lacking": "0x",
+        "named": ["space", "“e”", "U+200D", "byte 0xce", "\u2068“\u063a”\u2069"],
+        "short": ["abc", "\U0001f600…"],
         "wrong": "The network scored 1 symbols of 2.",
         "changes": [
             {"start": 2, "removed": "", "inserted": "X"},

@@ -124,6 +124,13 @@ def test_a_pattern_with_known_words_is_limited(monkeypatch: pytest.MonkeyPatch) 
         streams_of(completion, TRAINED, words, lambda stream: None)
 
 
+def test_the_length_is_called_as_it_was_asked_for() -> None:
+    with pytest.raises(Refusal, match="more than 'max_tokens' 3") as caught:
+        completion = read(match="[a-z]{5}", max_tokens=3)
+        streams_of(completion, TRAINED, None, lambda stream: None)
+    assert caught.value.param == "match"
+
+
 def test_the_best_of_many_long_texts_are_too_many_probabilities() -> None:
     with pytest.raises(Refusal, match="probabilities"):
         read(best_of=64, max_tokens=16_000)

@@ -268,6 +268,21 @@ def test_one_request_does_not_take_all_places() -> None:
         own.engine.cancel(first)
 
 
+def test_a_short_text_does_not_wait_for_the_end_of_long_ones() -> None:
+    trained, owners = network(), [object() for _ in range(5)]
+    with desk(trained, most=4) as own:
+        long = [own.stream(seed=n, length=10**6, order={"owner": owners[n]}) for n in range(4)]
+        own.engine.add(long)  # one of each request: they take turns
+        assert own.written(own.stream(seed=9)) == [expected(trained, seed=9)]
+        own.engine.cancel(long)
+        many = [own.stream(seed=n, length=900, order={"owner": owners[n // 4]}) for n in range(8)]
+        late = own.stream(seed=1, length=40, order={"owner": owners[4]})
+        own.engine.add(many)
+        assert own.written(late) == [expected(trained, seed=1, length=40)]
+        assert not any(each.is_over for each in many)
+        assert own.wait(many) == [expected(trained, seed=n, length=900) for n in range(8)]
+
+
 def test_who_leaves_frees_the_place_at_once() -> None:
     trained = network()
     with desk(trained, most=2) as own:
