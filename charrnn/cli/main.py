@@ -292,12 +292,12 @@ def _say_what_is_not_shared(words: list[str]) -> None:
     """Under mpiexec, that each process does all of a command that is not in `SHARED`."""
     from charrnn.runtime.mpi import launched_rank, launched_size
 
-    if words and words[0] in COMMANDS.keys() - set(SHARED) and launched_size() > 1:
-        if launched_rank() == 0:
-            say(
-                f"note: each of the {launched_size()} processes does all of charrnn {words[0]}: "
-                f"only {', '.join(SHARED[:-1])} and {SHARED[-1]} share their work"
-            )
+    is_alone = words and words[0] in COMMANDS.keys() - set(SHARED)
+    if is_alone and launched_size() > 1 and launched_rank() == 0:
+        say(
+            f"note: each of the {launched_size()} processes does all of charrnn {words[0]}: "
+            f"only {', '.join(SHARED[:-1])} and {SHARED[-1]} share their work"
+        )
 
 
 def _open_streams() -> None:
