@@ -269,6 +269,7 @@ def main() -> None:
         with contextlib.suppress(AttributeError, ValueError):
             encoding = None if is_terminal(stream) else "utf-8"
             stream.reconfigure(encoding=encoding, errors="backslashreplace")  # type: ignore[union-attr]
+    _say_what_is_not_shared(sys.argv[1:2])
     # NumPy's BLAS would start a thread per processor, and say so if it cannot
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     warnings.showwarning = _show_warning
@@ -285,6 +286,18 @@ def main() -> None:
     finally:
         end_silently()
         gc.freeze()  # no garbage collection at exit: saves 0.15 s
+
+
+def _say_what_is_not_shared(words: list[str]) -> None:
+    """Under mpiexec, that each process does all of a command that is not in `SHARED`."""
+    from charrnn.runtime.mpi import launched_rank, launched_size
+
+    is_alone = words and words[0] in COMMANDS.keys() - set(SHARED)
+    if is_alone and launched_size() > 1 and launched_rank() == 0:
+        say(
+            f"note: each of the {launched_size()} processes does all of charrnn {words[0]}: "
+            f"only {', '.join(SHARED[:-1])} and {SHARED[-1]} share their work"
+        )
 
 
 def _open_streams() -> None:

@@ -141,6 +141,11 @@ def tune(
         ctx.exit(status)
 
 
+for _option in tune.params:
+    if _option.name == "test_fraction" and isinstance(_option, click.Option):
+        _option.help = f"Fraction of the text kept from tuning, for the end.  [default: {UNSEEN}]"
+
+
 def _tune(
     ctx: click.Context,
     each: str | None,

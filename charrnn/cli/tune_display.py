@@ -174,7 +174,7 @@ def unseen_text(tuned: Tuned) -> str:
                 f", which reaches {unseen.best:.4f} nats on {unseen.characters:,} characters that "
                 "tuning did not see"
             )
-        return f"no trial was better than the recipe{where}: train without these settings"
+        return f"no trial was better than the recipe{where}: the recipe will do"
     if unseen is None:
         return (
             "no part of the text was kept away from tuning, so what it gained is not known: the "
@@ -189,7 +189,9 @@ def unseen_text(tuned: Tuned) -> str:
         f"nats, {abs(unseen.gain):.4f} {better} than the recipe's {unseen.recipe:.4f} "
         f"(standard error {unseen.error:.4f})"
     )
-    if unseen.gain < 2 * unseen.error:
+    if unseen.gain < -2 * unseen.error:
+        text += "; use the recipe"
+    elif unseen.gain < 2 * unseen.error:
         text += "; that is no clear gain: the recipe will do"
     elif unseen.repeats < 2:
         text += "; another seed may differ by as much"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import click
 
-from charrnn.config.fields import Setting, Value
+from charrnn.config.fields import KIND_NAMES, Setting, Value
 from charrnn.config.files import SETTINGS, check_names
 from charrnn.errors import ConfigError
 
@@ -25,8 +25,8 @@ def split_by_name(vary: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"--vary {name}: named twice; list all its values in one --vary")
         if name in ("seed", "vocab_size"):
             raise ConfigError(
-                f"--vary {name}: cannot be varied; --seeds sets the number of seeds, and the text "
-                "sets the vocabulary"
+                f"--vary {name}: cannot be varied; --seed or --seeds sets the seeds, and the text "
+                "the vocabulary"
             )
         check_names({name: None})
         texts[name] = values
@@ -43,6 +43,9 @@ def value_of(setting: Setting, text: str) -> Value:
     if text.lower() == "none" and setting.optional:
         return None
     try:
-        return setting.checked(click.types.convert_type(setting.kind).convert(text, None, None))
-    except click.BadParameter as error:
-        raise ConfigError(f"--vary {setting.name}: {error.message}") from None
+        value = click.types.convert_type(setting.kind).convert(text, None, None)
+    except click.BadParameter:
+        name = setting.name.replace("_", "-")
+        wanted = KIND_NAMES[setting.kind]
+        raise ConfigError(f"--vary {name}: {text!r:.40} is not {wanted}") from None
+    return setting.checked(value)

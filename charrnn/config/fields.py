@@ -26,7 +26,7 @@ LONGEST_PATTERN = 200
 T = TypeVar("T")
 Value = bool | int | float | str | tuple[str, ...] | None
 """The values that a setting can have."""
-_KINDS = {
+KIND_NAMES = {
     **{bool: "true or false", int: "a whole number", float: "a number", str: "a string"},
     tuple: "a string or several, none of them empty",
 }
@@ -78,7 +78,7 @@ class Setting:
             is_bool = isinstance(value, bool)
             is_kind = isinstance(value, self.kind) and is_bool == (self.kind is bool)
         if not is_kind or value != value:
-            wanted = _KINDS[self.kind]
+            wanted = KIND_NAMES[self.kind]
         elif self.choices and value not in self.choices:
             wanted, hint = f"one of {', '.join(self.choices)}", did_you_mean(value, self.choices)
         elif self.minimum is not None and value < self.minimum:

@@ -5,13 +5,11 @@ connects; a process that was started without one never imports mpi4py.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 from charrnn.errors import RunError
-from charrnn.runtime import threads
 
 SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
@@ -128,6 +126,10 @@ def share_processors(communicator: Communicator) -> tuple[int, int]:
     its machine, so that no processor has two threads to run. Returns the number of these ranks,
     this one included, and that of the processors that they have together.
     """
+    import socket
+
+    from charrnn.runtime import threads  # both slow the start of every command
+
     own = threads.affinity()
     here = socket.gethostname()
     users = [theirs for host, theirs in communicator.allgather((here, own)) if host == here]

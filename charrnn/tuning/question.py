@@ -105,7 +105,7 @@ def checked_seconds(name: str, time: str | float) -> float:
     """A parameter that is a time, in seconds; `ConfigError` below 5 seconds."""
     seconds = time if isinstance(time, int | float) else seconds_of(name, time)
     if not LEAST_SECONDS <= seconds < float("inf"):
-        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {time!s:.40}")
+        raise ConfigError(f"`{name}` must be at least {LEAST_SECONDS:g} seconds, not {seconds:g}")
     return float(seconds)
 
 

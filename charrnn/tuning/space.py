@@ -8,6 +8,7 @@ rate. All other settings are searched as they are.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
@@ -138,9 +139,24 @@ def space_of(
             dimension = _around_recipe(corpus, base, name)
             if dimension is not None:
                 space[name] = dimension
+    _check_parts(space, base)
     if not space:
         raise ConfigError("nothing is left to tune: every setting is fixed")
     return space
+
+
+def _check_parts(space: Space, base: Base) -> None:
+    """`ConfigError` if a batch may come up that cannot be divided into its parts."""
+    values = {name: [getattr(base.training, name)] for name in ("parts", "batch_size")}
+    for name in values.keys() & space.keys():
+        dimension = space[name]
+        if isinstance(dimension, Range):
+            values[name] = [*range(int(dimension.low), int(dimension.high) + 1)]
+        else:
+            values[name] = [*dimension.values]
+    for parts, size in product(values["parts"], values["batch_size"]):
+        if size is not None and size % parts:
+            replace(base.training, parts=parts, batch_size=size)  # raises
 
 
 def _choices(name: str, values: Sequence[Value]) -> Choices:

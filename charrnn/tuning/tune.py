@@ -151,6 +151,8 @@ class _Tuning:
             self.base = self._base(stored)
             question = self.question
             self.space = space_of(self.corpus, self.base, question.vary, question.search)
+            if stored is None:  # what cannot be searched leaves no plan
+                self._write_plan()
             first = recipe_point(self.space, self.base)
             self.search = Search(self.path, self.space, first, question.training.seed)
             self.spent.read()
@@ -164,11 +166,13 @@ class _Tuning:
     def _base(self, stored: dict[str, Any] | None) -> Base:
         if stored is not None:
             return self.question.with_base(**stored["base"])
-        base = self.question.base(self.threads)
+        return self.question.base(self.threads)
+
+    def _write_plan(self) -> None:
+        base = self.base
         decided = {"hidden": base.hidden, "dropout": base.dropout, "steps": base.steps}
         text = json.dumps({**self.question.described, "base": decided}, indent=1)
         write_atomically(self.path / PLAN, text.encode())
-        return base
 
     def _jobs(self) -> Iterator[TrialRun]:
         """The trials to run: those that were interrupted, then new ones."""

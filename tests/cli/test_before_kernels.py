@@ -77,7 +77,7 @@ def folder(tmp_path):
         ("compare nowhere.txt --cells gru,lstm", "nowhere.txt: no such file"),
         ("compare t.txt --cells gru,lstn", "--cell must be one of"),
         ("compare t.txt --vary dropout=0,7", "--dropout must be at most"),
-        ("compare t.txt --vary layers=1,two", "'two' is not a valid integer"),
+        ("compare t.txt --vary layers=1,two", "'two' is not a whole number"),
         ("bench --text nowhere.txt", "nowhere.txt: no such file"),
     ],
 )

@@ -207,10 +207,10 @@ def test_values_have_the_settings_types(text: Path) -> None:
             2,
             "error: there is no setting 'hiden'; did you mean hidden?",
         ),
-        (["--vary", "hidden=3,x"], 2, "error: --vary hidden: 'x' is not a valid integer"),
+        (["--vary", "hidden=3,x"], 2, "error: --vary hidden: 'x' is not a whole number"),
         (["--vary", "hidden=3,0"], 2, "error: --hidden must be at least 1, not 0"),
-        (["--vary", "layers=none"], 2, "error: --vary layers: 'none' is not a valid integer"),
-        (["--vary", "seed=1,2"], 2, "error: --vary seed: cannot be varied; --seeds sets"),
+        (["--vary", "layers=none"], 2, "error: --vary layers: 'none' is not a whole number"),
+        (["--vary", "seed=1,2"], 2, "error: --vary seed: cannot be varied; --seed or --seeds"),
         (
             ["--vary", "hidden=3,4", "--equal", "parameters"],
             2,

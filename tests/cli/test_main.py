@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +113,16 @@ def test_a_wrong_command_line_is_one_line_that_helps(
     assert result.exit_code == 2 and result.stdout == ""
     assert result.stderr.startswith(said) and result.stderr.count("\n") == 1
     assert "lstm" not in said or result.stderr.endswith("not 'ltsm'; did you mean lstm?\n")
+
+
+def test_processes_that_do_not_share_their_work_say_so() -> None:
+    program = [sys.executable, "-m", "charrnn", "data", "list"]
+    for rank in ("0", "1"):
+        environment = {**os.environ, "PMI_SIZE": "3", "PMI_RANK": rank}
+        result = subprocess.run(program, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0 and "plays: " in result.stdout
+        said = result.stderr.startswith("note: each of the 3 processes does all of charrnn data: ")
+        assert said == (rank == "0")
 
 
 def test_without_a_command_there_is_help() -> None:

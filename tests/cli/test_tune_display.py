@@ -36,7 +36,7 @@ def test_how_far_the_best_is_from_the_recipe_is_said_as_it_is() -> None:
     assert chance.endswith("0.0100 better than the recipe's 1.5100 (standard error 0.0100); that "
                            "is no clear gain: the recipe will do")  # fmt: skip
     worse = unseen_text(tuned(*both, unseen=Unseen(5000, 1.6, 1.5, 0.01)))
-    assert "0.1000 worse than the recipe's 1.5000" in worse and worse.endswith("recipe will do")
+    assert "0.1000 worse than the recipe's 1.5000" in worse and worse.endswith("; use the recipe")
     assert "what it gained is not known" in unseen_text(tuned(*both))
     recipe = tuned(trial(1, 1.5), trial(3, 1.6), unseen=Unseen(5000, 1.5, 1.5, 0.0))
     assert unseen_text(recipe).startswith("no trial was better than the recipe, which reaches 1.5")

@@ -55,6 +55,17 @@ def test_what_is_fixed_is_not_searched() -> None:
         space(asked, searched=["hidden"])
 
 
+def test_a_batch_that_cannot_be_divided_is_refused_before_any_trial() -> None:
+    for asked, varied in (
+        (base(batch_size=8), {"parts": [1, 3]}),
+        (base(parts=2), {"batch_size": Range(4, 6)}),
+        (base(), {"parts": [1, 2], "batch_size": [4, 7]}),
+    ):
+        with pytest.raises(ConfigError, match="cannot be divided into"):
+            space(asked, varied)
+    assert "parts" in space(base(batch_size=6), {"parts": [1, 3]})
+
+
 def test_what_is_varied_is_searched_where_it_is_said() -> None:
     varied = {"hidden": [64, 16], "dropout": Range(0.1, 0.4), "optimizer": ["adam", "adamw"]}
     found = space(base(), varied, ["layers"])
