@@ -185,14 +185,21 @@ def _around_recipe(corpus: Corpus, base: Base, name: str) -> Dimension | None:
     return Range(0.3, 3.0, of_recipe=True)
 
 
-def recipe_point(space: Space, base: Base) -> dict[str, Value]:
+def recipe_point(corpus: Corpus, space: Space, base: Base) -> dict[str, Value]:
     """The point of the space at which the recipe is, or next to it."""
+    asked = values_of(base.model, base.training)
+    model, training = base.resolved(corpus, base.model, base.training)
     usual = {
-        **values_of(base.model, base.training),
+        **values_of(model, training),
         "hidden": base.hidden,
         "dropout": base.dropout,
+        "learning_rate": coefficients_of(training).learning_rate,
     }
-    return {name: dimension.nearest(usual[name]) for name, dimension in space.items()}
+    point: dict[str, Value] = {}
+    for name, dimension in space.items():
+        is_left = isinstance(dimension, Choices) and asked[name] in dimension.values
+        point[name] = dimension.nearest(asked[name] if is_left else usual[name])
+    return point
 
 
 def configs_at(
@@ -201,7 +208,7 @@ def configs_at(
     """Network and training at a point of the space. At the recipe's own point only what a caller
     varies is set, and the rest stays with the recipe.
     """
-    is_recipe = dict(point) == recipe_point(space, base)
+    is_recipe = dict(point) == recipe_point(corpus, space, base)
     names = [name for name in point if name in varied or not is_recipe]
     chosen = {name: _short(point[name]) for name in names if not _is_relative(space, name)}
     values = values_of(base.model, base.training) | {"hidden": base.hidden} | chosen

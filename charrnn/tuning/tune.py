@@ -153,7 +153,7 @@ class _Tuning:
             self.space = space_of(self.corpus, self.base, question.vary, question.search)
             if stored is None:  # what cannot be searched leaves no plan
                 self._write_plan()
-            first = recipe_point(self.space, self.base)
+            first = recipe_point(self.corpus, self.space, self.base)
             self.search = Search(self.path, self.space, first, question.training.seed)
             self.spent.read()
             try:

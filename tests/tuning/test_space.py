@@ -9,6 +9,7 @@ import pytest
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import ConfigError
+from charrnn.optim.optimizers import coefficients_of
 from charrnn.training.recipe import resolve
 from charrnn.tuning.space import (
     SEARCHED,
@@ -55,6 +56,18 @@ def test_what_is_fixed_is_not_searched() -> None:
         space(asked, searched=["hidden"])
 
 
+def test_the_first_trial_is_next_to_what_the_recipe_would_decide() -> None:
+    asked = base()
+    usual = coefficients_of(asked.resolved(CORPUS, asked.model, asked.training)[1]).learning_rate
+    for varied, first in (
+        ([usual / 100, usual * 1.5], usual * 1.5),
+        (Range(usual / 100, usual * 1.5), usual),
+        ([None, usual * 1.5], None),
+    ):
+        found = space(asked, {"learning_rate": varied}, ["cell"])
+        assert recipe_point(CORPUS, found, asked)["learning_rate"] == first
+
+
 def test_a_batch_that_cannot_be_divided_is_refused_before_any_trial() -> None:
     for asked, varied in (
         (base(batch_size=8), {"parts": [1, 3]}),
@@ -94,7 +107,7 @@ def test_what_is_varied_is_searched_where_it_is_said() -> None:
 def test_the_recipe_s_point_leaves_all_to_the_recipe() -> None:
     asked = base()
     found = space(asked)
-    point = recipe_point(found, asked)
+    point = recipe_point(CORPUS, found, asked)
     assert point["learning_rate"] == point["weight_decay"] == 1.0
     model, training = configs_at(CORPUS, asked, found, point, ())
     assert (model, training) == (replace(asked.model, hidden=asked.hidden), asked.training)
@@ -104,7 +117,7 @@ def test_the_recipe_s_point_is_within_what_is_varied() -> None:
     asked = base()
     varied: Any = {"hidden": [8, 16], "dropout": Range(0.3, 0.4), "cell": ["gru", "rnn"]}
     found = space(asked, varied)
-    point = recipe_point(found, asked)
+    point = recipe_point(CORPUS, found, asked)
     assert (point["hidden"], point["dropout"], point["cell"]) == (16, 0.3, "gru")
     model, training = configs_at(CORPUS, asked, found, point, varied)
     assert (model.hidden, model.dropout, model.cell, model.layers) == (16, 0.3, "gru", 2)
@@ -116,7 +129,7 @@ def test_rates_and_decays_are_multiples_of_the_recipe_s_for_the_same_network() -
     found = space(asked)
     for hidden in (32, 512):
         point = {
-            **recipe_point(found, asked),
+            **recipe_point(CORPUS, found, asked),
             **{"hidden": hidden, "learning_rate": 2.0, "weight_decay": 3.0, "dropout": 0.12345678},
         }
         model, training = configs_at(CORPUS, asked, found, point, ())
