@@ -133,9 +133,11 @@ def export_(
             raise click.UsageError(f"--{name.replace('_', '-')} needs --to {users}")
     if kind == "html" and "text" in options and options.get("known_words") != "":
         raise click.UsageError("--text needs --known-words without a file")
-    from charrnn.export.place import check_file, check_folder
+    from charrnn.export.place import check_file, check_folder, check_package
 
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
+    if kind == "onnx":
+        check_package("onnx", "an ONNX file")
     [member] = load_members(checkpoint, (), training=kind == "pytorch")
     if made.arguments is not None:
         options = made.arguments(member, **options)

@@ -12,13 +12,12 @@ import json
 import math
 import os
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ConfigError, ExportError
-from charrnn.export.place import check_file, write_file
+from charrnn.export.place import check_file, check_package, write_file
 
 LARGEST = 2**31 - 2**24
 """Bytes of a network's numbers: a file of Protocol Buffers, in which there is more than them, is
@@ -59,10 +58,7 @@ def export_onnx(
             f"the network has {size / 2**30:.1f} GiB of numbers, but an ONNX file is smaller than "
             "2 GiB; export it to pytorch"
         )
-    if find_spec("onnx") is None:
-        raise ExportError(
-            "ONNX files need the package onnx; install it with: pip install 'charrnn-numba[onnx]'"
-        )
+    check_package("onnx", "an ONNX file")
     from charrnn.export.onnx_network import model_of, state_names
 
     about = about_network(trained)

@@ -1,11 +1,20 @@
-"""Where an export goes: a place is checked before, and written whole."""
+"""What an export needs: a package, and a place, which is checked before and written whole."""
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from charrnn.errors import ExportError
 from charrnn.runtime.files import replace_file
+
+
+def check_package(name: str, what: str) -> None:
+    """`ExportError` if a package is not installed that has an extra of its name."""
+    if find_spec(name) is None:
+        raise ExportError(
+            f"{what} needs the package {name}; install it with: pip install 'charrnn-numba[{name}]'"
+        )
 
 
 def check_file(path: str | os.PathLike[str], force: bool = False) -> Path:
@@ -13,6 +22,8 @@ def check_file(path: str | os.PathLike[str], force: bool = False) -> Path:
     replaced, or if it cannot be made.
     """
     path = Path(path)
+    if str(path) == "-":
+        raise ExportError("-: an export is not written to stdout; give the name of a file to write")
     if path.is_dir():
         raise ExportError(f"{path}: a folder; give the name of a file to write")
     if not path.parent.is_dir():

@@ -82,3 +82,5 @@ def test_wrong_flags(network: Path, tmp_path: Path) -> None:
     export(network, "--to", "pytorch", status=2)
     export(tmp_path / "none", "--to", "pytorch", "--out", out, status=1)
     assert not out.exists()
+    result = export(network, "--to", "html", "--out", "-", status=1)
+    assert "stdout" in result.stderr and not Path("-").exists()
