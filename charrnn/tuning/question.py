@@ -119,7 +119,12 @@ def check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         is_base = is_base and isinstance(base["dropout"], float) and len(base) == 3
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, LookupError, TypeError):
+    except OSError as error:
+        reason = error.strerror or error
+        raise RunError(
+            f"{path}: cannot read the plan ({reason}); choose another `folder`"
+        ) from None
+    except (ValueError, LookupError, TypeError):
         raise RunError(f"{path}: cannot read the plan; choose another `folder`") from None
     difference = _difference(stored, json.loads(json.dumps(wanted)))
     if difference is not None or not is_base:
