@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 import charrnn
-from charrnn.cli.signals import Interrupted, end_silently, interruptions
+from charrnn.cli.signals import ENDING, Interrupted, end_silently, interruptions
 from charrnn.cli.terminal import (
     PARAMETER,
     is_terminal,
@@ -280,12 +280,24 @@ def main() -> None:
         if end.code:  # else a stream that cannot be written would change the status to 120
             _settle(sys.stdout)
             _settle(sys.stderr)
+        _end_ranks(end.code)
         raise
     except (KeyboardInterrupt, OSError) as error:  # raised outside a command
-        sys.exit(report(error))
+        status = report(error)
+        _end_ranks(status)
+        sys.exit(status)
     finally:
         end_silently()
         gc.freeze()  # no garbage collection at exit: saves 0.15 s
+
+
+def _end_ranks(status: object) -> None:
+    """End by the signal that this exit status stands for, if other ranks wait for this one."""
+    if sys.argv[1:2] and sys.argv[1] in SHARED and isinstance(status, int):
+        from charrnn.runtime.mpi import end_by
+
+        if status - 128 in ENDING:
+            end_by(status - 128)
 
 
 def _say_what_is_not_shared(words: list[str]) -> None:

@@ -5,6 +5,7 @@ connects; a process that was started without one never imports mpi4py.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, Self
@@ -22,6 +23,9 @@ NAP_SECONDS, LONG_NAP_SECONDS = 5e-5, 1e-3
 often after a long time, as in a validation. MPI's own waiting keeps the processor: with four
 programs on two processors a step took ten times as long.
 """
+
+
+_connected: list[Communicator] = []
 
 
 class Request(Protocol):
@@ -113,12 +117,22 @@ def world() -> Communicator:
             'pip install "charrnn-numba[mpi]", and an MPI such as pip install mpich'
         ) from None
     everyone: Communicator = MPI.COMM_WORLD
+    _connected.append(everyone)
     if everyone.size == 1 < count:
         raise RunError(
             f"started as one of {count} processes, but mpi4py's MPI does not see the others: use "
             "the mpiexec of the MPI that mpi4py was built for, or srun --mpi=pmi2 or --mpi=pmix"
         )
     return everyone
+
+
+def end_by(number: int) -> None:
+    """Let the signal that has interrupted this process end it, if others may wait for it to
+    connect: a launcher ends them then, but not after an exit status.
+    """
+    if launched_size() > 1 and (launched_rank() or not _connected):
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
 
 def share_processors(communicator: Communicator) -> tuple[int, int]:
