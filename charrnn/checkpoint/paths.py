@@ -31,9 +31,14 @@ def newest_folder(root: str | Path = ROOT, wanted: str = "a run's folder") -> Pa
     return max(saved)[1].parent
 
 
+def holds_run(folder: Path) -> bool:
+    """True if there is a checkpoint of a run in the folder."""
+    return any((folder / name).exists() for name in (LAST, BEST))
+
+
 def check_no_run(folder: Path) -> None:
     """`RunError` if the folder holds a checkpoint, which a new run would overwrite."""
-    if any((folder / name).exists() for name in (LAST, BEST)):
+    if holds_run(folder):
         raise RunError(
             f"{folder} already contains a run; resume it with `resume` {folder}, or choose another "
             "`out`"

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from charrnn.checkpoint.paths import holds_run
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import configs_of, values_of
@@ -157,12 +158,14 @@ def hidden_in(folder: Path, name: str) -> int | None:
 
 def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
     """`RunError` if the folder contains the plan of another comparison; the message says how it
-    differs.
+    differs. The same if it is a run's.
     """
     path = folder / PLAN
     try:
         stored = parse_json(read_regular(path, MOST_READ))
     except FileNotFoundError:
+        if holds_run(folder):
+            raise RunError(f"{folder} contains a run; choose another `folder`") from None
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error  # of an OSError without its path

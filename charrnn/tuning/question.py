@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from charrnn.checkpoint.paths import holds_run
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
@@ -110,7 +111,9 @@ def checked_seconds(name: str, time: str | float) -> float:
 
 
 def check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
-    """The plan in the folder, None if there is none; `RunError` if it is another one's."""
+    """The plan in the folder, None if there is none; `RunError` if it is another one's, or if the
+    folder is a run's.
+    """
     path = folder / PLAN
     try:
         stored: dict[str, Any] = parse_json(read_regular(path, MOST_READ))
@@ -118,6 +121,8 @@ def check_plan(folder: Path, wanted: dict[str, Any]) -> dict[str, Any] | None:
         is_base = {type(base[name]) for name in ("hidden", "steps")} == {int}
         is_base = is_base and isinstance(base["dropout"], float) and len(base) == 3
     except FileNotFoundError:
+        if holds_run(folder):
+            raise RunError(f"{folder} contains a run; choose another `folder`") from None
         return None
     except OSError as error:
         reason = error.strerror or error

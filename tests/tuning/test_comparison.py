@@ -17,6 +17,7 @@ from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model
 from charrnn.training.run_file import load_run
 from charrnn.training.run_folder import RunFolder
+from charrnn.tuning import question
 from charrnn.tuning.candidates import Candidate, combinations, folder_names, of_equal_size
 from charrnn.tuning.comparison import compare
 from charrnn.tuning.outcomes import Event, Outcome, Result, results
@@ -219,6 +220,14 @@ def test_another_comparison_in_the_folder_is_refused(tmp_path: Path) -> None:
         (tmp_path / "compare.json").write_text(damage)
         with pytest.raises(RunError, match=r"choose another `folder`$"):
             next(compare(candidates(), [0], tmp_path))
+
+
+def test_the_folder_of_a_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").touch()
+    with pytest.raises(RunError, match="contains a run; choose another `folder`"):
+        next(compare(candidates(), [0], tmp_path))
+    with pytest.raises(RunError, match="contains a run; choose another `folder`"):
+        question.check_plan(tmp_path, {})
 
 
 def test_what_cannot_be_compared(tmp_path: Path) -> None:
