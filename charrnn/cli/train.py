@@ -158,7 +158,7 @@ def _report(error: BaseException) -> int:
     if not isinstance(error, CharrnnError | KeyboardInterrupt | MemoryError | OSError):
         traceback.print_exception(error)
     status = report(error, "train")
-    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # it is said
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     return status
 
 

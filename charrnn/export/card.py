@@ -67,8 +67,8 @@ def card_text(trained: Trained, card: Card, *, title: str, library: str, usage: 
 
 
 def visible(text: str, stays: str = "") -> str:
-    """A text with control characters, bidirectional marks and newlines as escapes, but for those in
-    `stays`.
+    """A text whose control characters, bidirectional marks and newlines are escaped, except for
+    those in `stays`.
     """
     return "".join(
         ascii(ch)[1:-1] if ch not in stays and (ch in "\n\t" or _HARMFUL.match(ch)) else ch

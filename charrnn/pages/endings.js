@@ -164,7 +164,7 @@
   }
 
   // One text, as it is written. before: the symbols before it. A separator of documents ends every
-  // smaller unit as well. `mayEnd` is told after how many symbols known words may end.
+  // smaller unit as well. `mayEnd` receives the number of symbols after which known words may end.
   class Ending {
     constructor({ vocabulary, documents, endings }, until, before) {
       const earlier = before.join(""), decode = vocabulary.decoder();

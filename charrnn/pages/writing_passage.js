@@ -1,6 +1,6 @@
 "use strict";
-// What the network writes when it is told to: on from the cursor, the same place in another way, or
-// three ways to choose from.
+// What the network writes on request: a continuation at the cursor, another one in its place, or
+// three to choose from.
 (() => {
   const SLOW = 400; // milliseconds between two pieces for who wants little motion
   const EXACT = 1000; // symbols

@@ -53,7 +53,7 @@
       else this.#ask(this.#settings().take, PAUSE);
     }
 
-    // A keyboard composes what is no text yet. (Phones' keyboards compose every word.)
+    // Text that an input method is still composing is not final. (Phones compose every word.)
     get #isComposing() {
       return this.#editor.isComposing && !matchMedia("(pointer: coarse)").matches;
     }

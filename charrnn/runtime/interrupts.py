@@ -1,4 +1,4 @@
-"""Ctrl-C during work that must not be left half done."""
+"""Signals during work that must not be left half done, or that another process ends."""
 
 import signal
 import threading
@@ -27,3 +27,21 @@ def delayed_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if interrupts:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def ignored_signals() -> Iterator[None]:
+    """In the block, a rank ignores the signals that reach all ranks: rank 0 stops it. Only in the
+    main thread, where signals arrive.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -190,7 +190,9 @@ class Service:
         asked = {"max_tokens": 1, "logprobs": 0}
         completion = read_completion(body | asked, self.network, self.name, self.config)
         if completion.texts > 1:
-            raise Refusal("what comes next is told of one prompt, once", "prompt", "invalid_value")
+            raise Refusal(
+                "ask for what comes next after one prompt, and once", "prompt", "invalid_value"
+            )
         waiter = Waiter()
         symbols = len(self.network.vocab)
         (stream,) = await self._streams(request, completion, waiter.report, symbols)

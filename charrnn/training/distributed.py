@@ -7,7 +7,6 @@ no weights need to travel. Whatever ends the leader's part of the program ends t
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from charrnn.errors import ConfigError, UnstableStep
+from charrnn.runtime.interrupts import ignored_signals
 from charrnn.runtime.mpi import Communicator, launched_size, share_processors, world
 from charrnn.training.ranks import Ranks
 
@@ -88,7 +88,7 @@ def follow(ranks: Ranks) -> None:
     from charrnn.training import update
 
     own: update.Update | None = None
-    with _ignored_signals():
+    with ignored_signals():
         while True:
             command, step, rate = ranks.hear()
             if command == update.END:
@@ -119,18 +119,3 @@ def _ending_all(ranks: Ranks, report_error: Callable[[BaseException], int]) -> I
 def _print_traceback(error: BaseException) -> int:
     sys.excepthook(type(error), error, error.__traceback__)
     return 1
-
-
-@contextmanager
-def _ignored_signals() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,15 +6,15 @@ must be on a disk that all of them see. A run has the same result wherever it is
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
+from charrnn.runtime.interrupts import ignored_signals
 from charrnn.runtime.mpi import launched_size, share_processors, world
 from charrnn.runtime.threads import available_threads, limit_threads
 from charrnn.training.report import Report
@@ -92,7 +92,8 @@ def on_workers(main: Callable[[], Result], communicator: Any = None) -> Result |
     counts = communicator.allgather(available_threads())
     if is_first:  # what it measures to plan runs is what one of the others would measure
         limit_threads(min(counts[1:]))
-    with _deaf(not is_first), MPICommExecutor(communicator, root=0) as executor:
+    ignoring = nullcontext() if is_first else ignored_signals()
+    with ignoring, MPICommExecutor(communicator, root=0) as executor:
         if executor is None:  # a worker whose work is done
             return None
         _team = _Team(executor, _control, communicator.size - 1)
@@ -174,16 +175,3 @@ def _work(key: int, job: Job) -> tuple[Report | None, Any]:
                 told = time.monotonic()
                 _control.send((key, done, report), 0, PROGRESS)
     return last, None
-
-
-@contextmanager
-def _deaf(is_worker: bool) -> Iterator[None]:
-    """In the block a worker ignores signals that reach all ranks: rank 0 stops it."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP") if is_worker else ()
-    numbers = [signal.Signals[name] for name in names if name in signal.Signals.__members__]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
