@@ -1,15 +1,15 @@
 """When more ranks stop paying: a model of the time of a step, and the constants of this machine.
 
-    t(R) = fixed + K update + K T N / R product            what a rank computes
-         + max(0, exchange - overlap)                      what of the exchange is not hidden
+    t(R) = fixed + K update (0.4 + 0.6 / R) + K T N / R product    what a rank computes
+         + max(0, exchange - overlap)                              what is not hidden
     exchange = 2 (R - 1) / R * 4 K / bandwidth + messages latency
     messages = 2 (L + 1) (R - 1) + 2 log2 R
     overlap  = K T N / R product / 3 * L / (L + 1)
 
 K parameters, T steps of N streams, R ranks of one thread, one part each. The gradient of 4 K bytes
-goes through an all-to-all and an all-gather, in L + 1 pieces; all but the last piece can travel
-while the weights' gradients are computed, a third of the products. Every rank makes the whole
-update.
+goes through an all-to-all, in L + 1 pieces, of which all but the last can travel while the weights'
+gradients are computed, a third of the products; the updated parameters go through an all-gather.
+Every rank updates its slice, and packs all weights.
 
 --measure fits `fixed`, `update` and `product` to steps of one thread on this machine, and, under
 mpiexec with two ranks, `latency` and `bandwidth`. Otherwise the constants below are used.
@@ -34,6 +34,8 @@ from charrnn.network.parameters import parameter_count
 from charrnn.runtime.mpi import launched_size, world
 
 SEQ_LENGTH, LAYERS, SYMBOLS = 64, 2, 61
+PACKING = 0.4
+"""The share of the update that is packing the weights, at 2 x 256 on one thread."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def step_seconds(
 ) -> float:
     """The time of a step on so many ranks, each with a processor of its own."""
     products = parameters * seq_length * streams / ranks * processor.product
-    computing = processor.fixed + parameters * processor.update + products
+    update = parameters * processor.update * (PACKING + (1 - PACKING) / ranks)
+    computing = processor.fixed + update + products
     messages = 2 * (layers + 1) * (ranks - 1) + 2 * math.log2(ranks)
     exchange = 2 * (ranks - 1) / ranks * 4 * parameters / link.bandwidth + messages * link.latency
     overlap = products / 3 * layers / (layers + 1)

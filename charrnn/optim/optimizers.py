@@ -5,11 +5,12 @@ The equations are in `kernels/descent.py`, `kernels/adaptive.py` and `kernels/ad
 module of the optimizer in use is loaded or compiled. Weight penalties work with all of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES
@@ -19,6 +20,8 @@ from charrnn.network.parameters import Floats, Parameters
 from charrnn.runtime.threads import Workers, ranges
 
 Rule = tuple[np.float32, ...]
+Places = Sequence[tuple[int, int]]
+"""Ranges (start, stop) of a flat vector."""
 Clip = tuple[np.float32, np.float32]
 """The limit of each gradient element, and the factor of the whole gradient."""
 UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
@@ -149,22 +152,39 @@ class Clipper:
         """The norm of the gradient after clipping by value, and the factor that brings it down to
         clip_norm.
         """
+        return self.measured(self.square_sums(gradient, [(0, gradient.size)]))
+
+    def square_sums(self, gradient: Floats, places: Places) -> NDArray[np.float64]:
+        """The sums of squares of the gradient's blocks after clipping by value; those of blocks
+        outside the places, which are whole blocks, are those of a call before, or zero.
+        """
+        block, threads = update.BLOCK, self.workers.threads
         jobs = [
-            (gradient, self.limit, self._sums, a, b)
-            for a, b in ranges(self._sums.size, self.workers.threads)
+            (gradient, self.limit, self._sums, start // block + a, start // block + b)
+            for start, stop in places
+            for a, b in ranges(-(-(stop - start) // block), threads)
         ]
         self.workers.run(update.square_sums, jobs)
-        norm = float(np.sqrt(self._sums.sum()))
+        return self._sums
+
+    def measured(self, sums: NDArray[np.float64]) -> tuple[float, np.float32]:
+        """The same as `measure`, from the sums of all blocks."""
+        norm = float(np.sqrt(sums.sum()))
         return norm, np.float32(
             min(1.0, self.clip_norm / norm) if self.clip_norm > 0 and norm > 0 else 1.0
         )
 
 
 def average_parameters(
-    parameters: Parameters, averaged: Parameters, memory: float, step: int, workers: Workers
+    parameters: Parameters,
+    averaged: Parameters,
+    memory: float,
+    step: int,
+    workers: Workers,
+    places: Places | None = None,
 ) -> None:
     """Add the weights after update number `step`, from 1, to their exponential average (Polyak &
-    Juditsky 1992 use a plain average).
+    Juditsky 1992 use a plain average); only those in the places, if they are given.
 
         averaged = d averaged + (1 - d) w,  d = min(memory, (1 + step) / (10 + step))
 
@@ -172,8 +192,14 @@ def average_parameters(
     weights.
     """
     share = np.float32(1 - min(memory, (1 + step) / (10 + step)))
-    pieces = ranges(parameters.flat.size, workers.threads, LANES)
-    workers.run(update.average, [(parameters.flat, averaged.flat, share, a, b) for a, b in pieces])
+    workers.run(
+        update.average,
+        [
+            (parameters.flat, averaged.flat, share, start + a, start + b)
+            for start, stop in places or [(0, parameters.flat.size)]
+            for a, b in ranges(stop - start, workers.threads, LANES)
+        ],
+    )
 
 
 def update_parameters(
@@ -186,9 +212,10 @@ def update_parameters(
     workers: Workers,
     penalties: Rule | None = None,
     anchor: Parameters | None = None,
+    places: Places | None = None,
 ) -> None:
     """One step of the optimizer, after the penalties on weights (biases are exempt); the gradient
-    may be overwritten.
+    may be overwritten. If places are given, only their parameters are updated.
 
     With an anchor w0, weights decay towards it instead of zero: w += decay (w0 - w) (L2-SP of Li,
     Grandvalet & Davoine 2018, decoupled from the gradient).
@@ -207,7 +234,17 @@ def update_parameters(
                 update.average(anchor.flat, parameters.flat, decay, start, stop)
         kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
 
-    regions = parameters.regions
+    regions = [
+        (max(start, first), min(stop, last), decays)
+        for start, stop in places or [(0, parameters.flat.size)]
+        for first, last, decays in parameters.regions
+    ]
     workers.run(
-        move, [(d, s + a, s + b) for s, e, d in regions for a, b in ranges(e - s, threads, LANES)]
+        move,
+        [
+            (decays, start + a, start + b)
+            for start, stop, decays in regions
+            if start < stop
+            for a, b in ranges(stop - start, threads, LANES)
+        ],
     )

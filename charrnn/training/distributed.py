@@ -98,6 +98,8 @@ def follow(ranks: Ranks) -> None:
                     own.workers.close()
                 own = None  # its memory is free before that of the next is taken
                 own = update.Update.received(ranks)
+            elif own is not None and command == update.COMPLETE:
+                own.send_slices()
             elif own is not None:
                 with suppress(UnstableStep):  # rank 0 has noticed, too
                     own(step, rate)

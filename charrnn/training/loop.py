@@ -16,7 +16,7 @@ from charrnn.errors import DivergenceError, RunError, UnstableStep
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
-from charrnn.optim.optimizers import average_parameters, coefficients_of
+from charrnn.optim.optimizers import coefficients_of
 from charrnn.optim.schedules import rate_factor
 from charrnn.optim.updates import sizes
 from charrnn.runtime.interrupts import delayed_interrupt
@@ -112,8 +112,7 @@ def _reports(
             trainer.leave(error)
         raise
     finally:
-        trainer.workers.close()
-        trainer.idle_workers.close()
+        trainer.close()
 
 
 class _Trainer:
@@ -196,10 +195,6 @@ class _Trainer:
         self._sizes = {}
         if before is not None:
             self._sizes = {"weights": sizes(parameters), "updates": sizes(parameters, before)}
-        if run.average is not None:
-            average_parameters(
-                parameters, run.average, run.config.average, run.step + 1, self.workers
-            )
         return loss, norm, rate
 
     def _is_validated(self, step: int) -> bool:
@@ -367,8 +362,15 @@ class _Trainer:
         """
         if not self.is_whole:
             recovery.go_back(self.run, self.good.load())
+            self.update.refresh()
         elif isinstance(error, GeneratorExit | KeyboardInterrupt):
             self.save()
+
+    def close(self) -> None:
+        """Let the run be whole on this rank alone, and stop the threads."""
+        self.update.close()
+        self.workers.close()
+        self.idle_workers.close()
 
     def save(self) -> None:
         """Write `last`, unless it is already written or contains NaN or infinity."""

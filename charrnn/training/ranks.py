@@ -14,7 +14,7 @@ from charrnn.runtime.mpi import wait
 from charrnn.runtime.threads import Workers
 
 if TYPE_CHECKING:
-    from charrnn.runtime.mpi import Communicator, Request
+    from charrnn.runtime.mpi import Communicator
 
 PIECE = 1 << 30
 """Bytes of a text that are sent at once: a message has less than 2^31 elements."""
@@ -23,7 +23,6 @@ PIECE = 1 << 30
 class Ranks:
     """This process among those of a communicator; alone without one.
 
-    other: connects the same ranks; its calls need no order among those of `communicator`
     session: rank 0's object whose data the others hold, or None
     is_busy: True while the others wait for this rank in the middle of a step
     machine: how many ranks this one's machine has, and how many processors they have together
@@ -33,7 +32,6 @@ class Ranks:
         self._communicator = communicator
         self.rank = 0 if communicator is None else communicator.rank
         self.size = 1 if communicator is None else communicator.size
-        self.other = None if communicator is None else communicator.Dup()
         self.session: object = None
         self.is_busy = False
         self.machine = 1, 0
@@ -94,12 +92,11 @@ class Ranks:
         own = range(self.rank, parts, self.size)
         return [*own, *[None] * (-(-parts // self.size) - len(own))]
 
-    def begin_gather(self, own: NDArray[Any]) -> tuple[Request, NDArray[Any] | None]:
-        """Begin to send an array of each rank, of the same shape, to rank 0, where they become
-        (R, ...).
-        """
-        every = np.empty((self.size, *own.shape), own.dtype) if self.rank == 0 else None
-        return self.communicator.Igather(own, every, 0), every
+    def gathered(self, own: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Every rank's numbers (K,), on all ranks: (R, K)."""
+        every = np.empty((self.size, *own.shape))
+        wait(self.communicator.Iallgather(own, every))
+        return every
 
 
 def _are_same(a: NDArray[Any], b: NDArray[Any]) -> bool:

@@ -98,6 +98,7 @@ def has_become_worse(run: Run, good: Run, update: Update) -> bool:
     the same batches, from a zero state and without dropout. On return the panels of `update` hold
     the run's weights, as before.
     """
+    run.complete()
     flat = run.model.parameters.flat
     steps = range(run.step - run.progress.high_steps, run.step)
     now, held = update.loss_of(steps), flat.copy()
@@ -131,13 +132,19 @@ def mark_good(progress: Progress) -> Progress:
 
 def is_finite(run: Run) -> bool:
     """True if no number in the run's state is NaN or infinite."""
+    run.complete()
     return all(bool(np.isfinite(array).all()) for array in _arrays(run))
 
 
 def copy_of(run: Run) -> Run:
     """A copy of the run as it is now."""
+    run.complete()
     copy = replace(
-        run, model=Model(run.model.config), state=State(run.model, run.config.batch_size), good=None
+        run,
+        model=Model(run.model.config),
+        state=State(run.model, run.config.batch_size),
+        good=None,
+        completing=None,
     )
     copy.slots = {name: run.model.parameters.like() for name in run.slots}
     copy.average = None if run.average is None else run.model.parameters.like()

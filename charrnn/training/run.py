@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from itertools import takewhile
 from typing import Any
@@ -84,7 +85,7 @@ class Run:
     `anchor` is None. `starts` are what a text may start from, as of the last validation that was
     the best so far, or the last sample. `good` is the last good state of a run trained without a
     folder; it is not saved in checkpoints. `session` is the iteration of `train` that goes on with
-    it.
+    it. `completing` receives what other ranks have of it (`complete`).
     """
 
     model: Model
@@ -104,6 +105,7 @@ class Run:
     starts: StartStates | None = None
     good: Run | None = field(default=None, repr=False, compare=False)
     session: object = field(default=None, repr=False, compare=False)
+    completing: Callable[[], None] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return f"Run({self.model.summary}, step {self.step:,} of {self.total_steps:,})"
@@ -180,11 +182,19 @@ class Run:
         elif self.average is None:
             self.average = self.model.parameters.copy()
 
+    def complete(self) -> None:
+        """While several ranks train it: receive from them the slots, the average and the state as
+        of the last step. `trained`, `result` and saving do so by themselves.
+        """
+        if self.completing is not None:
+            self.completing()
+
     @property
     def result(self) -> Model:
         """The network to evaluate and sample: with the averaged weights if the run has them, else
         `model`.
         """
+        self.complete()
         return self.model if self.average is None else Model(self.model.config, self.average)
 
     @property

@@ -2,7 +2,8 @@
 
 The N streams of a batch are divided into P parts. Part p, streams p n to (p + 1) n - 1 with
 n = N / P, goes through a network of n streams, with dropout masks of its own; the gradients are
-added in the order of p. Several ranks share the parts (`ranks`); each makes the whole update.
+added in the order of p. Several ranks share the parts (`ranks`); each updates a slice of the
+parameters.
 """
 
 import math
@@ -18,7 +19,13 @@ from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Panels, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Parameters
-from charrnn.optim.optimizers import OPTIMIZERS, Clipper, penalties_of, update_parameters
+from charrnn.optim.optimizers import (
+    OPTIMIZERS,
+    Clipper,
+    average_parameters,
+    penalties_of,
+    update_parameters,
+)
 from charrnn.runtime.mpi import wait
 from charrnn.runtime.threads import Workers
 from charrnn.text.streams import Streams
@@ -26,19 +33,19 @@ from charrnn.training.ranks import Ranks
 from charrnn.training.run import Run, dropout_key
 from charrnn.training.sums import SharedSum, add
 
-SESSION, STEP, END = range(3)
-"""What rank 0 says to the others: a run follows; make a step of it; end."""
-COMPARED = 64
-"""Steps after which rank 0 compares the other ranks' weights with its own."""
+SESSION, STEP, COMPLETE, END = range(4)
+"""What rank 0 says to the others: a run follows; make a step of it; send your slices of it; end."""
+Floats = NDArray[np.float64]
 Batch = tuple[Ids, Ids, Starts | None]
 """x, y (T, N), and where the state is set to zero, (T, N)."""
 
 
 class Update:
-    """Computes gradients of a run's batches and updates its parameters, slots and state.
+    """Computes gradients of a run's batches and updates its parameters, slots, average and state.
 
-    On rank 0, the run is whole after each update. The other ranks have only the parameters, the
-    slots, and the state of their parts; they are given all of it again after `refresh`.
+    On several ranks, the parameters are whole on all of them after each update. Of slots, averages
+    and states each has its slice, until rank 0 needs them (`complete`). All other ranks are given
+    the run again after `refresh`.
 
     threads: as asked for; the other ranks use as many, if they have the processors
     panels: the packed weights, as of the last update or `refresh`
@@ -67,13 +74,16 @@ class Update:
         )
         self.panels: Panels = self._network.panels
         parameters = run.model.parameters
-        is_only = self.ranks.size == 1 < self.parts
-        self._gradient = parameters.like() if is_only else self._network.gradient
+        self._gradient = parameters.like() if self.parts > 1 else self._network.gradient
+        self._own = [(0, parameters.flat.size)]
         if self.ranks.size > 1:
-            places = self._gradient.flat, self._network.pieces, workers
-            self._shared = SharedSum(self.ranks, self.parts, *places)
+            total, pieces = self._gradient.flat, self._network.pieces
+            gradient = self._network.gradient.flat
+            self._shared = SharedSum(self.ranks, self.parts, gradient, total, pieces, workers)
+            self._own = self._shared.own
         self._optimizer = OPTIMIZERS[config.optimizer]
         self._clipper = Clipper(parameters, workers, config.clip_value, config.clip_norm)
+        self._is_spread = False
 
     def __call__(self, step: int, rate: float) -> tuple[float, float]:
         """Make the update after `step` others at this learning rate; returns the batch's mean loss
@@ -82,49 +92,103 @@ class Update:
         """
         if self.ranks.size > 1 and self.ranks.rank == 0:
             self._lead(step, rate)
-        loss = self._add_gradients(step)
-        norm, scale = self._clipper.measure(self._gradient.flat)
+        losses = self._add_gradients(step)
+        squares = self._clipper.square_sums(self._gradient.flat, self._own)
+        if self.ranks.size > 1:
+            losses, squares = self._known_to_all(losses, squares)
+        loss = sum(map(float, losses)) / self.parts
+        norm, scale = self._clipper.measured(squares)
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
                 self.ranks.is_busy = False
                 raise UnstableStep(f"{name} {value:g}", loss, norm)
-        run = self.run
-        update_parameters(
-            self._optimizer,
-            run.model.parameters,
-            self._gradient,
-            run.slots,
-            self._optimizer.rule(run.config, rate, step + 1),
-            (self._clipper.limit, scale),
-            self.workers,
-            penalties_of(run.config, rate),
-            run.anchor,
-        )
+        self._move(step, rate, scale)
         self._network.refresh()
         self.ranks.is_busy = False
         return loss, norm
+
+    def _move(self, step: int, rate: float, scale: np.float32) -> None:
+        """Update the parameters and their average."""
+        run, requests = self.run, []
+        parameters = run.model.parameters
+        for index, place in enumerate(self._own):
+            update_parameters(
+                self._optimizer,
+                parameters,
+                self._gradient,
+                run.slots,
+                self._optimizer.rule(run.config, rate, step + 1),
+                (self._clipper.limit, scale),
+                self.workers,
+                penalties_of(run.config, rate),
+                run.anchor,
+                [place],
+            )
+            if self.ranks.size > 1:
+                requests.append(self._shared.gathered(index, parameters.flat))
+        if run.average is not None:
+            share = run.config.average, step + 1
+            average_parameters(parameters, run.average, *share, self.workers, self._own)
+        for request in requests:
+            wait(request)
 
     @classmethod
     def received(cls, ranks: Ranks) -> Self:
         """On the other ranks: what rank 0 trains."""
         (run, cut, threads), ids = ranks.receive()
-        return cls(run, Streams(**{**cut, "ids": ids}), Workers(threads), ranks, threads)
+        own = cls(run, Streams(**{**cut, "ids": ids}), Workers(threads), ranks, threads)
+        own.check_ranks()
+        return own
 
     def refresh(self) -> None:
-        """Take over the run as it is, after something else has changed it."""
+        """Take over the run as it is on this rank, after something else has changed it."""
         self._network.refresh()
-        self.ranks.session = None
+        self.ranks.session, self._is_spread = None, False
+
+    def complete(self) -> None:
+        """On rank 0: receive the slices that the other ranks have of the run."""
+        if self._is_spread and self.ranks.session is self:
+            self.ranks.is_busy = True
+            self.ranks.say(COMPLETE)
+            self.send_slices()
+            self.ranks.is_busy = False
+
+    def close(self) -> None:
+        """On rank 0: the run is whole, and no longer asks for slices."""
+        if not self.ranks.is_busy:
+            self.complete()
+        if self.run.completing == self.complete:
+            self.run.completing = None
+
+    def send_slices(self) -> None:
+        """On every rank: all receive all slices of the run."""
+        run, ranks = self.run, self.ranks
+        for vectors in (*run.slots.values(), run.average):
+            if vectors is not None:
+                self._shared.gather(vectors.flat)
+        for part in range(self.parts):
+            streams = self._state_of(run.state, part)
+            for values in (streams.h, streams.c):
+                theirs = np.ascontiguousarray(values)
+                wait(ranks.communicator.Ibcast(theirs, part % ranks.size))
+                values[:] = theirs
+        self._is_spread = False
 
     def _lead(self, step: int, rate: float) -> None:
         """Let the other ranks make this update too, on the same run."""
         ranks = self.ranks
+        if isinstance(ranks.session, Update) and ranks.session is not self:
+            ranks.session.complete()
         ranks.is_busy = True
         if ranks.session is not self:
+            self.run.complete()
             ranks.say(SESSION)
-            without: dict[str, Any] = dict.fromkeys(("average", "starts", "good", "session"))
+            without: dict[str, Any] = dict.fromkeys(("starts", "good", "session", "completing"))
             run = replace(self.run, **without, history=[], sources=())
             cut = {**vars(self.streams), "ids": None}
             ranks.send(self, (run, cut, self.threads), self.streams.ids)
+            self.check_ranks()
+        self.run.completing, self._is_spread = self.complete, True
         ranks.say(STEP, step, rate)
 
     def loss_of(self, steps: Iterable[int]) -> float:
@@ -141,67 +205,61 @@ class Update:
                 count += x.size
         return total / count
 
-    def _add_gradients(self, step: int) -> float:
-        """Let the gradient be the sum of the parts' gradients; returns the mean loss, on rank 0."""
+    def _add_gradients(self, step: int) -> Floats:
+        """Let the gradient be the sum of the parts' gradients, on several ranks its own slices;
+        returns the parts' mean losses (parts,), those of other ranks' parts 0.
+        """
         if step % self.streams.steps == 0:
             self.run.state.reset()
-        batch = self._batch(step)
+        batch, losses = self._batch(step), np.zeros(self.parts)
         if self.ranks.size > 1:
-            return self._add_shared(step, batch)
-        loss = 0.0
+            for part in self.ranks.parts(self.parts):
+                self._shared.begin(part)
+                if part is not None:
+                    losses[part], _ = self._gradients_of(part, step, batch, self._shared.ready)
+            self._shared.finish()
+            return losses
         for part in range(self.parts):
-            part_loss, gradient = self._gradients_of(part, step, batch)
-            loss += part_loss
+            losses[part], gradient = self._gradients_of(part, step, batch)
             if self.parts > 1:
                 add(self._gradient.flat, gradient.flat, self.workers, is_first=part == 0)
-        return loss / self.parts
+        return losses
 
-    def _add_shared(self, step: int, batch: Batch) -> float:
-        """The same with the other ranks. Rank 0 also receives the state of all streams."""
-        ranks, shared, state = self.ranks, self._shared, self.run.state
-        own = ranks.parts(self.parts)
-        shape = len(own), *self._state_of(state, 0).h.shape
-        kinds = [("losses", "f8", len(own)), ("h", "f4", shape), ("c", "f4", shape)]
-        sent = np.zeros(1, [*kinds, ("weights", "u4")])
-        for k, part in enumerate(own):
-            shared.begin(part)
-            if part is not None:
-                sent["losses"][0, k], _ = self._gradients_of(part, step, batch, shared.ready)
-                streams = self._state_of(state, part)
-                sent["h"][0, k], sent["c"][0, k] = streams.h, streams.c
-        if step % COMPARED == 0:
-            words = self.run.model.parameters.flat.view(np.uint32)
-            sent["weights"] = np.bitwise_xor.reduce(words)
-        request, every = ranks.begin_gather(sent.view(np.uint8))
-        shared.finish()
-        wait(request)
-        return 0.0 if every is None else self._taken_in(every.view(sent.dtype)[:, 0])
+    def _known_to_all(self, losses: Floats, squares: Floats) -> tuple[Floats, Floats]:
+        """Add what each rank has found: the losses of its parts, and the sums of squares of its
+        slices.
+        """
+        every = self.ranks.gathered(np.concatenate([losses, squares])).sum(axis=0)
+        return every[: losses.size], every[losses.size :]
 
-    def _taken_in(self, every: NDArray[Any]) -> float:
-        """On rank 0: take over the states that the ranks have sent; returns the mean loss."""
-        loss, ranks = 0.0, self.ranks
-        for rank, weights in enumerate(every["weights"]):
-            if weights != every["weights"][0]:
+    def check_ranks(self) -> None:
+        """`RunError` if a rank does not compute the bits of rank 0, which would make the result
+        depend on which rank computes what. All ranks compute the gradient of the first part.
+        """
+        state = State(self.run.model, self._of_part)
+        loss, gradient = self._gradients_of(0, 0, self._batch(0), state=state)
+        words = np.bitwise_xor.reduce(gradient.flat.view(np.uint32))
+        for rank, theirs in enumerate(self.ranks.gathered(np.array([loss, float(words)]))):
+            if theirs.tobytes() != np.array([loss, float(words)]).tobytes():
                 raise RunError(
-                    f"the weights on rank {rank} are no longer those of rank 0: its processor or "
-                    "its version of charrnn computes differently; leave that machine out"
+                    f"rank {max(rank, self.ranks.rank)} computes other bits than rank 0: its "
+                    "processor or its version of charrnn differs; leave that machine out"
                 )
-        for part in range(self.parts):
-            k, theirs = part // ranks.size, every[part % ranks.size]
-            loss += float(theirs["losses"][k])
-            streams = self._state_of(self.run.state, part)
-            streams.h[:], streams.c[:] = theirs["h"][k], theirs["c"][k]
-        return loss / self.parts
 
     def _gradients_of(
-        self, part: int, step: int, batch: Batch, ready: Callable[[], None] | None = None
+        self,
+        part: int,
+        step: int,
+        batch: Batch,
+        ready: Callable[[], None] | None = None,
+        state: State | None = None,
     ) -> tuple[float, Parameters]:
         config = self.run.config
         x, y, starts = self._part_of(batch, part)
         return self._network.gradients(
             x,
             y,
-            self._state_of(self.run.state, part),
+            state or self._state_of(self.run.state, part),
             dropout_key(config.seed, step, part),
             starts,
             config.reduction == "sum-over-time",

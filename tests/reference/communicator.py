@@ -49,19 +49,16 @@ class ThreadCommunicator:
         self.Bcast(buf, root)
         return Request()
 
-    def Igather(self, sendbuf: Any, recvbuf: Any, root: int = 0) -> Request:
-        everything = self._meet(sendbuf.copy())
-        if self.rank == root:
-            recvbuf[...] = everything
-        return Request()
-
     def Iallgather(self, sendbuf: Any, recvbuf: Any) -> Request:
         recvbuf[...] = self._meet(sendbuf.copy())
         return Request()
 
     def Iallgatherv(self, sendbuf: Any, recvbuf: Any) -> Request:
         array, (sizes, places) = recvbuf
-        for piece, size, place in zip(self._meet(sendbuf.copy()), sizes, places, strict=True):
+        assert sendbuf is None  # in place
+        start, size = places[self.rank], sizes[self.rank]
+        own = array.reshape(-1)[start : start + size].copy()
+        for piece, size, place in zip(self._meet(own), sizes, places, strict=True):
             assert piece.size == size
             array.reshape(-1)[place : place + size] = piece
         return Request()

@@ -96,6 +96,7 @@ def test_falling_back_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def harmed(trainer: Any) -> Any:
         run = trainer.run
         if (run.step, run.progress.fall_backs) == (6, 0):
+            run.complete()
             run.state.h[0, 5] = np.nan
             trainer.update.refresh()
         if (run.step, run.progress.fall_backs) == (7, 1):
@@ -127,7 +128,7 @@ def test_two_runs_in_turn(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run.state.h, own.state.h)
 
 
-@pytest.mark.parametrize("pieces", [[(0, 16)], [(0, 48), (48, 64)], [(0, 800), (800, 4096)]])
+@pytest.mark.parametrize("pieces", [[(0, 16)], [(0, 48), (48, 64)], [(0, 20000), (20000, 32768)]])
 @pytest.mark.parametrize(("parts", "size"), [(3, 2), (4, 2), (5, 3), (4, 4)])
 def test_the_sum_is_in_the_order_of_parts(
     parts: int, size: int, pieces: list[tuple[int, int]]
@@ -140,8 +141,8 @@ def test_the_sum_is_in_the_order_of_parts(
         expected = reduce(np.add, gradients)
 
     def summed(communicator: ThreadCommunicator) -> Any:
-        own, buffer = Ranks(communicator), np.zeros_like(expected)
-        total = SharedSum(own, parts, buffer, pieces, Workers(2))
+        own, buffer, found = Ranks(communicator), np.zeros_like(expected), np.zeros_like(expected)
+        total = SharedSum(own, parts, buffer, found, pieces, Workers(2))
         for _ in range(2):
             for part in own.parts(parts):
                 total.begin(part)
@@ -150,7 +151,8 @@ def test_the_sum_is_in_the_order_of_parts(
                     for _ in pieces:
                         total.ready()
             total.finish()
-        return buffer
+        total.gather(found)
+        return found
 
     for total in in_threads(summed, size):
         np.testing.assert_array_equal(total, expected)
@@ -228,26 +230,47 @@ def test_an_error_within_a_step_ends_all(monkeypatch: pytest.MonkeyPatch, failin
     assert isinstance(errors[failing], MemoryError) and MemoryError in shown
 
 
-def test_ranks_whose_weights_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_that_compute_differently(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that rounds differently must not spoil a run unnoticed."""
-    monkeypatch.setattr(update, "COMPARED", 2)
-    real = update.Update.__call__
+    real = update.Update._gradients_of
 
-    def drifting(own: update.Update, step: int, rate: float) -> tuple[float, float]:
-        result = real(own, step, rate)
-        if own.ranks.rank == 1 and step == 4:
-            own.run.model.parameters.flat[3] += 1e-6
-        return result
+    def rounded(own: update.Update, *place: Any, **others: Any) -> Any:
+        loss, gradient = real(own, *place, **others)
+        if own.ranks.rank == 1:
+            gradient.flat[3] = np.nextafter(gradient.flat[3], np.float32(1))
+        return loss, gradient
 
-    monkeypatch.setattr(update.Update, "__call__", drifting)
+    monkeypatch.setattr(update.Update, "_gradients_of", rounded)
     corpus = small_corpus()
 
     def on_rank(communicator: ThreadCommunicator) -> Any:
         run = small_run(corpus, batch_size=4, parts=2)
         return on_ranks(lambda: list(train(run, corpus)), communicator, report_error=lambda _: 1)
 
-    error = in_threads(on_rank, 2)[0]
-    assert isinstance(error, RunError) and "weights on rank 1" in str(error)
+    errors = [error for error in in_threads(on_rank, 2) if isinstance(error, RunError)]
+    assert errors and all("rank 1 computes other bits" in str(error) for error in errors)
+
+
+def test_a_run_is_whole_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slots and averages are spread over the ranks, which send them when rank 0 needs them."""
+    corpus, settings = small_corpus(), {**EVERYTHING, "optimizer": "adam", "eval_every": 100}
+    alone = small_run(corpus, **settings)
+    averages = []
+    for _ in train(alone, corpus):
+        averages.append(alone.result.parameters.flat.copy())
+
+    def main() -> Any:
+        run, found = small_run(corpus, **settings), []
+        for report in train(run, corpus):
+            if report.step % 2:
+                found.append(run.result.parameters.flat.copy())
+        return run, found
+
+    run, found = lead(3, main)
+    np.testing.assert_array_equal(found, averages[::2])
+    for name, slot in run.slots.items():
+        np.testing.assert_array_equal(slot.flat, alone.slots[name].flat)
+    assert run.completing is None
 
 
 # What a launcher says
