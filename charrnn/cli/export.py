@@ -15,6 +15,7 @@ from charrnn.cli import terminal
 from charrnn.cli.checkpoints import load_members
 from charrnn.cli.export_card import card_of
 from charrnn.cli.options import PATH, json_option
+from charrnn.cli.sample import bundled_if_no_run
 
 if TYPE_CHECKING:
     from charrnn.cli.checkpoints import Member
@@ -121,8 +122,8 @@ def export_(
 ) -> None:
     """Take a network out of charrnn, for another program.
 
-    RUN is a run's folder or a .safetensors file, by default the newest run. Nothing is left
-    behind: the vocabulary, the states to start from and the separator of documents go along; what
+    RUN is a run's folder or a .safetensors file, by default the newest run or, if there is no run,
+    the bundled network. Nothing is left behind: the vocabulary, the states to start from and the separator of documents go along; what
     the format cannot hold is an error.
     """
     made = FORMATS[kind]
@@ -138,7 +139,7 @@ def export_(
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
     if kind == "onnx":
         check_package("onnx", "an ONNX file")
-    [member] = load_members(checkpoint, (), training=kind == "pytorch")
+    [member] = load_members(checkpoint or bundled_if_no_run(), (), training=kind == "pytorch")
     if made.arguments is not None:
         options = made.arguments(member, **options)
     module, _, name = made.function.partition(":")

@@ -58,15 +58,21 @@ def write_file(path: Path, data: bytes) -> None:
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     """Make a folder unless it is there, and write these files into it, each atomically; returns
-    their paths. `ExportError` if that fails.
+    their paths. If that fails, `ExportError`, and nothing is left of files that were not there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_write(folder, error) from None
     paths = [folder / name for name in files]
-    for path, data in zip(paths, files.values(), strict=True):
-        write_file(path, data)
+    new = [path for path in paths if not path.exists()]
+    try:
+        for path, data in zip(paths, files.values(), strict=True):
+            write_file(path, data)
+    except BaseException:
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     return paths
 
 

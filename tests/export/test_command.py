@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import charrnn
 from charrnn.cli.main import cli
+from charrnn.export import place
 from tests.reference.small import TEXT, small_corpus, small_run, trained
 
 
@@ -84,3 +86,28 @@ def test_wrong_flags(network: Path, tmp_path: Path) -> None:
     assert not out.exists()
     result = export(network, "--to", "html", "--out", "-", status=1)
     assert "stdout" in result.stderr and not Path("-").exists()
+
+
+def test_without_a_run_the_bundled_network_is_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = export("--to", "html", "--out", "plays.html")
+    assert "no run in checkpoints/ yet: using the bundled network" in result.stderr
+    assert Path("plays.html").stat().st_size > 100_000
+
+
+def test_a_full_disk_leaves_no_half_of_a_folder(
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = place.replace_file
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "model.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(place, "replace_file", full)
+    result = export(network, "--to", "pytorch", "--out", tmp_path / "net", status=1)
+    assert "No space left on device" in result.stderr
+    assert not any((tmp_path / "net").iterdir())
