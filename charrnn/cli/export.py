@@ -123,8 +123,8 @@ def export_(
     """Take a network out of charrnn, for another program.
 
     RUN is a run's folder or a .safetensors file, by default the newest run or, if there is no run,
-    the bundled network. Nothing is left behind: the vocabulary, the states to start from and the separator of documents go along; what
-    the format cannot hold is an error.
+    the bundled network. Nothing is left behind: the vocabulary, the states to start from and the
+    separator of documents go along; what the format cannot hold is an error.
     """
     made = FORMATS[kind]
     options = {name: value for name, value in flags.items() if value not in (None, ())}
