@@ -53,6 +53,7 @@ CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
     **dict.fromkeys(("bf16", "int8"), "rounded_product"),
     "bf16-training": "bfloat16_product",
+    "amx-training": "amx_product",
     "dynamic": "adapting",
     LARGE_TEXTS: LARGE_TEXTS,
     **{name: name for name in COMPARING},

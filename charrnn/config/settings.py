@@ -284,7 +284,7 @@ class TrainConfig(Settings):
         0.0,
         0.999999,
     )
-    precision: Literal["auto", "float32", "bf16"] = training(
+    precision: Literal["auto", "float32", "bf16", "amx"] = training(
         "auto",
         "Type of the factors in matrix products; bf16 needs AVX512-BF16. auto: the faster one if a "
         "time is given, else float32. Sums and weights are always float32.",

@@ -22,7 +22,7 @@ from charrnn.network.parameters import NOTHING, Floats
 Kernel = Callable[..., Any]
 
 
-DENSITY = {"float32": 1, "bf16": 2}
+DENSITY = {"float32": 1, "bf16": 2, "amx": 2}
 """How many numbers fit into 4 bytes, by precision."""
 
 
@@ -99,8 +99,10 @@ def arithmetic_of(precision: str) -> Arithmetic:
     """
     if precision == "float32":
         return FLOAT32
+    if precision == "amx":
+        return _by_amx()
     if precision != "bf16":
-        raise ConfigError(f"`precision` must be float32 or bf16, not {precision}")
+        raise ConfigError(f"`precision` must be float32, bf16 or amx, not {precision}")
     from charrnn.compiler.bfloat16 import check_bf16
 
     check_bf16()
@@ -113,4 +115,20 @@ def arithmetic_of(precision: str) -> Arithmetic:
         pairs.pack_pairs_transposed,
         ("bfloat16_product", "pair_weight_gradients"),
         DENSITY[precision],
+    )
+
+
+def _by_amx() -> Arithmetic:
+    from charrnn.compiler.amx import check_amx
+
+    check_amx()
+    from charrnn.kernels import amx_product as tiles
+
+    return Arithmetic(
+        tiles.amx_product,
+        tiles.amx_weight_gradients,
+        tiles.pack_amx,
+        tiles.pack_amx_transposed,
+        ("amx_product", "amx_weight_gradients"),
+        DENSITY["amx"],
     )
