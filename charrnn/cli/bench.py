@@ -73,8 +73,8 @@ def several(
 @several(
     "--precision",
     "float32",
-    "float32, bf16, or int8 (for sampling).",
-    click.Choice(["float32", "bf16", "int8"]),
+    "float32, bf16, amx (for training), or int8 (for sampling).",
+    click.Choice(["float32", "bf16", "amx", "int8"]),
     "NAME,...",
 )
 @click.option(

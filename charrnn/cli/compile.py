@@ -65,12 +65,15 @@ def compile_(for_any_cpu: bool, shared: bool, as_json: bool) -> None:
 def _filled() -> list[Path]:
     """Compile every kernel that is not in the cache; returns the files of all."""
     from charrnn.compiler import compiling
+    from charrnn.compiler.amx import is_there
     from charrnn.compiler.bfloat16 import INSTRUCTION
     from charrnn.compiler.target import EMULATED, FILES
 
     names = [*CELL_NAMES, *compiling.CHOSEN_MODULES]
     if not (INSTRUCTION or EMULATED):
         names.remove("bf16-training")
+    if not is_there():
+        names.remove("amx-training")
     separate = [f"charrnn.kernels.{name}" for name in compiling.SEPARATE]
     modules = [*compiling.kernel_modules(*names), *separate]
     kernels = [kernel for module in modules for kernel in compiling.kernels_in(module)]

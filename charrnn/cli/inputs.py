@@ -18,15 +18,19 @@ if TYPE_CHECKING:
 
 def precision_kernels(precisions: Collection[str], duration: str | None = None) -> list[str]:
     """Names of the extra kernels that training in these precisions needs, for `load_kernels`. With
-    a duration, auto may become bf16.
+    a duration, auto may become one that rounds.
     """
-    if "bf16" not in precisions and ("auto" not in precisions or duration is None):
+    asked = [name for name in ("bf16", "amx") if name in precisions]
+    if not asked and ("auto" not in precisions or duration is None):
         return []
-    from charrnn.compiler.bfloat16 import INSTRUCTION, check_bf16
+    from charrnn.network.arithmetic import check_precision, rounded_precision
 
-    if "bf16" in precisions:
-        check_bf16()
-    return ["bf16-training"] if INSTRUCTION or "bf16" in precisions else []
+    for name in asked:
+        check_precision(name)
+    rounded = rounded_precision()
+    if "auto" in precisions and duration is not None and rounded is not None:
+        asked.append(rounded)
+    return [f"{name}-training" for name in dict.fromkeys(asked)]
 
 
 def read_text(

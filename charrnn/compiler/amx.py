@@ -27,7 +27,9 @@ from charrnn.compiler.emitter import FLOAT, I8, I32, I64, Emitter, constant, emi
 from charrnn.errors import ConfigError
 
 _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18
-"""Linux's system call, and its request to use the tile registers (Documentation/arch/x86/xstate)."""
+"""Linux's system call, and its request to use the tile registers (the kernel's documentation,
+arch/x86/xstate).
+"""
 TILE_BYTES = 1024
 SHAPES = (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)
 """Tiles down and across whose sums are computed together."""

@@ -286,8 +286,9 @@ class TrainConfig(Settings):
     )
     precision: Literal["auto", "float32", "bf16", "amx"] = training(
         "auto",
-        "Type of the factors in matrix products; bf16 needs AVX512-BF16. auto: the faster one if a "
-        "time is given, else float32. Sums and weights are always float32.",
+        "Type of the factors in matrix products; bf16 needs AVX512-BF16, amx (bfloat16 in tiles) "
+        "AMX. auto: the fastest if a time is given, else float32. Sums and weights are always "
+        "float32.",
     )
     epochs: float | None = run(
         None,

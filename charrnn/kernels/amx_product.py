@@ -1,5 +1,5 @@
-"""Products of factors rounded to bfloat16 by AMX (see `compiler.amx`): the counterparts of `product`
-and `layers` for panels of LANES columns.
+"""Products of factors rounded to bfloat16 by AMX (see `compiler.amx`): the counterparts of
+`product` and `layers` for panels of LANES columns.
 
 A packed (K, N) matrix, K even, is a run of panels, each (K / 2, LANES) words.
 """
@@ -24,8 +24,8 @@ BLOCK = 1 << 16
 """Words of A that are rounded at a time, on the stack: a quarter of a megabyte."""
 TILE, HALF = 16, 8
 """Rows of a tile, which are words of B; words of the rest of a depth that is no multiple of 32."""
-DEPTH = 16
-"""Tiles of dz packed at a time for a weight gradient."""
+BAND = 32
+"""Rows of dz that are packed, and then added, at a time."""
 
 block = block_kernel(64)
 packed_block = block_kernel(TILE_BYTES)
@@ -42,7 +42,9 @@ def _pitch(words):
 
 @inline
 def _place(index, full, height, step, row):
-    """Where tile `index` of C or A begins, in bytes; each step has `full` tiles of `height` rows."""
+    """Where tile `index` of C or A begins, in bytes; each step has `full` tiles of `height`
+    rows.
+    """
     return 4 * (index // full * step + index % full * height * row)
 
 
@@ -51,8 +53,8 @@ def _multiply(
     memory, pitch, a_step, panels, panel, s, s_row, s_step, c, c_row, c_step, count, full, height,
     depth, columns
 ):  # fmt: skip
-    """C = S + A B for `full` tiles of `height` rows of each of `count` steps, `panel` bytes from one
-    panel to the next.
+    """C = S + A B for `full` tiles of `height` rows of each of `count` steps; panels are `panel`
+    bytes apart.
     """
     tiles = count * full
     across = 2 if tiles > 1 else 4
@@ -222,24 +224,28 @@ def amx_weight_gradients(
     """
     K, D, H = dz.shape[0], x.shape[1], h.shape[1]
     words, tiles = stack_words(TILE * LANES), stack_words(TILE)
+    most = scratch.size // (TILE * (GROUP + D + H))
     panels = address(scratch, 0)
-    x_tiles = panels + 4 * DEPTH * TILE * GROUP
-    h_tiles = x_tiles + 4 * DEPTH * TILE * D
+    x_tiles = panels + 4 * most * TILE * GROUP
+    h_tiles = x_tiles + 4 * most * TILE * D
     fill_row(db[start:stop], ZERO)
-    for k in range(0, K, 2 * TILE * DEPTH):
-        last = min(k + 2 * TILE * DEPTH, K)
+    for k in range(0, K, 2 * TILE * most):
+        last = min(k + 2 * TILE * most, K)
         depth = (last - k + 2 * TILE - 1) // (2 * TILE)
         _pack_tiles(x, k, last, depth, words, x_tiles)
         _pack_tiles(h, k, last, depth, words, h_tiles)
         configure(tiles, TILE, TILE)
         for group in range(start, stop, GROUP):
             end = min(group + GROUP, stop)
-            _pack_rows(dz, k, last, group, end - group, depth * TILE, panels)
+            for part in range(k, last, BAND):
+                after = min(part + BAND, last)
+                to = panels + 2 * LANES * (part - k)
+                _pack_rows(dz, part, after, group, end - group, depth * TILE, to)
+                for j in range(part, after):
+                    add_row(db[group:end], dz[j, group:end])
             for j in range((last - k + 1) // 2, depth * TILE):
                 for n in range(0, end - group, LANES):
                     zero_lanes(panels + 4 * (n * depth * TILE + j * LANES))
-            for j in range(k, last):
-                add_row(db[group:end], dz[j, group:end])
             _multiply_tiles(x_tiles, panels, depth, dw_x, D, group - x_column, end - group, k > 0)
             _multiply_tiles(h_tiles, panels, depth, dw_h, H, group - h_column, end - group, k > 0)
     release()

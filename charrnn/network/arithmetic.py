@@ -3,13 +3,14 @@
 float32: all in float32.
 bf16: factors of matrix products rounded to bfloat16, to nearest even; sums and stored values in
     float32.
+amx: the same, by tiles, with another order of additions.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,19 +94,46 @@ def from_bf16(words: NDArray[np.uint16]) -> Floats:
     return (words.astype(np.uint32) << 16).view(np.float32)
 
 
+def check_precision(precision: str) -> None:
+    """`ConfigError` if there is no such precision, or if this machine does not support it."""
+    if precision not in DENSITY:
+        raise ConfigError(f"`precision` must be float32, bf16 or amx, not {precision}")
+    if precision == "bf16":
+        from charrnn.compiler.bfloat16 import check_bf16
+
+        check_bf16()
+    if precision == "amx":
+        from charrnn.compiler.amx import check_amx
+
+        check_amx()
+
+
+def rounded_precision() -> Literal["bf16", "amx"] | None:
+    """The precision besides float32 that may be the faster one on this machine."""
+    from charrnn.compiler.amx import is_there
+    from charrnn.compiler.bfloat16 import INSTRUCTION
+
+    if is_there():
+        return "amx"
+    return "bf16" if INSTRUCTION else None
+
+
 def arithmetic_of(precision: str) -> Arithmetic:
-    """The products in this precision, loading their kernels; `ConfigError` if this machine does not
-    support them.
-    """
+    """The products in this precision, loading their kernels; errors as `check_precision`."""
+    check_precision(precision)
     if precision == "float32":
         return FLOAT32
     if precision == "amx":
-        return _by_amx()
-    if precision != "bf16":
-        raise ConfigError(f"`precision` must be float32, bf16 or amx, not {precision}")
-    from charrnn.compiler.bfloat16 import check_bf16
+        from charrnn.kernels import amx_product as tiles
 
-    check_bf16()
+        return Arithmetic(
+            tiles.amx_product,
+            tiles.amx_weight_gradients,
+            tiles.pack_amx,
+            tiles.pack_amx_transposed,
+            ("amx_product", "amx_weight_gradients"),
+            DENSITY[precision],
+        )
     from charrnn.kernels import bfloat16_product as pairs
 
     return Arithmetic(
@@ -115,20 +143,4 @@ def arithmetic_of(precision: str) -> Arithmetic:
         pairs.pack_pairs_transposed,
         ("bfloat16_product", "pair_weight_gradients"),
         DENSITY[precision],
-    )
-
-
-def _by_amx() -> Arithmetic:
-    from charrnn.compiler.amx import check_amx
-
-    check_amx()
-    from charrnn.kernels import amx_product as tiles
-
-    return Arithmetic(
-        tiles.amx_product,
-        tiles.amx_weight_gradients,
-        tiles.pack_amx,
-        tiles.pack_amx_transposed,
-        ("amx_product", "amx_weight_gradients"),
-        DENSITY["amx"],
     )

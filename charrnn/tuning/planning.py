@@ -12,13 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from charrnn.compiler.bfloat16 import INSTRUCTION
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.settings import LENGTH
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.ngrams import ngram_nats
+from charrnn.network.arithmetic import rounded_precision
 from charrnn.network.parameters import parameter_count
 from charrnn.optim.schedules import RISE, rate_factor
 from charrnn.text.corpus import Corpus
@@ -308,13 +308,14 @@ class _Planner:
         """The time of a step, and the training in the faster precision if that is auto.
 
         Which one is faster depends on the processor: AVX512-BF16 multiplies twice as fast as
-        float32 on a Zen 4, and no faster on a Sapphire Rapids.
+        float32 on a Zen 4, and no faster on a Sapphire Rapids, which has AMX.
         """
         choices = [self.training]
         if self.training.precision == "auto":
             choices = [replace(self.training, precision="float32")]
-            if INSTRUCTION:
-                choices.append(replace(self.training, precision="bf16"))
+            rounded = rounded_precision()
+            if rounded is not None:
+                choices.append(replace(self.training, precision=rounded))
         share = seconds / len(choices)
         timed = [(self._step_seconds(model, training, share), training) for training in choices]
         return min(timed, key=lambda one: one[0])

@@ -267,7 +267,7 @@ def test_ten_minutes_are_the_default(monkeypatch: pytest.MonkeyPatch, text: str)
     assert result.exit_code == 0, result.output
     assert "more would only repeat the text" in result.stderr
     precision = load_run("run/last.safetensors").config.precision
-    assert precision in (("bf16", "float32") if planning.INSTRUCTION else ("float32",))
+    assert precision in ("float32", planning.rounded_precision())
 
 
 def test_without_a_clock_nothing_is_measured_and_the_precision_is_float32(

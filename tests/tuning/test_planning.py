@@ -157,7 +157,7 @@ def test_the_faster_precision_is_taken(
 ) -> None:
     """bfloat16 takes this share of float32's time, on a processor that has it or not."""
     machine = Machine(monkeypatch, 2e9, share)
-    monkeypatch.setattr(planning, "INSTRUCTION", has)
+    monkeypatch.setattr(planning, "rounded_precision", lambda: "bf16" if has else None)
     found = machine.plan(novel, 60)
     expected = "bf16" if has and share < 1 else "float32"
     assert found.training.precision == expected
