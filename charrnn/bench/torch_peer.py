@@ -72,9 +72,9 @@ def training(task: Task) -> Iterator[int]:
 
 def _precision(name: str) -> Any:
     """The context in which the network runs."""
-    return (
-        torch.autocast("cpu", dtype=torch.bfloat16) if name == "bf16" else contextlib.nullcontext()
-    )
+    if name == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 def forward(task: Task) -> Iterator[int]:

@@ -151,10 +151,10 @@ def _shapes(task: str, **lists: tuple[Any, ...]) -> Iterator[Shape]:
     """Every combination of the requested values that applies to this task."""
     from charrnn.bench.measure import Shape
 
+    unfit = "amx" if task == "sampling" else "int8"
+    lists["precision"] = tuple(name for name in lists["precision"] if name != unfit)
     if task == "sampling":
         lists |= {"batch_size": lists["streams"], "seq_length": (SAMPLED,)}
-    else:
-        lists["precision"] = tuple(name for name in lists["precision"] if name != "int8")
     for values in product(*(lists[field.name] for field in fields(Shape))):
         yield Shape(*values)
 
