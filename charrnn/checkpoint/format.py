@@ -6,7 +6,7 @@ is allocated.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from charrnn.errors import CheckpointError
 from charrnn.network.arithmetic import from_bf16
 from charrnn.network.cells import cell_named
 from charrnn.network.model import Model, State
-from charrnn.network.parameters import Parameters, tensors_of
+from charrnn.network.parameters import Parameters, Tensor, tensors_of
 from charrnn.runtime.files import write_atomically
 
 Arrays = dict[str, NDArray[Any]]
@@ -70,9 +70,13 @@ class File:
                 )
         return arrays
 
-    def parameters(self, config: ModelConfig, prefix: str = "") -> Parameters:
-        """A network's parameters, or other arrays of the same layout with this prefix."""
-        parameters, cell = Parameters(tensors_of(config)), cell_named(config.cell)
+    def parameters(
+        self, config: ModelConfig, prefix: str = "", tensors: Sequence[Tensor] | None = None
+    ) -> Parameters:
+        """A network's parameters, or other arrays of this layout, by default the same, with this
+        prefix.
+        """
+        parameters, cell = Parameters(tensors or tensors_of(config)), cell_named(config.cell)
         names = {
             tensor.name: prefix + file_name(tensor.name, config) for tensor in parameters.tensors
         }

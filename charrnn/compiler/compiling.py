@@ -34,6 +34,7 @@ OPTIMIZER_MODULES = {
     **dict.fromkeys(("sgd", "momentum", "nesterov"), "descent"),
     **dict.fromkeys(("adagrad", "adadelta", "rmsprop"), "adaptive"),
     **dict.fromkeys(("adam", "adamw"), "adam"),
+    "soap": "soap",
 }
 """The module of each optimizer's kernel; imported only when needed."""
 

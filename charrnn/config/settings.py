@@ -199,7 +199,7 @@ class TrainConfig(Settings):
         65536,
     )
     optimizer: Literal[
-        "adam", "adamw", "rmsprop", "adagrad", "adadelta", "sgd", "momentum", "nesterov"
+        "adam", "adamw", "soap", "rmsprop", "adagrad", "adadelta", "sgd", "momentum", "nesterov"
     ] = training("adamw", "Update rule.")
     learning_rate: float | None = training(
         None,

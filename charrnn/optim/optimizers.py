@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import module_of
 from charrnn.compiler.simd import LANES
-from charrnn.config import TrainConfig
+from charrnn.config import ModelConfig, TrainConfig
 from charrnn.kernels import update
-from charrnn.network.parameters import Floats, Parameters
+from charrnn.network.parameters import Floats, Parameters, tensors_of
+from charrnn.optim import rotation
 from charrnn.runtime.threads import Workers, ranges
 
 Rule = tuple[np.float32, ...]
@@ -24,6 +25,7 @@ Places = Sequence[tuple[int, int]]
 """Ranges (start, stop) of a flat vector."""
 Clip = tuple[np.float32, np.float32]
 """The limit of each gradient element, and the factor of the whole gradient."""
+NO_PENALTIES: Rule = (np.float32(0),) * 3
 UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
 
 
@@ -47,8 +49,9 @@ class Optimizer:
     """An optimizer: slots with the parameters' layout, and kernel(w, gradient, *slots, rule,
     clip_value, scale, start, stop).
 
-    `numbers(coefficients, learning_rate, step)` returns the kernel's rule; the first step is 1. The
-    other fields are the defaults of settings that are None.
+    `numbers(coefficients, learning_rate, step)` returns the kernel's rule; the first step is 1.
+    `others` are slots of another layout. The other fields are the defaults of settings that are
+    None.
     """
 
     function: str
@@ -58,6 +61,12 @@ class Optimizer:
     rho: float = 0.0
     epsilon: float = 0.0
     weight_decay: float = 0.0
+    others: tuple[str, ...] = ()
+
+    @property
+    def rotates(self) -> bool:
+        """True if it has a basis for some weights (`rotation`)."""
+        return "basis" in self.others
 
     @property
     def kernel(self) -> Callable[..., None]:
@@ -133,7 +142,23 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "rmsprop": Optimizer("rmsprop", ("s",), _squares_numbers, 0.002, rho=0.9, epsilon=1e-8),
     "adam": Optimizer("adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8),
     "adamw": Optimizer("adam", ("m", "v"), _adam_numbers, 0.003, epsilon=1e-8, weight_decay=0.01),
+    "soap": Optimizer(
+        "adam",
+        ("m", "v"),
+        _adam_numbers,
+        0.003,
+        epsilon=1e-8,
+        weight_decay=0.01,
+        others=(rotation.COVARIANCE, rotation.BASIS),
+    ),
 }
+
+
+def new_slots(name: str, config: ModelConfig) -> dict[str, Parameters]:
+    """The slots of an optimizer before its first step, for this network."""
+    optimizer, tensors = OPTIMIZERS[name], tensors_of(config)
+    slots = {slot: Parameters(tensors) for slot in optimizer.slots}
+    return slots | (rotation.rotation_slots(config) if optimizer.rotates else {})
 
 
 class Clipper:
@@ -213,9 +238,12 @@ def update_parameters(
     penalties: Rule | None = None,
     anchor: Parameters | None = None,
     places: Places | None = None,
+    rotated: rotation.Rotation | None = None,
+    step: int = 1,
 ) -> None:
     """One step of the optimizer, after the penalties on weights (biases are exempt); the gradient
-    may be overwritten. If places are given, only their parameters are updated.
+    may be overwritten. If places are given, only their parameters are updated. An optimizer that
+    `rotates` needs `rotated` and the number of the step, from 1.
 
     With an anchor w0, weights decay towards it instead of zero: w += decay (w0 - w) (L2-SP of Li,
     Grandvalet & Davoine 2018, decoupled from the gradient).
@@ -225,26 +253,34 @@ def update_parameters(
         decay, penalties = penalties[2], (*penalties[:2], np.float32(0))
     flats = (parameters.flat, gradient.flat, *(slots[name].flat for name in optimizer.slots))
     kernel, threads = optimizer.kernel, workers.threads
+    areas = [(place, True) for place in places or [(0, parameters.flat.size)]]
+    if rotated is not None:
+        penalties = penalties or NO_PENALTIES
+        areas = [(place, True) for place in rotated.rest]
+        areas += [(place, False) for place in rotated.places]
 
-    def move(decays: bool, start: int, stop: int) -> None:
+    def move(decays: bool, moves: bool, start: int, stop: int) -> None:
         decays = decays and penalties is not None
         if decays:
             update.penalize(parameters.flat, gradient.flat, penalties, *clip, start, stop)
             if anchor is not None:
                 update.average(anchor.flat, parameters.flat, decay, start, stop)
-        kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
+        if moves:
+            kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
 
     regions = [
-        (max(start, first), min(stop, last), decays)
-        for start, stop in places or [(0, parameters.flat.size)]
+        (max(start, first), min(stop, last), decays, moves)
+        for (start, stop), moves in areas
         for first, last, decays in parameters.regions
     ]
     workers.run(
         move,
         [
-            (decays, start + a, start + b)
-            for start, stop, decays in regions
+            (decays, moves, start + a, start + b)
+            for start, stop, decays, moves in regions
             if start < stop
             for a, b in ranges(stop - start, threads, LANES)
         ],
     )
+    if rotated is not None:
+        rotated.step(rule, step)

@@ -140,12 +140,12 @@ def _decided(
     )
     if training.precision == "auto":
         training = replace(training, precision="float32")
-    if training.optimizer in ("adam", "adamw"):
+    if training.optimizer in ("adam", "adamw", "soap"):
         rate = learning_rate_for(model.hidden)
         rate = rate * fine_tuning_factor(training.batch_size) if is_fine_tuning else rate
         training = training.filled(learning_rate=round(rate, 6))
     rate = coefficients_of(training).learning_rate
-    if training.optimizer == "adamw" and rate > 0:
+    if training.optimizer in ("adamw", "soap") and rate > 0:
         decay = weight_decay_for(passes, rate, per_pass)
         if is_fine_tuning:
             decay = round(min(MOST_DECAY, FINE_TUNING_DECAY / (rate * per_pass)), 4)

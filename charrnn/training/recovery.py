@@ -146,7 +146,7 @@ def copy_of(run: Run) -> Run:
         good=None,
         completing=None,
     )
-    copy.slots = {name: run.model.parameters.like() for name in run.slots}
+    copy.slots = {name: slot.like() for name, slot in run.slots.items()}
     copy.average = None if run.average is None else run.model.parameters.like()
     copy.history = list(run.history)
     _copy_state(copy, run)

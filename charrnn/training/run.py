@@ -15,7 +15,8 @@ from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, ConfigError, RunError
 from charrnn.network.model import Model, State
 from charrnn.network.parameters import Parameters
-from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.optim.optimizers import OPTIMIZERS, new_slots
+from charrnn.optim.rotation import mean_squares
 from charrnn.optim.schedules import Moment
 from charrnn.text.corpus import Corpus
 from charrnn.text.documents import follows_separator
@@ -166,7 +167,7 @@ class Run:
 
     @classmethod
     def _new(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
-        slots = {name: model.parameters.like() for name in OPTIMIZERS[config.optimizer].slots}
+        slots = new_slots(config.optimizer, model.config)
         text = corpus.vocab, corpus.config, config, corpus.sources, corpus.sha256
         run = cls(model, *text, slots, State(model, config.batch_size))
         run.steps_per_epoch = run.streams(corpus).steps
@@ -205,6 +206,8 @@ class Run:
         loss = losses[-1] if losses else None
         origin = Origin(texts, self.sha256, self.step, self.epoch, loss)
         squares = self.slots.get(SQUARES.get(self.config.optimizer, ""))
+        if OPTIMIZERS[self.config.optimizer].rotates:
+            squares = mean_squares(self.slots)
         return Trained(self.result, self.vocab, self.corpus_config, origin, squares, self.starts)
 
     @property
@@ -290,11 +293,14 @@ class Run:
         which the kernels rely.
         """
         model, tensors = self.model, self.model.parameters.tensors
-        if self.slots.keys() != set(OPTIMIZERS[self.config.optimizer].slots):
+        wanted = {
+            name: s.tensors for name, s in new_slots(self.config.optimizer, model.config).items()
+        }
+        if self.slots.keys() != wanted.keys():
             raise RunError(f"`slots` are not those of the `optimizer` {self.config.optimizer}")
         others = {**self.slots, "average": self.average, "anchor": self.anchor}
         for name, other in others.items():
-            if other is not None and other.tensors != tensors:
+            if other is not None and other.tensors != wanted.get(name, tensors):
                 raise RunError(f"the run's {name} belongs to a network of another shape")
         if self.state.h.shape != State.shapes(model.config, self.config.batch_size)["h"]:
             raise RunError(f"the run's state is not that of {self.config.batch_size} streams")

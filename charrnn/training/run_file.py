@@ -16,11 +16,12 @@ from typing import Any
 from charrnn.checkpoint.format import File, arrays_of, arrays_of_state, opened, write
 from charrnn.checkpoint.header import Metadata, configuration, count, value
 from charrnn.checkpoint.paths import LAST
+from charrnn.checkpoint.trained import SQUARES as RELATIVE
 from charrnn.checkpoint.trained import Text, arrays_in_file, metadata_of, read_trained, texts_of
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.errors import CheckpointError, ConfigError
 from charrnn.network.model import Model
-from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.optim.optimizers import OPTIMIZERS, new_slots
 from charrnn.text.sources import Source
 from charrnn.training.entries import Entry, has_numbers, has_step
 from charrnn.training.run import SQUARES, Progress, Run
@@ -35,8 +36,9 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
     """
     if not isinstance(run, Run):
         raise ConfigError(f"`run` must be a Run, not {type(run).__name__}; `save` writes a Trained")
-    config, about = run.model.config, metadata_of(run.trained)
-    arrays = arrays_in_file(run.trained)
+    trained = run.trained
+    config, about = run.model.config, metadata_of(trained)
+    arrays = arrays_in_file(trained)
     if run.average is not None:
         arrays |= arrays_of(run.model.parameters, config, TRAINED)
     if run.anchor is not None:
@@ -44,6 +46,9 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
     for slot, values in run.slots.items():
         arrays |= arrays_of(values, config, f"{OPTIMIZER}{slot}.")
     arrays |= arrays_of_state(run.state, config, STATE)
+    if OPTIMIZERS[run.config.optimizer].rotates and trained.squares is not None:
+        arrays |= arrays_of(trained.squares, config, RELATIVE)
+        about["squares"] = RELATIVE
     if run.config.optimizer in SQUARES:
         about["squares"] = f"{OPTIMIZER}{SQUARES[run.config.optimizer]}."
     about["run"] = {
@@ -139,8 +144,8 @@ def _run(file: File) -> Run:
         _sources(value(about, "paths", list), trained.origin.texts),
         trained.origin.sha256,
         {
-            slot: file.parameters(model_config, f"{OPTIMIZER}{slot}.")
-            for slot in OPTIMIZERS[config.optimizer].slots
+            slot: file.parameters(model_config, f"{OPTIMIZER}{slot}.", like.tensors)
+            for slot, like in new_slots(config.optimizer, model_config).items()
         },
         file.state(model, STATE, config.batch_size),
     )

@@ -3,7 +3,7 @@
 The N streams of a batch are divided into P parts. Part p, streams p n to (p + 1) n - 1 with
 n = N / P, goes through a network of n streams, with dropout masks of its own; the gradients are
 added in the order of p. Several ranks share the parts (`ranks`); each updates a slice of the
-parameters.
+parameters, or, if the optimizer needs the whole gradient, all of them.
 """
 
 import math
@@ -26,6 +26,7 @@ from charrnn.optim.optimizers import (
     penalties_of,
     update_parameters,
 )
+from charrnn.optim.rotation import Rotation
 from charrnn.runtime.mpi import wait
 from charrnn.runtime.threads import Workers
 from charrnn.text.streams import Streams
@@ -75,14 +76,18 @@ class Update:
         self.panels: Panels = self._network.panels
         parameters = run.model.parameters
         self._gradient = parameters.like() if self.parts > 1 else self._network.gradient
-        self._own = [(0, parameters.flat.size)]
+        self._own, self._optimizer = [(0, parameters.flat.size)], OPTIMIZERS[config.optimizer]
         if self.ranks.size > 1:
             total, pieces = self._gradient.flat, self._network.pieces
             gradient = self._network.gradient.flat
             self._shared = SharedSum(self.ranks, self.parts, gradient, total, pieces, workers)
-            self._own = self._shared.own
-        self._optimizer = OPTIMIZERS[config.optimizer]
+            if not self._optimizer.rotates:
+                self._own = self._shared.own
         self._clipper = Clipper(parameters, workers, config.clip_value, config.clip_norm)
+        self._rotation = None
+        if self._optimizer.rotates:
+            arithmetic = self._network.panels.arithmetic
+            self._rotation = Rotation(parameters, self._gradient, run.slots, arithmetic, workers)
         self._is_spread = False
 
     def __call__(self, step: int, rate: float) -> tuple[float, float]:
@@ -123,8 +128,10 @@ class Update:
                 penalties_of(run.config, rate),
                 run.anchor,
                 [place],
+                self._rotation,
+                step + 1,
             )
-            if self.ranks.size > 1:
+            if self.ranks.size > 1 and not self._optimizer.rotates:
                 requests.append(self._shared.gathered(index, parameters.flat))
         if run.average is not None:
             share = run.config.average, step + 1
@@ -164,7 +171,7 @@ class Update:
         """On every rank: all receive all slices of the run."""
         run, ranks = self.run, self.ranks
         for vectors in (*run.slots.values(), run.average):
-            if vectors is not None:
+            if vectors is not None and not self._optimizer.rotates:  # else each rank has them
                 self._shared.gather(vectors.flat)
         for part in range(self.parts):
             streams = self._state_of(run.state, part)
@@ -218,6 +225,8 @@ class Update:
                 if part is not None:
                     losses[part], _ = self._gradients_of(part, step, batch, self._shared.ready)
             self._shared.finish()
+            if self._optimizer.rotates:
+                self._shared.gather(self._gradient.flat)
             return losses
         for part in range(self.parts):
             losses[part], gradient = self._gradients_of(part, step, batch)
@@ -230,6 +239,8 @@ class Update:
         slices.
         """
         every = self.ranks.gathered(np.concatenate([losses, squares])).sum(axis=0)
+        if self._optimizer.rotates:  # every rank has the whole gradient
+            return every[: losses.size], squares
         return every[: losses.size], every[losses.size :]
 
     def check_ranks(self) -> None:

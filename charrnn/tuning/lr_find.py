@@ -21,6 +21,7 @@ from charrnn.optim.optimizers import (
     penalties_of,
     update_parameters,
 )
+from charrnn.optim.rotation import Rotation
 from charrnn.runtime.interrupts import delayed_interrupt
 from charrnn.runtime.progress import Progress
 from charrnn.runtime.threads import Workers, check_threads
@@ -112,6 +113,11 @@ def _losses(
     optimizer = OPTIMIZERS[config.optimizer]
     clipper = Clipper(run.model.parameters, workers, config.clip_value, config.clip_norm)
     penalties = penalties_of(config, coefficients_of(config).learning_rate)
+    rotated = None
+    if optimizer.rotates:
+        arithmetic = network.panels.arithmetic
+        places = run.model.parameters, network.gradient, run.slots
+        rotated = Rotation(*places, arithmetic, workers)
     objective = config.reduction == "sum-over-time", config.label_smoothing
     losses: list[float] = []
     for step, rate in enumerate(rates):
@@ -141,6 +147,8 @@ def _losses(
                 (clipper.limit, scale),
                 workers,
                 penalties,
+                rotated=rotated,
+                step=step + 1,
             )
             network.refresh()
             run.progress = replace(run.progress, step=step + 1)
