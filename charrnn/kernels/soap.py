@@ -1,41 +1,57 @@
-"""The parts of SOAP that are no matrix products: Adam's step in a rotated space, and the rotation.
-
-The products themselves are in `optim.rotation`.
-"""
+"""SOAP's step of one weight, and the rotation of its basis; see `optim.rotation`."""
 
 import numpy as np
-from numba import float32, void
+from numba import float32, int64, intp, types, void
 
+from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import kernel
-from charrnn.compiler.lanes import double
-from charrnn.compiler.rows import SUM_OF_DOUBLES, add_product_row, copy_row, multiply_row, rows
+from charrnn.compiler.rows import SUM, add_product_row, copy_row, multiply_row, rows
+from charrnn.compiler.simd import address
 from charrnn.kernels import adam as adam  # which makes the other weights' steps
-from charrnn.kernels.product import MATRIX, VECTOR
-from charrnn.kernels.update import rule_of
+from charrnn.kernels.product import GROUP, MATRIX, PACK, VECTOR
+from charrnn.kernels.recurrent import call_product
 
 TINY = 1e-30
 """A row whose squares add up to less has no direction."""
+call_pack = caller(PACK)
 
 
-@rows(fold=SUM_OF_DOUBLES)
+@rows(fold=SUM)
 def _product_of(a, b):
     """The scalar product of two rows."""
-    return double(a) * double(b)
+    return a * b
 
 
-@kernel(rule_of(7, 2))
-def rotated_adam(change, gradient, m, v, rule, clip_value, scale, start, stop):
-    """change = what `adam` would add to a weight, on elements start:stop; `change` may be the
-    gradient. clip_value and scale are not used.
+@kernel(void(intp, intp, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, MATRIX, VECTOR, MATRIX,
+             types.UniTuple(float32, 7), int64, int64))  # fmt: skip
+def rotated_step(product, pack, basis, inverse, gradient, w, m, v, panels, rotated, rule, start,
+                 stop):  # fmt: skip
+    """w += inverse @ N for columns start:stop, multiples of GROUP but the last; N is what `adam`
+    would add for the gradient basis @ gradient.
+
+    product, pack: addresses of kernels of one arithmetic
+    basis, inverse (K, K), gradient (K, Z): read
+    w, m, v (K, Z): updated
+    panels, rotated (K, GROUP): scratch
     """
     beta1, a, beta2, b, epsilon, rate, correction = rule
-    change, gradient = change[start:stop], gradient[start:stop]
-    m, v = m[start:stop], v[start:stop]
-    for k in range(change.size):
-        g = gradient[k]
-        m[k] = beta1 * m[k] + a * g
-        v[k] = beta2 * v[k] + b * g * g
-        change[k] = -rate * m[k] / (np.sqrt(v[k]) * correction + epsilon)
+    K, Z = w.shape
+    for n in range(start, stop, GROUP):
+        count = min(GROUP, stop - n)
+        to = address(rotated, 0)
+        call_pack(pack, (gradient, panels, n, count, 0, count))
+        call_product(
+            product, (address(basis, 0), K, 0, panels, 0, 0, 0, to, GROUP, 0, 1, K, K, count)
+        )
+        for k in range(K):
+            g, m_k, v_k = rotated[k, :count], m[k, n : n + count], v[k, n : n + count]
+            for j in range(count):
+                m_k[j] = beta1 * m_k[j] + a * g[j]
+                v_k[j] = beta2 * v_k[j] + b * g[j] * g[j]
+                g[j] = -rate * m_k[j] / (np.sqrt(v_k[j]) * correction + epsilon)
+        call_pack(pack, (rotated, panels, 0, count, 0, count))
+        c = address(w, n)
+        call_product(product, (address(inverse, 0), K, 0, panels, c, Z, 0, c, Z, 0, 1, K, K, count))
 
 
 @kernel(void(VECTOR, float32))

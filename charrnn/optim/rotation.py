@@ -3,7 +3,7 @@ eigenbasis of the gradients' covariance, here that of a weight's inputs alone.
 
 For a weight W (K, Z) with K inputs and the gradient G:
 
-    L = 0.99 L + G G^T                           the covariance
+    L = 0.99^5 L + G G^T                         the covariance, from every fifth gradient
     R = the transposed eigenvectors of L         (K, K), one step of orthogonal iteration at a time
     G' = R G;  m, v and N by Adam from G'
     W -= rate R^T N
@@ -15,13 +15,15 @@ slots `m` and `v` of a rotated weight are in the rotated space; `covariance` is 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, NR
 from charrnn.config import ModelConfig
+from charrnn.kernels.product import GROUP
 from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Floats, Parameters, Tensor, aligned, tensors_of
 from charrnn.runtime.threads import Workers, ranges
@@ -31,13 +33,18 @@ if TYPE_CHECKING:
     from charrnn.optim.optimizers import Rule
 
 COVARIANCE, BASIS = "covariance", "basis"
-MEMORY = np.float32(0.99)
-"""Decay of the covariance."""
-EVERY, EARLY = 10, 50
-"""Steps between two steps of the iteration; in the first `EARLY` steps each has one."""
+MEMORY = 0.99
+"""Decay of the covariance in a step."""
+ADDED, TURNED, EARLY = 5, 10, 50
+"""Every fifth gradient is added to the covariance, and the basis turns after every tenth; of the
+first `EARLY` steps after each.
+"""
 RATE = np.float32(0.7)
 """Adam's rate for rotated weights, as a share of that of the others."""
 ONE = np.float32(1)
+Jobs = list[tuple[Any, ...]]
+Scratch = tuple[Floats, Floats]
+"""Panels and rotated gradients of GROUP columns."""
 
 
 def squares_of(config: ModelConfig) -> tuple[Tensor, ...]:
@@ -88,13 +95,16 @@ class Rotation:
         arithmetic: Arithmetic,
         workers: Workers,
     ) -> None:
-        from charrnn.kernels import soap
-
-        self._kernels, self.workers = soap, workers
+        self.workers = workers
         names = [tensor.name for tensor in slots[BASIS].tensors]
         self._weights = [
             _Weight(name, parameters, gradient, slots, arithmetic, workers.threads)
             for name in names
+        ]
+        most = max((len(parameters[name]) for name in names), default=0)
+        self._scratch = [
+            (aligned(most * GROUP // arithmetic.density), aligned(most * GROUP))
+            for _ in range(workers.threads)
         ]
         first, size = parameters.flat.ctypes.data, parameters.flat.size
         starts = [(parameters[name].ctypes.data - first) // 4 for name in names]
@@ -106,31 +116,19 @@ class Rotation:
         self.rest = [(a, b) for a, b in zip(cuts[::2], cuts[1::2], strict=True) if a < b]
 
     def step(self, rule: Rule, step: int) -> None:
-        """Update the rotated weights by the gradient, which is overwritten; the first step is 1.
-        `rule` is Adam's.
-        """
-        adam, weights = self._kernels.rotated_adam, self._weights
+        """Update the rotated weights by the gradient; the first step is 1. `rule` is Adam's."""
+        weights = self._weights
         rule = (*rule[:5], rule[5] * RATE, rule[6])
-        self._run(
-            [*weight.packing(weight.gradient), *weight.packing_covariance(self._kernels.decay)]
-            for weight in weights
-        )
-        covariance = [weight.covariance_products() for weight in weights]
-        if step <= EARLY or step % EVERY == 0:
-            self._run(covariance)
-            self._run([(weight.turn, self._kernels.orthonormalize)] for weight in weights)
-            covariance = []
-        rotated = [weight.products(weight.basis, weight.rotated) for weight in weights]
-        self._run([*covariance, *rotated])
-        self._run(
-            [
-                (adam, weight.change, weight.change, weight.m, weight.v, rule, ONE, ONE, a, b)
-                for a, b in ranges(weight.change.size, self.workers.threads, LANES)
-            ]
-            for weight in weights
-        )
-        self._run(weight.packing(weight.rotated) for weight in weights)
-        self._run(weight.products(weight.inverse, weight.w, adds=True) for weight in weights)
+        turns = step <= EARLY or step % TURNED == 0
+        if turns or step % ADDED == 0:
+            memory = np.float32(MEMORY ** (1 if step <= EARLY else ADDED))
+            self._run(weight.packing(memory) for weight in weights)
+            self._run(weight.adding() for weight in weights)
+        if turns:
+            self._run([(weight.turn,)] for weight in weights)
+        jobs = [job for weight in weights for job in weight.moving(rule)]
+        scratch = zip(jobs, cycle(self._scratch), strict=False)
+        self._run([[(job, memory, a, b) for (job, a, b), memory in scratch]])
 
     def _run(self, jobs: Any) -> None:
         self.workers.run(operator.call, [job for own in jobs for job in own])
@@ -148,54 +146,67 @@ class _Weight:
         arithmetic: Arithmetic,
         threads: int,
     ) -> None:
+        from charrnn.kernels import soap
+
         self.w, self.gradient = parameters[name], gradient[name]
-        self._arithmetic, self._threads = arithmetic, threads
+        self._kernels, self._arithmetic, self._threads = soap, arithmetic, threads
         self.covariance, self.basis = slots[COVARIANCE][name], slots[BASIS][name]
-        self.moments = slots["m"][name]
-        self.m, self.v = self.moments.reshape(-1), slots["v"][name].reshape(-1)
+        self.m, self.v = slots["m"][name], slots["v"][name]
         (K, Z), density = self.w.shape, arithmetic.density
-        self.panels, self._transposed = aligned(K * Z // density), aligned(Z * K // density)
-        self._square = aligned(K * K // density)
-        self.inverse, self._turned = np.ascontiguousarray(self.basis.T), aligned(K, K)
-        self.rotated = aligned(K, Z)
-        self.change = self.rotated.reshape(-1)
+        self._transposed, self._square = aligned(K * Z // density), aligned(K * K // density)
+        self._inverse, self._turned = np.ascontiguousarray(self.basis.T), aligned(K, K)
 
-    def packing_covariance(self, decay: Callable[..., None]) -> list[tuple[Any, ...]]:
-        """Calls that pack the transposed gradient and decay the covariance."""
-        K, Z = self.w.shape
-        return [
-            (decay, self.covariance.reshape(-1), MEMORY),
-            *(
-                (self._arithmetic.pack_transposed, self.gradient, self._transposed, 0, Z, a, b)
-                for a, b in ranges(K, self._threads, NR)
-            ),
+    def moving(self, rule: Rule) -> Jobs:
+        """Adam's step in the rotated space, by ranges of columns: call(scratch, start, stop)."""
+        kernel, arithmetic = self._kernels.rotated_step, self._arithmetic
+
+        def move(scratch: Scratch, start: int, stop: int) -> None:
+            K = len(self.w)
+            panels, rotated = scratch[0], scratch[1][: K * GROUP].reshape(K, GROUP)
+            matrices = self.basis, self._inverse, self.gradient, self.w, self.m, self.v
+            addresses = arithmetic.product_at, address_of(arithmetic.pack)
+            kernel(*addresses, *matrices, panels, rotated, rule, start, stop)
+
+        return [(move, a, b) for a, b in ranges(self.w.shape[1], self._threads, GROUP)]
+
+    def packing(self, memory: np.float32) -> Jobs:
+        """Calls that pack the transposed gradient and let the covariance decay."""
+        pack, (K, Z) = self._arithmetic.pack_transposed, self.w.shape
+        packs = [
+            (pack, self.gradient, self._transposed, 0, Z, a, b)
+            for a, b in ranges(K, self._threads, NR)
         ]
+        return [(self._kernels.decay, self.covariance.reshape(-1), memory), *packs]
 
-    def covariance_products(self) -> list[tuple[Any, ...]]:
-        """Calls that add G G^T to the covariance."""
+    def adding(self) -> Jobs:
+        """Calls that add G G^T to the covariance, by rows."""
         return [
             (self._multiply, self.gradient, self._transposed, self.covariance, a, b, True)
             for a, b in ranges(len(self.w), self._threads, LANES)
         ]
 
-    def packing(self, matrix: Floats) -> list[tuple[Any, ...]]:
-        """Calls that pack a matrix (K, Z) as the right factor."""
-        columns = matrix.shape[1]
-        return [
-            (self._arithmetic.pack, matrix, self.panels, 0, columns, a, b)
-            for a, b in ranges(columns, self._threads, NR)
-        ]
+    def turn(self) -> None:
+        """One step of orthogonal iteration: the basis becomes that of basis @ covariance, made
+        orthonormal. m keeps its meaning; v stays as it is, since the basis turns slowly.
+        """
+        K, pack = len(self.w), self._arithmetic.pack
+        self._turn_moments(self._inverse)  # into the space of the weights
+        pack(self.covariance, self._square, 0, K, 0, K)
+        self._multiply(self.basis, self._square, self._turned, 0, K)
+        self._kernels.orthonormalize(self._turned, self.basis)
+        self._inverse[...] = self.basis.T
+        self._turn_moments(self.basis)
 
-    def products(self, left: Floats, out: Floats, adds: bool = False) -> list[tuple[Any, ...]]:
-        """Calls that make out (K, Z) =, or += if it adds, left (K, K) @ what `packing` packed."""
-        return [
-            (self._multiply, left, self.panels, out, a, b, adds)
-            for a, b in ranges(len(left), self._threads, LANES)
-        ]
+    def _turn_moments(self, by: Floats) -> None:
+        """m = by (K, K) @ m."""
+        K, Z = self.w.shape
+        self._arithmetic.pack(self.m, self._transposed, 0, Z, 0, Z)
+        self._multiply(by, self._transposed, self.m, 0, K)
 
     def _multiply(
         self, left: Floats, panels: Floats, out: Floats, a: int, b: int, adds: bool = False
     ) -> None:
+        """Rows a:b of out =, or += if it adds, left @ the packed matrix."""
         depth, columns = left.shape[1], out.shape[1]
         to = out[a:].ctypes.data
         start = to if adds else 0
@@ -203,18 +214,3 @@ class _Weight:
             left[a:].ctypes.data, depth, 0, panels, start, columns, 0, to, columns, 0, 1, b - a,
             depth, columns,
         )  # fmt: skip
-
-    def turn(self, orthonormalize: Callable[..., None]) -> None:
-        """The basis becomes that of basis @ covariance, made orthonormal; m turns with it."""
-        K, arithmetic = len(self.w), self._arithmetic
-        self._unpacked(self.inverse, self.moments)  # m in the space of the weights
-        arithmetic.pack(self.covariance, self._square, 0, K, 0, K)
-        self._multiply(self.basis, self._square, self._turned, 0, K)
-        orthonormalize(self._turned, self.basis)
-        self.inverse[...] = self.basis.T
-        self._unpacked(self.basis, self.moments)
-
-    def _unpacked(self, left: Floats, matrix: Floats) -> None:
-        """matrix (K, Z) = left (K, K) @ matrix."""
-        self._arithmetic.pack(matrix, self._transposed, 0, matrix.shape[1], 0, matrix.shape[1])
-        self._multiply(left, self._transposed, matrix, 0, len(left))
