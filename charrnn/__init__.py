@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.sampling import SamplingConfig, ShortConfig
     from charrnn.config.serving import ServeConfig
-    from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
+    from charrnn.config.settings import (
+        CorpusConfig,
+        DynamicConfig,
+        MemoryConfig,
+        ModelConfig,
+        TrainConfig,
+    )
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
+    from charrnn.evaluation.memory import evaluate_with_memory
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
@@ -131,11 +138,12 @@ _HOMES = {
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.sampling": "SamplingConfig ShortConfig",
     "config.serving": "ServeConfig",
-    "config.settings": "CorpusConfig DynamicConfig ModelConfig TrainConfig",
+    "config.settings": "CorpusConfig DynamicConfig MemoryConfig ModelConfig TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "text.endings": "ends",
     "evaluation.dynamic": "adapt evaluate_dynamic",
+    "evaluation.memory": "evaluate_with_memory",
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
@@ -211,7 +219,8 @@ __all__ = [  # noqa: RUF022
     "text_features", "Feature", "saturation", "Saturation", "activity", "attribution",
     "Attribution", "units_page",
     "save", "load", "save_run", "load_run",
-    "evaluate_dynamic", "DynamicConfig", "SamplingConfig", "ServeConfig",
+    "evaluate_dynamic", "DynamicConfig", "evaluate_with_memory", "MemoryConfig",
+    "SamplingConfig", "ServeConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
     "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,7 +23,8 @@ from charrnn.cli.options import (
     threads_option,
 )
 from charrnn.cli.own_corpus import own_corpus
-from charrnn.config import DynamicConfig
+from charrnn.config import DynamicConfig, MemoryConfig
+from charrnn.config.fields import Settings, settings_of
 from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
@@ -43,11 +44,14 @@ XZ_MOST = 4_000_000
 FIGURES = ("nats_per_char", "characters", "bits_per_char")
 """The fields of an `Evaluation` that JSON shows."""
 
+Asked = TypeVar("Asked", bound=Settings)
+
 EPILOG = """\b
 Examples:
   charrnn eval                                    the newest run, on its validation text
   charrnn eval checkpoints/plays --split test
   charrnn eval checkpoints/plays --dynamic
+  charrnn eval checkpoints/plays --memory
   charrnn eval checkpoints/a --ensemble checkpoints/b --ensemble checkpoints/c
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
@@ -83,6 +87,12 @@ Examples:
     help="Also let the network keep learning from the text that it has just been scored on.",
 )
 @options_for(DynamicConfig)
+@click.option(
+    "--memory",
+    is_flag=True,
+    help="Also let the network look up what came before in places that looked alike.",
+)
+@options_for(MemoryConfig)
 @ensemble_option
 @decoding_options
 @threads_option
@@ -94,13 +104,14 @@ def eval_(
     own: tuple[str, ...],
     window: int,
     dynamic: bool,
+    memory: bool,
     ensemble: tuple[str, ...],
     encoding: str | None,
     encoding_errors: str | None,
     unknown: str,
     threads: int | None,
     as_json: bool,
-    **adapting: Any,
+    **given: Any,
 ) -> None:
     """Measure how well a network predicts a text, in nats and bits per character.
 
@@ -118,11 +129,10 @@ def eval_(
             "--encoding, --encoding-errors and --unknown apply only to a TEXT: the run's own text "
             "is read as in training"
         )
-    adapting_settings = {name: value for name, value in adapting.items() if value is not None}
-    if adapting_settings and not dynamic:
-        flag = flag_of(next(iter(adapting_settings)))
-        raise click.UsageError(f"{flag} applies to dynamic evaluation: add --dynamic")
-    config = DynamicConfig(**adapting_settings) if dynamic else None
+    config = _asked(DynamicConfig, dynamic, given, "dynamic evaluation: add --dynamic")
+    remembering = _asked(MemoryConfig, memory, given, "a memory: add --memory")
+    if memory and ensemble:
+        raise click.UsageError("--memory is of one network: leave out --ensemble")
     if texts or own:
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
@@ -140,13 +150,13 @@ def eval_(
     is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
-        measures = _measures(networks, text, before, openings, window, config, workers)
+        measures = _measures(networks, text, before, openings, window, config, remembering, workers)
         rows = {name: measure() for name, measure in measures.items()}
     about, looked_at = files_of(members), members if split == "test" else []
     if split == "test":
         about["test_looks"] = warn_of_test_looks(members)
     if as_json:
-        click.echo(terminal.json_text(_as_json(rows, window, config) | about))
+        click.echo(terminal.json_text(_as_json(rows, window, config, remembering) | about))
     else:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
         names = [terminal.one_line(str(member.path)) for member in members]
@@ -155,6 +165,17 @@ def eval_(
         terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
     note_test_look(looked_at, rows["carried"].nats_per_char)
+
+
+def _asked(kind: type[Asked], is_asked: bool, given: dict[str, Any], where: str) -> Asked | None:
+    """The settings of this kind that were given, if their row is asked for; `UsageError` if it is
+    not.
+    """
+    names = settings_of(kind)
+    values = {name: given[name] for name in names if given[name] is not None}
+    if values and not is_asked:
+        raise click.UsageError(f"{flag_of(next(iter(values)))} applies to {where}")
+    return kind(**values) if is_asked else None
 
 
 def _training_text(member: Member) -> TextIds:
@@ -175,6 +196,7 @@ def _measures(
     openings: Sequence[StartStates],
     window: int,
     config: DynamicConfig | None,
+    remembering: MemoryConfig | None,
     workers: Workers,
 ) -> dict[str, Callable[[], Evaluation]]:
     """The function that computes each row of the table, by its name in JSON. PPMd reads the text
@@ -220,6 +242,16 @@ def _measures(
     if config is not None:
         measures["dynamic"] = dynamic
 
+    def memory() -> Evaluation:
+        from charrnn.evaluation.memory import evaluate_with_memory
+
+        read = partial(evaluate_with_memory, config=remembering)
+        opening = openings[0] if openings else None
+        return with_bar("with a memory", read, networks[0].model, opening=opening)
+
+    if remembering is not None:
+        measures["memory"] = memory
+
     def ppmd() -> Evaluation:
         with terminal.progress_bar("PPMd", unit="char") as bar:
             return evaluate_ppmd(ids, networks.vocab, before, progress=bar)
@@ -236,6 +268,7 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
         "dynamic": "dynamic",
+        "memory": "with a memory",
         "ppmd": "PPMd, after the training part",
         "xz": "xz -9e",
     }
@@ -246,13 +279,16 @@ def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
 
 
 def _as_json(
-    rows: dict[str, Evaluation], window: int, config: DynamicConfig | None
+    rows: dict[str, Evaluation],
+    window: int,
+    config: DynamicConfig | None,
+    remembering: MemoryConfig | None,
 ) -> dict[str, Any]:
     """The figures by row; those of the carried state are at the top level."""
     figures = {name: {key: getattr(row, key) for key in FIGURES} for name, row in rows.items()}
     if "window" in figures:
         figures["window"]["size"] = window
-    if config is not None:
-        for name, value in asdict(config).items():
-            figures["dynamic"][name.removeprefix("dynamic_")] = value
+    for row, settings in (("dynamic", config), ("memory", remembering)):
+        for name, value in asdict(settings).items() if settings is not None else ():
+            figures[row][name.removeprefix(f"{row}_")] = value
     return figures.pop("carried") | figures

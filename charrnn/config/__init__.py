@@ -8,11 +8,18 @@ TOML files.
 
 from charrnn.config.sampling import SamplingConfig, ShortConfig
 from charrnn.config.serving import ServeConfig
-from charrnn.config.settings import CorpusConfig, DynamicConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import (
+    CorpusConfig,
+    DynamicConfig,
+    MemoryConfig,
+    ModelConfig,
+    TrainConfig,
+)
 
 __all__ = [
     "CorpusConfig",
     "DynamicConfig",
+    "MemoryConfig",
     "ModelConfig",
     "SamplingConfig",
     "ServeConfig",

@@ -20,9 +20,9 @@ from charrnn.config.fields import (
 from charrnn.errors import ConfigError
 
 RUN = "Run"
-text, network, dropped, dynamic, training, run = (
+text, network, dropped, dynamic, remembered, training, run = (
     partial(setting, group=group)
-    for group in ("Text", "Network", "Dropout", "Dynamic evaluation", "Training", RUN)
+    for group in ("Text", "Network", "Dropout", "Dynamic evaluation", "Memory", "Training", RUN)
 )
 
 
@@ -172,6 +172,19 @@ class DynamicConfig(Settings):
         "learns less.",
         1,
         1024,
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class MemoryConfig(Settings):
+    """What a network remembers of the text that it is scored on (a neural cache)."""
+
+    memory_size: int = remembered(4000, "Characters that are remembered.", 1, 65536)
+    memory_sharpness: float = remembered(
+        20.0, "How alike two places must be: theta of Grave et al. 2017.", 0.0, 1000.0
+    )
+    memory_share: float = remembered(
+        0.15, "Share of the memory in the probability: lambda.", 0.0, 0.999
     )
 
 

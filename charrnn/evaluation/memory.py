@@ -1,0 +1,136 @@
+"""Evaluation with a memory of what was read: a neural cache (Grave, Joulin & Usunier 2017,
+"Improving Neural Language Models with a Continuous Cache").
+
+The network's weights do not change. It remembers the outputs of its top layer at the last
+characters, and which character came after each:
+
+    p(w) = (1 - share) p_network(w) + share p_memory(w)
+    p_memory(w) = sum over i with x_(i+1) = w of exp(sharpness k_t . k_i) / sum over all i of it
+
+over the `size` positions i before t; k is the output minus the mean of those before, scaled to
+length 1. So a character is likely that came before in a place that looked alike to the network.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.checkpoint.start_states import StartStates
+from charrnn.config import MemoryConfig
+from charrnn.errors import CorpusError
+from charrnn.evaluation.evaluate import Evaluation, Progress, checked_text, evaluate, mixed, using
+from charrnn.evaluation.walk import Block
+from charrnn.network.arithmetic import FLOAT32
+from charrnn.network.model import Model
+from charrnn.network.network import Network
+from charrnn.network.parameters import Floats, aligned
+from charrnn.runtime.threads import Workers
+from charrnn.text.documents import Positions
+
+LONGEST = 1_000_000
+"""Characters of the longest text: all outputs are held in memory, two bytes a number."""
+TOGETHER = 512
+"""Characters that are compared with the memory at a time."""
+
+
+def evaluate_with_memory(
+    model: Model,
+    ids: NDArray[Any],
+    config: MemoryConfig | None = None,
+    *,
+    starts: Positions | None = None,
+    opening: StartStates | None = None,
+    workers: Workers | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """The loss, in nats per character, of a text with a memory of the characters before each.
+
+    Nothing is compared with what comes later. ids, `starts` and `opening` as in
+    `evaluation.evaluate`; documents share the memory. `CorpusError` above a million characters.
+    """
+    openings, config = [] if opening is None else [opening], config or MemoryConfig()
+    ids, targets = checked_text(model, ids, openings)
+    if targets > LONGEST:
+        raise CorpusError(
+            f"the text has {targets:,} characters, but a memory can be kept of {LONGEST:,} at "
+            "most; take a part of it"
+        )
+    outputs = np.zeros((targets, model.width), np.float16)
+
+    def keep(networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any]) -> None:
+        steps = len(blocks[0].x)
+        outputs[blocks[0].places[scored]] = networks[0].layers[-1].out[:steps][scored]
+
+    with using(workers) as threads:
+        read = evaluate(
+            model,
+            ids,
+            starts=starts,
+            openings=openings,
+            workers=threads,
+            progress=progress,
+            observe=keep,
+        )
+        following = ids[len(ids) - targets :]
+        losses = np.empty(targets, np.float32)
+        memory = _Memory(outputs, following, config)
+        jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
+
+        def compare(start: int, stop: int) -> None:
+            share = config.memory_share * (np.arange(start, stop) > 0)
+            own = np.exp(-read.losses[start:stop].astype(np.float64))
+            remembered = memory.probabilities(start, stop)
+            losses[start:stop] = -np.log((1 - share) * own + share * remembered)
+
+        threads.run(compare, jobs)
+    return mixed([losses])
+
+
+class _Memory:
+    """outputs (K, H) of the positions before the characters `following` (K,)."""
+
+    def __init__(
+        self, outputs: NDArray[np.float16], following: NDArray[Any], config: MemoryConfig
+    ) -> None:
+        self._outputs, self._following, self._config = outputs, following, config
+        sums = [np.zeros(outputs.shape[1])]
+        for start in range(0, len(outputs), TOGETHER):
+            sums.append(sums[-1] + outputs[start : start + TOGETHER].sum(axis=0, dtype=np.float64))
+        self._sums = sums
+        """Of all positions before each block."""
+
+    def probabilities(self, start: int, stop: int) -> NDArray[np.float64]:
+        """p_memory of the characters start:stop, a block; 0 where there is no memory yet."""
+        size, sharpness = self._config.memory_size, self._config.memory_sharpness
+        first = max(0, start - size)
+        width = -(-(stop - first) // 64) * 64
+        mean = (self._sums[start // TOGETHER] / max(1, start)).astype(np.float32)
+        keys = aligned(width, self._outputs.shape[1])
+        keys[: stop - first] = self._outputs[first:stop] - mean
+        lengths = np.sqrt(np.square(keys).sum(axis=1, dtype=np.float64))
+        keys /= np.maximum(lengths, 1e-9)[:, None].astype(np.float32)
+        alike = self._products(keys, start - first, stop - first)
+        place, position = np.arange(first, first + width), np.arange(start, stop)[:, None]
+        is_known = (place < position) & (place >= position - size)
+        weight = np.exp(np.float32(sharpness) * (alike - 1)) * is_known
+        came = np.zeros(width, self._following.dtype)
+        came[: stop - first] = self._following[first:stop]
+        is_same = came == self._following[start:stop, None]
+        total = weight.sum(axis=1, dtype=np.float64)
+        same = (weight * is_same).sum(axis=1, dtype=np.float64)
+        found: NDArray[np.float64] = np.zeros(len(same))
+        np.divide(same, total, out=found, where=total > 0)
+        return found
+
+    def _products(self, keys: Floats, start: int, stop: int) -> Floats:
+        """The scalar products of keys start:stop with all keys, by the network's own product, whose
+        bits do not depend on the machine.
+        """
+        width, depth = keys.shape
+        panels, out = aligned(math.prod(keys.shape)), aligned(stop - start, width)
+        FLOAT32.pack_transposed(keys, panels, 0, depth, 0, width)
+        FLOAT32.multiply(np.ascontiguousarray(keys[start:stop]), panels, out)
+        return out
