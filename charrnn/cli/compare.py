@@ -166,7 +166,7 @@ def _kernels(request: Request, varied: Varied) -> list[str]:
     """The cells, optimizers and precisions in use."""
     values = values_of(*configs_of(request.settings))
     cells, optimizers, precisions = (
-        [str(value) for value in varied.get(name, [values[name]])]
+        [str(value or "soap") for value in varied.get(name, [values[name]])]
         for name in ("cell", "optimizer", "precision")
     )
     return [*cells, *optimizers, *precision_kernels(precisions, request.duration)]

@@ -102,7 +102,7 @@ def lr_find_(
         check_place("--svg", Path(svg), files)
     model, training = ModelConfig.of(request.settings), request.training
     precision = precision_kernels([training.precision], request.duration)
-    load_kernels(model.cell, training.optimizer, *precision, quiet=request.quiet)
+    load_kernels(model.cell, training.optimizer or "soap", *precision, quiet=request.quiet)
     from charrnn.cli.lr_find_display import print_test
     from charrnn.runtime.files import replace_file
     from charrnn.tuning.lr_find import STEPS, lr_find

@@ -245,7 +245,8 @@ def _start(request: Request) -> int:
 def _kernels(request: Request) -> list[str]:
     """The optimizer and matrix products of a new run."""
     training = request.training
-    return [training.optimizer, *precision_kernels([training.precision], request.duration)]
+    optimizers = [training.optimizer or "soap"]  # whose kernels include adamw's
+    return [*optimizers, *precision_kernels([training.precision], request.duration)]
 
 
 def _new_run(request: Request, corpus: Corpus, other: Trained | None) -> Run:

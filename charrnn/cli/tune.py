@@ -245,7 +245,7 @@ def _kernels(
     if "cell" in _searched(request):
         usual["cell"] = list(CELLS)
     cells, optimizers, precisions = (
-        [str(value) for value in varied.get(name, usual[name])]  # type: ignore[union-attr]
+        [str(value or "soap") for value in varied.get(name, usual[name])]  # type: ignore[union-attr]
         for name in usual
     )
     duration = None if length.each is None else "a time"

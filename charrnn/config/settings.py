@@ -213,10 +213,13 @@ class TrainConfig(Settings):
     )
     optimizer: Literal[
         "adam", "adamw", "soap", "rmsprop", "adagrad", "adadelta", "sgd", "momentum", "nesterov"
-    ] = training("adamw", "Update rule.")
+    ] = training(
+        None,
+        "Update rule (default: soap for a run of few passes over the text, else adamw).",
+    )
     learning_rate: float | None = training(
         None,
-        "Peak learning rate (default: by optimizer; adam and adamw: by width).",
+        "Peak learning rate (default: by optimizer; adam, adamw and soap: by width).",
         0.0,
         1000.0,
     )

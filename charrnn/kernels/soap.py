@@ -4,7 +4,7 @@ import numpy as np
 from numba import float32, int64, intp, types, void
 
 from charrnn.compiler.calling import caller
-from charrnn.compiler.compiling import kernel
+from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.rows import SUM, add_product_row, copy_row, multiply_row, rows
 from charrnn.compiler.simd import address
 from charrnn.kernels import adam as adam  # which makes the other weights' steps
@@ -13,6 +13,8 @@ from charrnn.kernels.recurrent import call_product
 
 TINY = 1e-30
 """A row whose squares add up to less has no direction."""
+LITTLE, NOTHING = 1e-3, 1e-11
+"""What is left of a row's squares that is little, or nothing."""
 call_pack = caller(PACK)
 
 
@@ -60,19 +62,34 @@ def decay(a, factor):
     multiply_row(a, factor)
 
 
-@kernel(void(MATRIX, MATRIX))
-def orthonormalize(a, basis):
-    """Replace the rows of a basis (K, K) by those of a (K, K), made orthonormal one after the other
-    by the modified Gram-Schmidt process; a is overwritten.
+@inline
+def _clean(a, i):
+    """Make row i of length 1 and orthogonal to the rows before it."""
+    for _ in range(2):
+        multiply_row(a[i], np.float32(1 / np.sqrt(max(_product_of(a[i], a[i]), np.float32(TINY)))))
+        for j in range(i):
+            add_product_row(a[i], a[j], np.float32(-_product_of(a[i], a[j])))
 
-    A row without a direction, such as that of a padded unit, leaves the row of the basis as it is.
+
+@kernel(void(MATRIX, MATRIX, VECTOR))
+def orthonormalize(a, basis, squares):
+    """Replace the rows of a basis (K, K) by those of a (K, K), made orthonormal one after the other
+    by the modified Gram-Schmidt process; a and squares (K,) are overwritten.
+
+    A row of which little is left is cleaned twice (Giraud et al. 2005): what is left may be the
+    rounding errors of the others. If nothing is left, the row of the basis takes its place.
     """
     K = a.shape[0]
     for i in range(K):
-        square = _product_of(a[i], a[i])
-        if square < TINY:
-            continue
-        multiply_row(a[i], np.float32(1 / np.sqrt(square)))
+        squares[i] = _product_of(a[i], a[i])
+    for i in range(K):
+        left = _product_of(a[i], a[i])
+        if not left > LITTLE * squares[i] or squares[i] < TINY:
+            if not left > NOTHING * squares[i] or squares[i] < TINY:
+                copy_row(a[i], basis[i])
+            _clean(a, i)
+            left = _product_of(a[i], a[i])
+        multiply_row(a[i], np.float32(1 / np.sqrt(max(left, np.float32(TINY)))))
         for j in range(i + 1, K):
             add_product_row(a[j], a[i], np.float32(-_product_of(a[j], a[i])))
         copy_row(basis[i], a[i])

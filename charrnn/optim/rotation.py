@@ -24,12 +24,12 @@ from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, NR
 from charrnn.config import ModelConfig
 from charrnn.kernels.product import GROUP
+from charrnn.network.arithmetic import FLOAT32, Arithmetic
 from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Floats, Parameters, Tensor, aligned, tensors_of
 from charrnn.runtime.threads import Workers, ranges
 
 if TYPE_CHECKING:
-    from charrnn.network.arithmetic import Arithmetic
     from charrnn.optim.optimizers import Rule
 
 COVARIANCE, BASIS = "covariance", "basis"
@@ -77,7 +77,10 @@ def mean_squares(slots: dict[str, Parameters]) -> Parameters:
     found = slots["v"].like()
     found.flat[:] = slots["v"].flat
     for name, basis in slots[BASIS].views.items():
-        found[name][...] = np.square(basis).T @ slots["v"][name]
+        v, (K, Z) = slots["v"][name], slots["v"][name].shape
+        panels = aligned(K * Z)
+        FLOAT32.pack(v, panels, 0, Z, 0, Z)
+        FLOAT32.multiply(np.ascontiguousarray(np.square(basis).T), panels, found[name])
     return found
 
 
@@ -154,6 +157,7 @@ class _Weight:
         self.m, self.v = slots["m"][name], slots["v"][name]
         (K, Z), density = self.w.shape, arithmetic.density
         self._transposed, self._square = aligned(K * Z // density), aligned(K * K // density)
+        self._lengths = aligned(K)
         self._inverse, self._turned = np.ascontiguousarray(self.basis.T), aligned(K, K)
 
     def moving(self, rule: Rule) -> Jobs:
@@ -187,21 +191,29 @@ class _Weight:
 
     def turn(self) -> None:
         """One step of orthogonal iteration: the basis becomes that of basis @ covariance, made
-        orthonormal. m keeps its meaning; v stays as it is, since the basis turns slowly.
+        orthonormal. The moments turn with it: m exactly, v as if the rotated gradients were
+        independent. A direction must not inherit the small squares of another one: its step would
+        be a hundred times too large.
         """
-        K, pack = len(self.w), self._arithmetic.pack
-        self._turn_moments(self._inverse)  # into the space of the weights
-        pack(self.covariance, self._square, 0, K, 0, K)
+        K = len(self.w)
+        self._replace(self.m, self._inverse)  # into the space of the weights
+        self._pack(self.covariance, self._square)
         self._multiply(self.basis, self._square, self._turned, 0, K)
-        self._kernels.orthonormalize(self._turned, self.basis)
+        self._kernels.orthonormalize(self._turned, self.basis, self._lengths)
+        self._replace(self.m, self.basis)
+        self._pack(self._inverse, self._square)
+        self._multiply(self.basis, self._square, self._turned, 0, K)
+        self._replace(self.v, np.square(self._turned, out=self._turned))
         self._inverse[...] = self.basis.T
-        self._turn_moments(self.basis)
 
-    def _turn_moments(self, by: Floats) -> None:
-        """m = by (K, K) @ m."""
-        K, Z = self.w.shape
-        self._arithmetic.pack(self.m, self._transposed, 0, Z, 0, Z)
-        self._multiply(by, self._transposed, self.m, 0, K)
+    def _pack(self, matrix: Floats, panels: Floats) -> None:
+        columns = matrix.shape[1]
+        self._arithmetic.pack(matrix, panels, 0, columns, 0, columns)
+
+    def _replace(self, matrix: Floats, by: Floats) -> None:
+        """matrix (K, Z) = by (K, K) @ matrix."""
+        self._pack(matrix, self._transposed)
+        self._multiply(by, self._transposed, matrix, 0, len(by))
 
     def _multiply(
         self, left: Floats, panels: Floats, out: Floats, a: int, b: int, adds: bool = False

@@ -170,7 +170,7 @@ def _largest(updates: Mapping[str, float]) -> tuple[str, float]:
 def _better_rate(run: Run, size: float) -> float:
     """The recipe's rate, or for other optimizers one with updates of the usual size."""
     config, rate = run.config, coefficients_of(run.config).learning_rate
-    if config.optimizer in ("adam", "adamw"):
+    if config.optimizer in ("adam", "adamw", "soap"):
         return learning_rate_for(run.model.config.hidden)
     return _rounded(rate * _times(run) * USUAL_UPDATE / size) if size > 0 else rate
 

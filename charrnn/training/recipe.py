@@ -8,6 +8,7 @@ clock has to say, `tuning.planning` says: it gives the units of a layer and the 
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import Value
@@ -44,6 +45,8 @@ LEAST_MEMORY = 300
 names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
 1.393 instead of 1.331.
 """
+FEW_PASSES = 8.0
+"""Up to so many passes SOAP learns more than AdamW; in many passes it overfits sooner."""
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
@@ -127,6 +130,8 @@ def _decided(
         training = replace(training, steps=length)
     steps = training.planned_steps(per_pass)
     passes = steps / per_pass
+    if training.optimizer is None:
+        training = replace(training, optimizer=optimizer_for(passes, is_fine_tuning))
     if model.hidden is None:
         model = replace(model, hidden=width_for(model, characters, lambda *_: passes))
     count = parameter_count(model)
@@ -213,6 +218,13 @@ def dropout_for(passes: float, parameters: int, characters: int) -> float:
     """
     often = passes * parameters / characters / 70
     return round(min(0.5, 0.1 * math.log2(often)), 2) if often > 1 else 0.0
+
+
+def optimizer_for(passes: float, is_fine_tuning: bool = False) -> Literal["soap", "adamw"]:
+    """SOAP for a run of few passes over the text; AdamW for others, and for a network that was
+    trained before.
+    """
+    return "soap" if passes <= FEW_PASSES and not is_fine_tuning else "adamw"
 
 
 def fine_tuning_factor(streams: int) -> float:

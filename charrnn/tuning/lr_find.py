@@ -90,7 +90,7 @@ def _rates(
     training: TrainConfig, lowest: float | None, highest: float | None, steps: int
 ) -> Floats:
     """The rates of the test; `ConfigError` if there can be none."""
-    usual = OPTIMIZERS[training.optimizer].learning_rate
+    usual = OPTIMIZERS[training.optimizer or "adamw"].learning_rate
     low = usual / DOWN if lowest is None else lowest
     high = usual * UP if highest is None else highest
     if not 0 < low < high < math.inf:

@@ -25,7 +25,7 @@ MOVE = 0.3
 """A loss that falls or rises by less than this many nats has not fallen or risen."""
 BOTTOM = 0.05
 """Losses within this many nats of the lowest are as good: which of them is lowest is chance."""
-HALVED = ("adam", "adamw")
+HALVED = ("adam", "adamw", "soap")
 """Optimizers whose suggestion is half the middle of the rates with these losses: a whole run wants
 smaller steps of them than this short test."""
 PLAIN = ("sgd", "momentum", "nesterov")
@@ -104,8 +104,8 @@ class RateTest:
 
             suggestion = sqrt(low high),  low, high = bottom
 
-        For adam and adamw it is half of that, for sgd, momentum and nesterov it is `high`. Adagrad,
-        adadelta, momentum and nesterov were not measured (benchmarks/results).
+        For adam, adamw and soap it is half of that, for sgd, momentum and nesterov it is `high`.
+        Adagrad, adadelta, momentum, nesterov and soap were not measured (benchmarks/results).
         """
         if self.outcome != "diverged":
             return None

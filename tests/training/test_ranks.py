@@ -82,6 +82,11 @@ def test_the_same_bits_on_any_number_of_ranks(tmp_path: Path) -> None:
     assert len(lasts) == 1
 
 
+def test_an_optimizer_that_needs_the_whole_gradient(tmp_path: Path) -> None:
+    lasts = {last_of(tmp_path / f"{size}", size, optimizer="soap") for size in (1, 2, 3)}
+    assert len(lasts) == 1
+
+
 def test_a_run_goes_on_with_other_ranks(tmp_path: Path) -> None:
     whole = last_of(tmp_path / "whole", 1)
     last_of(tmp_path / "changing", 4, stop=3)
