@@ -25,6 +25,8 @@ Places = Sequence[tuple[int, int]]
 """Ranges (start, stop) of a flat vector."""
 Clip = tuple[np.float32, np.float32]
 """The limit of each gradient element, and the factor of the whole gradient."""
+TOGETHER = 1 << 16
+"""Parameters that go through all kernels before the next do, while they are in the cache."""
 NO_PENALTIES: Rule = (np.float32(0),) * 3
 UNCLIPPED: Clip = np.float32(np.inf), np.float32(1)
 
@@ -259,14 +261,16 @@ def update_parameters(
         areas = [(place, True) for place in rotated.rest]
         areas += [(place, False) for place in rotated.places]
 
-    def move(decays: bool, moves: bool, start: int, stop: int) -> None:
+    def move(decays: bool, moves: bool, first: int, last: int) -> None:
         decays = decays and penalties is not None
-        if decays:
-            update.penalize(parameters.flat, gradient.flat, penalties, *clip, start, stop)
-            if anchor is not None:
-                update.average(anchor.flat, parameters.flat, decay, start, stop)
-        if moves:
-            kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
+        for start in range(first, last, TOGETHER):
+            stop = min(start + TOGETHER, last)
+            if decays:
+                update.penalize(parameters.flat, gradient.flat, penalties, *clip, start, stop)
+                if anchor is not None:
+                    update.average(anchor.flat, parameters.flat, decay, start, stop)
+            if moves:
+                kernel(*flats, rule, *(UNCLIPPED if decays else clip), start, stop)
 
     regions = [
         (max(start, first), min(stop, last), decays, moves)
