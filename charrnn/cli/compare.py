@@ -13,7 +13,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.dealing import dealt
-from charrnn.cli.inputs import precision_kernels, read_text
+from charrnn.cli.inputs import optimizer_kernels, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
@@ -166,10 +166,10 @@ def _kernels(request: Request, varied: Varied) -> list[str]:
     """The cells, optimizers and precisions in use."""
     values = values_of(*configs_of(request.settings))
     cells, optimizers, precisions = (
-        [str(value or "soap") for value in varied.get(name, [values[name]])]
-        for name in ("cell", "optimizer", "precision")
+        varied.get(name, [values[name]]) for name in ("cell", "optimizer", "precision")
     )
-    return [*cells, *optimizers, *precision_kernels(precisions, request.duration)]
+    names = [*map(str, cells), *optimizer_kernels(optimizers)]
+    return [*names, *precision_kernels([*map(str, precisions)], request.duration)]
 
 
 def _varied(cells: str | None, vary: Iterable[str]) -> Varied:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
@@ -31,6 +31,18 @@ def precision_kernels(precisions: Collection[str], duration: str | None = None) 
     if "auto" in precisions and duration is not None and rounded is not None:
         asked.append(rounded)
     return [f"{name}-training" for name in dict.fromkeys(asked)]
+
+
+def optimizer_kernels(optimizers: Iterable[object]) -> list[str]:
+    """Names of the kernels of these optimizers, for `load_kernels`; None stands for those among
+    which the recipe chooses.
+    """
+    names = [
+        name
+        for asked in optimizers
+        for name in (("adamw", "soap") if asked is None else (str(asked),))
+    ]
+    return list(dict.fromkeys(names))
 
 
 def read_text(

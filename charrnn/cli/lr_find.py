@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from charrnn.cli import terminal
-from charrnn.cli.inputs import precision_kernels, read_text
+from charrnn.cli.inputs import optimizer_kernels, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
@@ -102,7 +102,8 @@ def lr_find_(
         check_place("--svg", Path(svg), files)
     model, training = ModelConfig.of(request.settings), request.training
     precision = precision_kernels([training.precision], request.duration)
-    load_kernels(model.cell, training.optimizer or "soap", *precision, quiet=request.quiet)
+    optimizers = optimizer_kernels([training.optimizer])
+    load_kernels(model.cell, *optimizers, *precision, quiet=request.quiet)
     from charrnn.cli.lr_find_display import print_test
     from charrnn.runtime.files import replace_file
     from charrnn.tuning.lr_find import STEPS, lr_find

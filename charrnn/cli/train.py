@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cli.inputs import check_same, precision_kernels, read_text
+from charrnn.cli.inputs import check_same, optimizer_kernels, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
@@ -245,7 +245,7 @@ def _start(request: Request) -> int:
 def _kernels(request: Request) -> list[str]:
     """The optimizer and matrix products of a new run."""
     training = request.training
-    optimizers = [training.optimizer or "soap"]  # whose kernels include adamw's
+    optimizers = optimizer_kernels([training.optimizer])
     return [*optimizers, *precision_kernels([training.precision], request.duration)]
 
 

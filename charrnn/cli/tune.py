@@ -13,7 +13,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.dealing import dealt
-from charrnn.cli.inputs import precision_kernels, read_text
+from charrnn.cli.inputs import optimizer_kernels, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
@@ -245,11 +245,12 @@ def _kernels(
     if "cell" in _searched(request):
         usual["cell"] = list(CELLS)
     cells, optimizers, precisions = (
-        [str(value or "soap") for value in varied.get(name, usual[name])]  # type: ignore[union-attr]
+        [*varied.get(name, usual[name])]  # type: ignore[misc]
         for name in usual
     )
     duration = None if length.each is None else "a time"
-    return [*cells, *optimizers, *precision_kernels(precisions, duration)]
+    names = [*map(str, cells), *optimizer_kernels(optimizers)]
+    return [*names, *precision_kernels([*map(str, precisions)], duration)]
 
 
 def _run(request: Request, varied: Mapping[str, Range | list[Any]], length: Length) -> int:

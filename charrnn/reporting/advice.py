@@ -37,7 +37,7 @@ WITHOUT_MOMENTUM = 3.0
 """Times as large may the updates of optimizers without momentum be: theirs do not add up over ten
 steps as Adam's do. RMSProp's of 0.2 learned better than those of 0.02 (1.74 and 2.41 nats).
 """
-MOMENTUM = ("adam", "adamw", "momentum", "nesterov")
+MOMENTUM = ("adam", "adamw", "soap", "momentum", "nesterov")
 SHORT_WAY = 0.11
 """How far a run's updates can take weights, of their usual size, if that is too little: the size of
 an update times the square root of the number of steps, as far as a random walk goes. Healthy runs

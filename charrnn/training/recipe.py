@@ -45,7 +45,7 @@ LEAST_MEMORY = 300
 names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
 1.393 instead of 1.331.
 """
-FEW_PASSES = 8.0
+FEW_PASSES = 10.0
 """Up to so many passes SOAP learns more than AdamW; in many passes it overfits sooner."""
 HELD = 0.1
 """Share of the run before the learning rate falls."""

@@ -279,7 +279,7 @@ def watched(tmp_path_factory):
         ("train --resume a --steps 3 --quiet", "clockwork sgd"),
         (
             "compare t.txt --out c --cells gru,rnn --seeds 1 --hidden 4 --steps 2 --quiet",
-            "gru rnn adam",
+            "gru rnn adam soap",
         ),
         ("sample a", "clockwork writing"),
         ("eval a", "clockwork"),

@@ -151,7 +151,7 @@ def test_flags_win_over_the_file_and_the_file_over_defaults(text):
     assert result.exit_code == 0, result.output
     run = load_run("there/last.safetensors")
     assert (run.model.config.hidden, run.config.seq_length, run.config.batch_size) == (8, 20, 3)
-    assert run.config.optimizer == TrainConfig().optimizer
+    assert run.config.optimizer == "soap"
     assert run.config.learning_rate == learning_rate_for(8)
 
 

@@ -249,6 +249,7 @@ def test_an_error_leaves_its_line_and_no_picture(tmp_path: Path) -> None:
 def test_the_end_leaves_the_curve_ten_lines_and_what_to_type(tmp_path: Path) -> None:
     (tmp_path / "song.txt").write_text(TEXT * 2)
     arguments = ["train", "song.txt", *TINY, "--steps", "300", "--eval-every", "50", "--out", "run"]
+    arguments += ["--optimizer", "adamw"]
     with terminal(arguments, tmp_path, 60, NO_COLOR="1") as shown:
         assert shown.end() == 0
         lines = [line for line in shown.lines if line]

@@ -123,7 +123,8 @@ def test_every_optimizer_and_schedule_goes_on_exactly(
     folder = created(tmp_path / "parts")
     trained(small_run(corpus, **settings), corpus, folder, steps=5, threads=2)
     run = folder.resume()
-    assert run.step == 5 and tuple(run.slots) == OPTIMIZERS[optimizer].slots
+    rule = OPTIMIZERS[optimizer]
+    assert run.step == 5 and tuple(run.slots) == (*rule.slots, *rule.others)
     assert all(values.flat.any() for values in run.slots.values())
     assert len(trained(run, corpus, folder)) == 7
     assert folder.last.read_bytes() == whole
