@@ -28,7 +28,7 @@ found = {"target": TARGET.name}
 for cell in ("lstm", "gru"):
     model = charrnn.ModelConfig(hidden=40, cell=cell, dropout=0.2, embedding=5)
     training = charrnn.TrainConfig(6, 11, steps=3, optimizer="adamw")
-    run = charrnn.Run.new(corpus, model, training
+    run = charrnn.Run.new(corpus, model, training)
     losses = [report.loss for report in charrnn.train(run, corpus, threads=1)]
     text = "".join(charrnn.generate(run.trained, "a", charrnn.SamplingConfig(length=30)))
     weights = run.model.parameters.flat
