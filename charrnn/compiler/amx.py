@@ -35,14 +35,21 @@ SHAPES = (1, 1), (1, 2), (1, 3), (1, 4), (2, 1), (2, 2)
 """Tiles down and across whose sums are computed together."""
 
 
+ROW = ir.VectorType(FLOAT, 16)
+HAS_INSTRUCTION = INSTRUCTION and all(
+    binding.get_host_cpu_features().get(name) for name in ("amx-tile", "amx-bf16")
+)
+"""True if kernels are compiled for the tiles. Where they are not, LLVM has no code for these
+instructions, and kernels that must never be called are compiled without them.
+"""
+
+
 @cache
 def is_there() -> bool:
     """True if this process may use the tile registers and its kernels are compiled for them; asks
     the system for them on first use.
     """
-    features = binding.get_host_cpu_features()
-    has = INSTRUCTION and features.get("amx-tile") and features.get("amx-bf16")
-    if not (has and sys.platform == "linux" and platform.machine() == "x86_64"):
+    if not (HAS_INSTRUCTION and sys.platform == "linux" and platform.machine() == "x86_64"):
         return False
     call = ctypes.CDLL(None).syscall
     return bool(call(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0)
@@ -61,6 +68,12 @@ def _place(emit: Emitter, address):
     return emit.builder.inttoptr(address, I8.as_pointer())
 
 
+def _call(emit: Emitter, name: str, *values) -> None:
+    """One of LLVM's functions for tiles."""
+    if HAS_INSTRUCTION:
+        emit.call(f"llvm.x86.{name}", ir.VoidType(), *values)
+
+
 @emits(void(intp, intp, intp))
 def configure(emit, memory, rows, words):
     """Set up the tiles by 64 bytes at an address, which are overwritten: C has `rows` rows, A
@@ -76,13 +89,13 @@ def configure(emit, memory, rows, words):
     }
     for place in range(8):
         emit.builder.store(fields.get(place, I64(0)), emit.at(memory, I64, place))
-    emit.call("llvm.x86.ldtilecfg", ir.VoidType(), _place(emit, memory))
+    _call(emit, "ldtilecfg", _place(emit, memory))
 
 
 @emits(void())
 def release(emit):
     """Give the tile registers back."""
-    emit.call("llvm.x86.tilerelease", ir.VoidType())
+    _call(emit, "tilerelease")
 
 
 def block_kernel(a_step: int):
@@ -127,11 +140,11 @@ class _Sums:
         build.cbranch(build.icmp_signed("==", s, I64(0)), *blocks[:2])
         build.position_at_end(blocks[0])
         for tile, _ in self.places(s, s_next):
-            self._call("tilezero", I8(tile))
+            _call(self.emit, "tilezero", I8(tile))
         build.branch(blocks[2])
         build.position_at_end(blocks[1])
         for tile, place in self.places(s, s_next):
-            self._call("tileloadd64", I8(tile), _place(self.emit, place), s_row)
+            _call(self.emit, "tileloadd64", I8(tile), _place(self.emit, place), s_row)
         build.branch(blocks[2])
         build.position_at_end(blocks[2])
 
@@ -143,23 +156,20 @@ class _Sums:
             right = build.add(b, build.mul(k, I64(TILE_BYTES)))
             for i in range(self.down):
                 place = build.add(left, build.mul(a_next, I64(i)))
-                self._call("tileloadd64", I8(4 + i), _place(self.emit, place), a_row)
+                _call(self.emit, "tileloadd64", I8(4 + i), _place(self.emit, place), a_row)
             for j in range(self.across):
                 place = build.add(right, build.mul(b_next, I64(j)))
-                self._call("tileloadd64", I8(6 + j % 2), _place(self.emit, place), I64(64))
+                _call(self.emit, "tileloadd64", I8(6 + j % 2), _place(self.emit, place), I64(64))
                 for i in range(self.down):
                     numbers = i * self.across + j, 4 + i, 6 + j % 2
-                    self._call("tdpbf16ps", *map(I8, numbers))
+                    _call(self.emit, "tdpbf16ps", *map(I8, numbers))
             return []
 
         self.emit.loop(depth, 1, [], body)
 
     def write(self, c, c_row, c_next):
         for tile, place in self.places(c, c_next):
-            self._call("tilestored64", I8(tile), _place(self.emit, place), c_row)
-
-    def _call(self, name, *values):
-        self.emit.call(f"llvm.x86.{name}", ir.VoidType(), *values)
+            _call(self.emit, "tilestored64", I8(tile), _place(self.emit, place), c_row)
 
 
 @emits(void(intp, intp, intp))
@@ -167,11 +177,12 @@ def transpose_words(emit, target, source, pitch):
     """Transpose 16 rows of 16 words, `pitch` words apart, at an address into 16 rows one after the
     other at another.
     """
-    build, kind = emit.builder, ir.VectorType(FLOAT, 16)
-    rows = []
+    build, rows = emit.builder, []
     for m in range(16):
         place = build.add(source, build.mul(pitch, I64(4 * m)))
-        rows.append(emit.load(place))
+        row = build.load(build.inttoptr(place, ROW.as_pointer()))
+        row.align = 4
+        rows.append(row)
     step = 1
     while step < 16:  # exchange blocks of `step` rows and columns across the diagonal
         upper = [k if not k & step else 16 + k - step for k in range(16)]
@@ -185,11 +196,10 @@ def transpose_words(emit, target, source, pitch):
                     new[place] = build.shuffle_vector(*pair, mask)
         rows, step = new, 2 * step
     for m, row in enumerate(rows):
-        assert row.type == kind
         emit.store(row, target, 16 * m)
 
 
 @emits(void(intp))
 def zero_lanes(emit, target):
     """Write LANES words of zeros to an address."""
-    emit.store(constant(ir.VectorType(FLOAT, 16), 0.0), target)
+    emit.store(constant(ROW, 0.0), target)
