@@ -190,7 +190,7 @@ def test_a_stream_has_the_same_text_in_pieces(client: openai.OpenAI, echo: bool)
             **options,
         )
     )
-    assert len(parts) > 4
+    assert len(parts) > 2  # how many there are depends on how fast both sides are
     for part in parts:
         usage = part.usage
         assert part.id == parts[0].id

@@ -231,8 +231,10 @@ def test_colored_text_stands_where_the_text_is(page: MadeUp) -> None:
     page.type(ALIGNED.replace("w", "v"))
     page.run("document.activeElement.blur(); scrollTo(0, 0)")
     shots = []
-    for name in ("plain", "colored"):
-        if name == "colored":
+    for _ in range(6):  # Chromium may not have painted all of it at once
+        if len(shots) > 1 and shots[-1] == shots[0]:
+            break
+        if len(shots) == 1:
             page.click("colored")
             page.wait("byId('surprise-summary').textContent.includes('nats')")
             page.run("document.activeElement.blur(); scrollTo(0, 0)")
@@ -242,7 +244,7 @@ def test_colored_text_stands_where_the_text_is(page: MadeUp) -> None:
         )
         shots.append(page.tab.call("Page.captureScreenshot", clip=box)["data"])
     assert page.run("getComputedStyle(byId('area')).color") == "rgba(0, 0, 0, 0)"
-    assert base64.b64decode(shots[0]) == base64.b64decode(shots[1])
+    assert base64.b64decode(shots[0]) == base64.b64decode(shots[-1])
 
 
 def test_surprise_is_told_in_colors_and_in_words(page: MadeUp) -> None:
