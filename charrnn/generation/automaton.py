@@ -136,7 +136,7 @@ def from_edges(
 
 
 def product(a: Automaton, b: Automaton, most: int = MOST_EDGES) -> Automaton:
-    """The automaton of the texts that both accept, of at most so many edges. At most one of them
+    """The automaton of the texts that both accept, with at most `most` edges. At most one of them
     may have an `end`: a text ends there if the other accepts.
     """
     if a.is_empty or b.is_empty:

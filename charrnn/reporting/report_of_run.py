@@ -113,7 +113,7 @@ def learned(story: Story) -> str:
     if best is None and not len(run.steps):
         return ""
     words = (
-        "<p>After every step the network is told which character came, and changes its numbers a "
+        "<p>After every step the network sees which character came, and changes its numbers a "
         "little so that it would have been less surprised. The loss is that surprise, in nats: "
         "0.7 is a coin's toss, 2.3 one of ten."
     )

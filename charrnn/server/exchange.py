@@ -26,7 +26,7 @@ class Gone(Exception):
 
 
 async def body_of(request: Request, characters: int) -> bytes:
-    """The body, with prompts of so many characters at most; `Refusal` if it is not JSON by its
+    """The body, with prompts of at most `characters` characters; `Refusal` if it is not JSON by its
     type, is too large or comes too slowly.
     """
     most = BYTES + characters * BYTES_OF_A_CHARACTER

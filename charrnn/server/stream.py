@@ -53,7 +53,7 @@ class Stream:
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
     place: how many of these the state h, c (L, 1, H) has read. last: what is read next.
     key: the same for all that read the same from the same start.
-    unscored: how many of the prompt's symbols come before those of which something is told.
+    unscored: how many of the prompt's symbols come before the first one that is scored.
     is_full: nothing is left to draw. is_over: all of the text is in `pieces`.
     report: called with the stream when its text has grown, and at its end.
     """
@@ -108,14 +108,14 @@ class Stream:
         return has_read and (len(self.written) >= self.length or self._ended >= 0)
 
     def _skip(self) -> None:
-        """Begin at the last document's beginning before something is told: the state is zero."""
+        """Begin where the last document before the scored symbols does: the state is zero."""
         count = bisect_right(self._resets, self.unscored)
         if count:
             self.go_to(self._resets[count - 1])
 
     @property
     def is_reading(self) -> bool:
-        """True while there is something to read of which nothing is told."""
+        """True while there is something to read that is not scored."""
         return self.place < self.unscored
 
     @property

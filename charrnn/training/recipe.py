@@ -46,7 +46,7 @@ names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 
 1.393 instead of 1.331.
 """
 FEW_PASSES = 10.0
-"""Up to so many passes SOAP learns more than AdamW; in many passes it overfits sooner."""
+"""SOAP learns more than AdamW in a run of few passes, and overfits sooner in many."""
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
