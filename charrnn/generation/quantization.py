@@ -6,7 +6,9 @@ vectors and biases stay in float32.
 
     bf16 the upper half of a float32: 8 bits of precision, rounded to nearest, ties to even
     int8    q s: q from -127 to 127, s for each column of a matrix (one gate of one unit), the
-            least power of two with which the largest weight fits
+            least number of 16 bits with which the largest weight fits, so that q s is exact
+
+With int8 the products round their other factor as well, to 14 bits (`kernels.int8_product`).
 """
 
 import numpy as np
@@ -50,9 +52,9 @@ def scales(weight: Floats) -> Floats:
     The scales of a rounded matrix are the ones that it was rounded with.
     """
     largest = np.abs(weight).max(0).astype(np.float64) / 127
-    exponents = np.ceil(np.log2(np.maximum(largest, LEAST_SCALE)))
-    powers: Floats = (2.0**exponents).astype(np.float32)
-    return powers
+    part, exponent = np.frexp(np.maximum(largest, LEAST_SCALE))
+    least: Floats = np.ldexp(np.ceil(part * 2**16), exponent - 16).astype(np.float32)
+    return least
 
 
 ROUNDINGS = {"bf16": _nearest_bf16, "int8": _nearest_int8}
