@@ -53,7 +53,6 @@ COMPARING = "suffixes", "overlap", "copies"
 CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
     "bf16": "rounded_product",
-    "int8": "int8_product",
     "bf16-training": "bfloat16_product",
     "amx-training": "amx_product",
     "dynamic": "adapting",

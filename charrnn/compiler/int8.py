@@ -150,9 +150,7 @@ def _power(emit, exponent):
 
 
 def _loaded(emit, x, k):
-    value = emit.builder.load(
-        emit.builder.bitcast(emit.at(x, FLOAT, k), _FLOATS.as_pointer())
-    )
+    value = emit.builder.load(emit.builder.bitcast(emit.at(x, FLOAT, k), _FLOATS.as_pointer()))
     value.align = 4
     return value
 
@@ -171,7 +169,6 @@ def _pair_products(emit, a, b):
     a, b = builder.bitcast(a, words), builder.bitcast(b, words)
     total = builder.mul(*(builder.ashr(each, constant(words, 16)) for each in (a, b)))
     low = [
-        builder.ashr(builder.shl(each, constant(words, 16)), constant(words, 16))
-        for each in (a, b)
+        builder.ashr(builder.shl(each, constant(words, 16)), constant(words, 16)) for each in (a, b)
     ]
     return builder.add(total, builder.mul(*low))

@@ -20,6 +20,7 @@ from charrnn.compiler.compiling import module_of
 from charrnn.compiler.int8 import bits_of
 from charrnn.compiler.simd import LANES, padded
 from charrnn.generation.quantization import scales
+from charrnn.kernels.int8_product import int8_product, int8_rows
 from charrnn.kernels.product import product
 from charrnn.kernels.vector_product import WIDE, vector_product
 from charrnn.network.arithmetic import to_bf16
@@ -71,15 +72,15 @@ def shares_of_stream(panels: Panels, threads: int, precision: str) -> list[Share
 
 
 def product_of(precision: str) -> Any:
-    """The kernel; kernels for fewer bits are loaded or compiled on first use."""
-    if precision == "float32":
-        return vector_product
-    return getattr(import_module(module_of(precision)), f"{precision}_product")
+    """The kernel; that of bf16 is loaded or compiled on first use."""
+    if precision == "bf16":
+        return import_module(module_of(precision)).bf16_product
+    return int8_product if precision == "int8" else vector_product
 
 
 def rows_product_of(precision: str) -> Any:
     """The kernel for several streams, over panels; of int8, over blocks as for one."""
-    return import_module(module_of("int8")).int8_rows if precision == "int8" else product
+    return int8_rows if precision == "int8" else product
 
 
 def by_share(array: Floats, shares: list[Share], width: int) -> Floats:

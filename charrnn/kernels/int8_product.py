@@ -56,7 +56,8 @@ def int8_block(instruction, width):
             for n, place in enumerate(places):
                 whole = int8.whole(instruction, emit, flat[n * count : (n + 1) * count])
                 product = build.fmul(
-                    build.sitofp(whole, unit.type), build.fmul(emit.load(weights, offset=place), unit)
+                    build.sitofp(whole, unit.type),
+                    build.fmul(emit.load(weights, offset=place), unit),
                 )
                 emit.store(build.fadd(emit.load(z, offset=place), product), z, place)
 
@@ -115,6 +116,4 @@ def int8_rows(a, a_row, a_step, panels, s, s_row, s_step, c, c_row, c_step, step
               columns):  # fmt: skip
     """As `product`, where S is C and there is one step; each row has the bits of `int8_product`."""
     weights = address(panels, 0)
-    multiply(
-        wide, slim, write_numbers, a, 4 * a_row, weights, c, 4 * c_row, rows, depth, columns
-    )
+    multiply(wide, slim, write_numbers, a, 4 * a_row, weights, c, 4 * c_row, rows, depth, columns)
