@@ -211,7 +211,7 @@ def test_auto_depends_on_the_network_alone() -> None:
     usual = model()
     assert precision_of(usual) == "int8" and precision_of(usual, "bf16") == "bf16"
     assert Writer(usual, config()).precision == "int8"
-    usual.parameters["rnn.weight_hh_l1"][0] *= 20
+    usual.parameters["rnn.weight_hh_l1"][0] = 20
     assert precision_of(usual) == "float32"
     assert Writer(usual, config()).precision == "float32"
     usual.parameters["rnn.weight_hh_l1"][:] = 0
@@ -318,7 +318,7 @@ def test_weights_are_of_the_size_that_is_read() -> None:
     full, half, quarter = (
         shares_of_stream(Panels(m, False), 1, p)[0].weights.size for p in PRECISIONS
     )
-    assert half == full / 2 and full / 4 < quarter < full / 4 * 1.07
+    assert half == full / 2 and full / 4 < quarter < full / 4 * 1.13
 
 
 @pytest.mark.usefixtures("divided")
