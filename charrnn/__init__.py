@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.mixture import Mixture
+    from charrnn.checkpoint.mixture import Mixture, load_mixture
     from charrnn.checkpoint.paths import bundled_network, find_checkpoint
     from charrnn.checkpoint.trained import Origin, Text, Trained, load, save
     from charrnn.config.files import configs_of, preset, presets
@@ -125,7 +125,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tuning.candidates": "Candidate combinations of_equal_size",
-    "checkpoint.mixture": "Mixture",
+    "checkpoint.mixture": "Mixture load_mixture",
     "checkpoint.paths": "bundled_network find_checkpoint",
     "checkpoint.trained": "Origin Text Trained load save",
     "tuning.comparison": "compare",
@@ -218,7 +218,7 @@ __all__ = [  # noqa: RUF022
     "find_units", "UnitSearch", "Detector", "untrained",
     "text_features", "Feature", "saturation", "Saturation", "activity", "attribution",
     "Attribution", "units_page",
-    "save", "load", "save_run", "load_run",
+    "save", "load", "load_mixture", "save_run", "load_run",
     "evaluate_dynamic", "DynamicConfig", "evaluate_with_memory", "MemoryConfig",
     "SamplingConfig", "ServeConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",

@@ -236,7 +236,8 @@ class Request:
     """What a preset, a settings file and flags request together.
 
     `settings` holds the given settings by name; `files` the preset and settings file that were
-    read; `parts` the files for validation and test, by the part's name.
+    read; `parts` the files for validation and test, by the part's name. `duration` is at most so
+    long if it was not asked for (`is_at_most`).
     """
 
     settings: dict[str, Value]
@@ -251,6 +252,7 @@ class Request:
     quiet: bool
     verbose: bool
     as_json: bool
+    is_at_most: bool = False
 
     @property
     def training(self) -> TrainConfig:

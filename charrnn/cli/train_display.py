@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from array import array
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from charrnn.cli.live_bar import speed_text
 from charrnn.cli.live_block import LiveBlock
 from charrnn.cli.options import with_own_flags
 from charrnn.cli.signals import STOPPING
-from charrnn.cli.terminal import duration_text, json_text, loss_text, say
+from charrnn.cli.terminal import duration_text, json_text, loss_text, progress_bar, say
 from charrnn.cli.train_view import GROWTH, View, picture, validation_text
 
 if TYPE_CHECKING:
+    from charrnn.cli.options import Request
     from charrnn.cli.signals import Stop
     from charrnn.reporting.advice import Advice
+    from charrnn.text.corpus import Corpus
     from charrnn.training.recovery import FallBack
     from charrnn.training.report import Report
     from charrnn.training.run import Run
@@ -42,7 +45,8 @@ START_AGAIN = ("learning rate too high", "nothing learned")
 class Display:
     """Shows the reports of one call of `train`; all on stderr but JSON, which goes to stdout.
 
-    The picture shows the record of a resumed run too.
+    The picture shows the record of a resumed run too. place: the number of this network and how
+    many the run has.
     """
 
     def __init__(
@@ -55,7 +59,9 @@ class Display:
         verbose: bool = False,
         seconds_before: float = 0.0,
         record: RunRecord | None = None,
+        place: tuple[int, int] = (1, 1),
     ) -> None:
+        self._number, self._count = place
         self._run, self._json, self._verbose = run, as_json, verbose
         self._start, self._first_step = time.monotonic(), run.step
         limit = run.config.max_seconds
@@ -70,7 +76,8 @@ class Display:
             self._losses = array("f", record.steps["loss"][: run.step].tolist())
             for sample in record.samples:
                 self._sample, self._sample_step = sample["text"], sample["step"]
-        self._block = LiveBlock(sys.stderr, quiet=quiet, foot=HINT)
+        foot = f"{self._which}. {HINT}" if self._count > 1 else HINT
+        self._block = LiveBlock(sys.stderr, quiet=quiet, foot=foot)
         self._stop = stop
         if stop is not None and self._block.is_live:
             stop.notify = lambda: self._block.set_foot(STOPPING)
@@ -79,6 +86,10 @@ class Display:
     def seconds(self) -> float:
         """Since training began."""
         return time.monotonic() - self._start
+
+    @property
+    def _which(self) -> str:
+        return f"network {self._number} of {self._count}"
 
     @property
     def _speed(self) -> str:
@@ -141,6 +152,8 @@ class Display:
             self._sample_step,
             self._shown(),
             self._details(report) if self._verbose else "",
+            self._count,
+            self._number - 1,
         )
 
     def _shown(self) -> int | None:
@@ -199,11 +212,16 @@ class Display:
         )
 
     def _left(self, report: Report) -> float:
-        """Seconds until the last step or the time limit."""
-        left = (report.total_steps - report.step) * self.seconds / self._done
-        return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
+        """Seconds until the last step or the time limit, and those of the networks after it."""
+        step = self.seconds / self._done
+        left = (report.total_steps - report.step) * step
+        if self._limit is not None:
+            left = min(left, max(0.0, self._limit - self.seconds))
+        return left + (self._count - self._number) * report.total_steps * step
 
     def _print_json(self, **values: Any) -> None:
+        if self._count > 1:
+            values = {"network": self._number, **values}
         self._block.clear()  # both streams may be one terminal; it is drawn again soon
         print(json_text(values), flush=True)
 
@@ -220,7 +238,8 @@ class Display:
         best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         by_hand = self._stop is not None and self._stop.status == 128 + signal.SIGINT
-        if self._report is not None and (ended is not None or by_hand):
+        is_last = self._number == self._count
+        if self._report is not None and (by_hand or (ended is not None and is_last)):
             columns, looks = self._block.size[0], self._block.looks
             self._sample_since = -math.inf
             lines = picture(self._view(), columns, WHOLE, looks, has_bar=False)
@@ -236,9 +255,15 @@ class Display:
                 finished=ended is not None,
                 ended=ended,
             )
-        path = shlex.quote(str(folder.path))
+        first = folder.path if self._number == 1 else folder.path.parent
+        path = shlex.quote(str(first))
+        if self._count > 1 and ended is not None:
+            if best is not None:
+                say(f"{self._which}: loss {loss_text(run.progress.best_loss)}")
+            return
         if ended is None:
-            say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
+            where = f" of {self._which}" if self._count > 1 else ""
+            say(f"stopped at step {run.step:,}{where}; resume with: charrnn train --resume {path}")
         elif run.step > self._first_step:
             say(self._why(ended))
         if best is not None:
@@ -267,3 +292,43 @@ class Display:
             "time": f"{step}: reached --max-time {config.max_time}; resume with a larger one to "
             "continue",
         }[ended]
+
+
+def show_together(folder: RunFolder, corpus: Corpus, request: Request) -> None:
+    """Say how well the networks of a run predict together, and what to do next."""
+    from charrnn.checkpoint.mixture import load_mixture
+    from charrnn.checkpoint.start_states import StartStates
+    from charrnn.evaluation.evaluate import evaluate
+    from charrnn.runtime.threads import Workers
+    from charrnn.text.documents import follows_separator
+    from charrnn.training.loop import VALIDATED
+
+    networks, path = load_mixture(folder.path), shlex.quote(str(folder.path))
+    text, alone, loss = corpus.validation[:VALIDATED], list[float](), None
+    if len(text) > 1:
+        label = f"all {len(networks)} together"
+        with (
+            closing(Workers(request.threads)) as workers,
+            progress_bar(label, unit="char", quiet=request.quiet) as bar,
+        ):
+            openings = []
+            if follows_separator(corpus.validation_starts):
+                openings = [StartStates.zero(n.model, corpus.separator_end) for n in networks]
+            loss = evaluate(
+                networks,
+                text,
+                starts=corpus.validation_starts,
+                openings=openings,
+                workers=workers,
+                progress=bar,
+            ).nats_per_char
+        alone = [n.origin.loss for n in networks if n.origin.loss is not None]
+    if request.as_json:
+        about = {"run": str(folder.path), "networks": len(networks), "validation_loss": loss}
+        print(json_text({**about, "alone": alone}), flush=True)
+    if loss is not None:
+        by_itself = f" (each alone {min(alone):.3f} to {max(alone):.3f})" if alone else ""
+        say(f"{len(networks)} networks together: validation loss {loss_text(loss)}{by_itself}")
+    if not request.quiet:
+        say(f"see how the first one learned: charrnn report {path}")
+    say(f"sample from all of them: charrnn sample {path}")

@@ -4,8 +4,9 @@ Flags, help texts, `config.toml` and a checkpoint's metadata are derived from th
 dataclasses. They check themselves when created, so every configuration is valid.
 """
 
+import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Self
 
@@ -316,7 +317,14 @@ class TrainConfig(Settings):
     pace: str | None = run(
         None,
         "Changes of the total number of steps, as step:total pairs: 360:1500 720:1410; + where the "
-        "run was given more: 1410+2000. `for` records them.",
+        "run was given more: 1410+2000; | before those of the next network. `for` records them.",
+    )
+    networks: int | None = run(
+        None,
+        "Networks that learn one after another and then predict and write together (default: as "
+        "many as the time of `for` is enough for, else 1).",
+        1,
+        64,
     )
     max_time: str | None = run(None, "Training time limit: 90s, 20m, 2h30m.")
     patience: int | None = run(
@@ -341,8 +349,8 @@ class TrainConfig(Settings):
     )
 
     def __post_init__(self) -> None:
-        """Check as for all settings; `max_time` must be a time, `pace` a list of changes, and
-        `batch_size` a multiple of `parts`.
+        """Check as for all settings; `max_time` must be a time, `pace` a list of changes for each
+        network, and `batch_size` a multiple of `parts`.
         """
         super().__post_init__()
         if self.batch_size is not None and self.batch_size % self.parts:
@@ -352,7 +360,8 @@ class TrainConfig(Settings):
             )
         if self.max_time is not None:
             seconds_of("max_time", self.max_time)
-        if self.pace is not None and changes_of(self.pace) is None:
+        paces = [part for part in (self.pace or "").split("|") if part.strip()]
+        if self.pace is not None and (not paces or None in map(changes_of, paces)):
             raise ConfigError(
                 "`pace` must be pairs of a step and a larger total number of steps, in order, such "
                 f"as 360:1500 720:1410 1410+2000, not {self.pace!r:.40}"
@@ -366,9 +375,30 @@ class TrainConfig(Settings):
     @property
     def changes(self) -> tuple[tuple[int, int, bool], ...]:
         """`pace` as triples: at this step, the total number of steps became this; and whether the
-        run was given more there, so that the learning rate rises again.
+        run was given more there, so that the learning rate rises again. Of the first network.
         """
-        return changes_of(self.pace or "") or ()
+        return changes_of(self.pace_of(1) or "") or ()
+
+    def pace_of(self, number: int) -> str | None:
+        """The part of `pace` for this network, from 1; None if nothing changed."""
+        parts = (self.pace or "").split("|")
+        return parts[number - 1].strip() or None if number <= len(parts) else None
+
+    def with_pace(self, pace: str | None, number: int = 1) -> str | None:
+        """`pace` with another part for this network."""
+        numbers = range(1, max(number, (self.pace or "").count("|") + 1) + 1)
+        parts = [(pace if n == number else self.pace_of(n)) or "" for n in numbers]
+        return " | ".join(parts).rstrip(" |") or None
+
+    def of_network(self, number: int) -> Self:
+        """The settings of one of the `networks`, from 1. Each has random numbers of its own; the
+        first one's are those of a run of one network.
+        """
+        if number == 1:
+            return self
+        digest = hashlib.sha256(f"{self.seed} {number}".encode()).digest()
+        seed = int.from_bytes(digest[:4], "big")
+        return replace(self, networks=1, seed=seed, pace=self.pace_of(number))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Total number of updates: the planned number, or the last one in `pace`."""

@@ -53,7 +53,8 @@ class Plan:
 
     `seconds` are those of steps, each of which takes `step_seconds`, and of validations with
     checkpoints, each of which takes `validation_seconds`. The run is to end at `deadline`, a time
-    of `time.monotonic`, after no more than `most_steps`.
+    of `time.monotonic`, after no more than `most_steps`. Of several networks, all this is for the
+    first one; the last one is to end at `end`.
     """
 
     model: ModelConfig
@@ -66,10 +67,17 @@ class Plan:
     validation_seconds: float
     deadline: float
     most_steps: int
+    end: float
 
     def __repr__(self) -> str:
         model = self.model
         return f"Plan({model.cell} {model.layers} x {model.hidden}, {self.seconds:.0f} s)"
+
+    def for_network(self, number: int) -> "Plan":
+        """The plan of a network that begins now: it has its share of the time left."""
+        now = time.monotonic()
+        share = (self.end - now) / ((self.training.networks or 1) - number + 1)
+        return replace(self, deadline=now + share)
 
 
 def plan(
@@ -85,9 +93,10 @@ def plan(
     """The settings with which training on this corpus takes `duration`, "20m" or seconds,
     validations and checkpoints included.
 
-    What is None in `model` and `training` is chosen: the units of a layer and the number of steps
-    by the speed of this machine, the rest by the recipe. The machine is measured for a few seconds,
-    which count, as does what has passed already by `elapsed()`, by default since this call.
+    What is None in `model` and `training` is chosen: the units of a layer, the number of networks
+    and of steps by the speed of this machine, the rest by the recipe. The machine is measured for a
+    few seconds, which count, as does what has passed already by `elapsed()`, by default since this
+    call.
     `ConfigError` for a duration below 5 seconds or not understood, and for settings that contradict
     it (`steps`, `epochs`, `pace`, `max_time`). `is_fine_tuning` as for `recipe.resolve`.
     """
@@ -111,13 +120,14 @@ def planned_width(
     *,
     threads: int | None = None,
 ) -> int:
-    """The units of a layer that `plan` would choose for this duration; takes half a second, or a
-    hundredth of a shorter one. Parameters and errors as for `plan`.
+    """The units of a layer that `plan` would choose for one network in this duration; takes half a
+    second, or a hundredth of a shorter one. Parameters and errors as for `plan`.
     """
     seconds, elapsed = _checked(duration), _since_now()
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
-    training = training or TrainConfig()
-    return _Planner(corpus, seconds, threads, elapsed, model, training, False)._width()
+    training = replace(training or TrainConfig(), networks=1)
+    planner = _Planner(corpus, seconds, threads, elapsed, model, training, False)
+    return planner._networks_and_width()[1]
 
 
 def _checked(duration: str | float) -> float:
@@ -200,6 +210,7 @@ def _rest(
         validation_seconds=validation,
         deadline=time.monotonic() + seconds - elapsed(),
         most_steps=10**12,
+        end=time.monotonic() + seconds - elapsed(),
     )
 
 
@@ -209,13 +220,14 @@ def _longer(run: Run, total: int) -> TrainConfig:
     if run.step == 0:
         return replace(config, steps=total, epochs=None, pace=None)
     # a change at this very step has not had an effect yet
-    words = (config.pace or "").split()[: sum(step < run.step for step, *_ in config.changes)]
-    before = replace(config, pace=" ".join(words) or None)
+    words = (config.pace_of(1) or "").split()
+    words = words[: sum(step < run.step for step, *_ in config.changes)]
+    before = replace(config, pace=config.with_pace(" ".join(words)))
     has_ended = run.step >= before.total_steps(run.steps_per_epoch)
     moment = replace(run.moment, changes=before.changes)
     is_low = run.step >= config.warmup and rate_factor(moment, config) < RISE
     word = f"{run.step}{'+' if has_ended or is_low else ':'}{total}"
-    return replace(config, pace=" ".join([*words, word]))
+    return replace(config, pace=config.with_pace(" ".join([*words, word])))
 
 
 def expected_loss(corpus: Corpus, passes: float) -> float:
@@ -250,11 +262,14 @@ class _Planner:
         return len(self.corpus.train)
 
     def plan(self) -> Plan:
-        model = replace(self.model, hidden=self.model.hidden or self._width())
+        networks, width = self._networks_and_width()
+        model = replace(self.model, hidden=width)
         step, training = self._fastest(model, min(10.0, 0.02 * self.seconds))
         validation = self._validation_seconds(model)
-        # at the end a checkpoint or two are written as well
-        usable = self.seconds - self.elapsed() - validation
+        # at the end a checkpoint or two are written as well, and several are measured together
+        together = validation * networks if networks > 1 else 0.0
+        rest = self.seconds - self.elapsed() - together
+        usable = rest / networks - validation
         if usable < step + validation:
             raise ConfigError(
                 f"in what is left of {self.seconds:g} seconds this network makes no step; give "
@@ -270,13 +285,14 @@ class _Planner:
         most = math.ceil(passes * per_pass)
         steps = min(most, math.floor((usable - validations * validation) / step))
         every = -(-steps // validations)
-        training = training.filled(eval_every=every)
+        training = training.filled(eval_every=every, networks=networks)
         model, training = recipe.resolve(
             self.corpus,
             model,
             replace(training, steps=steps),
             is_fine_tuning=self.is_fine_tuning,
         )
+        now = time.monotonic()
         return Plan(
             model=model,
             training=training,
@@ -286,23 +302,28 @@ class _Planner:
             expected_loss=expected_loss(self.corpus, steps / per_pass),
             step_seconds=step,
             validation_seconds=validation,
-            deadline=time.monotonic() + self.seconds - self.elapsed(),
+            deadline=now + rest / networks,
             most_steps=most,
+            end=now + rest,
         )
 
-    def _width(self) -> int:
-        """Units of a layer: the most for which text and time are enough."""
+    def _networks_and_width(self) -> tuple[int, int]:
+        """How many networks, and units of a layer: the most for which text and time are enough."""
+        networks = self.training.networks
+        if networks is None and self.is_fine_tuning:
+            networks = 1  # from the same weights, they would make the same mistakes
+        if self.model.hidden is not None and networks is not None:
+            return networks, self.model.hidden
         model = replace(self.model, hidden=TYPICAL)
         step, _ = self._fastest(model, min(0.5, 0.01 * self.seconds))
         read = math.prod(recipe.batch_shape(self.characters, self.training)) / step * self.seconds
         read *= parameter_count(model) * (1 + OVERHEAD / TYPICAL)
 
-        def passes(width: int, parameters: int) -> float:
-            """How often a network of this size reads the text in this time."""
-            possible = read / parameters / (1 + OVERHEAD / width) / self.characters
-            return min(possible, recipe.most_passes_for(parameters))
+        def passes(width: int, parameters: int, networks: int) -> float:
+            """How often each of so many networks of this size could read the text."""
+            return read / networks / parameters / (1 + OVERHEAD / width) / self.characters
 
-        return recipe.width_for(self.model, self.characters, passes)
+        return recipe.networks_and_width_for(self.model, self.characters, passes, networks)
 
     def _fastest(self, model: ModelConfig, seconds: float) -> tuple[float, TrainConfig]:
         """The time of a step, and the training in the faster precision if that is auto.
