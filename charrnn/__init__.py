@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.sampling import SamplingConfig, ShortConfig
     from charrnn.config.serving import ServeConfig
-    from charrnn.config.settings import (
-        CorpusConfig,
-        DynamicConfig,
-        MemoryConfig,
-        ModelConfig,
-        TrainConfig,
-    )
+    from charrnn.config.settings import CorpusConfig, DynamicConfig, MemoryConfig, ModelConfig
+    from charrnn.config.training import TrainConfig
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,

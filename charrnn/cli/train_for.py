@@ -16,7 +16,7 @@ from charrnn.cli.options import Request, flag_of
 from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:

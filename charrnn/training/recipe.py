@@ -45,9 +45,10 @@ LEAST_MEMORY = 300
 names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
 1.393 instead of 1.331.
 """
-MOST_NETWORKS, ENOUGH = 8, 0.5
-"""How many networks learn one after another, at most, and the share of the passes that a text can
-be read which each of them must have; with less, one larger network does better.
+MOST_NETWORKS, ENOUGH_FOR_TWO, ENOUGH = 8, 0.3, 0.85
+"""How many networks learn one after another, at most, and the share of the passes after which a
+text has no more to give that each of two, and of more, must have time for. With less, fewer and
+larger networks do better.
 """
 FEW_PASSES = 10.0
 """SOAP learns more than AdamW in a run of few passes, and overfits sooner in many."""
@@ -212,7 +213,8 @@ def networks_and_width_for(
 
         width = model.hidden or width_for(model, characters, possible)
         parameters = parameter_count(replace(model, hidden=width))
-        if passes(width, parameters, count) >= ENOUGH * most_passes_for(parameters):
+        enough = ENOUGH if count > 2 else ENOUGH_FOR_TWO
+        if passes(width, parameters, count) >= enough * most_passes_for(parameters):
             break
     return count, width
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.ngrams import ngram_nats

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
 from charrnn.cli.train_for import plan_text
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.training import loop as train_loop
 from charrnn.training import recipe
 from charrnn.training.report import Report

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.network.network import Network
 from charrnn.optim.schedules import rate_factor
 from charrnn.text.corpus import Corpus

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.parameters import parameter_count
 from charrnn.text.corpus import Corpus
