@@ -32,8 +32,8 @@ class Machine:
         self, monkeypatch: pytest.MonkeyPatch, multiplications: float, bf16: float = 1.0
     ) -> None:
         self.now, self.speed, self.bf16 = 0.0, multiplications, bf16
-        monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
-        monkeypatch.setattr(planning._Planner, "_validation_seconds", lambda *given: 0.2)
+        monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: self.step(*given))
+        monkeypatch.setattr(planning.Planner, "validation_seconds", lambda *given: 0.2)
 
     def step(
         self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
