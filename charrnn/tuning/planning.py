@@ -126,7 +126,7 @@ def planned_width(
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
     training = replace(training or TrainConfig(), networks=1)
     planner = Planner(corpus, seconds, threads, elapsed, model, training, False)
-    return planner._networks_and_width()[1]
+    return planner.width()
 
 
 def checked_duration(duration: str | float) -> float:
@@ -179,10 +179,14 @@ class Planner:
 
     def plan(self) -> Plan:
         """Measure this machine and decide."""
-        networks, width = self._networks_and_width()
-        model = replace(self.model, hidden=width)
+        model = replace(self.model, hidden=self.width())
         step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
         validation = self.validation_seconds(model)
+        shape = recipe.batch_shape(self.characters, self.training)
+        per_pass = Streams(self.corpus.train, *shape).steps
+        passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
+        most, left = math.ceil(passes * per_pass), self.seconds - self.elapsed()
+        networks = self._networks(lambda count: left / count / step / most)
         # at the end a checkpoint or two are written as well, and several are measured together
         together = validation * networks if networks > 1 else 0.0
         rest = self.seconds - self.elapsed() - together
@@ -196,10 +200,6 @@ class Planner:
             VALIDATION_SHARE, min(LEAST_VALIDATIONS * validation / usable, 3 * VALIDATION_SHARE)
         )
         validations = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / validation + 1e-9)))
-        shape = recipe.batch_shape(self.characters, self.training)
-        per_pass = Streams(self.corpus.train, *shape).steps
-        passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
-        most = math.ceil(passes * per_pass)
         steps = min(most, math.floor((usable - validations * validation) / step))
         every = -(-steps // validations)
         training = training.filled(eval_every=every, networks=networks)
@@ -224,23 +224,41 @@ class Planner:
             end=now + rest,
         )
 
-    def _networks_and_width(self) -> tuple[int, int]:
-        """How many networks, and units of a layer: the most for which text and time are enough."""
-        networks = self.training.networks
-        if networks is None and self.is_fine_tuning:
-            networks = 1  # from the same weights, they would make the same mistakes
-        if self.model.hidden is not None and networks is not None:
-            return networks, self.model.hidden
+    def width(self) -> int:
+        """Units of a layer: the most for which text and time are enough, the time of one of so many
+        networks.
+        """
+        if self.model.hidden is not None:
+            return self.model.hidden
         model = replace(self.model, hidden=TYPICAL)
         step, _ = self.fastest(model, min(0.5, 0.01 * self.seconds))
         read = math.prod(recipe.batch_shape(self.characters, self.training)) / step * self.seconds
         read *= parameter_count(model) * (1 + OVERHEAD / TYPICAL)
 
-        def passes(width: int, parameters: int, networks: int) -> float:
-            """How often each of so many networks of this size could read the text."""
-            return read / networks / parameters / (1 + OVERHEAD / width) / self.characters
+        def passes(width: int, parameters: int) -> float:
+            """How often one network of this size could read the text."""
+            return read / parameters / (1 + OVERHEAD / width) / self.characters
 
-        return recipe.networks_and_width_for(self.model, self.characters, passes, networks)
+        def width_of(networks: int) -> int:
+            def possible(width: int, parameters: int) -> float:
+                return min(passes(width, parameters) / networks, recipe.most_passes_for(parameters))
+
+            return recipe.width_for(self.model, self.characters, possible)
+
+        def share(networks: int) -> float:
+            width = width_of(networks)
+            parameters = parameter_count(replace(self.model, hidden=width))
+            most = recipe.most_passes_for(parameters)
+            return passes(width, parameters) / networks / most
+
+        return width_of(self._networks(share))
+
+    def _networks(self, share: Callable[[int], float]) -> int:
+        """How many networks; `share` as for `recipe.networks_for`."""
+        if self.training.networks is not None:
+            return self.training.networks
+        # from the same weights, they would make the same mistakes
+        return 1 if self.is_fine_tuning else recipe.networks_for(share)
 
     def fastest(self, model: ModelConfig, seconds: float) -> tuple[float, TrainConfig]:
         """The time of a step, and the training in the faster precision if that is auto.
