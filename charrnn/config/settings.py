@@ -173,6 +173,12 @@ class DynamicConfig(Settings):
         1,
         1024,
     )
+    dynamic_precision: Literal["auto", "float32", "bf16", "amx"] = dynamic(
+        "auto",
+        "Type of the factors in matrix products, as in training. auto: the fastest for a text of "
+        "over 20,000 characters; float32 for a shorter one, and for a text to learn from before "
+        "writing.",
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -1,8 +1,8 @@
 """Evaluation with a memory of what was read: a neural cache (Grave, Joulin & Usunier 2017,
 "Improving Neural Language Models with a Continuous Cache").
 
-The network's weights do not change. It remembers the outputs of its top layer at the last
-characters, and which character came after each:
+The network remembers the outputs of its top layer at the last characters, and which character came
+after each; its weights need not change:
 
     p(w) = (1 - share) p_network(w) + share p_memory(w)
     p_memory(w) = sum over i with x_(i+1) = w of exp(sharpness k_t . k_i) / sum over all i of it
@@ -13,20 +13,30 @@ length 1. So a character is likely that came before in a place that looked alike
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.config import MemoryConfig
-from charrnn.errors import CorpusError
-from charrnn.evaluation.evaluate import Evaluation, Progress, checked_text, evaluate, mixed, using
+from charrnn.config import DynamicConfig, MemoryConfig
+from charrnn.errors import ConfigError, CorpusError
+from charrnn.evaluation.evaluate import (
+    Evaluation,
+    Progress,
+    checked_text,
+    evaluate,
+    members_of,
+    using,
+)
 from charrnn.evaluation.walk import Block
 from charrnn.network.arithmetic import FLOAT32
-from charrnn.network.model import Model
+from charrnn.network.model import Models
 from charrnn.network.network import Network
-from charrnn.network.parameters import Floats, aligned
+from charrnn.network.parameters import Floats, Parameters, aligned
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import Positions
 
@@ -36,57 +46,91 @@ TOGETHER = 512
 """Characters that are compared with the memory at a time."""
 
 
+@dataclass(frozen=True)
+class Remembering(Evaluation):
+    """An evaluation with a memory.
+
+    without: the same text by the same weights without the memory.
+    """
+
+    without: Evaluation = field(repr=False, compare=False)
+
+
 def evaluate_with_memory(
-    model: Model,
+    model: Models | Mixture,
     ids: NDArray[Any],
     config: MemoryConfig | None = None,
     *,
+    learning: DynamicConfig | None = None,
+    squares: Sequence[Parameters | None] = (),
     starts: Positions | None = None,
-    opening: StartStates | None = None,
+    openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
-) -> Evaluation:
+) -> Remembering:
     """The loss, in nats per character, of a text with a memory of the characters before each.
 
-    Nothing is compared with what comes later. ids, `starts` and `opening` as in
-    `evaluation.evaluate`; documents share the memory. `CorpusError` above a million characters.
+    Nothing is compared with what comes later. ids, `starts` and `openings` as in
+    `evaluation.evaluate`; documents share the memory. In an ensemble each network remembers its own
+    outputs, and p_memory is the weighted mean of theirs.
+
+    learning: the networks also learn from the text, as in `evaluate_dynamic` with these `squares`;
+        each remembers the outputs that it had when it read a character.
+
+    `CorpusError` above a million characters; `ConfigError` for learning with several streams: a
+    memory of one would tell another what its weights have learned from.
     """
-    openings, config = [] if opening is None else [opening], config or MemoryConfig()
+    config, members = config or MemoryConfig(), members_of(model)
     ids, targets = checked_text(model, ids, openings)
     if targets > LONGEST:
         raise CorpusError(
             f"the text has {targets:,} characters, but a memory can be kept of {LONGEST:,} at "
             "most; take a part of it"
         )
-    outputs = np.zeros((targets, model.width), np.float16)
+    if learning is not None and learning.dynamic_streams > 1:
+        raise ConfigError("learning with a memory needs `dynamic_streams` 1")
+    outputs = [np.zeros((targets, each.width), np.float16) for each in members]
 
-    def keep(networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any]) -> None:
-        steps = len(blocks[0].x)
-        outputs[blocks[0].places[scored]] = networks[0].layers[-1].out[:steps][scored]
+    def keep(
+        networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any], first: int = 0
+    ) -> None:
+        steps, places = len(blocks[0].x), blocks[0].places[scored]
+        for own, network in zip(outputs[first:], networks, strict=False):
+            own[places] = network.layers[-1].out[:steps][scored]
 
     with using(workers) as threads:
-        read = evaluate(
-            model,
-            ids,
-            starts=starts,
-            openings=openings,
-            workers=threads,
-            progress=progress,
-            observe=keep,
-        )
+        reading: dict[str, Any] = {
+            "starts": starts,
+            "openings": openings,
+            "workers": threads,
+            "progress": progress,
+        }
+        if learning is None:
+            without = evaluate(model, ids, observe=keep, **reading)
+        else:
+            from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
+
+            observers = [partial(keep, first=n) for n in range(len(members))]
+            without = evaluate_dynamic(
+                model, ids, learning, squares=squares, observe=observers, **reading
+            )
         following = ids[len(ids) - targets :]
         losses = np.empty(targets, np.float32)
-        memory = _Memory(outputs, following, config)
+        shares = model.weights if isinstance(model, Mixture) else [1 / len(members)] * len(members)
+        memories = [_Memory(own, following, config) for own in outputs]
         jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
 
         def compare(start: int, stop: int) -> None:
             share = config.memory_share * (np.arange(start, stop) > 0)
-            own = np.exp(-read.losses[start:stop].astype(np.float64))
-            remembered = memory.probabilities(start, stop)
+            own = np.exp(-without.losses[start:stop].astype(np.float64))
+            remembered = sum(
+                weight * memory.probabilities(start, stop)
+                for weight, memory in zip(shares, memories, strict=True)
+            )
             losses[start:stop] = -np.log((1 - share) * own + share * remembered)
 
         threads.run(compare, jobs)
-    return mixed([losses])
+    return Remembering(float(losses.mean(dtype=np.float64)), targets, losses, without)
 
 
 class _Memory:

@@ -85,7 +85,7 @@ def test_it_is_what_the_paper_says(
     slot = model.parameters.like()
     slot.from_disk(squares)
     config = DynamicConfig(rate, decay, segment)
-    found = evaluate_dynamic(model, IDS, config, squares=slot if knows_squares else None).losses
+    found = evaluate_dynamic(model, IDS, config, squares=[slot] if knows_squares else ()).losses
     np.testing.assert_allclose(
         found, exact(rate, decay, segment, squares if knows_squares else None), atol=2e-4
     )
@@ -216,7 +216,7 @@ def test_optimisers_know_the_squares(optimizer: str) -> None:
         and rms[rms > 0].mean() == pytest.approx(1, abs=1e-3)
         and rms.std() > 0.1
     )
-    assert np.isfinite(evaluate_dynamic(run.model, corpus.validation, squares=slot).losses).all()
+    assert np.isfinite(evaluate_dynamic(run.model, corpus.validation, squares=[slot]).losses).all()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov"])
@@ -256,7 +256,7 @@ def test_a_network_adapts_to_a_text_and_stays_as_it_was() -> None:
     ids = network.vocab.encode(text, "nearest")
     plain, after = (evaluate(each.model, ids).nats_per_char for each in (network, learned))
     dynamic = evaluate_dynamic(
-        network.model, ids, config, squares=network.squares, opening=network.opening
+        network.model, ids, config, squares=[network.squares], openings=[network.opening]
     ).nats_per_char
     assert after < dynamic < plain
     two = Workers(2, processors=2)

@@ -94,7 +94,7 @@ def test_threads_and_an_opening(model: Model) -> None:
     run = small_run(corpus)
     trained(run, corpus)
     opening = run.trained.opening
-    found = evaluate_with_memory(run.result, corpus.validation, opening=opening)
+    found = evaluate_with_memory(run.result, corpus.validation, openings=[opening])
     plain = evaluate(run.result, corpus.validation, openings=[opening])
     assert found.characters == plain.characters == len(corpus.validation)
     assert found.losses[0] == pytest.approx(plain.losses[0], rel=1e-6)
