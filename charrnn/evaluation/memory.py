@@ -5,10 +5,13 @@ The network remembers the outputs of its top layer at the last characters, and w
 after each; its weights need not change:
 
     p(w) = (1 - share) p_network(w) + share p_memory(w)
-    p_memory(w) = sum over i with x_(i+1) = w of exp(sharpness k_t . k_i) / sum over all i of it
+    p_memory(w) = sum over i with x_(i+1) = w of a_i / S,   a_i = exp(sharpness (k_t . k_i - 1))
+    share = sqrt(S) / (sqrt(S) + sqrt(half)),   S = sum over all i of a_i
 
 over the `size` positions i before t; k is the output minus the mean of those before, scaled to
-length 1. So a character is likely that came before in a place that looked alike to the network.
+length 1. So a character is likely that came before in a place that looked alike to the network, and
+the more places there are, the more their word counts. (In the paper the share is a constant, which
+gained two thirds as much.)
 """
 
 import math
@@ -72,7 +75,7 @@ def evaluate_with_memory(
 
     Nothing is compared with what comes later. ids, `starts` and `openings` as in
     `evaluation.evaluate`; documents share the memory. In an ensemble each network remembers its own
-    outputs, and p_memory is the weighted mean of theirs.
+    outputs, and all sums are weighted means of theirs.
 
     learning: the networks also learn from the text, as in `evaluate_dynamic` with these `squares`;
         each remembers the outputs that it had when it read a character.
@@ -121,13 +124,12 @@ def evaluate_with_memory(
         jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
 
         def compare(start: int, stop: int) -> None:
-            share = config.memory_share * (np.arange(start, stop) > 0)
+            sums = np.array([memory.alike(start, stop) for memory in memories])
+            same, all_alike = np.tensordot(shares, sums, 1)
+            known = np.divide(same, all_alike, out=np.zeros_like(same), where=all_alike > 0)
+            share = np.sqrt(all_alike) / (np.sqrt(all_alike) + math.sqrt(config.memory_half))
             own = np.exp(-without.losses[start:stop].astype(np.float64))
-            remembered = sum(
-                weight * memory.probabilities(start, stop)
-                for weight, memory in zip(shares, memories, strict=True)
-            )
-            losses[start:stop] = -np.log((1 - share) * own + share * remembered)
+            losses[start:stop] = -np.log((1 - share) * own + share * known)
 
         threads.run(compare, jobs)
     return Remembering(float(losses.mean(dtype=np.float64)), targets, losses, without)
@@ -146,8 +148,10 @@ class _Memory:
         self._sums = sums
         """Of all positions before each block."""
 
-    def probabilities(self, start: int, stop: int) -> NDArray[np.float64]:
-        """p_memory of the characters start:stop, a block; 0 where there is no memory yet."""
+    def alike(self, start: int, stop: int) -> NDArray[np.float64]:
+        """For the characters start:stop, a block: the sum of a_i over the positions after which
+        the same character came, and S; both 0 where there is no memory yet. (2, stop - start)
+        """
         size, sharpness = self._config.memory_size, self._config.memory_sharpness
         first = max(0, start - size)
         width = -(-(stop - first) // 64) * 64
@@ -156,18 +160,15 @@ class _Memory:
         keys[: stop - first] = self._outputs[first:stop] - mean
         lengths = np.sqrt(np.square(keys).sum(axis=1, dtype=np.float64))
         keys /= np.maximum(lengths, 1e-9)[:, None].astype(np.float32)
-        alike = self._products(keys, start - first, stop - first)
+        products = self._products(keys, start - first, stop - first)
         place, position = np.arange(first, first + width), np.arange(start, stop)[:, None]
         is_known = (place < position) & (place >= position - size)
-        weight = np.exp(np.float32(sharpness) * (alike - 1)) * is_known
+        weight = np.exp(np.float32(sharpness) * (products - 1)) * is_known
         came = np.zeros(width, self._following.dtype)
         came[: stop - first] = self._following[first:stop]
         is_same = came == self._following[start:stop, None]
-        total = weight.sum(axis=1, dtype=np.float64)
         same = (weight * is_same).sum(axis=1, dtype=np.float64)
-        found: NDArray[np.float64] = np.zeros(len(same))
-        np.divide(same, total, out=found, where=total > 0)
-        return found
+        return np.array([same, weight.sum(axis=1, dtype=np.float64)])
 
     def _products(self, keys: Floats, start: int, stop: int) -> Floats:
         """The scalar products of keys start:stop with all keys, by the network's own product, whose
