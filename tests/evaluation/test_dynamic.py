@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.mixture import Mixture
-from charrnn.config.settings import DynamicConfig
+from charrnn.checkpoint.trained import Trained
+from charrnn.config.settings import CorpusConfig, DynamicConfig
 from charrnn.errors import ConfigError, CorpusError, DivergenceError, VocabError
 from charrnn.evaluation.dynamic import (
     LEAST_PART,
@@ -21,6 +22,7 @@ from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
+from charrnn.text.vocab import Vocab
 from tests.reference import cells as reference
 from tests.reference.optimizers import global_norm
 from tests.reference.small import plain_model, small_corpus, small_run, trained
@@ -128,6 +130,34 @@ def test_what_comes_later_changes_nothing(streams: int) -> None:
             np.testing.assert_array_equal(
                 after[m * part : m * part + end], before[m * part : m * part + end]
             )
+
+
+def test_a_segment_is_scored_before_it_is_learned() -> None:
+    """The first segment's losses are those of the trained weights, each later one's those of the
+    weights that have read all segments before it, and it alone decides nothing. Updating first
+    would halve the loss of a text that cannot be predicted.
+    """
+    model, _, _ = made()
+    trained = Trained(model, Vocab(tuple("abcdefg")), CorpusConfig())
+    config = DynamicConfig(0.3, 0.0, 10)
+    text, first = trained.vocab.decode(IDS), trained.opening
+    found = evaluate_dynamic(model, IDS, config, openings=[first]).losses
+    network, state = Network(model, 10, 1, Workers(1)), State(model, 1)
+    first.put(state, np.ones(1, np.bool_))
+    ids = np.append(first.ids[:1], IDS).astype(np.int32)[:, None]
+    peeking = []
+    for a in range(0, 80, 10):
+        x, y = np.ascontiguousarray(ids[a : a + 10]), np.ascontiguousarray(ids[a + 1 : a + 11])
+        before = adapt(trained, text[:a], config) if a else trained
+        after = adapt(trained, text[: a + 10], config)
+        carried = state.h.copy(), state.c.copy()
+        for each in (after, before):
+            state.h[:], state.c[:] = carried
+            network = Network(each.model, 10, 1, Workers(1))
+            losses = network.evaluate(x, y, state)[:, 0].copy()
+            peeking += [losses.mean()] if each is after else []
+        np.testing.assert_allclose(found[a : a + 10], losses, atol=1e-5)
+    assert np.mean(peeking) < 0.7 * found[:80].mean(), "so it would have been noticed"
 
 
 def test_the_rest_of_a_division_is_read_too() -> None:
