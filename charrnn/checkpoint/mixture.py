@@ -5,6 +5,7 @@ Where it has to read one, it reads its unknown symbol if it has one, else the sy
 (e for é), else a newline or a space.
 """
 
+import os
 from collections.abc import Sequence
 from functools import reduce
 from math import fsum
@@ -13,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.paths import find_checkpoints
+from charrnn.checkpoint.trained import Trained, load
 from charrnn.config import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.text.documents import start_ids
@@ -40,7 +42,7 @@ class Mixture(Sequence[Trained]):
         if not networks:
             raise ConfigError("no network: pass at least one")
         self.networks = tuple(networks)
-        self.weights = _shares(len(networks), weights)
+        self.weights = shares(len(networks), weights)
         for number, network in enumerate(networks, 1):
             if network.vocab.unit != networks[0].vocab.unit:
                 raise VocabError(
@@ -97,7 +99,14 @@ class Mixture(Sequence[Trained]):
         return absent[:, ids]
 
 
-def _shares(count: int, weights: Sequence[float | None] | None) -> tuple[float, ...]:
+def load_mixture(path: str | os.PathLike[str]) -> Mixture:
+    """Load all networks of a run's folder, or the one in a checkpoint file, with equal weights.
+    Errors as for `load`.
+    """
+    return Mixture([load(checkpoint) for checkpoint in find_checkpoints(path)])
+
+
+def shares(count: int, weights: Sequence[float | None] | None) -> tuple[float, ...]:
     """The weight of each network; their sum is 1."""
     given = [None] * count if weights is None else [*weights]
     if len(given) != count:

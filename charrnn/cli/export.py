@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import load_members
+from charrnn.cli.checkpoints import load_member
 from charrnn.cli.export_card import card_of
 from charrnn.cli.options import PATH, json_option
 from charrnn.cli.sample import bundled_if_no_run
@@ -139,7 +139,7 @@ def export_(
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
     if kind == "onnx":
         check_package("onnx", "an ONNX file")
-    [member] = load_members(checkpoint or bundled_if_no_run(), (), training=kind == "pytorch")
+    member = load_member(checkpoint or bundled_if_no_run(), training=kind == "pytorch")
     if made.arguments is not None:
         options = made.arguments(member, **options)
     module, _, name = made.function.partition(":")
