@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -235,7 +235,16 @@ def _measures(
         measures["window"] = partial(
             with_bar, f"windows of {window}", evaluate_windows, networks, window=window
         )
-    measures |= _learning(with_bar, networks, openings, config, remembering)
+    if config is not None:
+        from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
+
+        learn = partial(evaluate_dynamic, config=config, openings=openings)
+        measures["dynamic"] = partial(with_bar, "dynamic evaluation", learn, networks)
+    if remembering is not None:
+        from charrnn.evaluation.memory import evaluate_with_memory
+
+        remember = partial(evaluate_with_memory, config=remembering, openings=openings)
+        measures["memory"] = partial(with_bar, "with a memory", remember, networks)
 
     def ppmd() -> Evaluation:
         with terminal.progress_bar("PPMd", unit="char") as bar:
@@ -248,41 +257,12 @@ def _measures(
     return measures
 
 
-def _learning(
-    with_bar: Callable[..., Any],
-    networks: Mixture,
-    openings: Sequence[StartStates],
-    config: DynamicConfig | None,
-    remembering: MemoryConfig | None,
-) -> dict[str, Callable[[], Evaluation]]:
-    """The rows of --dynamic and --memory; with both, a third of both, from the same reading."""
-    measures: dict[str, Callable[[], Evaluation]] = {}
-    remember = None
-    if config is not None:
-        from charrnn.evaluation.dynamic import evaluate_dynamic
-
-        learn = partial(evaluate_dynamic, config=config, openings=openings)
-        measures["dynamic"] = partial(with_bar, "dynamic evaluation", learn, networks)
-    if remembering is not None:
-        from charrnn.evaluation.memory import evaluate_with_memory
-
-        remember = partial(evaluate_with_memory, config=remembering, openings=openings)
-        measures["memory"] = partial(with_bar, "with a memory", remember, networks)
-    if config is not None and remember is not None and config.dynamic_streams == 1:
-        learn_too = partial(remember, learning=config)
-        both = cache(partial(with_bar, "dynamic evaluation", learn_too, networks))
-        measures["dynamic"] = lambda: both().without
-        measures["dynamic_memory"] = both
-    return measures
-
-
 def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     titles = {
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
         "dynamic": "dynamic",
         "memory": "with a memory",
-        "dynamic_memory": "dynamic, with a memory",
         "ppmd": "PPMd, after the training part",
         "xz": "xz -9e",
     }

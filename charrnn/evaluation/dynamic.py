@@ -24,7 +24,6 @@ from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError, CorpusError, overflow
 from charrnn.evaluation.evaluate import (
     Evaluation,
-    Observer,
     Progress,
     checked_text,
     members_of,
@@ -52,7 +51,7 @@ LEAST_PART = 4096
 """Minimum length in characters of the parts that are read in parallel: each starts from a zero
 state.
 """
-EPSILON = np.float32(0.3)
+EPSILON = np.float32(1)
 """Added to the relative root mean squares, whose mean is 1."""
 LONGEST = 2.0
 """Largest norm of a segment's gradient, as a multiple of the root mean square of all so far."""
@@ -68,14 +67,13 @@ def evaluate_dynamic(
     openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
-    observe: Sequence[Observer] = (),
 ) -> Evaluation:
     """The loss, in nats per character, of a text that the network learns from while reading it. The
     model itself is not changed. Several models, or a `Mixture`, learn each by itself.
 
     After each segment, with mean loss E, a copy of the model, initially theta_0, is updated by
 
-        theta += -rate g / (r + 0.3) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
+        theta += -rate g / (r + 1) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
 
     (equations 5 and 6 of the paper). r is the root mean square of each weight's gradients over the
     training text, scaled to a mean of 1; it measures how sensitive the weight is. The scalar s
@@ -85,7 +83,6 @@ def evaluate_dynamic(
     squares: the squared values of r, one per model or None, as a `Trained` has them; a `Mixture`
         has those of its networks. Without them, r is 1 everywhere.
     ids, starts, openings: as in `evaluation.evaluate`.
-    observe: one per model; each sees its network only, after every segment.
 
     There is no dropout. With `dynamic_streams` above 1, the text is read as that many equal parts
     in parallel, each from a zero state; they share the weights, which learn from all parts at once.
@@ -111,7 +108,6 @@ def evaluate_dynamic(
                 openings[n] if openings else None,
                 threads,
                 told,
-                observe[n] if observe else None,
             )
             losses.append(read)
     return mixed_by(model, losses, ids[len(ids) - targets :])
@@ -206,7 +202,6 @@ def _read(
     opening: StartStates | None,
     workers: Workers | None,
     progress: Progress | None,
-    observe: Observer | None = None,
 ) -> tuple[NDArray[np.float32], Model]:
     """The loss of each character, and the model as it has become."""
     openings = [] if opening is None else [opening]
@@ -227,8 +222,6 @@ def _read(
             _, gradient = network.gradients(block.x, block.y, state, None, block.starts)
             # scored before the update: these losses are of weights that have not seen the segment
             losses[block.places] = network.losses[: len(block.x)]
-            if observe is not None:
-                observe([network], [block], np.ones(block.x.shape, np.bool_))
             learner.learn(gradient)
             if progress is not None:
                 progress(block.read * streams, targets)
@@ -236,9 +229,6 @@ def _read(
         for block in walk(ids, starts, firsts + part, rest, config.dynamic_segment):
             segment_losses = network.evaluate(block.x, block.y, state, block.starts)
             losses[block.places[:, -1]] = segment_losses[:, -1]
-            if observe is not None:
-                is_last = np.broadcast_to(np.arange(streams) == streams - 1, block.x.shape)
-                observe([network], [block], is_last)
     if progress is not None:
         progress(targets, targets)
     return losses, learner.model

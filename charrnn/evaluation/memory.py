@@ -1,8 +1,8 @@
 """Evaluation with a memory of what was read: a neural cache (Grave, Joulin & Usunier 2017,
 "Improving Neural Language Models with a Continuous Cache").
 
-The network remembers the outputs of its top layer at the last characters, and which character came
-after each; its weights need not change:
+The network's weights do not change. It remembers the outputs of its top layer at the last
+characters, and which character came after each:
 
     p(w) = (1 - share) p_network(w) + share p_memory(w)
     p_memory(w) = sum over i with x_(i+1) = w of a_i / S,   a_i = exp(sharpness (k_t . k_i - 1))
@@ -16,8 +16,6 @@ gained two thirds as much.)
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,21 +23,22 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
-from charrnn.config import DynamicConfig, MemoryConfig
-from charrnn.errors import ConfigError, CorpusError
+from charrnn.config import MemoryConfig
+from charrnn.errors import CorpusError
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
     checked_text,
     evaluate,
     members_of,
+    mixed,
     using,
 )
 from charrnn.evaluation.walk import Block
 from charrnn.network.arithmetic import FLOAT32
 from charrnn.network.model import Models
 from charrnn.network.network import Network
-from charrnn.network.parameters import Floats, Parameters, aligned
+from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import Workers
 from charrnn.text.documents import Positions
 
@@ -49,39 +48,23 @@ TOGETHER = 512
 """Characters that are compared with the memory at a time."""
 
 
-@dataclass(frozen=True)
-class Remembering(Evaluation):
-    """An evaluation with a memory.
-
-    without: the same text by the same weights without the memory.
-    """
-
-    without: Evaluation = field(repr=False, compare=False)
-
-
 def evaluate_with_memory(
     model: Models | Mixture,
     ids: NDArray[Any],
     config: MemoryConfig | None = None,
     *,
-    learning: DynamicConfig | None = None,
-    squares: Sequence[Parameters | None] = (),
     starts: Positions | None = None,
     openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
-) -> Remembering:
+) -> Evaluation:
     """The loss, in nats per character, of a text with a memory of the characters before each.
 
     Nothing is compared with what comes later. ids, `starts` and `openings` as in
     `evaluation.evaluate`; documents share the memory. In an ensemble each network remembers its own
     outputs, and all sums are weighted means of theirs.
 
-    learning: the networks also learn from the text, as in `evaluate_dynamic` with these `squares`;
-        each remembers the outputs that it had when it read a character.
-
-    `CorpusError` above a million characters; `ConfigError` for learning with several streams: a
-    memory of one would tell another what its weights have learned from.
+    `CorpusError` above a million characters.
     """
     config, members = config or MemoryConfig(), members_of(model)
     ids, targets = checked_text(model, ids, openings)
@@ -90,33 +73,23 @@ def evaluate_with_memory(
             f"the text has {targets:,} characters, but a memory can be kept of {LONGEST:,} at "
             "most; take a part of it"
         )
-    if learning is not None and learning.dynamic_streams > 1:
-        raise ConfigError("learning with a memory needs `dynamic_streams` 1")
     outputs = [np.zeros((targets, each.width), np.float16) for each in members]
 
-    def keep(
-        networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any], first: int = 0
-    ) -> None:
+    def keep(networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any]) -> None:
         steps, places = len(blocks[0].x), blocks[0].places[scored]
-        for own, network in zip(outputs[first:], networks, strict=False):
+        for own, network in zip(outputs, networks, strict=True):
             own[places] = network.layers[-1].out[:steps][scored]
 
     with using(workers) as threads:
-        reading: dict[str, Any] = {
-            "starts": starts,
-            "openings": openings,
-            "workers": threads,
-            "progress": progress,
-        }
-        if learning is None:
-            without = evaluate(model, ids, observe=keep, **reading)
-        else:
-            from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
-
-            observers = [partial(keep, first=n) for n in range(len(members))]
-            without = evaluate_dynamic(
-                model, ids, learning, squares=squares, observe=observers, **reading
-            )
+        read = evaluate(
+            model,
+            ids,
+            starts=starts,
+            openings=openings,
+            workers=threads,
+            progress=progress,
+            observe=keep,
+        )
         following = ids[len(ids) - targets :]
         losses = np.empty(targets, np.float32)
         shares = model.weights if isinstance(model, Mixture) else [1 / len(members)] * len(members)
@@ -128,11 +101,11 @@ def evaluate_with_memory(
             same, all_alike = np.tensordot(shares, sums, 1)
             known = np.divide(same, all_alike, out=np.zeros_like(same), where=all_alike > 0)
             share = np.sqrt(all_alike) / (np.sqrt(all_alike) + math.sqrt(config.memory_half))
-            own = np.exp(-without.losses[start:stop].astype(np.float64))
+            own = np.exp(-read.losses[start:stop].astype(np.float64))
             losses[start:stop] = -np.log((1 - share) * own + share * known)
 
         threads.run(compare, jobs)
-    return Remembering(float(losses.mean(dtype=np.float64)), targets, losses, without)
+    return mixed([losses])
 
 
 class _Memory:

@@ -70,9 +70,7 @@ def exact(
         shorter = min(1, 2 * size * whole / norms[-1])
         for name in names:
             g, pull = gradient[name] * shorter / size, np.minimum(decay * rms[name], 1)
-            now[name] = (
-                now[name] - rate * g / (rms[name] + 0.3) + pull * (trained_[name] - now[name])
-            )
+            now[name] = now[name] - rate * g / (rms[name] + 1) + pull * (trained_[name] - now[name])
     return np.concatenate(losses)
 
 
