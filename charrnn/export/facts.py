@@ -8,7 +8,7 @@ from charrnn.checkpoint.trained import Trained
 
 
 def facts(
-    trained: Trained, name: str, *, precision: str = "float32", has_known_words: bool = False
+    trained: Trained, name: str, *, precision: str, has_known_words: bool = False
 ) -> dict[str, Any]:
     """Facts about a network that are JSON: its name, shape, texts and loss.
 

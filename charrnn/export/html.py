@@ -161,10 +161,9 @@ def _tensor(array: Floats, kind: str = "float32") -> Json:
     if kind == "bf16":
         return about | {"data": _base64(to_bf16(np.ascontiguousarray(array)))}
     if kind == "int8":
-        powers = scales(array.T)
-        numbers = (array / powers[:, None]).astype(np.int8)
-        exponents = np.log2(powers).astype(np.int8)
-        return about | {"data": _base64(numbers), "exponents": _base64(exponents)}
+        each = scales(array.T)
+        numbers = np.rint(array / each[:, None]).astype(np.int8)
+        return about | {"data": _base64(numbers), "scales": _base64(each.astype("<f4"))}
     return about | {"data": _base64(array.astype("<f4"))}
 
 

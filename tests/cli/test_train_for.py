@@ -259,7 +259,7 @@ def test_the_plan_says_that_ten_minutes_are_the_default() -> None:
     assert shown.endswith(f"{repeats}, but --for 10m trains more networks")
     shown = plan_text(a_plan(steps=5, most=9, networks=3), is_at_most=False)
     assert shown.startswith("plan: 3 networks with 2 layers of 8 units, 2.0 passes over the text ")
-    assert "each, about 29 min" in shown and "expect" not in shown
+    assert "each, about 30 min" in shown and "expect" not in shown
 
 
 def a_plan(steps: int, most: int, networks: int = 1) -> planning.Plan:
