@@ -16,7 +16,7 @@ from charrnn.cli.options import Request, flag_of
 from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
 
 def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
     """The plan with which a run goes on for the time of the request."""
-    from charrnn.tuning.planning import plan_more
+    from charrnn.tuning.replanning import plan_more
 
     assert request.duration is not None
     if run.ended_by() == "patience":
@@ -118,7 +118,7 @@ def more_networks(request: Request, run: Run, folder: RunFolder) -> None:
 
 def planned_rest(request: Request, run: Run, corpus: Corpus, seconds_before: float) -> Plan:
     """The plan for the rest of a run that has trained for `seconds_before` seconds."""
-    from charrnn.tuning.planning import plan_rest
+    from charrnn.tuning.replanning import plan_rest
 
     assert request.duration is not None
     _say_measuring(request)

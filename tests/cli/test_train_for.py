@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
 from charrnn.cli.train_for import plan_text
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.training import loop as train_loop
 from charrnn.training import recipe
 from charrnn.training.report import Report
@@ -40,8 +41,8 @@ def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
 
 def misjudge(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Let a machine seem so many times as slow as it is while the plan is made."""
-    measure = planning._Planner._step_seconds
-    monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: factor * measure(*given))
+    measure = planning.Planner._step_seconds
+    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: factor * measure(*given))
 
 
 @pytest.mark.parametrize(("seems", "word"), [(5.0, "faster"), (0.2, "slower")])

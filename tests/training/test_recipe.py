@@ -10,7 +10,8 @@ import pytest
 
 import charrnn
 from charrnn.config.fields import settings_of
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus

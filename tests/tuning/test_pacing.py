@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.network.network import Network
 from charrnn.optim.schedules import rate_factor
 from charrnn.text.corpus import Corpus
@@ -25,7 +26,8 @@ from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.pacing import on_time
-from charrnn.tuning.planning import Plan, plan_more
+from charrnn.tuning.planning import Plan
+from charrnn.tuning.replanning import plan_more
 from tests.reference.small import TEXT, small_corpus, trained
 
 CORPUS = small_corpus(TEXT)

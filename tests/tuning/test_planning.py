@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.parameters import parameter_count
 from charrnn.text.corpus import Corpus
@@ -31,8 +32,8 @@ class Machine:
         self, monkeypatch: pytest.MonkeyPatch, multiplications: float, bf16: float = 1.0
     ) -> None:
         self.now, self.speed, self.bf16 = 0.0, multiplications, bf16
-        monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
-        monkeypatch.setattr(planning._Planner, "_validation_seconds", lambda *given: 0.2)
+        monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: self.step(*given))
+        monkeypatch.setattr(planning.Planner, "validation_seconds", lambda *given: 0.2)
 
     def step(
         self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
