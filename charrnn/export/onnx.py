@@ -24,8 +24,8 @@ from charrnn.export.networks import networks_of
 from charrnn.export.place import check_file, check_package, write_file
 
 LARGEST = 2**31 - 2**24
-"""Bytes of all numbers: a file of Protocol Buffers, in which there is more than them, is
-smaller than 2 GiB.
+"""Bytes of all numbers: a file of Protocol Buffers, in which there is more than them, is smaller
+than 2 GiB.
 """
 DESCRIPTION = """\
 {what}
@@ -36,9 +36,7 @@ about is JSON in UTF-8, with the same keys as the metadata: vocabulary, a list o
 unit; unknown, the id of a symbol never to be sampled; document_separator; networks, how many there
 are; and the origin."""
 ONE = "A character-level recurrent network by charrnn, {}."
-SEVERAL = (
-    "Character-level recurrent networks by charrnn, {}; softmax(logits) is the mean of theirs."
-)
+SEVERAL = "Character-level and recurrent, by charrnn: {}; softmax(logits) is the mean of theirs."
 
 
 def export_onnx(

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from safetensors.numpy import save as to_bytes
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.export.card import Card, card_text
 from charrnn.export.networks import networks_of
 from charrnn.export.place import check_folder, write_folder
 from charrnn.export.torch_source import example_prime, source_of
 from charrnn.export.torch_weights import tensors_for_torch
-from charrnn.text.vocab import NOUNS, Vocab
+from charrnn.text.vocab import NOUNS
 
 
 def export_pytorch(
@@ -41,7 +42,7 @@ def export_pytorch(
     place = check_folder(folder, force)
     title = place.resolve().name or "network"
     about = card_text(
-        networks, card or Card(), title=title, library="pytorch", usage=_usage(networks.vocab)
+        networks, card or Card(), title=title, library="pytorch", usage=_usage(networks)
     )
     files = {
         "model.py": source_of(networks).encode(),
@@ -52,9 +53,10 @@ def export_pytorch(
     return write_folder(place, files)
 
 
-def _usage(vocab: Vocab) -> str:
+def _usage(networks: Mixture) -> str:
     """How to run it, Markdown."""
-    prime, unit = example_prime(vocab), NOUNS[vocab.unit]
+    prime, unit = example_prime(networks.vocab), NOUNS[networks.vocab.unit]
+    this, its = ("this network", "its") if len(networks) == 1 else ("these networks", "their")
     lines = [
         "pip install torch safetensors",
         f"python model.py{f' --prime {prime!r}' if prime else ''} --temperature 0.8 --seed 1",
@@ -63,7 +65,7 @@ def _usage(vocab: Vocab) -> str:
     return (
         "".join(f"    {line}\n" for line in lines)
         + f"\nThe last line prints the loss on a text, in nats and bits per {unit}. `model.py` is\n"
-        "plain `torch.nn`, made for this network alone. `model.safetensors` holds its weights and\n"
+        f"plain `torch.nn`, made for {this} alone. `model.safetensors` holds {its} weights and\n"
         f"the states that a text may start from. `vocabulary.json` is a list: the index of a\n"
         f"{unit} is its id.\n"
     )
