@@ -76,7 +76,7 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
             check_same(request.settings, config, "the run")
         corpus = _text_of(run, request, folder)
         changes, plan = _changes(request.settings, run, corpus), None
-        is_one = (request.settings.get("networks") or run.config.networks) == 1
+        is_one = (request.settings.get("networks") or run.config.networks or 1) == 1
         if is_started_again:
             now = values_of(run.config)
             changes = {name: value for name, value in changes.items() if value != now.get(name)}
