@@ -164,6 +164,12 @@ class DynamicConfig(Settings):
         1,
         1024,
     )
+    dynamic_precision: Literal["auto", "float32", "bf16", "amx"] = dynamic(
+        "auto",
+        "Type of the factors in matrix products, as in training. auto: the fastest for a text of "
+        "over 20,000 characters; float32 for a shorter one, and for a text to learn from before "
+        "writing.",
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -172,10 +178,14 @@ class MemoryConfig(Settings):
 
     memory_size: int = remembered(4000, "Characters that are remembered.", 1, 65536)
     memory_sharpness: float = remembered(
-        20.0, "How alike two places must be: theta of Grave et al. 2017.", 0.0, 1000.0
+        17.0, "How alike two places must be: theta of Grave et al. 2017.", 0.0, 1000.0
     )
-    memory_share: float = remembered(
-        0.15, "Share of the memory in the probability: lambda.", 0.0, 0.999
+    memory_half: float = remembered(
+        9.0,
+        "The memory counts as much as the network where as many places were the same; fewer count "
+        "less.",
+        1e-6,
+        1e9,
     )
 
 
