@@ -5,7 +5,9 @@ Where it has to read one, it reads its unknown symbol if it has one, else the sy
 (e for é), else a newline or a space.
 """
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from math import fsum
 from typing import Any
@@ -13,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.paths import find_checkpoints
+from charrnn.checkpoint.trained import Origin, Trained, load
 from charrnn.config import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.text.documents import start_ids
@@ -40,7 +43,7 @@ class Mixture(Sequence[Trained]):
         if not networks:
             raise ConfigError("no network: pass at least one")
         self.networks = tuple(networks)
-        self.weights = _shares(len(networks), weights)
+        self.weights = shares(len(networks), weights)
         for number, network in enumerate(networks, 1):
             if network.vocab.unit != networks[0].vocab.unit:
                 raise VocabError(
@@ -77,9 +80,30 @@ class Mixture(Sequence[Trained]):
         return f"Mixture({len(self)} networks, {len(self.vocab)} symbols)"
 
     @property
+    def summary(self) -> str:
+        """A few words, such as "3 networks, each lstm 2 x 256, 661,377 parameters"."""
+        kinds = list(dict.fromkeys(network.model.summary for network in self.networks))
+        if len(self) == 1:
+            return kinds[0]
+        each = f", each {kinds[0]}" if len(kinds) == 1 else f": {'; '.join(kinds)}"
+        return f"{len(self)} networks{each}"
+
+    @property
     def corpus_config(self) -> CorpusConfig:
         """How the first network's text was read."""
         return self.networks[0].corpus_config
+
+    @property
+    def origin(self) -> Origin:
+        """That of a single network. Of several: the texts of the first, the steps and passes of all
+        together, and no loss, since it was not measured.
+        """
+        first, *others = (network.origin for network in self.networks)
+        for other in others:
+            first = replace(
+                first, step=first.step + other.step, epoch=first.epoch + other.epoch, loss=None
+            )
+        return first
 
     def read_by(self, n: int, ids: NDArray[Any]) -> NDArray[Any]:
         """A text ids (K,) in `vocab` as network n reads it."""
@@ -97,7 +121,14 @@ class Mixture(Sequence[Trained]):
         return absent[:, ids]
 
 
-def _shares(count: int, weights: Sequence[float | None] | None) -> tuple[float, ...]:
+def load_mixture(path: str | os.PathLike[str]) -> Mixture:
+    """Load all networks of a run's folder, or the one in a checkpoint file, with equal weights.
+    Errors as for `load`.
+    """
+    return Mixture([load(checkpoint) for checkpoint in find_checkpoints(path)])
+
+
+def shares(count: int, weights: Sequence[float | None] | None) -> tuple[float, ...]:
     """The weight of each network; their sum is 1."""
     given = [None] * count if weights is None else [*weights]
     if len(given) != count:

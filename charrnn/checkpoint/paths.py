@@ -67,6 +67,22 @@ def find_run(path: str | os.PathLike[str] | None) -> Path:
     return folder / LAST
 
 
+def best_of(folder: Path, number: int) -> Path:
+    """The file of a run's network with this number, from 1."""
+    return folder / (BEST if number == 1 else f"best-{number}.safetensors")
+
+
+def find_checkpoints(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> list[Path]:
+    """The checkpoints of all networks that the user means: those of a run's folder, or one file.
+    Arguments and errors as for `find_checkpoint`.
+    """
+    first, number, found = find_checkpoint(path, root), 1, []
+    if path is None or Path(path).is_dir():
+        while (other := best_of(first.parent, number := number + 1)).exists():
+            found.append(other)
+    return [first, *found]
+
+
 def find_checkpoint(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> Path:
     """The checkpoint that the user means.
 

@@ -31,7 +31,7 @@ _WEIGHTED = re.compile(r"(.+):([0-9]*\.?[0-9]+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network, its file, and its share in an ensemble if one was given."""
+    """A trained network, its file, and its share in an ensemble if it is not an equal one."""
 
     path: Path
     trained: Trained
@@ -41,23 +41,29 @@ class Member:
 def load_members(
     checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True
 ) -> list[Member]:
-    """The network that the user names and the rest of the ensemble, which must have its unit and
-    its documents.
+    """The networks of the run or file that the user names and the rest of the ensemble, which must
+    have their unit and their documents. The networks of one run share its weight equally.
 
     `kernels` as for `load_kernels`.
     """
     from charrnn.checkpoint.header import model_config_of
-    from charrnn.checkpoint.paths import find_checkpoint
+    from charrnn.checkpoint.paths import find_checkpoints
 
     named = [(checkpoint, None), *map(_weighted, others)]
-    paths = [find_checkpoint(path) for path, _ in named]
+    runs = [find_checkpoints(path) for path, _ in named]
     # reports a file that is not a checkpoint before kernels are loaded or compiled
-    cells = [model_config_of(path).cell for path in paths]
+    cells = dict.fromkeys(model_config_of(path).cell for paths in runs for path in paths)
     load_kernels(*cells, *kernels, training=training)
+    from charrnn.checkpoint.mixture import shares
     from charrnn.checkpoint.trained import load
 
+    given: list[float | None] = [weight for _, weight in named]
+    if len({len(paths) for paths in runs}) > 1:
+        given = [*shares(len(runs), given)]
     members = [
-        Member(path, load(path), weight) for path, (_, weight) in zip(paths, named, strict=True)
+        Member(path, load(path), weight and weight / len(paths))
+        for paths, weight in zip(runs, given, strict=True)
+        for path in paths
     ]
     first = members[0].trained
     for member in members[1:]:
@@ -69,6 +75,14 @@ def load_members(
             )
     mixture_of(members)
     return members
+
+
+def load_member(checkpoint: str | None, *kernels: str, training: bool = True) -> Member:
+    """The network that the user names, the first one of a run; `kernels` as for `load_kernels`."""
+    from charrnn.checkpoint.paths import find_checkpoint
+
+    path = str(find_checkpoint(checkpoint))
+    return load_members(path, (), *kernels, training=training)[0]
 
 
 def mixture_of(members: Sequence[Member]) -> Mixture:

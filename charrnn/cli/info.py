@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import load_members
+from charrnn.cli.checkpoints import load_member
 from charrnn.cli.options import PATH, json_option
 from charrnn.cli.tables import Column, number_text, print_table
 from charrnn.config import CorpusConfig, ModelConfig, TrainConfig
@@ -49,7 +49,7 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     folder, it also lists every step at which the run went back to an earlier one or began to
     overfit.
     """
-    [member] = load_members(checkpoint, (), training=False)
+    member = load_member(checkpoint, training=False)
     path, trained = member.path, member.trained
     from charrnn.checkpoint.header import describe
     from charrnn.generation.quantization import precision_of

@@ -13,7 +13,8 @@ from click.shell_completion import CompletionItem
 from charrnn.cli.terminal import PARAMETER
 from charrnn.config.fields import Settings, Value, settings_of
 from charrnn.config.files import CONFIGS, SETTINGS, Others, preset, presets, read_settings
-from charrnn.config.settings import RUN, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.training import RUN, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.runtime.threads import check_threads
 
@@ -236,7 +237,8 @@ class Request:
     """What a preset, a settings file and flags request together.
 
     `settings` holds the given settings by name; `files` the preset and settings file that were
-    read; `parts` the files for validation and test, by the part's name.
+    read; `parts` the files for validation and test, by the part's name. `duration` is at most so
+    long if it was not asked for (`is_at_most`).
     """
 
     settings: dict[str, Value]
@@ -251,6 +253,7 @@ class Request:
     quiet: bool
     verbose: bool
     as_json: bool
+    is_at_most: bool = False
 
     @property
     def training(self) -> TrainConfig:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, load_members
+from charrnn.cli.checkpoints import Member, load_member
 from charrnn.cli.options import (
     PATH,
     GroupedCommand,
@@ -104,7 +104,7 @@ def serve(
 
     with contextlib.closing(bound(config)) as listener:
         _say_who_can_ask(listener, api_key)
-        (member,) = load_members(checkpoint or bundled_if_no_run(), ())
+        member = load_member(checkpoint or bundled_if_no_run())
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application
 

@@ -42,7 +42,8 @@ START_AGAIN = ("learning rate too high", "nothing learned")
 class Display:
     """Shows the reports of one call of `train`; all on stderr but JSON, which goes to stdout.
 
-    The picture shows the record of a resumed run too.
+    The picture shows the record of a resumed run too. place: the number of this network and how
+    many the run has.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Display:
         verbose: bool = False,
         seconds_before: float = 0.0,
         record: RunRecord | None = None,
+        place: tuple[int, int] = (1, 1),
     ) -> None:
+        self._number, self._count = place
         self._run, self._json, self._verbose = run, as_json, verbose
         self._start, self._first_step = time.monotonic(), run.step
         limit = run.config.max_seconds
@@ -70,7 +73,8 @@ class Display:
             self._losses = array("f", record.steps["loss"][: run.step].tolist())
             for sample in record.samples:
                 self._sample, self._sample_step = sample["text"], sample["step"]
-        self._block = LiveBlock(sys.stderr, quiet=quiet, foot=HINT)
+        foot = f"{self._which}. {HINT}" if self._count > 1 else HINT
+        self._block = LiveBlock(sys.stderr, quiet=quiet, foot=foot)
         self._stop = stop
         if stop is not None and self._block.is_live:
             stop.notify = lambda: self._block.set_foot(STOPPING)
@@ -79,6 +83,10 @@ class Display:
     def seconds(self) -> float:
         """Since training began."""
         return time.monotonic() - self._start
+
+    @property
+    def _which(self) -> str:
+        return f"network {self._number} of {self._count}"
 
     @property
     def _speed(self) -> str:
@@ -141,6 +149,8 @@ class Display:
             self._sample_step,
             self._shown(),
             self._details(report) if self._verbose else "",
+            self._count,
+            self._number - 1,
         )
 
     def _shown(self) -> int | None:
@@ -199,11 +209,16 @@ class Display:
         )
 
     def _left(self, report: Report) -> float:
-        """Seconds until the last step or the time limit."""
-        left = (report.total_steps - report.step) * self.seconds / self._done
-        return left if self._limit is None else min(left, max(0.0, self._limit - self.seconds))
+        """Seconds until the last step or the time limit, and those of the networks after it."""
+        step = self.seconds / self._done
+        left = (report.total_steps - report.step) * step
+        if self._limit is not None:
+            left = min(left, max(0.0, self._limit - self.seconds))
+        return left + (self._count - self._number) * report.total_steps * step
 
     def _print_json(self, **values: Any) -> None:
+        if self._count > 1:
+            values = {"network": self._number, **values}
         self._block.clear()  # both streams may be one terminal; it is drawn again soon
         print(json_text(values), flush=True)
 
@@ -220,7 +235,8 @@ class Display:
         best = folder.best if has_best and folder.best.exists() else None
         validated = any(entry.get("validation_loss") is not None for entry in run.history)
         by_hand = self._stop is not None and self._stop.status == 128 + signal.SIGINT
-        if self._report is not None and (ended is not None or by_hand):
+        is_last = self._number == self._count
+        if self._report is not None and (by_hand or (ended is not None and is_last)):
             columns, looks = self._block.size[0], self._block.looks
             self._sample_since = -math.inf
             lines = picture(self._view(), columns, WHOLE, looks, has_bar=False)
@@ -236,9 +252,15 @@ class Display:
                 finished=ended is not None,
                 ended=ended,
             )
-        path = shlex.quote(str(folder.path))
+        first = folder.path if self._number == 1 else folder.path.parent
+        path = shlex.quote(str(first))
+        if self._count > 1 and ended is not None:
+            if best is not None and not self._block.quiet:
+                say(f"{self._which}: loss {loss_text(run.progress.best_loss)}")
+            return
         if ended is None:
-            say(f"stopped at step {run.step:,}; resume with: charrnn train --resume {path}")
+            where = f" of {self._which}" if self._count > 1 else ""
+            say(f"stopped at step {run.step:,}{where}; resume with: charrnn train --resume {path}")
         elif run.step > self._first_step:
             say(self._why(ended))
         if best is not None:

@@ -16,27 +16,33 @@ from charrnn.cli.options import Request, flag_of
 from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
     from charrnn.checkpoint.trained import Trained
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
+    from charrnn.training.run_folder import RunFolder
     from charrnn.tuning.planning import Plan
 
+MOST = 64
+"""Networks of a run."""
 TEN_MINUTES = "10m"
 """The time of a run for which no length is given."""
 
 
 def with_length(ctx: click.Context, request: Request) -> Request:
-    """The request with a time, ten minutes if no length is given. --for wins over what a preset
-    says of the length; a flag beside it contradicts it.
+    """The request with a time: at most ten minutes, of one network, if no length is given. --for
+    wins over what a preset says of the length; a flag beside it contradicts it.
     """
     settings = request.settings
     if request.duration is None:
-        is_given = any(settings.get(name) is not None for name in LENGTH)
-        return request if is_given else replace(request, duration=TEN_MINUTES)
+        if any(settings.get(name) is not None for name in LENGTH):
+            return request
+        return replace(
+            request, duration=TEN_MINUTES, settings={"networks": 1, **settings}, is_at_most=True
+        )
     seconds_of("duration", request.duration)
     for name in LENGTH:
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
@@ -74,7 +80,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
         elapsed=elapsed,
     )
     if not request.quiet:
-        terminal.say(plan_text(own_plan, request.duration))
+        terminal.say(plan_text(own_plan, request.is_at_most))
     chosen = values_of(own_plan.model) if other is None else {"dropout": own_plan.model.dropout}
     settings = {**request.settings, **values_of(own_plan.training), **chosen}
     return own_plan, replace(request, settings=settings)
@@ -82,7 +88,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
 
 def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
     """The plan with which a run goes on for the time of the request."""
-    from charrnn.tuning.planning import plan_more
+    from charrnn.tuning.replanning import plan_more
 
     assert request.duration is not None
     if run.ended_by() == "patience":
@@ -97,16 +103,44 @@ def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
     return own_plan
 
 
-def planned_rest(request: Request, run: Run, corpus: Corpus, seconds_before: float) -> Plan:
-    """The plan for the rest of a run that has trained for `seconds_before` seconds."""
-    from charrnn.tuning.planning import plan_rest
+def more_networks(request: Request, run: Run, folder: RunFolder) -> None:
+    """Give a run of several networks as many more as the first one's time says."""
+    assert request.duration is not None
+    trained = (run.config.networks or 1) - len(_left(run, folder))
+    seconds = folder.seconds_before * run.total_steps / max(1, run.step)
+    more = max(1, round(seconds_of("duration", request.duration) / max(seconds, 1.0)))
+    run.change(networks=max(run.config.networks or 1, min(trained + more, MOST)))
+    if not request.quiet:
+        time = terminal.duration_text(seconds)
+        terminal.say(f"plan: {run.config.networks} networks in all, about {time} each")
 
+
+def planned_rest(request: Request, run: Run, corpus: Corpus, folder: RunFolder) -> Plan | None:
+    """The plan for the rest of a run, whose networks have trained for some time; None if all have
+    ended.
+    """
+    from charrnn.tuning.replanning import plan_rest
+
+    left = _left(run, folder)
+    if not left:
+        return None
     assert request.duration is not None
     _say_measuring(request)
-    left = seconds_of("duration", request.duration) - seconds_before
+    numbers = range(1, (run.config.networks or 1) + 1)
+    before = sum(folder.network(number).seconds_before for number in numbers)
+    seconds = seconds_of("duration", request.duration) - before
     if not request.quiet:
-        terminal.say(f"about {terminal.duration_text(max(0.0, left))} of --for are left")
-    return plan_rest(corpus, run, left, threads=request.threads, elapsed=elapsed)
+        terminal.say(f"about {terminal.duration_text(max(0.0, seconds))} of --for are left")
+    share = seconds / len(left)
+    plan = plan_rest(corpus, run, share, threads=request.threads, elapsed=elapsed)
+    return replace(plan, end=plan.deadline + max(0.0, seconds - share))
+
+
+def _left(run: Run, folder: RunFolder) -> list[int]:
+    """The numbers of the networks that have not been trained to their end."""
+    numbers = range(2, (run.config.networks or 1) + 1)
+    left = [number for number in numbers if not folder.has_network(number)]
+    return left if run.is_finished else [1, *left]
 
 
 def _say_measuring(request: Request) -> None:
@@ -130,18 +164,24 @@ def more_text(run: Run, plan: Plan) -> str:
     )
 
 
-def plan_text(plan: Plan, duration: str) -> str:
-    """The plan in a line, for a person who knows nothing of its settings."""
+def plan_text(plan: Plan, is_at_most: bool) -> str:
+    """The plan in a line, for a person who knows nothing of its settings. Without --for, the time
+    `is_at_most` so long.
+    """
     from charrnn.text.vocab import counted
 
-    steps = plan.training.steps
+    steps, networks = plan.training.steps, plan.training.networks or 1
     size = f"{counted(plan.model.layers, 'layer')} of {counted(plan.model.hidden, 'unit')}"
-    passes, time = terminal.passes_text(plan.passes), terminal.duration_text(plan.seconds)
-    text = f"plan: {size}, {passes}, about {time}"
-    if plan.passes >= 1 and math.isfinite(plan.expected_loss):  # of less, nothing is known
+    passes, seconds = terminal.passes_text(plan.passes), plan.seconds * networks
+    if networks > 1:
+        size, passes = f"{networks} networks with {size}", f"{passes} each"
+    text = f"plan: {size}, {passes}, about {terminal.duration_text(seconds)}"
+    # of less, nothing is known, nor of several
+    if plan.passes >= 1 and math.isfinite(plan.expected_loss) and networks == 1:
         text += f"; expect a loss near {plan.expected_loss:.1f} nats per character"
     if steps == plan.most_steps:
-        return f"{text}; more would only repeat the text"
-    if duration == TEN_MINUTES:
+        text += "; more would only repeat the text"
+        return f"{text}, but --for 10m trains more networks" if is_at_most else text
+    if is_at_most:
         return f"{text}; ten minutes at most, --for 2h would give more"
     return text

@@ -13,7 +13,7 @@ from charrnn.cli.inputs import check_same, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
-from charrnn.cli.train_for import planned_more, planned_rest
+from charrnn.cli.train_for import more_networks, planned_more, planned_rest
 from charrnn.cli.train_steps import carry_out
 from charrnn.config import TrainConfig
 from charrnn.config.fields import Value
@@ -76,16 +76,20 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
             check_same(request.settings, config, "the run")
         corpus = _text_of(run, request, folder)
         changes, plan = _changes(request.settings, run, corpus), None
+        is_one = (request.settings.get("networks") or run.config.networks or 1) == 1
         if is_started_again:
             now = values_of(run.config)
             changes = {name: value for name, value in changes.items() if value != now.get(name)}
         run.change(**changes)
-        if request.duration is not None and not is_started_again:
+        if request.duration is not None and not is_started_again and not is_one:
+            more_networks(request, run, folder)
+            folder.save_last(run)
+        elif request.duration is not None and not is_started_again:
             plan = planned_more(request, run, corpus)
             run.change(**asdict(plan.training))
             folder.save_last(run)  # from now on it is to be so long
-        elif request.duration is not None and not run.is_finished:
-            plan = planned_rest(request, run, corpus, folder.seconds_before)
+        elif request.duration is not None:
+            plan = planned_rest(request, run, corpus, folder)
         return carry_out(request, run, corpus, folder, stack.enter_context(Stop.installed()), plan)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
+from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
     from charrnn.text.corpus import Corpus
@@ -29,9 +30,47 @@ def carry_out(
     stop: Stop,
     plan: Plan | None = None,
 ) -> int:
-    """Train until the end or a signal, within the plan's time if there is a plan, and show
-    progress; return the exit status.
+    """Train all of a run's networks until the end or a signal, within the plan's time if there is
+    a plan, and show progress; return the exit status.
     """
+    from charrnn.cli.train_together import show_together
+
+    count, first = run.config.networks or 1, run
+    if count == 1:
+        return _carry_out(request, run, corpus, folder, stop, plan)
+    missing = [number for number in range(2, count + 1) if not folder.has_network(number)]
+    if not missing or run.ended_by(folder.seconds_before) is None:
+        status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))
+        if status or stop.status:
+            return status or stop.status
+    for number in missing:
+        own = folder.network(number)
+        with own.locked():
+            if own.last.exists():
+                run = own.resume()
+                run.check_text(corpus)
+            else:
+                run = first.another(corpus, number)
+                own.create(values_of(run.corpus_config, run.model.config, run.config))
+            own_plan = None if plan is None else plan.for_network(number)
+            status = _carry_out(request, run, corpus, own, stop, own_plan, (number, count))
+        if status or stop.status:
+            return status or stop.status
+        folder.add_network(number)
+    show_together(folder, corpus, request)
+    return 0
+
+
+def _carry_out(
+    request: Request,
+    run: Run,
+    corpus: Corpus,
+    folder: RunFolder,
+    stop: Stop,
+    plan: Plan | None = None,
+    place: tuple[int, int] = (1, 1),
+) -> int:
+    """Train one network, of a number and a count; return the exit status."""
     from charrnn.cli.train_advice import Adviser
     from charrnn.cli.train_display import Display
     from charrnn.cli.train_start import show_start
@@ -40,7 +79,7 @@ def carry_out(
     from charrnn.training.run_record import RunRecord
     from charrnn.tuning.pacing import on_time
 
-    if not request.quiet:
+    if not request.quiet and place[0] == 1:
         show_start(run, corpus, folder, request)
     before = folder.seconds_before
     ended = run.ended_by(before)
@@ -63,22 +102,22 @@ def carry_out(
             verbose=request.verbose,
             seconds_before=before,
             record=RunRecord.read(folder.path) if run.step else None,
+            place=place,
         )
     ) as display:
         adviser = Adviser(run, corpus, folder)
+        say = display.say if place[0] == 1 else None  # the same would be said of each network
         if ended is None:
             reports = steps(run, corpus, folder=folder, threads=request.threads)
             with (
-                closing(
-                    reports if plan is None else on_time(reports, run, plan, display.say)
-                ) as reports,
+                closing(reports if plan is None else on_time(reports, run, plan, say)) as reports,
                 _tensorboard(request.tensorboard, run.step) as board,
             ):
                 for report in reports:
                     display.show(report)
                     if board is not None:
                         board.add(report)
-                    for advice in adviser.news(report):
+                    for advice in adviser.news(report) if place[0] == 1 else ():
                         display.advise(advice)
                     ended = report.ended
                     if stop.status:

@@ -33,6 +33,7 @@ class View:
     sample, sample_step: the newest text that it wrote, and after how many steps.
     sample_shown: how many of its characters are shown; None for all.
     details: a line below the losses.
+    networks, networks_before: how many the run has, and how many of them have ended.
     """
 
     step: int
@@ -45,6 +46,13 @@ class View:
     sample_step: int = 0
     sample_shown: int | None = None
     details: str = ""
+    networks: int = 1
+    networks_before: int = 0
+
+    @property
+    def done(self) -> float:
+        """The share of the whole run that is done."""
+        return (self.networks_before + self.step / max(1, self.total_steps)) / self.networks
 
 
 def picture(
@@ -57,7 +65,7 @@ def picture(
     left, lines = view.seconds_left, list[str]()
     if has_bar:
         beside = [] if left is None else [(0, f"{duration_text(left)} left")]
-        lines.append(bar_line(view.step / max(1, view.total_steps), beside, columns, looks))
+        lines.append(bar_line(view.done, beside, columns, looks))
     lines += figures(view, width, looks)
     sample = sample_lines(view, width)
     free = rows - len(lines)

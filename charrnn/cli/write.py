@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, load_members
+from charrnn.cli.checkpoints import Member, load_member
 from charrnn.cli.options import (
     PATH,
     GroupedCommand,
@@ -128,7 +128,7 @@ def write(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
     kernels = ["bf16"] if config.precision == "bf16" else []
-    (member,) = load_members(run or _run_of(opened.about), (), *kernels, training=False)
+    member = load_member(run or _run_of(opened.about), *kernels, training=False)
     from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter

@@ -45,13 +45,19 @@ LEAST_MEMORY = 300
 names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
 1.393 instead of 1.331.
 """
+MOST_NETWORKS, ENOUGH_FOR_TWO, ENOUGH = 8, 0.2, 0.85
+"""How many networks learn one after another, at most, and the share of the passes after which a
+text has no more to give that each of two, and of more, must have time for. With less, fewer and
+larger networks do better.
+"""
 FEW_PASSES = 10.0
 """SOAP learns more than AdamW in a run of few passes, and overfits sooner in many."""
 HELD = 0.1
 """Share of the run before the learning rate falls."""
 WARM_UP_STEPS = 100
 _OF_ITS_OWN = [
-    *["steps", "epochs", "pace", "precision", "parts", "eval_every", "sample_every", "save_every"]
+    *["steps", "epochs", "pace", "networks", "precision", "parts"],
+    *["eval_every", "sample_every", "save_every"],
 ]
 """Settings that say how a run goes, not how the network learns."""
 _OF_THE_RATE = "warmup", "decay_after", "weight_decay"
@@ -145,6 +151,7 @@ def _decided(
     )
     if training.precision == "auto":
         training = replace(training, precision="float32")
+    training = training.filled(networks=1)
     if training.optimizer in ("adam", "adamw", "soap"):
         rate = learning_rate_for(model.hidden)
         rate = rate * fine_tuning_factor(training.batch_size) if is_fine_tuning else rate
@@ -183,6 +190,19 @@ def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], 
             break
         best = width
     return best
+
+
+def networks_for(share: Callable[[int], float]) -> int:
+    """How many networks learn one after another, at most 8: as many as each can read the text often
+    enough. `share(networks)` is the part that each of so many can make of `most_passes_for`.
+
+    Networks that learn apart make different mistakes, so the mean of their predictions is better
+    than each of them; but one larger network is better than two that have hardly begun.
+    """
+    for count in range(MOST_NETWORKS, 1, -1):
+        if share(count) >= (ENOUGH if count > 2 else ENOUGH_FOR_TWO):
+            return count
+    return 1
 
 
 def most_passes_for(parameters: int, is_fine_tuning: bool = False) -> float:

@@ -165,6 +165,21 @@ class Run:
         run.anchor = model.parameters.copy()
         return run
 
+    def another(self, corpus: Corpus, number: int) -> Run:
+        """A new run of one of this run's `networks`, 2 or later: the same settings with other
+        random numbers, and from the same weights if this run started from some.
+
+        Networks that learned apart make different mistakes, so a `Mixture` of them predicts better
+        than each of them.
+        """
+        config, weights = self.config.of_network(number), None
+        if self.anchor is not None:
+            weights = Model(self.model.config, self.anchor.copy())
+        model = weights or Model.initialized(self.model.config, config.seed)
+        run = self._new(corpus, model, config)
+        run.anchor, run.init_from = self.anchor and self.anchor.copy(), self.init_from
+        return run
+
     @classmethod
     def _new(cls, corpus: Corpus, model: Model, config: TrainConfig) -> Run:
         slots = new_slots(config.optimizer, model.config)

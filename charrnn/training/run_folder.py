@@ -11,11 +11,21 @@ from typing import Any
 import tomli_w
 from filelock import FileLock, Timeout
 
-from charrnn.checkpoint.paths import BEST, LAST, LOCK, ROOT, check_no_run, find_run, newest_folder
+from charrnn.checkpoint.paths import (
+    BEST,
+    LAST,
+    LOCK,
+    ROOT,
+    best_of,
+    check_no_run,
+    find_checkpoint,
+    find_run,
+    newest_folder,
+)
 from charrnn.checkpoint.trained import save
 from charrnn.config import TrainConfig
 from charrnn.config.files import parse_toml
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, read_regular, write_atomically
 from charrnn.training.entries import (
@@ -32,7 +42,7 @@ from charrnn.training.entries import (
 )
 from charrnn.training.records import SAMPLES, STEPS
 from charrnn.training.run import Run
-from charrnn.training.run_file import load_run, progress_of, save_run
+from charrnn.training.run_file import configurations_of, load_run, progress_of, save_run
 
 TEST_LOOKS = "test-looks.jsonl"
 """The file beside a checkpoint that records when its test part was evaluated (UTC)."""
@@ -66,6 +76,28 @@ class RunFolder:
     def best(self) -> Path:
         """The network with the lowest validation loss."""
         return self.path / BEST
+
+    def network(self, number: int) -> "RunFolder":
+        """The folder of one of the run's networks, from 1: a run of its own, below the first."""
+        return self if number == 1 else RunFolder(self.path / str(number))
+
+    def has_network(self, number: int) -> bool:
+        """True if this network has been trained to its end (`add_network`)."""
+        return best_of(self.path, number).exists()
+
+    def add_network(self, number: int) -> None:
+        """Put a network that has been trained to its end, from 2, beside the first one: it is used
+        from now on. The changes of its length are recorded with the first run's.
+        """
+        own = self.network(number)
+        checkpoint = find_checkpoint(own.path)
+        _, training = configurations_of(own.last)
+        first = load_run(self.last)
+        pace = first.config.with_pace(training.pace_of(1), number)
+        if pace != first.config.pace:
+            first.change(pace=pace)
+            self.save_last(first)
+        write_atomically(best_of(self.path, number), checkpoint.read_bytes())
 
     @property
     def good(self) -> Path:

@@ -156,6 +156,15 @@ def hidden_in(folder: Path, name: str) -> int | None:
         return None
 
 
+def check_one_network(training: TrainConfig) -> None:
+    """`ConfigError` if a run would train several networks."""
+    if (training.networks or 1) > 1:
+        raise ConfigError(
+            f"`networks` {training.networks}: configurations are compared by one network each; "
+            "leave it out"
+        )
+
+
 def check_plan(folder: Path, candidates: Sequence[Candidate], seeds: Sequence[int]) -> None:
     """`RunError` if the folder contains the plan of another comparison; the message says how it
     differs. The same if it is a run's.

@@ -81,7 +81,8 @@ class ComparedRun:
             run = self.folder.resume()
             run.check_text(candidate.corpus)
             return run, None
-        model, training = candidate.model, replace(candidate.training, seed=self.seed)
+        model = candidate.model
+        training = replace(candidate.training, seed=self.seed, networks=1)
         if self.share is not None:
             run_plan = plan(candidate.corpus, self.share, model, training, threads=self.threads)
             model, training = run_plan.model, run_plan.training

@@ -19,6 +19,7 @@ from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.candidates import (
     PLAN,
     Candidate,
+    check_one_network,
     check_plan,
     folder_names,
     hidden_in,
@@ -98,9 +99,8 @@ def with_size(
     first = candidates[0]
     hidden = first.model.hidden or hidden_in(Path(folder), first.name)
     if hidden is None:
-        hidden = plan(
-            first.corpus, seconds, first.model, first.training, threads=threads
-        ).model.hidden
+        training = first.training.filled(networks=1)
+        hidden = plan(first.corpus, seconds, first.model, training, threads=threads).model.hidden
     return [
         replace(candidate, model=candidate.model.filled(hidden=hidden)) for candidate in candidates
     ]
@@ -113,6 +113,7 @@ def check_comparison(candidates: Sequence[Candidate], seeds: Sequence[int]) -> N
             "a comparison needs at least one configuration and one seed, all seeds different"
         )
     for candidate in candidates:
+        check_one_network(candidate.training)
         if len(candidate.corpus.validation) < 2:
             raise ConfigError(
                 "configurations are compared by their loss on the validation text, but there is "

@@ -131,7 +131,8 @@ class _Pacer:
             steps = max(steps, run.step + math.ceil(KEPT * (total - run.step)))
         if abs(late) < UNCHANGED * self.whole or steps == total or (is_last_part and steps > total):
             return
-        run.change(pace=f"{run.config.pace or ''} {run.step}:{steps}".strip())
+        before = run.config.pace_of(1) or ""
+        run.change(pace=run.config.with_pace(f"{before} {run.step}:{steps}".strip()))
         self.changed = now, run.step
         is_large = abs(steps - self.reported) > REPORTED * self.reported
         if self.say is not None and (is_large or is_last_part or steps == self.plan.most_steps):

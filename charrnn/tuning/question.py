@@ -12,12 +12,12 @@ from charrnn.checkpoint.paths import holds_run
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError, RunError
 from charrnn.runtime.files import parse_json, read_regular
 from charrnn.text.corpus import Corpus
 from charrnn.training.recipe import resolve
-from charrnn.tuning.candidates import MOST_READ
+from charrnn.tuning.candidates import MOST_READ, check_one_network
 from charrnn.tuning.planning import LEAST_SECONDS, plan
 from charrnn.tuning.space import SEARCHED, Base, Varied
 
@@ -55,6 +55,7 @@ class Question:
                 "trials are compared by their loss on the validation text, but there is none: use "
                 "a larger `val_fraction` or a longer text"
             )
+        check_one_network(training)
         seconds = None if each is None else checked_seconds("each", each)
         lengths = [name for name in LENGTH if getattr(training, name) is not None]
         if seconds is not None and lengths:
@@ -69,7 +70,8 @@ class Question:
     def base(self, threads: int | None) -> Base:
         """What the recipe makes of it; with a time, this machine is measured."""
         if self.each is not None:
-            chosen = plan(self.corpus, self.each, self.model, self.training, threads=threads)
+            training = self.training.filled(networks=1)
+            chosen = plan(self.corpus, self.each, self.model, training, threads=threads)
             model, training = chosen.model, chosen.training
         else:
             model, training = resolve(self.corpus, self.model, self.training)
