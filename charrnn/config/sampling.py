@@ -107,7 +107,7 @@ class SamplingConfig(Settings):
     unknown: Literal["error", "skip", "nearest", "fold"] = sampling(
         "error", "How to treat characters of the prime that are not in the vocabulary."
     )
-    precision: Precision = sampling(
+    precision: Precision = sampling(  # noqa: RUF009
         "auto",
         "Round weights to this type, which is faster; auto: int8, where that does not change the "
         "loss, else float32. Each writes a text of its own.",
@@ -153,7 +153,5 @@ class ShortConfig(Settings):
             )
 
 
-PRECISIONS = tuple(
-    each for each in settings_of(SamplingConfig)["precision"].choices if each != "auto"
-)
+PRECISIONS = tuple(each for each in get_args(Precision) if each != "auto")
 """The types that weights can be rounded to for sampling."""
