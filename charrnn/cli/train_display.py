@@ -255,7 +255,7 @@ class Display:
         first = folder.path if self._number == 1 else folder.path.parent
         path = shlex.quote(str(first))
         if self._count > 1 and ended is not None:
-            if best is not None:
+            if best is not None and not self._block.quiet:
                 say(f"{self._which}: loss {loss_text(run.progress.best_loss)}")
             return
         if ended is None:

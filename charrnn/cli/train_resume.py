@@ -88,8 +88,8 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
             plan = planned_more(request, run, corpus)
             run.change(**asdict(plan.training))
             folder.save_last(run)  # from now on it is to be so long
-        elif request.duration is not None and not run.is_finished and is_one:
-            plan = planned_rest(request, run, corpus, folder.seconds_before)
+        elif request.duration is not None:
+            plan = planned_rest(request, run, corpus, folder)
         return carry_out(request, run, corpus, folder, stack.enter_context(Stop.installed()), plan)
 
 

@@ -45,7 +45,7 @@ def show_together(folder: RunFolder, corpus: Corpus, request: Request) -> None:
         alone = [n.origin.loss for n in networks if n.origin.loss is not None]
     if request.as_json:
         about = {"run": str(folder.path), "networks": len(networks), "validation_loss": loss}
-        print(json_text({**about, "alone": alone}), flush=True)
+        print(json_text({**about, "alone": alone, "finished": True}), flush=True)
     if loss is not None:
         by_itself = f" (each alone {min(alone):.3f} to {max(alone):.3f})" if alone else ""
         say(f"{len(networks)} networks together: validation loss {loss_text(loss)}{by_itself}")

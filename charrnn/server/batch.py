@@ -11,6 +11,7 @@ import numpy as np
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import overflow
+from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Work
 from charrnn.generation.writer import controls_of, memory_of
 from charrnn.network.model import Panels, State
@@ -39,7 +40,8 @@ class Batch:
 
     def __init__(self, network: Trained, workers: Workers) -> None:
         self._model, self._workers = network.model, workers
-        self._panels = Panels(self._model, backward=False)
+        self._precision = precision_of(self._model)
+        self._panels = Panels(rounded(self._model, self._precision), backward=False)
         self._panels.refresh(workers)
         self._works: dict[int, Work] = {}
         self._network: Network | None = None
@@ -78,7 +80,7 @@ class Batch:
         if self._network is None:
             from charrnn.network.network import Network  # its kernels may have to be compiled
 
-            self._network = Network(self._model, SCORED, 1, self._workers, panels=self._panels)
+            self._network = Network(self._model, SCORED, 1, self._workers)
         first, steps = stream.place, min(SCORED, len(stream.sequence) - 1 - stream.place)
         state = self._gathered([stream])
         x, y = (stream.sequence[n : n + steps, None] for n in (first, first + 1))
@@ -122,5 +124,7 @@ class Batch:
             threads = max(1, min(self._workers.threads, streams, streams * weights // SHARE))
             if streams == 1:
                 threads = 1  # a divided text has threads that wait for one another
-            self._works[streams] = Work(self._panels, self._controls, streams, threads, "float32")
+            self._works[streams] = Work(
+                self._panels, self._controls, streams, threads, self._precision
+            )
         return self._works[streams]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from charrnn.checkpoint.trained import Trained
 from charrnn.export.facts import facts
+from charrnn.generation.quantization import precision_of
 from charrnn.pages.writing import writing_page
 
 HEADERS = {
@@ -16,9 +17,10 @@ HEADERS = {
 
 def page_of(network: Trained, name: str, has_known_words: bool) -> str:
     """The page for a network, as HTML."""
+    precision = precision_of(network.model)
     return writing_page(
         f"Write with {name}",
         backend=["server_backend.js"],
-        data={"about": facts(network, name, has_known_words=has_known_words)},
+        data={"about": facts(network, name, precision=precision, has_known_words=has_known_words)},
         policy="connect-src 'self'",
     )
