@@ -79,6 +79,15 @@ class Mixture(Sequence[Trained]):
         return f"Mixture({len(self)} networks, {len(self.vocab)} symbols)"
 
     @property
+    def summary(self) -> str:
+        """A few words, such as "3 networks, each lstm 2 x 256, 661,377 parameters"."""
+        kinds = list(dict.fromkeys(network.model.summary for network in self.networks))
+        if len(self) == 1:
+            return kinds[0]
+        each = f", each {kinds[0]}" if len(kinds) == 1 else f": {'; '.join(kinds)}"
+        return f"{len(self)} networks{each}"
+
+    @property
     def corpus_config(self) -> CorpusConfig:
         """How the first network's text was read."""
         return self.networks[0].corpus_config

@@ -130,11 +130,11 @@ class Ensemble:
         ids = np.zeros((len(uniforms), self.streams), np.int32)
         for step, row in enumerate(uniforms):
             logits = [writer.step(writer.last) for writer in self._writers]
+            means = log_of_mean(logits, self._mixture)
             for n, uniform in enumerate(row):
-                mean = log_of_mean([each[n] for each in logits], self._mixture)
                 last = self._writers[0].last[n]
                 ids[step, n] = draw(
-                    mean, self.controls, last, uniform, self._scratch, self.memory, n
+                    means[n], self.controls, last, uniform, self._scratch, self.memory, n
                 )
             for n, writer in enumerate(self._writers):
                 writer.follow(self._read_by(n, ids[step]).astype(np.int32))
@@ -146,17 +146,18 @@ class Ensemble:
 
 
 def log_of_mean(logits: Sequence[Floats], mixture: Mixture | None = None) -> Floats:
-    """The log of the mean of the softmax distributions of several logits (V,), float32 (V,); with a
-    mixture, of the mean by its weights, and V is the size of the union.
+    """The log of the mean of the softmax distributions of several logits (..., V), float32
+    (..., V); with a mixture, of the mean by its weights, and V is the size of the union.
     """
-    total = np.zeros(len(logits[0]) if mixture is None else len(mixture.vocab))
+    symbols = logits[0].shape[-1] if mixture is None else len(mixture.vocab)
+    total = np.zeros((*logits[0].shape[:-1], symbols))
     for n, each in enumerate(logits):
-        p = np.exp(each.astype(np.float64) - each.max())
+        p = np.exp(each.astype(np.float64) - each.max(axis=-1, keepdims=True))
         weight = 1 / len(logits) if mixture is None else mixture.weights[n]
-        p *= weight / p.sum()
+        p *= weight / p.sum(axis=-1, keepdims=True)
         if mixture is None or mixture.is_whole[n]:
             total += p
         else:
-            total[mixture.ids_of[n]] += p
+            total[..., mixture.ids_of[n]] += p
     logarithm: Floats = np.log(np.maximum(total, 1e-300)).astype(np.float32)
     return logarithm

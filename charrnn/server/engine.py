@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import CharrnnError, one_line
 from charrnn.runtime.threads import Workers
@@ -27,12 +28,18 @@ EVERY = 512
 class Engine:
     """A thread that reads and writes for all texts that it is given, up to `most` at once; others
     wait for their turn. Nobody waits for the end of a long text: the requests share the places, and
-    a text that had to leave its place goes on later from where it was.
+    a text that had to leave its place goes on later from where it was. Several networks write each
+    text together, as a `Mixture`.
     """
 
-    def __init__(self, network: Trained, workers: Workers | None = None, most: int = 64) -> None:
-        self.network, self._most = network, most
-        self._batch, self._states = Batch(network, workers or Workers(1)), States()
+    def __init__(
+        self,
+        network: Trained | Sequence[Trained],
+        workers: Workers | None = None,
+        most: int = 64,
+    ) -> None:
+        self.networks, self._most = Mixture.of(network), most
+        self._batch, self._states = Batch(self.networks, workers or Workers(1)), States()
         self._waiting, self._active = deque[Stream](), list[Stream]()
         self._rounds = dict[Stream, int]()
         self._change, self._is_closed = threading.Condition(), False
@@ -136,9 +143,9 @@ class Engine:
     def _begun(self, stream: Stream) -> Stream:
         """The stream, at the last place of its prompt that has a stored state."""
         if stream.is_reading:
-            known = self._states.longest(stream.start, stream.sequence[: stream.unscored])
+            known = self._states.longest(stream.starts, stream.sequence[: stream.unscored])
             if known is not None and known[0] > stream.place:
-                place, stream.h, stream.c = known
+                place, stream.pairs = known
                 stream.go_to(place)
         return stream
 
@@ -178,4 +185,4 @@ class Engine:
 
     def _store(self, stream: Stream) -> None:
         """Remember the state of a prompt."""
-        self._states.store(stream.start, stream.sequence[: stream.place], stream.h, stream.c)
+        self._states.store(stream.starts, stream.sequence[: stream.place], stream.pairs)

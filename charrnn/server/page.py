@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.export.facts import facts
 from charrnn.pages.writing import writing_page
 
@@ -14,11 +14,15 @@ HEADERS = {
 """Of the answer: no other page may show this one inside it."""
 
 
-def page_of(network: Trained, name: str, has_known_words: bool) -> str:
-    """The page for a network, as HTML."""
+def page_of(networks: Mixture, name: str, has_known_words: bool) -> str:
+    """The page for a network, or several that write together, as HTML."""
+    about = facts(networks[0], name, has_known_words=has_known_words)
+    if len(networks) > 1:
+        about["summary"] = networks.summary
+        about["symbols"], about["loss"] = list(networks.vocab.symbols), None  # of all, nobody knows
     return writing_page(
         f"Write with {name}",
         backend=["server_backend.js"],
-        data={"about": facts(network, name, has_known_words=has_known_words)},
+        data={"about": about},
         policy="connect-src 'self'",
     )
