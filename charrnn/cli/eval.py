@@ -165,7 +165,7 @@ def eval_(
             whose = f"an ensemble of {len(members)} ({'; '.join(names)})"
         size = counted(rows["carried"].characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
-        _print_rows(rows, window)
+        _print_rows(rows, window, len(networks))
     note_test_look(looked_at, rows["carried"].nats_per_char)
 
 
@@ -265,12 +265,12 @@ def _measures(
     return measures
 
 
-def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
+def _print_rows(rows: dict[str, Evaluation], window: int, networks: int) -> None:
     titles = {
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
         "dynamic": "dynamic",
-        "memory": "with a memory",
+        "memory": "with a memory" if networks == 1 else "the first with a memory",
         "ppmd": "PPMd, after the training part",
         "xz": "xz -9e",
     }

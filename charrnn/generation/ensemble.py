@@ -6,16 +6,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer, ends_of
+from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, ends_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory, draw
 from charrnn.network.parameters import Floats
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A place in what an `Ensemble` read and wrote, to which it can return."""
+
+    marks: tuple[Mark, ...]
+    memory: Memory
+
+    @property
+    def nbytes(self) -> int:
+        """As `Mark.nbytes`."""
+        return sum(mark.nbytes for mark in self.marks)
 
 
 class Ensemble:
@@ -116,6 +130,27 @@ class Ensemble:
         for ours, theirs in zip(self._writers, other._writers, strict=True):
             ours.put(stream, theirs, its)
         self.memory.put(stream, other.memory, its)
+
+    def control(self, controls: Controls) -> None:
+        """As `Writer.control`; the symbols are the mixture's."""
+        self.controls = controls
+
+    def mark(self) -> Marks:
+        """As `Writer.mark`."""
+        marks = tuple(writer.mark() for writer in self._writers)
+        return Marks(marks, self.memory.of(range(self.streams)))
+
+    def return_to(self, marks: Marks) -> None:
+        """As `Writer.return_to`."""
+        for writer, mark in zip(self._writers, marks.marks, strict=True):
+            writer.return_to(mark)
+        self.memory = marks.memory.of(range(self.streams))
+
+    def restart(self, entropy: Sequence[int], start: int = 0) -> None:
+        """As `Writer.restart`."""
+        for writer in self._writers:
+            writer.restart(entropy)
+        self.memory.begin(start, self._writers[0].length)
 
     def restrict(self, allowed: NDArray[np.bool_]) -> None:
         """As `Writer.restrict`."""
