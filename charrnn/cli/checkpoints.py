@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -108,6 +109,19 @@ def load_member(checkpoint: str | None, *kernels: str, training: bool = True) ->
 
     path = str(find_checkpoint(checkpoint))
     return load_members(path, (), *kernels, training=training)[0]
+
+
+def say_where_others_are(folder: Path, command: str) -> None:
+    """If this is the folder of a run of several networks, say that only the first is looked at."""
+    from charrnn.checkpoint.paths import networks_of
+    from charrnn.cli import terminal
+
+    folders = networks_of(folder)
+    if len(folders) > 1:
+        terminal.say(
+            f"this is the first of {len(folders)} networks; the second: charrnn {command} "
+            f"{shlex.quote(str(folders[1]))}"
+        )
 
 
 def mixture_of(members: Sequence[Member]) -> Mixture:

@@ -20,6 +20,7 @@ from charrnn.checkpoint.paths import (
     check_no_run,
     find_checkpoint,
     find_run,
+    network_folder,
     newest_folder,
 )
 from charrnn.checkpoint.trained import save
@@ -79,7 +80,7 @@ class RunFolder:
 
     def network(self, number: int) -> "RunFolder":
         """The folder of one of the run's networks, from 1: a run of its own, below the first."""
-        return self if number == 1 else RunFolder(self.path / str(number))
+        return self if number == 1 else RunFolder(network_folder(self.path, number))
 
     def has_network(self, number: int) -> bool:
         """True if this network has been trained to its end (`add_network`)."""
