@@ -173,8 +173,9 @@ class RunFolder:
         self._write_settings(settings)
 
     def _record_length(self, config: TrainConfig) -> None:
-        """Record changes of the run's length in config.toml, if it exists."""
-        length, settings = {name: getattr(config, name) for name in LENGTH}, {}
+        """Record changes of the run's length and of `networks` in config.toml, if it exists."""
+        settings: dict[str, Any] = {}
+        length = {name: getattr(config, name) for name in (*LENGTH, "networks")}
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
             settings = parse_toml(read_regular(self.config, MOST_READ).decode("utf-8"))
