@@ -130,7 +130,8 @@ def _carry_out(
     if ended is not None and place[0] == 1:
         limit = f", ended by its {ended}" if ended in LIMITS else ""
         time = request.settings.get("max_time") or "20m"
-        more = f"for {time} more: charrnn train --resume {quote(str(folder.path))} --for {time}"
+        more = "for more networks" if place[1] > 1 else f"for {time} more"
+        more += f": charrnn train --resume {quote(str(folder.path))} --for {time}"
         if ended == "patience":
             more = "for more: --resume with a larger --patience"
         terminal.say(

@@ -114,6 +114,17 @@ def test_another_network_and_more_steps_for_all(text: str) -> None:
     assert losses == [run.progress.best_loss for run in runs]
 
 
+def test_fewer_networks_than_there_are(finished: Path) -> None:
+    before = contents(finished)
+    said = invoke("train", "--resume", finished, "--networks", 1, status=2).stderr
+    assert "--networks 1" in said and "has more already" in said and "best-2.safetensors" in said
+    text = finished.parent / "song.txt"
+    words = ["train", text, *SHORT, "--networks", 1, "--out", finished, "--resume-or-start"]
+    said = invoke(*words).stderr
+    assert "for more networks: charrnn train --resume" in said
+    assert "2 networks together" in said and contents(finished) == before
+
+
 def test_networks_from_the_same_weights(text: str) -> None:
     invoke("train", text, *SHORT, "--networks", 2, "--out", "first")
     flags = ("--steps", 4, "--networks", 2, "--threads", 1, "--init-from", "first")
@@ -214,5 +225,5 @@ def test_comparisons_are_of_one_network_each(text: str) -> None:
     flags = ("--vary", "hidden=8,9", "--steps", 4, "--networks", 2)
     (line,) = invoke("compare", text, *flags, status=2).stderr.strip().splitlines()
     assert "--networks 2" in line and "leave it out" in line
-    with pytest.raises(ConfigError, match="`networks` 2: .*; leave it out"):
+    with pytest.raises(ConfigError, match=r"`networks` 2: .*; leave it out"):
         Question.checked(small_corpus(), None, TrainConfig(steps=4, networks=2), None, {}, ())
