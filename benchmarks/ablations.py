@@ -19,7 +19,8 @@ from typing import Any
 
 import charrnn
 from benchmarks.tables import Row, table_text
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.text.corpus import Corpus
 from charrnn.training.recipe import resolve
 

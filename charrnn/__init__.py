@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     from charrnn.config.files import configs_of, preset, presets
     from charrnn.config.sampling import SamplingConfig, ShortConfig
     from charrnn.config.serving import ServeConfig
-    from charrnn.config.settings import (
-        CorpusConfig,
-        DynamicConfig,
-        MemoryConfig,
-        ModelConfig,
-        TrainConfig,
-    )
+    from charrnn.config.settings import CorpusConfig, DynamicConfig, MemoryConfig, ModelConfig
+    from charrnn.config.training import TrainConfig
     from charrnn.errors import (
         CharrnnError,
         CheckpointError,
@@ -114,8 +109,9 @@ if TYPE_CHECKING:
     from charrnn.tuning.lr_find import lr_find
     from charrnn.tuning.outcomes import Event, Outcome, Result, results
     from charrnn.tuning.pacing import on_time
-    from charrnn.tuning.planning import Plan, plan, plan_more, planned_width
+    from charrnn.tuning.planning import Plan, plan, planned_width
     from charrnn.tuning.rate_test import RateTest
+    from charrnn.tuning.replanning import plan_more
     from charrnn.tuning.space import Range
     from charrnn.tuning.trials import Trial, ranked
     from charrnn.tuning.tune import TuneEvent, tune
@@ -138,7 +134,8 @@ _HOMES = {
     "evaluation.compression": "evaluate_ppmd evaluate_xz",
     "config.sampling": "SamplingConfig ShortConfig",
     "config.serving": "ServeConfig",
-    "config.settings": "CorpusConfig DynamicConfig MemoryConfig ModelConfig TrainConfig",
+    "config.settings": "CorpusConfig DynamicConfig MemoryConfig ModelConfig",
+    "config.training": "TrainConfig",
     "text.corpus": "Corpus",
     "text.datasets": "bundled_corpus fetch",
     "text.endings": "ends",
@@ -181,7 +178,8 @@ _HOMES = {
     "tuning.trials": "Trial ranked",
     "tuning.tune": "TuneEvent tune",
     "tuning.tuned": "Tuned Unseen",
-    "tuning.planning": "Plan plan plan_more planned_width",
+    "tuning.planning": "Plan plan planned_width",
+    "tuning.replanning": "plan_more",
     "training.run": "Run",
     "training.run_file": "load_run save_run",
     "training.run_folder": "RunFolder newest_run",

@@ -25,6 +25,8 @@ WARM_UP_SECONDS = 0.2
 """A processor takes a while to settle on the clock rate that it keeps under vector instructions."""
 MEMORY_READ = 256 << 20
 """Bytes, several times the size of the caches."""
+SHORT_READ = 1 << 29
+"""Bytes that are read in one measurement, if they are the same ones again: some 10 milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def measure_machine(threads: int | None = None) -> Machine:
         with closing(Workers(count)) as workers:
             multiply_add_speed(workers, WARM_UP_SECONDS)
             peaks.append(statistics.median(multiply_add_speed(workers) for _ in range(TRIES)))
-            bandwidth = _read_speed(workers)
+            bandwidth = read_speed(workers)
     return Machine(
         cpu=processor(),
         threads=workers.threads,
@@ -82,17 +84,19 @@ def multiply_add_speed(workers: Workers, seconds: float = PEAK_SECONDS) -> float
         turns = math.ceil(turns * min(100.0, seconds / max(elapsed, 1e-6)))
 
 
-def _read_speed(workers: Workers) -> float:
-    """Bytes per second that all threads together read from memory, one range each; the median of
-    several passes.
+def read_speed(workers: Workers, size: int = MEMORY_READ) -> float:
+    """Bytes per second that all threads together read of `size` bytes, of which each reads a part
+    again and again: from the caches, if they hold it. The median of several measurements.
     """
-    numbers, speeds = aligned(MEMORY_READ // 4), []
+    step = LANES * kernels.READERS
+    numbers, speeds = aligned(max(workers.threads, size // 4 // step) * step), []
     numbers[:] = 1  # zeros that were never written may not be backed by memory
-    jobs = [(numbers, a, b) for a, b in ranges(numbers.size, workers.threads, LANES)]
+    passes = max(1, SHORT_READ // numbers.nbytes)
+    jobs = [(numbers, a, b, passes) for a, b in ranges(numbers.size, workers.threads, step)]
     for _ in range(TRIES):
         start = time.perf_counter()
         workers.run(kernels.read_through, jobs)
-        speeds.append(numbers.nbytes / (time.perf_counter() - start))
+        speeds.append(passes * numbers.nbytes / (time.perf_counter() - start))
     return statistics.median(speeds)
 
 

@@ -7,6 +7,7 @@ Where it has to read one, it reads its unknown symbol if it has one, else the sy
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from math import fsum
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.paths import find_checkpoints
-from charrnn.checkpoint.trained import Trained, load
+from charrnn.checkpoint.trained import Origin, Trained, load
 from charrnn.config import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.text.documents import start_ids
@@ -91,6 +92,18 @@ class Mixture(Sequence[Trained]):
     def corpus_config(self) -> CorpusConfig:
         """How the first network's text was read."""
         return self.networks[0].corpus_config
+
+    @property
+    def origin(self) -> Origin:
+        """That of a single network. Of several: the texts of the first, the steps and passes of all
+        together, and no loss, since it was not measured.
+        """
+        first, *others = (network.origin for network in self.networks)
+        for other in others:
+            first = replace(
+                first, step=first.step + other.step, epoch=first.epoch + other.epoch, loss=None
+            )
+        return first
 
     def read_by(self, n: int, ids: NDArray[Any]) -> NDArray[Any]:
         """A text ids (K,) in `vocab` as network n reads it."""

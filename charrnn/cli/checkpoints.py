@@ -54,7 +54,6 @@ def load_members(
     `kernels` as for `load_kernels`.
     """
     from charrnn.checkpoint.header import model_config_of
-    from charrnn.checkpoint.mixture import shares
     from charrnn.checkpoint.paths import find_checkpoints
 
     named = [(checkpoint, None), *map(_weighted, others)]
@@ -62,6 +61,7 @@ def load_members(
     # reports a file that is not a checkpoint before kernels are loaded or compiled
     cells = dict.fromkeys(model_config_of(path).cell for paths in runs for path in paths)
     load_kernels(*cells, *kernels, training=training)
+    from charrnn.checkpoint.mixture import shares
     from charrnn.checkpoint.trained import load
 
     given: list[float | None] = [weight for _, weight in named]

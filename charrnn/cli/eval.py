@@ -13,6 +13,7 @@ import click
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of, names_of
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
+from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import (
     PATH,
@@ -131,8 +132,6 @@ def eval_(
         )
     config = _asked(DynamicConfig, dynamic, given, "dynamic evaluation: add --dynamic")
     remembering = _asked(MemoryConfig, memory, given, "a memory: add --memory")
-    if memory and ensemble:
-        raise click.UsageError("--memory is of one network: leave out --ensemble")
     if texts or own:
         find(texts or own)  # reports a missing text before kernels are loaded or compiled
     members = load_members(checkpoint, ensemble, *(["dynamic"] if dynamic else []))
@@ -147,6 +146,8 @@ def eval_(
     from charrnn.text.documents import follows_separator
     from charrnn.text.vocab import counted
 
+    if config is not None:
+        config = _with_kernels(config, len(text[0]))
     is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
@@ -165,7 +166,7 @@ def eval_(
             whose = f"an ensemble of {len(members)} ({'; '.join(names)})"
         size = counted(rows["carried"].characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
-        _print_rows(rows, window, len(networks))
+        _print_rows(rows, window)
     note_test_look(looked_at, rows["carried"].nats_per_char)
 
 
@@ -178,6 +179,16 @@ def _asked(kind: type[Asked], is_asked: bool, given: dict[str, Any], where: str)
     if values and not is_asked:
         raise click.UsageError(f"{flag_of(next(iter(values)))} applies to {where}")
     return kind(**values) if is_asked else None
+
+
+def _with_kernels(config: DynamicConfig, characters: int) -> DynamicConfig:
+    """The configuration with its precision for a text of this length, whose kernels are loaded."""
+    from charrnn.cli.inputs import precision_kernels
+    from charrnn.evaluation.dynamic import with_precision
+
+    config = with_precision(config, characters)
+    load_kernels(*precision_kernels([config.dynamic_precision]))
+    return config
 
 
 def _training_text(member: Member) -> TextIds:
@@ -205,7 +216,7 @@ def _measures(
     `before` first.
     """
     from charrnn.evaluation.compression import evaluate_ppmd, evaluate_xz, has_ppmd
-    from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed_by
+    from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 
     ids, starts = text
 
@@ -219,21 +230,6 @@ def _measures(
         with terminal.progress_bar(label, unit="char") as bar:
             return function(model, ids, starts=starts, workers=workers, progress=bar, **options)
 
-    def dynamic() -> Evaluation:
-        from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
-
-        learn = partial(with_bar, "dynamic evaluation", evaluate_dynamic, config=config)
-        losses = [
-            learn(
-                network.model,
-                networks.read_by(n, ids),
-                squares=network.squares,
-                opening=openings[n] if openings else None,
-            ).losses
-            for n, network in enumerate(networks)
-        ]
-        return mixed_by(networks, losses, ids[len(ids) - len(losses[0]) :])
-
     measures: dict[str, Callable[[], Evaluation]] = {
         "carried": partial(with_bar, "evaluating", evaluate, networks, openings=openings)
     }
@@ -242,17 +238,15 @@ def _measures(
             with_bar, f"windows of {window}", evaluate_windows, networks, window=window
         )
     if config is not None:
-        measures["dynamic"] = dynamic
+        from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-    def memory() -> Evaluation:
+        learn = partial(evaluate_dynamic, config=config, openings=openings)
+        measures["dynamic"] = partial(with_bar, "dynamic evaluation", learn, networks)
+    if remembering is not None:
         from charrnn.evaluation.memory import evaluate_with_memory
 
-        read = partial(evaluate_with_memory, config=remembering)
-        opening = openings[0] if openings else None
-        return with_bar("with a memory", read, networks[0].model, opening=opening)
-
-    if remembering is not None:
-        measures["memory"] = memory
+        remember = partial(evaluate_with_memory, config=remembering, openings=openings)
+        measures["memory"] = partial(with_bar, "with a memory", remember, networks)
 
     def ppmd() -> Evaluation:
         with terminal.progress_bar("PPMd", unit="char") as bar:
@@ -265,12 +259,12 @@ def _measures(
     return measures
 
 
-def _print_rows(rows: dict[str, Evaluation], window: int, networks: int) -> None:
+def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
     titles = {
         "carried": "state carried",
         "window": f"windows of {window}, zero state",
         "dynamic": "dynamic",
-        "memory": "with a memory" if networks == 1 else "the first with a memory",
+        "memory": "with a memory",
         "ppmd": "PPMd, after the training part",
         "xz": "xz -9e",
     }

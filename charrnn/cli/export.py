@@ -12,21 +12,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import load_member
+from charrnn.cli.checkpoints import files_of, load_members, mixture_of
 from charrnn.cli.export_card import card_of
 from charrnn.cli.options import PATH, json_option
 from charrnn.cli.sample import bundled_if_no_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from charrnn.cli.checkpoints import Member
 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: its function (`module:name`), called with a `Trained`, a path, `force` and the
+    """A format: its function (`module:name`), called with a `Mixture`, a path, `force` and the
     flags in `options` that were given, by their names; it returns the paths that it wrote.
 
-    arguments: makes the function's arguments from the network, its file and these flags.
+    arguments: makes the function's arguments from the networks, their files and these flags.
     """
 
     function: str
@@ -36,13 +38,17 @@ class Format:
 
 
 def _page(
-    member: Member, known_words: str | None = None, text: tuple[str, ...] = (), **options: Any
+    members: Sequence[Member],
+    known_words: str | None = None,
+    text: tuple[str, ...] = (),
+    **options: Any,
 ) -> dict[str, Any]:
     """The arguments of a page: its title, and the words of --known-words."""
     from charrnn.cli.known_words import known_words as words_of
     from charrnn.cli.own_corpus import own_corpus
     from charrnn.cli.serve import name_of
 
+    member = members[0]
     if known_words is not None:
         corpus = partial(own_corpus, member, text)
         options["known_words"] = words_of(member.trained, known_words, corpus)
@@ -123,8 +129,10 @@ def export_(
     """Take a network out of charrnn, for another program.
 
     RUN is a run's folder or a .safetensors file, by default the newest run or, if there is no run,
-    the bundled network. Nothing is left behind: the vocabulary, the states to start from and the
-    separator of documents go along; what the format cannot hold is an error.
+    the bundled network. All networks of a run go along, and their probabilities are averaged, as
+    in charrnn; RUN/best.safetensors is the first one alone, which is smaller and faster. Nothing
+    is left behind: the vocabulary, the states to start from and the separator of documents go
+    along; what the format cannot hold is an error.
     """
     made = FORMATS[kind]
     options = {name: value for name, value in flags.items() if value not in (None, ())}
@@ -139,25 +147,28 @@ def export_(
     (check_folder if made.is_folder else check_file)(out, force)  # before kernels are loaded
     if kind == "onnx":
         check_package("onnx", "an ONNX file")
-    member = load_member(checkpoint or bundled_if_no_run(), training=kind == "pytorch")
+    members = load_members(checkpoint or bundled_if_no_run(), (), training=kind == "pytorch")
     if made.arguments is not None:
-        options = made.arguments(member, **options)
+        options = made.arguments(members, **options)
     module, _, name = made.function.partition(":")
     paths: list[Path] = getattr(import_module(module), name)(
-        member.trained, out, force=force, **options
+        mixture_of(members), out, force=force, **options
     )
-    _tell(member, kind, out, paths, as_json)
+    _tell(members, kind, out, paths, as_json)
 
 
-def _tell(member: Member, kind: str, out: str, paths: list[Path], as_json: bool) -> None:
+def _tell(members: Sequence[Member], kind: str, out: str, paths: list[Path], as_json: bool) -> None:
     """Say what was written, on stderr; as JSON on stdout."""
     sizes = {path: path.stat().st_size for path in paths}
     if as_json:
         files = [{"path": str(path), "bytes": size} for path, size in sizes.items()]
-        about = {"checkpoint": str(member.path), "format": kind, "out": out, "files": files}
+        about = {**files_of(members), "format": kind, "out": out, "files": files}
         click.echo(terminal.json_text(about))
         return
     where = terminal.one_line(out)
     names = ", ".join(path.name for path in paths)
     inside = f" ({terminal.one_line(names)})" if paths != [Path(out)] else ""
     terminal.say(f"wrote {where}{inside}, {terminal.size_text(sum(sizes.values()))}")
+    if len(members) > 1:
+        first = terminal.one_line(str(members[0].path))
+        terminal.say(f"it holds {len(members)} networks; for the first one alone, export {first}")

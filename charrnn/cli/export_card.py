@@ -7,13 +7,14 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
+from charrnn.cli.checkpoints import mixture_of
 from charrnn.cli.own_corpus import own_corpus
 from charrnn.config import SamplingConfig
 from charrnn.errors import CharrnnError
 from charrnn.runtime.threads import Workers
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.cli.checkpoints import Member
     from charrnn.evaluation.evaluate import Evaluation
     from charrnn.text.corpus import Corpus
@@ -22,8 +23,10 @@ SAMPLE = SamplingConfig()
 """How the sample is written."""
 
 
-def card_of(member: Member, license: str | None = None, text: Sequence[str] = ()) -> dict[str, Any]:
-    """The argument `card` of an export, for a network and its file; kernels must be loaded.
+def card_of(
+    members: Sequence[Member], license: str | None = None, text: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The argument `card` of an export, for networks and their files; kernels must be loaded.
 
     text: where its own text is now. Without it and if the text is gone, the loss is that from
         training, and a line says so.
@@ -31,14 +34,14 @@ def card_of(member: Member, license: str | None = None, text: Sequence[str] = ()
     from charrnn.export.card import Card
     from charrnn.generation.generate import generate
 
-    evaluation = part = None
+    evaluation, part, networks = None, None, mixture_of(members)
     with closing(Workers(None)) as workers:
-        if (corpus := _text_of(member, text)) is not None and len(corpus.validation) > 1:
-            evaluation = _evaluation(member.trained, corpus, workers)
+        if (corpus := _text_of(members[0], text)) is not None and len(corpus.validation) > 1:
+            evaluation = _evaluation(networks, corpus, workers)
             whole = len(corpus.sources) == 1 and corpus.config.document_separator is None
             first = len(corpus.train)
             part = (first, first + len(corpus.validation)) if whole else None
-        sample = "".join(generate(member.trained, config=SAMPLE, workers=workers))
+        sample = "".join(generate(networks, config=SAMPLE, workers=workers))
     by = f"`charrnn sample --seed {SAMPLE.seed} --temperature {SAMPLE.temperature:g}`"
     return {"card": Card(license, evaluation, part, sample, f"{by}; not chosen from several")}
 
@@ -57,7 +60,7 @@ def _text_of(member: Member, text: Sequence[str]) -> Corpus | None:
         return None
 
 
-def _evaluation(trained: Trained, corpus: Corpus, workers: Workers) -> Evaluation:
+def _evaluation(networks: Mixture, corpus: Corpus, workers: Workers) -> Evaluation:
     """As `charrnn eval`, on the validation part."""
     from charrnn.evaluation.evaluate import evaluate
     from charrnn.text.documents import follows_separator
@@ -65,10 +68,10 @@ def _evaluation(trained: Trained, corpus: Corpus, workers: Workers) -> Evaluatio
     starts = corpus.validation_starts
     with terminal.progress_bar("evaluating", unit="char") as bar:
         return evaluate(
-            trained.model,
+            networks,
             corpus.validation,
             starts=starts,
-            openings=[trained.opening] if follows_separator(starts) else [],
+            openings=[n.opening for n in networks] if follows_separator(starts) else [],
             workers=workers,
             progress=bar,
         )

@@ -13,7 +13,8 @@ from click.shell_completion import CompletionItem
 from charrnn.cli.terminal import PARAMETER
 from charrnn.config.fields import Settings, Value, settings_of
 from charrnn.config.files import CONFIGS, SETTINGS, Others, preset, presets, read_settings
-from charrnn.config.settings import RUN, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.training import RUN, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.runtime.threads import check_threads
 

@@ -165,7 +165,7 @@ def sample(
             f"--count {count * best_of}: at most {MOST:,}, except for short texts (--max-length)"
         )
     raw_prime, whose = read_prime(prime, prime_file)
-    kernels: list[str] = [] if config.precision == "float32" else [config.precision]
+    kernels: list[str] = ["bf16"] if config.precision == "bf16" else []
     kernels += [] if adapt is None else ["dynamic"]
     kernels += [] if as_json else copied.kernels()
     kernels += ["copies"] if config.max_copy else []

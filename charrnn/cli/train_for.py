@@ -16,7 +16,7 @@ from charrnn.cli.options import Request, flag_of
 from charrnn.config import ModelConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def planned(request: Request, corpus: Corpus, other: Trained | None) -> tuple[Pl
 
 def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
     """The plan with which a run goes on for the time of the request."""
-    from charrnn.tuning.planning import plan_more
+    from charrnn.tuning.replanning import plan_more
 
     assert request.duration is not None
     if run.ended_by() == "patience":
@@ -104,28 +104,43 @@ def planned_more(request: Request, run: Run, corpus: Corpus) -> Plan:
 
 
 def more_networks(request: Request, run: Run, folder: RunFolder) -> None:
-    """Give a run of several networks as many more as the first ones' time says."""
+    """Give a run of several networks as many more as the first one's time says."""
     assert request.duration is not None
-    count = run.config.networks or 1
-    trained = [number for number in range(1, count + 1) if folder.has_network(number)]
-    seconds = sum(folder.network(n).seconds_before for n in trained) / max(1, len(trained))
+    trained = (run.config.networks or 1) - len(_left(run, folder))
+    seconds = folder.seconds_before * run.total_steps / max(1, run.step)
     more = max(1, round(seconds_of("duration", request.duration) / max(seconds, 1.0)))
-    run.change(networks=max(count, min(len(trained) + more, MOST)))
+    run.change(networks=max(run.config.networks or 1, min(trained + more, MOST)))
     if not request.quiet:
         time = terminal.duration_text(seconds)
         terminal.say(f"plan: {run.config.networks} networks in all, about {time} each")
 
 
-def planned_rest(request: Request, run: Run, corpus: Corpus, seconds_before: float) -> Plan:
-    """The plan for the rest of a run that has trained for `seconds_before` seconds."""
-    from charrnn.tuning.planning import plan_rest
+def planned_rest(request: Request, run: Run, corpus: Corpus, folder: RunFolder) -> Plan | None:
+    """The plan for the rest of a run, whose networks have trained for some time; None if all have
+    ended.
+    """
+    from charrnn.tuning.replanning import plan_rest
 
+    left = _left(run, folder)
+    if not left:
+        return None
     assert request.duration is not None
     _say_measuring(request)
-    left = seconds_of("duration", request.duration) - seconds_before
+    numbers = range(1, (run.config.networks or 1) + 1)
+    before = sum(folder.network(number).seconds_before for number in numbers)
+    seconds = seconds_of("duration", request.duration) - before
     if not request.quiet:
-        terminal.say(f"about {terminal.duration_text(max(0.0, left))} of --for are left")
-    return plan_rest(corpus, run, left, threads=request.threads, elapsed=elapsed)
+        terminal.say(f"about {terminal.duration_text(max(0.0, seconds))} of --for are left")
+    share = seconds / len(left)
+    plan = plan_rest(corpus, run, share, threads=request.threads, elapsed=elapsed)
+    return replace(plan, end=plan.deadline + max(0.0, seconds - share))
+
+
+def _left(run: Run, folder: RunFolder) -> list[int]:
+    """The numbers of the networks that have not been trained to their end."""
+    numbers = range(2, (run.config.networks or 1) + 1)
+    left = [number for number in numbers if not folder.has_network(number)]
+    return left if run.is_finished else [1, *left]
 
 
 def _say_measuring(request: Request) -> None:

@@ -77,7 +77,7 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
             check_same(request.settings, config, "the run")
         corpus = _text_of(run, request, folder)
         changes, plan = _changes(request.settings, run, corpus), None
-        is_one = (request.settings.get("networks") or run.config.networks) == 1
+        is_one = (request.settings.get("networks") or run.config.networks or 1) == 1
         if is_started_again:
             now = values_of(run.config)
             changes = {name: value for name, value in changes.items() if value != now.get(name)}
@@ -93,8 +93,8 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
             plan = planned_more(request, run, corpus)
             run.change(**asdict(plan.training))
             folder.save_last(run)  # from now on it is to be so long
-        elif request.duration is not None and not run.is_finished and is_one:
-            plan = planned_rest(request, run, corpus, folder.seconds_before)
+        elif request.duration is not None:
+            plan = planned_rest(request, run, corpus, folder)
         return carry_out(request, run, corpus, folder, stack.enter_context(Stop.installed()), plan)
 
 

@@ -36,7 +36,7 @@ def carry_out(
     """Train all of a run's networks until the end or a signal, within the plan's time if there is
     a plan, and show progress; return the exit status.
     """
-    from charrnn.cli.train_display import show_together
+    from charrnn.cli.train_together import show_together
     from charrnn.training.run_file import configurations_of
 
     count, first = run.config.networks or 1, run

@@ -30,7 +30,7 @@ from charrnn.cli.signals import Stop
 from charrnn.cli.varied import split_by_name, value_of, values_of_text
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import SETTINGS, configs_of, values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 
 if TYPE_CHECKING:

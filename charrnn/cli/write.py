@@ -127,7 +127,7 @@ def write(
     config = SamplingConfig.of(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
-    kernels = [] if config.precision == "float32" else [config.precision]
+    kernels = ["bf16"] if config.precision == "bf16" else []
     members = load_members(run or _run_of(opened.about), (), *kernels, training=False)
     member = members[0]
     from charrnn.cli.write_saving import Saver

@@ -52,7 +52,7 @@ COMPARING = "suffixes", "overlap", "copies"
 
 CHOSEN_MODULES = {
     **OPTIMIZER_MODULES,
-    **dict.fromkeys(("bf16", "int8"), "rounded_product"),
+    "bf16": "rounded_product",
     "bf16-training": "bfloat16_product",
     "amx-training": "amx_product",
     "dynamic": "adapting",

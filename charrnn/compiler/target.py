@@ -96,7 +96,7 @@ def kernel_files(
     """
     if features is None:
         features = binding.get_host_cpu_features().flatten()
-    emulated = "bf16 emulated" if EMULATED else ""
+    emulated = "bf16 emulated" * EMULATED + "VNNI emulated" * EMULATED_VNNI
     return KernelFiles(
         code_hash(cpu or binding.get_host_cpu_name(), features, str(target), emulated)
     )
@@ -116,7 +116,11 @@ def _asked() -> str:
 
 EMULATED = os.environ.get("CHARRNN_BF16") == "emulate"
 """True if products in bfloat16 are computed without its instruction, for tests."""
+EMULATED_VNNI = os.environ.get("CHARRNN_VNNI") == "emulate"
+"""True if products in int8 are computed without its instruction, for tests."""
 TARGET = choose_target(_asked())
+IS_PORTABLE = config.CPU_NAME == PORTABLE
+"""True if this process uses code for any processor with AVX2."""
 FILES = kernel_files(TARGET, config.CPU_NAME, config.CPU_FEATURES)
 """The cache of this process."""
 

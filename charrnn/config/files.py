@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from charrnn.config.fields import Setting, Settings, Value, settings_of
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
 from charrnn.config.suggestions import did_you_mean
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 
 CONFIGS = CorpusConfig, ModelConfig, TrainConfig

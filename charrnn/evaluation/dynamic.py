@@ -8,7 +8,9 @@ network that also remembers the text in its weights.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, overload
 
 import numpy as np
@@ -24,13 +26,16 @@ from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
     checked_text,
-    mixed,
+    members_of,
+    mixed_by,
     preceded,
+    read_by_each,
     using,
 )
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt as adapt_kernel
-from charrnn.network.model import Model, State
+from charrnn.network.arithmetic import rounded_precision
+from charrnn.network.model import Model, Models, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, Parameters
 from charrnn.optim.optimizers import Clipper
@@ -38,48 +43,87 @@ from charrnn.runtime.threads import Workers, ranges
 from charrnn.text.documents import Positions, resets
 from charrnn.text.vocab import Unknown, counted
 
+SHORT = 20_000
+"""Up to so many characters, which take seconds, the precision auto is float32: the result is then
+the same on any machine.
+"""
 LEAST_PART = 4096
 """Minimum length in characters of the parts that are read in parallel: each starts from a zero
 state.
 """
-EPSILON = np.float32(0.3)
+EPSILON = np.float32(1)
 """Added to the relative root mean squares, whose mean is 1."""
 LONGEST = 2.0
 """Largest norm of a segment's gradient, as a multiple of the root mean square of all so far."""
 
 
 def evaluate_dynamic(
-    model: Model,
+    model: Models | Mixture,
     ids: NDArray[Any],
     config: DynamicConfig | None = None,
     *,
-    squares: Parameters | None = None,
+    squares: Sequence[Parameters | None] = (),
     starts: Positions | None = None,
-    opening: StartStates | None = None,
+    openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """The loss, in nats per character, of a text that the network learns from while reading it. The
-    model itself is not changed.
+    model itself is not changed. Several models, or a `Mixture`, learn each by itself.
 
     After each segment, with mean loss E, a copy of the model, initially theta_0, is updated by
 
-        theta += -rate g / (r + 0.3) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
+        theta += -rate g / (r + 1) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
 
     (equations 5 and 6 of the paper). r is the root mean square of each weight's gradients over the
-    training text, scaled to a mean of 1; it measures how sensitive the weight is. `squares` holds
-    the squared values, which a `Trained` provides; without them r is 1 everywhere. The scalar s
+    training text, scaled to a mean of 1; it measures how sensitive the weight is. The scalar s
     scales r to the size of this text's gradients so far, so that a rate means nearly the same for
     networks of any size and segments of any length; g is clipped to a norm of 2 |r|.
 
-    ids and `starts` as in `evaluation.evaluate`, and `opening` as one of its openings. There is no
-    dropout. With `dynamic_streams` above 1, the text is read as that many equal parts in parallel,
-    each from a zero state; they share the weights, which learn from all parts at once. The result
-    has the same bits on any number of threads. `ConfigError` if the weights diverge, or if
-    `squares` are those of another network.
+    squares: the squared values of r, one per model or None, as a `Trained` has them; a `Mixture`
+        has those of its networks. Without them, r is 1 everywhere.
+    ids, starts, openings: as in `evaluation.evaluate`.
+
+    There is no dropout. With `dynamic_streams` above 1, the text is read as that many equal parts
+    in parallel, each from a zero state; they share the weights, which learn from all parts at once.
+    The result has the same bits on any number of threads. `ConfigError` if the weights diverge, if
+    `squares` are those of another network, or if this machine lacks the precision.
     """
-    losses, _ = _read(model, ids, config, squares, starts, opening, workers, progress)
-    return mixed([losses])
+    config, members = config or DynamicConfig(), members_of(model)
+    ids, targets = checked_text(model, ids, openings)
+    if isinstance(model, Mixture):
+        squares = squares or [network.squares for network in model]
+    if squares and len(squares) != len(members):
+        raise ConfigError(f"`squares` must be one per model, {len(members)}, not {len(squares)}")
+    config, losses = with_precision(config, targets), []
+    with using(workers) as threads:
+        for n, (member, own) in enumerate(zip(members, cycle(read_by_each(model, ids)))):
+            told = None if progress is None else _part_of(progress, n, len(members))
+            read, _ = _read(
+                member,
+                own,
+                config,
+                squares[n] if squares else None,
+                starts,
+                openings[n] if openings else None,
+                threads,
+                told,
+            )
+            losses.append(read)
+    return mixed_by(model, losses, ids[len(ids) - targets :])
+
+
+def with_precision(config: DynamicConfig, characters: int) -> DynamicConfig:
+    """The configuration with the precision of the products for a text of this length, not auto."""
+    if config.dynamic_precision != "auto":
+        return config
+    rounded = rounded_precision() if characters > SHORT else None
+    return replace(config, dynamic_precision=rounded or "float32")
+
+
+def _part_of(progress: Progress, n: int, parts: int) -> Progress:
+    """The progress of the n-th of several equal parts."""
+    return lambda done, total: progress(n * total + done, parts * total)
 
 
 @overload
@@ -127,7 +171,9 @@ def adapt(
     if not len(ids):
         lack = "has no character of the vocabulary" if text else "is empty"
         raise CorpusError(f"the text to learn from {lack}")
-    networks = []
+    networks, config = [], config or DynamicConfig()
+    if config.dynamic_precision == "auto":  # what is then written is the same on any machine
+        config = replace(config, dynamic_precision="float32")
     for n, network in enumerate(mixture):
         own, pattern = mixture.read_by(n, ids), network.corpus_config.document_separator
         starts = None if pattern is None else resets(own, network.vocab, pattern)
@@ -150,7 +196,7 @@ def adapt(
 def _read(
     model: Model,
     ids: NDArray[Any],
-    config: DynamicConfig | None,
+    config: DynamicConfig,
     squares: Parameters | None,
     starts: Positions | None,
     opening: StartStates | None,
@@ -158,7 +204,7 @@ def _read(
     progress: Progress | None,
 ) -> tuple[NDArray[np.float32], Model]:
     """The loss of each character, and the model as it has become."""
-    openings, config = [] if opening is None else [opening], config or DynamicConfig()
+    openings = [] if opening is None else [opening]
     ids, targets = checked_text(model, ids, openings)
     (ids,), starts = preceded([ids], starts, openings)
     if squares is not None and squares.tensors != model.parameters.tensors:
@@ -174,6 +220,7 @@ def _read(
             opening.put(state, firsts == 0)
         for block in walk(ids, starts, firsts, part, config.dynamic_segment):
             _, gradient = network.gradients(block.x, block.y, state, None, block.starts)
+            # scored before the update: these losses are of weights that have not seen the segment
             losses[block.places] = network.losses[: len(block.x)]
             learner.learn(gradient)
             if progress is not None:
@@ -201,7 +248,13 @@ class _Learner:
         self.model, self.workers = Model(model.config), workers
         self._trained = model.parameters.flat
         self.model.parameters.flat[:] = self._trained
-        self.network = Network(self.model, config.dynamic_segment, streams, workers, training=True)
+        shape = config.dynamic_segment, streams
+        try:
+            self.network = Network(
+                self.model, *shape, workers, training=True, precision=config.dynamic_precision
+            )
+        except ConfigError as error:  # this machine lacks the precision
+            raise ConfigError(str(error).replace("`precision`", "`dynamic_precision`")) from None
         self._rms = relative(squares, model.parameters)
         self._rule = np.array([config.dynamic_rate, EPSILON, config.dynamic_decay], np.float32)
         self._clipper = Clipper(model.parameters, workers, 0.0, 0.0)

@@ -5,10 +5,13 @@ The network's weights do not change. It remembers the outputs of its top layer a
 characters, and which character came after each:
 
     p(w) = (1 - share) p_network(w) + share p_memory(w)
-    p_memory(w) = sum over i with x_(i+1) = w of exp(sharpness k_t . k_i) / sum over all i of it
+    p_memory(w) = sum over i with x_(i+1) = w of a_i / S,   a_i = exp(sharpness (k_t . k_i - 1))
+    share = sqrt(S) / (sqrt(S) + sqrt(half)),   S = sum over all i of a_i
 
 over the `size` positions i before t; k is the output minus the mean of those before, scaled to
-length 1. So a character is likely that came before in a place that looked alike to the network.
+length 1. So a character is likely that came before in a place that looked alike to the network, and
+the more places there are, the more their word counts. (In the paper the share is a constant, which
+gained two thirds as much.)
 """
 
 import math
@@ -18,13 +21,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import MemoryConfig
 from charrnn.errors import CorpusError
-from charrnn.evaluation.evaluate import Evaluation, Progress, checked_text, evaluate, mixed, using
+from charrnn.evaluation.evaluate import (
+    Evaluation,
+    Progress,
+    checked_text,
+    evaluate,
+    members_of,
+    mixed,
+    using,
+)
 from charrnn.evaluation.walk import Block
 from charrnn.network.arithmetic import FLOAT32
-from charrnn.network.model import Model
+from charrnn.network.model import Models
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, aligned
 from charrnn.runtime.threads import Workers
@@ -37,32 +49,36 @@ TOGETHER = 512
 
 
 def evaluate_with_memory(
-    model: Model,
+    model: Models | Mixture,
     ids: NDArray[Any],
     config: MemoryConfig | None = None,
     *,
     starts: Positions | None = None,
-    opening: StartStates | None = None,
+    openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """The loss, in nats per character, of a text with a memory of the characters before each.
 
-    Nothing is compared with what comes later. ids, `starts` and `opening` as in
-    `evaluation.evaluate`; documents share the memory. `CorpusError` above a million characters.
+    Nothing is compared with what comes later. ids, `starts` and `openings` as in
+    `evaluation.evaluate`; documents share the memory. In an ensemble each network remembers its own
+    outputs, and all sums are weighted means of theirs.
+
+    `CorpusError` above a million characters.
     """
-    openings, config = [] if opening is None else [opening], config or MemoryConfig()
+    config, members = config or MemoryConfig(), members_of(model)
     ids, targets = checked_text(model, ids, openings)
     if targets > LONGEST:
         raise CorpusError(
             f"the text has {targets:,} characters, but a memory can be kept of {LONGEST:,} at "
             "most; take a part of it"
         )
-    outputs = np.zeros((targets, model.width), np.float16)
+    outputs = [np.zeros((targets, each.width), np.float16) for each in members]
 
     def keep(networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any]) -> None:
-        steps = len(blocks[0].x)
-        outputs[blocks[0].places[scored]] = networks[0].layers[-1].out[:steps][scored]
+        steps, places = len(blocks[0].x), blocks[0].places[scored]
+        for own, network in zip(outputs, networks, strict=True):
+            own[places] = network.layers[-1].out[:steps][scored]
 
     with using(workers) as threads:
         read = evaluate(
@@ -76,14 +92,17 @@ def evaluate_with_memory(
         )
         following = ids[len(ids) - targets :]
         losses = np.empty(targets, np.float32)
-        memory = _Memory(outputs, following, config)
+        shares = model.weights if isinstance(model, Mixture) else [1 / len(members)] * len(members)
+        memories = [_Memory(own, following, config) for own in outputs]
         jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
 
         def compare(start: int, stop: int) -> None:
-            share = config.memory_share * (np.arange(start, stop) > 0)
+            sums = np.array([memory.alike(start, stop) for memory in memories])
+            same, all_alike = np.tensordot(shares, sums, 1)
+            known = np.divide(same, all_alike, out=np.zeros_like(same), where=all_alike > 0)
+            share = np.sqrt(all_alike) / (np.sqrt(all_alike) + math.sqrt(config.memory_half))
             own = np.exp(-read.losses[start:stop].astype(np.float64))
-            remembered = memory.probabilities(start, stop)
-            losses[start:stop] = -np.log((1 - share) * own + share * remembered)
+            losses[start:stop] = -np.log((1 - share) * own + share * known)
 
         threads.run(compare, jobs)
     return mixed([losses])
@@ -102,8 +121,10 @@ class _Memory:
         self._sums = sums
         """Of all positions before each block."""
 
-    def probabilities(self, start: int, stop: int) -> NDArray[np.float64]:
-        """p_memory of the characters start:stop, a block; 0 where there is no memory yet."""
+    def alike(self, start: int, stop: int) -> NDArray[np.float64]:
+        """For the characters start:stop, a block: the sum of a_i over the positions after which
+        the same character came, and S; both 0 where there is no memory yet. (2, stop - start)
+        """
         size, sharpness = self._config.memory_size, self._config.memory_sharpness
         first = max(0, start - size)
         width = -(-(stop - first) // 64) * 64
@@ -112,18 +133,15 @@ class _Memory:
         keys[: stop - first] = self._outputs[first:stop] - mean
         lengths = np.sqrt(np.square(keys).sum(axis=1, dtype=np.float64))
         keys /= np.maximum(lengths, 1e-9)[:, None].astype(np.float32)
-        alike = self._products(keys, start - first, stop - first)
+        products = self._products(keys, start - first, stop - first)
         place, position = np.arange(first, first + width), np.arange(start, stop)[:, None]
         is_known = (place < position) & (place >= position - size)
-        weight = np.exp(np.float32(sharpness) * (alike - 1)) * is_known
+        weight = np.exp(np.float32(sharpness) * (products - 1)) * is_known
         came = np.zeros(width, self._following.dtype)
         came[: stop - first] = self._following[first:stop]
         is_same = came == self._following[start:stop, None]
-        total = weight.sum(axis=1, dtype=np.float64)
         same = (weight * is_same).sum(axis=1, dtype=np.float64)
-        found: NDArray[np.float64] = np.zeros(len(same))
-        np.divide(same, total, out=found, where=total > 0)
-        return found
+        return np.array([same, weight.sum(axis=1, dtype=np.float64)])
 
     def _products(self, keys: Floats, start: int, stop: int) -> Floats:
         """The scalar products of keys start:stop with all keys, by the network's own product, whose

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.evaluation.evaluate import Evaluation
 from charrnn.text.vocab import NOUNS, counted
@@ -43,17 +43,17 @@ class Card:
     written_by: str = ""
 
 
-def card_text(trained: Trained, card: Card, *, title: str, library: str, usage: str) -> str:
+def card_text(networks: Mixture, card: Card, *, title: str, library: str, usage: str) -> str:
     """The Markdown of a model card. title: of the network; library: as hubs name it; usage: the
     section on how to run the network, Markdown.
     """
     sections = [
-        f"---\n{_head(trained, card, title, library)}---\n",
-        f"# {code(title)}: a network that writes, {_unit(trained)} by {_unit(trained)}\n",
-        _about(trained),
+        f"---\n{_head(networks, card, title, library)}---\n",
+        f"# {code(title)}: {_who(networks)}, {_unit(networks)} by {_unit(networks)}\n",
+        _about(networks),
         f"## Use\n\n{usage}",
-        f"## Training text\n\n{_texts(trained)}",
-        f"## Evaluation\n\n{_evaluation(trained, card)}",
+        f"## Training text\n\n{_texts(networks)}",
+        f"## Evaluation\n\n{_evaluation(networks, card)}",
     ]
     if card.sample is not None:
         by = f"\n\nWritten with {card.written_by}." if card.written_by else ""
@@ -96,9 +96,9 @@ def yaml_string(text: str) -> str:
     return json.dumps(visible(text), ensure_ascii=False)
 
 
-def _head(trained: Trained, card: Card, title: str, library: str) -> str:
+def _head(networks: Mixture, card: Card, title: str, library: str) -> str:
     """The YAML."""
-    cell, loss = trained.model.config.cell, _loss(trained, card)
+    cell, loss = networks[0].model.config.cell, _loss(networks, card)
     lines = [
         f"license: {yaml_string(card.license)}"
         if card.license
@@ -119,28 +119,30 @@ def _head(trained: Trained, card: Card, title: str, library: str) -> str:
             "      type: text-generation",
             "    dataset:",
             "      type: text",
-            f"      name: {yaml_string(_names(trained))}",
+            f"      name: {yaml_string(_names(networks))}",
             "      split: validation",
             "    metrics:",
         ]
         for kind, name, value in (
-            ("cross-entropy", f"nats per {_unit(trained)}", loss),
-            (f"bits-per-{_unit(trained)}", f"bits per {_unit(trained)}", loss / math.log(2)),
-            ("perplexity", f"perplexity per {_unit(trained)}", math.exp(min(loss, 700))),
+            ("cross-entropy", f"nats per {_unit(networks)}", loss),
+            (f"bits-per-{_unit(networks)}", f"bits per {_unit(networks)}", loss / math.log(2)),
+            ("perplexity", f"perplexity per {_unit(networks)}", math.exp(min(loss, 700))),
         ):
             lines += [f"    - type: {kind}", f"      name: {name}", f"      value: {value:.6f}"]
     return "\n".join(lines) + "\n"
 
 
-def _about(trained: Trained) -> str:
-    """What kind of network it is."""
-    config, corpus, origin = trained.model.config, trained.corpus_config, trained.origin
+def _about(networks: Mixture) -> str:
+    """What kind of network it is, or they are."""
+    config, corpus, origin = networks[0].model.config, networks.corpus_config, networks.origin
     facts = [
-        f"network: {trained.model.summary}{_options(config)}",
-        f"vocabulary: {counted(len(trained.vocab), 'symbol')}, of one {_unit(trained)} each",
-        f"trained for {counted(origin.step, 'step')}, {origin.epoch:.1f} passes over its text, "
-        "with charrnn",
+        f"{'network: ' * (len(networks) == 1)}{networks.summary}{_options(config)}",
+        f"vocabulary: {counted(len(networks.vocab), 'symbol')}, of one {_unit(networks)} each",
+        f"trained for {counted(origin.step, 'step')}, {origin.epoch:.1f} passes over "
+        f"{'its text' if len(networks) == 1 else 'their text in all'}, with charrnn",
     ]
+    if len(networks) > 1:
+        facts.insert(1, "the probability of a symbol is the mean of theirs")
     if corpus.document_separator is not None:
         facts.append(
             f"a new document begins, with an empty memory, after {code(corpus.document_separator)} "
@@ -160,11 +162,11 @@ def _options(config: ModelConfig) -> str:
     return f" ({', '.join(options)})"
 
 
-def _texts(trained: Trained) -> str:
+def _texts(networks: Mixture) -> str:
     """What it was trained on, by name and hash, and how that was read."""
-    texts, config, usual = trained.origin.texts, trained.corpus_config, CorpusConfig()
+    texts, config, usual = networks.origin.texts, networks.corpus_config, CorpusConfig()
     lines = [
-        f"{code(text.name)}, {counted(text.characters, _unit(trained))}"
+        f"{code(text.name)}, {counted(text.characters, _unit(networks))}"
         + (f", for {text.part}" if text.part else "")
         for text in texts[:LISTED]
     ]
@@ -177,15 +179,21 @@ def _texts(trained: Trained) -> str:
     ]
     if settings:
         lines.append(f"read with {code(', '.join(settings))}")
-    lines.append(f"sha256 of the text as charrnn encodes it: {code(trained.origin.sha256)}")
+    lines.append(f"sha256 of the text as charrnn encodes it: {code(networks.origin.sha256)}")
     return "".join(f"- {line}\n" for line in lines)
 
 
-def _evaluation(trained: Trained, card: Card) -> str:
+def _evaluation(networks: Mixture, card: Card) -> str:
     """The loss, and how to measure it again."""
-    loss, unit = _loss(trained, card), _unit(trained)
+    loss, unit = _loss(networks, card), _unit(networks)
     if loss is None:
-        return "It was not measured: no text was held out in training.\n"
+        alone = [n.origin.loss for n in networks if n.origin.loss is not None]
+        if not alone:
+            return "It was not measured: no text was held out in training.\n"
+        return (
+            "It was not measured for all together. On the validation part of their text, each of "
+            f"the\nnetworks alone has {min(alone):.4f} to {max(alone):.4f} nats per {unit}.\n"
+        )
     size = ""
     if card.evaluation is not None:
         size = f", {counted(card.evaluation.characters, unit)}"
@@ -203,15 +211,19 @@ def _evaluation(trained: Trained, card: Card) -> str:
     )
 
 
-def _loss(trained: Trained, card: Card) -> float | None:
-    """Nats per symbol on the validation part."""
-    return trained.origin.loss if card.evaluation is None else card.evaluation.nats_per_char
+def _loss(networks: Mixture, card: Card) -> float | None:
+    """Nats per symbol on the validation part; None if it was not measured."""
+    return networks.origin.loss if card.evaluation is None else card.evaluation.nats_per_char
 
 
-def _names(trained: Trained) -> str:
-    names = [text.name for text in trained.origin.texts]
+def _names(networks: Mixture) -> str:
+    names = [text.name for text in networks.origin.texts]
     return (names[0] if names else "unknown") + (f" and {len(names) - 1} more" * (len(names) > 1))
 
 
-def _unit(trained: Trained) -> str:
-    return NOUNS[trained.vocab.unit]
+def _who(networks: Mixture) -> str:
+    return "a network that writes" if len(networks) == 1 else "networks that write together"
+
+
+def _unit(networks: Mixture) -> str:
+    return NOUNS[networks.vocab.unit]

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 
 
 def facts(
-    trained: Trained, name: str, *, precision: str = "float32", has_known_words: bool = False
+    trained: Trained | Sequence[Trained],
+    name: str,
+    *,
+    precision: str,
+    has_known_words: bool = False,
 ) -> dict[str, Any]:
-    """Facts about a network that are JSON: its name, shape, texts and loss.
+    """Facts about a network, or several that write together, that are JSON: name, shape, texts and
+    loss, which of several is only known for each alone.
 
     precision: of the weights that write. has_known_words: whether it can write known words only.
     """
-    origin = trained.origin
+    networks = Mixture.of(trained)
+    origin = networks.origin
     return {
         "name": name,
-        "summary": trained.model.summary,
-        "symbols": list(trained.vocab.symbols),
-        "unit": "byte" if trained.vocab.unit == "byte" else "character",
+        "summary": networks.summary,
+        "symbols": list(networks.vocab.symbols),
+        "unit": "byte" if networks.vocab.unit == "byte" else "character",
         "texts": [{"name": text.name, "characters": text.characters} for text in origin.texts],
         "sha256": origin.sha256,
         "loss": origin.loss,
+        "losses": [network.origin.loss for network in networks],
         "epochs": origin.epoch,
         "steps": origin.step,
         "hasKnownWords": has_known_words,
-        "hasDocuments": trained.corpus_config.document_separator is not None,
+        "hasDocuments": networks.corpus_config.document_separator is not None,
         "precision": precision,
     }

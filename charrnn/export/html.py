@@ -1,6 +1,6 @@
-"""A page in one file, on which a person writes together with a network that runs in it.
+"""A page in one file, on which a person writes together with a network, or several, in it.
 
-The network's matrices stand in the page as int8 or bfloat16, as `charrnn sample` rounds them for
+Matrices stand in the page as int8 or bfloat16, as `charrnn sample` rounds them for
 `precision`; everything else is float32, and start states are bfloat16, as in checkpoints. The page
 writes what `charrnn sample` writes from the same start state, prime, seed and take.
 """
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError, ExportError
 from charrnn.export.facts import facts
 from charrnn.export.javascript import javascript_pattern
+from charrnn.export.networks import networks_of
 from charrnn.export.place import check_file, write_file
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.quantization import rounded, scales
@@ -37,6 +40,7 @@ ENGINE = (
     "vocabulary.js",
     "cells.js",
     "network.js",
+    "mixture.js",
     "sampling.js",
     "endings.js",
     "documents.js",
@@ -54,7 +58,7 @@ LARGEST = 1 << 28
 
 
 def export_html(
-    trained: Trained,
+    trained: Trained | Sequence[Trained],
     path: str | os.PathLike[str],
     *,
     precision: Precision = "int8",
@@ -62,21 +66,21 @@ def export_html(
     name: str = "",
     force: bool = False,
 ) -> list[Path]:
-    """Write one HTML file in which a network runs and a person writes with it; returns its path.
+    """Write one HTML file in which a network runs, or several that are used together (`Mixture`),
+    and a person writes with it; returns its path.
 
     It opens from disk, and no request leaves it. It writes what `generate` writes with
     `SamplingConfig(precision=precision)` from the same prime, seed and take. Its size is about
-    1.4 bytes for each weight with int8, 2.8 with bf16.
+    1.4 bytes for each weight with int8, 2.8 with bf16; K networks are K times as large and as slow.
 
     known_words: with them, the page can write these words only. They can be read in the file, and
         they are the author's: leave them out if the text may not be shown. name: the page's title,
         by default the name of the file. force: replace a file.
 
     `ExportError` for a document separator that JavaScript does not have, for a page that browsers
-    could not open, and if the file cannot be written.
+    could not open, for networks that are not of one run, and if the file cannot be written.
     """
-    if not isinstance(trained, Trained):
-        raise ConfigError(f"`trained` must be a Trained, not {type(trained).__name__}")
+    networks = networks_of(trained)
     if precision not in ("int8", "bf16"):
         raise ConfigError(f"`precision` must be int8 or bf16 in a page, not {precision!r:.40}")
     if known_words is not None and not isinstance(known_words, Lexicon):
@@ -85,33 +89,36 @@ def export_html(
             "Lexicon.of_text makes one"
         )
     place = check_file(path, force)
-    size = trained.model.count() * (4 if precision == "bf16" else 2)
+    size = len(networks) * networks[0].model.count() * (4 if precision == "bf16" else 2)
     if size > LARGEST:
-        raise ExportError(
-            f"{trained.model.summary} are too many for a web page; export to onnx or pytorch"
-        )
+        raise ExportError(f"{networks.summary}: too many for a web page; export to onnx or pytorch")
     title = name or place.stem
-    about = facts(trained, title, precision=precision, has_known_words=known_words is not None)
-    data = {"about": about, **page_data(trained, precision, known_words)}
+    about = facts(networks, title, precision=precision, has_known_words=known_words is not None)
+    data = {"about": about, **page_data(networks, precision, known_words)}
     html = writing_page(title, backend=ENGINE, data=data, policy=POLICY)
     write_file(place, html.encode())
     return [place]
 
 
-def page_data(trained: Trained, precision: Precision, known_words: Lexicon | None = None) -> Json:
-    """What the scripts need of a network, ready for JSON."""
-    model, separator = rounded(trained.model, precision), trained.corpus_config.document_separator
-    documents = None
+def page_data(
+    trained: Trained | Sequence[Trained],
+    precision: Precision,
+    known_words: Lexicon | None = None,
+) -> Json:
+    """What the scripts need of networks, ready for JSON."""
+    networks = Mixture.of(trained)
+    vocab, separator = networks.vocab, networks.corpus_config.document_separator
+    models, documents = [rounded(network.model, precision) for network in networks], None
     if separator is not None:
-        source = javascript_pattern(separator, trained.vocab)
+        source = javascript_pattern(separator, vocab)
         documents = {"source": source, "looksAhead": looks_ahead(separator)}
     return {
-        "network": _network(model) | {"tensors": _tensors(model, precision)},
-        "vocabulary": _vocabulary(trained.vocab),
-        "starts": _starts(trained),
+        "networks": [_network(model) | {"tensors": _tensors(model, precision)} for model in models],
+        "vocabulary": _vocabulary(vocab),
+        "starts": _starts(networks),
         "separator": documents,
         "endings": {"abbreviations": sorted(ABBREVIATIONS), "numbered": sorted(NUMBERED)},
-        "knownWords": None if known_words is None else _automaton(known_words, trained.vocab),
+        "knownWords": None if known_words is None else _automaton(known_words, vocab),
     }
 
 
@@ -161,10 +168,9 @@ def _tensor(array: Floats, kind: str = "float32") -> Json:
     if kind == "bf16":
         return about | {"data": _base64(to_bf16(np.ascontiguousarray(array)))}
     if kind == "int8":
-        powers = scales(array.T)
-        numbers = (array / powers[:, None]).astype(np.int8)
-        exponents = np.log2(powers).astype(np.int8)
-        return about | {"data": _base64(numbers), "exponents": _base64(exponents)}
+        each = scales(array.T)
+        numbers = np.rint(array / each[:, None]).astype(np.int8)
+        return about | {"data": _base64(numbers), "scales": _base64(each.astype("<f4"))}
     return about | {"data": _base64(array.astype("<f4"))}
 
 
@@ -184,13 +190,16 @@ def _vocabulary(vocab: Vocab) -> Json:
     }
 
 
-def _starts(trained: Trained) -> Json:
-    """The ids and, unless it is zero, the states that a text may start from, (L, N, H)."""
-    starts: Json = {"ids": trained.opening.ids.tolist(), "h": None, "c": None}
-    if trained.starts is not None:
-        hidden, state = trained.model.config.hidden, trained.starts.state
-        for part, array in (("h", state.h), ("c", state.c)):
-            starts[part] = _base64(to_bf16(np.ascontiguousarray(array[..., :hidden])))
+def _starts(networks: Mixture) -> Json:
+    """The ids and, unless they are zero, the states that a text may start from: (K L, N, H), with
+    the layers of all K networks after one another.
+    """
+    starts: Json = {"ids": networks[0].opening.ids.tolist(), "h": None, "c": None}
+    if any(network.starts is not None for network in networks):
+        hidden = networks[0].model.config.hidden
+        for part in ("h", "c"):
+            arrays = [getattr(each.opening.state, part)[..., :hidden] for each in networks]
+            starts[part] = _base64(to_bf16(np.concatenate(arrays)))
     return starts
 
 

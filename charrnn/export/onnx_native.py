@@ -33,18 +33,27 @@ States = dict[str, Value]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer's parameters in a checkpoint's shapes, and its number from the lowest, 0."""
+    """A layer's parameters in a checkpoint's shapes, and its number from the lowest, 0.
+
+    prefix: of the names of its network's tensors in the file.
+    """
 
     config: ModelConfig
     index: int
     arrays: Mapping[str, Floats]
+    prefix: str = ""
 
     def __getitem__(self, name: str) -> Floats:
         return self.arrays[f"rnn.{name}_l{self.index}"]
 
+    @property
+    def place(self) -> str:
+        """Where the names of its tensors in the file begin."""
+        return f"{self.prefix}layers.{self.index}."
+
     def constant(self, graph: Graph, name: str, array: NDArray[Any]) -> Value:
         """A tensor of this layer in the file."""
-        return graph.constant(f"layers.{self.index}.{name}", array)
+        return graph.constant(self.place + name, array)
 
 
 class Outputs(NamedTuple):

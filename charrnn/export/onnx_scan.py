@@ -142,7 +142,7 @@ STEPS: dict[str, Callable[..., Step]] = {
 
 def scanned(graph: Graph, layer: Layer, a: Value, state: States, m: Value | None) -> Outputs:
     """A layer over a = x W_x + b (T, N, G H) and m (T, N, H)."""
-    H, at, body = layer.config.hidden, f"layers.{layer.index}.", Graph(graph)
+    H, at, body = layer.config.hidden, layer.place, Graph(graph)
     scans = {"a": a} | ({"m": m} if m else {})
     sizes = dict.fromkeys((*state, *scans), H) | {"a": len(layer["bias_ih"])}
     read = {name: body.input(at + name, np.float32, ("N", size)) for name, size in sizes.items()}

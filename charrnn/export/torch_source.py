@@ -1,4 +1,5 @@
-"""The source of model.py: a network in PyTorch, with only what this network needs.
+"""The source of model.py: a network in PyTorch, with only what this network needs; or several
+that are used together.
 
 `model.txt` is the source for all networks. A line that ends with `#? name` is for networks that are
 so, a block from `#[ name` to `#]` likewise; `a|b` is either, `!a` not, and several must all hold.
@@ -13,8 +14,8 @@ from collections.abc import Collection
 from importlib.resources import files
 from string import Template
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.names import torch_module
-from charrnn.checkpoint.trained import Trained
 from charrnn.config import ModelConfig
 from charrnn.export.card import visible
 from charrnn.export.torch_weights import has_c, layer_module
@@ -26,11 +27,11 @@ from charrnn.text.vocab import NOUNS, Vocab
 OPENS, CLOSES, ONLY = "#[ ", "#]", "  #? "
 
 
-def source_of(trained: Trained) -> str:
-    """The source of a network's model.py."""
+def source_of(networks: Mixture) -> str:
+    """The source of model.py for a network, or for several of the same shape."""
     template = files("charrnn.export").joinpath("model.txt").read_text("utf-8")
-    lines = chosen_lines(template, _traits(trained))
-    return Template(lines).substitute(_names(trained))
+    lines = chosen_lines(template, _traits(networks))
+    return Template(lines).substitute(_names(networks))
 
 
 def chosen_lines(template: str, traits: Collection[str]) -> str:
@@ -58,13 +59,14 @@ def _holds(condition: str, traits: Collection[str]) -> bool:
     )
 
 
-def _traits(trained: Trained) -> set[str]:
+def _traits(networks: Mixture) -> set[str]:
     """What a network is, in the words of the template's conditions."""
-    config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
+    config, corpus, vocab = networks[0].model.config, networks.corpus_config, networks.vocab
     cell, separator = cell_named(config.cell), corpus.document_separator
     is_own = layer_module(config) is None
     zoneout_c = is_own and cell.has_memory and config.zoneout_c > 0
     traits = {
+        "several": len(networks) > 1,
         "own": is_own,
         "plain": torch_module(config) is not None,
         "below": cell.reads_below,
@@ -101,10 +103,10 @@ def _imported(config: ModelConfig) -> tuple[set[str], set[str]]:
     return names, functions
 
 
-def _names(trained: Trained) -> dict[str, object]:
+def _names(networks: Mixture) -> dict[str, object]:
     """What stands for the template's names."""
-    config, corpus, vocab = trained.model.config, trained.corpus_config, trained.vocab
-    traits, prime = _traits(trained), example_prime(vocab)
+    config, corpus, vocab = networks[0].model.config, networks.corpus_config, networks.vocab
+    traits, prime = _traits(networks), example_prime(vocab)
     module, state = layer_module(config), "hc" if has_c(config) else "h"
     gates = len(cell_named(config.cell).input_gates)
     relu = ', nonlinearity="relu"' if module == "RNN" and config.activation == "relu" else ""
@@ -113,7 +115,7 @@ def _names(trained: Trained) -> dict[str, object]:
     if corpus.encoding_errors != "strict":
         encoding.append(literal(corpus.encoding_errors))
     return {
-        "summary": trained.model.summary,
+        "summary": networks.summary,
         "prime_flag": (f' --prime "{prime}"' if prime else "").ljust(20),
         "prime_argument": f', "{prime}"' if prime else "",
         "from_torch": ", ".join(sorted(from_torch)),
@@ -124,11 +126,14 @@ def _names(trained: Trained) -> dict[str, object]:
         "E": config.embedding,
         "H": config.hidden,
         "L": config.layers,
-        "starts": len(trained.opening),
+        "K": len(networks),
+        "network": "Network" if len(networks) == 1 else "Member",
+        "starts": len(networks[0].opening),
         "gates": "H" if gates == 1 else f"{gates} * H",
         "groups": min(config.clockwork_groups, config.hidden),
         "typed": ", ".join(f"{name}: Tensor" for name in state),
         "state": ", ".join(state),
+        "chunks": ", ".join(f"{name}.chunk(K)" for name in state),
         "said": " and ".join(state),
         "new": "new_" if "zoneout" in traits else "",
         "phi": config.activation,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.names import TORCH_MODULES, torch_module
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import ModelConfig
@@ -34,10 +35,21 @@ def layer_module(config: ModelConfig) -> str | None:
     return TORCH_MODULES.get((config.cell, config.activation))
 
 
-def tensors_for_torch(trained: Trained) -> Arrays:
+def tensors_for_torch(networks: Mixture) -> Arrays:
     """The state dict of model.py's network: float32 weights, and the start states: `start_h` (L, N,
-    H), `start_c` for a cell that has c, and `start_ids` int64 (N,).
+    H), `start_c` for a cell that has c, and `start_ids` int64 (N,). Of several networks, those of
+    the first have the prefix `members.0.`.
     """
+    if len(networks) == 1:
+        return _of_network(networks[0])
+    return {
+        f"members.{number}.{name}": array
+        for number, network in enumerate(networks)
+        for name, array in _of_network(network).items()
+    }
+
+
+def _of_network(trained: Trained) -> Arrays:
     config = trained.model.config
     arrays = dict(trained.model.parameters.to_disk())
     for name in [*arrays]:

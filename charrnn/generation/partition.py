@@ -17,8 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.compiler.compiling import module_of
+from charrnn.compiler.int8 import bits_of
 from charrnn.compiler.simd import LANES, padded
 from charrnn.generation.quantization import scales
+from charrnn.kernels.int8_product import int8_product, int8_rows
+from charrnn.kernels.product import product
 from charrnn.kernels.vector_product import WIDE, vector_product
 from charrnn.network.arithmetic import to_bf16
 from charrnn.network.model import Panels
@@ -47,8 +50,10 @@ class Share:
     logits: tuple[int, int]
 
 
-def share_of_panels(panels: Panels) -> Share:
-    """A share with all units, for `product`."""
+def share_of_streams(panels: Panels, precision: str) -> Share:
+    """A share with all units, for the product of several streams."""
+    if precision == "int8":
+        return shares_of_stream(panels, 1, precision)[0]
     begin, model = panels.forward.ctypes.data, panels.model
     places = [[(piece.memory.ctypes.data - begin) // 4 for piece in row] for row in panels.layers]
     units, logits = (0, model.width), (0, padded(model.config.vocab_size))
@@ -67,10 +72,15 @@ def shares_of_stream(panels: Panels, threads: int, precision: str) -> list[Share
 
 
 def product_of(precision: str) -> Any:
-    """The kernel; kernels for fewer bits are loaded or compiled on first use."""
-    if precision == "float32":
-        return vector_product
-    return getattr(import_module(module_of(precision)), f"{precision}_product")
+    """The kernel; that of bf16 is loaded or compiled on first use."""
+    if precision == "bf16":
+        return import_module(module_of(precision)).bf16_product
+    return int8_product if precision == "int8" else vector_product
+
+
+def rows_product_of(precision: str) -> Any:
+    """The kernel for several streams, over panels; of int8, over blocks as for one."""
+    return int8_rows if precision == "int8" else product
 
 
 def by_share(array: Floats, shares: list[Share], width: int) -> Floats:
@@ -120,7 +130,7 @@ def _columns(weight: Floats, width: int, units: tuple[int, int]) -> Floats:
 
 def blocks(weight: Floats, precision: str) -> Floats:
     """A matrix (K, N), already rounded, as a flat array in the layout that `kernels.vector_product`
-    or `kernels.rounded_product` reads.
+    or that of another precision reads.
     """
     N = weight.shape[1]
     wide = N // WIDE * WIDE
@@ -136,5 +146,7 @@ def _block(weight: Floats, precision: str) -> Floats:
         words = to_bf16(weight).astype(np.uint32)
         return (words[::2] | words[1::2] << np.uint32(16)).ravel().view(np.float32)
     scale = scales(weight)
-    numbers = (weight / scale).astype(np.int8)
-    return np.concatenate([scale, numbers.ravel().view(np.float32)])
+    numbers = np.rint(weight / scale).astype(np.int8)
+    starts = -(numbers.sum(0, dtype=np.int32) << bits_of(len(weight)))
+    words = numbers.reshape(-1, 4, numbers.shape[1]).transpose(0, 2, 1).copy()
+    return np.concatenate([scale, *(x.ravel().view(np.float32) for x in (starts, words))])

@@ -8,9 +8,14 @@ import numpy as np
 
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
-from charrnn.generation.partition import by_share, product_of, share_of_panels, shares_of_stream
+from charrnn.generation.partition import (
+    by_share,
+    product_of,
+    rows_product_of,
+    share_of_streams,
+    shares_of_stream,
+)
 from charrnn.kernels import sampling, writing
-from charrnn.kernels.product import product
 from charrnn.kernels.sampling import Controls, Memory
 from charrnn.network.model import Panels, State
 from charrnn.network.parameters import aligned
@@ -64,7 +69,7 @@ class Work:
             shares = shares_of_stream(panels, threads, precision)
             shards = [(0, 1)] * len(shares)
         else:
-            shares, shards = [share_of_panels(panels)], ranges(streams, threads)
+            shares, shards = [share_of_streams(panels, precision)], ranges(streams, threads)
         self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
@@ -82,7 +87,7 @@ class Work:
             partial(
                 bind,
                 writing.write,
-                product=address_of(product),
+                product=address_of(rows_product_of(precision)),
                 vector_product=address_of(product_of(precision)),
                 prepare=address_of(cell.prepare),
                 step=address_of(cell.step),

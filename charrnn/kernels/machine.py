@@ -7,12 +7,12 @@ first use.
 
 from functools import reduce
 
-from numba import float32, int64
+from numba import float32, int64, intp
 
 from charrnn.compiler.compiling import kernel
-from charrnn.compiler.emitter import HAS_FMA, I32, VL, constant, emits
+from charrnn.compiler.emitter import HAS_FMA, I32, I64, VL, constant, emits, lanes_of
 from charrnn.compiler.emitter import VECTOR as LANE
-from charrnn.compiler.rows import SUM, rows
+from charrnn.compiler.simd import address
 from charrnn.kernels.product import VECTOR
 
 CHAINS = 24 if VL == 16 or (VL == 4 and HAS_FMA) else 12
@@ -38,10 +38,24 @@ def _chains(emit, turns, factor, term):
     return reduce(builder.fadd, [builder.extract_element(total, I32(k)) for k in range(VL)])
 
 
-@rows(fold=SUM)
-def _sum(a):
-    """The sum of a row."""
-    return a
+READERS = 8
+"""Vectors that are loaded in a turn of `read_through`, each into a sum of its own."""
+
+
+@emits(int64(intp, int64))
+def _read(emit, numbers, vectors):
+    """The sum of the words of so many vectors at an address, READERS at a time."""
+    builder, words = emit.builder, lanes_of(I32, LANE)
+
+    def body(k, sums):
+        first = builder.mul(k, I64(VL))
+        loaded = [emit.load(numbers, I32, builder.add(first, I64(VL * n))) for n in range(READERS)]
+        return [builder.add(*pair) for pair in zip(sums, loaded, strict=True)]
+
+    _, sums = emit.loop(vectors, READERS, [constant(words, 0)] * READERS, body)
+    total = reduce(builder.add, sums)
+    total = reduce(builder.add, [builder.extract_element(total, I32(k)) for k in range(VL)])
+    return builder.sext(total, I64)
 
 
 @kernel(float32(int64, float32, float32))
@@ -52,7 +66,12 @@ def multiply_adds(turns, factor, term):
     return _chains(turns, factor, term)
 
 
-@kernel(float32(VECTOR, int64, int64))
-def read_through(numbers, start, stop):
-    """The sum of numbers[start:stop], a multiple of LANES numbers."""
-    return _sum(numbers[start:stop])
+@kernel(int64(VECTOR, int64, int64, int64))
+def read_through(numbers, start, stop, passes):
+    """Read numbers[start:stop], a multiple of READERS vectors, this often; returns what depends on
+    it.
+    """
+    total = 0
+    for _ in range(passes):
+        total += _read(address(numbers, start), (stop - start) // VL)
+    return total

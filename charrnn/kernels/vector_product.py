@@ -18,21 +18,16 @@ WIDE = 64 if VL > 4 else 32
 VECTOR_PRODUCT = void(intp, intp, intp, int64, int64)
 
 
-def block_product(vectors: int, pair_of, has_scales: bool = False):
+def block_product(vectors: int, pair_of):
     """An intrinsic: z[: vectors * VL] += x[:depth] @ a block of weights; depth is even.
 
     pair_of(emit, vectors, weights, k): the weights of k and of k + 1, each `vectors` vectors
-    has_scales: before the weights stand float32 scales of the columns
     """
 
     @emits(void(*[intp] * 4))
     def block(emit, x, weights, z, depth):
         build, places = emit.builder, range(0, VL * vectors, VL)
         sums = [emit.load(z, offset=place) for place in places]
-        if has_scales:
-            scales = [emit.load(weights, offset=place) for place in places]
-            sums = [build.fdiv(old, scale) for old, scale in zip(sums, scales, strict=True)]
-            weights = build.add(weights, I64(4 * VL * vectors))
 
         def body(k, totals):
             for step, across in enumerate(pair_of(emit, vectors, weights, k)):
@@ -43,8 +38,6 @@ def block_product(vectors: int, pair_of, has_scales: bool = False):
             return totals
 
         _, totals = emit.loop(depth, 2, sums, body)
-        if has_scales:
-            totals = [build.fmul(total, scale) for total, scale in zip(totals, scales, strict=True)]
         for place, total in zip(places, totals, strict=True):
             emit.store(total, z, place)
 

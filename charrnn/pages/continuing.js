@@ -1,5 +1,5 @@
 "use strict";
-// A network that continues a text at any place, while the text changes: it keeps its states at
+// A network, or several, that continues a text at any place, while the text changes: it keeps its states at
 // places that it has read, by what stands before them.
 {
   const EVERY = 32; // symbols between two stored states
@@ -63,7 +63,7 @@
   // data: what export/html.py puts into a page.
   class Continuer {
     constructor(data) {
-      this.network = new Network(data.network);
+      this.network = networkOf(data.networks);
       this.vocabulary = new Vocabulary(data.vocabulary);
       this.documents = data.separator && new Separator(data.separator);
       this.knownWords = data.knownWords && new KnownWords(data.knownWords, this.vocabulary);

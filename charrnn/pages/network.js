@@ -1,10 +1,12 @@
 "use strict";
 // The network: its weights, and one step of it. Every number is a float32, and every sum is the
 // same chain of multiply-adds as in charrnn's own kernels: Math.fround(a * b + c) is a fused one,
-// since the product of two float32 is exact in float64. So it writes what charrnn writes.
+// since the product of two float32 is exact in float64; of int8, it is a sum of integers. So it
+// writes what charrnn writes.
 {
-  const { fround, ceil } = Math;
-  const ROWS = 8;
+  const { abs, ceil, fround, imul, log2, max, min } = Math;
+  const ROWS = 8, SUMS = new Float32Array(ROWS), WHOLE = 1.5 * 2 ** 23;
+  const FLOAT = new Float32Array(1), WORD = new Uint32Array(FLOAT.buffer);
   const { CELLS, LANES, NONLINEARITIES, fma, normalize, sigmoid } = globalThis.cells;
   const padded = (size) => ceil(size / LANES) * LANES;
 
@@ -14,36 +16,34 @@
     return bytes;
   }
 
-  // A tensor's numbers, row after row: float32; bf16, the upper halves of float32; or int8, times
-  // two to the power of each row's exponent.
-  function floatsOf({ shape, kind, data, exponents }) {
+  // A tensor's numbers, row after row: float32, or bf16, the upper halves of float32.
+  function floatsOf({ kind, data }) {
     const bytes = bytesOf(data);
     if (kind === "float32") return new Float32Array(bytes.buffer);
-    if (kind === "bf16") {
-      const halves = new Uint16Array(bytes.buffer);
-      return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
-    }
-    const numbers = Float32Array.from(new Int8Array(bytes.buffer)), [rows, columns] = shape;
-    const powers = new Int8Array(bytesOf(exponents).buffer);
-    for (let row = 0; row < rows; row++) {
-      const scale = 2 ** powers[row];
-      for (let n = row * columns; n < (row + 1) * columns; n++) numbers[n] *= scale;
-    }
-    return numbers;
+    const halves = new Uint16Array(bytes.buffer);
+    return new Float32Array(Uint32Array.from(halves, (half) => half << 16).buffer);
   }
 
-  // Rows of a matrix (R, K), eight side by side, for products with a vector.
+  // The chosen rows of a matrix (R, K), eight side by side, for products with a vector.
+  function panelsOf(matrix, columns, chosen) {
+    const panels = new matrix.constructor(ceil(chosen.length / ROWS) * ROWS * columns);
+    chosen.forEach((row, n) => {
+      const first = (n - n % ROWS) * columns + n % ROWS;
+      for (let k = 0; k < columns; k++) panels[first + k * ROWS] = matrix[row * columns + k];
+    });
+    return panels;
+  }
+
+  function productOf(tensor, columns, chosen) {
+    return new (tensor.kind === "int8" ? WholeProduct : Product)(tensor, columns, chosen);
+  }
+
+  // Rows of a matrix in float32.
   class Product {
-    constructor(matrix, columns, chosen) {
+    constructor(tensor, columns, chosen) {
       this.columns = columns;
       this.rows = chosen.length;
-      this.panels = new Float32Array(ceil(chosen.length / ROWS) * ROWS * columns);
-      chosen.forEach((row, n) => {
-        const first = (n - n % ROWS) * columns + n % ROWS;
-        for (let k = 0; k < columns; k++) {
-          this.panels[first + k * ROWS] = matrix[row * columns + k];
-        }
-      });
+      this.panels = panelsOf(floatsOf(tensor), columns, chosen);
     }
 
     // z[at + n] += the sum of row n times x, for all rows, each in the order of k.
@@ -70,6 +70,58 @@
     }
   }
 
+  // Rows of a matrix in int8, each with a scale; the vector is rounded to whole numbers, too
+  // (kernels/int8_product.py).
+  class WholeProduct {
+    constructor(tensor, columns, chosen) {
+      const scales = new Float32Array(bytesOf(tensor.scales).buffer);
+      this.columns = columns;
+      this.rows = chosen.length;
+      this.panels = panelsOf(new Int8Array(bytesOf(tensor.data).buffer), columns, chosen);
+      this.scales = Float32Array.from(chosen, (row) => scales[row]);
+      this.numbers = new Int32Array(columns);
+      this.bits = min(14, 24 - ceil(log2(padded(columns))));
+    }
+
+    // The numbers of x, and the unit that they count.
+    rounded(x) {
+      const { numbers, columns: depth, bits } = this;
+      let largest = 0;
+      for (let k = 0; k < depth; k++) largest = max(largest, abs(x[k]));
+      FLOAT[0] = largest;
+      const exponent = max(WORD[0] >>> 23, 14), factor = 2 ** (bits + 126 - exponent);
+      for (let k = 0; k < depth; k++) numbers[k] = fround(fround(x[k] * factor) + WHOLE) - WHOLE;
+      return exponent < 255 ? 1 / factor : NaN;
+    }
+
+    // z[at + n] += the sum of row n times x, for all rows.
+    addTo(z, at, x) {
+      const { panels, numbers, scales, columns: depth } = this, unit = this.rounded(x);
+      const sums = SUMS, end = at + this.rows;
+      let w = 0;
+      for (let r = at; r < end; r += 8) {
+        let s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
+        for (let k = 0; k < depth; k++, w += 8) {
+          const a = numbers[k];
+          s0 = s0 + imul(a, panels[w]) | 0;
+          s1 = s1 + imul(a, panels[w + 1]) | 0;
+          s2 = s2 + imul(a, panels[w + 2]) | 0;
+          s3 = s3 + imul(a, panels[w + 3]) | 0;
+          s4 = s4 + imul(a, panels[w + 4]) | 0;
+          s5 = s5 + imul(a, panels[w + 5]) | 0;
+          s6 = s6 + imul(a, panels[w + 6]) | 0;
+          s7 = s7 + imul(a, panels[w + 7]) | 0;
+        }
+        sums[0] = s0; sums[1] = s1; sums[2] = s2; sums[3] = s3;
+        sums[4] = s4; sums[5] = s5; sums[6] = s6; sums[7] = s7;
+        for (let n = 0; n < 8 && r + n < end; n++) {
+          const scale = fround(scales[r - at + n] * unit);
+          z[r + n] = fround(z[r + n] + fround(scale * sums[n]));
+        }
+      }
+    }
+  }
+
   // A network; `about` is `network` of the page's data (export/html.py).
   class Network {
     constructor(about) {
@@ -87,7 +139,7 @@
       this.firstRecurrent = G * H - own.length;
       this.firstGated = this.firstRecurrent + direct;
       this.layers = Array.from({ length: layers }, (_, l) => {
-        const W_h = read(`rnn.weight_hh_l${l}`), bias = new Float32Array(G * H);
+        const W_h = tensors[`rnn.weight_hh_l${l}`], bias = new Float32Array(G * H);
         const b = read(`rnn.bias_ih_l${l}`);
         fed.forEach((row, n) => { bias[n] = b[row]; });
         if (fed.length < G * H) {
@@ -98,10 +150,10 @@
         const all = Array.from({ length: symbols }, (_, v) => v);
         return {
           bias,
-          up: l && new Product(read(`rnn.weight_ih_l${l}`), H, fed),
-          over: new Product(W_h, H, own.slice(0, direct)),
-          second: cell.gated && new Product(W_h, H, own.slice(direct)),
-          out: tensors[name] && new Product(read(name), H, all),
+          up: l && productOf(tensors[`rnn.weight_ih_l${l}`], H, fed),
+          over: productOf(W_h, H, own.slice(0, direct)),
+          second: cell.gated && productOf(W_h, H, own.slice(direct)),
+          out: tensors[name] && productOf(tensors[name], H, all),
           p: tensors[`vectors_l${l}`] ? read(`vectors_l${l}`) : null,
           x: new Float32Array(width),
         };

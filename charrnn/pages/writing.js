@@ -140,8 +140,18 @@
     event.preventDefault();
   }
 
+  // Of several networks, the losses of each alone.
+  function lossOf({ loss, losses = [], unit }) {
+    const [first, ...others] = (loss === null ? losses : [loss])
+      .filter((nats) => nats !== null).sort((a, b) => a - b);
+    if (first === undefined) return "not measured";
+    const last = others.length ? " to " + others.at(-1).toFixed(4) : "";
+    return first.toFixed(4) + last + " nats per " + (unit === "byte" ? "byte" : "character") +
+      (loss === null ? ", each network alone" : "");
+  }
+
   function showFacts(facts) {
-    const { name, summary, unit, texts, sha256, loss, epochs, steps, precision } = facts;
+    const { name, summary, unit, texts, sha256, epochs, steps, precision } = facts;
     const noun = unit === "byte" ? " bytes" : " characters";
     byId("name").textContent = "Write with " + name;
     byId("summary").textContent = summary;
@@ -151,8 +161,7 @@
         .join("; ") || "unknown texts"],
       ["SHA-256 of the text", sha256 || "unknown"],
       ["Trained for", count(steps) + " steps, " + Number(epochs).toFixed(1) + " passes"],
-      ["Loss on text it did not see", loss === null ? "not measured"
-        : loss.toFixed(4) + " nats per " + (unit === "byte" ? "byte" : "character")],
+      ["Loss on text it did not see", lossOf(facts)],
       ["Weights here", precision || "float32"],
     ];
     byId("facts").replaceChildren(...rows.flatMap(([term, text]) => {

@@ -14,6 +14,7 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import overflow
 from charrnn.generation.ensemble import log_of_mean
+from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Work
 from charrnn.generation.writer import controls_of, memory_of
 from charrnn.network.model import Panels, State
@@ -123,7 +124,8 @@ class _Steps:
 
     def __init__(self, network: Trained, workers: Workers) -> None:
         self.model, self._workers = network.model, workers
-        self._panels = Panels(self.model, backward=False)
+        self._precision = precision_of(self.model)
+        self._panels = Panels(rounded(self.model, self._precision), backward=False)
         self._panels.refresh(workers)
         self._works: dict[int, Work] = {}
         self._network: Network | None = None
@@ -154,7 +156,7 @@ class _Steps:
         if self._network is None:
             from charrnn.network.network import Network  # its kernels may have to be compiled
 
-            self._network = Network(self.model, SCORED, 1, self._workers, panels=self._panels)
+            self._network = Network(self.model, SCORED, 1, self._workers)
         x, y = ids[:-1, None], ids[1:, None]
         losses = self._network.evaluate(x, y, state, resets)[:, 0]
         if not np.isfinite(losses).all():
@@ -167,5 +169,7 @@ class _Steps:
             threads = max(1, min(self._workers.threads, streams, streams * weights // SHARE))
             if streams == 1:
                 threads = 1  # a divided text has threads that wait for one another
-            self._works[streams] = Work(self._panels, self._controls, streams, threads, "float32")
+            self._works[streams] = Work(
+                self._panels, self._controls, streams, threads, self._precision
+            )
         return self._works[streams]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.export.facts import facts
+from charrnn.generation.quantization import precision_of
 from charrnn.pages.writing import writing_page
 
 HEADERS = {
@@ -16,10 +17,8 @@ HEADERS = {
 
 def page_of(networks: Mixture, name: str, has_known_words: bool) -> str:
     """The page for a network, or several that write together, as HTML."""
-    about = facts(networks[0], name, has_known_words=has_known_words)
-    if len(networks) > 1:
-        about["summary"] = networks.summary
-        about["symbols"], about["loss"] = list(networks.vocab.symbols), None  # of all, nobody knows
+    precisions = dict.fromkeys(precision_of(network.model) for network in networks)
+    about = facts(networks, name, precision=", ".join(precisions), has_known_words=has_known_words)
     return writing_page(
         f"Write with {name}",
         backend=["server_backend.js"],

@@ -45,9 +45,10 @@ LEAST_MEMORY = 300
 names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
 1.393 instead of 1.331.
 """
-MOST_NETWORKS, ENOUGH = 8, 0.5
-"""How many networks learn one after another, at most, and the share of the passes that a text can
-be read which each of them must have; with less, one larger network does better.
+MOST_NETWORKS, ENOUGH_FOR_TWO, ENOUGH = 8, 0.2, 0.85
+"""How many networks learn one after another, at most, and the share of the passes after which a
+text has no more to give that each of two, and of more, must have time for. With less, fewer and
+larger networks do better.
 """
 FEW_PASSES = 10.0
 """SOAP learns more than AdamW in a run of few passes, and overfits sooner in many."""
@@ -191,30 +192,17 @@ def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], 
     return best
 
 
-def networks_and_width_for(
-    model: ModelConfig,
-    characters: int,
-    passes: Callable[[int, int, int], float],
-    networks: int | None = None,
-) -> tuple[int, int]:
-    """How many networks learn one after another, and the units of their layers; what is given
-    stays.
+def networks_for(share: Callable[[int], float]) -> int:
+    """How many networks learn one after another, at most 8: as many as each can read the text often
+    enough. `share(networks)` is the part that each of so many can make of `most_passes_for`.
 
     Networks that learn apart make different mistakes, so the mean of their predictions is better
     than each of them; but one larger network is better than two that have hardly begun.
-    `passes(width, parameters, networks)` is how often each could read the text.
     """
-    counts = range(MOST_NETWORKS, 0, -1) if networks is None else [networks]
-    for count in counts:
-
-        def possible(width: int, parameters: int, count: int = count) -> float:
-            return min(passes(width, parameters, count), most_passes_for(parameters))
-
-        width = model.hidden or width_for(model, characters, possible)
-        parameters = parameter_count(replace(model, hidden=width))
-        if passes(width, parameters, count) >= ENOUGH * most_passes_for(parameters):
-            break
-    return count, width
+    for count in range(MOST_NETWORKS, 1, -1):
+        if share(count) >= (ENOUGH if count > 2 else ENOUGH_FOR_TWO):
+            return count
+    return 1
 
 
 def most_passes_for(parameters: int, is_fine_tuning: bool = False) -> float:

@@ -26,7 +26,7 @@ from charrnn.checkpoint.paths import (
 from charrnn.checkpoint.trained import save
 from charrnn.config import TrainConfig
 from charrnn.config.files import parse_toml
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import CheckpointError, RunError
 from charrnn.runtime.files import TEMPORARY, read_regular, write_atomically
 from charrnn.training.entries import (

@@ -14,13 +14,12 @@ from typing import Any
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.evaluation.ngrams import ngram_nats
 from charrnn.network.arithmetic import rounded_precision
 from charrnn.network.parameters import parameter_count
-from charrnn.optim.schedules import RISE, rate_factor
 from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
 from charrnn.training import recipe
@@ -100,16 +99,16 @@ def plan(
     `ConfigError` for a duration below 5 seconds or not understood, and for settings that contradict
     it (`steps`, `epochs`, `pace`, `max_time`). `is_fine_tuning` as for `recipe.resolve`.
     """
-    seconds = _checked(duration)
+    seconds = checked_duration(duration)
     model, training = model or ModelConfig(), training or TrainConfig()
     for name in LENGTH:
         if getattr(training, name) is not None:
             raise ConfigError(
                 f"`duration` and `{name}` both say how long to train; give one of them"
             )
-    elapsed = elapsed or _since_now()
+    elapsed = elapsed or since_now()
     model = replace(model, vocab_size=len(corpus.vocab))
-    return _Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
+    return Planner(corpus, seconds, threads, elapsed, model, training, is_fine_tuning).plan()
 
 
 def planned_width(
@@ -123,14 +122,15 @@ def planned_width(
     """The units of a layer that `plan` would choose for one network in this duration; takes half a
     second, or a hundredth of a shorter one. Parameters and errors as for `plan`.
     """
-    seconds, elapsed = _checked(duration), _since_now()
+    seconds, elapsed = checked_duration(duration), since_now()
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
     training = replace(training or TrainConfig(), networks=1)
-    planner = _Planner(corpus, seconds, threads, elapsed, model, training, False)
-    return planner._networks_and_width()[1]
+    planner = Planner(corpus, seconds, threads, elapsed, model, training, False)
+    return planner.width()
 
 
-def _checked(duration: str | float) -> float:
+def checked_duration(duration: str | float) -> float:
+    """A duration in seconds; `ConfigError` below five or if it is not understood."""
     seconds = duration if isinstance(duration, float | int) else seconds_of("duration", duration)
     if not LEAST_SECONDS <= seconds < math.inf:
         raise ConfigError(
@@ -140,94 +140,10 @@ def _checked(duration: str | float) -> float:
     return seconds
 
 
-def _since_now() -> Callable[[], float]:
+def since_now() -> Callable[[], float]:
+    """A clock of the seconds since this call."""
     start = time.monotonic()
     return lambda: time.monotonic() - start
-
-
-def plan_more(
-    corpus: Corpus,
-    run: Run,
-    duration: str | float,
-    *,
-    threads: int | None = None,
-    elapsed: Callable[[], float] | None = None,
-) -> Plan:
-    """The settings with which a run goes on for `duration`, "20m" or seconds, however long it was
-    to be; `run.change(**asdict(plan.training))` takes them over.
-
-    A run that has ended, or whose learning rate has fallen below half its peak, goes on with a rate
-    that rises again to that (`optim.schedules`); otherwise the rest of its curve is spread over the
-    new time. Other parameters and errors as for `plan`.
-    """
-    rest = _rest(corpus, run, duration, threads, elapsed)
-    steps = max(1, math.floor(rest.seconds / rest.step_seconds))
-    training = _longer(run, run.step + steps)
-    return replace(rest, training=training, passes=steps / run.steps_per_epoch)
-
-
-def plan_rest(
-    corpus: Corpus,
-    run: Run,
-    duration: float,
-    *,
-    threads: int | None = None,
-    elapsed: Callable[[], float] | None = None,
-) -> Plan:
-    """A plan for the rest of a run that ends in `duration` seconds, for `on_time`; its settings
-    are the run's. Other parameters as for `plan`.
-    """
-    rest = _rest(corpus, run, max(LEAST_SECONDS, duration), threads, elapsed)
-    passes = recipe.most_passes_for(run.model.count(), run.anchor is not None)
-    most = max(run.total_steps, math.ceil(passes * run.steps_per_epoch))
-    return replace(rest, most_steps=most)
-
-
-def _rest(
-    corpus: Corpus,
-    run: Run,
-    duration: str | float,
-    threads: int | None,
-    elapsed: Callable[[], float] | None,
-) -> Plan:
-    """What is known of the next seconds of a run: its speed. `step_seconds` includes a share of
-    the validations'.
-    """
-    seconds, elapsed = _checked(duration), elapsed or _since_now()
-    config, model = run.config, run.model.config
-    planner = _Planner(corpus, seconds, threads, elapsed, model, config, False)
-    step, _ = planner._fastest(model, min(10.0, 0.02 * seconds))
-    validation = planner._validation_seconds(model)
-    usable = seconds - elapsed() - validation
-    return Plan(
-        model=model,
-        training=config,
-        seconds=usable,
-        chars_per_second=planner.characters / run.steps_per_epoch / step,
-        passes=(run.total_steps - run.step) / run.steps_per_epoch,
-        expected_loss=run.progress.best_loss or math.inf,
-        step_seconds=step + validation / config.eval_interval(run.steps_per_epoch),
-        validation_seconds=validation,
-        deadline=time.monotonic() + seconds - elapsed(),
-        most_steps=10**12,
-        end=time.monotonic() + seconds - elapsed(),
-    )
-
-
-def _longer(run: Run, total: int) -> TrainConfig:
-    """The run's settings with a new total number of steps from here on."""
-    config = replace(run.config, max_time=None)
-    if run.step == 0:
-        return replace(config, steps=total, epochs=None, pace=None)
-    # a change at this very step has not had an effect yet
-    words = (config.pace_of(1) or "").split()
-    words = words[: sum(step < run.step for step, *_ in config.changes)]
-    before = replace(config, pace=config.with_pace(" ".join(words)))
-    has_ended = run.step >= before.total_steps(run.steps_per_epoch)
-    moment = replace(run.moment, changes=before.changes)
-    is_low = run.step >= config.warmup and rate_factor(moment, config) < RISE
-    word = f"{run.step}{'+' if has_ended or is_low else ':'}{total}"
-    return replace(config, pace=config.with_pace(" ".join([*words, word])))
 
 
 def expected_loss(corpus: Corpus, passes: float) -> float:
@@ -245,7 +161,7 @@ def expected_loss(corpus: Corpus, passes: float) -> float:
 
 
 @dataclass(frozen=True)
-class _Planner:
+class Planner:
     """What is known, the clock, and what is asked for."""
 
     corpus: Corpus
@@ -262,10 +178,15 @@ class _Planner:
         return len(self.corpus.train)
 
     def plan(self) -> Plan:
-        networks, width = self._networks_and_width()
-        model = replace(self.model, hidden=width)
-        step, training = self._fastest(model, min(10.0, 0.02 * self.seconds))
-        validation = self._validation_seconds(model)
+        """Measure this machine and decide."""
+        model = replace(self.model, hidden=self.width())
+        step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
+        validation = self.validation_seconds(model)
+        shape = recipe.batch_shape(self.characters, self.training)
+        per_pass = Streams(self.corpus.train, *shape).steps
+        passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
+        most, left = math.ceil(passes * per_pass), self.seconds - self.elapsed()
+        networks = self._networks(lambda count: left / count / step / most)
         # at the end a checkpoint or two are written as well, and several are measured together
         together = validation * networks if networks > 1 else 0.0
         rest = self.seconds - self.elapsed() - together
@@ -279,10 +200,6 @@ class _Planner:
             VALIDATION_SHARE, min(LEAST_VALIDATIONS * validation / usable, 3 * VALIDATION_SHARE)
         )
         validations = max(1, min(MOST_VALIDATIONS, math.floor(share * usable / validation + 1e-9)))
-        shape = recipe.batch_shape(self.characters, self.training)
-        per_pass = Streams(self.corpus.train, *shape).steps
-        passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
-        most = math.ceil(passes * per_pass)
         steps = min(most, math.floor((usable - validations * validation) / step))
         every = -(-steps // validations)
         training = training.filled(eval_every=every, networks=networks)
@@ -307,25 +224,43 @@ class _Planner:
             end=now + rest,
         )
 
-    def _networks_and_width(self) -> tuple[int, int]:
-        """How many networks, and units of a layer: the most for which text and time are enough."""
-        networks = self.training.networks
-        if networks is None and self.is_fine_tuning:
-            networks = 1  # from the same weights, they would make the same mistakes
-        if self.model.hidden is not None and networks is not None:
-            return networks, self.model.hidden
+    def width(self) -> int:
+        """Units of a layer: the most for which text and time are enough, the time of one of so many
+        networks.
+        """
+        if self.model.hidden is not None:
+            return self.model.hidden
         model = replace(self.model, hidden=TYPICAL)
-        step, _ = self._fastest(model, min(0.5, 0.01 * self.seconds))
+        step, _ = self.fastest(model, min(0.5, 0.01 * self.seconds))
         read = math.prod(recipe.batch_shape(self.characters, self.training)) / step * self.seconds
         read *= parameter_count(model) * (1 + OVERHEAD / TYPICAL)
 
-        def passes(width: int, parameters: int, networks: int) -> float:
-            """How often each of so many networks of this size could read the text."""
-            return read / networks / parameters / (1 + OVERHEAD / width) / self.characters
+        def passes(width: int, parameters: int) -> float:
+            """How often one network of this size could read the text."""
+            return read / parameters / (1 + OVERHEAD / width) / self.characters
 
-        return recipe.networks_and_width_for(self.model, self.characters, passes, networks)
+        def width_of(networks: int) -> int:
+            def possible(width: int, parameters: int) -> float:
+                return min(passes(width, parameters) / networks, recipe.most_passes_for(parameters))
 
-    def _fastest(self, model: ModelConfig, seconds: float) -> tuple[float, TrainConfig]:
+            return recipe.width_for(self.model, self.characters, possible)
+
+        def share(networks: int) -> float:
+            width = width_of(networks)
+            parameters = parameter_count(replace(self.model, hidden=width))
+            most = recipe.most_passes_for(parameters)
+            return passes(width, parameters) / networks / most
+
+        return width_of(self._networks(share))
+
+    def _networks(self, share: Callable[[int], float]) -> int:
+        """How many networks; `share` as for `recipe.networks_for`."""
+        if self.training.networks is not None:
+            return self.training.networks
+        # from the same weights, they would make the same mistakes
+        return 1 if self.is_fine_tuning else recipe.networks_for(share)
+
+    def fastest(self, model: ModelConfig, seconds: float) -> tuple[float, TrainConfig]:
         """The time of a step, and the training in the faster precision if that is auto.
 
         Which one is faster depends on the processor: AVX512-BF16 multiplies twice as fast as
@@ -355,7 +290,7 @@ class _Planner:
                 done += 1
             return (time.perf_counter() - start) / done
 
-    def _validation_seconds(self, model: ModelConfig) -> float:
+    def validation_seconds(self, model: ModelConfig) -> float:
         """The time of a validation and a checkpoint."""
         text = self.corpus.validation[:VALIDATED]
         if len(text) < 2:

@@ -12,7 +12,7 @@ from charrnn.checkpoint.paths import holds_run
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import seconds_of
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError, RunError
 from charrnn.runtime.files import parse_json, read_regular
 from charrnn.text.corpus import Corpus

@@ -14,7 +14,8 @@ from typing import Any
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import SETTINGS, check_names, values_of
-from charrnn.config.settings import LENGTH, CorpusConfig
+from charrnn.config.settings import CorpusConfig
+from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 from charrnn.optim.optimizers import coefficients_of
 from charrnn.text.corpus import Corpus

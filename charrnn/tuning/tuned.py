@@ -17,7 +17,8 @@ from charrnn.checkpoint.trained import load
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.config.fields import Value
 from charrnn.config.files import values_of
-from charrnn.config.settings import LENGTH, CorpusConfig
+from charrnn.config.settings import CorpusConfig
+from charrnn.config.training import LENGTH
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.runtime.files import parse_json, read_regular, write_atomically
 from charrnn.runtime.threads import Workers

@@ -9,7 +9,6 @@ import pytest
 
 from charrnn.bench import machine
 from charrnn.compiler.emitter import VL
-from charrnn.compiler.simd import LANES
 from charrnn.kernels import machine as kernels
 from charrnn.network.parameters import aligned
 from charrnn.runtime.threads import Workers
@@ -25,11 +24,12 @@ def test_every_chain_makes_every_turn(turns):
 
 @pytest.mark.parametrize("turns", [1, 2, 7])
 def test_every_number_is_read(turns):
-    size = turns * LANES
+    size = turns * kernels.READERS * VL
     numbers = aligned(size + 3)
-    numbers[:] = np.arange(size + 3)
-    assert kernels.read_through(numbers, 0, size) == np.arange(size).sum()
-    assert kernels.read_through(numbers, 3, size + 3) == np.arange(3, size + 3).sum()
+    numbers.view(np.int32)[:] = np.arange(size + 3)
+    for start, passes in ((0, 1), (3, 2)):
+        total = np.arange(start, start + size).sum()
+        assert kernels.read_through(numbers, start, start + size, passes) == passes * total
 
 
 def test_the_speed_counts_the_operations_of_all_threads(monkeypatch):

@@ -129,7 +129,7 @@ def test_it_is_small_and_keeps_what_dynamic_evaluation_needs(tmp_path: Path) -> 
     assert sizes[0] < 0.4 * sizes[1]
     ids = corpus.validation[:3000]
     both = [
-        evaluate_dynamic(one.model, ids, squares=one.squares).nats_per_char
+        evaluate_dynamic(one.model, ids, squares=[one.squares]).nats_per_char
         for one in (run.trained, load(tmp_path / "best"))
     ]
     without = evaluate_dynamic(run.result, ids).nats_per_char

@@ -190,7 +190,7 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     dynamic = found.pop("dynamic")
     assert found == plain, "the plain figures are as they were"
     config = charrnn.DynamicConfig(dynamic_rate=0.01, dynamic_segment=8)
-    expected = charrnn.evaluate_dynamic(run.result, ids, config, squares=run.trained.squares)
+    expected = charrnn.evaluate_dynamic(run.result, ids, config, squares=[run.trained.squares])
     assert dynamic["nats_per_char"] == expected.nats_per_char < plain["nats_per_char"]
     assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (
         0.01,
@@ -247,7 +247,7 @@ def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
     assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
     squares = run.trained.squares, None
     losses = [
-        charrnn.evaluate_dynamic(m, ids, squares=s).losses
+        charrnn.evaluate_dynamic(m, ids, squares=[s]).losses
         for m, s in zip(models, squares, strict=True)
     ]
     assert found["dynamic"]["nats_per_char"] == pytest.approx(

@@ -19,7 +19,8 @@ from charrnn.cli import lr_find_display, main
 from charrnn.cli.line_chart import braille_lines, column_of
 from charrnn.cli.live_block import Looks
 from charrnn.cli.main import cli
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from tests.cli.pseudo_terminal import Terminal
 from tests.reference.small import small_corpus
 

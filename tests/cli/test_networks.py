@@ -140,8 +140,8 @@ def test_a_time_is_shared_and_its_settings_repeat_every_network(
 ) -> None:
     monkeypatch.setattr(planning, "LEAST_SECONDS", 1.0)
     monkeypatch.setattr(recipe, "MOST_PASSES", 1e6)
-    measure = planning._Planner._step_seconds
-    monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: 5 * measure(*given))
+    measure = planning.Planner._step_seconds
+    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: 5 * measure(*given))
     monkeypatch.setattr(train_for, "STARTED", time.monotonic())
     invoke("train", text, *TINY, "--for", "2s", "--networks", 2, "--out", "run")
     pace = tomllib.loads(Path("run/config.toml").read_text())["pace"]

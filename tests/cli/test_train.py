@@ -15,7 +15,8 @@ import charrnn
 from charrnn.cli.live_bar import fitted, speed_text
 from charrnn.cli.main import COMMANDS, cli
 from charrnn.cli.train_display import Display
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.network.network import Network
 from charrnn.training.recipe import learning_rate_for
 from charrnn.training.recovery import FallBack

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from charrnn.cli import train_for
 from charrnn.cli.main import cli
 from charrnn.cli.train_for import plan_text
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.training import loop as train_loop
 from charrnn.training import recipe
 from charrnn.training.report import Report
@@ -22,7 +23,7 @@ from charrnn.training.run_file import load_run
 from charrnn.tuning import planning
 from tests.reference.small import TEXT
 
-SMALL = ("--hidden", "16", "--layers", "1", "--threads", "1", "--out", "run")
+SMALL = ("--hidden", "16", "--layers", "1", "--threads", "1", "--out", "run", "--networks", "1")
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def started(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
 
 def misjudge(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     """Let a machine seem so many times as slow as it is while the plan is made."""
-    measure = planning._Planner._step_seconds
-    monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: factor * measure(*given))
+    measure = planning.Planner._step_seconds
+    monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: factor * measure(*given))
 
 
 @pytest.mark.parametrize(("seems", "word"), [(5.0, "faster"), (0.2, "slower")])
@@ -249,15 +250,21 @@ def test_a_preset_gives_way(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 def test_the_plan_says_that_ten_minutes_are_the_default() -> None:
-    shown = plan_text(a_plan(steps=5, most=9), train_for.TEN_MINUTES)
+    shown = plan_text(a_plan(steps=5, most=9), is_at_most=True)
     assert shown.endswith("; ten minutes at most, --for 2h would give more")
-    assert "ten minutes" not in plan_text(a_plan(steps=5, most=9), "2h")
-    assert plan_text(a_plan(steps=9, most=9), "10m").endswith("; more would only repeat the text")
+    assert "ten minutes" not in plan_text(a_plan(steps=5, most=9), is_at_most=False)
+    repeats = "; more would only repeat the text"
+    assert plan_text(a_plan(steps=9, most=9), is_at_most=False).endswith(repeats)
+    shown = plan_text(a_plan(steps=9, most=9), is_at_most=True)
+    assert shown.endswith(f"{repeats}, but --for 10m trains more networks")
+    shown = plan_text(a_plan(steps=5, most=9, networks=3), is_at_most=False)
+    assert shown.startswith("plan: 3 networks with 2 layers of 8 units, 2.0 passes over the text ")
+    assert "each, about 30 min" in shown and "expect" not in shown
 
 
-def a_plan(steps: int, most: int) -> planning.Plan:
-    model, training = ModelConfig(hidden=8), TrainConfig(steps=steps)
-    return planning.Plan(model, training, 590.0, 1e4, 2.0, 1.5, 0.1, 1.0, 0.0, most)
+def a_plan(steps: int, most: int, networks: int = 1) -> planning.Plan:
+    model, training = ModelConfig(hidden=8), TrainConfig(steps=steps, networks=networks)
+    return planning.Plan(model, training, 590.0, 1e4, 2.0, 1.5, 0.1, 1.0, 0.0, most, 0.0)
 
 
 def test_ten_minutes_are_the_default(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

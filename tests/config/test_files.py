@@ -21,7 +21,8 @@ from charrnn.config.files import (
     read_settings,
     values_of,
 )
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.optim.schedules import Moment, rate_factor
 from charrnn.training.run_file import load_run

@@ -12,12 +12,11 @@ from charrnn.config.sampling import SamplingConfig
 from charrnn.config.settings import (
     ACTIVATIONS,
     CELL_NAMES,
-    OPTIMIZER_NAMES,
     CorpusConfig,
     DynamicConfig,
     ModelConfig,
-    TrainConfig,
 )
+from charrnn.config.training import OPTIMIZER_NAMES, TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.cells import cell_named
 from charrnn.optim.optimizers import OPTIMIZERS

@@ -14,6 +14,7 @@ import pytest
 from charrnn import (
     CorpusConfig,
     Lexicon,
+    Mixture,
     SamplingConfig,
     Trained,
     Vocab,
@@ -26,7 +27,7 @@ from charrnn.export.html import page_data
 from charrnn.generation.quantization import rounded
 from charrnn.generation.stopping import Endings
 from charrnn.text.documents import DocumentTracker
-from tests.reference.drawn import SYMBOLS, drawn_network
+from tests.reference.drawn import SYMBOLS, drawn_mixture, drawn_network
 from tests.reporting.browser import Tab, browser
 from tests.text.test_endings import SENTENCES, WORDS
 
@@ -54,6 +55,7 @@ CELLS: list[dict[str, Any]] = [
     {"cell": "depth-gated", "layers": 3, "hidden": 17, "zoneout_c": 0.1},
     {"cell": "grid", "hidden": 18, "embedding": 0, "residual": True},
 ]
+Networks = Trained | Mixture
 EMBEDDED = "JSON.parse(document.getElementById('data').textContent)"
 
 
@@ -72,7 +74,7 @@ def page(tab: Tab, tmp_path: Path) -> Iterator[Tab]:
     assert tab.complaints == []
 
 
-def opened(tab: Tab, trained: Trained, path: Path, **how: Any) -> Tab:
+def opened(tab: Tab, trained: Networks, path: Path, **how: Any) -> Tab:
     """An exported page, with its backend as `backend`."""
     export_html(trained, path, force=True, **how)
     tab.open(path)
@@ -81,7 +83,7 @@ def opened(tab: Tab, trained: Trained, path: Path, **how: Any) -> Tab:
 
 
 def known(
-    tab: Tab, trained: Trained, precision: str = "int8", words: Lexicon | None = None
+    tab: Tab, trained: Networks, precision: str = "int8", words: Lexicon | None = None
 ) -> None:
     """Make a network known to the page's main thread, as `continuer`."""
     data = page_data(trained, precision, words)  # type: ignore[arg-type]
@@ -109,7 +111,7 @@ def settings_of(**changes: Any) -> dict[str, Any]:
 
 
 def expected(
-    trained: Trained, prime: str, settings: dict[str, Any], precision: str = "int8", **how: Any
+    trained: Networks, prime: str, settings: dict[str, Any], precision: str = "int8", **how: Any
 ) -> str:
     """What charrnn writes with the same settings."""
     chosen = {NAMES.get(name, name): value for name, value in settings.items()}
@@ -156,6 +158,39 @@ def test_every_cell_and_option(page: Tab, settings: dict[str, Any]) -> None:
         written = call(page, "write", "ab\ncé", chosen)["text"]
         assert written == expected(trained, "ab\ncé", chosen, precision)
         assert len(set(written)) > 5
+
+
+MIXTURES: list[tuple[int, dict[str, Any]]] = [
+    (2, {"cell": "lstm", "hidden": 20, "layer_norm": True}),
+    (3, {"cell": "gru", "hidden": 21, "embedding": 0, "skip": True}),
+    (2, {"cell": "grid", "layers": 3, "corpus": CorpusConfig(document_separator=r"[.,]\n?")}),
+]
+
+
+@pytest.mark.parametrize("precision", ["int8", "bf16"])
+@pytest.mark.parametrize(("count", "settings"), MIXTURES, ids=["lstm", "gru", "documents"])
+def test_several_networks(
+    tab: Tab, count: int, settings: dict[str, Any], precision: str, tmp_path: Path
+) -> None:
+    """2,000 characters that they write together, their surprise, and what the page says."""
+    networks = drawn_mixture(count, **settings)
+    opened(tab, networks, tmp_path / "page.html", precision=precision)
+    for prime, chosen in (("", settings_of()), ("ab.\nce", settings_of(seed=5, take=3))):
+        script = f"backend.write({json.dumps(prime)}, {json.dumps(chosen)})"
+        written = tab.run(script, awaited=True)["text"]
+        assert written == expected(networks, prime, chosen, precision)
+        assert len(set(written)) > 5
+    text = "a bad.\ncafé"
+    surprises = tab.run(
+        f"backend.score({json.dumps(text)}).then(({{ surprises }}) => Array.from(surprises))",
+        awaited=True,
+    )
+    exact = [replace(each, model=rounded(each.model, precision)) for each in networks]
+    np.testing.assert_allclose(surprises, score(exact, text).nats, rtol=1e-3)
+    shown = tab.run("document.getElementById('facts').textContent")
+    assert f"{count} networks, each" in shown
+    assert "1.7500 to 1.7500 nats per character, each network alone" in shown
+    assert tab.complaints == []
 
 
 CONTROLS: list[dict[str, Any]] = [

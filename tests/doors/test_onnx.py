@@ -23,6 +23,7 @@ from charrnn.cli.main import cli
 from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import State
 from tests.reference import cells as reference
+from tests.reference.drawn import drawn_mixture
 from tests.reference.small import plain_model
 
 V, T, N = 11, 9, 3
@@ -151,6 +152,62 @@ def test_every_cell_and_option_computes_what_charrnn_computes(
     close(alone[:, 0], logits[:, 1])
 
 
+# Several networks
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "settings"),
+    [
+        (2, {"cell": "lstm", "layer_norm": True}),
+        (3, {"cell": "gru", "layers": 1, "embedding": 0, "skip": True}),
+        (3, {"cell": "depth-gated", "zoneout_c": 0.1}),
+    ],
+    ids=["lstm", "gru", "depth-gated"],
+)
+def test_of_several_networks_the_mean_of_the_probabilities(
+    count: int, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """A state has the layers of all, one network after the other."""
+    networks = drawn_mixture(count, **settings)
+    charrnn.export_onnx(networks, tmp_path / "networks.onnx")
+    session = opened(tmp_path / "networks.onnx")
+    ids, starts = session.starts()
+    assert ids.tolist() == [0, 1, 2]
+    L, alone = networks[0].model.config.layers, []
+    text = np.array([[ids[1]], [3], [5], [2]])
+    logits, after = session.read(text, starts[1])
+    for number, network in enumerate(networks):
+        own = slice(number * L, (number + 1) * L)
+        charrnn.export_onnx(network, tmp_path / f"{number}.onnx")
+        one = opened(tmp_path / f"{number}.onnx")
+        assert (one.starts()[0] == ids).all()
+        state = one.starts()[1][1]
+        for name, array in state.items():
+            np.testing.assert_array_equal(starts[1][name][own], array)
+        z, ends = one.read(text, state)
+        for name, array in ends.items():
+            close(after[name][own], array)
+        e = np.exp(z.astype(np.float64))
+        alone.append(e / e.sum(-1, keepdims=True))
+    close(logits, np.log(np.mean(alone, axis=0)))
+    (about,) = session.constants("about")
+    assert json.loads(bytes(about))["networks"] == count
+    assert f"{count} networks" in session.runtime.get_modelmeta().description
+
+
+def test_several_networks_of_documents_score_as_eval_does(tmp_path: Path) -> None:
+    networks = drawn_mixture(2, corpus=CorpusConfig(document_separator="c"))
+    charrnn.export_onnx(networks, tmp_path / "networks.onnx")
+    session, text = opened(tmp_path / "networks.onnx"), networks.vocab.encode("ab\ndef, gh")
+    ids, [start] = session.starts()
+    logits, _ = session.read(np.append(ids, text[:-1])[:, None], start)
+    z = logits[:, 0].astype(np.float64)
+    losses = np.log(np.exp(z).sum(1)) - np.take_along_axis(z, text[:, None].astype(int), 1)[:, 0]
+    wanted = charrnn.evaluate(networks, text, openings=[each.opening for each in networks])
+    assert losses.mean() == pytest.approx(wanted.nats_per_char, abs=1e-6)
+
+
 # Nothing is left behind
 # --------------------------------------------------------------------------------------------------
 
@@ -230,15 +287,21 @@ def test_the_bundled_network_scores_and_writes_as_it_does_here(tmp_path: Path) -
     )
 
 
+@pytest.mark.parametrize("count", [1, 2])
 def test_the_program_of_the_page_writes_what_the_page_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    count: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Also with two equal networks, whose mean is that of one."""
     page = (Path(__file__).parents[2] / "docs" / "doors.md").read_text(encoding="utf-8")
     section = page[page.index("## ONNX") :]
     code, printed = re.search(
         r"```python\n(.*?)```\n\nWith seed 1 it wrote:\n\n(.*?)\n\n(?! {4})", section, re.DOTALL
     ).groups()
-    charrnn.export_onnx(charrnn.load(charrnn.bundled_network()), tmp_path / "plays.onnx")
+    networks = [charrnn.load(charrnn.bundled_network())] * count
+    charrnn.export_onnx(networks, tmp_path / "plays.onnx")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/doors.md", "exec"), {})
     assert capsys.readouterr().out.split() == printed.split()

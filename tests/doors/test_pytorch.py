@@ -19,20 +19,22 @@ import torch
 import yaml
 
 import charrnn
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig
 from charrnn.config.settings import CELL_NAMES
 from charrnn.export.card import visible
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
-from tests.reference.drawn import SYMBOLS, drawn_network, drawn_text
+from tests.reference.drawn import SYMBOLS, drawn_mixture, drawn_network, drawn_text
 from tests.reference.torch_options import OPTIONS
 
+Networks = Trained | Mixture
 numbers = itertools.count()
 torch.set_num_threads(1)  # two would wait for each other most of the time
 
 
-def exported(trained: Trained, folder: Path) -> ModuleType:
+def exported(trained: Networks, folder: Path) -> ModuleType:
     charrnn.export_pytorch(trained, folder)
     spec = importlib.util.spec_from_file_location(f"exported_{next(numbers)}", folder / "model.py")
     module = importlib.util.module_from_spec(spec)
@@ -40,14 +42,16 @@ def exported(trained: Trained, folder: Path) -> ModuleType:
     return module
 
 
-def loss_here(trained: Trained, text: str | bytes) -> charrnn.Evaluation:
+def loss_here(trained: Networks, text: str | bytes) -> charrnn.Evaluation:
+    networks = Mixture.of(trained)
     ids = trained.vocab.encode(text, "error" if trained.vocab.unknown is None else "fold")
     pattern = trained.corpus_config.document_separator
     starts = None if pattern is None else resets(ids, trained.vocab, pattern)
-    return charrnn.evaluate(trained.model, ids, starts=starts, openings=[trained.opening])
+    openings = [network.opening for network in networks]
+    return charrnn.evaluate(networks, ids, starts=starts, openings=openings)
 
 
-def check(trained: Trained, folder: Path, text: str | bytes) -> ModuleType:
+def check(trained: Networks, folder: Path, text: str | bytes) -> ModuleType:
     module = exported(trained, folder)
     wanted = loss_here(trained, text)
     losses = module.evaluate(module.load(), text)
@@ -60,6 +64,32 @@ def check(trained: Trained, folder: Path, text: str | bytes) -> ModuleType:
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_the_loss_is_ours(cell: str, option: str, tmp_path: Path) -> None:
     check(drawn_network(cell=cell, **OPTIONS[option]), tmp_path, drawn_text(400))
+
+
+@pytest.mark.parametrize("pattern", [None, r"\n\n+"])
+@pytest.mark.parametrize(
+    ("count", "cell", "option"), [(2, "lstm", "plain"), (3, "gru", "skip"), (2, "grid", "zoneout")]
+)
+def test_several_networks_together(
+    count: int, cell: str, option: str, pattern: str | None, tmp_path: Path
+) -> None:
+    """The loss is ours, in one stream and in several, and so is what they write at temperature 0;
+    softmax gives the mean of the probabilities.
+    """
+    corpus = CorpusConfig(document_separator=pattern)
+    networks = drawn_mixture(count, cell=cell, corpus=corpus, starts=1, **OPTIONS[option])
+    module = check(networks, tmp_path, drawn_text(3000, "\n\n.abc"))
+    network, config = module.load(), charrnn.SamplingConfig(length=60, temperature=0)
+    wanted = "".join(charrnn.generate(networks, "ab\n\nc", config))
+    assert module.sample(network, "ab\n\nc", length=60, temperature=0) == wanted
+    ids, state = torch.tensor([[3], [5]]), network.start()
+    logits, *after = network(ids, *state)
+    assert [each.shape for each in after] == [each.shape for each in state]
+    states = zip(*(each.chunk(count) for each in state), strict=True)
+    alone = [each(ids, *own)[0] for each, own in zip(network.members, states, strict=True)]
+    mean = torch.stack([each.softmax(-1) for each in alone]).mean(0)
+    torch.testing.assert_close(logits.softmax(-1), mean)
+    torch.testing.assert_close(logits.exp(), mean)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "clockwork", "depth-gated"])
@@ -219,13 +249,16 @@ def test_how_a_text_is_decoded_travels_along(tmp_path: Path) -> None:
     assert abs(float(result.stdout.split()[0]) - wanted) < 1e-5
 
 
-def test_the_page_shows_how_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_page_shows_how_to_train_on(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = (Path(charrnn.__file__).parents[1] / "docs" / "doors.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n([^`]*import torch\n.*?)```", page, re.DOTALL)
     folder, text = tmp_path / "net", tmp_path / "data" / "plays.txt"
     text.parent.mkdir()
     text.write_text(drawn_text(8000, "abc\n"), "utf-8")
-    module = exported(drawn_network(cell="gru-after"), folder)
+    module = exported(drawn_mixture(count, cell="gru-after"), folder)
     monkeypatch.chdir(folder)
     monkeypatch.setitem(sys.modules, "model", module)
     names: dict[str, Any] = {}

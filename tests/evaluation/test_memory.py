@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 import charrnn
+from charrnn.checkpoint.mixture import Mixture
+from charrnn.checkpoint.trained import Trained
 from charrnn.cli.main import cli
-from charrnn.config import MemoryConfig
+from charrnn.config import CorpusConfig, MemoryConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import memory
 from charrnn.evaluation.evaluate import evaluate
@@ -19,9 +22,11 @@ from charrnn.evaluation.memory import evaluate_with_memory
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
+from charrnn.text.vocab import Vocab
 from tests.reference.small import plain_model, small_corpus, small_run, trained
 
 SYMBOLS = 7
+VOCAB = Vocab(tuple("abcdefg"))
 
 
 @pytest.fixture(scope="module")
@@ -33,32 +38,58 @@ def drawn(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(SYMBOLS, size=count).astype(np.uint8)
 
 
-def by_the_equation(model: Model, ids: np.ndarray, config: MemoryConfig) -> np.ndarray:
+def by_the_equation(models: Sequence[Model], ids: np.ndarray, config: MemoryConfig) -> np.ndarray:
     """One character after the other, in float64."""
+    read = [read_once(model, ids) for model in models]
+    losses = []
+    for t in range(len(ids) - 1):
+        sums = np.mean([alike_at(t, outputs, ids, config) for _, outputs in read], axis=0)
+        share = 1 / (1 + np.sqrt(config.memory_half / sums[1])) if t else 0.0
+        known = sums[0] / sums[1] if t else 0.0
+        own = np.mean([p[t] for p, _ in read])
+        losses.append(-np.log((1 - share) * own + share * known))
+    return np.array(losses)
+
+
+def read_once(model: Model, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of each character, and the output before it."""
     count = len(ids) - 1
     network = Network(model, count, 1, Workers(1))
     x, y = (part.astype(np.int32)[:, None] for part in (ids[:-1], ids[1:]))
     own = np.exp(-network.evaluate(x, y, State(model, 1))[:, 0].astype(np.float64))
     outputs = network.layers[-1].out[:count, 0].astype(np.float16).astype(np.float64)
-    losses = []
-    for t in range(count):
-        first = max(0, t - config.memory_size)
-        block = t // memory.TOGETHER * memory.TOGETHER
-        keys = outputs[first : t + 1] - (outputs[:block].mean(axis=0) if block else 0)
-        keys /= np.linalg.norm(keys, axis=1)[:, None]
-        weights = np.exp(config.memory_sharpness * (keys[:-1] @ keys[-1]))
-        share = config.memory_share if t else 0.0
-        same = weights[ids[first + 1 : t + 1] == ids[t + 1]].sum() / weights.sum() if t else 0.0
-        losses.append(-np.log((1 - share) * own[t] + share * same))
-    return np.array(losses)
+    return own, outputs
+
+
+def alike_at(t: int, outputs: np.ndarray, ids: np.ndarray, config: MemoryConfig) -> list[float]:
+    """How alike the places before t are: those with the same next character, and all."""
+    first = max(0, t - config.memory_size)
+    block = t // memory.TOGETHER * memory.TOGETHER
+    keys = outputs[first : t + 1] - (outputs[:block].mean(axis=0) if block else 0)
+    keys /= np.linalg.norm(keys, axis=1)[:, None]
+    alike = np.exp(config.memory_sharpness * (keys[:-1] @ keys[-1] - 1))
+    return [alike[ids[first + 1 : t + 1] == ids[t + 1]].sum(), alike.sum()]
 
 
 @pytest.mark.parametrize("size", [1, 30, 4000])
 def test_it_is_the_equation(model: Model, size: int) -> None:
-    config = MemoryConfig(memory_size=size, memory_sharpness=7.0, memory_share=0.3)
+    config = MemoryConfig(memory_size=size, memory_sharpness=7.0, memory_half=3.0)
     ids = drawn(700)
     found = evaluate_with_memory(model, ids, config).losses
-    np.testing.assert_allclose(found, by_the_equation(model, ids, config), atol=2e-4)
+    np.testing.assert_allclose(found, by_the_equation([model], ids, config), atol=2e-4)
+
+
+def test_an_ensemble_remembers_with_each_network(model: Model) -> None:
+    other = Model.initialized(plain_model(cell="gru", vocab_size=SYMBOLS, hidden=9, layers=1), 4)
+    config, ids = MemoryConfig(memory_sharpness=7.0, memory_half=3.0), drawn(700)
+    found = evaluate_with_memory([model, other], ids, config).losses
+    np.testing.assert_allclose(found, by_the_equation([model, other], ids, config), atol=2e-4)
+    alone = Mixture([Trained(each, VOCAB, CorpusConfig()) for each in (model, model)], [0.3, 0.7])
+    np.testing.assert_allclose(
+        evaluate_with_memory(alone, ids, config).losses,
+        evaluate_with_memory(model, ids, config).losses,
+        atol=1e-6,
+    )
 
 
 def test_no_character_is_known_before_it_comes(model: Model) -> None:
@@ -94,7 +125,7 @@ def test_threads_and_an_opening(model: Model) -> None:
     run = small_run(corpus)
     trained(run, corpus)
     opening = run.trained.opening
-    found = evaluate_with_memory(run.result, corpus.validation, opening=opening)
+    found = evaluate_with_memory(run.result, corpus.validation, openings=[opening])
     plain = evaluate(run.result, corpus.validation, openings=[opening])
     assert found.characters == plain.characters == len(corpus.validation)
     assert found.losses[0] == pytest.approx(plain.losses[0], rel=1e-6)
@@ -104,8 +135,8 @@ def test_errors(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "LONGEST", 100)
     with pytest.raises(CorpusError, match="of 100 at most"):
         evaluate_with_memory(model, drawn(200))
-    with pytest.raises(ConfigError, match="memory_share"):
-        MemoryConfig(memory_share=1.0)
+    with pytest.raises(ConfigError, match="memory_half"):
+        MemoryConfig(memory_half=0.0)
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -117,10 +148,10 @@ def test_the_command(tmp_path: Path) -> None:
     command = ["eval", str(path), str(tmp_path / "text"), "--unknown", "skip"]
     plain = CliRunner().invoke(cli, [*command, "--memory-size", "5"])
     assert plain.exit_code == 2 and "applies to a memory: add --memory" in plain.stderr
-    result = CliRunner().invoke(cli, [*command, "--memory", "--memory-share", "0.4", "--json"])
+    result = CliRunner().invoke(cli, [*command, "--memory", "--memory-half", "0.4", "--json"])
     assert result.exit_code == 0, result.output
     about = json.loads(result.stdout)
-    assert about["memory"]["share"] == 0.4 and about["memory"]["size"] == 4000
+    assert about["memory"]["half"] == 0.4 and about["memory"]["size"] == 4000
     assert about["memory"]["nats_per_char"] < about["nats_per_char"]
-    shown = CliRunner().invoke(cli, [*command, "--memory"])
-    assert "with a memory" in shown.stdout
+    shown = CliRunner().invoke(cli, [*command, "--memory", "--ensemble", str(path)])
+    assert "  with a memory  " in shown.stdout

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from markdown_it import MarkdownIt
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig
 from charrnn.evaluation.evaluate import Evaluation
 from charrnn.export.card import Card, card_text, code, fenced, visible, yaml_string
-from tests.reference.drawn import ORIGIN, drawn_network
+from tests.reference.drawn import ORIGIN, drawn_mixture, drawn_network
 
 MARKDOWN = MarkdownIt("commonmark")
 HOSTILE = [
@@ -31,8 +33,11 @@ HOSTILE = [
 ]
 
 
-def card_of(trained: Trained, card: Card | None = None, title: str = "net") -> str:
-    return card_text(trained, card or Card(), title=title, library="pytorch", usage="Run it.\n")
+def card_of(
+    trained: Trained | Sequence[Trained], card: Card | None = None, title: str = "net"
+) -> str:
+    networks = Mixture.of(trained)
+    return card_text(networks, card or Card(), title=title, library="pytorch", usage="Run it.\n")
 
 
 def head_of(card: str) -> list[str]:
@@ -66,6 +71,24 @@ def test_the_loss_of_training_stands_in_or_none_does() -> None:
     assert "| 1.7500 |" in card_of(trained)
     unmeasured = card_of(replace(trained, origin=replace(ORIGIN, loss=None)))
     assert "not measured" in unmeasured and "model-index" not in unmeasured
+
+
+def test_several_networks_are_counted_and_no_loss_is_made_up() -> None:
+    networks = drawn_mixture(2)
+    card = card_of(networks)
+    for text in (
+        "# `net`: networks that write together, character by character",
+        "- 2 networks, each lstm 2 x 11, ",
+        "the mean of theirs",
+        "trained for 240 steps, 5.0 passes over their text in all",
+        "alone has 1.7500 to 1.7500 nats per character",
+    ):
+        assert text in card, text
+    assert "model-index" not in card
+    measured = card_of(networks, Card(evaluation=Evaluation(1.5, 321, [])))
+    assert "| 1.5000 |" in measured and "      value: 1.500000" in measured
+    unmeasured = [replace(each, origin=replace(ORIGIN, loss=None)) for each in networks]
+    assert "no text was held out" in card_of(unmeasured)
 
 
 def test_documents_and_how_the_text_was_read_are_told() -> None:

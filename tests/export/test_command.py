@@ -65,6 +65,35 @@ def test_a_run_is_evaluated_as_eval_does(tmp_path: Path, monkeypatch: pytest.Mon
     assert "text has changed" in result.stderr or "not the run's text" in result.stderr
 
 
+def test_all_networks_of_a_run_are_exported_and_a_file_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("book.txt").write_text(TEXT, "utf-8")
+    small = ["--hidden", "8", "--layers", "1", "--steps", "3", "--batch-size", "2", "--quiet"]
+    command = ["train", "book.txt", *small, "--networks", "2", "--out", "run"]
+    result = CliRunner().invoke(cli, command)
+    assert result.exit_code == 0, result.output
+    evaluated = CliRunner().invoke(cli, ["eval", "run", "--window", "0", "--json"])
+    loss = json.loads(evaluated.stdout)["nats_per_char"]
+    about = json.loads(export("run", "--to", "pytorch", "--out", "net", "--json").stdout)
+    assert about["checkpoint"] == "run/best.safetensors"
+    assert about["ensemble"] == ["run/best-2.safetensors"]
+    card = Path("net/README.md").read_text("utf-8")
+    assert f"value: {loss:.6f}" in card and "- 2 networks, each lstm 1 x 8" in card
+    sample = CliRunner().invoke(cli, ["sample", "run", "--seed", "0", "--length", "40"])
+    assert sample.stdout.splitlines()[0] in card
+    result = export("run", "--to", "html", "--out", "all.html")
+    last = result.stderr.splitlines()[-1]
+    assert last == "it holds 2 networks; for the first one alone, export run/best.safetensors"
+    result = export("run/best.safetensors", "--to", "html", "--out", "one.html")
+    assert "it holds" not in result.stderr
+    charrnn.export_html(charrnn.load_mixture("run"), "library.html", name="run")
+    assert Path("library.html").read_bytes() == Path("all.html").read_bytes()
+    charrnn.export_html(charrnn.load("run"), "library.html", name="run", force=True)
+    assert Path("library.html").read_bytes() == Path("one.html").read_bytes()
+
+
 def test_nothing_is_replaced_unasked(network: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     asked = network, "--to", "pytorch", "--out", tmp_path

@@ -20,7 +20,7 @@ from charrnn.export.javascript import javascript_pattern
 from charrnn.generation.quantization import rounded
 from charrnn.network.arithmetic import from_bf16
 from charrnn.network.parameters import matrix_names
-from tests.reference.drawn import drawn_network
+from tests.reference.drawn import drawn_mixture, drawn_network
 
 LETTERS = Vocab(tuple("\n !-.:?_abAB\u00e9\u4e2d\U0001f600"))
 
@@ -38,9 +38,9 @@ def numbers_of(tensor: dict[str, Any]) -> np.ndarray:
         return np.frombuffer(data, "<f4").reshape(tensor["shape"])
     if tensor["kind"] == "bf16":
         return from_bf16(np.frombuffer(data, "<u2")).reshape(tensor["shape"])
-    exponents = np.frombuffer(base64.b64decode(tensor["exponents"]), np.int8)
+    scales = np.frombuffer(base64.b64decode(tensor["scales"]), "<f4")
     q = np.frombuffer(data, np.int8).reshape(tensor["shape"])
-    return (q * 2.0 ** exponents.astype(float)[:, None]).astype(np.float32)
+    return (q * scales[:, None]).astype(np.float32)
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
@@ -48,7 +48,7 @@ def test_the_weights_are_those_that_sample_uses(precision: str, tmp_path: Path) 
     trained = drawn_network(cell="depth-gated", skip=True)
     trained.model.parameters["rnn.weight_hh_l0"][:, :11] = 0  # columns of zeros
     (path,) = export_html(trained, tmp_path / "a.html", precision=precision)  # type: ignore[arg-type]
-    tensors = data_of(path)["network"]["tensors"]
+    tensors = data_of(path)["networks"][0]["tensors"]
     model = rounded(trained.model, precision)
     matrices = set(matrix_names(model.config))
     for name, array in model.parameters.to_disk():
@@ -56,6 +56,19 @@ def test_the_weights_are_those_that_sample_uses(precision: str, tmp_path: Path) 
         assert tensor["kind"] == (precision if name in matrices else "float32")
         np.testing.assert_array_equal(numbers_of(tensor), array)
     assert len(tensors) == len(model.parameters.tensors)
+
+
+def test_several_networks_stand_after_one_another(tmp_path: Path) -> None:
+    networks = drawn_mixture(2, cell="gru")
+    (path,) = export_html(networks, tmp_path / "a.html")
+    (alone,) = export_html(networks[1], tmp_path / "b.html")
+    both, one = data_of(path), data_of(alone)
+    assert both["networks"][1] == one["networks"][0] != both["networks"][0]
+    assert both["about"]["summary"].startswith("2 networks, each gru 2 x 11, ")
+    h = from_bf16(np.frombuffer(base64.b64decode(both["starts"]["h"]), "<u2")).reshape(4, 3, 11)
+    for n, network in enumerate(networks):
+        wanted = network.opening.state.h[..., :11]
+        np.testing.assert_array_equal(h[2 * n : 2 * n + 2], wanted)
 
 
 def test_a_page_of_usual_size_is_below_2_mb(tmp_path: Path) -> None:
@@ -159,7 +172,7 @@ def test_refusals(tmp_path: Path) -> None:
     trained, path = drawn_network(), tmp_path / "a.html"
     with pytest.raises(ConfigError, match="`precision` must be int8 or bf16 in a page"):
         export_html(trained, path, precision="float32")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="`trained` must be a Trained, not str"):
+    with pytest.raises(ConfigError, match="`trained` must be a Trained or several, not str"):
         export_html("a", path)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="`known_words` must be a Lexicon, not bool"):
         export_html(trained, path, known_words=True)  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import charrnn
-from charrnn import ConfigError, CorpusConfig, ExportError, Model, Trained, Vocab
-from charrnn.export.onnx import about_network
+from charrnn import ConfigError, CorpusConfig, ExportError, Mixture, Model, Trained, Vocab
+from charrnn.export.onnx import about_networks
+from tests.reference.drawn import drawn_mixture
 from tests.reference.small import plain_model
 
 
@@ -30,18 +31,28 @@ def test_without_the_package_the_error_says_what_to_install(
 
 def test_a_network_that_one_file_cannot_hold_is_refused(tmp_path: Path) -> None:
     large = untrained(hidden=12000, layers=1)  # of whose memory no byte is touched
-    with pytest.raises(ExportError, match=r"GiB of numbers.* export it to pytorch"):
+    with pytest.raises(ExportError, match=r"GiB of numbers.* export to pytorch"):
         charrnn.export_onnx(large, tmp_path / "network.onnx")
+    half = untrained(hidden=6000, layers=2)
+    with pytest.raises(ExportError, match=r"^2 networks, each .* GiB of numbers"):
+        charrnn.export_onnx([half, half], tmp_path / "network.onnx")
 
 
 def test_what_is_no_trained_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="`trained` must be a Trained, not Model"):
+    with pytest.raises(ConfigError, match="`trained` must be a Trained or several, not Model"):
         charrnn.export_onnx(untrained().model, tmp_path / "network.onnx")  # type: ignore[arg-type]
 
 
 def test_the_description_has_all_that_a_program_needs() -> None:
     network = untrained(cell="gru")
-    about = about_network(network)
+    about = about_networks(Mixture.of(network))
     assert about["vocabulary"] == ["\n", "a", "é", "<unk>"] and about["unknown"] == 3
     assert about["start_ids"] == [0] and about["loss"] is None and about["model"]["cell"] == "gru"
     assert not about["document_separator"] and not about["texts"]
+    assert about["networks"] == 1
+
+
+def test_it_says_how_many_networks_there_are() -> None:
+    about = about_networks(drawn_mixture(3))
+    assert (about["networks"], about["step"], about["loss"]) == (3, 360, None)
+    assert about["texts"] == [{"name": "made-up.txt", "characters": 3000}]

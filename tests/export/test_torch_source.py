@@ -9,6 +9,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import charrnn
@@ -18,7 +19,7 @@ from charrnn.errors import ConfigError, ExportError
 from charrnn.export.torch_source import chosen_lines, literal, source_of
 from charrnn.export.torch_weights import tensors_for_torch
 from charrnn.text.vocab import Vocab
-from tests.reference.drawn import drawn_network
+from tests.reference.drawn import drawn_mixture, drawn_network
 from tests.reference.torch_options import CORPORA, OPTIONS
 
 
@@ -57,11 +58,14 @@ def test_every_source_is_formatted_and_has_no_flaws(tmp_path: Path) -> None:
     number = count()
     for cell in CELL_NAMES:
         for options in OPTIONS.values():
-            source = source_of(drawn_network(cell=cell, **options))
+            source = source_of(drawn_mixture(1, cell=cell, **options))
             (tmp_path / f"{next(number)}.py").write_text(source, "utf-8")
+        source = source_of(drawn_mixture(2, cell=cell))
+        assert "K = 2" in source
+        (tmp_path / f"{next(number)}.py").write_text(source, "utf-8")
         for corpus in CORPORA.values():
             vocab = Vocab(("\n", "a", "\x1b", "<unk>"), corpus.unit, 3)
-            source = source_of(drawn_network(cell=cell, vocab=vocab, corpus=corpus))
+            source = source_of(drawn_mixture(1, cell=cell, vocab=vocab, corpus=corpus))
             assert "#?" not in source and "$" not in source.replace(")$", "")
             (tmp_path / f"{next(number)}.py").write_text(source, "utf-8")
     ruff = [str(Path(sys.executable).parent / "ruff")]
@@ -72,7 +76,7 @@ def test_every_source_is_formatted_and_has_no_flaws(tmp_path: Path) -> None:
 
 
 def test_what_is_not_needed_is_not_there() -> None:
-    plain = source_of(drawn_network())
+    plain = source_of(drawn_mixture(1))
     assert "nn.LSTM(E, H, L)" in plain
     for word in (
         "class Layer",
@@ -88,15 +92,15 @@ def test_what_is_not_needed_is_not_there() -> None:
 
 
 def test_control_characters_reach_a_terminal_only_escaped() -> None:
-    assert "isatty" in source_of(drawn_network("ab\x1b"))
-    assert "isatty" not in source_of(drawn_network("ab\n\té"))
-    assert "isatty" in source_of(drawn_network(vocab=Vocab(("a", "\xc3"), "byte"), starts=1))
+    assert "isatty" in source_of(Mixture.of(drawn_network("ab\x1b")))
+    assert "isatty" not in source_of(Mixture.of(drawn_network("ab\n\té")))
+    assert "isatty" in source_of(drawn_mixture(1, vocab=Vocab(("a", "\xc3"), "byte"), starts=1))
 
 
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_every_parameter_travels(cell: str) -> None:
     trained = drawn_network(cell=cell, skip=True)
-    tensors = tensors_for_torch(trained)
+    tensors = tensors_for_torch(Mixture.of(trained))
     starts = {name: tensors.pop(name) for name in [*tensors] if name.startswith("start_")}
     spare = 0  # PyTorch has more biases than are trained
     if cell in ("lstm", "gru-after", "rnn"):
@@ -128,10 +132,22 @@ def test_other_files_are_safe(tmp_path: Path) -> None:
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
-def test_several_networks_do_not_fit_into_one_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "gru", "grid"])
+def test_every_parameter_of_several_networks_travels(cell: str) -> None:
+    networks = drawn_mixture(3, cell=cell)
+    tensors = tensors_for_torch(networks)
+    for number, network in enumerate(networks):
+        for name, array in tensors_for_torch(Mixture.of(network)).items():
+            np.testing.assert_array_equal(tensors.pop(f"members.{number}.{name}"), array)
+    assert not tensors
+
+
+def test_a_mixture_of_one_network_is_that_network(tmp_path: Path) -> None:
     network = drawn_network()
-    with pytest.raises(ExportError, match="one network, not 2"):
-        charrnn.export_pytorch(Mixture([network, network]), tmp_path)
-    charrnn.export_pytorch(Mixture([network]), tmp_path)
-    with pytest.raises(ConfigError, match="must be a Trained, not str"):
-        charrnn.export_pytorch("net", tmp_path)
+    files = [
+        [path.read_bytes() for path in charrnn.export_pytorch(each, tmp_path / name / "net")]
+        for name, each in (("a", network), ("b", Mixture([network])))
+    ]
+    assert files[0] == files[1]
+    with pytest.raises(ConfigError, match="must be a Trained or several, not str"):
+        charrnn.export_pytorch("net", tmp_path)  # type: ignore[arg-type]

@@ -115,9 +115,9 @@ def test_writes_what_the_reference_does(streams: int, threads: int, documents: A
 def test_a_divided_stream() -> None:
     """Each thread of a stream remembers for itself; a large network, so that it is divided."""
     workers, edges = Workers(2, processors=2), edges_of(WORDS, ACCEPTING)
-    own = writer(hidden=170, workers=workers, edges=edges)
+    own = writer(hidden=256, workers=workers, edges=edges)
     assert own._work.parts == 2
-    check(own, writer(hidden=170))
+    check(own, writer(hidden=256))
     workers.close()
 
 

@@ -216,8 +216,8 @@ def test_the_same_bits_on_any_number_of_threads(names: tuple[str, ...]) -> None:
         one = written(names, 5, 1, separator=separator)
         np.testing.assert_array_equal(one, written(names, 5, 2, separator=separator))
         np.testing.assert_array_equal(one[:, :2], written(names, 2, 1, separator=separator))
-        alone = written(names, 1, 1, 170, separator)
-        np.testing.assert_array_equal(alone, written(names, 1, 2, 170, separator))
+        alone = written(names, 1, 1, 256, separator)
+        np.testing.assert_array_equal(alone, written(names, 1, 2, 256, separator))
 
 
 @pytest.mark.parametrize("names", [*((name,) for name in CONTROLS), tuple(CONTROLS)], ids="+".join)

@@ -145,8 +145,8 @@ def model(V: int = 11, E: int = 0, H: int = 6, L: int = 2) -> Model:
 
 
 def config(**settings: Any) -> SamplingConfig:
-    """Settings, at temperature 1 unless another is given."""
-    return SamplingConfig(**{"temperature": 1.0, **settings})
+    """Settings, at temperature 1 and in float32 unless others are given."""
+    return SamplingConfig(**{"temperature": 1.0, "precision": "float32", **settings})
 
 
 def exact_logits(m: Model, ids: list[int]) -> np.ndarray:
@@ -238,7 +238,7 @@ def test_neither_streams_nor_threads_nor_pieces_change_a_text() -> None:
         ({"seed": -1}, "seed"),
         ({"seed": 2**63}, "seed"),
         ({"unknown": "guess"}, "unknown"),
-        ({"precision": "fp8"}, "precision.* must be one of float32, bf16, int8, not 'fp8'"),
+        ({"precision": "fp8"}, "precision.* must be one of auto, float32, bf16, int8, not 'fp8'"),
     ],
 )
 def test_settings_are_checked_at_once(settings: dict[str, Any], says: str) -> None:

@@ -19,7 +19,7 @@ from charrnn.compiler import bfloat16, emitter, simd, target
 from charrnn.compiler.calling import address_of
 from charrnn.compiler.simd import LANES, MR, NR
 from charrnn.config.sampling import SamplingConfig
-from charrnn.config.settings import TrainConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate

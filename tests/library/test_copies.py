@@ -167,7 +167,7 @@ def test_parts_of_other_networks_are_refused() -> None:
     with pytest.raises(Config, match="panels"):
         list(generate(run.trained, "", SAMPLING, panels=panels))
     with pytest.raises(Config, match="squares"):
-        charrnn.evaluate_dynamic(other, ids, squares=small.parameters)
+        charrnn.evaluate_dynamic(other, ids, squares=[small.parameters])
     for name, value in [
         ("vocab", charrnn.Vocab(("a", "b"))),
         ("squares", other.parameters),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from charrnn.compiler.compiling import OPTIMIZER_MODULES, kernel_modules, kernels_in
-from charrnn.config.settings import TrainConfig
+from charrnn.config.training import TrainConfig
 from charrnn.network.parameters import Parameters, tensors_of
 from charrnn.optim.optimizers import (
     OPTIMIZERS,

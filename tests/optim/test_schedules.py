@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charrnn.config.settings import TrainConfig
+from charrnn.config.training import TrainConfig
 from charrnn.optim.schedules import SCHEDULES, Moment, rate_factor
 
 PER_EPOCH = 10

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Origin, Text, Trained
 from charrnn.config import CorpusConfig, ModelConfig
@@ -21,6 +22,7 @@ def drawn_network(
     corpus: CorpusConfig | None = None,
     vocab: Vocab | None = None,
     starts: int = 3,
+    seed: int = 7,
     **settings: Any,
 ) -> Trained:
     """A small network with drawn weights, biases and peepholes, and drawn states to start from
@@ -29,7 +31,7 @@ def drawn_network(
     vocab = vocab or Vocab(tuple(symbols))
     shape = {"cell": "lstm", "layers": 2, "hidden": 11, "embedding": 5, "layer_norm": False}
     config = ModelConfig(**(shape | settings), vocab_size=len(vocab)).resolved()
-    model, rng = Model(config), np.random.default_rng(7)
+    model, rng = Model(config), np.random.default_rng(seed)
     for tensor in model.parameters.tensors:
         scale = 0.5 if "weight" in tensor.name else 0.3
         drawn = rng.normal(scale=scale, size=tensor.disk_shape).astype(np.float32)
@@ -46,6 +48,11 @@ def drawn_network(
         ids = np.arange(starts, dtype=np.int32)
         begin = StartStates.rounded(state, ids)
     return Trained(model, vocab, corpus, ORIGIN, starts=begin)
+
+
+def drawn_mixture(count: int, **settings: Any) -> Mixture:
+    """Networks such as those of one run: of the same settings, each with numbers of its own."""
+    return Mixture([drawn_network(seed=7 + n, **settings) for n in range(count)])
 
 
 def drawn_text(length: int, symbols: str = SYMBOLS, seed: int = 3) -> str:

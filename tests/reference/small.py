@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.text.corpus import Corpus
 from charrnn.training.loop import train
 from charrnn.training.report import Report

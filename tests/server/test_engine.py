@@ -158,6 +158,7 @@ def _given(config: SamplingConfig) -> dict[str, Any]:
 
 
 def test_probabilities_are_those_of_the_network_alone() -> None:
+    """Nearly: what is read and written for a text has int8's weights, `score` has float32's."""
     trained = network()
     config = SamplingConfig(length=30, seed=3, temperature=0.7, top_k=5)
     wanted = with_logprobs(trained, generate_texts(trained, 1, PRIME, config), PRIME, config)[0]
@@ -167,7 +168,7 @@ def test_probabilities_are_those_of_the_network_alone() -> None:
         )
         assert own.written(stream) == [wanted.text]
     assert len(stream.places) == len(PRIME) + 30 and len(stream.drawn) == 30
-    np.testing.assert_allclose([p.logprob for p in stream.drawn], wanted.logprobs, atol=2e-5)
+    np.testing.assert_allclose([p.logprob for p in stream.drawn], wanted.logprobs, atol=0.1)
     for place in stream.places:
         told = [logprob for _, logprob in place.top]
         assert len(told) == 4 and told == sorted(told, reverse=True)
@@ -189,7 +190,7 @@ def test_the_scores_of_a_prompt_are_those_of_score_from_the_same_start() -> None
             own.written(stream)
             told = [-place.logprob for place in stream.places]
             assert len(told) == len(PRIME) * 30 - first
-            np.testing.assert_allclose(told, wanted[first:], atol=2e-5)
+            np.testing.assert_allclose(told, wanted[first:], atol=0.03)
 
 
 def test_the_scores_of_documents_and_of_many_texts_at_once() -> None:
@@ -208,7 +209,7 @@ def test_the_scores_of_documents_and_of_many_texts_at_once() -> None:
         assert own.written(*scored, beside)[-1] == expected(trained, text, seed=3)
     for n, stream in enumerate(scored):
         told = [-place.logprob for place in stream.places]
-        np.testing.assert_allclose(told, wanted.losses[20 * n :], atol=2e-5)
+        np.testing.assert_allclose(told, wanted.losses[20 * n :], atol=0.03)
         assert all(len(place.top) == n % 3 for place in stream.places)
 
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import charrnn.text.cached_ids
 import charrnn.text.corpus
 import charrnn.text.split
-from charrnn.config.settings import CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CorpusConfig, ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.text.corpus import Corpus
 from charrnn.text.vocab import Vocab
 from charrnn.training.run import Run

@@ -105,7 +105,7 @@ def test_dynamic_evaluation_gains_nothing_where_there_is_nothing_to_gain(
     run, corpus = trained()
     config = DynamicConfig(2e-3, 1e-3, segment, streams)
     losses = evaluate_dynamic(
-        run.model, corpus.validation, config, squares=run.trained.squares
+        run.model, corpus.validation, config, squares=[run.trained.squares]
     ).losses
     never_below(losses)
     assert losses.mean() < 1.2 * entropy_rate()

@@ -16,7 +16,7 @@ import pytest
 from safetensors import safe_open
 
 from charrnn.checkpoint.trained import load
-from charrnn.config.settings import TrainConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError, CorpusError, RunError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.optim.optimizers import OPTIMIZERS

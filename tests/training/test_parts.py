@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charrnn.config.settings import TrainConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network

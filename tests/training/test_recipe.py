@@ -10,7 +10,8 @@ import pytest
 
 import charrnn
 from charrnn.config.fields import settings_of
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.model import Model
 from charrnn.text.corpus import Corpus
@@ -353,3 +354,11 @@ def test_weights_do_not_forget_within_fewer_steps_than_they_learn_from(steps_a_p
     decay = weight_decay_for(40.0, 0.017, steps_a_pass)
     assert (1 - 0.017 * decay) ** 300 == pytest.approx(math.exp(-1), rel=0.02)
     assert weight_decay_for(40.0, 0.017, 500) < decay
+
+
+@pytest.mark.parametrize(
+    ("alone", "networks"), [(0.3, 1), (0.39, 1), (0.4, 2), (1.7, 2), (2.6, 3), (6.0, 7), (50.0, 8)]
+)
+def test_as_many_networks_as_can_each_read_enough(alone: float, networks: int) -> None:
+    """`alone`: the share of its passes that one network has time for."""
+    assert recipe.networks_for(lambda count: alone / count) == networks

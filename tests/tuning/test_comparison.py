@@ -11,7 +11,8 @@ import pytest
 
 import charrnn
 from charrnn.checkpoint.trained import load
-from charrnn.config.settings import CELL_NAMES, CorpusConfig, ModelConfig, TrainConfig
+from charrnn.config.settings import CELL_NAMES, CorpusConfig, ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError, RunError
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.network.model import Model

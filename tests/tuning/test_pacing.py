@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.network.network import Network
 from charrnn.optim.schedules import rate_factor
 from charrnn.text.corpus import Corpus
@@ -25,7 +26,8 @@ from charrnn.training.report import Report
 from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.tuning.pacing import on_time
-from charrnn.tuning.planning import Plan, plan_more
+from charrnn.tuning.planning import Plan
+from charrnn.tuning.replanning import plan_more
 from tests.reference.small import TEXT, small_corpus, trained
 
 CORPUS = small_corpus(TEXT)
@@ -47,7 +49,9 @@ def plan_of(run: Run, seconds: float, share: float = 0.08, most: int = 10**6) ->
     """Four validations take a share of the seconds, steps the rest."""
     steps = run.config.planned_steps(PER_EPOCH)
     step, look = (1 - share) * seconds / steps, share * seconds / 4
-    return Plan(run.model.config, run.config, seconds, 0.0, 1.0, 1.0, step, look, seconds, most)
+    return Plan(
+        run.model.config, run.config, seconds, 0.0, 1.0, 1.0, step, look, seconds, most, seconds
+    )
 
 
 def paced(

@@ -5,13 +5,15 @@ like any other.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from charrnn.config.settings import ModelConfig, TrainConfig
+from charrnn.config.settings import ModelConfig
+from charrnn.config.training import TrainConfig
 from charrnn.errors import ConfigError
 from charrnn.network.parameters import parameter_count
 from charrnn.text.corpus import Corpus
@@ -31,8 +33,8 @@ class Machine:
         self, monkeypatch: pytest.MonkeyPatch, multiplications: float, bf16: float = 1.0
     ) -> None:
         self.now, self.speed, self.bf16 = 0.0, multiplications, bf16
-        monkeypatch.setattr(planning._Planner, "_step_seconds", lambda *given: self.step(*given))
-        monkeypatch.setattr(planning._Planner, "_validation_seconds", lambda *given: 0.2)
+        monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: self.step(*given))
+        monkeypatch.setattr(planning.Planner, "validation_seconds", lambda *given: 0.2)
 
     def step(
         self, planner: Any, model: ModelConfig, training: TrainConfig, seconds: float
@@ -63,7 +65,8 @@ def test_the_time_is_used_and_not_exceeded(machine: Machine, novel: Corpus, minu
     step = machine.step(type("P", (), {"corpus": novel}), found.model, found.training, 0)
     assert found.training.steps is not None and found.training.eval_every is not None
     looks = -(-found.training.steps // found.training.eval_every)
-    used = machine.now + found.training.steps * step + 0.2 * looks
+    networks = found.training.networks or 1
+    used = machine.now + networks * (found.training.steps * step + 0.2 * looks)
     epochs = found.training.steps / Run.new(novel, found.model, found.training).steps_per_epoch
     assert used < 60 * minutes
     most = recipe.most_passes_for(parameter_count(found.model))
@@ -84,6 +87,29 @@ def test_more_time_or_a_faster_machine_means_a_larger_network(
         found = [widths[speed, seconds] for seconds in (10, 100, 1000)]
         assert found == sorted(found) and found[0] < found[-1]
     assert widths[2e10, 100] > widths[2e9, 100]
+
+
+def test_several_networks_where_one_cannot_use_the_time(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = [Machine(monkeypatch, 2e10).plan(novel, 60.0 * n) for n in (0.5, 2, 7, 30, 120)]
+    counts = [found.training.networks for found in plans]
+    assert counts[0] == 1 and counts[-1] == recipe.MOST_NETWORKS and counts == sorted(counts)
+    for found in plans[3:]:  # as many as can learn to the end
+        assert found.passes >= 0.8 * recipe.most_passes_for(parameter_count(found.model))
+    asked = TrainConfig(networks=3)
+    found = Machine(monkeypatch, 2e10).plan(novel, 20.0, training=asked)
+    assert found.training.networks == 3 and found.seconds < 20 / 3
+    with_weights = Machine(monkeypatch, 2e10).plan(novel, 3600.0, is_fine_tuning=True)
+    assert with_weights.training.networks == 1
+
+
+def test_a_network_that_begins_late_has_its_share_of_what_is_left(novel: Corpus) -> None:
+    found = plan(novel, 60.0, ModelConfig(hidden=8), TrainConfig(networks=3), threads=1)
+    now = time.monotonic()
+    assert found.deadline == pytest.approx(now + 20, abs=2)
+    assert found.for_network(2).deadline == pytest.approx(now + (found.end - now) / 2, abs=0.1)
+    assert found.for_network(3).deadline == pytest.approx(found.end, abs=0.1)
 
 
 def test_a_short_text_gets_a_small_network_few_streams_and_ends_early(machine: Machine) -> None:
