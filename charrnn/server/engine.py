@@ -142,8 +142,8 @@ class Engine:
 
     def _begun(self, stream: Stream) -> Stream:
         """The stream, at the last place of its prompt that has a stored state."""
-        if stream.is_reading:
-            known = self._states.longest(stream.starts, stream.sequence[: stream.unscored])
+        if stream.place < stream.unscored:
+            known = self._states.longest(_kind(stream), stream.sequence[: stream.unscored])
             if known is not None and known[0] > stream.place:
                 place, stream.pairs = known
                 stream.go_to(place)
@@ -155,7 +155,10 @@ class Engine:
             self._read(reading)
         scored = [stream for stream in self._active if stream.is_scoring]
         for stream in scored[:SCORED]:
+            before = stream.place
             self._batch.score(stream)
+            if not stream.is_scoring or stream.place // EVERY > before // EVERY:
+                self._store(stream)
             if not stream.is_scoring:
                 stream.feed()
         if len(scored) > SCORED:  # the others come first the next time
@@ -185,4 +188,11 @@ class Engine:
 
     def _store(self, stream: Stream) -> None:
         """Remember the state of a prompt."""
-        self._states.store(stream.starts, stream.sequence[: stream.place], stream.pairs)
+        self._states.store(_kind(stream), stream.sequence[: stream.place], stream.pairs)
+
+
+def _kind(stream: Stream) -> tuple[int, ...]:
+    """What the states of a stream depend on beside its symbols: where it began, and with which
+    weights it is read. Texts are scored with those that are not rounded.
+    """
+    return (*stream.starts, -1) if stream.only_scores else stream.starts

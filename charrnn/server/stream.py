@@ -87,6 +87,7 @@ class Stream:
         self.vocab, self._fed = networks.vocab, 0
         self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
+        self.only_scores = order.scores is not None and self.length == 0
         self.key = self.starts, self.unscored, self.sequence.tobytes()
         self._documents, self._resets = None, tuple[int, ...]()
         pattern = networks.corpus_config.document_separator
@@ -133,8 +134,10 @@ class Stream:
 
     @property
     def is_reading(self) -> bool:
-        """True while there is something to read that is not scored."""
-        return self.place < self.unscored
+        """True while there is something to read that is not scored; a text of which nothing is
+        written is read as it is scored.
+        """
+        return self.place < self.unscored and not self.only_scores
 
     @property
     def finish_reason(self) -> str:
@@ -158,22 +161,25 @@ class Stream:
 
     @property
     def is_scoring(self) -> bool:
-        """True while symbols of the prompt are left to score, and nothing is to be written."""
-        is_read = self.unscored <= self.place
-        return is_read and self.length == 0 and self.place < len(self.sequence) - 1
+        """True while symbols of the prompt are left to read or to score, and nothing is to be
+        written.
+        """
+        return self.only_scores and self.place < len(self.sequence) - 1
 
     def score(self, losses: Floats, p: Floats) -> None:
-        """Go on in the prompt by T symbols of these losses, (T,). p: the distributions, (T, V), if
-        `logprobs` of the order are above 0.
+        """Go on in the prompt by T symbols of these losses, (T,), of which those from `unscored` on
+        are told. p: the distributions, (T, V), if `logprobs` of the order are above 0.
         """
-        symbols = self.sequence[self.place + 1 : self.place + 1 + len(losses)].tolist()
+        end, told = self.place + len(losses), max(self.place, self.unscored)
+        symbols, of_told = self.sequence[told + 1 : end + 1], np.s_[told - self.place :]
+        losses, p = losses[of_told], p[of_told]
         count = self.order.logprobs or 0
         logs = np.log(np.maximum(p, LEAST), dtype=np.float64) if count else p
         self.places += (
             Place.of(symbol, -loss, each, count)
-            for symbol, loss, each in zip(symbols, losses.tolist(), logs, strict=True)
+            for symbol, loss, each in zip(symbols.tolist(), losses.tolist(), logs, strict=True)
         )
-        self.go_to(self.place + len(losses))
+        self.go_to(end)
 
     def resets(self, steps: int) -> NDArray[np.bool_]:
         """Which of the next symbols of the prompt are read by a state of zero, bool (steps,)."""
