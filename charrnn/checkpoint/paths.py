@@ -72,6 +72,19 @@ def best_of(folder: Path, number: int) -> Path:
     return folder / (BEST if number == 1 else f"best-{number}.safetensors")
 
 
+def network_folder(folder: Path, number: int) -> Path:
+    """The folder of a run's network with this number, from 1: a run of its own, below the first."""
+    return folder if number == 1 else folder / str(number)
+
+
+def networks_of(folder: Path) -> list[Path]:
+    """The folders of the networks of a run that have been begun, in order; the first is its own."""
+    folders = [folder]
+    while (network_folder(folder, len(folders) + 1) / LAST).exists():
+        folders.append(network_folder(folder, len(folders) + 1))
+    return folders
+
+
 def find_checkpoints(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> list[Path]:
     """The checkpoints of all networks that the user means: those of a run's folder, or one file.
     Arguments and errors as for `find_checkpoint`.

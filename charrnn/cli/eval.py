@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of, names_of
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
 from charrnn.cli.inputs import with_dynamic_kernels
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
@@ -160,8 +160,10 @@ def eval_(
         click.echo(terminal.json_text(_as_json(rows, window, config, remembering) | about))
     else:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
-        names = [terminal.one_line(str(member.path)) for member in members]
-        whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
+        names = [terminal.one_line(name) for name in names_of(members)]
+        whose = names[0]
+        if len(names) > 1:
+            whose = f"an ensemble of {len(members)} ({'; '.join(names)})"
         size = counted(rows["carried"].characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict
+from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
@@ -12,6 +14,7 @@ from charrnn.cli.signals import Stop
 from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
+    from charrnn.config import TrainConfig
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
@@ -34,11 +37,14 @@ def carry_out(
     a plan, and show progress; return the exit status.
     """
     from charrnn.cli.train_together import show_together
+    from charrnn.training.run_file import configurations_of
 
     count, first = run.config.networks or 1, run
     if count == 1:
         return _carry_out(request, run, corpus, folder, stop, plan)
-    missing = [number for number in range(2, count + 1) if not folder.has_network(number)]
+    if folder.last.exists() and configurations_of(folder.last)[1] != first.config:
+        folder.save_last(first)  # from now on it is to have so many
+    missing = [number for number in range(2, count + 1) if _is_missing(folder, number, first)]
     if not missing or run.ended_by(folder.seconds_before) is None:
         status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))
         if status or stop.status:
@@ -46,12 +52,7 @@ def carry_out(
     for number in missing:
         own = folder.network(number)
         with own.locked():
-            if own.last.exists():
-                run = own.resume()
-                run.check_text(corpus)
-            else:
-                run = first.another(corpus, number)
-                own.create(values_of(run.corpus_config, run.model.config, run.config))
+            run = _network(own, number, first, corpus)
             own_plan = None if plan is None else plan.for_network(number)
             status = _carry_out(request, run, corpus, own, stop, own_plan, (number, count))
         if status or stop.status:
@@ -59,6 +60,49 @@ def carry_out(
         folder.add_network(number)
     show_together(folder, corpus, request)
     return 0
+
+
+def _is_missing(folder: RunFolder, number: int, first: Run) -> bool:
+    """True if this network has not been trained to its end, or the run has been given other
+    settings since.
+    """
+    from charrnn.training.run_file import configurations_of
+
+    own = folder.network(number)
+    return not folder.has_network(number) or (
+        own.last.exists() and bool(_changes(configurations_of(own.last)[1], number, first))
+    )
+
+
+def _changes(config: TrainConfig, number: int, first: Run) -> dict[str, Any]:
+    """The first network's settings that this one lacks."""
+    wanted = asdict(first.config.of_network(number))
+    now = asdict(config)
+    return {name: value for name, value in wanted.items() if now[name] != value and name != "pace"}
+
+
+def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:
+    """The run of one of the networks, from 2: new, or as it was saved in its folder, with the
+    settings that the first one has now.
+    """
+    from charrnn.training.grown_text import growth, take_up
+    from charrnn.training.records import SAMPLES, STEPS
+
+    if not own.last.exists():
+        for path in (own.history, own.path / STEPS, own.path / SAMPLES):
+            path.unlink(missing_ok=True)  # of one that was killed before its first checkpoint
+        run = first.another(corpus, number)
+        own.create(values_of(run.corpus_config, run.model.config, run.config))
+        return run
+    run = own.resume()
+    if growth(run, corpus):
+        take_up(run, corpus)
+    run.check_text(corpus)
+    run.sources = corpus.sources
+    changes = _changes(run.config, number, first)
+    if changes:
+        run.change(**changes)
+    return run
 
 
 def _carry_out(
@@ -83,10 +127,11 @@ def _carry_out(
         show_start(run, corpus, folder, request)
     before = folder.seconds_before
     ended = run.ended_by(before)
-    if ended is not None:
+    if ended is not None and place[0] == 1:
         limit = f", ended by its {ended}" if ended in LIMITS else ""
         time = request.settings.get("max_time") or "20m"
-        more = f"for {time} more: charrnn train --resume {quote(str(folder.path))} --for {time}"
+        more = "for more networks" if place[1] > 1 else f"for {time} more"
+        more += f": charrnn train --resume {quote(str(folder.path))} --for {time}"
         if ended == "patience":
             more = "for more: --resume with a larger --patience"
         terminal.say(
@@ -111,7 +156,7 @@ def _carry_out(
             reports = steps(run, corpus, folder=folder, threads=request.threads)
             with (
                 closing(reports if plan is None else on_time(reports, run, plan, say)) as reports,
-                _tensorboard(request.tensorboard, run.step) as board,
+                _tensorboard(request.tensorboard, run.step, place[0]) as board,
             ):
                 for report in reports:
                     display.show(report)
@@ -127,10 +172,12 @@ def _carry_out(
     return stop.status if ended is None else 0
 
 
-def _tensorboard(folder: str | None, step: int) -> AbstractContextManager[TensorBoard | None]:
-    """What writes a run at this step for TensorBoard, if a folder is given."""
+def _tensorboard(
+    folder: str | None, step: int, number: int
+) -> AbstractContextManager[TensorBoard | None]:
+    """What writes a network's run at this step for TensorBoard, if a folder is given."""
     if folder is None:
         return nullcontext()
     from charrnn.training.tensorboard import TensorBoard
 
-    return TensorBoard(folder, step)
+    return TensorBoard(folder if number == 1 else str(Path(folder, str(number))), step)

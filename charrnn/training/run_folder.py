@@ -20,6 +20,7 @@ from charrnn.checkpoint.paths import (
     check_no_run,
     find_checkpoint,
     find_run,
+    network_folder,
     newest_folder,
 )
 from charrnn.checkpoint.trained import save
@@ -79,7 +80,7 @@ class RunFolder:
 
     def network(self, number: int) -> "RunFolder":
         """The folder of one of the run's networks, from 1: a run of its own, below the first."""
-        return self if number == 1 else RunFolder(self.path / str(number))
+        return self if number == 1 else RunFolder(network_folder(self.path, number))
 
     def has_network(self, number: int) -> bool:
         """True if this network has been trained to its end (`add_network`)."""
@@ -172,8 +173,9 @@ class RunFolder:
         self._write_settings(settings)
 
     def _record_length(self, config: TrainConfig) -> None:
-        """Record changes of the run's length in config.toml, if it exists."""
-        length, settings = {name: getattr(config, name) for name in LENGTH}, {}
+        """Record changes of the run's length and of `networks` in config.toml, if it exists."""
+        settings: dict[str, Any] = {}
+        length = {name: getattr(config, name) for name in (*LENGTH, "networks")}
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
             settings = parse_toml(read_regular(self.config, MOST_READ).decode("utf-8"))
