@@ -12,9 +12,9 @@ over the `size` positions i before t; k is the output minus the mean of those be
 length 1. So a character is likely that came before in a place that looked alike to the network, and
 the more places there are, the more their word counts. (In the paper the share is a constant, which
 gained two thirds as much.) c is not a constant either: p is the mean for several c, and each has
-a weight by its past losses, of which the last twenty characters count most,
+a weight by its past losses, of which the last fifty characters count most,
 
-    weight_c(t) ~ exp(-sum over i < t of 0.95^(t-1-i) loss_c(i))
+    weight_c(t) ~ exp(-sum over i < t of 0.98^(t-1-i) loss_c(i))
 
 so where the memory is of no use, it soon has no say (c = infinity is one of them).
 """
@@ -53,7 +53,7 @@ TOGETHER = 512
 """Characters that are compared with the memory at a time."""
 CAUTIONS = np.array([0.5, 1, 2, 3, 4.5, 7, 12, 30, np.inf])
 """The values of c."""
-LASTING = 0.95
+LASTING = 0.98
 """How much of a past loss counts one character later."""
 
 
