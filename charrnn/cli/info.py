@@ -52,11 +52,13 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     member = load_member(checkpoint, training=False)
     path, trained = member.path, member.trained
     from charrnn.checkpoint.header import describe
+    from charrnn.generation.quantization import precision_of
     from charrnn.training.run_file import describe_run
     from charrnn.training.run_folder import RunFolder
 
     sizes = {"bytes": path.stat().st_size, "parameters": trained.model.count()}
     about = {"checkpoint": str(path), **sizes, **describe(path)}
+    about["sampling_precision"] = precision_of(trained.model)
     run, networks = describe_run(path) or {}, _networks(checkpoint)
     history = run.pop("history", [])
     history = [entry for entry in history if entry["step"] <= trained.origin.step]
@@ -142,6 +144,7 @@ def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
         ("network", f"{units}, {about['parameters']:,} parameters"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
         ("loss", terminal.loss_text(about["loss"])),
+        ("samples", f"with weights in {about['sampling_precision']} (--precision auto)"),
         ("settings", _settings(about, run)),
         ("vocabulary", f"{len(about['vocab'])} symbols: {_symbols(about)}"),
         *_texts(about),

@@ -6,7 +6,7 @@ import base64
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,13 @@ class Request:
         texts = with_logprobs(self.networks, texts, self.prime, config, workers=self.workers)
         return likeliest(texts, self.best_of)
 
+    def exact(self, config: SamplingConfig) -> SamplingConfig:
+        """The settings with the precision that `auto` stands for, unless networks differ in it."""
+        from charrnn.generation.quantization import precision_of
+
+        chosen = {precision_of(network.model, config.precision) for network in self.networks}
+        return replace(config, precision=chosen.pop()) if len(chosen) == 1 else config
+
     def again(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> str:
         """The command that writes the texts again; flags win over this request's."""
         hidden = bool(self.prime) and not self.shown
@@ -119,7 +126,7 @@ class Request:
         own |= {"known_words": self.words or self.words is not None, "adapt": self.adapt}
         own |= {"best_of": None if self.best_of == 1 else self.best_of}
         more = () if self.learning is None else (self.learning,)
-        words = again.command(self.members, config, *settings, *more, **own | flags)
+        words = again.command(self.members, self.exact(config), *settings, *more, **own | flags)
         return again.line(words, self.prime, self.prime_file)
 
     def described(self, written: Written) -> dict[str, Any]:
@@ -141,7 +148,7 @@ class Request:
     def about(self, config: SamplingConfig, *settings: Settings, **flags: Any) -> dict[str, Any]:
         """The settings for JSON, and the command."""
         values: dict[str, Any] = {"prime": _valid(self.prime)}
-        for each in (config, *settings):
+        for each in (self.exact(config), *settings):
             values |= asdict(each)  # type: ignore[call-overload]
         if self.learning is not None:
             values |= {"adapt": self.adapt, **asdict(self.learning)}

@@ -19,7 +19,7 @@ import platform
 
 from llvmlite import binding, ir
 
-from charrnn.compiler.emitter import FLOAT, I8, I16, I32, I64, VL, constant, lanes_of
+from charrnn.compiler.emitter import FLOAT, I8, I16, I32, I64, VL, constant
 from charrnn.compiler.simd import LANES
 from charrnn.compiler.target import EMULATED_VNNI, IS_PORTABLE
 
@@ -111,7 +111,6 @@ def write_numbers(instruction, emit, x, target, depth, bits):
     factor, offset = _broadcast(emit, inverse, _FLOATS), builder.shl(I32(1), bits)
     shift = builder.fadd(builder.uitofp(offset, FLOAT), ir.Constant(FLOAT, _WHOLE))
     added = _broadcast(emit, shift if instruction else ir.Constant(FLOAT, _WHOLE), _FLOATS)
-    order = [4, 5, 6, 7, 0, 1, 2, 3] if instruction else [0, 2, 1, 3]
 
     def body(k, _):
         scaled = builder.fmul(_loaded(emit, x, k), factor)
@@ -121,13 +120,13 @@ def write_numbers(instruction, emit, x, target, depth, bits):
         if instruction:
             numbers = builder.bitcast(numbers, ir.VectorType(I8, 2 * LANES))
             places = [
-                8 * group + 2 * k + half
+                8 * group + 2 * n + half
                 for group in range(LANES // 4)
                 for half in (1, 0)
-                for k in range(4)
+                for n in range(4)
             ]
         else:
-            places = [4 * group + k for group in range(LANES // 4) for k in order]
+            places = [4 * group + n for group in range(LANES // 4) for n in (0, 2, 1, 3)]
         mask = ir.Constant(ir.VectorType(I32, len(places)), places)
         ordered = builder.shuffle_vector(numbers, numbers, mask)
         place = emit.at(target, I8, builder.mul(k, I64(2)))
@@ -139,7 +138,7 @@ def write_numbers(instruction, emit, x, target, depth, bits):
     return unit
 
 
-def bits_of(depth):
+def bits_of(depth: int) -> int:
     """Bits of a number in a sum of `depth` (see `BITS`)."""
     return min(BITS, 24 - max(1, depth - 1).bit_length())
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
-from charrnn.config.fields import Settings, setting, settings_of
+from charrnn.config.fields import Settings, setting
 from charrnn.errors import ConfigError
 
+Precision = Literal["auto", "float32", "bf16", "int8"]
 SHORT = "Many short texts"
 sampling, short = (partial(setting, group=group) for group in ("Sampling", SHORT))
 
@@ -106,7 +107,7 @@ class SamplingConfig(Settings):
     unknown: Literal["error", "skip", "nearest", "fold"] = sampling(
         "error", "How to treat characters of the prime that are not in the vocabulary."
     )
-    precision: Literal["auto", "float32", "bf16", "int8"] = sampling(
+    precision: Precision = sampling(  # noqa: RUF009
         "auto",
         "Round weights to this type, which is faster; auto: int8, where that does not change the "
         "loss, else float32. Each writes a text of its own.",
@@ -152,7 +153,5 @@ class ShortConfig(Settings):
             )
 
 
-PRECISIONS = tuple(
-    each for each in settings_of(SamplingConfig)["precision"].choices if each != "auto"
-)
+PRECISIONS = tuple(each for each in get_args(Precision) if each != "auto")
 """The types that weights can be rounded to for sampling."""

@@ -182,8 +182,7 @@ class MemoryConfig(Settings):
     )
     memory_half: float = remembered(
         9.0,
-        "The memory counts as much as the network where as many places were the same; fewer count "
-        "less.",
+        "How many places must look the same for the memory to count as much as the network.",
         1e-6,
         1e9,
     )

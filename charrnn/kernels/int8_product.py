@@ -49,7 +49,8 @@ def int8_block(instruction, width):
                 row = build.mul(k, I64(width))
                 at = [emit.load(words, I32, build.add(row, I64(p))) for p in places]
                 place = build.add(numbers, build.mul(k, I64(8)))
-                return sum(int8.sums(instruction, emit, at, place, totals), [])
+                after = int8.sums(instruction, emit, at, place, totals)
+                return [each for both in after for each in both]
 
             flat = [each for both in totals for each in both]
             _, flat = emit.loop(build.lshr(depth, I64(2)), 1, flat, body)
@@ -82,7 +83,7 @@ write_numbers = numbers_of(int8.INSTRUCTION)
 @spliced
 def multiply(wide, slim, write_numbers, x, x_row, weights, z, z_row, rows, depth, columns):
     """z (rows, columns) += x (rows, depth) @ the matrix at `weights`, in addresses and bytes."""
-    bits, most = 14, 1024
+    bits, most = int8.BITS, 1 << 24 - int8.BITS
     while most < depth:
         bits, most = bits - 1, 2 * most
     units, size = stack_words(ROWS), 2 * depth

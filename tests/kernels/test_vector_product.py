@@ -210,6 +210,7 @@ def test_auto_depends_on_the_network_alone() -> None:
     """int8, unless the largest weight of most columns is far above the others."""
     usual = model()
     assert precision_of(usual) == "int8" and precision_of(usual, "bf16") == "bf16"
+    assert precision_of(model("grid")) == "float32"
     assert Writer(usual, config()).precision == "int8"
     usual.parameters["rnn.weight_hh_l1"][0] = 20
     assert precision_of(usual) == "float32"

@@ -36,8 +36,9 @@ ADAM: dict[str, Any] = {
 
 def let_overflow(parameters: Any) -> None:
     """Give a decoder finite weights with which logits are not finite."""
-    parameters["decoder.bias"][:2] = 3.3e38
-    parameters["decoder.weight"][:, :1], parameters["decoder.weight"][:, 1:2] = 3e38, -3e38
+    parameters["decoder.bias"][:2] = 3.4e38
+    parameters["decoder.weight"][:, :2] = 0
+    parameters["decoder.weight"][0, :2] = 3e38, -3e38
 
 
 def plain_model(**settings: Any) -> ModelConfig:
