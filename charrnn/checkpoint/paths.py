@@ -25,10 +25,15 @@ def newest_folder(root: str | Path = ROOT, wanted: str = "a run's folder") -> Pa
     """The folder of the most recently saved run below `root`; `RunError` if there is none, which
     says what is wanted.
     """
-    saved = [(path.stat().st_mtime, path) for path in Path(root).glob(f"*/{LAST}")]
-    if not saved:
+    folders = [path.parent for path in Path(root).glob(f"*/{LAST}")]
+    if not folders:
         raise RunError(f"no run in {root}/; train one first, or give {wanted}")
-    return max(saved)[1].parent
+    return max(folders, key=lambda folder: (_saved(folder), folder))
+
+
+def _saved(folder: Path) -> float:
+    """When one of a run's networks was last saved, seconds since 1970."""
+    return max((own / LAST).stat().st_mtime for own in networks_of(folder))
 
 
 def holds_run(folder: Path) -> bool:

@@ -98,8 +98,8 @@ def serve(
     """Answer requests for completions as OpenAI's clients send them, and serve a page to write on,
     until Ctrl-C.
 
-    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. Only this machine can ask unless
-    --host says otherwise.
+    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder, whose networks write together. Only
+    this machine can ask unless --host says otherwise.
     """
     config = ServeConfig.of({name: value for name, value in settings.items() if value is not None})
     _check(config, api_key)

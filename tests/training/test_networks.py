@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -109,4 +110,15 @@ def test_the_checkpoints_of_a_run_are_loaded_as_one(folder: RunFolder) -> None:
 
 
 def test_a_network_below_a_run_is_no_newest_run(folder: RunFolder) -> None:
-    assert newest_folder(folder.path.parent) == folder.path
+    root = folder.path.parent
+    other = RunFolder(root / "other")
+    other.path.mkdir()
+    other.last.write_bytes(folder.last.read_bytes())
+    try:
+        for path, when in ((folder.last, 1e9), (other.last, 1.1e9), (folder.network(2).last, 1e9)):
+            os.utime(path, (when, when))
+        assert newest_folder(root) == other.path
+        os.utime(folder.network(2).last, (1.2e9, 1.2e9))
+        assert newest_folder(root) == folder.path
+    finally:
+        other.last.unlink()
