@@ -31,7 +31,7 @@ have 22 to 37.
 
 EXACT_CELLS = ("clockwork", "grid")
 """Cells for which `auto` is float32: int8 cost one network of each 7e-4 and 1.3e-3 nats per
-character, those of other cells at most 2e-4, mostly less than could be measured.
+character, those of other cells at most 3e-4, mostly less than could be measured.
 """
 
 
