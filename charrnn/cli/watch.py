@@ -60,7 +60,7 @@ def watch(run: str | None, once: bool, as_json: bool) -> None:
     if as_json:
         click.echo(terminal.json_text(_as_json(watched)))
         return
-    block = LiveBlock(sys.stdout, foot=LEAVE)
+    block = LiveBlock(sys.stdout, foot=watched.foot)
     if not once:
         with closing(block):
             watched = _follow(watched, block)
@@ -93,14 +93,20 @@ class Watched:
         folders, count = networks_of(first.folder), first.config.networks or 1
         if len(folders) == 1:
             return cls(first, first.folder, count=count)
+        record = RunRecord.read(folders[-1])
         # the run is locked while any of its networks is trained
-        record = replace(RunRecord.read(folders[-1]), is_running=first.is_running)
+        record = replace(record, is_running=first.is_running or record.is_running)
         return cls(record, first.folder, len(folders), max(count, len(folders)))
 
     @property
     def name(self) -> str:
         """Its number, if there are several."""
         return f"network {self.number} of {self.count}" if self.count > 1 else ""
+
+    @property
+    def foot(self) -> str:
+        """What stands below the picture."""
+        return f"{self.name}. {LEAVE}" if self.name else LEAVE
 
 
 def _follow(watched: Watched, block: LiveBlock) -> Watched:
@@ -127,6 +133,7 @@ def _follow(watched: Watched, block: LiveBlock) -> Watched:
         watched = Watched.read(watched.folder)
         if watched.record.folder != record.folder:  # the next network
             begun, first, said, advised = time.monotonic(), watched.record.step, 0, 0
+            block.set_foot(watched.foot)
             if not block.is_live:
                 block.say(watched.name)
         record = watched.record
