@@ -57,7 +57,7 @@ def carry_out(
         own = folder.network(number)
         with own.locked():
             run = _network(own, number, first, corpus)
-            own_plan = None if plan is None else plan.for_network(number)
+            own_plan = None if plan is None else plan.for_next(len(missing) + 1)
             status = _carry_out(request, run, corpus, own, stop, own_plan, (number, count))
         if status or stop.status:
             return status or stop.status
