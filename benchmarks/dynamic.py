@@ -1,7 +1,7 @@
 """The settings of dynamic evaluation and of the memory, chosen on training text only.
 
 A network learns the first four fifths of a text's training part; rate and decay, and the memory's
-sharpness and half, are tried on its last fifth. The validation part is read once, at the end, by
+size and sharpness, are tried on its last fifth. The validation part is read once, at the end, by
 the best settings of both and, with --run, by networks that learned from the whole training part.
 Losses in nats per character.
 """
@@ -59,7 +59,6 @@ def main() -> None:
     parser.add_argument("--segments", type=int, nargs="+", default=[20])
     parser.add_argument("--sizes", type=int, nargs="+", default=[4000])
     parser.add_argument("--sharpness", type=float, nargs="+", default=[14, 17, 20])
-    parser.add_argument("--halves", type=float, nargs="+", default=[6, 9, 12])
     parser.add_argument("--characters", type=int, default=100_000, help="of the text to choose on")
     parser.add_argument("--run", nargs="*", default=[], help="networks for the validation part")
     parser.add_argument("--threads", type=int)
@@ -82,7 +81,7 @@ def main() -> None:
         DynamicConfig(*each) for each in product(options.rates, options.decays, options.segments)
     )
     remembering: Iterable[Config] = (
-        MemoryConfig(*each) for each in product(options.sizes, options.sharpness, options.halves)
+        MemoryConfig(*each) for each in product(options.sizes, options.sharpness)
     )
     with closing(Workers(options.threads)) as workers:
         plain = evaluate(

@@ -25,10 +25,15 @@ def newest_folder(root: str | Path = ROOT, wanted: str = "a run's folder") -> Pa
     """The folder of the most recently saved run below `root`; `RunError` if there is none, which
     says what is wanted.
     """
-    saved = [(path.stat().st_mtime, path) for path in Path(root).glob(f"*/{LAST}")]
-    if not saved:
+    folders = [path.parent for path in Path(root).glob(f"*/{LAST}")]
+    if not folders:
         raise RunError(f"no run in {root}/; train one first, or give {wanted}")
-    return max(saved)[1].parent
+    return max(folders, key=lambda folder: (_saved(folder), folder))
+
+
+def _saved(folder: Path) -> float:
+    """When one of a run's networks was last saved, seconds since 1970."""
+    return max((own / LAST).stat().st_mtime for own in networks_of(folder))
 
 
 def holds_run(folder: Path) -> bool:
@@ -70,6 +75,19 @@ def find_run(path: str | os.PathLike[str] | None) -> Path:
 def best_of(folder: Path, number: int) -> Path:
     """The file of a run's network with this number, from 1."""
     return folder / (BEST if number == 1 else f"best-{number}.safetensors")
+
+
+def network_folder(folder: Path, number: int) -> Path:
+    """The folder of a run's network with this number, from 1: a run of its own, below the first."""
+    return folder if number == 1 else folder / str(number)
+
+
+def networks_of(folder: Path) -> list[Path]:
+    """The folders of the networks of a run that have been begun, in order; the first is its own."""
+    folders = [folder]
+    while (network_folder(folder, len(folders) + 1) / LAST).exists():
+        folders.append(network_folder(folder, len(folders) + 1))
+    return folders
 
 
 def find_checkpoints(path: str | os.PathLike[str] | None, root: str | Path = ROOT) -> list[Path]:

@@ -25,7 +25,7 @@ def command(members: Sequence[Member], *settings: Settings, **flags: Any) -> lis
     A flag that is True has no value, one that is False or None is left out, and a tuple's are
     repeated.
     """
-    first, *others = map(_named, members)
+    first, *others = [member.argument for member in members if member.argument]
     words = ["charrnn", "sample", f"./{first}" if first.startswith("-") else first]
     values: dict[str, Any] = {"ensemble": tuple(others)}
     for each in settings:
@@ -39,11 +39,6 @@ def command(members: Sequence[Member], *settings: Settings, **flags: Any) -> lis
             elif one is not None and one is not False:
                 words += [flag_of(name), _number(one) if isinstance(one, float) else str(one)]
     return words
-
-
-def _named(member: Member) -> str:
-    """A network's file and weight."""
-    return str(member.path) + ("" if member.weight is None else f":{_number(member.weight)}")
 
 
 def line(words: Sequence[str], prime: str, prime_file: str | None) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +33,16 @@ _WEIGHTED = re.compile(r"(.+):([0-9]*\.?[0-9]+)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network, its file, and its share in an ensemble if it is not an equal one."""
+    """A trained network, its file, and its share in an ensemble if it is not an equal one.
+
+    argument: what names it in a command; of a run of several networks the first one's is the
+        folder, with the weight that was given, and the others have none.
+    """
 
     path: Path
     trained: Trained
     weight: float | None = None
+    argument: str = ""
 
 
 def load_members(
@@ -61,9 +68,9 @@ def load_members(
     if len({len(paths) for paths in runs}) > 1:
         given = [*shares(len(runs), given)]
     members = [
-        Member(path, load(path), weight and weight / len(paths))
-        for paths, weight in zip(runs, given, strict=True)
-        for path in paths
+        Member(path, load(path), weight and weight / len(paths), argument if n == 0 else "")
+        for paths, weight, argument in zip(runs, given, _arguments(named, runs), strict=True)
+        for n, path in enumerate(paths)
     ]
     first = members[0].trained
     for member in members[1:]:
@@ -77,12 +84,44 @@ def load_members(
     return members
 
 
+def _arguments(
+    named: Sequence[tuple[str | None, float | None]], runs: Sequence[Sequence[Path]]
+) -> list[str]:
+    """What names each file, or folder of several networks, in a command."""
+    names = [str(paths[0] if len(paths) == 1 else paths[0].parent) for paths in runs]
+    weights = ["" if weight is None else f":{weight!r}" for _, weight in named]
+    return [name + weight for name, weight in zip(names, weights, strict=True)]
+
+
+def names_of(members: Sequence[Member]) -> list[str]:
+    """What the user knows the networks as, for a message: "a/best.safetensors", "b, 3 networks"."""
+    starts = [n for n, member in enumerate(members) if member.argument]
+    counts = [end - n for n, end in pairwise([*starts, len(members)])]
+    return [
+        members[n].argument + (f", {count} networks" if count > 1 else "")
+        for n, count in zip(starts, counts, strict=True)
+    ]
+
+
 def load_member(checkpoint: str | None, *kernels: str, training: bool = True) -> Member:
     """The network that the user names, the first one of a run; `kernels` as for `load_kernels`."""
     from charrnn.checkpoint.paths import find_checkpoint
 
     path = str(find_checkpoint(checkpoint))
     return load_members(path, (), *kernels, training=training)[0]
+
+
+def say_where_others_are(folder: Path, command: str) -> None:
+    """If this is the folder of a run of several networks, say that only the first is looked at."""
+    from charrnn.checkpoint.paths import networks_of
+    from charrnn.cli import terminal
+
+    folders = networks_of(folder)
+    if len(folders) > 1:
+        terminal.say(
+            f"this is the first of {len(folders)} networks; the second: charrnn {command} "
+            f"{shlex.quote(str(folders[1]))}"
+        )
 
 
 def mixture_of(members: Sequence[Member]) -> Mixture:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of
+from charrnn.cli.checkpoints import ensemble_option, files_of, load_members, mixture_of, names_of
 from charrnn.cli.eval_text import other_text, own_text, warn_of_other_texts
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.inputs import with_dynamic_kernels
 from charrnn.cli.looks import note_test_look, warn_of_test_looks
 from charrnn.cli.options import (
     PATH,
@@ -147,7 +147,7 @@ def eval_(
     from charrnn.text.vocab import counted
 
     if config is not None:
-        config = _with_kernels(config, len(text[0]))
+        config = with_dynamic_kernels(config, len(text[0]))
     is_begun = bool(texts) or follows_separator(text[1])
     openings = [network.opening for network in networks] if is_begun else []
     with closing(Workers(threads)) as workers:
@@ -160,8 +160,10 @@ def eval_(
         click.echo(terminal.json_text(_as_json(rows, window, config, remembering) | about))
     else:
         what = "the text" if texts else f"the {split or 'validation'} part of its text"
-        names = [terminal.one_line(str(member.path)) for member in members]
-        whose = names[0] if len(names) == 1 else f"an ensemble of {len(names)} ({', '.join(names)})"
+        names = [terminal.one_line(name) for name in names_of(members)]
+        whose = names[0]
+        if len(names) > 1:
+            whose = f"an ensemble of {len(members)} ({'; '.join(names)})"
         size = counted(rows["carried"].characters, "character")
         terminal.show(f"{whose} on {what}, {size}")
         _print_rows(rows, window)
@@ -177,16 +179,6 @@ def _asked(kind: type[Asked], is_asked: bool, given: dict[str, Any], where: str)
     if values and not is_asked:
         raise click.UsageError(f"{flag_of(next(iter(values)))} applies to {where}")
     return kind(**values) if is_asked else None
-
-
-def _with_kernels(config: DynamicConfig, characters: int) -> DynamicConfig:
-    """The configuration with its precision for a text of this length, whose kernels are loaded."""
-    from charrnn.cli.inputs import precision_kernels
-    from charrnn.evaluation.dynamic import with_precision
-
-    config = with_precision(config, characters)
-    load_kernels(*precision_kernels([config.dynamic_precision]))
-    return config
 
 
 def _training_text(member: Member) -> TextIds:

@@ -59,16 +59,20 @@ def info(checkpoint: str | None, as_json: bool) -> None:
     sizes = {"bytes": path.stat().st_size, "parameters": trained.model.count()}
     about = {"checkpoint": str(path), **sizes, **describe(path)}
     about["sampling_precision"] = precision_of(trained.model)
-    run = describe_run(path) or {}
+    run, networks = describe_run(path) or {}, _networks(checkpoint)
     history = run.pop("history", [])
     history = [entry for entry in history if entry["step"] <= trained.origin.step]
     events = events_of(
         history if path == Path(checkpoint or "") else RunFolder(path.parent).entries()
     )
     if as_json:
-        click.echo(terminal.json_text({**about, "run": run, "history": history, "events": events}))
+        told = {"networks": networks} if len(networks) > 1 else {}
+        about |= {**told, "run": run, "history": history, "events": events}
+        click.echo(terminal.json_text(about))
         return
-    _print_facts(_facts(about, run))
+    facts = _facts(about, run)
+    facts[1:1] = _networks_facts(networks, run)
+    _print_facts(facts)
     validations = [entry for entry in history if "fell_back_from" not in entry]
     if validations:
         click.echo()
@@ -77,6 +81,28 @@ def info(checkpoint: str | None, as_json: bool) -> None:
         click.echo()
     for event in events:
         terminal.show(event_text(event))
+
+
+def _networks(checkpoint: str | None) -> list[Metadata]:
+    """The networks of a run, or the one in a file: the checkpoint, step and loss of each."""
+    from charrnn.checkpoint.header import describe
+    from charrnn.checkpoint.paths import find_checkpoints
+
+    networks = []
+    for path in find_checkpoints(checkpoint):
+        about = describe(path)
+        networks.append({"checkpoint": str(path), "step": about["step"], "loss": about["loss"]})
+    return networks
+
+
+def _networks_facts(networks: Sequence[Metadata], run: Metadata) -> list[tuple[str, str]]:
+    """How many networks there are, if there are to be several, and the loss of each."""
+    count = run.get("train", {}).get("networks") or 1
+    if max(count, len(networks)) == 1:
+        return []
+    number = f"{len(networks)} of {count} so far" if count > len(networks) else f"{len(networks)}"
+    losses = ", ".join(number_text(network["loss"], ".4f") or "-" for network in networks)
+    return [("networks", f"{number}, used together; losses {losses}; the first is shown here")]
 
 
 def events_of(entries: Sequence[Metadata]) -> list[Metadata]:

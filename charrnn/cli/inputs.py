@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from charrnn.cli import terminal
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import flag_of
-from charrnn.config import CorpusConfig, ModelConfig
+from charrnn.config import CorpusConfig, DynamicConfig, ModelConfig
 from charrnn.config.fields import Value
 from charrnn.errors import ConfigError
 
@@ -31,6 +31,17 @@ def precision_kernels(precisions: Collection[str], duration: str | None = None) 
     if "auto" in precisions and duration is not None and rounded is not None:
         asked.append(rounded)
     return [f"{name}-training" for name in dict.fromkeys(asked)]
+
+
+def with_dynamic_kernels(config: DynamicConfig, characters: int = 0) -> DynamicConfig:
+    """How a network learns from a text of this length, with the precision, whose kernels are
+    loaded.
+    """
+    from charrnn.evaluation.dynamic import with_precision
+
+    config = with_precision(config, characters)
+    load_kernels(*precision_kernels([config.dynamic_precision]))
+    return config
 
 
 def optimizer_kernels(optimizers: Iterable[object]) -> list[str]:

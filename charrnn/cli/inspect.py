@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, load_member
+from charrnn.cli.checkpoints import Member, load_member, say_where_others_are
 from charrnn.cli.inspect_units import UnitRequest, show_units, unit_options
 from charrnn.cli.options import PATH, decoding_options, json_option
 from charrnn.cli.score_text import check_place, check_texts, read_own_text, read_score_text
@@ -90,6 +90,7 @@ def inspect(
         if path is not None:
             check_place(flag, Path(path), files)
     member = load_member(run)
+    say_where_others_are(member.path.parent, "inspect")
     decoding = {"encoding": encoding, "encoding_errors": encoding_errors}
     text = (
         read_score_text(member.trained, texts, decoding, unknown)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
+from charrnn.cli.checkpoints import say_where_others_are
 from charrnn.cli.info import event_text, events_of
 from charrnn.cli.options import PATH, json_option
 from charrnn.cli.tables import Column, number_text, print_table
@@ -60,7 +61,8 @@ Examples:
 def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> None:
     """Show how a run has learned: its losses at each validation, or at every step.
 
-    RUN is a run's folder, by default the newest. It may be training now. Losses are in nats per
+    RUN is a run's folder, by default the newest. It may be training now. Of several networks, it
+    is about the first; RUN/2 is the folder of the second. Losses are in nats per
     character.
     """
     if csv + as_json + (tensorboard is not None) > 1:
@@ -74,6 +76,7 @@ def log(run: str | None, csv: bool, as_json: bool, tensorboard: str | None) -> N
     record = RunRecord.read(run)
     if record.damage is not None:
         terminal.say(record.damage)
+    say_where_others_are(record.folder, "log")
     if csv:
         _print_csv(record)
     elif as_json:

@@ -9,6 +9,7 @@ import click
 
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.cli import terminal
+from charrnn.cli.checkpoints import say_where_others_are
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import PATH, threads_option
 from charrnn.cli.score_text import check_place
@@ -69,6 +70,7 @@ def report_(
     paths = [find_checkpoint(run) for run in runs or (None,)]
     from charrnn.checkpoint.header import model_config_of
 
+    say_where_others_are(paths[0].parent, "report")
     cells = [model_config_of(path).cell for path in paths]
     if svg is not None:
         _make_folder(Path(svg))

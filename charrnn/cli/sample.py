@@ -141,9 +141,9 @@ def sample(
     """Generate text with a network: by default the newest run's or, if there is no run, the bundled
     one. On stderr, it ends with the command that makes the text again.
 
-    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. A pipe or file on standard input is
-    taken as the prime, exactly as it is, unless --prime or --prime-file is given; in a script whose
-    standard input serves another purpose, pass --prime "".
+    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder, whose networks write together. A
+    pipe or file on standard input is taken as the prime, exactly as it is, unless --prime or
+    --prime-file is given; in a script whose standard input serves another purpose, pass --prime "".
     """
     settings["seed"] = secrets.randbits(53) if seed is None else seed
     settings["stop"] = tuple(map(unescaped, settings["stop"]))

@@ -10,6 +10,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import Member, mixture_of
+from charrnn.cli.inputs import with_dynamic_kernels
 from charrnn.cli.options import flag_of, option, options_for
 from charrnn.cli.prime import as_text, content_of
 from charrnn.config import DynamicConfig, SamplingConfig
@@ -73,6 +74,7 @@ def adapted(
     workers: Workers,
 ) -> list[Member]:
     """The members after they have read a file and learned from it."""
+    config = None if config is None else with_dynamic_kernels(config)
     from charrnn.evaluation.dynamic import adapt
 
     whose = f"the text of --adapt ({path})"

@@ -108,7 +108,7 @@ def score(
         _check_alone({"--ensemble": ensemble, "--html": html, "--per-line": per_line})
         if len(set(runs)) < len(runs):
             raise click.UsageError("--run names the same network twice; leave one of them out")
-        networks = [load_members(run, ())[0].trained for run in runs]
+        networks = [mixture_of(load_members(run, ())) for run in runs]
         text = read_score_text(networks[0], texts, decoding, "skip")
         with closing(Workers(threads)) as workers:
             print_authorship(runs, networks, text, passages, as_json, workers)

@@ -12,7 +12,7 @@ from charrnn.cli import terminal
 from charrnn.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    from charrnn.checkpoint.mixture import Mixture
     from charrnn.cli.score_text import ScoreText
     from charrnn.evaluation.authorship import Authorship
     from charrnn.runtime.threads import Workers
@@ -31,7 +31,7 @@ class _Row:
 
 def print_authorship(
     runs: Sequence[str],
-    networks: Sequence[Trained],
+    networks: Sequence[Mixture],
     text: ScoreText,
     count: int,
     as_json: bool,

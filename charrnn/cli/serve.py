@@ -9,12 +9,12 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, load_member
+from charrnn.cli.checkpoints import Member, load_members, mixture_of
 from charrnn.cli.options import (
     PATH,
     GroupedCommand,
@@ -26,6 +26,9 @@ from charrnn.cli.options import (
 from charrnn.cli.sample import bundled_if_no_run
 from charrnn.config.serving import SERVER, ServeConfig
 from charrnn.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from charrnn.checkpoint.mixture import Mixture
 
 EXAMPLES = """\b
 Examples:
@@ -95,8 +98,8 @@ def serve(
     """Answer requests for completions as OpenAI's clients send them, and serve a page to write on,
     until Ctrl-C.
 
-    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder. Only this machine can ask unless
-    --host says otherwise.
+    CHECKPOINT_OR_RUN is a .safetensors file or a run's folder, whose networks write together. Only
+    this machine can ask unless --host says otherwise.
     """
     config = ServeConfig.of({name: value for name, value in settings.items() if value is not None})
     _check(config, api_key)
@@ -104,7 +107,8 @@ def serve(
 
     with contextlib.closing(bound(config)) as listener:
         _say_who_can_ask(listener, api_key)
-        member = load_member(checkpoint or bundled_if_no_run())
+        members = load_members(checkpoint or bundled_if_no_run(), ())
+        member, networks = members[0], mixture_of(members)
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application
 
@@ -113,7 +117,7 @@ def serve(
         with contextlib.closing(Workers(threads)) as workers:
             name, url = name_of(member.path), url_of(listener)
             app = application(
-                member.trained,
+                networks,
                 name,
                 config,
                 known_words=lexicon,
@@ -121,7 +125,7 @@ def serve(
                 key=api_key,
                 log=_log if log else None,
             )
-            listen(app, listener, lambda: _say_where(member, name, url))
+            listen(app, listener, lambda: _say_where(networks, name, url))
 
 
 def name_of(path: Path) -> str:
@@ -136,8 +140,8 @@ def _words(member: Member, path: str, text: tuple[str, ...]) -> Any:
     return known_words(member.trained, path, lambda: own_corpus(member, text))
 
 
-def _say_where(member: Member, name: str, url: str) -> None:
-    terminal.say(f"{terminal.one_line(name)}: {member.trained.model.summary}")
+def _say_where(networks: Mixture, name: str, url: str) -> None:
+    terminal.say(f"{terminal.one_line(name)}: {networks.summary}")
     terminal.say(f"to write: {url}/")
     terminal.say(f"OpenAI's clients: base_url {url}/v1, model {terminal.one_line(name)}")
     terminal.say("Ctrl-C stops the server")

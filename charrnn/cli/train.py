@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from charrnn.cli import terminal
 from charrnn.cli.inputs import check_same, optimizer_kernels, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
 from charrnn.cli.options import (
@@ -188,7 +189,7 @@ def _train(
 def _start(request: Request) -> int:
     """Start a new run and train it; return the exit status."""
     from charrnn.checkpoint.header import model_config_of
-    from charrnn.checkpoint.paths import ROOT, check_no_run, find_checkpoint
+    from charrnn.checkpoint.paths import ROOT, check_no_run, find_checkpoint, find_checkpoints
     from charrnn.text.datasets import bundled_corpus
     from charrnn.text.sources import find
 
@@ -198,6 +199,8 @@ def _start(request: Request) -> int:
     if request.out is not None:
         check_no_run(Path(request.out))
     weights = None if request.init_from is None else find_checkpoint(request.init_from)
+    if weights is not None and (count := len(find_checkpoints(request.init_from))) > 1:
+        terminal.say(f"starting from the first of {count} networks: {weights}")
     model = ModelConfig.of(request.settings) if weights is None else model_config_of(weights)
     load_kernels(model.cell, *_kernels(request), quiet=request.quiet)
     from charrnn.checkpoint.trained import load

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from charrnn.checkpoint.paths import best_of
 from charrnn.cli import terminal
 from charrnn.cli.inputs import check_same, precision_kernels, read_text
 from charrnn.cli.kernel_loading import load_kernels
@@ -80,6 +81,10 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
         if is_started_again:
             now = values_of(run.config)
             changes = {name: value for name, value in changes.items() if value != now.get(name)}
+            count = changes.get("networks")
+            if isinstance(count, int) and folder.has_network(count + 1):
+                del changes["networks"]  # it has been given more since
+        _check_networks(request.settings, folder, is_started_again)
         run.change(**changes)
         if request.duration is not None and not is_started_again and not is_one:
             more_networks(request, run, folder)
@@ -91,6 +96,18 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
         elif request.duration is not None:
             plan = planned_rest(request, run, corpus, folder)
         return carry_out(request, run, corpus, folder, stack.enter_context(Stop.installed()), plan)
+
+
+def _check_networks(
+    settings: Mapping[str, Value], folder: RunFolder, is_started_again: bool
+) -> None:
+    """`ConfigError` for fewer networks than there are."""
+    count = settings.get("networks")
+    if isinstance(count, int) and folder.has_network(count + 1) and not is_started_again:
+        raise ConfigError(
+            f"`networks` {count}: {folder.path} has more already; leave it out, or delete "
+            f"{best_of(folder.path, count + 1).name} and those after it"
+        )
 
 
 def _text_of(run: Run, request: Request, folder: RunFolder) -> Corpus:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict
+from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from charrnn.cli import terminal
 from charrnn.cli.options import Request
@@ -12,6 +15,7 @@ from charrnn.cli.signals import Stop
 from charrnn.config.files import values_of
 
 if TYPE_CHECKING:
+    from charrnn.config import TrainConfig
     from charrnn.text.corpus import Corpus
     from charrnn.training.run import Run
     from charrnn.training.run_folder import RunFolder
@@ -31,34 +35,84 @@ def carry_out(
     plan: Plan | None = None,
 ) -> int:
     """Train all of a run's networks until the end or a signal, within the plan's time if there is
-    a plan, and show progress; return the exit status.
+    a plan, and show progress; return the exit status. If they have learned faster than planned,
+    others follow.
     """
     from charrnn.cli.train_together import show_together
+    from charrnn.training.recipe import MOST_NETWORKS
+    from charrnn.training.run_file import configurations_of
 
     count, first = run.config.networks or 1, run
     if count == 1:
         return _carry_out(request, run, corpus, folder, stop, plan)
-    missing = [number for number in range(2, count + 1) if not folder.has_network(number)]
+    if folder.last.exists() and configurations_of(folder.last)[1] != first.config:
+        folder.save_last(first)  # from now on it is to have so many
+    missing = [number for number in range(2, count + 1) if _is_missing(folder, number, first)]
     if not missing or run.ended_by(folder.seconds_before) is None:
         status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))
         if status or stop.status:
             return status or stop.status
-    for number in missing:
+    while missing:
+        number, began = missing.pop(0), time.monotonic()
         own = folder.network(number)
         with own.locked():
-            if own.last.exists():
-                run = own.resume()
-                run.check_text(corpus)
-            else:
-                run = first.another(corpus, number)
-                own.create(values_of(run.corpus_config, run.model.config, run.config))
-            own_plan = None if plan is None else plan.for_network(number)
+            run = _network(own, number, first, corpus)
+            own_plan = None if plan is None else plan.for_next(len(missing) + 1)
             status = _carry_out(request, run, corpus, own, stop, own_plan, (number, count))
         if status or stop.status:
             return status or stop.status
         folder.add_network(number)
+        if not missing and plan is not None and request.training.networks is None:
+            now = time.monotonic()
+            if now + now - began < plan.end and count < MOST_NETWORKS:
+                count += 1
+                missing.append(count)
+                folder.resize(count)
     show_together(folder, corpus, request)
     return 0
+
+
+def _is_missing(folder: RunFolder, number: int, first: Run) -> bool:
+    """True if this network has not been trained to its end, or the run has been given other
+    settings since.
+    """
+    from charrnn.training.run_file import configurations_of
+
+    own = folder.network(number)
+    return not folder.has_network(number) or (
+        own.last.exists() and bool(_changes(configurations_of(own.last)[1], number, first))
+    )
+
+
+def _changes(config: TrainConfig, number: int, first: Run) -> dict[str, Any]:
+    """The first network's settings that this one lacks."""
+    wanted = asdict(first.config.of_network(number))
+    now = asdict(config)
+    return {name: value for name, value in wanted.items() if now[name] != value and name != "pace"}
+
+
+def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:
+    """The run of one of the networks, from 2: new, or as it was saved in its folder, with the
+    settings that the first one has now.
+    """
+    from charrnn.training.grown_text import growth, take_up
+    from charrnn.training.records import SAMPLES, STEPS
+
+    if not own.last.exists():
+        for path in (own.history, own.path / STEPS, own.path / SAMPLES):
+            path.unlink(missing_ok=True)  # of one that was killed before its first checkpoint
+        run = first.another(corpus, number)
+        own.create(values_of(run.corpus_config, run.model.config, run.config))
+        return run
+    run = own.resume()
+    if growth(run, corpus):
+        take_up(run, corpus)
+    run.check_text(corpus)
+    run.sources = corpus.sources
+    changes = _changes(run.config, number, first)
+    if changes:
+        run.change(**changes)
+    return run
 
 
 def _carry_out(
@@ -83,10 +137,11 @@ def _carry_out(
         show_start(run, corpus, folder, request)
     before = folder.seconds_before
     ended = run.ended_by(before)
-    if ended is not None:
+    if ended is not None and place[0] == 1:
         limit = f", ended by its {ended}" if ended in LIMITS else ""
-        time = request.settings.get("max_time") or "20m"
-        more = f"for {time} more: charrnn train --resume {quote(str(folder.path))} --for {time}"
+        so_long = request.settings.get("max_time") or "20m"
+        more = "for more networks" if place[1] > 1 else f"for {so_long} more"
+        more += f": charrnn train --resume {quote(str(folder.path))} --for {so_long}"
         if ended == "patience":
             more = "for more: --resume with a larger --patience"
         terminal.say(
@@ -111,7 +166,7 @@ def _carry_out(
             reports = steps(run, corpus, folder=folder, threads=request.threads)
             with (
                 closing(reports if plan is None else on_time(reports, run, plan, say)) as reports,
-                _tensorboard(request.tensorboard, run.step) as board,
+                _tensorboard(request.tensorboard, run.step, place[0]) as board,
             ):
                 for report in reports:
                     display.show(report)
@@ -127,10 +182,12 @@ def _carry_out(
     return stop.status if ended is None else 0
 
 
-def _tensorboard(folder: str | None, step: int) -> AbstractContextManager[TensorBoard | None]:
-    """What writes a run at this step for TensorBoard, if a folder is given."""
+def _tensorboard(
+    folder: str | None, step: int, number: int
+) -> AbstractContextManager[TensorBoard | None]:
+    """What writes a network's run at this step for TensorBoard, if a folder is given."""
     if folder is None:
         return nullcontext()
     from charrnn.training.tensorboard import TensorBoard
 
-    return TensorBoard(folder, step)
+    return TensorBoard(folder if number == 1 else str(Path(folder, str(number))), step)

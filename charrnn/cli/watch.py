@@ -6,12 +6,14 @@ import shlex
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.checkpoint.paths import LAST
+from charrnn.checkpoint.paths import LAST, networks_of
 from charrnn.cli import terminal
 from charrnn.cli.live_block import LiveBlock
 from charrnn.cli.options import json_option, with_own_flags
@@ -46,35 +48,70 @@ def watch(run: str | None, once: bool, as_json: bool) -> None:
     """Watch a run that is trained in another terminal: how far it is, a curve of its losses, and
     what it writes.
 
-    RUN is a run's folder, by default the newest. Of a run that is not being trained, it shows the
+    RUN is a run's folder, by default the newest. Of several networks, it shows the one that is
+    trained now, or was trained last. Of a run that is not being trained, it shows the
     last state, and says whether it is finished, was stopped or was killed. In a pipe it prints a
     line for each validation.
     """
-    from charrnn.training.run_record import RunRecord
-
-    record = RunRecord.read(run)
+    watched = Watched.read(run)
+    record = watched.record
     if record.damage is not None:
         terminal.say(record.damage)
     if as_json:
-        click.echo(terminal.json_text(_as_json(record)))
+        click.echo(terminal.json_text(_as_json(watched)))
         return
-    block = LiveBlock(sys.stdout, foot=LEAVE)
+    block = LiveBlock(sys.stdout, foot=watched.foot)
     if not once:
         with closing(block):
-            record = _follow(record, block)
+            watched = _follow(watched, block)
     if once or block.is_live:
         columns = block.size[0] if block.is_live else PAGE
-        for line in picture(_view(record, _left(record)), columns, ROWS, block.looks):
+        for line in picture(_view(watched, _left(watched)), columns, ROWS, block.looks):
             click.echo(line)
-    for entry in record.advice if once else ():
+    for entry in watched.record.advice if once else ():
         terminal.show(_advice_text(entry))
-    terminal.show(_state_text(record))
+    terminal.show(_state_text(watched))
 
 
-def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
+@dataclass(frozen=True)
+class Watched:
+    """A run's network that is trained now, or was trained last: its record, its number, and how
+    many the run is to have. folder: of the run.
+    """
+
+    record: RunRecord
+    folder: Path
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def read(cls, run: str | Path | None) -> Watched:
+        """As it is now; errors as for `RunRecord.read`."""
+        from charrnn.training.run_record import RunRecord
+
+        first = RunRecord.read(run)
+        folders, count = networks_of(first.folder), first.config.networks or 1
+        if len(folders) == 1:
+            return cls(first, first.folder, count=count)
+        record = RunRecord.read(folders[-1])
+        # the run is locked while any of its networks is trained
+        record = replace(record, is_running=first.is_running or record.is_running)
+        return cls(record, first.folder, len(folders), max(count, len(folders)))
+
+    @property
+    def name(self) -> str:
+        """Its number, if there are several."""
+        return f"network {self.number} of {self.count}" if self.count > 1 else ""
+
+    @property
+    def foot(self) -> str:
+        """What stands below the picture."""
+        return f"{self.name}. {LEAVE}" if self.name else LEAVE
+
+
+def _follow(watched: Watched, block: LiveBlock) -> Watched:
     """Show the run until it is no longer trained; returns its last state."""
-    from charrnn.training.run_record import RunRecord
-
+    record = watched.record
     begun, first, said, advised = time.monotonic(), record.step, 0, 0
     sample, since = _sample(record), 0.0
     while record.is_running:
@@ -82,8 +119,8 @@ def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
         if _sample(record) != sample:
             sample, since = _sample(record), now
         if block.is_live:
-            left = _left(record, now - begun, record.step - first)
-            view = _view(record, left, int(GROWTH * (now - since)))
+            left = _left(watched, now - begun, record.step - first)
+            view = _view(watched, left, int(GROWTH * (now - since)))
             block.refresh(partial(picture, view, looks=block.looks))
         else:
             for entry in record.validations[said:]:
@@ -93,8 +130,14 @@ def _follow(record: RunRecord, block: LiveBlock) -> RunRecord:
             block.say(_advice_text(entry))
         advised = len(record.advice)
         time.sleep(max(EVERY, (time.monotonic() - now) / SHARE))
-        record = RunRecord.read(record.folder)
-    return record
+        watched = Watched.read(watched.folder)
+        if watched.record.folder != record.folder:  # the next network
+            begun, first, said, advised = time.monotonic(), watched.record.step, 0, 0
+            block.set_foot(watched.foot)
+            if not block.is_live:
+                block.say(watched.name)
+        record = watched.record
+    return watched
 
 
 def _advice_text(entry: dict[str, Any]) -> str:
@@ -114,19 +157,24 @@ def _validation(record: RunRecord) -> list[tuple[int, float]]:
     return [(step, loss) for step, loss in entries if loss is not None]
 
 
-def _left(record: RunRecord, seconds: float = 0.0, steps: int = 0) -> float | None:
-    """Seconds that a run still needs, at the pace of the last `steps` in `seconds`; without steps,
-    at that of its history. None if it is not being trained or its pace is unknown.
+def _left(watched: Watched, seconds: float = 0.0, steps: int = 0) -> float | None:
+    """Seconds that a run still needs, with its other networks, at the pace of the last `steps` in
+    `seconds`; without steps, at that of its history. None if it is not being trained or its pace
+    is unknown.
     """
+    record = watched.record
     if not record.is_running:
         return None
     if steps <= 0 or seconds < LONG_ENOUGH:
         seconds = record.seconds
         steps = max((entry["step"] for entry in record.history), default=0)
-    return (record.total_steps - record.step) * seconds / steps if steps and seconds else None
+    left = record.total_steps - record.step
+    left += (watched.count - watched.number) * record.total_steps
+    return left * seconds / steps if steps and seconds else None
 
 
-def _view(record: RunRecord, left: float | None, shown: int | None = None) -> View:
+def _view(watched: Watched, left: float | None, shown: int | None = None) -> View:
+    record = watched.record
     validation, (step, text) = _validation(record), _sample(record)
     return View(
         record.step,
@@ -138,13 +186,17 @@ def _view(record: RunRecord, left: float | None, shown: int | None = None) -> Vi
         text,
         step,
         shown,
+        "",
+        watched.count,
+        watched.number - 1,
     )
 
 
-def _state(record: RunRecord) -> str:
+def _state(watched: Watched) -> str:
     """running, finished, stopped (by a signal that let it save all), or killed."""
     from charrnn.training.run_file import progress_of
 
+    record = watched.record
     if record.is_running:
         return "running"
     config, validations = record.config, record.validations
@@ -155,16 +207,17 @@ def _state(record: RunRecord) -> str:
         is_over |= config.patience is not None and since_best >= config.patience
         is_over |= config.max_seconds is not None and record.seconds >= config.max_seconds
     if is_over:
-        return "finished"
+        return "finished" if watched.number == watched.count else "stopped"
     return "stopped" if record.step == progress_of(record.folder / LAST).step else "killed"
 
 
-def _state_text(record: RunRecord) -> str:
+def _state_text(watched: Watched) -> str:
     """Its state in a line, and what to type next."""
     from charrnn.training.run_file import progress_of
 
-    state, path = _state(record), shlex.quote(str(record.folder))
+    record, state, path = watched.record, _state(watched), shlex.quote(str(watched.folder))
     step = f"step {record.step:,} of {record.total_steps:,}"
+    step += f" of {watched.name}" if watched.count > 1 else ""
     sample = f"sample from it: charrnn sample {path}"
     resume = f"resume with: charrnn train --resume {path}"
     if state == "killed":
@@ -176,17 +229,20 @@ def _state_text(record: RunRecord) -> str:
     return f"{state}, at {step}\n{report}\n{sample}"
 
 
-def _as_json(record: RunRecord) -> dict[str, Any]:
+def _as_json(watched: Watched) -> dict[str, Any]:
+    record = watched.record
     validation, (step, text) = _validation(record), _sample(record)
     best = min(validation, key=lambda pair: pair[1], default=(None, None))
     return {
-        "run": str(record.folder),
-        "state": _state(record),
+        "run": str(watched.folder),
+        "network": watched.number,
+        "networks": watched.count,
+        "state": _state(watched),
         "step": record.step,
         "total_steps": record.total_steps,
         "epoch": record.step / record.steps_per_epoch,
         "seconds": record.seconds,
-        "seconds_left": _left(record),
+        "seconds_left": _left(watched),
         "train_loss": recent_loss(record.steps["loss"]),
         "validation_loss": validation[-1][1] if validation else None,
         "best_step": best[0],

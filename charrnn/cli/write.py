@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from charrnn.cli import terminal
-from charrnn.cli.checkpoints import Member, load_member
+from charrnn.cli.checkpoints import Member, load_members, mixture_of
 from charrnn.cli.options import (
     PATH,
     GroupedCommand,
@@ -128,7 +128,8 @@ def write(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
     kernels = ["bf16"] if config.precision == "bf16" else []
-    member = load_member(run or _run_of(opened.about), *kernels, training=False)
+    members = load_members(run or _run_of(opened.about), (), *kernels, training=False)
+    member = members[0]
     from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen
     from charrnn.generation.cowriter import Cowriter
@@ -137,7 +138,7 @@ def write(
     words = Words(member, known_words or "", text)
     with contextlib.closing(Workers(threads)) as workers:
         session = Cowriter(
-            member.trained,
+            mixture_of(members),
             manuscript,
             config,
             ahead=ahead,
@@ -147,7 +148,7 @@ def write(
 
         def about() -> dict[str, Any]:
             used = {k: v for k, v in asdict(session.config).items() if k not in ELSEWHERE}
-            return {"run": str(member.path), "seed": session.config.seed, "settings": used}
+            return {"run": member.argument, "seed": session.config.seed, "settings": used}
 
         saver = Saver(opened, manuscript, about)
         status = Screen(session, saver, words.read, has_color(sys.stdout)).run()
@@ -188,7 +189,7 @@ def _earlier(about: dict[str, Any]) -> dict[str, Any]:
 def _run_of(about: dict[str, Any]) -> str | None:
     """The run of the last session with a text, if it is still there; else the newest."""
     run = about.get("run")
-    return run if isinstance(run, str) and Path(run).is_file() else bundled_if_no_run()
+    return run if isinstance(run, str) and Path(run).exists() else bundled_if_no_run()
 
 
 def _say_where(file: Path, stored: ManuscriptFile, manuscript: Manuscript) -> None:

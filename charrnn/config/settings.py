@@ -180,13 +180,6 @@ class MemoryConfig(Settings):
     memory_sharpness: float = remembered(
         17.0, "How alike two places must be: theta of Grave et al. 2017.", 0.0, 1000.0
     )
-    memory_half: float = remembered(
-        9.0,
-        "The memory counts as much as the network where as many places were the same; fewer count "
-        "less.",
-        1e-6,
-        1e9,
-    )
 
 
 MEMORY = ("lstm", "peephole", "coupled", "depth-gated")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation.evaluate import Progress, evaluate, using
@@ -72,14 +73,14 @@ class Authorship:
 
 
 def authorship(
-    networks: Sequence[Trained],
+    networks: Sequence[Trained | Sequence[Trained]],
     text: str,
     *,
     workers: Workers | None = None,
     progress: Progress | None = None,
 ) -> Authorship:
-    """The likelihood of a text under each network. Every network reads all of it, from its opening,
-    and predicts every character.
+    """The likelihood of a text under each network, or under several as one (a `Mixture`). Every
+    network reads all of it, from its opening, and predicts every character.
 
     The networks may have different vocabularies. All are made to share the union of them and of the
     text's characters. A network that has read n characters and lacks m of the union gives each of
@@ -95,16 +96,17 @@ def authorship(
         raise ConfigError("a comparison needs at least two networks")
     if not text:
         raise CorpusError("the text is empty")
-    characters = set(text).union(*(n.vocab.index for n in networks if n.vocab.unit == "char"))
+    mixtures = [Mixture.of(each) for each in networks]
+    characters = set(text).union(*(m.vocab.index for m in mixtures if m.vocab.unit == "char"))
     nats, unknown = np.empty((len(networks), len(text))), np.zeros(len(networks), np.int64)
     with using(workers) as threads:
-        for row, network in enumerate(networks):
+        for row, mixture in enumerate(mixtures):
 
             def report(done: int, total: int, row: int = row) -> None:
                 if progress is not None:
                     progress(row * total + done, len(networks) * total)
 
-            nats[row], unknown[row] = _losses(network, text, characters, threads, report)
+            nats[row], unknown[row] = _losses(mixture, text, characters, threads, report)
     sentences = [*ends(text, "sentence")]
     while sentences and not text[sentences[-1] :].strip():
         sentences.pop()  # the space after the last one belongs to it
@@ -112,10 +114,10 @@ def authorship(
 
 
 def _losses(
-    network: Trained, text: str, characters: set[str], workers: Workers, progress: Progress
+    networks: Mixture, text: str, characters: set[str], workers: Workers, progress: Progress
 ) -> tuple[NDArray[np.float64], int]:
-    """-ln p of each character (C,), and how many of them the network lacks."""
-    vocab, pattern = network.vocab, network.corpus_config.document_separator
+    """-ln p of each character (C,), and how many of them the networks lack."""
+    vocab, pattern = networks.vocab, networks.corpus_config.document_separator
     is_bytes = vocab.unit == "byte"
     symbols = vocab.in_symbols(text)
     codes = np.frombuffer(symbols.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -125,10 +127,10 @@ def _losses(
     if read.any():
         ids = vocab.encode(text, "skip" if vocab.unknown is None else "fold")
         losses[read] = evaluate(
-            network.model,
+            networks,
             ids,
             starts=None if pattern is None else resets(ids, vocab, pattern),
-            openings=[network.opening],
+            openings=[network.opening for network in networks],
             workers=workers,
             progress=progress,
         ).losses
@@ -136,7 +138,7 @@ def _losses(
     if vocab.unknown is not None:
         losses[lacking] += math.log(max(1, missing))
     elif missing:
-        read_before = sum(part.characters for part in network.origin.texts) or TRAINED_ON
+        read_before = sum(part.characters for part in networks[0].origin.texts) or TRAINED_ON
         losses[read] += math.log1p(missing / read_before)
         losses[lacking] = math.log(read_before + missing)
     if is_bytes:

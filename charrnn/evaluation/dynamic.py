@@ -34,7 +34,7 @@ from charrnn.evaluation.evaluate import (
 )
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt as adapt_kernel
-from charrnn.network.arithmetic import rounded_precision
+from charrnn.network.arithmetic import check_precision, rounded_precision
 from charrnn.network.model import Model, Models, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, Parameters
@@ -114,11 +114,17 @@ def evaluate_dynamic(
 
 
 def with_precision(config: DynamicConfig, characters: int) -> DynamicConfig:
-    """The configuration with the precision of the products for a text of this length, not auto."""
-    if config.dynamic_precision != "auto":
-        return config
-    rounded = rounded_precision() if characters > SHORT else None
-    return replace(config, dynamic_precision=rounded or "float32")
+    """The configuration with the precision of the products for a text of this length, not auto;
+    `ConfigError` if this machine lacks the one that it asks for.
+    """
+    if config.dynamic_precision == "auto":
+        rounded = rounded_precision() if characters > SHORT else None
+        return replace(config, dynamic_precision=rounded or "float32")
+    try:
+        check_precision(config.dynamic_precision)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("`precision`", "`dynamic_precision`")) from None
+    return config
 
 
 def _part_of(progress: Progress, n: int, parts: int) -> Progress:
@@ -171,9 +177,8 @@ def adapt(
     if not len(ids):
         lack = "has no character of the vocabulary" if text else "is empty"
         raise CorpusError(f"the text to learn from {lack}")
-    networks, config = [], config or DynamicConfig()
-    if config.dynamic_precision == "auto":  # what is then written is the same on any machine
-        config = replace(config, dynamic_precision="float32")
+    # auto as for a short text: what is then written is the same on any machine
+    networks, config = [], with_precision(config or DynamicConfig(), 0)
     for n, network in enumerate(mixture):
         own, pattern = mixture.read_by(n, ids), network.corpus_config.document_separator
         starts = None if pattern is None else resets(own, network.vocab, pattern)
@@ -248,13 +253,8 @@ class _Learner:
         self.model, self.workers = Model(model.config), workers
         self._trained = model.parameters.flat
         self.model.parameters.flat[:] = self._trained
-        shape = config.dynamic_segment, streams
-        try:
-            self.network = Network(
-                self.model, *shape, workers, training=True, precision=config.dynamic_precision
-            )
-        except ConfigError as error:  # this machine lacks the precision
-            raise ConfigError(str(error).replace("`precision`", "`dynamic_precision`")) from None
+        shape, precision = (config.dynamic_segment, streams), config.dynamic_precision
+        self.network = Network(self.model, *shape, workers, training=True, precision=precision)
         self._rms = relative(squares, model.parameters)
         self._rule = np.array([config.dynamic_rate, EPSILON, config.dynamic_decay], np.float32)
         self._clipper = Clipper(model.parameters, workers, 0.0, 0.0)

@@ -6,12 +6,17 @@ characters, and which character came after each:
 
     p(w) = (1 - share) p_network(w) + share p_memory(w)
     p_memory(w) = sum over i with x_(i+1) = w of a_i / S,   a_i = exp(sharpness (k_t . k_i - 1))
-    share = sqrt(S) / (sqrt(S) + sqrt(half)),   S = sum over all i of a_i
+    share = sqrt(S) / (sqrt(S) + c),   S = sum over all i of a_i
 
 over the `size` positions i before t; k is the output minus the mean of those before, scaled to
 length 1. So a character is likely that came before in a place that looked alike to the network, and
 the more places there are, the more their word counts. (In the paper the share is a constant, which
-gained two thirds as much.)
+gained two thirds as much.) c is not a constant either: p is the mean for several c, and each has
+a weight by its past losses, of which the last fifty characters count most,
+
+    weight_c(t) ~ exp(-sum over i < t of 0.98^(t-1-i) loss_c(i))
+
+so where the memory is of no use, it soon has no say (c = infinity is one of them).
 """
 
 import math
@@ -46,6 +51,12 @@ LONGEST = 1_000_000
 """Characters of the longest text: all outputs are held in memory, two bytes a number."""
 TOGETHER = 512
 """Characters that are compared with the memory at a time."""
+BETWEEN = 16
+"""Such blocks between two reports of progress."""
+CAUTIONS = np.array([0.5, 1, 2, 3, 4.5, 7, 12, 30, np.inf])
+"""The values of c."""
+LASTING = 0.98
+"""How much of a past loss counts one character later."""
 
 
 def evaluate_with_memory(
@@ -80,6 +91,10 @@ def evaluate_with_memory(
         for own, network in zip(outputs, networks, strict=True):
             own[places] = network.layers[-1].out[:steps][scored]
 
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done * targets // total, 2 * targets)
+
     with using(workers) as threads:
         read = evaluate(
             model,
@@ -87,11 +102,11 @@ def evaluate_with_memory(
             starts=starts,
             openings=openings,
             workers=threads,
-            progress=progress,
+            progress=tell,
             observe=keep,
         )
         following = ids[len(ids) - targets :]
-        losses = np.empty(targets, np.float32)
+        losses = np.empty((len(CAUTIONS), targets))
         shares = model.weights if isinstance(model, Mixture) else [1 / len(members)] * len(members)
         memories = [_Memory(own, following, config) for own in outputs]
         jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
@@ -100,12 +115,32 @@ def evaluate_with_memory(
             sums = np.array([memory.alike(start, stop) for memory in memories])
             same, all_alike = np.tensordot(shares, sums, 1)
             known = np.divide(same, all_alike, out=np.zeros_like(same), where=all_alike > 0)
-            share = np.sqrt(all_alike) / (np.sqrt(all_alike) + math.sqrt(config.memory_half))
+            share = np.sqrt(all_alike) / (np.sqrt(all_alike) + CAUTIONS[:, None])
             own = np.exp(-read.losses[start:stop].astype(np.float64))
-            losses[start:stop] = -np.log((1 - share) * own + share * known)
+            losses[:, start:stop] = -np.log((1 - share) * own + share * known)
 
-        threads.run(compare, jobs)
-    return mixed([losses])
+        for first in range(0, len(jobs), BETWEEN):
+            threads.run(compare, jobs[first : first + BETWEEN])
+            if progress is not None:
+                progress(targets + jobs[: first + BETWEEN][-1][1], 2 * targets)
+    return mixed([by_past_losses(losses)])
+
+
+def by_past_losses(losses: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The loss of each character, float32 (K,), by the mixture of predictors with these losses
+    (C, K), each with the weight of its past losses.
+    """
+    result = np.empty(losses.shape[1], np.float32)
+    past = np.zeros((len(losses), 1))
+    for start in range(0, losses.shape[1], TOGETHER):
+        own = losses[:, start : start + TOGETHER]
+        growth = LASTING ** -np.arange(own.shape[1] + 1.0)
+        sums = np.cumsum(np.concatenate([past, own * growth[1:]], axis=1), axis=1) / growth
+        past = sums[:, -1:]
+        logs = -(sums[:, :-1] - sums[:, :-1].min(axis=0))
+        logs -= np.log(np.exp(logs).sum(axis=0))
+        result[start : start + TOGETHER] = -np.log(np.exp(logs - own).sum(axis=0))
+    return result
 
 
 class _Memory:

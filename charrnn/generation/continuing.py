@@ -1,30 +1,34 @@
-"""A network that continues a text at any place, quickly, while the text changes.
+"""Networks that continue a text at any place, quickly, while the text changes.
 
-It keeps its states at places that it has read, by the text before them. So nothing has to be thrown
-away when the text changes, and what was undone or stands after an old change is not read again.
+Their states at places that they have read are kept, by the text before them. So nothing has to be
+thrown away when the text changes, and what was undone or stands after an old change is not read
+again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import regex
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
+from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.readers import writer_of
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Mark, Progress, Writer, controls_of
+from charrnn.generation.writer import Progress, Writer, controls_of
 from charrnn.kernels.constraint import Edges
 from charrnn.runtime.threads import Workers
 from charrnn.text.decoding import tidy
 from charrnn.text.words import word_symbols
 
+AnyWriter: TypeAlias = Writer | Ensemble
+AnyMark: TypeAlias = Any  # a Mark of a Writer, or the Marks of an Ensemble
 EVERY = 16
 """Characters between two stored states: at most as many are read again."""
 CONTEXT = 1024
@@ -60,24 +64,25 @@ def never() -> bool:
 
 
 class Continuer:
-    """Continues texts by one network. One call at a time, from any thread.
+    """Continues texts by one network, or by several as one. One call at a time, from any thread.
 
     known_words: for requests of `only_known`; may be set later.
     """
 
     def __init__(
         self,
-        trained: Trained,
+        trained: Trained | Sequence[Trained],
         workers: Workers | None = None,
         known_words: Lexicon | None = None,
     ) -> None:
-        self.trained, self._workers, self.known_words = trained, workers or Workers(1), known_words
-        self._writers: dict[SamplingConfig, tuple[Writer, Mark]] = {}
-        self._marks: OrderedDict[str, Mark] = OrderedDict()
+        self.networks, self.known_words = Mixture.of(trained), known_words
+        self._workers = workers or Workers(1)
+        self._writers: dict[SamplingConfig, tuple[AnyWriter, AnyMark]] = {}
+        self._marks: OrderedDict[str, AnyMark] = OrderedDict()
         self._bytes = 0
 
     def __repr__(self) -> str:
-        return f"Continuer({self.trained!r}, {len(self._marks)} states)"
+        return f"Continuer({self.networks!r}, {len(self._marks)} states)"
 
     def continued(
         self,
@@ -97,7 +102,7 @@ class Continuer:
             return
         start = self._control(writer, request)
         writer.restart((request.config.seed, request.take, len(before)), start)
-        vocab, text, count, ended = self.trained.vocab, "", 0, -1
+        vocab, text, count, ended = self.networks.vocab, "", 0, -1
         decoder = Text(Endings(vocab, SamplingConfig(), None))
         while (end := _end(text)) is None and count < LONGEST and ended < 0:
             if is_cancelled():
@@ -113,20 +118,20 @@ class Continuer:
                 yield words
         yield text if ended >= 0 else text[:end] if end is not None else _whole_words(text) or text
 
-    def _writer(self, config: SamplingConfig) -> tuple[Writer, Mark]:
+    def _writer(self, config: SamplingConfig) -> tuple[AnyWriter, AnyMark]:
         """The writer for these settings, apart from the temperature, and where it begins."""
         config = replace(config, temperature=1.0, length=LONGEST)
         if config not in self._writers:
-            writer, _ = writer_of(Mixture.of(self.trained), 1, "", config, self._workers)
-            assert isinstance(writer, Writer)
+            writer, _ = writer_of(self.networks, 1, "", config, self._workers)
+            assert isinstance(writer, AnyWriter)
             self._writers = {config: (writer, writer.mark())}
             self._marks.clear()  # their writer may have remembered less
             self._bytes = 0
         return self._writers[config]
 
-    def _control(self, writer: Writer, request: Request) -> int:
+    def _control(self, writer: AnyWriter, request: Request) -> int:
         """Let the writer draw as asked for; returns the state in which known words begin."""
-        vocab, edges, start = self.trained.vocab, None, 0
+        vocab, edges, start = self.networks.vocab, None, 0
         if request.only_known and self.known_words is not None:
             known = self.known_words.automaton(vocab, request.before[-CONTEXT:])
             edges = Edges(known.first, known.symbols, known.targets, known.distance)
@@ -138,8 +143,8 @@ class Continuer:
 
     def _read(
         self,
-        writer: Writer,
-        begin: Mark,
+        writer: AnyWriter,
+        begin: AnyMark,
         text: str,
         is_cancelled: Callable[[], bool],
         progress: Progress | None,
@@ -161,7 +166,7 @@ class Continuer:
                 progress(place - start, len(text) - start)
         return True
 
-    def _begin(self, writer: Writer, begin: Mark, text: str) -> int:
+    def _begin(self, writer: AnyWriter, begin: AnyMark, text: str) -> int:
         """Bring the writer to the last place with a stored state, or to where reading begins;
         returns the place.
         """
@@ -179,12 +184,12 @@ class Continuer:
         return line + 1 if line >= 0 else first
 
     def _ids(self, piece: str) -> Any:
-        config = self.trained.corpus_config
-        if self.trained.vocab.unit == "char":
+        config = self.networks.corpus_config
+        if self.networks.vocab.unit == "char":
             piece = "".join(tidy(iter([piece]), config.newlines, config.normalize))
-        return self.trained.vocab.encode(piece, "nearest")
+        return self.networks.vocab.encode(piece, "nearest")
 
-    def _store(self, key: str, mark: Mark) -> None:
+    def _store(self, key: str, mark: AnyMark) -> None:
         self._bytes += mark.nbytes - (self._marks[key].nbytes if key in self._marks else 0)
         self._marks[key] = mark
         self._marks.move_to_end(key)

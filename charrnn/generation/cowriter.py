@@ -1,9 +1,9 @@
-"""A network that writes along with a person: the text, the place in it, and how it may go on."""
+"""Networks that write along with a person: the text, the place in it, and how it may go on."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -34,13 +34,14 @@ class Cowriter:
     anew. `compute` may run in another thread, one call at a time, while the text changes; the rest
     belongs to one thread.
 
+    trained: a network, or several, such as a `Mixture`, which write together.
     config: all settings of the draws, and `seed`; not where a text ends, nor which take.
     ahead: how far `ghost` goes. known_words: the only words that the network writes, at first.
     """
 
     def __init__(
         self,
-        trained: Trained,
+        trained: Trained | Sequence[Trained],
         manuscript: Manuscript | None = None,
         config: SamplingConfig | None = None,
         *,

@@ -6,16 +6,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.writer import CHUNK, Ids, Progress, Uniforms, Writer, ends_of
+from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, ends_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory, draw
 from charrnn.network.parameters import Floats
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A place in what an `Ensemble` read and wrote, to which it can return."""
+
+    marks: tuple[Mark, ...]
+    memory: Memory
+
+    @property
+    def nbytes(self) -> int:
+        """As `Mark.nbytes`."""
+        return sum(mark.nbytes for mark in self.marks)
 
 
 class Ensemble:
@@ -117,6 +131,27 @@ class Ensemble:
             ours.put(stream, theirs, its)
         self.memory.put(stream, other.memory, its)
 
+    def control(self, controls: Controls) -> None:
+        """As `Writer.control`; the symbols are the mixture's."""
+        self.controls = controls
+
+    def mark(self) -> Marks:
+        """As `Writer.mark`."""
+        marks = tuple(writer.mark() for writer in self._writers)
+        return Marks(marks, self.memory.of(range(self.streams)))
+
+    def return_to(self, marks: Marks) -> None:
+        """As `Writer.return_to`."""
+        for writer, mark in zip(self._writers, marks.marks, strict=True):
+            writer.return_to(mark)
+        self.memory = marks.memory.of(range(self.streams))
+
+    def restart(self, entropy: Sequence[int], start: int = 0) -> None:
+        """As `Writer.restart`."""
+        for writer in self._writers:
+            writer.restart(entropy)
+        self.memory.begin(start, self._writers[0].length)
+
     def restrict(self, allowed: NDArray[np.bool_]) -> None:
         """As `Writer.restrict`."""
         self.controls.banned[:] = ~allowed
@@ -130,11 +165,11 @@ class Ensemble:
         ids = np.zeros((len(uniforms), self.streams), np.int32)
         for step, row in enumerate(uniforms):
             logits = [writer.step(writer.last) for writer in self._writers]
+            means = log_of_mean(logits, self._mixture)
             for n, uniform in enumerate(row):
-                mean = log_of_mean([each[n] for each in logits], self._mixture)
                 last = self._writers[0].last[n]
                 ids[step, n] = draw(
-                    mean, self.controls, last, uniform, self._scratch, self.memory, n
+                    means[n], self.controls, last, uniform, self._scratch, self.memory, n
                 )
             for n, writer in enumerate(self._writers):
                 writer.follow(self._read_by(n, ids[step]).astype(np.int32))
@@ -146,17 +181,18 @@ class Ensemble:
 
 
 def log_of_mean(logits: Sequence[Floats], mixture: Mixture | None = None) -> Floats:
-    """The log of the mean of the softmax distributions of several logits (V,), float32 (V,); with a
-    mixture, of the mean by its weights, and V is the size of the union.
+    """The log of the mean of the softmax distributions of several logits (..., V), float32
+    (..., V); with a mixture, of the mean by its weights, and V is the size of the union.
     """
-    total = np.zeros(len(logits[0]) if mixture is None else len(mixture.vocab))
+    symbols = logits[0].shape[-1] if mixture is None else len(mixture.vocab)
+    total = np.zeros((*logits[0].shape[:-1], symbols))
     for n, each in enumerate(logits):
-        p = np.exp(each.astype(np.float64) - each.max())
+        p = np.exp(each.astype(np.float64) - each.max(axis=-1, keepdims=True))
         weight = 1 / len(logits) if mixture is None else mixture.weights[n]
-        p *= weight / p.sum()
+        p *= weight / p.sum(axis=-1, keepdims=True)
         if mixture is None or mixture.is_whole[n]:
             total += p
         else:
-            total[mixture.ids_of[n]] += p
+            total[..., mixture.ids_of[n]] += p
     logarithm: Floats = np.log(np.maximum(total, 1e-300)).astype(np.float32)
     return logarithm

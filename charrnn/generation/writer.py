@@ -102,7 +102,8 @@ class Writer:
         if streams < 1:
             raise ConfigError(f"`streams` must be at least 1, not {streams}")
         self.controls = controls_of(config, model.config.vocab_size, banned, inner, edges)
-        self._length = config.resolved().length or 0
+        self.length = config.resolved().length or 0
+        """Where `temperature_to` is reached, and the most of a text that follows an automaton."""
         self.memory = memory_of(config, streams, start)
         if panels is not None:
             check_panels(panels, model)
@@ -258,7 +259,7 @@ class Writer:
         """Begin a text here, in the automaton's state `start`: nothing is counted of what was
         written before. Stream n draws its random numbers from these numbers and n.
         """
-        self.memory.begin(start, self._length)
+        self.memory.begin(start, self.length)
         self.random = [generator(*entropy, n) for n in range(self.streams)]
 
     def _checked(self, ids: Ids) -> Ids:

@@ -122,7 +122,7 @@
     }
   }
 
-  // A network; `about` is `network` of the page's data (export/html.py).
+  // A network; `about` is one of `networks` of the page's data (export/html.py).
   class Network {
     constructor(about) {
       const { tensors, layers, hidden: H, symbols } = about;

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.server.completion import Completion
 from charrnn.server.places import Place
 from charrnn.server.prompts import Prompt
@@ -54,8 +54,8 @@ class Waiter:
 class Answer:
     """The texts of a request while they are written. It belongs to one event loop."""
 
-    def __init__(self, network: Trained, name: str, completion: Completion) -> None:
-        self.network, self.completion = network, completion
+    def __init__(self, networks: Mixture, name: str, completion: Completion) -> None:
+        self.networks, self.completion = networks, completion
         self.streams: list[Stream] = []
         self._waiter = Waiter(every=completion.stream)
         self.report = self._waiter.report
@@ -75,7 +75,7 @@ class Answer:
             streams = self.streams[number * size : (number + 1) * size]
             for stream in _best(streams, self.completion.n):
                 text = _text("".join(stream.pieces))
-                count = len(self.network.vocab.in_symbols("".join(stream.pieces)))
+                count = len(self.networks.vocab.in_symbols("".join(stream.pieces)))
                 shown = (prompt.text if self.completion.echo else "") + text
                 choices.append(self._choice(len(choices), prompt, stream, shown, count))
         return self._with(choices, self._usage())
@@ -104,7 +104,7 @@ class Answer:
                     choice["finish_reason"], ended[index] = stream.finish_reason, True
                 if self.completion.logprobs is not None:
                     first = counts[index]
-                    counts[index] += len(self.network.vocab.in_symbols(text))
+                    counts[index] += len(self.networks.vocab.in_symbols(text))
                     choice["logprobs"] = self._logprobs(stream, index // n, first, counts[index])
                 yield self._with([choice]) | extra
             if not all(ended):
@@ -125,7 +125,7 @@ class Answer:
         """Those of the symbols first:last that were written; before the first, those of the prompt,
         if it is echoed.
         """
-        vocab, prompt = self.network.vocab, self.completion.prompts[number]
+        vocab, prompt = self.networks.vocab, self.completion.prompts[number]
         own = stream.scored
         places = stream.places[first + own if first or not own else 0 : last + own]
         offset = 0 if own and not first else len(prompt.text) + first
@@ -142,7 +142,7 @@ class Answer:
         return body if usage is None else body | {"usage": usage}
 
     def _usage(self) -> dict[str, int]:
-        vocab = self.network.vocab
+        vocab = self.networks.vocab
         read = sum(len(prompt.ids) for prompt in self.completion.prompts)
         written = sum(len(vocab.in_symbols("".join(each.pieces))) for each in self.streams)
         return {

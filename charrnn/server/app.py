@@ -1,4 +1,4 @@
-"""The application that answers: an ASGI application over one network.
+"""The application that answers: an ASGI application over one network, or several as one.
 
 GET  /               the page to write on
 GET  /health         {"status": "ok", ...}
@@ -27,6 +27,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 import charrnn
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.serving import ServeConfig
 from charrnn.errors import ConfigError
@@ -53,7 +54,7 @@ wait for that.
 
 
 def application(
-    network: Trained,
+    network: Trained | Sequence[Trained],
     name: str = "charrnn",
     config: ServeConfig | None = None,
     *,
@@ -62,9 +63,10 @@ def application(
     key: str | None = None,
     log: Callable[[str, str, int], None] | None = None,
 ) -> Starlette:
-    """An ASGI application, for uvicorn or any other server, that answers with a network.
+    """An ASGI application, for uvicorn or any other server, that answers with a network, or with
+    several that write together.
 
-        uvicorn.run(application(charrnn.load("runs/plays"), "plays"), port=8000)
+        uvicorn.run(application(charrnn.load_mixture("runs/plays"), "plays"), port=8000)
 
     A text is the same whatever is written beside it: choice k of a request is what `charrnn.
     generate` writes for take k + 1 of its seed with the same settings. The engine's thread ends
@@ -75,10 +77,10 @@ def application(
     known_words: for requests with `known_words`. key: what clients have to send as their API key.
     log: called with the method, the path and the status of each request; never with a text.
     """
-    if not isinstance(network, Trained):
-        raise ConfigError(f"`network` must be a Trained, not {type(network).__name__}")
+    if not isinstance(network, Trained | Sequence):
+        raise ConfigError(f"`network` must be a Trained or several, not {type(network).__name__}")
     config = config or ServeConfig()
-    service = Service(network, name, config, known_words, workers)
+    service = Service(Mixture.of(network), name, config, known_words, workers)
     guard = Middleware(
         Guard, hosts=(config.host, *config.allow_host), origins=config.cors, key=key, log=log
     )
@@ -108,15 +110,15 @@ class Service:
 
     def __init__(
         self,
-        network: Trained,
+        networks: Mixture,
         name: str,
         config: ServeConfig,
         known_words: Lexicon | None,
         workers: Workers | None,
     ) -> None:
-        self.network, self.name, self.config = network, name, config
+        self.networks, self.name, self.config = networks, name, config
         self.known_words, self.created = known_words, int(time.time())
-        self.engine = Engine(network, workers, config.batch)
+        self.engine = Engine(networks, workers, config.batch)
         self._builder, self._builds = ThreadPoolExecutor(1, "charrnn prepare"), 0
 
     @asynccontextmanager
@@ -134,7 +136,7 @@ class Service:
 
     @cached_property
     def _page(self) -> str:
-        return page_of(self.network, self.name, self.known_words is not None)
+        return page_of(self.networks, self.name, self.known_words is not None)
 
     async def health(self, request: Request) -> Response:
         """Whether the server is well, and how many texts are written or wait."""
@@ -159,13 +161,19 @@ class Service:
         return JSONResponse(self._model())
 
     def _model(self) -> dict[str, Any]:
-        return {"id": self.name, "object": "model", "created": self.created, "owned_by": "charrnn"}
+        return {
+            "id": self.name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "charrnn",
+            "networks": len(self.networks),
+        }
 
     async def completions(self, request: Request) -> Response:
         """The texts that a request asks for."""
         body = await self._body(request)
-        completion = read_completion(body, self.network, self.name, self.config)
-        answer = Answer(self.network, self.name, completion)
+        completion = read_completion(body, self.networks, self.name, self.config)
+        answer = Answer(self.networks, self.name, completion)
         answer.streams = await self._streams(request, completion, answer.report)
         if completion.stream:
             return Events(self._writing(answer.streams, answer.events()), self.config.seconds)
@@ -176,9 +184,9 @@ class Service:
 
     async def score(self, request: Request) -> Response:
         """How surprising each symbol of a text is."""
-        scoring = Scoring(await self._body(request), self.network, self.config)
+        scoring = Scoring(await self._body(request), self.networks, self.config)
         waiter = Waiter()
-        stream = Stream(self.network, scoring.order, waiter.report)
+        stream = Stream(self.networks, scoring.order, waiter.report)
         await self._written(request, [stream], waiter.ended([stream]))
         return JSONResponse(scoring.answer(stream))
 
@@ -188,13 +196,13 @@ class Service:
         count = whole_number(body, "count", 5, 1, 1000)
         body = {key: value for key, value in body.items() if key != "count"}
         asked = {"max_tokens": 1, "logprobs": 0}
-        completion = read_completion(body | asked, self.network, self.name, self.config)
+        completion = read_completion(body | asked, self.networks, self.name, self.config)
         if completion.texts > 1:
             raise Refusal(
                 "ask for what comes next after one prompt, and once", "prompt", "invalid_value"
             )
         waiter = Waiter()
-        symbols = len(self.network.vocab)
+        symbols = len(self.networks.vocab)
         (stream,) = await self._streams(request, completion, waiter.report, symbols)
         await self._written(request, [stream], waiter.ended([stream]))
         return JSONResponse({"next": next_symbols(stream, completion.config, count)})
@@ -208,7 +216,7 @@ class Service:
     ) -> list[Stream]:
         """The texts of a request; those that take a while to prepare are by another thread."""
         self._check_room(completion.texts)
-        arguments = completion, self.network, self.known_words, report, logprobs
+        arguments = completion, self.networks, self.known_words, report, logprobs
         size = sum(len(prompt.ids) for prompt in completion.prompts) * completion.best_of
         is_quick = completion.config.match is None and not completion.known_words and size < LONG
         if is_quick:

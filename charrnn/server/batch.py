@@ -1,4 +1,4 @@
-"""Steps of the network with any number of texts at once."""
+"""Steps of one network, or of several, with any number of texts at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import overflow
+from charrnn.generation.ensemble import log_of_mean
 from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Work
@@ -18,12 +21,13 @@ from charrnn.generation.writer import controls_of, memory_of
 from charrnn.network.model import Panels, State
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
+from charrnn.server.places import LEAST
 from charrnn.server.stream import Stream
 
 if TYPE_CHECKING:
     from charrnn.network.network import Network
 
-BLOCK, LEAST = 256, 16
+BLOCK, SHORTEST = 256, 16
 """Symbols of prompts that are read at a time: of all together at most, of each at least. The texts
 that are written meanwhile wait for 2 to 5 milliseconds (LSTM 2x160).
 """
@@ -39,10 +43,90 @@ other programs, such as the clients, used the processors.
 class Batch:
     """Lets texts read and write together. Each gets the bits that it would get alone."""
 
+    def __init__(self, networks: Mixture, workers: Workers) -> None:
+        self._mixture = networks
+        self.networks = [_Steps(network, workers) for network in networks]
+
+    def read(self, streams: Sequence[Stream]) -> None:
+        """Let each text read on in its prompt, by the same number of symbols."""
+        most = max(SHORTEST, BLOCK // len(streams))
+        steps = min(most, *(stream.next_reset() - stream.place for stream in streams))
+        states = self._gathered(streams)
+        for n, (network, state) in enumerate(zip(self.networks, states, strict=True)):
+            ids = [each.sequences[n][each.place : each.place + steps + 1] for each in streams]
+            network.run(state, np.stack(ids, axis=1), has_logits=False)
+        for stream in streams:
+            stream.go_to(stream.place + steps)
+        _scatter(states, streams)
+
+    def write(self, streams: Sequence[Stream], steps: int) -> None:
+        """Let each text go on by this number of symbols, or up to its end."""
+        states = self._gathered(streams)
+        for _ in range(steps):
+            logits = [
+                network.run(
+                    state,
+                    np.array([[stream.next_of(n) for stream in streams]] * 2, np.int32),
+                    has_logits=True,
+                )
+                for n, (network, state) in enumerate(zip(self.networks, states, strict=True))
+            ]
+            means = logits[0] if len(logits) == 1 else log_of_mean(logits, self._mixture)
+            for i, stream in enumerate(streams):
+                if stream.advance(means[i]):
+                    for state in states:
+                        state.h[:, i], state.c[:, i] = 0, 0
+            if all(stream.is_full for stream in streams):
+                break
+        _scatter(states, streams)
+
+    def score(self, stream: Stream) -> None:
+        """Score the next symbols of a text of which nothing is written: without its draws, the
+        networks read 64 steps at a time, and tell the losses of `charrnn.score`.
+        """
+        first, steps = stream.place, min(SCORED, len(stream.sequence) - 1 - stream.place)
+        states, resets = self._gathered([stream]), stream.resets(steps)[:, None]
+        told = [
+            network.scores(stream.sequences[n][first : first + steps + 1], state, resets)
+            for n, (network, state) in enumerate(zip(self.networks, states, strict=True))
+        ]
+        losses, p = told[0]
+        if len(told) > 1:
+            total = np.zeros((steps, len(self._mixture.vocab)))
+            for n, (_, own) in enumerate(told):
+                total[:, self._mixture.ids_of[n]] += self._mixture.weights[n] * own
+            y = stream.sequence[first + 1 : first + steps + 1]
+            losses = -np.log(np.maximum(total[np.arange(steps), y], LEAST))
+            p = total.astype(np.float32)
+        _scatter(states, [stream])
+        stream.score(losses, p)
+
+    def _gathered(self, streams: Sequence[Stream]) -> list[State]:
+        """For each network the states of these texts."""
+        for stream in streams:
+            stream.reset()
+        states = []
+        for n, network in enumerate(self.networks):
+            state = State(network.model, len(streams))
+            np.concatenate([stream.pairs[n][0] for stream in streams], axis=1, out=state.h)
+            np.concatenate([stream.pairs[n][1] for stream in streams], axis=1, out=state.c)
+            states.append(state)
+        return states
+
+
+def _scatter(states: Sequence[State], streams: Sequence[Stream]) -> None:
+    for i, stream in enumerate(streams):
+        one = np.s_[:, i : i + 1]
+        stream.pairs = tuple((state.h[one], state.c[one]) for state in states)
+
+
+class _Steps:
+    """The steps of one network."""
+
     def __init__(self, network: Trained, workers: Workers) -> None:
-        self._model, self._workers = network.model, workers
-        precision = precision_of(self._model)
-        panels = Panels(rounded(self._model, precision), backward=False)
+        self.model, self._workers = network.model, workers
+        precision = precision_of(self.model)
+        panels = Panels(rounded(self.model, precision), backward=False)
         panels.refresh(workers)
         self._weights = Weights(panels, precision)
         self._works: dict[int, Work] = {}
@@ -51,62 +135,9 @@ class Batch:
         self._controls = controls_of(config, len(network.vocab))  # the kernel draws nothing
         self._config, self._symbols = config, len(network.vocab)
 
-    def read(self, streams: Sequence[Stream]) -> None:
-        """Let each text read on in its prompt, by the same number of symbols."""
-        most = max(LEAST, BLOCK // len(streams))
-        steps = min(most, *(stream.next_reset() - stream.place for stream in streams))
-        ids = [stream.sequence[stream.place : stream.place + steps + 1] for stream in streams]
-        state = self._gathered(streams)
-        self._run(state, np.stack(ids, axis=1), has_logits=False)
-        for stream in streams:
-            stream.go_to(stream.place + steps)
-        self._scatter(state, streams)
-
-    def write(self, streams: Sequence[Stream], steps: int) -> None:
-        """Let each text go on by this number of symbols, or up to its end."""
-        state = self._gathered(streams)
-        for _ in range(steps):
-            ids = np.array([[stream.last for stream in streams]] * 2, np.int32)
-            logits = self._run(state, ids, has_logits=True)
-            for n, stream in enumerate(streams):
-                if stream.advance(logits[n, : self._symbols]):
-                    state.h[:, n], state.c[:, n] = 0, 0
-            if all(stream.is_full for stream in streams):
-                break
-        self._scatter(state, streams)
-
-    def score(self, stream: Stream) -> None:
-        """Score the next symbols of a text of which nothing is written: without its draws, the
-        network reads 64 steps at a time, and tells the losses of `charrnn.score`.
-        """
-        if self._network is None:
-            from charrnn.network.network import Network  # its kernels may have to be compiled
-
-            self._network = Network(self._model, SCORED, 1, self._workers)
-        first, steps = stream.place, min(SCORED, len(stream.sequence) - 1 - stream.place)
-        state = self._gathered([stream])
-        x, y = (stream.sequence[n : n + steps, None] for n in (first, first + 1))
-        losses = self._network.evaluate(x, y, state, stream.resets(steps)[:, None])[:, 0]
-        if not np.isfinite(losses).all():
-            raise overflow()
-        stream.h, stream.c = state.h, state.c
-        stream.score(losses, self._network.probabilities(y, 0, steps, 0, 1)[:, 0])
-
-    def _gathered(self, streams: Sequence[Stream]) -> State:
-        for stream in streams:
-            stream.reset()
-        state = State(self._model, len(streams))
-        np.concatenate([stream.h for stream in streams], axis=1, out=state.h)
-        np.concatenate([stream.c for stream in streams], axis=1, out=state.c)
-        return state
-
-    def _scatter(self, state: State, streams: Sequence[Stream]) -> None:
-        for n, stream in enumerate(streams):
-            stream.h, stream.c = state.h[:, n : n + 1], state.c[:, n : n + 1]
-
-    def _run(self, state: State, ids: np.ndarray, has_logits: bool) -> Floats:
-        """Read ids (K + 1, N), except for the last ones; returns the logits after them, which the
-        next call overwrites, if asked for.
+    def run(self, state: State, ids: NDArray[np.int32], has_logits: bool) -> Floats:
+        """Read ids (K + 1, N), except for the last ones; returns the logits after them, (N, V),
+        which the next call overwrites, if asked for.
         """
         steps, N = len(ids) - 1, ids.shape[1]
         work = self._work(N)
@@ -118,7 +149,21 @@ class Batch:
         if work.overflows[0]:
             work.overflows[0] = False
             raise overflow()
-        return work.logits
+        return work.logits[:, : self._symbols]
+
+    def scores(
+        self, ids: NDArray[np.int32], state: State, resets: NDArray[np.bool_]
+    ) -> tuple[Floats, Floats]:
+        """The losses (T,) of ids[1:], and the distributions (T, V) at their places."""
+        if self._network is None:
+            from charrnn.network.network import Network  # its kernels may have to be compiled
+
+            self._network = Network(self.model, SCORED, 1, self._workers)
+        x, y = ids[:-1, None], ids[1:, None]
+        losses = self._network.evaluate(x, y, state, resets)[:, 0]
+        if not np.isfinite(losses).all():
+            raise overflow()
+        return losses, self._network.probabilities(y, 0, len(x), 0, 1)[:, 0]
 
     def _work(self, streams: int) -> Work:
         if streams not in self._works:

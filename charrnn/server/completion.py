@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.errors import CharrnnError
@@ -69,7 +69,7 @@ class Completion:
 
 
 def read_completion(
-    body: Mapping[str, Any], network: Trained, name: str, limits: ServeConfig
+    body: Mapping[str, Any], networks: Mixture, name: str, limits: ServeConfig
 ) -> Completion:
     """The request in a JSON object; `Refusal` for what is wrong in it."""
     check_names(body, (*THEIRS, *OURS, *NEUTRAL, *OWN))
@@ -98,8 +98,8 @@ def read_completion(
             "invalid_value",
         )
     try:
-        config = _config(body, network.vocab, limits)
-        prompts = prompts_of(body.get("prompt"), network, config.unknown, limits)
+        config = _config(body, networks.vocab, limits)
+        prompts = prompts_of(body.get("prompt"), networks, config.unknown, limits)
     except CharrnnError as error:
         raise Refusal.of(error) from None
     if len(prompts) * best_of > limits.max_texts:
@@ -124,7 +124,7 @@ def read_completion(
         include_usage=_include_usage(body, stream),
         known_words=of_kind(body, "known_words", bool, False),
         start=whole_number(body, "start", None, 0, 2**31),
-        bias=_bias(body.get("logit_bias"), network.vocab),
+        bias=_bias(body.get("logit_bias"), networks.vocab),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.errors import CharrnnError, one_line
 from charrnn.runtime.threads import Workers
@@ -27,12 +28,18 @@ EVERY = 512
 class Engine:
     """A thread that reads and writes for all texts that it is given, up to `most` at once; others
     wait for their turn. Nobody waits for the end of a long text: the requests share the places, and
-    a text that had to leave its place goes on later from where it was.
+    a text that had to leave its place goes on later from where it was. Several networks write each
+    text together, as a `Mixture`.
     """
 
-    def __init__(self, network: Trained, workers: Workers | None = None, most: int = 64) -> None:
-        self.network, self._most = network, most
-        self._batch, self._states = Batch(network, workers or Workers(1)), States()
+    def __init__(
+        self,
+        network: Trained | Sequence[Trained],
+        workers: Workers | None = None,
+        most: int = 64,
+    ) -> None:
+        self.networks, self._most = Mixture.of(network), most
+        self._batch, self._states = Batch(self.networks, workers or Workers(1)), States()
         self._waiting, self._active = deque[Stream](), list[Stream]()
         self._rounds = dict[Stream, int]()
         self._change, self._is_closed = threading.Condition(), False
@@ -135,10 +142,10 @@ class Engine:
 
     def _begun(self, stream: Stream) -> Stream:
         """The stream, at the last place of its prompt that has a stored state."""
-        if stream.is_reading:
-            known = self._states.longest(stream.start, stream.sequence[: stream.unscored])
+        if stream.place < stream.unscored:
+            known = self._states.longest(_kind(stream), stream.sequence[: stream.unscored])
             if known is not None and known[0] > stream.place:
-                place, stream.h, stream.c = known
+                place, stream.pairs = known
                 stream.go_to(place)
         return stream
 
@@ -148,7 +155,10 @@ class Engine:
             self._read(reading)
         scored = [stream for stream in self._active if stream.is_scoring]
         for stream in scored[:SCORED]:
+            before = stream.place
             self._batch.score(stream)
+            if not stream.is_scoring or stream.place // EVERY > before // EVERY:
+                self._store(stream)
             if not stream.is_scoring:
                 stream.feed()
         if len(scored) > SCORED:  # the others come first the next time
@@ -178,4 +188,11 @@ class Engine:
 
     def _store(self, stream: Stream) -> None:
         """Remember the state of a prompt."""
-        self._states.store(stream.start, stream.sequence[: stream.place], stream.h, stream.c)
+        self._states.store(_kind(stream), stream.sequence[: stream.place], stream.pairs)
+
+
+def _kind(stream: Stream) -> tuple[int, ...]:
+    """What the states of a stream depend on beside its symbols: where it began, and with which
+    weights it is read. Texts are scored with those that are not rounded.
+    """
+    return (*stream.starts, -1) if stream.only_scores else stream.starts

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.errors import CharrnnError
 from charrnn.generation.allowed import allowed
@@ -27,7 +27,7 @@ SECONDS = 1.0
 
 def streams_of(
     completion: Completion,
-    network: Trained,
+    networks: Mixture,
     known_words: Lexicon | None,
     report: Callable[[Stream], None],
     logprobs: int | None = None,
@@ -45,7 +45,7 @@ def streams_of(
     streams = []
     for number, prompt in enumerate(completion.prompts):
         try:
-            automaton = _automaton(completion, network.vocab, known_words, prompt.text)
+            automaton = _automaton(completion, networks.vocab, known_words, prompt.text)
             for n in range(size):
                 order = Order(
                     ids=prompt.ids,
@@ -57,7 +57,7 @@ def streams_of(
                     start=completion.start,
                     owner=owner,
                 )
-                streams.append(Stream(network, order, report))
+                streams.append(Stream(networks, order, report))
         except CharrnnError as error:
             raise Refusal.of(error) from None
     return streams

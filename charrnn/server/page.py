@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.export.facts import facts
 from charrnn.generation.quantization import precision_of
 from charrnn.pages.writing import writing_page
@@ -15,12 +15,13 @@ HEADERS = {
 """Of the answer: no other page may show this one inside it."""
 
 
-def page_of(network: Trained, name: str, has_known_words: bool) -> str:
-    """The page for a network, as HTML."""
-    precision = precision_of(network.model)
+def page_of(networks: Mixture, name: str, has_known_words: bool) -> str:
+    """The page for a network, or several that write together, as HTML."""
+    precisions = dict.fromkeys(precision_of(network.model) for network in networks)
+    about = facts(networks, name, precision=", ".join(precisions), has_known_words=has_known_words)
     return writing_page(
         f"Write with {name}",
         backend=["server_backend.js"],
-        data={"about": facts(network, name, precision=precision, has_known_words=has_known_words)},
+        data={"about": about},
         policy="connect-src 'self'",
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config.serving import ServeConfig
 from charrnn.server.refusal import Refusal
 from charrnn.text.decoding import tidy
@@ -24,7 +24,7 @@ class Prompt:
 
 
 def prompts_of(
-    value: Any, network: Trained, unknown: Any, limits: ServeConfig
+    value: Any, networks: Mixture, unknown: Any, limits: ServeConfig
 ) -> tuple[Prompt, ...]:
     """One prompt or several, each a string or a list of ids."""
     several = [value] if value is None or isinstance(value, str) else value
@@ -47,16 +47,16 @@ def prompts_of(
                 "prompt",
                 "context_length_exceeded",
             )
-        prompts.append(_prompt("" if each is None else each, network, unknown))
+        prompts.append(_prompt("" if each is None else each, networks, unknown))
     return tuple(prompts)
 
 
-def _prompt(value: Any, network: Trained, unknown: Unknown) -> Prompt:
-    vocab = network.vocab
+def _prompt(value: Any, networks: Mixture, unknown: Unknown) -> Prompt:
+    vocab = networks.vocab
     if isinstance(value, str):
         text = value
         if vocab.unit == "char":
-            config = network.corpus_config
+            config = networks.corpus_config
             text = "".join(tidy(iter([value]), config.newlines, config.normalize))
         return Prompt(value, vocab.encode(text, unknown).astype(np.int32))
     if not isinstance(value, list) or not all(type(each) is int for each in value):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.kernels.sampling import COLD
@@ -26,7 +26,7 @@ class Scoring:
     None.
     """
 
-    def __init__(self, body: Mapping[str, Any], network: Trained, limits: ServeConfig) -> None:
+    def __init__(self, body: Mapping[str, Any], networks: Mixture, limits: ServeConfig) -> None:
         check_names(body, ("text", "from", "start"))
         text = body.get("text")
         if not isinstance(text, str):
@@ -37,7 +37,7 @@ class Scoring:
                 "text",
                 "context_length_exceeded",
             )
-        vocab = network.vocab
+        vocab = networks.vocab
         symbols = vocab.in_symbols(text)
         self._first = whole_number(body, "from", 0, 0, len(symbols))
         known = {c: vocab.index.get(c) for c in dict.fromkeys(symbols)}

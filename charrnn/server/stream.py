@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.checkpoint.trained import Trained
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.generation.automaton import Automaton
 from charrnn.generation.stopping import Endings, symbols_of
@@ -20,6 +20,7 @@ from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw
 from charrnn.network.parameters import Floats
 from charrnn.server.places import LEAST, Place, log_softmax
+from charrnn.server.states import Pairs
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
@@ -33,8 +34,9 @@ class Order:
         `precision`. automaton: what may be written (`generation.allowed`). bias: added to the
         logits, float32 (V,). logprobs: how many of the most probable symbols to tell at each place;
         None for nothing, not even the probability of the symbol there. scores: from which of the
-        ids on these are told of the prompt, too; None: not at all. start: number of the start state
-        to begin from; None: the one that the seed and the take choose. owner: who asked for it.
+        ids on these are told of the prompt, too; None: not at all. start: number of each network's
+        start state to begin from; None: those that the seed and the take choose. owner: who asked
+        for it.
     """
 
     ids: NDArray[np.int32]
@@ -51,33 +53,44 @@ class Stream:
     """An order while it is carried out.
 
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
-    place: how many of these the state h, c (L, 1, H) has read. last: what is read next.
-    key: the same for all that read the same from the same start.
+    sequences: the same as each network reads it; each may begin with another symbol.
+    pairs: the states of the networks. place: how many symbols of the sequence they have read.
+    last: what is read next.
+    starts: the start state of each network. key: the same for all that read the same from them.
     unscored: how many of the prompt's symbols come before the first one that is scored.
     is_full: nothing is left to draw. is_over: all of the text is in `pieces`.
     report: called with the stream when its text has grown, and at its end.
     """
 
     def __init__(
-        self, network: Trained, order: Order, report: Callable[[Stream], None] = lambda _: None
+        self, networks: Mixture, order: Order, report: Callable[[Stream], None] = lambda _: None
     ) -> None:
-        config, opening = order.config, network.opening
-        self.order, self.report = order, report
-        chosen = opening.chosen(config.seed, 1, config.take)[0]
-        self.start = int(chosen if order.start is None else order.start % len(opening))
-        self.h = opening.state.h[:, self.start : self.start + 1]
-        self.c = opening.state.c[:, self.start : self.start + 1]
-        self.sequence = np.concatenate([opening.ids[self.start : self.start + 1], order.ids])
+        self.order, self.report, self.networks = order, report, networks
+        config, pairs, starts, self.sequences = order.config, [], [], []
+        for n, network in enumerate(networks):
+            opening = network.opening
+            chosen = opening.chosen(config.seed, 1, config.take)[0]
+            start = int(chosen if order.start is None else order.start % len(opening))
+            one = np.s_[start : start + 1]
+            pairs.append((opening.state.h[:, one], opening.state.c[:, one]))
+            ids = networks.read_by(n, order.ids)
+            self.sequences.append(np.concatenate([opening.ids[one], ids], dtype=np.int32))
+            starts.append(start)
+        self.pairs: Pairs = tuple(pairs)
+        self.starts, self.sequence = tuple(starts), self.sequences[0]
+        if not networks.is_whole[0]:
+            self.sequence = np.concatenate([self.sequence[:1], order.ids])
         self.place, self.last = 0, int(self.sequence[0])
         self.written, self.places = list[int](), list[Place]()
         self.pieces, self.error = list[str](), ""
         self.is_cancelled = self.is_over = False
-        self.vocab, self._fed = network.vocab, 0
+        self.vocab, self._fed = networks.vocab, 0
         self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
-        self.key = self.start, self.unscored, self.sequence.tobytes()
+        self.only_scores = order.scores is not None and self.length == 0
+        self.key = self.starts, self.unscored, self.sequence.tobytes()
         self._documents, self._resets = None, tuple[int, ...]()
-        pattern = network.corpus_config.document_separator
+        pattern = networks.corpus_config.document_separator
         if pattern is not None:
             documents, self._resets = _documents(self.vocab, pattern, order.ids.tobytes())
             self._documents = documents.chosen([0])
@@ -98,6 +111,12 @@ class Stream:
         self.is_full = self._is_full()
         self._skip()
 
+    def next_of(self, n: int) -> int:
+        """What network n reads next."""
+        if self.place < len(self.sequence):
+            return int(self.sequences[n][self.place])
+        return int(self.networks.read_by(n, np.array([self.last]))[0])
+
     def go_to(self, place: int) -> None:
         """The state is that at this place of the sequence from now on."""
         self.place, self.last = place, int(self.sequence[place])
@@ -115,8 +134,10 @@ class Stream:
 
     @property
     def is_reading(self) -> bool:
-        """True while there is something to read that is not scored."""
-        return self.place < self.unscored
+        """True while there is something to read that is not scored; a text of which nothing is
+        written is read as it is scored.
+        """
+        return self.place < self.unscored and not self.only_scores
 
     @property
     def finish_reason(self) -> str:
@@ -140,22 +161,25 @@ class Stream:
 
     @property
     def is_scoring(self) -> bool:
-        """True while symbols of the prompt are left to score, and nothing is to be written."""
-        is_read = self.unscored <= self.place
-        return is_read and self.length == 0 and self.place < len(self.sequence) - 1
+        """True while symbols of the prompt are left to read or to score, and nothing is to be
+        written.
+        """
+        return self.only_scores and self.place < len(self.sequence) - 1
 
     def score(self, losses: Floats, p: Floats) -> None:
-        """Go on in the prompt by T symbols of these losses, (T,). p: the distributions, (T, V), if
-        `logprobs` of the order are above 0.
+        """Go on in the prompt by T symbols of these losses, (T,), of which those from `unscored` on
+        are told. p: the distributions, (T, V), if `logprobs` of the order are above 0.
         """
-        symbols = self.sequence[self.place + 1 : self.place + 1 + len(losses)].tolist()
+        end, told = self.place + len(losses), max(self.place, self.unscored)
+        symbols, of_told = self.sequence[told + 1 : end + 1], np.s_[told - self.place :]
+        losses, p = losses[of_told], p[of_told]
         count = self.order.logprobs or 0
         logs = np.log(np.maximum(p, LEAST), dtype=np.float64) if count else p
         self.places += (
             Place.of(symbol, -loss, each, count)
-            for symbol, loss, each in zip(symbols, losses.tolist(), logs, strict=True)
+            for symbol, loss, each in zip(symbols.tolist(), losses.tolist(), logs, strict=True)
         )
-        self.go_to(self.place + len(losses))
+        self.go_to(end)
 
     def resets(self, steps: int) -> NDArray[np.bool_]:
         """Which of the next symbols of the prompt are read by a state of zero, bool (steps,)."""
@@ -168,9 +192,9 @@ class Stream:
         return min([self.unscored, *self._resets[following : following + 1]])
 
     def reset(self) -> None:
-        """Set the state to zero if the next symbol of the prompt is read by such a one."""
+        """Set the states to zero if the next symbol of the prompt is read by such ones."""
         if self._resets_here():
-            self.h, self.c = np.zeros_like(self.h), np.zeros_like(self.c)
+            self.pairs = tuple((np.zeros_like(h), np.zeros_like(c)) for h, c in self.pairs)
 
     def _resets_here(self) -> bool:
         place = bisect_right(self._resets, self.place)

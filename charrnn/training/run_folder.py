@@ -20,6 +20,7 @@ from charrnn.checkpoint.paths import (
     check_no_run,
     find_checkpoint,
     find_run,
+    network_folder,
     newest_folder,
 )
 from charrnn.checkpoint.trained import save
@@ -79,7 +80,7 @@ class RunFolder:
 
     def network(self, number: int) -> "RunFolder":
         """The folder of one of the run's networks, from 1: a run of its own, below the first."""
-        return self if number == 1 else RunFolder(self.path / str(number))
+        return self if number == 1 else RunFolder(network_folder(self.path, number))
 
     def has_network(self, number: int) -> bool:
         """True if this network has been trained to its end (`add_network`)."""
@@ -98,6 +99,12 @@ class RunFolder:
             first.change(pace=pace)
             self.save_last(first)
         write_atomically(best_of(self.path, number), checkpoint.read_bytes())
+
+    def resize(self, networks: int) -> None:
+        """From now on the run is to have so many networks."""
+        first = load_run(self.last)
+        first.change(networks=networks)
+        self.save_last(first)
 
     @property
     def good(self) -> Path:
@@ -173,10 +180,13 @@ class RunFolder:
 
     def _record_length(self, config: TrainConfig) -> None:
         """Record changes of the run's length in config.toml, if it exists."""
-        length, settings = {name: getattr(config, name) for name in LENGTH}, {}
+        settings: dict[str, Any] = {}
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
             settings = parse_toml(read_regular(self.config, MOST_READ).decode("utf-8"))
+        length = {name: getattr(config, name) for name in LENGTH}
+        if "networks" in settings:
+            length["networks"] = config.networks
         if {*settings} & {*LENGTH} and any(
             settings.get(name) != value for name, value in length.items()
         ):

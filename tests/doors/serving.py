@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.serving import ServeConfig
 from charrnn.server.app import application
@@ -16,7 +17,10 @@ from charrnn.server.listening import bound, server_of, url_of
 
 @contextmanager
 def served(
-    network: Trained, config: ServeConfig | None = None, name: str = "bottles", **options: Any
+    network: Trained | Mixture,
+    config: ServeConfig | None = None,
+    name: str = "bottles",
+    **options: Any,
 ) -> Iterator[str]:
     """The address of a server for a network, which runs until the end of the block."""
     config, started = replace(config or ServeConfig(), port=0), threading.Event()

@@ -295,3 +295,12 @@ def test_a_script_that_goes_on_with_other_ranks(text: str, tmp_path: Path) -> No
     assert called(2, "changing", 20) == (0, ["20", "None"])
     lasts = [(tmp_path / out / "last.safetensors").read_bytes() for out in ("whole", "changing")]
     assert lasts[0] == lasts[1]
+
+
+def test_several_networks_are_those_of_one_process(text: str, tmp_path: Path) -> None:
+    settings = (*SETTINGS, "--steps", 30, "--networks", 2)
+    trained(0, text, *settings, "--out", tmp_path / "one")
+    said = trained(2, text, *settings, "--out", tmp_path / "two")
+    assert "2 networks together: validation loss" in said
+    for name in ("last.safetensors", "best-2.safetensors", "2/last.safetensors"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()

@@ -13,6 +13,7 @@ import numpy as np
 import openai
 import pytest
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.evaluation.score import score
@@ -213,6 +214,19 @@ def test_models(client: openai.OpenAI) -> None:
         with pytest.raises(openai.NotFoundError) as caught:
             client.models.retrieve(name)
         assert caught.value.code == "model_not_found"
+
+
+def test_several_networks_write_as_one() -> None:
+    networks = Mixture([network(), network(seed=1), network(seed=2, hidden=16)])
+    with served(networks) as url, client_of(url) as client:
+        wanted = generate_many(networks, 2, PROMPT, config())
+        assert [each.text for each in create(client, n=2, max_tokens=40).choices] == wanted
+        (model,) = client.models.list().data
+        assert model.model_dump()["networks"] == 3
+        page = httpx.get(url).text
+        assert "3 networks: lstm 2 x 24, " in page
+        made = httpx.post(f"{url}/v1/score", json={"text": PROMPT}).json()["surprises"]
+    np.testing.assert_allclose(made, score(networks, PROMPT).nats, atol=2e-5)
 
 
 def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:

@@ -12,13 +12,15 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.settings import CorpusConfig, DynamicConfig
 from charrnn.errors import ConfigError, CorpusError, DivergenceError, VocabError
+from charrnn.evaluation import dynamic
 from charrnn.evaluation.dynamic import (
     LEAST_PART,
     adapt,
     evaluate_dynamic,
     relative,
+    with_precision,
 )
-from charrnn.evaluation.evaluate import evaluate
+from charrnn.evaluation.evaluate import evaluate, mixed
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
@@ -185,6 +187,44 @@ def test_threads_change_nothing() -> None:
     ]
     np.testing.assert_array_equal(*found)
     two.close()
+
+
+def test_long_texts_are_read_in_the_fastest_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fastest in ("bf16", None):
+        monkeypatch.setattr(dynamic, "rounded_precision", lambda fastest=fastest: fastest)
+        chosen = [with_precision(DynamicConfig(), n).dynamic_precision for n in (20_000, 20_001)]
+        assert chosen == ["float32", fastest or "float32"]
+    asked = DynamicConfig(dynamic_precision="amx")
+    assert with_precision(asked, 10) == asked
+    model, _, _ = made()
+    monkeypatch.setattr("charrnn.compiler.amx.is_there", lambda: False)
+    with pytest.raises(ConfigError, match="`dynamic_precision` amx needs a processor with"):
+        evaluate_dynamic(model, IDS, asked)
+
+
+def test_rounded_products_change_little_and_threads_nothing() -> None:
+    model, _, _ = made()
+    config, two = DynamicConfig(0.02, dynamic_precision="bf16"), Workers(2, processors=2)
+    rounded = evaluate_dynamic(model, IDS, config).losses
+    exact = evaluate_dynamic(model, IDS, replace(config, dynamic_precision="float32")).losses
+    assert 0 < np.abs(rounded - exact).max() < 0.1 and abs((rounded - exact).mean()) < 0.01
+    np.testing.assert_array_equal(evaluate_dynamic(model, IDS, config, workers=two).losses, rounded)
+    two.close()
+
+
+def test_each_network_of_an_ensemble_learns_by_itself() -> None:
+    model, _, squares = made()
+    slot, config = model.parameters.like(), DynamicConfig(0.02)
+    slot.from_disk(squares)
+    losses = [evaluate_dynamic(model, IDS, config, squares=[each]) for each in (slot, None)]
+    told: list[tuple[int, int]] = []
+    found = evaluate_dynamic(
+        [model, model], IDS, config, squares=[slot, None], progress=lambda *at: told.append(at)
+    )
+    np.testing.assert_array_equal(found.losses, mixed([each.losses for each in losses]).losses)
+    assert told == sorted(told) and told[-1] == (2 * 82, 2 * 82)
+    with pytest.raises(ConfigError, match="`squares` must be one per model, 2, not 1"):
+        evaluate_dynamic([model, model], IDS, config, squares=[slot])
 
 
 def test_documents_begin_from_zero() -> None:

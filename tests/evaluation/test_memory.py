@@ -41,13 +41,17 @@ def drawn(count: int, seed: int = 0) -> np.ndarray:
 def by_the_equation(models: Sequence[Model], ids: np.ndarray, config: MemoryConfig) -> np.ndarray:
     """One character after the other, in float64."""
     read = [read_once(model, ids) for model in models]
-    losses = []
+    losses, past = [], np.zeros(len(memory.CAUTIONS))
     for t in range(len(ids) - 1):
         sums = np.mean([alike_at(t, outputs, ids, config) for _, outputs in read], axis=0)
-        share = 1 / (1 + np.sqrt(config.memory_half / sums[1])) if t else 0.0
+        root = np.sqrt(sums[1])
+        share = root / (root + memory.CAUTIONS)
         known = sums[0] / sums[1] if t else 0.0
         own = np.mean([p[t] for p, _ in read])
-        losses.append(-np.log((1 - share) * own + share * known))
+        each = -np.log((1 - share) * own + share * known)
+        weights = np.exp(past.min() - past)
+        losses.append(-np.log(weights @ np.exp(-each) / weights.sum()))
+        past = memory.LASTING * past + each
     return np.array(losses)
 
 
@@ -73,7 +77,7 @@ def alike_at(t: int, outputs: np.ndarray, ids: np.ndarray, config: MemoryConfig)
 
 @pytest.mark.parametrize("size", [1, 30, 4000])
 def test_it_is_the_equation(model: Model, size: int) -> None:
-    config = MemoryConfig(memory_size=size, memory_sharpness=7.0, memory_half=3.0)
+    config = MemoryConfig(memory_size=size, memory_sharpness=7.0)
     ids = drawn(700)
     found = evaluate_with_memory(model, ids, config).losses
     np.testing.assert_allclose(found, by_the_equation([model], ids, config), atol=2e-4)
@@ -81,7 +85,7 @@ def test_it_is_the_equation(model: Model, size: int) -> None:
 
 def test_an_ensemble_remembers_with_each_network(model: Model) -> None:
     other = Model.initialized(plain_model(cell="gru", vocab_size=SYMBOLS, hidden=9, layers=1), 4)
-    config, ids = MemoryConfig(memory_sharpness=7.0, memory_half=3.0), drawn(700)
+    config, ids = MemoryConfig(memory_sharpness=7.0), drawn(700)
     found = evaluate_with_memory([model, other], ids, config).losses
     np.testing.assert_allclose(found, by_the_equation([model, other], ids, config), atol=2e-4)
     alone = Mixture([Trained(each, VOCAB, CorpusConfig()) for each in (model, model)], [0.3, 0.7])
@@ -105,7 +109,10 @@ def test_no_character_is_known_before_it_comes(model: Model) -> None:
 
 def test_no_source_is_predicted_better_than_its_entropy(model: Model) -> None:
     """Independent characters: a memory that peeked would go below log 7."""
-    assert evaluate_with_memory(model, drawn(20_000)).nats_per_char > np.log(SYMBOLS) - 0.01
+    ids = drawn(20_000)
+    losses, plain = evaluate_with_memory(model, ids).losses, evaluate(model, ids).losses
+    assert losses.mean() > np.log(SYMBOLS) - 0.01
+    assert losses[1000:].mean() < plain[1000:].mean() + 0.01, "it keeps no say where it is no use"
 
 
 def test_what_returns_is_remembered(model: Model) -> None:
@@ -118,6 +125,9 @@ def test_what_returns_is_remembered(model: Model) -> None:
 
 def test_threads_and_an_opening(model: Model) -> None:
     ids = drawn(5000)
+    told: list[tuple[int, int]] = []
+    evaluate_with_memory(model, ids, progress=lambda *at: told.append(at))
+    assert told == sorted(told) and told[-1] == (2 * 4999, 2 * 4999) and len(told) > 2
     workers = [Workers(count, processors=count) for count in (1, 3)]
     one, three = (evaluate_with_memory(model, ids, workers=each).losses for each in workers)
     np.testing.assert_array_equal(one, three)
@@ -135,8 +145,8 @@ def test_errors(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "LONGEST", 100)
     with pytest.raises(CorpusError, match="of 100 at most"):
         evaluate_with_memory(model, drawn(200))
-    with pytest.raises(ConfigError, match="memory_half"):
-        MemoryConfig(memory_half=0.0)
+    with pytest.raises(ConfigError, match="memory_size"):
+        MemoryConfig(memory_size=0)
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -148,10 +158,10 @@ def test_the_command(tmp_path: Path) -> None:
     command = ["eval", str(path), str(tmp_path / "text"), "--unknown", "skip"]
     plain = CliRunner().invoke(cli, [*command, "--memory-size", "5"])
     assert plain.exit_code == 2 and "applies to a memory: add --memory" in plain.stderr
-    result = CliRunner().invoke(cli, [*command, "--memory", "--memory-half", "0.4", "--json"])
+    result = CliRunner().invoke(cli, [*command, "--memory", "--memory-size", "300", "--json"])
     assert result.exit_code == 0, result.output
     about = json.loads(result.stdout)
-    assert about["memory"]["half"] == 0.4 and about["memory"]["size"] == 4000
+    assert about["memory"]["size"] == 300 and about["memory"]["sharpness"] == 17
     assert about["memory"]["nats_per_char"] < about["nats_per_char"]
     shown = CliRunner().invoke(cli, [*command, "--memory", "--ensemble", str(path)])
     assert "  with a memory  " in shown.stdout

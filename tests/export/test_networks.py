@@ -48,9 +48,9 @@ def test_weights_have_to_be_equal() -> None:
 def test_what_a_page_tells_of_several() -> None:
     networks = drawn_mixture(2)
     unmeasured = replace(networks[1], origin=replace(networks[1].origin, loss=None))
-    about = facts([networks[0], unmeasured], "net")
+    about = facts([networks[0], unmeasured], "net", precision="int8")
     assert about["summary"].startswith("2 networks, each lstm 2 x 11, ")
     assert about["loss"] is None and about["losses"] == [1.75, None]
     assert (about["steps"], about["epochs"]) == (240, 5.0)
-    alone = facts(networks[0], "net")
+    alone = facts(networks[0], "net", precision="int8")
     assert alone["summary"] == networks[0].model.summary and alone["loss"] == 1.75

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig, SamplingConfig
 from charrnn.errors import ConfigError
@@ -25,16 +26,18 @@ GREEDY = SamplingConfig(temperature=0.0, seed=3)
 CONFIG = SamplingConfig(temperature=1.0, seed=3)
 
 
-def network(symbols: str = SYMBOLS, unit: str = "char", **corpus: object) -> Trained:
+def network(
+    symbols: str = SYMBOLS, unit: str = "char", *, seed: int = 5, **corpus: object
+) -> Trained:
     """One with made-up weights, of some size: what it writes depends on what it read."""
     config = plain_model(vocab_size=len(symbols), layers=2, hidden=12)
-    model = Model.initialized(config, 5)
+    model = Model.initialized(config, seed)
     for name in ("decoder.weight", "rnn.weight_hh_l0"):
         model.parameters[name][:] *= 6
     return Trained(model, Vocab(tuple(symbols), unit), CorpusConfig(unit=unit, **corpus))  # type: ignore[arg-type]
 
 
-def whole(trained: Trained, before: str, length: int) -> str:
+def whole(trained: Trained | Mixture, before: str, length: int) -> str:
     """What the network writes after a text, read at once."""
     config = SamplingConfig(temperature=0.0, seed=3, length=length, unknown="nearest")
     return "".join(generate(trained, before, config))
@@ -54,8 +57,12 @@ def read_at(session: Cowriter) -> int:
 
 
 @pytest.mark.parametrize("corpus", [{}, {"document_separator": "\n"}])
-def test_it_continues_as_if_it_had_read_the_text_at_once(corpus: dict[str, object]) -> None:
-    trained, rng = network(**corpus), random.Random(2)
+@pytest.mark.parametrize("seeds", [(5,), (5, 6, 7)])
+def test_it_continues_as_if_it_had_read_the_text_at_once(
+    seeds: tuple[int, ...], corpus: dict[str, object]
+) -> None:
+    trained = Mixture([network(seed=seed, **corpus) for seed in seeds])
+    rng = random.Random(2)
     session = Cowriter(trained, Manuscript("ab cd\nee"), GREEDY)
     for _ in range(30):
         session.cursor = rng.randint(0, len(session.manuscript.text))
@@ -65,6 +72,20 @@ def test_it_continues_as_if_it_had_read_the_text_at_once(corpus: dict[str, objec
         ghost = greedy(session)
         assert ghost
         assert ghost == whole(trained, session.manuscript.text[: session.cursor], len(ghost))
+
+
+def test_several_networks_continue_together_and_write_known_words_only() -> None:
+    networks = Mixture([network(), network("\n abcdef", seed=6)])
+    words = Lexicon.of_text("abc fed be")
+    one, both = Cowriter(networks[0], config=CONFIG), Cowriter(networks, config=CONFIG)
+    assert greedy(one) != greedy(both)
+    again = Cowriter(networks, config=CONFIG)
+    again.insert("a")
+    again.compute()
+    again.undo()
+    assert greedy(again) == both.ghost
+    known = Cowriter(networks, config=CONFIG, known_words=words)
+    assert {*greedy(known).split()} <= {"abc", "fed", "be"}
 
 
 def test_little_is_read_again() -> None:

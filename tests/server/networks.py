@@ -16,18 +16,27 @@ SYMBOLS = tuple("\n .,abcdefghijklmnopqrstuvwxyzABC")
 
 
 def network(
-    *, starts: int = 3, vocab: Vocab | None = None, separator: str | None = None, **settings: Any
+    *,
+    starts: int = 3,
+    vocab: Vocab | None = None,
+    separator: str | None = None,
+    seed: int = 0,
+    **settings: Any,
 ) -> Trained:
     """An LSTM of two layers that begins in one of some states."""
     vocab = vocab or Vocab(SYMBOLS)
     settings = {"hidden": 24, "layers": 2, "embedding": 0, "vocab_size": len(vocab), **settings}
-    model, rng = Model.initialized(ModelConfig(**settings), 1), np.random.default_rng(2)
-    decoder = model.parameters["decoder.weight"][:24, : len(vocab)]
+    model, rng = (
+        Model.initialized(ModelConfig(**settings), 1 + seed),
+        np.random.default_rng(2 + seed),
+    )
+    H = model.config.hidden
+    decoder = model.parameters["decoder.weight"][:H, : len(vocab)]
     decoder[:] = rng.normal(size=decoder.shape) * 0.6
     opening = None
     if separator is None:
         state = State(model, starts)
-        state.h[..., :24] = rng.normal(size=state.h[..., :24].shape) * 0.3
+        state.h[..., :H] = rng.normal(size=state.h[..., :H].shape) * 0.3
         opening = StartStates.rounded(state, np.arange(starts, dtype=np.int32))
     config = CorpusConfig(unit=vocab.unit, document_separator=separator)
     return Trained(model, vocab, config, starts=opening)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.generation.lexicon import Lexicon
@@ -22,7 +23,7 @@ from charrnn.text.vocab import Vocab
 from tests.server.hostile import BODIES
 from tests.server.networks import network
 
-TRAINED = network()
+TRAINED = Mixture([network()])
 
 
 def read(**values: Any) -> Completion:

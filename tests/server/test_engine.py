@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.evaluation.score import score
@@ -25,7 +26,7 @@ from charrnn.server.engine import Engine
 from charrnn.server.stream import Order, Stream
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
-from tests.server.networks import network
+from tests.server.networks import SYMBOLS, network
 
 PRIME = "abc. Aa bc, cab and bad, c "
 
@@ -40,8 +41,8 @@ class Desk:
         self, prime: str = PRIME, order: dict[str, Any] | None = None, **config: Any
     ) -> Stream:
         settings = SamplingConfig(**({"length": 60, "temperature": 1.0} | config))
-        ids = self.engine.network.vocab.encode(prime).astype(np.int32)
-        return Stream(self.engine.network, Order(ids, settings, **(order or {})), self._report)
+        ids = self.engine.networks.vocab.encode(prime).astype(np.int32)
+        return Stream(self.engine.networks, Order(ids, settings, **(order or {})), self._report)
 
     def _report(self, stream: Stream) -> None:
         with self._change:
@@ -58,12 +59,12 @@ class Desk:
 
 
 @contextmanager
-def desk(trained: Trained, **options: Any) -> Iterator[Desk]:
+def desk(trained: Trained | Mixture, **options: Any) -> Iterator[Desk]:
     with closing(Engine(trained, **options)) as engine:
         yield Desk(engine)
 
 
-def expected(trained: Trained, prime: str = PRIME, **config: Any) -> str:
+def expected(trained: Trained | Mixture, prime: str = PRIME, **config: Any) -> str:
     settings = SamplingConfig(**({"length": 60, "temperature": 1.0} | config))
     return generate_texts(trained, 1, prime, settings)[0].text
 
@@ -99,6 +100,33 @@ def test_a_text_is_that_of_generate_whatever_is_written_beside_it(
         assert alone == wanted
         assert own.written(*(own.stream(**config) for config in SETTINGS)) == wanted
         assert own.written(*(own.stream(**config) for config in SETTINGS[::-1])) == wanted[::-1]
+
+
+@pytest.mark.parametrize("separator", [None, r"\n"])
+def test_several_networks_write_what_generate_lets_them_write(separator: str | None) -> None:
+    networks = Mixture(
+        [network(separator=separator, starts=3 + n, hidden=16 + 8 * n, seed=n) for n in range(3)],
+        [0.5, 0.25, 0.25],
+    )
+    wanted = [expected(networks, **config) for config in SETTINGS]
+    assert len({*wanted, *(expected(networks[0], **config) for config in SETTINGS)}) > 20
+    with closing(Workers(2)) as workers, desk(networks, workers=workers, most=8) as own:
+        assert own.written(own.stream(**SETTINGS[0])) == wanted[:1]
+        assert own.written(*(own.stream(**config) for config in SETTINGS)) == wanted
+        assert own.written(*(own.stream(**config) for config in SETTINGS[::-1])) == wanted[::-1]
+
+
+def test_networks_of_different_vocabularies_write_and_score_together() -> None:
+    networks = Mixture([network(), network(vocab=Vocab((*SYMBOLS[:20], "D", "E")), seed=2)])
+    assert len(networks.vocab) == len(SYMBOLS) + 2
+    wanted = score(networks, PRIME * 30).nats
+    with desk(networks) as own:
+        texts = [expected(networks, seed=n) for n in range(5)]
+        assert own.written(*(own.stream(seed=n) for n in range(5))) == texts
+        stream = own.stream(PRIME * 30, length=0, order={"logprobs": 3, "scores": 0, "start": 0})
+        own.written(stream)
+    told = [-place.logprob for place in stream.places]
+    np.testing.assert_allclose(told, wanted, atol=2e-5)
 
 
 def test_bytes_and_their_texts() -> None:
@@ -155,6 +183,7 @@ def test_the_scores_of_a_prompt_are_those_of_score_from_the_same_start() -> None
     trained = network()
     wanted = score(trained, PRIME * 30).nats
     with desk(trained) as own:
+        own.written(own.stream(PRIME * 30))  # read with rounded weights, maybe
         for first in (0, 5, 700):
             stream = own.stream(
                 PRIME * 30, length=0, order={"logprobs": 0, "scores": first, "start": 0}
@@ -230,10 +259,11 @@ def test_texts_that_come_together_are_one_step_of_the_network(
 ) -> None:
     sizes = list[int]()
     with desk(network(), most=20) as own:
-        run = own.engine._batch._run
+        (steps_of,) = own.engine._batch.networks
+        run = steps_of.run
         monkeypatch.setattr(
-            own.engine._batch,
-            "_run",
+            steps_of,
+            "run",
             lambda state, ids, has_logits: (
                 sizes.append(ids.shape[1] if has_logits else 0),
                 run(state, ids, has_logits),
