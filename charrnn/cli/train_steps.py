@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -34,9 +35,11 @@ def carry_out(
     plan: Plan | None = None,
 ) -> int:
     """Train all of a run's networks until the end or a signal, within the plan's time if there is
-    a plan, and show progress; return the exit status.
+    a plan, and show progress; return the exit status. If they have learned faster than planned,
+    others follow.
     """
     from charrnn.cli.train_together import show_together
+    from charrnn.training.recipe import MOST_NETWORKS
     from charrnn.training.run_file import configurations_of
 
     count, first = run.config.networks or 1, run
@@ -49,15 +52,22 @@ def carry_out(
         status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))
         if status or stop.status:
             return status or stop.status
-    for number in missing:
+    while missing:
+        number, began = missing.pop(0), time.monotonic()
         own = folder.network(number)
         with own.locked():
             run = _network(own, number, first, corpus)
-            own_plan = None if plan is None else plan.for_network(number)
+            own_plan = None if plan is None else plan.for_next(len(missing) + 1)
             status = _carry_out(request, run, corpus, own, stop, own_plan, (number, count))
         if status or stop.status:
             return status or stop.status
         folder.add_network(number)
+        if not missing and plan is not None and request.training.networks is None:
+            now = time.monotonic()
+            if now + now - began < plan.end and count < MOST_NETWORKS:
+                count += 1
+                missing.append(count)
+                folder.resize(count)
     show_together(folder, corpus, request)
     return 0
 
@@ -126,9 +136,9 @@ def _carry_out(
     ended = run.ended_by(before)
     if ended is not None and place[0] == 1:
         limit = f", ended by its {ended}" if ended in LIMITS else ""
-        time = request.settings.get("max_time") or "20m"
-        more = "for more networks" if place[1] > 1 else f"for {time} more"
-        more += f": charrnn train --resume {quote(str(folder.path))} --for {time}"
+        so_long = request.settings.get("max_time") or "20m"
+        more = "for more networks" if place[1] > 1 else f"for {so_long} more"
+        more += f": charrnn train --resume {quote(str(folder.path))} --for {so_long}"
         if ended == "patience":
             more = "for more: --resume with a larger --patience"
         terminal.say(

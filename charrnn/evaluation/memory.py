@@ -12,9 +12,9 @@ over the `size` positions i before t; k is the output minus the mean of those be
 length 1. So a character is likely that came before in a place that looked alike to the network, and
 the more places there are, the more their word counts. (In the paper the share is a constant, which
 gained two thirds as much.) c is not a constant either: p is the mean for several c, and each has
-a weight by its past losses, of which the last hundred characters count most,
+a weight by its past losses, of which the last fifty characters count most,
 
-    weight_c(t) ~ exp(-sum over i < t of 0.99^(t-1-i) loss_c(i))
+    weight_c(t) ~ exp(-sum over i < t of 0.98^(t-1-i) loss_c(i))
 
 so where the memory is of no use, it soon has no say (c = infinity is one of them).
 """
@@ -51,9 +51,11 @@ LONGEST = 1_000_000
 """Characters of the longest text: all outputs are held in memory, two bytes a number."""
 TOGETHER = 512
 """Characters that are compared with the memory at a time."""
+BETWEEN = 16
+"""Such blocks between two reports of progress."""
 CAUTIONS = np.array([0.5, 1, 2, 3, 4.5, 7, 12, 30, np.inf])
 """The values of c."""
-LASTING = 0.99
+LASTING = 0.98
 """How much of a past loss counts one character later."""
 
 
@@ -89,6 +91,10 @@ def evaluate_with_memory(
         for own, network in zip(outputs, networks, strict=True):
             own[places] = network.layers[-1].out[:steps][scored]
 
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done * targets // total, 2 * targets)
+
     with using(workers) as threads:
         read = evaluate(
             model,
@@ -96,7 +102,7 @@ def evaluate_with_memory(
             starts=starts,
             openings=openings,
             workers=threads,
-            progress=progress,
+            progress=tell,
             observe=keep,
         )
         following = ids[len(ids) - targets :]
@@ -113,7 +119,10 @@ def evaluate_with_memory(
             own = np.exp(-read.losses[start:stop].astype(np.float64))
             losses[:, start:stop] = -np.log((1 - share) * own + share * known)
 
-        threads.run(compare, jobs)
+        for first in range(0, len(jobs), BETWEEN):
+            threads.run(compare, jobs[first : first + BETWEEN])
+            if progress is not None:
+                progress(targets + jobs[: first + BETWEEN][-1][1], 2 * targets)
     return mixed([by_past_losses(losses)])
 
 

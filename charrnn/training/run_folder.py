@@ -100,6 +100,12 @@ class RunFolder:
             self.save_last(first)
         write_atomically(best_of(self.path, number), checkpoint.read_bytes())
 
+    def resize(self, networks: int) -> None:
+        """From now on the run is to have so many networks."""
+        first = load_run(self.last)
+        first.change(networks=networks)
+        self.save_last(first)
+
     @property
     def good(self) -> Path:
         """The checkpoint that training would go back to, if that is not `last`."""
@@ -173,12 +179,14 @@ class RunFolder:
         self._write_settings(settings)
 
     def _record_length(self, config: TrainConfig) -> None:
-        """Record changes of the run's length and of `networks` in config.toml, if it exists."""
+        """Record changes of the run's length in config.toml, if it exists."""
         settings: dict[str, Any] = {}
-        length = {name: getattr(config, name) for name in (*LENGTH, "networks")}
         # a damaged file stays as it is
         with suppress(OSError, ValueError, RecursionError):
             settings = parse_toml(read_regular(self.config, MOST_READ).decode("utf-8"))
+        length = {name: getattr(config, name) for name in LENGTH}
+        if "networks" in settings:
+            length["networks"] = config.networks
         if {*settings} & {*LENGTH} and any(
             settings.get(name) != value for name, value in length.items()
         ):

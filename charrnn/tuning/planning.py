@@ -72,11 +72,12 @@ class Plan:
         model = self.model
         return f"Plan({model.cell} {model.layers} x {model.hidden}, {self.seconds:.0f} s)"
 
-    def for_network(self, number: int) -> "Plan":
-        """The plan of a network that begins now: it has its share of the time left."""
+    def for_next(self, left: int) -> "Plan":
+        """The plan of the network that begins now, of so many that are left: it has its share of
+        the time left.
+        """
         now = time.monotonic()
-        share = (self.end - now) / ((self.training.networks or 1) - number + 1)
-        return replace(self, deadline=now + share)
+        return replace(self, deadline=now + (self.end - now) / left)
 
 
 def plan(

@@ -154,6 +154,22 @@ def test_a_time_is_shared_and_its_settings_repeat_every_network(
     assert contents("run", names[:2]) == contents("again", names[:2])
 
 
+def test_networks_that_learned_faster_than_planned_are_followed_by_others(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are planned on a machine that seems slow; the number that came of it is recorded."""
+    monkeypatch.setattr(recipe, "MOST_NETWORKS", 4)
+    monkeypatch.setattr(recipe, "MOST_PASSES", 3.0)
+    monkeypatch.setattr(recipe, "networks_for", lambda share: 2)
+    asked = (text, *TINY, "--eval-every", 4)
+    invoke("train", *asked, "--for", "20s", "--out", "run")
+    assert len(charrnn.load_mixture("run")) == 4
+    settings = tomllib.loads(Path("run/config.toml").read_text())
+    assert settings["networks"] == load_run("run").config.networks == 4
+    invoke("train", *asked, "--networks", 2, "--for", "20s", "--out", "two")
+    assert len(charrnn.load_mixture("two")) == 2
+
+
 def test_what_shows_a_run_says_what_it_shows(finished: Path) -> None:
     shown = invoke("info", finished).stdout
     alone = [network.origin.loss for network in charrnn.load_mixture(finished)]

@@ -125,6 +125,9 @@ def test_what_returns_is_remembered(model: Model) -> None:
 
 def test_threads_and_an_opening(model: Model) -> None:
     ids = drawn(5000)
+    told: list[tuple[int, int]] = []
+    evaluate_with_memory(model, ids, progress=lambda *at: told.append(at))
+    assert told == sorted(told) and told[-1] == (2 * 4999, 2 * 4999) and len(told) > 2
     workers = [Workers(count, processors=count) for count in (1, 3)]
     one, three = (evaluate_with_memory(model, ids, workers=each).losses for each in workers)
     np.testing.assert_array_equal(one, three)

@@ -108,8 +108,8 @@ def test_a_network_that_begins_late_has_its_share_of_what_is_left(novel: Corpus)
     found = plan(novel, 60.0, ModelConfig(hidden=8), TrainConfig(networks=3), threads=1)
     now = time.monotonic()
     assert found.deadline == pytest.approx(now + 20, abs=2)
-    assert found.for_network(2).deadline == pytest.approx(now + (found.end - now) / 2, abs=0.1)
-    assert found.for_network(3).deadline == pytest.approx(found.end, abs=0.1)
+    assert found.for_next(2).deadline == pytest.approx(now + (found.end - now) / 2, abs=0.1)
+    assert found.for_next(1).deadline == pytest.approx(found.end, abs=0.1)
 
 
 def test_a_short_text_gets_a_small_network_few_streams_and_ends_early(machine: Machine) -> None:
