@@ -96,11 +96,8 @@ def _network(own: RunFolder, number: int, first: Run, corpus: Corpus) -> Run:
     settings that the first one has now.
     """
     from charrnn.training.grown_text import growth, take_up
-    from charrnn.training.records import SAMPLES, STEPS
 
     if not own.last.exists():
-        for path in (own.history, own.path / STEPS, own.path / SAMPLES):
-            path.unlink(missing_ok=True)  # of one that was killed before its first checkpoint
         run = first.another(corpus, number)
         own.create(values_of(run.corpus_config, run.model.config, run.config))
         return run
