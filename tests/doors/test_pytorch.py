@@ -79,7 +79,10 @@ def test_several_networks_together(
     corpus = CorpusConfig(document_separator=pattern)
     networks = drawn_mixture(count, cell=cell, corpus=corpus, starts=1, **OPTIONS[option])
     module = check(networks, tmp_path, drawn_text(3000, "\n\n.abc"))
-    network, config = module.load(), charrnn.SamplingConfig(length=60, temperature=0)
+    network, config = (
+        module.load(),
+        charrnn.SamplingConfig(length=60, temperature=0, precision="float32"),
+    )
     wanted = "".join(charrnn.generate(networks, "ab\n\nc", config))
     assert module.sample(network, "ab\n\nc", length=60, temperature=0) == wanted
     ids, state = torch.tensor([[3], [5]]), network.start()
@@ -147,7 +150,7 @@ def test_a_sample_begins_where_a_text_may_begin(tmp_path: Path) -> None:
     for name, corpus in (("book", CorpusConfig()), ("names", CorpusConfig(document_separator="c"))):
         trained = drawn_network(corpus=corpus, starts=1)
         module = exported(trained, tmp_path / name)
-        config = charrnn.SamplingConfig(length=60, temperature=0)
+        config = charrnn.SamplingConfig(length=60, temperature=0, precision="float32")
         for prime in ("", "abc", "."):
             wanted = "".join(charrnn.generate(trained, prime, config))
             written = module.sample(module.load(), prime, length=60, temperature=0)
