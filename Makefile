@@ -49,7 +49,7 @@ demo: $(BIN)/charrnn
 	@if [ -e $(DEMO)/last.safetensors ]; then \
 	  $(BIN)/charrnn train --resume $(DEMO); \
 	else \
-	  $(BIN)/charrnn train --for 2m --out $(DEMO); \
+	  $(BIN)/charrnn train --for 2m --networks 1 --out $(DEMO); \
 	fi
 	@echo
 	$(BIN)/charrnn sample $(DEMO) --temperature 0.5 --seed 1 --prime "TAMSIN:"

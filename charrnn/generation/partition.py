@@ -50,6 +50,27 @@ class Share:
     logits: tuple[int, int]
 
 
+class Weights:
+    """Packed weights, already rounded to a precision, as one stream or several read them. What has
+    been made is kept, for writers that go on with fewer streams.
+    """
+
+    def __init__(self, panels: Panels, precision: str) -> None:
+        self.panels, self.precision = panels, precision
+        self._shares: dict[int, list[Share]] = {}
+
+    def shares(self, streams: int, threads: int) -> list[Share]:
+        """One share of all units for several streams, or for one those of its threads."""
+        key = threads if streams == 1 else 0
+        if key not in self._shares:
+            self._shares[key] = (
+                shares_of_stream(self.panels, threads, self.precision)
+                if streams == 1
+                else [share_of_streams(self.panels, self.precision)]
+            )
+        return self._shares[key]
+
+
 def share_of_streams(panels: Panels, precision: str) -> Share:
     """A share with all units, for the product of several streams."""
     if precision == "int8":

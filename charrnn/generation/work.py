@@ -8,16 +8,10 @@ import numpy as np
 
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
-from charrnn.generation.partition import (
-    by_share,
-    product_of,
-    rows_product_of,
-    share_of_streams,
-    shares_of_stream,
-)
+from charrnn.generation.partition import Weights, by_share, product_of, rows_product_of
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.sampling import Controls, Memory
-from charrnn.network.model import Panels, State
+from charrnn.network.model import State
 from charrnn.network.parameters import aligned
 from charrnn.runtime.threads import ranges
 
@@ -56,20 +50,17 @@ class Work:
 
     def __init__(
         self,
-        panels: Panels,
+        weights: Weights,
         controls: Controls,
         streams: int,
         threads: int,
-        precision: str,
     ) -> None:
-        model, N = panels.model, streams
+        panels, precision, N = weights.panels, weights.precision, streams
+        model = panels.model
         config, cell, L, H = model.config, model.cell, model.config.layers, model.width
         V = padded(config.vocab_size)
-        if streams == 1:
-            shares = shares_of_stream(panels, threads, precision)
-            shards = [(0, 1)] * len(shares)
-        else:
-            shares, shards = [share_of_streams(panels, precision)], ranges(streams, threads)
+        shares = weights.shares(streams, threads)
+        shards = [(0, 1)] * len(shares) if streams == 1 else ranges(streams, threads)
         self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)

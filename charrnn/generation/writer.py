@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, VocabError, overflow
+from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Turns, Work
 from charrnn.kernels.constraint import Edges
@@ -117,7 +118,7 @@ class Writer:
         self.panels, self.state = panels, State(self.model, streams)
         self.last: Ids = np.zeros(0, np.int32)
         self.random = _generators(config.seed, streams, config.take)
-        self._made = partial(Work, panels, precision=self.precision)
+        self._made = partial(Work, Weights(panels, self.precision))
         self._turns = Turns()
         self._make_work()
 

@@ -14,6 +14,7 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import overflow
 from charrnn.generation.ensemble import log_of_mean
+from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Work
 from charrnn.generation.writer import controls_of, memory_of
@@ -124,9 +125,10 @@ class _Steps:
 
     def __init__(self, network: Trained, workers: Workers) -> None:
         self.model, self._workers = network.model, workers
-        self._precision = precision_of(self.model)
-        self._panels = Panels(rounded(self.model, self._precision), backward=False)
-        self._panels.refresh(workers)
+        precision = precision_of(self.model)
+        panels = Panels(rounded(self.model, precision), backward=False)
+        panels.refresh(workers)
+        self._weights = Weights(panels, precision)
         self._works: dict[int, Work] = {}
         self._network: Network | None = None
         config = SamplingConfig(length=0)
@@ -165,11 +167,9 @@ class _Steps:
 
     def _work(self, streams: int) -> Work:
         if streams not in self._works:
-            weights = self._panels.forward.nbytes
+            weights = self._weights.panels.forward.nbytes
             threads = max(1, min(self._workers.threads, streams, streams * weights // SHARE))
             if streams == 1:
                 threads = 1  # a divided text has threads that wait for one another
-            self._works[streams] = Work(
-                self._panels, self._controls, streams, threads, self._precision
-            )
+            self._works[streams] = Work(self._weights, self._controls, streams, threads)
         return self._works[streams]

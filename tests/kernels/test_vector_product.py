@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from charrnn.compiler import int8
+from charrnn.compiler import int8, target
 from charrnn.compiler.barrier import meet
 from charrnn.compiler.calling import address_of, caller
 from charrnn.compiler.int8 import bits_of
@@ -204,6 +204,23 @@ def test_int8_has_the_least_scale_that_fits() -> None:
     rounded = (q * found)[:, [0, 1, 4]]
     np.testing.assert_array_equal(rounded / found[[0, 1, 4]], q[:, [0, 1, 4]])
     np.testing.assert_array_equal(scales(rounded), found[[0, 1, 4]])
+
+
+def test_a_forced_emulation_has_a_cache_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = set()
+    for emulated in (False, True):
+        monkeypatch.setattr(target, "EMULATED_VNNI", emulated)
+        folders.add(target.kernel_files(target.TARGET).folder)
+    assert len(folders) == 2
+
+
+def test_weights_are_packed_once() -> None:
+    """Also when texts have ended and a writer goes on with fewer."""
+    writer = Writer(model(), config(), streams=3)
+    writer.read(np.array([1]))
+    (share,) = writer._work._shares
+    writer.keep([0, 2])
+    assert writer._work._shares[0] is share
 
 
 def test_auto_depends_on_the_network_alone() -> None:
