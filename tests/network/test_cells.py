@@ -444,7 +444,7 @@ def test_writing_goes_through_the_states_and_logits_of_the_reference(
     )  # or one character may be the best after all others
     case.model.parameters.from_disk(case.parameters)
     prime = case.x[:, 0]
-    writer = Writer(case.model, SamplingConfig(temperature=1.0), streams=2)
+    writer = Writer(case.model, SamplingConfig(temperature=1.0, precision="float32"), streams=2)
     writer.read(prime)
     written = np.concatenate([writer.write(12), writer.write(8)])[:, 0]
     text = np.concatenate([prime, written])[:, None]
@@ -457,7 +457,9 @@ def test_writing_goes_through_the_states_and_logits_of_the_reference(
             close(writer.state.c[layer, :1, :H], c, f"c of layer {layer}", 5e-5)
     best = []
     for length, logits in enumerate(trace.logits[:, 0], 1):
-        greedy = Writer(case.model, SamplingConfig(temperature=0), panels=writer.panels)
+        greedy = Writer(
+            case.model, SamplingConfig(temperature=0, precision="float32"), panels=writer.panels
+        )
         greedy.read(text[:length, 0])
         best.append(int(greedy.write(1)[0, 0]))
         assert logits[best[-1]] >= logits.max() - 1e-4
@@ -470,7 +472,9 @@ def test_characters_are_drawn_as_evaluation_finds_them_probable(cell: str) -> No
     in ten thousand.
     """
     case, count = make_case(cell, "zoned"), 6000
-    writer = Writer(case.model, SamplingConfig(temperature=1.0, seed=2), streams=count)
+    writer = Writer(
+        case.model, SamplingConfig(temperature=1.0, seed=2, precision="float32"), streams=count
+    )
     writer.read(case.x[:, 0])
     found = np.bincount(writer.write(1)[0], minlength=V)
     texts = [np.append(case.x[:, 0], symbol) for symbol in range(V)]
