@@ -161,7 +161,8 @@ def test_networks_that_learned_faster_than_planned_are_followed_by_others(
     monkeypatch.setattr(recipe, "MOST_NETWORKS", 4)
     monkeypatch.setattr(recipe, "MOST_PASSES", 3.0)
     monkeypatch.setattr(recipe, "networks_for", lambda share: 2)
-    asked = (text, *TINY, "--eval-every", 4)
+    monkeypatch.setattr(train_for, "STARTED", time.monotonic())
+    asked = (text, *TINY, "--eval-every", 100)
     invoke("train", *asked, "--for", "20s", "--out", "run")
     assert len(charrnn.load_mixture("run")) == 4
     settings = tomllib.loads(Path("run/config.toml").read_text())
