@@ -59,6 +59,7 @@ BRIEF = {
     "--cell": "lstm, gru, rnn, peephole, ... [default: lstm]",
     "--hidden": "Units per layer. [default: by text and time]",
     "--layers": "Layers. [default: 2]",
+    "--networks": "Networks that write together. [default: by time]",
     "--seed": "Seed of everything random. [default: 0]",
     "--threads": "Threads; results do not change. [default: all]",
     "--preset": "char-rnn, torch-rnn, dl4j, or a TOML file.",
