@@ -45,11 +45,13 @@ LEAST_MEMORY = 300
 names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 units, 33 passes)
 1.393 instead of 1.331.
 """
-MOST_NETWORKS, ENOUGH_FOR_TWO, ENOUGH = 8, 0.2, 0.85
-"""How many networks learn one after another, at most, and the share of the passes after which a
-text has no more to give that each of two, and of more, must have time for. With less, fewer and
-larger networks do better.
+MOST_NETWORKS = 8
+"""How many networks learn one after another, at most."""
+ENOUGH = {2: 0.2, 3: 0.3}
+"""By the number of networks, the share of the passes after which a text has no more to give that
+each of them must have time for; with less, fewer and larger networks do better.
 """
+ENOUGH_FOR_MORE = 0.85
 FEW_PASSES = 10.0
 """SOAP learns more than AdamW in a run of few passes, and overfits sooner in many."""
 HELD = 0.1
@@ -200,7 +202,7 @@ def networks_for(share: Callable[[int], float]) -> int:
     than each of them; but one larger network is better than two that have hardly begun.
     """
     for count in range(MOST_NETWORKS, 1, -1):
-        if share(count) >= (ENOUGH if count > 2 else ENOUGH_FOR_TWO):
+        if share(count) >= ENOUGH.get(count, ENOUGH_FOR_MORE):
             return count
     return 1
 

@@ -27,10 +27,10 @@ from charrnn.training.distributed import current
 from charrnn.training.loop import VALIDATED, train
 from charrnn.training.run import Run
 
-TYPICAL, OVERHEAD = 128, 56
-"""The width whose speed is measured first; and that at which half of a step's time is not products,
-to guess those of others.
-"""
+TYPICAL = 128
+"""The width whose speed is measured first, to guess that of others."""
+OVERHEAD, AMX_OVERHEAD = 56, 150
+"""The width at which half of a step's time is not products, and with AMX."""
 VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
 """Of the time that validations may take, three times as much if there were fewer than four
 otherwise; and how many at most.
@@ -232,13 +232,14 @@ class Planner:
         if self.model.hidden is not None:
             return self.model.hidden
         model = replace(self.model, hidden=TYPICAL)
-        step, _ = self.fastest(model, min(0.5, 0.01 * self.seconds))
+        step, training = self.fastest(model, min(0.5, 0.01 * self.seconds))
+        overhead = AMX_OVERHEAD if training.precision == "amx" else OVERHEAD
         read = math.prod(recipe.batch_shape(self.characters, self.training)) / step * self.seconds
-        read *= parameter_count(model) * (1 + OVERHEAD / TYPICAL)
+        read *= parameter_count(model) * (1 + overhead / TYPICAL)
 
         def passes(width: int, parameters: int) -> float:
             """How often one network of this size could read the text."""
-            return read / parameters / (1 + OVERHEAD / width) / self.characters
+            return read / parameters / (1 + overhead / width) / self.characters
 
         def width_of(networks: int) -> int:
             def possible(width: int, parameters: int) -> float:

@@ -357,7 +357,8 @@ def test_weights_do_not_forget_within_fewer_steps_than_they_learn_from(steps_a_p
 
 
 @pytest.mark.parametrize(
-    ("alone", "networks"), [(0.3, 1), (0.39, 1), (0.4, 2), (1.7, 2), (2.6, 3), (6.0, 7), (50.0, 8)]
+    ("alone", "networks"),
+    [(0.3, 1), (0.39, 1), (0.41, 2), (0.89, 2), (0.91, 3), (3.3, 3), (3.5, 4), (50.0, 8)],
 )
 def test_as_many_networks_as_can_each_read_enough(alone: float, networks: int) -> None:
     """`alone`: the share of its passes that one network has time for."""
