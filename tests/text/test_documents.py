@@ -490,7 +490,7 @@ def test_a_writer_starts_documents_from_zero(prime: str, separator: str) -> None
     """After each of 80 steps its state is that of the network which read the same documents, each
     from zero.
     """
-    config = SamplingConfig(temperature=1.0, seed=4)
+    config = SamplingConfig(temperature=1.0, seed=4, precision="float32")
     trackers = DocumentTrackers(VOCAB, separator, 2)
     writer = Writer(model(), config, streams=2, documents=trackers)
     ids = np.tile(VOCAB.encode(prime), (2, 1)).T.astype(np.int32)
@@ -514,7 +514,8 @@ def test_text_of_documents_has_the_probabilities_of_evaluation() -> None:
     """The most probable character is written, by the losses of evaluation with resets."""
     prime = VOCAB.encode("A\n\nab")
     trackers = DocumentTrackers(VOCAB, "-|A", 1)
-    writer = Writer(model(), SamplingConfig(temperature=0.0), documents=trackers)
+    config = SamplingConfig(temperature=0.0, precision="float32")
+    writer = Writer(model(), config, documents=trackers)
     written = np.concatenate(list(generate_ids(writer, prime, 15)))[:, 0]
     for n in range(15):
         ids = np.concatenate([prime, written[: n + 1]])
