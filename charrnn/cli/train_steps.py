@@ -46,7 +46,7 @@ def carry_out(
     if count == 1:
         return _carry_out(request, run, corpus, folder, stop, plan)
     if folder.last.exists() and configurations_of(folder.last)[1] != first.config:
-        folder.save_last(first)  # from now on it is to have so many
+        folder.save_last(first)  # its new number of networks is recorded before they are trained
     missing = [number for number in range(2, count + 1) if _is_missing(folder, number, first)]
     if not missing or run.ended_by(folder.seconds_before) is None:
         status = _carry_out(request, run, corpus, folder, stop, plan, (1, count))

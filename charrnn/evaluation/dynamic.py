@@ -44,7 +44,7 @@ from charrnn.text.documents import Positions, resets
 from charrnn.text.vocab import Unknown, counted
 
 SHORT = 20_000
-"""Up to so many characters, which take seconds, the precision auto is float32: the result is then
+"""For texts up to this length, which take seconds, the precision auto is float32: the result is then
 the same on any machine.
 """
 LEAST_PART = 4096

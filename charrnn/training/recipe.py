@@ -196,7 +196,7 @@ def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], 
 
 def networks_for(share: Callable[[int], float]) -> int:
     """How many networks learn one after another, at most 8: as many as each can read the text often
-    enough. `share(networks)` is the part that each of so many can make of `most_passes_for`.
+    enough. `share(networks)` is the part of `most_passes_for` that each of them has time for.
 
     Networks that learn apart make different mistakes, so the mean of their predictions is better
     than each of them; but one larger network is better than two that have hardly begun.

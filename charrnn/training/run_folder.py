@@ -101,7 +101,7 @@ class RunFolder:
         write_atomically(best_of(self.path, number), checkpoint.read_bytes())
 
     def resize(self, networks: int) -> None:
-        """From now on the run is to have so many networks."""
+        """Change the number of networks that the run is to have."""
         first = load_run(self.last)
         first.change(networks=networks)
         self.save_last(first)

@@ -73,8 +73,8 @@ class Plan:
         return f"Plan({model.cell} {model.layers} x {model.hidden}, {self.seconds:.0f} s)"
 
     def for_next(self, left: int) -> "Plan":
-        """The plan of the network that begins now, of so many that are left: it has its share of
-        the time left.
+        """The plan of the network that begins now: an equal share of the time left, if `left`
+        networks are still to be trained.
         """
         now = time.monotonic()
         return replace(self, deadline=now + (self.end - now) / left)
@@ -226,8 +226,8 @@ class Planner:
         )
 
     def width(self) -> int:
-        """Units of a layer: the most for which text and time are enough, the time of one of so many
-        networks.
+        """Units of a layer: the most for which the text is enough, and the time that each of the
+        networks has.
         """
         if self.model.hidden is not None:
             return self.model.hidden
