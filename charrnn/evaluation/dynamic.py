@@ -44,8 +44,8 @@ from charrnn.text.documents import Positions, resets
 from charrnn.text.vocab import Unknown, counted
 
 SHORT = 20_000
-"""For texts up to this length, which take seconds, the precision auto is float32: the result is then
-the same on any machine.
+"""For texts up to this length, which take seconds, the precision auto is float32: the result is
+then the same on any machine.
 """
 LEAST_PART = 4096
 """Minimum length in characters of the parts that are read in parallel: each starts from a zero
