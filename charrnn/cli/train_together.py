@@ -17,32 +17,16 @@ if TYPE_CHECKING:
 def show_together(folder: RunFolder, corpus: Corpus, request: Request) -> None:
     """Say how well the networks of a run predict together, and what to do next."""
     from charrnn.checkpoint.mixture import load_mixture
-    from charrnn.checkpoint.start_states import StartStates
-    from charrnn.evaluation.evaluate import evaluate
     from charrnn.runtime.threads import Workers
-    from charrnn.text.documents import follows_separator
-    from charrnn.training.loop import VALIDATED
+    from charrnn.training.validation import validation_loss
 
     networks, path = load_mixture(folder.path), shlex.quote(str(folder.path))
-    text, alone, loss = corpus.validation[:VALIDATED], list[float](), None
-    if len(text) > 1:
-        label = f"all {len(networks)} together"
-        with (
-            closing(Workers(request.threads)) as workers,
-            progress_bar(label, unit="char", quiet=request.quiet) as bar,
-        ):
-            openings = []
-            if follows_separator(corpus.validation_starts):
-                openings = [StartStates.zero(n.model, corpus.separator_end) for n in networks]
-            loss = evaluate(
-                networks,
-                text,
-                starts=corpus.validation_starts,
-                openings=openings,
-                workers=workers,
-                progress=bar,
-            ).nats_per_char
-        alone = [n.origin.loss for n in networks if n.origin.loss is not None]
+    with (
+        closing(Workers(request.threads)) as workers,
+        progress_bar(f"all {len(networks)} together", unit="char", quiet=request.quiet) as bar,
+    ):
+        loss = validation_loss(networks, corpus, workers, progress=bar)
+    alone = [network.origin.loss for network in networks if network.origin.loss is not None]
     if request.as_json:
         about = {"run": str(folder.path), "networks": len(networks), "validation_loss": loss}
         print(json_text({**about, "alone": alone, "finished": True}), flush=True)

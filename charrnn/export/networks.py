@@ -14,9 +14,9 @@ from charrnn.errors import ExportError
 def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
     """The networks to export as one, whose probabilities are averaged: one, or those of one run.
 
-    `ConfigError` for what is no network. `ExportError` for networks that differ in more than their
-    numbers: in settings, vocabulary, separator of documents or first symbols; and for weights that
-    are not equal.
+    `ConfigError` for things that are not a `Trained`. `ExportError` for networks that differ in
+    more than their numbers: in settings, vocabulary, separator of documents or first symbols; and
+    for weights that are not equal.
     """
     networks = Mixture.of(trained)
     first, *others = networks

@@ -44,7 +44,7 @@ READERS = 8
 
 @emits(int64(intp, int64))
 def _read(emit, numbers, vectors):
-    """The sum of the words of so many vectors at an address, READERS at a time."""
+    """The sum of the words in `vectors` vectors at an address, READERS at a time."""
     builder, words = emit.builder, lanes_of(I32, LANE)
 
     def body(k, sums):

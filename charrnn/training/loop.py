@@ -10,10 +10,8 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 
-from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import DivergenceError, RunError, UnstableStep
-from charrnn.evaluation.evaluate import evaluate
 from charrnn.generation.generate import generate
 from charrnn.network.model import Panels
 from charrnn.optim.optimizers import coefficients_of
@@ -22,7 +20,6 @@ from charrnn.optim.updates import sizes
 from charrnn.runtime.interrupts import delayed_interrupt
 from charrnn.runtime.threads import Workers, check_threads
 from charrnn.text.corpus import Corpus
-from charrnn.text.documents import follows_separator
 from charrnn.training import recovery
 from charrnn.training.distributed import check_parts, current
 from charrnn.training.records import Recorder
@@ -32,12 +29,9 @@ from charrnn.training.run import Run
 from charrnn.training.run_folder import RunFolder
 from charrnn.training.start_states import start_states
 from charrnn.training.update import Update
+from charrnn.training.validation import validation_loss
 
 SMOOTHING = 0.98
-VALIDATED = 200_000
-"""At most this many characters of the validation text are read in training; `charrnn eval` reads
-all of it.
-"""
 SAMPLE_LENGTH, LAST_LENGTH = 240, 800
 """Characters of a sample, and of the last one, of a run that has ended."""
 LIMITS = {"time": "max_time"}
@@ -283,22 +277,7 @@ class _Trainer:
         if not recovery.is_finite(run):
             raise UnstableStep("weights not finite", report.loss, report.gradient_norm)
         train_loss = before.loss_sum / before.since if before.since else report.smoothed_loss
-        validation = self.corpus.validation[:VALIDATED]
-        starts, panels, workers = self.corpus.validation_starts, self._panels(), self.idle_workers
-        loss = None
-        if len(validation) >= 2:
-            openings = []
-            if follows_separator(starts):
-                openings = [StartStates.zero(run.model, self.corpus.separator_end)]
-            evaluation = evaluate(
-                run.result,
-                validation,
-                starts=starts,
-                openings=openings,
-                workers=workers,
-                panels=panels,
-            )
-            loss = evaluation.nats_per_char
+        loss = validation_loss(run.result, self.corpus, self.idle_workers, panels=self._panels())
         score = train_loss if loss is None else loss
         is_best = before.best_loss is None or score < before.best_loss
         run.progress = replace(before, loss_sum=0.0, since=0)

@@ -24,8 +24,9 @@ from charrnn.text.corpus import Corpus
 from charrnn.text.streams import Streams
 from charrnn.training import recipe
 from charrnn.training.distributed import current
-from charrnn.training.loop import VALIDATED, train
+from charrnn.training.loop import train
 from charrnn.training.run import Run
+from charrnn.training.validation import VALIDATED
 
 TYPICAL = 128
 """The width whose speed is measured first, to guess that of others."""

@@ -21,7 +21,7 @@ from charrnn.errors import DivergenceError, RunError, UnstableStep, overflow
 from charrnn.network.network import Network
 from charrnn.text.corpus import Corpus
 from charrnn.training import loop as training
-from charrnn.training import recovery
+from charrnn.training import recovery, validation
 from charrnn.training.loop import train
 from charrnn.training.recovery import long_enough, overfits
 from charrnn.training.report import Report
@@ -275,7 +275,7 @@ def test_what_is_not_finite_is_not_saved(tmp_path: Path, name: str) -> None:
 
 
 def test_a_validation_loss_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus, folder, real = small_corpus(), created(tmp_path / "a"), training.evaluate
+    corpus, folder, real = small_corpus(), created(tmp_path / "a"), validation.evaluate
     run = small_run(corpus)
 
     def evaluate(model: Any, *arguments: Any, **options: Any) -> Any:
@@ -283,7 +283,7 @@ def test_a_validation_loss_that_is_none(tmp_path: Path, monkeypatch: pytest.Monk
             raise overflow()
         return real(model, *arguments, **options)
 
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(validation, "evaluate", evaluate)
     reports = trained(run, corpus, folder)
     assert falls(reports) == [(10, 5, 0.5)] and [entry["step"] for entry in run.validations] == [
         5,

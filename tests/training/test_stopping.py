@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from charrnn.errors import RunError
-from charrnn.training import loop as training
+from charrnn.training import validation
 from charrnn.training.loop import train
 from charrnn.training.report import Report
 from charrnn.training.run import Progress
@@ -31,7 +31,7 @@ def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     def evaluate(*_: Any, **__: Any) -> SimpleNamespace:
         return SimpleNamespace(nats_per_char=coming.pop(0) if len(coming) > 1 else coming[0])
 
-    monkeypatch.setattr(training, "evaluate", evaluate)
+    monkeypatch.setattr(validation, "evaluate", evaluate)
     return coming
 
 
