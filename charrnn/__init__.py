@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         evaluate_windows,
         mixed,
     )
-    from charrnn.evaluation.memory import evaluate_with_memory, with_memory
+    from charrnn.evaluation.memory import evaluate_with_memory
     from charrnn.evaluation.passages import SurprisingPassage, surprising_passages
     from charrnn.evaluation.score import Score, score
     from charrnn.evaluation.texts import evaluate_texts
@@ -140,7 +140,7 @@ _HOMES = {
     "text.datasets": "bundled_corpus fetch",
     "text.endings": "ends",
     "evaluation.dynamic": "adapt evaluate_dynamic",
-    "evaluation.memory": "evaluate_with_memory with_memory",
+    "evaluation.memory": "evaluate_with_memory",
     "evaluation.passages": "SurprisingPassage surprising_passages",
     "evaluation.score": "Score score",
     "evaluation.texts": "evaluate_texts",
@@ -217,7 +217,7 @@ __all__ = [  # noqa: RUF022
     "text_features", "Feature", "saturation", "Saturation", "activity", "attribution",
     "Attribution", "units_page",
     "save", "load", "load_mixture", "save_run", "load_run",
-    "evaluate_dynamic", "DynamicConfig", "evaluate_with_memory", "with_memory", "MemoryConfig",
+    "evaluate_dynamic", "DynamicConfig", "evaluate_with_memory", "MemoryConfig",
     "SamplingConfig", "ServeConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -31,9 +31,6 @@ from charrnn.runtime.threads import Workers
 from charrnn.text.sources import find
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from charrnn.checkpoint.mixture import Mixture
     from charrnn.checkpoint.start_states import StartStates
     from charrnn.cli.checkpoints import Member
@@ -45,16 +42,6 @@ if TYPE_CHECKING:
 XZ_MOST = 4_000_000
 """Longer texts, in characters, are not compressed: that would take longer than evaluating them."""
 
-TITLES = {
-    "carried": "state carried",
-    "window": "windows of {}, zero state",
-    "dynamic": "dynamic",
-    "memory": "with a memory",
-    "dynamic_memory": "dynamic, with a memory",
-    "ppmd": "PPMd, after the training part",
-    "xz": "xz -9e",
-}
-"""What the table calls a row."""
 FIGURES = ("nats_per_char", "characters", "bits_per_char")
 """The fields of an `Evaluation` that JSON shows."""
 
@@ -65,7 +52,7 @@ Examples:
   charrnn eval                                    the newest run, on its validation text
   charrnn eval checkpoints/plays --split test
   charrnn eval checkpoints/plays --dynamic
-  charrnn eval checkpoints/plays --dynamic --memory
+  charrnn eval checkpoints/plays --memory
   charrnn eval checkpoints/a --ensemble checkpoints/b --ensemble checkpoints/c
   charrnn eval checkpoints/plays other.txt --unknown nearest
   charrnn eval checkpoints/plays --json
@@ -243,32 +230,13 @@ def _measures(
     if config is not None:
         from charrnn.evaluation.dynamic import evaluate_dynamic  # loads another kernel
 
-        outputs: list[NDArray[np.float16]] = []
-        learn = partial(evaluate_dynamic, config=config, openings=openings, outputs=outputs)
-        learned = cache(partial(with_bar, "dynamic evaluation", learn, networks))
-        measures["dynamic"] = learned
+        learn = partial(evaluate_dynamic, config=config, openings=openings)
+        measures["dynamic"] = partial(with_bar, "dynamic evaluation", learn, networks)
     if remembering is not None:
-        from charrnn.evaluation.memory import evaluate_with_memory, with_memory
+        from charrnn.evaluation.memory import evaluate_with_memory
 
-        look_up = partial(evaluate_with_memory, config=remembering, openings=openings)
-        measures["memory"] = partial(with_bar, "with a memory", look_up, networks)
-
-    def both() -> Evaluation:
-        """What the learning networks remember."""
-        losses = learned().losses
-        with terminal.progress_bar(TITLES["dynamic_memory"], unit="char") as bar:
-            return with_memory(
-                losses,
-                outputs,
-                ids[len(ids) - len(losses) :],
-                remembering,
-                weights=networks.weights,
-                workers=workers,
-                progress=bar,
-            )
-
-    if config is not None and remembering is not None:
-        measures["dynamic_memory"] = both
+        remember = partial(evaluate_with_memory, config=remembering, openings=openings)
+        measures["memory"] = partial(with_bar, "with a memory", remember, networks)
 
     def ppmd() -> Evaluation:
         with terminal.progress_bar("PPMd", unit="char") as bar:
@@ -282,8 +250,15 @@ def _measures(
 
 
 def _print_rows(rows: dict[str, Evaluation], window: int) -> None:
-    titles = {name: TITLES[name].format(window) for name in rows}
-    width = max(map(len, titles.values()))
+    titles = {
+        "carried": "state carried",
+        "window": f"windows of {window}, zero state",
+        "dynamic": "dynamic",
+        "memory": "with a memory",
+        "ppmd": "PPMd, after the training part",
+        "xz": "xz -9e",
+    }
+    width = max(len(titles[name]) for name in rows)
     for name, row in rows.items():
         bits = f"{row.bits_per_char:.4f} bits per character"
         terminal.show(f"  {titles[name]:<{width}}  {row.nats_per_char:.4f} nats  {bits}")

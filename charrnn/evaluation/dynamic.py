@@ -67,7 +67,6 @@ def evaluate_dynamic(
     openings: Sequence[StartStates] = (),
     workers: Workers | None = None,
     progress: Progress | None = None,
-    outputs: list[NDArray[np.float16]] | None = None,
 ) -> Evaluation:
     """The loss, in nats per character, of a text that the network learns from while reading it. The
     model itself is not changed. Several models, or a `Mixture`, learn each by itself.
@@ -84,8 +83,6 @@ def evaluate_dynamic(
     squares: the squared values of r, one per model or None, as a `Trained` has them; a `Mixture`
         has those of its networks. Without them, r is 1 everywhere.
     ids, starts, openings: as in `evaluation.evaluate`.
-    outputs: a list to which each model's outputs of the top layer are appended, float16 (K, H), as
-        `memory.with_memory` takes them.
 
     There is no dropout. With `dynamic_streams` above 1, the text is read as that many equal parts
     in parallel, each from a zero state; they share the weights, which learn from all parts at once.
@@ -102,10 +99,6 @@ def evaluate_dynamic(
     with using(workers) as threads:
         for n, (member, own) in enumerate(zip(members, cycle(read_by_each(model, ids)))):
             told = None if progress is None else _part_of(progress, n, len(members))
-            kept = None
-            if outputs is not None:
-                kept = np.empty((targets, member.width), np.float16)
-                outputs.append(kept)
             read, _ = _read(
                 member,
                 own,
@@ -115,7 +108,6 @@ def evaluate_dynamic(
                 openings[n] if openings else None,
                 threads,
                 told,
-                kept,
             )
             losses.append(read)
     return mixed_by(model, losses, ids[len(ids) - targets :])
@@ -215,9 +207,8 @@ def _read(
     opening: StartStates | None,
     workers: Workers | None,
     progress: Progress | None,
-    outputs: NDArray[np.float16] | None = None,
 ) -> tuple[NDArray[np.float32], Model]:
-    """The loss of each character, and the model as it has become; `outputs` are written."""
+    """The loss of each character, and the model as it has become."""
     openings = [] if opening is None else [opening]
     ids, targets = checked_text(model, ids, openings)
     (ids,), starts = preceded([ids], starts, openings)
@@ -236,8 +227,6 @@ def _read(
             _, gradient = network.gradients(block.x, block.y, state, None, block.starts)
             # scored before the update: these losses are of weights that have not seen the segment
             losses[block.places] = network.losses[: len(block.x)]
-            if outputs is not None:
-                outputs[block.places] = network.layers[-1].out[: len(block.x)]
             learner.learn(gradient)
             if progress is not None:
                 progress(block.read * streams, targets)
@@ -245,8 +234,6 @@ def _read(
         for block in walk(ids, starts, firsts + part, rest, config.dynamic_segment):
             segment_losses = network.evaluate(block.x, block.y, state, block.starts)
             losses[block.places[:, -1]] = segment_losses[:, -1]
-            if outputs is not None:
-                outputs[block.places[:, -1]] = network.layers[-1].out[: len(block.x), -1]
     if progress is not None:
         progress(targets, targets)
     return losses, learner.model

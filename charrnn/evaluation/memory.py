@@ -1,8 +1,8 @@
 """Evaluation with a memory of what was read: a neural cache (Grave, Joulin & Usunier 2017,
 "Improving Neural Language Models with a Continuous Cache").
 
-The network's weights do not change, or only by dynamic evaluation. It remembers the outputs of its
-top layer at the last characters, and which character came after each:
+The network's weights do not change. It remembers the outputs of its top layer at the last
+characters, and which character came after each:
 
     p(w) = (1 - share) p_network(w) + share p_memory(w)
     p_memory(w) = sum over i with x_(i+1) = w of a_i / S,   a_i = exp(sharpness (k_t . k_i - 1))
@@ -77,9 +77,13 @@ def evaluate_with_memory(
 
     `CorpusError` above a million characters.
     """
-    members = members_of(model)
+    config, members = config or MemoryConfig(), members_of(model)
     ids, targets = checked_text(model, ids, openings)
-    check_length(targets)
+    if targets > LONGEST:
+        raise CorpusError(
+            f"the text has {targets:,} characters, but a memory can be kept of {LONGEST:,} at "
+            "most; take a part of it"
+        )
     outputs = [np.zeros((targets, each.width), np.float16) for each in members]
 
     def keep(networks: Sequence[Network], blocks: Sequence[Block], scored: NDArray[Any]) -> None:
@@ -87,11 +91,9 @@ def evaluate_with_memory(
         for own, network in zip(outputs, networks, strict=True):
             own[places] = network.layers[-1].out[:steps][scored]
 
-    def tell(shift: int) -> Progress | None:
-        """Of reading and of remembering, each half of the work."""
-        if progress is None:
-            return None
-        return lambda done, total: progress(shift + done * targets // total, 2 * targets)
+    def tell(done: int, total: int) -> None:
+        if progress is not None:
+            progress(done * targets // total, 2 * targets)
 
     with using(workers) as threads:
         read = evaluate(
@@ -100,69 +102,28 @@ def evaluate_with_memory(
             starts=starts,
             openings=openings,
             workers=threads,
-            progress=tell(0),
+            progress=tell,
             observe=keep,
         )
         following = ids[len(ids) - targets :]
-        weights = model.weights if isinstance(model, Mixture) else ()
-        return with_memory(
-            read.losses,
-            outputs,
-            following,
-            config,
-            weights=weights,
-            workers=threads,
-            progress=tell(targets),
-        )
+        losses = np.empty((len(CAUTIONS), targets))
+        shares = model.weights if isinstance(model, Mixture) else [1 / len(members)] * len(members)
+        memories = [_Memory(own, following, config) for own in outputs]
+        jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
 
+        def compare(start: int, stop: int) -> None:
+            sums = np.array([memory.alike(start, stop) for memory in memories])
+            same, all_alike = np.tensordot(shares, sums, 1)
+            known = np.divide(same, all_alike, out=np.zeros_like(same), where=all_alike > 0)
+            share = np.sqrt(all_alike) / (np.sqrt(all_alike) + CAUTIONS[:, None])
+            own = np.exp(-read.losses[start:stop].astype(np.float64))
+            losses[:, start:stop] = -np.log((1 - share) * own + share * known)
 
-def check_length(characters: int) -> None:
-    """`CorpusError` for a text that is too long for a memory."""
-    if characters > LONGEST:
-        raise CorpusError(
-            f"the text has {characters:,} characters, but a memory can be kept of {LONGEST:,} at "
-            "most; take a part of it"
-        )
-
-
-def with_memory(
-    losses: NDArray[np.float32],
-    outputs: Sequence[NDArray[np.float16]],
-    following: NDArray[Any],
-    config: MemoryConfig | None = None,
-    *,
-    weights: Sequence[float] = (),
-    workers: Workers | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """The loss of a text that was read already, with a memory of it.
-
-    losses: of each character `following` (K,) without a memory, nats (K,).
-    outputs: for each network the top layer's outputs before these characters, float16 (K, H), as
-        `evaluate_dynamic` gives them.
-    weights: of the networks, 1 in all; equal by default.
-    """
-    config, targets = config or MemoryConfig(), len(following)
-    check_length(targets)
-    shares = weights or [1 / len(outputs)] * len(outputs)
-    each = np.empty((len(CAUTIONS), targets))
-    memories = [_Memory(own, following, config) for own in outputs]
-    jobs = [(a, min(a + TOGETHER, targets)) for a in range(0, targets, TOGETHER)]
-
-    def compare(start: int, stop: int) -> None:
-        sums = np.array([memory.alike(start, stop) for memory in memories])
-        same, all_alike = np.tensordot(shares, sums, 1)
-        known = np.divide(same, all_alike, out=np.zeros_like(same), where=all_alike > 0)
-        share = np.sqrt(all_alike) / (np.sqrt(all_alike) + CAUTIONS[:, None])
-        own = np.exp(-losses[start:stop].astype(np.float64))
-        each[:, start:stop] = -np.log((1 - share) * own + share * known)
-
-    with using(workers) as threads:
         for first in range(0, len(jobs), BETWEEN):
             threads.run(compare, jobs[first : first + BETWEEN])
             if progress is not None:
-                progress(jobs[: first + BETWEEN][-1][1], targets)
-    return mixed([by_past_losses(each)])
+                progress(targets + jobs[: first + BETWEEN][-1][1], 2 * targets)
+    return mixed([by_past_losses(losses)])
 
 
 def by_past_losses(losses: NDArray[np.float64]) -> NDArray[np.float32]:

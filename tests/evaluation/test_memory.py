@@ -14,12 +14,11 @@ import charrnn
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.cli.main import cli
-from charrnn.config import CorpusConfig, DynamicConfig, MemoryConfig
+from charrnn.config import CorpusConfig, MemoryConfig
 from charrnn.errors import ConfigError, CorpusError
 from charrnn.evaluation import memory
-from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.evaluation.memory import evaluate_with_memory, with_memory
+from charrnn.evaluation.memory import evaluate_with_memory
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
@@ -142,40 +141,6 @@ def test_threads_and_an_opening(model: Model) -> None:
     assert found.losses[0] == pytest.approx(plain.losses[0], rel=1e-6)
 
 
-def test_a_network_that_learns_remembers_what_it_was(model: Model) -> None:
-    ids, config = drawn(1500), MemoryConfig(memory_sharpness=7.0)
-    outputs: list[np.ndarray] = []
-    still = DynamicConfig(dynamic_rate=0.0, dynamic_precision="float32")
-    losses = evaluate_dynamic(model, ids, still, outputs=outputs).losses
-    found = with_memory(losses, outputs, ids[1:], config)
-    plain = evaluate_with_memory(model, ids, config)
-    np.testing.assert_allclose(found.losses, plain.losses, atol=1e-3)
-    learning, other = DynamicConfig(dynamic_rate=0.01), ids.copy()
-    other[1000] = (other[1000] + 1) % SYMBOLS
-    results = []
-    for text in (ids, other):
-        both: list[np.ndarray] = []
-        learned = evaluate_dynamic([model, model], text, learning, outputs=both)
-        results.append(
-            with_memory(learned.losses, both, text[1:], config, weights=[0.3, 0.7]).losses
-        )
-    assert len(both) == 2 and both[0].dtype == np.float16
-    np.testing.assert_array_equal(results[0][:999], results[1][:999])
-    assert results[0][999] != results[1][999]
-    assert abs(results[0] - plain.losses).max() > 0.01
-
-
-@pytest.mark.parametrize("streams", [1, 3])
-def test_every_output_is_kept(model: Model, streams: int) -> None:
-    outputs: list[np.ndarray] = []
-    config = DynamicConfig(dynamic_rate=0.0, dynamic_streams=streams, dynamic_precision="float32")
-    ids = drawn(3 * 4096 + 6)
-    evaluate_dynamic(model, ids, config, outputs=outputs)
-    _, expected = read_once(model, ids)
-    places = [0, 100, 4000, len(ids) - 2] if streams == 1 else [0, 100, 4000, 3 * 4096 + 4]
-    np.testing.assert_allclose(outputs[0][places], expected[places], atol=2e-3)
-
-
 def test_errors(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "LONGEST", 100)
     with pytest.raises(CorpusError, match="of 100 at most"):
@@ -198,12 +163,5 @@ def test_the_command(tmp_path: Path) -> None:
     about = json.loads(result.stdout)
     assert about["memory"]["size"] == 300 and about["memory"]["sharpness"] == 17
     assert about["memory"]["nats_per_char"] < about["nats_per_char"]
-    assert "dynamic_memory" not in about
     shown = CliRunner().invoke(cli, [*command, "--memory", "--ensemble", str(path)])
-    assert "  with a memory  " in shown.stdout and "dynamic" not in shown.stdout
-    command += ["--memory", "--dynamic", "--dynamic-rate", "0.001"]
-    about = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)
-    assert about["dynamic_memory"]["nats_per_char"] < about["dynamic"]["nats_per_char"]
-    shown = CliRunner().invoke(cli, command)
-    line = next(line for line in shown.stdout.splitlines() if "dynamic, with a memory" in line)
-    assert f" {about['dynamic_memory']['nats_per_char']:.4f} nats" in line
+    assert "  with a memory  " in shown.stdout
