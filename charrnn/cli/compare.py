@@ -94,7 +94,7 @@ BRIEF = {
     type=click.Choice(["parameters", "hidden"]),
 )
 @for_option("Total time for all runs: 90s, 20m, 2h.  [default: 10m]")
-@setting_options
+@setting_options(without=("networks",))
 @option(
     "--out",
     "Folder for the runs.  [default: checkpoints/compare-<name of the text>]",

@@ -70,7 +70,7 @@ BRIEF = {
 @option("--highest", "The last rate.  [default: by optimizer]", group=GROUP, type=float)
 @option("--range-steps", "Steps from the first to the last.  [default: 400]", group=GROUP, type=int)
 @for_option("How long you will train: 90s, 20m, 2h; the network is as large as that allows.")
-@setting_options
+@setting_options(without=("networks", "parts"))
 @option("--threads", "Threads to use; results do not depend on it.  [default: all]", type=int)
 @option("--svg", "Write the picture to this file too.", type=click.Path(), metavar="FILE")
 @option("--quiet", "Show only errors and the result.", is_flag=True)

@@ -207,9 +207,9 @@ def part_option(part: str, help: str) -> Callable[[Command], Command]:
     )
 
 
-def setting_options(command: Command) -> Command:
-    """Adds every setting as a flag, and --preset and --config."""
-    for add in (
+def setting_options(without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """A decorator that adds every setting but these as a flag, and --preset and --config."""
+    added = (
         option(
             "--config",
             "TOML file of settings, named like the flags; flags win.",
@@ -222,14 +222,19 @@ def setting_options(command: Command) -> Command:
             metavar="NAME|FILE",
             shell_complete=offer(presets(), or_paths=True),
         ),
-        options_for(TrainConfig),
-        options_for(ModelConfig, without=("vocab_size",)),
-        options_for(CorpusConfig),
+        options_for(TrainConfig, without),
+        options_for(ModelConfig, {"vocab_size", *without}),
+        options_for(CorpusConfig, without),
         part_option("test", "test text, instead of --test-fraction."),
         part_option("validation", "validation text, instead of --val-fraction."),
-    ):
-        command = add(command)
-    return command
+    )
+
+    def decorate(command: Command) -> Command:
+        for add in added:
+            command = add(command)
+        return command
+
+    return decorate
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ BRIEF = {
 
 @click.command(cls=GroupedCommand, brief=BRIEF, epilog=EXAMPLES)
 @click.argument("text", nargs=-1, type=click.Path(readable=False))
-@setting_options
+@setting_options()
 @option(
     "--out",
     "Folder for the run.  [default: checkpoints/<name of the text>]",

@@ -110,7 +110,7 @@ BRIEF = {
     type=int,
     default=2,
 )
-@setting_options
+@setting_options(without=("networks",))
 @option(
     "--out",
     "Folder for the trials.  [default: checkpoints/tune-<name of the text>]",

@@ -152,12 +152,17 @@ def _temperature_of(temperature, previous, written):
 
 @inline
 def _choose(logits, controls, temperature, uniform, scratch):
-    """The symbol that `uniform` draws from these logits; -inf where there is none to draw."""
+    """The symbol that `uniform` draws from these logits; -inf where there is none to draw. What is
+    left in their place is as probable as it is drawn, times a constant.
+    """
     best, largest = int64(-1), NEVER
     for v in range(logits.size):
         if logits[v] > largest:
             best, largest = v, logits[v]
     if temperature <= COLD:
+        for v in range(logits.size):
+            logits[v] = ZERO
+        logits[best] = np.float32(1)
         return best
     if 0 < controls.top_k < logits.size:
         leave_best(logits, controls.top_k, scratch)
@@ -175,7 +180,8 @@ def draw(logits, controls, previous, uniform, scratch, memory, n):
     """The symbol of stream n after `previous` that a uniform number in [0, 1) draws from
     softmax(logits / temperature); `previous` again once a stream has ended.
 
-    logits (V,) are overwritten, and so is scratch (V,).
+    logits (V,): read, then how probable each symbol was, times a constant
+    scratch (V,): overwritten
     """
     marks, edges = memory.marks[n], controls.edges
     if marks[ENDED] >= 0:

@@ -191,32 +191,30 @@ class Service:
         return JSONResponse(scoring.answer(stream))
 
     async def next(self, request: Request) -> Response:
-        """The most probable next symbols."""
+        """The symbols that a completion would most probably begin with."""
         body = await self._body(request)
         count = whole_number(body, "count", 5, 1, 1000)
-        body = {key: value for key, value in body.items() if key != "count"}
-        asked = {"max_tokens": 1, "logprobs": 0}
-        completion = read_completion(body | asked, self.networks, self.name, self.config)
+        asked = {key: value for key, value in body.items() if key not in ("count", "logprobs")}
+        completion = read_completion(asked, self.networks, self.name, self.config)
         if completion.texts > 1:
             raise Refusal(
                 "ask for what comes next after one prompt, and once", "prompt", "invalid_value"
             )
         waiter = Waiter()
-        symbols = len(self.networks.vocab)
-        (stream,) = await self._streams(request, completion, waiter.report, symbols)
+        (stream,) = await self._streams(request, completion, waiter.report, tells_chances=True)
         await self._written(request, [stream], waiter.ended([stream]))
-        return JSONResponse({"next": next_symbols(stream, completion.config, count)})
+        return JSONResponse({"next": next_symbols(stream, count)})
 
     async def _streams(
         self,
         request: Request,
         completion: Completion,
         report: Callable[[Stream], None],
-        logprobs: int | None = None,
+        tells_chances: bool = False,
     ) -> list[Stream]:
         """The texts of a request; those that take a while to prepare are by another thread."""
         self._check_room(completion.texts)
-        arguments = completion, self.networks, self.known_words, report, logprobs
+        arguments = completion, self.networks, self.known_words, report, tells_chances
         size = sum(len(prompt.ids) for prompt in completion.prompts) * completion.best_of
         is_quick = completion.config.match is None and not completion.known_words and size < LONG
         if is_quick:

@@ -30,15 +30,15 @@ def streams_of(
     networks: Mixture,
     known_words: Lexicon | None,
     report: Callable[[Stream], None],
-    logprobs: int | None = None,
+    tells_chances: bool = False,
 ) -> list[Stream]:
     """The texts of a request: `best_of` for each prompt. `Refusal` if what they have to match
     cannot be written.
 
-    logprobs: of how many symbols they are told, if not as the request says.
+    tells_chances: as for an `Order`.
     """
     config, size, owner = completion.config, completion.best_of, object()
-    logprobs = completion.logprobs if logprobs is None else logprobs
+    logprobs = completion.logprobs
     if size > completion.n:  # the best ones are chosen by them
         logprobs = logprobs or 0
     scores = 0 if completion.echo and completion.logprobs is not None else None
@@ -53,6 +53,7 @@ def streams_of(
                     automaton=automaton,
                     bias=completion.bias,
                     logprobs=logprobs,
+                    tells_chances=tells_chances,
                     scores=scores,
                     start=completion.start,
                     owner=owner,

@@ -6,17 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
-from charrnn.kernels.sampling import COLD
 from charrnn.server.refusal import Refusal
 from charrnn.server.stream import Order, Stream
 from charrnn.server.values import check_names, whole_number
-
-Reals = NDArray[np.float64]
 
 
 class Scoring:
@@ -68,53 +64,10 @@ class Scoring:
         return {"surprises": surprises, "unknown": self.unknown}
 
 
-def next_symbols(stream: Stream, config: SamplingConfig, count: int) -> list[dict[str, Any]]:
-    """The most probable symbols at the place where a text of all logprobs begins, most probable
-    first, as they are drawn.
+def next_symbols(stream: Stream, count: int) -> list[dict[str, Any]]:
+    """The most probable symbols at the last place of a text that tells its chances, the most
+    probable first, as they are drawn.
     """
-    vocab, automaton = stream.vocab, stream.order.automaton
-    place = stream.places[0]
-    logits = np.full(len(vocab), -np.inf)
-    logits[place.best] = place.logprobs
-    if stream.order.bias is not None:
-        logits += stream.order.bias
-    if vocab.unknown is not None:
-        logits[vocab.unknown] = -np.inf
-    if automaton is not None:
-        first, last = automaton.first[automaton.start : automaton.start + 2]
-        is_allowed = np.zeros(len(vocab), np.bool_)
-        is_allowed[automaton.symbols[first:last]] = True
-        logits[~is_allowed] = -np.inf
-    p = probabilities(logits, config)
+    p = stream.chances.astype(np.float64)
     best = [int(v) for v in np.argsort(-p, kind="stable")[:count] if p[v] > 0]
-    return [{"text": vocab.symbols[v], "probability": float(p[v])} for v in best]
-
-
-def probabilities(logits: Reals, config: SamplingConfig) -> Reals:
-    """The probabilities of symbols after `top_k`, `top_p`, `min_p` and the temperature, in this
-    order, as in `kernels.sampling.Controls`: float64 (V,). logits (V,) are -inf for what is not
-    allowed; all zeros if nothing is.
-    """
-    order = np.argsort(-logits, kind="stable")
-    left = order[logits[order] > -np.inf]
-    if not len(left):
-        return np.zeros(len(logits))
-    if config.top_k:
-        left = left[: config.top_k]
-    p = _softmax(logits[left])
-    before = np.cumsum(p) - p
-    left = left[(before < config.top_p) | (np.arange(len(left)) == 0)]
-    if config.min_p > 0:
-        left = left[logits[left] >= logits[left[0]] + np.log(config.min_p)]
-    result = np.zeros(len(logits))
-    if config.temperature <= float(COLD):
-        result[left[0]] = 1.0
-    else:
-        result[left] = _softmax(logits[left] / config.temperature)
-    return result
-
-
-def _softmax(logits: Reals) -> Reals:
-    p: Reals = np.exp(logits - logits.max())
-    p /= p.sum()
-    return p
+    return [{"text": stream.vocab.symbols[v], "probability": float(p[v])} for v in best]

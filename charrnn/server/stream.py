@@ -33,10 +33,10 @@ class Order:
     config: with a `length` and one `take`; of `generate`'s settings not `particles`, `max_copy` and
         `precision`. automaton: what may be written (`generation.allowed`). bias: added to the
         logits, float32 (V,). logprobs: how many of the most probable symbols to tell at each place;
-        None for nothing, not even the probability of the symbol there. scores: from which of the
-        ids on these are told of the prompt, too; None: not at all. start: number of each network's
-        start state to begin from; None: those that the seed and the take choose. owner: who asked
-        for it.
+        None for nothing, not even the probability of the symbol there. tells_chances: draw a single
+        symbol, and keep how probable each was. scores: from which of the ids on these are told of
+        the prompt, too; None: not at all. start: number of each network's start state to begin
+        from; None: those that the seed and the take choose. owner: who asked for it.
     """
 
     ids: NDArray[np.int32]
@@ -44,6 +44,7 @@ class Order:
     automaton: Automaton | None = None
     bias: Floats | None = None
     logprobs: int | None = None
+    tells_chances: bool = False
     scores: int | None = None
     start: int | None = None
     owner: object = None
@@ -58,6 +59,8 @@ class Stream:
     last: what is read next.
     starts: the start state of each network. key: the same for all that read the same from them.
     unscored: how many of the prompt's symbols come before the first one that is scored.
+    chances: how probable each symbol was when one was drawn, float32 (V,), all 0 if there was none
+        to draw; of an order that asks for them.
     is_full: nothing is left to draw. is_over: all of the text is in `pieces`.
     report: called with the stream when its text has grown, and at its end.
     """
@@ -82,11 +85,14 @@ class Stream:
             self.sequence = np.concatenate([self.sequence[:1], order.ids])
         self.place, self.last = 0, int(self.sequence[0])
         self.written, self.places = list[int](), list[Place]()
+        self.chances: Floats = np.zeros(len(networks.vocab), np.float32)
         self.pieces, self.error = list[str](), ""
         self.is_cancelled = self.is_over = False
         self.vocab, self._fed = networks.vocab, 0
         self.unscored = len(order.ids) if order.scores is None else order.scores
         self.length = config.length or 0
+        if order.tells_chances:
+            self.length = min(self.length, 1)
         self.only_scores = order.scores is not None and self.length == 0
         self.key = self.starts, self.unscored, self.sequence.tobytes()
         self._documents, self._resets = None, tuple[int, ...]()
@@ -220,6 +226,8 @@ class Stream:
                 logits, self._controls, self.last, uniform, self._scratch, self._memory, 0
             )
             self.written.append(chosen)
+            if self.order.tells_chances:
+                self.chances = logits / logits.sum() if self._ended < 0 else np.zeros_like(logits)
             is_reset = self._documents is not None and bool(
                 self._documents.follow(np.array([chosen]))
             )

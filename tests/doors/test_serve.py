@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -172,6 +173,8 @@ def test_what_may_come_next(url: str) -> None:
     index = TRAINED.vocab.index[first[0]["text"]]
     rest = asked(count=33, logit_bias={str(index): -100}).json()["next"]
     assert [each["text"] for each in rest] == [each["text"] for each in first[1:]]
+    only = asked(match=re.escape(rest[0]["text"]) + "x{3}", count=33).json()["next"]
+    assert only == [{"text": rest[0]["text"], "probability": 1.0}]
     for values in ({"n": 2}, {"prompt": ["a", "b"]}, {"best_of": 3}, {"count": 0}):
         assert asked(**values).status_code == 400, values
 

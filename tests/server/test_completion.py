@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from charrnn.checkpoint.mixture import Mixture
-from charrnn.config import SamplingConfig
 from charrnn.config.serving import ServeConfig
 from charrnn.generation.lexicon import Lexicon
 from charrnn.server import orders
@@ -17,7 +16,7 @@ from charrnn.server.answer import token
 from charrnn.server.body import json_object
 from charrnn.server.completion import Completion, read_completion
 from charrnn.server.orders import streams_of
-from charrnn.server.reading import Scoring, probabilities
+from charrnn.server.reading import Scoring
 from charrnn.server.refusal import Refusal
 from charrnn.text.vocab import Vocab
 from tests.server.hostile import BODIES
@@ -148,24 +147,6 @@ def test_scores_stand_beside_the_symbols_of_the_text() -> None:
             Scoring(body, TRAINED, ServeConfig())
     with pytest.raises(Refusal):
         Scoring({"text": "a" * 11}, TRAINED, ServeConfig(max_prompt=10))
-
-
-def test_the_next_symbols_are_as_probable_as_they_are_drawn() -> None:
-    logits = np.log([0.5, 0.25, 0.15, 0.1])
-    config = SamplingConfig(temperature=1.0)
-    np.testing.assert_allclose(probabilities(logits, config), np.exp(logits))
-    for settings, wanted in (
-        ({"top_k": 2}, [2 / 3, 1 / 3, 0, 0]),
-        ({"top_p": 0.7}, [2 / 3, 1 / 3, 0, 0]),
-        ({"top_p": 0.0}, [1, 0, 0, 0]),
-        ({"min_p": 0.3}, [5 / 9, 2.5 / 9, 1.5 / 9, 0]),
-        ({"temperature": 0.0}, [1, 0, 0, 0]),
-        ({"temperature": 0.5}, np.array([0.25, 0.0625, 0.0225, 0.01]) / 0.345),
-    ):
-        found = probabilities(logits, SamplingConfig(**({"temperature": 1.0} | settings)))
-        np.testing.assert_allclose(found, wanted, atol=1e-12)
-    nothing = np.full(4, -np.inf)
-    assert probabilities(nothing, config).tolist() == [0, 0, 0, 0]
 
 
 def test_a_byte_that_is_no_character_is_named_by_its_number() -> None:

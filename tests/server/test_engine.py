@@ -18,6 +18,7 @@ from charrnn.evaluation.score import score
 from charrnn.evaluation.texts import evaluate_texts
 from charrnn.generation.allowed import allowed
 from charrnn.generation.generate import generate_texts
+from charrnn.generation.writer import generator
 from charrnn.inspection.likelihood import with_logprobs
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
@@ -100,6 +101,41 @@ def test_a_text_is_that_of_generate_whatever_is_written_beside_it(
         assert alone == wanted
         assert own.written(*(own.stream(**config) for config in SETTINGS)) == wanted
         assert own.written(*(own.stream(**config) for config in SETTINGS[::-1])) == wanted[::-1]
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:-1], ids=lambda each: str(each["seed"]))
+def test_the_next_symbols_are_as_probable_as_they_are_drawn(settings: dict[str, Any]) -> None:
+    order = {"tells_chances": True, "bias": np.linspace(0, 1, len(SYMBOLS), dtype=np.float32)}
+    with desk(network()) as own:
+        texts = [own.stream(order=order, **settings | {"take": 1 + n}) for n in range(40)]
+        own.written(*texts)
+    for n, stream in enumerate(texts):
+        (drawn,), up_to = stream.written, np.cumsum(stream.chances, dtype=np.float64)
+        assert up_to[-1] == pytest.approx(1)
+        uniform = generator(settings["seed"], n).random()
+        assert up_to[drawn] > uniform - 1e-6
+        assert up_to[drawn] - stream.chances[drawn] < uniform + 1e-6
+
+
+def test_what_shapes_a_draw_shapes_the_chances() -> None:
+    def chances(**config: Any) -> np.ndarray:
+        stream = own.stream("abcab", {"tells_chances": True}, seed=1, **config)
+        own.written(stream)
+        return stream.chances
+
+    with desk(network()) as own:
+        plain, c = chances(), SYMBOLS.index("c")
+        assert chances(dry_multiplier=50.0, dry_allowed_length=1)[c] < 1e-9 < plain[c]
+        np.testing.assert_allclose(chances(inner_temperature=0.5), chances(temperature=0.5))
+        assert np.count_nonzero(chances(top_k=4)) == 4
+        assert chances(temperature=0.0).tolist() == (plain == plain.max()).tolist()
+        automaton = allowed(
+            own.engine.networks.vocab, SamplingConfig(match="(cd|ce|.{9})", length=3)
+        )
+        stream = own.stream("abcab", {"tells_chances": True, "automaton": automaton}, length=3)
+        own.written(stream)
+        assert np.flatnonzero(stream.chances).tolist() == [c]
+        assert not any(own.stream(order={"tells_chances": True}, length=0).chances)
 
 
 @pytest.mark.parametrize("separator", [None, r"\n"])
