@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from charrnn.cli import kernel_loading
-from charrnn.compiler import compiling, target
+from charrnn.compiler import amx, bfloat16, compiling, target
 from charrnn.config.settings import CELL_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,12 @@ def test_a_disk_that_is_full(sampled: tuple[str, Path], cache: Path) -> None:
 def test_the_whole_cache_in_one_command() -> None:
     """Into this user's own cache, where most of it is already."""
     about = json.loads(charrnn("compile", "--json")[0])
-    modules = compiling.kernel_modules(*CELL_NAMES, *compiling.CHOSEN_MODULES)
+    is_there = {
+        "bf16-training": bfloat16.INSTRUCTION or target.EMULATED,
+        "amx-training": amx.is_there(),
+    }
+    chosen = [name for name in compiling.CHOSEN_MODULES if is_there.get(name, True)]
+    modules = compiling.kernel_modules(*CELL_NAMES, *chosen)
     names = {kernel for module in modules for kernel in compiling.kernels_in(module)}
     assert about["kernels"] >= len(names) > 50 and about["bytes"] > 1_000_000
     assert about["folders"] == [str(compiling.FILES.folder)]

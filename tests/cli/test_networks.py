@@ -239,8 +239,12 @@ def test_authors_are_compared_by_all_their_networks(finished: Path) -> None:
 
 
 def test_comparisons_are_of_one_network_each(text: str) -> None:
-    flags = ("--vary", "hidden=8,9", "--steps", 4, "--networks", 2)
-    (line,) = invoke("compare", text, *flags, status=2).stderr.strip().splitlines()
+    flags = ("--vary", "hidden=8,9", "--steps", 4)
+    settings = Path(text).with_name("settings.toml")
+    settings.write_text("networks = 2\n")
+    (line,) = invoke("compare", text, *flags, "--config", settings, status=2).stderr.splitlines()
     assert "--networks 2" in line and "leave it out" in line
+    for command in ("compare", "tune", "lr-find"):
+        assert "--networks" not in invoke(command, "--help-all").stdout, command
     with pytest.raises(ConfigError, match=r"`networks` 2: .*; leave it out"):
         Question.checked(small_corpus(), None, TrainConfig(steps=4, networks=2), None, {}, ())

@@ -195,6 +195,7 @@ def test_long_texts_are_read_in_the_fastest_precision(monkeypatch: pytest.Monkey
         chosen = [with_precision(DynamicConfig(), n).dynamic_precision for n in (20_000, 20_001)]
         assert chosen == ["float32", fastest or "float32"]
     asked = DynamicConfig(dynamic_precision="amx")
+    monkeypatch.setattr("charrnn.compiler.amx.is_there", lambda: True)
     assert with_precision(asked, 10) == asked
     model, _, _ = made()
     monkeypatch.setattr("charrnn.compiler.amx.is_there", lambda: False)
