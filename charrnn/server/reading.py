@@ -68,6 +68,6 @@ def next_symbols(stream: Stream, count: int) -> list[dict[str, Any]]:
     """The most probable symbols at the last place of a text that tells its chances, the most
     probable first, as they are drawn.
     """
-    p = stream.chances.astype(np.float64)
+    p = stream.chances
     best = [int(v) for v in np.argsort(-p, kind="stable")[:count] if p[v] > 0]
     return [{"text": stream.vocab.symbols[v], "probability": float(p[v])} for v in best]

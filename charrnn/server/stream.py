@@ -59,7 +59,7 @@ class Stream:
     last: what is read next.
     starts: the start state of each network. key: the same for all that read the same from them.
     unscored: how many of the prompt's symbols come before the first one that is scored.
-    chances: how probable each symbol was when one was drawn, float32 (V,), all 0 if there was none
+    chances: how probable each symbol was when one was drawn, float64 (V,), all 0 if there was none
         to draw; of an order that asks for them.
     is_full: nothing is left to draw. is_over: all of the text is in `pieces`.
     report: called with the stream when its text has grown, and at its end.
@@ -85,7 +85,7 @@ class Stream:
             self.sequence = np.concatenate([self.sequence[:1], order.ids])
         self.place, self.last = 0, int(self.sequence[0])
         self.written, self.places = list[int](), list[Place]()
-        self.chances: Floats = np.zeros(len(networks.vocab), np.float32)
+        self.chances = np.zeros(len(networks.vocab))
         self.pieces, self.error = list[str](), ""
         self.is_cancelled = self.is_over = False
         self.vocab, self._fed = networks.vocab, 0
@@ -227,7 +227,10 @@ class Stream:
             )
             self.written.append(chosen)
             if self.order.tells_chances:
-                self.chances = logits / logits.sum() if self._ended < 0 else np.zeros_like(logits)
+                weights = logits.astype(np.float64)
+                self.chances = (
+                    weights / weights.sum() if self._ended < 0 else np.zeros_like(weights)
+                )
             is_reset = self._documents is not None and bool(
                 self._documents.follow(np.array([chosen]))
             )

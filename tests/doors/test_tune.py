@@ -281,7 +281,7 @@ def test_a_signal_and_the_same_command_goes_on(text: Path, number: int) -> None:
 def test_a_time_is_that_of_all_trials(text: Path) -> None:
     words = ["tune", "sea.txt", *TINY[2:], "--for", "16s", "--each", "5s", "--quiet", "--json"]
     answer = json.loads(command(*words).stdout)
-    assert 2 <= len(answer["trials"]) <= 4
+    assert len(answer["trials"]) >= 2
     last = charrnn.load_run("checkpoints/tune-sea/trial-001/last.safetensors")
     assert last.config.steps is not None and last.is_finished
     assert last.config.precision in ("float32", "bf16", "amx")
