@@ -56,7 +56,7 @@ class StartStates:
 
     def put(self, state: State, streams: NDArray[np.bool_]) -> None:
         """Set these streams, bool (N of `state`,), to the first start's state."""
-        state.h[:, streams], state.c[:, streams] = self.state.h[:, :1], self.state.c[:, :1]
+        state.put(streams, self.state, slice(1))
 
     def in_file(self, model: Model) -> Arrays:
         """The tensors start.h and start.c (L, N, H), bfloat16 as U16."""

@@ -90,6 +90,13 @@ class ModelConfig(Settings):
         None,
         "Layer normalization of each layer's outputs (default: for cells with a cell state c).",
     )
+    attention: int = network(
+        0,
+        "Let the network look back at the last characters, this many, a multiple of 16 (attention, "
+        "trained with it); 0: none.",
+        0,
+        32768,
+    )
     activation: Literal["tanh", "softsign", "relu"] = network(
         "tanh", "Nonlinearity of the cell's input and output (gates are sigmoids)."
     )

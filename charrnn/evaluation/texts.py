@@ -68,7 +68,7 @@ def evaluate_texts(
             for begin in range(0, len(order), STREAMS):
                 group = order[np.minimum(np.arange(begin, begin + STREAMS), len(order) - 1)]
                 begun = chosen[n][group]
-                state.h[:], state.c[:] = opening.state.h[:, begun], opening.state.c[:, begun]
+                state.put(slice(None), opening.state, begun)
                 ends = (firsts + sizes)[group]
                 for block in walk(ids, resets, firsts[group], int(sizes[group].max()), STEPS):
                     block_losses = network.evaluate(block.x, block.y, state, block.starts)

@@ -38,8 +38,8 @@ BYTES = {"float32": 4, "bf16": 2, "int8": 1}
 
 @dataclass(frozen=True)
 class Share:
-    """What one thread reads: weights, and the offsets in it (in floats) of W_x, W_h, W_q and the
-    decoder's weight of each layer.
+    """What one thread reads: weights, and the offsets in it (in floats) of W_x, W_h, W_q, the
+    decoder's weight and attention's of each layer.
 
     units and logits are the ranges (first, last) that it computes.
     """
@@ -121,13 +121,13 @@ def _share(
     width = panels.model.width
     pieces = [
         blocks(weight, precision)
-        for *row, out in ([piece.columns for piece in layer] for layer in panels.layers)
-        for weight in (*(_columns(w, width, units) for w in row), out[:, slice(*logits)])
+        for *row, out, attend in ([piece.columns for piece in layer] for layer in panels.layers)
+        for weight in (*(_columns(w, width, units) for w in row), out[:, slice(*logits)], attend)
     ]
     ends = np.cumsum([0, *(piece.size for piece in pieces)], dtype=np.int64)
     weights = _memory(int(ends[-1]))
     np.concatenate(pieces, out=weights)
-    return Share(weights, ends[:-1].reshape(-1, 4), units, logits)
+    return Share(weights, ends[:-1].reshape(-1, len(panels.layers[0])), units, logits)
 
 
 def _memory(size: int) -> Floats:

@@ -57,8 +57,8 @@ class Mark:
     def nbytes(self) -> int:
         """About how many bytes it takes."""
         memory = self.memory
-        arrays = (self.state.h, self.state.c, memory.marks, memory.mass, *memory.recent)
-        return sum(array.nbytes for array in arrays) + 4096
+        arrays = memory.marks, memory.mass, *memory.recent
+        return self.state.nbytes + sum(array.nbytes for array in arrays) + 4096
 
 
 class Writer:
@@ -160,7 +160,7 @@ class Writer:
     def begin(self, starts: StartStates) -> None:
         """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
         chosen = starts.chosen(self._seed, self.streams, self._take)
-        self.state.h[:], self.state.c[:] = starts.state.h[:, chosen], starts.state.c[:, chosen]
+        self.state.put(slice(None), starts.state, chosen)
         self.last = starts.ids[chosen]
 
     def read(self, ids: Ids, progress: Progress | None = None) -> None:
@@ -228,7 +228,7 @@ class Writer:
         """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
         self.last = ids
         if self._documents is not None:
-            self._reset(self._documents.follow(ids))
+            self.state.reset(self._documents.follow(ids))
 
     def control(self, controls: Controls) -> None:
         """Draw by other controls from now on, which have to be of the same symbols."""
@@ -302,8 +302,7 @@ class Writer:
 
     def put(self, stream: int, other: Self, its: int) -> None:
         """Let a stream continue as another writer's, by its own random numbers."""
-        self.state.h[:, stream] = other.state.h[:, its]
-        self.state.c[:, stream] = other.state.c[:, its]
+        self.state.put(stream, other.state, its)
         self.last = self.last.copy()
         self.last[stream] = other.last[its]
         self.memory.put(stream, other.memory, its)
@@ -316,16 +315,11 @@ class Writer:
 
     def _continue_from(self, streams: Sequence[int]) -> None:
         before, self.state = self.state, State(self.model, len(streams))
-        self.state.h[:], self.state.c[:] = before.h[:, streams], before.c[:, streams]
+        self.state.put(slice(None), before, streams)
         self.streams, self.last = len(streams), self.last[streams]
         self.memory = self.memory.of(streams)
         if self._documents is not None:
             self._documents = self._documents.chosen(streams)
-
-    def _reset(self, streams: list[int]) -> None:
-        """Set the state of these streams to zero."""
-        self.state.h[:, streams] = 0
-        self.state.c[:, streams] = 0
 
     def _write(self, ids: Ids, uniforms: Uniforms) -> int:
         """Write ids[1:] (K, N) after ids[0], up to the first one that a zero state reads; returns
@@ -345,7 +339,7 @@ class Writer:
             self.state.copy_from(before)
             self.memory = remembered
             self._run(ids[: done + 1], 1, uniforms[:done])  # draws the same symbols again
-        self._reset(zero)
+        self.state.reset(zero)
         return done
 
     def _run(self, ids: Ids, given: int, uniforms: Uniforms | None = None) -> Work:

@@ -170,7 +170,7 @@ def _without(
     y = np.ascontiguousarray(np.concatenate([x[1:], np.full((1, count), target, np.int32)]))
     network = Network(trained.model, STEPS_OF_MANY, count, Workers(1))
     state = State(trained.model, count)
-    state.h[:], state.c[:] = states[0].h, states[0].c
+    state.put(slice(None), states[0])
     for a in range(0, len(x), STEPS_OF_MANY):
         losses = network.evaluate(x[a : a + STEPS_OF_MANY], y[a : a + STEPS_OF_MANY], state)
     result: Floats = -losses[-1]

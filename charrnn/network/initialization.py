@@ -1,5 +1,6 @@
 """The initial values of a network's parameters."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Floats, Parameters, Tensor
 
 MEMORY_DEVIATION = 0.1
+SHARPNESS, CAUTION = 16.0, 6.0
+"""How well an output of unit variance matches itself, and how much less than as likely as each of
+the M positions what they say is, at first.
+"""
 
 
 def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
@@ -31,11 +36,22 @@ def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
     biases = cell.initial_bias(config.hidden, config.forget_bias)
     for tensor in parameters.tensors:
         array = np.zeros(tensor.disk_shape, np.float32)
-        if "weight" in tensor.name:
+        if tensor.name == "attention.weight":
+            array = _attention(tensor, rng)
+        elif "weight" in tensor.name:
             array = _weight(tensor, config, rng)
         tensor.from_disk(array, parameters[tensor.name])
+    if config.attention:
+        parameters["attention.bias"][:] = -math.log(config.attention) - CAUTION
     for layer in range(config.layers):
         parameters.bias(layer).reshape(len(cell.gates), -1)[:, : config.hidden] = biases
+
+
+def _attention(tensor: Tensor, rng: np.random.Generator) -> Floats:
+    """Queries and keys begin with the same weights, so that positions match that look alike."""
+    shape = tensor.outputs, tensor.inputs
+    deviation = np.sqrt(SHARPNESS / (np.sqrt(tensor.outputs) * tensor.inputs))
+    return np.tile(rng.standard_normal(shape) * deviation, (2, 1)).astype(np.float32)
 
 
 def _weight(tensor: Tensor, config: ModelConfig, rng: np.random.Generator) -> Floats:

@@ -30,6 +30,8 @@ from charrnn.network.cells import cell_named
 from charrnn.network.cells.cell import Cell
 from charrnn.network.initialization import initialize
 from charrnn.network.parameters import (
+    ATTENTION_UNITS,
+    NOTHING,
     Fixed,
     Floats,
     Parameters,
@@ -139,42 +141,71 @@ Models = Model | Sequence[Model]
 """One model, or the members of an ensemble."""
 Jobs = list[tuple[Any, ...]]
 """Calls to be made: functions and their arguments."""
+Streams = int | slice | Sequence[int] | NDArray[Any]
+"""Which of the streams."""
 
 
 class State(Fixed):
     """The state that a stack of cells carries from one character to the next: h and c, float32 (L,
-    N, H padded).
+    N, H padded), and with attention what the last M characters left: `keys`, float32 (1, N, M, d),
+    and the characters themselves, `ids`, int32 (1, N, M), -1 where none was read. Without attention
+    the last two are empty, (0, N, ...).
     """
 
     def __init__(self, model: Model, streams: int) -> None:
         shapes = self.shapes(model.config, streams)
-        self.h, self.c = aligned(*shapes["h"]), aligned(*shapes["c"])
+        self.h, self.c, self.keys = (aligned(*shapes[name]) for name in ("h", "c", "keys"))
+        self.ids = np.full(shapes["ids"], -1, np.int32)
 
     def __repr__(self) -> str:
         return "State({} layers, {} streams, {} units)".format(*self.h.shape)
 
-    def __setstate__(self, arrays: dict[str, Floats]) -> None:
-        self.h, self.c = (aligned(*arrays[name].shape) for name in "hc")
-        self.h[:], self.c[:] = arrays["h"], arrays["c"]
+    def __setstate__(self, arrays: dict[str, NDArray[Any]]) -> None:
+        self.h, self.c, self.keys = (aligned(*arrays[n].shape) for n in ("h", "c", "keys"))
+        self.h[:], self.c[:], self.keys[:] = arrays["h"], arrays["c"], arrays["keys"]
+        self.ids = arrays["ids"].copy()
 
     @staticmethod
     def shapes(config: ModelConfig, streams: int) -> Shapes:
-        """The shapes of h and c."""
-        return dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
+        """The shapes of its arrays."""
+        last = int(config.attention > 0), streams, config.attention
+        cells = dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
+        return {**cells, "keys": (*last, ATTENTION_UNITS), "ids": last}
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """h, c, keys and ids; the second axis of each is that of the streams."""
+        return self.h, self.c, self.keys, self.ids
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes."""
+        return sum(array.nbytes for array in self.arrays)
 
     def of_streams(self, start: int, stop: int) -> State:
         """The state of streams start:stop; it shares this one's memory."""
         part = State.__new__(State)
-        part.h, part.c = self.h[:, start:stop], self.c[:, start:stop]
+        part.h, part.c, part.keys, part.ids = (array[:, start:stop] for array in self.arrays)
         return part
+
+    def copy(self) -> State:
+        """A copy of the state."""
+        copy = State.__new__(State)
+        copy.__setstate__(vars(self))
+        return copy
+
+    def put(self, streams: Streams, other: State, its: Streams = slice(None)) -> None:
+        """Let these streams have the state of those of another one of the same network."""
+        for ours, theirs in zip(self.arrays, other.arrays, strict=True):
+            ours[:, streams] = theirs[:, its]
 
     def copy_from(self, other: State) -> None:
         """Copy another state."""
-        self.h[:], self.c[:] = other.h, other.c
+        self.put(slice(None), other)
 
-    def reset(self) -> None:
-        """Set the state to zero."""
-        self.h[:], self.c[:] = 0, 0
+    def reset(self, streams: Streams = slice(None)) -> None:
+        """Set the state to zero, in all streams or these: nothing was read."""
+        self.h[:, streams], self.c[:, streams], self.ids[:, streams] = 0, 0, -1
 
 
 @dataclass(frozen=True)
@@ -214,6 +245,8 @@ class LayerPanels(NamedTuple):
     """W_q, for the second product."""
     out: Packed
     """The decoder's weight; none if it does not read the layer."""
+    attend: Packed
+    """The weight of queries and keys; none but of the last layer, with attention."""
 
 
 class Panels:
@@ -266,12 +299,15 @@ class Panels:
         for layer, name in enumerate(decoder_names(self.model.config)):
             w_x, w_h = p[f"rnn.weight_ih_l{layer}"], p[f"rnn.weight_hh_l{layer}"]
             decoder = p[name or "decoder.weight"]
+            attends = self.model.config.attention and layer == self.model.config.layers - 1
+            attention = p["attention.weight"] if attends else NOTHING
             placed.append(
                 LayerPanels(
                     over=place(w_h, 0, middle - first),
                     second=place(w_h, middle - first, last - middle),
                     up=place(w_x, 0, w_x.shape[1] if layer else 0),
                     out=place(decoder, 0, decoder.shape[1] if name else 0),
+                    attend=place(attention, 0, attention.shape[1]),
                 )
             )
         return placed

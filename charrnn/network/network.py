@@ -19,6 +19,7 @@ from charrnn.kernels import layers
 from charrnn.kernels.recurrent import look_up, project
 from charrnn.kernels.softmax import cross_entropy
 from charrnn.network.arithmetic import arithmetic_of
+from charrnn.network.attention import Attention
 from charrnn.network.cells import cell_named
 from charrnn.network.layer import (
     Backward,
@@ -74,6 +75,9 @@ class Network:
             below = Layer(model, self.panels, index, self.shape, training, below, *inputs)
             self.layers.append(below)
         self._decoders = self._bind_decoders()
+        self.attention: Attention | None = None
+        if model.config.attention:
+            self.attention = Attention(model, self.panels, self.layers[-1], self.shape)
         if training:
             self._prepare_training()
         if panels is None:
@@ -246,8 +250,7 @@ class Network:
     ) -> Iterator[tuple[Layer, Floats, Floats]]:
         """As `_backwards`, from the last loss of all streams, after the forward pass."""
         batch, N = self._begin(x, y, state, None), self.shape[1]
-        self._forward(batch, 0, N)
-        self.logits[: batch.steps - 1] = 0
+        self._forward(batch, 0, N, goes_back=True, first=batch.steps - 1)
         yield from self._backwards(batch, 0, N)
 
     @property
@@ -261,7 +264,7 @@ class Network:
         if not 1 <= len(x) <= T or shape[1:] != (N,):
             raise ValueError(f"`x` must be of 1 to {T} steps of {N} streams, not {shape}")
         own = State.shapes(self.model.config, N)
-        if (state.h.shape, state.c.shape) != (own["h"], own["c"]):
+        if tuple(array.shape for array in state.arrays) != tuple(own.values()):
             raise ValueError(f"the state must be {own['h']}, as the network's, not {state.h.shape}")
         for name, array, kind in (("x", x, "int32"), ("y", y, "int32"), ("starts", starts, "bool")):
             if array is None:
@@ -302,6 +305,8 @@ class Network:
         for layer in self.layers:
             layer.begin(batch)
         self._drop_inputs(x, key)
+        if self.attention is not None:
+            self.attention.begin()
         return batch
 
     def _drop_inputs(self, x: Ids, key: int | None) -> None:
@@ -322,8 +327,12 @@ class Network:
                 keep = np.take_along_axis(keep, x, axis=0)
             self.factor[:T] = keep / np.float32(1 - rate)
 
-    def _forward(self, batch: Batch, a: int, b: int) -> None:
-        """The losses of streams a:b, and their derivatives with respect to the logits."""
+    def _forward(
+        self, batch: Batch, a: int, b: int, goes_back: bool = False, first: int = 0
+    ) -> None:
+        """The losses of streams a:b, and their derivatives with respect to the logits. If a
+        backward pass follows (`goes_back`), these are 0 before step `first`.
+        """
         steps = batch.steps
         if self.memory.size:
             table = self.model.parameters["rnn.memory.weight"]
@@ -333,7 +342,12 @@ class Network:
         for layer, decode in self._decoders:
             decode(z=self.logits, x=layer.out, first=0, last=steps, start=a, stop=b)
         V, scale, smoothing = self.model.config.vocab_size, batch.scale, batch.smoothing
+        if self.attention is not None:
+            arrays = self.logits, self.losses
+            self.attention.forward(batch, *arrays, a, b, goes_back, first)
+            return
         cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
+        self.logits[:first, a:b] = 0
 
     def _backwards(self, batch: Batch, a: int, b: int) -> Iterator[tuple[Layer, Floats, Floats]]:
         """Backward pass through every layer, last first. Yields the layer and the derivatives of
@@ -346,10 +360,12 @@ class Network:
             # The derivative of the layer's outputs that comes from the decoder, added to that from
             # the layer above
             decode(x=self.logits, z=back.up[1:], first=0, last=steps, start=a, stop=b)
+            if self.attention is not None and layer is self.layers[-1]:
+                self.attention.backward(back.up[1:], steps, a, b)
             layer.backward(back, batch, a, b)
             yield layer, dh, back.c
 
     def _there_and_back(self, batch: Batch, a: int, b: int) -> None:
-        self._forward(batch, a, b)
+        self._forward(batch, a, b, goes_back=True)
         for _ in self._backwards(batch, a, b):
             pass

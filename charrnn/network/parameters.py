@@ -29,6 +29,10 @@ NOTHING = np.zeros((0, 0), np.float32)
 EMPTY = np.zeros((0, 0, 0), np.float32)
 
 
+ATTENTION_UNITS, ATTENTION_DISTANCES = 64, 16
+"""Units d of a query and of a key; and biases, one for each power of two of the distance."""
+
+
 def aligned(*shape: int) -> Floats:
     """Float32 zeros, aligned to a cache line: vectors that straddle two lines halve the speed."""
     count = int(np.prod(shape, dtype=np.int64))
@@ -149,6 +153,9 @@ def tensors_of(config: ModelConfig) -> tuple[Tensor, ...]:
         if cell.peepholes:
             tensors.append(Tensor(f"rnn.peephole_l{layer}", len(cell.peepholes), H, is_table=True))
     tensors += [Tensor(name, V, H) for name in decoder_names(config) if name is not None]
+    if config.attention:
+        tensors.append(Tensor("attention.weight", ATTENTION_UNITS, H, (0, 1), 2))
+        tensors.append(Tensor("attention.bias", ATTENTION_DISTANCES, 0))
     return (*tensors, Tensor("decoder.bias", V, 0))
 
 
@@ -161,7 +168,8 @@ def matrix_names(config: ModelConfig) -> list[str]:
     """The weights that a network reads completely for every character."""
     recurrent = [f"rnn.weight_hh_l{layer}" for layer in range(config.layers)]
     above = [f"rnn.weight_ih_l{layer}" for layer in range(1, config.layers)]
-    return [*recurrent, *above, *(name for name in decoder_names(config) if name is not None)]
+    out = [name for name in decoder_names(config) if name is not None]
+    return [*recurrent, *above, *out, *["attention.weight"] * (config.attention > 0)]
 
 
 def decoder_names(config: ModelConfig) -> list[str | None]:

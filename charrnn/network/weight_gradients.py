@@ -32,6 +32,7 @@ class WeightGradients:
         self._gradient = network.gradient
         self._layers, self._arithmetic = network.layers, network.panels.arithmetic
         self._logits, self._factor = network.logits, network.factor
+        self._attention = network.attention
         config, H = self._model.config, self._model.width
         self._embedding = None
         if config.embedding:
@@ -104,6 +105,8 @@ class WeightGradients:
                 outputs = rows(layer.out, batch.steps)
                 product = self._arithmetic.input_gradients(outputs, dz, g[name], db)
                 products += by_columns(product, 0, dz.shape[1], self._workers.threads)
+        if self._attention is not None:
+            products += self._attention.gradient_jobs(g, batch.steps, self._workers.threads)
         return products
 
     def _run_jobs(self, products: Jobs, sums: Jobs) -> None:

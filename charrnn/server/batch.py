@@ -75,7 +75,7 @@ class Batch:
             for i, stream in enumerate(streams):
                 if stream.advance(means[i]):
                     for state in states:
-                        state.h[:, i], state.c[:, i] = 0, 0
+                        state.reset(i)
             if all(stream.is_full for stream in streams):
                 break
         _scatter(states, streams)
@@ -108,16 +108,15 @@ class Batch:
         states = []
         for n, network in enumerate(self.networks):
             state = State(network.model, len(streams))
-            np.concatenate([stream.pairs[n][0] for stream in streams], axis=1, out=state.h)
-            np.concatenate([stream.pairs[n][1] for stream in streams], axis=1, out=state.c)
+            for i, stream in enumerate(streams):
+                state.put(slice(i, i + 1), stream.states[n])
             states.append(state)
         return states
 
 
 def _scatter(states: Sequence[State], streams: Sequence[Stream]) -> None:
     for i, stream in enumerate(streams):
-        one = np.s_[:, i : i + 1]
-        stream.pairs = tuple((state.h[one], state.c[one]) for state in states)
+        stream.states = tuple(state.of_streams(i, i + 1) for state in states)
 
 
 class _Steps:

@@ -145,7 +145,7 @@ class Engine:
         if stream.place < stream.unscored:
             known = self._states.longest(_kind(stream), stream.sequence[: stream.unscored])
             if known is not None and known[0] > stream.place:
-                place, stream.pairs = known
+                place, stream.states = known
                 stream.go_to(place)
         return stream
 
@@ -188,7 +188,7 @@ class Engine:
 
     def _store(self, stream: Stream) -> None:
         """Remember the state of a prompt."""
-        self._states.store(_kind(stream), stream.sequence[: stream.place], stream.pairs)
+        self._states.store(_kind(stream), stream.sequence[: stream.place], stream.states)
 
 
 def _kind(stream: Stream) -> tuple[int, ...]:

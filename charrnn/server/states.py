@@ -7,14 +7,14 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from charrnn.network.parameters import Floats
+from charrnn.network.model import State
 
 MOST_BYTES, MOST = 1 << 26, 512
 """Limits of what is stored; the states not used for the longest time go first."""
 Symbols = NDArray[np.int32]
 Starts = tuple[int, ...]
-Pairs = tuple[tuple[Floats, Floats], ...]
-"""For each network the states h and c (L, 1, H) of one text."""
+Own = tuple[State, ...]
+"""For each network the state of one text."""
 
 
 class States:
@@ -23,25 +23,25 @@ class States:
     """
 
     def __init__(self) -> None:
-        self._stored: OrderedDict[tuple[Starts, bytes], Pairs] = OrderedDict()
+        self._stored: OrderedDict[tuple[Starts, bytes], Own] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._stored)
 
-    def store(self, starts: Starts, symbols: Symbols, pairs: Pairs) -> None:
+    def store(self, starts: Starts, symbols: Symbols, states: Own) -> None:
         """Store the states after these symbols, a copy of them."""
         key = starts, _bytes_of(symbols)
         if key in self._stored:
             self._stored.move_to_end(key)
             return
-        self._stored[key] = tuple((h.copy(), c.copy()) for h, c in pairs)
-        self._bytes += len(key[1]) + _size_of(pairs)
+        self._stored[key] = tuple(state.copy() for state in states)
+        self._bytes += len(key[1]) + _size_of(states)
         while self._bytes > MOST_BYTES or len(self._stored) > MOST:
-            (_, oldest), pairs = self._stored.popitem(last=False)
-            self._bytes -= len(oldest) + _size_of(pairs)
+            (_, oldest), states = self._stored.popitem(last=False)
+            self._bytes -= len(oldest) + _size_of(states)
 
-    def longest(self, starts: Starts, symbols: Symbols) -> tuple[int, Pairs] | None:
+    def longest(self, starts: Starts, symbols: Symbols) -> tuple[int, Own] | None:
         """The states after most of the first of these symbols, and after how many; None if there
         are none.
         """
@@ -54,8 +54,8 @@ class States:
         return len(key[1]) // 2, self._stored[key]
 
 
-def _size_of(pairs: Pairs) -> int:
-    return sum(h.nbytes + c.nbytes for h, c in pairs)
+def _size_of(states: Own) -> int:
+    return sum(state.nbytes for state in states)
 
 
 def _bytes_of(symbols: Symbols) -> bytes:

@@ -20,7 +20,7 @@ from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw
 from charrnn.network.parameters import Floats
 from charrnn.server.places import LEAST, Place, log_softmax
-from charrnn.server.states import Pairs
+from charrnn.server.states import Own
 from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from charrnn.text.words import word_symbols
@@ -55,7 +55,7 @@ class Stream:
 
     sequence: int32 (K + 1,): what is read first: the start's symbol, then the order's ids.
     sequences: the same as each network reads it; each may begin with another symbol.
-    pairs: the states of the networks. place: how many symbols of the sequence they have read.
+    states: those of the networks. place: how many symbols of the sequence they have read.
     last: what is read next.
     starts: the start state of each network. key: the same for all that read the same from them.
     unscored: how many of the prompt's symbols come before the first one that is scored.
@@ -69,17 +69,17 @@ class Stream:
         self, networks: Mixture, order: Order, report: Callable[[Stream], None] = lambda _: None
     ) -> None:
         self.order, self.report, self.networks = order, report, networks
-        config, pairs, starts, self.sequences = order.config, [], [], []
+        config, states, starts, self.sequences = order.config, [], [], []
         for n, network in enumerate(networks):
             opening = network.opening
             chosen = opening.chosen(config.seed, 1, config.take)[0]
             start = int(chosen if order.start is None else order.start % len(opening))
             one = np.s_[start : start + 1]
-            pairs.append((opening.state.h[:, one], opening.state.c[:, one]))
+            states.append(opening.state.of_streams(start, start + 1))
             ids = networks.read_by(n, order.ids)
             self.sequences.append(np.concatenate([opening.ids[one], ids], dtype=np.int32))
             starts.append(start)
-        self.pairs: Pairs = tuple(pairs)
+        self.states: Own = tuple(states)
         self.starts, self.sequence = tuple(starts), self.sequences[0]
         if not networks.is_whole[0]:
             self.sequence = np.concatenate([self.sequence[:1], order.ids])
@@ -200,7 +200,9 @@ class Stream:
     def reset(self) -> None:
         """Set the states to zero if the next symbol of the prompt is read by such ones."""
         if self._resets_here():
-            self.pairs = tuple((np.zeros_like(h), np.zeros_like(c)) for h, c in self.pairs)
+            self.states = tuple(state.copy() for state in self.states)
+            for state in self.states:
+                state.reset()
 
     def _resets_here(self) -> bool:
         place = bisect_right(self._resets, self.place)

@@ -201,13 +201,13 @@ def failure_message(run: Run, at: int, reason: str) -> str:
     )
 
 
-def _arrays(run: Run) -> Iterator[NDArray[np.float32]]:
+def _arrays(run: Run) -> Iterator[NDArray[Any]]:
     """All arrays that training changes."""
     yield run.model.parameters.flat
     yield from (slot.flat for slot in run.slots.values())
     if run.average is not None:
         yield run.average.flat
-    yield from (run.state.h, run.state.c)
+    yield from run.state.arrays
 
 
 def _copy_state(run: Run, other: Run) -> None:

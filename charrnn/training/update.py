@@ -175,7 +175,7 @@ class Update:
                 self._shared.gather(vectors.flat)
         for part in range(self.parts):
             streams = self._state_of(run.state, part)
-            for values in (streams.h, streams.c):
+            for values in streams.arrays:
                 theirs = np.ascontiguousarray(values)
                 wait(ranks.communicator.Ibcast(theirs, part % ranks.size))
                 values[:] = theirs

@@ -1,0 +1,171 @@
+"""Attention over what was read last (trained as in TRIME: Zhong, Lei & Chen 2022).
+
+A character may be what followed the last time that the network was in such a state. Each output h_t
+of the top layer has a query and a key, both of d units, and looks at the M positions before it,
+after each of which the text is known to have gone on with a character:
+
+    q_t = h_t W_q,  k_i = h_i W_k
+    a_ti = q_t k_i / sqrt(d) + b[floor(log2(t - i))],  t - M <= i < t
+    total_w = exp z_w + the sum over i with x_(i + 1) = w of exp a_ti
+    p(w) = total_w / the sum of all totals
+
+z are the decoder's logits. With g_w the derivative of the loss by log total_w, that is p_w minus what
+was wanted, dz_w = g_w exp z_w / total_w and da_ti = g_w exp a_ti / total_w, w = x_(i + 1).
+
+Keys from before the batch are constants, as its initial state is.
+"""
+
+import numpy as np
+from numba import boolean, float32, int32, int64, intp, void
+
+from charrnn.compiler.calling import caller
+from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.lanes import maximum
+from charrnn.compiler.pointwise import ZERO
+from charrnn.compiler.rows import add_row, copy_row, fill_row, rows
+from charrnn.compiler.simd import address
+from charrnn.kernels.product import MATRIX, PACK, VECTOR
+from charrnn.kernels.recurrent import CUBE, IDS, PLANE, STARTS, call_product
+from charrnn.kernels.sampling import NEVER
+from charrnn.kernels.softmax import exp_row, largest_of
+
+TINY = np.float32(1e-30)
+"""A total below this is taken for that of a symbol that no position speaks for."""
+call_pack = caller(PACK)
+
+
+@rows("a")
+def _scaled(b, scale):
+    """a = b * scale."""
+    return b * scale
+
+
+@rows("r")
+def _slopes(total, each, share):
+    """r = each - share / total: the derivative by log total, divided by it."""
+    return each - share / maximum(total, 1e-30)
+
+
+@rows("a")
+def _weighed(total, each, share):
+    """a = total * each - share."""
+    return total * each - share
+
+
+@inline
+def _multiply(product, a, a_row, panels, c, c_row, count, depth, columns):
+    """C (count, columns) = A (count, depth) @ the packed matrix; a and c are addresses."""
+    call_product(
+        product, (a, a_row, 0, panels, 0, 0, 0, c, c_row, 0, 1, count, depth, columns)
+    )
+
+
+@kernel( void( intp, intp, intp, CUBE, PLANE, int32[:, ::1], IDS, IDS, STARTS, CUBE, PLANE, VECTOR,
+        PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE, PLANE,
+        int32[:, ::1], int64, int64, ) )  # fmt: skip
+def attend(product, pack, pack_transposed, qk, keys, read, x, y, starts, logits, losses, bias,
+           by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys, own_flat,
+           queries, scratch, own_ids, start, stop):  # fmt: skip
+    """The losses of streams start:stop, as `softmax.cross_entropy` has them, with attention.
+
+    product, pack, pack_transposed: addresses of kernels of `kernels.product`
+    qk (T, N, 2 d): queries and keys, read; with goes_back their derivatives
+    keys (N, M d), read (N, M): the last M keys and the characters, -1 for none; become those of the
+        end
+    x, y (T, N), starts (T, N) or (0, N): the batch
+    logits (T, N, V): read, then scale * (p - wanted); with goes_back the derivative by z
+    losses (T, N): written
+    bias (M,): b of the positions t - M to t - 1
+    by_distance (N, M): with goes_back, the derivatives by `bias`
+    first: before this step, derivatives are 0
+    own_keys (N, W, d), the same as own_flat (N, W d), queries (N, T', d), scratch (N, _), own_ids (N, W + 1): memory of the calling
+        thread, at `start`; W = M + T', T' is T padded
+    """
+    N, d, M, V = qk.shape[1], qk.shape[2] // 2, bias.size, logits.shape[2]
+    K, Q, memory, ids = own_keys[start], queries[start], scratch[start], own_ids[start]
+    W, padded = K.shape[0], Q.shape[0]
+    panels = memory[: W * d]
+    S = memory[W * d : W * d + padded * W]
+    turned = memory[W * d + padded * W : W * d + padded * (W + padded)]
+    last = memory[W * d + padded * (W + padded) :]
+    totals, slopes = last[:V], last[V : 2 * V]
+    hit, share = scale - scale * smoothing, scale * smoothing / np.float32(symbols)
+    root = np.float32(1 / np.sqrt(d))
+    all_keys = own_flat[start]
+    for n in range(start, stop):
+        copy_row(all_keys[: M * d], keys[n])
+        for t in range(padded):
+            if t < steps:
+                _scaled(qk[t, n, :d], root, Q[t])
+                copy_row(K[M + t], qk[t, n, d:])
+            else:
+                fill_row(Q[t], ZERO)
+                fill_row(K[M + t], ZERO)
+        call_pack(pack_transposed, (K, panels, 0, d, 0, W))
+        _multiply(product, address(Q, 0), d, panels, address(S, 0), W, steps, d, W)
+        low = 0
+        for j in range(M):
+            ids[j] = read[n, j]
+            if ids[j] < 0:
+                low = j + 1
+        for t in range(steps):
+            ids[M + t] = x[t, n]
+        for t in range(steps):
+            if starts.shape[0] > 0 and starts[t, n]:
+                low = M + t
+            begin, end, at, target = max(low, t), M + t, t * W, y[t, n]
+            row, window = logits[t, n], S[at + t : at + t + M]
+            for v in range(symbols, V):
+                row[v] = NEVER
+            add_row(window, bias)
+            for j in range(t, begin):
+                S[at + j] = NEVER
+            largest = max(largest_of(row), largest_of(window))
+            wanted = row[target] - largest
+            total = exp_row(row, largest) + exp_row(window, largest)
+            copy_row(totals, row)
+            for j in range(begin, end):
+                totals[ids[j + 1]] += S[at + j]
+            if totals[target] > TINY:
+                wanted = np.float32(np.log(np.float64(totals[target])))
+            losses[t, n] = np.float32(np.log(np.float64(total))) - wanted
+            if not goes_back:
+                _weighed(totals, scale / total, share, row)
+                row[target] -= hit
+                for v in range(symbols, V):
+                    row[v] = ZERO
+            elif t < first:
+                fill_row(row, ZERO)
+                fill_row(S[at : at + W], ZERO)
+            else:
+                _slopes(totals, scale / total, share, slopes)
+                if totals[target] > TINY:
+                    slopes[target] -= hit / totals[target]
+                for v in range(symbols):
+                    row[v] *= slopes[v]
+                if totals[target] <= TINY:
+                    row[target] -= hit
+                for v in range(symbols, V):
+                    row[v] = ZERO
+                for j in range(begin, end):
+                    S[at + j] *= slopes[ids[j + 1]]
+                add_row(by_distance[n], window)
+                for j in range(t):
+                    S[at + j] = ZERO
+                for j in range(end, W):
+                    S[at + j] = ZERO
+        if goes_back:
+            call_pack(pack, (Q, panels, 0, d, 0, d))
+            for j in range(padded):
+                for t in range(padded):
+                    turned[j * padded + t] = S[t * W + M + j] if max(j, t) < steps else ZERO
+            c = address(qk, n * 2 * d)
+            _multiply(product, address(turned, 0), padded, panels, c + 4 * d, N * 2 * d, steps,
+                      padded, d)  # fmt: skip
+            call_pack(pack, (K, panels, 0, d, 0, d))
+            _multiply(product, address(S, 0), W, panels, c, N * 2 * d, steps, W, d)
+            for t in range(steps):
+                _scaled(qk[t, n, :d], root, qk[t, n, :d])
+        copy_row(keys[n], all_keys[steps * d : (steps + M) * d])
+        for j in range(M):
+            read[n, j] = ids[steps + j] if steps + j >= low else -1

@@ -1,0 +1,155 @@
+"""Attention over the last characters, between the top layer's outputs and the loss."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charrnn.compiler.calling import address_of, bind
+from charrnn.compiler.simd import padded
+from charrnn.config import ModelConfig
+from charrnn.kernels import layers
+from charrnn.network.layer import Batch, Jobs, Layer, by_columns, rows
+from charrnn.network.model import Model, Panels, State
+from charrnn.network.parameters import (
+    ATTENTION_DISTANCES,
+    ATTENTION_UNITS,
+    Floats,
+    Parameters,
+    Shapes,
+    aligned,
+)
+
+
+class Attention:
+    """Queries and keys for T steps of N streams, and the losses of what they find (see
+    `kernels.attention`).
+
+    qk (T, N, 2 d): queries and keys of a batch; after a backward pass, their derivatives
+    """
+
+    def __init__(self, model: Model, panels: Panels, layer: Layer, shape: tuple[int, int]) -> None:
+        from charrnn.kernels.attention import attend  # which only such networks need
+
+        self.model, self._layer, self._arithmetic = model, layer, panels.arithmetic
+        shapes = self.shapes(model.config, shape)
+        self.qk, self._by_distance, keys, queries, scratch, self._bias, self._unused = (
+            aligned(*shape) for shape in shapes.values()
+        )
+        N, W, d = keys.shape
+        arithmetic = self._arithmetic
+        self._of = bucket_of_distances(model.config.attention)
+        self._attend = bind(
+            attend,
+            product=arithmetic.product_at,
+            pack=address_of(arithmetic.pack),
+            pack_transposed=address_of(arithmetic.pack_transposed),
+            qk=self.qk,
+        )
+        self._own = keys, keys.reshape(N, W * d), queries, scratch, np.zeros((N, W + 1), np.int32)
+        memory, columns = panels.layers[-1].attend.memory, 2 * d
+        multiply = bind(
+            layers.multiply,
+            product=arithmetic.product_at,
+            panels=memory,
+            depth=model.width,
+            columns=columns,
+            adds=False,
+        )
+        self._project = multiply
+        self._back: Callable[..., None] | None = None
+        if panels.layers_back:
+            self._back = bind(
+                layers.multiply,
+                product=arithmetic.product_at,
+                panels=panels.layers_back[-1].attend.memory,
+                depth=columns,
+                columns=model.width,
+                adds=True,
+            )
+
+    @staticmethod
+    def shapes(config: ModelConfig, shape: tuple[int, int]) -> Shapes:
+        """The shapes of its buffers."""
+        (T, N), d, M, V = shape, ATTENTION_UNITS, config.attention, padded(config.vocab_size)
+        T_padded, W = padded(T), M + padded(T)
+        return {
+            "qk": (T, N, 2 * d),
+            "by_distance": (N, M),
+            "keys": (N, W, d),
+            "queries": (N, T_padded, d),
+            "scratch": (N, W * d + T_padded * (W + T_padded) + 2 * V),
+            "bias": (M,),
+            "unused": (2 * d,),
+        }
+
+    def begin(self) -> None:
+        """Take the biases as they are now."""
+        self._bias[:] = self.model.parameters["attention.bias"][self._of]
+        self._by_distance[:] = 0
+
+    def forward(
+        self,
+        batch: Batch,
+        logits: Floats,
+        losses: Floats,
+        a: int,
+        b: int,
+        goes_back: bool,
+        first: int,
+    ) -> None:
+        """The losses of streams a:b, and the derivatives by their logits; with `goes_back` also by
+        queries and keys, 0 before step `first`.
+        """
+        steps, state = batch.steps, batch.state
+        self._project(
+            x=self._layer.out, z=self.qk, first=0, last=steps, start=a, stop=b
+        )
+        keys, ids = _matrices(state)
+        self._attend(
+            keys,
+            ids,
+            batch.x,
+            batch.y,
+            batch.starts,
+            logits,
+            losses,
+            self._bias,
+            self._by_distance,
+            self.model.config.vocab_size,
+            batch.scale,
+            batch.smoothing,
+            goes_back,
+            first,
+            steps,
+            *self._own,
+            a,
+            b,
+        )
+
+    def backward(self, dh: Floats, steps: int, a: int, b: int) -> None:
+        """Add to dh (T, N, H) what comes from queries and keys of streams a:b."""
+        assert self._back is not None
+        self._back(x=self.qk, z=dh, first=0, last=steps, start=a, stop=b)
+
+    def gradient_jobs(self, gradient: Parameters, steps: int, threads: int) -> Jobs:
+        """Products for the gradient of the weight; the bias's is there at once."""
+        d_bias = gradient["attention.bias"]
+        by_place = self._by_distance.sum(axis=0, dtype=np.float64)
+        d_bias[:] = np.bincount(self._of, by_place, ATTENTION_DISTANCES)
+        outputs, dz = rows(self._layer.out, steps), rows(self.qk, steps)
+        d_weight = gradient["attention.weight"]
+        product = self._arithmetic.input_gradients(outputs, dz, d_weight, self._unused)
+        return by_columns(product, 0, dz.shape[1], threads)
+
+
+def _matrices(state: State) -> tuple[Floats, NDArray[np.int32]]:
+    """The state's keys (N, M d) and ids (N, M), views."""
+    (keys,), (ids,) = state.keys, state.ids
+    return keys.reshape(len(keys), -1), ids
+
+
+def bucket_of_distances(last: int) -> NDArray[np.int64]:
+    """Which bias belongs to each of the last positions, from t - M to t - 1, int64 (M,)."""
+    distance = np.arange(last, 0, -1)
+    return np.minimum(np.log2(distance).astype(np.int64), ATTENTION_DISTANCES - 1)
