@@ -95,13 +95,28 @@ class File:
         return parameters
 
     def state(self, model: Model, prefix: str, streams: int | None = None) -> State:
-        """The state stored under `prefix`, of this number of streams (default: all)."""
+        """The state stored under `prefix`, of this number of streams (default: all); its ring of
+        attention is empty unless it is stored, too.
+        """
         L, H = model.config.layers, model.config.hidden
         streams = streams or self.streams(prefix)
         shape = (L, streams, H)
         state = State(model, streams)
         arrays = self.arrays({prefix + name: shape for name in "hc"})
         state.h[..., :H], state.c[..., :H] = arrays.values()
+        if f"{prefix}keys" in self.names and len(state.keys):
+            limits = {"ids": (-1, model.config.vocab_size), "places": (0, model.config.attention)}
+            names = ["keys", *limits]
+            rings = self.arrays({prefix + name: getattr(state, name).shape for name in names})
+            for name in names:
+                array = rings[prefix + name]
+                least, most = limits.get(name, (-np.inf, np.inf))
+                if name in limits and not _are_whole(array, least, most):
+                    raise CheckpointError(
+                        f"the tensor {prefix}{name} has numbers that are not {least} to "
+                        f"{most - 1}; the file is damaged"
+                    )
+                getattr(state, name)[:] = array
         return state
 
     def streams(self, prefix: str) -> int:
@@ -131,10 +146,23 @@ def second_biases(config: ModelConfig) -> Arrays:
     return {f"rnn.bias_hh_l{layer}": np.zeros(size, np.float32) for layer in layers}
 
 
-def arrays_of_state(state: State, config: ModelConfig, prefix: str) -> Arrays:
-    """h and c (L, N, H) by their names in a file."""
+def _are_whole(array: NDArray[Any], least: float, most: float) -> bool:
+    """True if all are whole numbers, from `least` to below `most`."""
+    return bool(((array >= least) & (array < most) & (array == np.floor(array))).all())
+
+
+def arrays_of_state(
+    state: State, config: ModelConfig, prefix: str, rings: bool = False
+) -> Arrays:
+    """h and c (L, N, H) by their names in a file, and if asked for the `rings` of attention, whole
+    numbers as float32.
+    """
     arrays = {"h": state.h, "c": state.c}
-    return {
+    found = {
         prefix + name: np.ascontiguousarray(array[..., : config.hidden])
         for name, array in arrays.items()
     }
+    if rings and len(state.keys):
+        for name in ("keys", "ids", "places"):
+            found[prefix + name] = np.array(getattr(state, name), np.float32)
+    return found

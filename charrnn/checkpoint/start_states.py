@@ -34,9 +34,12 @@ class StartStates:
 
     @classmethod
     def rounded(cls, state: State, ids: NDArray[np.int32]) -> StartStates:
-        """These states rounded to bfloat16, in place, as they are stored."""
+        """These states rounded to bfloat16, in place, as they are stored: without what attention
+        would look back at.
+        """
         for array in (state.h, state.c):
             array[:] = _nearest(array)
+        state.ids[:], state.places[:] = -1, 0
         return cls(state, ids)
 
     @classmethod

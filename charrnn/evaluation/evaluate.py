@@ -28,7 +28,7 @@ from charrnn.text.vocab import checked_ids, counted
 
 WARM_UP = 512
 """Characters that a stream reads unscored before its part, so that its state matches that of one
-long stream.
+long stream; more with attention that reaches further.
 """
 PART = 1024
 """Minimum number of characters in a part. A few long parts would not fill the tiles of the matrix
@@ -92,9 +92,9 @@ def evaluate(
     """
     ids, targets = checked_text(model, ids, openings)
     texts, starts = preceded(read_by_each(model, ids), starts, openings)
-    streams = max(1, min(STREAMS, targets // PART))
-    part = -(-targets // streams)
-    warm_up = WARM_UP if streams > 1 else 0
+    warm_up = max(WARM_UP, *(each.config.attention for each in members_of(model)))
+    streams = max(1, min(STREAMS, targets // max(PART, warm_up)))
+    part, warm_up = -(-targets // streams), warm_up * (streams > 1)
     firsts = np.minimum(np.arange(streams) * part, targets - part) - warm_up
     # the first stream has no text to warm up on: it starts scoring earlier and ends with the others
     firsts[0] = 0

@@ -22,7 +22,7 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.lanes import maximum
 from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import add_row, copy_row, fill_row, rows
+from charrnn.compiler.rows import SUM, add_row, copy_row, fill_row, rows
 from charrnn.compiler.simd import address
 from charrnn.kernels.product import MATRIX, PACK, VECTOR
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE, STARTS, call_product
@@ -60,18 +60,18 @@ def _multiply(product, a, a_row, panels, c, c_row, count, depth, columns):
     )
 
 
-@kernel( void( intp, intp, intp, CUBE, PLANE, int32[:, ::1], IDS, IDS, STARTS, CUBE, PLANE, VECTOR,
-        PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE, PLANE,
-        int32[:, ::1], int64, int64, ) )  # fmt: skip
-def attend(product, pack, pack_transposed, qk, keys, read, x, y, starts, logits, losses, bias,
+@kernel( void( intp, intp, intp, CUBE, PLANE, IDS, int32[::1], IDS, IDS, STARTS, CUBE, PLANE,
+        VECTOR, PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE,
+        PLANE, IDS, int64, int64, ) )  # fmt: skip
+def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts, logits, losses, bias,
            by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys, own_flat,
            queries, scratch, own_ids, start, stop):  # fmt: skip
     """The losses of streams start:stop, as `softmax.cross_entropy` has them, with attention.
 
     product, pack, pack_transposed: addresses of kernels of `kernels.product`
     qk (T, N, 2 d): queries and keys, read; with goes_back their derivatives
-    keys (N, M d), read (N, M): the last M keys and the characters, -1 for none; become those of the
-        end
+    keys (N, M d), read (N, M), places (N,): the last M keys, the characters, and where the oldest
+        one is; become those of the end
     x, y (T, N), starts (T, N) or (0, N): the batch
     logits (T, N, V): read, then scale * (p - wanted); with goes_back the derivative by z
     losses (T, N): written
@@ -93,7 +93,9 @@ def attend(product, pack, pack_transposed, qk, keys, read, x, y, starts, logits,
     root = np.float32(1 / np.sqrt(d))
     all_keys = own_flat[start]
     for n in range(start, stop):
-        copy_row(all_keys[: M * d], keys[n])
+        place = np.int64(places[n])
+        copy_row(all_keys[: (M - place) * d], keys[n, place * d :])
+        copy_row(all_keys[(M - place) * d : M * d], keys[n, : place * d])
         for t in range(padded):
             if t < steps:
                 _scaled(qk[t, n, :d], root, Q[t])
@@ -105,7 +107,7 @@ def attend(product, pack, pack_transposed, qk, keys, read, x, y, starts, logits,
         _multiply(product, address(Q, 0), d, panels, address(S, 0), W, steps, d, W)
         low = 0
         for j in range(M):
-            ids[j] = read[n, j]
+            ids[j] = read[n, (place + j) % M]
             if ids[j] < 0:
                 low = j + 1
         for t in range(steps):
@@ -166,6 +168,52 @@ def attend(product, pack, pack_transposed, qk, keys, read, x, y, starts, logits,
             _multiply(product, address(S, 0), W, panels, c, N * 2 * d, steps, W, d)
             for t in range(steps):
                 _scaled(qk[t, n, :d], root, qk[t, n, :d])
-        copy_row(keys[n], all_keys[steps * d : (steps + M) * d])
-        for j in range(M):
-            read[n, j] = ids[steps + j] if steps + j >= low else -1
+        for j in range(steps, min(M, low)):  # those that are left of the oldest
+            read[n, (place + j) % M] = -1
+        for j in range(max(M, steps), M + steps):
+            at = (place + j) % M
+            copy_row(keys[n, at * d : (at + 1) * d], K[j])
+            read[n, at] = ids[j] if j >= low else -1
+        places[n] = (place + steps) % M
+
+
+@rows(fold=SUM)
+def _dot(a, b):
+    """The scalar product of two rows."""
+    return a * b
+
+
+LOOK = void(VECTOR, PLANE, IDS, int64, int64, int64, int64, VECTOR, VECTOR, VECTOR)
+
+
+@kernel(LOOK)
+def look(qk, keys, read, n, place, newest, symbols, bias, memory, row):
+    """row, the logits of stream n, becomes log total: what `attend` computes, for one character.
+
+    qk (2 d,): its query and key. keys (N, M d), read (N, M): the ring, and in it the `place` of the
+    oldest. newest: the character that was read just now. memory (M + V,): overwritten.
+    """
+    d, M, V = qk.size // 2, bias.size, row.size
+    window, said = memory[:M], memory[M : M + V]
+    q, root, begin = qk[:d], np.float32(1 / np.sqrt(d)), 0
+    while begin < M and read[n, (place + begin) % M] < 0:
+        begin += 1
+    fill_row(window, NEVER)
+    fill_row(said, ZERO)
+    at = (place + begin) % M
+    for j in range(begin, M):
+        window[j] = _dot(q, keys[n, at * d : (at + 1) * d]) * root + bias[j]
+        at = at + 1 if at + 1 < M else 0
+    for v in range(symbols, V):
+        row[v] = NEVER
+    largest = max(largest_of(row), largest_of(window))
+    exp_row(window, largest)
+    at = (place + begin) % M
+    for j in range(begin, M):
+        at = at + 1 if at + 1 < M else 0
+        follower = read[n, at] if j + 1 < M else np.int32(newest)
+        said[follower] += window[j]
+    for v in range(symbols):
+        if said[v] > ZERO:
+            own = np.exp(np.float64(row[v] - largest)) + np.float64(said[v])
+            row[v] = np.float32(np.float64(largest) + np.log(own))

@@ -10,7 +10,7 @@ from charrnn.compiler.simd import padded
 from charrnn.config import ModelConfig
 from charrnn.kernels import layers
 from charrnn.network.layer import Batch, Jobs, Layer, by_columns, rows
-from charrnn.network.model import Model, Panels, State
+from charrnn.network.model import Model, Panels
 from charrnn.network.parameters import (
     ATTENTION_DISTANCES,
     ATTENTION_UNITS,
@@ -101,14 +101,12 @@ class Attention:
         """The losses of streams a:b, and the derivatives by their logits; with `goes_back` also by
         queries and keys, 0 before step `first`.
         """
-        steps, state = batch.steps, batch.state
+        steps = batch.steps
         self._project(
             x=self._layer.out, z=self.qk, first=0, last=steps, start=a, stop=b
         )
-        keys, ids = _matrices(state)
         self._attend(
-            keys,
-            ids,
+            *batch.state.read_last,
             batch.x,
             batch.y,
             batch.starts,
@@ -141,12 +139,6 @@ class Attention:
         d_weight = gradient["attention.weight"]
         product = self._arithmetic.input_gradients(outputs, dz, d_weight, self._unused)
         return by_columns(product, 0, dz.shape[1], threads)
-
-
-def _matrices(state: State) -> tuple[Floats, NDArray[np.int32]]:
-    """The state's keys (N, M d) and ids (N, M), views."""
-    (keys,), (ids,) = state.keys, state.ids
-    return keys.reshape(len(keys), -1), ids
 
 
 def bucket_of_distances(last: int) -> NDArray[np.int64]:

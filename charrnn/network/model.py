@@ -145,17 +145,22 @@ Streams = int | slice | Sequence[int] | NDArray[Any]
 """Which of the streams."""
 
 
+NO_KEYS = aligned(0, 0), np.zeros((0, 0), np.int32), np.zeros(0, np.int32)
+
+
 class State(Fixed):
     """The state that a stack of cells carries from one character to the next: h and c, float32 (L,
     N, H padded), and with attention what the last M characters left: `keys`, float32 (1, N, M, d),
-    and the characters themselves, `ids`, int32 (1, N, M), -1 where none was read. Without attention
-    the last two are empty, (0, N, ...).
+    and the characters themselves, `ids`, int32 (1, N, M), -1 where none was read. These two are
+    rings: the next character takes the place of the oldest one, `places`, int32 (1, N). Without
+    attention the last three are empty, (0, N, ...).
     """
 
     def __init__(self, model: Model, streams: int) -> None:
         shapes = self.shapes(model.config, streams)
         self.h, self.c, self.keys = (aligned(*shapes[name]) for name in ("h", "c", "keys"))
         self.ids = np.full(shapes["ids"], -1, np.int32)
+        self.places = np.zeros(shapes["places"], np.int32)
 
     def __repr__(self) -> str:
         return "State({} layers, {} streams, {} units)".format(*self.h.shape)
@@ -163,19 +168,19 @@ class State(Fixed):
     def __setstate__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self.h, self.c, self.keys = (aligned(*arrays[n].shape) for n in ("h", "c", "keys"))
         self.h[:], self.c[:], self.keys[:] = arrays["h"], arrays["c"], arrays["keys"]
-        self.ids = arrays["ids"].copy()
+        self.ids, self.places = arrays["ids"].copy(), arrays["places"].copy()
 
     @staticmethod
     def shapes(config: ModelConfig, streams: int) -> Shapes:
         """The shapes of its arrays."""
-        last = int(config.attention > 0), streams, config.attention
         cells = dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
-        return {**cells, "keys": (*last, ATTENTION_UNITS), "ids": last}
+        places, M = (int(config.attention > 0), streams), config.attention
+        return {**cells, "keys": (*places, M, ATTENTION_UNITS), "ids": (*places, M), "places": places}
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """h, c, keys and ids; the second axis of each is that of the streams."""
-        return self.h, self.c, self.keys, self.ids
+        """All of them; the second axis of each is that of the streams."""
+        return self.h, self.c, self.keys, self.ids, self.places
 
     @property
     def nbytes(self) -> int:
@@ -185,8 +190,17 @@ class State(Fixed):
     def of_streams(self, start: int, stop: int) -> State:
         """The state of streams start:stop; it shares this one's memory."""
         part = State.__new__(State)
-        part.h, part.c, part.keys, part.ids = (array[:, start:stop] for array in self.arrays)
+        arrays = (array[:, start:stop] for array in self.arrays)
+        part.h, part.c, part.keys, part.ids, part.places = arrays
         return part
+
+    @property
+    def read_last(self) -> tuple[Floats, NDArray[np.int32], NDArray[np.int32]]:
+        """The keys (N, M d), ids (N, M) and places (N,), as kernels change them: views."""
+        if not len(self.keys):
+            return NO_KEYS
+        (keys,), (ids,), (places,) = self.keys, self.ids, self.places
+        return keys.reshape(len(keys), -1), ids, places
 
     def copy(self) -> State:
         """A copy of the state."""
@@ -205,7 +219,8 @@ class State(Fixed):
 
     def reset(self, streams: Streams = slice(None)) -> None:
         """Set the state to zero, in all streams or these: nothing was read."""
-        self.h[:, streams], self.c[:, streams], self.ids[:, streams] = 0, 0, -1
+        self.h[:, streams], self.c[:, streams] = 0, 0
+        self.ids[:, streams], self.places[:, streams] = -1, 0
 
 
 @dataclass(frozen=True)

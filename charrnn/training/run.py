@@ -317,7 +317,8 @@ class Run:
         for name, other in others.items():
             if other is not None and other.tensors != wanted.get(name, tensors):
                 raise RunError(f"the run's {name} belongs to a network of another shape")
-        if self.state.h.shape != State.shapes(model.config, self.config.batch_size)["h"]:
+        wanted_state = State.shapes(model.config, self.config.batch_size)
+        if tuple(array.shape for array in self.state.arrays) != tuple(wanted_state.values()):
             raise RunError(f"the run's state is not that of {self.config.batch_size} streams")
 
     def check_text(self, corpus: Corpus) -> None:

@@ -2,7 +2,8 @@
 
 The tensors with the network's names are the weights to sample and evaluate. If the run averages its
 weights, the weights in training are stored under `trained.`; the optimizer slots are under
-`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H). If the run started
+`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H), with attention also `state.keys`,
+`state.ids` and `state.places`. If the run started
 from a trained network, `anchor.` holds its initial weights. `run` in the metadata contains `train`,
 `paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
 """
@@ -45,7 +46,7 @@ def save_run(path: str | os.PathLike[str], run: Run) -> None:
         arrays |= arrays_of(run.anchor, config, ANCHOR)
     for slot, values in run.slots.items():
         arrays |= arrays_of(values, config, f"{OPTIMIZER}{slot}.")
-    arrays |= arrays_of_state(run.state, config, STATE)
+    arrays |= arrays_of_state(run.state, config, STATE, rings=True)
     if OPTIMIZERS[run.config.optimizer].rotates and trained.squares is not None:
         arrays |= arrays_of(trained.squares, config, RELATIVE)
         about["squares"] = RELATIVE
