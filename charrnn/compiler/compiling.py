@@ -56,6 +56,7 @@ CHOSEN_MODULES = {
     "bf16-training": "bfloat16_product",
     "amx-training": "amx_product",
     "dynamic": "adapting",
+    "attention": "attention",
     LARGE_TEXTS: LARGE_TEXTS,
     **{name: name for name in COMPARING},
 }

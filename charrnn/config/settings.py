@@ -144,6 +144,15 @@ class ModelConfig(Settings):
         0.0, "Fraction of the hidden states that keep their previous value in training.", 0.0, 0.95
     )
 
+    def __post_init__(self) -> None:
+        """Check as for all settings; the reach of attention must be a multiple of 16."""
+        super().__post_init__()
+        if self.attention % 16:
+            raise ConfigError(
+                f"`attention` must be a multiple of 16, not {self.attention}; "
+                f"{-(-self.attention // 16) * 16} is the next one"
+            )
+
     def resolved(self) -> Self:
         """The settings with every default that needs no text: no dropout, and layer normalization
         for cells with a cell state. `ConfigError` without `hidden`.

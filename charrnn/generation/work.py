@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,14 @@ from charrnn.generation.partition import Weights, by_share, product_of, rows_pro
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.sampling import Controls, Memory
 from charrnn.network.model import State
-from charrnn.network.parameters import aligned
+from charrnn.network.parameters import ATTENTION_UNITS, aligned, bucket_of_distances
 from charrnn.runtime.threads import ranges
+
+
+def _look() -> Any:
+    from charrnn.kernels.attention import look  # which only networks with attention need
+
+    return look
 
 
 class Turns:
@@ -45,7 +52,8 @@ class Work:
     """What `kernels.writing.write` reads and overwrites, created and bound once.
 
     A single stream is divided into shares of the weights, several streams into shards.
-    own: the kernel of each thread, bound except for ids, given, uniforms and memory.
+    own: the kernel of each thread, bound except for ids, given, uniforms, memory, and what
+        `State.read_last` gives.
     """
 
     def __init__(
@@ -74,6 +82,10 @@ class Work:
             np.full(N * H if rate > 0 else 0, rate, np.float32)  # the expected value of zoneout
             for rate in (config.zoneout_h, config.zoneout_c if cell.has_memory else 0.0)
         )
+        M = config.attention
+        d, look_bias = ATTENTION_UNITS * (M > 0), aligned(M)
+        if M:
+            look_bias[:] = model.parameters["attention.bias"][bucket_of_distances(M)]
         self._binders = [
             partial(
                 bind,
@@ -115,6 +127,11 @@ class Work:
                 own_streams=shard,
                 own_units=share.units,
                 own_logits=share.logits,
+                look=address_of(_look()) if M else 0,
+                look_bias=look_bias,
+                root=np.float32(1 / config.hidden),
+                qk=aligned(N, 2 * d),
+                look_memory=aligned(M + V),
             )
             for shard, share in zip(shards, cycle(shares), strict=False)
         ]

@@ -357,7 +357,7 @@ class Writer:
         work.load(self.state)
         memories = work.memories(self.memory)
         jobs = [
-            (write, ids, given, uniforms, memory)
+            (write, ids, given, uniforms, memory, *self.state.read_last)
             for write, memory in zip(work.own, memories, strict=True)
         ]
         self.workers.run(operator.call, jobs, work.release)

@@ -5,7 +5,7 @@ of the top layer has a query and a key, both of d units, and looks at the M posi
 after each of which the text is known to have gone on with a character:
 
     q_t = h_t W_q,  k_i = h_i W_k
-    a_ti = q_t k_i / sqrt(d) + b[floor(log2(t - i))],  t - M <= i < t
+    a_ti = q_t k_i / H + b[floor(log2(t - i))],  t - M <= i < t
     total_w = exp z_w + the sum over i with x_(i + 1) = w of exp a_ti
     p(w) = total_w / the sum of all totals
 
@@ -28,6 +28,7 @@ from charrnn.kernels.product import MATRIX, PACK, VECTOR
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE, STARTS, call_product
 from charrnn.kernels.sampling import NEVER
 from charrnn.kernels.softmax import exp_row, largest_of
+from charrnn.kernels.writing import LOOK
 
 TINY = np.float32(1e-30)
 """A total below this is taken for that of a symbol that no position speaks for."""
@@ -61,10 +62,10 @@ def _multiply(product, a, a_row, panels, c, c_row, count, depth, columns):
 
 
 @kernel( void( intp, intp, intp, CUBE, PLANE, IDS, int32[::1], IDS, IDS, STARTS, CUBE, PLANE,
-        VECTOR, PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE,
+        VECTOR, float32, PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE,
         PLANE, IDS, int64, int64, ) )  # fmt: skip
 def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts, logits, losses, bias,
-           by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys, own_flat,
+           root, by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys, own_flat,
            queries, scratch, own_ids, start, stop):  # fmt: skip
     """The losses of streams start:stop, as `softmax.cross_entropy` has them, with attention.
 
@@ -75,7 +76,7 @@ def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts,
     x, y (T, N), starts (T, N) or (0, N): the batch
     logits (T, N, V): read, then scale * (p - wanted); with goes_back the derivative by z
     losses (T, N): written
-    bias (M,): b of the positions t - M to t - 1
+    bias (M,): b of the positions t - M to t - 1. root: 1 / H
     by_distance (N, M): with goes_back, the derivatives by `bias`
     first: before this step, derivatives are 0
     own_keys (N, W, d), the same as own_flat (N, W d), queries (N, T', d), scratch (N, _), own_ids (N, W + 1): memory of the calling
@@ -90,7 +91,6 @@ def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts,
     last = memory[W * d + padded * (W + padded) :]
     totals, slopes = last[:V], last[V : 2 * V]
     hit, share = scale - scale * smoothing, scale * smoothing / np.float32(symbols)
-    root = np.float32(1 / np.sqrt(d))
     all_keys = own_flat[start]
     for n in range(start, stop):
         place = np.int64(places[n])
@@ -183,11 +183,8 @@ def _dot(a, b):
     return a * b
 
 
-LOOK = void(VECTOR, PLANE, IDS, int64, int64, int64, int64, VECTOR, VECTOR, VECTOR)
-
-
 @kernel(LOOK)
-def look(qk, keys, read, n, place, newest, symbols, bias, memory, row):
+def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
     """row, the logits of stream n, becomes log total: what `attend` computes, for one character.
 
     qk (2 d,): its query and key. keys (N, M d), read (N, M): the ring, and in it the `place` of the
@@ -195,7 +192,7 @@ def look(qk, keys, read, n, place, newest, symbols, bias, memory, row):
     """
     d, M, V = qk.size // 2, bias.size, row.size
     window, said = memory[:M], memory[M : M + V]
-    q, root, begin = qk[:d], np.float32(1 / np.sqrt(d)), 0
+    q, begin = qk[:d], 0
     while begin < M and read[n, (place + begin) % M] < 0:
         begin += 1
     fill_row(window, NEVER)

@@ -4,11 +4,12 @@ Several streams are divided among the threads; each goes through all steps with 
 `product`. One stream is divided by units: each thread has the columns of every weight that belong
 to its units, so that its part of the weights stays in its own cache, and takes the cell's step for
 them. The threads meet where one needs the others' results: after each layer, after `prepare`,
-before outputs are normalized, and before the draw, which each thread repeats.
+before outputs are normalized, and before the draw, which each thread repeats, as it does the look
+back of attention.
 """
 
 import numpy as np
-from numba import boolean, float64, int32, int64, intp, types, void
+from numba import boolean, float32, float64, int32, int64, intp, types, void
 from numba.core import cgutils
 
 from charrnn.compiler.barrier import meet
@@ -16,7 +17,7 @@ from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
 from charrnn.compiler.emitter import I8, I64, emits
 from charrnn.compiler.pointwise import ZERO
-from charrnn.compiler.rows import add_row
+from charrnn.compiler.rows import add_row, copy_row, fill_row
 from charrnn.compiler.simd import address
 from charrnn.kernels.normalization import moments, standardize
 from charrnn.kernels.product import MATRIX, PRODUCT, VECTOR
@@ -28,6 +29,8 @@ IDS = int32[:, ::1]
 PLACES, RANGE, PART = int64[:, ::1], types.UniTuple(int64, 2), types.UniTuple(int64, 3)
 call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
+LOOK = void(VECTOR, PLANE, IDS, int64, int64, int64, int64, VECTOR, float32, VECTOR, VECTOR)
+call_look = caller(LOOK)
 
 
 @emits(MATRIX(intp, PART))
@@ -86,19 +89,29 @@ def _is_finite(row):
     return count == 0
 
 
+@inline
+def _remember(qk, keys, read, place, symbol):
+    """Put a key, and the symbol that was read, in the place of the oldest ones."""
+    d = qk.size // 2
+    copy_row(keys[place * d : (place + 1) * d], qk[d:])
+    read[place] = symbol
+
+
 @kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
         BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
         VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-        RANGE, RANGE, RANGE, IDS, int64, float64[:, ::1], MEMORY, ) )  # fmt: skip
+        RANGE, RANGE, RANGE, intp, VECTOR, float32, PLANE, VECTOR, IDS, int64, float64[:, ::1], MEMORY,
+        PLANE, IDS, int32[::1], ) )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
-          places, own_streams, own_units, own_logits, ids, given, uniforms, memory):  # fmt: skip
+          places, own_streams, own_units, own_logits, look, look_bias, root, qk, look_memory, ids,
+          given, uniforms, memory, keys, read, oldest):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
     first `given` ids are not drawn, and none without uniforms.
 
-    `generation.writer` binds all but the last four arguments, by name. product, vector_product,
-    prepare, step, draw, weights and counter are addresses. What belongs to units lies unit range
+    `generation.writer` binds all but the last seven arguments, by name. product, vector_product,
+    prepare, step, draw, look, weights and counter are addresses. What belongs to units lies unit range
     after unit range, each a matrix by itself, if one stream is divided.
 
     table: (V, X), read: the first layer's product with each symbol.
@@ -113,19 +126,23 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     counter: an int64, 0, at which `parts` threads meet.
     normal: over how many units layers' outputs are normalized, or 0.
     scratch: (2, V padded), overwritten; this and all following arguments belong to this thread.
-    weights: W_x, W_h, W_q and the decoder's weight of layer l, from places[l] on.
+    weights: W_x, W_h, W_q, the decoder's weight and attention's of layer l, from places[l] on.
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
     logits, else all of these.
+    look: `attention.look`, or 0. look_bias (M,), root: see there. qk (N, 2 d), look_memory (M + V padded,):
+        overwritten.
     ids: (S + 1, N), read and written.
     uniforms: (S, N), read, in [0, 1); or (0, N).
     memory: what the draws remember, see `sampling.Memory`. Each thread's is its own if one stream
         is divided, since all draw the same symbols.
+    keys, read, oldest: (N, M d), (N, M), (N,): the ring of attention, changed; of no size without.
     """
     (start, stop), (first, last), (first_out, last_out) = own_streams, own_units, own_logits
     L, S, N, V = h.shape[0], ids.shape[0] - 1, ids.shape[1], table.shape[0]
     H = h.shape[2] // N
     G, G_x, K, units = bias.shape[1] // H, table.shape[1] // H, p.shape[1] // H, last - first
     rows, Z, width, met = stop - start, G * units, logits.shape[1], 0
+    reach, width_qk = max(1, look_bias.size), qk.shape[1]
     from_h, from_q, end = borders[0] // H * units, borders[1] // H * units, borders[2] // H * units
     multiplier, own = (product, vector_product, N == 1), (N, first, last)
     gates = _own(address(z, 0), (N, G * first, G * last))
@@ -194,7 +211,16 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                 for n in range(start, stop):
                     add_row(x_above[n], x_below[n])
             met = _meet(counter, met, parts)
+        if look != 0:
+            for n in range(start, stop):
+                fill_row(qk[n], ZERO)
+            _multiply(multiplier, address(x, ((L - 1) * N + start) * H), H,
+                      weights + 4 * places[L - 1, 4], address(qk, start * width_qk), width_qk,
+                      rows, width_qk)  # fmt: skip
         if s + 1 < given:
+            if look != 0 and first == 0:
+                for n in range(start, stop):
+                    _remember(qk[n], keys[n], read[n], (oldest[n] + s) % reach, ids[s, n])
             continue
         for n in range(start, stop):
             _copy(
@@ -210,9 +236,29 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
         for n in range(start, stop):
             if not _is_finite(logits[n, :V]):
                 overflows[0] = True
-            if uniforms.shape[0] > 0:
+            if look != 0 and (uniforms.shape[0] > 0 or first == 0):
+                _copy(address(scratch, 0), address(logits, n * width), width)
+                place = (oldest[n] + s) % reach
+                call_look(
+                    look,
+                    (qk[n], keys, read, n, place, ids[s, n], V, look_bias, root, look_memory, scratch[0]),
+                )
+            elif uniforms.shape[0] > 0:
                 _copy(address(scratch, 0), address(logits, n * width), V)
+            if uniforms.shape[0] > 0:
                 row, other, previous = scratch[0, :V], scratch[1, :V], np.int64(ids[s, n])
                 ids[s + 1, n] = call_draw(
                     draw, (row, controls, previous, uniforms[s, n], other, memory, n)
                 )
+            elif look != 0 and first == 0:
+                _copy(address(logits, n * width), address(scratch, 0), V)
+        if look != 0:
+            met = _meet(counter, met, parts)  # all have looked back
+            if first == 0:
+                for n in range(start, stop):
+                    _remember(qk[n], keys[n], read[n], (oldest[n] + s) % reach, ids[s, n])
+    if look != 0:
+        met = _meet(counter, met, parts)  # all have read where the oldest was
+        if first == 0:
+            for n in range(start, stop):
+                oldest[n] = (oldest[n] + S) % reach

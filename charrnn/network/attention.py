@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
@@ -18,6 +17,7 @@ from charrnn.network.parameters import (
     Parameters,
     Shapes,
     aligned,
+    bucket_of_distances,
 )
 
 
@@ -113,6 +113,7 @@ class Attention:
             logits,
             losses,
             self._bias,
+            np.float32(1 / self.model.config.hidden),
             self._by_distance,
             self.model.config.vocab_size,
             batch.scale,
@@ -139,9 +140,3 @@ class Attention:
         d_weight = gradient["attention.weight"]
         product = self._arithmetic.input_gradients(outputs, dz, d_weight, self._unused)
         return by_columns(product, 0, dz.shape[1], threads)
-
-
-def bucket_of_distances(last: int) -> NDArray[np.int64]:
-    """Which bias belongs to each of the last positions, from t - M to t - 1, int64 (M,)."""
-    distance = np.arange(last, 0, -1)
-    return np.minimum(np.log2(distance).astype(np.int64), ATTENTION_DISTANCES - 1)

@@ -11,10 +11,8 @@ from charrnn.network.cells import cell_named
 from charrnn.network.parameters import Floats, Parameters, Tensor
 
 MEMORY_DEVIATION = 0.1
-SHARPNESS, CAUTION = 16.0, 6.0
-"""How well an output of unit variance matches itself, and how much less than as likely as each of
-the M positions what they say is, at first.
-"""
+CAUTION = 6.0
+"""Attention begins with biases of -log M minus this."""
 
 
 def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
@@ -48,10 +46,11 @@ def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
 
 
 def _attention(tensor: Tensor, rng: np.random.Generator) -> Floats:
-    """Queries and keys begin with the same weights, so that positions match that look alike."""
-    shape = tensor.outputs, tensor.inputs
-    deviation = np.sqrt(SHARPNESS / (np.sqrt(tensor.outputs) * tensor.inputs))
-    return np.tile(rng.standard_normal(shape) * deviation, (2, 1)).astype(np.float32)
+    """Queries and keys begin with the same weights, so that positions match that look alike: an
+    output of unit variance matches itself by d / 4 = 16.
+    """
+    weight = rng.standard_normal((tensor.outputs, tensor.inputs)) / 2
+    return np.tile(weight, (2, 1)).astype(np.float32)
 
 
 def _weight(tensor: Tensor, config: ModelConfig, rng: np.random.Generator) -> Floats:

@@ -172,6 +172,12 @@ def matrix_names(config: ModelConfig) -> list[str]:
     return [*recurrent, *above, *out, *["attention.weight"] * (config.attention > 0)]
 
 
+def bucket_of_distances(last: int) -> NDArray[np.int64]:
+    """Which bias belongs to each of the last positions, from t - M to t - 1, int64 (M,)."""
+    distance = np.arange(last, 0, -1)
+    return np.minimum(np.log2(distance).astype(np.int64), ATTENTION_DISTANCES - 1)
+
+
 def decoder_names(config: ModelConfig) -> list[str | None]:
     """The weight by which the decoder reads each layer's outputs; None if it does not (without
     `skip`, all layers but the last).

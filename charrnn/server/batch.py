@@ -143,7 +143,10 @@ class _Steps:
         work.load(state)
         none, memory = np.zeros((0, N)), memory_of(self._config, N)
         given = 1 if has_logits else steps + 1
-        self._workers.run(operator.call, [(own, ids, given, none, memory) for own in work.own])
+        read = state.read_last
+        self._workers.run(
+            operator.call, [(own, ids, given, none, memory, *read) for own in work.own]
+        )
         work.store(state, steps)
         if work.overflows[0]:
             work.overflows[0] = False
