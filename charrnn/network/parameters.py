@@ -78,8 +78,10 @@ class Tensor:
 
     @property
     def decays(self) -> bool:
-        """True if weight penalties apply to it; biases are exempt."""
-        return "bias" not in self.name
+        """True if weight penalties apply to it. Biases are exempt, and attention, which they would
+        put out: few characters need it, so that it learns too slowly to withstand them.
+        """
+        return "bias" not in self.name and not self.name.startswith("attention")
 
     @property
     def disk_shape(self) -> tuple[int, ...]:
