@@ -151,9 +151,7 @@ def _are_whole(array: NDArray[Any], least: float, most: float) -> bool:
     return bool(((array >= least) & (array < most) & (array == np.floor(array))).all())
 
 
-def arrays_of_state(
-    state: State, config: ModelConfig, prefix: str, rings: bool = False
-) -> Arrays:
+def arrays_of_state(state: State, config: ModelConfig, prefix: str, rings: bool = False) -> Arrays:
     """h and c (L, N, H) by their names in a file, and if asked for the `rings` of attention, whole
     numbers as float32.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import PATH
 from charrnn.errors import ConfigError
 
@@ -59,8 +59,8 @@ def load_members(
     named = [(checkpoint, None), *map(_weighted, others)]
     runs = [find_checkpoints(path) for path, _ in named]
     # reports a file that is not a checkpoint before kernels are loaded or compiled
-    cells = dict.fromkeys(model_config_of(path).cell for paths in runs for path in paths)
-    load_kernels(*cells, *kernels, training=training)
+    models = [model_config_of(path) for paths in runs for path in paths]
+    load_kernels(*network_kernels(*models), *kernels, training=training)
     from charrnn.checkpoint.mixture import shares
     from charrnn.checkpoint.trained import load
 

@@ -163,12 +163,13 @@ def _compare(
 
 
 def _kernels(request: Request, varied: Varied) -> list[str]:
-    """The cells, optimizers and precisions in use."""
+    """The cells, attention, optimizers and precisions in use."""
     values = values_of(*configs_of(request.settings))
     cells, optimizers, precisions = (
         varied.get(name, [values[name]]) for name in ("cell", "optimizer", "precision")
     )
-    names = [*map(str, cells), *optimizer_kernels(optimizers)]
+    attends = any(varied.get("attention", [values["attention"]]))
+    names = [*map(str, cells), *["attention"] * attends, *optimizer_kernels(optimizers)]
     return [*names, *precision_kernels([*map(str, precisions)], request.duration)]
 
 

@@ -12,11 +12,18 @@ from charrnn.cli.terminal import is_terminal, new_bar, say
 
 if TYPE_CHECKING:
     from charrnn.compiler.companion import Companion
+    from charrnn.config import ModelConfig
 
 compile_seconds: list[float] = []
 """How long it took, each time that kernels were compiled, which happens once on a machine."""
 FEW_KERNELS = 12
 """At most this many, such as those of one cell and one optimizer, compile in a few seconds."""
+
+
+def network_kernels(*models: ModelConfig) -> list[str]:
+    """The names of the kernels of these networks, for `load_kernels`."""
+    names = [name for each in models for name in (each.cell, "attention" * (each.attention > 0))]
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def load_kernels(

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from charrnn.cli import terminal
 from charrnn.cli.inputs import optimizer_kernels, precision_kernels, read_text
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
@@ -103,7 +103,7 @@ def lr_find_(
     model, training = ModelConfig.of(request.settings), request.training
     precision = precision_kernels([training.precision], request.duration)
     optimizers = optimizer_kernels([training.optimizer])
-    load_kernels(model.cell, *optimizers, *precision, quiet=request.quiet)
+    load_kernels(*network_kernels(model), *optimizers, *precision, quiet=request.quiet)
     from charrnn.cli.lr_find_display import print_test
     from charrnn.runtime.files import replace_file
     from charrnn.tuning.lr_find import STEPS, lr_find

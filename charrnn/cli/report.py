@@ -10,7 +10,7 @@ import click
 from charrnn.checkpoint.paths import find_checkpoint
 from charrnn.cli import terminal
 from charrnn.cli.checkpoints import say_where_others_are
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import PATH, threads_option
 from charrnn.cli.score_text import check_place
 from charrnn.runtime.files import write_atomically
@@ -71,10 +71,10 @@ def report_(
     from charrnn.checkpoint.header import model_config_of
 
     say_where_others_are(paths[0].parent, "report")
-    cells = [model_config_of(path).cell for path in paths]
+    models = [model_config_of(path) for path in paths]
     if svg is not None:
         _make_folder(Path(svg))
-    load_kernels(cells[0], "rnn")
+    load_kernels(*network_kernels(models[0]), "rnn")
     from charrnn.reporting.story import report
 
     with closing(Workers(threads)) as workers, terminal.progress_bar("reading", unit="‰") as bar:

@@ -15,7 +15,7 @@ import click
 
 from charrnn.cli import terminal
 from charrnn.cli.inputs import check_same, optimizer_kernels, precision_kernels, read_text
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import (
     COMMON_KEYS,
     GroupedCommand,
@@ -203,7 +203,7 @@ def _start(request: Request) -> int:
     if weights is not None and (count := len(find_checkpoints(request.init_from))) > 1:
         terminal.say(f"starting from the first of {count} networks: {weights}")
     model = ModelConfig.of(request.settings) if weights is None else model_config_of(weights)
-    load_kernels(model.cell, *_kernels(request), quiet=request.quiet)
+    load_kernels(*network_kernels(model), *_kernels(request), quiet=request.quiet)
     from charrnn.checkpoint.trained import load
     from charrnn.training.run_folder import RunFolder
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from charrnn.checkpoint.paths import best_of
 from charrnn.cli import terminal
 from charrnn.cli.inputs import check_same, precision_kernels, read_text
-from charrnn.cli.kernel_loading import load_kernels
+from charrnn.cli.kernel_loading import load_kernels, network_kernels
 from charrnn.cli.options import Request
 from charrnn.cli.signals import Stop
 from charrnn.cli.train_for import more_networks, planned_more, planned_rest
@@ -62,7 +62,7 @@ def resumed(request: Request, resume: str | None, is_started_again: bool = False
 
     # what cannot be resumed is reported before kernels are loaded or compiled
     last = find_run(resume or request.out)
-    load_kernels(model_config_of(last).cell, quiet=request.quiet)
+    load_kernels(*network_kernels(model_config_of(last)), quiet=request.quiet)
     from charrnn.training.run_file import configurations_of
     from charrnn.training.run_folder import RunFolder
 

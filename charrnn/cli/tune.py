@@ -237,19 +237,20 @@ def _searched(request: Request) -> list[str]:
 def _kernels(
     request: Request, varied: Mapping[str, Range | list[Any]], length: Length
 ) -> list[str]:
-    """The cells, optimizers and precisions in use."""
+    """The cells, attention, optimizers and precisions in use."""
     from charrnn.tuning.space import CELLS
 
     values = values_of(*configs_of(request.settings))
-    usual = {name: [values[name]] for name in ("cell", "optimizer", "precision")}
+    used = "cell", "attention", "optimizer", "precision"
+    usual = {name: [values[name]] for name in used}
     if "cell" in _searched(request):
         usual["cell"] = list(CELLS)
-    cells, optimizers, precisions = (
+    cells, reaches, optimizers, precisions = (
         [*varied.get(name, usual[name])]  # type: ignore[misc]
         for name in usual
     )
     duration = None if length.each is None else "a time"
-    names = [*map(str, cells), *optimizer_kernels(optimizers)]
+    names = [*map(str, cells), *["attention"] * any(reaches), *optimizer_kernels(optimizers)]
     return [*names, *precision_kernels([*map(str, precisions)], duration)]
 
 

@@ -16,10 +16,15 @@ def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
 
     `ConfigError` for things that are not a `Trained`. `ExportError` for networks that differ in
     more than their numbers: in settings, vocabulary, separator of documents or first symbols; and
-    for weights that are not equal.
+    for weights that are not equal; and for a network with attention.
     """
     networks = Mixture.of(trained)
     first, *others = networks
+    if first.model.config.attention:
+        raise ExportError(
+            "a network with `attention` cannot be exported yet; train one without it (`attention` "
+            "0), or use `charrnn serve`"
+        )
     for number, other in enumerate(others, 2):
         differences = {
             "settings": other.model.config != first.model.config,

@@ -13,7 +13,7 @@ from charrnn.generation.partition import Weights, by_share, product_of, rows_pro
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.sampling import Controls, Memory
 from charrnn.network.model import State
-from charrnn.network.parameters import ATTENTION_UNITS, aligned, bucket_of_distances
+from charrnn.network.parameters import ATTENTION_UNITS, aligned, attention_biases, root_of
 from charrnn.runtime.threads import ranges
 
 
@@ -83,9 +83,7 @@ class Work:
             for rate in (config.zoneout_h, config.zoneout_c if cell.has_memory else 0.0)
         )
         M = config.attention
-        d, look_bias = ATTENTION_UNITS * (M > 0), aligned(M)
-        if M:
-            look_bias[:] = model.parameters["attention.bias"][bucket_of_distances(M)]
+        d, look_bias = ATTENTION_UNITS * (M > 0), attention_biases(model.parameters, config)
         self._binders = [
             partial(
                 bind,
@@ -129,7 +127,7 @@ class Work:
                 own_logits=share.logits,
                 look=address_of(_look()) if M else 0,
                 look_bias=look_bias,
-                root=np.float32(1 / config.hidden),
+                root=root_of(config),
                 qk=aligned(N, 2 * d),
                 look_memory=aligned(M + V),
             )

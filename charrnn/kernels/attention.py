@@ -5,12 +5,12 @@ of the top layer has a query and a key, both of d units, and looks at the M posi
 after each of which the text is known to have gone on with a character:
 
     q_t = h_t W_q,  k_i = h_i W_k
-    a_ti = q_t k_i / H + b[floor(log2(t - i))],  t - M <= i < t
+    a_ti = q_t k_i / 2H + b[floor(log2(t - i))],  t - M <= i < t
     total_w = exp z_w + the sum over i with x_(i + 1) = w of exp a_ti
     p(w) = total_w / the sum of all totals
 
-z are the decoder's logits. With g_w the derivative of the loss by log total_w, that is p_w minus what
-was wanted, dz_w = g_w exp z_w / total_w and da_ti = g_w exp a_ti / total_w, w = x_(i + 1).
+z are the decoder's logits. With g_w the derivative of the loss by log total_w, that is p_w minus
+what was wanted, dz_w = g_w exp z_w / total_w and da_ti = g_w exp a_ti / total_w, w = x_(i + 1).
 
 Keys from before the batch are constants, as its initial state is.
 """
@@ -24,7 +24,7 @@ from charrnn.compiler.lanes import maximum
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import SUM, add_row, copy_row, fill_row, rows
 from charrnn.compiler.simd import address
-from charrnn.kernels.product import MATRIX, PACK, VECTOR
+from charrnn.kernels.product import PACK, VECTOR
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE, STARTS, call_product
 from charrnn.kernels.sampling import NEVER
 from charrnn.kernels.softmax import exp_row, largest_of
@@ -56,17 +56,15 @@ def _weighed(total, each, share):
 @inline
 def _multiply(product, a, a_row, panels, c, c_row, count, depth, columns):
     """C (count, columns) = A (count, depth) @ the packed matrix; a and c are addresses."""
-    call_product(
-        product, (a, a_row, 0, panels, 0, 0, 0, c, c_row, 0, 1, count, depth, columns)
-    )
+    call_product(product, (a, a_row, 0, panels, 0, 0, 0, c, c_row, 0, 1, count, depth, columns))
 
 
 @kernel( void( intp, intp, intp, CUBE, PLANE, IDS, int32[::1], IDS, IDS, STARTS, CUBE, PLANE,
         VECTOR, float32, PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE,
         PLANE, IDS, int64, int64, ) )  # fmt: skip
-def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts, logits, losses, bias,
-           root, by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys, own_flat,
-           queries, scratch, own_ids, start, stop):  # fmt: skip
+def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts, logits, losses,
+           bias, root, by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys,
+           own_flat, queries, scratch, own_ids, start, stop):  # fmt: skip
     """The losses of streams start:stop, as `softmax.cross_entropy` has them, with attention.
 
     product, pack, pack_transposed: addresses of kernels of `kernels.product`
@@ -76,11 +74,11 @@ def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts,
     x, y (T, N), starts (T, N) or (0, N): the batch
     logits (T, N, V): read, then scale * (p - wanted); with goes_back the derivative by z
     losses (T, N): written
-    bias (M,): b of the positions t - M to t - 1. root: 1 / H
+    bias (M,): b of the positions t - M to t - 1. root: 1 / 2H
     by_distance (N, M): with goes_back, the derivatives by `bias`
     first: before this step, derivatives are 0
-    own_keys (N, W, d), the same as own_flat (N, W d), queries (N, T', d), scratch (N, _), own_ids (N, W + 1): memory of the calling
-        thread, at `start`; W = M + T', T' is T padded
+    own_keys (N, W, d), the same as own_flat (N, W d), queries (N, T', d), scratch (N, _), own_ids
+        (N, W + 1): memory of the calling thread, at `start`; W = M + T', T' is T padded
     """
     N, d, M, V = qk.shape[1], qk.shape[2] // 2, bias.size, logits.shape[2]
     K, Q, memory, ids = own_keys[start], queries[start], scratch[start], own_ids[start]

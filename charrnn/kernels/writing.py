@@ -100,8 +100,8 @@ def _remember(qk, keys, read, place, symbol):
 @kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
         BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
         VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-        RANGE, RANGE, RANGE, intp, VECTOR, float32, PLANE, VECTOR, IDS, int64, float64[:, ::1], MEMORY,
-        PLANE, IDS, int32[::1], ) )  # fmt: skip
+        RANGE, RANGE, RANGE, intp, VECTOR, float32, PLANE, VECTOR, IDS, int64, float64[:, ::1],
+        MEMORY, PLANE, IDS, int32[::1], ) )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
@@ -111,8 +111,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     first `given` ids are not drawn, and none without uniforms.
 
     `generation.writer` binds all but the last seven arguments, by name. product, vector_product,
-    prepare, step, draw, look, weights and counter are addresses. What belongs to units lies unit range
-    after unit range, each a matrix by itself, if one stream is divided.
+    prepare, step, draw, look, weights and counter are addresses. What belongs to units lies unit
+    range after unit range, each a matrix by itself, if one stream is divided.
 
     table: (V, X), read: the first layer's product with each symbol.
     memory_table: (V, H), read: the first layer's m below; or (0, 0).
@@ -129,8 +129,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     weights: W_x, W_h, W_q, the decoder's weight and attention's of layer l, from places[l] on.
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
     logits, else all of these.
-    look: `attention.look`, or 0. look_bias (M,), root: see there. qk (N, 2 d), look_memory (M + V padded,):
-        overwritten.
+    look: `attention.look`, or 0. look_bias (M,), root: see there. qk (N, 2 d), look_memory (M + V
+        padded,): overwritten.
     ids: (S + 1, N), read and written.
     uniforms: (S, N), read, in [0, 1); or (0, N).
     memory: what the draws remember, see `sampling.Memory`. Each thread's is its own if one stream
@@ -238,11 +238,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                 overflows[0] = True
             if look != 0 and (uniforms.shape[0] > 0 or first == 0):
                 _copy(address(scratch, 0), address(logits, n * width), width)
-                place = (oldest[n] + s) % reach
-                call_look(
-                    look,
-                    (qk[n], keys, read, n, place, ids[s, n], V, look_bias, root, look_memory, scratch[0]),
-                )
+                ring = keys, read, n, (oldest[n] + s) % reach, ids[s, n]
+                call_look(look, (qk[n], *ring, V, look_bias, root, look_memory, scratch[0]))
             elif uniforms.shape[0] > 0:
                 _copy(address(scratch, 0), address(logits, n * width), V)
             if uniforms.shape[0] > 0:

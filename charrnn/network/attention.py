@@ -12,12 +12,15 @@ from charrnn.network.layer import Batch, Jobs, Layer, by_columns, rows
 from charrnn.network.model import Model, Panels
 from charrnn.network.parameters import (
     ATTENTION_DISTANCES,
+    ATTENTION_SPEED,
     ATTENTION_UNITS,
     Floats,
     Parameters,
     Shapes,
     aligned,
-    bucket_of_distances,
+    attention_biases,
+    buckets_of,
+    root_of,
 )
 
 
@@ -38,7 +41,7 @@ class Attention:
         )
         N, W, d = keys.shape
         arithmetic = self._arithmetic
-        self._of = bucket_of_distances(model.config.attention)
+        self._of = buckets_of(model.config.attention)
         self._attend = bind(
             attend,
             product=arithmetic.product_at,
@@ -85,7 +88,7 @@ class Attention:
 
     def begin(self) -> None:
         """Take the biases as they are now."""
-        self._bias[:] = self.model.parameters["attention.bias"][self._of]
+        self._bias[:] = attention_biases(self.model.parameters, self.model.config)
         self._by_distance[:] = 0
 
     def forward(
@@ -102,9 +105,7 @@ class Attention:
         queries and keys, 0 before step `first`.
         """
         steps = batch.steps
-        self._project(
-            x=self._layer.out, z=self.qk, first=0, last=steps, start=a, stop=b
-        )
+        self._project(x=self._layer.out, z=self.qk, first=0, last=steps, start=a, stop=b)
         self._attend(
             *batch.state.read_last,
             batch.x,
@@ -113,7 +114,7 @@ class Attention:
             logits,
             losses,
             self._bias,
-            np.float32(1 / self.model.config.hidden),
+            root_of(self.model.config),
             self._by_distance,
             self.model.config.vocab_size,
             batch.scale,
@@ -135,7 +136,7 @@ class Attention:
         """Products for the gradient of the weight; the bias's is there at once."""
         d_bias = gradient["attention.bias"]
         by_place = self._by_distance.sum(axis=0, dtype=np.float64)
-        d_bias[:] = np.bincount(self._of, by_place, ATTENTION_DISTANCES)
+        d_bias[:] = ATTENTION_SPEED * np.bincount(self._of, by_place, ATTENTION_DISTANCES)
         outputs, dz = rows(self._layer.out, steps), rows(self.qk, steps)
         d_weight = gradient["attention.weight"]
         product = self._arithmetic.input_gradients(outputs, dz, d_weight, self._unused)

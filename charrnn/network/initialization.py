@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from charrnn.config import ModelConfig
 from charrnn.network.cells import cell_named
-from charrnn.network.parameters import Floats, Parameters, Tensor
+from charrnn.network.parameters import ATTENTION_SPEED, Floats, Parameters, Tensor
 
 MEMORY_DEVIATION = 0.1
-CAUTION = 6.0
-"""Attention begins with biases of -log M minus this."""
+CAUTION = 3.0
+"""Attention begins with weights of -log M minus this for every position."""
 
 
 def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
@@ -40,14 +40,14 @@ def initialize(parameters: Parameters, config: ModelConfig, seed: int) -> None:
             array = _weight(tensor, config, rng)
         tensor.from_disk(array, parameters[tensor.name])
     if config.attention:
-        parameters["attention.bias"][:] = -math.log(config.attention) - CAUTION
+        parameters["attention.bias"][:] = (-math.log(config.attention) - CAUTION) / ATTENTION_SPEED
     for layer in range(config.layers):
         parameters.bias(layer).reshape(len(cell.gates), -1)[:, : config.hidden] = biases
 
 
 def _attention(tensor: Tensor, rng: np.random.Generator) -> Floats:
     """Queries and keys begin with the same weights, so that positions match that look alike: an
-    output of unit variance matches itself by d / 4 = 16.
+    output of unit variance matches itself by d / 8 = 8.
     """
     weight = rng.standard_normal((tensor.outputs, tensor.inputs)) / 2
     return np.tile(weight, (2, 1)).astype(np.float32)

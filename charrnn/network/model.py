@@ -175,7 +175,12 @@ class State(Fixed):
         """The shapes of its arrays."""
         cells = dict.fromkeys("hc", (config.layers, streams, padded(config.hidden)))
         places, M = (int(config.attention > 0), streams), config.attention
-        return {**cells, "keys": (*places, M, ATTENTION_UNITS), "ids": (*places, M), "places": places}
+        return {
+            **cells,
+            "keys": (*places, M, ATTENTION_UNITS),
+            "ids": (*places, M),
+            "places": places,
+        }
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:

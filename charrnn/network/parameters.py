@@ -32,6 +32,11 @@ EMPTY = np.zeros((0, 0, 0), np.float32)
 ATTENTION_UNITS, ATTENTION_DISTANCES = 64, 16
 """Units d of a query and of a key; and biases, one for each power of two of the distance."""
 
+ATTENTION_SPEED = 10.0
+"""By how much a bias of attention weighs more than its number, since the rates are those of smaller
+numbers.
+"""
+
 
 def aligned(*shape: int) -> Floats:
     """Float32 zeros, aligned to a cache line: vectors that straddle two lines halve the speed."""
@@ -174,10 +179,26 @@ def matrix_names(config: ModelConfig) -> list[str]:
     return [*recurrent, *above, *out, *["attention.weight"] * (config.attention > 0)]
 
 
-def bucket_of_distances(last: int) -> NDArray[np.int64]:
-    """Which bias belongs to each of the last positions, from t - M to t - 1, int64 (M,)."""
+def buckets_of(last: int) -> NDArray[np.int64]:
+    """Which bias of attention belongs to each of the last positions, from t - M to t - 1, int64
+    (M,): floor(log2(distance)).
+    """
     distance = np.arange(last, 0, -1)
     return np.minimum(np.log2(distance).astype(np.int64), ATTENTION_DISTANCES - 1)
+
+
+def root_of(config: ModelConfig) -> np.float32:
+    """What scalar products of queries and keys are multiplied by: 1 / (2 H)."""
+    return np.float32(1 / (2 * config.hidden))
+
+
+def attention_biases(parameters: Parameters, config: ModelConfig) -> Floats:
+    """What attention adds for each of the last positions, float32 (M,); none without attention."""
+    biases = aligned(config.attention)
+    if config.attention:
+        of_bucket = parameters["attention.bias"] * np.float32(ATTENTION_SPEED)
+        biases[:] = of_bucket[buckets_of(config.attention)]
+    return biases
 
 
 def decoder_names(config: ModelConfig) -> list[str | None]:

@@ -16,7 +16,8 @@ def sizes(parameters: Parameters, before: Parameters | None = None) -> dict[str,
     `before`.
 
     The layers are "characters" (embeddings, or one-hot characters' weights), "layer 1" to "layer
-    L", "decoder" and "attention". Biases and peepholes are left out. The same bits on any number of threads.
+    L", and "decoder". Biases, peepholes and attention are left out. The same bits on any number of
+    threads.
     """
     sums: dict[str, tuple[float, int]] = {}
     for layer, tensor in _weights(parameters.tensors):
@@ -45,14 +46,15 @@ def _weights(tensors: Iterable[Tensor]) -> Iterable[tuple[str, Tensor]]:
     """Each weight with its layer."""
     for tensor in tensors:
         stem, _, number = tensor.name.rpartition("_l")
-        if tensor.name.startswith(("decoder", "attention")):
-            layer = tensor.name.partition(".")[0]
+        if not tensor.decays or stem.endswith("peephole"):
+            continue
+        if tensor.name.startswith("decoder"):
+            layer = "decoder"
         elif tensor.is_table or not tensor.pad_inputs:
             layer = "characters"
         else:
             layer = f"layer {int(number) + 1}"
-        if tensor.decays and not stem.endswith("peephole"):
-            yield layer, tensor
+        yield layer, tensor
 
 
 def _square_sum(vector: Floats) -> float:

@@ -2,10 +2,10 @@
 
 The tensors with the network's names are the weights to sample and evaluate. If the run averages its
 weights, the weights in training are stored under `trained.`; the optimizer slots are under
-`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H), with attention also `state.keys`,
-`state.ids` and `state.places`. If the run started
-from a trained network, `anchor.` holds its initial weights. `run` in the metadata contains `train`,
-`paths`, `steps_per_epoch`, `progress`, `history` and `init_from`.
+`optimizer.<slot>.`, and the carried state is `state.h` and `state.c` (L, N, H), with attention also
+`state.keys`, `state.ids` and `state.places`. If the run started from a trained network, `anchor.`
+holds its initial weights. `run` in the metadata contains `train`, `paths`, `steps_per_epoch`,
+`progress`, `history` and `init_from`.
 """
 
 import os
