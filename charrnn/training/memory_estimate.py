@@ -4,6 +4,7 @@ import math
 
 from charrnn.config import ModelConfig, TrainConfig
 from charrnn.network.arithmetic import DENSITY
+from charrnn.network.attention import Attention
 from charrnn.network.embedding import EmbeddingGradients
 from charrnn.network.layer import Backward, Layer
 from charrnn.network.model import Panels, State
@@ -37,6 +38,7 @@ def memory_estimate(
         Network.shapes(model, shape),
         Network.training_shapes(model),
         EmbeddingGradients.shapes(model) if model.embedding else {},
+        Attention.shapes(model, shape) if model.attention else {},
     ]
     return 4 * sum(math.prod(each) for part in parts for each in part.values())
 

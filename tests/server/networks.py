@@ -33,6 +33,8 @@ def network(
     H = model.config.hidden
     decoder = model.parameters["decoder.weight"][:H, : len(vocab)]
     decoder[:] = rng.normal(size=decoder.shape) * 0.6
+    if model.config.attention:
+        model.parameters["attention.bias"][:] = -0.2  # so that what it finds matters
     opening = None
     if separator is None:
         state = State(model, starts)

@@ -88,12 +88,13 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("attention", [0, 48])
 @pytest.mark.parametrize("separator", [None, r"\n"])
 def test_a_text_is_that_of_generate_whatever_is_written_beside_it(
-    separator: str | None, monkeypatch: pytest.MonkeyPatch
+    separator: str | None, attention: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "SHARE", 1)  # so that two threads work
-    trained = network(separator=separator)
+    trained = network(separator=separator, attention=attention)
     wanted = [expected(trained, **config) for config in SETTINGS]
     assert len(set(wanted)) > 10
     with closing(Workers(2)) as workers, desk(trained, workers=workers, most=8) as own:
