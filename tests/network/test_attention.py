@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def losses_of(model: Model, cuts: list[int], precision: str = "float32") -> np.n
     steps = max(np.diff(cuts))
     network = Network(model, int(steps), STREAMS, Workers(1), precision=precision)
     state, losses = State(model, STREAMS), []
-    for first, last in zip(cuts, cuts[1:], strict=False):
+    for first, last in pairwise(cuts):
         x, y, starts = block(first, last)
         losses.append(network.evaluate(x, y, state, starts).copy())
     return np.concatenate(losses)
