@@ -186,7 +186,8 @@ def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
     """row, the logits of stream n, becomes log total: what `attend` computes, for one character.
 
     qk (2 d,): its query and key. keys (N, M d), read (N, M): the ring, and in it the `place` of the
-    oldest. newest: the character that was read just now. memory (M + V,): overwritten.
+    oldest. newest: the character that was read just now. memory (M + V,): overwritten. A product
+    that is NaN or infinite makes row[0] NaN.
     """
     d, M, V = qk.size // 2, bias.size, row.size
     window, said = memory[:M], memory[M : M + V]
@@ -198,6 +199,8 @@ def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
     at = (place + begin) % M
     for j in range(begin, M):
         window[j] = _dot(q, keys[n, at * d : (at + 1) * d]) * root + bias[j]
+        if window[j] - window[j] != ZERO:
+            row[0] = window[j] - window[j]  # NaN, which the caller will find
         at = at + 1 if at + 1 < M else 0
     for v in range(symbols, V):
         row[v] = NEVER
@@ -209,6 +212,6 @@ def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
         follower = read[n, at] if j + 1 < M else np.int32(newest)
         said[follower] += window[j]
     for v in range(symbols):
-        if said[v] > ZERO:
+        if said[v] > ZERO and row[v] - row[v] == ZERO:
             own = np.exp(np.float64(row[v] - largest)) + np.float64(said[v])
             row[v] = np.float32(np.float64(largest) + np.log(own))

@@ -240,6 +240,8 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                 _copy(address(scratch, 0), address(logits, n * width), width)
                 ring = keys, read, n, (oldest[n] + s) % reach, ids[s, n]
                 call_look(look, (qk[n], *ring, V, look_bias, root, look_memory, scratch[0]))
+                if not _is_finite(scratch[0, :V]):
+                    overflows[0] = True
             elif uniforms.shape[0] > 0:
                 _copy(address(scratch, 0), address(logits, n * width), V)
             if uniforms.shape[0] > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from charrnn.checkpoint.trained import load
 from charrnn.config import DynamicConfig, ModelConfig, SamplingConfig
-from charrnn.errors import CheckpointError, ExportError
+from charrnn.errors import CheckpointError, DivergenceError, ExportError
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate
 from charrnn.export.networks import networks_of
@@ -98,6 +99,15 @@ def test_a_text_is_the_same_on_any_number_of_threads_and_beside_any_other(tmp_pa
     assert len(set(texts)) == 4
     assert generate_many(network, 4, "abcd ", config) == texts
     assert generate_many(network, 1, "abcd ", config) == texts[:1]
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_keys_too_large_for_any_text_are_said_to_be(streams: int) -> None:
+    corpus = small_corpus(said_twice()[:4000])
+    run = run_of(corpus, 32, steps=1)
+    run.model.parameters["attention.weight"][:] = 1e25
+    with pytest.raises(DivergenceError):
+        generate_many(replace(run.trained, model=run.model), streams, "abcd", SamplingConfig())
 
 
 def test_it_keeps_learning_while_it_is_scored() -> None:
