@@ -16,6 +16,8 @@ from charrnn.config import CorpusConfig, ModelConfig
 from charrnn.evaluation.evaluate import Evaluation
 from charrnn.text.vocab import NOUNS, counted
 
+OPTIONS = "layer_norm", "residual", "skip", "attention", "activation", "zoneout_h", "zoneout_c"
+"""Settings that are told of a network that differs from a plain one in them."""
 LISTED = 10
 """Texts that a card names."""
 _HARMFUL = re.compile(
@@ -155,7 +157,7 @@ def _options(config: ModelConfig) -> str:
     """What is not plain about a network, in parentheses."""
     plain = ModelConfig(layer_norm=False)
     options = [f"embeddings of {config.embedding}" if config.embedding else "one-hot symbols"]
-    for name in ("layer_norm", "residual", "skip", "activation", "zoneout_h", "zoneout_c"):
+    for name in OPTIONS:
         if (value := getattr(config, name)) != getattr(plain, name):
             said = name.replace("_", " ")
             options.append(said if value is True else f"{said} {value}")

@@ -21,7 +21,7 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError, ExportError
 from charrnn.export.facts import facts
 from charrnn.export.javascript import javascript_pattern
-from charrnn.export.networks import networks_of
+from charrnn.export.networks import check_no_attention, networks_of
 from charrnn.export.place import check_file, write_file
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.quantization import rounded, scales
@@ -81,6 +81,7 @@ def export_html(
     could not open, for networks that are not of one run, and if the file cannot be written.
     """
     networks = networks_of(trained)
+    check_no_attention(networks, "a page")
     if precision not in ("int8", "bf16"):
         raise ConfigError(f"`precision` must be int8 or bf16 in a page, not {precision!r:.40}")
     if known_words is not None and not isinstance(known_words, Lexicon):

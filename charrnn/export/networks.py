@@ -16,15 +16,10 @@ def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
 
     `ConfigError` for things that are not a `Trained`. `ExportError` for networks that differ in
     more than their numbers: in settings, vocabulary, separator of documents or first symbols; and
-    for weights that are not equal; and for a network with attention.
+    for weights that are not equal.
     """
     networks = Mixture.of(trained)
     first, *others = networks
-    if first.model.config.attention:
-        raise ExportError(
-            "a network with `attention` cannot be exported yet; train one without it (`attention` "
-            "0), or use `charrnn serve`"
-        )
     for number, other in enumerate(others, 2):
         differences = {
             "settings": other.model.config != first.model.config,
@@ -45,3 +40,12 @@ def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
             "`weights` out"
         )
     return networks
+
+
+def check_no_attention(networks: Mixture, form: str) -> None:
+    """`ExportError` for networks with attention, which only PyTorch's form has."""
+    if networks[0].model.config.attention:
+        raise ExportError(
+            f"{form} has no attention yet: export to pytorch, use `charrnn serve`, or train a "
+            "network without it (`attention` 0)"
+        )

@@ -20,7 +20,7 @@ from typing import Any
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ExportError
-from charrnn.export.networks import networks_of
+from charrnn.export.networks import check_no_attention, networks_of
 from charrnn.export.place import check_file, check_package, write_file
 
 LARGEST = 2**31 - 2**24
@@ -59,6 +59,7 @@ def export_onnx(
     it cannot be written.
     """
     networks = networks_of(trained)
+    check_no_attention(networks, "an ONNX file")
     place = check_file(path, force)
     model, opening = networks[0].model, networks[0].opening
     weights = sum(math.prod(tensor.disk_shape) for tensor in model.parameters.tensors)

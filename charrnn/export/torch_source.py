@@ -17,9 +17,11 @@ from string import Template
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.names import torch_module
 from charrnn.config import ModelConfig
+from charrnn.evaluation.evaluate import PART, WARM_UP
 from charrnn.export.card import visible
 from charrnn.export.torch_weights import has_c, layer_module
 from charrnn.network.cells import cell_named
+from charrnn.network.parameters import ATTENTION_DISTANCES, ATTENTION_UNITS
 from charrnn.text.decoding import codec_name
 from charrnn.text.documents import looks_ahead
 from charrnn.text.vocab import NOUNS, Vocab
@@ -78,6 +80,7 @@ def _traits(networks: Mixture) -> set[str]:
         "norm": config.layer_norm,
         "residual": config.residual,
         "skip": config.skip,
+        "attention": config.attention > 0,
         "bytes": vocab.unit == "byte",
         "unknown": vocab.unknown is not None,
         "harmful": has_harmful(vocab),
@@ -107,7 +110,9 @@ def _names(networks: Mixture) -> dict[str, object]:
     """What stands for the template's names."""
     config, corpus, vocab = networks[0].model.config, networks.corpus_config, networks.vocab
     traits, prime = _traits(networks), example_prime(vocab)
-    module, state = layer_module(config), "hc" if has_c(config) else "h"
+    module, own = layer_module(config), ["h", "c"] if has_c(config) else ["h"]
+    state = [*own, *["keys", "read"] * (config.attention > 0)]
+    warm_up = max(WARM_UP, config.attention)
     gates = len(cell_named(config.cell).input_gates)
     relu = ', nonlinearity="relu"' if module == "RNN" and config.activation == "relu" else ""
     from_torch, functions = _imported(config)
@@ -127,6 +132,12 @@ def _names(networks: Mixture) -> dict[str, object]:
         "H": config.hidden,
         "L": config.layers,
         "K": len(networks),
+        "M": config.attention,
+        "D": ATTENTION_UNITS,
+        "distances": ATTENTION_DISTANCES,
+        "last": "last" if config.skip else "x",
+        "warm_up": warm_up,
+        "least": max(PART, warm_up),
         "network": "Network" if len(networks) == 1 else "Member",
         "starts": len(networks[0].opening),
         "gates": "H" if gates == 1 else f"{gates} * H",
@@ -134,7 +145,10 @@ def _names(networks: Mixture) -> dict[str, object]:
         "typed": ", ".join(f"{name}: Tensor" for name in state),
         "state": ", ".join(state),
         "chunks": ", ".join(f"{name}.chunk(K)" for name in state),
-        "said": " and ".join(state),
+        "said": _listed(state),
+        "own_typed": ", ".join(f"{name}: Tensor" for name in own),
+        "own_state": ", ".join(own),
+        "own_said": _listed(own),
         "new": "new_" if "zoneout" in traits else "",
         "phi": config.activation,
         "zoneout_h": config.zoneout_h,
@@ -152,6 +166,11 @@ def _names(networks: Mixture) -> dict[str, object]:
         "encoding": ", ".join(encoding),
         "normalize": literal(corpus.normalize),
     }
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a sentence: h, c and keys."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def example_prime(vocab: Vocab) -> str:

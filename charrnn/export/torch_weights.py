@@ -55,6 +55,8 @@ def _of_network(trained: Trained) -> Arrays:
     for name in [*arrays]:
         if layer := _LAYER.fullmatch(name):
             arrays |= _of_layer(config, layer[1], layer[2], arrays.pop(name))
+    if config.attention:
+        arrays["nearness"] = arrays.pop("attention.bias")
     if "rnn.memory.weight" in arrays:
         arrays["memory.weight"] = arrays.pop("rnn.memory.weight")
     if config.skip:

@@ -59,26 +59,26 @@ def _multiply(product, a, a_row, panels, c, c_row, count, depth, columns):
     call_product(product, (a, a_row, 0, panels, 0, 0, 0, c, c_row, 0, 1, count, depth, columns))
 
 
-@kernel( void( intp, intp, intp, CUBE, PLANE, IDS, int32[::1], IDS, IDS, STARTS, CUBE, PLANE,
-        VECTOR, float32, PLANE, int64, float32, float32, boolean, int64, int64, CUBE, PLANE, CUBE,
-        PLANE, IDS, int64, int64, ) )  # fmt: skip
-def attend(product, pack, pack_transposed, qk, keys, read, places, x, y, starts, logits, losses,
-           bias, root, by_distance, symbols, scale, smoothing, goes_back, first, steps, own_keys,
-           own_flat, queries, scratch, own_ids, start, stop):  # fmt: skip
+@kernel( void( intp, intp, intp, CUBE, CUBE, PLANE, VECTOR, float32, PLANE, int64, CUBE, PLANE,
+        CUBE, PLANE, IDS, PLANE, IDS, int32[::1], IDS, IDS, STARTS, float32, float32, boolean,
+        int64, int64, int64, int64, ) )  # fmt: skip
+def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_distance, symbols,
+           own_keys, own_flat, queries, scratch, own_ids, keys, read, places, x, y, starts, scale,
+           smoothing, goes_back, first, steps, start, stop):  # fmt: skip
     """The losses of streams start:stop, as `softmax.cross_entropy` has them, with attention.
 
     product, pack, pack_transposed: addresses of kernels of `kernels.product`
     qk (T, N, 2 d): queries and keys, read; with goes_back their derivatives
-    keys (N, M d), read (N, M), places (N,): the last M keys, the characters, and where the oldest
-        one is; become those of the end
-    x, y (T, N), starts (T, N) or (0, N): the batch
     logits (T, N, V): read, then scale * (p - wanted); with goes_back the derivative by z
     losses (T, N): written
     bias (M,): b of the positions t - M to t - 1. root: 1 / 2H
-    by_distance (N, M): with goes_back, the derivatives by `bias`
-    first: before this step, derivatives are 0
+    by_distance (N, M): with goes_back, the derivatives by `bias` are added
     own_keys (N, W, d), the same as own_flat (N, W d), queries (N, T', d), scratch (N, _), own_ids
         (N, W + 1): memory of the calling thread, at `start`; W = M + T', T' is T padded
+    keys (N, M d), read (N, M), places (N,): the last M keys, the characters, and where the oldest
+        one is; become those of the end
+    x, y (T, N), starts (T, N) or (0, N), scale, smoothing, steps: the batch
+    goes_back: a backward pass follows. first: before this step, derivatives are 0
     """
     N, d, M, V = qk.shape[1], qk.shape[2] // 2, bias.size, logits.shape[2]
     K, Q, memory, ids = own_keys[start], queries[start], scratch[start], own_ids[start]

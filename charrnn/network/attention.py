@@ -31,15 +31,17 @@ class Attention:
     qk (T, N, 2 d): queries and keys of a batch; after a backward pass, their derivatives
     """
 
-    def __init__(self, model: Model, panels: Panels, layer: Layer, shape: tuple[int, int]) -> None:
+    def __init__(
+        self, model: Model, panels: Panels, layer: Layer, logits: Floats, losses: Floats
+    ) -> None:
         from charrnn.kernels.attention import attend  # which only such networks need
 
         self.model, self._layer, self._arithmetic = model, layer, panels.arithmetic
-        shapes = self.shapes(model.config, shape)
+        shapes = self.shapes(model.config, losses.shape)
         self.qk, self._by_distance, keys, queries, scratch, self._bias, self._unused = (
             aligned(*shape) for shape in shapes.values()
         )
-        N, W, d = keys.shape
+        N, W, d = keys.shape  # of each stream; a thread uses those of its first
         arithmetic = self._arithmetic
         self._of = buckets_of(model.config.attention)
         self._attend = bind(
@@ -48,32 +50,40 @@ class Attention:
             pack=address_of(arithmetic.pack),
             pack_transposed=address_of(arithmetic.pack_transposed),
             qk=self.qk,
+            logits=logits,
+            losses=losses,
+            bias=self._bias,
+            root=root_of(model.config),
+            by_distance=self._by_distance,
+            symbols=model.config.vocab_size,
+            own_keys=keys,
+            own_flat=keys.reshape(N, W * d),
+            queries=queries,
+            scratch=scratch,
+            own_ids=np.zeros((N, W + 1), np.int32),
         )
-        self._own = keys, keys.reshape(N, W * d), queries, scratch, np.zeros((N, W + 1), np.int32)
-        memory, columns = panels.layers[-1].attend.memory, 2 * d
-        multiply = bind(
+        self._project = bind(
             layers.multiply,
             product=arithmetic.product_at,
-            panels=memory,
+            panels=panels.layers[-1].attend.memory,
             depth=model.width,
-            columns=columns,
+            columns=2 * d,
             adds=False,
         )
-        self._project = multiply
         self._back: Callable[..., None] | None = None
         if panels.layers_back:
             self._back = bind(
                 layers.multiply,
                 product=arithmetic.product_at,
                 panels=panels.layers_back[-1].attend.memory,
-                depth=columns,
+                depth=2 * d,
                 columns=model.width,
                 adds=True,
             )
 
     @staticmethod
-    def shapes(config: ModelConfig, shape: tuple[int, int]) -> Shapes:
-        """The shapes of its buffers."""
+    def shapes(config: ModelConfig, shape: tuple[int, ...]) -> Shapes:
+        """The shapes of its buffers, for T steps of N streams."""
         (T, N), d, M, V = shape, ATTENTION_UNITS, config.attention, padded(config.vocab_size)
         T_padded, W = padded(T), M + padded(T)
         return {
@@ -91,41 +101,14 @@ class Attention:
         self._bias[:] = attention_biases(self.model.parameters, self.model.config)
         self._by_distance[:] = 0
 
-    def forward(
-        self,
-        batch: Batch,
-        logits: Floats,
-        losses: Floats,
-        a: int,
-        b: int,
-        goes_back: bool,
-        first: int,
-    ) -> None:
+    def forward(self, batch: Batch, a: int, b: int, goes_back: bool, first: int) -> None:
         """The losses of streams a:b, and the derivatives by their logits; with `goes_back` also by
         queries and keys, 0 before step `first`.
         """
-        steps = batch.steps
+        steps, ring = batch.steps, batch.state.read_last
         self._project(x=self._layer.out, z=self.qk, first=0, last=steps, start=a, stop=b)
-        self._attend(
-            *batch.state.read_last,
-            batch.x,
-            batch.y,
-            batch.starts,
-            logits,
-            losses,
-            self._bias,
-            root_of(self.model.config),
-            self._by_distance,
-            self.model.config.vocab_size,
-            batch.scale,
-            batch.smoothing,
-            goes_back,
-            first,
-            steps,
-            *self._own,
-            a,
-            b,
-        )
+        loss = batch.scale, batch.smoothing, goes_back, first
+        self._attend(*ring, batch.x, batch.y, batch.starts, *loss, steps, a, b)
 
     def backward(self, dh: Floats, steps: int, a: int, b: int) -> None:
         """Add to dh (T, N, H) what comes from queries and keys of streams a:b."""

@@ -77,7 +77,8 @@ class Network:
         self._decoders = self._bind_decoders()
         self.attention: Attention | None = None
         if model.config.attention:
-            self.attention = Attention(model, self.panels, self.layers[-1], self.shape)
+            arrays = self.logits, self.losses
+            self.attention = Attention(model, self.panels, self.layers[-1], *arrays)
         if training:
             self._prepare_training()
         if panels is None:
@@ -343,8 +344,7 @@ class Network:
             decode(z=self.logits, x=layer.out, first=0, last=steps, start=a, stop=b)
         V, scale, smoothing = self.model.config.vocab_size, batch.scale, batch.smoothing
         if self.attention is not None:
-            arrays = self.logits, self.losses
-            self.attention.forward(batch, *arrays, a, b, goes_back, first)
+            self.attention.forward(batch, a, b, goes_back, first)
             return
         cross_entropy(self.logits, batch.y, self.losses, V, scale, smoothing, steps, a, b)
         self.logits[:first, a:b] = 0

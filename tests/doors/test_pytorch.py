@@ -60,6 +60,32 @@ def check(trained: Networks, folder: Path, text: str | bytes) -> ModuleType:
     return module
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attention": 48, "layer_norm": True},
+        {"attention": 16, "skip": True, "residual": True},
+        {"attention": 176, "embedding": 0, "cell": "gru"},
+        {"attention": 32, "cell": "grid", "zoneout_h": 0.1},
+    ],
+)
+@pytest.mark.parametrize("pattern", [None, r"\n\n+"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_attention(
+    settings: dict[str, Any], pattern: str | None, count: int, tmp_path: Path
+) -> None:
+    """The loss is ours, in one stream and in several, and so is what it writes at temperature 0."""
+    corpus = CorpusConfig(document_separator=pattern)
+    networks = drawn_mixture(count, corpus=corpus, starts=1, **settings)
+    for network in networks:
+        network.model.parameters["attention.bias"][:] -= 0.2
+    module = check(networks[0] if count == 1 else networks, tmp_path, drawn_text(5000, "\n\n.abc"))
+    config = charrnn.SamplingConfig(length=300, temperature=0, precision="float32")
+    wanted = "".join(charrnn.generate(networks, "ab\n\nc" * 30, config))
+    made = module.sample(module.load(), "ab\n\nc" * 30, length=300, temperature=0)
+    assert made == wanted
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 @pytest.mark.parametrize("cell", CELL_NAMES)
 def test_the_loss_is_ours(cell: str, option: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from charrnn.config import DynamicConfig, ModelConfig, SamplingConfig
 from charrnn.errors import CheckpointError, DivergenceError, ExportError
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.export.networks import networks_of
+from charrnn.export.html import export_html
+from charrnn.export.onnx import export_onnx
 from charrnn.generation.generate import generate_many
 from charrnn.text.corpus import Corpus
 from charrnn.training.run import Run
@@ -120,13 +122,14 @@ def test_it_keeps_learning_while_it_is_scored() -> None:
     assert np.isfinite(learning) and learning != plain
 
 
-def test_it_cannot_be_exported_yet() -> None:
+@pytest.mark.parametrize("export", [export_onnx, export_html])
+def test_what_has_no_attention_yet_says_so(export: Callable[..., object], tmp_path: Path) -> None:
     corpus = small_corpus(said_twice()[:4000])
     run = run_of(corpus, 16, steps=1)
     trained(run, corpus)
     with pytest.raises(ExportError, match="attention") as refusal:
-        networks_of(run.trained)
-    assert "\n" not in str(refusal.value)
+        export(run.trained, tmp_path / "file")
+    assert "\n" not in str(refusal.value) and not list(tmp_path.iterdir())
 
 
 def test_the_setting_is_kept(tmp_path: Path) -> None:
