@@ -21,13 +21,13 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.errors import ConfigError, ExportError
 from charrnn.export.facts import facts
 from charrnn.export.javascript import javascript_pattern
-from charrnn.export.networks import check_no_attention, networks_of
+from charrnn.export.networks import networks_of
 from charrnn.export.place import check_file, write_file
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.quantization import rounded, scales
 from charrnn.network.arithmetic import to_bf16
 from charrnn.network.model import Model
-from charrnn.network.parameters import Floats, matrix_names
+from charrnn.network.parameters import Floats, attention_biases, matrix_names
 from charrnn.pages.writing import writing_page
 from charrnn.text.documents import looks_ahead
 from charrnn.text.endings import ABBREVIATIONS, NUMBERED
@@ -39,6 +39,7 @@ ENGINE = (
     "random.js",
     "vocabulary.js",
     "cells.js",
+    "attention.js",
     "network.js",
     "mixture.js",
     "sampling.js",
@@ -81,7 +82,6 @@ def export_html(
     could not open, for networks that are not of one run, and if the file cannot be written.
     """
     networks = networks_of(trained)
-    check_no_attention(networks, "a page")
     if precision not in ("int8", "bf16"):
         raise ConfigError(f"`precision` must be int8 or bf16 in a page, not {precision!r:.40}")
     if known_words is not None and not isinstance(known_words, Lexicon):
@@ -140,6 +140,7 @@ def _network(model: Model) -> Json:
         "embedding": config.embedding,
         "activation": config.activation,
         "residual": config.residual,
+        "attention": config.attention,
         "layer_norm": bool(config.layer_norm),
         "zoneout_h": config.zoneout_h,
         "zoneout_c": config.zoneout_c if cell.has_memory else 0.0,
@@ -156,6 +157,9 @@ def _tensors(model: Model, precision: str) -> dict[str, Json]:
         for name, array in model.parameters.to_disk()
         if "peephole" not in name
     }
+    if config.attention:
+        del tensors["attention.bias"]
+        tensors["attention.biases"] = _tensor(attention_biases(model.parameters, config))
     for layer in range(config.layers):
         vectors = model.vectors(layer)[:, : config.hidden]
         if len(vectors):

@@ -29,6 +29,19 @@
     return fround((y > 0.5 ? 0.5 : y < -0.5 ? -0.5 : y) + 0.5);
   }
 
+  // e^x for x <= 0: compiler/lanes.py.
+  const LOG2_E = fround(1.4426950408889634), LN2_HIGH = fround(0.693359375);
+  const LN2_LOW = fround(-2.12194440e-4), SHIFT = fround(1.5 * 2 ** 23 + 127);
+  const E = [1, 1, 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720].map(fround);
+  function exp(x) {
+    if (x < -87) return 0;
+    const n = fround(fma(x, LOG2_E, SHIFT) - SHIFT);
+    const r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x));
+    let sum = E[6];
+    for (let k = 5; k >= 0; k--) sum = fma(sum, r, E[k]);
+    return fround(sum * 2 ** n);
+  }
+
   const NONLINEARITIES = {
     tanh,
     softsign: (x) => fround(x / fround(1 + abs(x))),
@@ -128,5 +141,5 @@
     for (let u = 0; u < H; u++) x[u] = fround(fround(y[u] - mean) * r);
   }
 
-  globalThis.cells = { CELLS, LANES, NONLINEARITIES, fma, normalize, sigmoid };
+  globalThis.cells = { CELLS, LANES, NONLINEARITIES, exp, fma, normalize, sigmoid };
 }

@@ -167,6 +167,14 @@
       this.y = new Float32Array(width);
       this.m = Array.from({ length: layers + 1 }, () => new Float32Array(width));
       this.logits = new Float32Array(symbols + ROWS);
+      this.attention = null;
+      if (about.attention) {
+        const weight = tensors["attention.weight"];
+        const every = Array.from({ length: weight.shape[0] }, (_, row) => row);
+        const bias = read("attention.biases");
+        this.attention = new Attention(bias, productOf(weight, H, every), H, symbols);
+        this.size += this.attention.size;
+      }
       this.before = new Float32Array(width);
       this.keepH = fround(about.zoneout_h);
       this.keepC = fround(about.zoneout_c);
@@ -224,6 +232,7 @@
           for (let u = 0; u < H; u++) x[u] += below[u];
         }
       });
+      if (this.attention) this.attention.note(state, id, this.layers.at(-1).x);
     }
 
     // Zoneout's expected value (Krueger et al. 2017).
@@ -231,12 +240,15 @@
       for (let u = 0; u < this.H; u++) now[u] = fma(keep, fround(old[u] - now[u]), now[u]);
     }
 
-    // The logits of the symbol after the last one that was read, (V,), until the next call.
+    // The logits of the symbol after the last one that was read, (V,), until the next call: of the
+    // state of the last step.
     predict() {
       const { logits, layers } = this;
       logits.set(this.outBias);
       for (const layer of layers) if (layer.out) layer.out.addTo(logits, 0, layer.x);
-      return logits.subarray(0, this.symbols);
+      const own = logits.subarray(0, this.symbols);
+      if (this.attention) this.attention.lookBack(own);
+      return own;
     }
   }
 

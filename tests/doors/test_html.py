@@ -54,6 +54,8 @@ CELLS: list[dict[str, Any]] = [
     {"cell": "clockwork", "hidden": 30, "clockwork_groups": 5, "zoneout_h": 0.15},
     {"cell": "depth-gated", "layers": 3, "hidden": 17, "zoneout_c": 0.1},
     {"cell": "grid", "hidden": 18, "embedding": 0, "residual": True},
+    {"cell": "lstm", "hidden": 20, "layer_norm": True, "attention": 48},
+    {"cell": "gru", "hidden": 21, "skip": True, "residual": True, "attention": 112},
 ]
 Networks = Trained | Mixture
 EMBEDDED = "JSON.parse(document.getElementById('data').textContent)"
@@ -164,11 +166,14 @@ MIXTURES: list[tuple[int, dict[str, Any]]] = [
     (2, {"cell": "lstm", "hidden": 20, "layer_norm": True}),
     (3, {"cell": "gru", "hidden": 21, "embedding": 0, "skip": True}),
     (2, {"cell": "grid", "layers": 3, "corpus": CorpusConfig(document_separator=r"[.,]\n?")}),
+    (2, {"attention": 64, "corpus": CorpusConfig(document_separator=r"[.,]\n")}),
 ]
 
 
 @pytest.mark.parametrize("precision", ["int8", "bf16"])
-@pytest.mark.parametrize(("count", "settings"), MIXTURES, ids=["lstm", "gru", "documents"])
+@pytest.mark.parametrize(
+    ("count", "settings"), MIXTURES, ids=["lstm", "gru", "documents", "attention"]
+)
 def test_several_networks(
     tab: Tab, count: int, settings: dict[str, Any], precision: str, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from charrnn.config import DynamicConfig, ModelConfig, SamplingConfig
 from charrnn.errors import CheckpointError, DivergenceError, ExportError
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.export.html import export_html
 from charrnn.export.onnx import export_onnx
 from charrnn.generation.generate import generate_many
 from charrnn.text.corpus import Corpus
@@ -122,13 +120,12 @@ def test_it_keeps_learning_while_it_is_scored() -> None:
     assert np.isfinite(learning) and learning != plain
 
 
-@pytest.mark.parametrize("export", [export_onnx, export_html])
-def test_what_has_no_attention_yet_says_so(export: Callable[..., object], tmp_path: Path) -> None:
+def test_onnx_which_has_no_attention_yet_says_so(tmp_path: Path) -> None:
     corpus = small_corpus(said_twice()[:4000])
     run = run_of(corpus, 16, steps=1)
     trained(run, corpus)
     with pytest.raises(ExportError, match="attention") as refusal:
-        export(run.trained, tmp_path / "file")
+        export_onnx(run.trained, tmp_path / "file")
     assert "\n" not in str(refusal.value) and not list(tmp_path.iterdir())
 
 
