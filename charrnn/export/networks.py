@@ -40,12 +40,3 @@ def networks_of(trained: Trained | Sequence[Trained]) -> Mixture:
             "`weights` out"
         )
     return networks
-
-
-def check_no_attention(networks: Mixture, form: str) -> None:
-    """`ExportError` for networks with attention, which only PyTorch's form has."""
-    if networks[0].model.config.attention:
-        raise ExportError(
-            f"{form} has no attention yet: export to pytorch, use `charrnn serve`, or train a "
-            "network without it (`attention` 0)"
-        )

@@ -20,7 +20,7 @@ from typing import Any
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained, metadata_of
 from charrnn.errors import ExportError
-from charrnn.export.networks import check_no_attention, networks_of
+from charrnn.export.networks import networks_of
 from charrnn.export.place import check_file, check_package, write_file
 
 LARGEST = 2**31 - 2**24
@@ -46,10 +46,11 @@ def export_onnx(
     atomically; returns its path. The same network gives the same bytes.
 
     Inputs: `ids` int64 (T, N) and the state, `h` and, unless the cell is a GRU or a plain RNN, `c`,
-    float32 (L, N, H); T and N are free. Outputs: `logits` float32 (T, N, V), which predict the
-    symbol after each id; `next_h` and `next_c`; and constants: `start_ids` int64 (S,), `start_h`
-    and `start_c` float32 (S, L, 1, H), the states that a text may start from and the id that is
-    read first from each, and `about` uint8 (K,), the file's metadata as JSON in UTF-8, for runtimes
+    float32 (L, N, H), with attention also `keys` (M, N, 64) and `read` (M, N, 1), 1 + id or 0; T
+    and N are free. Outputs: `logits` float32 (T, N, V), which predict the symbol after each id;
+    `next_h` and `next_c`; and constants: `start_ids` int64 (S,), `start_h` and `start_c` float32
+    (S, L, 1, H), the states that a text may start from and the id that is read first from each, and
+    `about` uint8 (K,), the file's metadata as JSON in UTF-8, for runtimes
     that cannot read metadata. The keys are those of `about_networks`. With K networks, the logits
     are the log of the mean of their probabilities, and a state has the layers of all of them after
     one another: L is K times the layers of one.
@@ -59,7 +60,6 @@ def export_onnx(
     it cannot be written.
     """
     networks = networks_of(trained)
-    check_no_attention(networks, "an ONNX file")
     place = check_file(path, force)
     model, opening = networks[0].model, networks[0].opening
     weights = sum(math.prod(tensor.disk_shape) for tensor in model.parameters.tensors)
@@ -70,14 +70,14 @@ def export_onnx(
             "smaller than 2 GiB; export to pytorch"
         )
     check_package("onnx", "an ONNX file")
-    from charrnn.export.onnx_network import model_of, state_names
+    from charrnn.export.onnx_network import model_of, state_parts
 
     about = about_networks(networks)
     made = model_of(
         networks,
         {key: json.dumps(value) for key, value in about.items()},
         json.dumps(about, separators=(",", ":")).encode(),
-        _description(networks, state_names(model.config)),
+        _description(networks, (*state_parts(model.config),)),
     )
     write_file(place, made.SerializeToString(deterministic=True))
     return [place]

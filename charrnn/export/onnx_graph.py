@@ -28,6 +28,10 @@ Dimensions = Sequence[int | str]
 """The shape of a tensor; a name stands for a size that each call chooses."""
 
 
+LAST = 2**62
+"""The end of an axis, whatever its size."""
+
+
 @dataclass(frozen=True)
 class Value:
     """A tensor of a graph: float32, unless it was made from other numbers."""
@@ -70,6 +74,19 @@ class Value:
         """Without this axis, whose size is 1."""
         return self.graph.node("Squeeze", self, self.graph.numbers(axis))
 
+    def transposed(self, *axes: int) -> Value:
+        """With its axes in this order."""
+        return self.graph.node("Transpose", self, perm=axes)
+
+    def cut(self, axis: int, start: int, stop: int = LAST) -> Value:
+        """start:stop of an axis."""
+        ends = (self.graph.numbers(number) for number in (start, stop, axis))
+        return self.graph.node("Slice", self, *ends)
+
+    def cast(self, kind: type[np.generic]) -> Value:
+        """In another type."""
+        return self.graph.node("Cast", self, to=np_dtype_to_tensor_dtype(np.dtype(kind)))
+
     def unsqueezed(self, axis: int) -> Value:
         """With an axis of size 1 here."""
         return self.graph.node("Unsqueeze", self, self.graph.numbers(axis))
@@ -105,6 +122,10 @@ class Graph:
     def numbers(self, *numbers: int) -> Value:
         """Whole numbers, int64 (K,)."""
         return self.constant("int." + ".".join(map(str, numbers)), np.array(numbers, np.int64))
+
+    def zeros(self, *shape: int) -> Value:
+        """float32 zeros, which take no room in the file."""
+        return self.node("ConstantOfShape", self.numbers(*shape))
 
     def node(self, operator: str, *inputs: Value | None, **attributes: Any) -> Value:
         """What an operator makes of its inputs; None is one that is left out."""

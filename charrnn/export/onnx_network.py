@@ -12,12 +12,14 @@ from onnx.helper import make_model, make_opsetid, set_model_props
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import ModelConfig
+from charrnn.export.onnx_attention import looked_back
 from charrnn.export.onnx_graph import Graph, Value
 from charrnn.export.onnx_native import Layer, Outputs, States, is_native, native
 from charrnn.export.onnx_scan import scanned
 from charrnn.kernels.normalization import EPSILON
 from charrnn.network.cells import cell_named
-from charrnn.network.parameters import Floats, decoder_names
+from charrnn.network.model import Model
+from charrnn.network.parameters import ATTENTION_UNITS, decoder_names
 
 OPSET, IR_VERSION = 17, 8
 """Of ONNX 1.12 (2022): what runtimes since then can read."""
@@ -28,29 +30,37 @@ def model_of(
 ) -> ModelProto:
     """The model with these properties and this description; `export_onnx` says what is in it."""
     config = networks[0].model.config
-    L, H, V = len(networks) * config.layers, config.hidden, config.vocab_size
-    names, graph = state_names(config), Graph()
-    ids = graph.input("ids", np.int64, ("T", "N"))
-    states = {name: graph.input(name, np.float32, (L, "N", H)) for name in names}
-    before = {name: state.parts(L, axis=0) for name, state in states.items()}
+    K, H, V, graph = len(networks), config.hidden, config.vocab_size, Graph()
+    parts = state_parts(config)
+    shapes = {name: (K * count * rows, width) for name, (count, rows, width) in parts.items()}
+    ids, before = graph.input("ids", np.int64, ("T", "N")), dict[str, list[Value]]()
+    for name, (rows, width) in shapes.items():
+        state = graph.input(name, np.float32, (rows, "N", width))
+        before[name] = state.parts(K * parts[name][0], axis=0)
     logits, after = [], dict[str, list[Value]]()
     for number, network in enumerate(networks):
         prefix = f"networks.{number}." if len(networks) > 1 else ""
-        own = slice(number * config.layers, (number + 1) * config.layers)
-        state = {name: layers[own] for name, layers in before.items()}
-        arrays = dict(network.model.parameters.to_disk())
-        made, ends = _stack(graph, config, arrays, ids, state, prefix)
+        own = {
+            name: before[name][number * count : (number + 1) * count]
+            for name, (count, _, _) in parts.items()
+        }
+        made, ends = _stack(graph, network.model, ids, own, prefix)
         logits.append(made)
         for name, layers in ends.items():
             after.setdefault(name, []).extend(layers)
-    joined = {name: graph.node("Concat", *after[name], axis=0) for name in names}
+    joined = {name: graph.node("Concat", *after[name], axis=0) for name in shapes}
     graph.output("logits", np.float32, ("T", "N", V), _log_of_mean(graph, logits))
     for name, value in joined.items():
-        graph.output(f"next_{name}", np.float32, (L, "N", H), value)
+        rows, width = shapes[name]
+        graph.output(f"next_{name}", np.float32, (rows, "N", width), value)
     openings = [network.opening for network in networks]
     start_ids = graph.constant("starts.ids", openings[0].ids.astype(np.int64))
     graph.output("start_ids", np.int64, openings[0].ids.shape, start_ids)
-    for name in names:
+    for name, (rows, width) in shapes.items():
+        if name not in cells_carry(config):
+            shape = len(openings[0]), rows, 1, width
+            graph.output(f"start_{name}", np.float32, shape, graph.zeros(*shape))
+            continue
         starts = np.concatenate([getattr(each.state, name)[..., :H] for each in openings])
         array = starts.transpose(1, 0, 2)[:, :, None]
         value = graph.constant(f"starts.{name}", array)
@@ -68,8 +78,18 @@ def model_of(
     return model
 
 
-def state_names(config: ModelConfig) -> tuple[str, ...]:
-    """What a network carries from step to step: h, and c where it is a memory or a clock."""
+def state_parts(config: ModelConfig) -> dict[str, tuple[int, int, int]]:
+    """What a network carries from step to step, in the order of the inputs: of each name the number
+    of parts, and the rows and the width of each. h and c have a part for each layer; attention adds
+    the keys of the last M symbols, and the symbols, 1 + id or 0.
+    """
+    parts = dict.fromkeys(cells_carry(config), (config.layers, 1, config.hidden))
+    M = config.attention
+    return parts | ({"keys": (1, M, ATTENTION_UNITS), "read": (1, M, 1)} if M else {})
+
+
+def cells_carry(config: ModelConfig) -> tuple[str, ...]:
+    """What cells carry: h, and c where it is a memory or a clock."""
     has_c = cell_named(config.cell).has_memory or config.cell == "clockwork"
     return ("h", "c") if has_c else ("h",)
 
@@ -86,16 +106,16 @@ def _log_of_mean(graph: Graph, logits: Sequence[Value]) -> Value:
 
 def _stack(
     graph: Graph,
-    config: ModelConfig,
-    arrays: Mapping[str, Floats],
+    model: Model,
     ids: Value,
     before: Mapping[str, Sequence[Value]],
     prefix: str,
 ) -> tuple[Value, dict[str, list[Value]]]:
-    """The logits of ids (T, N), and each layer's state (1, N, H) after the last step.
+    """The logits of ids (T, N), and the parts of the state after the last step.
 
-    before: each layer's state. prefix: of the names of the network's tensors.
+    before: the parts of the state (`state_parts`). prefix: of the names of the network's tensors.
     """
+    config, arrays = model.config, dict(model.parameters.to_disk())
     after: dict[str, list[Value]] = {name: [] for name in before}
     x = m = None
     if config.embedding:
@@ -109,7 +129,7 @@ def _stack(
     logits = graph.constant(f"{prefix}decoder.bias", arrays["decoder.bias"])
     for index, name in enumerate(decoder_names(config)):
         layer = Layer(config, index, arrays, prefix)
-        state = {each: states[index] for each, states in before.items()}
+        state = {each: before[each][index] for each in cells_carry(config)}
         made = _layer(graph, layer, ids, x, state, m)
         y = _normalized(graph, config, made.y)
         x, m = (y + x if config.residual and index and x else y), made.m
@@ -117,6 +137,10 @@ def _stack(
             after[each].append(value)
         if name:
             logits = logits + x @ layer.constant(graph, "decoder", arrays[name].T)
+    if config.attention and x is not None:
+        ring = before["keys"][0], before["read"][0]
+        logits, *ends = looked_back(graph, model, logits, x, ids, ring, prefix)
+        after["keys"], after["read"] = ([end] for end in ends)
     return logits, after
 
 

@@ -4,6 +4,7 @@ and the float64 reference.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import dataclass, replace
@@ -40,6 +41,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "zoneout of c": {"layers": 2, "hidden": 7, "zoneout_c": 0.3, "residual": True},
     "one of each": {"layers": 1, "hidden": 1, "embedding": 1},
 }
+ATTENTION: list[dict[str, Any]] = [
+    {"attention": 16, "layer_norm": True},
+    {"attention": 48, "skip": True, "residual": True, "cell": "gru"},
+    {"attention": 32, "embedding": 0, "cell": "grid", "zoneout_h": 0.1},
+]
 
 
 @dataclass(frozen=True)
@@ -150,6 +156,33 @@ def test_every_cell_and_option_computes_what_charrnn_computes(
     close(np.stack(step), logits)
     alone, _ = session.read(ids[:, 1:2], {n: a[:, 1:2] for n, a in stacked(states).items()})
     close(alone[:, 0], logits[:, 1])
+
+
+@pytest.mark.parametrize("settings", ATTENTION)
+@pytest.mark.parametrize("count", [1, 2])
+def test_attention(settings: dict[str, Any], count: int, tmp_path: Path) -> None:
+    """At once, in two calls and step by step, and from an empty state as charrnn scores it."""
+    networks = drawn_mixture(count, starts=1, **settings)
+    charrnn.export_onnx(networks, tmp_path / "network.onnx")
+    session = opened(tmp_path / "network.onnx")
+    (first,), (start,) = session.starts()
+    text = np.random.default_rng(3).integers(4, size=80)
+    ids = np.array([first, *text])[:, None]
+    logits, end = session.read(ids[:-1], start)
+    p = np.exp(logits[:, 0].astype(np.float64))
+    losses = -np.log(p[np.arange(80), text] / p.sum(-1))
+    openings = [network.opening for network in networks]
+    wanted = charrnn.evaluate(networks, text.astype(np.int32), openings=openings).losses
+    np.testing.assert_allclose(losses, wanted, atol=2e-4)
+    for cuts in ([0, 50, 80], range(81)):
+        state, parts = start, []
+        for a, b in itertools.pairwise(cuts):
+            part, state = session.read(ids[a:b], state)
+            parts.append(part)
+        close(np.concatenate(parts), logits, 1e-5)
+        for name, array in state.items():
+            close(array, end[name], 1e-5)
+    assert state["read"][-1, 0, 0] == 1 + ids[79]
 
 
 # Several networks

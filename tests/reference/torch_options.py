@@ -17,6 +17,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "zoneout of c": {"zoneout_c": 0.25, "residual": True},
     "relu": {"activation": "relu", "hidden": 4},
     "softsign": {"activation": "softsign", "layer_norm": True},
+    "attention": {"attention": 48, "layer_norm": True},
 }
 
 CORPORA = {

@@ -12,10 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from charrnn.checkpoint.trained import load
 from charrnn.config import DynamicConfig, ModelConfig, SamplingConfig
-from charrnn.errors import CheckpointError, DivergenceError, ExportError
+from charrnn.errors import CheckpointError, DivergenceError
 from charrnn.evaluation.dynamic import evaluate_dynamic
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.export.onnx import export_onnx
 from charrnn.generation.generate import generate_many
 from charrnn.text.corpus import Corpus
 from charrnn.training.run import Run
@@ -118,15 +117,6 @@ def test_it_keeps_learning_while_it_is_scored() -> None:
     config = DynamicConfig(dynamic_rate=0.003, dynamic_precision="float32")
     learning = evaluate_dynamic(run.result, corpus.validation, config).nats_per_char
     assert np.isfinite(learning) and learning != plain
-
-
-def test_onnx_which_has_no_attention_yet_says_so(tmp_path: Path) -> None:
-    corpus = small_corpus(said_twice()[:4000])
-    run = run_of(corpus, 16, steps=1)
-    trained(run, corpus)
-    with pytest.raises(ExportError, match="attention") as refusal:
-        export_onnx(run.trained, tmp_path / "file")
-    assert "\n" not in str(refusal.value) and not list(tmp_path.iterdir())
 
 
 def test_the_setting_is_kept(tmp_path: Path) -> None:
