@@ -79,8 +79,8 @@ def evaluate(
     Every character after the first is predicted from all characters before it. ids (K,) may have
     any integer type; `CorpusError` if there is nothing to predict, `VocabError` for ids out of
     range. Long texts are read as up to 32 parts in parallel, each with a state warmed up on the 512
-    characters before it; a test shows that this matches the loss of one stream to 1e-4. Texts below
-    2,049 characters are read as one stream.
+    characters before it, or as many as attention reaches; a test shows that this matches the loss
+    of one stream to 1e-4. Texts below 2,049 characters are read as one stream.
 
     starts: positions in ids before whose characters the state is set to zero: int64, sorted
         (`documents.resets`).
