@@ -40,12 +40,13 @@ ROUND_SECONDS, WARM_UP_SECONDS = 0.5, 0.3
 ENDLESS = 10**12
 PLAIN: dict[str, Any] = {
     "embedding": 0,
+    "attention": 0,
     "layer_norm": False,
     "forget_bias": 1.0,
     "dropout": 0.0,
     "input_dropout": 0.0,
 }
-"""The measured network: one-hot characters, no normalization, no dropout."""
+"""The measured network: one-hot characters, no attention, no normalization, no dropout."""
 RULE: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 1e-3,

@@ -22,6 +22,8 @@ FORMAT_VERSION = 4
 KEY = "charrnn"
 MOST = 10**15
 """Upper limit of every count in a checkpoint."""
+SINCE: dict[str, Any] = {"attention": 0}
+"""What settings were that the metadata of an older file lacks."""
 
 Metadata = dict[str, Any]
 T = TypeVar("T")
@@ -91,6 +93,7 @@ def value(about: Metadata, key: str, kind: type[T]) -> T:
 def configuration(kind: type[S], about: Metadata, key: str) -> S:
     """about[key] as settings of this class, all of them set (none left to the recipe)."""
     config = kind.from_mapping(value(about, key, dict), f"the metadata's {key!r}")
+    config = config.filled(**{name: SINCE[name] for name in config.undecided() if name in SINCE})
     for name in config.undecided():
         raise CheckpointError(f"the metadata's {key!r} has no `{name}`; the file is damaged")
     return config

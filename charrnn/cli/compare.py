@@ -168,7 +168,7 @@ def _kernels(request: Request, varied: Varied) -> list[str]:
     cells, optimizers, precisions = (
         varied.get(name, [values[name]]) for name in ("cell", "optimizer", "precision")
     )
-    attends = any(varied.get("attention", [values["attention"]]))
+    attends = set(varied.get("attention", [values["attention"]])) != {0}
     names = [*map(str, cells), *["attention"] * attends, *optimizer_kernels(optimizers)]
     return [*names, *precision_kernels([*map(str, precisions)], request.duration)]
 

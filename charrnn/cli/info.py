@@ -169,6 +169,7 @@ def _settings(about: Metadata, run: Metadata) -> str:
     """The settings that are not the recipe's; if the run is unknown, those of the network that are
     not fixed defaults.
     """
+    from charrnn.checkpoint.header import SINCE
     from charrnn.training.recipe import departures
 
     corpus, usual = about["corpus"], values_of(CorpusConfig())
@@ -184,10 +185,11 @@ def _settings(about: Metadata, run: Metadata) -> str:
         share -= 0 if part in parts else corpus.get(name, usual[name])
     characters = sum(text["characters"] for text in about["texts"] if not text.get("part"))
     changes |= departures(
-        ModelConfig.of(about["model"]),
+        ModelConfig.of(SINCE | about["model"]),
         TrainConfig.of(run["train"]),
         max(2, round(share * characters)),
         run["steps_per_epoch"],
+        has_documents=corpus.get("document_separator") is not None,
         is_fine_tuning=run["init_from"] is not None,
     )
     return f"the recipe's, except {terminal.settings_text(changes)}" if changes else "the recipe's"

@@ -250,7 +250,11 @@ def _kernels(
         for name in usual
     )
     duration = None if length.each is None else "a time"
-    names = [*map(str, cells), *["attention"] * any(reaches), *optimizer_kernels(optimizers)]
+    names = [
+        *map(str, cells),
+        *["attention"] * (set(reaches) != {0}),
+        *optimizer_kernels(optimizers),
+    ]
     return [*names, *precision_kernels([*map(str, precisions)], duration)]
 
 

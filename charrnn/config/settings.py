@@ -91,9 +91,9 @@ class ModelConfig(Settings):
         "Layer normalization of each layer's outputs (default: for cells with a cell state c).",
     )
     attention: int = network(
-        0,
+        None,
         "Let the network look back at the last characters, this many, a multiple of 16 (attention, "
-        "trained with it); 0: none.",
+        "trained with it; default: by units and documents); 0: none.",
         0,
         32768,
     )
@@ -147,19 +147,20 @@ class ModelConfig(Settings):
     def __post_init__(self) -> None:
         """Check as for all settings; the reach of attention must be a multiple of 16."""
         super().__post_init__()
-        if self.attention % 16:
+        if self.attention is not None and self.attention % 16:
             raise ConfigError(
                 f"`attention` must be a multiple of 16, not {self.attention}; "
                 f"{-(-self.attention // 16) * 16} is the next one"
             )
 
     def resolved(self) -> Self:
-        """The settings with every default that needs no text: no dropout, and layer normalization
-        for cells with a cell state. `ConfigError` without `hidden`.
+        """The settings with every default that needs no text: no dropout, no attention, and layer
+        normalization for cells with a cell state. `ConfigError` without `hidden`.
         """
         if self.hidden is None:
             raise ConfigError("`hidden` is missing: set the units per layer")
-        return self.filled(layer_norm=self.cell in MEMORY, dropout=0.0, input_dropout=0.0)
+        layer_norm = self.cell in MEMORY
+        return self.filled(layer_norm=layer_norm, attention=0, dropout=0.0, input_dropout=0.0)
 
 
 @dataclass(frozen=True, repr=False)

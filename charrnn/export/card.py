@@ -155,7 +155,7 @@ def _about(networks: Mixture) -> str:
 
 def _options(config: ModelConfig) -> str:
     """What is not plain about a network, in parentheses."""
-    plain = ModelConfig(layer_norm=False)
+    plain = ModelConfig(layer_norm=False, attention=0)
     options = [f"embeddings of {config.embedding}" if config.embedding else "one-hot symbols"]
     for name in OPTIONS:
         if (value := getattr(config, name)) != getattr(plain, name):

@@ -20,6 +20,10 @@ from charrnn.text.streams import Streams, fit_batch_shape
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
 """Units of a layer that are tried."""
+REACH, LEAST_REACH = ((384, 2048), (64, 1024)), 128
+"""How many characters attention looks back at, by the least units of a layer; smaller networks have
+none. And the fewest that are worth it.
+"""
 READ_PER_PARAMETER = 5.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one
 would not get far enough.
@@ -87,7 +91,8 @@ def resolve(
     shape = batch_shape(characters, training)
     training = replace(training, batch_size=shape[0], seq_length=shape[1])
     per_pass = Streams(corpus.train, *shape).steps
-    return _decided(model, training, characters, per_pass, is_fine_tuning)
+    in_a_row = unbroken(corpus, training)
+    return _decided(model, training, characters, per_pass, in_a_row, is_fine_tuning)
 
 
 def departures(
@@ -96,19 +101,26 @@ def departures(
     characters: int,
     per_pass: int,
     *,
+    has_documents: bool = False,
     is_fine_tuning: bool = False,
 ) -> dict[str, Value]:
     """The settings of a run that differ from the recipe's for a network of this cell and size and a
     run of this length, by name.
 
-    characters: about as many as the training text has. per_pass: steps of a pass over it.
+    characters: about as many as the training text has. per_pass: steps of a pass over it. With
+        documents, whose length is unknown here, and in fine-tuning attention is what it is.
     """
     network = ModelConfig(model.vocab_size, model.cell, model.layers, model.hidden)
+    if has_documents or is_fine_tuning:
+        network = replace(network, attention=model.attention)
     streams, seq_length = batch_shape(characters, TrainConfig())
     length = TrainConfig(streams, seq_length, steps=training.planned_steps(per_pass))
-    usual = values_of(*_decided(network, length, characters, per_pass, is_fine_tuning))
+    in_a_row = characters / (training.batch_size or streams)
+    in_a_row = min(in_a_row, training.reset_every or in_a_row)
+    about = characters, per_pass, in_a_row, is_fine_tuning
+    usual = values_of(*_decided(network, length, *about))
     same_rate = training.reopened(*_OF_THE_RATE)
-    following = _decided(network, same_rate, characters, per_pass, is_fine_tuning)[1]
+    following = _decided(network, same_rate, *about)[1]
     usual |= {name: getattr(following, name) for name in _OF_THE_RATE}
     return {
         name: value
@@ -128,6 +140,7 @@ def _decided(
     training: TrainConfig,
     characters: int,
     per_pass: int,
+    in_a_row: float,
     is_fine_tuning: bool,
 ) -> tuple[ModelConfig, TrainConfig]:
     """The configurations for a text of this length, with `per_pass` steps in a pass."""
@@ -142,6 +155,7 @@ def _decided(
         training = replace(training, optimizer=optimizer_for(passes, is_fine_tuning))
     if model.hidden is None:
         model = replace(model, hidden=width_for(model, characters, lambda *_: passes))
+    model = model.filled(attention=attention_for(model.hidden, in_a_row))
     count = parameter_count(model)
     drops = dropout_for(passes, count, characters), input_dropout_for(passes)
     if is_fine_tuning:
@@ -180,13 +194,34 @@ def batch_shape(characters: int, training: TrainConfig) -> tuple[int, int]:
     return fit_batch_shape(characters, streams, training.seq_length, training.parts)
 
 
+def unbroken(corpus: Corpus, training: TrainConfig) -> float:
+    """How many characters a network reads from one zero state to the next, on average: those of a
+    document or, without documents, of a stream.
+    """
+    starts, characters = corpus.train_starts, len(corpus.train)
+    streams, _ = batch_shape(characters, training)
+    length = characters / max(streams, 1 if starts is None else len(starts))
+    return min(length, training.reset_every or length)
+
+
+def attention_for(width: int, in_a_row: float) -> int:
+    """How far attention reaches: not beyond what the network reads in a row, and nowhere if that is
+    too short for names and phrases to come again, or the network is small.
+    """
+    reach = next((reach for least, reach in REACH if width >= least), 0)
+    while reach > in_a_row:
+        reach //= 2
+    return reach if reach >= LEAST_REACH else 0
+
+
 def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], float]) -> int:
     """Units of a layer: the most with which the network does not overfit the text and reads enough
     of it. `passes(width, parameters)` is how often it reads the text.
     """
     best = WIDTHS[0]
     for width in WIDTHS:
-        count = parameter_count(replace(model, hidden=width))
+        reach = attention_for(width, characters)
+        count = parameter_count(replace(model, hidden=width).filled(attention=reach))
         read = passes(width, count) * characters
         if count > PARAMETERS_PER_CHARACTER * characters or read < READ_PER_PARAMETER * count:
             break

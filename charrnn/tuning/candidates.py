@@ -102,14 +102,13 @@ def _value_text(setting: str, value: Value) -> str:
 
 def of_equal_size(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The candidates, each with the number of hidden units that brings its parameter count closest
-    to the first one's.
+    to the first one's, and with its attention unless another is asked for.
     """
-    target = candidates[0].parameters
+    target, reach = candidates[0].parameters, candidates[0].resolved[0].attention
+    models = [candidate.model.filled(attention=reach) for candidate in candidates]
     return [
-        replace(
-            candidate, model=replace(candidate.model, hidden=_hidden_for(candidate.model, target))
-        )
-        for candidate in candidates
+        replace(candidate, model=replace(model, hidden=_hidden_for(model, target)))
+        for candidate, model in zip(candidates, models, strict=True)
     ]
 
 

@@ -121,8 +121,8 @@ def planned_width(
     *,
     threads: int | None = None,
 ) -> int:
-    """The units of a layer that `plan` would choose for one network in this duration; takes half a
-    second, or a hundredth of a shorter one. Parameters and errors as for `plan`.
+    """The units of a layer that `plan` would choose for one network in this duration; takes a
+    second, or a fiftieth of a shorter one. Parameters and errors as for `plan`.
     """
     seconds, elapsed = checked_duration(duration), since_now()
     model = replace(model or ModelConfig(), vocab_size=len(corpus.vocab))
@@ -181,7 +181,8 @@ class Planner:
 
     def plan(self) -> Plan:
         """Measure this machine and decide."""
-        model = replace(self.model, hidden=self.width())
+        width = self.width()
+        model = replace(self.model, hidden=width).filled(attention=self._reach(width))
         step, training = self.fastest(model, min(10.0, 0.02 * self.seconds))
         validation = self.validation_seconds(model)
         shape = recipe.batch_shape(self.characters, self.training)
@@ -232,15 +233,17 @@ class Planner:
         """
         if self.model.hidden is not None:
             return self.model.hidden
-        model = replace(self.model, hidden=TYPICAL)
-        step, training = self.fastest(model, min(0.5, 0.01 * self.seconds))
+        model, measured = replace(self.model, hidden=TYPICAL, attention=0), 0.01 * self.seconds
+        without, training = self.fastest(model, min(0.5, measured))
+        attending = self._attending(model, training, min(0.5, measured), without)
         overhead = AMX_OVERHEAD if training.precision == "amx" else OVERHEAD
-        read = math.prod(recipe.batch_shape(self.characters, self.training)) / step * self.seconds
-        read *= parameter_count(model) * (1 + overhead / TYPICAL)
+        read = math.prod(recipe.batch_shape(self.characters, self.training)) * self.seconds
+        without /= parameter_count(model) * (1 + overhead / TYPICAL)
 
         def passes(width: int, parameters: int) -> float:
             """How often one network of this size could read the text."""
-            return read / parameters / (1 + overhead / width) / self.characters
+            step = without * parameters * (1 + overhead / width) + attending(width)
+            return read / step / self.characters
 
         def width_of(networks: int) -> int:
             def possible(width: int, parameters: int) -> float:
@@ -255,6 +258,24 @@ class Planner:
             return passes(width, parameters) / networks / most
 
         return width_of(self._networks(share))
+
+    def _attending(
+        self, model: ModelConfig, training: TrainConfig, seconds: float, without: float
+    ) -> Callable[[int], float]:
+        """What attention adds to the time of a step, by the units of a layer: measured for this
+        network, and in proportion to its reach for others. `without`: the time of a step without.
+        """
+        usual = self._reach(model.hidden)
+        if not usual:
+            return lambda _: 0.0
+        added = self._step_seconds(replace(model, attention=usual), training, seconds) - without
+        return lambda width: max(0.0, added) * self._reach(width) / usual
+
+    def _reach(self, width: int) -> int:
+        """How far the attention of a network with this many units in a layer reaches."""
+        if self.model.attention is not None:
+            return self.model.attention
+        return recipe.attention_for(width, recipe.unbroken(self.corpus, self.training))
 
     def _networks(self, share: Callable[[int], float]) -> int:
         """How many networks; `share` as for `recipe.networks_for`."""

@@ -263,7 +263,7 @@ def watched(tmp_path_factory):
 
     shape = "--hidden 4 --batch-size 2 --seq-length 8"
     charrnn(
-        "clockwork sgd",
+        "clockwork sgd attention",
         f"train t.txt --out a --cell clockwork --optimizer sgd --steps 2 {shape} --quiet",
     )
     return charrnn
@@ -279,7 +279,7 @@ def watched(tmp_path_factory):
         ("train --resume a --steps 3 --quiet", "clockwork sgd"),
         (
             "compare t.txt --out c --cells gru,rnn --seeds 1 --hidden 4 --steps 2 --quiet",
-            "gru rnn adam soap",
+            "gru rnn adam soap attention",
         ),
         ("sample a", "clockwork writing"),
         ("eval a", "clockwork"),

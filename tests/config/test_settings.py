@@ -210,7 +210,13 @@ def test_a_pace_is_a_record_of_changes() -> None:
 
 
 def test_what_the_recipe_decides_is_none_until_then() -> None:
-    assert ModelConfig().undecided() == ["hidden", "layer_norm", "dropout", "input_dropout"]
+    assert ModelConfig().undecided() == [
+        "hidden",
+        "layer_norm",
+        "attention",
+        "dropout",
+        "input_dropout",
+    ]
     assert TrainConfig().undecided() == [
         "batch_size",
         "optimizer",

@@ -124,4 +124,4 @@ def test_the_setting_is_kept(tmp_path: Path) -> None:
     run = run_of(corpus, 48, steps=1)
     save_run(tmp_path / "a", run)
     assert load_run(tmp_path / "a").model.config.attention == 48
-    assert ModelConfig().attention == 0
+    assert ModelConfig(hidden=4).resolved().attention == 0

@@ -44,6 +44,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
         "skip": False,
         "residual": False,
         "layer_norm": False,
+        "attention": 0,
         "activation": "tanh",
         "clockwork_groups": 8,
         "init": "uniform",
@@ -108,6 +109,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
         "skip": False,
         "residual": False,
         "layer_norm": False,
+        "attention": 0,
         "activation": "tanh",
         "clockwork_groups": 8,
         "init": "uniform",
@@ -172,6 +174,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
         "skip": False,
         "residual": False,
         "layer_norm": False,
+        "attention": 0,
         "activation": "tanh",
         "clockwork_groups": 8,
         "init": "xavier-normal",
@@ -297,6 +300,23 @@ def test_resolving_again_changes_nothing(novel: Corpus) -> None:
 def test_cells_with_a_memory_are_normalized(cell: Any, normalized: bool, novel: Corpus) -> None:
     assert resolve(novel, ModelConfig(cell=cell))[0].layer_norm == normalized
     assert Model(ModelConfig(cell=cell, hidden=4)).config.layer_norm == normalized
+
+
+def test_attention_reaches_no_further_than_a_network_reads_in_a_row(novel: Corpus) -> None:
+    def reach(corpus: Corpus, training: TrainConfig | None = None, **model: Any) -> int:
+        return resolve(corpus, ModelConfig(**{"hidden": 64, **model}), training)[0].attention
+
+    assert reach(novel) == 1024 and len(novel.train) > 32 * 1024
+    assert reach(novel, hidden=63) == 0
+    assert reach(novel, hidden=383) == 1024 and reach(novel, hidden=384) == 2048
+    assert reach(novel, TrainConfig(batch_size=512)) == 512
+    assert reach(novel, TrainConfig(batch_size=4096, seq_length=8)) == 0
+    assert reach(novel, TrainConfig(reset_every=300)) == 256
+    lines = small_corpus(TEXT * 200, document_separator="\n")
+    assert reach(lines) == 0
+    lists = small_corpus((TEXT + "\n") * 200, document_separator="\n\n")
+    assert reach(lists) == 1024 and len(TEXT) < 4096
+    assert reach(novel, attention=0) == 0 and reach(lines, attention=16) == 16
 
 
 def test_a_model_without_a_text_needs_its_size() -> None:

@@ -98,7 +98,8 @@ def test_equal_size_is_the_nearest_to_the_first() -> None:
             one.name
         )
         assert one.parameters == Model(one.model).count()
-    assert of_equal_size(given)[0].model == given[0].model == of_equal_size(given)[4].model
+    same = of_equal_size(given)
+    assert same[0].resolved == given[0].resolved == same[4].resolved
 
 
 def test_equal_size_of_the_largest_networks() -> None:

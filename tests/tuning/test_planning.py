@@ -30,9 +30,14 @@ class Machine:
     """A clock, and a network's speed by its parameters; replaces what would be measured."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, multiplications: float, bf16: float = 1.0
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        multiplications: float,
+        bf16: float = 1.0,
+        attending: float = 100.0,
     ) -> None:
         self.now, self.speed, self.bf16 = 0.0, multiplications, bf16
+        self.attending = attending  # for each character that is looked back at
         monkeypatch.setattr(planning.Planner, "_step_seconds", lambda *given: self.step(*given))
         monkeypatch.setattr(planning.Planner, "validation_seconds", lambda *given: 0.2)
 
@@ -42,8 +47,8 @@ class Machine:
         self.now += max(0.1, seconds)
         shape = recipe.batch_shape(len(planner.corpus.train), training)
         share = self.bf16 if training.precision == "bf16" else 1.0
-        work = math.prod(shape) * parameter_count(model) * (1 + 56 / model.hidden)
-        return work * share / self.speed
+        work = parameter_count(model) * (1 + 56 / model.hidden) * share
+        return math.prod(shape) * (work + self.attending * model.attention) / self.speed
 
     def plan(self, corpus: Corpus, duration: str | float, **options: Any) -> planning.Plan:
         return plan(corpus, duration, elapsed=lambda: self.now, **options)
@@ -89,10 +94,28 @@ def test_more_time_or_a_faster_machine_means_a_larger_network(
     assert widths[2e10, 100] > widths[2e9, 100]
 
 
+def test_the_time_that_attention_takes_is_known(
+    novel: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planned(attending: float, **model: Any) -> planning.Plan:
+        machine = Machine(monkeypatch, 2e10, attending=attending)
+        return machine.plan(novel, 60, model=ModelConfig(**model))
+
+    cheap, dear = planned(10.0), planned(1000.0)
+    assert cheap.model.attention == dear.model.attention == 1024
+    assert dear.model.hidden < cheap.model.hidden
+    for found in (dear, planned(1000.0, attention=4096)):
+        assert found.passes * len(novel.train) >= 4.5 * parameter_count(found.model)
+    assert planned(1000.0, attention=0).model.hidden >= cheap.model.hidden
+
+
 def test_several_networks_where_one_cannot_use_the_time(
     novel: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plans = [Machine(monkeypatch, 2e10).plan(novel, 60.0 * n) for n in (0.5, 2, 7, 30, 120)]
+    plans = [
+        Machine(monkeypatch, 2e10, attending=0.0).plan(novel, 60.0 * n)
+        for n in (0.5, 2, 7, 30, 120)
+    ]
     counts = [found.training.networks for found in plans]
     assert counts[0] == 1 and counts[-1] == recipe.MOST_NETWORKS and counts == sorted(counts)
     for found in plans[3:]:  # as many as can learn to the end
