@@ -55,7 +55,7 @@ demo: $(BIN)/charrnn
 	$(BIN)/charrnn sample $(DEMO) --temperature 0.5 --seed 1 --prime "TAMSIN:"
 
 network: $(BIN)/charrnn
-	$(BIN)/charrnn train data/plays.txt --hidden 160 --epochs 45 --out checkpoints/network
+	$(BIN)/charrnn train data/plays.txt --hidden 160 --attention 0 --epochs 45 --out checkpoints/network
 	cp checkpoints/network/best.safetensors checkpoints/plays.safetensors
 
 test: $(VENV)/dev

@@ -16,14 +16,17 @@ Keys from before the batch are constants, as its initial state is.
 """
 
 import numpy as np
+from llvmlite import ir
 from numba import boolean, float32, int32, int64, intp, void
 
 from charrnn.compiler.calling import caller
 from charrnn.compiler.compiling import inline, kernel
+from charrnn.compiler.emitter import FLOAT, I32, I64, VL, constant, emits
+from charrnn.compiler.emitter import VECTOR as FLOATS
 from charrnn.compiler.lanes import maximum
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import SUM, add_row, copy_row, fill_row, rows
-from charrnn.compiler.simd import address
+from charrnn.compiler.simd import LANES, address
 from charrnn.kernels.product import PACK, VECTOR
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE, STARTS, call_product
 from charrnn.kernels.sampling import NEVER
@@ -32,6 +35,8 @@ from charrnn.kernels.writing import LOOK
 
 TINY = np.float32(1e-30)
 """A total below this is taken for that of a symbol that no position speaks for."""
+TOGETHER = 4
+"""Keys that are compared with a query at the same time."""
 call_pack = caller(PACK)
 
 
@@ -175,10 +180,63 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
         places[n] = (place + steps) % M
 
 
-@rows(fold=SUM)
-def _dot(a, b):
-    """The scalar product of two rows."""
-    return a * b
+@emits(void(intp, intp, int64, int64, intp))
+def _compare(emit, query, keys, units, count, scores):
+    """scores[j] = query @ keys[j] for j < count, each of so many units, a multiple of LANES; query,
+    keys and scores are addresses. Products are summed in LANES lanes, and these by halves, whatever
+    a vector of this processor holds.
+    """
+    build, vectors = emit.builder, LANES // VL
+
+    def compare(first, together):
+        begins = [build.mul(build.add(first, I64(n)), units) for n in range(together)]
+
+        def body(k, sums):
+            new = []
+            for v in range(vectors):
+                place = build.add(k, I64(v * VL))
+                part = emit.load(query, offset=place)
+                for n, begin in enumerate(begins):
+                    key = emit.load(keys, offset=build.add(begin, place))
+                    new.append(emit.multiply_add(part, key, sums[v * together + n]))
+            return new
+
+        start = [constant(FLOATS, 0.0)] * (vectors * together)
+        _, sums = emit.loop(units, LANES, start, body)
+        while len(sums) > together:
+            half = len(sums) // 2
+            sums = [build.fadd(a, b) for a, b in zip(sums[:half], sums[half:], strict=True)]
+        for n, total in enumerate(sums):
+            lanes = VL
+            while lanes > 1:
+                lanes //= 2
+                low, high = (
+                    ir.Constant(ir.VectorType(I32, lanes), [*range(a, a + lanes)])
+                    for a in (0, lanes)
+                )
+                halves = (build.shuffle_vector(total, total, half) for half in (low, high))
+                total = build.fadd(*halves)
+            place = emit.at(scores, FLOAT, build.add(first, I64(n)))
+            build.store(build.extract_element(total, I32(0)), place)
+
+    def several(j, _):
+        compare(j, TOGETHER)
+        return []
+
+    def one(j, _):
+        compare(j, 1)
+        return []
+
+    whole = build.and_(count, I64(-TOGETHER))
+    emit.loop(whole, TOGETHER, [], several)
+    emit.loop(count, 1, [], one, whole)
+
+
+@rows("score", fold=SUM)
+def _placed(score, bias, root):
+    """score = score * root + bias, and a sum that is 0 unless one of them is NaN or infinite."""
+    placed = score * root + bias
+    return placed, placed - placed
 
 
 @kernel(LOOK)
@@ -190,27 +248,31 @@ def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
     that is NaN or infinite makes row[0] NaN.
     """
     d, M, V = qk.size // 2, bias.size, row.size
-    window, said = memory[:M], memory[M : M + V]
-    q, begin = qk[:d], 0
-    while begin < M and read[n, (place + begin) % M] < 0:
+    window, said, ids = memory[:M], memory[M : M + V], read[n]
+    until, begin = M - place, 0  # from `until` on, positions are at the beginning of the ring
+    while begin < M and ids[(place + begin) % M] < 0:
         begin += 1
-    fill_row(window, NEVER)
-    fill_row(said, ZERO)
-    at = (place + begin) % M
-    for j in range(begin, M):
-        window[j] = _dot(q, keys[n, at * d : (at + 1) * d]) * root + bias[j]
-        if window[j] - window[j] != ZERO:
-            row[0] = window[j] - window[j]  # NaN, which the caller will find
-        at = at + 1 if at + 1 < M else 0
+    later = max(begin, until)
+    fill_row(memory[: M + V], ZERO)
+    if begin < until:
+        start = (n * M + place + begin) * d
+        _compare(address(qk, 0), address(keys, start), d, until - begin, address(window, begin))
+    if later < M:
+        start = (n * M + later - until) * d
+        _compare(address(qk, 0), address(keys, start), d, M - later, address(window, later))
+    doubt = _placed(window, bias, root)
+    if doubt != ZERO:
+        row[0] = doubt  # NaN, which the caller will find
+    window[:begin] = NEVER
     for v in range(symbols, V):
         row[v] = NEVER
     largest = max(largest_of(row), largest_of(window))
     exp_row(window, largest)
-    at = (place + begin) % M
-    for j in range(begin, M):
-        at = at + 1 if at + 1 < M else 0
-        follower = read[n, at] if j + 1 < M else np.int32(newest)
-        said[follower] += window[j]
+    for j in range(begin, until - 1):
+        said[np.uint32(ids[place + j + 1])] += window[j]
+    for j in range(max(begin, until - 1), M - 1):
+        said[np.uint32(ids[j + 1 - until])] += window[j]
+    said[newest] += window[M - 1]
     for v in range(symbols):
         if said[v] > ZERO and row[v] - row[v] == ZERO:
             own = np.exp(np.float64(row[v] - largest)) + np.float64(said[v])

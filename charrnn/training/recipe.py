@@ -20,11 +20,11 @@ from charrnn.text.streams import Streams, fit_batch_shape
 
 WIDTHS = (32, 48, 64, 96, 128, 192, 256, 320, 384, 512, 640, 768, 1024)
 """Units of a layer that are tried."""
-REACH, LEAST_REACH = ((384, 2048), (64, 1024)), 128
+REACH, LEAST_REACH = ((320, 2048), (64, 1024)), 128
 """How many characters attention looks back at, by the least units of a layer; smaller networks have
 none. And the fewest that are worth it.
 """
-READ_PER_PARAMETER = 5.0
+READ_PER_PARAMETER, READ_WITH_ATTENTION = 5.0, 4.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one
 would not get far enough.
 """
@@ -51,7 +51,7 @@ names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 
 """
 MOST_NETWORKS = 8
 """How many networks learn one after another, at most."""
-ENOUGH = {2: 0.15, 3: 0.3}
+ENOUGH = {2: 0.15, 3: 0.45}
 """By the number of networks, the share of the passes after which a text has no more to give that
 each of them must have time for; with less, fewer and larger networks do better.
 """
@@ -154,7 +154,7 @@ def _decided(
     if training.optimizer is None:
         training = replace(training, optimizer=optimizer_for(passes, is_fine_tuning))
     if model.hidden is None:
-        model = replace(model, hidden=width_for(model, characters, lambda *_: passes))
+        model = replace(model, hidden=width_for(model, characters, in_a_row, lambda *_: passes))
     model = model.filled(attention=attention_for(model.hidden, in_a_row))
     count = parameter_count(model)
     drops = dropout_for(passes, count, characters), input_dropout_for(passes)
@@ -214,16 +214,23 @@ def attention_for(width: int, in_a_row: float) -> int:
     return reach if reach >= LEAST_REACH else 0
 
 
-def width_for(model: ModelConfig, characters: int, passes: Callable[[int, int], float]) -> int:
+def width_for(
+    model: ModelConfig,
+    characters: int,
+    in_a_row: float,
+    passes: Callable[[int, int], float],
+) -> int:
     """Units of a layer: the most with which the network does not overfit the text and reads enough
-    of it. `passes(width, parameters)` is how often it reads the text.
+    of it. `passes(width, parameters)` is how often it reads the text; `in_a_row` as `unbroken`.
     """
     best = WIDTHS[0]
     for width in WIDTHS:
-        reach = attention_for(width, characters)
-        count = parameter_count(replace(model, hidden=width).filled(attention=reach))
+        reach = attention_for(width, in_a_row)
+        tried = replace(model, hidden=width).filled(attention=reach)
+        count = parameter_count(tried)
         read = passes(width, count) * characters
-        if count > PARAMETERS_PER_CHARACTER * characters or read < READ_PER_PARAMETER * count:
+        least = READ_WITH_ATTENTION if tried.attention else READ_PER_PARAMETER
+        if count > PARAMETERS_PER_CHARACTER * characters or read < least * count:
             break
         best = width
     return best

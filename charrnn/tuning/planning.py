@@ -249,7 +249,7 @@ class Planner:
             def possible(width: int, parameters: int) -> float:
                 return min(passes(width, parameters) / networks, recipe.most_passes_for(parameters))
 
-            return recipe.width_for(self.model, self.characters, possible)
+            return recipe.width_for(self.model, self.characters, self._in_a_row, possible)
 
         def share(networks: int) -> float:
             width = width_of(networks)
@@ -275,7 +275,11 @@ class Planner:
         """How far the attention of a network with this many units in a layer reaches."""
         if self.model.attention is not None:
             return self.model.attention
-        return recipe.attention_for(width, recipe.unbroken(self.corpus, self.training))
+        return recipe.attention_for(width, self._in_a_row)
+
+    @property
+    def _in_a_row(self) -> float:
+        return recipe.unbroken(self.corpus, self.training)
 
     def _networks(self, share: Callable[[int], float]) -> int:
         """How many networks; `share` as for `recipe.networks_for`."""
