@@ -24,7 +24,7 @@ REACH, LEAST_REACH = ((320, 2048), (64, 1024)), 128
 """How many characters attention looks back at, by the least units of a layer; smaller networks have
 none. And the fewest that are worth it.
 """
-READ_PER_PARAMETER, READ_WITH_ATTENTION = 5.0, 4.0
+READ_PER_PARAMETER = 5.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one
 would not get far enough.
 """
@@ -226,11 +226,9 @@ def width_for(
     best = WIDTHS[0]
     for width in WIDTHS:
         reach = attention_for(width, in_a_row)
-        tried = replace(model, hidden=width).filled(attention=reach)
-        count = parameter_count(tried)
+        count = parameter_count(replace(model, hidden=width).filled(attention=reach))
         read = passes(width, count) * characters
-        least = READ_WITH_ATTENTION if tried.attention else READ_PER_PARAMETER
-        if count > PARAMETERS_PER_CHARACTER * characters or read < least * count:
+        if count > PARAMETERS_PER_CHARACTER * characters or read < READ_PER_PARAMETER * count:
             break
         best = width
     return best
