@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -176,9 +175,6 @@ def plan_text(plan: Plan, is_at_most: bool) -> str:
     if networks > 1:
         size, passes = f"{networks} networks with {size}", f"{passes} each"
     text = f"plan: {size}, {passes}, about {terminal.duration_text(seconds)}"
-    # of less, nothing is known, nor of several
-    if plan.passes >= 1 and math.isfinite(plan.expected_loss) and networks == 1:
-        text += f"; expect a loss near {plan.expected_loss:.1f} nats per character"
     if steps == plan.most_steps:
         text += "; more would only repeat the text"
         return f"{text}, but --for 10m trains more networks" if is_at_most else text

@@ -17,7 +17,6 @@ from charrnn.config.fields import seconds_of
 from charrnn.config.training import LENGTH
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate
-from charrnn.evaluation.ngrams import ngram_nats
 from charrnn.network.arithmetic import rounded_precision
 from charrnn.network.parameters import parameter_count
 from charrnn.text.corpus import Corpus
@@ -36,8 +35,6 @@ VALIDATION_SHARE, LEAST_VALIDATIONS, MOST_VALIDATIONS = 0.03, 4, 25
 """Of the time that validations may take, three times as much if there were fewer than four
 otherwise; and how many at most.
 """
-FEW = 500
-"""Characters that are too few to say what loss to expect."""
 LEAST_SECONDS = 5.0
 ENDLESS: dict[str, Any] = {
     **{"steps": 10**9, "eval_every": 10**9, "sample_every": 0},
@@ -48,8 +45,8 @@ ENDLESS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """A network and its training, the seconds that it will take, its speed, how often it reads the
-    text, and roughly the validation loss to expect, in nats per character.
+    """A network and its training, the seconds that it will take, its speed, and how often it reads
+    the text.
 
     `seconds` are those of steps, each of which takes `step_seconds`, and of validations with
     checkpoints, each of which takes `validation_seconds`. The run is to end at `deadline`, a time
@@ -62,7 +59,6 @@ class Plan:
     seconds: float
     chars_per_second: float
     passes: float
-    expected_loss: float
     step_seconds: float
     validation_seconds: float
     deadline: float
@@ -148,20 +144,6 @@ def since_now() -> Callable[[], float]:
     return lambda: time.monotonic() - start
 
 
-def expected_loss(corpus: Corpus, passes: float) -> float:
-    """Where a planned run ends, as validation loss in nats per character: a share of what n-grams
-    lose. Fitted to nine runs on verse, plays, names and source code: 0.08 off on average, 0.17 at
-    most. Infinite if the text is too short to say.
-    """
-    read, held_out = corpus.train, corpus.validation
-    if len(held_out) <= FEW:
-        read, held_out = read[:-FEW], read[-FEW:]
-    if len(read) <= FEW:
-        return math.inf
-    nats = ngram_nats(read, held_out, len(corpus.vocab))
-    return nats * (0.93 - 0.03 * math.log(max(1.0, passes)))
-
-
 @dataclass(frozen=True)
 class Planner:
     """What is known, the clock, and what is asked for."""
@@ -219,7 +201,6 @@ class Planner:
             seconds=steps * step + validations * validation,
             chars_per_second=self.characters / per_pass / step,
             passes=steps / per_pass,
-            expected_loss=expected_loss(self.corpus, steps / per_pass),
             step_seconds=step,
             validation_seconds=validation,
             deadline=now + rest / networks,

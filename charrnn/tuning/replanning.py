@@ -73,7 +73,6 @@ def _rest(
         seconds=usable,
         chars_per_second=planner.characters / run.steps_per_epoch / step,
         passes=(run.total_steps - run.step) / run.steps_per_epoch,
-        expected_loss=run.progress.best_loss or math.inf,
         step_seconds=step + validation / config.eval_interval(run.steps_per_epoch),
         validation_seconds=validation,
         deadline=time.monotonic() + seconds - elapsed(),

@@ -155,7 +155,7 @@ def test_passes(passes, text):
     assert terminal.passes_text(passes) == f"{text} over the text"
 
 
-PLAN = "plan: 2 layers of 1,024 units, 40.0 passes over the text, about 2 h 00 min; expect a loss"
+PLAN = "plan: 2 layers of 1,024 units, 40.0 passes over the text, about 2 h 00 min; more would"
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])

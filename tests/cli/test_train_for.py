@@ -57,8 +57,7 @@ def test_what_is_said_and_what_is_kept(
     lines = result.stderr.splitlines()
     (planned,) = [line for line in lines if line.startswith("plan: ")]
     assert re.fullmatch(
-        r"plan: 1 layer of 16 units, [\d,.]+ passes over the text, about \d+ s; "
-        r"expect a loss near \d\.\d nats per character",
+        r"plan: 1 layer of 16 units, [\d,.]+ passes over the text, about \d+ s",
         planned,
     )
     said = [line for line in lines if line.startswith("running ")]
