@@ -11,6 +11,7 @@ from charrnn.network.model import Panels, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import shapes_of
 from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.optim.rotation import squares_of
 from charrnn.runtime.memory import memory_size
 
 
@@ -29,8 +30,10 @@ def memory_estimate(
     parameters_and_gradient, sum_of_parts = 2, train.parts > 1
     copies = parameters_and_gradient + sum_of_parts + anchored
     copies += OPTIMIZERS[train.optimizer].copies(train)
+    tables = squares_of(model) if OPTIMIZERS[train.optimizer].rotates else ()
     parts = [
         *[shapes_of(model)] * copies,
+        *[{tensor.name: tensor.shape for tensor in tables}] * 2,
         Panels.shapes(model, True, DENSITY[train.precision]),
         State.shapes(model, train.batch_size),
         *(Layer.shapes(model, shape, True, k, has_starts) for k in range(model.layers)),

@@ -9,7 +9,7 @@ from charrnn.cli.main import cli
 from charrnn.config.settings import CELL_NAMES
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
-from charrnn.optim.optimizers import OPTIMIZERS
+from charrnn.optim.optimizers import new_slots
 from charrnn.runtime.threads import Workers
 from charrnn.training.memory_estimate import memory_estimate
 from tests.reference.small import TEXT, adam, plain_model, small_corpus, small_run
@@ -42,8 +42,8 @@ def _found(config, train, starts=None):
     )
     network.gradients(ids, ids, state, 1, starts)
     scratch = sum(array.base.nbytes for array in network.weight_gradients.scratch)
-    owned = len(OPTIMIZERS[train.optimizer].slots) + (train.average > 0)  # by a run
-    slots = owned * network.gradient.flat.nbytes
+    slots = sum(slot.flat.nbytes for slot in new_slots(train.optimizer, config).values())
+    slots += (train.average > 0) * network.gradient.flat.nbytes
     return _bytes_of([network, state], set()) - scratch + slots
 
 
@@ -93,7 +93,7 @@ def test_documents_take_memory_too(cell):
     assert memory_estimate(config, train) < 0.99 * found
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adadelta"])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adadelta", "soap"])
 def test_an_optimizer_has_its_slots(optimizer):
     config, train = (
         plain_model(vocab_size=90, hidden=200),
