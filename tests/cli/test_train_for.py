@@ -263,7 +263,7 @@ def test_the_plan_says_that_ten_minutes_are_the_default() -> None:
 
 def a_plan(steps: int, most: int, networks: int = 1) -> planning.Plan:
     model, training = ModelConfig(hidden=8), TrainConfig(steps=steps, networks=networks)
-    return planning.Plan(model, training, 590.0, 1e4, 2.0, 1.5, 0.1, 1.0, 0.0, most, 0.0)
+    return planning.Plan(model, training, 590.0, 1e4, 2.0, 0.1, 1.0, 0.0, most, 0.0)
 
 
 def test_ten_minutes_are_the_default(monkeypatch: pytest.MonkeyPatch, text: str) -> None:

@@ -188,7 +188,7 @@ def test_reprs_are_one_short_line() -> None:
         charrnn.Ensemble([charrnn.Writer(run.model, config)] * 2),
         charrnn.Result(candidate, ()),
         charrnn.Event(candidate, 1, 1, 2, 0.3),
-        charrnn.Plan(run.model.config, run.config, *[0.5] * 7, 20, 0.5),
+        charrnn.Plan(run.model.config, run.config, *[0.5] * 6, 20, 0.5),
     ]
     for thing in things:
         shown = repr(thing)

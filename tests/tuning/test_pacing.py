@@ -49,9 +49,7 @@ def plan_of(run: Run, seconds: float, share: float = 0.08, most: int = 10**6) ->
     """Four validations take a share of the seconds, steps the rest."""
     steps = run.config.planned_steps(PER_EPOCH)
     step, look = (1 - share) * seconds / steps, share * seconds / 4
-    return Plan(
-        run.model.config, run.config, seconds, 0.0, 1.0, 1.0, step, look, seconds, most, seconds
-    )
+    return Plan(run.model.config, run.config, seconds, 0.0, 1.0, step, look, seconds, most, seconds)
 
 
 def paced(
