@@ -182,9 +182,9 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
 
 @emits(void(intp, intp, int64, int64, intp))
 def _compare(emit, query, keys, units, count, scores):
-    """scores[j] = query @ keys[j] for j < count, each of so many units, a multiple of LANES; query,
-    keys and scores are addresses. Products are summed in LANES lanes, and these by halves, whatever
-    a vector of this processor holds.
+    """scores[j] = query @ keys[j] for j < count. A key has `units` numbers, a multiple of LANES;
+    all but these two are addresses. Products are summed in LANES lanes, and the lanes by halves, so
+    the bits are the same on any processor.
     """
     build, vectors = emit.builder, LANES // VL
 
