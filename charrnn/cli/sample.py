@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +31,8 @@ from charrnn.config.sampling import SHORT
 from charrnn.errors import RunError, VocabError
 
 if TYPE_CHECKING:
-    from charrnn.checkpoint.trained import Trained
+    pass
 
-STEADY = 0.7
-"""A temperature from which on networks with attention do not get caught in what they wrote."""
 EXAMPLES = """\b
 Examples:
   charrnn sample                                  the newest run's network
@@ -187,7 +184,6 @@ def sample(
         raise VocabError(f"{whose}: {error}") from None
     stops = tuple(as_text(string, trained[0], "`stop`") for string in config.stop)
     configs = [replace(each, stop=stops) for each in configs]
-    _say_if_it_may_repeat_itself([*trained], configs)
     with contextlib.closing(Workers(threads)) as workers:
         if adapt is not None:
             members = adapted(members, adapt, learning, config.unknown, workers)
@@ -211,20 +207,6 @@ def sample(
             click.echo(terminal.json_text(json_object(request, configs)))
         else:
             write_texts(request, [each.resolved() for each in configs])
-
-
-def _say_if_it_may_repeat_itself(
-    networks: Sequence[Trained], configs: Sequence[SamplingConfig]
-) -> None:
-    """A low temperature makes likelier what is likely, as with attention what was written is."""
-    looks_back = any(network.model.config.attention for network in networks)
-    if looks_back and any(
-        each.temperature < STEADY and not each.dry_multiplier for each in configs
-    ):
-        terminal.say(
-            f"at temperatures below {STEADY:g} this network, which looks back, may repeat itself; "
-            "if it does, add --dry-multiplier 0.8 --dry-allowed-length 8"
-        )
 
 
 def bundled_if_no_run() -> str | None:

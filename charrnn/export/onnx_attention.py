@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from charrnn.export.onnx_graph import Graph, Value
+from charrnn.kernels.sampling import COLD
 from charrnn.network.model import Model
 from charrnn.network.parameters import attention_biases, root_of
 
@@ -20,11 +23,12 @@ def looked_back(
     ids: Value,
     ring: tuple[Value, Value],
     prefix: str,
-) -> tuple[Value, Value, Value]:
-    """The logits (T, N, V) after a look back, and the new keys and read.
+) -> tuple[tuple[Value, Value], Value, Value]:
+    """What the network says and what it copies, after a look back, and the new keys and read.
 
-    x (T, N, H): the top layer's outputs. ring: keys (M, N, d) and read (M, N, 1), 1 + id or 0.
-    prefix: of the names of the network's tensors.
+    Both are logarithms, (T, N, V): log p is log(e^said + e^copied).
+    logits (T, N, V): of what it says. x (T, N, H): the top layer's outputs. ring: keys (M, N, d)
+        and read (M, N, 1), 1 + id or 0. prefix: of the names of the network's tensors.
     """
     config, M = model.config, model.config.attention
     weight = dict(model.parameters.to_disk())["attention.weight"]
@@ -52,10 +56,29 @@ def looked_back(
     values = graph.constant("off_on", np.array([0, 1], np.float32))
     said = graph.node("OneHot", followed, graph.numbers(config.vocab_size), values)
     own, others = (graph.node("Exp", each - largest) for each in (z, a))
-    total = own + others.cut(2, 0, -1) @ said
-    total = graph.node("Max", total, graph.constant("least", np.array([LEAST], np.float32)))
-    looked = (largest + graph.node("Log", total)).transposed(1, 0, 2)
-    return looked, keys.cut(0, -M), read.cut(0, -M)
+    copied = others.cut(2, 0, -1) @ said
+    total = graph.node("ReduceSum", own + copied, graph.numbers(-1), keepdims=1)
+    least = graph.constant("least", np.array([LEAST], np.float32))
+    shares = z - largest - total.log(), graph.node("Max", copied / total, least).log()
+    own, others = (each.transposed(1, 0, 2) for each in shares)
+    return (own, others), keys.cut(0, -M), read.cut(0, -M)
+
+
+def blended(graph: Graph, said: Value, copied: Value) -> Value:
+    """Logits for a temperature, which is an input (`kernels.attention.blend`): below 1 it sharpens
+    both, but how much is copied stays as it is at 1.
+    """
+    one = np.ones(1, np.float32)
+    T = graph.node("Min", graph.option("temperature", one), graph.constant("one", one))
+    T = graph.node("Max", T, graph.constant("coldest", one * COLD))
+    sharp = [each.log_sum() + (each / T).log_shares() for each in (said, copied)]
+    return T * log_of_sum(graph, sharp)
+
+
+def log_of_sum(graph: Graph, logs: Sequence[Value]) -> Value:
+    """log of the sum of e^x over several x."""
+    stacked = graph.node("Concat", *(each.unsqueezed(0) for each in logs), axis=0)
+    return graph.node("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
 
 
 def _distances(graph: Graph, ids: Value, M: int) -> Value:

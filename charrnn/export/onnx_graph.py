@@ -48,6 +48,9 @@ class Value:
     def __mul__(self, other: Value) -> Value:
         return self.graph.node("Mul", self, other)
 
+    def __truediv__(self, other: Value) -> Value:
+        return self.graph.node("Div", self, other)
+
     def __matmul__(self, other: Value) -> Value:
         return self.graph.node("MatMul", self, other)
 
@@ -61,6 +64,18 @@ class Value:
     def where_true(self, this: Value, other: Value) -> Value:
         """`this` where this truth value is true, else `other`."""
         return self.graph.node("Where", self, this, other)
+
+    def log(self) -> Value:
+        """The natural logarithm."""
+        return self.graph.node("Log", self)
+
+    def log_sum(self) -> Value:
+        """log of the sum of e^x over the last axis, whose size becomes 1."""
+        return self.graph.node("ReduceLogSumExp", self, axes=[-1], keepdims=1)
+
+    def log_shares(self) -> Value:
+        """log softmax over the last axis."""
+        return self.graph.node("LogSoftmax", self, axis=-1)
 
     def blocks(self, count: int) -> list[Value]:
         """The last axis in `count` equal parts."""
@@ -107,6 +122,11 @@ class Graph:
         """A tensor that each call gives, of this type and shape."""
         self._inputs.append(_declared(name, kind, shape))
         return Value(self, name)
+
+    def option(self, name: str, default: NDArray[Any]) -> Value:
+        """A tensor that a call may give; else it is this one."""
+        self._inputs.append(_declared(name, default.dtype.type, default.shape))
+        return self.constant(name, default)
 
     def output(self, name: str, kind: type[np.generic], shape: Dimensions, value: Value) -> None:
         """Return a value under this name."""

@@ -12,7 +12,7 @@ from onnx.helper import make_model, make_opsetid, set_model_props
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import ModelConfig
-from charrnn.export.onnx_attention import looked_back
+from charrnn.export.onnx_attention import blended, log_of_sum, looked_back
 from charrnn.export.onnx_graph import Graph, Value
 from charrnn.export.onnx_native import Layer, Outputs, States, is_native, native
 from charrnn.export.onnx_scan import scanned
@@ -37,7 +37,7 @@ def model_of(
     for name, (rows, width) in shapes.items():
         state = graph.input(name, np.float32, (rows, "N", width))
         before[name] = state.parts(K * parts[name][0], axis=0)
-    logits, after = [], dict[str, list[Value]]()
+    outlooks, after = [], dict[str, list[Value]]()
     for number, network in enumerate(networks):
         prefix = f"networks.{number}." if len(networks) > 1 else ""
         own = {
@@ -45,11 +45,11 @@ def model_of(
             for name, (count, _, _) in parts.items()
         }
         made, ends = _stack(graph, network.model, ids, own, prefix)
-        logits.append(made)
+        outlooks.append(made)
         for name, layers in ends.items():
             after.setdefault(name, []).extend(layers)
     joined = {name: graph.node("Concat", *after[name], axis=0) for name in shapes}
-    graph.output("logits", np.float32, ("T", "N", V), _log_of_mean(graph, logits))
+    graph.output("logits", np.float32, ("T", "N", V), _logits_of(graph, outlooks))
     for name, value in joined.items():
         rows, width = shapes[name]
         graph.output(f"next_{name}", np.float32, (rows, "N", width), value)
@@ -94,14 +94,24 @@ def cells_carry(config: ModelConfig) -> tuple[str, ...]:
     return ("h", "c") if has_c else ("h",)
 
 
-def _log_of_mean(graph: Graph, logits: Sequence[Value]) -> Value:
-    """The logits of one network; of several, the log of the mean of their probabilities."""
+def _log_of_mean(graph: Graph, logs: Sequence[Value]) -> Value:
+    """log of the mean of e^x over several x."""
+    if len(logs) == 1:
+        return logs[0]
+    count = graph.constant("log.networks", np.array(math.log(len(logs)), np.float32))
+    return log_of_sum(graph, logs) - count
+
+
+def _logits_of(graph: Graph, outlooks: Sequence[tuple[Value, ...]]) -> Value:
+    """The logits of one network; of several, the log of the mean of their probabilities. An outlook
+    is a network's logits, or what it says and what it copies, as from `looked_back`.
+    """
+    if len(outlooks[0]) > 1:
+        return blended(graph, *(_log_of_mean(graph, logs) for logs in zip(*outlooks, strict=True)))
+    logits = [each for (each,) in outlooks]
     if len(logits) == 1:
         return logits[0]
-    logs = [graph.node("LogSoftmax", each, axis=-1).unsqueezed(0) for each in logits]
-    stacked = graph.node("Concat", *logs, axis=0)
-    total = graph.node("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
-    return total - graph.constant("log.networks", np.array(math.log(len(logits)), np.float32))
+    return _log_of_mean(graph, [each.log_shares() for each in logits])
 
 
 def _stack(
@@ -110,8 +120,9 @@ def _stack(
     ids: Value,
     before: Mapping[str, Sequence[Value]],
     prefix: str,
-) -> tuple[Value, dict[str, list[Value]]]:
-    """The logits of ids (T, N), and the parts of the state after the last step.
+) -> tuple[tuple[Value, ...], dict[str, list[Value]]]:
+    """The logits of ids (T, N), or what is said and what is copied, and the parts of the state
+    after the last step.
 
     before: the parts of the state (`state_parts`). prefix: of the names of the network's tensors.
     """
@@ -139,9 +150,10 @@ def _stack(
             logits = logits + x @ layer.constant(graph, "decoder", arrays[name].T)
     if config.attention and x is not None:
         ring = before["keys"][0], before["read"][0]
-        logits, *ends = looked_back(graph, model, logits, x, ids, ring, prefix)
+        outlook, *ends = looked_back(graph, model, logits, x, ids, ring, prefix)
         after["keys"], after["read"] = ([end] for end in ends)
-    return logits, after
+        return outlook, after
+    return (logits,), after
 
 
 def _layer(

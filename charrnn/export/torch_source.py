@@ -142,6 +142,7 @@ def _names(networks: Mixture) -> dict[str, object]:
         "starts": len(networks[0].opening),
         "gates": "H" if gates == 1 else f"{gates} * H",
         "groups": min(config.clockwork_groups, config.hidden),
+        "arguments": ",\n        ".join(f"{name}: Tensor" for name in state),
         "typed": ", ".join(f"{name}: Tensor" for name in state),
         "state": ", ".join(state),
         "chunks": ", ".join(f"{name}.chunk(K)" for name in state),

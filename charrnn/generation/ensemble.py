@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
+from charrnn.generation.outlook import mean_of
 from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, ends_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory, draw
-from charrnn.network.parameters import Floats
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Ensemble:
     """Writes like a `Writer`, with the writers of several models, in the ids of a `Mixture`.
 
     The models may have any cells and sizes; the writers have the same settings. The distributions
-    are averaged at temperature 1; the controls apply to the mean, which is drawn from.
+    are averaged at temperature 1; the controls apply to the mean, which is drawn from. (What the
+    networks say and what they copy is averaged apart, since a low temperature sharpens the former.)
 
     mixture: the networks, in the order of the writers; without it, all have the same vocabulary and
         weight. controls, memory: for the mixture's vocabulary; by default the first writer's. end:
@@ -164,13 +165,12 @@ class Ensemble:
         """As `Writer.drawn`."""
         ids = np.zeros((len(uniforms), self.streams), np.int32)
         for step, row in enumerate(uniforms):
-            logits = [writer.step(writer.last) for writer in self._writers]
-            means = log_of_mean(logits, self._mixture)
+            outlooks = [writer.outlook(writer.last) for writer in self._writers]
+            mean = mean_of(outlooks, self._mixture)
             for n, uniform in enumerate(row):
-                last = self._writers[0].last[n]
-                ids[step, n] = draw(
-                    means[n], self.controls, last, uniform, self._scratch, self.memory, n
-                )
+                last, memory = self._writers[0].last[n], self.memory
+                logits = mean.of(n).blended(self.controls, last, memory, n, self._scratch)
+                ids[step, n] = draw(logits, self.controls, last, uniform, self._scratch, memory, n)
             for n, writer in enumerate(self._writers):
                 writer.follow(self._read_by(n, ids[step]).astype(np.int32))
         return ids
@@ -178,21 +178,3 @@ class Ensemble:
     def _read_by(self, n: int, ids: Ids) -> Ids:
         """The ids as network n reads them."""
         return ids if self._mixture is None else self._mixture.read_by(n, ids)
-
-
-def log_of_mean(logits: Sequence[Floats], mixture: Mixture | None = None) -> Floats:
-    """The log of the mean of the softmax distributions of several logits (..., V), float32
-    (..., V); with a mixture, of the mean by its weights, and V is the size of the union.
-    """
-    symbols = logits[0].shape[-1] if mixture is None else len(mixture.vocab)
-    total = np.zeros((*logits[0].shape[:-1], symbols))
-    for n, each in enumerate(logits):
-        p = np.exp(each.astype(np.float64) - each.max(axis=-1, keepdims=True))
-        weight = 1 / len(logits) if mixture is None else mixture.weights[n]
-        p *= weight / p.sum(axis=-1, keepdims=True)
-        if mixture is None or mixture.is_whole[n]:
-            total += p
-        else:
-            total[..., mixture.ids_of[n]] += p
-    logarithm: Floats = np.log(np.maximum(total, 1e-300)).astype(np.float32)
-    return logarithm

@@ -9,6 +9,7 @@ import numpy as np
 
 from charrnn.compiler.calling import address_of, bind
 from charrnn.compiler.simd import padded
+from charrnn.generation.outlook import Outlook
 from charrnn.generation.partition import Weights, by_share, product_of, rows_product_of
 from charrnn.kernels import sampling, writing
 from charrnn.kernels.sampling import Controls, Memory
@@ -17,10 +18,10 @@ from charrnn.network.parameters import ATTENTION_UNITS, aligned, attention_biase
 from charrnn.runtime.threads import ranges
 
 
-def _look() -> Any:
-    from charrnn.kernels.attention import look  # which only networks with attention need
+def _attention() -> Any:
+    from charrnn.kernels import attention  # which only networks with attention need
 
-    return look
+    return attention
 
 
 class Turns:
@@ -66,12 +67,13 @@ class Work:
         panels, precision, N = weights.panels, weights.precision, streams
         model = panels.model
         config, cell, L, H = model.config, model.cell, model.config.layers, model.width
-        V = padded(config.vocab_size)
+        self._symbols, V = config.vocab_size, padded(config.vocab_size)
         shares = weights.shares(streams, threads)
         shards = [(0, 1)] * len(shares) if streams == 1 else ranges(streams, threads)
         self._shares = shares  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
+        self.said = aligned(N if config.attention else 0, V)
         self.meeting, self.overflows = np.zeros(2, np.int64), np.zeros(1, np.bool_)
         biases = np.stack([model.parameters.bias(layer) for layer in range(L)])
         bias, table = (by_share(each, shares, H) for each in (biases, panels.table))
@@ -125,16 +127,26 @@ class Work:
                 own_streams=shard,
                 own_units=share.units,
                 own_logits=share.logits,
-                look=address_of(_look()) if M else 0,
+                look=address_of(_attention().look) if M else 0,
+                blend=address_of(_attention().blend) if M else 0,
                 look_bias=look_bias,
                 root=root_of(config),
                 qk=aligned(N, 2 * d),
                 look_memory=aligned(M + V),
+                said=self.said,
             )
             for shard, share in zip(shards, cycle(shares), strict=False)
         ]
         self.own: list[Callable[..., None]] = []
         self.control(controls)
+
+    @property
+    def outlook(self) -> Outlook:
+        """What the network expected after the last call without draws, which the next one
+        overwrites.
+        """
+        V = self._symbols
+        return Outlook(self.logits[:, :V], self.said[:, :V] if len(self.said) else None)
 
     def control(self, controls: Controls) -> None:
         """Draw by these controls from now on."""

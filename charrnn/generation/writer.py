@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, VocabError, overflow
+from charrnn.generation.outlook import Outlook
 from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Turns, Work
@@ -194,11 +195,14 @@ class Writer:
 
         The next call overwrites the logits.
         """
+        return self.outlook(ids).logits
+
+    def outlook(self, ids: Ids) -> Outlook:
+        """As `step`; returns what the network says, and what it copies, apart."""
         ids = self._checked(ids)
         if len(ids) != self.streams:
             raise VocabError(f"{self.streams} streams must read as many ids, not {len(ids)}")
-        work = self._run(np.stack([ids, ids]), 1)
-        return work.logits[:, : self.model.config.vocab_size]
+        return self._run(np.stack([ids, ids]), 1).outlook
 
     def write(self, length: int) -> Ids:
         """The next `length` ids of every stream, (length, streams) int32, after `begin` or

@@ -142,7 +142,7 @@ def _pick(row, best, uniform):
 
 
 @inline
-def _temperature_of(temperature, previous, written):
+def temperature_of(temperature, previous, written):
     """The temperature of the symbol that follows `previous`, after `written` ones."""
     if temperature.is_inner.size > 0 and temperature.is_inner[previous]:
         return temperature.inner
@@ -186,7 +186,7 @@ def draw(logits, controls, previous, uniform, scratch, memory, n):
     marks, edges = memory.marks[n], controls.edges
     if marks[ENDED] >= 0:
         return previous
-    temperature = _temperature_of(controls.temperature, previous, marks[WRITTEN])
+    temperature = temperature_of(controls.temperature, previous, marks[WRITTEN])
     for v in range(logits.size):
         if controls.banned[v]:
             logits[v] = NEVER

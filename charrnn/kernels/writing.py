@@ -30,7 +30,8 @@ PLACES, RANGE, PART = int64[:, ::1], types.UniTuple(int64, 2), types.UniTuple(in
 call_product, call_vector_product = caller(PRODUCT), caller(VECTOR_PRODUCT)
 call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 LOOK = void(VECTOR, PLANE, IDS, int64, int64, int64, int64, VECTOR, float32, VECTOR, VECTOR)
-call_look = caller(LOOK)
+BLEND = void(VECTOR, VECTOR, CONTROLS, int64, MEMORY, int64, VECTOR)
+call_look, call_blend = caller(LOOK), caller(BLEND)
 
 
 @emits(MATRIX(intp, PART))
@@ -100,13 +101,13 @@ def _remember(qk, keys, read, place, symbol):
 @kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
         BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
         VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-        RANGE, RANGE, RANGE, intp, VECTOR, float32, PLANE, VECTOR, IDS, int64, float64[:, ::1],
-        MEMORY, PLANE, IDS, int32[::1], ) )  # fmt: skip
+        RANGE, RANGE, RANGE, intp, intp, VECTOR, float32, PLANE, VECTOR, PLANE, IDS, int64,
+        float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], ) )  # fmt: skip
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
-          places, own_streams, own_units, own_logits, look, look_bias, root, qk, look_memory, ids,
-          given, uniforms, memory, keys, read, oldest):  # fmt: skip
+          places, own_streams, own_units, own_logits, look, blend, look_bias, root, qk, look_memory,
+          said, ids, given, uniforms, memory, keys, read, oldest):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
     first `given` ids are not drawn, and none without uniforms.
 
@@ -129,8 +130,10 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     weights: W_x, W_h, W_q, the decoder's weight and attention's of layer l, from places[l] on.
     own_streams, own_units, own_logits: ranges (first, last); if one stream is divided, of units and
     logits, else all of these.
-    look: `attention.look`, or 0. look_bias (M,), root: see there. qk (N, 2 d), look_memory (M + V
-        padded,): overwritten.
+    look, blend: `attention.look` and `blend`, or 0. look_bias (M,), root: see there. qk (N, 2 d),
+        look_memory (M + V padded,): overwritten.
+    said: (N, V padded): without uniforms what each stream copies, and its logits are its own ones
+        (see `look`); of no size without attention.
     ids: (S + 1, N), read and written.
     uniforms: (S, N), read, in [0, 1); or (0, N).
     memory: what the draws remember, see `sampling.Memory`. Each thread's is its own if one stream
@@ -246,11 +249,15 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                 _copy(address(scratch, 0), address(logits, n * width), V)
             if uniforms.shape[0] > 0:
                 row, other, previous = scratch[0, :V], scratch[1, :V], np.int64(ids[s, n])
+                if look != 0:
+                    copied = look_memory[reach : reach + V]
+                    call_blend(blend, (row, copied, controls, previous, memory, n, other))
                 ids[s + 1, n] = call_draw(
                     draw, (row, controls, previous, uniforms[s, n], other, memory, n)
                 )
             elif look != 0 and first == 0:
                 _copy(address(logits, n * width), address(scratch, 0), V)
+                _copy(address(said, n * width), address(look_memory, reach), V)
         if look != 0:
             met = _meet(counter, met, parts)  # all have looked back
             if first == 0:

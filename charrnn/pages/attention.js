@@ -2,8 +2,9 @@
 // Attention over the symbols that were read last, as charrnn looks back when it writes
 // (kernels/attention.py).
 {
-  const { exp: toE, fround, log, max } = Math;
+  const { exp: toE, fround, log, max, min } = Math;
   const { LANES, exp } = globalThis.cells, SUMS = new Float32Array(LANES);
+  const COLD = fround(1e-6); // as in sampling.js
 
   // The scalar product of q and keys from `at` on, in the order of charrnn's.
   function productOf(q, d, keys, at) {
@@ -53,7 +54,8 @@
       this.state = state;
     }
 
-    // Logits (V,) after the last symbol that was noted become those after a look back.
+    // How much each symbol is copied after the last one that was noted, (V,), until the next call,
+    // beside e^logits: logits (V,) become those less a constant.
     lookBack(logits) {
       const { keys, read, place: [oldest] } = this.partsOf(this.state);
       const { bias, window, said, qk, d, places, root } = this, M = bias.length;
@@ -69,11 +71,42 @@
       for (let j = begin; j < M; j++) {
         said[read[placeOf(j + 1)] - 1] += exp(fround(window[j] - largest));
       }
-      for (let v = 0; v < logits.length; v++) {
-        if (said[v] > 0) logits[v] = largest + log(toE(fround(logits[v] - largest)) + said[v]);
-      }
+      for (let v = 0; v < logits.length; v++) logits[v] -= largest;
+      return said;
     }
   }
 
-  globalThis.Attention = Attention;
+  // said = said^(1 / degree), times what leaves its sum as it is.
+  function sharpen(said, degree) {
+    let largest = 0, before = 0, after = 0;
+    for (const number of said) largest = max(largest, number);
+    for (let v = 0; v < said.length; v++) {
+      if (said[v] > 0) {
+        before += said[v];
+        said[v] = toE(log(said[v] / largest) / degree);
+        after += said[v];
+      }
+    }
+    for (let v = 0; v < said.length; v++) said[v] *= before / after;
+  }
+
+  // Logits for a temperature, (V,), of what is expected: logits `own` and what is copied, `said`,
+  // or null.
+  function blended({ own, said }, temperature) {
+    if (said === null) return own.slice();
+    const degree = max(COLD, min(fround(temperature), 1)), copied = said.slice();
+    let largest = -Infinity, total = 0, sharp = 0;
+    for (const number of own) largest = max(largest, number);
+    const shares = own.map((number) => exp(fround(number - largest)));
+    for (const share of shares) total += share;
+    const sharpened = degree < 1
+      ? own.map((number) => exp(fround(fround(number - largest) / degree))) : shares;
+    for (const share of sharpened) sharp += share;
+    if (degree < 1 && copied.some((number) => number > 0)) sharpen(copied, degree);
+    const lead = largest + log(total / sharp), factor = toE(lead);
+    return own.map((number, v) => degree * (copied[v] > 0
+      ? log(sharpened[v] * factor + copied[v]) : fround(number - largest) / degree + lead));
+  }
+
+  Object.assign(globalThis, { Attention, blended });
 }

@@ -20,24 +20,25 @@
       this.hash = mark.hash;
       this.tracker = mark.tracker && mark.tracker.copy();
       this.surprises = mark.surprises.slice(); // since the last multiple of EVERY
-      this.logits = null;
+      this.outlook = null;
     }
 
-    // The logits of the next symbol, (V,). Any other walk overwrites them.
+    // What is expected as the next symbol, as a network's `predict`.
     predict() {
-      if (this.logits === null) {
+      if (this.outlook === null) {
         this.continuer.network.step(this.state, this.last);
-        this.logits = this.continuer.network.predict().slice();
-        if (!this.logits.every(Number.isFinite)) throw new Error("The network's numbers overflow.");
+        const { own, said } = this.continuer.network.predict();
+        if (!own.every(Number.isFinite)) throw new Error("The network's numbers overflow.");
+        this.outlook = { own: own.slice(), said: said && said.slice() };
       }
-      return this.logits;
+      return this.outlook;
     }
 
     // Go on to the next symbol, which is this one.
     follow(id) {
       if (this.count % EVERY === 0) this.surprises = [];
       this.surprises.push(surprise(this.predict(), id));
-      this.logits = null;
+      this.outlook = null;
       this.last = id;
       const symbol = this.continuer.vocabulary.character(id);
       if (this.tracker && this.tracker.resetsBefore(symbol)) this.state.fill(0);
@@ -53,7 +54,8 @@
   const keyOf = (start, count, [a, b]) => `${start} ${count} ${a} ${b}`;
 
   // -ln of the probability of a symbol.
-  function surprise(logits, id) {
+  function surprise(outlook, id) {
+    const logits = blended(outlook, 1);
     let largest = -Infinity, total = 0;
     for (const logit of logits) if (logit > largest) largest = logit;
     for (const logit of logits) total += Math.exp(logit - largest);
@@ -140,9 +142,8 @@
       const walk = new Walk(this, start, mark);
       for (let n = begin + walk.count; n < ids.length; n++) {
         await pause();
-        const logits = walk.predict();
-        surprises[n] = surprise(logits, ids[n]);
         walk.follow(ids[n]);
+        surprises[n] = walk.surprises.at(-1);
       }
       if (walk.count) this.store(walk);
       return { walk, surprises };
@@ -159,7 +160,7 @@
     // The weights with which the next symbol is drawn, and the most probable one; null if none may
     // follow. state: of the known words; left: how many symbols may still be written.
     weighed(walk, settings, state, left) {
-      const row = walk.predict().slice();
+      const row = blended(walk.predict(), settings.temperature);
       if (this.vocabulary.unknown !== null) row[this.vocabulary.unknown] = -Infinity;
       if (state !== null && !this.knownWords.constrain(row, state, left)) return null;
       const best = weigh(row, settings);

@@ -2,7 +2,7 @@
 // Several networks that write together, with the methods of one: each symbol has the mean of their
 // probabilities. A state is theirs, one after the other, and so are the layers.
 {
-  const { exp, fround, log, max } = Math;
+  const { exp: toE, fround, log, max } = Math;
   const LEAST = 1e-300; // before the logarithm
 
   class Mixture {
@@ -11,6 +11,8 @@
       Object.assign(this, { members, H, layers, memberSize: size, size: members.length * size });
       this.mean = new Float64Array(symbols);
       this.chances = new Float64Array(symbols);
+      this.copied = new Float64Array(symbols);
+      this.said = new Float32Array(symbols);
       this.logits = new Float32Array(symbols);
     }
 
@@ -25,20 +27,29 @@
       this.members.forEach((each, n) => each.step(this.stateOf(state, n), id));
     }
 
-    // The logarithm of the mean of the probabilities: generation/ensemble.py.
+    // What the mean of the distributions expects: generation/outlook.py.
     predict() {
-      const { mean, chances, members, logits } = this;
+      const { mean, chances, copied, members, logits } = this;
+      let said = null;
       mean.fill(0);
+      copied.fill(0);
       for (const each of members) {
-        const row = each.predict();
+        const { own: row, said: its } = each.predict();
         let largest = -Infinity, total = 0;
         for (const logit of row) if (!(logit <= largest)) largest = logit;
-        for (let v = 0; v < row.length; v++) total += chances[v] = exp(row[v] - largest);
+        const shift = its ? 0 : largest;
+        for (let v = 0; v < row.length; v++) total += chances[v] = toE(row[v] - shift);
+        if (its) for (const number of its) total += number;
         const weight = 1 / members.length / total;
         for (let v = 0; v < row.length; v++) mean[v] += chances[v] * weight;
+        if (its) {
+          said = this.said;
+          for (let v = 0; v < row.length; v++) copied[v] += its[v] * weight;
+        }
       }
       for (let v = 0; v < logits.length; v++) logits[v] = fround(log(max(mean[v], LEAST)));
-      return logits;
+      if (said) said.set(copied);
+      return { own: logits, said };
     }
   }
 

@@ -240,15 +240,14 @@
       for (let u = 0; u < this.H; u++) now[u] = fma(keep, fround(old[u] - now[u]), now[u]);
     }
 
-    // The logits of the symbol after the last one that was read, (V,), until the next call: of the
-    // state of the last step.
+    // What is expected after the last step, until the next call: log p of the next symbol is
+    // log(e^own + said), plus a constant; said, what attention copies, may be null; both (V,).
     predict() {
       const { logits, layers } = this;
       logits.set(this.outBias);
       for (const layer of layers) if (layer.out) layer.out.addTo(logits, 0, layer.x);
       const own = logits.subarray(0, this.symbols);
-      if (this.attention) this.attention.lookBack(own);
-      return own;
+      return { own, said: this.attention && this.attention.lookBack(own) };
     }
   }
 

@@ -13,7 +13,7 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import overflow
-from charrnn.generation.ensemble import log_of_mean
+from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Work
@@ -63,7 +63,7 @@ class Batch:
         """Let each text go on by this number of symbols, or up to its end."""
         states = self._gathered(streams)
         for _ in range(steps):
-            logits = [
+            outlooks = [
                 network.run(
                     state,
                     np.array([[stream.next_of(n) for stream in streams]] * 2, np.int32),
@@ -71,9 +71,9 @@ class Batch:
                 )
                 for n, (network, state) in enumerate(zip(self.networks, states, strict=True))
             ]
-            means = logits[0] if len(logits) == 1 else log_of_mean(logits, self._mixture)
+            mean = outlooks[0] if len(outlooks) == 1 else mean_of(outlooks, self._mixture)
             for i, stream in enumerate(streams):
-                if stream.advance(means[i]):
+                if stream.advance(mean.of(i)):
                     for state in states:
                         state.reset(i)
             if all(stream.is_full for stream in streams):
@@ -132,11 +132,11 @@ class _Steps:
         self._network: Network | None = None
         config = SamplingConfig(length=0)
         self._controls = controls_of(config, len(network.vocab))  # the kernel draws nothing
-        self._config, self._symbols = config, len(network.vocab)
+        self._config = config
 
-    def run(self, state: State, ids: NDArray[np.int32], has_logits: bool) -> Floats:
-        """Read ids (K + 1, N), except for the last ones; returns the logits after them, (N, V),
-        which the next call overwrites, if asked for.
+    def run(self, state: State, ids: NDArray[np.int32], has_logits: bool) -> Outlook:
+        """Read ids (K + 1, N), except for the last ones; returns what is expected after them, if
+        asked for, which the next call overwrites.
         """
         steps, N = len(ids) - 1, ids.shape[1]
         work = self._work(N)
@@ -151,7 +151,7 @@ class _Steps:
         if work.overflows[0]:
             work.overflows[0] = False
             raise overflow()
-        return work.logits[:, : self._symbols]
+        return work.outlook
 
     def scores(
         self, ids: NDArray[np.int32], state: State, resets: NDArray[np.bool_]

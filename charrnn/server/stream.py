@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.generation.automaton import Automaton
+from charrnn.generation.outlook import Outlook
 from charrnn.generation.stopping import Endings, symbols_of
 from charrnn.generation.writer import controls_of, ends_of, generator, memory_of
 from charrnn.kernels.constraint import Edges
@@ -208,25 +209,25 @@ class Stream:
         place = bisect_right(self._resets, self.place)
         return place > 0 and self._resets[place - 1] == self.place
 
-    def advance(self, logits: Floats) -> bool:
+    def advance(self, outlook: Outlook) -> bool:
         """Go on by a symbol after the network has read `last`: the next of the prompt, or one that
-        is drawn from the logits (V,), which are overwritten. True if the state is zero before it is
+        is drawn from what is expected, which is overwritten. True if the state is zero before it is
         read.
         """
         if self.is_full:
             return False
         self.place += 1
-        own = logits.copy() if self.order.logprobs is not None else None
+        whole = outlook.logits.copy() if self.order.logprobs is not None else None
         if self.place < len(self.sequence):
             chosen = int(self.sequence[self.place])
             is_reset = self._resets_here()
         else:
+            previous, controls, memory = self.last, self._controls, self._memory
+            logits = outlook.blended(controls, previous, memory, 0, self._scratch)
             if self.order.bias is not None:
                 logits += self.order.bias
             uniform = self._random.random()
-            chosen = draw(
-                logits, self._controls, self.last, uniform, self._scratch, self._memory, 0
-            )
+            chosen = draw(logits, controls, previous, uniform, self._scratch, memory, 0)
             self.written.append(chosen)
             if self.order.tells_chances:
                 weights = logits.astype(np.float64)
@@ -236,8 +237,8 @@ class Stream:
             is_reset = self._documents is not None and bool(
                 self._documents.follow(np.array([chosen]))
             )
-        if own is not None:
-            logs = log_softmax(own)
+        if whole is not None:
+            logs = log_softmax(whole)
             place = Place.of(chosen, float(logs[chosen]), logs, self.order.logprobs or 0)
             self.places.append(place)
         self.last = chosen

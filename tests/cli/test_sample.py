@@ -281,23 +281,6 @@ def test_what_a_user_gets_wrong_is_told(
     assert told in result.stderr and not result.stdout
 
 
-def test_at_low_temperatures_it_says_what_keeps_a_network_from_repeating_itself(
-    tmp_path: Path,
-) -> None:
-    corpus = charrnn.Corpus.from_text("over the sea and over the hill " * 20)
-    for reach in (0, 16):
-        model = charrnn.ModelConfig(hidden=8, layers=1, attention=reach)
-        charrnn.save(tmp_path / f"{reach}", charrnn.Run.new(corpus, model).trained)
-
-    def said(reach: int, *flags: str) -> bool:
-        errors = sample(f"{tmp_path / str(reach)}", "--length", "9", *flags).stderr
-        return "may repeat itself; if it does, add --dry-multiplier 0.8" in " ".join(errors.split())
-
-    assert said(16, "--temperature", "0.5") and not said(0, "--temperature", "0.5")
-    assert not said(16, "--temperature", "0.7") and not said(16)
-    assert not said(16, "--temperature", "0.5", "--dry-multiplier", "0.8")
-
-
 def test_an_extreme_temperature_is_no_warning() -> None:
     assert len(sample("--temperature", "1e300", "--length", "20").stdout) == 20
 

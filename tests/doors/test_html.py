@@ -151,6 +151,19 @@ def test_it_writes_what_charrnn_writes(tab: Tab, name: str, precision: str, tmp_
     assert tab.complaints == []
 
 
+@pytest.mark.parametrize("temperature", [0, 0.1, 0.5, 0.9, 2.0])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_temperature_and_what_is_copied(page: Tab, count: int, temperature: float) -> None:
+    networks = drawn_mixture(count, hidden=20, attention=48, layer_norm=True)
+    for network in networks:
+        network.model.parameters["attention.bias"][:] -= 0.2
+    known(page, networks)
+    chosen = settings_of(length=1000, temperature=temperature, seed=3)
+    written = call(page, "write", "ab\ncd" * 9, chosen)["text"]
+    assert written == expected(networks, "ab\ncd" * 9, chosen)
+    assert len(set(written)) > 3 or not temperature
+
+
 @pytest.mark.parametrize("settings", CELLS, ids=lambda each: each["cell"])
 def test_every_cell_and_option(page: Tab, settings: dict[str, Any]) -> None:
     trained = drawn_network(**settings)

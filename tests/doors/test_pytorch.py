@@ -26,7 +26,7 @@ from charrnn.config.settings import CELL_NAMES
 from charrnn.export.card import visible
 from charrnn.text.documents import resets
 from charrnn.text.vocab import Vocab
-from tests.reference.drawn import SYMBOLS, drawn_mixture, drawn_network, drawn_text
+from tests.reference.drawn import SYMBOLS, chances_at, drawn_mixture, drawn_network, drawn_text
 from tests.reference.torch_options import OPTIONS
 
 Networks = Trained | Mixture
@@ -81,9 +81,19 @@ def test_attention(
         network.model.parameters["attention.bias"][:] -= 0.2
     module = check(networks[0] if count == 1 else networks, tmp_path, drawn_text(5000, "\n\n.abc"))
     config = charrnn.SamplingConfig(length=300, temperature=0, precision="float32")
-    wanted = "".join(charrnn.generate(networks, "ab\n\nc" * 30, config))
-    made = module.sample(module.load(), "ab\n\nc" * 30, length=300, temperature=0)
-    assert made == wanted
+    network, prime = module.load(), "ab\n\nc" * 30
+    wanted = "".join(charrnn.generate(networks, prime, config))
+    assert module.sample(network, prime, length=300, temperature=0) == wanted
+
+    if pattern is None:  # the draws at a low temperature are from what ours are drawn from
+        ids = module.encode(prime)
+        read = torch.tensor([int(network.start_ids[0]), *ids])[:, None]
+        logits, *_ = network(read, *network.start(), 0.3)
+        found = torch.softmax(logits[-1, 0] / 0.3, 0).detach().numpy()
+        np.testing.assert_allclose(found, chances_at(0.3, networks, np.array(ids)), atol=1e-5)
+        drawn = [module.sample(network, prime, 1, 0.3, seed) for seed in range(300)]
+        shares = np.array([drawn.count(symbol) / 300 for symbol in module.SYMBOLS])
+        assert abs(shares - found).max() < 0.1
 
 
 @pytest.mark.parametrize("option", OPTIONS)

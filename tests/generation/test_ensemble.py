@@ -14,8 +14,9 @@ from charrnn.config.sampling import SamplingConfig
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows, mixed
-from charrnn.generation.ensemble import Ensemble, log_of_mean
+from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.generate import generate, generate_many
+from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.generation.writer import Writer
 from charrnn.kernels.sampling import Memory, draw
 from charrnn.network.model import Model, State
@@ -188,7 +189,7 @@ def test_each_network_starts_from_its_own_states() -> None:
         first = Ensemble(writers)._writers[0]
         uniforms = writer(models()[0], 2, seed=5).uniforms(1)[0]
         for n in range(2):
-            mean = log_of_mean([each[n] for each in logits])
+            mean = mean_of([Outlook(each[n], None) for each in logits]).own
             scratch, memory = np.zeros(V, np.float32), Memory.new(2)
             assert written[n] == draw(mean, first.controls, 0, uniforms[n], scratch, memory, n)
 
@@ -213,7 +214,7 @@ def test_the_mean_of_extreme_distributions() -> None:
         np.array([0.0, -2000.0, -2000.0], np.float32),
         np.array([90.0, 91.0, -2000.0], np.float32),
     ]
-    found = log_of_mean(logits)
+    found = mean_of([Outlook(each, None) for each in logits]).own
     e = 1 / (1 + np.e)
     np.testing.assert_allclose(found[:2], np.log([(1 + e) / 2, (1 - e) / 2]), rtol=1e-6)
     assert found[2] < -600

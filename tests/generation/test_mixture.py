@@ -16,8 +16,8 @@ from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.evaluation.evaluate import evaluate, evaluate_windows
 from charrnn.evaluation.texts import evaluate_texts
-from charrnn.generation.ensemble import log_of_mean
 from charrnn.generation.generate import generate, generate_many
+from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.network.model import Model
 from charrnn.text.vocab import UNKNOWN, Vocab
 from tests.reference.small import plain_model
@@ -164,6 +164,7 @@ def test_weights() -> None:
 
 def test_the_log_of_a_mean_has_a_floor() -> None:
     logits = [np.zeros(3, np.float32), np.zeros(4, np.float32)]
-    found = log_of_mean(logits, Mixture([A, B], [0.5, 0.5]))
+    outlooks = [Outlook(each, None) for each in logits]
+    found = mean_of(outlooks, Mixture([A, B], [0.5, 0.5])).own
     np.testing.assert_allclose(np.exp(found[1]), 1 / 6, rtol=1e-5)
     assert np.isfinite(found).all()

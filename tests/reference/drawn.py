@@ -9,7 +9,9 @@ import numpy as np
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.checkpoint.trained import Origin, Text, Trained
-from charrnn.config import CorpusConfig, ModelConfig
+from charrnn.config import CorpusConfig, ModelConfig, SamplingConfig
+from charrnn.generation.outlook import mean_of
+from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
 from charrnn.text.vocab import Vocab
 
@@ -53,6 +55,21 @@ def drawn_network(
 def drawn_mixture(count: int, **settings: Any) -> Mixture:
     """Networks such as those of one run: of the same settings, each with numbers of its own."""
     return Mixture([drawn_network(seed=7 + n, **settings) for n in range(count)])
+
+
+def chances_at(temperature: float, networks: Mixture, ids: np.ndarray) -> np.ndarray:
+    """How probable charrnn makes each symbol after a start and ids (K,), with attention: (V,)."""
+    config = SamplingConfig(temperature=temperature, precision="float32")
+    writers = [Writer(network.model, config) for network in networks]
+    for writer, network in zip(writers, networks, strict=True):
+        writer.begin(network.opening)
+        writer.read(ids)
+    mean = mean_of([writer.outlook(writer.last) for writer in writers]).of(0)
+    assert mean.copied.sum() > 0.01 * np.exp(mean.own).sum(), "it copies too little to see it"
+    first, scratch = writers[0], np.zeros(len(networks.vocab), np.float32)
+    row = mean.blended(first.controls, int(ids[-1]), first.memory, 0, scratch)
+    p = np.exp((row - row.max()).astype(np.float64) / temperature)
+    return p / p.sum()
 
 
 def drawn_text(length: int, symbols: str = SYMBOLS, seed: int = 3) -> str:
