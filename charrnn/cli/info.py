@@ -137,11 +137,13 @@ def _print_facts(facts: list[tuple[str, str]]) -> None:
 
 def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
     size, model = terminal.size_text(about["bytes"]), about["model"]
+    reach = model["attention"]
+    looks_back = f", looks back {reach:,} symbols" if reach else ""
     units = f"{model['cell']} of {model['layers']} x {model['hidden']:,} units"
     facts = [
         ("checkpoint", about["checkpoint"]),
         ("size", f"{size}, format version {about['format_version']}"),
-        ("network", f"{units}, {about['parameters']:,} parameters"),
+        ("network", f"{units}, {about['parameters']:,} parameters{looks_back}"),
         ("progress", f"step {about['step']:,}, epoch {about['epoch']:.2f}"),
         ("loss", terminal.loss_text(about["loss"])),
         ("samples", f"with weights in {about['sampling_precision']} (--precision auto)"),

@@ -58,7 +58,8 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
             f"{asked_shape[0]} x {asked_shape[1]}"
         )
     size = f"{counted(model.layers, 'layer')} of {counted(model.hidden, 'unit')}"
-    say(f"network: {model.cell}, {size}, {run.model.count():,} parameters")
+    reach = f", looks back {model.attention:,} {unit}" if model.attention else ""
+    say(f"network: {model.cell}, {size}, {run.model.count():,} parameters{reach}")
     per_character = run.model.count() / len(corpus.train)
     if per_character > MANY_PARAMETERS and model.hidden > WIDTHS[0]:
         say(

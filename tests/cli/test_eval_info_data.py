@@ -443,6 +443,14 @@ def test_eval_of_a_part_that_the_run_does_not_have(
 # info
 
 
+@pytest.mark.parametrize(("reach", "told"), [(0, False), (1040, True)])
+def test_info_tells_how_far_a_network_looks_back(reach: int, told: bool, tmp_path: Path) -> None:
+    model = charrnn.ModelConfig(hidden=8, layers=1, attention=reach)
+    charrnn.save(tmp_path / "a", charrnn.Run.new(charrnn.Corpus.from_text(TEXT), model).trained)
+    shown = charrnn_("info", str(tmp_path / "a")).stdout
+    assert ("parameters, looks back 1,040 symbols" in shown) == told == ("looks back" in shown)
+
+
 def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) -> None:
     found = json.loads(charrnn_("info", "checkpoints/tiny", "--json").stdout)
     assert found["parameters"] == run.model.count()
