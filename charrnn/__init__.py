@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from charrnn.generation.lexicon import Lexicon
     from charrnn.generation.manuscript import Manuscript
     from charrnn.generation.manuscript_file import ManuscriptFile
+    from charrnn.generation.outlook import Outlook
     from charrnn.generation.short import ShortTexts, folded
     from charrnn.generation.writer import Writer
     from charrnn.inspection.activity import activity
@@ -150,6 +151,7 @@ _HOMES = {
     "export.pytorch": "export_pytorch",
     "generation.cowriter": "Cowriter",
     "generation.ensemble": "Ensemble",
+    "generation.outlook": "Outlook",
     "generation.manuscript": "Manuscript",
     "generation.manuscript_file": "ManuscriptFile",
     "errors": "CharrnnError CheckpointError ConfigError CorpusError DataError "
@@ -221,8 +223,8 @@ __all__ = [  # noqa: RUF022
     "SamplingConfig", "ServeConfig",
     "evaluate_xz", "evaluate_ppmd", "authorship", "Authorship", "surprise_page",
     "report", "Story", "calibration", "Calibration", "character_map", "CharacterMap",
-    "overlap", "SharedPassage", "Copies", "Ensemble", "Mixture", "export_onnx", "export_pytorch",
-    "Card", "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
+    "overlap", "SharedPassage", "Copies", "Ensemble", "Outlook", "Mixture", "export_onnx",
+    "export_pytorch", "Card", "export_html", "adapt", "best_of", "with_logprobs", "CharrnnError",
     "CheckpointError", "ConfigError", "CorpusError", "DataError", "DivergenceError", "ExportError",
     "PeerError",
     "RunError", "SamplingError", "VocabError", "Workers",
