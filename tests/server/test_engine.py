@@ -139,10 +139,23 @@ def test_what_shapes_a_draw_shapes_the_chances() -> None:
         assert not any(own.stream(order={"tells_chances": True}, length=0).chances)
 
 
+@pytest.mark.parametrize("attention", [0, 48])
 @pytest.mark.parametrize("separator", [None, r"\n"])
-def test_several_networks_write_what_generate_lets_them_write(separator: str | None) -> None:
+def test_several_networks_write_what_generate_lets_them_write(
+    separator: str | None, attention: int
+) -> None:
+    """With attention, the second one has none."""
     networks = Mixture(
-        [network(separator=separator, starts=3 + n, hidden=16 + 8 * n, seed=n) for n in range(3)],
+        [
+            network(
+                separator=separator,
+                starts=3 + n,
+                hidden=16 + 8 * n,
+                seed=n,
+                attention=attention * (n != 1),
+            )
+            for n in range(3)
+        ],
         [0.5, 0.25, 0.25],
     )
     wanted = [expected(networks, **config) for config in SETTINGS]
