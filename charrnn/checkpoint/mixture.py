@@ -20,7 +20,7 @@ from charrnn.checkpoint.trained import Origin, Trained, load
 from charrnn.config import CorpusConfig
 from charrnn.errors import ConfigError, VocabError
 from charrnn.text.documents import start_ids
-from charrnn.text.vocab import TextIds, Vocab
+from charrnn.text.vocab import Vocab
 
 
 class Mixture(Sequence[Trained]):
@@ -51,9 +51,14 @@ class Mixture(Sequence[Trained]):
                     f"{networks[0].vocab.unit}s; leave it out"
                 )
         self.vocab = reduce(Vocab.extended, (network.vocab for network in networks))
-        self._read_as = [_read_as(self.vocab, network.vocab) for network in networks]
         self.ids_of = [_ids_of(self.vocab, network.vocab) for network in networks]
         """For each network the id of each of its symbols in `vocab`, int64 (its V,)."""
+        self.read_as = np.stack([_read_as(self.vocab, network.vocab) for network in networks])
+        """As which of its ids each network reads each symbol of `vocab`, int32 (networks, V)."""
+        self.columns = np.full(self.read_as.shape, -1, np.int32)
+        """The id of each symbol of `vocab` in each network, or -1: int32 (networks, V)."""
+        for row, own in zip(self.columns, self.ids_of, strict=True):
+            row[own] = np.arange(len(own))
         self.is_whole = [network.vocab == self.vocab for network in networks]
         """For each network whether its vocabulary is the union."""
 
@@ -107,7 +112,7 @@ class Mixture(Sequence[Trained]):
 
     def read_by(self, n: int, ids: NDArray[Any]) -> NDArray[Any]:
         """A text ids (K,) in `vocab` as network n reads it."""
-        return ids if self.is_whole[n] else self._read_as[n][ids]
+        return ids if self.is_whole[n] else self.read_as[n].astype(ids.dtype)[ids]
 
     def is_absent(self, ids: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Which networks lack which characters of a text ids (K,): bool (networks, K); None if
@@ -146,10 +151,10 @@ def shares(count: int, weights: Sequence[float | None] | None) -> tuple[float, .
     return tuple((1 - total) / rest if weight is None else weight for weight in given)
 
 
-def _read_as(vocab: Vocab, own: Vocab) -> TextIds:
-    """The id that a network with the vocabulary `own` reads for each symbol: (V,) of its type."""
+def _read_as(vocab: Vocab, own: Vocab) -> NDArray[np.int32]:
+    """The id that a network with the vocabulary `own` reads for each symbol, (V,)."""
     otherwise = int(start_ids(own)[0]) if own.unknown is None else own.unknown
-    ids = np.full(len(vocab), otherwise, own.dtype)
+    ids = np.full(len(vocab), otherwise, np.int32)
     for symbol, i in vocab.index.items():
         if symbol in own.index:
             ids[i] = own.index[symbol]

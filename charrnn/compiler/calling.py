@@ -4,7 +4,6 @@ Numba's first-class functions cost 0.1 ms each time one is passed from Python, w
 entering a kernel with five of them took as long as fifty characters of a small network.
 """
 
-from collections.abc import Callable
 from functools import cache, partial
 from operator import attrgetter
 from typing import Any
@@ -17,7 +16,7 @@ COMPILED = attrgetter("library", "fndesc.llvm_func_name")
 """Where Numba stores compiled machine code, and the name of its entry."""
 
 
-def bind(kernel: Any, **named: Any) -> Callable[..., Any]:
+def bind(kernel: Any, **named: Any) -> partial[Any]:
     """The kernel with its first arguments bound by name; calls pass the others, in order or by
     name.
 
@@ -74,3 +73,43 @@ def caller(signature):
         return signature.return_type(types.intp, arguments), codegen
 
     return call
+
+
+FRAME = 1 << 14
+"""Bytes of memory for a call's arguments, see `framed`."""
+
+
+def framed(signature):
+    """Two intrinsics for kernels of one signature whose arguments lie in memory, so that a kernel
+    can call them for several networks, one after another: store(frame, arguments) puts a tuple of
+    them at an address, where there are FRAME bytes; call(address, frame) calls a kernel with them.
+    Arrays stay where they are, and must live on. Nothing may be raised.
+    """
+    wanted = types.Tuple(signature.args)
+
+    def place(context, builder, frame):
+        kind = context.get_value_type(wanted)
+        if context.get_abi_sizeof(kind) > FRAME:
+            raise ValueError(f"the arguments take more than {FRAME} bytes")
+        return builder.inttoptr(frame, kind.as_pointer())
+
+    @intrinsic
+    def store(typingctx, frame, arguments):
+        def codegen(context, builder, own, args):
+            builder.store(args[1], place(context, builder, args[0]))
+            return context.get_dummy_value()
+
+        return types.void(types.intp, wanted), codegen
+
+    @intrinsic
+    def call(typingctx, function, frame):
+        def codegen(context, builder, own, args):
+            convention, result = context.call_conv, signature.return_type
+            values = cgutils.unpack_tuple(builder, builder.load(place(context, builder, args[1])))
+            kind = convention.get_function_type(result, signature.args)
+            pointer = builder.inttoptr(args[0], kind.as_pointer())
+            return convention.call_function(builder, pointer, result, signature.args, values)[1]
+
+        return signature.return_type(types.intp, types.intp), codegen
+
+    return store, call

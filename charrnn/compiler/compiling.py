@@ -57,10 +57,13 @@ CHOSEN_MODULES = {
     "amx-training": "amx_product",
     "dynamic": "adapting",
     "attention": "attention",
+    "together": "together",
     LARGE_TEXTS: LARGE_TEXTS,
     **{name: name for name in COMPARING},
 }
-"""The modules for precisions in sampling and training, dynamic evaluation, and texts."""
+"""The modules for precisions in sampling and training, dynamic evaluation, attention, several
+networks that write together, and texts.
+"""
 
 listeners: list[Callable[[str, bool], None]] = []
 """Called with a kernel's name and whether it is cached, before it is compiled or loaded; used to

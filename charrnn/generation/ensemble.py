@@ -7,16 +7,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.outlook import mean_of
 from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, ends_of
 from charrnn.kernels.repetition import note_all
-from charrnn.kernels.sampling import Controls, Memory, draw
+from charrnn.kernels.sampling import Controls, Memory
+
+if TYPE_CHECKING:
+    from charrnn.generation.together import Together
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,6 @@ class Ensemble:
         as for `Writer`.
     """
 
-    chunk = CHUNK
-
     def __init__(
         self,
         writers: Sequence[Writer],
@@ -63,7 +64,7 @@ class Ensemble:
         self._writers, self._mixture, self._end = writers, mixture, end
         self.controls = controls or writers[0].controls
         self.memory = memory or writers[0].memory
-        self._scratch = np.zeros(len(self.controls.banned), np.float32)
+        self._together: Together | None = None
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self._writers)} writers)"
@@ -72,6 +73,12 @@ class Ensemble:
     def streams(self) -> int:
         """The number of texts."""
         return self._writers[0].streams
+
+    @property
+    def chunk(self) -> int:
+        """As `Writer.chunk`."""
+        shortest = min(writer.chunk for writer in self._writers)
+        return max(CHUNK, shortest // len(self._writers))
 
     @property
     def random(self) -> list[np.random.Generator]:
@@ -101,7 +108,7 @@ class Ensemble:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
-        self.memory = self.memory.of(streams)
+        self.memory, self._together = self.memory.of(streams), None
 
     def resample(self, streams: Sequence[int]) -> None:
         """As `Writer.resample`."""
@@ -123,7 +130,7 @@ class Ensemble:
 
     def _with(self, writers: Sequence[Writer], memory: Memory) -> Ensemble:
         other = copy.copy(self)
-        other._writers, other.memory = writers, memory
+        other._writers, other.memory, other._together = writers, memory, None
         return other
 
     def put(self, stream: int, other: Ensemble, its: int) -> None:
@@ -163,17 +170,50 @@ class Ensemble:
 
     def drawn(self, uniforms: Uniforms) -> Ids:
         """As `Writer.drawn`."""
-        ids = np.zeros((len(uniforms), self.streams), np.int32)
-        for step, row in enumerate(uniforms):
-            outlooks = [writer.outlook(writer.last) for writer in self._writers]
-            mean = mean_of(outlooks, self._mixture)
-            for n, uniform in enumerate(row):
-                last, memory = self._writers[0].last[n], self.memory
-                logits = mean.of(n).blended(self.controls, last, memory, n, self._scratch)
-                ids[step, n] = draw(logits, self.controls, last, uniform, self._scratch, memory, n)
+        ids = np.zeros((len(uniforms) + 1, self.streams), np.int32)
+        ids[0], steps, done = self._writers[0].last, self.chunk, 0
+        if self._writers[0].has_documents:  # as in `Writer.drawn`
+            steps = max(1, min(steps, 4 * CHUNK) // self.streams)
+        while done < len(uniforms):
+            done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
             for n, writer in enumerate(self._writers):
-                writer.follow(self._read_by(n, ids[step]).astype(np.int32))
-        return ids
+                writer.last = self._read_by(n, ids[done]).astype(np.int32)
+        return ids[1:]
+
+    def _write(self, ids: Ids, uniforms: Uniforms) -> int:
+        """As `Writer._write`."""
+        if not self._writers[0].has_documents:
+            self._run(ids, uniforms)
+            return len(uniforms)
+        states = [writer.state.copy() for writer in self._writers]
+        remembered = self.memory.of(range(self.streams))
+        self._run(ids, uniforms)
+        zero, done = list[list[int]](), 0
+        while done < len(uniforms) and not any(zero):
+            done += 1
+            zero = [
+                writer.ended_by(self._read_by(n, ids[done]))
+                for n, writer in enumerate(self._writers)
+            ]
+        if done < len(uniforms):  # later ids were written without the reset
+            for writer, state in zip(self._writers, states, strict=True):
+                writer.state.copy_from(state)
+            for stream in range(self.streams):
+                self.memory.put(stream, remembered, stream)
+            self._run(ids[: done + 1], uniforms[:done])  # draws the same symbols again
+        for writer, streams in zip(self._writers, zero, strict=True):
+            writer.state.reset(streams)
+        return done
+
+    def _run(self, ids: Ids, uniforms: Uniforms) -> None:
+        """Write ids[1:] (K, N) after ids[0]."""
+        if self._together is None:
+            from charrnn.generation.together import Together  # its kernels may have to be compiled
+
+            works = [writer.whole_work for writer in self._writers]
+            self._together = Together(works, self._mixture, self._writers[0].workers)
+        states, last = zip(*((writer.state, writer.last) for writer in self._writers), strict=True)
+        self._together.run(states, last, self.controls, self.memory, ids, uniforms)
 
     def _read_by(self, n: int, ids: Ids) -> Ids:
         """The ids as network n reads them."""

@@ -58,19 +58,21 @@ def mean_of(outlooks: Sequence[Outlook], mixture: Mixture | None = None) -> Outl
     """That of the mean of several networks' distributions, whose sum is 1; with a mixture, of the
     mean by its weights, and V is the size of the union.
     """
-    first = outlooks[0].own
-    symbols = first.shape[-1] if mixture is None else len(mixture.vocab)
-    own, copied = np.zeros((2, *first.shape[:-1], symbols))
+    from charrnn.kernels import together  # which only several networks need
+
+    rows = np.atleast_2d(outlooks[0].own)
+    K, N, U = len(outlooks), len(rows), rows.shape[1] if mixture is None else len(mixture.vocab)
+    shares, (own, copied) = np.zeros((K, N, 2 * U)), np.zeros((2, N, U), np.float32)
+    same = np.arange(U, dtype=np.int32)
     for k, outlook in enumerate(outlooks):
-        parts = [np.exp(outlook.own.astype(np.float64) - outlook.own.max(axis=-1, keepdims=True))]
-        if outlook.copied is not None:
-            parts = [np.exp(outlook.own.astype(np.float64)), outlook.copied.astype(np.float64)]
-        weight = 1 / len(outlooks) if mixture is None else mixture.weights[k]
-        weight = weight / sum(part.sum(axis=-1, keepdims=True) for part in parts)
-        ids = slice(None) if mixture is None or mixture.is_whole[k] else mixture.ids_of[k]
-        for total, part in zip((own, copied), parts, strict=False):
-            total[..., ids] += part * weight
-    logits: Floats = np.log(np.maximum(own, LEAST)).astype(np.float32)
+        said = np.ascontiguousarray(np.atleast_2d(outlook.own))
+        again = said[:0] if outlook.copied is None else np.atleast_2d(outlook.copied)
+        weight, columns = (
+            (1 / K, same) if mixture is None else (mixture.weights[k], mixture.columns[k])
+        )
+        together.share_of(said, np.ascontiguousarray(again), columns, weight, shares[k])
+    together.mean_of_shares(shares, own, copied)
+    shape = (*outlooks[0].own.shape[:-1], U)
     if all(outlook.copied is None for outlook in outlooks):
-        return Outlook(logits, None)
-    return Outlook(logits, copied.astype(np.float32))
+        return Outlook(own.reshape(shape), None)
+    return Outlook(own.reshape(shape), copied.reshape(shape))

@@ -1,6 +1,5 @@
 """What the compiled loop that writes is called with, and when one text is written on one thread."""
 
-from collections.abc import Callable
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -54,7 +53,7 @@ class Work:
 
     A single stream is divided into shares of the weights, several streams into shards.
     own: the kernel of each thread, bound except for ids, given, uniforms, memory, and what
-        `State.read_last` gives.
+        `State.read_last` gives. shards: the streams of each, (first, last).
     """
 
     def __init__(
@@ -67,10 +66,11 @@ class Work:
         panels, precision, N = weights.panels, weights.precision, streams
         model = panels.model
         config, cell, L, H = model.config, model.cell, model.config.layers, model.width
-        self._symbols, V = config.vocab_size, padded(config.vocab_size)
+        self.symbols, self.streams = config.vocab_size, streams
+        V = padded(config.vocab_size)
         shares = weights.shares(streams, threads)
         shards = [(0, 1)] * len(shares) if streams == 1 else ranges(streams, threads)
-        self._shares = shares  # the kernel gets addresses
+        self._shares, self.shards = shares, shards  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
         self.said = aligned(N if config.attention else 0, V)
@@ -137,7 +137,7 @@ class Work:
             )
             for shard, share in zip(shards, cycle(shares), strict=False)
         ]
-        self.own: list[Callable[..., None]] = []
+        self.own: list[partial[Any]] = []
         self.control(controls)
 
     @property
@@ -145,7 +145,7 @@ class Work:
         """What the network expected after the last call without draws, which the next one
         overwrites.
         """
-        V = self._symbols
+        V = self.symbols
         return Outlook(self.logits[:, :V], self.said[:, :V] if len(self.said) else None)
 
     def control(self, controls: Controls) -> None:

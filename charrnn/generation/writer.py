@@ -134,6 +134,19 @@ class Writer:
             self._own_work = self._made(self.controls, self.streams, self.workers.threads)
         return self._own_work
 
+    @property
+    def has_documents(self) -> bool:
+        """True if a state becomes zero where a document ends."""
+        return self._documents is not None
+
+    @property
+    def whole_work(self) -> Work:
+        """One in which a single stream is not divided."""
+        if self.streams > 1 or self._work.parts == 1:
+            return self._work
+        self._alone = self._alone or self._made(self.controls, 1, 1)
+        return self._alone
+
     def __repr__(self) -> str:
         return f"Writer({self.model.summary}, {self.streams} streams)"
 
@@ -231,8 +244,11 @@ class Writer:
     def follow(self, ids: Ids) -> None:
         """Stream n continues with ids[n]; if a separator ends with it, set the state to zero."""
         self.last = ids
-        if self._documents is not None:
-            self.state.reset(self._documents.follow(ids))
+        self.state.reset(self.ended_by(ids))
+
+    def ended_by(self, ids: Ids) -> list[int]:
+        """The streams in which a document ends with ids[n], which follow what each has read."""
+        return [] if self._documents is None else self._documents.follow(ids)
 
     def control(self, controls: Controls) -> None:
         """Draw by other controls from now on, which have to be of the same symbols."""
@@ -357,7 +373,7 @@ class Writer:
         if work.parts > 1 and (
             self.workers.ready(work.parts) < work.parts or self._turns.is_alone()
         ):
-            work = self._alone = self._alone or self._made(self.controls, 1, 1)
+            work = self.whole_work
         work.load(self.state)
         memories = work.memories(self.memory)
         jobs = [

@@ -32,10 +32,15 @@ call_prepare, call_step, call_draw = caller(PREPARE), caller(STEP), caller(DRAW)
 LOOK = void(VECTOR, PLANE, IDS, int64, int64, int64, int64, VECTOR, float32, VECTOR, VECTOR)
 BLEND = void(VECTOR, VECTOR, CONTROLS, int64, MEMORY, int64, VECTOR)
 call_look, call_blend = caller(LOOK), caller(BLEND)
+WRITE = void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
+    BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
+    VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
+    RANGE, RANGE, RANGE, intp, intp, VECTOR, float32, PLANE, VECTOR, PLANE, IDS, int64,
+    float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], )  # fmt: skip
 
 
 @emits(MATRIX(intp, PART))
-def _own(emit, place, part):
+def own_columns(emit, place, part):
     """Columns first:last of the float32 (N, columns) matrix at an address, part = (N, first, last):
     all of them, unless N is 1.
     """
@@ -53,13 +58,13 @@ def _own(emit, place, part):
 
 
 @emits(void(intp, intp, intp))
-def _copy(emit, target, source, count):
+def copy_numbers(emit, target, source, count):
     """Copy `count` float32 from one address to another."""
     cgutils.raw_memcpy(emit.builder, emit.at(target, I8), emit.at(source, I8), count, 4)
 
 
 @inline
-def _meet(counter, met, parts):
+def meet_others(counter, met, parts):
     """Meet the other threads; returns the goal of the next meeting."""
     if parts > 1:
         meet(counter, met + parts)
@@ -75,7 +80,7 @@ def _multiply(multiplier, a, depth, weights, z, z_row, rows, columns):
     if is_vector:
         call_vector_product(vector_product, (a, weights, z, depth, columns))
     else:
-        panels = _own(weights, (1, 0, 0))[0]
+        panels = own_columns(weights, (1, 0, 0))[0]
         call_product(
             product, (a, depth, 0, panels, z, z_row, 0, z, z_row, 0, 1, rows, depth, columns)
         )
@@ -98,11 +103,7 @@ def _remember(qk, keys, read, place, symbol):
     read[place] = symbol
 
 
-@kernel( void( intp, intp, intp, intp, intp, MATRIX, MATRIX, PLANE, VECTOR, PLANE, int64,
-        BORDERS, CUBE, CUBE, PLANE, VECTOR, VECTOR, VECTOR, PLANE, PLANE, boolean[::1], VECTOR,
-        VECTOR, boolean, boolean, int64, CONTROLS, int64, int64, int64, PLANE, int64, PLACES,
-        RANGE, RANGE, RANGE, intp, intp, VECTOR, float32, PLANE, VECTOR, PLANE, IDS, int64,
-        float64[:, ::1], MEMORY, PLANE, IDS, int32[::1], ) )  # fmt: skip
+@kernel(WRITE)
 def write(product, vector_product, prepare, step, draw, table, memory_table, bias,
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
@@ -148,30 +149,30 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     reach, width_qk = max(1, look_bias.size), qk.shape[1]
     from_h, from_q, end = borders[0] // H * units, borders[1] // H * units, borders[2] // H * units
     multiplier, own = (product, vector_product, N == 1), (N, first, last)
-    gates = _own(address(z, 0), (N, G * first, G * last))
-    q_own, y_own = _own(address(q, 0), own), _own(address(y, 0), own)
+    gates = own_columns(address(z, 0), (N, G * first, G * last))
+    q_own, y_own = own_columns(address(q, 0), own), own_columns(address(y, 0), own)
     for s in range(S):
         now, then = s % 2, 1 - s % 2
         for layer in range(L):
             above, below = layer % 2, (layer + 1) % 2
             before, after = (layer * 2 + now) * N * H, (layer * 2 + then) * N * H
-            h_before = _own(address(h, before), own)
-            h_after = _own(address(h, after), own)
-            c_before = _own(address(c, before), own)
-            c_after = _own(address(c, after), own)
-            m_below = _own(address(m, below * N * H), own)
-            m_above = _own(address(m, above * N * H), own)
-            x_below = _own(address(x, max(layer - 1, 0) * N * H), own)
-            x_above = _own(address(x, layer * N * H), own)
-            vectors = _own(address(p, layer * K * H), (K, first, last))
+            h_before = own_columns(address(h, before), own)
+            h_after = own_columns(address(h, after), own)
+            c_before = own_columns(address(c, before), own)
+            c_after = own_columns(address(c, after), own)
+            m_below = own_columns(address(m, below * N * H), own)
+            m_above = own_columns(address(m, above * N * H), own)
+            x_below = own_columns(address(x, max(layer - 1, 0) * N * H), own)
+            x_above = own_columns(address(x, layer * N * H), own)
+            vectors = own_columns(address(p, layer * K * H), (K, first, last))
             for n in range(start, stop):
-                _copy(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
+                copy_numbers(address(gates, n * Z), address(bias, (layer * H + first) * G), Z)
             if layer == 0:
                 for n in range(start, stop):
                     looked_up = address(table, (ids[s, n] * H + first) * G_x)
-                    add_row(gates[n, : G_x * units], _own(looked_up, (1, 0, G_x * units))[0])
+                    add_row(gates[n, : G_x * units], own_columns(looked_up, (1, 0, G_x * units))[0])
                     if memory_table.shape[0] > 0:
-                        _copy(
+                        copy_numbers(
                             address(m_below, n * units),
                             address(memory_table, ids[s, n] * H + first),
                             units,
@@ -185,7 +186,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                       from_q - from_h)  # fmt: skip
             if end > from_q:
                 call_prepare(prepare, (gates, h_before, q_own, start, stop))
-                met = _meet(counter, met, parts)
+                met = meet_others(counter, met, parts)
                 _multiply(multiplier, address(q, start * H), H,
                           weights + 4 * places[layer, 2], address(gates, start * Z + from_q), Z,
                           rows, end - from_q)  # fmt: skip
@@ -196,24 +197,24 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
             )
             for n in range(start, stop):
                 if keep_h.size > 0:
-                    keep_some(h_before[n], h_after[n], _own(address(keep_h, 0), own)[n])
+                    keep_some(h_before[n], h_after[n], own_columns(address(keep_h, 0), own)[n])
                 if keep_c.size > 0:
-                    keep_some(c_before[n], c_after[n], _own(address(keep_c, 0), own)[n])
-                _copy(
+                    keep_some(c_before[n], c_after[n], own_columns(address(keep_c, 0), own)[n])
+                copy_numbers(
                     address(x_above, n * units),
                     address(y_own if has_output else h_after, n * units),
                     units,
                 )
             if normal > 0:  # over all units, some of which other threads may have computed
-                met = _meet(counter, met, parts)
-                outputs = _own(address(y, 0) if has_output else address(h, after), (N, 0, H))
+                met = meet_others(counter, met, parts)
+                outputs = own_columns(address(y, 0) if has_output else address(h, after), (N, 0, H))
                 for n in range(start, stop):
                     mean, r = moments(outputs[n], normal)
                     standardize(x_above[n], mean, r, min(units, normal - first))
             if is_residual and layer > 0:
                 for n in range(start, stop):
                     add_row(x_above[n], x_below[n])
-            met = _meet(counter, met, parts)
+            met = meet_others(counter, met, parts)
         if look != 0:
             for n in range(start, stop):
                 fill_row(qk[n], ZERO)
@@ -226,7 +227,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                     _remember(qk[n], keys[n], read[n], (oldest[n] + s) % reach, ids[s, n])
             continue
         for n in range(start, stop):
-            _copy(
+            copy_numbers(
                 address(logits, n * width + first_out),
                 address(out_bias, first_out),
                 last_out - first_out,
@@ -235,18 +236,18 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
             _multiply(multiplier, address(x, (layer * N + start) * H), H,
                       weights + 4 * places[layer, 3], address(logits, start * width + first_out),
                       width, rows, last_out - first_out)  # fmt: skip
-        met = _meet(counter, met, parts)
+        met = meet_others(counter, met, parts)
         for n in range(start, stop):
             if not _is_finite(logits[n, :V]):
                 overflows[0] = True
             if look != 0 and (uniforms.shape[0] > 0 or first == 0):
-                _copy(address(scratch, 0), address(logits, n * width), width)
+                copy_numbers(address(scratch, 0), address(logits, n * width), width)
                 ring = keys, read, n, (oldest[n] + s) % reach, ids[s, n]
                 call_look(look, (qk[n], *ring, V, look_bias, root, look_memory, scratch[0]))
                 if not _is_finite(scratch[0, :V]):
                     overflows[0] = True
             elif uniforms.shape[0] > 0:
-                _copy(address(scratch, 0), address(logits, n * width), V)
+                copy_numbers(address(scratch, 0), address(logits, n * width), V)
             if uniforms.shape[0] > 0:
                 row, other, previous = scratch[0, :V], scratch[1, :V], np.int64(ids[s, n])
                 if look != 0:
@@ -256,15 +257,15 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
                     draw, (row, controls, previous, uniforms[s, n], other, memory, n)
                 )
             elif look != 0 and first == 0:
-                _copy(address(logits, n * width), address(scratch, 0), V)
-                _copy(address(said, n * width), address(look_memory, reach), V)
+                copy_numbers(address(logits, n * width), address(scratch, 0), V)
+                copy_numbers(address(said, n * width), address(look_memory, reach), V)
         if look != 0:
-            met = _meet(counter, met, parts)  # all have looked back
+            met = meet_others(counter, met, parts)  # all have looked back
             if first == 0:
                 for n in range(start, stop):
                     _remember(qk[n], keys[n], read[n], (oldest[n] + s) % reach, ids[s, n])
     if look != 0:
-        met = _meet(counter, met, parts)  # all have read where the oldest was
+        met = meet_others(counter, met, parts)  # all have read where the oldest was
         if first == 0:
             for n in range(start, stop):
                 oldest[n] = (oldest[n] + S) % reach

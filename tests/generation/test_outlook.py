@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.generation.writer import Writer, controls_of, memory_of
 from charrnn.kernels.sampling import draw
 from charrnn.network.model import Model
+from charrnn.runtime.threads import Workers
 from charrnn.text.vocab import Vocab
 from tests.reference.small import plain_model
 
@@ -176,6 +179,27 @@ def test_a_text_is_drawn_step_by_step_from_what_is_said_and_copied(
     plain = Writer(models[0], options, streams=2)
     plain.read(IDS)
     assert len(np.unique(plain.write(60))) > 3
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+@pytest.mark.parametrize("count", [2, 3])
+def test_networks_write_the_same_on_any_number_of_threads(count: int, streams: int) -> None:
+    """Also where one thread has to write for all, and in pieces of any length."""
+    texts, cut = [], [1, 64, 25]
+    for threads, processors, pieces in ((1, 1, [90]), (2, 2, [90]), (3, 3, cut), (2, 1, [90])):
+        with closing(Workers(threads, processors=processors)) as workers:
+            config = SamplingConfig(length=90, temperature=0.7, precision="int8", seed=5)
+            several = Ensemble(
+                [
+                    Writer(model_of(seed), config, streams=streams, workers=workers)
+                    for seed in range(count)
+                ]
+            )
+            several.read(IDS)
+            texts.append(np.concatenate([several.write(piece) for piece in pieces]))
+    assert len(np.unique(texts[0])) > 3
+    for text in texts[1:]:
+        np.testing.assert_array_equal(text, texts[0])
 
 
 def test_the_logits_of_a_step_hold_what_is_copied() -> None:
