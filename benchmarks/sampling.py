@@ -9,13 +9,15 @@ are to the better of one thread and two. The medians of programs that took turns
 
 The roof: a character needs all weights once (MB), and as many bytes are read again and again, by
 the same threads, at so many GB/s, from whatever cache holds them; the last column is the speed's
-share of that. Then 64 texts at once, beside `Network.evaluate` over 50 streams of 50 characters.
+share of that. Then 64 texts at once, two networks that write one text together, attention as far
+as by default, and `Network.evaluate` over 50 streams of 50 characters.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -29,10 +31,12 @@ from charrnn.bench.machine import read_speed
 from charrnn.bench.measure import PLAIN
 from charrnn.config.sampling import PRECISIONS, SamplingConfig
 from charrnn.config.settings import ModelConfig
+from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.writer import Writer
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network
 from charrnn.runtime.threads import Workers
+from charrnn.training.recipe import attention_for
 
 SYMBOLS, LAYERS, TEXTS, STREAMS, LENGTH = 65, 2, 64, 50, 50
 SECONDS, TURNS = 0.2, 9
@@ -87,7 +91,7 @@ def writer(model: Model, threads: Workers, count: int = 1, precision: str = "flo
     return made
 
 
-def timed_writing(made: Writer) -> Speed:
+def timed_writing(made: Writer | Ensemble) -> Speed:
     return timed(lambda _: made.write(made.chunk).size)
 
 
@@ -151,12 +155,20 @@ def one_text(hidden: int, pools: Sequence[Workers], turns: int) -> Iterator[Row]
 
 
 def several_texts(hidden: int, workers: Workers, turns: int) -> Iterator[Row]:
-    """Several texts at once, and evaluation, beside one of PyTorch's."""
+    """A text with attention as by default, one of two networks, several texts at once, and
+    evaluation, beside one of PyTorch's.
+    """
     config = ModelConfig(vocab_size=SYMBOLS, layers=LAYERS, hidden=hidden, **PLAIN)
-    model = Model.initialized(config, 0)
+    model, reach = Model.initialized(config, 0), attention_for(hidden, math.inf)
+    attentive = Model.initialized(replace(config, attention=reach), 0)
     speeds = {f"LSTMCell {n}": torch_loop(hidden, n) for n in (1, 2)} | {
         f"{TEXTS} texts, {p}": timed_writing(writer(model, workers, TEXTS, p)) for p in PRECISIONS
     }
+    for name, own in (("", model), (f", attention {reach:,}", attentive)):
+        pair = [writer(own, workers, precision="int8") for _ in range(2)]
+        speeds[f"2 networks, int8{name}"] = timed_writing(Ensemble(pair))
+        if own is attentive:
+            speeds[f"int8{name}"] = timed_writing(pair[0].branch([0]))
     speeds["evaluation"] = evaluation(model, workers)
     measured = [{name: speed() for name, speed in speeds.items()} for _ in range(turns + 1)][1:]
     middle = {name: median(turn[name] for turn in measured) for name in speeds}

@@ -14,6 +14,7 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.compiler.calling import FRAME, address_of
 from charrnn.compiler.simd import padded
 from charrnn.errors import overflow
+from charrnn.generation.partition import SHARE
 from charrnn.generation.work import Turns, Work
 from charrnn.kernels import sampling, together, writing
 from charrnn.kernels.sampling import Controls, Memory
@@ -24,8 +25,8 @@ from charrnn.runtime.threads import Workers
 class Together:
     """What `kernels.together.write_together` reads and overwrites, created once.
 
-    A single text is written by as many threads as there are networks, each with its own ones; of
-    several texts, each thread writes its share, as if it were the only one.
+    A single text is written by several threads if the networks are large, each with its own ones;
+    of several texts, each thread writes its share, as if it were the only one.
     works: of the networks; in none of them is a single stream divided.
     """
 
@@ -45,7 +46,7 @@ class Together:
         self._frames = np.zeros((len(jobs), FRAME // 8), np.int64)
         self._calls = list(zip(jobs, self._frames, strict=True))
         table = np.array([self._job(*job, frame) for job, frame in self._calls])
-        threads = min(workers.threads, len(jobs))
+        threads = max(1, min(workers.threads, K, sum(work.weights for work in works) // SHARE))
         if N > 1:  # a thread has the same streams of each network
             threads = len(works[0].own)
         self._tables = [

@@ -10,6 +10,7 @@ import pytest
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig, SamplingConfig
+from charrnn.generation import together
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.generation.writer import Writer, controls_of, memory_of
@@ -183,11 +184,16 @@ def test_a_text_is_drawn_step_by_step_from_what_is_said_and_copied(
 
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("count", [2, 3])
-def test_networks_write_the_same_on_any_number_of_threads(count: int, streams: int) -> None:
+def test_networks_write_the_same_on_any_number_of_threads(
+    count: int, streams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where one thread has to write for all, and in pieces of any length."""
+    monkeypatch.setattr(together, "SHARE", 1)  # small networks would have one thread
     texts, cut = [], [1, 64, 25]
-    for threads, processors, pieces in ((1, 1, [90]), (2, 2, [90]), (3, 3, cut), (2, 1, [90])):
-        with closing(Workers(threads, processors=processors)) as workers:
+    for threads, pieces, alone in ((1, [90], 0), (2, [90], 0), (3, cut, 0), (2, [90], 1)):
+        # alone: as while other programs use the processors
+        monkeypatch.setattr(together.Turns, "is_alone", lambda _, alone=alone: alone)
+        with closing(Workers(threads, processors=threads)) as workers:
             config = SamplingConfig(length=90, temperature=0.7, precision="int8", seed=5)
             several = Ensemble(
                 [
@@ -197,6 +203,8 @@ def test_networks_write_the_same_on_any_number_of_threads(count: int, streams: i
             )
             several.read(IDS)
             texts.append(np.concatenate([several.write(piece) for piece in pieces]))
+            tables = several._together._tables
+            assert len(tables) == min(threads, count if streams == 1 else streams)
     assert len(np.unique(texts[0])) > 3
     for text in texts[1:]:
         np.testing.assert_array_equal(text, texts[0])
