@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,10 +57,10 @@ class Together:
             from charrnn.kernels import attention  # which only networks with attention need
 
             blend = address_of(attention.blend)
-        self._call = partial(
-            together.write_together, address_of(writing.write)
-        ), (self._read_as, self._columns, self._weights, self._read, self._shares, self._own,
-            self._copied, blend, address_of(sampling.draw))  # fmt: skip
+        self._fixed = (
+            self._read_as, self._columns, self._weights, self._read, self._shares, self._own,
+            self._copied, blend, address_of(sampling.draw),
+        )  # fmt: skip
 
     def _job(self, k: int, part: int, frame: NDArray[np.int64]) -> list[int]:
         """What `kernels.together` knows of a network's part."""
@@ -99,13 +97,13 @@ class Together:
         # threads wait for one another, so all of them need a processor
         if parts > 1 and (self._workers.ready(parts) < parts or self._turns.is_alone()):
             tables, parts = self._alone, 1
-        kernel, shared = self._call
-        rest = controls, self._scratch, self._meeting.ctypes.data, parts
+        write = address_of(writing.write)
+        meeting = controls, self._scratch, self._meeting.ctypes.data, parts
         jobs = [
-            (partial(kernel, table, *shared, *rest), thread == 0, ids, uniforms, memory)
+            (write, table, *self._fixed, *meeting, thread == 0, ids, uniforms, memory)
             for thread, table in enumerate(tables)
         ]
-        self._workers.run(operator.call, jobs, self._release)
+        self._workers.run(together.write_together, jobs, self._release)
         for work, state in zip(self._works, states, strict=True):
             work.store(state, 0)
             if work.overflows[0]:

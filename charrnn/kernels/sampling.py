@@ -156,7 +156,7 @@ def _choose(logits, controls, temperature, uniform, scratch):
     """The symbol that `uniform` draws from these logits; -inf where there is none to draw. What is
     left in their place is as probable as it is drawn, times a constant.
     """
-    best, largest = int64(-1), NEVER
+    best, largest = int64(0), NEVER  # a number that is NaN is never the largest
     for v in range(logits.size):
         if logits[v] > largest:
             best, largest = v, logits[v]
