@@ -52,7 +52,7 @@ demo: $(BIN)/charrnn
 	  $(BIN)/charrnn train --for 2m --networks 1 --out $(DEMO); \
 	fi
 	@echo
-	$(BIN)/charrnn sample $(DEMO) --temperature 0.7 --seed 1 --prime "TAMSIN:"
+	$(BIN)/charrnn sample $(DEMO) --temperature 0.5 --seed 1 --prime "TAMSIN:"
 
 network: $(BIN)/charrnn
 	$(BIN)/charrnn train data/plays.txt --hidden 160 --attention 0 --epochs 45 --out checkpoints/network
