@@ -120,10 +120,7 @@ class Mixture(Sequence[Trained]):
         """
         if all(self.is_whole):
             return None
-        absent = np.ones((len(self), len(self.vocab)), np.bool_)
-        for row, own in zip(absent, self.ids_of, strict=True):
-            row[own] = False
-        return absent[:, ids]
+        return self.columns[:, ids] < 0
 
 
 def load_mixture(path: str | os.PathLike[str]) -> Mixture:

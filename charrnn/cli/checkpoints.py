@@ -46,12 +46,16 @@ class Member:
 
 
 def load_members(
-    checkpoint: str | None, others: tuple[str, ...], *kernels: str, training: bool = True
+    checkpoint: str | None,
+    others: tuple[str, ...],
+    *kernels: str,
+    training: bool = True,
+    writes: bool = False,
 ) -> list[Member]:
     """The networks of the run or file that the user names and the rest of the ensemble, which must
     have their unit and their documents. The networks of one run share its weight equally.
 
-    `kernels` as for `load_kernels`.
+    `kernels` and `training` as for `load_kernels`. writes: they will write a text.
     """
     from charrnn.checkpoint.header import model_config_of
     from charrnn.checkpoint.paths import find_checkpoints
@@ -60,7 +64,8 @@ def load_members(
     runs = [find_checkpoints(path) for path, _ in named]
     # reports a file that is not a checkpoint before kernels are loaded or compiled
     models = [model_config_of(path) for paths in runs for path in paths]
-    load_kernels(*network_kernels(*models), *kernels, training=training)
+    together = ["together"] * (writes and len(models) > 1)
+    load_kernels(*network_kernels(*models), *together, *kernels, training=training)
     from charrnn.checkpoint.mixture import shares
     from charrnn.checkpoint.trained import load
 

@@ -22,9 +22,9 @@ FEW_KERNELS = 12
 
 def network_kernels(*models: ModelConfig) -> list[str]:
     """The names of the kernels of these networks, for `load_kernels`."""
-    names = [name for each in models for name in (each.cell, "attention" * (each.attention != 0))]
-    names += ["together"] * (len(models) > 1)
-    return [name for name in dict.fromkeys(names) if name]
+    names = dict.fromkeys(each.cell for each in models)
+    looks_back = any(each.attention for each in models)
+    return [*names, *["attention", "blending"] * looks_back]
 
 
 def load_kernels(

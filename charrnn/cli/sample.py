@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -29,9 +29,6 @@ from charrnn.config import SamplingConfig, ShortConfig
 from charrnn.config.fields import settings_of
 from charrnn.config.sampling import SHORT
 from charrnn.errors import RunError, VocabError
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = """\b
 Examples:
@@ -173,7 +170,7 @@ def sample(
     kernels += [] if as_json else copied.kernels()
     kernels += ["copies"] if config.max_copy else []
     checkpoint = checkpoint or bundled_if_no_run()
-    members = load_members(checkpoint, ensemble, *kernels, training=adapt is not None)
+    members = load_members(checkpoint, ensemble, *kernels, training=adapt is not None, writes=True)
     from charrnn.runtime.threads import Workers
 
     trained = mixture_of(members)

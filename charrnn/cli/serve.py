@@ -107,7 +107,7 @@ def serve(
 
     with contextlib.closing(bound(config)) as listener:
         _say_who_can_ask(listener, api_key)
-        members = load_members(checkpoint or bundled_if_no_run(), ())
+        members = load_members(checkpoint or bundled_if_no_run(), (), writes=True)
         member, networks = members[0], mixture_of(members)
         from charrnn.runtime.threads import Workers
         from charrnn.server.app import application

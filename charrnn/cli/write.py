@@ -128,7 +128,7 @@ def write(
         {**earlier, **given, "seed": next(each for each in seeds if each is not None)}
     )
     kernels = ["bf16"] if config.precision == "bf16" else []
-    members = load_members(run or _run_of(opened.about), (), *kernels, training=False)
+    members = load_members(run or _run_of(opened.about), (), *kernels, training=False, writes=True)
     member = members[0]
     from charrnn.cli.write_saving import Saver
     from charrnn.cli.write_screen import HUNG_UP, Screen

@@ -57,6 +57,7 @@ CHOSEN_MODULES = {
     "amx-training": "amx_product",
     "dynamic": "adapting",
     "attention": "attention",
+    "blending": "blending",
     "together": "together",
     LARGE_TEXTS: LARGE_TEXTS,
     **{name: name for name in COMPARING},

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from charrnn.export.onnx_graph import Graph, Value
-from charrnn.kernels.sampling import COLD
 from charrnn.network.model import Model
 from charrnn.network.parameters import attention_biases, root_of
-
-LEAST = 1e-38
-"""Before a logarithm."""
 
 
 def looked_back(
@@ -24,9 +18,9 @@ def looked_back(
     ring: tuple[Value, Value],
     prefix: str,
 ) -> tuple[tuple[Value, Value], Value, Value]:
-    """What the network says and what it copies, after a look back, and the new keys and read.
+    """What the network says and what it copies, and the new keys and read.
 
-    Both are logarithms, (T, N, V): log p is log(e^said + e^copied).
+    The first two are probabilities, (T, N, V), whose sum is p.
     logits (T, N, V): of what it says. x (T, N, H): the top layer's outputs. ring: keys (M, N, d)
         and read (M, N, 1), 1 + id or 0. prefix: of the names of the network's tensors.
     """
@@ -54,31 +48,12 @@ def looked_back(
     )
     followed = (read.cut(0, 1).squeezed(2).cast(np.int64) - graph.numbers(1)).transposed(1, 0)
     values = graph.constant("off_on", np.array([0, 1], np.float32))
-    said = graph.node("OneHot", followed, graph.numbers(config.vocab_size), values)
+    one_hot = graph.node("OneHot", followed, graph.numbers(config.vocab_size), values)
     own, others = (graph.node("Exp", each - largest) for each in (z, a))
-    copied = others.cut(2, 0, -1) @ said
+    copied = others.cut(2, 0, -1) @ one_hot
     total = graph.node("ReduceSum", own + copied, graph.numbers(-1), keepdims=1)
-    least = graph.constant("least", np.array([LEAST], np.float32))
-    shares = z - largest - total.log(), graph.node("Max", copied / total, least).log()
-    own, others = (each.transposed(1, 0, 2) for each in shares)
-    return (own, others), keys.cut(0, -M), read.cut(0, -M)
-
-
-def blended(graph: Graph, said: Value, copied: Value) -> Value:
-    """Logits for a temperature, which is an input (`kernels.attention.blend`): below 1 it sharpens
-    both, but how much is copied stays as it is at 1.
-    """
-    one = np.ones(1, np.float32)
-    T = graph.node("Min", graph.option("temperature", one), graph.constant("one", one))
-    T = graph.node("Max", T, graph.constant("coldest", one * COLD))
-    sharp = [each.log_sum() + (each / T).log_shares() for each in (said, copied)]
-    return T * log_of_sum(graph, sharp)
-
-
-def log_of_sum(graph: Graph, logs: Sequence[Value]) -> Value:
-    """log of the sum of e^x over several x."""
-    stacked = graph.node("Concat", *(each.unsqueezed(0) for each in logs), axis=0)
-    return graph.node("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
+    said, copied = ((each / total).transposed(1, 0, 2) for each in (own, copied))
+    return (said, copied), keys.cut(0, -M), read.cut(0, -M)
 
 
 def _distances(graph: Graph, ids: Value, M: int) -> Value:

@@ -69,14 +69,6 @@ class Value:
         """The natural logarithm."""
         return self.graph.node("Log", self)
 
-    def log_sum(self) -> Value:
-        """log of the sum of e^x over the last axis, whose size becomes 1."""
-        return self.graph.node("ReduceLogSumExp", self, axes=[-1], keepdims=1)
-
-    def log_shares(self) -> Value:
-        """log softmax over the last axis."""
-        return self.graph.node("LogSoftmax", self, axis=-1)
-
     def blocks(self, count: int) -> list[Value]:
         """The last axis in `count` equal parts."""
         return self.parts(count, axis=-1)
@@ -122,11 +114,6 @@ class Graph:
         """A tensor that each call gives, of this type and shape."""
         self._inputs.append(_declared(name, kind, shape))
         return Value(self, name)
-
-    def option(self, name: str, default: NDArray[Any]) -> Value:
-        """A tensor that a call may give; else it is this one."""
-        self._inputs.append(_declared(name, default.dtype.type, default.shape))
-        return self.constant(name, default)
 
     def output(self, name: str, kind: type[np.generic], shape: Dimensions, value: Value) -> None:
         """Return a value under this name."""

@@ -12,7 +12,7 @@ from onnx.helper import make_model, make_opsetid, set_model_props
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import ModelConfig
-from charrnn.export.onnx_attention import blended, log_of_sum, looked_back
+from charrnn.export.onnx_attention import looked_back
 from charrnn.export.onnx_graph import Graph, Value
 from charrnn.export.onnx_native import Layer, Outputs, States, is_native, native
 from charrnn.export.onnx_scan import scanned
@@ -21,6 +21,8 @@ from charrnn.network.cells import cell_named
 from charrnn.network.model import Model
 from charrnn.network.parameters import ATTENTION_UNITS, decoder_names
 
+LEAST = 1e-38
+"""Before a logarithm."""
 OPSET, IR_VERSION = 17, 8
 """Of ONNX 1.12 (2022): what runtimes since then can read."""
 
@@ -49,7 +51,7 @@ def model_of(
         for name, layers in ends.items():
             after.setdefault(name, []).extend(layers)
     joined = {name: graph.node("Concat", *after[name], axis=0) for name in shapes}
-    graph.output("logits", np.float32, ("T", "N", V), _logits_of(graph, outlooks))
+    _expect(graph, outlooks, V)
     for name, value in joined.items():
         rows, width = shapes[name]
         graph.output(f"next_{name}", np.float32, (rows, "N", width), value)
@@ -94,24 +96,34 @@ def cells_carry(config: ModelConfig) -> tuple[str, ...]:
     return ("h", "c") if has_c else ("h",)
 
 
-def _log_of_mean(graph: Graph, logs: Sequence[Value]) -> Value:
-    """log of the mean of e^x over several x."""
-    if len(logs) == 1:
-        return logs[0]
-    count = graph.constant("log.networks", np.array(math.log(len(logs)), np.float32))
-    return log_of_sum(graph, logs) - count
-
-
-def _logits_of(graph: Graph, outlooks: Sequence[tuple[Value, ...]]) -> Value:
-    """The logits of one network; of several, the log of the mean of their probabilities. An outlook
-    is a network's logits, or what it says and what it copies, as from `looked_back`.
-    """
-    if len(outlooks[0]) > 1:
-        return blended(graph, *(_log_of_mean(graph, logs) for logs in zip(*outlooks, strict=True)))
-    logits = [each for (each,) in outlooks]
+def _log_of_mean(graph: Graph, logits: Sequence[Value]) -> Value:
+    """The logits of one network; of several, the log of the mean of their probabilities."""
     if len(logits) == 1:
         return logits[0]
-    return _log_of_mean(graph, [each.log_shares() for each in logits])
+    logs = [graph.node("LogSoftmax", each, axis=-1).unsqueezed(0) for each in logits]
+    stacked = graph.node("Concat", *logs, axis=0)
+    total = graph.node("ReduceLogSumExp", stacked, axes=[0], keepdims=0)
+    return total - graph.constant("log.networks", np.array(math.log(len(logits)), np.float32))
+
+
+def _expect(graph: Graph, outlooks: Sequence[tuple[Value, ...]], V: int) -> None:
+    """Return the logits; with attention, also the probabilities of what is said, and of what is
+    copied. An outlook is a network's logits, or its two probabilities (`looked_back`).
+    """
+    shape = "T", "N", V
+    if len(outlooks[0]) == 1:
+        logits = _log_of_mean(graph, [each for (each,) in outlooks])
+        graph.output("logits", np.float32, shape, logits)
+        return
+    own, copied = (_mean(graph, each) for each in zip(*outlooks, strict=True))
+    least = graph.constant("least", np.array([LEAST], np.float32))
+    graph.output("logits", np.float32, shape, graph.node("Max", own + copied, least).log())
+    graph.output("own", np.float32, shape, own)
+    graph.output("copied", np.float32, shape, copied)
+
+
+def _mean(graph: Graph, values: Sequence[Value]) -> Value:
+    return values[0] if len(values) == 1 else graph.node("Mean", *values)
 
 
 def _stack(

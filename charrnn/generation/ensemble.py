@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, ends_of
+from charrnn.generation.writer import (
+    CHUNK,
+    Ids,
+    Mark,
+    Progress,
+    Uniforms,
+    Writer,
+    chunk_of,
+    ends_of,
+)
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory
 
@@ -27,6 +36,7 @@ class Marks:
     """A place in what an `Ensemble` read and wrote, to which it can return."""
 
     marks: tuple[Mark, ...]
+    last: Ids
     memory: Memory
 
     @property
@@ -40,7 +50,7 @@ class Ensemble:
 
     The models may have any cells and sizes; the writers have the same settings. The distributions
     are averaged at temperature 1; the controls apply to the mean, which is drawn from. (What the
-    networks say and what they copy is averaged apart, since a low temperature sharpens the former.)
+    networks say and what they copy is averaged apart, since a low temperature sharpens each.)
 
     mixture: the networks, in the order of the writers; without it, all have the same vocabulary and
         weight. controls, memory: for the mixture's vocabulary; by default the first writer's. end:
@@ -64,6 +74,7 @@ class Ensemble:
         self._writers, self._mixture, self._end = writers, mixture, end
         self.controls = controls or writers[0].controls
         self.memory = memory or writers[0].memory
+        self._last: Ids | None = None  # in the union's symbols, once something is read
         self._together: Together | None = None
 
     def __repr__(self) -> str:
@@ -77,8 +88,17 @@ class Ensemble:
     @property
     def chunk(self) -> int:
         """As `Writer.chunk`."""
-        shortest = min(writer.chunk for writer in self._writers)
+        shortest = min(chunk_of(writer.whole_work) for writer in self._writers)
         return max(CHUNK, shortest // len(self._writers))
+
+    @property
+    def last(self) -> Ids:
+        """What each stream reads next, (streams,) in the mixture's symbols."""
+        return self._writers[0].last if self._last is None else self._last
+
+    @property
+    def _has_documents(self) -> bool:
+        return any(writer.has_documents for writer in self._writers)
 
     @property
     def random(self) -> list[np.random.Generator]:
@@ -103,34 +123,43 @@ class Ensemble:
             writer.read(self._read_by(n, ids), progress)
         if self.memory is not self._writers[0].memory:
             note_all(self.memory.recent, ids.astype(np.int32))
+        self._last = np.full(self.streams, ids[-1], np.int32)
 
     def keep(self, streams: Sequence[int]) -> None:
         """Continue with these streams only, in this order; each writes what it would have."""
         for writer in self._writers:
             writer.keep(streams)
-        self.memory, self._together = self.memory.of(streams), None
+        self._together = None
+        self._follow(streams)
 
     def resample(self, streams: Sequence[int]) -> None:
         """As `Writer.resample`."""
         for writer in self._writers:
             writer.resample(streams)
+        self._follow(streams)
+
+    def _follow(self, streams: Sequence[int]) -> None:
+        """Remember what these streams do, in this order."""
         self.memory = self.memory.of(streams)
+        if self._last is not None:
+            self._last = self._last[list(streams)]
 
     def spread(self, streams: int, take: int, documents: bool = True) -> Ensemble:
         """As `Writer.spread`."""
         writers = [each.spread(streams, take, documents) for each in self._writers]
-        return self._with(writers, self.memory.of([0] * streams))  # nothing was written yet
+        return self._with(writers, [0] * streams)  # nothing was written yet
 
     def branch(self, streams: Sequence[int]) -> Ensemble:
         """As `Writer.branch`."""
         writers = [each.branch(streams) for each in self._writers]
-        other = self._with(writers, self.memory.of(streams))
+        other = self._with(writers, streams)
         other.controls = self.controls._replace(banned=self.controls.banned.copy())
         return other
 
-    def _with(self, writers: Sequence[Writer], memory: Memory) -> Ensemble:
+    def _with(self, writers: Sequence[Writer], streams: Sequence[int]) -> Ensemble:
         other = copy.copy(self)
-        other._writers, other.memory, other._together = writers, memory, None
+        other._writers, other._together = writers, None
+        other._follow(streams)
         return other
 
     def put(self, stream: int, other: Ensemble, its: int) -> None:
@@ -138,6 +167,8 @@ class Ensemble:
         for ours, theirs in zip(self._writers, other._writers, strict=True):
             ours.put(stream, theirs, its)
         self.memory.put(stream, other.memory, its)
+        self._last = self.last.copy()
+        self._last[stream] = other.last[its]
 
     def control(self, controls: Controls) -> None:
         """As `Writer.control`; the symbols are the mixture's."""
@@ -146,13 +177,13 @@ class Ensemble:
     def mark(self) -> Marks:
         """As `Writer.mark`."""
         marks = tuple(writer.mark() for writer in self._writers)
-        return Marks(marks, self.memory.of(range(self.streams)))
+        return Marks(marks, self.last.copy(), self.memory.of(range(self.streams)))
 
     def return_to(self, marks: Marks) -> None:
         """As `Writer.return_to`."""
         for writer, mark in zip(self._writers, marks.marks, strict=True):
             writer.return_to(mark)
-        self.memory = marks.memory.of(range(self.streams))
+        self._last, self.memory = marks.last.copy(), marks.memory.of(range(self.streams))
 
     def restart(self, entropy: Sequence[int], start: int = 0) -> None:
         """As `Writer.restart`."""
@@ -171,21 +202,23 @@ class Ensemble:
     def drawn(self, uniforms: Uniforms) -> Ids:
         """As `Writer.drawn`."""
         ids = np.zeros((len(uniforms) + 1, self.streams), np.int32)
-        ids[0], steps, done = self._writers[0].last, self.chunk, 0
-        if self._writers[0].has_documents:  # as in `Writer.drawn`
+        ids[0], steps, done = self.last, self.chunk, 0
+        if self._has_documents:  # as in `Writer.drawn`
             steps = max(1, min(steps, 4 * CHUNK) // self.streams)
         while done < len(uniforms):
             done += self._write(ids[done : done + steps + 1], uniforms[done : done + steps])
             for n, writer in enumerate(self._writers):
                 writer.last = self._read_by(n, ids[done]).astype(np.int32)
+            self._last = ids[done].copy()
         return ids[1:]
 
     def _write(self, ids: Ids, uniforms: Uniforms) -> int:
         """As `Writer._write`."""
-        if not self._writers[0].has_documents:
+        if not self._has_documents:
             self._run(ids, uniforms)
             return len(uniforms)
-        states = [writer.state.copy() for writer in self._writers]
+        may_return = len(uniforms) > 1
+        states = [writer.state.copy() for writer in self._writers] if may_return else []
         remembered = self.memory.of(range(self.streams))
         self._run(ids, uniforms)
         zero, done = list[list[int]](), 0
@@ -206,7 +239,7 @@ class Ensemble:
         return done
 
     def _run(self, ids: Ids, uniforms: Uniforms) -> None:
-        """Write ids[1:] (K, N) after ids[0]."""
+        """Write ids[1:], (S, N), after ids[0]."""
         if self._together is None:
             from charrnn.generation.together import Together  # its kernels may have to be compiled
 

@@ -17,7 +17,7 @@ class Outlook(NamedTuple):
 
     own: the logits of what the network itself says, float32 (N, V) or (V,).
     copied: what its attention adds, the same shape; None without attention. A temperature below 1
-        sharpens `own` alone (`kernels.attention.blend`).
+        sharpens each by itself (`kernels.blending.blend`).
     """
 
     own: Floats
@@ -40,11 +40,11 @@ class Outlook(NamedTuple):
         self, controls: Controls, previous: int, memory: Memory, n: int, scratch: Floats
     ) -> Floats:
         """The logits of one stream, (V,), for the temperature of the symbol after `previous`, in
-        the place of its own ones. Its draws are remembered by stream n of the memory. scratch (V,):
-        overwritten.
+        the place of `own`; `copied` is overwritten. The stream's draws are those of stream n of the
+        memory. scratch (V,): overwritten.
         """
         if self.copied is not None:
-            from charrnn.kernels.attention import blend  # only networks with attention need it
+            from charrnn.kernels.blending import blend  # only networks with attention need it
 
             blend(self.own, self.copied, controls, previous, memory, n, scratch)
         return self.own
@@ -65,12 +65,13 @@ def mean_of(outlooks: Sequence[Outlook], mixture: Mixture | None = None) -> Outl
     shares, (own, copied) = np.zeros((K, N, 2 * U)), np.zeros((2, N, U), np.float32)
     same = np.arange(U, dtype=np.int32)
     for k, outlook in enumerate(outlooks):
-        said = np.ascontiguousarray(np.atleast_2d(outlook.own))
-        again = said[:0] if outlook.copied is None else np.atleast_2d(outlook.copied)
+        its_own = np.ascontiguousarray(np.atleast_2d(outlook.own))
+        its_copied = its_own[:0] if outlook.copied is None else np.atleast_2d(outlook.copied)
         weight, columns = (
             (1 / K, same) if mixture is None else (mixture.weights[k], mixture.columns[k])
         )
-        together.share_of(said, np.ascontiguousarray(again), columns, weight, shares[k])
+        both = its_own, np.ascontiguousarray(its_copied)
+        together.share_of(*both, columns, weight, shares[k])
     together.mean_of_shares(shares, own, copied)
     shape = (*outlooks[0].own.shape[:-1], U)
     if all(outlook.copied is None for outlook in outlooks):

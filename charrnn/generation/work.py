@@ -17,10 +17,17 @@ from charrnn.network.parameters import ATTENTION_UNITS, aligned, attention_biase
 from charrnn.runtime.threads import ranges
 
 
-def _attention() -> Any:
-    from charrnn.kernels import attention  # which only networks with attention need
+def _look() -> Any:
+    from charrnn.kernels.attention import look  # which only networks with attention need
 
-    return attention
+    return look
+
+
+def blending() -> Any:
+    """The kernel `blending.blend`, which only networks with attention need."""
+    from charrnn.kernels.blending import blend
+
+    return blend
 
 
 class Turns:
@@ -73,7 +80,7 @@ class Work:
         self._shares, self.shards = shares, shards  # the kernel gets addresses
         self.parts, self.weights = len(shares), sum(share.weights.nbytes for share in shares)
         self.h, self.c, self.logits = aligned(L, 2, N * H), aligned(L, 2, N * H), aligned(N, V)
-        self.said = aligned(N if config.attention else 0, V)
+        self.copied = aligned(N if config.attention else 0, V)
         self.meeting, self.overflows = np.zeros(2, np.int64), np.zeros(1, np.bool_)
         biases = np.stack([model.parameters.bias(layer) for layer in range(L)])
         bias, table = (by_share(each, shares, H) for each in (biases, panels.table))
@@ -127,13 +134,13 @@ class Work:
                 own_streams=shard,
                 own_units=share.units,
                 own_logits=share.logits,
-                look=address_of(_attention().look) if M else 0,
-                blend=address_of(_attention().blend) if M else 0,
+                look=address_of(_look()) if M else 0,
+                blend=address_of(blending()) if M else 0,
                 look_bias=look_bias,
                 root=root_of(config),
                 qk=aligned(N, 2 * d),
                 look_memory=aligned(M + V),
-                said=self.said,
+                copied=self.copied,
             )
             for shard, share in zip(shards, cycle(shares), strict=False)
         ]
@@ -146,7 +153,7 @@ class Work:
         overwrites.
         """
         V = self.symbols
-        return Outlook(self.logits[:, :V], self.said[:, :V] if len(self.said) else None)
+        return Outlook(self.logits[:, :V], self.copied[:, :V] if len(self.copied) else None)
 
     def control(self, controls: Controls) -> None:
         """Draw by these controls from now on."""

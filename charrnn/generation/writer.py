@@ -142,7 +142,7 @@ class Writer:
     @property
     def whole_work(self) -> Work:
         """One in which a single stream is not divided."""
-        if self.streams > 1 or self._work.parts == 1:
+        if self.streams > 1 or self.workers.threads == 1:
             return self._work
         self._alone = self._alone or self._made(self.controls, 1, 1)
         return self._alone
@@ -169,7 +169,7 @@ class Writer:
         """Characters to write at a time: enough to hide the cost of returning to Python, without a
         visible delay.
         """
-        return max(CHUNK, min(MOST, CHUNK_BYTES // (self._work.weights * self.streams)))
+        return chunk_of(self._work)
 
     def begin(self, starts: StartStates) -> None:
         """Start every stream from one of these, which the seed chooses (`StartStates.chosen`)."""
@@ -348,8 +348,8 @@ class Writer:
         if self._documents is None:
             self._run(ids, 1, uniforms)
             return len(uniforms)
-        before, zero, done = State(self.model, self.streams), list[int](), 0
-        before.copy_from(self.state)
+        may_return, zero, done = len(uniforms) > 1, list[int](), 0
+        before = self.state.copy() if may_return else self.state
         remembered = self.memory.of(range(self.streams))
         self._run(ids, 1, uniforms)
         while done < len(uniforms) and not zero:
@@ -387,6 +387,11 @@ class Writer:
         if work.parts > 1:
             self._turns.judge(int(work.meeting[1]), steps)
         return work
+
+
+def chunk_of(work: Work) -> int:
+    """As `Writer.chunk`."""
+    return max(CHUNK, min(MOST, CHUNK_BYTES // (work.weights * work.streams)))
 
 
 def generator(*entropy: int) -> np.random.Generator:

@@ -27,16 +27,14 @@ from charrnn.compiler.lanes import maximum
 from charrnn.compiler.pointwise import ZERO
 from charrnn.compiler.rows import SUM, add_row, copy_row, fill_row, rows
 from charrnn.compiler.simd import LANES, address
-from charrnn.kernels.constraint import NEVER, exponentials, largest_of
+from charrnn.kernels.constraint import NEVER
 from charrnn.kernels.product import PACK, VECTOR
 from charrnn.kernels.recurrent import CUBE, IDS, PLANE, STARTS, call_product
-from charrnn.kernels.sampling import COLD, WRITTEN, temperature_of
-from charrnn.kernels.softmax import exp_row
-from charrnn.kernels.softmax import largest_of as largest_in
-from charrnn.kernels.writing import BLEND, LOOK
+from charrnn.kernels.softmax import exp_row, largest_of
+from charrnn.kernels.writing import LOOK
 
-ONE, TINY = np.float32(1), np.float32(1e-30)
-"""A total below TINY is taken for that of a symbol that no position speaks for."""
+TINY = np.float32(1e-30)
+"""A total below this is taken for that of a symbol that no position speaks for."""
 TOGETHER = 4
 """Keys that are compared with a query at the same time."""
 call_pack = caller(PACK)
@@ -127,7 +125,7 @@ def attend(product, pack, pack_transposed, qk, logits, losses, bias, root, by_di
             add_row(window, bias)
             for j in range(t, begin):
                 S[at + j] = NEVER
-            largest = max(largest_in(row), largest_in(window))
+            largest = max(largest_of(row), largest_of(window))
             wanted = row[target] - largest
             total = exp_row(row, largest) + exp_row(window, largest)
             copy_row(totals, row)
@@ -248,12 +246,12 @@ def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
     qk (2 d,): its query and key. keys (N, M d), read (N, M): the ring, and in it the `place` of the
     oldest. newest: the character that was read just now.
     row (V,): z, becomes z - r, where r is the largest of all z_w and a_ti.
-    memory (M + V,): overwritten; ends with said, (V,): the sum of e^(a_ti - r) over what was
+    memory (M + V,): overwritten; ends with copied, (V,): the sum of e^(a_ti - r) over what was
         followed by each character.
     A product that is NaN or infinite makes row[0] NaN.
     """
     d, M, V = qk.size // 2, bias.size, row.size
-    window, said, ids = memory[:M], memory[M : M + V], read[n]
+    window, copied, ids = memory[:M], memory[M : M + V], read[n]
     until, begin = M - place, 0  # from `until` on, positions are at the beginning of the ring
     while begin < M and ids[(place + begin) % M] < 0:
         begin += 1
@@ -271,68 +269,12 @@ def look(qk, keys, read, n, place, newest, symbols, bias, root, memory, row):
     window[:begin] = NEVER
     for v in range(symbols, V):
         row[v] = NEVER
-    largest = max(largest_in(row), largest_in(window))
+    largest = max(largest_of(row), largest_of(window))
     exp_row(window, largest)
     for j in range(begin, until - 1):
-        said[np.uint32(ids[place + j + 1])] += window[j]
+        copied[np.uint32(ids[place + j + 1])] += window[j]
     for j in range(max(begin, until - 1), M - 1):
-        said[np.uint32(ids[j + 1 - until])] += window[j]
-    said[newest] += window[M - 1]
+        copied[np.uint32(ids[j + 1 - until])] += window[j]
+    copied[newest] += window[M - 1]
     for v in range(V):
         row[v] -= largest
-
-
-@inline
-def _exponentials(row, largest, temperature, scratch):
-    """scratch = e^((row - largest) / temperature), and the sum of that, float64."""
-    total = 0.0
-    for v in range(row.size):
-        scratch[v] = row[v]
-    exponentials(scratch, largest, temperature)
-    for v in range(row.size):
-        total += np.float64(scratch[v])
-    return total
-
-
-@inline
-def _sharpen(said, temperature):
-    """said = said^(1 / temperature), times what leaves its sum as it is."""
-    largest, before, after = np.float64(largest_of(said)), 0.0, 0.0
-    for v in range(said.size):
-        if said[v] > ZERO:
-            before += np.float64(said[v])
-            log = np.log(np.float64(said[v]) / largest)
-            said[v] = np.float32(np.exp(log / np.float64(temperature)))
-            after += np.float64(said[v])
-    for v in range(said.size):
-        said[v] = np.float32(np.float64(said[v]) * (before / after))
-
-
-@kernel(BLEND)
-def blend(row, said, controls, previous, memory, n, scratch):
-    """row, what the network itself says of stream n (see `look`), becomes the logits with what it
-    copies, said, for the temperature T of the symbol after `previous`:
-
-        row_w = log(e^z_w + said_w)                                       from T = 1 on
-        row_w = T log(D e^(z_w / T) / D_T + S said_w^(1 / T) / S_T)       below
-
-    D and S are the sums of e^z_w and of said_w, D_T and S_T those of their powers. So a low T, by
-    which the draw divides, sharpens what the network says, and what it copies, but it copies no
-    more than at 1: what was copied once is likelier to be copied again, and soon there would be
-    nothing else.
-    row, said, scratch (V,): the last two are overwritten.
-    """
-    T = temperature_of(controls.temperature, previous, memory.marks[n, WRITTEN])
-    T, largest = max(COLD, min(T, ONE)), largest_of(row)
-    total = sharp = _exponentials(row, largest, ONE, scratch)
-    if T < ONE:
-        sharp = _exponentials(row, largest, T, scratch)
-        if largest_of(said) > ZERO:
-            _sharpen(said, T)
-    lead = np.float64(largest) + np.log(total / sharp)
-    factor = np.exp(lead)
-    for v in range(row.size):
-        own = np.float64(row[v] - largest) / np.float64(T) + lead
-        if said[v] > ZERO:
-            own = np.log(np.float64(scratch[v]) * factor + np.float64(said[v]))
-        row[v] = np.float32(np.float64(T) * own)

@@ -55,8 +55,8 @@ class Controls(NamedTuple):
     6. The temperature divides the logits; at 1e-6 and below, the most probable symbol is taken, the
        first of equals.
 
-    So a high temperature flattens what is left, but dropped symbols do not return. If the network
-    copies by attention, the logits are made for the temperature before (`kernels.attention.blend`).
+    So a high temperature flattens what is left, but dropped symbols do not return. With
+    attention, a temperature below 1 has shaped the logits before step 1 (`kernels.blending.blend`).
     """
 
     banned: NDArray[np.bool_]

@@ -108,7 +108,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
           out_bias, p, activation, borders, h, c, m, z, q, y, x, logits, overflows, keep_h, keep_c,
           has_output, is_residual, first_read, controls, counter, parts, normal, scratch, weights,
           places, own_streams, own_units, own_logits, look, blend, look_bias, root, qk, look_memory,
-          said, ids, given, uniforms, memory, keys, read, oldest):  # fmt: skip
+          copied, ids, given, uniforms, memory, keys, read, oldest):  # fmt: skip
     """Read ids[s] and draw ids[s + 1] from it, for s in turn and for this thread's own streams; the
     first `given` ids are not drawn, and none without uniforms.
 
@@ -133,7 +133,7 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
     logits, else all of these.
     look, blend: `attention.look` and `blend`, or 0. look_bias (M,), root: see there. qk (N, 2 d),
         look_memory (M + V padded,): overwritten.
-    said: (N, V padded): without uniforms what each stream copies, and its logits are its own ones
+    copied: (N, V padded): without uniforms what each stream copies, and its logits are its own ones
         (see `look`); of no size without attention.
     ids: (S + 1, N), read and written.
     uniforms: (S, N), read, in [0, 1); or (0, N).
@@ -251,14 +251,14 @@ def write(product, vector_product, prepare, step, draw, table, memory_table, bia
             if uniforms.shape[0] > 0:
                 row, other, previous = scratch[0, :V], scratch[1, :V], np.int64(ids[s, n])
                 if look != 0:
-                    copied = look_memory[reach : reach + V]
-                    call_blend(blend, (row, copied, controls, previous, memory, n, other))
+                    found = look_memory[reach : reach + V]
+                    call_blend(blend, (row, found, controls, previous, memory, n, other))
                 ids[s + 1, n] = call_draw(
                     draw, (row, controls, previous, uniforms[s, n], other, memory, n)
                 )
             elif look != 0 and first == 0:
                 copy_numbers(address(logits, n * width), address(scratch, 0), V)
-                copy_numbers(address(said, n * width), address(look_memory, reach), V)
+                copy_numbers(address(copied, n * width), address(look_memory, reach), V)
         if look != 0:
             met = meet_others(counter, met, parts)  # all have looked back
             if first == 0:

@@ -30,7 +30,7 @@
       this.size = places * (d + 1) + 1;
       this.qk = new Float32Array(2 * d);
       this.window = new Float32Array(bias.length);
-      this.said = new Float32Array(symbols);
+      this.copied = new Float32Array(symbols);
     }
 
     // The parts of the end of a state.
@@ -58,7 +58,7 @@
     // beside e^logits: logits (V,) become those less a constant.
     lookBack(logits) {
       const { keys, read, place: [oldest] } = this.partsOf(this.state);
-      const { bias, window, said, qk, d, places, root } = this, M = bias.length;
+      const { bias, window, copied, qk, d, places, root } = this, M = bias.length;
       const placeOf = (j) => (oldest + j) % places;
       let begin = 0, largest = -Infinity;
       while (begin < M && read[placeOf(begin)] === 0) begin++;
@@ -67,45 +67,48 @@
         window[j] = fround(productOf(qk, d, keys, placeOf(j) * d) * root) + bias[j];
         largest = max(largest, window[j]);
       }
-      said.fill(0);
+      copied.fill(0);
       for (let j = begin; j < M; j++) {
-        said[read[placeOf(j + 1)] - 1] += exp(fround(window[j] - largest));
+        copied[read[placeOf(j + 1)] - 1] += exp(fround(window[j] - largest));
       }
       for (let v = 0; v < logits.length; v++) logits[v] -= largest;
-      return said;
+      return copied;
     }
   }
 
-  // said = said^(1 / degree), times what leaves its sum as it is.
-  function sharpen(said, degree) {
+  // What is copied becomes the logarithm of its power 1 / T; returns what is to be added to that so
+  // that the sum of the powers is what it was.
+  function sharpen(copied, T) {
     let largest = 0, before = 0, after = 0;
-    for (const number of said) largest = max(largest, number);
-    for (let v = 0; v < said.length; v++) {
-      if (said[v] > 0) {
-        before += said[v];
-        said[v] = toE(log(said[v] / largest) / degree);
-        after += said[v];
-      }
+    for (const number of copied) largest = max(largest, number);
+    for (let v = 0; v < copied.length; v++) {
+      before += copied[v];
+      const power = copied[v] > 0 ? log(copied[v] / largest) / T : -Infinity;
+      copied[v] = power;
+      after += toE(power);
     }
-    for (let v = 0; v < said.length; v++) said[v] *= before / after;
+    return before > 0 ? log(before / after) : 0;
   }
 
-  // Logits for a temperature, (V,), of what is expected: logits `own` and what is copied, `said`,
-  // or null.
-  function blended({ own, said }, temperature) {
-    if (said === null) return own.slice();
-    const degree = max(COLD, min(fround(temperature), 1)), copied = said.slice();
+  // Logits (V,) for a temperature, of logits `own` and what is copied, or null: kernels/blending.py.
+  function blended({ own, copied }, temperature) {
+    if (copied === null) return own.slice();
+    const T = max(COLD, min(fround(temperature), 1));
     let largest = -Infinity, total = 0, sharp = 0;
     for (const number of own) largest = max(largest, number);
     const shares = own.map((number) => exp(fround(number - largest)));
     for (const share of shares) total += share;
-    const sharpened = degree < 1
-      ? own.map((number) => exp(fround(fround(number - largest) / degree))) : shares;
-    for (const share of sharpened) sharp += share;
-    if (degree < 1 && copied.some((number) => number > 0)) sharpen(copied, degree);
-    const lead = largest + log(total / sharp), factor = toE(lead);
-    return own.map((number, v) => degree * (copied[v] > 0
-      ? log(sharpened[v] * factor + copied[v]) : fround(number - largest) / degree + lead));
+    if (T === 1) {
+      const factor = toE(largest);
+      return own.map((number, v) => (copied[v] > 0 ? log(shares[v] * factor + copied[v]) : number));
+    }
+    for (const number of own) sharp += exp(fround(fround(number - largest) / T));
+    const others = copied.slice(), lead = largest + log(total / sharp), its = sharpen(others, T);
+    return own.map((number, v) => {
+      const said = fround(number - largest) / T + lead, other = others[v] + its;
+      const both = max(said, other);
+      return T * (both + log(1 + toE(min(said, other) - both)));
+    });
   }
 
   Object.assign(globalThis, { Attention, blended });

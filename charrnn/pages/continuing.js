@@ -27,9 +27,9 @@
     predict() {
       if (this.outlook === null) {
         this.continuer.network.step(this.state, this.last);
-        const { own, said } = this.continuer.network.predict();
+        const { own, copied } = this.continuer.network.predict();
         if (!own.every(Number.isFinite)) throw new Error("The network's numbers overflow.");
-        this.outlook = { own: own.slice(), said: said && said.slice() };
+        this.outlook = { own: own.slice(), copied: copied && copied.slice() };
       }
       return this.outlook;
     }

@@ -11,8 +11,8 @@
       Object.assign(this, { members, H, layers, memberSize: size, size: members.length * size });
       this.mean = new Float64Array(symbols);
       this.chances = new Float64Array(symbols);
-      this.copied = new Float64Array(symbols);
-      this.said = new Float32Array(symbols);
+      this.meanCopied = new Float64Array(symbols);
+      this.copied = new Float32Array(symbols);
       this.logits = new Float32Array(symbols);
     }
 
@@ -29,12 +29,12 @@
 
     // What the mean of the distributions expects: generation/outlook.py.
     predict() {
-      const { mean, chances, copied, members, logits } = this;
-      let said = null;
+      const { mean, chances, meanCopied, members, logits } = this;
+      let copied = null;
       mean.fill(0);
-      copied.fill(0);
+      meanCopied.fill(0);
       for (const each of members) {
-        const { own: row, said: its } = each.predict();
+        const { own: row, copied: its } = each.predict();
         let largest = -Infinity, total = 0;
         for (const logit of row) if (!(logit <= largest)) largest = logit;
         const shift = its ? 0 : largest;
@@ -43,13 +43,13 @@
         const weight = 1 / members.length / total;
         for (let v = 0; v < row.length; v++) mean[v] += chances[v] * weight;
         if (its) {
-          said = this.said;
-          for (let v = 0; v < row.length; v++) copied[v] += its[v] * weight;
+          copied = this.copied;
+          for (let v = 0; v < row.length; v++) meanCopied[v] += its[v] * weight;
         }
       }
       for (let v = 0; v < logits.length; v++) logits[v] = fround(log(max(mean[v], LEAST)));
-      if (said) said.set(copied);
-      return { own: logits, said };
+      if (copied) copied.set(meanCopied);
+      return { own: logits, copied };
     }
   }
 

@@ -241,13 +241,13 @@
     }
 
     // What is expected after the last step, until the next call: log p of the next symbol is
-    // log(e^own + said), plus a constant; said, what attention copies, may be null; both (V,).
+    // log(e^own + copied), plus a constant; copied, what attention copies, may be null; both (V,).
     predict() {
       const { logits, layers } = this;
       logits.set(this.outBias);
       for (const layer of layers) if (layer.out) layer.out.addTo(logits, 0, layer.x);
       const own = logits.subarray(0, this.symbols);
-      return { own, said: this.attention && this.attention.lookBack(own) };
+      return { own, copied: this.attention && this.attention.lookBack(own) };
     }
   }
 

@@ -217,7 +217,7 @@ class Stream:
         if self.is_full:
             return False
         self.place += 1
-        whole = outlook.logits.copy() if self.order.logprobs is not None else None
+        at_1 = outlook.logits.copy() if self.order.logprobs is not None else None
         if self.place < len(self.sequence):
             chosen = int(self.sequence[self.place])
             is_reset = self._resets_here()
@@ -237,8 +237,8 @@ class Stream:
             is_reset = self._documents is not None and bool(
                 self._documents.follow(np.array([chosen]))
             )
-        if whole is not None:
-            logs = log_softmax(whole)
+        if at_1 is not None:
+            logs = log_softmax(at_1)
             place = Place.of(chosen, float(logs[chosen]), logs, self.order.logprobs or 0)
             self.places.append(place)
         self.last = chosen

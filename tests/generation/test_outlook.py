@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from charrnn.generation import together
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.generation.writer import Writer, controls_of, memory_of
-from charrnn.kernels.sampling import draw
+from charrnn.kernels.sampling import WRITTEN, draw
+from charrnn.kernels.together import write_together
 from charrnn.network.model import Model
 from charrnn.runtime.threads import Workers
+from charrnn.text.documents import DocumentTrackers
 from charrnn.text.vocab import Vocab
 from tests.reference.small import plain_model
 
@@ -52,7 +55,7 @@ def drawn_from(outlook: Outlook, temperature: float) -> np.ndarray:
 
 
 def expected(outlook: Outlook, temperature: float) -> np.ndarray:
-    """The equations of `kernels.attention.blend`, in float64."""
+    """The equations of `kernels.blending.blend`, in float64."""
     own, copied = np.exp(outlook.own.astype(np.float64)), outlook.copied.astype(np.float64)
     if temperature >= 1:
         return softmax(np.log(own + copied) / temperature)
@@ -182,18 +185,32 @@ def test_a_text_is_drawn_step_by_step_from_what_is_said_and_copied(
     assert len(np.unique(plain.write(60))) > 3
 
 
+class Counted(Workers):
+    """Threads that count how many write together; no more than `most` can at a time."""
+
+    def __init__(self, threads: int, most: int) -> None:
+        super().__init__(threads, processors=threads)
+        self.used, self.most = 0, most
+
+    def ready(self, count: int) -> int:
+        return min(self.most, super().ready(count))
+
+    def run(self, function: Any, jobs: Any, release: Any = None) -> None:
+        if function is write_together:
+            self.used = max(self.used, len(jobs))
+        super().run(function, jobs, release)
+
+
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("count", [2, 3])
 def test_networks_write_the_same_on_any_number_of_threads(
     count: int, streams: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where one thread has to write for all, and in pieces of any length."""
+    """Also where the system gives no more than one, and in pieces of any length."""
     monkeypatch.setattr(together, "SHARE", 1)  # small networks would have one thread
     texts, cut = [], [1, 64, 25]
-    for threads, pieces, alone in ((1, [90], 0), (2, [90], 0), (3, cut, 0), (2, [90], 1)):
-        # alone: as while other programs use the processors
-        monkeypatch.setattr(together.Turns, "is_alone", lambda _, alone=alone: alone)
-        with closing(Workers(threads, processors=threads)) as workers:
+    for threads, pieces, most in ((1, [90], 1), (2, [90], 2), (3, cut, 3), (2, [90], 1)):
+        with closing(Counted(threads, most)) as workers:
             config = SamplingConfig(length=90, temperature=0.7, precision="int8", seed=5)
             several = Ensemble(
                 [
@@ -203,11 +220,93 @@ def test_networks_write_the_same_on_any_number_of_threads(
             )
             several.read(IDS)
             texts.append(np.concatenate([several.write(piece) for piece in pieces]))
-            tables = several._together._tables
-            assert len(tables) == min(threads, count if streams == 1 else streams)
+            if most == threads:
+                assert workers.used == min(threads, count if streams == 1 else streams)
     assert len(np.unique(texts[0])) > 3
     for text in texts[1:]:
         np.testing.assert_array_equal(text, texts[0])
+
+
+def test_the_temperature_is_that_of_the_draw_at_any_place() -> None:
+    """Inside words, and while it moves: as one that stands still there."""
+    outlook = outlook_of()
+    config = SamplingConfig(length=5, temperature=0.9, temperature_to=0.1, inner_temperature=0.3)
+    controls, memory = controls_of(config, V, inner=[4]), memory_of(config, 1)
+    for previous, written, temperature in ((4, 2, 0.3), (5, 0, 0.9), (5, 2, 0.5), (5, 4, 0.1)):
+        memory.marks[0, WRITTEN] = written
+        own, scratch = Outlook(*(each.copy() for each in outlook)), np.zeros(V, np.float32)
+        row = own.blended(controls, previous, memory, 0, scratch)
+        wanted = expected(outlook, temperature)
+        np.testing.assert_allclose(softmax(row / temperature), wanted, rtol=5e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.003, 0.3])
+def test_the_second_best_stays_the_second_best(temperature: float) -> None:
+    """An automaton, or a guard against loops, may take the best one away."""
+    own = np.array([0, -1, -12, -12.5, -30], np.float32)
+    for copied in ([0, 0, 1.8, 1.2, 0], [0, 0, 0, 0, 1e-3]):
+        config = SamplingConfig(temperature=temperature)
+        outlook = Outlook(own.copy(), np.array(copied, np.float32))
+        controls, memory = controls_of(config, 5), memory_of(config, 1)
+        row = outlook.blended(controls, 0, memory, 0, np.zeros(5, np.float32))
+        T = max(temperature, 1e-6)
+        parts = []
+        for logs in (own.astype(float), np.log(np.maximum(copied, 1e-300))):
+            powers = logs / T
+            sharp = np.log(np.exp(powers - powers.max()).sum()) + powers.max()
+            parts.append(powers + np.log(np.exp(logs).sum()) - sharp)
+        wanted = T * np.logaddexp(*parts)
+        np.testing.assert_allclose(row, wanted, atol=2e-4)
+
+
+def test_where_any_network_has_documents_its_state_begins_anew() -> None:
+    """Also if it is not the first: it writes what it wrote step by step."""
+    config = SamplingConfig(length=60, temperature=1.0, precision="float32")
+    vocab = Vocab(tuple("abcdefghijklmnopq"))
+
+    def writers() -> list[Writer]:
+        documents = DocumentTrackers(vocab, "[a-f]", 1)
+        made = [Writer(model_of(1), config), Writer(model_of(2), config, documents=documents)]
+        for writer in made:
+            writer.read(IDS)
+        return made
+
+    written = Ensemble(writers()).write(60)[:, 0]
+    alone, scratch, text = writers(), np.zeros(V, np.float32), []
+    controls, memory = alone[0].controls, alone[0].memory
+    for (uniform,) in alone[0].uniforms(60):
+        mean = mean_of([writer.outlook(writer.last) for writer in alone]).of(0)
+        last = int(alone[0].last[0])
+        logits = mean.blended(controls, last, memory, 0, scratch)
+        text.append(draw(logits, controls, last, uniform, scratch, memory, 0))
+        for writer in alone:
+            writer.follow(np.array(text[-1:], np.int32))
+    assert written.tolist() == text
+
+
+def test_a_symbol_that_the_first_network_lacks_is_remembered_as_it_was() -> None:
+    """It decides the temperature of the next one, wherever a text is cut."""
+    vocabs = [Vocab(tuple("\n .abcdefghijklm")), Vocab(tuple("\n .abcdefghijklmnopq"))]
+    networks = []
+    for seed, vocab in enumerate(vocabs):
+        model = Model.initialized(plain_model(vocab_size=len(vocab), hidden=8), seed)
+        if seed:
+            model.parameters["decoder.bias"][-6:] = (
+                4  # letters that the first one reads as a line's end
+            )
+        networks.append(Trained(model, vocab, CorpusConfig()))
+    mixture = Mixture(networks)
+    config = SamplingConfig(length=80, temperature=2.0, inner_temperature=0.2, seed=3)
+    texts = []
+    for pieces in ([80], [1] * 80, [7, 33, 40]):
+        writers = [Writer(each.model, config) for each in networks]
+        inner = [mixture.vocab.index[letter] for letter in "abcdefghijklmnopq"]
+        controls = controls_of(config, len(mixture.vocab), inner=inner)
+        several = Ensemble(writers, mixture, controls, memory_of(config, 1))
+        several.read(mixture.vocab.encode("abc"))
+        texts.append(np.concatenate([several.write(piece) for piece in pieces])[:, 0].tolist())
+    assert texts[0] == texts[1] == texts[2]
+    assert any(n >= len(vocabs[0]) for n in texts[0])
 
 
 def test_the_logits_of_a_step_hold_what_is_copied() -> None:
