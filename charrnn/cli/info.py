@@ -138,7 +138,8 @@ def _print_facts(facts: list[tuple[str, str]]) -> None:
 def _facts(about: Metadata, run: Metadata) -> list[tuple[str, str]]:
     size, model = terminal.size_text(about["bytes"]), about["model"]
     reach = model["attention"]
-    looks_back = f", looks back {reach:,} symbols" if reach else ""
+    unit = "bytes" if about["unit"] == "byte" else "characters"
+    looks_back = f", looks back {reach:,} {unit}" if reach else ""
     units = f"{model['cell']} of {model['layers']} x {model['hidden']:,} units"
     facts = [
         ("checkpoint", about["checkpoint"]),

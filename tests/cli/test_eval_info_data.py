@@ -448,7 +448,7 @@ def test_info_tells_how_far_a_network_looks_back(reach: int, told: bool, tmp_pat
     model = charrnn.ModelConfig(hidden=8, layers=1, attention=reach)
     charrnn.save(tmp_path / "a", charrnn.Run.new(charrnn.Corpus.from_text(TEXT), model).trained)
     shown = charrnn_("info", str(tmp_path / "a")).stdout
-    assert ("parameters, looks back 1,040 symbols" in shown) == told == ("looks back" in shown)
+    assert ("parameters, looks back 1,040 characters" in shown) == told == ("looks back" in shown)
 
 
 def test_info_as_json_is_all_metadata_and_sizes(run: charrnn.Run, folder: Path) -> None:
