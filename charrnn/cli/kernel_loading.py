@@ -23,7 +23,7 @@ FEW_KERNELS = 12
 def network_kernels(*models: ModelConfig) -> list[str]:
     """The names of the kernels of these networks, for `load_kernels`."""
     names = dict.fromkeys(each.cell for each in models)
-    looks_back = any(each.attention for each in models)
+    looks_back = any(each.attention != 0 for each in models)  # None: the recipe decides
     return [*names, *["attention", "blending"] * looks_back]
 
 

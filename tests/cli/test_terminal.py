@@ -263,7 +263,7 @@ def watched(tmp_path_factory):
 
     shape = "--hidden 4 --batch-size 2 --seq-length 8"
     charrnn(
-        "clockwork sgd attention",
+        "clockwork sgd attention blending",
         f"train t.txt --out a --cell clockwork --optimizer sgd --steps 2 {shape} --quiet",
     )
     return charrnn
