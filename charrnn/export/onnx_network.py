@@ -107,8 +107,8 @@ def _log_of_mean(graph: Graph, logits: Sequence[Value]) -> Value:
 
 
 def _expect(graph: Graph, outlooks: Sequence[tuple[Value, ...]], V: int) -> None:
-    """Return the logits; with attention, also the probabilities of what is said, and of what is
-    copied. An outlook is a network's logits, or its two probabilities (`looked_back`).
+    """Output the logits and, with attention, both parts of the distribution. An outlook is a
+    network's logits, or these two parts (`looked_back`).
     """
     shape = "T", "N", V
     if len(outlooks[0]) == 1:
@@ -133,8 +133,8 @@ def _stack(
     before: Mapping[str, Sequence[Value]],
     prefix: str,
 ) -> tuple[tuple[Value, ...], dict[str, list[Value]]]:
-    """The logits of ids (T, N), or what is said and what is copied, and the parts of the state
-    after the last step.
+    """The logits of ids (T, N), or with attention both parts of the distribution; and the parts of
+    the state after the last step.
 
     before: the parts of the state (`state_parts`). prefix: of the names of the network's tensors.
     """

@@ -17,11 +17,12 @@ import regex
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
+from charrnn.generation.drawing import controls_of
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.lexicon import Lexicon
 from charrnn.generation.readers import writer_of
 from charrnn.generation.stopping import Endings, Text, symbols_of
-from charrnn.generation.writer import Progress, Writer, controls_of
+from charrnn.generation.writer import Progress, Writer
 from charrnn.kernels.constraint import Edges
 from charrnn.runtime.threads import Workers
 from charrnn.text.decoding import tidy

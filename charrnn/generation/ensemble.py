@@ -14,16 +14,8 @@ from numpy.typing import NDArray
 
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.errors import ConfigError
-from charrnn.generation.writer import (
-    CHUNK,
-    Ids,
-    Mark,
-    Progress,
-    Uniforms,
-    Writer,
-    chunk_of,
-    ends_of,
-)
+from charrnn.generation.drawing import ends_of
+from charrnn.generation.writer import CHUNK, Ids, Mark, Progress, Uniforms, Writer, chunk_of
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Controls, Memory
 

@@ -9,10 +9,11 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.generation.automaton import Automaton
+from charrnn.generation.drawing import controls_of, memory_of
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.original import Original, original
 from charrnn.generation.stopping import Endings
-from charrnn.generation.writer import Ids, Writer, controls_of, memory_of
+from charrnn.generation.writer import Ids, Writer
 from charrnn.kernels.constraint import Edges
 from charrnn.network.model import Panels
 from charrnn.runtime.threads import Workers

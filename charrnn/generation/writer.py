@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.start_states import StartStates
 from charrnn.config import SamplingConfig
 from charrnn.errors import ConfigError, VocabError, overflow
+from charrnn.generation.drawing import controls_of, ends_of, memory_of
 from charrnn.generation.outlook import Outlook
 from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Turns, Work
 from charrnn.kernels.constraint import Edges
-from charrnn.kernels.repetition import Penalty, note_all
-from charrnn.kernels.sampling import ENDED, STATE, WRITTEN, Controls, Memory, Temperatures
+from charrnn.kernels.repetition import note_all
+from charrnn.kernels.sampling import Controls, Memory
 from charrnn.network.model import Model, Panels, State, check_panels
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers
@@ -36,9 +36,6 @@ CHUNK_BYTES, MOST = 1 << 28, 512
 """Limits between two returns to Python: bytes of weights read (a few milliseconds), and characters
 written.
 """
-
-HOT = 1e30
-"""Largest temperature that is a float32, with room for the logits."""
 
 Progress = Callable[[int, int], None]
 Ids = NDArray[Any]
@@ -401,48 +398,3 @@ def generator(*entropy: int) -> np.random.Generator:
 
 def _generators(seed: int, streams: int, take: int) -> list[np.random.Generator]:
     return [generator(seed, n) for n in range(take - 1, take - 1 + streams)]
-
-
-def memory_of(config: SamplingConfig, streams: int, start: int = 0) -> Memory:
-    """What the draws of streams that have written nothing remember; `start` as for `Writer`."""
-    recent = config.dry_penalty_last_n if config.dry_multiplier > 0 else 0
-    return Memory.new(streams, start, config.resolved().length or 0, recent)
-
-
-def ends_of(memory: Memory, end: int) -> NDArray[np.int64]:
-    """As `Writer.ended`, by what the draws remember and the automaton's state `end`."""
-    marks = memory.marks
-    return np.where(marks[:, STATE] == end, marks[:, WRITTEN] - 1, marks[:, ENDED])
-
-
-def controls_of(
-    config: SamplingConfig,
-    symbols: int,
-    banned: Sequence[int] = (),
-    inner: Sequence[int] = (),
-    edges: Edges | None = None,
-) -> Controls:
-    """The settings as the kernel takes them; the arguments are those of `Writer`."""
-    is_banned = np.isin(np.arange(symbols), banned)
-    if is_banned.all():
-        raise ConfigError("every symbol of the vocabulary is banned: leave at least one to write")
-    first, span = min(config.temperature, HOT), max(1, (config.resolved().length or 0) - 1)
-    last = first if config.temperature_to is None else min(config.temperature_to, HOT)
-    inside = config.inner_temperature
-    return Controls(
-        banned=is_banned,
-        edges=edges or Edges.none(),
-        penalty=Penalty(
-            config.dry_multiplier, math.log(config.dry_base), config.dry_allowed_length
-        ),
-        top_k=min(config.top_k, symbols),
-        top_p=config.top_p,
-        log_min_p=np.float32(math.log(config.min_p) if config.min_p > 0 else -math.inf),
-        temperature=Temperatures(
-            first=first,
-            slope=(last - first) / span,
-            span=span,
-            is_inner=np.isin(np.arange(0 if inside is None else symbols), inner),
-            inner=np.float32(min(inside or 0.0, HOT)),
-        ),
-    )

@@ -25,8 +25,8 @@ def _exponentials(row, largest, temperature, scratch):
 
 @inline
 def _sharpen(copied, temperature):
-    """copied = log(copied^(1 / temperature)), -inf for 0, but for a constant; returns what is to be
-    added to that so that its powers have the sum that copied had.
+    """copied = log(copied / the largest) / temperature, -inf where it is 0. With the result added
+    to these, their exponentials have the sum that copied had.
     """
     largest, before, after = np.float64(largest_of(copied)), 0.0, 0.0
     for v in range(copied.size):

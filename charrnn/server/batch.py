@@ -13,11 +13,11 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import SamplingConfig
 from charrnn.errors import overflow
+from charrnn.generation.drawing import controls_of, memory_of
 from charrnn.generation.outlook import Outlook, mean_of
 from charrnn.generation.partition import Weights
 from charrnn.generation.quantization import precision_of, rounded
 from charrnn.generation.work import Work
-from charrnn.generation.writer import controls_of, memory_of
 from charrnn.network.model import Panels, State
 from charrnn.network.parameters import Floats
 from charrnn.runtime.threads import Workers

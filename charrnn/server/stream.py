@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from charrnn.checkpoint.mixture import Mixture
 from charrnn.config import SamplingConfig
 from charrnn.generation.automaton import Automaton
+from charrnn.generation.drawing import controls_of, ends_of, memory_of
 from charrnn.generation.outlook import Outlook
 from charrnn.generation.stopping import Endings, symbols_of
-from charrnn.generation.writer import controls_of, ends_of, generator, memory_of
+from charrnn.generation.writer import generator
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import draw

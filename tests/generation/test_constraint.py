@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from charrnn.config.sampling import SamplingConfig
+from charrnn.generation.drawing import controls_of
 from charrnn.generation.ensemble import Ensemble
-from charrnn.generation.writer import Writer, controls_of
+from charrnn.generation.writer import Writer
 from charrnn.kernels.constraint import Edges
 from charrnn.kernels.sampling import Memory, draw
 from charrnn.network.model import Model

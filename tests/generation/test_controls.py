@@ -13,9 +13,10 @@ import pytest
 from charrnn.checkpoint.trained import Trained
 from charrnn.config.sampling import SamplingConfig
 from charrnn.config.settings import CorpusConfig
+from charrnn.generation.drawing import controls_of
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.generate import generate, generate_many
-from charrnn.generation.writer import Writer, controls_of
+from charrnn.generation.writer import Writer
 from charrnn.kernels.repetition import note_all
 from charrnn.kernels.sampling import Memory, draw
 from charrnn.network.model import Model

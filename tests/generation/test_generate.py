@@ -17,10 +17,11 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.config.sampling import SamplingConfig
 from charrnn.config.settings import CorpusConfig
 from charrnn.errors import ConfigError, DivergenceError, VocabError
+from charrnn.generation.drawing import controls_of
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.generate import generate, generate_ids, generate_many, generate_texts
 from charrnn.generation.short import ShortTexts
-from charrnn.generation.writer import CHUNK, Progress, Writer, controls_of
+from charrnn.generation.writer import CHUNK, Progress, Writer
 from charrnn.kernels import sampling
 from charrnn.network.model import Model, State
 from charrnn.network.network import Network

@@ -12,9 +12,10 @@ from charrnn.checkpoint.mixture import Mixture
 from charrnn.checkpoint.trained import Trained
 from charrnn.config import CorpusConfig, SamplingConfig
 from charrnn.generation import together
+from charrnn.generation.drawing import controls_of, memory_of
 from charrnn.generation.ensemble import Ensemble
 from charrnn.generation.outlook import Outlook, mean_of
-from charrnn.generation.writer import Writer, controls_of, memory_of
+from charrnn.generation.writer import Writer
 from charrnn.kernels.sampling import WRITTEN, draw
 from charrnn.kernels.together import write_together
 from charrnn.network.model import Model
