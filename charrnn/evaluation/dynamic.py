@@ -22,6 +22,7 @@ from charrnn.checkpoint.trained import Trained
 from charrnn.compiler.simd import LANES
 from charrnn.config import DynamicConfig
 from charrnn.errors import ConfigError, CorpusError, overflow
+from charrnn.evaluation.decorrelation import Decorrelation
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
@@ -35,6 +36,7 @@ from charrnn.evaluation.evaluate import (
 from charrnn.evaluation.walk import walk
 from charrnn.kernels.adapting import adapt as adapt_kernel
 from charrnn.network.arithmetic import check_precision, rounded_precision
+from charrnn.network.layer import Ids, Starts
 from charrnn.network.model import Model, Models, State
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, Parameters
@@ -224,7 +226,7 @@ def _read(
         if opening is not None:
             opening.put(state, firsts == 0)
         for block in walk(ids, starts, firsts, part, config.dynamic_segment):
-            _, gradient = network.gradients(block.x, block.y, state, None, block.starts)
+            _, gradient = learner.gradients(block.x, block.y, state, block.starts)
             # scored before the update: these losses are of weights that have not seen the segment
             losses[block.places] = network.losses[: len(block.x)]
             learner.learn(gradient)
@@ -255,11 +257,20 @@ class _Learner:
         self.model.parameters.flat[:] = self._trained
         shape, precision = (config.dynamic_segment, streams), config.dynamic_precision
         self.network = Network(self.model, *shape, workers, training=True, precision=precision)
+        self._decorrelation = Decorrelation(self.network)
         self._rms = relative(squares, model.parameters)
         self._rule = np.array([config.dynamic_rate, EPSILON, config.dynamic_decay], np.float32)
         self._clipper = Clipper(model.parameters, workers, 0.0, 0.0)
         self._length = self._clipper.measure(self._rms)[0]
         self._sum, self._steps = 0.0, 0
+
+    def gradients(
+        self, x: Ids, y: Ids, state: State, starts: Starts | None
+    ) -> tuple[float, Parameters]:
+        """The mean loss of a segment and the gradient to learn from; parameters as for `Network`."""
+        return self.network.gradients(
+            x, y, state, None, starts, decorrelate=self._decorrelation
+        )
 
     def learn(self, gradient: Parameters) -> None:
         """Take one step along a gradient, computed at the current weights."""

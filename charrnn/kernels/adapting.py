@@ -1,9 +1,9 @@
-"""Dynamic evaluation's step over flat vectors: towards the text just read, and slightly back to the
-trained weights.
+"""Dynamic evaluation's step over flat vectors, towards the text just read and slightly back to the
+trained weights, and the inverse that `evaluation.decorrelation` needs.
 """
 
 import numpy as np
-from numba import float32, int64, void
+from numba import float32, float64, int64, void
 
 from charrnn.compiler.compiling import kernel
 from charrnn.kernels.product import VECTOR
@@ -31,3 +31,24 @@ def adapt(w, gradient, trained, rms, rule, scale, start, stop):
         pull = decay * rms[k]
         pull = one if pull > one else pull
         w[k] += pull * (trained[k] - w[k]) - rate * gradient[k] / (rms[k] + epsilon)
+
+
+@kernel(void(float64[:, ::1]))
+def invert(a):
+    """Replace a symmetric positive definite matrix (K, K) by its inverse (Gauss-Jordan elimination;
+    such a matrix needs no pivots).
+    """
+    K = a.shape[0]
+    for k in range(K):
+        row = a[k]
+        factor = 1.0 / row[k]
+        row[k] = 1.0
+        for j in range(K):
+            row[j] *= factor
+        for i in range(K):
+            if i != k:
+                other = a[i]
+                share = other[k]
+                other[k] = 0.0
+                for j in range(K):
+                    other[j] -= share * row[j]

@@ -182,6 +182,7 @@ class Network:
         smoothing: float = 0.0,
         parts: int = 1,
         ready: Callable[[], None] | None = None,
+        decorrelate: Callable[[int], None] | None = None,
     ) -> tuple[float, Parameters]:
         """The mean loss of a batch in nats, and its gradient with respect to the parameters; `key`
         draws all random masks.
@@ -193,7 +194,9 @@ class Network:
         that of T times the mean. With `smoothing`, it is that of the cross-entropy with smoothed
         labels (see `kernels.softmax`); the returned loss is not smoothed. If the batch is one of
         `parts` equal parts, the gradient is its share of the whole one. `ready` is called when
-        the next of the gradient's `pieces` is complete. The next call overwrites the gradient.
+        the next of the gradient's `pieces` is complete. `decorrelate`, called with the number of
+        steps, may change the layers' outputs before the products with them (see
+        `evaluation.decorrelation`). The next call overwrites the gradient.
         """
         scale = 1 / (parts * (x.shape[1] if sums_over_time else x.size))
         batch = self._begin(x, y, state, starts, key, scale, smoothing)
@@ -204,6 +207,8 @@ class Network:
             dropped = [layer.draw_recurrent(key) for layer in self.layers]
             self.panels.pack_recurrent(dropped, self.workers)
         self._run_shards(self._there_and_back, batch)
+        if decorrelate is not None:
+            decorrelate(batch.steps)
         self.weight_gradients.compute(batch, self._by_memory, ready)
         if drops_recurrent:
             self.panels.pack_recurrent(self.model.recurrent, self.workers)
