@@ -1,7 +1,7 @@
-"""What a network's weights read, made independent: the gradients of dynamic evaluation by it.
+"""The gradients of dynamic evaluation, after what the weights read has been made independent.
 
-The outputs x of a layer are correlated, so a step along the gradient x^T dz moves the network far in
-the few directions in which x varies most and hardly in the others. As in K-FAC (Martens & Grosse
+The outputs x of a layer are correlated, so a step along the gradient x^T dz moves the network far
+in the few directions in which x varies most, and hardly in the others. As in K-FAC (Martens & Grosse
 2015), but with the inputs' factor alone, the gradient of a weight is multiplied by the inverse of
 how its inputs vary in the text so far:
 
@@ -20,7 +20,7 @@ from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, aligned
 
 FIRST = 1024
-"""Characters after which the first inverse is made; the next ones after twice as many, and so on."""
+"""Characters after which the first inverse is made; the next after twice as many, and so on."""
 DAMPING = 0.3
 """Added to the eigenvalues of C / c, whose mean is 1."""
 

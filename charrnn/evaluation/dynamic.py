@@ -267,10 +267,10 @@ class _Learner:
     def gradients(
         self, x: Ids, y: Ids, state: State, starts: Starts | None
     ) -> tuple[float, Parameters]:
-        """The mean loss of a segment and the gradient to learn from; parameters as for `Network`."""
-        return self.network.gradients(
-            x, y, state, None, starts, decorrelate=self._decorrelation
-        )
+        """The mean loss of a segment, and the gradient to learn from; parameters as for
+        `Network.gradients`.
+        """
+        return self.network.gradients(x, y, state, None, starts, decorrelate=self._decorrelation)
 
     def learn(self, gradient: Parameters) -> None:
         """Take one step along a gradient, computed at the current weights."""

@@ -244,7 +244,7 @@ def test_a_text_that_repeats_itself_is_learned(cell: str) -> None:
         plain_model(cell=cell, vocab_size=V, hidden=16, layers=2, zoneout_h=0.1), 0
     )
     ids = np.tile(IDS[:20], 40)
-    found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.02))
+    found = evaluate_dynamic(model, ids, DynamicConfig(dynamic_rate=0.02, dynamic_segment=20))
     assert found.characters == 799
     assert found.nats_per_char < 0.85 * evaluate(model, ids).nats_per_char
 
@@ -296,7 +296,8 @@ def test_other_optimisers_do_not(optimizer: str) -> None:
 def test_progress_ends_at_the_whole() -> None:
     model, _, _ = made()
     told: list[tuple[int, int]] = []
-    evaluate_dynamic(model, IDS, progress=lambda done, whole: told.append((done, whole)))
+    config = DynamicConfig(dynamic_segment=20)
+    evaluate_dynamic(model, IDS, config, progress=lambda done, whole: told.append((done, whole)))
     assert told == sorted(told) and told[-1] == (82, 82) and len(told) > 3
 
 
