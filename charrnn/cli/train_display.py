@@ -227,7 +227,7 @@ class Display:
         came; print what ended the run (`ended` None: it was stopped), where the best checkpoint is,
         and what to do next; as JSON, one object.
         """
-        from charrnn.training.recipe import most_passes
+        from charrnn.training.recipe import most_passes_for
 
         self._block.close()
         run = self._run
@@ -268,7 +268,8 @@ class Display:
             say(f"best checkpoint: {best}, {kind} {loss_text(run.progress.best_loss)}")
         if ended is not None and run.step > self._first_step and not self._block.quiet:
             advised = {entry["kind"] for entry in folder.advice_until(run.step)}
-            is_well = not advised & {*START_AGAIN} and run.epoch < 0.95 * most_passes()
+            most = most_passes_for(run.model.count())
+            is_well = not advised & {*START_AGAIN} and run.epoch < 0.95 * most
             if is_well and ended in ("steps", "epochs") and run.progress.best_step == run.step:
                 say(f"train it for longer: charrnn train --resume {path} --for 20m")
             say(f"see how it learned: charrnn report {path}")

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from charrnn.training.run_folder import RunFolder
 
 PROGRAM = 150e6  # bytes used by Python, its libraries and the compiled kernels
+MANY_PARAMETERS = 3.0
+"""Parameters per character; with more, a network soon overfits (docs/recipes.md). The recipe's
+smallest network may have more, and a smaller one would be of no use.
+"""
 ADVICE = 2
 """Lines about what is wrong with the text; `charrnn check` says all."""
 
@@ -25,7 +29,7 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
     from charrnn.text.vocab import counted
     from charrnn.training.check import advice
     from charrnn.training.distributed import current
-    from charrnn.training.recipe import PARAMETERS_PER_CHARACTER, WIDTHS
+    from charrnn.training.recipe import WIDTHS
 
     first = Path(corpus.sources[0].path)
     name = "standard input" if str(first) == "-" else first.name
@@ -57,8 +61,7 @@ def show_start(run: Run, corpus: Corpus, folder: RunFolder, request: Request) ->
     reach = f", looks back {model.attention:,} {unit}" if model.attention else ""
     say(f"network: {model.cell}, {size}, {run.model.count():,} parameters{reach}")
     per_character = run.model.count() / len(corpus.train)
-    # the recipe's smallest network may have more; a smaller one would be of no use
-    if per_character > PARAMETERS_PER_CHARACTER and model.hidden > WIDTHS[0]:
+    if per_character > MANY_PARAMETERS and model.hidden > WIDTHS[0]:
         say(
             f"warning: {per_character:.1f} parameters per {unit[:-1]} of training text: watch the "
             "validation loss, or use a smaller --hidden"

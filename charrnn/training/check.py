@@ -129,15 +129,15 @@ def _findings(
 
 def _recipe(corpus: Corpus) -> tuple[ModelConfig, TrainConfig, float]:
     """The largest network that suits the text, its training, and how often it reads the text."""
-    passes = recipe.most_passes()
     model = ModelConfig(vocab_size=len(corpus.vocab))
     width = recipe.width_for(
         model,
         len(corpus.train),
         recipe.unbroken(corpus, TrainConfig()),
-        lambda *_: passes,
+        lambda _, n: recipe.most_passes_for(n),
     )
-    asked = replace(model, hidden=width), TrainConfig(epochs=passes)
+    passes = recipe.most_passes_for(parameter_count(replace(model, hidden=width)))
+    asked = replace(model, hidden=width), TrainConfig(epochs=round(passes, 1))
     return *recipe.resolve(corpus, *asked), passes
 
 

@@ -28,12 +28,14 @@ READ_PER_PARAMETER = 5.0
 """Characters that a network reads in training for each of its parameters, at least: a larger one
 would not get far enough.
 """
-PARAMETERS_PER_CHARACTER = 4.0
+PARAMETERS_PER_CHARACTER = 3.0
 """Of the training text, at most: a larger network would overfit it."""
 PASSES, LEAST_STEPS = 10.0, 1000
 """The length of a run for which none is given: passes over the text, and steps at least."""
-MOST_PASSES = 40.0
-"""A text that has been read so often has no more to give."""
+MOST_PASSES, FEW_PARAMETERS = 40.0, 500_000
+"""A text that has been read so often has no more to give, and to larger networks than this after
+fewer passes.
+"""
 STREAMS, STEPS_A_PASS = 32, 50
 """Streams of a batch; fewer where a pass over the text would otherwise take fewer steps."""
 FINE_TUNING_PASSES, FINE_TUNING_DROPOUT, FINE_TUNING_DECAY = 8.0, (0.1, 0.05), 0.2
@@ -49,7 +51,7 @@ names reached 1.257 nats instead of 1.170, 230,000 characters of plays (2 x 192 
 """
 MOST_NETWORKS = 8
 """How many networks learn one after another, at most."""
-ENOUGH = {2: 0.25, 3: 0.8}
+ENOUGH = {2: 0.25, 3: 0.45}
 """By the number of networks, the share of the passes after which a text has no more to give that
 each of them must have time for; with less, fewer and larger networks do better.
 """
@@ -234,7 +236,7 @@ def width_for(
 
 def networks_for(share: Callable[[int], float]) -> int:
     """How many networks learn one after another, at most 8: as many as each can read the text often
-    enough. `share(networks)` is the part of `most_passes` that each of them has time for.
+    enough. `share(networks)` is the part of `most_passes_for` that each of them has time for.
 
     Networks that learn apart make different mistakes, so the mean of their predictions is better
     than each of them; but one larger network is better than two that have hardly begun.
@@ -245,9 +247,13 @@ def networks_for(share: Callable[[int], float]) -> int:
     return 1
 
 
-def most_passes(is_fine_tuning: bool = False) -> float:
-    """Passes after which a text has no more to give: fewer for networks that were trained before."""
-    return FINE_TUNING_PASSES if is_fine_tuning else MOST_PASSES
+def most_passes_for(parameters: int, is_fine_tuning: bool = False) -> float:
+    """Passes after which a text has no more to give: 40, and fewer for large networks, which
+    remember more of each reading, and for networks that were trained before.
+    """
+    if is_fine_tuning:
+        return FINE_TUNING_PASSES
+    return MOST_PASSES * min(1.0, math.pow(FEW_PARAMETERS / parameters, 0.44))
 
 
 def input_dropout_for(passes: float) -> float:

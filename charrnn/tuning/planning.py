@@ -169,7 +169,7 @@ class Planner:
         validation = self.validation_seconds(model)
         shape = recipe.batch_shape(self.characters, self.training)
         per_pass = Streams(self.corpus.train, *shape).steps
-        passes = recipe.most_passes(self.is_fine_tuning)
+        passes = recipe.most_passes_for(parameter_count(model), self.is_fine_tuning)
         most, left = math.ceil(passes * per_pass), self.seconds - self.elapsed()
         networks = self._networks(lambda count: left / count / step / most)
         # at the end a checkpoint or two are written as well, and several are measured together
@@ -228,14 +228,15 @@ class Planner:
 
         def width_of(networks: int) -> int:
             def possible(width: int, parameters: int) -> float:
-                return min(passes(width, parameters) / networks, recipe.most_passes())
+                return min(passes(width, parameters) / networks, recipe.most_passes_for(parameters))
 
             return recipe.width_for(self.model, self.characters, self._in_a_row, possible)
 
         def share(networks: int) -> float:
             width = width_of(networks)
             parameters = parameter_count(replace(self.model, hidden=width))
-            return passes(width, parameters) / networks / recipe.most_passes()
+            most = recipe.most_passes_for(parameters)
+            return passes(width, parameters) / networks / most
 
         return width_of(self._networks(share))
 

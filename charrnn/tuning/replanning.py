@@ -46,7 +46,7 @@ def plan_rest(
     are the run's. Other parameters as for `plan`.
     """
     rest = _rest(corpus, run, max(LEAST_SECONDS, duration), threads, elapsed)
-    passes = recipe.most_passes(run.anchor is not None)
+    passes = recipe.most_passes_for(run.model.count(), run.anchor is not None)
     most = max(run.total_steps, math.ceil(passes * run.steps_per_epoch))
     return replace(rest, most_steps=most)
 

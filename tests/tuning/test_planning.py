@@ -74,7 +74,7 @@ def test_the_time_is_used_and_not_exceeded(machine: Machine, novel: Corpus, minu
     used = machine.now + networks * (found.training.steps * step + 0.2 * looks)
     epochs = found.training.steps / Run.new(novel, found.model, found.training).steps_per_epoch
     assert used < 60 * minutes
-    most = recipe.most_passes()
+    most = recipe.most_passes_for(parameter_count(found.model))
     assert used > 0.9 * 60 * minutes or epochs == pytest.approx(most, rel=0.01)
     assert found.training.schedule == "cosine" and looks <= planning.MOST_VALIDATIONS + 1
     assert found.chars_per_second == pytest.approx(32 * 64 / step, rel=0.01)
@@ -119,7 +119,7 @@ def test_several_networks_where_one_cannot_use_the_time(
     counts = [found.training.networks for found in plans]
     assert counts[0] == 1 and counts[-1] == recipe.MOST_NETWORKS and counts == sorted(counts)
     for found in plans[3:]:  # as many as can learn to the end
-        assert found.passes >= 0.8 * recipe.most_passes()
+        assert found.passes >= 0.8 * recipe.most_passes_for(parameter_count(found.model))
     asked = TrainConfig(networks=3)
     found = Machine(monkeypatch, 2e10).plan(novel, 20.0, training=asked)
     assert found.training.networks == 3 and found.seconds < 20 / 3
