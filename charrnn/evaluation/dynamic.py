@@ -75,9 +75,10 @@ def evaluate_dynamic(
 
     After each segment, with mean loss E, a copy of the model, initially theta_0, is updated by
 
-        theta += -rate g / (r + 1) + min(decay r, 1) (theta_0 - theta),   g = dE/dtheta / s
+        theta += -rate g / (r + 1) + min(decay r, 1) (theta_0 - theta),   g = P dE/dtheta / s
 
-    (equations 5 and 6 of the paper). r is the root mean square of each weight's gradients over the
+    (equations 5 and 6 of the paper, which has no P: it makes independent what a weight reads, see
+    `evaluation.decorrelation`). r is the root mean square of each weight's gradients over the
     training text, scaled to a mean of 1; it measures how sensitive the weight is. The scalar s
     scales r to the size of this text's gradients so far, so that a rate means nearly the same for
     networks of any size and segments of any length; g is clipped to a norm of 2 |r|.
