@@ -1,13 +1,13 @@
 """The gradients of dynamic evaluation, after what the weights read has been made independent.
 
 The outputs x of a layer are correlated, so a step along the gradient x^T dz moves the network far
-in the few directions in which x varies most, and hardly in the others. As in K-FAC (Martens & Grosse
-2015), but with the inputs' factor alone, the gradient of a weight is multiplied by the inverse of
-how its inputs vary in the text so far:
+in the few directions in which x varies most, and hardly in the others. As in K-FAC (Martens &
+Grosse 2015), but with the inputs' factor alone, the gradient of a weight that reads x is multiplied
+by the inverse of how x varies in the text so far:
 
     C = mean of x^T x,   G = (C / c + 0.3 I)^-1 x^T dz,   c = mean of the diagonal of C
 
-It is computed as ((C / c + 0.3 I)^-1 x)^T dz. The weights of characters keep their gradients.
+It is computed as (x (C / c + 0.3 I)^-1)^T dz. All other weights keep their gradients.
 """
 
 import numpy as np
