@@ -195,7 +195,7 @@ def test_eval_dynamic_is_a_row_of_its_own(run: charrnn.Run) -> None:
     assert (dynamic["rate"], dynamic["segment"], dynamic["decay"], dynamic["streams"]) == (
         0.01,
         8,
-        0.0002,
+        0.0003,
         1,
     )
     text = charrnn_("eval", "--dynamic", "--dynamic-rate", "0.01", "--dynamic-segment", "8").stdout

@@ -96,10 +96,11 @@ def test_logprobs() -> None:
 
 def test_adapting_is_for_one_call() -> None:
     before = Path("a").read_bytes()
-    result = charrnn_("sample", "a", "--adapt", "text", "--dynamic-rate", "0.01", *FLAGS)
+    learning = "--dynamic-rate", "0.01", "--dynamic-segment", "8"
+    result = charrnn_("sample", "a", "--adapt", "text", *learning, *FLAGS)
     trained = charrnn.load("a")
-    rate = charrnn.DynamicConfig(dynamic_rate=0.01)
-    learned = charrnn.adapt(trained, Path("text").read_text(), rate)
+    config = charrnn.DynamicConfig(dynamic_rate=0.01, dynamic_segment=8)
+    learned = charrnn.adapt(trained, Path("text").read_text(), config)
     assert result.stdout == "ab" + "".join(charrnn.generate(learned, "ab", CONFIG))
     assert result.stdout != charrnn_("sample", "a", *FLAGS).stdout
     assert again(result) == result.stdout_bytes and Path("a").read_bytes() == before
