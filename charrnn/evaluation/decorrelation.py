@@ -15,7 +15,7 @@ import numpy as np
 from charrnn.kernels import layers
 from charrnn.kernels.adapting import invert
 from charrnn.network.arithmetic import FLOAT32
-from charrnn.network.layer import Layer, rows
+from charrnn.network.layer import rows
 from charrnn.network.network import Network
 from charrnn.network.parameters import Floats, aligned
 
@@ -38,27 +38,25 @@ class Decorrelation:
         self._read, self._next = 0, FIRST
 
     def __call__(self, steps: int) -> None:
-        """Between a backward pass over so many steps and the gradients of the weights, which read
-        the layers' outputs: learn from these, and replace them.
+        """Learn from the layers' outputs of a segment, then replace them. To be called after its
+        backward pass and before the products that give the weights' gradients.
         """
         for layer, state, output in zip(self._layers, self._states, self._outputs, strict=True):
-            is_state = _is_state(layer)
             state.learn(rows(layer.h, steps))
-            if not is_state:
-                output.learn(rows(layer.out, steps))
             state.replace(rows(layer.h, steps + 1))
-            if layer.out.ctypes.data != layer.h[1:].ctypes.data:
-                (state if is_state else output).replace(rows(layer.out, steps))
+            if np.may_share_memory(layer.out, layer.h):
+                continue
+            out = rows(layer.out, steps)
+            if layer.out is layer.copied:
+                state.replace(out)
+            else:
+                output.learn(out)
+                output.replace(out)
         self._read += steps * self._layers[0].h.shape[1]
         if self._read >= self._next:
             self._next = 2 * self._read
             for inputs in (*self._states, *self._outputs):
                 inputs.invert()
-
-
-def _is_state(layer: Layer) -> bool:
-    """True if what a layer hands on is its state h, or a copy."""
-    return layer.out is layer.copied or np.may_share_memory(layer.out, layer.h)
 
 
 class _Inputs:
