@@ -168,10 +168,17 @@ class DynamicConfig(Settings):
     """How a network keeps learning from the text that it is scored on (dynamic evaluation)."""
 
     dynamic_rate: float = dynamic(
-        5e-4, "Learning rate of dynamic evaluation: eta of Krause et al. 2018.", 0.0, 1.0
+        5e-4,
+        "Learning rate of dynamic evaluation: eta of Krause et al. 2018. In evaluation one copy of "
+        "the network learns at half of it, another at twice.",
+        0.0,
+        1.0,
     )
     dynamic_decay: float = dynamic(
-        3e-4, "Decay of the weights towards the trained ones: lambda.", 0.0, 1.0
+        3e-4,
+        "Decay of the weights towards the trained ones: lambda. Half and twice, as the rate.",
+        0.0,
+        1.0,
     )
     dynamic_segment: int = dynamic(64, "Characters between two updates.", 1, 65536)
     dynamic_streams: int = dynamic(

@@ -5,12 +5,18 @@ The text is read in segments. Each one is first scored with the current weights 
 one step of gradient descent, so no character is predicted by weights that have seen it. The result
 is not the loss of the trained network and should not be compared with one: it is the loss of a
 network that also remembers the text in its weights.
+
+Which rate is best depends on the network and on the text. So two copies learn, one slowly and one
+fast, and whichever has predicted the last characters better has more to say.
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import cycle
+from functools import partial
+from itertools import cycle, islice
 from typing import Any, overload
 
 import numpy as np
@@ -26,8 +32,10 @@ from charrnn.evaluation.decorrelation import Decorrelation
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
+    by_past_losses,
     checked_text,
     members_of,
+    mixed,
     mixed_by,
     preceded,
     read_by_each,
@@ -53,6 +61,10 @@ LEAST_PART = 4096
 """Minimum length in characters of the parts that are read in parallel: each starts from a zero
 state.
 """
+SPEEDS = (0.5, 2.0)
+"""What rate and decay are multiplied by: a copy of each network learns at each of these speeds."""
+TOGETHER = 1024
+"""Characters, about, that networks read side by side before progress is told."""
 EPSILON = np.float32(1)
 """Added to the relative root mean squares, whose mean is 1."""
 LONGEST = 2.0
@@ -75,13 +87,15 @@ def evaluate_dynamic(
 
     After each segment, with mean loss E, a copy of the model, initially theta_0, is updated by
 
-        theta += -rate g / (r + 1) + min(decay r, 1) (theta_0 - theta),   g = P dE/dtheta / s
+        theta += -s rate g / (r + 1) + min(s decay r, 1) (theta_0 - theta),   g = P dE/dtheta / d
 
     (equations 5 and 6 of the paper, which has no P: it makes independent what a weight reads, see
     `evaluation.decorrelation`). r is the root mean square of each weight's gradients over the
-    training text, scaled to a mean of 1; it measures how sensitive the weight is. The scalar s
+    training text, scaled to a mean of 1; it measures how sensitive the weight is. The scalar d
     scales r to the size of this text's gradients so far, so that a rate means nearly the same for
-    networks of any size and segments of any length; g is clipped to a norm of 2 |r|.
+    networks of any size and segments of any length; g is clipped to a norm of 2 |r|. There are two
+    copies of each model, with s = 1/2 and s = 2. The ensembles of the slow and of the fast ones are
+    weighted by their past losses (`evaluate.by_past_losses`).
 
     squares: the squared values of r, one per model or None, as a `Trained` has them; a `Mixture`
         has those of its networks. Without them, r is 1 everywhere.
@@ -98,22 +112,26 @@ def evaluate_dynamic(
         squares = squares or [network.squares for network in model]
     if squares and len(squares) != len(members):
         raise ConfigError(f"`squares` must be one per model, {len(members)}, not {len(squares)}")
-    config, losses = with_precision(config, targets), []
-    with using(workers) as threads:
-        for n, (member, own) in enumerate(zip(members, cycle(read_by_each(model, ids)))):
-            told = None if progress is None else _part_of(progress, n, len(members))
-            read, _ = _read(
-                member,
-                own,
-                config,
-                squares[n] if squares else None,
-                starts,
-                openings[n] if openings else None,
-                threads,
-                told,
-            )
-            losses.append(read)
-    return mixed_by(model, losses, ids[len(ids) - targets :])
+    config = with_precision(config, targets)
+    readers: list[Callable[[Workers], _Reader]] = []
+    for n, (member, own) in enumerate(zip(members, cycle(read_by_each(model, ids)))):
+        about = squares[n] if squares else None, starts, openings[n] if openings else None
+        readers += [partial(_Reader, member, own, config, speed, *about) for speed in SPEEDS]
+    losses = [reader.losses for reader in _read(readers, workers, progress)]
+    slow_and_fast = [
+        mixed_by(model, losses[k :: len(SPEEDS)], ids[len(ids) - targets :]).losses
+        for k in range(len(SPEEDS))
+    ]
+    each, streams = np.array(slow_and_fast, np.float64), _streams(config, targets)
+    cuts = targets // streams * np.arange(1, streams)
+    # no part may depend on how another ends, since that one has learned from its beginning
+    parts = np.split(each, cuts, axis=1)
+    return mixed([np.concatenate([by_past_losses(part) for part in parts])])
+
+
+def _streams(config: DynamicConfig, targets: int) -> int:
+    """In how many parts a text is read."""
+    return max(1, min(config.dynamic_streams, targets // LEAST_PART))
 
 
 def with_precision(config: DynamicConfig, characters: int) -> DynamicConfig:
@@ -128,11 +146,6 @@ def with_precision(config: DynamicConfig, characters: int) -> DynamicConfig:
     except ConfigError as error:
         raise ConfigError(str(error).replace("`precision`", "`dynamic_precision`")) from None
     return config
-
-
-def _part_of(progress: Progress, n: int, parts: int) -> Progress:
-    """The progress of the n-th of several equal parts."""
-    return lambda done, total: progress(n * total + done, parts * total)
 
 
 @overload
@@ -181,65 +194,102 @@ def adapt(
         lack = "has no character of the vocabulary" if text else "is empty"
         raise CorpusError(f"the text to learn from {lack}")
     # auto as for a short text: what is then written is the same on any machine
-    networks, config = [], with_precision(config or DynamicConfig(), 0)
+    config = with_precision(config or DynamicConfig(), 0)
+    readers: list[Callable[[Workers], _Reader]] = []
     for n, network in enumerate(mixture):
         own, pattern = mixture.read_by(n, ids), network.corpus_config.document_separator
         starts = None if pattern is None else resets(own, network.vocab, pattern)
-        _, model = _read(
-            network.model,
-            own,
-            config,
-            network.squares,
-            starts,
-            network.opening,
-            workers,
-            progress,
-        )
-        networks.append(replace(network, model=model))
+        about = network.squares, starts, network.opening
+        readers.append(partial(_Reader, network.model, own, config, 1.0, *about))
+    networks = [
+        replace(network, model=reader.model)
+        for network, reader in zip(mixture, _read(readers, workers, progress), strict=True)
+    ]
     if isinstance(trained, Mixture):
         return Mixture(networks, trained.weights)
     return networks[0]
 
 
 def _read(
-    model: Model,
-    ids: NDArray[Any],
-    config: DynamicConfig,
-    squares: Parameters | None,
-    starts: Positions | None,
-    opening: StartStates | None,
+    readers: Sequence[Callable[[Workers], _Reader]],
     workers: Workers | None,
     progress: Progress | None,
-) -> tuple[NDArray[np.float32], Model]:
-    """The loss of each character, and the model as it has become."""
-    openings = [] if opening is None else [opening]
-    ids, targets = checked_text(model, ids, openings)
-    (ids,), starts = preceded([ids], starts, openings)
-    if squares is not None and squares.tensors != model.parameters.tensors:
-        raise ConfigError("`squares` belong to a network of another shape")
-    streams = max(1, min(config.dynamic_streams, targets // LEAST_PART))
-    part, rest = divmod(targets, streams)
-    firsts = np.arange(streams, dtype=np.int64) * part
-    losses = np.empty(targets, np.float32)
+) -> Iterator[_Reader]:
+    """Let these read, a thread for each: the steps of one stream cannot be divided well."""
+    alone = Workers(1)
     with using(workers) as threads:
-        learner = _Learner(model, config, streams, squares, threads)
-        network, state = learner.network, State(learner.model, streams)
+        for first in range(0, len(readers), threads.threads):
+            inside = threads if len(readers) == 1 else alone
+            group = [make(inside) for make in readers[first : first + threads.threads]]
+            jobs, whole = [(reader,) for reader in group], group[0].targets
+            while group[0].read < whole:
+                threads.run(_Reader.go_on, jobs)
+                if progress is not None:
+                    done = first * whole + sum(reader.read for reader in group)
+                    progress(done // len(readers), whole)
+            yield from group
+
+
+class _Reader:
+    """A copy of a network that reads a text and learns from it.
+
+    losses: of the `read` characters of `targets` that it has read. model: as it has become
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        ids: NDArray[Any],
+        config: DynamicConfig,
+        speed: float,
+        squares: Parameters | None,
+        starts: Positions | None,
+        opening: StartStates | None,
+        workers: Workers,
+    ) -> None:
+        openings = [] if opening is None else [opening]
+        ids, self.targets = checked_text(model, ids, openings)
+        (ids,), starts = preceded([ids], starts, openings)
+        if squares is not None and squares.tensors != model.parameters.tensors:
+            raise ConfigError("`squares` belong to a network of another shape")
+        streams = _streams(config, self.targets)
+        self.losses, self.read = np.empty(self.targets, np.float32), 0
+        learner = _Learner(model, config, speed, streams, squares, workers)
+        self.model, state = learner.model, State(learner.model, streams)
+        part = self.targets // streams
+        firsts = np.arange(streams, dtype=np.int64) * part
         if opening is not None:
             opening.put(state, firsts == 0)
-        for block in walk(ids, starts, firsts, part, config.dynamic_segment):
+        self._segments = self._learned(learner, state, ids, starts, firsts, config.dynamic_segment)
+        self._together = max(1, TOGETHER // (config.dynamic_segment * streams))
+
+    def go_on(self) -> None:
+        """Read the next segments."""
+        for read in islice(self._segments, self._together):
+            self.read = read
+
+    def _learned(
+        self,
+        learner: _Learner,
+        state: State,
+        ids: NDArray[Any],
+        starts: Positions | None,
+        firsts: NDArray[np.int64],
+        segment: int,
+    ) -> Iterator[int]:
+        """After each segment, the number of characters that have been read."""
+        network, (part, rest) = learner.network, divmod(self.targets, len(firsts))
+        for block in walk(ids, starts, firsts, part, segment):
             _, gradient = learner.gradients(block.x, block.y, state, block.starts)
             # scored before the update: these losses are of weights that have not seen the segment
-            losses[block.places] = network.losses[: len(block.x)]
+            self.losses[block.places] = network.losses[: len(block.x)]
             learner.learn(gradient)
-            if progress is not None:
-                progress(block.read * streams, targets)
+            yield block.read * len(firsts)
         # the remainder of the division belongs to the last part
-        for block in walk(ids, starts, firsts + part, rest, config.dynamic_segment):
+        for block in walk(ids, starts, firsts + part, rest, segment):
             segment_losses = network.evaluate(block.x, block.y, state, block.starts)
-            losses[block.places[:, -1]] = segment_losses[:, -1]
-    if progress is not None:
-        progress(targets, targets)
-    return losses, learner.model
+            self.losses[block.places[:, -1]] = segment_losses[:, -1]
+            yield part * len(firsts) + block.read
 
 
 class _Learner:
@@ -249,6 +299,7 @@ class _Learner:
         self,
         model: Model,
         config: DynamicConfig,
+        speed: float,
         streams: int,
         squares: Parameters | None,
         workers: Workers,
@@ -260,10 +311,12 @@ class _Learner:
         self.network = Network(self.model, *shape, workers, training=True, precision=precision)
         self._decorrelation = Decorrelation(self.network)
         self._rms = relative(squares, model.parameters)
-        self._rule = np.array([config.dynamic_rate, EPSILON, config.dynamic_decay], np.float32)
+        self._rate, self._steps = config.dynamic_rate, 0
+        rule = speed * config.dynamic_rate, EPSILON, speed * config.dynamic_decay
+        self._rule = np.array(rule, np.float32)
         self._clipper = Clipper(model.parameters, workers, 0.0, 0.0)
         self._length = self._clipper.measure(self._rms)[0]
-        self._sum, self._steps = 0.0, 0
+        self._sum = 0.0
 
     def gradients(
         self, x: Ids, y: Ids, state: State, starts: Starts | None
@@ -279,10 +332,10 @@ class _Learner:
         if not math.isfinite(norm):
             if not self._steps:
                 raise overflow()
-            rate, done = self._rule[0], counted(self._steps, "step")
+            done = counted(self._steps, "step")
             raise ConfigError(
                 f"the loss is NaN or infinite after {done} of dynamic evaluation: `dynamic_rate` "
-                f"{rate:g} is too high; lower it"
+                f"{self._rate:g} is too high; lower it"
             )
         self._sum, self._steps = self._sum + norm * norm, self._steps + 1
         size = math.sqrt(self._sum / self._steps)

@@ -33,6 +33,7 @@ from charrnn.errors import CorpusError
 from charrnn.evaluation.evaluate import (
     Evaluation,
     Progress,
+    by_past_losses,
     checked_text,
     evaluate,
     members_of,
@@ -55,8 +56,6 @@ BETWEEN = 16
 """Such blocks between two reports of progress."""
 CAUTIONS = np.array([0.5, 1, 2, 3, 4.5, 7, 12, 30, np.inf])
 """The values of c."""
-LASTING = 0.98
-"""How much of a past loss counts one character later."""
 
 
 def evaluate_with_memory(
@@ -124,23 +123,6 @@ def evaluate_with_memory(
             if progress is not None:
                 progress(targets + jobs[: first + BETWEEN][-1][1], 2 * targets)
     return mixed([by_past_losses(losses)])
-
-
-def by_past_losses(losses: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The loss of each character, float32 (K,), by the mixture of predictors with these losses
-    (C, K), each with the weight of its past losses.
-    """
-    result = np.empty(losses.shape[1], np.float32)
-    past = np.zeros((len(losses), 1))
-    for start in range(0, losses.shape[1], TOGETHER):
-        own = losses[:, start : start + TOGETHER]
-        growth = LASTING ** -np.arange(own.shape[1] + 1.0)
-        sums = np.cumsum(np.concatenate([past, own * growth[1:]], axis=1), axis=1) / growth
-        past = sums[:, -1:]
-        logs = -(sums[:, :-1] - sums[:, :-1].min(axis=0))
-        logs -= np.log(np.exp(logs).sum(axis=0))
-        result[start : start + TOGETHER] = -np.log(np.exp(logs - own).sum(axis=0))
-    return result
 
 
 class _Memory:

@@ -245,14 +245,8 @@ def test_eval_of_an_ensemble(run: charrnn.Run, other: Path) -> None:
     found = evaluated("checkpoints/tiny", "--ensemble", str(other), "--dynamic")
     assert found["nats_per_char"] == charrnn.evaluate(models, ids).nats_per_char
     assert found["window"]["nats_per_char"] == charrnn.evaluate_windows(models, ids).nats_per_char
-    squares = run.trained.squares, None
-    losses = [
-        charrnn.evaluate_dynamic(m, ids, squares=[s]).losses
-        for m, s in zip(models, squares, strict=True)
-    ]
-    assert found["dynamic"]["nats_per_char"] == pytest.approx(
-        charrnn.mixed(losses).nats_per_char, abs=1e-9
-    )
+    learning = charrnn.evaluate_dynamic(models, ids, squares=[run.trained.squares, None])
+    assert found["dynamic"]["nats_per_char"] == learning.nats_per_char
     assert found["ensemble"] == [str(other)] and found["checkpoint"].endswith("last.safetensors")
     result = charrnn_("eval", "checkpoints/tiny", "--ensemble", str(other), "tiny.txt")
     assert "an ensemble of 2" in result.stdout and not result.stderr

@@ -47,6 +47,12 @@ def made() -> tuple[Model, reference.Parameters, reference.Parameters]:
     return model, parameters, squares
 
 
+@pytest.fixture
+def one_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One copy learns, at the rate that is given."""
+    monkeypatch.setattr(dynamic, "SPEEDS", (1.0,))
+
+
 def exact(
     rate: float, decay: float, segment: int, squares: reference.Parameters | None
 ) -> np.ndarray:
@@ -76,6 +82,7 @@ def exact(
     return np.concatenate(losses)
 
 
+@pytest.mark.usefixtures("one_speed")
 @pytest.mark.parametrize("knows_squares", [False, True])
 @pytest.mark.parametrize(
     ("rate", "decay", "segment"), [(0.01, 0.01, 5), (0.03, 0.9, 8), (0.02, 0.0, 100)]
@@ -95,6 +102,20 @@ def test_it_is_what_the_paper_says(
         assert np.abs(found - evaluate(model, IDS).losses).max() > 0.01, (
             "nothing was learned: nothing was tested"
         )
+
+
+def test_the_copy_that_predicted_better_has_more_to_say() -> None:
+    """A slow and a fast copy, weighted by their past losses; by the equations, in float64."""
+    model, _, _ = made()
+    slow, fast = exact(0.02, 0.005, 8, None), exact(0.08, 0.02, 8, None)
+    past, expected = np.zeros(2), []
+    for each in np.stack([slow, fast], axis=1):
+        weights = np.exp(-past) / np.exp(-past).sum()
+        expected.append(-np.log(weights @ np.exp(-each)))
+        past = 0.98 * past + each
+    found = evaluate_dynamic(model, IDS, DynamicConfig(0.04, 0.01, 8)).losses
+    np.testing.assert_allclose(found, expected, atol=3e-4)
+    assert np.abs(slow - fast).max() > 0.05, "or it would not matter who has more to say"
 
 
 def test_the_model_stays_as_it_is_and_nothing_is_dropped() -> None:
@@ -132,6 +153,7 @@ def test_what_comes_later_changes_nothing(streams: int) -> None:
             )
 
 
+@pytest.mark.usefixtures("one_speed")
 def test_a_segment_is_scored_before_it_is_learned() -> None:
     """The first segment's losses are those of the trained weights, each later one's those of the
     weights that have read all segments before it, and it alone decides nothing. Updating first
@@ -213,6 +235,7 @@ def test_rounded_products_change_little_and_threads_nothing() -> None:
     two.close()
 
 
+@pytest.mark.usefixtures("one_speed")
 def test_each_network_of_an_ensemble_learns_by_itself() -> None:
     model, _, squares = made()
     slot, config = model.parameters.like(), DynamicConfig(0.02)
@@ -222,8 +245,9 @@ def test_each_network_of_an_ensemble_learns_by_itself() -> None:
     found = evaluate_dynamic(
         [model, model], IDS, config, squares=[slot, None], progress=lambda *at: told.append(at)
     )
-    np.testing.assert_array_equal(found.losses, mixed([each.losses for each in losses]).losses)
-    assert told == sorted(told) and told[-1] == (2 * 82, 2 * 82)
+    expected = mixed([each.losses for each in losses]).losses
+    np.testing.assert_allclose(found.losses, expected, rtol=1e-6)
+    assert told == sorted(told) and told[-1] == (82, 82)
     with pytest.raises(ConfigError, match="`squares` must be one per model, 2, not 1"):
         evaluate_dynamic([model, model], IDS, config, squares=[slot])
 
@@ -293,7 +317,8 @@ def test_other_optimisers_do_not(optimizer: str) -> None:
     assert small_run(small_corpus(), optimizer=optimizer).trained.squares is None
 
 
-def test_progress_ends_at_the_whole() -> None:
+def test_progress_ends_at_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dynamic, "TOGETHER", 20)
     model, _, _ = made()
     told: list[tuple[int, int]] = []
     config = DynamicConfig(dynamic_segment=20)
@@ -314,6 +339,7 @@ def test_what_cannot_be_evaluated() -> None:
         evaluate_dynamic(wild, IDS)
 
 
+@pytest.mark.usefixtures("one_speed")
 def test_a_network_adapts_to_a_text_and_stays_as_it_was() -> None:
     """The copy knows the text; a second reading of it goes on from there."""
     corpus = small_corpus()

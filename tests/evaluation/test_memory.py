@@ -51,7 +51,7 @@ def by_the_equation(models: Sequence[Model], ids: np.ndarray, config: MemoryConf
         each = -np.log((1 - share) * own + share * known)
         weights = np.exp(past.min() - past)
         losses.append(-np.log(weights @ np.exp(-each) / weights.sum()))
-        past = memory.LASTING * past + each
+        past = 0.98 * past + each
     return np.array(losses)
 
 
