@@ -64,7 +64,7 @@ state.
 SPEEDS = (0.5, 2.0)
 """What rate and decay are multiplied by: a copy of each network learns at each of these speeds."""
 TOGETHER = 1024
-"""Characters, about, that networks read side by side before progress is told."""
+"""About how many characters each network reads between two reports of progress."""
 EPSILON = np.float32(1)
 """Added to the relative root mean squares, whose mean is 1."""
 LONGEST = 2.0
